@@ -1,0 +1,51 @@
+# Two commands for a newcomer: `make demo` and `make test`. Everything else is for those who change the code.
+# Needs Python >= 3.11 and make; uv is bootstrapped into .venv by the first target that runs.
+
+PYTHON ?= python3
+VENV   := .venv
+UV     := $(VENV)/bin/uv
+RUN    := $(VENV)/bin/
+export UV_PROJECT_ENVIRONMENT := $(VENV)
+
+.PHONY: demo test check fix bench setup clean
+
+demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
+	$(RUN)sovereign demo
+
+test: $(VENV)/.development ## the whole test suite: brings its own PostgreSQL, finds or installs a browser
+	$(RUN)python tests/browser/find.py
+	$(RUN)coverage erase
+	$(RUN)coverage run -m pytest -n 2 --dist worksteal $(ARGS)
+	$(RUN)coverage combine -q
+	$(RUN)coverage report
+
+check: $(VENV)/.development ## format, lint, types, import directions, then the tests
+	$(RUN)ruff format --check .
+	$(RUN)ruff check .
+	$(RUN)mypy
+	$(RUN)lint-imports
+	$(MAKE) test
+
+fix: $(VENV)/.development ## let the formatter and the linter mend what they can
+	$(RUN)ruff check --fix .
+	$(RUN)ruff format .
+
+bench: $(VENV)/.development ## every benchmark, peers side by side in one run
+	$(RUN)python -m benchmarks
+
+setup: $(VENV)/.development ## the development environment
+
+$(UV):
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.product: $(UV) pyproject.toml uv.lock
+	$(UV) sync --frozen --no-dev --inexact
+	touch $@
+
+$(VENV)/.development: $(UV) pyproject.toml uv.lock
+	$(UV) sync --frozen --inexact
+	touch $@ $(VENV)/.product
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis .coverage* dist

@@ -1,0 +1,1 @@
+"""What may be read: contracts, the decision, and its enforcement on every read."""

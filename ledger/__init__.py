@@ -1,0 +1,1 @@
+"""What was said, and all that a verifier needs."""
