@@ -1,0 +1,246 @@
+"""The OpenID AuthZEN Authorization API 1.0, as questions to the gate.
+
+An evaluation asks: may this *service* (subject) `read` this *customer* (resource) in this scene?
+
+    {"subject": {"type": "service", "id": "analytics"}, "action": {"name": "read"},
+     "resource": {"type": "customer", "id": "c00001"},
+     "context": {"scene": "segmentation", "fields": ["age"]}}
+    -> {"decision": false, "context": {"reason": "withdrawn", "views": {"age": "synthetic"}, …}}
+
+`context.fields` may be left out: then all fields of the scene are asked for. Whatever is not a
+service, `read` and a customer is answered `false`; what is not of this form is MalformedRequest.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import compress
+from typing import Any, Literal
+
+import msgspec
+
+from gate import cohort, word
+from gate.decide import Decision, Reason, refusal
+from gate.journal import Reading
+from gate.read import Gate, ReadRequest
+
+MOST_EVALUATIONS = 10_000
+MOST_RESULTS = 1_000  # of one page
+
+
+class MalformedRequestError(ValueError):
+    """The request is not one of this API. The message says what is missing."""
+
+
+class Entity(msgspec.Struct, frozen=True):
+    type: str
+    id: str
+    properties: dict[str, Any] = {}
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """An entity of which only the type is given: what a search looks for."""
+
+    type: str
+    properties: dict[str, Any] = {}
+
+
+class Action(msgspec.Struct, frozen=True):
+    name: str
+    properties: dict[str, Any] = {}
+
+
+class Context(msgspec.Struct, frozen=True):
+    scene: str = ""
+    fields: list[str] | None = None
+    minimum_size: int = 0
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Also one element of a batch, where what is left out is taken from the batch."""
+
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: Context | None = None
+
+
+Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
+
+
+class Options(msgspec.Struct, frozen=True):
+    evaluations_semantic: Semantic = "execute_all"
+
+
+class Evaluations(msgspec.Struct, frozen=True):
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: Context | None = None
+    evaluations: list[Evaluation] = []
+    options: Options = Options()
+
+
+class Page(msgspec.Struct, frozen=True):
+    token: str = ""
+    limit: int = MOST_RESULTS
+
+
+class SubjectSearch(msgspec.Struct, frozen=True):
+    subject: Kind
+    action: Action
+    resource: Entity
+    context: Context = Context()
+    page: Page = Page()
+
+
+class ResourceSearch(msgspec.Struct, frozen=True):
+    subject: Entity
+    action: Action
+    resource: Kind
+    context: Context = Context()
+    page: Page = Page()
+
+
+class ActionSearch(msgspec.Struct, frozen=True):
+    subject: Entity
+    resource: Entity
+    context: Context = Context()
+    page: Page = Page()
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A decision, its journal entry to be, and the JSON that answers it once that is durable."""
+
+    decision: Decision
+    reading: Reading
+    customer: str
+    answer: dict[str, Any]
+
+
+def ask(gate: Gate, evaluation: Evaluation, at: datetime) -> Asked:
+    """Decide one evaluation. Raises MalformedRequestError, StaleStateError."""
+    request = _request(gate, evaluation, at)
+    decision, reading = gate.consider(request, "evaluate")
+    return Asked(decision, reading, request.subject, _answer(decision))
+
+
+def merged(batch: Evaluations) -> list[Evaluation]:
+    """The evaluations of a batch with its defaults filled in. Raises MalformedRequestError."""
+    if len(batch.evaluations) > MOST_EVALUATIONS:
+        raise MalformedRequestError(
+            f"{len(batch.evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
+        )
+    return [
+        Evaluation(
+            each.subject or batch.subject,
+            each.action or batch.action,
+            each.resource or batch.resource,
+            each.context or batch.context,
+        )
+        for each in batch.evaluations
+    ]
+
+
+def stops(semantic: Semantic) -> Callable[[bool], bool]:
+    """After which decision a batch ends."""
+    match semantic:
+        case "execute_all":
+            return lambda _: False
+        case "deny_on_first_deny":
+            return lambda allowed: not allowed
+        case "permit_on_first_permit":
+            return lambda allowed: allowed
+
+
+def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[str, Any]:
+    """The customers whom a service may read in a scene, a page at a time; one cohort entry."""
+    plan = gate.plan(search.subject.id, search.context.scene)
+    fields = _fields(gate, search.context)
+    asked = search.subject.type == "service" and search.action.name == "read"
+    if plan is None or not asked or search.resource.type != "customer" or refusal(plan, fields):
+        return {"results": [], "page": {"next_token": ""}}
+    with gate.lock:
+        state, point = gate.current(search.context.minimum_size)
+        words = state.words(search.context.scene)
+        members = cohort.readable(plan, words, plan.mask(fields) or 0, word.minute(at))
+        subjects = list(compress(state.subjects, members))
+    reading = Reading(
+        action="search",
+        at=at,
+        service=search.subject.id,
+        scene=search.context.scene,
+        subject=None,
+        cohort=gate.journal.store(members),
+        rows=len(subjects),
+        fields=fields,
+        views={},
+        reason=Reason.GRANTED,
+        determined_by=None,
+        plan=plan.digest,
+        release=None,
+        consent=point,
+    )
+    gate.journal.record(reading)
+    start, limit = _page(search.page)
+    found = subjects[start : start + limit]
+    following = str(start + limit) if start + limit < len(subjects) else ""
+    page = {"next_token": following, "count": len(found), "total": len(subjects)}
+    return {"results": [{"type": "customer", "id": each} for each in found], "page": page}
+
+
+def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
+    """The evaluations that find which services may do this; the caller keeps those permitted."""
+    if search.subject.type != "service":
+        return []
+    scene = gate.scenes.get(search.context.scene)
+    services = scene.services if scene else ()
+    return [
+        Evaluation(Entity("service", each.id), search.action, search.resource, search.context)
+        for each in services
+    ]
+
+
+def _request(gate: Gate, evaluation: Evaluation, at: datetime) -> ReadRequest:
+    subject, action, resource = evaluation.subject, evaluation.action, evaluation.resource
+    if subject is None or action is None or resource is None:
+        missing = [n for n in ("subject", "action", "resource") if getattr(evaluation, n) is None]
+        raise MalformedRequestError(f"missing {' and '.join(missing)}")
+    context = evaluation.context or Context()
+    readable = (subject.type, action.name, resource.type) == ("service", "read", "customer")
+    return ReadRequest(
+        service=subject.id if readable else "",
+        scene=context.scene,
+        subject=resource.id,
+        fields=_fields(gate, context),
+        at=at,
+        minimum_size=context.minimum_size,
+    )
+
+
+def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
+    if context.fields is not None:
+        return tuple(context.fields)
+    scene = gate.scenes.get(context.scene)
+    return tuple(scene.fields) if scene else ()
+
+
+def _answer(decision: Decision) -> dict[str, Any]:
+    context = {
+        "reason": decision.reason,
+        "views": decision.views,
+        "ledger_size": decision.ledger_size,
+        "determined_by": decision.determined_by,
+    }
+    return {"decision": decision.allowed, "context": context}
+
+
+def _page(page: Page) -> tuple[int, int]:
+    start = int(page.token) if page.token.isdecimal() and page.token.isascii() else 0
+    if page.token and str(start) != page.token:
+        raise MalformedRequestError(f"page token {page.token!r} is not one this gate gave out")
+    return start, max(1, min(page.limit, MOST_RESULTS))
+
+
+def refused_item(message: str) -> dict[str, Any]:
+    """A batch element that is not an evaluation is denied, and the batch goes on."""
+    return {"decision": False, "context": {"error": {"status": 400, "message": message}}}

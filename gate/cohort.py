@@ -1,0 +1,34 @@
+"""The decision on everybody: the rule of `decide.personal` over all consent words at once.
+
+tests/gate/test_cohort.py holds both to the same answers on random words.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from gate.plan import Plan
+from gate.state import Words
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT
+
+Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
+
+
+def readable(plan: Plan, words: Words, wanted: int, minute: int) -> Cohort:
+    """Whose fields `wanted` (bits) may all be read as personal data at `minute`."""
+    asked = np.uint64(wanted & ~plan.always)
+    granted = (words & asked) == asked
+    if asked == 0:
+        return granted
+    live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+    live &= granted
+    live &= ~frozen(plan, words, minute)
+    return live
+
+
+def frozen(plan: Plan, words: Words, minute: int) -> Cohort:
+    """Whose triggers freeze the scene; see `decide.frozen`."""
+    armed = words & np.uint64(ARMED)
+    if minute >= plan.fresh_until:
+        return armed != 0
+    crossed = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT)
+    return (armed & crossed) != 0

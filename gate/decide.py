@@ -1,0 +1,132 @@
+"""The decision on one subject, and nothing else. The law this file implements is specs/gate.md.
+
+Three questions in this order: may this service ask at all (`refusal`), which fields may be read as
+personal data (`personal`), what is answered for the others (`view`). Pure and total: no function
+here raises, reads a clock or looks anything up.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from gate.contract import Fallback
+from gate.plan import Plan, synthesises
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS
+
+
+class View(StrEnum):
+    PERSONAL = "personal"
+    GENERALISED = "generalised"
+    SYNTHETIC = "synthetic"
+    WITHHELD = "withheld"
+
+
+class Reason(StrEnum):
+    """Why a decision is what it is. The first four refuse the request, whatever was consented."""
+
+    UNKNOWN_SCENE = "unknown-scene"
+    UNKNOWN_SERVICE = "unknown-service"
+    FIELD_OUTSIDE_SCENE = "field-outside-scene"
+    NO_FIELDS = "no-fields"
+    LEGAL_BASIS_CONTRACT = "legal-basis-contract"
+    GRANTED = "granted"
+    FIELD_NOT_GRANTED = "field-not-granted"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"
+    FROZEN = "frozen"
+    NEVER_GRANTED = "never-granted"
+    SOURCE_UNAVAILABLE = "source-unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`allowed`: every field asked for may be read as personal data. Views always name every field
+    asked for, unless the request was refused; then there are none."""
+
+    allowed: bool
+    views: Mapping[str, View]
+    reason: Reason
+    determined_by: int | None  # index of the consent entry the decision rests on
+    ledger_size: int
+
+    @property
+    def refused(self) -> bool:
+        return not self.views
+
+
+def decide(
+    plan: Plan, fields: tuple[str, ...], word: int, minute: int, *, index: int | None, size: int
+) -> Decision:
+    """Say which view of one subject's `fields` the plan's service may have at `minute`.
+
+    `word` is the subject's consent word for the scene as of `size` ledger entries; `index` is the
+    entry that last changed it.
+    """
+    if (refused := refusal(plan, fields)) is not None:
+        return Decision(False, {}, refused, None, size)
+    readable = personal(plan, word, minute)
+    wanted = plan.mask(fields) or 0
+    allowed = wanted & ~readable == 0
+    return Decision(
+        allowed, views(plan, fields, readable), reason(plan, word, minute, wanted), index, size
+    )
+
+
+def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
+    """Why contract or policy forbid the request, whatever the subject consented to."""
+    if not plan.admitted:
+        return Reason.UNKNOWN_SERVICE
+    if not fields:
+        return Reason.NO_FIELDS
+    if plan.mask(fields) is None:
+        return Reason.FIELD_OUTSIDE_SCENE
+    return None
+
+
+def personal(plan: Plan, word: int, minute: int) -> int:
+    """The bits of those fields that may be read as personal data."""
+    if word >> EXPIRY_SHIFT <= minute or (word & ARMED and frozen(plan, word, minute)):
+        return plan.always
+    return word & FIELDS | plan.always
+
+
+def frozen(plan: Plan, word: int, minute: int) -> bool:
+    """A trigger the customer armed has been crossed, or its signal is missing or stale."""
+    armed = word & ARMED
+    crossed = word >> CROSSED_SHIFT - ARMED_SHIFT & ARMED
+    return bool(armed & crossed) or (armed != 0 and minute >= plan.fresh_until)
+
+
+def reason(plan: Plan, word: int, minute: int, wanted: int) -> Reason:
+    if plan.always:
+        return Reason.LEGAL_BASIS_CONTRACT
+    if not word:
+        return Reason.NEVER_GRANTED
+    if not word & FIELDS:
+        return Reason.WITHDRAWN
+    if word >> EXPIRY_SHIFT <= minute:
+        return Reason.EXPIRED
+    if frozen(plan, word, minute):
+        return Reason.FROZEN
+    return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED
+
+
+@lru_cache(maxsize=65_536)
+def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, View]:
+    """The view of each field, given the bits that may be read as personal data."""
+    return {field: view(plan, field, readable) for field in fields}
+
+
+def view(plan: Plan, field: str, readable: int) -> View:
+    if plan.bits[field] & readable:
+        return View.PERSONAL
+    match plan.scene.fields[field].fallback:
+        case Fallback.SYNTHETIC:
+            return View.SYNTHETIC if synthesises(plan, field) else View.WITHHELD
+        case Fallback.GENERALISE:
+            coarser = plan.scene.fields[field].generalised_by
+            granted = coarser is not None and plan.bits[coarser] & readable
+            return View.GENERALISED if granted else View.WITHHELD
+        case Fallback.WITHHOLD:
+            return View.WITHHELD

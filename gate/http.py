@@ -1,0 +1,293 @@
+"""The gate over HTTP: AuthZEN 1.0 and the read API. Raw ASGI and msgspec, served alone or mounted.
+
+Every answer that carries a decision leaves after its journal entry is durable. Errors are RFC 9457
+problems; a malformed request is 400, an unauthenticated one 401, a refused read 403, a stale gate
+or a source that is down 503. A denied evaluation is 200 with `"decision": false`.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from gate import authzen, rows
+from gate.authzen import MalformedRequestError
+from gate.read import Gate, ReadRequest, StaleStateError
+from gate.sources import SourceUnavailableError
+from gate.table import TableRequest, read_table
+
+Scope = Mapping[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+MOST_BYTES = 1 << 20  # of a request body
+BODY_TIMEOUT_S = 10.0
+
+
+class Authenticator(Protocol):
+    """Says who a request comes from: the id of a registered service, or None."""
+
+    def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
+
+
+class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One customer's fields for one scene."""
+
+    scene: str
+    customer: str
+    fields: list[str]
+    minimum_size: int = 0
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everybody's fields for one scene, for analysis."""
+
+    scene: str
+    fields: list[str]
+    minimum_size: int = 0
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """RFC 9457. `detail` says what to do next."""
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+    reason: str = ""
+    read_log: str = ""
+    entry: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    content_type: bytes = b"application/json"
+
+
+class HttpError(Exception):
+    """A request that ends in a problem."""
+
+    def __init__(self, status: int, slug: str, title: str, detail: str, **more: Any) -> None:
+        super().__init__(title)
+        self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+class GateApp:
+    """An ASGI application. One instance serves one `Gate`; `clock` says what time it is."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        authenticator: Authenticator,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._gate = gate
+        self._authenticator = authenticator
+        self._clock = clock
+        self._routes: dict[str, Callable[[str, bytes, Mapping[bytes, bytes]], Response]] = {
+            "/access/v1/evaluation": self._evaluation,
+            "/access/v1/evaluations": self._evaluations,
+            "/access/v1/search/subject": self._search_subject,
+            "/access/v1/search/resource": self._search_resource,
+            "/access/v1/search/action": self._search_action,
+            "/v1/read": self._read,
+            "/v1/table": self._table,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        try:
+            response = await self._respond(scope, headers, receive)
+        except HttpError as error:
+            response = _problem(error.problem)
+        await _send(response, headers, send)
+
+    async def _respond(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Response:
+        path = scope["path"]
+        if path == "/.well-known/authzen-configuration":
+            return _metadata(scope, headers)
+        if (handler := self._routes.get(path)) is None:
+            raise HttpError(
+                404, "not-found", "No such resource", f"see the API description: {path}"
+            )
+        if scope["method"] != "POST":
+            raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
+        if (service := self._authenticator.service(headers)) is None:
+            raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
+        body = await _body(receive)
+        return await asyncio.to_thread(self._handle, handler, service, body, headers)
+
+    def _handle(
+        self,
+        handler: Callable[[str, bytes, Mapping[bytes, bytes]], Response],
+        service: str,
+        body: bytes,
+        headers: Mapping[bytes, bytes],
+    ) -> Response:
+        """Every way a handler can fail, as one table of problems."""
+        try:
+            return handler(service, body, headers)
+        except (msgspec.DecodeError, MalformedRequestError, UnicodeError) as error:
+            detail = f"{error}; see the API description"
+            raise HttpError(400, "malformed", "The request is malformed", detail) from error
+        except StaleStateError as error:
+            raise HttpError(503, "stale", "The gate is behind the ledger", str(error)) from error
+        except SourceUnavailableError as error:
+            raise HttpError(503, "source", "The source is down", "try again later") from error
+
+    def _evaluation(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        evaluation = msgspec.json.decode(body, type=authzen.Evaluation)
+        return _json(self._evaluate(service, evaluation))
+
+    def _evaluations(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        batch = msgspec.json.decode(body, type=authzen.Evaluations)
+        if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
+            single = authzen.Evaluation(batch.subject, batch.action, batch.resource, batch.context)
+            return _json(self._evaluate(service, single))
+        stop = authzen.stops(batch.options.evaluations_semantic)
+        answers = []
+        for each in authzen.merged(batch):
+            try:
+                answer = self._evaluate(service, each)
+            except MalformedRequestError as error:
+                answer = authzen.refused_item(str(error))
+            answers.append(answer)
+            if stop(answer["decision"]):
+                break
+        return _json({"evaluations": answers})
+
+    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> dict[str, Any]:
+        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
+        entry = self._gate.journal.record(asked.reading, asked.customer)
+        asked.answer["context"]["entry"] = entry
+        return asked.answer
+
+    def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = msgspec.json.decode(body, type=authzen.SubjectSearch)
+        found = [
+            {"type": "service", "id": each.subject.id}
+            for each in authzen.search_subjects(self._gate, search)
+            if each.subject and self._evaluate(service, each)["decision"]
+        ]
+        return _json({"results": found, "page": {"next_token": ""}})
+
+    def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = msgspec.json.decode(body, type=authzen.ResourceSearch)
+        if search.subject.id != service:
+            return _json({"results": [], "page": {"next_token": ""}})
+        return _json(authzen.search_resources(self._gate, search, self._clock()))
+
+    def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = msgspec.json.decode(body, type=authzen.ActionSearch)
+        action = authzen.Action("read")
+        each = authzen.Evaluation(search.subject, action, search.resource, search.context)
+        allowed = self._evaluate(service, each)["decision"]
+        found = [{"name": "read"}] if allowed else []
+        return _json({"results": found, "page": {"next_token": ""}})
+
+    def _read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        asked = msgspec.json.decode(body, type=Read)
+        fields = _distinct(asked.fields)
+        request = ReadRequest(
+            service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
+        )
+        answer = self._gate.read(request)
+        if answer.decision.refused:
+            raise _refused(answer.decision.reason, answer.read_log, answer.entry)
+        return _json(rows.point(answer))
+
+    def _table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Response:
+        asked = msgspec.json.decode(body, type=Table)
+        form = rows.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
+        if form is None:
+            detail = f"accept one of {', '.join(rows.FORMS)}"
+            raise HttpError(406, "not-acceptable", "No such format", detail)
+        request = TableRequest(
+            service, asked.scene, _distinct(asked.fields), self._clock(), asked.minimum_size
+        )
+        answer = read_table(self._gate, request)
+        if answer.table is None:
+            raise _refused(answer.reason, answer.read_log, answer.entry)
+        return Response(200, rows.encode(answer, form), form.encode())
+
+
+def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:
+    """A caller asks for itself: for anybody else the answer is no, whoever that is."""
+    subject = evaluation.subject
+    if subject is None or subject.id == service:
+        return evaluation
+    return msgspec.structs.replace(evaluation, subject=authzen.Entity("nobody", subject.id))
+
+
+def _distinct(fields: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fields))
+
+
+def _refused(reason: str, read_log: str, entry: int) -> HttpError:
+    detail = "ask for fields the scene's contract offers to your service; see /v1/scenes"
+    title = "The contract does not allow this read"
+    return HttpError(403, "refused", title, detail, reason=reason, read_log=read_log, entry=entry)
+
+
+def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
+    host = headers.get(b"host", b"localhost").decode("latin-1")
+    base = f"{scope.get('scheme', 'http')}://{host}"
+    endpoints = {
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+        "search_subject_endpoint": f"{base}/access/v1/search/subject",
+        "search_resource_endpoint": f"{base}/access/v1/search/resource",
+        "search_action_endpoint": f"{base}/access/v1/search/action",
+    }
+    return _json(endpoints)
+
+
+def _json(value: Any) -> Response:
+    return Response(200, _ENCODER.encode(value))
+
+
+def _problem(problem: Problem) -> Response:
+    return Response(problem.status, _ENCODER.encode(problem), b"application/problem+json")
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            while more:
+                message = await receive()
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                more = message.get("more_body", False) and message["type"] == "http.request"
+                if size > MOST_BYTES:
+                    detail = f"send at most {MOST_BYTES} bytes; split a batch"
+                    raise HttpError(413, "too-large", "The request is too large", detail)
+    except TimeoutError as error:
+        detail = f"send the whole body within {BODY_TIMEOUT_S:.0f} s"
+        raise HttpError(408, "timeout", "The request took too long to arrive", detail) from error
+    return b"".join(chunks)
+
+
+async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:
+    sent = [(b"content-type", response.content_type), (b"cache-control", b"no-store")]
+    sent.append((b"content-length", str(len(response.body)).encode()))
+    if request_id := headers.get(b"x-request-id"):
+        sent.append((b"x-request-id", request_id))
+    if response.status == 401:  # noqa: PLR2004 - the status code says it best
+        sent.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": response.status, "headers": sent})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,0 +1,61 @@
+"""What policy and contract say about one service in one scene, compiled to bits once.
+
+A plan changes when a policy, a contract or the current synthetic release changes, never with a
+customer's consent. Its digest is written into every journal entry that rests on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from gate.contract import Fallback, Scene
+from gate.word import FIELDS
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: plans key caches
+class Plan:
+    service: str
+    scene: Scene
+    admitted: bool  # the organisation lets this service read in this scene
+    release: str | None  # the synthetic release that answers in place of personal data
+    bits: Mapping[str, int]  # field -> its bit in a consent word
+    always: int  # fields whose legal basis is the contract itself: no grant needed
+    fresh_until: int  # minute after which an armed trigger freezes for want of a signal
+    digest: str
+
+    def mask(self, fields: tuple[str, ...]) -> int | None:
+        """The bits of `fields`, or None if one of them is not in the scene."""
+        bits = 0
+        for field in fields:
+            bit = self.bits.get(field)
+            if bit is None:
+                return None
+            bits |= bit
+        return bits
+
+
+def compile_plan(
+    service: str,
+    scene: Scene,
+    *,
+    admitted: bool,
+    release: str | None,
+    policy: str = "",
+    fresh_until: int = 0,
+) -> Plan:
+    """`policy` is the digest of the organisation policy that answered `admitted`."""
+    bits = {name: 1 << position for position, name in enumerate(scene.fields)}
+    return Plan(
+        service=service,
+        scene=scene,
+        admitted=admitted and scene.admits(service),
+        release=release,
+        bits=bits,
+        always=FIELDS if scene.locked else 0,
+        fresh_until=fresh_until,
+        digest=sha256(f"{policy}\n{scene.digest}\n{service}\n{release}".encode()).hexdigest(),
+    )
+
+
+def synthesises(plan: Plan, field: str) -> bool:
+    return plan.release is not None and plan.scene.fields[field].fallback is Fallback.SYNTHETIC

@@ -1,0 +1,240 @@
+"""Enforcement: decide, fetch or synthesise, journal, answer. In this order, always.
+
+gather   the plan, and the customer's consent word, caught up with the ledger
+decide   pure: gate.decide, gate.cohort
+apply    personal values are fetched only for fields the decision allows; the reading is
+         journalled and durable; only then does the answer leave
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import Lock
+from typing import Any, Protocol
+
+from gate import word
+from gate.contract import Scene
+from gate.decide import Decision, Reason, View, decide
+from gate.journal import ConsentPoint, Journal, Reading
+from gate.plan import Plan, compile_plan
+from gate.sources import Source, SourceUnavailableError
+from gate.state import ConsentState, Followed
+
+
+class StaleStateError(Exception):
+    """The gate has not seen as much of the ledger as the caller demands. Nothing was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One customer's `fields` for one scene. `minimum_size`: the ledger size the answer must rest
+    on at least, e.g. the one of a receipt the caller has seen."""
+
+    service: str
+    scene: str
+    subject: str
+    fields: tuple[str, ...]
+    at: datetime
+    minimum_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Every field asked for has a value (None when withheld) and a view, or the request was
+    refused and there is neither."""
+
+    decision: Decision
+    values: Mapping[str, Any]
+    views: Mapping[str, View]
+    release: str | None  # the synthetic release some values come from
+    entry: int  # of this answer in the read log
+    read_log: str  # its origin
+
+
+class Ledger(Followed, Protocol):
+    """What the gate needs of the consent ledger."""
+
+    def root(self) -> tuple[int, str]:
+        """Size and base64 root of the current checkpoint."""
+        ...
+
+
+class Synthesiser(Protocol):
+    """What the gate needs of a synthetic release: see `synthetic.release.Release`."""
+
+    @property
+    def id(self) -> str: ...
+    def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
+    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any: ...
+
+
+class Gate:
+    """The one way to personal data. Thread-safe. Fails closed: any error means no data.
+
+    `key` keeps surrogates stable per customer and release; it is secret to the gate.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: Source,
+        scenes: Mapping[str, Scene],
+        journal: Journal,
+        key: bytes,
+    ) -> None:
+        self.scenes = scenes
+        self.journal = journal
+        self.source = source
+        self._ledger = ledger
+        self._key = key
+        self._lock = Lock()
+        self._state = ConsentState(scenes)
+        self._point = ConsentPoint(0, "")
+        self._releases: dict[str, Synthesiser] = {}
+        self._plans: dict[tuple[str, str], Plan] = {}
+
+    def serve(self, scene: str, release: Synthesiser) -> None:
+        """From now on, answer `scene` from this release where personal data may not be read."""
+        with self._lock:
+            self._releases[scene] = release
+            self._plans.clear()
+
+    def release(self, scene: str) -> Synthesiser | None:
+        return self._releases.get(scene)
+
+    def decide(self, request: ReadRequest) -> Decision:
+        """The decision alone, not journalled: no data is read. Raises StaleStateError."""
+        return self._decide(request, self.plan(request.service, request.scene))[0]
+
+    def consider(self, request: ReadRequest, action: str) -> tuple[Decision, Reading]:
+        """A decision and the journal entry that must be durable before anybody hears of it."""
+        plan = self.plan(request.service, request.scene)
+        decision, point = self._decide(request, plan)
+        return decision, _reading(request, action, plan, decision, point)
+
+    def read(self, request: ReadRequest) -> Answer:
+        """One customer's fields, each personal, generalised, synthetic or withheld.
+
+        Raises StaleStateError. A source that is down is answered with what needs no source.
+        """
+        plan = self.plan(request.service, request.scene)
+        decision, point = self._decide(request, plan)
+        values: Mapping[str, Any] = {}
+        if plan is not None and not decision.refused:
+            try:
+                values, views = self._values(request, plan, decision)
+            except SourceUnavailableError:
+                decision = _without_source(decision)
+                values, views = self._values(request, plan, decision)
+            decision = replace(decision, views=views)
+        reading = _reading(request, "read", plan, decision, point)
+        entry = self.journal.record(reading, request.subject)
+        # Durable from here on: the answer may leave.
+        origin = self.journal.log.origin
+        return Answer(decision, values, decision.views, reading.release, entry, origin)
+
+    def plan(self, service: str, scene: str) -> Plan | None:
+        """Contract and policy for a service in a scene; None if there is no such scene."""
+        contract = self.scenes.get(scene)
+        if contract is None:
+            return None
+        plan = self._plans.get((service, scene))
+        if plan is None:
+            release = self._releases.get(scene)
+            plan = compile_plan(
+                service, contract, admitted=True, release=release.id if release else None
+            )
+            if plan.admitted:  # whoever is not admitted must not fill the cache with names
+                self._plans[service, scene] = plan
+        return plan
+
+    def current(self, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
+        """The consent state, caught up with the ledger, and where in the ledger that is.
+
+        The caller holds `lock`. Raises StaleStateError.
+        """
+        while self._point.size != self._ledger.size or not self._point.root:
+            self._state.catch_up(self._ledger)
+            size, root = self._ledger.root()
+            if size == self._state.size:  # otherwise the ledger moved in between: look again
+                self._point = ConsentPoint(size, root)
+        if self._point.size < minimum_size:
+            raise StaleStateError(
+                f"the ledger has {self._point.size} entries, want at least {minimum_size}; "
+                "ask again when the entry you have seen is there"
+            )
+        return self._state, self._point
+
+    @property
+    def lock(self) -> Lock:
+        return self._lock
+
+    def _decide(self, request: ReadRequest, plan: Plan | None) -> tuple[Decision, ConsentPoint]:
+        with self._lock:
+            state, point = self.current(request.minimum_size)
+            if plan is None:
+                return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
+            consent = state.word(request.scene, request.subject)
+            index = state.index(request.scene, request.subject)
+        minute = word.minute(request.at)
+        return decide(plan, request.fields, consent, minute, index=index, size=point.size), point
+
+    def _values(
+        self, request: ReadRequest, plan: Plan, decision: Decision
+    ) -> tuple[dict[str, Any], dict[str, View]]:
+        views = dict(decision.views)
+        columns = _columns(plan, views)
+        row = self.source.row(request.subject, [*columns.values()]) if columns else {}
+        if row is None:  # a grant without a row: there is nothing to give
+            views |= dict.fromkeys(columns, View.WITHHELD)
+            row = {}
+        values = {field: row.get(columns.get(field)) for field in request.fields}
+        values |= self._surrogates(request, views)
+        return values, views
+
+    def _surrogates(self, request: ReadRequest, views: Mapping[str, View]) -> dict[str, Any]:
+        fields = [field for field, view in views.items() if view is View.SYNTHETIC]
+        release = self._releases.get(request.scene)
+        if not fields or release is None:
+            return {}
+        (drawn,) = release.surrogate(fields, self._key, [request.subject]).to_pylist()
+        return dict(drawn)
+
+
+def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
+    """Which column of the source each personal or generalised field is read from."""
+    columns = {}
+    for field, view in views.items():
+        if view is View.PERSONAL:
+            columns[field] = field
+        elif view is View.GENERALISED:
+            columns[field] = str(plan.scene.fields[field].generalised_by)
+    return columns
+
+
+def _without_source(decision: Decision) -> Decision:
+    needs = {View.PERSONAL, View.GENERALISED}
+    views = {f: View.WITHHELD if v in needs else v for f, v in decision.views.items()}
+    return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
+
+
+def _reading(
+    request: ReadRequest, action: str, plan: Plan | None, decision: Decision, point: ConsentPoint
+) -> Reading:
+    synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
+    return Reading(
+        action=action,
+        at=request.at,
+        service=request.service,
+        scene=request.scene,
+        subject=None,  # the journal puts the tag in, which depends on the entry's place
+        cohort=None,
+        rows=1 if decision.views else 0,
+        fields=request.fields,
+        views=decision.views,
+        reason=decision.reason,
+        determined_by=decision.determined_by,
+        plan=plan.digest if plan else "",
+        release=plan.release if plan and synthetic else None,
+        consent=point,
+    )

@@ -1,0 +1,163 @@
+"""Live consent state: one word per customer and scene that follows the ledger.
+
+The state is a fold of the consent log and nothing else. It can be thrown away at any time and
+rebuilt by replay; `size` says how many entries it has seen. Not thread-safe: the gate holds a lock
+around `catch_up`, and readers see either the state before an entry or after it.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gate import word
+from gate.contract import Scene
+from ledger.event import Granted, Imported, Instruction, PublicEvent, SubjectErased, Withdrawn
+
+Words = npt.NDArray[np.uint64]
+NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
+
+_FIRST_ROWS = 1024
+
+
+class Entry(Protocol):
+    @property
+    def index(self) -> int: ...
+    @property
+    def event(self) -> Instruction | PublicEvent: ...
+
+
+class Followed(Protocol):
+    """A consent log that can be followed: entries in log order, from any process."""
+
+    @property
+    def size(self) -> int: ...
+    def follow(self, since: int) -> Iterator[Entry]: ...
+
+
+class ConsentState:
+    """`words[scene][row]` is the consent word, `indexes[scene][row]` the entry it rests on."""
+
+    def __init__(self, scenes: Mapping[str, Scene]) -> None:
+        self._scenes = scenes
+        self._clear()
+
+    @property
+    def subjects(self) -> list[str]:
+        """Subject of each row. Do not modify."""
+        return self._subjects
+
+    def word(self, scene: str, subject: str) -> int:
+        row = self._rows.get(subject)
+        return 0 if row is None else self._fast[scene][row]
+
+    def index(self, scene: str, subject: str) -> int | None:
+        """The entry that last changed the subject's consent in the scene."""
+        row = self._rows.get(subject)
+        found = NEVER if row is None else int(self._indexes[scene][row])
+        return None if found == NEVER else found
+
+    def words(self, scene: str) -> Words:
+        """All words of a scene, in row order; a view that the next `catch_up` may change."""
+        return self._words[scene][: len(self._subjects)]
+
+    def catch_up(self, ledger: Followed) -> None:
+        """Apply what the ledger holds beyond `size`. Raises what the ledger raises; then the
+        entries applied so far stay applied and `size` says how far they reach."""
+        since, upto = self.size, ledger.size
+        if since == upto:
+            return
+        if self._follow(ledger) and since:
+            self._clear()  # somebody was erased: only a replay knows whose entries still open
+            self._follow(ledger)
+        self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
+
+    def _follow(self, ledger: Followed) -> bool:
+        """Apply the tail, and say whether an entry in it erased somebody."""
+        erased = False
+        for entry in ledger.follow(self.size):
+            self._apply(entry)
+            self.size = entry.index + 1
+            erased = erased or isinstance(entry.event, SubjectErased)
+        return erased
+
+    def _clear(self) -> None:
+        self.size = 0  # entries of the consent log this state has seen
+        self._bits = {
+            scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
+            for scene in self._scenes.values()
+        }
+        self._rows: dict[str, int] = {}
+        self._subjects: list[str] = []
+        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self._scenes}
+        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self._scenes}
+        self._view()
+
+    def _apply(self, entry: Entry) -> None:
+        match entry.event:
+            case Instruction(subject=subject, at=at, act=Granted(scene, fields, until)):
+                self._grant(entry.index, subject, at, scene, fields, until)
+            case Instruction(subject=subject, at=at, act=Imported(scene, fields, until)):
+                self._grant(entry.index, subject, at, scene, fields, until)
+            case Instruction(subject=subject, at=at, act=Withdrawn(scene, fields)):
+                self._withdraw(entry.index, subject, at, scene, fields)
+            case _:  # public acts and keys change no word
+                pass
+
+    def _grant(
+        self,
+        index: int,
+        subject: str,
+        at: datetime,
+        scene: str,
+        fields: tuple[str, ...],
+        until: datetime | None,
+    ) -> None:
+        if (contract := self._scenes.get(scene)) is None:
+            return  # a scene that is no longer offered grants nothing
+        bits = self._mask(scene, fields)
+        row = self._row(subject)
+        kept = self._fast[scene][row] & word.TRIGGERS
+        self._put(scene, row, word.granted(bits, at, until, contract.longest) | kept, index)
+
+    def _withdraw(
+        self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
+    ) -> None:
+        if scene not in self._scenes:
+            return
+        row = self._row(subject)
+        gone = word.FIELDS if fields is None else self._mask(scene, fields)
+        self._put(scene, row, word.without(self._fast[scene][row], gone, at), index)
+
+    def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
+        """A field that the contract no longer has is simply not granted."""
+        bits = 0
+        for field in fields:
+            bits |= self._bits[scene].get(field, 0)
+        return bits
+
+    def _put(self, scene: str, row: int, value: int, index: int) -> None:
+        self._fast[scene][row] = value
+        self._indexes[scene][row] = index
+
+    def _row(self, subject: str) -> int:
+        row = self._rows.get(subject)
+        if row is None:
+            row = self._rows[subject] = len(self._subjects)
+            self._subjects.append(subject)
+            if row == len(next(iter(self._words.values()))):
+                self._grow()
+        return row
+
+    def _grow(self) -> None:
+        for scene in self._scenes:
+            self._words[scene] = np.concatenate([self._words[scene], self._words[scene] * 0])
+            spare = np.full_like(self._indexes[scene], NEVER)
+            self._indexes[scene] = np.concatenate([self._indexes[scene], spare])
+        self._view()
+
+    def _view(self) -> None:
+        """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
+        self._fast = {scene: memoryview(words) for scene, words in self._words.items()}

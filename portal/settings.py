@@ -1,0 +1,38 @@
+"""Everything that can be set, from the environment (`SOVEREIGN_…`) and one TOML file."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+
+class Settings(BaseSettings):
+    """The environment wins over `sovereign.toml` in the working directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SOVEREIGN_", toml_file="sovereign.toml", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(Path("sovereign-data"), description="where ledger, keys and data live")
+    origin: str = Field(
+        "demo.sovereign.example/consent", description="name of the consent log; never change it"
+    )
+    host: str = Field("127.0.0.1", description="address the portal listens on")
+    port: int = Field(8000, ge=1, le=65535, description="port the portal listens on")
+    demo: bool = Field(default=False, description="offer the labelled demo login and demo tokens")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the framework's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
