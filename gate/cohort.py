@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.plan import Plan
-from gate.state import Words
 from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT
 
+Words = npt.NDArray[np.uint64]  # one consent word per row of the state
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
 
 

@@ -10,13 +10,12 @@ from datetime import datetime
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from gate import word
+from gate.cohort import Words
 from gate.contract import Scene
 from ledger.event import Granted, Imported, Instruction, PublicEvent, SubjectErased, Withdrawn
 
-Words = npt.NDArray[np.uint64]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024

@@ -1,0 +1,64 @@
+"""The command line, one file per audience."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="sovereign",
+    help="A consent ledger that binds: record, gate, synthesise, verify.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # locals may hold personal data
+)
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+]
+
+
+@app.command()
+def verify() -> None:
+    """Verify a receipt offline: sovereign verify RECEIPT --key VKEY."""
+    raise AssertionError("portal.cli hands `verify` to ledger.verifier before this is imported")
+
+
+@app.command()
+def demo(
+    data_dir: DataDir = None,
+    once: Annotated[bool, typer.Option("--once", help="Play the story and exit.")] = False,
+    port: Annotated[int, typer.Option(help="Port of the portal.")] = 8000,
+) -> None:
+    """Load 45,211 real bank customers, play the story, then serve the portal."""
+    from portal.demo.story import play
+    from portal.settings import Settings
+
+    chosen = {"data_dir": data_dir} if data_dir else {}
+    settings = Settings(demo=True, port=port, **chosen)
+    product = play(settings)
+    if not once:
+        _serve(product)
+
+
+@app.command()
+def serve(data_dir: DataDir = None) -> None:
+    """Serve the portal and the gate over an existing data directory."""
+    from portal.product import open_product
+    from portal.settings import Settings
+
+    chosen = {"data_dir": data_dir} if data_dir else {}
+    _serve(open_product(Settings(**chosen)))
+
+
+def _serve(product: object) -> None:
+    import uvicorn
+
+    from portal.app import create_app
+    from portal.product import Product
+
+    assert isinstance(product, Product)  # noqa: S101 - narrows for the type checker
+    settings = product.settings
+    typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
+    uvicorn.run(
+        create_app(product), host=settings.host, port=settings.port, log_level="warning"
+    )

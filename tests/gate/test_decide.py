@@ -1,0 +1,153 @@
+"""The theorems of specs/gate.md on the pure decision."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gate import word
+from gate.decide import Reason, View, decide
+from gate.plan import Plan, compile_plan
+from tests.gate.scenes import MARKETING, NEAREST_BRANCH, SCENES, SEGMENTATION, SERVICE
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+AT = word.minute(NOON)
+YEAR = timedelta(days=365)
+
+words = st.integers(0, 2**64 - 1)
+plans = st.builds(
+    compile_plan,
+    st.sampled_from(["analytics", "crm", "stranger"]),
+    st.sampled_from([*SCENES.values()]),
+    admitted=st.booleans(),
+    release=st.none() | st.just("release-1"),
+    fresh_until=st.integers(0, 2**28),
+)
+minutes = st.integers(0, 2**28)
+fields = st.lists(
+    st.sampled_from(["age", "job", "housing", "location", "postcode_area", "name", "email"]),
+    unique=True,
+    max_size=4,
+).map(tuple)
+
+
+def plan(scene: str, release: str | None = "release-1", fresh_until: int = 0) -> Plan:
+    return compile_plan(
+        "analytics", SCENES[scene], admitted=True, release=release, fresh_until=fresh_until
+    )
+
+
+@given(plans, fields, words, minutes)
+def test_no_personal_field_without_a_live_grant(
+    plan: Plan, fields: tuple[str, ...], consent: int, minute: int
+) -> None:
+    decision = decide(plan, fields, consent, minute, index=1, size=2)
+    for field, view in decision.views.items():
+        if view in {View.PERSONAL, View.GENERALISED} and not plan.scene.locked:
+            source = plan.scene.fields[field].generalised_by if view == "generalised" else field
+            assert consent & plan.bits[str(source)]
+            assert consent >> word.EXPIRY_SHIFT > minute
+            assert not consent & word.ARMED & consent >> 4
+
+
+@given(plans, fields, words, minutes)
+def test_every_field_has_a_view_or_the_request_is_refused(
+    plan: Plan, fields: tuple[str, ...], consent: int, minute: int
+) -> None:
+    decision = decide(plan, fields, consent, minute, index=None, size=0)
+    inside = plan.admitted and bool(fields) and set(fields) <= plan.scene.fields.keys()
+    assert tuple(decision.views) == (fields if inside else ())
+    assert decision.refused is not inside
+    assert decision.allowed is (inside and {*decision.views.values()} == {View.PERSONAL})
+
+
+@given(plans, fields, words, minutes)
+def test_synthetic_only_while_a_release_exists(
+    plan: Plan, fields: tuple[str, ...], consent: int, minute: int
+) -> None:
+    decision = decide(plan, fields, consent, minute, index=None, size=0)
+    if plan.release is None:
+        assert View.SYNTHETIC not in decision.views.values()
+
+
+REFUSALS = {
+    "service not in the contract": ("stranger", True, ("age",), Reason.UNKNOWN_SERVICE),
+    "service the organisation forbids": ("analytics", False, ("age",), Reason.UNKNOWN_SERVICE),
+    "no fields": ("analytics", True, (), Reason.NO_FIELDS),
+    "field of another scene": ("analytics", True, ("email",), Reason.FIELD_OUTSIDE_SCENE),
+    "one field too many": ("analytics", True, ("age", "email"), Reason.FIELD_OUTSIDE_SCENE),
+}
+
+
+@pytest.mark.parametrize("why", REFUSALS)
+def test_contract_refuses_whatever_was_consented(why: str) -> None:
+    service, admitted, fields, reason = REFUSALS[why]
+    asked = compile_plan(service, SEGMENTATION, admitted=admitted, release=None)
+    decision = decide(asked, fields, 2**64 - 1, AT, index=None, size=0)
+    assert decision.reason is reason
+    assert decision.refused
+
+
+def live(fields: int) -> int:
+    return word.granted(fields, NOON, NOON + YEAR, YEAR)
+
+
+REASONS = {
+    "granted": (live(0b111), ("age", "job"), Reason.GRANTED),
+    "one field granted": (live(0b001), ("age", "job"), Reason.FIELD_NOT_GRANTED),
+    "withdrawn": (word.withdrawn(NOON), ("age",), Reason.WITHDRAWN),
+    "never granted": (0, ("age",), Reason.NEVER_GRANTED),
+    "expired": (word.granted(1, NOON - YEAR, NOON, YEAR), ("age",), Reason.EXPIRED),
+    "frozen by its signal": (live(1) | 0b1 << 28 | 0b1 << 32, ("age",), Reason.FROZEN),
+    "frozen by silence": (live(1) | 0b10 << 28, ("age",), Reason.FROZEN),
+}
+
+
+@pytest.mark.parametrize("why", REASONS)
+def test_the_reason_says_why(why: str) -> None:
+    consent, fields, reason = REASONS[why]
+    assert decide(plan("segmentation"), fields, consent, AT, index=1, size=2).reason is reason
+
+
+def test_a_grant_ends_exactly_at_its_end() -> None:
+    consent = word.granted(1, NOON - YEAR, NOON, 2 * YEAR)
+    before = word.minute(NOON - timedelta(microseconds=1))
+    assert decide(plan("segmentation"), ("age",), consent, before, index=1, size=2).allowed
+    assert not decide(plan("segmentation"), ("age",), consent, AT, index=1, size=2).allowed
+
+
+def test_a_fresh_signal_below_nobodys_threshold_freezes_nobody() -> None:
+    armed = live(1) | 0b10 << 28
+    fresh = plan("segmentation", fresh_until=AT + 1)
+    assert decide(fresh, ("age",), armed, AT, index=1, size=2).allowed
+
+
+def test_location_is_generalised_under_the_grant_of_its_coarser_field() -> None:
+    asked = plan(NEAREST_BRANCH.id)
+    only_area = live(asked.bits["postcode_area"])
+    views = decide(asked, ("location", "postcode_area"), only_area, AT, index=1, size=2).views
+    assert views == {"location": View.GENERALISED, "postcode_area": View.PERSONAL}
+    nothing = decide(asked, ("location",), word.withdrawn(NOON), AT, index=1, size=2).views
+    assert nothing == {"location": View.WITHHELD}
+
+
+def test_contract_scenes_need_no_grant() -> None:
+    decision = decide(plan(SERVICE.id), ("name",), 0, AT, index=None, size=0)
+    assert decision.allowed
+    assert decision.reason is Reason.LEGAL_BASIS_CONTRACT
+
+
+def test_nothing_outlives_the_contracts_longest_duration() -> None:
+    consent = word.granted(1, NOON, None, MARKETING.longest)
+    last = word.minute(NOON + MARKETING.longest) - 1
+    assert decide(plan(MARKETING.id), ("name",), consent, last, index=1, size=2).allowed
+    assert not decide(plan(MARKETING.id), ("name",), consent, last + 1, index=1, size=2).allowed
+
+
+@given(words, st.integers(0, word.FIELDS))
+def test_withdrawing_fields_leaves_only_the_others(consent: int, gone: int) -> None:
+    left = word.without(consent, gone, NOON)
+    assert left & word.FIELDS == consent & word.FIELDS & ~gone
+    assert left & word.TRIGGERS == consent & word.TRIGGERS
+    assert left != 0
