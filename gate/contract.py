@@ -7,9 +7,11 @@ Two kinds of contract, both ODCS, extended only through `customProperties`:
 - a *scene* contract (`specs/scenes/*.odcs.yaml`) says for what the items may be used, by which
   services, for how long, what the customer loses without it, and what is answered instead.
 
-One complete example of each: `specs/sources/customer.odcs.yaml`, `specs/scenes/segmentation.odcs.yaml`.
+One complete example of each: `specs/sources/customer.odcs.yaml` and
+`specs/scenes/segmentation.odcs.yaml`. The clauses are in `specs/portal.md`, "Contracts".
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,10 +30,11 @@ Text = Mapping[str, str]  # locale -> words
 LOCALES = ("en", "zh-CN")
 API_VERSION = "v3.1.0"
 MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
+PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
 
 class ContractError(ValueError):
-    """A data contract cannot be used. The message names the file, what was wanted and what was found."""
+    """A data contract cannot be used. It names the file, what was wanted and what was found."""
 
 
 class Fallback(StrEnum):
@@ -105,7 +108,7 @@ class Scene:
     services: tuple[Service, ...]
     fields: Mapping[str, SceneField]  # in the order of their bits
     workload: tuple[tuple[str, ...], ...]  # the group-bys the synthesiser must serve well
-    trends: tuple[str, ...]
+    trends: tuple[str, ...]  # measures followed month by month
 
     @property
     def locked(self) -> bool:
@@ -120,6 +123,12 @@ class Scene:
         return any(service == known.id for known in self.services)
 
 
+def specs_folder() -> Path:
+    """Where the shipped contracts are: `scenes/` and `sources/`, in a checkout or in a wheel."""
+    inside = Path(__file__).parent / "specs"
+    return inside if inside.is_dir() else Path(__file__).parents[1] / "specs"
+
+
 def load_source(path: Path) -> Source:
     """Read a source contract. Raises ContractError."""
     data, digest = _read(path)
@@ -128,9 +137,11 @@ def load_source(path: Path) -> Source:
         items = [_item(each) for each in data["schema"][0]["properties"]]
         systems = {str(k): _text(v) for k, v in extra["systems"].items()}
         _want({i.system for i in items} <= systems.keys(), f"undeclared systems, have {[*systems]}")
-        return Source(
-            data["id"], data["version"], digest, systems, {item.name: item for item in items}
-        )
+        names = {item.name: item for item in items}
+        _want(len(names) == len(items), "an item is declared twice")
+        known = {None, *names}
+        _want({i.generalises for i in items} <= known, "generalises an item that does not exist")
+        return Source(_slug(data["id"]), str(data["version"]), digest, systems, names)
 
 
 def load_scene(path: Path, source: Source) -> Scene:
@@ -140,29 +151,23 @@ def load_scene(path: Path, source: Source) -> Scene:
         extra = _custom(data)
         fallback = Fallback(extra["fallback"])
         fields = _fields(data["schema"][0]["properties"], source, fallback)
-        workload = tuple(tuple(map(str, group)) for group in extra.get("workload", []))
-        trends = tuple(map(str, extra.get("trends", [])))
-        _want(
-            {*trends, *(f for g in workload for f in g)} <= fields.keys(),
-            "workload over unknown fields",
-        )
         return Scene(
             id=_slug(data["id"]),
             version=str(data["version"]),
             digest=digest,
-            order=int(extra["order"]),
+            order=_positive(extra["order"], "order"),
             title=_text(extra["title"]),
             summary=_text(extra["summary"]),
             consequence=_text(extra["consequence"]),
             alternative=_text(extra["alternative"]),
-            purpose=str(extra["purpose"]),
+            purpose=_purpose(extra["purpose"]),
             legal_basis=LegalBasis(extra["legalBasis"]),
-            longest=timedelta(days=int(extra["longestConsentDays"])),
+            longest=timedelta(days=_positive(extra["longestConsentDays"], "longestConsentDays")),
             fallback=fallback,
-            services=tuple(_service(each) for each in extra["services"]),
+            services=_services(extra["services"]),
             fields=fields,
-            workload=workload,
-            trends=trends,
+            workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
+            trends=_group(extra.get("trends", []), fields),
         )
 
 
@@ -171,6 +176,8 @@ def load_scenes(folder: Path, source: Source) -> dict[str, Scene]:
     scenes = [load_scene(path, source) for path in sorted(folder.glob("*.odcs.yaml"))]
     if len({scene.id for scene in scenes}) != len(scenes) or not scenes:
         raise ContractError(f"{folder}: want one contract per scene, found {len(scenes)} files")
+    if len({scene.order for scene in scenes}) != len(scenes):
+        raise ContractError(f"{folder}: two scenes have the same order, want each its own place")
     return {scene.id: scene for scene in sorted(scenes, key=lambda scene: scene.order)}
 
 
@@ -182,16 +189,24 @@ def _fields(
     _want(len(set(names)) == len(names), "a field is declared twice")
     _want(set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}")
     coarser = {source.items[name].generalises: name for name in names}
-    fields = {}
-    for name, declared in zip(names, properties, strict=True):
-        extra = _custom(declared)
-        chosen = Fallback(extra.get("fallback", fallback))
-        if chosen is Fallback.SYNTHETIC and source.items[name].domain is None:
-            chosen = Fallback.WITHHOLD  # identifiers and free text are never synthesised
-        fields[name] = SceneField(
-            source.items[name], _text(extra["use"]), chosen, coarser.get(name)
-        )
-    return fields
+    return {
+        name: _field(source.items[name], _custom(declared), fallback, coarser.get(name))
+        for name, declared in zip(names, properties, strict=True)
+    }
+
+
+def _field(
+    item: Item, extra: dict[str, Any], fallback: Fallback, coarser: str | None
+) -> SceneField:
+    chosen = Fallback(extra.get("fallback", fallback))
+    if chosen is Fallback.SYNTHETIC and item.domain is None:
+        chosen = Fallback.WITHHOLD  # identifiers and free text are never synthesised
+    generalised = coarser if chosen is Fallback.GENERALISE else None
+    _want(
+        chosen is not Fallback.GENERALISE or coarser is not None,
+        f"{item.name} falls back to a coarser item, but the scene has none",
+    )
+    return SceneField(item, _text(extra["use"]), chosen, generalised)
 
 
 def _item(declared: dict[str, Any]) -> Item:
@@ -210,8 +225,38 @@ def _item(declared: dict[str, Any]) -> Item:
     )
 
 
+def _services(declared: list[dict[str, Any]]) -> tuple[Service, ...]:
+    services = tuple(_service(each) for each in declared)
+    _want(len(services) > 0, "no service, want at least one")
+    _want(len({each.id for each in services}) == len(services), "a service is declared twice")
+    return services
+
+
 def _service(declared: dict[str, Any]) -> Service:
-    return Service(_slug(declared["id"]), _text(declared["title"]), bool(declared["partner"]))
+    partner = declared["partner"]
+    _want(isinstance(partner, bool), f"partner is {partner!r}, want true or false")
+    return Service(_slug(declared["id"]), _text(declared["title"]), partner)
+
+
+def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...]:
+    """The fields of one group-by. Only what has a public domain can be counted."""
+    known = {name for name, field in fields.items() if field.item.domain}
+    _want(isinstance(names, list), f"a group-by is {names!r}, want a list of fields")
+    _want(
+        set(names) <= known, f"cannot group by {sorted(set(names) - known)}, have {sorted(known)}"
+    )
+    _want(len(set(names)) == len(names), f"a field stands twice in {names}")
+    return tuple(names)
+
+
+def _purpose(term: str) -> str:
+    _want(PURPOSE.fullmatch(term) is not None, f"purpose is {term!r}, want a DPV term")
+    return term
+
+
+def _positive(number: int, name: str) -> int:
+    _want(type(number) is int and number > 0, f"{name} is {number!r}, want a whole number above 0")
+    return number
 
 
 def _custom(declared: dict[str, Any]) -> dict[str, Any]:
@@ -219,13 +264,21 @@ def _custom(declared: dict[str, Any]) -> dict[str, Any]:
 
 
 def _text(words: Mapping[str, Any]) -> Text:
-    missing = [locale for locale in LOCALES if not str(words.get(locale, "")).strip()]
+    spoken = {locale: words.get(locale) for locale in LOCALES}
+    missing = [
+        each for each, said in spoken.items() if not isinstance(said, str) or not said.strip()
+    ]
     _want(not missing, f"words missing in {missing}: {words!r}")
-    return {locale: str(words[locale]) for locale in LOCALES}
+    return {locale: str(said) for locale, said in spoken.items()}
 
 
 def _slug(text: str) -> str:
-    ok = text.isascii() and text.replace("-", "").isalnum() and text == text.lower()
+    ok = (
+        isinstance(text, str)
+        and text.isascii()
+        and text.replace("-", "").isalnum()
+        and text == text.lower()
+    )
     _want(ok, f"{text!r} is not an ASCII slug")
     return text
 
@@ -234,7 +287,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     try:
         raw = path.read_bytes()
         data = yaml.safe_load(raw)
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
     if not isinstance(data, dict) or data.get("apiVersion") != API_VERSION:
         raise ContractError(f"{path}: want an ODCS contract with apiVersion {API_VERSION}")
@@ -253,5 +306,5 @@ def _reporting(path: Path) -> Iterator[None]:
         yield
     except KeyError as error:
         raise ContractError(f"{path}: missing {error}") from error
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
         raise ContractError(f"{path}: {error}") from error

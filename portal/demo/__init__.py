@@ -1,0 +1,1 @@
+"""The demonstration bank: real customer columns, generated contact items, generated grants."""

@@ -1,0 +1,325 @@
+"""Clauses 1.1 to 1.9 of specs/portal.md."""
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import open_data_contract_standard
+import pytest
+import yaml
+
+from gate import contract
+from gate.contract import LOCALES, ContractError, Fallback, LegalBasis, Scene, Source
+from synthetic.domain import Numbers
+
+SPECS = contract.specs_folder()
+SOURCE_FILE = SPECS / "sources" / "customer.odcs.yaml"
+SCENE_FILES = sorted((SPECS / "scenes").glob("*.odcs.yaml"))
+SCHEMA = Path(open_data_contract_standard.__file__).parent / "schema.json"
+
+PURPOSES = {  # W3C DPV 2.3 and its AI extension, and the fallback of each scene
+    "contract-service": ("RequestedServiceProvision", Fallback.WITHHOLD),
+    "service-reminder": ("CommunicationForCustomerCare", Fallback.WITHHOLD),
+    "lead-scoring": ("CustomerRelationshipManagement", Fallback.SYNTHETIC),
+    "direct-marketing": ("DirectMarketing", Fallback.WITHHOLD),
+    "recommendation": ("ProvidePersonalisedRecommendations", Fallback.SYNTHETIC),
+    "nearest-branch": ("ServicePersonalisation", Fallback.GENERALISE),
+    "anomaly-detection": ("FraudPreventionAndDetection", Fallback.SYNTHETIC),
+    "renewal-forecast": ("CustomerSolvencyMonitoring", Fallback.SYNTHETIC),
+    "segmentation": ("ServiceUsageAnalytics", Fallback.SYNTHETIC),
+    "ads-device-id": ("PersonalisedAdvertising", Fallback.GENERALISE),
+    "third-party-sharing": ("SellDataToThirdParties", Fallback.WITHHOLD),
+    "ai-training": ("ai:ModelTraining", Fallback.SYNTHETIC),
+}
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return contract.load_source(SOURCE_FILE)
+
+
+@pytest.fixture(scope="module")
+def scenes(source: Source) -> dict[str, Scene]:
+    return contract.load_scenes(SPECS / "scenes", source)
+
+
+@pytest.mark.parametrize("path", [SOURCE_FILE, *SCENE_FILES], ids=lambda path: path.name)
+def test_every_contract_is_valid_against_the_odcs_schema(path: Path) -> None:
+    schema = json.loads(SCHEMA.read_text())
+    checker = jsonschema.validators.validator_for(schema)(schema)
+    errors = [error.message for error in checker.iter_errors(yaml.safe_load(path.read_text()))]
+    assert errors == []
+
+
+def test_there_are_twelve_scenes_with_their_purposes_and_fallbacks(
+    scenes: dict[str, Scene],
+) -> None:
+    assert {s.id: (s.purpose, s.fallback) for s in scenes.values()} == PURPOSES
+    assert [*scenes] == [*PURPOSES]  # in the order in which customers see them
+
+
+def test_only_the_contract_service_is_locked(scenes: dict[str, Scene]) -> None:
+    assert [each.id for each in scenes.values() if each.locked] == ["contract-service"]
+    assert scenes["contract-service"].legal_basis is LegalBasis.CONTRACT
+
+
+def test_every_text_is_there_in_every_language(source: Source, scenes: dict[str, Scene]) -> None:
+    texts = [*source.systems.values(), *(item.title for item in source.items.values())]
+    for scene in scenes.values():
+        texts += [scene.title, scene.summary, scene.consequence, scene.alternative]
+        texts += [each.title for each in scene.services]
+        texts += [each.use for each in scene.fields.values()]
+    assert all([*text] == [*LOCALES] and all(text.values()) for text in texts)
+    assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text["zh-CN"]) for text in texts)
+    assert all(text["en"].isascii() for text in texts)
+
+
+def test_ai_training_covers_every_published_column(
+    source: Source, scenes: dict[str, Scene]
+) -> None:
+    published = [name for name, item in source.items.items() if item.domain]
+    assert len(published) == 17
+    assert [*scenes["ai-training"].fields] == published
+
+
+def test_a_generalised_field_is_a_field_of_its_own(scenes: dict[str, Scene]) -> None:
+    coarser = {
+        (scene.id, name): field.generalised_by
+        for scene in scenes.values()
+        for name, field in scene.fields.items()
+        if field.fallback is Fallback.GENERALISE
+    }
+    assert coarser == {
+        ("nearest-branch", "location"): "postcode_area",
+        ("anomaly-detection", "device_id"): "ip_range",
+        ("ads-device-id", "device_id"): "ip_range",
+    }
+
+
+def test_what_has_no_public_domain_is_never_synthesised(scenes: dict[str, Scene]) -> None:
+    fields = [field for scene in scenes.values() for field in scene.fields.values()]
+    unsafe = [f for f in fields if f.item.domain is None and f.fallback is Fallback.SYNTHETIC]
+    assert unsafe == []
+    assert scenes["lead-scoring"].fields["name"].fallback is Fallback.WITHHOLD
+
+
+def test_synthetic_scenes_declare_what_they_are_asked(scenes: dict[str, Scene]) -> None:
+    synthetic = [each for each in scenes.values() if each.fallback is Fallback.SYNTHETIC]
+    assert all(len(each.workload) >= 5 for each in synthetic)
+    assert all("month" in each.fields for each in synthetic if each.trends)
+    assert all(scene.domain.shape(group) for scene in synthetic for group in scene.workload)
+
+
+def test_a_service_is_admitted_only_where_the_contract_names_it(scenes: dict[str, Scene]) -> None:
+    assert scenes["segmentation"].admits("analytics")
+    assert not scenes["segmentation"].admits("sales-desk")
+
+
+def test_partners_are_only_in_the_scene_that_names_them(scenes: dict[str, Scene]) -> None:
+    sharing = {s.id for s in scenes.values() if any(service.partner for service in s.services)}
+    assert sharing == {"third-party-sharing"}
+
+
+def test_the_public_domain_covers_the_published_range(source: Source) -> None:
+    balance = source.items["balance"].domain
+    assert isinstance(balance, Numbers)
+    assert (balance.lower, balance.upper) == (-10000, 120000)
+
+
+def test_the_digest_names_the_bytes_of_the_file(tmp_path: Path, source: Source) -> None:
+    copy = tmp_path / "segmentation.odcs.yaml"
+    raw = (SPECS / "scenes" / copy.name).read_bytes()
+    copy.write_bytes(raw + b"# a remark\n")
+    first = contract.load_scene(SPECS / "scenes" / copy.name, source)
+    assert contract.load_scene(copy, source).digest != first.digest
+    assert contract.load_scene(copy, source).title == first.title
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def _put(name: str, value: object) -> Change:
+    """Set a custom property of the contract."""
+
+    def change(data: dict[str, Any]) -> None:
+        rest = [each for each in data["customProperties"] if each["property"] != name]
+        data["customProperties"] = [*rest, {"property": name, "value": value}]
+
+    return change
+
+
+def _drop(name: str) -> Change:
+    def change(data: dict[str, Any]) -> None:
+        data["customProperties"] = [e for e in data["customProperties"] if e["property"] != name]
+
+    return change
+
+
+def _field(number: int, **changes: object) -> Change:
+    return lambda data: data["schema"][0]["properties"][number].update(changes)
+
+
+def _use(*properties: tuple[str, object]) -> list[dict[str, object]]:
+    return [{"property": name, "value": value} for name, value in properties]
+
+
+WORDS = {"en": "words", "zh-CN": "文字"}
+SERVICE = {"id": "analytics", "title": WORDS, "partner": False}
+BAD_SCENES: dict[str, Change] = {
+    "another version of the standard": lambda data: data.update(apiVersion="v2.2.2"),
+    "no id": lambda data: data.pop("id"),
+    "id is not a slug": lambda data: data.update(id="Ségmentation"),
+    "id with capitals": lambda data: data.update(id="Segmentation"),
+    "id is a number": lambda data: data.update(id=9),
+    "id is empty": lambda data: data.update(id=""),
+    "no version": lambda data: data.pop("version"),
+    "no schema": lambda data: data.pop("schema"),
+    "empty schema": lambda data: data.update(schema=[]),
+    "no fields": lambda data: data["schema"][0].update(properties=[]),
+    "too many fields": lambda data: data["schema"][0].update(
+        properties=data["schema"][0]["properties"] * 3
+    ),
+    "field twice": _field(1, name="age"),
+    "unknown field": _field(0, name="shoe_size"),
+    "field without a use": _field(0, customProperties=[]),
+    "field without custom properties": lambda data: data["schema"][0]["properties"][0].pop(
+        "customProperties"
+    ),
+    "use in one language": _field(0, customProperties=_use(("use", {"en": "age"}))),
+    "unknown fallback of a field": _field(
+        0, customProperties=_use(("use", WORDS), ("fallback", "guess"))
+    ),
+    "generalised without the coarser item": _field(
+        0, customProperties=_use(("use", WORDS), ("fallback", "generalise"))
+    ),
+    "no custom properties": lambda data: data.pop("customProperties"),
+    "custom properties are a list of words": lambda data: data.update(customProperties=["title"]),
+    "no title": _drop("title"),
+    "no consequence": _drop("consequence"),
+    "no alternative": _drop("alternative"),
+    "title in one language": _put("title", {"en": "Segmentation"}),
+    "title blank in Chinese": _put("title", {"en": "Segmentation", "zh-CN": " "}),
+    "title is a text": _put("title", "Segmentation"),
+    "title is a number": _put("title", {"en": 9, "zh-CN": 9}),
+    "no legal basis": _drop("legalBasis"),
+    "unknown legal basis": _put("legalBasis", "because we want to"),
+    "no purpose": _drop("purpose"),
+    "purpose is a sentence": _put("purpose", "to plan"),
+    "purpose is a number": _put("purpose", 9),
+    "unknown fallback": _put("fallback", "raw"),
+    "consent for ever": _put("longestConsentDays", 0),
+    "consent for a negative time": _put("longestConsentDays", -1),
+    "consent for half a day": _put("longestConsentDays", 0.5),
+    "consent for a truth value": _put("longestConsentDays", True),
+    "consent beyond the calendar": _put("longestConsentDays", 10**12),
+    "order is a word": _put("order", "first"),
+    "no services": _put("services", []),
+    "service twice": _put("services", [SERVICE, SERVICE]),
+    "service id is not a slug": _put("services", [SERVICE | {"id": "Analytics team"}]),
+    "partner is a word": _put("services", [SERVICE | {"partner": "false"}]),
+    "service without a title": _put("services", [{"id": "analytics", "partner": False}]),
+    "group-by over an unknown field": _put("workload", [["shoe_size"]]),
+    "group-by over the same field twice": _put("workload", [["age", "age"]]),
+    "group-by is a word": _put("workload", ["age"]),
+    "group-by of lists": _put("workload", [[["age"]]]),
+    "trend over an unknown field": _put("trends", ["shoe_size"]),
+}
+
+
+@pytest.mark.parametrize("change", BAD_SCENES.values(), ids=BAD_SCENES.keys())
+def test_a_bad_scene_contract_is_refused_and_the_file_named(
+    change: Change, tmp_path: Path, source: Source
+) -> None:
+    data = deepcopy(yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text()))
+    change(data)
+    path = tmp_path / "bad.odcs.yaml"
+    path.write_text(yaml.safe_dump(data, allow_unicode=True))
+    with pytest.raises(ContractError, match=r"bad\.odcs\.yaml: ."):
+        contract.load_scene(path, source)
+
+
+BAD_SOURCES: dict[str, Change] = {
+    "no systems": _drop("systems"),
+    "undeclared system": _put("systems", {"crm": WORDS}),
+    "system in one language": _put("systems", {"core-banking": {"en": "Core"}}),
+    "item twice": _field(1, name="age"),
+    "item without a type": lambda data: data["schema"][0]["properties"][0].pop("logicalType"),
+    "item name with a blank": _field(0, name="shoe size"),
+    "item with an unknown domain": _field(
+        0,
+        customProperties=_use(
+            ("title", WORDS),
+            ("system", "crm"),
+            ("producer", "us"),
+            ("update", "daily"),
+            ("legalBasis", "consent"),
+            ("domain", {"kind": "words"}),
+        ),
+    ),
+    "generalises what is not there": _field(
+        0,
+        customProperties=_use(
+            ("title", WORDS),
+            ("system", "crm"),
+            ("producer", "us"),
+            ("update", "daily"),
+            ("legalBasis", "consent"),
+            ("generalises", "shoe_size"),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BAD_SOURCES.values(), ids=BAD_SOURCES.keys())
+def test_a_bad_source_contract_is_refused_and_the_file_named(
+    change: Change, tmp_path: Path
+) -> None:
+    data = yaml.safe_load(SOURCE_FILE.read_text())
+    change(data)
+    path = tmp_path / "bad.odcs.yaml"
+    path.write_text(yaml.safe_dump(data, allow_unicode=True))
+    with pytest.raises(ContractError, match=r"bad\.odcs\.yaml: ."):
+        contract.load_source(path)
+
+
+UNREADABLE = {
+    "not YAML": b"a: [",
+    "not UTF-8": b"\xff\xfe\xfd",
+    "a list": b"- a\n",
+    "nothing": b"",
+    "an impossible date": b"apiVersion: 2026-99-99\n",
+    "nested without end": b"[" * 5000,
+}
+
+
+@pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_an_unreadable_contract_is_refused_and_the_file_named(raw: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.odcs.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(ContractError, match=r"bad\.odcs\.yaml: "):
+        contract.load_source(path)
+
+
+def test_a_missing_contract_is_refused_and_the_file_named(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=r"gone\.odcs\.yaml: "):
+        contract.load_source(tmp_path / "gone.odcs.yaml")
+
+
+def test_a_folder_without_contracts_is_refused(tmp_path: Path, source: Source) -> None:
+    with pytest.raises(ContractError, match="one contract per scene, found 0"):
+        contract.load_scenes(tmp_path, source)
+
+
+@pytest.mark.parametrize("change", [_put("order", 8), lambda data: data.update(id="other")])
+def test_two_contracts_for_one_scene_or_one_place_are_refused(
+    change: Change, tmp_path: Path, source: Source
+) -> None:
+    data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
+    (tmp_path / "a.odcs.yaml").write_text(yaml.safe_dump(data))
+    change(data)
+    (tmp_path / "b.odcs.yaml").write_text(yaml.safe_dump(data))
+    with pytest.raises(ContractError, match=r"one contract per scene|the same order"):
+        contract.load_scenes(tmp_path, source)
