@@ -23,12 +23,13 @@ class View(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The first four refuse the request, whatever was consented."""
+    """Why a decision is what it is. The first five refuse the request, whatever was consented."""
 
     UNKNOWN_SCENE = "unknown-scene"
     UNKNOWN_SERVICE = "unknown-service"
     FIELD_OUTSIDE_SCENE = "field-outside-scene"
     NO_FIELDS = "no-fields"
+    POLICY_FORBIDS = "policy-forbids"
     LEGAL_BASIS_CONTRACT = "legal-basis-contract"
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
@@ -75,13 +76,13 @@ def decide(
 
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
     """Why contract or policy forbid the request, whatever the subject consented to."""
-    if not plan.admitted:
+    if not plan.offered:
         return Reason.UNKNOWN_SERVICE
     if not fields:
         return Reason.NO_FIELDS
-    if plan.mask(fields) is None:
+    if (wanted := plan.mask(fields)) is None:
         return Reason.FIELD_OUTSIDE_SCENE
-    return None
+    return Reason.POLICY_FORBIDS if wanted & ~plan.offered else None
 
 
 def personal(plan: Plan, word: int, minute: int) -> int:

@@ -9,14 +9,16 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import compress
 from threading import Lock
 from typing import Any, Protocol
 
-from gate import word
+from gate import cohort, policy, word
 from gate.contract import Scene
 from gate.decide import Decision, Reason, View, decide
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
+from gate.policy import Policy
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -80,12 +82,14 @@ class Gate:
         source: Source,
         scenes: Mapping[str, Scene],
         journal: Journal,
+        organisation: Policy,
         key: bytes,
     ) -> None:
         self.scenes = scenes
         self.journal = journal
         self.source = source
         self._ledger = ledger
+        self._policy = organisation
         self._key = key
         self._lock = Lock()
         self._state = ConsentState(scenes)
@@ -133,6 +137,18 @@ class Gate:
         origin = self.journal.log.origin
         return Answer(decision, values, decision.views, reading.release, entry, origin)
 
+    def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
+        """Who grants all of `fields` in the scene at `at`: the only population a release may be
+        fitted on. Raises KeyError for a scene there is none of."""
+        contract = self.scenes[scene]
+        plan = compile_plan("", contract, offered=(), release=None)
+        with self._lock:
+            state, _ = self.current(0)
+            members = cohort.readable(
+                plan, state.words(scene), plan.mask(tuple(fields)) or 0, word.minute(at)
+            )
+            return list(compress(state.subjects, members))
+
     def plan(self, service: str, scene: str) -> Plan | None:
         """Contract and policy for a service in a scene; None if there is no such scene."""
         contract = self.scenes.get(scene)
@@ -142,9 +158,13 @@ class Gate:
         if plan is None:
             release = self._releases.get(scene)
             plan = compile_plan(
-                service, contract, admitted=True, release=release.id if release else None
+                service,
+                contract,
+                offered=policy.offered(self._policy, contract, service),
+                release=release.id if release else None,
+                policy=self._policy.digest,
             )
-            if plan.admitted:  # whoever is not admitted must not fill the cache with names
+            if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
         return plan
 

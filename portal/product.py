@@ -1,21 +1,21 @@
 """The product put together: one ledger, one source, one gate. The composition root below the web.
 
-    home/ledger.sqlite       the consent log and the sealed events
-    home/keys/               private keys (owner only) and *.vkey verifier keys
-    home/customers.duckdb    the personal rows, read only through the gate
-    home/reads/<instance>/   one read log per run of a gate
-    home/log/                the public tile directories
-    home/receipts/           what customers keep
+home/ledger.sqlite       the consent log and the sealed events
+home/keys/               private keys (owner only) and *.vkey verifier keys
+home/customers.duckdb    the personal rows, read only through the gate
+home/reads/<instance>/   one read log per run of a gate
+home/log/                the public tile directories
+home/receipts/           what customers keep
 """
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 
-from gate.contract import Fallback, Scene, Source, load_scenes, load_source
+from gate import policy
+from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.journal import Journal, instance_name
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
@@ -41,33 +41,32 @@ class Product:
 
     def publish(self) -> None:
         """Write the public tile directories of both logs."""
-        anchor_reads(self.ledger, self.reads)
+        _anchor(self.ledger, self.reads)
         self.ledger.export(self.home / "log" / "consent")
         self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
 
 
-def specs() -> Path:
-    """Where the contracts are: beside the packages in a checkout, inside `gate` when installed."""
-    packaged = Path(str(files("gate"))) / "specs"
-    return packaged if packaged.is_dir() else Path(str(files("gate"))).parent / "specs"
-
-
 def contracts() -> tuple[Source, dict[str, Scene]]:
-    source = load_source(specs() / "sources" / "customer.odcs.yaml")
-    return source, load_scenes(specs() / "scenes", source)
+    specs = specs_folder()
+    source = load_source(specs / "sources" / "customer.odcs.yaml")
+    return source, load_scenes(specs / "scenes", source)
 
 
-def open_product(settings: Settings) -> Product:
-    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
+def open_product(settings: Settings, ledger: Ledger | None = None) -> Product:
+    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`.
+
+    `ledger`: the one that is open already; a log has a single writer.
+    """
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin)
+    ledger = ledger or Ledger.open(home, origin=settings.origin)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,
         DuckDBSource(home / "customers.duckdb"),
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
+        policy.load(specs_folder() / "policy"),
         _secret(home / "keys" / "surrogate.key"),
     )
     publish_scenes(ledger, scenes)
@@ -83,9 +82,8 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
         for entry in ledger.follow(0)
         if isinstance(entry.event, ScenePublished)
     }
-    now = datetime.now(UTC).replace(microsecond=0)
     new = [
-        ScenePublished(scene.id, scene.version, scene.digest, now)
+        ScenePublished(scene.id, scene.version, scene.digest, _now())
         for scene in scenes.values()
         if (scene.id, scene.digest) not in known
     ]
@@ -103,5 +101,32 @@ def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
     return found
 
 
-def synthesised(scenes: Mapping[str, Scene]) -> list[Scene]:
-    return [s for s in scenes.values() if s.fallback is Fallback.SYNTHETIC and not s.locked]
+def _open_read_log(ledger: Ledger, home: Path) -> Log:
+    """A read log of this run's own, announced in the consent log before anything is read."""
+    instance = f"reads-{instance_name()}"
+    origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
+    signer = note.generate(origin)
+    folder = home / "reads" / instance
+    folder.mkdir(parents=True)
+    log = Log.open(folder / "log.sqlite", origin, signer)
+    (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
+    ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
+    return log
+
+
+def _anchor(ledger: Ledger, reads: Log) -> None:
+    """Write the read log's size and root into the consent log."""
+    size, root = checkpoint_of(reads)
+    ledger.announce([ReadLogAnchored(reads.origin, size, root, _now())])
+
+
+def _secret(path: Path) -> bytes:
+    """32 random bytes that only the owner can read, made on first use."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,24 +1,25 @@
-"""Fill an empty data directory: customers, scenes, grants, synthetic releases.
+"""Fill a data directory: customers, grants, synthetic releases.
 
 Every step looks at what is there and does the rest, so an interrupted load continues.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
-from gate.contract import Scene
+from gate.contract import Fallback, Scene
 from ledger.event import Granted, Instruction, SyntheticReleased, Wording
 from ledger.ledger import Ledger
 from portal.demo.customers import build
-from portal.demo.grants import initial_grants
-from portal.product import Product, synthesised
+from portal.demo.grants import Grant, initial_grants
+from portal.product import Product
+from synthetic.release import fit
 
-BATCH = 5_000
-EPSILON = 1.0  # per release; delta follows from the number of customers
-AGREED_BEFORE = timedelta(days=30)  # the newest grant is this old, so that none has expired
+BATCH = 5_000  # instructions recorded at once
+EPSILON = 1.0  # of each release
+AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
 
 Progress = Callable[[str, int, int], None]  # what, done, of
 
@@ -34,19 +35,71 @@ def customers(home: Path) -> None:
         unfinished.rename(database)
 
 
-def grants(ledger: Ledger, scenes: dict[str, Scene], progress: Progress) -> int:
+def grants(ledger: Ledger, scenes: Mapping[str, Scene], progress: Progress) -> int:
     """Record the initial grants that the ledger does not hold yet; how many there are in all."""
-    batch: list[Instruction] = []
-    total = 0
     everything = list(initial_grants())
-    for instruction in _missing(ledger, scenes, everything):
-        batch.append(instruction)
-        if len(batch) == BATCH:
-            ledger.record(batch)
-            total += len(batch)
-            batch = []
-            progress("recording grants", total, len(everything))
-    if batch:
+    done = 0
+    for batch in _batches(_missing(ledger, scenes, everything)):
         ledger.record(batch)
-    progress("recording grants", len(everything), len(everything))
+        done += len(batch)
+        progress("recording grants", done, len(everything))
     return len(everything)
+
+
+def release(product: Product, scene: Scene, at: datetime) -> None:
+    """Fit a synthetic release on those who granted the whole scene, publish it, serve it."""
+    columns = list(scene.domain.columns)
+    consenting = product.gate.consenting(scene.id, tuple(columns), at)
+    fitted = fit(
+        product.gate.source.rows(consenting, columns),
+        scene=scene.id,
+        domain=scene.domain,
+        workload=scene.workload,
+        loss=EPSILON,
+        at=at,
+        ledger_size=product.ledger.size,
+    )
+    product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
+    product.gate.serve(scene.id, fitted)
+
+
+def unreleased(product: Product) -> list[Scene]:
+    """The scenes that are to be answered synthetically and have nothing to answer with."""
+    return [
+        scene
+        for scene in product.scenes.values()
+        if scene.fallback is Fallback.SYNTHETIC and product.gate.release(scene.id) is None
+    ]
+
+
+def _missing(
+    ledger: Ledger, scenes: Mapping[str, Scene], everything: Iterable[Grant]
+) -> Iterator[Instruction]:
+    """The grants as instructions, each customer's chained, without those already recorded."""
+    at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
+    chain: Instruction | None = None
+    recorded = 0
+    for customer, scene, fields in everything:
+        if chain is None or chain.subject != customer:
+            chain, recorded = None, ledger.version(customer)
+        if recorded:
+            recorded -= 1
+            continue
+        act = Granted(scene, fields, None)
+        wording = Wording("en", sha256(_shown(scenes[scene]).encode()).digest())
+        chain = (
+            chain.next(act, at=at, wording=wording)
+            if chain
+            else ledger.draft(customer, act, at=at, wording=wording)
+        )
+        yield chain
+
+
+def _shown(scene: Scene) -> str:
+    """The words a customer agrees to: what the portal shows beside the switch."""
+    return "\n".join(each["en"] for each in (scene.summary, scene.consequence, scene.alternative))
+
+
+def _batches(instructions: Iterator[Instruction]) -> Iterator[list[Instruction]]:
+    while batch := list(islice(instructions, BATCH)):
+        yield batch
