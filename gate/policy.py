@@ -146,8 +146,6 @@ def _pair(folder: Path, name: str) -> Pair:
 def _cap(text: str) -> None:
     if (size := len(text.encode())) > MOST_BYTES:
         raise PolicyError(f"{size} bytes, want at most {MOST_BYTES}; split the policy")
-            f"{len(text.encode())} bytes, want at most {MOST_BYTES}; split the policy"
-        )
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
