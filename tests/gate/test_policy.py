@@ -53,12 +53,13 @@ def test_the_law_forbids_without_a_live_grant(why: str) -> None:
 
 def test_an_erroring_forbid_denies() -> None:
     """Cedar itself would skip the forbid and allow."""
-    erring = (
-        "forbid (principal, action, resource) when { context.minute + 9223372036854775807 > 0 };"
-    )
-    rules = policy.check(SHIPPED.schema, SHIPPED.rules + erring)
-    asked = [replace(LIVE, minute=1)]
-    assert policy.permits(rules, SEGMENTATION, "analytics", asked) == [False]
+    rules = checked("forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };")
+    assert policy.permits(rules, SEGMENTATION, "analytics", [LIVE]) == [False]
+
+
+def test_the_organisation_cannot_let_in_whom_the_contract_does_not_name() -> None:
+    rules = checked("permit (principal, action, resource);")
+    assert policy.offered(rules, SEGMENTATION, "stranger") == frozenset()
 
 
 BAD = {
