@@ -1,11 +1,11 @@
 """The product put together: one ledger, one source, one gate. The composition root below the web.
 
-    home/ledger.sqlite       the consent log and the sealed events
-    home/keys/               private keys (owner only) and *.vkey verifier keys
-    home/customers.duckdb    the personal rows, read only through the gate
-    home/reads/<instance>/   one read log per run of a gate
-    home/log/                the public tile directories
-    home/receipts/           what customers keep
+home/ledger.sqlite       the consent log and the sealed events
+home/keys/               private keys (owner only) and *.vkey verifier keys
+home/customers.duckdb    the personal rows, read only through the gate
+home/reads/<instance>/   one read log per run of a gate
+home/log/                the public tile directories
+home/receipts/           what customers keep
 """
 
 import secrets

@@ -59,6 +59,4 @@ def _serve(product: object) -> None:
     assert isinstance(product, Product)  # noqa: S101 - narrows for the type checker
     settings = product.settings
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
-    uvicorn.run(
-        create_app(product), host=settings.host, port=settings.port, log_level="warning"
-    )
+    uvicorn.run(create_app(product), host=settings.host, port=settings.port, log_level="warning")
