@@ -16,10 +16,10 @@ Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
 def readable(plan: Plan, words: Words, wanted: int, minute: int) -> Cohort:
     """Whose fields `wanted` (bits) may all be read as personal data at `minute`."""
     asked = np.uint64(wanted & ~plan.always)
-    granted = (words & asked) == asked
+    granted: Cohort = (words & asked) == asked
     if asked == 0:
         return granted
-    live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+    live: Cohort = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
     live &= granted
     live &= ~frozen(plan, words, minute)
     return live
@@ -28,7 +28,7 @@ def readable(plan: Plan, words: Words, wanted: int, minute: int) -> Cohort:
 def frozen(plan: Plan, words: Words, minute: int) -> Cohort:
     """Whose triggers freeze the scene; see `decide.frozen`."""
     armed = words & np.uint64(ARMED)
-    if minute >= plan.fresh_until:
-        return armed != 0
-    crossed = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT)
-    return (armed & crossed) != 0
+    if minute < plan.fresh_until:
+        armed &= words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT)
+    stopped: Cohort = armed != 0
+    return stopped

@@ -208,7 +208,7 @@ class Gate:
         if row is None:  # a grant without a row: there is nothing to give
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
-        values = {field: row.get(columns.get(field)) for field in request.fields}
+        values = {field: row.get(columns.get(field, field)) for field in request.fields}
         values |= self._surrogates(request, views)
         return values, views
 

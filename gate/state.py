@@ -40,6 +40,7 @@ class ConsentState:
     """`words[scene][row]` is the consent word, `indexes[scene][row]` the entry it rests on."""
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
+        self.size = 0  # entries of the consent log this state has seen
         self._scenes = scenes
         self._clear()
 
@@ -83,7 +84,7 @@ class ConsentState:
         return erased
 
     def _clear(self) -> None:
-        self.size = 0  # entries of the consent log this state has seen
+        self.size = 0
         self._bits = {
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
             for scene in self._scenes.values()
@@ -159,4 +160,4 @@ class ConsentState:
 
     def _view(self) -> None:
         """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
-        self._fast = {scene: memoryview(words) for scene, words in self._words.items()}
+        self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}

@@ -9,6 +9,7 @@ home/receipts/           what customers keep
 """
 
 import secrets
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.journal import Journal, instance_name
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
+from ledger import note
 from ledger.event import ReadLogAnchored, ReadLogOpened, ScenePublished, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
@@ -116,8 +118,9 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
 
 def _anchor(ledger: Ledger, reads: Log) -> None:
     """Write the read log's size and root into the consent log."""
-    size, root = checkpoint_of(reads)
-    ledger.announce([ReadLogAnchored(reads.origin, size, root, _now())])
+    head = reads.head()
+    root = b64encode(head.root).decode()
+    ledger.announce([ReadLogAnchored(reads.origin, head.size, root, _now())])
 
 
 def _secret(path: Path) -> bytes:
