@@ -10,6 +10,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from ledger.ledger import VersionConflictError
 from portal import home, problems
 from portal.customer import routes as customer
+from portal.customer.handoff import Handoffs
 from portal.pages import Faces
 from portal.product import Product
 from portal.regulator import routes as regulator
@@ -28,8 +29,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
         docs_url=None,  # the framework's own page loads scripts from elsewhere
         redoc_url=None,
     )
-    sessions = Sessions()
-    app.state.faces = Faces(product, sessions, clock) if clock else Faces(product, sessions)
+    app.state.faces = Faces(product, Sessions(), Handoffs(), *([clock] if clock else []))
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)

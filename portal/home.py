@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from gate.read import ReadRequest
 from portal.i18n import LANGUAGES
 from portal.pages import LANGUAGE_COOKIE, STATIC, Faces, faces, page
-from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError
+from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
 from portal.security import own_path
 from portal.session import COOKIE, put_cookie
 
@@ -33,10 +33,22 @@ def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
     name = _greeting(here, customer) if here.product.settings.demo else None
     if name is None:
         raise LoginRefusedError
-    here.sessions.close(request.cookies.get(COOKIE))
-    response = RedirectResponse("/customer", 303)
-    put_cookie(response, request, here.sessions.open(customer, name, here.clock()))
-    return response
+    return _signed_in(request, customer, name)
+
+
+@router.get("/handoff")
+def arrive(request: Request) -> Response:
+    """Where a scanned code leads. The code itself is in the part of the address we never see."""
+    return page(request, "customer/arrive.html")
+
+
+@router.post("/handoff")
+def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
+    here = faces(request)
+    by = here.handoffs.redeem(code, here.clock())
+    if by is None:
+        raise UsedCodeError
+    return _signed_in(request, by.subject, by.name)
 
 
 @router.post("/logout")
@@ -67,6 +79,15 @@ def static(name: str, v: str = "") -> Response:
         raise NotFoundError(name)
     caching = f"public, max-age={YEAR_S}, immutable" if v else "no-cache"
     return FileResponse(path, headers={"Cache-Control": caching})
+
+
+def _signed_in(request: Request, subject: str, name: str) -> Response:
+    """Always a new session: whatever the browser had before is worth nothing from now on."""
+    here = faces(request)
+    here.sessions.close(request.cookies.get(COOKIE))
+    response = RedirectResponse("/customer", 303)
+    put_cookie(response, request, here.sessions.open(subject, name, here.clock()))
+    return response
 
 
 def _greeting(here: Faces, customer: str) -> str | None:

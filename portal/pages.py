@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from portal import i18n
+from portal.customer.handoff import Handoffs
 from portal.i18n import Words
 from portal.product import Product
 from portal.session import COOKIE, Session, Sessions
@@ -33,6 +34,7 @@ class Faces:
 
     product: Product
     sessions: Sessions
+    handoffs: Handoffs
     clock: Callable[[], datetime] = _now
 
     @cached_property

@@ -52,10 +52,15 @@ class LoginRefusedError(Exception):
     """Nobody could be signed in. Says the same whether such a customer exists."""
 
 
+class UsedCodeError(Exception):
+    """The code from another screen does not work: used, too old, or never given out."""
+
+
 TABLE: Mapping[type[Exception], tuple[int, str]] = {
     MalformedFormError: (400, "malformed"),
     RequestValidationError: (400, "malformed"),
     SignedOutError: (401, "signed-out"),
+    UsedCodeError: (401, "used-code"),
     LoginRefusedError: (401, "login-refused"),
     CrossSiteError: (403, "cross-site"),
     LockedSceneError: (403, "locked-scene"),

@@ -6,7 +6,7 @@ memory: a restart signs everybody out and loses no instruction.
 """
 
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from threading import Lock
@@ -47,14 +47,14 @@ class Session:
     used: datetime
     notice: Notice | None = None
     undo: Undo | None = None
-    handoffs: set[str] = field(default_factory=set)
+    closed: bool = False
 
     def take_notice(self) -> Notice | None:
         notice, self.notice = self.notice, None
         return notice
 
     def live(self, at: datetime) -> bool:
-        return at - self.used < IDLE and at - self.began < LONGEST
+        return not self.closed and at - self.used < IDLE and at - self.began < LONGEST
 
 
 class Sessions:
@@ -85,7 +85,9 @@ class Sessions:
 
     def close(self, token: str | None) -> None:
         with self._lock:
-            self._sessions.pop(_digest(token or ""), None)
+            session = self._sessions.pop(_digest(token or ""), None)
+        if session is not None:
+            session.closed = True
 
     def _sweep(self, at: datetime) -> None:
         """Make room: the ended ones, and if that is not enough the oldest."""

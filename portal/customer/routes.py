@@ -1,13 +1,15 @@
 """The customer's pages. No route contains a decision: see centre.py, acts.py, history.py."""
 
+from itertools import islice
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Path, Query
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.contract import Scene
-from portal.customer import acts, history
+from portal.customer import acts, flow, handoff, history, reads
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, SceneCard, centre
 from portal.pages import Faces, faces, page, partial, session, words
@@ -22,6 +24,8 @@ from portal.problems import (
 from portal.session import Session
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
+
+MOST_READS_COUNTED = 1000  # the newest, for the map
 
 
 def signed_in(request: Request) -> Session:
@@ -99,6 +103,26 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     return page(request, "customer/history.html", rows=history.page(entries, number))
 
 
+@router.get("/reads")
+def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
+    product = faces(request).product
+    entries = product.gate.journal.of(me.subject)
+    rows = reads.page(entries, product.source, product.scenes, number)
+    return page(request, "customer/reads.html", rows=rows)
+
+
+@router.get("/map")
+def show_map(request: Request, me: Me, item: str | None = None) -> Response:
+    here = faces(request)
+    product = here.product
+    recent = islice(product.gate.journal.of(me.subject), MOST_READS_COUNTED)
+    state, at = product.ledger.state(me.subject), here.clock()
+    counted = flow.count(entry for _, entry in recent)
+    found = flow.uses(product.source, product.scenes, state, counted, at)
+    drawn = flow.draw(product.source, product.scenes, found, item)
+    return page(request, "customer/map.html", flow=drawn)
+
+
 @router.get("/receipts/{index}")
 def download_receipt(request: Request, me: Me, index: int) -> Response:
     """A receipt of one's own. Another's says the same as one that does not exist."""
@@ -108,6 +132,17 @@ def download_receipt(request: Request, me: Me, index: int) -> Response:
     name = f"receipt-{index}.tlog-proof"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(ledger.receipt(index), media_type="text/plain", headers=headers)
+
+
+@router.post("/handoff")
+def hand_off(request: Request, me: Me) -> Response:
+    """Make a code that signs this customer's phone in."""
+    here = faces(request)
+    code = here.handoffs.open(me, here.clock())
+    address = str(request.url_for("arrive"))
+    picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
+    shown = {"code": code, "address": address, "picture": picture}
+    return page(request, "customer/handoff.html", **shown)
 
 
 async def conflict(request: Request, error: Exception) -> Response:
