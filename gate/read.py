@@ -66,6 +66,11 @@ class Synthesiser(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def statement(self) -> object:
+        """What is promised to the people it was fitted on, in words (`str`)."""
+        ...
+
     def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
     def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any: ...
 
@@ -167,6 +172,11 @@ class Gate:
             if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
         return plan
+
+    def catch_up(self) -> int:
+        """Follow the ledger to its end; the size reached. Reads do this by themselves."""
+        with self._lock:
+            return self.current(0)[1].size
 
     def current(self, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
         """The consent state, caught up with the ledger, and where in the ledger that is.

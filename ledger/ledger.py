@@ -170,6 +170,12 @@ class Ledger:
             upto = self.log.size
         return self._replay(since, upto)
 
+    def announced(self, since: int = 0) -> Iterator[Recorded]:
+        """The public acts from entry `since` on, in log order. No key is needed."""
+        for index, entry in enumerate(self.log.entries(since, self.log.size), since):
+            if entry[:1] != PERSONAL:
+                yield Recorded(index, _public(entry))
+
     def receipt(self, index: int) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.
 

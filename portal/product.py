@@ -54,14 +54,11 @@ def contracts() -> tuple[Source, dict[str, Scene]]:
     return source, load_scenes(specs / "scenes", source)
 
 
-def open_product(settings: Settings, ledger: Ledger | None = None) -> Product:
-    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`.
-
-    `ledger`: the one that is open already; a log has a single writer.
-    """
+def open_product(settings: Settings) -> Product:
+    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = ledger or Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=settings.origin)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,
@@ -81,7 +78,7 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
     """Announce every contract the log does not hold yet in exactly this form."""
     known = {
         (entry.event.scene, entry.event.digest)
-        for entry in ledger.follow(0)
+        for entry in ledger.announced()
         if isinstance(entry.event, ScenePublished)
     }
     new = [
@@ -96,7 +93,7 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
     """The last synthetic release of each scene, rebuilt from the ledger alone."""
     found: dict[str, Release] = {}
-    for entry in ledger.follow(0):
+    for entry in ledger.announced():
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
             found[event.scene] = Release.from_body(event.body)

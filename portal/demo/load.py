@@ -5,6 +5,7 @@ Every step looks at what is there and does the rest, so an interrupted load cont
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -15,13 +16,13 @@ from ledger.ledger import Ledger
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
 from portal.product import Product
-from synthetic.release import fit
+from synthetic.fit import fit
 
 BATCH = 5_000  # instructions recorded at once
-EPSILON = 1.0  # of each release
+EPSILON, DELTA = Fraction(1), Fraction(1, 10**6)  # of each release
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
 
-Progress = Callable[[str, int, int], None]  # what, done, of
+Progress = Callable[[int, int], None]  # done, of
 
 
 def customers(home: Path) -> None:
@@ -35,14 +36,15 @@ def customers(home: Path) -> None:
         unfinished.rename(database)
 
 
-def grants(ledger: Ledger, scenes: Mapping[str, Scene], progress: Progress) -> int:
+def grants(product: Product, progress: Progress) -> int:
     """Record the initial grants that the ledger does not hold yet; how many there are in all."""
     everything = list(initial_grants())
     done = 0
-    for batch in _batches(_missing(ledger, scenes, everything)):
-        ledger.record(batch)
+    for batch in _batches(_missing(product.ledger, product.scenes, everything)):
+        product.ledger.record(batch)
+        product.gate.catch_up()  # while the entries are still open in memory
         done += len(batch)
-        progress("recording grants", done, len(everything))
+        progress(done, len(everything))
     return len(everything)
 
 
@@ -55,9 +57,10 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
         scene=scene.id,
         domain=scene.domain,
         workload=scene.workload,
-        loss=EPSILON,
+        loss=(EPSILON, DELTA),
         at=at,
         ledger_size=product.ledger.size,
+        contract=f"{scene.id} {scene.version} {scene.digest}",
     )
     product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
     product.gate.serve(scene.id, fitted)
