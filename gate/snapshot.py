@@ -50,7 +50,7 @@ def save(state: ConsentState, point: ConsentPoint, path: Path) -> None:
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentState | None:
     """The state at the snapshot's ledger size, or None if it cannot be used here."""
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
             about = json.loads(held["about"].tobytes())
             if not _usable(about, scenes, log):
                 return None
