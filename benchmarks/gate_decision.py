@@ -56,9 +56,7 @@ def main() -> None:
 
     def permit() -> int:
         look = state.word
-        return sum(
-            1 for each in asked if wanted & ~personal(plan, look(SCENE, each), minute) == 0
-        )
+        return sum(1 for each in asked if wanted & ~personal(plan, look(SCENE, each), minute) == 0)
 
     def explained() -> int:
         look, index = state.word, state.index
