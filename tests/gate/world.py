@@ -16,7 +16,7 @@ from gate.policy import Policy
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from ledger import note
-from ledger.event import Act, Instruction, Wording
+from ledger.event import Act, Event, SignalReported, Wording
 from ledger.ledger import Ledger
 from ledger.log import Log
 from tests.gate.scenes import SCENES
@@ -54,13 +54,20 @@ class Constant:
 class World:
     ledger: Ledger
     gate: Gate
-    history: list[Instruction] = field(default_factory=list)
+    history: list[Event] = field(default_factory=list)
 
     def says(self, subject: str, act: Act, at: datetime = NOON) -> int:
         """The customer instructs; the index of the entry."""
         instruction = self.ledger.draft(subject, act, at=at, wording=WORDING)
         (recorded,) = self.ledger.record([instruction])
         self.history.append(instruction)
+        return int(recorded.index)
+
+    def reports(self, signal: str, value: int, at: datetime = NOON, source: str = "monitor") -> int:
+        """A service reports a signal; the index of the entry."""
+        report = SignalReported(source, signal, value, at)
+        (recorded,) = self.ledger.announce([report])
+        self.history.append(report)
         return int(recorded.index)
 
 
