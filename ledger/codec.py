@@ -7,12 +7,12 @@ types. There is no other freedom, so two programs that agree on the classes agre
 import json
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import EnumType
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from ledger.commitment import canonical
 
@@ -38,7 +38,9 @@ def encode(value: Any) -> bytes:
     """Raises MalformedEventError for values outside the profile."""
     try:
         return canonical(_to_json(value))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except MalformedEventError:
+        raise
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise MalformedEventError(f"cannot be encoded: {error}") from error
 
 
@@ -49,7 +51,7 @@ def decode(data: bytes) -> Any:
         again = encode(value)
     except MalformedEventError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise MalformedEventError(f"not an event: {error}") from error
     if again != data:
         raise MalformedEventError("not in canonical form")
@@ -81,35 +83,65 @@ Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
 
 @cache
 def _codecs(cls: Any) -> dict[str, Codec]:
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     return {field.name: _codec(hints[field.name]) for field in fields(cls)}
 
 
 def _codec(kind: Any) -> Codec:
     if kind in _PLAIN:
         return _PLAIN[kind]
-    origin = get_origin(kind)
+    if get_origin(kind) is not None:
+        return _generic(get_origin(kind), get_args(kind))
+    if isinstance(kind, EnumType):
+        return lambda value: str(kind(value)), kind
+    return _one_of((kind,), _to_json), lambda found: _from_json(kind, found)
+
+
+def _generic(origin: Any, arguments: tuple[Any, ...]) -> Codec:
     if origin in {Union, types.UnionType}:
-        return _union(get_args(kind))
+        return _union(arguments)
+    if origin is Annotated:
+        return _sized(arguments[1])
     if origin is tuple:
         return _texts, lambda found: tuple(_texts(found))
-    if isinstance(kind, EnumType):
-        return str, kind
-    if origin is not None:
-        return _tree, _tree
-    return _to_json, lambda found: _from_json(kind, found)
+    return _object, _object
 
 
 def _union(kinds: tuple[Any, ...]) -> Codec:
     present = [kind for kind in kinds if kind is not types.NoneType]
     if all(is_dataclass(kind) for kind in present):
-        return _to_json, lambda found: _tagged(dict(found))
+        return _one_of(present, _to_json), _one_of(present, lambda found: _tagged(dict(found)))
     (kind,) = present
     to, back = _codec(kind)
     return (
         lambda value: None if value is None else to(value),
         lambda found: None if found is None else back(found),
     )
+
+
+def _one_of(kinds: Sequence[Any], convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`convert`, for values of these classes, or that become values of these classes."""
+    allowed = frozenset(kinds)
+
+    def checked(value: Any) -> Any:
+        converted = convert(value)
+        if type(value) not in allowed and type(converted) not in allowed:
+            wanted = sorted(_name(kind) for kind in allowed)
+            raise MalformedEventError(f"{type(value).__name__} where one of {wanted} is wanted")
+        return converted
+
+    return checked
+
+
+def _sized(size: int) -> Codec:
+    """Bytes of one size, annotated `Annotated[bytes, size]`."""
+
+    def checked(data: bytes) -> bytes:
+        if len(data) != size:
+            raise MalformedEventError(f"{len(data)} bytes where {size} are wanted")
+        return data
+
+    return lambda value: checked(value).hex(), lambda found: checked(_unhex(found))
 
 
 def _text(value: Any) -> str:
@@ -142,7 +174,7 @@ def _unhex(value: Any) -> bytes:
 def _time(value: datetime) -> str:
     if value.utcoffset() is None or value.astimezone(UTC).microsecond:
         raise MalformedEventError(f"{value} where a UTC time in whole seconds is wanted")
-    return value.astimezone(UTC).strftime(_TIME)
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def _untime(value: Any) -> datetime:
@@ -162,6 +194,12 @@ def _tree(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     return _integer(value)
+
+
+def _object(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise MalformedEventError(f"{type(value).__name__} where an object is wanted")
+    return _tree(value)
 
 
 def _no_float(text: str) -> None:

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from ledger import codec
 from ledger.codec import MalformedEventError
 
 NONCE_SIZE = 16
+Digest = Annotated[bytes, 32]  # SHA-256
+Nonce = Annotated[bytes, NONCE_SIZE]
 FIRST = bytes(32)  # the predecessor of a customer's first instruction
 
 
@@ -38,7 +40,7 @@ class Wording:
     """The words that were shown: their language, and SHA-256."""
 
     locale: str
-    digest: bytes
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ class Instruction:
     origin: str
     subject: str
     seq: int
-    prev: bytes
-    nonce: bytes
+    prev: Digest
+    nonce: Nonce
     at: datetime
     wording: Wording
     evidence: Evidence
