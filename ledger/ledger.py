@@ -99,6 +99,10 @@ class Ledger:
         head = self.log.head()
         return head.size, b64encode(head.root).decode()
 
+    def root_at(self, size: int) -> str:
+        """Base64 root of the first `size` entries."""
+        return b64encode(self.log.root_at(size)).decode()
+
     def checkpoint(self) -> str:
         return self.log.checkpoint()
 
@@ -176,6 +180,12 @@ class Ledger:
                 return iter([*newest][::-1])
             upto = self.log.size
         return self._replay(since, upto)
+
+    def announced(self, since: int = 0) -> Iterator[Recorded]:
+        """The public acts from entry `since` on, in log order. No key is needed."""
+        for index, entry in enumerate(self.log.entries(since, self.log.size), since):
+            if entry[:1] != PERSONAL:
+                yield Recorded(index, _public(entry))
 
     def receipt(self, index: int) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.

@@ -64,6 +64,12 @@ class Log:
     def head(self) -> Checkpoint:
         return checkpoint.parse(note.parse(self._note).text)
 
+    def root_at(self, size: int) -> Hash:
+        """The root of the first `size` entries, which must be in the log."""
+        if not 0 <= size <= self._size:
+            raise IndexError(f"no root of {size} entries in a log of {self._size}")
+        return tree.root(size, self._node)
+
     def append(
         self,
         entries: Sequence[bytes],
@@ -233,11 +239,8 @@ class Log:
                 f"{published} is of {older.origin!r} with {older.size} entries, this log is "
                 f"{head.origin!r} with {head.size}; nothing was changed: restore the newer database"
             )
-        if self._root_at(older.size) != older.root:
+        if self.root_at(older.size) != older.root:
             raise CorruptLogError(f"{published} has another history; nothing was changed")
-
-    def _root_at(self, size: int) -> Hash:
-        return tree.root(size, self._node)
 
 
 def _root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:

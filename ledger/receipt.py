@@ -21,11 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import checkpoint, commitment, event, note
+from ledger import checkpoint, commitment, note
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.codec import MalformedEventError
-from ledger.event import Instruction
 from ledger.note import Note, NoteError, Verifier
+from ledger.profile import ProfileError, require_event
 from ledger.tree import HASH_SIZE, Hash, ProofError, leaf_hash, verify_inclusion
 
 _HEADER = "c2sp.org/tlog-proof@v1"
@@ -85,7 +84,7 @@ def verify(receipt: Receipt, verifiers: Sequence[Verifier]) -> Checkpoint:
         _require_event(receipt, proven.origin)
         leaf = leaf_hash(receipt.entry())
         verify_inclusion(leaf, receipt.index, proven.size, proven.root, receipt.proof)
-    except (NoteError, MalformedCheckpointError, ProofError, MalformedEventError) as error:
+    except (NoteError, MalformedCheckpointError, ProofError, ProfileError) as error:
         raise ReceiptError(str(error)) from error
     return proven
 
@@ -103,12 +102,13 @@ def _well_formed(receipt: Receipt) -> bool:
 
 def _require_event(receipt: Receipt, origin: str) -> None:
     """Raises unless it is an event of the profile: a customer's sealed and for this log."""
-    found = event.decode(commitment.canonical(receipt.extra["event"]))
-    said_by_customer = isinstance(found, Instruction)
+    event = receipt.extra["event"]
+    require_event(event)
+    said_by_customer = event["type"] == "instruction"
     if said_by_customer != ("tag" in receipt.extra):
         raise ReceiptError("instructions stand in the log as commitments, and nothing else does")
-    if isinstance(found, Instruction) and found.origin != origin:
-        raise ReceiptError(f"an instruction for {found.origin!r} stands in the log {origin!r}")
+    if said_by_customer and event["origin"] != origin:
+        raise ReceiptError(f"an instruction for {event['origin']!r} stands in the log {origin!r}")
 
 
 def _is_hex(text: str, size: int) -> bool:

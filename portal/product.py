@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gate import policy
+from gate import policy, snapshot
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.journal import Journal, instance_name
 from gate.read import Gate
@@ -26,6 +26,8 @@ from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
 from synthetic.release import Release
+
+SNAPSHOT = Path("state") / "consent.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,11 @@ class Product:
     def home(self) -> Path:
         return self.settings.data_dir
 
+    def keep_state(self) -> None:
+        """Write a snapshot of the consent state, for a faster start next time."""
+        with self.gate.lock:
+            snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
+
     def publish(self) -> None:
         """Write the public tile directories of both logs."""
         _anchor(self.ledger, self.reads)
@@ -54,14 +61,11 @@ def contracts() -> tuple[Source, dict[str, Scene]]:
     return source, load_scenes(specs / "scenes", source)
 
 
-def open_product(settings: Settings, ledger: Ledger | None = None) -> Product:
-    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`.
-
-    `ledger`: the one that is open already; a log has a single writer.
-    """
+def open_product(settings: Settings) -> Product:
+    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = ledger or Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=settings.origin)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,
@@ -70,6 +74,7 @@ def open_product(settings: Settings, ledger: Ledger | None = None) -> Product:
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
         _secret(home / "keys" / "surrogate.key"),
+        snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
     publish_scenes(ledger, scenes)
     for release in releases(ledger, scenes).values():
@@ -81,7 +86,7 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
     """Announce every contract the log does not hold yet in exactly this form."""
     known = {
         (entry.event.scene, entry.event.digest)
-        for entry in ledger.follow(0)
+        for entry in ledger.announced()
         if isinstance(entry.event, ScenePublished)
     }
     new = [
@@ -96,7 +101,7 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
     """The last synthetic release of each scene, rebuilt from the ledger alone."""
     found: dict[str, Release] = {}
-    for entry in ledger.follow(0):
+    for entry in ledger.announced():
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
             found[event.scene] = Release.from_body(event.body)

@@ -3,25 +3,26 @@
 Every step looks at what is there and does the rest, so an interrupted load continues.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from hashlib import sha256
-from itertools import islice
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from gate.contract import Fallback, Scene
 from ledger.event import Granted, Instruction, SyntheticReleased, Wording
-from ledger.ledger import Ledger
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
 from portal.product import Product
-from synthetic.release import fit
+from synthetic.fit import fit
 
 BATCH = 5_000  # instructions recorded at once
-EPSILON = 1.0  # of each release
+EPSILON, DELTA = Fraction(1), Fraction(1, 10**6)  # of each release
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
 
-Progress = Callable[[str, int, int], None]  # what, done, of
+Progress = Callable[[int, int], None]  # done, of
 
 
 def customers(home: Path) -> None:
@@ -35,14 +36,24 @@ def customers(home: Path) -> None:
         unfinished.rename(database)
 
 
-def grants(ledger: Ledger, scenes: Mapping[str, Scene], progress: Progress) -> int:
-    """Record the initial grants that the ledger does not hold yet; how many there are in all."""
+def grants(product: Product, progress: Progress) -> int:
+    """Record the initial grants that the ledger does not hold yet; how many there are in all.
+
+    A customer's grants are recorded together, so whoever is known has all of them.
+    """
     everything = list(initial_grants())
+    known = set(product.gate.subjects())
     done = 0
-    for batch in _batches(_missing(ledger, scenes, everything)):
-        ledger.record(batch)
-        done += len(batch)
-        progress("recording grants", done, len(everything))
+    batch: list[Instruction] = []
+    for customer, granted in groupby(everything, key=itemgetter(0)):
+        if customer not in known:
+            batch.extend(_instructions(product, granted))
+        if len(batch) >= BATCH:
+            done += _record(product, batch)
+            batch = []
+            progress(done, len(everything))
+    _record(product, batch)
+    progress(len(everything), len(everything))
     return len(everything)
 
 
@@ -55,9 +66,10 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
         scene=scene.id,
         domain=scene.domain,
         workload=scene.workload,
-        loss=EPSILON,
+        loss=(EPSILON, DELTA),
         at=at,
         ledger_size=product.ledger.size,
+        contract=f"{scene.id} {scene.version} {scene.digest}",
     )
     product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
     product.gate.serve(scene.id, fitted)
@@ -72,34 +84,27 @@ def unreleased(product: Product) -> list[Scene]:
     ]
 
 
-def _missing(
-    ledger: Ledger, scenes: Mapping[str, Scene], everything: Iterable[Grant]
-) -> Iterator[Instruction]:
-    """The grants as instructions, each customer's chained, without those already recorded."""
+def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instruction]:
+    """One customer's grants, each instruction chained to the one before."""
     at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
-    chain: Instruction | None = None
-    recorded = 0
-    for customer, scene, fields in everything:
-        if chain is None or chain.subject != customer:
-            chain, recorded = None, ledger.version(customer)
-        if recorded:
-            recorded -= 1
-            continue
+    last: Instruction | None = None
+    for customer, scene, fields in granted:
         act = Granted(scene, fields, None)
-        wording = Wording("en", sha256(_shown(scenes[scene]).encode()).digest())
-        chain = (
-            chain.next(act, at=at, wording=wording)
-            if chain
-            else ledger.draft(customer, act, at=at, wording=wording)
-        )
-        yield chain
+        wording = Wording("en", _shown(product.scenes[scene]))
+        if last is None:
+            last = product.ledger.draft(customer, act, at=at, wording=wording)
+        else:
+            last = last.next(act, at=at, wording=wording)
+        yield last
 
 
-def _shown(scene: Scene) -> str:
-    """The words a customer agrees to: what the portal shows beside the switch."""
-    return "\n".join(each["en"] for each in (scene.summary, scene.consequence, scene.alternative))
+def _record(product: Product, batch: list[Instruction]) -> int:
+    product.ledger.record(batch)
+    product.gate.catch_up()  # while the entries are still open in memory
+    return len(batch)
 
 
-def _batches(instructions: Iterator[Instruction]) -> Iterator[list[Instruction]]:
-    while batch := list(islice(instructions, BATCH)):
-        yield batch
+def _shown(scene: Scene) -> bytes:
+    """SHA-256 of the words a customer agrees to: what the portal shows beside the switch."""
+    texts = (scene.summary, scene.consequence, scene.alternative)
+    return sha256("\n".join(text["en"] for text in texts).encode()).digest()

@@ -17,10 +17,9 @@ from gate.decide import View
 from gate.read import Answer, ReadRequest
 from gate.table import TableAnswer, TableRequest, read_table
 from ledger.event import Withdrawn, Wording
-from ledger.ledger import Ledger
 from ledger.verifier import main as verify
 from portal.demo import load
-from portal.product import Product, contracts, open_product
+from portal.product import Product, open_product
 from portal.settings import Settings
 
 SCENE = "segmentation"
@@ -41,6 +40,7 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     after = _read(product, customer)
     _tell_read(console, "3  the same read again", after)
     _tell_table(console, _table(product))
+    product.keep_state()
     product.publish()
     _tell_proof(console, product, receipt)
     return product
@@ -50,14 +50,10 @@ def _loaded(settings: Settings, console: Console) -> Product:
     home = settings.data_dir
     with console.status("building the customers' table"):
         load.customers(home)
-    _, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin)
+    product = open_product(settings)
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("recording grants")
-        granted = load.grants(
-            ledger, scenes, lambda _, done, of: bar.update(task, completed=done, total=of)
-        )
-    product = open_product(settings, ledger)
+        granted = load.grants(product, lambda done, of: bar.update(task, completed=done, total=of))
     with Bar(console=console, transient=True) as bar:
         missing = load.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):
@@ -75,7 +71,7 @@ def _tell_loaded(console: Console, product: Product, granted: int) -> None:
     console.print(f"ledger             {size:,} entries, root {root}")
     for scene in product.scenes.values():
         if (released := product.gate.release(scene.id)) is not None:
-            console.print(f"synthetic release  {scene.id}: {released.statement.short()}")
+            console.print(f"synthetic release  {released.id}")
 
 
 def _someone(product: Product) -> str:

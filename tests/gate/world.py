@@ -37,6 +37,7 @@ class Constant:
     """A release whose every value is recognisable: nothing in PEOPLE looks like it."""
 
     id: str = "release-constant"
+    statement: str = "made of constants, fitted on nobody"
     values: dict[str, Any] = field(
         default_factory=lambda: {"age": 20, "job": "synthetic", "housing": "synthetic"}
     )

@@ -5,9 +5,9 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from ledger.codec import MOST_INTEGER
 from ledger.event import (
     FIRST,
+    MOST_INTEGER,
     Act,
     Evidence,
     Granted,
@@ -60,6 +60,7 @@ INSTRUCTION = Instruction(
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 integers = st.integers(-MOST_INTEGER, MOST_INTEGER)
 times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0))
+ends = times.map(lambda at: at.replace(second=0))
 digests = st.binary(min_size=32, max_size=32)
 fields = st.lists(texts, unique=True, max_size=4).map(tuple)
 keys = st.text(st.characters(max_codepoint=127), max_size=6)
@@ -69,11 +70,11 @@ trees = st.recursive(
     max_leaves=8,
 )
 acts = st.one_of(
-    st.builds(Granted, texts, fields, st.none() | times),
+    st.builds(Granted, texts, fields, st.none() | ends),
     st.builds(Withdrawn, texts, st.none() | fields),
     st.builds(TriggerSet, texts, texts, texts, integers),
     st.builds(TriggerCleared, texts, texts, texts),
-    st.builds(Imported, texts, fields, st.none() | times, texts),
+    st.builds(Imported, texts, fields, st.none() | ends, texts),
 )
 instructions = st.builds(
     Instruction,

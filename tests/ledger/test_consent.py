@@ -1,11 +1,11 @@
 """Clauses E10 to E14 of specs/event.md: the fold of instructions into what is in force."""
 
-from dataclasses import replace
 from datetime import timedelta
 from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger import consent, event
 from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger

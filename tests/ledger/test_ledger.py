@@ -1,10 +1,10 @@
 """Clauses L60 to L69 of specs/ledger.md: recording, following, receipts."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ledger import consent, event, receipt
 from ledger.event import (

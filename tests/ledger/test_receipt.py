@@ -2,12 +2,12 @@
 
 import json
 from base64 import b64decode, b64encode
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger import commitment, event, note, receipt, tree
 from ledger.checkpoint import Checkpoint

@@ -1,0 +1,59 @@
+"""The one door to randomness. Noise comes from the operating system; there is no seed here.
+
+`Noise` is what `measure` and `select` need. The only implementation that may publish is
+`OperatingSystemNoise`; tests bring a repeatable one of their own, whose releases refuse to be
+written into any record (`publishable` is False).
+"""
+
+from fractions import Fraction
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+
+
+class Noise(Protocol):
+    """Adds integer noise inside the measurement. Thread-safe."""
+
+    @property
+    def publishable(self) -> bool: ...
+
+    def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
+        """Each count plus discrete Laplace noise of scale sensitivity/epsilon."""
+        ...
+
+
+class OperatingSystemNoise:
+    """Noise that nobody can repeat."""
+
+    publishable = True
+
+    def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
+        """`diffprivlib`'s geometric mechanism, which draws from `secrets.SystemRandom`."""
+        mechanism = _diffprivlib().mechanisms.Geometric(
+            epsilon=float(epsilon), sensitivity=sensitivity
+        )
+        noisy = [mechanism.randomise(int(each)) for each in counts.ravel()]
+        return np.array(noisy, dtype=np.int64).reshape(counts.shape)
+
+
+def accountant_epsilon(losses: list[tuple[Fraction, Fraction]]) -> float:
+    """The second bookkeeper: what `diffprivlib` adds (epsilon, delta) losses up to."""
+    accountant = _diffprivlib().BudgetAccountant()
+    for epsilon, delta in losses:
+        accountant.spend(float(epsilon), float(delta))
+    return float(accountant.total()[0])
+
+
+def post_processing() -> np.random.Generator:
+    """For drawing rows from a released model, never for noise: seeded by the operating system."""
+    return np.random.default_rng()
+
+
+def _diffprivlib() -> Any:
+    """Imported here alone, and late: it takes seconds."""
+    import diffprivlib
+
+    return diffprivlib

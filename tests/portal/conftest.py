@@ -1,0 +1,119 @@
+"""A small bank: sixty real customers, a real ledger, the real gate, and a clock that can be set."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+
+import duckdb
+import pytest
+from starlette.testclient import TestClient
+
+from ledger.event import Evidence, Granted, Instruction
+from ledger.ledger import Ledger
+from portal.app import create_app
+from portal.customer import wording
+from portal.demo import customers, grants
+from portal.product import Product, contracts, open_product
+from portal.settings import Settings
+
+CUSTOMERS = 60
+LAST = f"c{CUSTOMERS:05d}"
+SAID = "c00012"  # the last one who ever said anything
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture(scope="session")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bank") / "customers.duckdb"
+    with duckdb.connect() as everybody:
+        customers.load(everybody)
+        everybody.execute(f"ATTACH '{path}' AS small")
+        everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{LAST}'")
+    return path
+
+
+@pytest.fixture(scope="session")
+def seeded(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the demonstration's grants of a few customers, three days old."""
+    home = tmp_path_factory.mktemp("seeded")
+    shutil.copy(bank, home / "customers.duckdb")
+    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
+    _, scenes = contracts()
+    latest: dict[str, Instruction] = {}
+    drafts: list[Instruction] = []
+    for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
+        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
+        at = START - timedelta(days=3)
+        drafts.append(
+            latest[subject].next(act, at=at, wording=said)
+            if subject in latest
+            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
+        )
+        latest[subject] = drafts[-1]
+    ledger.record(drafts)
+    ledger.close()
+    return home
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def still(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """A product that tests share because they record nothing in it."""
+    return _copy(seeded, tmp_path_factory.mktemp("still") / "home")
+
+
+@pytest.fixture
+def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Product:
+    """A product of its own for each test, unless the test uses `still`."""
+    if "still" in request.fixturenames:
+        shared: Product = request.getfixturevalue("still")
+        return shared
+    return _copy(seeded, tmp_path / "home")
+
+
+@pytest.fixture
+def visitor(product: Product, clock: Clock) -> Iterator[TestClient]:
+    """Somebody who is not signed in. Requests come from our own pages and want pages."""
+    with browser(product, clock) as client:
+        yield client
+
+
+@pytest.fixture
+def customer(visitor: TestClient) -> TestClient:
+    """Customer c00007, signed in."""
+    return sign_in(visitor, "c00007")
+
+
+def browser(product: Product, clock: Clock) -> TestClient:
+    headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html", "Accept-Language": "en"}
+    app = create_app(product, clock)
+    return TestClient(app, headers=headers, raise_server_exceptions=False)
+
+
+def sign_in(client: TestClient, subject: str) -> TestClient:
+    answer = client.post("/login", data={"customer": subject}, follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+def _copy(seeded: Path, home: Path) -> Product:
+    shutil.copytree(seeded, home)
+    return open_product(Settings(data_dir=home, demo=True))

@@ -1,0 +1,83 @@
+"""Real customers, small databases, and a repeatable noise that cannot publish."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pytest
+
+from synthetic.domain import Categories, Domain, Numbers
+from synthetic.noise import Integers
+
+ROOT = Path(__file__).parents[2]
+AT = datetime(2026, 11, 21, 9, tzinfo=UTC)
+LOSS = (1.0, 7e-6)
+
+AGES = Numbers(18, 96, (25, 30, 35, 40, 45, 50, 55, 60, 65, 70))
+BALANCES = Numbers(-10_000, 120_000, (-500, 0, 1, 100, 250, 500, 1000, 2000, 5000, 20_000))
+MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+JOBS = [
+    "admin.",
+    "blue-collar",
+    "entrepreneur",
+    "housemaid",
+    "management",
+    "retired",
+    "self-employed",
+    "services",
+    "student",
+    "technician",
+    "unemployed",
+    "unknown",
+]
+BANK = Domain(
+    {
+        "age": AGES,
+        "job": Categories(tuple(JOBS), "unknown"),
+        "marital": Categories(("divorced", "married", "single"), "single"),
+        "balance": BALANCES,
+        "month": Categories(tuple(MONTHS), "may", ordered=True),
+        "y": Categories(("no", "yes"), "no"),
+    }
+)
+WORKLOAD = (("age", "job"), ("job", "y"), ("month", "y"), ("age", "marital"))
+
+
+class RepeatableNoise:
+    """For tests that compare two fits. Never publishable."""
+
+    publishable = False
+
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
+        p = 1 - np.exp(-float(epsilon) / sensitivity)
+        both = self._generator.geometric(p, (2, *counts.shape))
+        return counts + both[0] - both[1]
+
+
+def bank_path() -> Path:
+    shared = ROOT.parent / "shared" / "data" / "bank.csv.gz"
+    for path in (ROOT / "portal" / "demo" / "bank.csv.gz", shared):
+        if path.exists():
+            return path
+    pytest.skip("no bank.csv.gz in portal/demo or ../shared/data")
+
+
+def bank(connection: Any = None) -> Any:
+    return (connection or ibis.duckdb.connect()).read_csv(bank_path(), types={"y": "varchar"})
+
+
+def table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> Any:
+    connection = ibis.duckdb.connect()
+    rows = {name: list(values) for name, values in columns.items()}
+    import pyarrow as pa
+
+    data = pa.table({n: pa.array(v, type=pa.type_for_alias(schema[n])) for n, v in rows.items()})
+    connection.con.register("customers", data)
+    return connection.table("customers")
