@@ -16,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 
-from ledger import commitment, consent, event, note, vault
+from ledger import commitment, consent, durable, event, note, receipt, vault
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
 from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
 from ledger.log import CorruptLogError, Log
 from ledger.note import Signer
-from ledger.receipt import Receipt
+from ledger.receipt import Receipt, ReceiptError
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
@@ -78,10 +78,17 @@ class Ledger:
 
     @classmethod
     def open(cls, home: Path, *, origin: str) -> "Ledger":
-        """Open the ledger under `home`, or begin it there with fresh keys."""
+        """Open the ledger under `home`, or begin it there with fresh keys.
+
+        Raises CorruptLogError, VaultError or NoteError if what is there does not fit together.
+        """
+        database, key = home / "ledger.sqlite", home / "keys" / "consent.key"
+        if database.exists() and not key.exists():
+            raise CorruptLogError(
+                f"{database} exists, but {key} that signs it does not: restore it"
+            )
         keys = Vault(home / "keys")
-        signer = _signer(home / "keys" / "consent.key", origin)
-        return cls(Log.open(home / "ledger.sqlite", origin, signer), keys)
+        return cls(Log.open(database, origin, _signer(key, origin)), keys)
 
     @property
     def size(self) -> int:
@@ -169,8 +176,8 @@ class Ledger:
         """Every event that still opens from entry `since` on, in log order."""
         with self._lock:
             if since >= self._tail_from:
-                skipped = since - self._tail_from
-                return iter(list(islice(self._tail, skipped, None)))
+                newest = islice(reversed(self._tail), max(self.log.size - since, 0))
+                return iter([*newest][::-1])
             upto = self.log.size
         return self._replay(since, upto)
 
@@ -183,13 +190,19 @@ class Ledger:
     def receipt(self, index: int) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.
 
-        Raises KeyError if the entry's event no longer opens.
+        Raises IndexError if there is no such entry, KeyError if its event no longer opens, and
+        CorruptLogError if the stored tiles do not prove it.
         """
         with self._lock:
             signed = note.parse(self.log.checkpoint())
+            (entry,) = self.log.entries(index, index + 1)
             proof = tuple(self.log.prove_inclusion(index))
-        (entry,) = self.log.entries(index, index + 1)
-        return str(Receipt(index, proof, signed, self._extra(index, entry)))
+            made = Receipt(index, proof, signed, self._extra(index, entry))
+        try:
+            receipt.verify(made, [self.log.verifier])
+        except ReceiptError as error:
+            raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
+        return str(made)
 
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """The subject's name in one entry of a read log. Without a data key: a random one."""
@@ -370,7 +383,7 @@ def _signer(path: Path, origin: str) -> Signer:
     """The key stored at `path`, or a new one stored there, its verifier key beside it."""
     if not path.exists():
         made = note.generate(origin)
-        path.touch(mode=0o600)
-        path.write_text(made.secret() + "\n", encoding="ascii")
-        path.with_suffix(".vkey").write_text(f"{made.verifier}\n", encoding="ascii")
-    return note.signer(path.read_text(encoding="ascii"))
+        durable.write(path.with_suffix(".vkey"), f"{made.verifier}\n".encode())
+        # Crash here: a verifier key of nobody, which the next start replaces.
+        durable.write(path, f"{made.secret()}\n".encode(), durable.OWNER_ONLY)
+    return note.signer(path.read_text(encoding="utf-8"))

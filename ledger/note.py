@@ -110,6 +110,9 @@ def signer(secret: str) -> Signer:
         raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key") from error
     if (private, key, raw[:1]) != ("PRIVATE", "KEY", bytes([ED25519])):
         raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key")
+    if len(raw) != 1 + _ED25519_SIZE:
+        raise NoteError(f"{len(raw) - 1} bytes of private key, want {_ED25519_SIZE}")
+    _require_name(name)
     found = Signer(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
     if found.verifier.key_id.hex() != key_id:
         raise NoteError(f"the id of the private key of {name!r} does not match it")
@@ -133,6 +136,7 @@ def verifier(vkey: str) -> Verifier:
 
 def parse(data: str) -> Note:
     """Raises NoteError for anything that would not format back to the same bytes."""
+    _require_characters(data)
     text, separator, lines = data.rpartition("\n\n")
     signatures = tuple(map(_signature, lines.split("\n")[:-1]))
     note = Note(text + "\n", signatures)
@@ -142,7 +146,8 @@ def parse(data: str) -> Note:
 
 
 def sign(text: str, signers: Sequence[Signer]) -> Note:
-    if not text.endswith("\n") or "\n\n" in text:
+    _require_characters(text)
+    if not text.endswith("\n") or "\n\n" in text or text == "\n":
         raise NoteError("a note's text ends with a newline and has no empty line")
     return Note(text, tuple(each.sign(text) for each in signers))
 
@@ -185,5 +190,16 @@ def _key_id(name: str, public: bytes) -> bytes:
 
 
 def _require_name(name: str) -> None:
+    _require_characters(name)
     if not name or "+" in name or any(each.isspace() for each in name):
         raise NoteError(f"a key name has no space and no plus: {name!r}")
+
+
+def _require_characters(text: str) -> None:
+    """UTF-8 without control characters, but for the newline."""
+    if any(each < " " and each != "\n" for each in set(text)):
+        raise NoteError("a control character stands in it, want none but newlines")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise NoteError("it holds half a character, want UTF-8") from error

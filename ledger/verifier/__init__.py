@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def keys(text: str) -> list[Verifier]:
     """Verifier keys, one a line. Raises NoteError."""
-    return [note.verifier(line) for line in text.splitlines() if line]
+    return [note.verifier(line) for line in text.split("\n") if line]
 
 
 def _read(path: Path) -> str:
@@ -46,14 +46,18 @@ def _read(path: Path) -> str:
 
 
 def _verdict(proven: Receipt, head: Checkpoint) -> str:
-    event = proven.extra["event"]
     lines = [
         "VERIFIED",
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
-        *_said(event),
+        *_said(proven.extra["event"]),
     ]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _printable(line: str) -> str:
+    """No text from a log moves the cursor, colours the screen or starts a line of its own."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _said(event: dict[str, Any]) -> list[str]:
