@@ -48,12 +48,14 @@ def secrets(data_key: bytes, seq: int) -> Secrets:
     info = _EVENT_INFO + seq.to_bytes(8)
     first = hmac.digest(data_key, info + b"\x01", "sha512")
     second = hmac.digest(data_key, first + info + b"\x02", "sha512")
-    return Secrets(Opening(second[:TAG_SIZE], first[:SALT_SIZE]), first[SALT_SIZE:])
+    opening = Opening(first[:TAG_SIZE], first[TAG_SIZE : TAG_SIZE + SALT_SIZE])
+    return Secrets(opening, second[:KEY_SIZE])
 
 
 def tag(data_key: bytes, seq: int) -> bytes:
-    """The tag alone."""
-    return secrets(data_key, seq).opening.tag
+    """The tag alone, at half the cost."""
+    info = _EVENT_INFO + seq.to_bytes(8)
+    return hmac.digest(data_key, info + b"\x01", "sha512")[:TAG_SIZE]
 
 
 def reading_tag(data_key: bytes, origin: str, index: int) -> bytes:

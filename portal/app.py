@@ -28,6 +28,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
         description=DESCRIPTION,
         docs_url=None,  # the framework's own page loads scripts from elsewhere
         redoc_url=None,
+        openapi_url=None,  # portal.service describes the gate as well
     )
     app.state.faces = Faces(product, Sessions(), Handoffs(), *([clock] if clock else []))
     for kind in (*problems.TABLE, HTTPException, Exception):

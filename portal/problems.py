@@ -96,13 +96,13 @@ def _to_the_front(request: Request) -> Response:
 
 def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) -> JSONResponse:
     spoken = words(request)
-    problem = {
+    problem: dict[str, Any] = {
         "type": f"urn:sovereign:problem:{slug}",
         "title": spoken.plain(f"problem.{slug}.title"),
         "status": status,
         "detail": spoken.plain(f"problem.{slug}.detail"),
     }
-    return JSONResponse(problem | facts, status, media_type="application/problem+json")
+    return JSONResponse(problem | dict(facts), status, media_type="application/problem+json")
 
 
 def _looked_up(error: Exception) -> tuple[int, str]:

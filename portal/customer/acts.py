@@ -106,9 +106,11 @@ def _record(ledger: Ledger, session: Session, act: Switch, pressed: Button, at: 
         session.subject, act, at=at, wording=pressed.wording, expected=pressed.version
     )
     (recorded,) = ledger.record([instruction])
-    key = "notice.allowed" if isinstance(act, Granted) else "notice.withdrawn"
-    if pressed.item is not None:
-        key += "-item"
+    of_item = pressed.item is not None
+    if isinstance(act, Granted):
+        key = "notice.allowed-item" if of_item else "notice.allowed"
+    else:
+        key = "notice.withdrawn-item" if of_item else "notice.withdrawn"
     return Notice(act.scene, key, recorded.index)
 
 

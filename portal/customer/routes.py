@@ -1,7 +1,7 @@
 """The customer's pages. No route contains a decision: see centre.py, acts.py, history.py."""
 
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Path, Query
 from markupsafe import Markup
@@ -141,8 +141,7 @@ def hand_off(request: Request, me: Me) -> Response:
     code = here.handoffs.open(me, here.clock())
     address = str(request.url_for("arrive"))
     picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
-    shown = {"code": code, "address": address, "picture": picture}
-    return page(request, "customer/handoff.html", **shown)
+    return page(request, "customer/handoff.html", code=code, address=address, picture=picture)
 
 
 async def conflict(request: Request, error: Exception) -> Response:
@@ -202,7 +201,7 @@ def _card(now: Centre, scene: Scene) -> SceneCard:
     return next(card for card in now.cards if card.scene.id == scene.id)
 
 
-def _facts(request: Request, me: Session) -> dict[str, object]:
+def _facts(request: Request, me: Session) -> dict[str, Any]:
     """What the last act left behind: a notice shown once, and the undo while it is offered."""
     notice, at = me.take_notice(), faces(request).clock()
     undo = me.undo if me.undo and at < me.undo.deadline else None

@@ -11,15 +11,17 @@ import duckdb
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.event import Evidence, Granted
+from ledger.event import Evidence, Granted, Instruction
+from ledger.ledger import Ledger
 from portal.app import create_app
 from portal.customer import wording
 from portal.demo import customers, grants
-from portal.product import Product, open_product
+from portal.product import Product, contracts, open_product
 from portal.settings import Settings
 
 CUSTOMERS = 60
 LAST = f"c{CUSTOMERS:05d}"
+SAID = "c00012"  # the last one who ever said anything
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
@@ -44,24 +46,47 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def seeded(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with the demonstration's grants of a few customers, three days old."""
+    home = tmp_path_factory.mktemp("seeded")
+    shutil.copy(bank, home / "customers.duckdb")
+    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
+    _, scenes = contracts()
+    latest: dict[str, Instruction] = {}
+    drafts: list[Instruction] = []
+    for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
+        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
+        at = START - timedelta(days=3)
+        drafts.append(
+            latest[subject].next(act, at=at, wording=said)
+            if subject in latest
+            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
+        )
+        latest[subject] = drafts[-1]
+    ledger.record(drafts)
+    ledger.close()
+    return home
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def still(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """A product that tests share because they record nothing in it."""
+    return _copy(seeded, tmp_path_factory.mktemp("still") / "home")
+
+
 @pytest.fixture
-def product(tmp_path: Path, bank: Path) -> Product:
-    """A product of its own for each test, with the demonstration's grants, three days old."""
-    shutil.copy(bank, tmp_path / "customers.duckdb")
-    product = open_product(Settings(data_dir=tmp_path, demo=True))
-    granted = takewhile(lambda grant: grant[0] <= LAST, grants.initial_grants())
-    at = START - timedelta(days=3)
-    for subject, scene, fields in granted:
-        said = wording.wording(product.scenes[scene], "en")
-        act = Granted(scene, fields, None)
-        draft = product.ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
-        product.ledger.record([draft])
-    return product
+def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Product:
+    """A product of its own for each test, unless the test uses `still`."""
+    if "still" in request.fixturenames:
+        shared: Product = request.getfixturevalue("still")
+        return shared
+    return _copy(seeded, tmp_path / "home")
 
 
 @pytest.fixture
@@ -87,3 +112,8 @@ def sign_in(client: TestClient, subject: str) -> TestClient:
     answer = client.post("/login", data={"customer": subject}, follow_redirects=False)
     assert answer.status_code == 303, answer.text
     return client
+
+
+def _copy(seeded: Path, home: Path) -> Product:
+    shutil.copytree(seeded, home)
+    return open_product(Settings(data_dir=home, demo=True))
