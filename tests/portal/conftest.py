@@ -77,7 +77,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def still(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
     """A product that tests share because they record nothing in it."""
-    return _copy(seeded, tmp_path_factory.mktemp("still") / "home")
+    return copy(seeded, tmp_path_factory.mktemp("still") / "home")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Pro
     if "still" in request.fixturenames:
         shared: Product = request.getfixturevalue("still")
         return shared
-    return _copy(seeded, tmp_path / "home")
+    return copy(seeded, tmp_path / "home")
 
 
 @pytest.fixture
@@ -114,6 +114,6 @@ def sign_in(client: TestClient, subject: str) -> TestClient:
     return client
 
 
-def _copy(seeded: Path, home: Path) -> Product:
+def copy(seeded: Path, home: Path) -> Product:
     shutil.copytree(seeded, home)
     return open_product(Settings(data_dir=home, demo=True))
