@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from gate import authzen, rows
-from gate.authzen import MalformedRequestError
+from gate.authzen import LedgerSize, MalformedRequestError
 from gate.read import Gate, ReadRequest, StaleStateError
 from gate.sources import SourceUnavailableError
 from gate.table import TableRequest, read_table
@@ -39,7 +39,7 @@ class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scene: str
     customer: str
     fields: list[str]
-    minimum_size: int = 0
+    minimum_size: LedgerSize = 0
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     scene: str
     fields: list[str]
-    minimum_size: int = 0
+    minimum_size: LedgerSize = 0
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -78,7 +78,8 @@ class Synthesiser(Protocol):
 class Gate:
     """The one way to personal data. Thread-safe. Fails closed: any error means no data.
 
-    `key` keeps surrogates stable per customer and release; it is secret to the gate.
+    `key` keeps surrogates stable per customer and release; it is secret to the gate. `state` is one
+    that has followed the ledger part of the way: see gate.snapshot.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Gate:
         journal: Journal,
         organisation: Policy,
         key: bytes,
+        state: ConsentState | None = None,
     ) -> None:
         self.scenes = scenes
         self.journal = journal
@@ -97,7 +99,7 @@ class Gate:
         self._policy = organisation
         self._key = key
         self._lock = Lock()
-        self._state = ConsentState(scenes)
+        self._state = state or ConsentState(scenes)
         self._point = ConsentPoint(0, "")
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
@@ -172,6 +174,11 @@ class Gate:
             if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
         return plan
+
+    def subjects(self) -> list[str]:
+        """Everybody who ever said anything, in the order in which they first did."""
+        with self._lock:
+            return list(self.current(0)[0].subjects)
 
     def catch_up(self) -> int:
         """Follow the ledger to its end; the size reached. Reads do this by themselves."""

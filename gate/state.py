@@ -10,12 +10,14 @@ from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from gate import word
 from gate.cohort import Words
 from gate.contract import Scene
 from ledger.event import Granted, Imported, Instruction, PublicEvent, SubjectErased, Withdrawn
 
+Indexes = npt.NDArray[np.uint32]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
@@ -41,8 +43,26 @@ class ConsentState:
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self.size = 0  # entries of the consent log this state has seen
-        self._scenes = scenes
+        self.scenes = scenes
         self._clear()
+
+    @classmethod
+    def resumed(
+        cls,
+        scenes: Mapping[str, Scene],
+        size: int,
+        subjects: list[str],
+        words: Mapping[str, Words],
+        indexes: Mapping[str, Indexes],
+    ) -> "ConsentState":
+        """The state as it was after `size` entries: see gate.snapshot."""
+        state = cls(scenes)
+        state.size = size
+        state._subjects = subjects
+        state._rows = {subject: row for row, subject in enumerate(subjects)}
+        state._words, state._indexes = dict(words), dict(indexes)
+        state._view()
+        return state
 
     @property
     def subjects(self) -> list[str]:
@@ -62,6 +82,10 @@ class ConsentState:
     def words(self, scene: str) -> Words:
         """All words of a scene, in row order; a view that the next `catch_up` may change."""
         return self._words[scene][: len(self._subjects)]
+
+    def indexes(self, scene: str) -> Indexes:
+        """The entry each word rests on, in row order; NEVER where there is none."""
+        return self._indexes[scene][: len(self._subjects)]
 
     def catch_up(self, ledger: Followed) -> None:
         """Apply what the ledger holds beyond `size`. Raises what the ledger raises; then the
@@ -87,12 +111,12 @@ class ConsentState:
         self.size = 0
         self._bits = {
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
-            for scene in self._scenes.values()
+            for scene in self.scenes.values()
         }
         self._rows: dict[str, int] = {}
         self._subjects: list[str] = []
-        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self._scenes}
-        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self._scenes}
+        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
+        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
         self._view()
 
     def _apply(self, entry: Entry) -> None:
@@ -115,7 +139,7 @@ class ConsentState:
         fields: tuple[str, ...],
         until: datetime | None,
     ) -> None:
-        if (contract := self._scenes.get(scene)) is None:
+        if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
         bits = self._mask(scene, fields)
         row = self._row(subject)
@@ -125,7 +149,7 @@ class ConsentState:
     def _withdraw(
         self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
     ) -> None:
-        if scene not in self._scenes:
+        if scene not in self.scenes:
             return
         row = self._row(subject)
         gone = word.FIELDS if fields is None else self._mask(scene, fields)
@@ -152,7 +176,7 @@ class ConsentState:
         return row
 
     def _grow(self) -> None:
-        for scene in self._scenes:
+        for scene in self.scenes:
             self._words[scene] = np.concatenate([self._words[scene], self._words[scene] * 0])
             spare = np.full_like(self._indexes[scene], NEVER)
             self._indexes[scene] = np.concatenate([self._indexes[scene], spare])

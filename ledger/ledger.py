@@ -92,6 +92,10 @@ class Ledger:
         head = self.log.head()
         return head.size, b64encode(head.root).decode()
 
+    def root_at(self, size: int) -> str:
+        """Base64 root of the first `size` entries."""
+        return b64encode(self.log.root_at(size)).decode()
+
     def checkpoint(self) -> str:
         return self.log.checkpoint()
 

@@ -60,6 +60,12 @@ class Log:
     def head(self) -> Checkpoint:
         return checkpoint.parse(note.parse(self._note).text)
 
+    def root_at(self, size: int) -> Hash:
+        """The root of the first `size` entries, which must be in the log."""
+        if not 0 <= size <= self._size:
+            raise IndexError(f"no root of {size} entries in a log of {self._size}")
+        return tree.root(size, self._node)
+
     def append(
         self,
         entries: Sequence[bytes],

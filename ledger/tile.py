@@ -92,4 +92,6 @@ def unbundle(data: bytes) -> list[bytes]:
             raise MalformedTileError(f"entry {len(entries)} is cut off after {len(data)} bytes")
         entries.append(data[at + 2 : end])
         at = end
+    if not 0 < len(entries) <= WIDTH:
+        raise MalformedTileError(f"{len(entries)} entries, want 1 to {WIDTH}")
     return entries

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from gate import policy
+from gate import policy, snapshot
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.journal import Journal, instance_name
 from gate.read import Gate
@@ -26,6 +26,8 @@ from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
 from synthetic.release import Release
+
+SNAPSHOT = Path("state") / "consent.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,11 @@ class Product:
     @property
     def home(self) -> Path:
         return self.settings.data_dir
+
+    def keep_state(self) -> None:
+        """Write a snapshot of the consent state, for a faster start next time."""
+        with self.gate.lock:
+            snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
 
     def publish(self) -> None:
         """Write the public tile directories of both logs."""
@@ -67,6 +74,7 @@ def open_product(settings: Settings) -> Product:
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
         _secret(home / "keys" / "surrogate.key"),
+        snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
     publish_scenes(ledger, scenes)
     for release in releases(ledger, scenes).values():

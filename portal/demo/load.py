@@ -3,16 +3,16 @@
 Every step looks at what is there and does the rest, so an interrupted load continues.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from hashlib import sha256
-from itertools import islice
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from gate.contract import Fallback, Scene
 from ledger.event import Granted, Instruction, SyntheticReleased, Wording
-from ledger.ledger import Ledger
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
 from portal.product import Product
@@ -37,14 +37,23 @@ def customers(home: Path) -> None:
 
 
 def grants(product: Product, progress: Progress) -> int:
-    """Record the initial grants that the ledger does not hold yet; how many there are in all."""
+    """Record the initial grants that the ledger does not hold yet; how many there are in all.
+
+    A customer's grants are recorded together, so whoever is known has all of them.
+    """
     everything = list(initial_grants())
+    known = set(product.gate.subjects())
     done = 0
-    for batch in _batches(_missing(product.ledger, product.scenes, everything)):
-        product.ledger.record(batch)
-        product.gate.catch_up()  # while the entries are still open in memory
-        done += len(batch)
-        progress(done, len(everything))
+    batch: list[Instruction] = []
+    for customer, granted in groupby(everything, key=itemgetter(0)):
+        if customer not in known:
+            batch.extend(_instructions(product, granted))
+        if len(batch) >= BATCH:
+            done += _record(product, batch)
+            batch = []
+            progress(done, len(everything))
+    _record(product, batch)
+    progress(len(everything), len(everything))
     return len(everything)
 
 
@@ -75,34 +84,27 @@ def unreleased(product: Product) -> list[Scene]:
     ]
 
 
-def _missing(
-    ledger: Ledger, scenes: Mapping[str, Scene], everything: Iterable[Grant]
-) -> Iterator[Instruction]:
-    """The grants as instructions, each customer's chained, without those already recorded."""
+def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instruction]:
+    """One customer's grants, each instruction chained to the one before."""
     at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
-    chain: Instruction | None = None
-    recorded = 0
-    for customer, scene, fields in everything:
-        if chain is None or chain.subject != customer:
-            chain, recorded = None, ledger.version(customer)
-        if recorded:
-            recorded -= 1
-            continue
+    last: Instruction | None = None
+    for customer, scene, fields in granted:
         act = Granted(scene, fields, None)
-        wording = Wording("en", sha256(_shown(scenes[scene]).encode()).digest())
-        chain = (
-            chain.next(act, at=at, wording=wording)
-            if chain
-            else ledger.draft(customer, act, at=at, wording=wording)
-        )
-        yield chain
+        wording = Wording("en", _shown(product.scenes[scene]))
+        if last is None:
+            last = product.ledger.draft(customer, act, at=at, wording=wording)
+        else:
+            last = last.next(act, at=at, wording=wording)
+        yield last
 
 
-def _shown(scene: Scene) -> str:
-    """The words a customer agrees to: what the portal shows beside the switch."""
-    return "\n".join(each["en"] for each in (scene.summary, scene.consequence, scene.alternative))
+def _record(product: Product, batch: list[Instruction]) -> int:
+    product.ledger.record(batch)
+    product.gate.catch_up()  # while the entries are still open in memory
+    return len(batch)
 
 
-def _batches(instructions: Iterator[Instruction]) -> Iterator[list[Instruction]]:
-    while batch := list(islice(instructions, BATCH)):
-        yield batch
+def _shown(scene: Scene) -> bytes:
+    """SHA-256 of the words a customer agrees to: what the portal shows beside the switch."""
+    texts = (scene.summary, scene.consequence, scene.alternative)
+    return sha256("\n".join(text["en"] for text in texts).encode()).digest()

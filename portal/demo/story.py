@@ -40,6 +40,7 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     after = _read(product, customer)
     _tell_read(console, "3  the same read again", after)
     _tell_table(console, _table(product))
+    product.keep_state()
     product.publish()
     _tell_proof(console, product, receipt)
     return product
