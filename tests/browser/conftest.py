@@ -13,9 +13,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from portal.app import create_app
 from portal.product import Product
 from tests.browser import find
-from tests.portal.conftest import bank, copy, seeded
+from tests.portal.conftest import copy, seeded
 
-__all__ = ["bank", "seeded"]
+__all__ = ["seeded"]
 
 Open = Callable[..., Page]
 

@@ -126,8 +126,9 @@ def test_nothing_on_a_page_moves(visit: Open) -> None:
     page = visit("/customer", subject=SUBJECT)
     page.click("#ads-device-id button[aria-pressed=true]")
     page.wait_for_selector("#ads-device-id .notice")
-    moving = page.evaluate("""() => [...document.querySelectorAll("*")].map(getComputedStyle)
-        .filter(style => parseFloat(style.transitionDuration) || parseFloat(style.animationDuration))
+    moving = page.evaluate("""() => [...document.querySelectorAll("*")]
+        .map(each => getComputedStyle(each))
+        .filter(style => [style.transitionDuration, style.animationDuration].some(parseFloat))
         .length""")
     assert moving == 0
 
