@@ -21,6 +21,7 @@ PAGES = [
     "/customer/reads",
     "/handoff",
     "/regulator",
+    "/verify",
     "/docs",
     "/nothing",
 ]

@@ -37,7 +37,7 @@ class Shot:
 SHOTS = (
     Shot("landing", "/", "The first page, with the labelled demonstration login.", signed_in=False),
     Shot("centre", "/customer", "The sovereignty centre: what is allowed, at a glance."),
-    Shot("centre-phone-zh", "/customer", "The same on a phone, dark, in Chinese.", 360, "dark", "zh-CN"),
+    Shot("centre-phone-zh", "/customer", "On a phone, dark, in Chinese.", 360, "dark", "zh-CN"),
     Shot("switch", "/customer", "After one press: recorded, with a receipt and a moment to undo.",
          click="#nearest-branch-withdraw", show="#nearest-branch"),
     Shot("card-phone", "/customer", "Consequence and alternative stand before the switch.", 360,
@@ -51,6 +51,8 @@ SHOTS = (
     Shot("handoff", "/customer", "Continue on the phone: once, for two minutes.",
          click=".phone button"),
     Shot("regulator", "/regulator", "For regulators: nothing to log in to.", signed_in=False),
+    Shot("verify", "/customer/history", "The second verifier, in the reader's own browser.",
+         click=".timeline li:last-child .meta a:last-child", show="#good"),
     Shot("developers", "/docs", "For developers: one call instead of the read.", signed_in=False),
     Shot("developers-zh", "/docs", "The same in Chinese, dark.", 1280, "dark", "zh-CN",
          signed_in=False),
