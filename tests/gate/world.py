@@ -1,5 +1,6 @@
 """A small real world for the gate: a ledger on disk, a DuckDB source, a journal, a release."""
 
+import atexit
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,6 +83,9 @@ def shipped() -> Policy:
 def source() -> DuckDBSource:
     """Everybody reads the same people: a source is read-only."""
     return DuckDBSource(people(Path(mkdtemp(prefix="people-")) / "people.duckdb"))
+
+
+atexit.register(source.cache_clear)  # the engine wants to be closed before the interpreter ends
 
 
 def people(path: Path) -> Path:
