@@ -85,7 +85,7 @@ class Log:
             bundles, bundle = self._bundles(entries)
             edge = [list(level) for level in self._edge]
             tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
-            signed = self._sign(size, _root(size, edge))
+            signed = self._sign(size, tile.edge_root(size, edge))
             self.store.commit(
                 Batch(first, Head(size, signed), bundles, tiles, sealed or {}, idempotency or {})
             )
@@ -219,7 +219,7 @@ class Log:
             note.verify(note.parse(self._note), [self._signer.verifier])
         except (NoteError, MalformedCheckpointError) as error:
             raise CorruptLogError(f"the stored checkpoint is not this log's: {error}") from error
-        if head != Checkpoint(self.origin, self._size, _root(self._size, self._edge)):
+        if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
             raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")
         last = tile.unbundle(self._bundle) if self._bundle else []
         if self._edge and tree.leaf_hashes(last) != self._edge[0]:
@@ -241,18 +241,6 @@ class Log:
             )
         if self.root_at(older.size) != older.root:
             raise CorruptLogError(f"{published} has another history; nothing was changed")
-
-
-def _root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
-    """The root, from the incomplete tile of each level: all that a growing tree needs."""
-
-    def read(level: int, index: int) -> Hash:
-        tile_level, first = tile.home(level, index)
-        shift = first * tile.WIDTH
-        start = (index << level % tile.HEIGHT) - shift
-        return tree.complete_root(edge[tile_level][start : start + (1 << level % tile.HEIGHT)])
-
-    return tree.root(size, read)
 
 
 def _publish(path: Path, data: bytes) -> None:
