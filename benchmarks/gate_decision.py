@@ -7,12 +7,12 @@ from pathlib import Path
 
 from benchmarks.table import Row, rate, show
 from gate import policy, word
-from gate.contract import load_scenes, load_source, specs_folder
+from gate.contract import Scene, load_scenes, load_source, specs_folder
 from gate.decide import decide, personal
 from gate.plan import compile_plan
 from gate.policy import Facts
 from gate.state import ConsentState
-from ledger.event import Granted, Instruction, Wording, instruction
+from ledger.event import FIRST, Evidence, Granted, Instruction, Wording, instruction
 from ledger.ledger import Recorded
 
 CUSTOMERS = 100_000
@@ -37,8 +37,6 @@ class Grants:
 
     @staticmethod
     def _said(subject: str, act: Granted, wording: Wording) -> Instruction:
-        from ledger.event import FIRST, Evidence
-
         return instruction("b/c", subject, 0, FIRST, act, NOW, wording, Evidence.SESSION)
 
 
@@ -75,7 +73,7 @@ def main() -> None:
         Row("point decision (permit or not)", rate(permit, ASKED)),
         Row("point decision with views and reason", rate(explained, ASKED)),
         *_peers(asked, allowed),
-        _cedar(rules, scene, plan, minute),
+        _cedar(rules, scene, minute),
     ]
     show("Point decision, in process, one core", "decisions", rows)
 
@@ -106,10 +104,7 @@ def _peers(asked: list[str], allowed: int) -> list[Row]:
     ]
 
 
-def _cedar(rules: policy.Policy, scene: object, plan: object, minute: int) -> Row:
-    from gate.contract import Scene
-
-    assert isinstance(scene, Scene)
+def _cedar(rules: policy.Policy, scene: Scene, minute: int) -> Row:
     facts = [Facts("age", granted=True, minute=minute, until=minute + 1, frozen=False)] * 64
     each = rate(lambda: policy.permits(rules, scene, SERVICE, facts), len(facts), rounds=3)
     return Row("Cedar (cedarpy, batches of 64)", each, "the same law, evaluated in full")

@@ -165,7 +165,9 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         words = state.words(search.context.scene)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, word.minute(at))
+        minute = word.minute(at)
+        stale = state.stale(search.context.scene, minute)
+        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
         subjects = list(compress(state.subjects, members))
     reading = Reading(
         action="search",

@@ -88,7 +88,9 @@ def _cohort(
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         words = state.words(request.scene)
-        members = cohort.readable(plan, words, wanted, word.minute(request.at))
+        minute = word.minute(request.at)
+        stale = state.stale(request.scene, minute)
+        members = cohort.readable(plan, words, wanted, minute, stale)
         return members, list(compress(state.subjects, members)), point
 
 

@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from gate.read import ReadRequest
 from portal.i18n import LANGUAGES
-from portal.pages import LANGUAGE_COOKIE, STATIC, Faces, faces, page
+from portal.pages import LANGUAGE_COOKIE, Faces, faces, page
 from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
 from portal.security import own_path
 from portal.session import COOKIE, put_cookie
@@ -72,13 +72,17 @@ def choose_language(
 
 
 @router.get("/static/{name}")
-def static(name: str, v: str = "") -> Response:
+async def static(request: Request, name: str, v: str = "") -> Response:
     """A file of ours. Its address carries its digest, so a browser may keep it for ever."""
-    path = STATIC / name
-    if path.parent != STATIC or not path.is_file():
+    file = faces(request).static.get(name)
+    if file is None:
         raise NotFoundError(name)
-    caching = f"public, max-age={YEAR_S}, immutable" if v else "no-cache"
-    return FileResponse(path, headers={"Cache-Control": caching})
+    caching = f"public, max-age={YEAR_S}, immutable" if v == file.digest else "no-cache"
+    headers = {"Cache-Control": caching, "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(file.squeezed, media_type=file.media_type, headers=headers)
+    return Response(file.raw, media_type=file.media_type, headers=headers)
 
 
 def _signed_in(request: Request, subject: str, name: str) -> Response:

@@ -1,5 +1,6 @@
 """How a page is made: the faces' shared context, the templates, and the reader's words in them."""
 
+import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,8 +21,19 @@ from portal.session import COOKIE, Session, Sessions
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 AUDIENCES = ("customer", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file that pages load, read and compressed once."""
+
+    media_type: str
+    digest: str
+    raw: bytes
+    squeezed: bytes  # gzip
 
 
 def _now() -> datetime:
@@ -56,12 +68,18 @@ class Faces:
         return environment
 
     @cached_property
-    def _digests(self) -> Mapping[str, str]:
-        return {each.name: sha256(each.read_bytes()).hexdigest()[:12] for each in STATIC.iterdir()}
+    def static(self) -> Mapping[str, StaticFile]:
+        return {path.name: static_file(path) for path in STATIC.iterdir() if path.suffix in TYPES}
 
     def asset(self, name: str) -> str:
         """The address of a file in `static`, which changes with its bytes: cached for ever."""
-        return f"/static/{name}?v={self._digests[name]}"
+        return f"/static/{name}?v={self.static[name].digest}"
+
+
+def static_file(path: Path) -> StaticFile:
+    raw = path.read_bytes()
+    digest = sha256(raw).hexdigest()[:12]
+    return StaticFile(TYPES[path.suffix], digest, raw, gzip.compress(raw, 9, mtime=0))
 
 
 def faces(request: Request) -> Faces:

@@ -22,10 +22,10 @@ def published(folder: Path) -> list[PublishedLog]:
     return sorted(found, key=lambda log: (log.name != "consent", log.name))
 
 
-def keys(folder: Path) -> list[str]:
-    """Every verifier key, one string each. Private keys end in something else and stay unread."""
-    files = sorted(folder.glob("*.vkey"))
-    return [line for path in files for line in path.read_text("ascii").splitlines() if line]
+def keys(folder: Path) -> dict[str, list[str]]:
+    """Each log's verifier keys by the log's name. Private keys are in other files, and unread."""
+    files = sorted(folder.glob("*.vkey"), key=lambda path: (path.stem != "consent", path.stem))
+    return {path.stem: path.read_text("ascii").split() for path in files}
 
 
 def _read(path: Path) -> Iterator[PublishedLog]:

@@ -44,11 +44,20 @@ def log_file(request: Request, log: str, resource: str) -> Response:
     return _file(path, "application/octet-stream", f"public, max-age={HOUR_S}")
 
 
-@router.get("/keys.vkey")
-def keys(request: Request) -> Response:
-    """Every verifier key, one a line (C2SP signed-note)."""
-    found = logs.keys(faces(request).product.home / "keys")
+@router.get("/keys/{name}.vkey")
+def key(request: Request, name: str) -> Response:
+    """The verifier keys of one log, one a line (C2SP signed-note)."""
+    found = logs.keys(faces(request).product.home / "keys").get(name)
+    if found is None:
+        raise NotFoundError
     return PlainTextResponse("".join(f"{each}\n" for each in found))
+
+
+@router.get("/verify")
+def verify(request: Request) -> Response:
+    """The second verifier, which runs in the reader's own browser."""
+    found = logs.keys(faces(request).product.home / "keys")
+    return page(request, "regulator/verify.html", key="\n".join(found.get("consent", [])))
 
 
 @router.get("/contracts/{scene}.odcs.yaml")

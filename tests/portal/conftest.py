@@ -37,36 +37,9 @@ class Clock:
 
 
 @pytest.fixture(scope="session")
-def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("bank") / "customers.duckdb"
-    with duckdb.connect() as everybody:
-        customers.load(everybody)
-        everybody.execute(f"ATTACH '{path}' AS small")
-        everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{LAST}'")
-    return path
-
-
-@pytest.fixture(scope="session")
-def seeded(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data directory with the demonstration's grants of a few customers, three days old."""
-    home = tmp_path_factory.mktemp("seeded")
-    shutil.copy(bank, home / "customers.duckdb")
-    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
-    _, scenes = contracts()
-    latest: dict[str, Instruction] = {}
-    drafts: list[Instruction] = []
-    for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
-        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
-        at = START - timedelta(days=3)
-        drafts.append(
-            latest[subject].next(act, at=at, wording=said)
-            if subject in latest
-            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
-        )
-        latest[subject] = drafts[-1]
-    ledger.record(drafts)
-    ledger.close()
-    return home
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory to be copied for each product."""
+    return seed(tmp_path_factory.mktemp("seeded"))
 
 
 @pytest.fixture
@@ -77,7 +50,7 @@ def clock() -> Clock:
 @pytest.fixture(scope="session")
 def still(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
     """A product that tests share because they record nothing in it."""
-    return _copy(seeded, tmp_path_factory.mktemp("still") / "home")
+    return copy(seeded, tmp_path_factory.mktemp("still") / "home")
 
 
 @pytest.fixture
@@ -86,7 +59,7 @@ def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Pro
     if "still" in request.fixturenames:
         shared: Product = request.getfixturevalue("still")
         return shared
-    return _copy(seeded, tmp_path / "home")
+    return copy(seeded, tmp_path / "home")
 
 
 @pytest.fixture
@@ -114,6 +87,35 @@ def sign_in(client: TestClient, subject: str) -> TestClient:
     return client
 
 
-def _copy(seeded: Path, home: Path) -> Product:
+def seed(home: Path) -> Path:
+    """Fill `home` with sixty customers, and the grants of a few of them, three days old."""
+    with duckdb.connect() as everybody:
+        customers.load(everybody)
+        everybody.execute(f"ATTACH '{home / 'customers.duckdb'}' AS small")
+        everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{LAST}'")
+    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
+    ledger.record(_first_grants(ledger))
+    ledger.close()
+    return home
+
+
+def _first_grants(ledger: Ledger) -> list[Instruction]:
+    _, scenes = contracts()
+    at = START - timedelta(days=3)
+    latest: dict[str, Instruction] = {}
+    drafts: list[Instruction] = []
+    for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
+        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
+        drafts.append(
+            latest[subject].next(act, at=at, wording=said)
+            if subject in latest
+            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
+        )
+        latest[subject] = drafts[-1]
+    return drafts
+
+
+def copy(seeded: Path, home: Path) -> Product:
+    """A product over a copy of `seeded`."""
     shutil.copytree(seeded, home)
     return open_product(Settings(data_dir=home, demo=True))

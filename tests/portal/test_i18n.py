@@ -26,6 +26,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "view.": [*View],
     "reason.": [*Reason],
     "status.": ["400", "401", "403", "503"],
+    "fact.": ["who", "act", "scene", "fields", "at", "place", "log"],
     "operation.": [
         "read",
         "table",

@@ -60,6 +60,10 @@ class RepeatableNoise:
         both = self._generator.geometric(p, (2, *counts.shape))
         return counts + both[0] - both[1]
 
+    def gaussian(self, counts: Integers, sigma: Fraction) -> Integers:
+        noisy = counts + self._generator.normal(0.0, float(sigma), counts.shape)
+        return np.rint(noisy).astype(np.int64)
+
 
 def bank_path() -> Path:
     shared = ROOT.parent / "shared" / "data" / "bank.csv.gz"
