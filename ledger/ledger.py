@@ -1,8 +1,9 @@
 """The consent log and the vault as one thing: what customers said, sealed, provable, erasable.
 
 home/ledger.sqlite     the consent log and the sealed events
-home/keys/consent.key  the log's private key, owner only
-home/keys/consent.vkey its verifier key, one line
+home/keys/consent.key  the log's private keys, one a line, owner only
+home/keys/consent.vkey its Ed25519 verifier key, one line
+home/consent.policy    its tlog-policy: the Ed25519 and the ML-DSA-44 key, both demanded
 home/keys/kek, customers.db   see ledger.vault
 """
 
@@ -16,12 +17,12 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 
-from ledger import commitment, consent, durable, event, note, receipt, vault
+from ledger import commitment, consent, durable, event, mldsa, note, policy, receipt, vault
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
 from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
 from ledger.log import CorruptLogError, Log
-from ledger.note import Signer
+from ledger.note import Signing
 from ledger.receipt import Receipt, ReceiptError
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
@@ -88,7 +89,7 @@ class Ledger:
                 f"{database} exists, but {key} that signs it does not: restore it"
             )
         keys = Vault(home / "keys")
-        return cls(Log.open(database, origin, _signer(key, origin)), keys)
+        return cls(Log.open(database, origin, *_signers(key, origin)), keys)
 
     @property
     def size(self) -> int:
@@ -199,7 +200,7 @@ class Ledger:
             proof = tuple(self.log.prove_inclusion(index))
             made = Receipt(index, proof, signed, self._extra(index, entry))
         try:
-            receipt.verify(made, [self.log.verifier])
+            receipt.verify(made, self.log.verifiers)
         except ReceiptError as error:
             raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
         return str(made)
@@ -379,11 +380,15 @@ def _public(entry: bytes) -> PublicEvent:
     return found
 
 
-def _signer(path: Path, origin: str) -> Signer:
-    """The key stored at `path`, or a new one stored there, its verifier key beside it."""
+def _signers(path: Path, origin: str) -> list[Signing]:
+    """The keys stored at `path`, or new ones stored there, and what others need beside them."""
     if not path.exists():
-        made = note.generate(origin)
+        made, second = note.generate(origin), mldsa.generate(origin)
+        trust = policy.text([made.verifier, second.verifier])
         durable.write(path.with_suffix(".vkey"), f"{made.verifier}\n".encode())
-        # Crash here: a verifier key of nobody, which the next start replaces.
-        durable.write(path, f"{made.secret()}\n".encode(), durable.OWNER_ONLY)
-    return note.signer(path.read_text(encoding="utf-8"))
+        durable.write(path.parents[1] / "consent.policy", trust.encode())
+        # Crash here: verifier keys of nobody, which the next start replaces.
+        secrets = f"{made.secret()}\n{second.secret()}\n"
+        durable.write(path, secrets.encode(), durable.OWNER_ONLY)
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    return [note.signer(first), *map(mldsa.signer, others)]
