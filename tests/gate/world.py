@@ -1,10 +1,12 @@
 """A small real world for the gate: a ledger on disk, a DuckDB source, a journal, a release."""
 
+import atexit
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
@@ -77,6 +79,15 @@ def shipped() -> Policy:
     return policy.load(POLICY)
 
 
+@cache
+def source() -> DuckDBSource:
+    """Everybody reads the same people: a source is read-only."""
+    return DuckDBSource(people(Path(mkdtemp(prefix="people-")) / "people.duckdb"))
+
+
+atexit.register(source.cache_clear)  # the engine wants to be closed before the interpreter ends
+
+
 def people(path: Path) -> Path:
     with duckdb.connect(path) as connection:
         rows = pa.table(
@@ -95,7 +106,7 @@ def world(home: Path, *, release: bool = True) -> World:
     log = Log.open(home / "reads.sqlite", origin, note.generate(origin))
     gate = Gate(
         ledger,
-        DuckDBSource(people(home / "people.duckdb")),
+        source(),
         SCENES,
         Journal(log, ledger, home / "reads"),
         shipped(),
