@@ -36,8 +36,8 @@ Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsil
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
 CONTRIBUTION = 1  # the table has one row per customer
-SINGLE_SHARE = Fraction(8, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(60, 100)  # to the declared workload; the rest to chosen pairs
+SINGLE_SHARE = Fraction(6, 100)  # of rho, to every column alone
+DECLARED_SHARE = Fraction(70, 100)  # to the declared workload; the rest to chosen pairs
 SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
 ROUNDS = 2
 LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement

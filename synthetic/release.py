@@ -21,7 +21,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from synthetic import accounting, measure, sample, select
+from synthetic import accounting, conditional, measure, sample, select
 from synthetic import domain as domains
 from synthetic.budget import PrivacyLoss, exact, parse_exact, total
 from synthetic.domain import Domain
@@ -135,6 +135,23 @@ class Release:
         self.domain.shape(columns)
         uniforms = sample.keyed(key, self.id, subjects)
         codes = sample.draw(self._model, len(subjects), sample.independently(uniforms))
+        return sample.decode(self.domain, codes, columns, uniforms)
+
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any:
+        """One draw per subject of `columns`, given the values in `evidence` that may be read.
+
+        `evidence`: an Arrow table, one row per subject; its columns that the domain lacks are
+        ignored. Exact under the model. Stable per key, release, subject and evidence; it never
+        sees the value that it stands in for, but says what the population teaches about it.
+        """
+        self.domain.shape(columns)
+        known = sample.encode(self.domain.without(columns), evidence)
+        if not known:
+            return self.surrogate(columns, key, subjects)
+        uniforms = sample.keyed(key, self.id, subjects)
+        codes = conditional.draw(self.beliefs, known, uniforms)
         return sample.decode(self.domain, codes, columns, uniforms)
 
     @cached_property
