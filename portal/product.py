@@ -19,6 +19,7 @@ from typing import Any
 
 from gate import policy, snapshot
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
+from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name, readings
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
@@ -29,6 +30,7 @@ from ledger.log import Log
 from portal.settings import Settings
 from synthetic.release import Release
 
+EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
 
 
@@ -73,7 +75,7 @@ def open_product(settings: Settings) -> Product:
     """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,

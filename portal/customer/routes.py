@@ -131,7 +131,7 @@ def download_receipt(request: Request, me: Me, index: int) -> Response:
         raise NotFoundError(index)
     name = f"receipt-{index}.tlog-proof"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(ledger.receipt(index), media_type="text/plain", headers=headers)
+    return Response(ledger.receipt(index, me.subject), media_type="text/plain", headers=headers)
 
 
 @router.post("/handoff")
