@@ -252,18 +252,22 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
+# Messages are formatted only when something is wrong: these run for every event made or read.
 def _integer(name: str, value: int) -> None:
-    _want(abs(value) <= MOST_INTEGER, f"{name} is {value}, want at most 2^53 - 1")
+    if not -MOST_INTEGER <= value <= MOST_INTEGER:
+        raise MalformedEventError(f"{name} is {value}, want at most 2^53 - 1")
 
 
 def _time(name: str, value: datetime) -> None:
-    whole = value.tzinfo is UTC and not value.microsecond
-    _want(whole, f"{name} is {value}, want whole seconds UTC")
-    _want(name != "until" or not value.second, f"until is {value}, want a whole minute")
+    if value.tzinfo is not UTC or value.microsecond:
+        raise MalformedEventError(f"{name} is {value}, want whole seconds UTC")
+    if value.second and name == "until":
+        raise MalformedEventError(f"until is {value}, want a whole minute")
 
 
 def _distinct(name: str, value: tuple[str, ...]) -> None:
-    _want(len(set(value)) == len(value), f"{name} repeats a value: {value}")
+    if len(set(value)) != len(value):
+        raise MalformedEventError(f"{name} repeats a value: {value}")
 
 
 def _tree(name: str, value: Mapping[str, Any]) -> None:
@@ -271,8 +275,8 @@ def _tree(name: str, value: Mapping[str, Any]) -> None:
 
 
 def _sized(name: str, value: bytes) -> None:
-    want = NONCE_SIZE if name == "nonce" else len(FIRST)
-    _want(len(value) == want, f"{name} has {len(value)} bytes, want {want}")
+    if len(value) != (want := NONCE_SIZE if name == "nonce" else len(FIRST)):
+        raise MalformedEventError(f"{name} has {len(value)} bytes, want {want}")
 
 
 _RULES: dict[type, Callable[[str, Any], None]] = {

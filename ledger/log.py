@@ -11,7 +11,7 @@ from threading import RLock
 
 from ledger import checkpoint, durable, note, tile, tree
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.note import NoteError, Signer, Verifier
+from ledger.note import NoteError, Signing, Verifying
 from ledger.stores import Batch, Head
 from ledger.stores.sql import SqlStore
 from ledger.tile import MalformedTileError
@@ -30,12 +30,13 @@ class Log:
     `append` returns when its entries are fully persisted under a signed checkpoint.
     """
 
-    def __init__(self, store: SqlStore, origin: str, signer: Signer) -> None:
-        if signer.name != origin:
-            raise NoteError(f"the key is one of {signer.name!r}, want {origin!r}")
+    def __init__(self, store: SqlStore, origin: str, *signers: Signing) -> None:
+        if not signers or any(each.name != origin for each in signers):
+            names = [each.name for each in signers]
+            raise NoteError(f"the keys are those of {names}, want {origin!r}")
         self.origin = origin
         self.store = store
-        self._signer = signer
+        self._signers = signers
         self._lock = RLock()
         head = store.head()
         self._note = head.note if head else self._sign(0, tree.EMPTY_ROOT)
@@ -45,17 +46,17 @@ class Log:
         self._require_intact()
 
     @classmethod
-    def open(cls, path: Path, origin: str, signer: Signer) -> "Log":
-        """Open the log in the SQLite file at `path`, or begin it there."""
-        return cls(SqlStore(path), origin, signer)
+    def open(cls, path: Path, origin: str, *signers: Signing) -> "Log":
+        """Open the log in the SQLite file at `path`, or begin it there. Every signer signs."""
+        return cls(SqlStore(path), origin, *signers)
 
     @property
     def size(self) -> int:
         return self._size
 
     @property
-    def verifier(self) -> Verifier:
-        return self._signer.verifier
+    def verifiers(self) -> list[Verifying]:
+        return [each.verifier for each in self._signers]
 
     def checkpoint(self) -> str:
         """The current signed checkpoint."""
@@ -85,7 +86,7 @@ class Log:
             bundles, bundle = self._bundles(entries)
             edge = [list(level) for level in self._edge]
             tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
-            signed = self._sign(size, _root(size, edge))
+            signed = self._sign(size, tile.edge_root(size, edge))
             self.store.commit(
                 Batch(first, Head(size, signed), bundles, tiles, sealed or {}, idempotency or {})
             )
@@ -165,7 +166,7 @@ class Log:
             raise CorruptLogError(f"the tile of node {index} at level {level}: {error}") from error
 
     def _sign(self, size: int, root: Hash) -> str:
-        return str(note.sign(str(Checkpoint(self.origin, size, root)), [self._signer]))
+        return str(note.sign(str(Checkpoint(self.origin, size, root)), self._signers))
 
     def _bundles(self, entries: Sequence[bytes]) -> tuple[dict[int, bytes], bytes]:
         """The bundles that change, and the last one if it is incomplete."""
@@ -216,10 +217,10 @@ class Log:
     def _require_intact(self) -> None:
         try:
             head = self.head()
-            note.verify(note.parse(self._note), [self._signer.verifier])
+            note.verify(note.parse(self._note), self.verifiers)
         except (NoteError, MalformedCheckpointError) as error:
             raise CorruptLogError(f"the stored checkpoint is not this log's: {error}") from error
-        if head != Checkpoint(self.origin, self._size, _root(self._size, self._edge)):
+        if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
             raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")
         last = tile.unbundle(self._bundle) if self._bundle else []
         if self._edge and tree.leaf_hashes(last) != self._edge[0]:
@@ -241,18 +242,6 @@ class Log:
             )
         if self.root_at(older.size) != older.root:
             raise CorruptLogError(f"{published} has another history; nothing was changed")
-
-
-def _root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
-    """The root, from the incomplete tile of each level: all that a growing tree needs."""
-
-    def read(level: int, index: int) -> Hash:
-        tile_level, first = tile.home(level, index)
-        shift = first * tile.WIDTH
-        start = (index << level % tile.HEIGHT) - shift
-        return tree.complete_root(edge[tile_level][start : start + (1 << level % tile.HEIGHT)])
-
-    return tree.root(size, read)
 
 
 def _publish(path: Path, data: bytes) -> None:

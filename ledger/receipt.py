@@ -23,7 +23,8 @@ from typing import Any
 
 from ledger import checkpoint, commitment, note
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.note import Note, NoteError, Verifier
+from ledger.note import Note, NoteError, Verifying
+from ledger.policy import Policy, PolicyError
 from ledger.profile import ProfileError, require_event
 from ledger.tree import HASH_SIZE, Hash, ProofError, leaf_hash, verify_inclusion
 
@@ -71,7 +72,7 @@ def parse(text: str) -> Receipt:
     return receipt
 
 
-def verify(receipt: Receipt, verifiers: Sequence[Verifier]) -> Checkpoint:
+def verify(receipt: Receipt, verifiers: Sequence[Verifying]) -> Checkpoint:
     """The checkpoint under which the entry is proven. Raises ReceiptError.
 
     Every one of `verifiers` must have signed the checkpoint, each under the log's own name.
@@ -79,13 +80,24 @@ def verify(receipt: Receipt, verifiers: Sequence[Verifier]) -> Checkpoint:
     try:
         note.verify(receipt.checkpoint, verifiers)
         proven = checkpoint.parse(receipt.checkpoint.text)
-        if any(each.name != proven.origin for each in verifiers):
-            raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
-        _require_event(receipt, proven.origin)
-        leaf = leaf_hash(receipt.entry())
-        verify_inclusion(leaf, receipt.index, proven.size, proven.root, receipt.proof)
-    except (NoteError, MalformedCheckpointError, ProofError, ProfileError) as error:
+    except (NoteError, MalformedCheckpointError) as error:
         raise ReceiptError(str(error)) from error
+    if any(each.name != proven.origin for each in verifiers):
+        raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
+    _require_proven(receipt, proven)
+    return proven
+
+
+def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
+    """The checkpoint under which the entry is proven, signed as `policy` demands.
+
+    Raises ReceiptError.
+    """
+    try:
+        proven = policy.verify(receipt.checkpoint)
+    except PolicyError as error:
+        raise ReceiptError(str(error)) from error
+    _require_proven(receipt, proven)
     return proven
 
 
@@ -98,6 +110,15 @@ def _well_formed(receipt: Receipt) -> bool:
     else:
         hexadecimal = keys == {"event"}
     return receipt.index >= 0 and hexadecimal and all(len(h) == HASH_SIZE for h in receipt.proof)
+
+
+def _require_proven(receipt: Receipt, head: Checkpoint) -> None:
+    try:
+        _require_event(receipt, head.origin)
+        leaf = leaf_hash(receipt.entry())
+        verify_inclusion(leaf, receipt.index, head.size, head.root, receipt.proof)
+    except (ProofError, ProfileError) as error:
+        raise ReceiptError(str(error)) from error
 
 
 def _require_event(receipt: Receipt, origin: str) -> None:

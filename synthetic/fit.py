@@ -36,8 +36,8 @@ Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsil
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
 CONTRIBUTION = 1  # the table has one row per customer
-SINGLE_SHARE = Fraction(8, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(60, 100)  # to the declared workload; the rest to chosen pairs
+SINGLE_SHARE = Fraction(6, 100)  # of rho, to every column alone
+DECLARED_SHARE = Fraction(70, 100)  # to the declared workload; the rest to chosen pairs
 SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
 ROUNDS = 2
 LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
@@ -56,11 +56,14 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     ledger_size: int,
     mechanism: str = GRAPHICAL,
     contract: str = "",
+    like: Release | None = None,
     noise: Noise | None = None,
 ) -> Release:
     """Fit `table`, an Ibis table with one row per consenting customer, within `loss`.
 
-    `at` is aware. Only the domain's columns are read, as marginals counted inside the database.
+    With `like`, an earlier release over the same domain, its marginals are measured again in the
+    same proportions: nothing is spent on choosing. `at` is aware. Only the domain's columns are
+    read, as marginals counted inside the database.
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
     require_known(mechanism)
@@ -68,7 +71,10 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     budget, delta = _budget(loss, mechanism)
     drawn = noise or OperatingSystemNoise()
     task = _Task(domain, budget.rho, drawn)
-    if mechanism == INDEPENDENT:
+    if like is not None:
+        _require_alike(like, domain, mechanism)
+        task.again(counts.count(table, domain, kept_cliques(like)), like)
+    elif mechanism == INDEPENDENT:
         task.alone(counts.count(table, domain, singles(domain)))
     else:
         pairs = tuple(combinations(domain.columns, 2))
@@ -86,6 +92,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         fitted_at=at.replace(microsecond=0),
         ledger_size=ledger_size,
         contract=contract,
+        workload=served,
         publishable=drawn.publishable,
     )
 
@@ -122,6 +129,14 @@ class _Task:
             again = served or columns
             self._measure(known, again, _even(left, again))
 
+    def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
+        """Every marginal of an earlier release, once, with its share of the budget."""
+        spent = {clique: Fraction(0) for clique in known}
+        for each in like.measurements:
+            spent[each.clique] += each.loss.rho
+        whole = sum(spent.values(), Fraction(0))
+        self._measure(known, [*known], [self.rho * part / whole for part in spent.values()])
+
     def _round(self, known: Mapping[Clique, Counts], rho: Fraction) -> None:
         measured = [each.clique for each in self.measurements]
         candidates = select.pairs(self.domain, measured)
@@ -148,6 +163,18 @@ class _Task:
     def _spent(self) -> Fraction:
         spent = [m.loss for m in self.measurements] + [s.loss for s in self.selections]
         return total(spent).rho
+
+
+def kept_cliques(release: Release) -> tuple[Clique, ...]:
+    return tuple(dict.fromkeys(each.clique for each in release.measurements))
+
+
+def _require_alike(like: Release, domain: Domain, mechanism: str) -> None:
+    if like.domain != domain or not like.mechanism == mechanism == GRAPHICAL:
+        raise DomainError(
+            "a refit keeps the domain and the graphical mechanism of the earlier release, and "
+            "these differ: fit without `like`"
+        )
 
 
 def _even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:

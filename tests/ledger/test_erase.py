@@ -53,14 +53,14 @@ def test_l71_every_receipt_still_verifies(ledger: Ledger) -> None:
     before = [ledger.receipt(index) for index in range(4)]
     ledger.erase("c1", NOON)
     for text in before:
-        receipt.verify(receipt.parse(text), [ledger.log.verifier])
+        receipt.verify(receipt.parse(text), ledger.log.verifiers)
 
 
 def test_l71_an_erased_entry_has_no_new_receipt(ledger: Ledger) -> None:
     ledger.erase("c1", NOON)
     with pytest.raises(KeyError, match="erased"):
         ledger.receipt(0)
-    receipt.verify(receipt.parse(ledger.receipt(2)), [ledger.log.verifier])
+    receipt.verify(receipt.parse(ledger.receipt(2)), ledger.log.verifiers)
 
 
 def test_l72_others_are_unaffected(ledger: Ledger) -> None:

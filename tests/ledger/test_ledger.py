@@ -49,7 +49,7 @@ def chain(ledger: Ledger, subject: str, *acts: Act) -> list[Instruction]:
 
 
 def verified(ledger: Ledger, text: str) -> None:
-    receipt.verify(receipt.parse(text), [ledger.log.verifier])
+    receipt.verify(receipt.parse(text), ledger.log.verifiers)
 
 
 def test_l60_what_is_recorded_is_the_history_and_its_fold_the_state(ledger: Ledger) -> None:

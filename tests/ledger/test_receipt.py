@@ -15,6 +15,7 @@ from ledger.receipt import Receipt, ReceiptError
 from ledger.verifier import main
 from tests.ledger.events import INSTRUCTION, NOON, ORIGIN, PUBLIC
 from tests.ledger.test_note import OTHER, SIGNER
+from tests.ledger.worlds import opened, say
 
 OPENING = commitment.Opening(b"t" * 24, b"s" * 32)
 SIGNER_HERE = note.Signer(ORIGIN, SIGNER.private)
@@ -227,3 +228,22 @@ def test_l45_main_gives_a_reason_for_a_file_that_is_not_there(
 def test_l40_a_public_act_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(folder, PUBLIC_TEXT.encode()) == 0
     assert f"scene-published at {NOON:%Y-%m-%d}" in capsys.readouterr().out
+
+
+def test_l81_the_verifier_demands_what_the_policy_demands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", INSTRUCTION.act)
+    kept = tmp_path / "kept.tlog-proof"
+    kept.write_text(ledger.receipt(0))
+    ledger.close()
+    trust = tmp_path / "consent.policy"
+    assert main([str(kept), "--policy", str(trust)]) == 0
+    stripped = "".join(kept.read_text().splitlines(keepends=True)[:-1])
+    kept.write_text(stripped)
+    assert main([str(kept), "--key", str(tmp_path / "keys" / "consent.vkey")]) == 0
+    assert main([str(kept), "--policy", str(trust)]) == 1
+    assert "no signature" in capsys.readouterr().err
+    trust.write_text("quorum\n")
+    assert main([str(kept), "--policy", str(trust)]) == 1
