@@ -81,7 +81,7 @@ def carry_out(ledger: Ledger, session: Session, pressed: Button, at: datetime) -
     Raises VersionConflictError if the agreement changed since the page was made, and records
     nothing then. Durable when it returns.
     """
-    state = ledger.state(session.subject)
+    state = session.agreement.state(ledger)
     act = decide(pressed, state, at)
     if act is None:
         session.notice = Notice(pressed.scene.id, "notice.unchanged")
@@ -106,6 +106,7 @@ def _record(ledger: Ledger, session: Session, act: Switch, pressed: Button, at: 
         session.subject, act, at=at, wording=pressed.wording, expected=pressed.version
     )
     (recorded,) = ledger.record([instruction])
+    session.agreement.add(recorded)
     of_item = pressed.item is not None
     if isinstance(act, Granted):
         key = "notice.allowed-item" if of_item else "notice.allowed"

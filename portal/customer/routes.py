@@ -99,7 +99,7 @@ def switch_item(
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
-    entries = history.entries(product.ledger.history(me.subject), product.scenes)
+    entries = history.entries(me.agreement.history(product.ledger), product.scenes)
     return page(request, "customer/history.html", rows=history.page(entries, number))
 
 
@@ -116,7 +116,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = faces(request)
     product = here.product
     recent = islice(product.gate.journal.of(me.subject), MOST_READS_COUNTED)
-    state, at = product.ledger.state(me.subject), here.clock()
+    state, at = me.agreement.state(product.ledger), here.clock()
     counted = flow.count(entry for _, entry in recent)
     found = flow.uses(product.source, product.scenes, state, counted, at)
     drawn = flow.draw(product.source, product.scenes, found, item)
@@ -127,7 +127,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
 def download_receipt(request: Request, me: Me, index: int) -> Response:
     """A receipt of one's own. Another's says the same as one that does not exist."""
     ledger = faces(request).product.ledger
-    if index not in {each.index for each in ledger.history(me.subject)}:
+    if index not in {each.index for each in me.agreement.history(ledger)}:
         raise NotFoundError(index)
     name = f"receipt-{index}.tlog-proof"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -193,7 +193,7 @@ def _scene(
 def _now(request: Request, me: Session) -> Centre:
     here: Faces = faces(request)
     product = here.product
-    state = product.ledger.state(me.subject)
+    state = me.agreement.state(product.ledger)
     return centre(product.scenes, product.source.systems, state, words(request).tag, here.clock())
 
 
