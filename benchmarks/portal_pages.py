@@ -23,7 +23,7 @@ from tests.portal.conftest import START, Clock, copy, seed, sign_in
 
 SUBJECT = "c00007"
 INSTRUCTIONS, READS = 1_000, 100_000
-REQUESTS = 300
+REQUESTS = 100
 LIMIT_MS = 20
 BATCH = 5_000
 PAGES = (

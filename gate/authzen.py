@@ -165,22 +165,21 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         words = state.words(search.context.scene)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, word.minute(at))
+        minute = word.minute(at)
+        stale = state.stale(search.context.scene, minute)
+        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
         subjects = list(compress(state.subjects, members))
     reading = Reading(
         action="search",
-        at=at,
+        at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        subject=None,
         cohort=gate.journal.store(members),
         rows=len(subjects),
         fields=fields,
         views={},
         reason=Reason.GRANTED,
-        determined_by=None,
         plan=plan.digest,
-        release=None,
         consent=point,
     )
     gate.journal.record(reading)

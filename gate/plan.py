@@ -20,7 +20,6 @@ class Plan:
     release: str | None  # the synthetic release that answers in place of personal data
     bits: Mapping[str, int]  # field -> its bit in a consent word
     always: int  # fields whose legal basis is the contract itself: no grant needed
-    fresh_until: int  # minute after which an armed trigger freezes for want of a signal
     digest: str
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
@@ -41,7 +40,6 @@ def compile_plan(
     offered: Collection[str],
     release: str | None,
     policy: str = "",
-    fresh_until: int = 0,
 ) -> Plan:
     """`policy`: digest of the organisation policy, which would let the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
@@ -53,7 +51,6 @@ def compile_plan(
         release=release,
         bits=bits,
         always=FIELDS if scene.locked else 0,
-        fresh_until=fresh_until,
         digest=sha256(f"{policy}\n{scene.digest}\n{service}\n{release}".encode()).hexdigest(),
     )
 

@@ -151,9 +151,10 @@ class Gate:
         plan = compile_plan("", contract, offered=(), release=None)
         with self._lock:
             state, _ = self.current(0)
-            members = cohort.readable(
-                plan, state.words(scene), plan.mask(tuple(fields)) or 0, word.minute(at)
-            )
+            minute = word.minute(at)
+            wanted = plan.mask(tuple(fields)) or 0
+            stale = state.stale(scene, minute)
+            members = cohort.readable(plan, state.words(scene), wanted, minute, stale)
             return list(compress(state.subjects, members))
 
     def plan(self, service: str, scene: str) -> Plan | None:
@@ -213,8 +214,12 @@ class Gate:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
             consent = state.word(request.scene, request.subject)
             index = state.index(request.scene, request.subject)
-        minute = word.minute(request.at)
-        return decide(plan, request.fields, consent, minute, index=index, size=point.size), point
+            minute = word.minute(request.at)
+            stale = state.stale(request.scene, minute) if consent & word.ARMED else 0
+        decision = decide(
+            plan, request.fields, consent, minute, index=index, size=point.size, stale=stale
+        )
+        return decision, point
 
     def _values(
         self, request: ReadRequest, plan: Plan, decision: Decision
@@ -261,11 +266,9 @@ def _reading(
     synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
     return Reading(
         action=action,
-        at=request.at,
+        at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        subject=None,  # the journal puts the tag in, which depends on the entry's place
-        cohort=None,
         rows=1 if decision.views else 0,
         fields=request.fields,
         views=decision.views,

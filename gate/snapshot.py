@@ -17,9 +17,10 @@ import numpy as np
 
 from gate.contract import Scene
 from gate.journal import ConsentPoint
-from gate.state import ConsentState
+from gate.signal import Report
+from gate.state import ConsentState, Triggers
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Rooted(Protocol):
@@ -33,12 +34,21 @@ class Rooted(Protocol):
 
 
 def save(state: ConsentState, point: ConsentPoint, path: Path) -> None:
-    """Write a snapshot so that a reader sees all of it or the one before."""
-    about = {"format": _FORMAT, "size": point.size, "root": point.root}
+    """Write a snapshot so that a reader sees all of it or the one before.
+
+    Nothing is written while nobody has said anything: there is nothing to save.
+    """
+    if not state.subjects:
+        return
+    about: dict[str, Any] = {"format": _FORMAT, "size": point.size, "root": point.root}
     about["contracts"] = _contracts(state.scenes)
     subjects = np.frombuffer("\n".join(state.subjects).encode(), np.uint8)
     arrays: dict[str, Any] = {f"words/{scene}": state.words(scene) for scene in state.scenes}
     arrays |= {f"indexes/{scene}": state.indexes(scene) for scene in state.scenes}
+    arrays |= {
+        f"thresholds/{s}/{n}": t[: len(state.subjects)] for (s, n), t in state.thresholds.items()
+    }
+    about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
     unfinished = path.with_suffix(".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -55,11 +65,21 @@ def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentState |
             if not _usable(about, scenes, log):
                 return None
             subjects = held["subjects"].tobytes().decode().split("\n")
+            triggers = _triggers(about, held, scenes)
             words = {scene: held[f"words/{scene}"] for scene in scenes}
             indexes = {scene: held[f"indexes/{scene}"] for scene in scenes}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    return ConsentState.resumed(scenes, int(about["size"]), subjects, words, indexes)
+    return ConsentState.resumed(scenes, int(about["size"]), subjects, words, indexes, triggers)
+
+
+def _triggers(
+    about: Mapping[str, Any], held: Mapping[str, Any], scenes: Mapping[str, Scene]
+) -> Triggers:
+    slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
+    thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}
+    reports = {(scene, n): Report(value, at) for scene, n, value, at in about["reports"]}
+    return Triggers(thresholds, reports)
 
 
 def _usable(about: Mapping[str, Any], scenes: Mapping[str, Scene], log: Rooted) -> bool:

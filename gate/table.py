@@ -6,11 +6,12 @@ and a column `<field>.view` beside each field that says row by row which is whic
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gate import cohort, word
@@ -59,7 +60,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     reading = _reading(request, plan, Reason.GRANTED, point)
     release = plan.release if synthetic.num_rows else None
     entry = gate.journal.record(
-        replace(
+        msgspec.structs.replace(
             reading,
             cohort=gate.journal.store(members),
             rows=authorised.num_rows + synthetic.num_rows,
@@ -88,7 +89,9 @@ def _cohort(
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         words = state.words(request.scene)
-        members = cohort.readable(plan, words, wanted, word.minute(request.at))
+        minute = word.minute(request.at)
+        stale = state.stale(request.scene, minute)
+        members = cohort.readable(plan, words, wanted, minute, stale)
         return members, list(compress(state.subjects, members)), point
 
 
@@ -130,18 +133,13 @@ def _reading(
 ) -> Reading:
     return Reading(
         action="table",
-        at=request.at,
+        at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        subject=None,
-        cohort=None,
-        rows=0,
         fields=request.fields,
         views={},
         reason=reason,
-        determined_by=None,
         plan=plan.digest if plan else "",
-        release=None,
         consent=point,
     )
 

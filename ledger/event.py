@@ -32,13 +32,7 @@ class MalformedEventError(ValueError):
     """Not an event of this profile. The message says where it departs from it."""
 
 
-class _Tagged(
-    msgspec.Struct,
-    frozen=True,
-    forbid_unknown_fields=True,
-    tag_field="type",
-    tag=lambda name: sub(r"(?<!^)(?=[A-Z])", "-", name).lower(),
-):
+class _Checked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Checks what types cannot say, when an event is made and when it is decoded."""
 
     def __post_init__(self) -> None:
@@ -46,6 +40,15 @@ class _Tagged(
             value = getattr(self, name)
             if (rule := _RULES.get(type(value))) is not None:
                 rule(name, value)
+
+
+class _Tagged(
+    _Checked,
+    frozen=True,
+    tag_field="type",
+    tag=lambda name: sub(r"(?<!^)(?=[A-Z])", "-", name).lower(),
+):
+    """Carries its class's name."""
 
 
 class Evidence(StrEnum):
@@ -57,7 +60,7 @@ class Evidence(StrEnum):
     IMPORTED = "D"
 
 
-class Wording(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Wording(_Checked, frozen=True):
     """The words that were shown: their language, and SHA-256."""
 
     locale: str
@@ -214,11 +217,19 @@ def instruction(  # noqa: PLR0913, PLR0917 - the envelope has that many parts
 
 
 def encode(event: Event) -> bytes:
-    """Canonical bytes. Raises MalformedEventError for an event outside the profile."""
+    """Canonical bytes. Raises MalformedEventError for an event outside the profile.
+
+    Structs do not check types when they are made, so what was encoded is decoded once: an entry
+    that nobody can read again must never reach a log.
+    """
     try:
-        return _ENCODER.encode(event)
-    except (TypeError, ValueError, OverflowError) as error:
+        data = _ENCODER.encode(event)
+        again = _DECODER.decode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedEventError(f"cannot be encoded: {error}") from error
+    if again != event:
+        raise MalformedEventError("cannot be encoded: it reads back as another event")
+    return data
 
 
 def decode(data: bytes) -> Event:
@@ -227,7 +238,7 @@ def decode(data: bytes) -> Event:
         event = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedEventError(f"not an event: {error}") from error
-    if encode(event) != data:
+    if _ENCODER.encode(event) != data:
         raise MalformedEventError("not in canonical form")
     return event
 
@@ -241,25 +252,35 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
+# Messages are formatted only when something is wrong: these run for every event made or read.
 def _integer(name: str, value: int) -> None:
-    _want(abs(value) <= MOST_INTEGER, f"{name} is {value}, want at most 2^53 - 1")
+    if not -MOST_INTEGER <= value <= MOST_INTEGER:
+        raise MalformedEventError(f"{name} is {value}, want at most 2^53 - 1")
 
 
 def _time(name: str, value: datetime) -> None:
-    whole = value.tzinfo is UTC and not value.microsecond
-    _want(whole, f"{name} is {value}, want whole seconds UTC")
-    _want(name != "until" or not value.second, f"until is {value}, want a whole minute")
+    if value.tzinfo is not UTC or value.microsecond:
+        raise MalformedEventError(f"{name} is {value}, want whole seconds UTC")
+    if value.second and name == "until":
+        raise MalformedEventError(f"until is {value}, want a whole minute")
 
 
 def _distinct(name: str, value: tuple[str, ...]) -> None:
-    _want(len(set(value)) == len(value), f"{name} repeats a value: {value}")
+    if len(set(value)) != len(value):
+        raise MalformedEventError(f"{name} repeats a value: {value}")
 
 
 def _tree(name: str, value: Mapping[str, Any]) -> None:
     _require_tree(name, value, MOST_DEPTH)
 
 
+def _sized(name: str, value: bytes) -> None:
+    if len(value) != (want := NONCE_SIZE if name == "nonce" else len(FIRST)):
+        raise MalformedEventError(f"{name} has {len(value)} bytes, want {want}")
+
+
 _RULES: dict[type, Callable[[str, Any], None]] = {
+    bytes: _sized,
     int: _integer,
     datetime: _time,
     tuple: _distinct,

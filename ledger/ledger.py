@@ -1,14 +1,15 @@
 """The consent log and the vault as one thing: what customers said, sealed, provable, erasable.
 
 home/ledger.sqlite     the consent log and the sealed events
-home/keys/consent.key  the log's private key, owner only
-home/keys/consent.vkey its verifier key, one line
+home/keys/consent.key  the log's private keys, one a line, owner only
+home/keys/consent.vkey its Ed25519 verifier key, one line
+home/consent.policy    its tlog-policy: the Ed25519 and the ML-DSA-44 key, both demanded
 home/keys/kek, customers.db   see ledger.vault
 """
 
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -16,18 +17,21 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 
-from ledger import commitment, consent, event, note, vault
+from ledger import commitment, consent, durable, event, mldsa, note, policy, receipt, vault
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
 from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
 from ledger.log import CorruptLogError, Log
-from ledger.note import Signer
-from ledger.receipt import Receipt
+from ledger.note import Signing
+from ledger.receipt import Receipt, ReceiptError
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
 TAIL = 65_536  # entries kept open in memory for those who follow closely
 CHUNK = 4096  # entries opened at once when following from further back
+
+
+Moved = Callable[[int], None]
 
 
 class VersionConflictError(Exception):
@@ -66,7 +70,7 @@ class _Version:
 class Ledger:
     """Thread-safe; one process per home writes. What `record` returned is durable."""
 
-    def __init__(self, log: Log, keys: Vault) -> None:
+    def __init__(self, log: Log, keys: Vault, moved: Moved = lambda _size: None) -> None:
         self.log = log
         self.origin = log.origin
         self._store: SqlStore = log.store
@@ -75,13 +79,24 @@ class Ledger:
         self._versions: dict[str, _Version] = {}
         self._tail: deque[Recorded] = deque(maxlen=TAIL)
         self._tail_from = log.size
+        self._moved = moved
+        moved(log.size)
 
     @classmethod
-    def open(cls, home: Path, *, origin: str) -> "Ledger":
-        """Open the ledger under `home`, or begin it there with fresh keys."""
+    def open(cls, home: Path, *, origin: str, moved: Moved = lambda _size: None) -> "Ledger":
+        """Open the ledger under `home`, or begin it there with fresh keys.
+
+        `moved` is told the size after every commit and before anybody has a receipt for it.
+
+        Raises CorruptLogError, VaultError or NoteError if what is there does not fit together.
+        """
+        database, key = home / "ledger.sqlite", home / "keys" / "consent.key"
+        if database.exists() and not key.exists():
+            raise CorruptLogError(
+                f"{database} exists, but {key} that signs it does not: restore it"
+            )
         keys = Vault(home / "keys")
-        signer = _signer(home / "keys" / "consent.key", origin)
-        return cls(Log.open(home / "ledger.sqlite", origin, signer), keys)
+        return cls(Log.open(database, origin, *_signers(key, origin)), keys, moved)
 
     @property
     def size(self) -> int:
@@ -169,8 +184,8 @@ class Ledger:
         """Every event that still opens from entry `since` on, in log order."""
         with self._lock:
             if since >= self._tail_from:
-                skipped = since - self._tail_from
-                return iter(list(islice(self._tail, skipped, None)))
+                newest = islice(reversed(self._tail), max(self.log.size - since, 0))
+                return iter([*newest][::-1])
             upto = self.log.size
         return self._replay(since, upto)
 
@@ -178,18 +193,24 @@ class Ledger:
         """The public acts from entry `since` on, in log order. No key is needed."""
         for index, entry in enumerate(self.log.entries(since, self.log.size), since):
             if entry[:1] != PERSONAL:
-                yield Recorded(index, _public(entry))
+                yield Recorded(index, public(entry))
 
-    def receipt(self, index: int) -> str:
+    def receipt(self, index: int, subject: str | None = None) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.
 
-        Raises KeyError if the entry's event no longer opens.
+        Raises IndexError if there is no such entry, KeyError if its event no longer opens, and
+        CorruptLogError if the stored tiles do not prove it.
         """
         with self._lock:
             signed = note.parse(self.log.checkpoint())
+            (entry,) = self.log.entries(index, index + 1)
             proof = tuple(self.log.prove_inclusion(index))
-        (entry,) = self.log.entries(index, index + 1)
-        return str(Receipt(index, proof, signed, self._extra(index, entry)))
+            made = Receipt(index, proof, signed, self._extra(index, entry, subject))
+        try:
+            receipt.verify(made, self.log.verifiers)
+        except ReceiptError as error:
+            raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
+        return str(made)
 
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """The subject's name in one entry of a read log. Without a data key: a random one."""
@@ -294,6 +315,8 @@ class Ledger:
         self, indexes: range, events: Sequence[Instruction] | Sequence[PublicEvent]
     ) -> list[Recorded]:
         recorded = [Recorded(i, each) for i, each in zip(indexes, events, strict=True)]
+        self._moved(self.log.size)
+        # Crash before the line above: committed, and nobody was told. The next start tells.
         self._tail.extend(recorded)
         if len(self._tail) == TAIL:
             self._tail_from = self._tail[0].index
@@ -311,7 +334,7 @@ class Ledger:
             raise CorruptLogError(f"event {seq} of a customer is missing from the store")
         index, sealed = found
         (entry,) = self.log.entries(index, index + 1)
-        return Recorded(index, _opened(derived, sealed, entry))
+        return Recorded(index, opened(derived, sealed, entry))
 
     def _replay(self, since: int, upto: int) -> Iterator[Recorded]:
         owners = self._owners()
@@ -320,10 +343,10 @@ class Ledger:
             sealed = self._store.sealed_between(lo, hi)
             for index, entry in enumerate(self.log.entries(lo, hi), lo):
                 if entry[:1] != PERSONAL:
-                    yield Recorded(index, _public(entry))
+                    yield Recorded(index, public(entry))
                 elif (owner := owners.get(entry[1 : 1 + TAG_SIZE])) and index in sealed:
                     derived = commitment.secrets(*owner)
-                    yield Recorded(index, _opened(derived, sealed[index], entry))
+                    yield Recorded(index, opened(derived, sealed[index], entry))
 
     def _owners(self) -> dict[bytes, tuple[bytes, int]]:
         """Tag -> (data key, seq), for every sealed event whose key still exists."""
@@ -336,8 +359,9 @@ class Ledger:
                 seq += 1
         return owners
 
-    def _extra(self, index: int, entry: bytes) -> dict[str, object]:
-        found = next((each for each in self.follow(index) if each.index == index), None)
+    def _extra(self, index: int, entry: bytes, subject: str | None) -> dict[str, object]:
+        among = self.follow(index) if subject is None else self.history(subject)
+        found = next((each for each in among if each.index == index), None)
         if found is None:
             raise KeyError(f"entry {index} no longer opens; its customer was erased")
         shown: dict[str, object] = {"event": commitment.parse(event.encode(found.event))}
@@ -349,7 +373,7 @@ class Ledger:
         return shown
 
 
-def _opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
+def opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
     data = vault.unseal(derived, sealed, entry)
     if commitment.personal_entry(derived.opening, data) != entry:
         raise CorruptLogError("a sealed event is not the one its leaf commits to")
@@ -359,18 +383,22 @@ def _opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruc
     return found
 
 
-def _public(entry: bytes) -> PublicEvent:
+def public(entry: bytes) -> PublicEvent:
     found = event.decode(entry[1:])
     if isinstance(found, Instruction):
         raise CorruptLogError("an instruction stands in clear in the log")
     return found
 
 
-def _signer(path: Path, origin: str) -> Signer:
-    """The key stored at `path`, or a new one stored there, its verifier key beside it."""
+def _signers(path: Path, origin: str) -> list[Signing]:
+    """The keys stored at `path`, or new ones stored there, and what others need beside them."""
     if not path.exists():
-        made = note.generate(origin)
-        path.touch(mode=0o600)
-        path.write_text(made.secret() + "\n", encoding="ascii")
-        path.with_suffix(".vkey").write_text(f"{made.verifier}\n", encoding="ascii")
-    return note.signer(path.read_text(encoding="ascii"))
+        made, second = note.generate(origin), mldsa.generate(origin)
+        trust = policy.text([made.verifier, second.verifier])
+        durable.write(path.with_suffix(".vkey"), f"{made.verifier}\n".encode())
+        durable.write(path.parents[1] / "consent.policy", trust.encode())
+        # Crash here: verifier keys of nobody, which the next start replaces.
+        secrets = f"{made.secret()}\n{second.secret()}\n"
+        durable.write(path, secrets.encode(), durable.OWNER_ONLY)
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    return [note.signer(first), *map(mldsa.signer, others)]

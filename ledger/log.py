@@ -5,16 +5,16 @@ the store when the log opens. After a crash the store holds some committed size 
 tiles of that size; nothing that was not committed was acknowledged.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 
-from ledger import checkpoint, note, tile, tree
-from ledger.checkpoint import Checkpoint
-from ledger.note import Signer
+from ledger import checkpoint, durable, note, tile, tree
+from ledger.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.note import NoteError, Signing, Verifying
 from ledger.stores import Batch, Head
 from ledger.stores.sql import SqlStore
+from ledger.tile import MalformedTileError
 from ledger.tree import Hash
 
 Sealed = Mapping[bytes, tuple[int, bytes]]
@@ -30,12 +30,13 @@ class Log:
     `append` returns when its entries are fully persisted under a signed checkpoint.
     """
 
-    def __init__(self, store: SqlStore, origin: str, signer: Signer) -> None:
-        if signer.name != origin:
-            raise note.NoteError(f"the key is one of {signer.name!r}, want {origin!r}")
+    def __init__(self, store: SqlStore, origin: str, *signers: Signing) -> None:
+        if not signers or any(each.name != origin for each in signers):
+            names = [each.name for each in signers]
+            raise NoteError(f"the keys are those of {names}, want {origin!r}")
         self.origin = origin
         self.store = store
-        self._signer = signer
+        self._signers = signers
         self._lock = RLock()
         head = store.head()
         self._note = head.note if head else self._sign(0, tree.EMPTY_ROOT)
@@ -45,13 +46,17 @@ class Log:
         self._require_intact()
 
     @classmethod
-    def open(cls, path: Path, origin: str, signer: Signer) -> "Log":
-        """Open the log in the SQLite file at `path`, or begin it there."""
-        return cls(SqlStore(path), origin, signer)
+    def open(cls, path: Path, origin: str, *signers: Signing) -> "Log":
+        """Open the log in the SQLite file at `path`, or begin it there. Every signer signs."""
+        return cls(SqlStore(path), origin, *signers)
 
     @property
     def size(self) -> int:
         return self._size
+
+    @property
+    def verifiers(self) -> list[Verifying]:
+        return [each.verifier for each in self._signers]
 
     def checkpoint(self) -> str:
         """The current signed checkpoint."""
@@ -81,7 +86,7 @@ class Log:
             bundles, bundle = self._bundles(entries)
             edge = [list(level) for level in self._edge]
             tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
-            signed = self._sign(size, _root(size, edge))
+            signed = self._sign(size, tile.edge_root(size, edge))
             self.store.commit(
                 Batch(first, Head(size, signed), bundles, tiles, sealed or {}, idempotency or {})
             )
@@ -95,8 +100,10 @@ class Log:
         if not 0 <= lo <= hi <= self._size:
             raise IndexError(f"no entries [{lo}, {hi}) in a log of {self._size}")
         for index in range(lo // tile.WIDTH, -(-hi // tile.WIDTH)):
-            found = tile.unbundle(self.bundle(index))
+            found = self._entries(index)
             start = index * tile.WIDTH
+            if start + len(found) < min(hi, start + tile.WIDTH):
+                raise CorruptLogError(f"entry bundle {index} holds {len(found)} entries, want more")
             yield from found[max(lo - start, 0) : hi - start]
 
     def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
@@ -106,9 +113,13 @@ class Log:
         return tree.prove_consistency(old, self._size if new is None else new, self._node)
 
     def export(self, folder: Path) -> None:
-        """Write the C2SP tile directory; the checkpoint last, and only what is not there yet."""
+        """Write the C2SP tile directory; the checkpoint last, and only what is not there yet.
+
+        Raises CorruptLogError if other bytes, or a checkpoint of more entries, were published.
+        """
         with self._lock:
             size, signed = self._size, self._note
+        self._require_growth(folder / "checkpoint")
         for level in tile.levels(size):
             for index, width in tile.widths(size, level):
                 data = self._tile(level, index)[: width * tree.HASH_SIZE]
@@ -117,7 +128,7 @@ class Log:
             data = self.bundle(index) if width == tile.WIDTH else self._cut(index, width)
             _publish(folder / tile.path("entries", index, width), data)
         # Crash here: new tiles lie beside an older checkpoint, which they do not contradict.
-        _publish(folder / "checkpoint", signed.encode(), replace=True)
+        durable.write(folder / "checkpoint", signed.encode())
 
     def bundle(self, index: int) -> bytes:
         if (data := self.store.bundle(index)) is None:
@@ -128,7 +139,19 @@ class Log:
         self.store.close()
 
     def _cut(self, index: int, width: int) -> bytes:
-        return tile.bundle(tile.unbundle(self.bundle(index))[:width])
+        return tile.bundle(self._entries(index)[:width])
+
+    def _entries(self, index: int) -> list[bytes]:
+        try:
+            return tile.unbundle(self.bundle(index))
+        except MalformedTileError as error:
+            raise CorruptLogError(f"entry bundle {index} is malformed: {error}") from error
+
+    def _hashes(self, level: int, index: int) -> list[Hash]:
+        try:
+            return tile.split(self._tile(level, index))
+        except MalformedTileError as error:
+            raise CorruptLogError(f"tile {index} of level {level}: {error}") from error
 
     def _tile(self, level: int, index: int) -> bytes:
         if (data := self.store.tile(level, index)) is None:
@@ -136,10 +159,14 @@ class Log:
         return data
 
     def _node(self, level: int, index: int) -> Hash:
-        return tile.node(tile.split(self._tile(*tile.home(level, index))), level, index)
+        hashes = self._hashes(*tile.home(level, index))
+        try:
+            return tile.node(hashes, level, index)
+        except MalformedTileError as error:
+            raise CorruptLogError(f"the tile of node {index} at level {level}: {error}") from error
 
     def _sign(self, size: int, root: Hash) -> str:
-        return str(note.sign(str(Checkpoint(self.origin, size, root)), [self._signer]))
+        return str(note.sign(str(Checkpoint(self.origin, size, root)), self._signers))
 
     def _bundles(self, entries: Sequence[bytes]) -> tuple[dict[int, bytes], bytes]:
         """The bundles that change, and the last one if it is incomplete."""
@@ -178,46 +205,48 @@ class Log:
 
     def _stored_tile(self, level: int) -> list[Hash]:
         index, width = divmod(self._size >> tile.HEIGHT * level, tile.WIDTH)
-        return tile.split(self._tile(level, index))[:width] if width else []
+        hashes = self._hashes(level, index)[:width] if width else []
+        if len(hashes) != width:
+            raise CorruptLogError(f"tile {index} of level {level} has {len(hashes)}, want {width}")
+        return hashes
 
     def _stored_bundle(self) -> bytes:
         index, width = divmod(self._size, tile.WIDTH)
         return self._cut(index, width) if width else b""
 
     def _require_intact(self) -> None:
-        head = self.head()
-        if head != Checkpoint(self.origin, self._size, _root(self._size, self._edge)):
+        try:
+            head = self.head()
+            note.verify(note.parse(self._note), self.verifiers)
+        except (NoteError, MalformedCheckpointError) as error:
+            raise CorruptLogError(f"the stored checkpoint is not this log's: {error}") from error
+        if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
             raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")
-        note.verify(note.parse(self._note), [self._signer.verifier])
+        last = tile.unbundle(self._bundle) if self._bundle else []
+        if self._edge and tree.leaf_hashes(last) != self._edge[0]:
+            raise CorruptLogError("the entries of the last bundle are not those of its tile")
+
+    def _require_growth(self, published: Path) -> None:
+        """Raises CorruptLogError if `published` is a checkpoint that ours does not extend."""
+        if not published.exists():
+            return
+        try:
+            older = checkpoint.parse(note.parse(published.read_text("utf-8")).text)
+        except (NoteError, MalformedCheckpointError, UnicodeDecodeError) as error:
+            raise CorruptLogError(f"{published} is no checkpoint; move it away: {error}") from error
+        head = self.head()
+        if older.origin != head.origin or older.size > head.size:
+            raise CorruptLogError(
+                f"{published} is of {older.origin!r} with {older.size} entries, this log is "
+                f"{head.origin!r} with {head.size}; nothing was changed: restore the newer database"
+            )
+        if self.root_at(older.size) != older.root:
+            raise CorruptLogError(f"{published} has another history; nothing was changed")
 
 
-def _root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
-    """The root, from the incomplete tile of each level: all that a growing tree needs."""
-
-    def read(level: int, index: int) -> Hash:
-        tile_level, first = tile.home(level, index)
-        shift = first * tile.WIDTH
-        start = (index << level % tile.HEIGHT) - shift
-        return tree.complete_root(edge[tile_level][start : start + (1 << level % tile.HEIGHT)])
-
-    return tree.root(size, read)
-
-
-def _publish(path: Path, data: bytes, *, replace: bool = False) -> None:
-    """Write a file so that a reader sees all of it or none, and a crash loses nothing older."""
-    if path.exists() and not replace:
-        if path.read_bytes() != data:
-            raise CorruptLogError(f"{path} was published with other bytes; nothing was changed")
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    with unfinished.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def _publish(path: Path, data: bytes) -> None:
+    """Write a file that never changes again."""
+    if not path.exists():
+        durable.write(path, data)
+    elif path.read_bytes() != data:
+        raise CorruptLogError(f"{path} was published with other bytes; nothing was changed")

@@ -14,6 +14,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
@@ -48,6 +49,29 @@ class Note:
 
     def __str__(self) -> str:
         return self.text + "\n" + "".join(map(str, self.signatures))
+
+
+class Verifying(Protocol):
+    """A public key of any type. Its text form is a C2SP vkey."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def key_id(self) -> bytes: ...
+    def verify(self, text: str, signature: Signature) -> None:
+        """Raises NoteError unless `signature` is this key's over `text`."""
+        ...
+
+
+class Signing(Protocol):
+    """A private key of any type."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def verifier(self) -> Verifying: ...
+    def sign(self, text: str) -> Signature: ...
+    def secret(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +121,15 @@ class Signer:
 
 def generate(name: str) -> Signer:
     """A new key. The name is the origin of the log that it signs for."""
-    _require_name(name)
+    require_name(name)
     return Signer(name, Ed25519PrivateKey.generate())
 
 
 def signer(secret: str) -> Signer:
     """Parse the text form of a Signer. Raises NoteError, which never repeats the secret."""
-    try:
-        private, key, name, key_id, material = secret.strip().split("+", 4)
-        raw = decode_base64(material)
-    except ValueError as error:
-        raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key") from error
-    if (private, key, raw[:1]) != ("PRIVATE", "KEY", bytes([ED25519])):
-        raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key")
+    name, key_id, raw = private_parts(secret)
+    if raw[:1] != bytes([ED25519]) or len(raw) != 1 + _ED25519_SIZE:
+        raise NoteError(f"the private key of {name!r} is not one of Ed25519 (type 1)")
     found = Signer(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
     if found.verifier.key_id.hex() != key_id:
         raise NoteError(f"the id of the private key of {name!r} does not match it")
@@ -118,21 +138,41 @@ def signer(secret: str) -> Signer:
 
 def verifier(vkey: str) -> Verifier:
     """Parse a vkey. Raises NoteError."""
+    name, raw = vkey_parts(vkey)
+    found = Verifier(name, raw[1:])
+    well_formed = raw[:1] == bytes([ED25519]) and len(found.public) == _ED25519_SIZE
+    if not well_formed or str(found) != vkey:
+        raise NoteError(f"not an Ed25519 verifier key: {vkey[:80]!r}")
+    return found
+
+
+def private_parts(secret: str) -> tuple[str, str, bytes]:
+    """Name, key id and `type ‖ key` of any private key. Raises NoteError without repeating it."""
+    try:
+        private, key, name, key_id, material = secret.strip().split("+", 4)
+        raw = decode_base64(material)
+    except ValueError:
+        raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key") from None
+    if (private, key) != ("PRIVATE", "KEY"):
+        raise NoteError("not a private key of the form PRIVATE+KEY+name+id+key")
+    require_name(name)
+    return name, key_id, raw
+
+
+def vkey_parts(vkey: str) -> tuple[str, bytes]:
+    """Name and `type ‖ key` of any vkey. Raises NoteError."""
     try:
         name, _, material = vkey.split("+", 2)
         raw = decode_base64(material)
     except ValueError as error:
-        raise NoteError(f"not a verifier key of the form name+id+key: {vkey!r}") from error
-    found = Verifier(name, raw[1:])
-    well_formed = raw[:1] == bytes([ED25519]) and len(found.public) == _ED25519_SIZE
-    if not well_formed or str(found) != vkey:
-        raise NoteError(f"not an Ed25519 verifier key: {vkey!r}")
-    _require_name(name)
-    return found
+        raise NoteError(f"not a verifier key of the form name+id+key: {vkey[:80]!r}") from error
+    require_name(name)
+    return name, raw
 
 
 def parse(data: str) -> Note:
     """Raises NoteError for anything that would not format back to the same bytes."""
+    _require_characters(data)
     text, separator, lines = data.rpartition("\n\n")
     signatures = tuple(map(_signature, lines.split("\n")[:-1]))
     note = Note(text + "\n", signatures)
@@ -141,13 +181,14 @@ def parse(data: str) -> Note:
     return note
 
 
-def sign(text: str, signers: Sequence[Signer]) -> Note:
-    if not text.endswith("\n") or "\n\n" in text:
+def sign(text: str, signers: Sequence[Signing]) -> Note:
+    _require_characters(text)
+    if not text.endswith("\n") or "\n\n" in text or text == "\n":
         raise NoteError("a note's text ends with a newline and has no empty line")
     return Note(text, tuple(each.sign(text) for each in signers))
 
 
-def verify(note: Note, verifiers: Sequence[Verifier]) -> None:
+def verify(note: Note, verifiers: Sequence[Verifying]) -> None:
     """Raises NoteError unless every one of `verifiers` signed the note, each exactly once."""
     if not verifiers:
         raise NoteError("no verifier key was given, so nothing can be verified; name one")
@@ -174,7 +215,7 @@ def _signature(line: str) -> Signature:
         raise NoteError(f"not a signature line: {line[:80]!r}")
     _, name, encoded = line.split(" ")
     raw = decode_base64(encoded)
-    _require_name(name)
+    require_name(name)
     if len(raw) <= _KEY_ID_SIZE:
         raise NoteError(f"the signature of {name!r} is cut off")
     return Signature(name, raw[:_KEY_ID_SIZE], raw[_KEY_ID_SIZE:])
@@ -184,6 +225,17 @@ def _key_id(name: str, public: bytes) -> bytes:
     return sha256(name.encode() + b"\n" + bytes([ED25519]) + public).digest()[:_KEY_ID_SIZE]
 
 
-def _require_name(name: str) -> None:
+def require_name(name: str) -> None:
+    _require_characters(name)
     if not name or "+" in name or any(each.isspace() for each in name):
         raise NoteError(f"a key name has no space and no plus: {name!r}")
+
+
+def _require_characters(text: str) -> None:
+    """UTF-8 without control characters, but for the newline."""
+    if any(each < " " and each != "\n" for each in set(text)):
+        raise NoteError("a control character stands in it, want none but newlines")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise NoteError("it holds half a character, want UTF-8") from error

@@ -23,7 +23,9 @@ from typing import Any
 
 from ledger import checkpoint, commitment, note
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.note import Note, NoteError, Verifier
+from ledger.note import Note, NoteError, Verifying
+from ledger.policy import Policy, PolicyError
+from ledger.profile import ProfileError, require_event
 from ledger.tree import HASH_SIZE, Hash, ProofError, leaf_hash, verify_inclusion
 
 _HEADER = "c2sp.org/tlog-proof@v1"
@@ -47,13 +49,11 @@ class Receipt:
 
     def entry(self) -> bytes:
         """The log entry that the extra data commits to. Raises ReceiptError."""
-        event = commitment.canonical(self.extra["event"])
+        data = commitment.canonical(self.extra["event"])
         if "tag" not in self.extra:
-            return commitment.public_entry(event)
-        return commitment.personal_entry(
-            commitment.Opening(bytes.fromhex(self.extra["tag"]), bytes.fromhex(self.extra["salt"])),
-            event,
-        )
+            return commitment.public_entry(data)
+        tag, salt = bytes.fromhex(self.extra["tag"]), bytes.fromhex(self.extra["salt"])
+        return commitment.personal_entry(commitment.Opening(tag, salt), data)
 
 
 def parse(text: str) -> Receipt:
@@ -67,13 +67,12 @@ def parse(text: str) -> Receipt:
         formatted = str(receipt)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise ReceiptError(f"not a tlog-proof: {error}") from error
-    well_formed = header == _HEADER and _well_formed(receipt)
-    if not well_formed or formatted != text:
+    if header != _HEADER or not _well_formed(receipt) or formatted != text:
         raise ReceiptError("not a tlog-proof in its canonical form")
     return receipt
 
 
-def verify(receipt: Receipt, verifiers: Sequence[Verifier]) -> Checkpoint:
+def verify(receipt: Receipt, verifiers: Sequence[Verifying]) -> Checkpoint:
     """The checkpoint under which the entry is proven. Raises ReceiptError.
 
     Every one of `verifiers` must have signed the checkpoint, each under the log's own name.
@@ -81,12 +80,24 @@ def verify(receipt: Receipt, verifiers: Sequence[Verifier]) -> Checkpoint:
     try:
         note.verify(receipt.checkpoint, verifiers)
         proven = checkpoint.parse(receipt.checkpoint.text)
-        if any(each.name != proven.origin for each in verifiers):
-            raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
-        leaf = leaf_hash(receipt.entry())
-        verify_inclusion(leaf, receipt.index, proven.size, proven.root, receipt.proof)
-    except (NoteError, MalformedCheckpointError, ProofError) as error:
+    except (NoteError, MalformedCheckpointError) as error:
         raise ReceiptError(str(error)) from error
+    if any(each.name != proven.origin for each in verifiers):
+        raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
+    _require_proven(receipt, proven)
+    return proven
+
+
+def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
+    """The checkpoint under which the entry is proven, signed as `policy` demands.
+
+    Raises ReceiptError.
+    """
+    try:
+        proven = policy.verify(receipt.checkpoint)
+    except PolicyError as error:
+        raise ReceiptError(str(error)) from error
+    _require_proven(receipt, proven)
     return proven
 
 
@@ -99,6 +110,26 @@ def _well_formed(receipt: Receipt) -> bool:
     else:
         hexadecimal = keys == {"event"}
     return receipt.index >= 0 and hexadecimal and all(len(h) == HASH_SIZE for h in receipt.proof)
+
+
+def _require_proven(receipt: Receipt, head: Checkpoint) -> None:
+    try:
+        _require_event(receipt, head.origin)
+        leaf = leaf_hash(receipt.entry())
+        verify_inclusion(leaf, receipt.index, head.size, head.root, receipt.proof)
+    except (ProofError, ProfileError) as error:
+        raise ReceiptError(str(error)) from error
+
+
+def _require_event(receipt: Receipt, origin: str) -> None:
+    """Raises unless it is an event of the profile: a customer's sealed and for this log."""
+    event = receipt.extra["event"]
+    require_event(event)
+    said_by_customer = event["type"] == "instruction"
+    if said_by_customer != ("tag" in receipt.extra):
+        raise ReceiptError("instructions stand in the log as commitments, and nothing else does")
+    if said_by_customer and event["origin"] != origin:
+        raise ReceiptError(f"an instruction for {event['origin']!r} stands in the log {origin!r}")
 
 
 def _is_hex(text: str, size: int) -> bool:

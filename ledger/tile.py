@@ -11,7 +11,7 @@ A tile holds up to 256 hashes of one level: tile level L, index N covers the tre
 
 from collections.abc import Iterator, Sequence
 
-from ledger.tree import HASH_SIZE, Hash, complete_root
+from ledger.tree import HASH_SIZE, Hash, complete_root, root
 
 WIDTH = 256
 HEIGHT = 8
@@ -70,6 +70,17 @@ def node(hashes: Sequence[Hash], level: int, index: int) -> Hash:
 def home(level: int, index: int) -> tuple[int, int]:
     """Level and index of the tile in which the tree hash at (`level`, `index`) lies."""
     return level // HEIGHT, (index << level % HEIGHT) // WIDTH
+
+
+def edge_root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
+    """The root, from the incomplete tile of each level: all that a growing tree needs."""
+
+    def read(level: int, index: int) -> Hash:
+        tile_level, tile_index = home(level, index)
+        start = (index << level % HEIGHT) - tile_index * WIDTH
+        return complete_root(edge[tile_level][start : start + (1 << level % HEIGHT)])
+
+    return root(size, read)
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
+from ledger import durable
 from ledger.commitment import KEY_SIZE, Secrets
 
 _NONCE = bytes(12)  # each sealing key seals one event
@@ -28,12 +29,15 @@ class VaultError(Exception):
 
 
 class Vault:
-    """The customers' data keys. Thread-safe. A key is durable before it is used."""
+    """The customers' data keys. Thread-safe. A key is durable before it is used.
+
+    Raises VaultError if there are customers but the key-encryption key is missing or cut off.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._kek = _kek(folder / "kek")
         database = folder / "customers.db"
+        self._kek = _kek(folder / "kek", begun=database.exists() and database.stat().st_size > 0)
         database.touch(mode=0o600)
         self._lock = Lock()
         self._database = sqlite3.connect(database, check_same_thread=False)
@@ -47,11 +51,12 @@ class Vault:
 
     def key(self, subject: str) -> bytes | None:
         """The customer's data key, or None if there is none (any more)."""
-        if (key := self._keys.get(subject)) is None:
-            with self._lock:
-                row = self._database.execute(
-                    "SELECT wrapped FROM customer WHERE subject = ?", [subject]
-                ).fetchone()
+        if (key := self._keys.get(subject)) is not None:
+            return key
+        with self._lock:  # to the end: a key that is destroyed meanwhile must not be kept again
+            row = self._database.execute(
+                "SELECT wrapped FROM customer WHERE subject = ?", [subject]
+            ).fetchone()
             if row is None:
                 return None
             key = self._keys[subject] = self._unwrap(row[0])
@@ -79,7 +84,11 @@ class Vault:
         """Forget a data key for ever. Durable on return."""
         with self._lock, self._database:
             self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
-        self._keys.pop(subject, None)
+            self._keys.pop(subject, None)
+
+    def forget(self) -> None:
+        """Drop keys held in memory: what another process destroyed must not live on here."""
+        self._keys.clear()
 
     def close(self) -> None:
         self._database.close()
@@ -103,8 +112,14 @@ def unseal(secrets: Secrets, sealed: bytes, entry: bytes) -> bytes:
         raise VaultError("a sealed event does not open under its customer's key") from error
 
 
-def _kek(path: Path) -> bytes:
+def _kek(path: Path, *, begun: bool) -> bytes:
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(KEY_SIZE))
-    return path.read_bytes()
+        if begun:
+            raise VaultError(
+                f"{path} is missing, and customers' keys are wrapped with it: restore it"
+            )
+        durable.write(path, secrets.token_bytes(KEY_SIZE), durable.OWNER_ONLY)
+    found = path.read_bytes()
+    if len(found) != KEY_SIZE:
+        raise VaultError(f"{path} has {len(found)} bytes, want {KEY_SIZE}: restore it")
+    return found

@@ -19,10 +19,16 @@ Counts = NDArray[np.int64]
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
     """The marginal over each clique, shaped like `domain.shape(clique)`. `table`: an Ibis table.
 
-    Raises DomainError when the table lacks a column of the domain.
+    One query, one pass over the data, whatever the number of cliques (GROUPING SETS). Memory is
+    that of the marginals. Raises DomainError when the table lacks a column of the domain.
     """
-    coded = encode(table, domain)
-    return {clique: _marginal(coded, domain, clique) for clique in cliques}
+    found = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in cliques}
+    names = [name for name in domain.columns if any(name in clique for clique in cliques)]
+    for codes, number in _grouped(table, domain, names, cliques):
+        # Codes are never null, so what is null in a group was not grouped by.
+        clique = tuple(n for n, c in zip(names, codes, strict=True) if c is not None)
+        found[clique][tuple(c for c in codes if c is not None)] = number
+    return found
 
 
 def encode(table: Any, domain: Domain) -> Any:
@@ -96,9 +102,22 @@ def _outside(value: Any, column: Column) -> Any:
             return unexpected | (~comparable.between(lower, upper)).fill_null(False)
 
 
-def _marginal(coded: Any, domain: Domain, clique: Clique) -> Counts:
-    counts = np.zeros(domain.shape(clique), dtype=np.int64)
-    grouped = coded.group_by(list(clique)).aggregate(n=coded.count()).to_pyarrow()
-    where = tuple(grouped[name].to_numpy() for name in clique)
-    counts[where] = grouped["n"].to_numpy()
-    return counts
+def _grouped(
+    table: Any, domain: Domain, names: Sequence[str], cliques: Sequence[Clique]
+) -> list[tuple[Sequence[int | None], int]]:
+    """Rows (code or None per name, count). The columns are renamed: names may be SQL keywords."""
+    if not cliques:
+        return []
+    coded = encode(table, domain.restricted(names))
+    column = {name: f"c{index}" for index, name in enumerate(names)}
+    coded = coded.rename({column[name]: name for name in names})
+    listed = ", ".join(column.values())
+    sets = ", ".join(f"({', '.join(column[n] for n in c)})" for c in dict.fromkeys(cliques))
+    engine = table._find_backend()  # noqa: SLF001 - Ibis offers GROUPING SETS only through its backend
+    sql = (
+        f"WITH coded AS ({engine.compile(coded)}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
+        f"FROM coded GROUP BY GROUPING SETS ({sets})"
+    )
+    result = engine.raw_sql(sql)
+    rows = result.fetchall() if hasattr(result, "fetchall") else result.collect()
+    return [(row[:-1], row[-1]) for row in rows]

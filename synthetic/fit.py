@@ -1,24 +1,48 @@
 """Private rows -> release. The only place where counts of personal data meet a budget.
 
-`independent` measures every column alone: the honest baseline that correlates nothing.
+`graphical` spends most of the budget on the marginals that the scene declares, the rest on those
+pairs of columns that the model misrepresents most; `independent` measures every column alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
+from itertools import combinations
 from typing import Any
 
-from synthetic import counts, measure
-from synthetic.budget import LossError, PrivacyLoss, loss_within
+import numpy as np
+
+from synthetic import accounting, counts, junction, measure, select
+from synthetic.budget import (
+    GAUSSIAN_NOISE,
+    LAPLACE_NOISE,
+    LossError,
+    PrivacyLoss,
+    loss_within,
+    total,
+)
+from synthetic.counts import Counts
 from synthetic.domain import Domain, DomainError
-from synthetic.marginal import declared, singles
+from synthetic.estimate import Beliefs, estimate, sizes
+from synthetic.marginal import MOST_CELLS, Clique, declared, singles
 from synthetic.measure import Measurement
-from synthetic.model import INDEPENDENT, UnknownMechanismError
+from synthetic.model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.noise import Noise, OperatingSystemNoise, accountant_epsilon
 from synthetic.release import Release, statement
+from synthetic.select import Selection
+
+Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
 CONTRIBUTION = 1  # the table has one row per customer
+SINGLE_SHARE = Fraction(6, 100)  # of rho, to every column alone
+DECLARED_SHARE = Fraction(70, 100)  # to the declared workload; the rest to chosen pairs
+SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
+ROUNDS = 2
+LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
+MODEL_CELLS = 500_000  # of the junction tree that choosing may grow
+SERVED = 0.008  # segments of at least this share of all rows are what a scene is served for
 
 
 def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
@@ -27,57 +51,172 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     scene: str,
     domain: Domain,
     workload: Sequence[Sequence[str]],
-    loss: PrivacyLoss | tuple[float | Fraction, float | Fraction],
+    loss: Loss,
     at: datetime,
     ledger_size: int,
-    mechanism: str = INDEPENDENT,
+    mechanism: str = GRAPHICAL,
     contract: str = "",
+    like: Release | None = None,
     noise: Noise | None = None,
 ) -> Release:
     """Fit `table`, an Ibis table with one row per consenting customer, within `loss`.
 
-    `loss` is a rho, or an (epsilon, delta). `at` is aware. Only the domain's columns are read, as
-    marginals counted inside the database. Raises DomainError, LossError, UnknownMechanismError
-    before anything is measured.
+    With `like`, an earlier release over the same domain, its marginals are measured again in the
+    same proportions: nothing is spent on choosing. `at` is aware. Only the domain's columns are
+    read, as marginals counted inside the database.
+    Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
-    if mechanism != INDEPENDENT:
-        raise UnknownMechanismError(f"mechanism is {mechanism!r}, want {INDEPENDENT!r}")
-    _require_columns(domain)
-    declared(domain, workload)  # refused here if too large, whatever the mechanism measures
-    budget, delta = _budget(loss)
+    require_known(mechanism)
+    served = _require_servable(domain, workload)
+    budget, delta = _budget(loss, mechanism)
     drawn = noise or OperatingSystemNoise()
-    measurements = _independent(table, domain, budget, drawn)
-    promise = statement(measurements, delta, CONTRIBUTION, mechanism)
-    _cross_check(measurements, promise.epsilon)
+    task = _Task(domain, budget.rho, drawn)
+    if like is not None:
+        _require_alike(like, domain, mechanism)
+        task.again(counts.count(table, domain, kept_cliques(like)), like)
+    elif mechanism == INDEPENDENT:
+        task.alone(counts.count(table, domain, singles(domain)))
+    else:
+        pairs = tuple(combinations(domain.columns, 2))
+        known = counts.count(table, domain, [*singles(domain), *pairs, *served])
+        task.graphical(known, served)
+    promise = statement(task.measurements, task.selections, delta, mechanism, CONTRIBUTION)
+    _cross_check(task, delta, promise.epsilon)
     return Release(
         scene=scene,
         domain=domain,
         mechanism=mechanism,
-        measurements=tuple(measurements),
+        measurements=tuple(task.measurements),
+        selections=tuple(task.selections),
         statement=promise,
         fitted_at=at.replace(microsecond=0),
         ledger_size=ledger_size,
         contract=contract,
+        workload=served,
         publishable=drawn.publishable,
     )
 
 
-def _independent(
-    table: Any, domain: Domain, budget: PrivacyLoss, noise: Noise
-) -> list[Measurement]:
-    cliques = singles(domain)
-    share = PrivacyLoss(budget.rho / len(cliques))
-    exact = counts.count(table, domain, cliques)
-    return [measure.laplace(exact[c], c, CONTRIBUTION, share, noise) for c in cliques]
+@dataclass
+class _Task:
+    """What has been released so far of one fit. `rho`: to spend in all."""
+
+    domain: Domain
+    rho: Fraction
+    noise: Noise
+    measurements: list[Measurement] = field(default_factory=list)
+    selections: list[Selection] = field(default_factory=list)
+
+    def alone(self, known: Mapping[Clique, Counts]) -> None:
+        share = PrivacyLoss(self.rho / len(known))
+        for clique, exact in known.items():
+            self.measurements.append(
+                measure.laplace(exact, clique, CONTRIBUTION, share, self.noise)
+            )
+
+    def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
+        """Every column, then the declared workload, then rounds of chosen pairs."""
+        columns = singles(self.domain)
+        self._measure(known, columns, _even(self.rho * SINGLE_SHARE, columns))
+        if served:
+            rho = self.rho * DECLARED_SHARE
+            weights = _weights(self._beliefs(), served)
+            self._measure(known, served, [rho * weight for weight in weights])
+        for index in range(ROUNDS):
+            self._round(known, (self.rho - self._spent()) / (ROUNDS - index))
+        left = self.rho - self._spent()
+        if left > self.rho * LEFT_OVER:  # nothing worth choosing: sharpen what is measured
+            again = served or columns
+            self._measure(known, again, _even(left, again))
+
+    def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
+        """Every marginal of an earlier release, once, with its share of the budget."""
+        spent = {clique: Fraction(0) for clique in known}
+        for each in like.measurements:
+            spent[each.clique] += each.loss.rho
+        whole = sum(spent.values(), Fraction(0))
+        self._measure(known, [*known], [self.rho * part / whole for part in spent.values()])
+
+    def _round(self, known: Mapping[Clique, Counts], rho: Fraction) -> None:
+        measured = [each.clique for each in self.measurements]
+        candidates = select.pairs(self.domain, measured)
+        if not candidates or rho <= 0:
+            return
+        loss = PrivacyLoss(rho * SCORE_SHARE)
+        scores = select.score(known, self._beliefs(), candidates, CONTRIBUTION, loss, self.noise)
+        self.selections.append(scores)
+        left = rho - scores.loss.rho
+        chosen = select.best(self.domain, scores, measured, left, MODEL_CELLS)
+        self._measure(known, chosen, _even(left, chosen))
+
+    def _measure(
+        self, known: Mapping[Clique, Counts], cliques: Sequence[Clique], rhos: Sequence[Fraction]
+    ) -> None:
+        for clique, rho in zip(cliques, rhos, strict=True):
+            self.measurements.append(
+                measure.gaussian(known[clique], clique, CONTRIBUTION, PrivacyLoss(rho), self.noise)
+            )
+
+    def _beliefs(self) -> Beliefs:
+        return estimate(self.domain, self.measurements)
+
+    def _spent(self) -> Fraction:
+        spent = [m.loss for m in self.measurements] + [s.loss for s in self.selections]
+        return total(spent).rho
 
 
-def _budget(
-    loss: PrivacyLoss | tuple[float | Fraction, float | Fraction],
-) -> tuple[PrivacyLoss, Fraction]:
+def kept_cliques(release: Release) -> tuple[Clique, ...]:
+    return tuple(dict.fromkeys(each.clique for each in release.measurements))
+
+
+def _require_alike(like: Release, domain: Domain, mechanism: str) -> None:
+    if like.domain != domain or not like.mechanism == mechanism == GRAPHICAL:
+        raise DomainError(
+            "a refit keeps the domain and the graphical mechanism of the earlier release, and "
+            "these differ: fit without `like`"
+        )
+
+
+def _even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
+    return [rho / len(cliques)] * len(cliques) if cliques else []
+
+
+def _weights(beliefs: Beliefs, served: Sequence[Clique]) -> list[Fraction]:
+    """Shares of rho that make the mean relative error of the served segments least.
+
+    With k segments of sizes s, the error of a marginal is sigma times sum 1/s; minimising the sum
+    over marginals for a given sum of 1/sigma² makes each rho proportional to (sum 1/s)^(2/3). The
+    sizes come from what is already released.
+    """
+    needs = []
+    for clique in served:
+        expected = beliefs.marginal(clique)
+        segments = expected[expected >= SERVED * beliefs.total]
+        needs.append(float((1 / segments).sum()) if segments.size else 1 / max(beliefs.total, 1.0))
+    weights = np.array(needs) ** (2 / 3)
+    units = [max(1, int(share * 2**20)) for share in weights / weights.sum()]
+    return [Fraction(unit, sum(units)) for unit in units]
+
+
+def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
+    if not domain.columns:
+        raise DomainError("the domain has no columns: declare one for a field of the contract")
+    served = declared(domain, workload)
+    held = junction.cells(sizes(domain), served)
+    if held > 4 * MOST_CELLS:
+        raise DomainError(
+            f"a model of the declared workload would hold {held} numbers, want at most "
+            f"{4 * MOST_CELLS}: declare fewer group-bys over the same columns, or coarser bins"
+        )
+    return served
+
+
+def _budget(loss: Loss, mechanism: str) -> tuple[PrivacyLoss, Fraction]:
     if isinstance(loss, PrivacyLoss):
         return loss, DELTA
     epsilon, delta = map(_fraction, loss)
-    return loss_within(epsilon, delta), delta
+    within = accounting.loss_within if mechanism == GRAPHICAL else loss_within
+    return within(epsilon, delta), delta
 
 
 def _fraction(number: float | Fraction) -> Fraction:
@@ -88,14 +227,15 @@ def _fraction(number: float | Fraction) -> Fraction:
         raise LossError(f"{number!r} is no finite number") from error
 
 
-def _require_columns(domain: Domain) -> None:
-    if not domain.columns:
-        raise DomainError("the domain has no columns: declare one for a field of the contract")
-
-
-def _cross_check(measurements: list[Measurement], epsilon: Fraction) -> None:
-    """The second bookkeeper must never say less than we promise."""
-    losses = [(each.sensitivity / each.scale, Fraction(0)) for each in measurements]
-    theirs = accountant_epsilon(losses)
-    if theirs < float(epsilon) * (1 - 1e-9):
-        raise AssertionError(f"we promise epsilon {float(epsilon)}, the accountant says {theirs}")
+def _cross_check(task: _Task, delta: Fraction, promised: Fraction) -> None:
+    """The second bookkeeper, which adds up (epsilon, delta) one by one, must never say less."""
+    share = delta / (len(task.measurements) + len(task.selections))
+    gaussian = [m.loss for m in task.measurements if m.noise == GAUSSIAN_NOISE]
+    gaussian += [each.loss for each in task.selections]
+    pure = [m.epsilon for m in task.measurements if m.noise == LAPLACE_NOISE]
+    theirs = accountant_epsilon(
+        [(epsilon, Fraction(0)) for epsilon in pure]
+        + [(Fraction(accounting.gaussian_epsilon(loss, share)), share) for loss in gaussian]
+    )
+    if theirs < float(promised) * (1 - 1e-9):
+        raise AssertionError(f"we promise epsilon {float(promised)}, the accountant says {theirs}")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from synthetic.budget import (
+    GAUSSIAN_NOISE,
     LAPLACE_NOISE,
     LossError,
     PrivacyLoss,
@@ -27,6 +28,7 @@ from synthetic.domain import Domain
 from synthetic.marginal import Clique, cells
 from synthetic.noise import Noise
 
+MOST_SIGMA = 2**20  # noise of a million rows tells nothing
 SCALE_BITS = 20  # epsilons and scales are multiples of 2**-20, so that floats hold them exactly
 
 
@@ -94,6 +96,26 @@ def laplace(
     epsilon = _root(2 * loss.rho)
     noisy = noise.laplace(counts, sensitivity, epsilon)
     return Measurement(clique, LAPLACE_NOISE, sensitivity / epsilon, sensitivity, noisy)
+
+
+def gaussian(
+    counts: Counts, clique: Clique, sensitivity: int, loss: PrivacyLoss, noise: Noise
+) -> Measurement:
+    """Measure with discrete Gaussian noise, spending at most `loss`."""
+    sigma = sigma_within(sensitivity, loss)
+    return Measurement(clique, GAUSSIAN_NOISE, sigma, sensitivity, noise.gaussian(counts, sigma))
+
+
+def sigma_within(sensitivity: int, loss: PrivacyLoss) -> Fraction:
+    """The least sigma whose loss is at most `loss`, a multiple of 2**-20. Raises LossError."""
+    if loss.rho <= 0:
+        raise LossError("a loss of 0 measures nothing: give every measurement a share")
+    square = Fraction(sensitivity * sensitivity) / (2 * loss.rho)
+    units = -(-(4**SCALE_BITS) * square.numerator // square.denominator)
+    root = isqrt(units - 1) + 1
+    if root > MOST_SIGMA * 2**SCALE_BITS:
+        raise LossError(f"a loss of {float(loss.rho):.3g} is too small to measure anything with")
+    return Fraction(root, 2**SCALE_BITS)
 
 
 def total_rows(measurements: list[Measurement], domain: Domain) -> int:

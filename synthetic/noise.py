@@ -24,6 +24,10 @@ class Noise(Protocol):
         """Each count plus discrete Laplace noise of scale sensitivity/epsilon."""
         ...
 
+    def gaussian(self, counts: Integers, sigma: Fraction) -> Integers:
+        """Each count plus discrete Gaussian noise of exactly this parameter."""
+        ...
+
 
 class OperatingSystemNoise:
     """Noise that nobody can repeat."""
@@ -38,6 +42,14 @@ class OperatingSystemNoise:
         noisy = [mechanism.randomise(int(each)) for each in counts.ravel()]
         return np.array(noisy, dtype=np.int64).reshape(counts.shape)
 
+    def gaussian(self, counts: Integers, sigma: Fraction) -> Integers:
+        """OpenDP's exact sampler (Canonne, Kamath & Steinke 2020), in rational arithmetic."""
+        dp = _opendp()
+        space = dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T=float)
+        mechanism = dp.m.make_gaussian(*space, scale=_float(sigma))
+        noisy = mechanism(counts.ravel().tolist())
+        return np.array(noisy, dtype=np.int64).reshape(counts.shape)
+
 
 def accountant_epsilon(losses: list[tuple[Fraction, Fraction]]) -> float:
     """The second bookkeeper: what `diffprivlib` adds (epsilon, delta) losses up to."""
@@ -50,6 +62,21 @@ def accountant_epsilon(losses: list[tuple[Fraction, Fraction]]) -> float:
 def post_processing() -> np.random.Generator:
     """For drawing rows from a released model, never for noise: seeded by the operating system."""
     return np.random.default_rng()
+
+
+def _float(number: Fraction) -> float:
+    """The same number; a library that takes floats must not be given a rounded one."""
+    found = float(number)
+    if Fraction(found) != number:
+        raise AssertionError(f"{number} is not exact as a float: use a multiple of 2**-20")
+    return found
+
+
+def _opendp() -> Any:
+    import opendp.prelude as dp
+
+    dp.enable_features("contrib")
+    return dp
 
 
 def _diffprivlib() -> Any:

@@ -6,6 +6,7 @@ and the model without private data; JSON without floats, fractions as "p/q":
     {"format": "synthetic-release/v1", "scene": "segmentation", "mechanism": "independent",
      "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "contract": "segmentation 1.0.0",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
+     "workload": [], "selections": [],
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
                    "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
@@ -21,14 +22,17 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
+from synthetic import accounting, conditional, measure, sample, select
 from synthetic import domain as domains
-from synthetic import measure, sample
-from synthetic.budget import LAPLACE_NOISE, LossError, PrivacyLoss, exact, parse_exact, total
+from synthetic.budget import PrivacyLoss, exact, parse_exact, total
 from synthetic.domain import Domain
+from synthetic.estimate import Beliefs
+from synthetic.marginal import Clique, declared
 from synthetic.measure import Measurement, MeasurementError
-from synthetic.model import model_of
+from synthetic.model import GRAPHICAL, beliefs_of, model_of, require_known
 from synthetic.noise import post_processing
 from synthetic.sample import Model
+from synthetic.select import Selection
 
 FORMAT = "synthetic-release/v1"
 UNIT = "customer"
@@ -88,6 +92,8 @@ class Release:
     fitted_at: datetime
     ledger_size: int
     contract: str = ""
+    workload: tuple[Clique, ...] = ()
+    selections: tuple[Selection, ...] = ()
     publishable: bool = True
 
     @cached_property
@@ -121,10 +127,8 @@ class Release:
         """`rows` synthetic rows as an Arrow table of values. New ones at every call."""
         self.domain.shape(columns)  # an unknown column is refused before anything is drawn
         generator = post_processing()
-        codes = sample.draw(self._model, rows, sample.stratified(rows, generator))
-        return sample.decode(
-            self.domain, codes, columns, lambda _name, _cell: generator.random(rows)
-        )
+        codes = sample.draw(self._model, rows, sample.balanced(generator))
+        return sample.decode(self.domain, codes, columns, lambda _name: generator.random(rows))
 
     def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
         """One population draw per subject, the same at every call with this key and release.
@@ -133,12 +137,34 @@ class Release:
         """
         self.domain.shape(columns)
         uniforms = sample.keyed(key, self.id, subjects)
-        codes = sample.draw(self._model, len(subjects), uniforms)
+        codes = sample.draw(self._model, len(subjects), sample.independently(uniforms))
+        return sample.decode(self.domain, codes, columns, uniforms)
+
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any:
+        """One draw per subject of `columns`, given the values in `evidence` that may be read.
+
+        `evidence`: an Arrow table, one row per subject; its columns that the domain lacks are
+        ignored. Exact under the model. Stable per key, release, subject and evidence; it never
+        sees the value that it stands in for, but says what the population teaches about it.
+        """
+        self.domain.shape(columns)
+        known = sample.encode(self.domain.without(columns), evidence)
+        if not known:
+            return self.surrogate(columns, key, subjects)
+        uniforms = sample.keyed(key, self.id, subjects)
+        codes = conditional.draw(self.beliefs, known, uniforms)
         return sample.decode(self.domain, codes, columns, uniforms)
 
     @cached_property
+    def beliefs(self) -> Beliefs:
+        """What the release says about every set of columns, in expected rows."""
+        return beliefs_of(self.mechanism, self.domain, self.measurements)
+
+    @cached_property
     def _model(self) -> Model:
-        return model_of(self.mechanism, self.domain, self.measurements)
+        return model_of(self.beliefs)
 
     def _body(self) -> dict[str, object]:
         return {
@@ -149,56 +175,106 @@ class Release:
             "ledger_size": self.ledger_size,
             "contract": self.contract,
             "domain": self.domain.declaration(),
+            "workload": [list(clique) for clique in self.workload],
             "statement": self.statement.body(),
             "measurements": [each.body() for each in self.measurements],
+            "selections": [each.body() for each in self.selections],
         }
 
 
 def statement(
-    measurements: Sequence[Measurement], delta: Fraction, contribution: int, mechanism: str
+    measurements: Sequence[Measurement],
+    selections: Sequence[Selection],
+    delta: Fraction,
+    mechanism: str,
+    contribution: int,
 ) -> Statement:
-    """What may be promised: recomputed from the measurements, whatever was asked for."""
-    spent = total([each.loss for each in measurements])
-    epsilon = spent.epsilon(delta)
-    if all(each.noise == LAPLACE_NOISE for each in measurements):
-        epsilon = min(epsilon, sum((each.epsilon for each in measurements), Fraction(0)))
+    """What may be promised: recomputed from what was released, whatever was asked for."""
+    spent = _spent(measurements, selections)
+    if mechanism == GRAPHICAL:
+        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
+    else:
+        pure = sum((each.epsilon for each in measurements), Fraction(0))
+        epsilon = min(spent.epsilon(delta), pure)
     return Statement(contribution, spent, delta, epsilon, mechanism)
+
+
+def verify(release: Release) -> None:
+    """Recompute the whole promise, the tight epsilon included. Raises MalformedReleaseError."""
+    said = release.statement
+    found = statement(
+        release.measurements, release.selections, said.delta, said.mechanism, said.contribution
+    )
+    if said != found:
+        raise MalformedReleaseError(
+            f"the statement says {said.body()}, the measurements give {found.body()}"
+        )
+
+
+def _gaussians(
+    measurements: Sequence[Measurement], selections: Sequence[Selection]
+) -> list[tuple[accounting.Mechanism, int]]:
+    """One customer's rows are in one cell of a marginal each, but in every score of a selection."""
+    measured = [((each.scale, each.sensitivity), 1) for each in measurements]
+    return measured + [((s.scale, s.sensitivity), len(s.candidates)) for s in selections]
+
+
+def _spent(measurements: Sequence[Measurement], selections: Sequence[Selection]) -> PrivacyLoss:
+    return total([m.loss for m in measurements] + [s.loss for s in selections])
 
 
 def _parsed(body: Mapping[str, Any]) -> Release:
     if body["format"] != FORMAT:
         raise MalformedReleaseError(f"format is {body['format']!r}, want {FORMAT!r}")
     domain = domains.parse(body["domain"])
-    promised = body["statement"]
+    mechanism = str(body["mechanism"])
+    require_known(mechanism)
     return Release(
         scene=str(body["scene"]),
         domain=domain,
-        mechanism=str(body["mechanism"]),
+        mechanism=mechanism,
         measurements=tuple(measure.from_body(each, domain) for each in body["measurements"]),
-        statement=Statement(
-            int(promised["contribution"]),
-            PrivacyLoss(parse_exact(promised["rho"])),
-            parse_exact(promised["delta"]),
-            parse_exact(promised["epsilon"]),
-            str(body["mechanism"]),
-            str(promised["unit"]),
-            str(promised["neighbours"]),
-        ),
+        workload=declared(domain, body["workload"]),
+        selections=tuple(map(select.from_body, body["selections"])),
+        statement=_promised(body["statement"], mechanism),
         fitted_at=datetime.strptime(body["fitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
         ledger_size=int(body["ledger_size"]),
         contract=str(body["contract"]),
     )
 
 
+def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:
+    return Statement(
+        int(said["contribution"]),
+        PrivacyLoss(parse_exact(said["rho"])),
+        parse_exact(said["delta"]),
+        parse_exact(said["epsilon"]),
+        mechanism,
+        str(said["unit"]),
+        str(said["neighbours"]),
+    )
+
+
 def _consistent(release: Release) -> Release:
-    """The promise must be the one that the measurements support, to the last digit."""
+    """The promise must be one that the record supports: exactly in rho, and in epsilon no better
+    than noise of this size allows. `verify` recomputes epsilon to its last digit."""
     said = release.statement
-    found = statement(release.measurements, said.delta, said.contribution, release.mechanism)
-    if said != found:
-        raise LossError(f"the statement says {said.body()}, the measurements give {found.body()}")
-    weakest = min((each.sensitivity for each in release.measurements), default=said.contribution)
-    if weakest < said.contribution:
-        raise LossError(
-            f"a measurement covers {weakest} rows of a customer, the statement {said.contribution}"
-        )
+    spent = _spent(release.measurements, release.selections)
+    _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
+    _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
+    sound = accounting.gaussian_epsilon(spent, said.delta), float(spent.epsilon(said.delta))
+    if release.mechanism == GRAPHICAL:
+        inside = sound[0] * (1 - 1e-9) <= said.epsilon <= sound[1]
+        _require(inside, f"epsilon {float(said.epsilon)} is not between {sound[0]} and {sound[1]}")
+    else:
+        verify(release)
+    covered = [m.sensitivity for m in release.measurements]
+    covered += [s.sensitivity for s in release.selections]
+    least = min(covered, default=said.contribution)
+    _require(least >= said.contribution, f"a measurement covers {least} rows of a customer only")
     return release
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise MalformedReleaseError(f"{otherwise}: ask its publisher for the entry in the log")

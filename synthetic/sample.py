@@ -19,9 +19,10 @@ from synthetic.marginal import Clique
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Uniforms = Callable[[str, Codes], Floats]  # (column, parent cell per row) -> in [0, 1) per row
+Uniforms = Callable[[str], Floats]  # what they are for -> one number in [0, 1) per row
 
 EPOCH = date(1970, 1, 1)
+LEAST_CHAINS = 8  # fewer would be served one cell after the other: slow
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -53,34 +54,52 @@ def step(column: str, parents: Clique, joint: Floats) -> Step:
     return Step(column, parents, cumulative)
 
 
-def draw(model: Model, rows: int, uniforms: Uniforms) -> dict[str, Codes]:
+Choose = Callable[[Step, Codes, tuple[int, ...]], Codes]  # (step, parent cells, their shape)
+
+
+def draw(model: Model, rows: int, choose: Choose) -> dict[str, Codes]:
     """The codes of every column, `rows` of each."""
     drawn: dict[str, Codes] = {}
     for each in model.steps:
-        parent = _parent_cell(model.domain, each.parents, drawn, rows)
-        u = uniforms(each.column, parent)
-        drawn[each.column] = (u[:, None] >= each.cumulative[parent, :-1]).sum(axis=1)
+        shape = model.domain.shape(each.parents)
+        given = [drawn[name] for name in each.parents]
+        cells = np.ravel_multi_index(given, shape) if given else np.zeros(rows, dtype=np.int64)
+        drawn[each.column] = choose(each, np.asarray(cells), shape)
     return drawn
 
 
-def stratified(rows: int, generator: np.random.Generator) -> Uniforms:
-    """Uniforms spread evenly inside each parent cell: rounding, not chance, limits accuracy.
+def independently(uniforms: Uniforms) -> Choose:
+    """Each row by itself, by its own uniform: the exact distribution of the model."""
 
-    The rows of one cell, in random order, get (rank + offset)/size, with one offset for the cell.
+    def choose(step: Step, cells: Codes, _shape: tuple[int, ...]) -> Codes:
+        above = uniforms(step.column)[:, None] >= step.cumulative[cells, :-1]
+        return np.asarray(above.sum(axis=1))
+
+    return choose
+
+
+def balanced(generator: np.random.Generator) -> Choose:
+    """All rows together, so that rounding, not chance, limits how well counts follow the model.
+
+    Parent cells are served in order, in chains that share their first parent(s). What a cell's
+    codes got too much or too little of is carried to the next cell of the chain: every prefix of a
+    chain is within about one row of the model.
     """
 
-    def uniforms(_column: str, parent: Codes) -> Floats:
-        order = generator.permutation(rows)
-        order = order[np.argsort(parent[order], kind="stable")]
-        sizes = np.bincount(parent) if rows else np.zeros(0, dtype=np.int64)
-        starts = np.cumsum(sizes) - sizes
-        cell = parent[order]
-        u = np.empty(rows)
-        rank = np.arange(rows) - starts[cell]
-        u[order] = (rank + generator.random(len(sizes))[cell]) / sizes[cell]
-        return u
+    def choose(step: Step, cells: Codes, shape: tuple[int, ...]) -> Codes:
+        sizes = np.bincount(cells, minlength=len(step.cumulative))
+        present = np.flatnonzero(sizes)
+        share = np.diff(step.cumulative[present], axis=1, prepend=0.0)
+        chains = _chains(present, shape)
+        counts = _apportion(share, sizes[present], chains, generator)
+        order = generator.permutation(len(cells))
+        order = order[np.argsort(cells[order], kind="stable")]
+        codes = np.empty(len(cells), dtype=np.int64)
+        labels = np.tile(np.arange(share.shape[1]), len(present))
+        codes[order] = np.repeat(labels, counts.ravel())
+        return codes
 
-    return uniforms
+    return choose
 
 
 def keyed(key: bytes, release: str, subjects: Sequence[str]) -> Uniforms:
@@ -88,12 +107,18 @@ def keyed(key: bytes, release: str, subjects: Sequence[str]) -> Uniforms:
     tags = b"".join(_tag(key, release, subject) for subject in subjects)
     states = np.frombuffer(tags, dtype="<u8").reshape(len(subjects), 4)
 
-    def uniforms(column: str, _parent: Codes) -> Floats:
+    def uniforms(column: str) -> Floats:
         name = np.frombuffer(sha256(column.encode()).digest()[:16], dtype="<u8")
         mixed = _mix(_mix(states[:, 0] ^ name[0]) ^ states[:, 1] ^ name[1])
         return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     return uniforms
+
+
+def encode(domain: Domain, table: Any) -> dict[str, Codes]:
+    """Values of an Arrow table as codes, for those columns that the domain declares."""
+    present = [name for name in domain.columns if name in table.column_names]
+    return {name: _codes(domain[name], table[name].combine_chunks()) for name in present}
 
 
 def decode(
@@ -103,16 +128,69 @@ def decode(
     import pyarrow as pa
 
     return pa.table(
-        {name: _values(domain[name], codes[name], uniforms(f"{name}|within", codes[name] * 0))
+        {name: _values(domain[name], codes[name], uniforms(f"{name}|within"))
          for name in columns}
     )  # fmt: skip
 
 
-def _parent_cell(domain: Domain, parents: Clique, drawn: Mapping[str, Codes], rows: int) -> Codes:
-    if not parents:
-        return np.zeros(rows, dtype=np.int64)
-    cell = np.ravel_multi_index([drawn[name] for name in parents], domain.shape(parents))
-    return np.asarray(cell, dtype=np.int64)
+def _chains(present: Codes, shape: tuple[int, ...]) -> Codes:
+    """To which chain each present cell belongs; cells of a chain are neighbours."""
+    leading, columns = 1, 0
+    while columns < len(shape) - 1 and leading < LEAST_CHAINS:
+        leading, columns = leading * shape[columns], columns + 1
+    return present // max(1, int(np.prod(shape[columns:], dtype=np.int64)))
+
+
+def _apportion(share: Floats, sizes: Codes, chains: Codes, generator: np.random.Generator) -> Codes:
+    """Whole rows per (cell, code): `sizes` rows in each cell, all chains one cell at a time."""
+    counts = np.empty(share.shape, dtype=np.int64)
+    if not len(sizes):
+        return counts
+    _, first, length = np.unique(chains, return_index=True, return_counts=True)
+    carried = np.zeros((len(first), share.shape[1]))
+    longest_first = np.argsort(-length, kind="stable")
+    for place in range(int(length.max())):
+        live = longest_first[: int((length > place).sum())]
+        cell = first[live] + place
+        wanted = share[cell] * sizes[cell, None] + carried[live]
+        got = _whole(wanted, sizes[cell], generator.random(len(cell)))
+        counts[cell], carried[live] = got, wanted - got
+    return counts
+
+
+def _whole(wanted: Floats, sizes: Codes, offset: Floats) -> Codes:
+    """Systematic rounding of each row of `wanted` to whole numbers >= 0 with sum `sizes`."""
+    up_to = np.cumsum(np.maximum(wanted, 0.0), axis=1)
+    up_to *= (sizes / up_to[:, -1])[:, None]
+    up_to[:, -1] = sizes  # exactly, whatever was lost in rounding
+    reached = np.floor(up_to + offset[:, None]).astype(np.int64)
+    return np.diff(reached, axis=1, prepend=0)
+
+
+def _codes(column: Column, values: Any) -> Codes:
+    """As the counts have it: see synthetic.counts.code."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = values.is_null().to_numpy(zero_copy_only=False)
+    match column:
+        case Categories(labels):
+            found = pc.index_in(values.cast(pa.string()), pa.array(labels, type=pa.string()))
+            codes = found.fill_null(column.other_code).to_numpy(zero_copy_only=False)
+        case Numbers(_, _, edges):
+            codes = np.searchsorted(edges, _filled(values.cast(pa.float64())), side="right")
+        case Dates(_, _, edges):
+            days = values.cast(pa.date32()).cast(pa.int32())
+            codes = np.searchsorted([_day(edge) for edge in edges], _filled(days), side="right")
+    return np.where(missing, column.null_code, codes).astype(np.int64)
+
+
+def _filled(values: Any) -> NDArray[Any]:
+    return np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _day(day: date) -> int:
+    return (day - EPOCH) // timedelta(days=1)
 
 
 def _values(column: Column, codes: Codes, u: Floats) -> Any:
@@ -128,7 +206,7 @@ def _values(column: Column, codes: Codes, u: Floats) -> Any:
             kind = pa.int64() if integer else pa.float64()
             return pa.array(placed, mask=missing).cast(kind)
         case Dates(lower, upper, edges):
-            days = [(cut - EPOCH) // timedelta(days=1) for cut in (lower, *edges, upper)]
+            days = [_day(cut) for cut in (lower, *edges, upper)]
             placed = _placed(days, codes, u, whole=True).astype(np.int32)
             return pa.array(placed, mask=missing).cast(pa.date32())
 

@@ -2,6 +2,7 @@
 leaves behind can be verified without it."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "", "COLUMNS": "500"},
+        env=os.environ | {"COLUMNS": "500"},
     )
     assert done.returncode == 0, done.stderr
     return Told(home, done.stdout)
@@ -150,7 +151,7 @@ def test_a_second_run_continues_where_the_first_ended(told: Told) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env={"PATH": "", "COLUMNS": "500"},
+        env=os.environ | {"COLUMNS": "500"},
     )
     assert done.returncode == 0, done.stderr
     assert "c00001 withdraws" not in done.stdout  # somebody else's turn

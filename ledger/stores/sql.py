@@ -4,7 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Insert as StandardInsert
 from sqlalchemy import Table, event, insert, select
+from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
 from sqlmodel import Field, SQLModel, create_engine
@@ -151,39 +153,42 @@ def engine(path: Path) -> Engine:
 
 
 def _head(connection: Connection) -> Head | None:
-    found = connection.execute(select(HEAD.c.size, HEAD.c.note)).first()
+    found = connection.execute(_HEAD).first()
     return None if found is None else Head(found[0], found[1])
 
 
 def _write(connection: Connection, batch: Batch) -> None:
-    rows = [{"id": 1, "size": batch.head.size, "note": batch.head.note}]
-    _upsert(connection, HEAD, rows, ("size", "note"))
+    head = [{"id": 1, "size": batch.head.size, "note": batch.head.note}]
     bundles = [{"index": index, "data": data} for index, data in batch.bundles.items()]
-    _upsert(connection, BUNDLE, bundles, ("data",))
     tiles = [
         {"level": level, "index": index, "data": data}
         for (level, index), data in batch.tiles.items()
     ]
-    _upsert(connection, TILE, tiles, ("data",))
     sealed = [
         {"index": index, "tag": tag, "data": data} for tag, (index, data) in batch.sealed.items()
     ]
-    if sealed:
-        connection.execute(insert(SEALED), sealed)
     kept = [
         {"key": key, "digest": digest, "first": first, "count": count}
         for key, (digest, first, count) in batch.idempotency.items()
     ]
-    if kept:
-        connection.execute(insert(IDEMPOTENCY), kept)
+    rows = (head, bundles, tiles, sealed, kept)
+    for statement, each in zip(_STATEMENTS, rows, strict=True):
+        if each:
+            connection.execute(statement, each)
 
 
-def _upsert(
-    connection: Connection, table: Table, rows: list[dict[str, Any]], new: tuple[str, ...]
-) -> None:
-    if rows:
-        statement = upsert(table)
-        changed = {name: statement.excluded[name] for name in new}
-        connection.execute(
-            statement.on_conflict_do_update([*table.primary_key], set_=changed), rows
-        )
+def _upsert(table: Table, *new: str) -> Insert:
+    statement = upsert(table)
+    changed = {name: statement.excluded[name] for name in new}
+    return statement.on_conflict_do_update([*table.primary_key], set_=changed)
+
+
+# Built once: building a statement costs more than running it.
+_HEAD = select(HEAD.c.size, HEAD.c.note)
+_STATEMENTS: tuple[Insert | StandardInsert, ...] = (
+    _upsert(HEAD, "size", "note"),
+    _upsert(BUNDLE, "data"),
+    _upsert(TILE, "data"),
+    insert(SEALED),
+    insert(IDEMPOTENCY),
+)

@@ -1,6 +1,7 @@
 """The offline verifier: a receipt, a public key, the standard library and `cryptography`.
 
-    sovereign verify RECEIPT --key VKEY        the same as: python -m ledger.verifier …
+    sovereign verify RECEIPT --policy POLICY   the same as: python -m ledger.verifier …
+    sovereign verify RECEIPT --key VKEYS       every key of the file must have signed
 
 Exit status 0: the receipt proves what is printed. 1: it does not, and the reason is printed.
 2: the command was not understood.
@@ -12,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledger import note, receipt
+from ledger import policy, receipt
 from ledger.checkpoint import Checkpoint
-from ledger.note import NoteError, Verifier
+from ledger.note import NoteError
+from ledger.policy import LogKey, PolicyError
 from ledger.receipt import Receipt, ReceiptError
 
 
@@ -22,22 +24,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Verify one receipt and say what it proves. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="sovereign verify", description=__doc__)
     parser.add_argument("receipt", type=Path, help="a .tlog-proof file")
-    parser.add_argument("--key", type=Path, required=True, help="verifier keys, one a line")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--policy", type=Path, help="a tlog-policy: logs, witnesses, quorum")
+    trust.add_argument("--key", type=Path, help="verifier keys, one a line; all must have signed")
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     chosen = parser.parse_args(arguments)
     try:
         proven = receipt.parse(_read(chosen.receipt))
-        head = receipt.verify(proven, keys(_read(chosen.key)))
-    except (OSError, UnicodeDecodeError, NoteError, ReceiptError) as error:
+        if chosen.policy:
+            head = receipt.verify_under(proven, policy.parse(chosen.policy.read_bytes()))
+        else:
+            head = receipt.verify(proven, keys(_read(chosen.key)))
+    except (OSError, UnicodeDecodeError, NoteError, PolicyError, ReceiptError) as error:
         sys.stderr.write(f"NOT VERIFIED: {error}\n")
         return 1
     sys.stdout.write(_verdict(proven, head))
     return 0
 
 
-def keys(text: str) -> list[Verifier]:
+def keys(text: str) -> list[LogKey]:
     """Verifier keys, one a line. Raises NoteError."""
-    return [note.verifier(line) for line in text.splitlines() if line]
+    return [policy.log_key(line) for line in text.split("\n") if line]
 
 
 def _read(path: Path) -> str:
@@ -46,14 +53,18 @@ def _read(path: Path) -> str:
 
 
 def _verdict(proven: Receipt, head: Checkpoint) -> str:
-    event = proven.extra["event"]
     lines = [
         "VERIFIED",
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
-        *_said(event),
+        *_said(proven.extra["event"]),
     ]
-    return "\n".join(lines) + "\n"
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _printable(line: str) -> str:
+    """No text from a log moves the cursor, colours the screen or starts a line of its own."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
 def _said(event: dict[str, Any]) -> list[str]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from portal.commands import audit, witness
+
 if TYPE_CHECKING:
     from portal.product import Product
     from portal.settings import Settings
@@ -15,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
+
+app.add_typer(audit.app)
+app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")

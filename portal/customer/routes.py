@@ -99,14 +99,15 @@ def switch_item(
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
-    entries = history.entries(me.agreement.history(product.ledger), product.scenes)
-    return page(request, "customer/history.html", rows=history.page(entries, number))
+    recorded = me.agreement.history(product.ledger)
+    rows = history.page(recorded, product.scenes, number)
+    return page(request, "customer/history.html", rows=rows)
 
 
 @router.get("/reads")
 def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
-    entries = product.gate.journal.of(me.subject)
+    entries = product.reads_of(me.subject)
     rows = reads.page(entries, product.source, product.scenes, number)
     return page(request, "customer/reads.html", rows=rows)
 
@@ -115,7 +116,7 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
 def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = faces(request)
     product = here.product
-    recent = islice(product.gate.journal.of(me.subject), MOST_READS_COUNTED)
+    recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
     state, at = me.agreement.state(product.ledger), here.clock()
     counted = flow.count(entry for _, entry in recent)
     found = flow.uses(product.source, product.scenes, state, counted, at)
@@ -131,7 +132,7 @@ def download_receipt(request: Request, me: Me, index: int) -> Response:
         raise NotFoundError(index)
     name = f"receipt-{index}.tlog-proof"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(ledger.receipt(index), media_type="text/plain", headers=headers)
+    return Response(ledger.receipt(index, me.subject), media_type="text/plain", headers=headers)
 
 
 @router.post("/handoff")

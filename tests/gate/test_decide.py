@@ -23,7 +23,6 @@ plans = st.builds(
     st.sampled_from([*SCENES.values()]),
     offered=st.sampled_from([ALL, (), ("age", "name", "location")]),
     release=st.none() | st.just("release-1"),
-    fresh_until=st.integers(0, 2**28),
 )
 minutes = st.integers(0, 2**28)
 fields = st.lists(
@@ -33,10 +32,8 @@ fields = st.lists(
 ).map(tuple)
 
 
-def plan(scene: str, release: str | None = "release-1", fresh_until: int = 0) -> Plan:
-    return compile_plan(
-        "analytics", SCENES[scene], offered=ALL, release=release, fresh_until=fresh_until
-    )
+def plan(scene: str, release: str | None = "release-1") -> Plan:
+    return compile_plan("analytics", SCENES[scene], offered=ALL, release=release)
 
 
 @given(plans, fields, words, minutes)
@@ -122,8 +119,9 @@ def test_a_grant_ends_exactly_at_its_end() -> None:
 
 def test_a_fresh_signal_below_nobodys_threshold_freezes_nobody() -> None:
     armed = live(1) | 0b10 << 28
-    fresh = plan("segmentation", fresh_until=AT + 1)
-    assert decide(fresh, ("age",), armed, AT, index=1, size=2).allowed
+    asked = plan("segmentation")
+    assert decide(asked, ("age",), armed, AT, index=1, size=2, stale=0b01 << 28).allowed
+    assert not decide(asked, ("age",), armed, AT, index=1, size=2, stale=0b10 << 28).allowed
 
 
 def test_location_is_generalised_under_the_grant_of_its_coarser_field() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gate.decide import Reason, View
 from gate.read import Answer, ReadRequest, StaleStateError
 from gate.sources import SourceUnavailableError
-from ledger.event import Granted, Withdrawn
+from ledger.event import Act, Granted, SignalReported, TriggerCleared, TriggerSet, Withdrawn
 from specs.model import gate as model
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
@@ -164,8 +164,29 @@ acts = st.one_of(
         Withdrawn, st.sampled_from([*SCENES, "gone"]), st.none() | st.sampled_from([AGE, ("name",)])
     ),
 )
+watched = st.sampled_from(
+    [
+        ("metric_below", "accuracy"),
+        ("count_over", "complaints"),
+        ("incident_open", "incident"),
+        ("metric_below", "unheard"),
+    ]
+)
+figures = st.sampled_from([0, 9199, 9200, 9201])
+triggers = st.one_of(
+    st.builds(lambda pair, at: TriggerSet("segmentation", *pair, at), watched, figures),
+    st.builds(lambda pair: TriggerCleared("segmentation", *pair), watched),
+)
+reports = st.builds(
+    SignalReported,
+    st.sampled_from(["monitor", "monitor", "somebody"]),
+    watched.map(lambda pair: pair[1]),
+    figures,
+    st.integers(0, 60 * 24 * 12).map(lambda m: NOON + timedelta(minutes=m)),
+)
 histories = st.lists(
-    st.tuples(st.sampled_from([*PEOPLE]), acts, st.integers(0, 60 * 24 * 40)), max_size=12
+    st.tuples(st.sampled_from([*PEOPLE]), acts | triggers | reports, st.integers(0, 60 * 24 * 10)),
+    max_size=14,
 )
 requests = st.lists(
     st.tuples(
@@ -173,24 +194,27 @@ requests = st.lists(
         st.sampled_from([*SCENES, "gone"]),
         st.sampled_from([*PEOPLE]),
         st.sampled_from([AGE, ("age", "job", "housing"), ("name",), ("location", "postcode_area")]),
-        st.integers(0, 60 * 24 * 50),
+        st.integers(0, 60 * 24 * 14),
     ),
     min_size=1,
     max_size=6,
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, asked=requests, released=st.booleans())
 def test_the_gate_answers_as_the_model_does(
     tmp_path_factory: pytest.TempPathFactory,
-    history: list[tuple[str, Granted | Withdrawn, int]],
+    history: list[tuple[str, Act | SignalReported, int]],
     asked: list[tuple[str, str, str, tuple[str, ...], int]],
     released: bool,
 ) -> None:
     bank = world(tmp_path_factory.mktemp("world"), release=released)
     for subject, act, minutes in history:
-        bank.says(subject, act, NOON + timedelta(minutes=minutes))
+        if isinstance(act, SignalReported):
+            bank.reports(act.signal, act.value, act.at, act.source)
+        else:
+            bank.says(subject, act, NOON + timedelta(minutes=minutes))
     for service, scene, subject, fields, minutes in asked:
         at = NOON + timedelta(minutes=minutes)
         answer = bank.gate.read(ReadRequest(service, scene, subject, fields, at))

@@ -1,22 +1,24 @@
 """A small real world for the gate: a ledger on disk, a DuckDB source, a journal, a release."""
 
+import atexit
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from gate import policy
-from gate.journal import Journal
+from gate.journal import LOG, Journal
 from gate.policy import Policy
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from ledger import note
-from ledger.event import Act, Instruction, Wording
+from ledger.event import Act, Event, SignalReported, Wording
 from ledger.ledger import Ledger
 from ledger.log import Log
 from tests.gate.scenes import SCENES
@@ -54,7 +56,7 @@ class Constant:
 class World:
     ledger: Ledger
     gate: Gate
-    history: list[Instruction] = field(default_factory=list)
+    history: list[Event] = field(default_factory=list)
 
     def says(self, subject: str, act: Act, at: datetime = NOON) -> int:
         """The customer instructs; the index of the entry."""
@@ -63,11 +65,27 @@ class World:
         self.history.append(instruction)
         return int(recorded.index)
 
+    def reports(self, signal: str, value: int, at: datetime = NOON, source: str = "monitor") -> int:
+        """A service reports a signal; the index of the entry."""
+        report = SignalReported(source, signal, value, at)
+        (recorded,) = self.ledger.announce([report])
+        self.history.append(report)
+        return int(recorded.index)
+
 
 @cache
 def shipped() -> Policy:
     """The product's own policy, checked once: the check runs in a process of its own."""
     return policy.load(POLICY)
+
+
+@cache
+def source() -> DuckDBSource:
+    """Everybody reads the same people: a source is read-only."""
+    return DuckDBSource(people(Path(mkdtemp(prefix="people-")) / "people.duckdb"))
+
+
+atexit.register(source.cache_clear)  # the engine wants to be closed before the interpreter ends
 
 
 def people(path: Path) -> Path:
@@ -85,10 +103,10 @@ def people(path: Path) -> Path:
 def world(home: Path, *, release: bool = True) -> World:
     ledger = Ledger.open(home, origin="test.example/consent")
     origin = "test.example/reads-1"
-    log = Log.open(home / "reads.sqlite", origin, note.generate(origin))
+    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
     gate = Gate(
         ledger,
-        DuckDBSource(people(home / "people.duckdb")),
+        source(),
         SCENES,
         Journal(log, ledger, home / "reads"),
         shipped(),

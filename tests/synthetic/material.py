@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from synthetic.domain import Categories, Domain, Numbers
+from synthetic.fit import fit
 from synthetic.noise import Integers
+from synthetic.release import Release
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -60,6 +63,10 @@ class RepeatableNoise:
         both = self._generator.geometric(p, (2, *counts.shape))
         return counts + both[0] - both[1]
 
+    def gaussian(self, counts: Integers, sigma: Fraction) -> Integers:
+        noisy = counts + self._generator.normal(0.0, float(sigma), counts.shape)
+        return np.rint(noisy).astype(np.int64)
+
 
 def bank_path() -> Path:
     shared = ROOT.parent / "shared" / "data" / "bank.csv.gz"
@@ -71,6 +78,13 @@ def bank_path() -> Path:
 
 def bank(connection: Any = None) -> Any:
     return (connection or ibis.duckdb.connect()).read_csv(bank_path(), types={"y": "varchar"})
+
+
+@cache
+def bank_release() -> Release:
+    """One graphical release of everybody in BANK, fitted once per test run. Immutable."""
+    given = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
+    return fit(bank(), scene="segmentation", at=AT, ledger_size=7, **given)
 
 
 def table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> Any:

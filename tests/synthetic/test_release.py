@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from synthetic import release as releases
 from synthetic.budget import LossError, PrivacyLoss
 from synthetic.domain import Categories, Domain, DomainError, Numbers
 from synthetic.fit import fit
-from synthetic.model import UnknownMechanismError
+from synthetic.model import GRAPHICAL, INDEPENDENT, UnknownMechanismError
 from synthetic.release import MalformedReleaseError, Release, UnpublishableError
 from tests.synthetic.material import (
     AT,
@@ -21,6 +22,7 @@ from tests.synthetic.material import (
     WORKLOAD,
     RepeatableNoise,
     bank,
+    bank_release,
     table,
 )
 
@@ -32,15 +34,16 @@ def fitted(rows: Any, domain: Domain = BANK, **options: Any) -> Release:
     return fit(rows, scene="segmentation", domain=domain, at=AT, ledger_size=7, **given)
 
 
-@pytest.fixture(scope="module")
-def release() -> Release:
-    return fitted(bank(), contract="segmentation 1.0.0")
+@pytest.fixture(scope="module", params=[GRAPHICAL, INDEPENDENT])
+def release(request: pytest.FixtureRequest) -> Release:
+    return fitted(bank(), mechanism=request.param, contract="segmentation 1.0.0")
 
 
 def test_a_release_stays_within_the_loss_asked_for(release: Release) -> None:
     said = release.statement
     assert 0 < said.epsilon <= 1
-    assert said.rho.rho == sum(each.loss.rho for each in release.measurements)
+    released = (*release.measurements, *release.selections)
+    assert said.rho.rho == sum(each.loss.rho for each in released)
     assert "adding or removing one customer with all their rows (at most 1)" in str(said)
 
 
@@ -55,6 +58,7 @@ def test_a_body_is_json_without_floats_and_small(release: Release) -> None:
 
 def test_a_body_rebuilds_the_same_release(release: Release) -> None:
     again = Release.from_body(json.loads(json.dumps(release.body())))
+    releases.verify(again)
     assert (again.id, again.statement, again.rows) == (
         release.id,
         release.statement,
@@ -132,7 +136,7 @@ def test_a_release_with_repeatable_noise_cannot_be_published() -> None:
 
 
 def test_the_same_rows_are_measured_differently_each_time(release: Release) -> None:
-    again = fitted(bank())
+    again = fitted(bank(), mechanism=release.mechanism)
     pairs = zip(again.measurements, release.measurements, strict=True)
     assert any(not np.array_equal(one.values, other.values) for one, other in pairs)
 
@@ -213,6 +217,9 @@ def _with(change: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]],
 
 FORGED = {
     "a smaller epsilon": _with(lambda b: b["statement"].update(epsilon="1/2")),
+    "a larger epsilon than any noise of this size has": _with(
+        lambda b: b["statement"].update(epsilon="2/1")
+    ),
     "a smaller rho": _with(lambda b: b["statement"].update(rho="1/1000")),
     "another delta": _with(lambda b: b["statement"].update(delta="1/10")),
     "more rows a customer": _with(lambda b: b["statement"].update(contribution=2)),
@@ -224,6 +231,7 @@ FORGED = {
     "an unknown column": _with(lambda b: b["measurements"][0].update(clique=["phone"])),
     "an unknown noise": _with(lambda b: b["measurements"][0].update(noise="none")),
     "another format": _with(lambda b: b.update(format="synthetic-release/v0")),
+    "another mechanism": _with(lambda b: b.update(mechanism="magic")),
     "no domain": _with(lambda b: b.pop("domain")),
     "a local time": _with(lambda b: b.update(fitted_at="2026-11-21T09:00:00+01:00")),
 }
@@ -248,3 +256,17 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_refit_measures_the_same_marginals_again_and_chooses_nothing() -> None:
+    first = bank_release()
+    again = fitted(bank(), like=first)
+    assert {m.clique for m in again.measurements} == {m.clique for m in first.measurements}
+    assert not again.selections
+    assert Fraction(99, 100) < again.statement.epsilon <= 1
+    assert again.id != first.id
+
+
+def test_a_refit_over_another_domain_is_refused() -> None:
+    with pytest.raises(DomainError, match="fit without `like`"):
+        fitted(bank(), Domain({"age": BANK["age"]}), like=bank_release())
