@@ -21,6 +21,9 @@ from gate.plan import Plan
 from gate.read import Gate
 from gate.sources import SourceUnavailableError
 
+NAIVE = "naive"  # drawn like those who consented: repeats the bias of who stayed
+NONE = "none"
+
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
@@ -41,6 +44,7 @@ class TableAnswer:
     authorised: int  # rows of customers who granted every field asked for
     synthetic: int  # rows in place of the others
     reason: Reason
+    mode: str  # how the others' rows were made: "naive", or "none" if there are no such rows
     release: str | None
     ledger_size: int
     entry: int
@@ -74,6 +78,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
         authorised=authorised.num_rows,
         synthetic=synthetic.num_rows,
         reason=reading.reason,
+        mode=NAIVE if release else NONE,
         release=release,
         ledger_size=point.size,
         entry=entry,
@@ -99,7 +104,7 @@ def _refused(gate: Gate, request: TableRequest, plan: Plan | None, reason: Reaso
     with gate.lock:
         _, point = gate.current(request.minimum_size)
     entry = gate.journal.record(_reading(request, plan, reason, point))
-    return TableAnswer(None, 0, 0, reason, None, point.size, entry, gate.journal.log.origin)
+    return TableAnswer(None, 0, 0, reason, NONE, None, point.size, entry, gate.journal.log.origin)
 
 
 def _authorised(gate: Gate, plan: Plan, fields: Sequence[str], subjects: Sequence[str]) -> Any:

@@ -118,7 +118,7 @@ def _tell_table(console: Console, answer: TableAnswer) -> None:
     console.print(f"\n[bold]4  {SERVICE} reads everybody for {SCENE}[/]")
     console.print(
         f"   {answer.table.num_rows:,} rows, same schema: {answer.authorised:,} authorised,"
-        f" {answer.synthetic:,} synthetic in place of the others; no identifiers"
+        f" {answer.synthetic:,} synthetic ({answer.mode}) in place of the others; no identifiers"
     )
 
 
