@@ -14,7 +14,7 @@ service, `read` and a customer is answered `false`; what is not of this form is 
 from collections.abc import Callable
 from datetime import datetime
 from itertools import compress
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -25,6 +25,9 @@ from gate.read import Gate, ReadRequest
 
 MOST_EVALUATIONS = 10_000
 MOST_RESULTS = 1_000  # of one page
+
+
+LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 
 
 class MalformedRequestError(ValueError):
@@ -52,7 +55,7 @@ class Action(msgspec.Struct, frozen=True):
 class Context(msgspec.Struct, frozen=True):
     scene: str = ""
     fields: list[str] | None = None
-    minimum_size: int = 0
+    minimum_size: LedgerSize = 0
 
 
 class Evaluation(msgspec.Struct, frozen=True):
@@ -82,7 +85,7 @@ class Evaluations(msgspec.Struct, frozen=True):
 
 class Page(msgspec.Struct, frozen=True):
     token: str = ""
-    limit: int = MOST_RESULTS
+    limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
 
 
 class SubjectSearch(msgspec.Struct, frozen=True):
@@ -162,22 +165,21 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         words = state.words(search.context.scene)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, word.minute(at))
+        minute = word.minute(at)
+        stale = state.stale(search.context.scene, minute)
+        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
         subjects = list(compress(state.subjects, members))
     reading = Reading(
         action="search",
-        at=at,
+        at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        subject=None,
         cohort=gate.journal.store(members),
         rows=len(subjects),
         fields=fields,
         views={},
         reason=Reason.GRANTED,
-        determined_by=None,
         plan=plan.digest,
-        release=None,
         consent=point,
     )
     gate.journal.record(reading)
@@ -238,7 +240,7 @@ def _page(page: Page) -> tuple[int, int]:
     start = int(page.token) if page.token.isdecimal() and page.token.isascii() else 0
     if page.token and str(start) != page.token:
         raise MalformedRequestError(f"page token {page.token!r} is not one this gate gave out")
-    return start, max(1, min(page.limit, MOST_RESULTS))
+    return start, min(page.limit, MOST_RESULTS)
 
 
 def refused_item(message: str) -> dict[str, Any]:

@@ -13,22 +13,23 @@ Words = npt.NDArray[np.uint64]  # one consent word per row of the state
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
 
 
-def readable(plan: Plan, words: Words, wanted: int, minute: int) -> Cohort:
-    """Whose fields `wanted` (bits) may all be read as personal data at `minute`."""
+def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
+    """Whose fields `wanted` (bits) may all be read as personal data at `minute`.
+
+    `stale`: the triggers (as armed bits) whose signal does not count.
+    """
     asked = np.uint64(wanted & ~plan.always)
-    granted = (words & asked) == asked
+    granted: Cohort = (words & asked) == asked
     if asked == 0:
         return granted
-    live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+    live: Cohort = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
     live &= granted
-    live &= ~frozen(plan, words, minute)
+    live &= ~frozen(words, stale)
     return live
 
 
-def frozen(plan: Plan, words: Words, minute: int) -> Cohort:
+def frozen(words: Words, stale: int = ARMED) -> Cohort:
     """Whose triggers freeze the scene; see `decide.frozen`."""
-    armed = words & np.uint64(ARMED)
-    if minute >= plan.fresh_until:
-        return armed != 0
-    crossed = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT)
-    return (armed & crossed) != 0
+    stopping = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT) | np.uint64(stale)
+    stopped: Cohort = (words & np.uint64(ARMED) & stopping) != 0
+    return stopped

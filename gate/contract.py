@@ -23,6 +23,8 @@ from typing import Any
 
 import yaml
 
+from gate.signal import Template, Trigger
+from gate.word import MOST_TRIGGERS
 from synthetic.domain import Column, Domain, column
 
 Text = Mapping[str, str]  # locale -> words
@@ -109,6 +111,7 @@ class Scene:
     fields: Mapping[str, SceneField]  # in the order of their bits
     workload: tuple[tuple[str, ...], ...]  # the group-bys the synthesiser must serve well
     trends: tuple[str, ...]  # measures followed month by month
+    triggers: tuple[Trigger, ...] = ()  # what customers may make a grant depend on
 
     @property
     def locked(self) -> bool:
@@ -168,6 +171,7 @@ def load_scene(path: Path, source: Source) -> Scene:
             fields=fields,
             workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
             trends=_group(extra.get("trends", []), fields),
+            triggers=_triggers(extra.get("triggers", [])),
         )
 
 
@@ -257,6 +261,25 @@ def _purpose(term: str) -> str:
 def _positive(number: int, name: str) -> int:
     _want(type(number) is int and number > 0, f"{name} is {number!r}, want a whole number above 0")
     return number
+
+
+def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
+    _want(len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}")
+    triggers = tuple(
+        Trigger(
+            template=Template(each["template"]),
+            signal=_slug(each["signal"]),
+            source=_slug(each["source"]),
+            fresh=timedelta(minutes=_positive(each["freshMinutes"], "freshMinutes")),
+            threshold=int(each["threshold"]),
+            title=_text(each["title"]),
+        )
+        for each in declared
+    )
+    _want(
+        len({(t.template, t.signal) for t in triggers}) == len(triggers), "a trigger stands twice"
+    )
+    return triggers
 
 
 def _custom(declared: dict[str, Any]) -> dict[str, Any]:

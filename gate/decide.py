@@ -23,12 +23,13 @@ class View(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The first four refuse the request, whatever was consented."""
+    """Why a decision is what it is. The first five refuse the request, whatever was consented."""
 
     UNKNOWN_SCENE = "unknown-scene"
     UNKNOWN_SERVICE = "unknown-service"
     FIELD_OUTSIDE_SCENE = "field-outside-scene"
     NO_FIELDS = "no-fields"
+    POLICY_FORBIDS = "policy-forbids"
     LEGAL_BASIS_CONTRACT = "legal-basis-contract"
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
@@ -56,49 +57,58 @@ class Decision:
 
 
 def decide(
-    plan: Plan, fields: tuple[str, ...], word: int, minute: int, *, index: int | None, size: int
+    plan: Plan,
+    fields: tuple[str, ...],
+    word: int,
+    minute: int,
+    *,
+    index: int | None,
+    size: int,
+    stale: int = ARMED,
 ) -> Decision:
     """Say which view of one subject's `fields` the plan's service may have at `minute`.
 
     `word` is the subject's consent word for the scene as of `size` ledger entries; `index` is the
-    entry that last changed it.
+    entry that last changed it. `stale`: the triggers (as armed bits) whose signal does not count.
     """
     if (refused := refusal(plan, fields)) is not None:
         return Decision(False, {}, refused, None, size)
-    readable = personal(plan, word, minute)
+    readable = personal(plan, word, minute, stale)
     wanted = plan.mask(fields) or 0
     allowed = wanted & ~readable == 0
     return Decision(
-        allowed, views(plan, fields, readable), reason(plan, word, minute, wanted), index, size
+        allowed,
+        views(plan, fields, readable),
+        reason(plan, word, minute, wanted, stale),
+        index,
+        size,
     )
 
 
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
     """Why contract or policy forbid the request, whatever the subject consented to."""
-    if not plan.admitted:
+    if not plan.offered:
         return Reason.UNKNOWN_SERVICE
     if not fields:
         return Reason.NO_FIELDS
-    if plan.mask(fields) is None:
+    if (wanted := plan.mask(fields)) is None:
         return Reason.FIELD_OUTSIDE_SCENE
-    return None
+    return Reason.POLICY_FORBIDS if wanted & ~plan.offered else None
 
 
-def personal(plan: Plan, word: int, minute: int) -> int:
+def personal(plan: Plan, word: int, minute: int, stale: int = ARMED) -> int:
     """The bits of those fields that may be read as personal data."""
-    if word >> EXPIRY_SHIFT <= minute or (word & ARMED and frozen(plan, word, minute)):
+    if word >> EXPIRY_SHIFT <= minute or (word & ARMED and frozen(word, stale)):
         return plan.always
     return word & FIELDS | plan.always
 
 
-def frozen(plan: Plan, word: int, minute: int) -> bool:
-    """A trigger the customer armed has been crossed, or its signal is missing or stale."""
-    armed = word & ARMED
-    crossed = word >> CROSSED_SHIFT - ARMED_SHIFT & ARMED
-    return bool(armed & crossed) or (armed != 0 and minute >= plan.fresh_until)
+def frozen(word: int, stale: int = ARMED) -> bool:
+    """A trigger the customer armed has been crossed, or its signal does not count."""
+    return bool(word & ARMED & (word >> CROSSED_SHIFT - ARMED_SHIFT | stale))
 
 
-def reason(plan: Plan, word: int, minute: int, wanted: int) -> Reason:
+def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
     if plan.always:
         return Reason.LEGAL_BASIS_CONTRACT
     if not word:
@@ -107,7 +117,7 @@ def reason(plan: Plan, word: int, minute: int, wanted: int) -> Reason:
         return Reason.WITHDRAWN
     if word >> EXPIRY_SHIFT <= minute:
         return Reason.EXPIRED
-    if frozen(plan, word, minute):
+    if frozen(word, stale):
         return Reason.FROZEN
     return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED
 

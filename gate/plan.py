@@ -4,7 +4,7 @@ A plan changes when a policy, a contract or the current synthetic release change
 customer's consent. Its digest is written into every journal entry that rests on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -16,11 +16,10 @@ from gate.word import FIELDS
 class Plan:
     service: str
     scene: Scene
-    admitted: bool  # the organisation lets this service read in this scene
+    offered: int  # the bits of the fields that policy and contract let this service ask for
     release: str | None  # the synthetic release that answers in place of personal data
     bits: Mapping[str, int]  # field -> its bit in a consent word
     always: int  # fields whose legal basis is the contract itself: no grant needed
-    fresh_until: int  # minute after which an armed trigger freezes for want of a signal
     digest: str
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
@@ -38,21 +37,20 @@ def compile_plan(
     service: str,
     scene: Scene,
     *,
-    admitted: bool,
+    offered: Collection[str],
     release: str | None,
     policy: str = "",
-    fresh_until: int = 0,
 ) -> Plan:
-    """`policy` is the digest of the organisation policy that answered `admitted`."""
+    """`policy`: digest of the organisation policy, which would let the service read `offered`."""
+    named = scene.fields.keys() & offered if scene.admits(service) else set()
     bits = {name: 1 << position for position, name in enumerate(scene.fields)}
     return Plan(
         service=service,
         scene=scene,
-        admitted=admitted and scene.admits(service),
+        offered=sum(bits[name] for name in named),
         release=release,
         bits=bits,
         always=FIELDS if scene.locked else 0,
-        fresh_until=fresh_until,
         digest=sha256(f"{policy}\n{scene.digest}\n{service}\n{release}".encode()).hexdigest(),
     )
 

@@ -9,14 +9,16 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import compress
 from threading import Lock
 from typing import Any, Protocol
 
-from gate import word
+from gate import cohort, policy, word
 from gate.contract import Scene
 from gate.decide import Decision, Reason, View, decide
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
+from gate.policy import Policy
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -64,6 +66,11 @@ class Synthesiser(Protocol):
 
     @property
     def id(self) -> str: ...
+    @property
+    def statement(self) -> object:
+        """What is promised to the people it was fitted on, in words (`str`)."""
+        ...
+
     def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
     def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any: ...
 
@@ -71,7 +78,8 @@ class Synthesiser(Protocol):
 class Gate:
     """The one way to personal data. Thread-safe. Fails closed: any error means no data.
 
-    `key` keeps surrogates stable per customer and release; it is secret to the gate.
+    `key` keeps surrogates stable per customer and release; it is secret to the gate. `state` is one
+    that has followed the ledger part of the way: see gate.snapshot.
     """
 
     def __init__(
@@ -80,15 +88,18 @@ class Gate:
         source: Source,
         scenes: Mapping[str, Scene],
         journal: Journal,
+        organisation: Policy,
         key: bytes,
+        state: ConsentState | None = None,
     ) -> None:
         self.scenes = scenes
         self.journal = journal
         self.source = source
         self._ledger = ledger
+        self._policy = organisation
         self._key = key
         self._lock = Lock()
-        self._state = ConsentState(scenes)
+        self._state = state or ConsentState(scenes)
         self._point = ConsentPoint(0, "")
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
@@ -133,6 +144,19 @@ class Gate:
         origin = self.journal.log.origin
         return Answer(decision, values, decision.views, reading.release, entry, origin)
 
+    def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
+        """Who grants all of `fields` in the scene at `at`: the only population a release may be
+        fitted on. Raises KeyError for a scene there is none of."""
+        contract = self.scenes[scene]
+        plan = compile_plan("", contract, offered=(), release=None)
+        with self._lock:
+            state, _ = self.current(0)
+            minute = word.minute(at)
+            wanted = plan.mask(tuple(fields)) or 0
+            stale = state.stale(scene, minute)
+            members = cohort.readable(plan, state.words(scene), wanted, minute, stale)
+            return list(compress(state.subjects, members))
+
     def plan(self, service: str, scene: str) -> Plan | None:
         """Contract and policy for a service in a scene; None if there is no such scene."""
         contract = self.scenes.get(scene)
@@ -142,11 +166,25 @@ class Gate:
         if plan is None:
             release = self._releases.get(scene)
             plan = compile_plan(
-                service, contract, admitted=True, release=release.id if release else None
+                service,
+                contract,
+                offered=policy.offered(self._policy, contract, service),
+                release=release.id if release else None,
+                policy=self._policy.digest,
             )
-            if plan.admitted:  # whoever is not admitted must not fill the cache with names
+            if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
         return plan
+
+    def subjects(self) -> list[str]:
+        """Everybody who ever said anything, in the order in which they first did."""
+        with self._lock:
+            return list(self.current(0)[0].subjects)
+
+    def catch_up(self) -> int:
+        """Follow the ledger to its end; the size reached. Reads do this by themselves."""
+        with self._lock:
+            return self.current(0)[1].size
 
     def current(self, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
         """The consent state, caught up with the ledger, and where in the ledger that is.
@@ -176,8 +214,12 @@ class Gate:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
             consent = state.word(request.scene, request.subject)
             index = state.index(request.scene, request.subject)
-        minute = word.minute(request.at)
-        return decide(plan, request.fields, consent, minute, index=index, size=point.size), point
+            minute = word.minute(request.at)
+            stale = state.stale(request.scene, minute) if consent & word.ARMED else 0
+        decision = decide(
+            plan, request.fields, consent, minute, index=index, size=point.size, stale=stale
+        )
+        return decision, point
 
     def _values(
         self, request: ReadRequest, plan: Plan, decision: Decision
@@ -188,7 +230,7 @@ class Gate:
         if row is None:  # a grant without a row: there is nothing to give
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
-        values = {field: row.get(columns.get(field)) for field in request.fields}
+        values = {field: row.get(columns.get(field, field)) for field in request.fields}
         values |= self._surrogates(request, views)
         return values, views
 
@@ -224,11 +266,9 @@ def _reading(
     synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
     return Reading(
         action=action,
-        at=request.at,
+        at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        subject=None,  # the journal puts the tag in, which depends on the entry's place
-        cohort=None,
         rows=1 if decision.views else 0,
         fields=request.fields,
         views=decision.views,

@@ -6,19 +6,41 @@ around `catch_up`, and readers see either the state before an entry or after it.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from gate import word
 from gate.cohort import Words
 from gate.contract import Scene
-from ledger.event import Granted, Imported, Instruction, PublicEvent, SubjectErased, Withdrawn
+from gate.signal import Report, Thresholds, counts, crossed, slot
+from ledger.event import (
+    Granted,
+    Imported,
+    Instruction,
+    PublicEvent,
+    SignalReported,
+    SubjectErased,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
 
+Indexes = npt.NDArray[np.uint32]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """By scene and slot: every customer's threshold, in row order, and the last report."""
+
+    thresholds: Mapping[tuple[str, int], Thresholds]
+    reports: Mapping[tuple[str, int], Report]
 
 
 class Entry(Protocol):
@@ -40,8 +62,29 @@ class ConsentState:
     """`words[scene][row]` is the consent word, `indexes[scene][row]` the entry it rests on."""
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
-        self._scenes = scenes
+        self.size = 0  # entries of the consent log this state has seen
+        self.scenes = scenes
         self._clear()
+
+    @classmethod
+    def resumed(
+        cls,
+        scenes: Mapping[str, Scene],
+        size: int,
+        subjects: list[str],
+        words: Mapping[str, Words],
+        indexes: Mapping[str, Indexes],
+        triggers: Triggers,
+    ) -> "ConsentState":
+        """The state as it was after `size` entries: see gate.snapshot."""
+        state = cls(scenes)
+        state.size = size
+        state._subjects = subjects
+        state._rows = {subject: row for row, subject in enumerate(subjects)}
+        state._words, state._indexes = dict(words), dict(indexes)
+        state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
+        state._view()
+        return state
 
     @property
     def subjects(self) -> list[str]:
@@ -58,9 +101,21 @@ class ConsentState:
         found = NEVER if row is None else int(self._indexes[scene][row])
         return None if found == NEVER else found
 
+    def stale(self, scene: str, minute: int) -> int:
+        """The triggers (as armed bits) whose signal does not count at `minute`."""
+        bits = 0
+        for place, trigger in enumerate(self.scenes[scene].triggers):
+            if not counts(trigger, self.reports.get((scene, place)), minute):
+                bits |= 1 << word.ARMED_SHIFT + place
+        return bits | word.ARMED & ~word.offered(len(self.scenes[scene].triggers))
+
     def words(self, scene: str) -> Words:
         """All words of a scene, in row order; a view that the next `catch_up` may change."""
         return self._words[scene][: len(self._subjects)]
+
+    def indexes(self, scene: str) -> Indexes:
+        """The entry each word rests on, in row order; NEVER where there is none."""
+        return self._indexes[scene][: len(self._subjects)]
 
     def catch_up(self, ledger: Followed) -> None:
         """Apply what the ledger holds beyond `size`. Raises what the ledger raises; then the
@@ -83,15 +138,21 @@ class ConsentState:
         return erased
 
     def _clear(self) -> None:
-        self.size = 0  # entries of the consent log this state has seen
+        self.size = 0
         self._bits = {
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
-            for scene in self._scenes.values()
+            for scene in self.scenes.values()
         }
         self._rows: dict[str, int] = {}
         self._subjects: list[str] = []
-        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self._scenes}
-        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self._scenes}
+        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
+        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
+        self.reports: dict[tuple[str, int], Report] = {}
+        self.thresholds = {
+            (scene.id, place): np.zeros(_FIRST_ROWS, np.int64)
+            for scene in self.scenes.values()
+            for place in range(len(scene.triggers))
+        }
         self._view()
 
     def _apply(self, entry: Entry) -> None:
@@ -102,7 +163,13 @@ class ConsentState:
                 self._grant(entry.index, subject, at, scene, fields, until)
             case Instruction(subject=subject, at=at, act=Withdrawn(scene, fields)):
                 self._withdraw(entry.index, subject, at, scene, fields)
-            case _:  # public acts and keys change no word
+            case Instruction(subject=subject, act=TriggerSet(scene, template, signal, threshold)):
+                self._arm(subject, scene, template, signal, threshold)
+            case Instruction(subject=subject, act=TriggerCleared(scene, template, signal)):
+                self._disarm(subject, scene, template, signal)
+            case SignalReported(source=source, signal=signal, value=value, at=at):
+                self._report(source, signal, Report(value, word.minute(at)))
+            case _:  # other public acts and keys change no word
                 pass
 
     def _grant(
@@ -114,7 +181,7 @@ class ConsentState:
         fields: tuple[str, ...],
         until: datetime | None,
     ) -> None:
-        if (contract := self._scenes.get(scene)) is None:
+        if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
         bits = self._mask(scene, fields)
         row = self._row(subject)
@@ -124,11 +191,48 @@ class ConsentState:
     def _withdraw(
         self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
     ) -> None:
-        if scene not in self._scenes:
+        if scene not in self.scenes:
             return
         row = self._row(subject)
         gone = word.FIELDS if fields is None else self._mask(scene, fields)
         self._put(scene, row, word.without(self._fast[scene][row], gone, at), index)
+
+    def _arm(self, subject: str, scene: str, template: str, signal: str, threshold: int) -> None:
+        if (place := self._slot(scene, template, signal)) is None:
+            return  # the contract does not offer it: the portal refuses it before it is recorded
+        row = self._row(subject)
+        self.thresholds[scene, place][row] = threshold
+        self._fast[scene][row] |= 1 << word.ARMED_SHIFT + place
+        self._cross(scene, place, slice(row, row + 1))
+
+    def _disarm(self, subject: str, scene: str, template: str, signal: str) -> None:
+        if (place := self._slot(scene, template, signal)) is not None:
+            row = self._row(subject)
+            both = 1 << word.ARMED_SHIFT + place | 1 << word.CROSSED_SHIFT + place
+            self._fast[scene][row] &= ~both
+
+    def _report(self, source: str, signal: str, report: Report) -> None:
+        """The last report of a signal, from the source the contract names, moves everybody."""
+        for scene, place in list(self.thresholds):
+            trigger = self.scenes[scene].triggers[place]
+            if (trigger.source, trigger.signal) == (source, signal):
+                self.reports[scene, place] = report
+                self._cross(scene, place, slice(None))
+
+    def _cross(self, scene: str, place: int, rows: slice) -> None:
+        """Set the crossed bit of one trigger from its last report: one vector comparison."""
+        if (report := self.reports.get((scene, place))) is None:
+            return  # no report counts, so the trigger freezes whatever this bit says
+        template = self.scenes[scene].triggers[place].template
+        bit = np.uint64(1 << word.CROSSED_SHIFT + place)
+        over = crossed(template, report.value, self.thresholds[scene, place][rows])
+        words = self._words[scene][rows]
+        words &= ~bit
+        words |= np.where(over, bit, np.uint64(0))
+
+    def _slot(self, scene: str, template: str, signal: str) -> int | None:
+        contract = self.scenes.get(scene)
+        return None if contract is None else slot(contract.triggers, template, signal)
 
     def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
         """A field that the contract no longer has is simply not granted."""
@@ -151,12 +255,14 @@ class ConsentState:
         return row
 
     def _grow(self) -> None:
-        for scene in self._scenes:
+        for scene in self.scenes:
             self._words[scene] = np.concatenate([self._words[scene], self._words[scene] * 0])
             spare = np.full_like(self._indexes[scene], NEVER)
             self._indexes[scene] = np.concatenate([self._indexes[scene], spare])
+        for place, held in self.thresholds.items():
+            self.thresholds[place] = np.concatenate([held, held * 0])
         self._view()
 
     def _view(self) -> None:
         """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
-        self._fast = {scene: memoryview(words) for scene, words in self._words.items()}
+        self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}

@@ -9,7 +9,6 @@ A word of zero was never granted. A word without field bits but with a minute wa
 that minute. Example: fields 0 and 2 until 2026-01-01T00:00Z is `3156480 << 36 | 0b101`.
 """
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 FIELDS = (1 << 28) - 1
@@ -48,11 +47,9 @@ def without(word: int, fields: int, at: datetime) -> int:
     return left if left & FIELDS else withdrawn(at) | word & TRIGGERS
 
 
-def mask(positions: Iterable[int]) -> int:
-    bits = 0
-    for position in positions:
-        bits |= 1 << position
-    return bits
+def offered(triggers: int) -> int:
+    """The armed bits of the first `triggers` slots."""
+    return ((1 << triggers) - 1) << ARMED_SHIFT
 
 
 def _bounded(minutes: int) -> int:

@@ -9,21 +9,29 @@ home/receipts/           what customers keep
 """
 
 import secrets
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.resources import files
+from heapq import merge
 from pathlib import Path
+from typing import Any
 
-from gate.contract import Fallback, Scene, Source, load_scenes, load_source
-from gate.journal import Journal, instance_name
+from gate import policy, snapshot
+from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
+from gate.epoch import Epoch
+from gate.journal import LOG, Journal, instance_name, readings
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
+from ledger import note
 from ledger.event import ReadLogAnchored, ReadLogOpened, ScenePublished, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
 from synthetic.release import Release
+
+EPOCH = Path("state") / "epoch"
+SNAPSHOT = Path("state") / "consent.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +47,44 @@ class Product:
     def home(self) -> Path:
         return self.settings.data_dir
 
+    def reads_of(self, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every point read of one customer, through every gate there ever was, newest first."""
+        folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
+        found = [readings(folder, self.ledger, subject) for folder in folders]
+        return merge(*found, key=lambda reading: str(reading[1]["at"]), reverse=True)
+
+    def keep_state(self) -> None:
+        """Write a snapshot of the consent state, for a faster start next time."""
+        with self.gate.lock:
+            snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
+
     def publish(self) -> None:
         """Write the public tile directories of both logs."""
-        anchor_reads(self.ledger, self.reads)
+        _anchor(self.ledger, self.reads)
         self.ledger.export(self.home / "log" / "consent")
         self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
 
 
-def specs() -> Path:
-    """Where the contracts are: beside the packages in a checkout, inside `gate` when installed."""
-    packaged = Path(str(files("gate"))) / "specs"
-    return packaged if packaged.is_dir() else Path(str(files("gate"))).parent / "specs"
-
-
 def contracts() -> tuple[Source, dict[str, Scene]]:
-    source = load_source(specs() / "sources" / "customer.odcs.yaml")
-    return source, load_scenes(specs() / "scenes", source)
+    specs = specs_folder()
+    source = load_source(specs / "sources" / "customer.odcs.yaml")
+    return source, load_scenes(specs / "scenes", source)
 
 
 def open_product(settings: Settings) -> Product:
     """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,
         DuckDBSource(home / "customers.duckdb"),
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
+        policy.load(specs_folder() / "policy"),
         _secret(home / "keys" / "surrogate.key"),
+        snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
     publish_scenes(ledger, scenes)
     for release in releases(ledger, scenes).values():
@@ -80,12 +96,11 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
     """Announce every contract the log does not hold yet in exactly this form."""
     known = {
         (entry.event.scene, entry.event.digest)
-        for entry in ledger.follow(0)
+        for entry in ledger.announced()
         if isinstance(entry.event, ScenePublished)
     }
-    now = datetime.now(UTC).replace(microsecond=0)
     new = [
-        ScenePublished(scene.id, scene.version, scene.digest, now)
+        ScenePublished(scene.id, scene.version, scene.digest, _now())
         for scene in scenes.values()
         if (scene.id, scene.digest) not in known
     ]
@@ -96,12 +111,40 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
     """The last synthetic release of each scene, rebuilt from the ledger alone."""
     found: dict[str, Release] = {}
-    for entry in ledger.follow(0):
+    for entry in ledger.announced():
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
             found[event.scene] = Release.from_body(event.body)
     return found
 
 
-def synthesised(scenes: Mapping[str, Scene]) -> list[Scene]:
-    return [s for s in scenes.values() if s.fallback is Fallback.SYNTHETIC and not s.locked]
+def _open_read_log(ledger: Ledger, home: Path) -> Log:
+    """A read log of this run's own, announced in the consent log before anything is read."""
+    instance = f"reads-{instance_name()}"
+    origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
+    signer = note.generate(origin)
+    folder = home / "reads" / instance
+    folder.mkdir(parents=True)
+    log = Log.open(folder / LOG, origin, signer)
+    (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
+    ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
+    return log
+
+
+def _anchor(ledger: Ledger, reads: Log) -> None:
+    """Write the read log's size and root into the consent log."""
+    head = reads.head()
+    root = b64encode(head.root).decode()
+    ledger.announce([ReadLogAnchored(reads.origin, head.size, root, _now())])
+
+
+def _secret(path: Path) -> bytes:
+    """32 random bytes that only the owner can read, made on first use."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,9 +1,15 @@
 """The command line, one file per audience."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from portal.commands import audit, witness
+
+if TYPE_CHECKING:
+    from portal.product import Product
+    from portal.settings import Settings
 
 app = typer.Typer(
     name="sovereign",
@@ -11,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
+
+app.add_typer(audit.app)
+app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
@@ -33,9 +42,8 @@ def demo(
     from portal.demo.story import play
     from portal.settings import Settings
 
-    chosen = {"data_dir": data_dir} if data_dir else {}
-    settings = Settings(demo=True, port=port, **chosen)
-    product = play(settings)
+    settings = Settings(demo=True, port=port)
+    product = play(_with(settings, data_dir))
     if not once:
         _serve(product)
 
@@ -46,17 +54,18 @@ def serve(data_dir: DataDir = None) -> None:
     from portal.product import open_product
     from portal.settings import Settings
 
-    chosen = {"data_dir": data_dir} if data_dir else {}
-    _serve(open_product(Settings(**chosen)))
+    _serve(open_product(_with(Settings(), data_dir)))
 
 
-def _serve(product: object) -> None:
+def _with(settings: "Settings", data_dir: Path | None) -> "Settings":
+    return settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
+
+
+def _serve(product: "Product") -> None:
     import uvicorn
 
     from portal.app import create_app
-    from portal.product import Product
 
-    assert isinstance(product, Product)  # noqa: S101 - narrows for the type checker
     settings = product.settings
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
     uvicorn.run(create_app(product), host=settings.host, port=settings.port, log_level="warning")

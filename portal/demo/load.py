@@ -1,26 +1,28 @@
-"""Fill an empty data directory: customers, scenes, grants, synthetic releases.
+"""Fill a data directory: customers, grants, synthetic releases.
 
 Every step looks at what is there and does the rest, so an interrupted load continues.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
-from gate.contract import Scene
+from gate.contract import Fallback, Scene
 from ledger.event import Granted, Instruction, SyntheticReleased, Wording
-from ledger.ledger import Ledger
 from portal.demo.customers import build
-from portal.demo.grants import initial_grants
-from portal.product import Product, synthesised
+from portal.demo.grants import Grant, initial_grants
+from portal.product import Product
+from synthetic.fit import fit
 
-BATCH = 5_000
-EPSILON = 1.0  # per release; delta follows from the number of customers
-AGREED_BEFORE = timedelta(days=30)  # the newest grant is this old, so that none has expired
+BATCH = 5_000  # instructions recorded at once
+EPSILON, DELTA = Fraction(1), Fraction(1, 10**6)  # of each release
+AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
 
-Progress = Callable[[str, int, int], None]  # what, done, of
+Progress = Callable[[int, int], None]  # done, of
 
 
 def customers(home: Path) -> None:
@@ -34,19 +36,75 @@ def customers(home: Path) -> None:
         unfinished.rename(database)
 
 
-def grants(ledger: Ledger, scenes: dict[str, Scene], progress: Progress) -> int:
-    """Record the initial grants that the ledger does not hold yet; how many there are in all."""
-    batch: list[Instruction] = []
-    total = 0
+def grants(product: Product, progress: Progress) -> int:
+    """Record the initial grants that the ledger does not hold yet; how many there are in all.
+
+    A customer's grants are recorded together, so whoever is known has all of them.
+    """
     everything = list(initial_grants())
-    for instruction in _missing(ledger, scenes, everything):
-        batch.append(instruction)
-        if len(batch) == BATCH:
-            ledger.record(batch)
-            total += len(batch)
+    known = set(product.gate.subjects())
+    done = 0
+    batch: list[Instruction] = []
+    for customer, granted in groupby(everything, key=itemgetter(0)):
+        if customer not in known:
+            batch.extend(_instructions(product, granted))
+        if len(batch) >= BATCH:
+            done += _record(product, batch)
             batch = []
-            progress("recording grants", total, len(everything))
-    if batch:
-        ledger.record(batch)
-    progress("recording grants", len(everything), len(everything))
+            progress(done, len(everything))
+    _record(product, batch)
+    progress(len(everything), len(everything))
     return len(everything)
+
+
+def release(product: Product, scene: Scene, at: datetime) -> None:
+    """Fit a synthetic release on those who granted the whole scene, publish it, serve it."""
+    columns = list(scene.domain.columns)
+    consenting = product.gate.consenting(scene.id, tuple(columns), at)
+    fitted = fit(
+        product.gate.source.rows(consenting, columns),
+        scene=scene.id,
+        domain=scene.domain,
+        workload=scene.workload,
+        loss=(EPSILON, DELTA),
+        at=at,
+        ledger_size=product.ledger.size,
+        contract=f"{scene.id} {scene.version} {scene.digest}",
+    )
+    product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
+    product.gate.serve(scene.id, fitted)
+
+
+def unreleased(product: Product) -> list[Scene]:
+    """The scenes that are to be answered synthetically and have nothing to answer with."""
+    return [
+        scene
+        for scene in product.scenes.values()
+        if scene.fallback is Fallback.SYNTHETIC and product.gate.release(scene.id) is None
+    ]
+
+
+def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instruction]:
+    """One customer's grants, each instruction chained to the one before."""
+    at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
+    last: Instruction | None = None
+    for customer, scene, fields in granted:
+        act = Granted(scene, fields, None)
+        wording = Wording("en", _shown(product.scenes[scene]))
+        if last is None:
+            last = product.ledger.draft(customer, act, at=at, wording=wording)
+        else:
+            last = last.next(act, at=at, wording=wording)
+        yield last
+
+
+def _record(product: Product, batch: list[Instruction]) -> int:
+    product.ledger.record(batch)
+    product.gate.catch_up()  # while the entries are still open in memory
+    return len(batch)
+
+
+def _shown(scene: Scene) -> bytes:
+    """SHA-256 of the words a customer agrees to: what the portal shows beside the switch."""
+    texts = (scene.summary, scene.consequence, scene.alternative)
+    return sha256("\n".join(text["en"] for text in texts).encode()).digest()

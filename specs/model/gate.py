@@ -4,16 +4,27 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from gate.contract import Fallback, Scene
-from ledger.event import Granted, Instruction, Withdrawn
+from gate.signal import Template, Trigger
+from ledger.event import (
+    Event,
+    Granted,
+    Instruction,
+    SignalReported,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
 
 Grant = dict[str, datetime]  # field -> end of its grant
 
 
-def grants(history: Sequence[Instruction], subject: str, scene: Scene) -> Grant:
+def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
     """G2, G3: what one customer grants in one scene after a history."""
     held: Grant = {}
     for instruction in history:
-        if instruction.subject != subject or getattr(instruction.act, "scene", None) != scene.id:
+        if not isinstance(instruction, Instruction) or instruction.subject != subject:
+            continue
+        if getattr(instruction.act, "scene", None) != scene.id:
             continue
         match instruction.act:
             case Granted(fields=fields, until=until):
@@ -27,8 +38,48 @@ def grants(history: Sequence[Instruction], subject: str, scene: Scene) -> Grant:
     return held
 
 
+def frozen(history: Sequence[Event], subject: str, scene: Scene, at: datetime) -> bool:
+    """G40-G44: whether a trigger the customer armed stops the scene at an instant."""
+    last = {(e.source, e.signal): e for e in history if isinstance(e, SignalReported)}
+    armed = _armed(history, subject, scene)
+    for trigger in scene.triggers:
+        threshold = armed.get((trigger.template, trigger.signal))
+        report = last.get((trigger.source, trigger.signal))
+        if threshold is not None and _stops(trigger, threshold, report, at):
+            return True
+    return False
+
+
+def _armed(history: Sequence[Event], subject: str, scene: Scene) -> dict[tuple[str, str], int]:
+    armed: dict[tuple[str, str], int] = {}
+    for event in history:
+        match event:
+            case Instruction(subject=who, act=TriggerSet(name, template, signal, threshold)):
+                if (who, name) == (subject, scene.id):
+                    armed[template, signal] = threshold
+            case Instruction(subject=who, act=TriggerCleared(name, template, signal)):
+                if (who, name) == (subject, scene.id):
+                    armed.pop((template, signal), None)
+    return armed
+
+
+def _stops(trigger: Trigger, threshold: int, report: SignalReported | None, at: datetime) -> bool:
+    if report is None:
+        return True
+    since = report.at.replace(second=0)
+    if not since <= at < since + trigger.fresh:
+        return True
+    match trigger.template:
+        case Template.METRIC_BELOW:
+            return report.value < threshold
+        case Template.COUNT_OVER | Template.STALE_OVER:
+            return report.value > threshold
+        case Template.INCIDENT_OPEN:
+            return report.value != 0
+
+
 def answer(
-    history: Sequence[Instruction],
+    history: Sequence[Event],
     scenes: Mapping[str, Scene],
     service: str,
     scene: str,
@@ -45,7 +96,8 @@ def answer(
     if any(field not in contract.fields for field in fields):
         return {}
     held = grants(history, subject, contract)
-    live = {field for field, end in held.items() if at < end}
+    stopped = frozen(history, subject, contract, at)
+    live = set() if stopped else {field for field, end in held.items() if at < end}
     return {field: _view(contract, field, live, released=released) for field in fields}
 
 

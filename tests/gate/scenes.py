@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from gate.contract import Fallback, Item, LegalBasis, Scene, SceneField, Service
+from gate.signal import Template, Trigger
 from synthetic.domain import Categories, Numbers
 
 WORDS = {"en": "words", "zh-CN": "词语"}
@@ -36,6 +37,7 @@ def scene(
     basis: LegalBasis = LegalBasis.CONSENT,
     coarser: Mapping[str, str] | None = None,
     longest: timedelta = timedelta(days=365),
+    triggers: tuple[Trigger, ...] = (),
 ) -> Scene:
     finer = {c: f for f, c in (coarser or {}).items()}
     return Scene(
@@ -58,13 +60,23 @@ def scene(
         },
         workload=(),
         trends=(),
+        triggers=triggers,
     )
+
+
+def trigger(template: Template, signal: str) -> Trigger:
+    return Trigger(template, signal, "monitor", timedelta(days=7), 9200, WORDS)
 
 
 SEGMENTATION = scene(
     "segmentation",
     dict.fromkeys(DOMAINS, Fallback.SYNTHETIC),
     fallback=Fallback.SYNTHETIC,
+    triggers=(
+        trigger(Template.METRIC_BELOW, "accuracy"),
+        trigger(Template.COUNT_OVER, "complaints"),
+        trigger(Template.INCIDENT_OPEN, "incident"),
+    ),
 )
 NEAREST_BRANCH = scene(
     "nearest-branch",

@@ -14,15 +14,15 @@ from tests.gate.scenes import MARKETING, NEAREST_BRANCH, SCENES, SEGMENTATION, S
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 AT = word.minute(NOON)
 YEAR = timedelta(days=365)
+ALL = frozenset(field for scene in SCENES.values() for field in scene.fields)
 
 words = st.integers(0, 2**64 - 1)
 plans = st.builds(
     compile_plan,
     st.sampled_from(["analytics", "crm", "stranger"]),
     st.sampled_from([*SCENES.values()]),
-    admitted=st.booleans(),
+    offered=st.sampled_from([ALL, (), ("age", "name", "location")]),
     release=st.none() | st.just("release-1"),
-    fresh_until=st.integers(0, 2**28),
 )
 minutes = st.integers(0, 2**28)
 fields = st.lists(
@@ -32,10 +32,8 @@ fields = st.lists(
 ).map(tuple)
 
 
-def plan(scene: str, release: str | None = "release-1", fresh_until: int = 0) -> Plan:
-    return compile_plan(
-        "analytics", SCENES[scene], admitted=True, release=release, fresh_until=fresh_until
-    )
+def plan(scene: str, release: str | None = "release-1") -> Plan:
+    return compile_plan("analytics", SCENES[scene], offered=ALL, release=release)
 
 
 @given(plans, fields, words, minutes)
@@ -56,7 +54,8 @@ def test_every_field_has_a_view_or_the_request_is_refused(
     plan: Plan, fields: tuple[str, ...], consent: int, minute: int
 ) -> None:
     decision = decide(plan, fields, consent, minute, index=None, size=0)
-    inside = plan.admitted and bool(fields) and set(fields) <= plan.scene.fields.keys()
+    wanted = plan.mask(fields)
+    inside = bool(fields) and wanted is not None and wanted & ~plan.offered == 0
     assert tuple(decision.views) == (fields if inside else ())
     assert decision.refused is not inside
     assert decision.allowed is (inside and {*decision.views.values()} == {View.PERSONAL})
@@ -72,18 +71,19 @@ def test_synthetic_only_while_a_release_exists(
 
 
 REFUSALS = {
-    "service not in the contract": ("stranger", True, ("age",), Reason.UNKNOWN_SERVICE),
-    "service the organisation forbids": ("analytics", False, ("age",), Reason.UNKNOWN_SERVICE),
-    "no fields": ("analytics", True, (), Reason.NO_FIELDS),
-    "field of another scene": ("analytics", True, ("email",), Reason.FIELD_OUTSIDE_SCENE),
-    "one field too many": ("analytics", True, ("age", "email"), Reason.FIELD_OUTSIDE_SCENE),
+    "service not in the contract": ("stranger", ALL, ("age",), Reason.UNKNOWN_SERVICE),
+    "service the organisation forbids": ("analytics", (), ("age",), Reason.UNKNOWN_SERVICE),
+    "field the organisation forbids": ("analytics", ("job",), ("age",), Reason.POLICY_FORBIDS),
+    "no fields": ("analytics", ALL, (), Reason.NO_FIELDS),
+    "field of another scene": ("analytics", ALL, ("email",), Reason.FIELD_OUTSIDE_SCENE),
+    "one field too many": ("analytics", ALL, ("age", "email"), Reason.FIELD_OUTSIDE_SCENE),
 }
 
 
 @pytest.mark.parametrize("why", REFUSALS)
 def test_contract_refuses_whatever_was_consented(why: str) -> None:
-    service, admitted, fields, reason = REFUSALS[why]
-    asked = compile_plan(service, SEGMENTATION, admitted=admitted, release=None)
+    service, offered, fields, reason = REFUSALS[why]
+    asked = compile_plan(service, SEGMENTATION, offered=offered, release=None)
     decision = decide(asked, fields, 2**64 - 1, AT, index=None, size=0)
     assert decision.reason is reason
     assert decision.refused
@@ -119,8 +119,9 @@ def test_a_grant_ends_exactly_at_its_end() -> None:
 
 def test_a_fresh_signal_below_nobodys_threshold_freezes_nobody() -> None:
     armed = live(1) | 0b10 << 28
-    fresh = plan("segmentation", fresh_until=AT + 1)
-    assert decide(fresh, ("age",), armed, AT, index=1, size=2).allowed
+    asked = plan("segmentation")
+    assert decide(asked, ("age",), armed, AT, index=1, size=2, stale=0b01 << 28).allowed
+    assert not decide(asked, ("age",), armed, AT, index=1, size=2, stale=0b10 << 28).allowed
 
 
 def test_location_is_generalised_under_the_grant_of_its_coarser_field() -> None:

@@ -1,0 +1,21 @@
+"""Run every benchmark, or those named: `python -m benchmarks gate_decision ledger_root`."""
+
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+
+import benchmarks
+
+HELPERS = {"__main__", "table"}
+
+
+def main() -> None:
+    known = [each.name for each in iter_modules(benchmarks.__path__) if each.name not in HELPERS]
+    chosen = sys.argv[1:] or known
+    if unknown := set(chosen) - set(known):
+        sys.exit(f"no benchmark named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for name in chosen:
+        import_module(f"benchmarks.{name}").main()
+
+
+main()

@@ -1,0 +1,110 @@
+"""One customer's decision in process, beside a dict, SQLite and full Cedar."""
+
+import random
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.table import Row, rate, show
+from gate import policy, word
+from gate.contract import Scene, load_scenes, load_source, specs_folder
+from gate.decide import decide, personal
+from gate.plan import compile_plan
+from gate.policy import Facts
+from gate.state import ConsentState
+from ledger.event import FIRST, Evidence, Granted, Instruction, Wording, instruction
+from ledger.ledger import Recorded
+
+CUSTOMERS = 100_000
+ASKED = 100_000
+SCENE, SERVICE = "segmentation", "analytics"
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SPECS = Path(str(specs_folder()))
+
+
+class Grants:
+    """A ledger of which only the consent matters here: every other customer granted the scene."""
+
+    size = CUSTOMERS // 2
+
+    def __init__(self, fields: tuple[str, ...]) -> None:
+        self.fields = fields
+
+    def follow(self, _since: int) -> "list[Recorded]":
+        act = Granted(SCENE, self.fields, None)
+        wording = Wording("en", bytes(32))
+        return [Recorded(i, self._said(f"c{2 * i:06d}", act, wording)) for i in range(self.size)]
+
+    @staticmethod
+    def _said(subject: str, act: Granted, wording: Wording) -> Instruction:
+        return instruction("b/c", subject, 0, FIRST, act, NOW, wording, Evidence.SESSION)
+
+
+def main() -> None:
+    scenes = load_scenes(SPECS / "scenes", load_source(SPECS / "sources" / "customer.odcs.yaml"))
+    scene, fields = scenes[SCENE], ("age", "job", "balance")
+    rules = policy.load(SPECS / "policy")
+    plan = compile_plan(
+        SERVICE, scene, offered=policy.offered(rules, scene, SERVICE), release="r", policy="p"
+    )
+    state = ConsentState(scenes)
+    state.catch_up(Grants(tuple(scene.fields)))  # type: ignore[arg-type] # a list is an iterator's source
+    asked = [f"c{random.randrange(CUSTOMERS):06d}" for _ in range(ASKED)]
+    minute, wanted = word.minute(NOW + timedelta(days=1)), plan.mask(fields) or 0
+
+    def permit() -> int:
+        look = state.word
+        return sum(1 for each in asked if wanted & ~personal(plan, look(SCENE, each), minute) == 0)
+
+    def explained() -> int:
+        look, index = state.word, state.index
+        return sum(
+            1
+            for each in asked
+            if decide(
+                plan, fields, look(SCENE, each), minute, index=index(SCENE, each), size=state.size
+            ).allowed
+        )
+
+    allowed = permit()
+    if explained() != allowed:
+        raise AssertionError("the fast answer and the explained one differ")
+    rows = [
+        Row("point decision (permit or not)", rate(permit, ASKED)),
+        Row("point decision with views and reason", rate(explained, ASKED)),
+        *_peers(asked, allowed),
+        _cedar(rules, scene, minute),
+    ]
+    show("Point decision, in process, one core", "decisions", rows)
+
+
+def _peers(asked: list[str], allowed: int) -> list[Row]:
+    table = {f"c{2 * i:06d}": NOW + timedelta(days=365) for i in range(CUSTOMERS // 2)}
+    now = NOW + timedelta(days=1)
+
+    def dictionary() -> int:
+        return sum(1 for each in asked if (until := table.get(each)) is not None and now < until)
+
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE TABLE g (id TEXT PRIMARY KEY, until INTEGER) WITHOUT ROWID")
+    stamps = ((key, int(until.timestamp())) for key, until in table.items())
+    database.executemany("INSERT INTO g VALUES (?, ?)", stamps)
+    query = "SELECT 1 FROM g WHERE id = ? AND until > ?"
+    stamp = int(now.timestamp())
+
+    def sqlite() -> int:
+        run = database.execute
+        return sum(1 for each in asked if run(query, (each, stamp)).fetchone())
+
+    if not dictionary() == sqlite() == allowed:
+        raise AssertionError("a peer decides otherwise")
+    return [
+        Row("dict of end dates", rate(dictionary, ASKED), "no fields, no reasons"),
+        Row("SQLite in memory", rate(sqlite, ASKED, rounds=3)),
+    ]
+
+
+def _cedar(rules: policy.Policy, scene: Scene, minute: int) -> Row:
+    facts = [Facts("age", granted=True, minute=minute, until=minute + 1, frozen=False)] * 64
+    each = rate(lambda: policy.permits(rules, scene, SERVICE, facts), len(facts), rounds=3)
+    return Row("Cedar (cedarpy, batches of 64)", each, "the same law, evaluated in full")

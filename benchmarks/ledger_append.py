@@ -1,0 +1,114 @@
+"""Durable appends: signed, integrated, committed, beside SQLite and fsync themselves."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from benchmarks.table import Row, rate, show
+from ledger import note
+from ledger.event import Granted, Wording
+from ledger.ledger import Ledger
+from ledger.log import Log
+
+ORIGIN = "bench.example/log"
+BATCH = 1_000
+BATCHES = 50
+SINGLES = 200
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+WORDING = Wording("en", bytes(32))
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        entries = [
+            Row(f"ledger, batches of {BATCH:,}", _appends(home, BATCH, BATCHES)),
+            Row(f"SQLite rows, batches of {BATCH:,}", _rows(home, BATCH, BATCHES), "no tree"),
+        ]
+        show(
+            "Durable entries of 57 bytes: hashed, integrated, signed, committed", "entries", entries
+        )
+        singles = [
+            Row("ledger, one at a time", _appends(home, 1, SINGLES)),
+            Row("SQLite rows, one at a time", _rows(home, 1, SINGLES), "no tree"),
+            Row("write and fdatasync of 4 kB", _fdatasync(home), "the limit of the disk"),
+        ]
+        show("One durable entry at a time", "entries", singles)
+        sealed = [
+            Row(
+                f"customers' first, batches of {BATCH:,}", _sealed(home, new=True), "with new keys"
+            ),
+            Row(f"customers' later, batches of {BATCH:,}", _sealed(home, new=False)),
+        ]
+        show("Instructions: encoded, sealed under each customer's key", "instructions", sealed)
+
+
+def _appends(home: Path, batch: int, batches: int) -> float:
+    log = Log.open(home / f"log-{batch}.sqlite", ORIGIN, note.generate(ORIGIN))
+    numbers = count()
+
+    def work() -> None:
+        for _ in range(batches):
+            log.append([next(numbers).to_bytes(57) for _ in range(batch)])
+
+    found = rate(work, batch * batches)
+    log.close()
+    return found
+
+
+def _rows(home: Path, batch: int, batches: int) -> float:
+    with sqlite3.connect(home / f"rows-{batch}.sqlite", isolation_level=None) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE entry (number INTEGER PRIMARY KEY, data BLOB)")
+        numbers = count()
+
+        def work() -> None:
+            for _ in range(batches):
+                rows = [(number := next(numbers), number.to_bytes(57)) for _ in range(batch)]
+                database.execute("BEGIN IMMEDIATE")
+                database.executemany("INSERT INTO entry VALUES (?, ?)", rows)
+                database.execute("COMMIT")
+
+        return rate(work, batch * batches)
+
+
+def _fdatasync(home: Path) -> float:
+    with _opened(home / "file") as file:
+
+        def work() -> None:
+            for _ in range(SINGLES):
+                os.write(file, bytes(4096))
+                os.fdatasync(file)
+
+        return rate(work, SINGLES)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _sealed(home: Path, *, new: bool) -> float:
+    ledger = Ledger.open(home / f"ledger-{new}", origin=ORIGIN)
+    numbers = count()
+    name: Callable[[int], str] = (lambda n: f"c{n:09}") if new else (lambda n: f"c{n % BATCH:09}")
+    act = Granted("segmentation", ("age", "job"), None)
+
+    def work() -> None:
+        for _ in range(5):
+            subjects = [name(next(numbers)) for _ in range(BATCH)]
+            ledger.record([ledger.draft(each, act, at=AT, wording=WORDING) for each in subjects])
+
+    found = rate(work, 5 * BATCH)
+    ledger.close()
+    return found

@@ -1,0 +1,76 @@
+"""The root of a million leaves, beside merkletools, pymerkle and SHA-256 itself."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from benchmarks.table import Row, rate, show
+from ledger import tile, tree
+
+LEAVES = 1_000_000
+PYMERKLE = 20_000  # leaves; it is measured on fewer, its cost a leaf is constant
+ENTRIES = [index.to_bytes(8) * 7 + b"\x01" for index in range(LEAVES)]  # 57 bytes, as a commitment
+
+
+def main() -> None:
+    rows = [
+        Row("ledger, leaves to root by tiles", rate(_ours, LEAVES, 3)),
+        Row("limit: the same SHA-256 and nothing else", rate(_limit, LEAVES, 3)),
+        Row("merkletools, leaf hashes given", rate(_merkletools, LEAVES, 1), "not RFC 6962"),
+        *_pymerkle(),
+    ]
+    show(f"Root of {LEAVES:,} leaves of 57 bytes, one core", "leaves", rows)
+
+
+def _ours() -> bytes:
+    """As a log does it: 256 leaves to a tile, a tile to one hash above."""
+    hashes = tree.leaf_hashes(ENTRIES)
+    edge: list[list[bytes]] = []
+    while hashes:
+        full = len(hashes) // tile.WIDTH * tile.WIDTH
+        edge.append(hashes[full:])
+        starts = range(0, full, tile.WIDTH)
+        hashes = [tree.complete_root(hashes[at : at + tile.WIDTH]) for at in starts]
+    return tile.edge_root(LEAVES, edge)
+
+
+def _limit() -> None:
+    """One hash a leaf, one a node: 65 bytes are two blocks of SHA-256."""
+    for entry in ENTRIES:
+        sha256(b"\x00" + entry).digest()
+    node = bytes(65)
+    for _ in ENTRIES:
+        sha256(node).digest()
+
+
+def _merkletools() -> None:
+    import merkletools
+
+    with _quiet():
+        other = merkletools.MerkleTools()
+        other.add_leaf([sha256(b"\x00" + entry).hexdigest() for entry in ENTRIES], do_hash=False)
+        other.make_tree()
+
+
+def _pymerkle() -> Iterator[Row]:
+    try:
+        from pymerkle import InmemoryTree
+    except ImportError:
+        print("skipped: pymerkle is not installed (GPL: never a dependency; pip install pymerkle)")
+        return
+
+    def grow() -> None:
+        other = InmemoryTree(algorithm="sha256")
+        for entry in ENTRIES[:PYMERKLE]:
+            other.append_entry(entry)
+        other.get_state()
+
+    yield Row(f"pymerkle, of {PYMERKLE:,} leaves", rate(grow, PYMERKLE, 1))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,87 @@
+"""The reducer: a fold of a customer's instructions into what is in force. Pure and total.
+
+Granted    the scene holds exactly its fields, until its end
+Withdrawn  the scene holds nothing, or no longer these fields; taking the last withdraws all
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ledger.event import (
+    FIRST,
+    Granted,
+    Imported,
+    Instruction,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+    digest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SceneConsent:
+    fields: frozenset[str]
+    until: datetime | None
+    at: datetime
+    index: int  # of the entry that granted
+
+
+@dataclass(frozen=True, slots=True)
+class SceneWithdrawal:
+    at: datetime
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    template: str
+    signal: str
+    threshold: int  # ten-thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentState:
+    """Everything one customer has in force. `seq` is the agreement's version."""
+
+    subject: str
+    seq: int = 0
+    head: bytes = FIRST
+    scenes: Mapping[str, SceneConsent | SceneWithdrawal] = field(default_factory=dict)
+    triggers: Mapping[str, tuple[Trigger, ...]] = field(default_factory=dict)
+
+
+def apply(state: ConsentState | None, instruction: Instruction, index: int) -> ConsentState:
+    """The state after one more instruction, which stands at `index` of the log."""
+    state = state or ConsentState(instruction.subject)
+    scenes, triggers = dict(state.scenes), dict(state.triggers)
+    match instruction.act:
+        case Granted(scene, fields, until) | Imported(scene, fields, until):
+            scenes[scene] = SceneConsent(frozenset(fields), until, instruction.at, index)
+        case Withdrawn(scene, fields):
+            scenes[scene] = _withdrawn(scenes.get(scene), fields, instruction.at, index)
+        case TriggerSet(scene, template, signal, threshold):
+            others = _without(triggers, scene, template, signal)
+            triggers[scene] = (*others, Trigger(template, signal, threshold))
+        case TriggerCleared(scene, template, signal):
+            triggers[scene] = _without(triggers, scene, template, signal)
+    return ConsentState(state.subject, instruction.seq, digest(instruction), scenes, triggers)
+
+
+def _withdrawn(
+    held: SceneConsent | SceneWithdrawal | None,
+    fields: tuple[str, ...] | None,
+    at: datetime,
+    index: int,
+) -> SceneConsent | SceneWithdrawal:
+    if isinstance(held, SceneConsent) and fields is not None and held.fields - {*fields}:
+        return replace(held, fields=held.fields - {*fields}, index=index)
+    return SceneWithdrawal(at, index)
+
+
+def _without(
+    triggers: Mapping[str, tuple[Trigger, ...]], scene: str, template: str, signal: str
+) -> tuple[Trigger, ...]:
+    held = triggers.get(scene, ())
+    return tuple(t for t in held if (t.template, t.signal) != (template, signal))

@@ -1,0 +1,252 @@
+"""The only writer of one log: integrate, sign, commit, acknowledge; then publish.
+
+The right edge of the tree (the incomplete tile of each level) is held in memory and rebuilt from
+the store when the log opens. After a crash the store holds some committed size and exactly the
+tiles of that size; nothing that was not committed was acknowledged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from threading import RLock
+
+from ledger import checkpoint, durable, note, tile, tree
+from ledger.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.note import NoteError, Signing, Verifying
+from ledger.stores import Batch, Head
+from ledger.stores.sql import SqlStore
+from ledger.tile import MalformedTileError
+from ledger.tree import Hash
+
+Sealed = Mapping[bytes, tuple[int, bytes]]
+
+
+class CorruptLogError(Exception):
+    """The store does not hold what its checkpoint says. Restore a backup, then check it."""
+
+
+class Log:
+    """One log and its signing key. Thread-safe; exactly one process may append.
+
+    `append` returns when its entries are fully persisted under a signed checkpoint.
+    """
+
+    def __init__(self, store: SqlStore, origin: str, *signers: Signing) -> None:
+        if not signers or any(each.name != origin for each in signers):
+            names = [each.name for each in signers]
+            raise NoteError(f"the keys are those of {names}, want {origin!r}")
+        self.origin = origin
+        self.store = store
+        self._signers = signers
+        self._lock = RLock()
+        head = store.head()
+        self._note = head.note if head else self._sign(0, tree.EMPTY_ROOT)
+        self._size = head.size if head else 0
+        self._edge = [self._stored_tile(level) for level in tile.levels(self._size)]
+        self._bundle = self._stored_bundle()
+        self._require_intact()
+
+    @classmethod
+    def open(cls, path: Path, origin: str, *signers: Signing) -> "Log":
+        """Open the log in the SQLite file at `path`, or begin it there. Every signer signs."""
+        return cls(SqlStore(path), origin, *signers)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def verifiers(self) -> list[Verifying]:
+        return [each.verifier for each in self._signers]
+
+    def checkpoint(self) -> str:
+        """The current signed checkpoint."""
+        return self._note
+
+    def head(self) -> Checkpoint:
+        return checkpoint.parse(note.parse(self._note).text)
+
+    def root_at(self, size: int) -> Hash:
+        """The root of the first `size` entries, which must be in the log."""
+        if not 0 <= size <= self._size:
+            raise IndexError(f"no root of {size} entries in a log of {self._size}")
+        return tree.root(size, self._node)
+
+    def append(
+        self,
+        entries: Sequence[bytes],
+        *,
+        sealed: Sealed | None = None,
+        idempotency: Mapping[str, tuple[bytes, int, int]] | None = None,
+    ) -> range:
+        """Append, durably and all or nothing; the indexes of the new leaves."""
+        if not entries:
+            return range(self._size, self._size)
+        with self._lock:
+            first, size = self._size, self._size + len(entries)
+            bundles, bundle = self._bundles(entries)
+            edge = [list(level) for level in self._edge]
+            tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
+            signed = self._sign(size, tile.edge_root(size, edge))
+            self.store.commit(
+                Batch(first, Head(size, signed), bundles, tiles, sealed or {}, idempotency or {})
+            )
+            # Crash here: the entries are in the log though nobody was told; the idempotency key
+            # finds them again. Before the commit: nothing happened.
+            self._size, self._note, self._edge, self._bundle = size, signed, edge, bundle
+        return range(first, size)
+
+    def entries(self, lo: int, hi: int) -> Iterator[bytes]:
+        """The entries [lo, hi), which must be in the log."""
+        if not 0 <= lo <= hi <= self._size:
+            raise IndexError(f"no entries [{lo}, {hi}) in a log of {self._size}")
+        for index in range(lo // tile.WIDTH, -(-hi // tile.WIDTH)):
+            found = self._entries(index)
+            start = index * tile.WIDTH
+            if start + len(found) < min(hi, start + tile.WIDTH):
+                raise CorruptLogError(f"entry bundle {index} holds {len(found)} entries, want more")
+            yield from found[max(lo - start, 0) : hi - start]
+
+    def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
+        return tree.prove_inclusion(index, self._size if size is None else size, self._node)
+
+    def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
+        return tree.prove_consistency(old, self._size if new is None else new, self._node)
+
+    def export(self, folder: Path) -> None:
+        """Write the C2SP tile directory; the checkpoint last, and only what is not there yet.
+
+        Raises CorruptLogError if other bytes, or a checkpoint of more entries, were published.
+        """
+        with self._lock:
+            size, signed = self._size, self._note
+        self._require_growth(folder / "checkpoint")
+        for level in tile.levels(size):
+            for index, width in tile.widths(size, level):
+                data = self._tile(level, index)[: width * tree.HASH_SIZE]
+                _publish(folder / tile.path(str(level), index, width), data)
+        for index, width in tile.widths(size, 0):
+            data = self.bundle(index) if width == tile.WIDTH else self._cut(index, width)
+            _publish(folder / tile.path("entries", index, width), data)
+        # Crash here: new tiles lie beside an older checkpoint, which they do not contradict.
+        durable.write(folder / "checkpoint", signed.encode())
+
+    def bundle(self, index: int) -> bytes:
+        if (data := self.store.bundle(index)) is None:
+            raise CorruptLogError(f"entry bundle {index} is missing")
+        return data
+
+    def close(self) -> None:
+        self.store.close()
+
+    def _cut(self, index: int, width: int) -> bytes:
+        return tile.bundle(self._entries(index)[:width])
+
+    def _entries(self, index: int) -> list[bytes]:
+        try:
+            return tile.unbundle(self.bundle(index))
+        except MalformedTileError as error:
+            raise CorruptLogError(f"entry bundle {index} is malformed: {error}") from error
+
+    def _hashes(self, level: int, index: int) -> list[Hash]:
+        try:
+            return tile.split(self._tile(level, index))
+        except MalformedTileError as error:
+            raise CorruptLogError(f"tile {index} of level {level}: {error}") from error
+
+    def _tile(self, level: int, index: int) -> bytes:
+        if (data := self.store.tile(level, index)) is None:
+            raise CorruptLogError(f"tile {index} of level {level} is missing")
+        return data
+
+    def _node(self, level: int, index: int) -> Hash:
+        hashes = self._hashes(*tile.home(level, index))
+        try:
+            return tile.node(hashes, level, index)
+        except MalformedTileError as error:
+            raise CorruptLogError(f"the tile of node {index} at level {level}: {error}") from error
+
+    def _sign(self, size: int, root: Hash) -> str:
+        return str(note.sign(str(Checkpoint(self.origin, size, root)), self._signers))
+
+    def _bundles(self, entries: Sequence[bytes]) -> tuple[dict[int, bytes], bytes]:
+        """The bundles that change, and the last one if it is incomplete."""
+        changed: dict[int, bytes] = {}
+        index, filled = divmod(self._size, tile.WIDTH)
+        current = self._bundle
+        at = 0
+        while at < len(entries):
+            step = entries[at : at + tile.WIDTH - filled]
+            changed[index] = current = current + tile.bundle(step)
+            at, filled = at + len(step), filled + len(step)
+            if filled == tile.WIDTH:
+                index, filled, current = index + 1, 0, b""
+        return changed, current
+
+    def _integrate(
+        self, edge: list[list[Hash]], hashes: list[Hash], first: int
+    ) -> dict[tuple[int, int], bytes]:
+        """Add leaf hashes to the edge; the tiles that change."""
+        changed: dict[tuple[int, int], bytes] = {}
+        level = 0
+        while hashes:
+            if level == len(edge):
+                edge.append([])
+            index = (first >> tile.HEIGHT * level) // tile.WIDTH
+            filled, above = edge[level] + hashes, []
+            while len(filled) >= tile.WIDTH:
+                full, filled = filled[: tile.WIDTH], filled[tile.WIDTH :]
+                changed[level, index] = b"".join(full)
+                above.append(tree.complete_root(full))
+                index += 1
+            if filled:
+                changed[level, index] = b"".join(filled)
+            edge[level], hashes, level = filled, above, level + 1
+        return changed
+
+    def _stored_tile(self, level: int) -> list[Hash]:
+        index, width = divmod(self._size >> tile.HEIGHT * level, tile.WIDTH)
+        hashes = self._hashes(level, index)[:width] if width else []
+        if len(hashes) != width:
+            raise CorruptLogError(f"tile {index} of level {level} has {len(hashes)}, want {width}")
+        return hashes
+
+    def _stored_bundle(self) -> bytes:
+        index, width = divmod(self._size, tile.WIDTH)
+        return self._cut(index, width) if width else b""
+
+    def _require_intact(self) -> None:
+        try:
+            head = self.head()
+            note.verify(note.parse(self._note), self.verifiers)
+        except (NoteError, MalformedCheckpointError) as error:
+            raise CorruptLogError(f"the stored checkpoint is not this log's: {error}") from error
+        if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
+            raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")
+        last = tile.unbundle(self._bundle) if self._bundle else []
+        if self._edge and tree.leaf_hashes(last) != self._edge[0]:
+            raise CorruptLogError("the entries of the last bundle are not those of its tile")
+
+    def _require_growth(self, published: Path) -> None:
+        """Raises CorruptLogError if `published` is a checkpoint that ours does not extend."""
+        if not published.exists():
+            return
+        try:
+            older = checkpoint.parse(note.parse(published.read_text("utf-8")).text)
+        except (NoteError, MalformedCheckpointError, UnicodeDecodeError) as error:
+            raise CorruptLogError(f"{published} is no checkpoint; move it away: {error}") from error
+        head = self.head()
+        if older.origin != head.origin or older.size > head.size:
+            raise CorruptLogError(
+                f"{published} is of {older.origin!r} with {older.size} entries, this log is "
+                f"{head.origin!r} with {head.size}; nothing was changed: restore the newer database"
+            )
+        if self.root_at(older.size) != older.root:
+            raise CorruptLogError(f"{published} has another history; nothing was changed")
+
+
+def _publish(path: Path, data: bytes) -> None:
+    """Write a file that never changes again."""
+    if not path.exists():
+        durable.write(path, data)
+    elif path.read_bytes() != data:
+        raise CorruptLogError(f"{path} was published with other bytes; nothing was changed")

@@ -1,0 +1,136 @@
+"""C2SP tlog-proof: what a customer keeps, and can prove an entry with for ever after.
+
+    c2sp.org/tlog-proof@v1
+    extra eyJldmVudCI6…
+    index 3
+    gSKyXoYZUgZ6jduWYrkDOARinOMGJveXjgMkBTcdPlQ=
+
+    demo.example/consent
+    7
+    3d7b…=
+
+    — demo.example/consent Az3grlgtzPICa5OS8…=
+
+`extra` is base64 of canonical JSON that lets anyone recompute the leaf: the event in clear, and
+for a personal event the tag and salt of its commitment.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import checkpoint, commitment, note
+from ledger.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.note import Note, NoteError, Verifying
+from ledger.policy import Policy, PolicyError
+from ledger.profile import ProfileError, require_event
+from ledger.tree import HASH_SIZE, Hash, ProofError, leaf_hash, verify_inclusion
+
+_HEADER = "c2sp.org/tlog-proof@v1"
+
+
+class ReceiptError(ValueError):
+    """The receipt is malformed, or does not prove what it claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    index: int
+    proof: tuple[Hash, ...]
+    checkpoint: Note
+    extra: dict[str, Any]  # {"event": …} or {"event": …, "salt": hex, "tag": hex}
+
+    def __str__(self) -> str:
+        hashes = "".join(f"{b64encode(each).decode()}\n" for each in self.proof)
+        extra = b64encode(commitment.canonical(self.extra)).decode()
+        return f"{_HEADER}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.checkpoint}"
+
+    def entry(self) -> bytes:
+        """The log entry that the extra data commits to. Raises ReceiptError."""
+        data = commitment.canonical(self.extra["event"])
+        if "tag" not in self.extra:
+            return commitment.public_entry(data)
+        tag, salt = bytes.fromhex(self.extra["tag"]), bytes.fromhex(self.extra["salt"])
+        return commitment.personal_entry(commitment.Opening(tag, salt), data)
+
+
+def parse(text: str) -> Receipt:
+    """Raises ReceiptError for anything that would not format back to the same bytes."""
+    try:
+        head, _, signed = text.partition("\n\n")
+        header, extra, index, *hashes = head.split("\n")
+        proof = tuple(note.decode_base64(each) for each in hashes)
+        data = json.loads(note.decode_base64(extra.removeprefix("extra ")))
+        receipt = Receipt(int(index.removeprefix("index ")), proof, note.parse(signed), data)
+        formatted = str(receipt)
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise ReceiptError(f"not a tlog-proof: {error}") from error
+    if header != _HEADER or not _well_formed(receipt) or formatted != text:
+        raise ReceiptError("not a tlog-proof in its canonical form")
+    return receipt
+
+
+def verify(receipt: Receipt, verifiers: Sequence[Verifying]) -> Checkpoint:
+    """The checkpoint under which the entry is proven. Raises ReceiptError.
+
+    Every one of `verifiers` must have signed the checkpoint, each under the log's own name.
+    """
+    try:
+        note.verify(receipt.checkpoint, verifiers)
+        proven = checkpoint.parse(receipt.checkpoint.text)
+    except (NoteError, MalformedCheckpointError) as error:
+        raise ReceiptError(str(error)) from error
+    if any(each.name != proven.origin for each in verifiers):
+        raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
+    _require_proven(receipt, proven)
+    return proven
+
+
+def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
+    """The checkpoint under which the entry is proven, signed as `policy` demands.
+
+    Raises ReceiptError.
+    """
+    try:
+        proven = policy.verify(receipt.checkpoint)
+    except PolicyError as error:
+        raise ReceiptError(str(error)) from error
+    _require_proven(receipt, proven)
+    return proven
+
+
+def _well_formed(receipt: Receipt) -> bool:
+    keys = set(receipt.extra) if isinstance(receipt.extra, dict) else set()
+    if keys == {"event", "salt", "tag"}:
+        sizes = (("salt", commitment.SALT_SIZE), ("tag", commitment.TAG_SIZE))
+        values = [(receipt.extra[name], size) for name, size in sizes]
+        hexadecimal = all(isinstance(v, str) and _is_hex(v, size) for v, size in values)
+    else:
+        hexadecimal = keys == {"event"}
+    return receipt.index >= 0 and hexadecimal and all(len(h) == HASH_SIZE for h in receipt.proof)
+
+
+def _require_proven(receipt: Receipt, head: Checkpoint) -> None:
+    try:
+        _require_event(receipt, head.origin)
+        leaf = leaf_hash(receipt.entry())
+        verify_inclusion(leaf, receipt.index, head.size, head.root, receipt.proof)
+    except (ProofError, ProfileError) as error:
+        raise ReceiptError(str(error)) from error
+
+
+def _require_event(receipt: Receipt, origin: str) -> None:
+    """Raises unless it is an event of the profile: a customer's sealed and for this log."""
+    event = receipt.extra["event"]
+    require_event(event)
+    said_by_customer = event["type"] == "instruction"
+    if said_by_customer != ("tag" in receipt.extra):
+        raise ReceiptError("instructions stand in the log as commitments, and nothing else does")
+    if said_by_customer and event["origin"] != origin:
+        raise ReceiptError(f"an instruction for {event['origin']!r} stands in the log {origin!r}")
+
+
+def _is_hex(text: str, size: int) -> bool:
+    return len(text) == 2 * size and set(text) <= set("0123456789abcdef")

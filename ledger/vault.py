@@ -1,0 +1,125 @@
+"""Per-customer keys, sealed events, and erasure by destroying keys.
+
+    keys/kek            32 random bytes, owner only: wraps every customer's data key (RFC 3394)
+    keys/customers.db   subject -> wrapped data key; the only place where a name meets a key
+
+A sealed event lies beside the log, AES-256-GCM under a key used once, with its log entry as
+associated data. GCM does not bind the key; the SHA-256 commitment in the leaf does, and is checked
+on every opening. Without its customer's data key a sealed event can be neither opened nor found.
+"""
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+
+from ledger import durable
+from ledger.commitment import KEY_SIZE, Secrets
+
+_NONCE = bytes(12)  # each sealing key seals one event
+
+
+class VaultError(Exception):
+    """A sealed event or a wrapped key cannot be opened. It was altered, or the key is another."""
+
+
+class Vault:
+    """The customers' data keys. Thread-safe. A key is durable before it is used.
+
+    Raises VaultError if there are customers but the key-encryption key is missing or cut off.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        database = folder / "customers.db"
+        self._kek = _kek(folder / "kek", begun=database.exists() and database.stat().st_size > 0)
+        database.touch(mode=0o600)
+        self._lock = Lock()
+        self._database = sqlite3.connect(database, check_same_thread=False)
+        # Not WAL: a deleted key must not survive in a side file.
+        for pragma in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
+            self._database.execute(f"PRAGMA {pragma}")
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS customer (subject TEXT PRIMARY KEY, wrapped BLOB NOT NULL)"
+        )
+        self._keys: dict[str, bytes] = {}
+
+    def key(self, subject: str) -> bytes | None:
+        """The customer's data key, or None if there is none (any more)."""
+        if (key := self._keys.get(subject)) is not None:
+            return key
+        with self._lock:  # to the end: a key that is destroyed meanwhile must not be kept again
+            row = self._database.execute(
+                "SELECT wrapped FROM customer WHERE subject = ?", [subject]
+            ).fetchone()
+            if row is None:
+                return None
+            key = self._keys[subject] = self._unwrap(row[0])
+        return key
+
+    def create(self, subjects: Iterable[str]) -> set[str]:
+        """Make a data key for each subject that has none; whose were made. Durable on return."""
+        new = {subject for subject in set(subjects) if self.key(subject) is None}
+        made = {subject: secrets.token_bytes(KEY_SIZE) for subject in new}
+        rows = [(subject, aes_key_wrap(self._kek, key)) for subject, key in made.items()]
+        with self._lock, self._database:
+            self._database.executemany("INSERT INTO customer VALUES (?, ?)", rows)
+        # Crash here: keys without events. They open nothing and hurt nobody.
+        self._keys |= made
+        return new
+
+    def everybody(self) -> Iterator[tuple[str, bytes]]:
+        """Every customer with a data key."""
+        with self._lock:
+            rows = self._database.execute("SELECT subject, wrapped FROM customer").fetchall()
+        for subject, wrapped in rows:
+            yield subject, self._keys.get(subject) or self._unwrap(wrapped)
+
+    def destroy(self, subject: str) -> None:
+        """Forget a data key for ever. Durable on return."""
+        with self._lock, self._database:
+            self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
+            self._keys.pop(subject, None)
+
+    def forget(self) -> None:
+        """Drop keys held in memory: what another process destroyed must not live on here."""
+        self._keys.clear()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _unwrap(self, wrapped: bytes) -> bytes:
+        try:
+            return aes_key_unwrap(self._kek, wrapped)
+        except InvalidUnwrap as error:
+            raise VaultError("a customer key does not open: is keys/kek the right one?") from error
+
+
+def seal(secrets: Secrets, event: bytes, entry: bytes) -> bytes:
+    return AESGCM(secrets.sealing_key).encrypt(_NONCE, event, entry)
+
+
+def unseal(secrets: Secrets, sealed: bytes, entry: bytes) -> bytes:
+    """The event's bytes. Raises VaultError."""
+    try:
+        return AESGCM(secrets.sealing_key).decrypt(_NONCE, sealed, entry)
+    except InvalidTag as error:
+        raise VaultError("a sealed event does not open under its customer's key") from error
+
+
+def _kek(path: Path, *, begun: bool) -> bytes:
+    if not path.exists():
+        if begun:
+            raise VaultError(
+                f"{path} is missing, and customers' keys are wrapped with it: restore it"
+            )
+        durable.write(path, secrets.token_bytes(KEY_SIZE), durable.OWNER_ONLY)
+    found = path.read_bytes()
+    if len(found) != KEY_SIZE:
+        raise VaultError(f"{path} has {len(found)} bytes, want {KEY_SIZE}: restore it")
+    return found

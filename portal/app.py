@@ -1,0 +1,43 @@
+"""The composition root: the one place where the faces are put together."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+
+from ledger.ledger import VersionConflictError
+from portal import home, problems
+from portal.customer import routes as customer
+from portal.customer.handoff import Handoffs
+from portal.pages import Faces
+from portal.product import Product
+from portal.regulator import routes as regulator
+from portal.security import guard
+from portal.service import routes as service
+from portal.session import Sessions
+
+DESCRIPTION = "Ask before you read. Answers are marked field by field; every answer is journalled."
+
+
+def create_app(product: Product, clock: Callable[[], datetime] | None = None) -> FastAPI:
+    """All faces of `product` as one application. `clock` says what time it is (default: now)."""
+    app = FastAPI(
+        title="Customer sovereignty",
+        description=DESCRIPTION,
+        docs_url=None,  # the framework's own page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,  # portal.service describes the gate as well
+    )
+    app.state.faces = Faces(product, Sessions(), Handoffs(), *([clock] if clock else []))
+    for kind in (*problems.TABLE, HTTPException, Exception):
+        app.add_exception_handler(kind, problems.answer)
+    app.add_exception_handler(VersionConflictError, customer.conflict)
+    app.middleware("http")(guard)
+    app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
+    app.include_router(home.router)
+    app.include_router(customer.router)
+    app.include_router(regulator.router)
+    service.mount(app, product)
+    return app

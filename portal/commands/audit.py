@@ -1,0 +1,100 @@
+"""`sovereign audit`: follow a log as somebody who trusts nobody."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ledger.audit import Judge, Report, Trust
+    from ledger.source import Source
+
+app = typer.Typer()
+
+
+@app.command()
+def audit(
+    log: Annotated[str, typer.Argument(help="A tile directory, or the address of one.")],
+    key: Annotated[Path, typer.Option("--key", help="Verifier keys of the log, one a line.")],
+    witness: Annotated[
+        Path | None, typer.Option("--witness", help="Verifier keys of witnesses, one a line.")
+    ] = None,
+    quorum: Annotated[int, typer.Option(help="How many witnesses must have cosigned.")] = 0,
+    state: Annotated[
+        Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
+    ] = None,
+    opaque: Annotated[
+        bool, typer.Option("--opaque", help="Not a consent log: do not look into entries.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Findings with their evidence.")] = False,
+) -> None:
+    """Prove that a log only grew since the last audit, and report what speaks against it.
+
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    """
+    from ledger import audit as auditing
+    from ledger import source
+
+    try:
+        trust = _trust(key, witness, quorum)
+        seen = state.read_text("utf-8") if state and state.exists() else None
+        judge = None if opaque else auditing.consent_entry
+        report = _with_progress(source.at(log), trust, seen, judge)
+    except (OSError, ValueError) as error:
+        typer.echo(f"not audited: {error}", err=True)
+        raise typer.Exit(2) from None
+    if state and report.clean and report.note:
+        _remember(state, report.note)
+    typer.echo(_json(report) if as_json else _text(report))
+    raise typer.Exit(0 if report.clean else 1)
+
+
+def _trust(key: Path, witness: Path | None, quorum: int) -> "Trust":
+    from ledger import cosignature, note
+    from ledger.audit import Trust
+
+    keys = [note.verifier(line) for line in key.read_text("utf-8").splitlines()]
+    lines = witness.read_text("utf-8").splitlines() if witness else []
+    return Trust(keys, [cosignature.key(line) for line in lines], quorum)
+
+
+def _with_progress(
+    source: "Source", trust: "Trust", seen: str | None, judge: "Judge | None"
+) -> "Report":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from ledger.audit import audit as run
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("entries", total=None)
+        return run(
+            source, trust, seen, judge, lambda n, of: bar.update(task, completed=n, total=of)
+        )
+
+
+def _remember(state: Path, signed: str) -> None:
+    """Replace the state at once: a crash leaves the old one or the new one."""
+    unfinished = state.with_name(state.name + ".tmp")
+    unfinished.write_text(signed, "utf-8")
+    unfinished.replace(state)
+
+
+def _json(report: "Report") -> str:
+    head = report.head
+    shown = {"origin": head.origin, "size": head.size, "root": head.root.hex()} if head else None
+    findings = [asdict(finding) for finding in report.findings]
+    document = {"clean": report.clean, "head": shown, "read": report.read, "findings": findings}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _text(report: "Report") -> str:
+    head = report.head
+    lines = [f"{finding.kind}: {finding.message}" for finding in report.findings]
+    if head:
+        lines.append(f"log       {head.origin}, {head.size} entries, root {head.root.hex()}")
+    lines.append(f"read      {report.read} entries")
+    lines.append("verdict   clean" if report.clean else "verdict   NOT CLEAN (--json: evidence)")
+    return "\n".join(lines)

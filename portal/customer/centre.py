@@ -1,0 +1,139 @@
+"""What the sovereignty centre shows, decided here so that templates decide nothing. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gate.contract import Scene, SceneField, Text
+from ledger.consent import ConsentState, SceneConsent
+from portal.customer import wording
+
+
+class Standing(StrEnum):
+    """How a scene stands, in a word. Each has a message of its own."""
+
+    LOCKED = "locked"
+    ALLOWED = "allowed"
+    PARTLY = "partly"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+
+    @property
+    def live(self) -> bool:
+        return self in {Standing.LOCKED, Standing.ALLOWED, Standing.PARTLY}
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item of one scene, with its own switch."""
+
+    name: str
+    title: Text
+    use: Text
+    system: Text
+    allowed: bool
+    fallback: str  # withhold, synthetic or generalise
+    coarser: Text | None  # what is used instead, if that is allowed
+
+
+@dataclass(frozen=True, slots=True)
+class SceneCard:
+    """One scene with its switch, and what is lost and done instead."""
+
+    scene: Scene
+    standing: Standing
+    until: datetime | None  # a live grant ends then
+    since: datetime | None  # of the last instruction
+    index: int | None  # of the last instruction: its receipt
+    items: tuple[ItemRow, ...]
+    words: str  # token of the words shown
+
+    @property
+    def allowed_items(self) -> int:
+        return sum(item.allowed for item in self.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    version: int  # of the agreement: how many instructions it is made of
+    cards: tuple[SceneCard, ...]
+
+    @property
+    def switchable(self) -> int:
+        return sum(not card.scene.locked for card in self.cards)
+
+    @property
+    def allowed(self) -> int:
+        return sum(card.standing.live and not card.scene.locked for card in self.cards)
+
+
+def centre(
+    scenes: Mapping[str, Scene],
+    systems: Mapping[str, Text],
+    state: ConsentState | None,
+    locale: str,
+    at: datetime,
+) -> Centre:
+    """The whole agreement as it stands at `at`."""
+    cards = tuple(card(scene, systems, state, locale, at) for scene in scenes.values())
+    return Centre(state.seq if state else 0, cards)
+
+
+def card(
+    scene: Scene,
+    systems: Mapping[str, Text],
+    state: ConsentState | None,
+    locale: str,
+    at: datetime,
+) -> SceneCard:
+    last = state.scenes.get(scene.id) if state else None
+    granted = live_fields(scene, state, at)
+    return SceneCard(
+        scene=scene,
+        standing=_standing(scene, granted, expired=isinstance(last, SceneConsent) and not granted),
+        until=ends(scene, last) if isinstance(last, SceneConsent) and granted else None,
+        since=last.at if last else None,
+        index=last.index if last else None,
+        items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
+        words=wording.token(scene, locale),
+    )
+
+
+def live_fields(scene: Scene, state: ConsentState | None, at: datetime) -> Sequence[str]:
+    """The fields under a live grant at `at`, in the contract's order; all of a locked scene."""
+    if scene.locked:
+        return [*scene.fields]
+    last = state.scenes.get(scene.id) if state else None
+    if not isinstance(last, SceneConsent) or ends(scene, last) <= at:
+        return []
+    return [name for name in scene.fields if name in last.fields]
+
+
+def ends(scene: Scene, consent: SceneConsent) -> datetime:
+    """No grant outlives what the contract allows."""
+    longest = consent.at + scene.longest
+    return min(consent.until, longest) if consent.until else longest
+
+
+def _standing(scene: Scene, granted: Sequence[str], *, expired: bool) -> Standing:
+    if scene.locked:
+        return Standing.LOCKED
+    if not granted:
+        return Standing.EXPIRED if expired else Standing.REFUSED
+    return Standing.ALLOWED if len(granted) == len(scene.fields) else Standing.PARTLY
+
+
+def _item(
+    field: SceneField, systems: Mapping[str, Text], scene: Scene, granted: Sequence[str]
+) -> ItemRow:
+    coarser = scene.fields[field.generalised_by] if field.generalised_by else None
+    return ItemRow(
+        name=field.item.name,
+        title=field.item.title,
+        use=field.use,
+        system=systems[field.item.system],
+        allowed=field.item.name in granted,
+        fallback=field.fallback,
+        coarser=coarser.item.title if coarser else None,
+    )

@@ -1,0 +1,79 @@
+"""Every read of a customer's data, as the customer sees it. Pure view models."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from gate.contract import Scene, Source, Text
+from gate.decide import View
+
+PAGE_SIZE = 50
+Entry = tuple[int, Mapping[str, Any]]  # index in the read log, journalled reading
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The items that one read answered in the same way."""
+
+    view: str
+    items: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    index: int
+    at: datetime
+    service: Text
+    scene: Text
+    parts: tuple[Part, ...]  # empty: refused outright
+    reason: str
+    only_asked: bool  # a decision was asked for, no data was read
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    rows: tuple[Row, ...]
+    number: int
+    more: bool
+
+
+def page(
+    entries: Iterable[Entry], source: Source, scenes: Mapping[str, Scene], number: int
+) -> Page:
+    """Page `number`, from 1, of `entries`, which come newest first."""
+    first = (number - 1) * PAGE_SIZE
+    found = [*islice(entries, first, first + PAGE_SIZE + 1)]
+    rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
+    return Page(rows, number, len(found) > PAGE_SIZE)
+
+
+def _row(index: int, entry: Mapping[str, Any], source: Source, scenes: Mapping[str, Scene]) -> Row:
+    views: Mapping[str, str] = entry["views"]
+    parts = (_part(view, views, source) for view in View)
+    return Row(
+        index=index,
+        at=datetime.fromisoformat(entry["at"]),
+        service=_service(entry["service"], scenes),
+        scene=scenes[entry["scene"]].title if entry["scene"] in scenes else _as_is(entry["scene"]),
+        parts=tuple(part for part in parts if part.items),
+        reason=entry["reason"],
+        only_asked=entry["action"] != "read",
+    )
+
+
+def _part(view: View, views: Mapping[str, str], source: Source) -> Part:
+    named = [name for name, how in views.items() if how == view]
+    titles = (source.items[n].title if n in source.items else _as_is(n) for n in named)
+    return Part(view, tuple(titles))
+
+
+def _service(id_: str, scenes: Mapping[str, Scene]) -> Text:
+    known = {each.id: each.title for scene in scenes.values() for each in scene.services}
+    return known.get(id_) or _as_is(id_)
+
+
+def _as_is(id_: str) -> Text:
+    """An id that no contract has words for is shown as it is, in every language."""
+    return {"en": id_, "zh-CN": id_}

@@ -1,0 +1,208 @@
+"""The customer's pages. No route contains a decision: see centre.py, acts.py, history.py."""
+
+from itertools import islice
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Path, Query
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gate.contract import Scene
+from portal.customer import acts, flow, handoff, history, reads
+from portal.customer.acts import Wish
+from portal.customer.centre import Centre, SceneCard, centre
+from portal.pages import Faces, faces, page, partial, session, words
+from portal.problems import (
+    INSTEAD_OF_THE_PAGE,
+    NotFoundError,
+    SignedOutError,
+    UnknownSceneError,
+    answer,
+    reads_pages,
+)
+from portal.session import Session
+
+router = APIRouter(prefix="/customer", include_in_schema=False)
+
+MOST_READS_COUNTED = 1000  # the newest, for the map
+
+
+def signed_in(request: Request) -> Session:
+    """Raises SignedOutError."""
+    found = session(request)
+    if found is None:
+        raise SignedOutError
+    return found
+
+
+def known_scene(request: Request, scene: Annotated[str, Path()]) -> Scene:
+    """Raises UnknownSceneError."""
+    found = faces(request).product.scenes.get(scene)
+    if found is None:
+        raise UnknownSceneError(scene)
+    return found
+
+
+Me = Annotated[Session, Depends(signed_in)]
+KnownScene = Annotated[Scene, Depends(known_scene)]
+Field = Annotated[str, Form()]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
+
+
+@router.get("")
+def show_centre(request: Request, me: Me) -> Response:
+    return _centre(request, me)
+
+
+@router.get("/scenes/{scene}")
+def show_scene(request: Request, me: Me, scene: KnownScene) -> Response:
+    return _scene(request, me, scene)
+
+
+@router.post("/scenes/{scene}/undo")
+def undo(
+    request: Request, me: Me, scene: KnownScene, version: Field, words: Field, back: Field = ""
+) -> Response:
+    here = faces(request)
+    pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
+    acts.take_back(here.product.ledger, me, pressed, here.clock())
+    return _changed(request, me, scene, back)
+
+
+@router.post("/scenes/{scene}/{wish}")
+def switch_scene(
+    request: Request,
+    me: Me,
+    scene: KnownScene,
+    wish: Wish,
+    version: Field,
+    words: Field,
+    back: Field = "",
+) -> Response:
+    return _press(request, me, acts.button(scene, wish, None, words, version), back)
+
+
+@router.post("/scenes/{scene}/items/{item}/{wish}")
+def switch_item(
+    request: Request,
+    me: Me,
+    scene: KnownScene,
+    item: str,
+    wish: Wish,
+    version: Field,
+    words: Field,
+) -> Response:
+    return _press(request, me, acts.button(scene, wish, item, words, version), "scene")
+
+
+@router.get("/history")
+def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
+    product = faces(request).product
+    entries = history.entries(product.ledger.history(me.subject), product.scenes)
+    return page(request, "customer/history.html", rows=history.page(entries, number))
+
+
+@router.get("/reads")
+def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
+    product = faces(request).product
+    entries = product.reads_of(me.subject)
+    rows = reads.page(entries, product.source, product.scenes, number)
+    return page(request, "customer/reads.html", rows=rows)
+
+
+@router.get("/map")
+def show_map(request: Request, me: Me, item: str | None = None) -> Response:
+    here = faces(request)
+    product = here.product
+    recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
+    state, at = product.ledger.state(me.subject), here.clock()
+    counted = flow.count(entry for _, entry in recent)
+    found = flow.uses(product.source, product.scenes, state, counted, at)
+    drawn = flow.draw(product.source, product.scenes, found, item)
+    return page(request, "customer/map.html", flow=drawn)
+
+
+@router.get("/receipts/{index}")
+def download_receipt(request: Request, me: Me, index: int) -> Response:
+    """A receipt of one's own. Another's says the same as one that does not exist."""
+    ledger = faces(request).product.ledger
+    if index not in {each.index for each in ledger.history(me.subject)}:
+        raise NotFoundError(index)
+    name = f"receipt-{index}.tlog-proof"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(ledger.receipt(index, me.subject), media_type="text/plain", headers=headers)
+
+
+@router.post("/handoff")
+def hand_off(request: Request, me: Me) -> Response:
+    """Make a code that signs this customer's phone in."""
+    here = faces(request)
+    code = here.handoffs.open(me, here.clock())
+    address = str(request.url_for("arrive"))
+    picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
+    return page(request, "customer/handoff.html", code=code, address=address, picture=picture)
+
+
+async def conflict(request: Request, error: Exception) -> Response:
+    """The agreement changed since the page was made: show how it stands, to decide again."""
+    me = session(request)
+    if me is None or not reads_pages(request):
+        return await answer(request, error)
+    return _centre(request, me, status=409, conflict=True)
+
+
+def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
+    here = faces(request)
+    acts.carry_out(here.product.ledger, me, pressed, here.clock())
+    return _changed(request, me, pressed.scene, back)
+
+
+def _changed(request: Request, me: Session, scene: Scene, back: str) -> Response:
+    """After an act: the fragment that changed, or, without a script, the page it stands on."""
+    if not partial(request):
+        on_scene = back == "scene"
+        place = f"/customer/scenes/{scene.id}" if on_scene else f"/customer#{scene.id}"
+        return RedirectResponse(place, 303)
+    if back == "scene":
+        return _scene(request, me, scene, template="customer/_scene.html")
+    now = _now(request, me)
+    facts = _facts(request, me) | {"centre": now, "card": _card(now, scene), "fragment": True}
+    return page(request, "customer/_answer.html", **facts)
+
+
+def _centre(
+    request: Request, me: Session, *, status: int = 200, conflict: bool = False
+) -> Response:
+    template = "customer/_centre.html" if partial(request) else "customer/centre.html"
+    facts = _facts(request, me) | {"centre": _now(request, me), "conflict": conflict}
+    response = page(request, template, status=status, **facts)
+    if conflict and partial(request):
+        response.headers.update(INSTEAD_OF_THE_PAGE)
+    return response
+
+
+def _scene(
+    request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
+) -> Response:
+    now = _now(request, me)
+    facts = _facts(request, me) | {"centre": now, "card": _card(now, scene), "conflict": False}
+    return page(request, template, **facts)
+
+
+def _now(request: Request, me: Session) -> Centre:
+    here: Faces = faces(request)
+    product = here.product
+    state = product.ledger.state(me.subject)
+    return centre(product.scenes, product.source.systems, state, words(request).tag, here.clock())
+
+
+def _card(now: Centre, scene: Scene) -> SceneCard:
+    return next(card for card in now.cards if card.scene.id == scene.id)
+
+
+def _facts(request: Request, me: Session) -> dict[str, Any]:
+    """What the last act left behind: a notice shown once, and the undo while it is offered."""
+    notice, at = me.take_notice(), faces(request).clock()
+    undo = me.undo if me.undo and at < me.undo.deadline else None
+    return {"notice": notice, "undo": undo, "fragment": False}

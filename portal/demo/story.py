@@ -1,0 +1,140 @@
+"""The story the demonstration tells: one withdrawal, seen from three sides.
+
+A service reads a customer's data, the customer withdraws, the service's next read is refused and
+answered synthetically, and a regulator verifies the receipt with nothing but a public key.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from gate.decide import View
+from gate.read import Answer, ReadRequest
+from gate.table import TableAnswer, TableRequest, read_table
+from ledger.event import Withdrawn, Wording
+from ledger.verifier import main as verify
+from portal.demo import load
+from portal.product import Product, open_product
+from portal.settings import Settings
+
+SCENE = "segmentation"
+SERVICE = "analytics"
+FIELDS = ("age", "job", "balance", "housing")
+
+
+def play(settings: Settings, console: Console | None = None) -> Product:
+    """Load what is missing, tell the story, publish the logs; the product, ready to be served."""
+    console = console or Console(highlight=False)
+    product = _loaded(settings, console)
+    customer = _someone(product)
+    before = _read(product, customer)
+    _tell_read(console, f"1  {SERVICE} reads customer {customer} for {SCENE}", before)
+    receipt = _withdraw(product, customer)
+    console.print(f"\n[bold]2  {customer} withdraws {SCENE}[/]")
+    console.print(f"   receipt {receipt}")
+    after = _read(product, customer)
+    _tell_read(console, "3  the same read again", after)
+    _tell_table(console, _table(product))
+    product.keep_state()
+    product.publish()
+    _tell_proof(console, product, receipt)
+    return product
+
+
+def _loaded(settings: Settings, console: Console) -> Product:
+    home = settings.data_dir
+    with console.status("building the customers' table"):
+        load.customers(home)
+    product = open_product(settings)
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("recording grants")
+        granted = load.grants(product, lambda done, of: bar.update(task, completed=done, total=of))
+    with Bar(console=console, transient=True) as bar:
+        missing = load.unreleased(product)
+        for scene in bar.track(missing, description="fitting synthetic releases"):
+            load.release(product, scene, _now())
+    _tell_loaded(console, product, granted)
+    return product
+
+
+def _tell_loaded(console: Console, product: Product, granted: int) -> None:
+    size, root = product.ledger.root()
+    console.print(
+        f"customers loaded   {product.gate.source.count():,} (UCI Bank Marketing, CC BY 4.0)"
+    )
+    console.print(f"grants recorded    {granted:,} in {len(product.scenes)} scenes")
+    console.print(f"ledger             {size:,} entries, root {root}")
+    for scene in product.scenes.values():
+        if (released := product.gate.release(scene.id)) is not None:
+            console.print(f"synthetic release  {released.id}")
+
+
+def _someone(product: Product) -> str:
+    """A customer who allows every field the story asks for."""
+    return product.gate.consenting(SCENE, FIELDS, _now())[0]
+
+
+def _read(product: Product, customer: str) -> Answer:
+    return product.gate.read(ReadRequest(SERVICE, SCENE, customer, FIELDS, _now()))
+
+
+def _withdraw(product: Product, customer: str) -> Path:
+    shown = product.scenes[SCENE].consequence["en"]
+    wording = Wording("en", sha256(shown.encode()).digest())
+    instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=_now(), wording=wording)
+    (recorded,) = product.ledger.record([instruction])
+    path = product.home / "receipts" / f"{recorded.index}.tlog-proof"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(product.ledger.receipt(recorded.index), encoding="utf-8")
+    return path
+
+
+def _table(product: Product) -> TableAnswer:
+    return read_table(product.gate, TableRequest(SERVICE, SCENE, FIELDS, _now()))
+
+
+def _tell_read(console: Console, title: str, answer: Answer) -> None:
+    decision = answer.decision
+    console.print(f"\n[bold]{title}[/]")
+    verdict = "allowed" if decision.allowed else "refused"
+    console.print(
+        f"   decision {verdict} ({decision.reason}) at ledger size {decision.ledger_size:,},"
+        f" determined by entry {decision.determined_by}; journalled as entry {answer.entry}"
+    )
+    grid = Table(box=None, padding=(0, 2), show_header=False)
+    for field, view in answer.views.items():
+        grid.add_row(f" {field}", str(answer.values[field]), view)
+    console.print(grid)
+    if synthetic := _synthetic(answer.views):
+        console.print(f"   answered synthetically: {', '.join(synthetic)}")
+
+
+def _tell_table(console: Console, answer: TableAnswer) -> None:
+    console.print(f"\n[bold]4  {SERVICE} reads everybody for {SCENE}[/]")
+    console.print(
+        f"   {answer.table.num_rows:,} rows, same schema: {answer.authorised:,} authorised,"
+        f" {answer.synthetic:,} synthetic ({answer.mode}) in place of the others; no identifiers"
+    )
+
+
+def _tell_proof(console: Console, product: Product, receipt: Path) -> None:
+    key = product.home / "keys" / "consent.vkey"
+    console.print(
+        f"\n[bold]5  a regulator verifies, offline[/]\n   sovereign verify {receipt} --key {key}"
+    )
+    if verify([str(receipt), "--key", str(key)]) != 0:
+        raise AssertionError("the receipt just written does not verify")
+    console.print(f"   public logs in {product.home / 'log'}")
+
+
+def _synthetic(views: Mapping[str, View]) -> list[str]:
+    return [field for field, view in views.items() if view is View.SYNTHETIC]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

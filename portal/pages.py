@@ -1,0 +1,118 @@
+"""How a page is made: the faces' shared context, the templates, and the reader's words in them."""
+
+import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from portal import i18n
+from portal.customer.handoff import Handoffs
+from portal.i18n import Words
+from portal.product import Product
+from portal.session import COOKIE, Session, Sessions
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+AUDIENCES = ("customer", "regulator", "service")
+LANGUAGE_COOKIE = "sovereign-language"
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    """A file that pages load, read and compressed once."""
+
+    media_type: str
+    digest: str
+    raw: bytes
+    squeezed: bytes  # gzip
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Everything a route may use. One per application."""
+
+    product: Product
+    sessions: Sessions
+    handoffs: Handoffs
+    clock: Callable[[], datetime] = _now
+
+    @cached_property
+    def words(self) -> Mapping[str, Words]:
+        return i18n.load()
+
+    @cached_property
+    def templates(self) -> Environment:
+        folders = {each: FileSystemLoader(HERE / each / "templates") for each in AUDIENCES}
+        shared = {"shared": FileSystemLoader(HERE / "templates")}
+        environment = Environment(
+            loader=PrefixLoader(shared | folders),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.globals |= {"asset": self.asset, "languages": i18n.LANGUAGES}
+        return environment
+
+    @cached_property
+    def static(self) -> Mapping[str, StaticFile]:
+        return {path.name: static_file(path) for path in STATIC.iterdir() if path.suffix in TYPES}
+
+    def asset(self, name: str) -> str:
+        """The address of a file in `static`, which changes with its bytes: cached for ever."""
+        return f"/static/{name}?v={self.static[name].digest}"
+
+
+def static_file(path: Path) -> StaticFile:
+    raw = path.read_bytes()
+    digest = sha256(raw).hexdigest()[:12]
+    return StaticFile(TYPES[path.suffix], digest, raw, gzip.compress(raw, 9, mtime=0))
+
+
+def faces(request: Request) -> Faces:
+    found: Faces = request.app.state.faces
+    return found
+
+
+def words(request: Request) -> Words:
+    """The reader's language: chosen before, else the browser's, else English."""
+    accepted = request.headers.get("accept-language", "")
+    return faces(request).words[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted)]
+
+
+def session(request: Request) -> Session | None:
+    here = faces(request)
+    return here.sessions.find(request.cookies.get(COOKIE), here.clock())
+
+
+def page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
+    """Render `template` for this reader."""
+    spoken = words(request)
+    shared = {
+        "words": spoken,
+        "say": spoken.say,
+        "of": spoken.of,
+        "session": session(request),
+        "path": request.url.path,
+        "demo": faces(request).product.settings.demo,
+    }
+    body = faces(request).templates.get_template(template).render(shared | facts)
+    return HTMLResponse(body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request"})
+
+
+def partial(request: Request) -> bool:
+    """Whether the page's own script asked, for a fragment."""
+    return request.headers.get("hx-request") == "true"

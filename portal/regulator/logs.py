@@ -1,0 +1,37 @@
+"""The published logs, as they lie on disk: one tile directory each, its checkpoint on top."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger import checkpoint
+from ledger.checkpoint import MalformedCheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedLog:
+    name: str  # of its folder
+    origin: str
+    size: int
+    note: str  # the signed checkpoint, as anybody can check it
+
+
+def published(folder: Path) -> list[PublishedLog]:
+    """The logs that have a checkpoint, the consent log first."""
+    found = [log for path in folder.glob("*/checkpoint") for log in _read(path)]
+    return sorted(found, key=lambda log: (log.name != "consent", log.name))
+
+
+def keys(folder: Path) -> dict[str, list[str]]:
+    """Each log's verifier keys by the log's name. Private keys are in other files, and unread."""
+    files = sorted(folder.glob("*.vkey"), key=lambda path: (path.stem != "consent", path.stem))
+    return {path.stem: path.read_text("ascii").split() for path in files}
+
+
+def _read(path: Path) -> Iterator[PublishedLog]:
+    note = path.read_text("utf-8")
+    try:
+        head = checkpoint.parse(note.partition("\n\n")[0] + "\n")
+    except MalformedCheckpointError:
+        return  # half a directory is not published
+    yield PublishedLog(path.parent.name, head.origin, head.size, note)

@@ -1,0 +1,74 @@
+"""The regulator's pages: everything public, nothing personal, no login."""
+
+import re
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+
+from gate.contract import specs_folder
+from portal.pages import faces, page
+from portal.problems import NotFoundError
+from portal.regulator import logs
+
+router = APIRouter(include_in_schema=False)
+
+LOG = re.compile(r"[a-z0-9-]{1,64}")
+RESOURCE = re.compile(
+    r"checkpoint|tile/([0-9]{1,2}|entries)/(x[0-9]{3}/)*[0-9]{3}(\.p/[0-9]{1,3})?"
+)
+HOUR_S = 3600
+
+
+@router.get("/regulator")
+def show(request: Request) -> Response:
+    product = faces(request).product
+    return page(
+        request,
+        "regulator/regulator.html",
+        logs=logs.published(product.home / "log"),
+        keys=logs.keys(product.home / "keys"),
+        scenes=product.scenes.values(),
+    )
+
+
+@router.get("/log/{log}/{resource:path}")
+def log_file(request: Request, log: str, resource: str) -> Response:
+    """A file of a tile directory, as C2SP tlog-tiles names it."""
+    if not LOG.fullmatch(log) or not RESOURCE.fullmatch(resource):
+        raise NotFoundError
+    path = faces(request).product.home / "log" / log / resource
+    if resource == "checkpoint":
+        return _file(path, "text/plain", "no-cache")
+    return _file(path, "application/octet-stream", f"public, max-age={HOUR_S}")
+
+
+@router.get("/keys/{name}.vkey")
+def key(request: Request, name: str) -> Response:
+    """The verifier keys of one log, one a line (C2SP signed-note)."""
+    found = logs.keys(faces(request).product.home / "keys").get(name)
+    if found is None:
+        raise NotFoundError
+    return PlainTextResponse("".join(f"{each}\n" for each in found))
+
+
+@router.get("/verify")
+def verify(request: Request) -> Response:
+    """The second verifier, which runs in the reader's own browser."""
+    found = logs.keys(faces(request).product.home / "keys")
+    return page(request, "regulator/verify.html", key="\n".join(found.get("consent", [])))
+
+
+@router.get("/contracts/{scene}.odcs.yaml")
+def contract(request: Request, scene: str) -> Response:
+    """A scene's contract, byte for byte as its digest in the log names it."""
+    if scene not in faces(request).product.scenes:
+        raise NotFoundError
+    return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
+
+
+def _file(path: Path, media_type: str, caching: str) -> Response:
+    if not path.is_file():
+        raise NotFoundError
+    return FileResponse(path, media_type=media_type, headers={"Cache-Control": caching})

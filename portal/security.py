@@ -1,0 +1,63 @@
+"""What every answer of the portal carries, and which requests never reach a route.
+
+A browser says of each request where it comes from (Fetch Metadata). A request that writes is let
+through only from our own pages: `Sec-Fetch-Site: same-origin`, or, from a browser too old to say,
+an `Origin` that names this host. Services carry a bearer token and no cookie: their paths are
+exempt.
+"""
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portal.problems import CrossSiteError, answer
+
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+BEARER_PATHS = ("/v1/", "/access/")
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+YEAR_S = 365 * 24 * 3600
+Next = Callable[[Request], Awaitable[Response]]
+
+
+async def guard(request: Request, call_next: Next) -> Response:
+    """ASGI middleware: refuse cross-site writes, then add the headers every answer carries."""
+    if crosses_sites(request):
+        response = await answer(request, CrossSiteError())
+    else:
+        response = await call_next(request)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    if request.url.scheme == "https":
+        response.headers["Strict-Transport-Security"] = f"max-age={2 * YEAR_S}; includeSubDomains"
+    return response
+
+
+def crosses_sites(request: Request) -> bool:
+    """Whether this is a write that one of our own pages did not ask for."""
+    if request.method in SAFE_METHODS or request.url.path.startswith(BEARER_PATHS):
+        return False
+    if (site := request.headers.get("sec-fetch-site")) is not None:
+        return site != "same-origin"
+    return urlsplit(request.headers.get("origin", "")).netloc != request.headers.get("host")
+
+
+def own_path(path: str) -> str:
+    """`path` if it leads to a page of ours, else the first page: no redirect leaves this site."""
+    parts = urlsplit(path)
+    local = path.startswith("/") and not path.startswith("//") and not parts.netloc
+    return path if local and path.isprintable() and "\\" not in path else "/"

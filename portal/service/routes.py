@@ -1,0 +1,84 @@
+"""The developer's page, the API description, and the gate's own application mounted."""
+
+import json
+from collections.abc import Iterable
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Form
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gate import rows
+from gate.contract import Scene
+from gate.http import GateApp
+from gate.read import ReadRequest
+from portal.pages import faces, page
+from portal.problems import NotFoundError
+from portal.product import Product
+from portal.service import description, tokens
+
+router = APIRouter(include_in_schema=False)
+GATE_PATHS = (*description.OPERATIONS, "/.well-known/authzen-configuration")
+EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
+
+
+def mount(app: FastAPI, product: Product) -> None:
+    """Serve the gate under its own paths, with the services' tokens, beside the pages about it."""
+    known = services(product.scenes.values()) if product.settings.demo else []
+    gate = GateApp(product.gate, tokens.Tokens(tokens.demo_digests(known)))
+    app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
+    app.include_router(router)
+
+
+def services(scenes: Iterable[Scene]) -> list[str]:
+    """Every service that a contract names, once each."""
+    return [*dict.fromkeys(each.id for scene in scenes for each in scene.services)]
+
+
+@router.get("/openapi.json")
+def openapi(request: Request) -> Response:
+    app: FastAPI = request.app
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    return JSONResponse(description.describe(document))
+
+
+@router.get("/docs")
+def docs(request: Request) -> Response:
+    return _docs(request, EXAMPLE, None)
+
+
+@router.post("/docs")
+def try_it(
+    request: Request,
+    service: Annotated[str, Form()],
+    scene: Annotated[str, Form()],
+    customer: Annotated[str, Form()],
+) -> Response:
+    """The demonstration's try-it: a real read through the gate, journalled like any other."""
+    here = faces(request)
+    if not here.product.settings.demo:
+        raise NotFoundError
+    contract = here.product.scenes.get(scene)
+    fields = (*contract.fields,) if contract else ()
+    asked = ReadRequest(service, scene, customer, fields, here.clock())
+    answer = rows.point(here.product.gate.read(asked))
+    tried = {"service": service, "scene": scene, "customer": customer}
+    return _docs(request, tried, json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Response:
+    product = faces(request).product
+    return page(
+        request,
+        "service/docs.html",
+        operations=description.OPERATIONS,
+        problems=description.PROBLEMS,
+        scenes=product.scenes.values(),
+        services=services(product.scenes.values()),
+        answer=answer,
+        tried=tried,
+    )

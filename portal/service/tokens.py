@@ -1,0 +1,33 @@
+"""Who is asking: services by bearer token (RFC 6750). Only digests of tokens are held.
+
+In the demonstration every service a contract names has the token `demo-<id of the service>`;
+outside it there are those of the settings, and no others.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from hmac import compare_digest
+
+DEMO_PREFIX = "demo-"
+SCHEME = b"bearer "
+
+
+class Tokens:
+    """The `Authenticator` of the gate: finds a service by the digest of its token."""
+
+    def __init__(self, digests: Mapping[str, str]) -> None:
+        """`digests`: hex SHA-256 of each service's token, by service id."""
+        self._digests = dict(digests)
+
+    def service(self, headers: Mapping[bytes, bytes]) -> str | None:
+        """The service that sent this request, or None. Takes as long for a near miss as for any."""
+        sent = headers.get(b"authorization", b"")
+        if sent[: len(SCHEME)].lower() != SCHEME:
+            return None
+        digest = sha256(sent[len(SCHEME) :].strip()).hexdigest()
+        found = [each for each, known in self._digests.items() if compare_digest(known, digest)]
+        return found[0] if found else None
+
+
+def demo_digests(services: Iterable[str]) -> dict[str, str]:
+    return {each: sha256(f"{DEMO_PREFIX}{each}".encode()).hexdigest() for each in services}

@@ -1,0 +1,112 @@
+"""Who is signed in, on the server's side. The cookie holds a random name and nothing else.
+
+A session ends when it is signed out, unused for half an hour, or twelve hours old. Signing in
+always makes a new one, so a session planted beforehand gains nothing. The table is this process's
+memory: a restart signs everybody out and loses no instruction.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from threading import Lock
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+COOKIE = "sovereign-session"
+IDLE = timedelta(minutes=30)
+LONGEST = timedelta(hours=12)
+MOST_SESSIONS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The act that takes the last one back, offered for a moment."""
+
+    scene: str
+    fields: tuple[str, ...]  # to be allowed again; empty: to be withdrawn
+    until: datetime | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the last act did, shown once, beside the scene."""
+
+    scene: str
+    key: str  # of the message
+    receipt: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    subject: str
+    name: str
+    began: datetime
+    used: datetime
+    notice: Notice | None = None
+    undo: Undo | None = None
+    closed: bool = False
+
+    def take_notice(self) -> Notice | None:
+        notice, self.notice = self.notice, None
+        return notice
+
+    def live(self, at: datetime) -> bool:
+        return not self.closed and at - self.used < IDLE and at - self.began < LONGEST
+
+
+class Sessions:
+    """Thread-safe. Tokens are kept as digests: reading the table signs nobody in."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._sessions: dict[bytes, Session] = {}
+
+    def open(self, subject: str, name: str, at: datetime) -> str:
+        """Begin a session; the token for the cookie."""
+        token = secrets.token_urlsafe(32)
+        with self._lock:
+            self._sweep(at)
+            self._sessions[_digest(token)] = Session(subject, name, began=at, used=at)
+        return token
+
+    def find(self, token: str | None, at: datetime) -> Session | None:
+        """The live session of this token, marked as used."""
+        if not token:
+            return None
+        with self._lock:
+            session = self._sessions.get(_digest(token))
+            if session is None or not session.live(at):
+                return None
+            session.used = at
+            return session
+
+    def close(self, token: str | None) -> None:
+        with self._lock:
+            session = self._sessions.pop(_digest(token or ""), None)
+        if session is not None:
+            session.closed = True
+
+    def _sweep(self, at: datetime) -> None:
+        """Make room: the ended ones, and if that is not enough the oldest."""
+        if len(self._sessions) >= MOST_SESSIONS:
+            live = [(key, each) for key, each in self._sessions.items() if each.live(at)]
+            live.sort(key=lambda pair: pair[1].used)
+            self._sessions = dict(live[len(live) // 10 :])
+
+
+def put_cookie(response: Response, request: Request, token: str) -> None:
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(LONGEST.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode()).digest()

@@ -1,0 +1,173 @@
+// Verifies a receipt in the browser: a second implementation, sharing no code with the server.
+//
+// A receipt is a C2SP tlog-proof. It holds an event in clear, what opens its commitment, a path of
+// hashes, and a signed checkpoint. `verify` recomputes the leaf, climbs to the root and checks the
+// signature with WebCrypto. It returns what was proven or throws a ProofError; it asks nobody.
+
+const HEADER = "c2sp.org/tlog-proof@v1";
+const ED25519 = 1;
+const HASH = 32, TAG = 24, SALT = 32, KEY_ID = 4;
+const encoder = new TextEncoder();
+
+export class ProofError extends Error {}
+
+/** What `receipt` (text) proves under the Ed25519 verifier keys in `keys` (one vkey a line). */
+export async function verify(receipt, keys) {
+  const parsed = parse(receipt);
+  const head = checkpoint(parsed.note.text);
+  await signed(parsed.note, await readKeys(keys), head.origin);
+  const leaf = await sha256(Uint8Array.of(0), await entry(parsed.extra));
+  await included(leaf, parsed.index, head.size, head.root, parsed.hashes);
+  return { ...head, index: parsed.index, event: parsed.extra.event };
+}
+
+/** RFC 9162, 2.1.3.2. Throws unless `leaf` is number `index` of the tree with this size and root. */
+export async function included(leaf, index, size, root, path) {
+  want([leaf, root, ...path].every((each) => each.length === HASH), "a hash is not 32 bytes long");
+  want(index >= 0 && index < size, "the entry lies outside the log");
+  let at = index, last = size - 1, node = leaf;
+  for (const sibling of path) {
+    want(last > 0, "the path is too long");
+    if (at % 2 === 1 || at === last) {
+      node = await sha256(Uint8Array.of(1), sibling, node);
+      while (at % 2 === 0 && at !== 0) [at, last] = [at / 2, Math.floor(last / 2)];
+    } else {
+      node = await sha256(Uint8Array.of(1), node, sibling);
+    }
+    [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
+  }
+  want(last === 0, "the path is too short");
+  want(equal(node, root), "the entry is not under the signed root");
+}
+
+function parse(text) {
+  const cut = text.indexOf("\n\n");
+  want(cut > 0, "this is not a receipt");
+  const [header, extraLine, indexLine, ...hashLines] = text.slice(0, cut).split("\n");
+  want(header === HEADER, "this is not a receipt");
+  want(extraLine?.startsWith("extra ") && indexLine?.startsWith("index "), "a line is missing");
+  const raw = base64(extraLine.slice(6));
+  const extra = json(raw);
+  want(equal(encoder.encode(canonical(extra)), raw), "the event is not in its canonical form");
+  const hashes = hashLines.map(base64);
+  return { extra, hashes, index: decimal(indexLine.slice(6)), note: note(text.slice(cut + 2)) };
+}
+
+function note(text) {
+  const cut = text.lastIndexOf("\n\n");
+  want(cut > 0 && text.endsWith("\n"), "the checkpoint is not signed");
+  const lines = text.slice(cut + 2, -1).split("\n");
+  const signatures = lines.map((line) => {
+    const [dash, name, blob, ...rest] = line.split(" ");
+    want(dash === "—" && name && blob && rest.length === 0, "a signature line is malformed");
+    const bytes = base64(blob);
+    return { name, id: bytes.slice(0, KEY_ID), signature: bytes.slice(KEY_ID) };
+  });
+  return { text: text.slice(0, cut + 1), signatures };
+}
+
+function checkpoint(text) {
+  const [origin, size, root, ...rest] = text.split("\n");
+  want(origin && size && root && rest.length === 1 && rest[0] === "", "the checkpoint is malformed");
+  return { origin, size: decimal(size), root: base64(root) };
+}
+
+async function readKeys(text) {
+  const lines = text.split("\n").filter((line) => line !== "");
+  const keys = await Promise.all(lines.map(readKey));
+  const usable = keys.filter((key) => key.type === ED25519);
+  want(usable.length > 0, "there is no Ed25519 key to check with");
+  return usable;
+}
+
+async function readKey(line) {
+  const first = line.indexOf("+"), second = line.indexOf("+", first + 1);
+  want(first > 0 && second > first, "a key is malformed");
+  const name = line.slice(0, first), bytes = base64(line.slice(second + 1));
+  const id = (await sha256(encoder.encode(`${name}\n`), bytes)).slice(0, KEY_ID);
+  want(hex(id) === line.slice(first + 1, second), "a key does not match its own name");
+  return { name, id, type: bytes[0], raw: bytes.slice(1) };
+}
+
+/** Every key must have signed, each under the log's own name. */
+async function signed(checked, keys, origin) {
+  for (const key of keys) {
+    want(key.name === origin, "the key belongs to another log");
+    const found = checked.signatures.filter((s) => s.name === key.name && equal(s.id, key.id));
+    want(found.length === 1, "the key did not sign this checkpoint");
+    const known = await crypto.subtle.importKey("raw", key.raw, "Ed25519", false, ["verify"]);
+    const text = encoder.encode(checked.text);
+    const good = await crypto.subtle.verify("Ed25519", known, found[0].signature, text);
+    want(good, "the signature is wrong");
+  }
+}
+
+/** The bytes of the log entry: the event itself, or a salted commitment to it. */
+async function entry(extra) {
+  const event = encoder.encode(canonical(extra.event));
+  const names = Object.keys(extra).sort().join();
+  if (names === "event") return join(Uint8Array.of(2), event);
+  want(names === "event,salt,tag", "the opening is malformed");
+  const tag = unhex(extra.tag, TAG), salt = unhex(extra.salt, SALT);
+  const digest = await sha256(encoder.encode("sovereign/entry/v1\0"), salt, event);
+  return join(Uint8Array.of(1), tag, digest);
+}
+
+/** RFC 8785 for values without fractions: keys in order, no white space. */
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (value !== null && typeof value === "object") {
+    const pairs = Object.keys(value).sort();
+    return `{${pairs.map((key) => `${JSON.stringify(key)}:${canonical(value[key])}`).join()}}`;
+  }
+  return JSON.stringify(value);
+}
+
+function json(bytes) {
+  try {
+    const value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    want(value !== null && typeof value === "object" && "event" in value, "there is no event");
+    return value;
+  } catch (error) {
+    if (error instanceof ProofError) throw error;
+    throw new ProofError("the event cannot be read");
+  }
+}
+
+function decimal(text) {
+  want(/^(0|[1-9][0-9]{0,15})$/.test(text), "a number is malformed");
+  return Number(text);
+}
+
+function base64(text) {
+  try {
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    want(btoa(String.fromCharCode(...bytes)) === text, "base64 is not in its canonical form");
+    return bytes;
+  } catch (error) {
+    if (error instanceof ProofError) throw error;
+    throw new ProofError("base64 is malformed");
+  }
+}
+
+function unhex(text, size) {
+  want(typeof text === "string" && text.length === 2 * size && /^[0-9a-f]*$/.test(text), "hex is malformed");
+  return Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
+}
+
+const hex = (bytes) => Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
+const equal = (a, b) => a.length === b.length && a.every((each, at) => each === b[at]);
+
+function join(...parts) {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+async function sha256(...parts) {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", join(...parts)));
+}
+
+function want(condition, otherwise) {
+  if (!condition) throw new ProofError(otherwise);
+}

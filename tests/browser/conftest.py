@@ -1,0 +1,102 @@
+"""A real browser against a real server on loopback."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from portal.app import create_app
+from portal.product import Product
+from tests.browser import find
+from tests.portal.conftest import copy, seeded
+
+__all__ = ["seeded"]
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    try:
+        path = find.find_or_install()
+    except find.NoBrowserError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=find.arguments())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def house(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """The product behind the server. Each test that records uses a customer of its own."""
+    product = copy(seeded, tmp_path_factory.mktemp("house") / "home")
+    product.publish()
+    return product
+
+
+@pytest.fixture(scope="session")
+def site(house: Product) -> Iterator[str]:
+    with serving(house) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(chromium: Browser, site: str) -> Iterator[Open]:
+    """Open pages: `visit("/customer", subject="c00007", javascript=False)`."""
+    contexts: list[BrowserContext] = []
+
+    def open_(path: str, *, subject: str | None = None, **options: object) -> Page:
+        page = opened(chromium, site, path, subject=subject, **options)
+        contexts.append(page.context)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def opened(
+    browser: Browser, site: str, path: str, *, subject: str | None = None, **options: object
+) -> Page:
+    """A page in a context of its own, signed in as `subject`.
+
+    Options: javascript, width, scheme ("light", "dark"), language ("en", "zh-CN").
+    """
+    context = browser.new_context(
+        base_url=site,
+        java_script_enabled=bool(options.get("javascript", True)),
+        viewport={"width": int(str(options.get("width", 1280))), "height": 900},
+        color_scheme="dark" if options.get("scheme") == "dark" else "light",
+        locale=str(options.get("language", "en")),
+    )
+    page = context.new_page()
+    if subject is not None:
+        page.goto("/")
+        page.fill("#customer", subject)
+        page.click("form.inline button")
+    page.goto(path)
+    return page
+
+
+@contextmanager
+def serving(product: Product) -> Iterator[str]:
+    """Serve the portal on a free port of the loopback address while the context lasts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = uvicorn.Config(create_app(product), port=port, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.02)
+        assert thread.is_alive(), "the server did not start"
+    yield f"http://localhost:{port}"
+    server.should_exit = True
+    thread.join()

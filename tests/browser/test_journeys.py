@@ -1,0 +1,161 @@
+"""A person in front of a real browser: section 3 of specs/portal.md."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from ledger.consent import SceneConsent, SceneWithdrawal
+from portal.product import Product
+from tests.browser.conftest import Open
+
+ALLOWED = "nearest-branch"
+WAYS = {"with a script": True, "without a script": False}
+
+
+def held(house: Product, subject: str, scene: str) -> SceneConsent | SceneWithdrawal | None:
+    state = house.ledger.state(subject)
+    return state.scenes.get(scene) if state else None
+
+
+def granted(house: Product, subject: str, scene: str) -> bool:
+    return isinstance(held(house, subject, scene), SceneConsent)
+
+
+def pressed(page: Page, scene: str) -> str:
+    return page.locator(f"#{scene} .switch button[aria-pressed=true]").inner_text()
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00020"), (False, "c00021")])
+def test_one_press_allows_and_one_withdraws(
+    visit: Open, house: Product, subject: str, javascript: bool
+) -> None:
+    page = visit("/customer", subject=subject, javascript=javascript)
+    assert pressed(page, ALLOWED) == "Not allowed"
+    page.click(f"#{ALLOWED}-allow")
+    expect(page.locator(f"#{ALLOWED} .notice")).to_contain_text("Recorded: allowed.")
+    assert pressed(page, ALLOWED) == "Allowed"
+    assert granted(house, subject, ALLOWED)
+    page.click(f"#{ALLOWED}-withdraw")
+    expect(page.locator(f"#{ALLOWED} .notice")).to_contain_text("It holds from this moment.")
+    assert pressed(page, ALLOWED) == "Not allowed"
+    assert not granted(house, subject, ALLOWED)
+    expect(page.locator("#overview .count strong")).to_have_text("0")
+
+
+def test_with_a_script_only_the_fragment_changes(visit: Open) -> None:
+    page = visit("/customer", subject="c00022")
+    page.evaluate("window.kept = true")
+    for scene in ("segmentation", "ai-training", "segmentation"):  # the version moves along
+        page.click(f"#{scene}-allow")
+        expect(page.locator(f"#{scene} .notice")).to_be_visible()
+    assert page.evaluate("window.kept")
+    expect(page.locator("#overview .count strong")).to_have_text("2")
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00023"), (False, "c00024")])
+def test_undo_takes_the_last_act_back(
+    visit: Open, house: Product, subject: str, javascript: bool
+) -> None:
+    page = visit("/customer", subject=subject, javascript=javascript)
+    page.click(f"#{ALLOWED}-allow")
+    page.click(f"#{ALLOWED} .notice button")
+    expect(page.locator(f"#{ALLOWED}-withdraw")).to_have_attribute("aria-pressed", "true")
+    assert house.ledger.version(subject) == 2
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00025"), (False, "c00026")])
+def test_an_item_is_two_activations_from_home(
+    visit: Open, house: Product, subject: str, javascript: bool
+) -> None:
+    page = visit("/customer", subject=subject, javascript=javascript)
+    page.click(f"#{ALLOWED} .meta a")
+    page.click("#location-allow")
+    expect(page.locator("#location-allow")).to_have_attribute("aria-pressed", "true")
+    now = held(house, subject, ALLOWED)
+    assert isinstance(now, SceneConsent)
+    assert now.fields == {"location"}
+    page.click("#location-withdraw")
+    expect(page.locator("#location-withdraw")).to_have_attribute("aria-pressed", "true")
+    assert not granted(house, subject, ALLOWED)
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00027"), (False, "c00028")])
+def test_two_windows_never_overwrite_each_other(
+    visit: Open, house: Product, subject: str, javascript: bool
+) -> None:
+    page = visit("/customer", subject=subject, javascript=javascript)
+    other = page.context.new_page()
+    other.goto("/customer")
+    other.click("#segmentation-allow")
+    expect(other.locator("#segmentation .notice")).to_be_visible()
+    page.click("#ai-training-allow")
+    expect(page.locator(".conflict")).to_contain_text("has changed meanwhile")
+    assert house.ledger.version(subject) == 1
+    page.click("#ai-training-allow")  # decided again, on what stands now
+    expect(page.locator("#ai-training .notice")).to_be_visible()
+    assert house.ledger.version(subject) == 2
+
+
+def test_the_keyboard_is_enough(visit: Open, house: Product) -> None:
+    page = visit("/customer", subject="c00029")
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "service-reminder-allow":
+            break
+    assert page.evaluate("document.activeElement.matches(':focus-visible')")
+    page.keyboard.press("Enter")
+    expect(page.locator("#service-reminder .notice")).to_be_visible()
+    assert granted(house, "c00029", "service-reminder")
+    assert page.evaluate("document.activeElement.id") == "service-reminder-allow"
+
+
+def test_the_first_tab_offers_to_skip_to_the_content(visit: Open) -> None:
+    page = visit("/customer", subject="c00007")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+@pytest.mark.parametrize("javascript", WAYS.values(), ids=WAYS.keys())
+def test_the_language_is_switched_in_place(visit: Open, javascript: bool) -> None:
+    page = visit("/customer/history", subject="c00007", javascript=javascript)
+    page.click("button[lang=zh-CN]")
+    expect(page.locator("h1")).to_have_text("操作记录")
+    assert page.url.endswith("/customer/history")
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("javascript", WAYS.values(), ids=WAYS.keys())
+def test_a_code_brings_the_customer_to_the_phone(visit: Open, javascript: bool) -> None:
+    desk = visit("/customer", subject="c00007", javascript=javascript)
+    desk.click(".phone button")
+    code = desk.locator(".code").inner_text()
+    if javascript:
+        phone = visit(f"/handoff#{code}", width=360)
+        expect(phone.locator("#code")).to_have_value(code)
+        assert code not in phone.url
+    else:
+        phone = visit("/handoff", width=360, javascript=False)
+        phone.fill("#code", code)
+    phone.click("main button")
+    assert phone.url.endswith("/customer")
+    expect(phone.locator("h1")).to_have_text(desk_greeting(desk))
+
+
+def desk_greeting(desk: Page) -> str:
+    desk.goto("/customer")
+    return desk.locator("h1").inner_text()
+
+
+def test_picking_an_item_on_the_map_shows_its_path(visit: Open) -> None:
+    page = visit("/customer/map", subject="c00007")
+    page.click('a[href="/customer/map?item=location#map"]')
+    expect(page.locator(".flow path.chosen")).to_have_count(2)
+    expect(page.locator("tbody tr")).to_have_count(1)
+
+
+def test_a_developer_tries_a_read_on_the_page(visit: Open) -> None:
+    page = visit("/docs", javascript=False)
+    page.select_option("select[name=service]", "branch-finder")
+    page.select_option("select[name=scene]", "nearest-branch")
+    page.click("form.fields button")
+    expect(page.locator("#try-title ~ pre")).to_contain_text('"read_log"')

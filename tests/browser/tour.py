@@ -1,0 +1,119 @@
+"""Photograph every page: `python -m tests.browser.tour` writes docs/tour.md and docs/tour/*.png.
+
+The pictures come from a small product with the demonstration's customers, on this machine, now.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from gate.read import ReadRequest
+from portal.product import Product
+from tests.browser import find
+from tests.browser.conftest import opened, serving
+from tests.portal.conftest import START, copy, seed
+
+DOCS = Path(__file__).parents[2] / "docs"
+PICTURES = DOCS / "tour"
+SUBJECT = "c00007"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    name: str
+    path: str
+    caption: str
+    width: int = 1280
+    scheme: str = "light"
+    language: str = "en"
+    signed_in: bool = True
+    click: str = ""  # a control to use first
+    show: str = ""  # what to scroll to
+
+
+SHOTS = (
+    Shot("landing", "/", "The first page, with the labelled demonstration login.", signed_in=False),
+    Shot("centre", "/customer", "The sovereignty centre: what is allowed, at a glance."),
+    Shot("centre-phone-zh", "/customer", "On a phone, dark, in Chinese.", 360, "dark", "zh-CN"),
+    Shot("switch", "/customer", "After one press: recorded, with a receipt and a moment to undo.",
+         click="#nearest-branch-withdraw", show="#nearest-branch"),
+    Shot("card-phone", "/customer", "Consequence and alternative stand before the switch.", 360,
+         show="#segmentation"),
+    Shot("scene", "/customer/scenes/nearest-branch", "A scene, item by item."),
+    Shot("scene-phone-zh", "/customer/scenes/anomaly-detection", "Items on a phone, in Chinese.",
+         360, language="zh-CN"),
+    Shot("map", "/customer/map?item=balance", "Where one item flows, and where it does not."),
+    Shot("history", "/customer/history", "Every decision, with the words seen and its receipt."),
+    Shot("reads", "/customer/reads", "Every read, refusals and coarser answers too.", 360),
+    Shot("handoff", "/customer", "Continue on the phone: once, for two minutes.",
+         click=".phone button"),
+    Shot("regulator", "/regulator", "For regulators: nothing to log in to.", signed_in=False),
+    Shot("verify", "/customer/history", "The second verifier, in the reader's own browser.",
+         click=".timeline li:last-child .meta a:last-child", show="#good"),
+    Shot("developers", "/docs", "For developers: one call instead of the read.", signed_in=False),
+    Shot("developers-zh", "/docs", "The same in Chinese, dark.", 1280, "dark", "zh-CN",
+         signed_in=False),
+)  # fmt: skip
+
+
+def text() -> str:
+    """docs/tour.md: one picture a page, in the order of the list above."""
+    parts = [f"## {shot.caption}\n\n![{shot.caption}](tour/{shot.name}.png)\n" for shot in SHOTS]
+    head = "# A tour of the portal\n\nMade by `python -m tests.browser.tour`; run it to renew.\n"
+    return "\n".join([head, *parts])
+
+
+def main() -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+        product = _lived_in(Path(folder))
+        path = find.find_or_install()
+        browser = playwright.chromium.launch(executable_path=path, args=find.arguments())
+        with serving(product) as site:
+            for shot in SHOTS:
+                _take(browser, site, shot)
+                sys.stdout.write(f"{PICTURES / shot.name}.png\n")
+        browser.close()
+    (DOCS / "tour.md").write_text(text(), encoding="utf-8")
+
+
+def _lived_in(folder: Path) -> Product:
+    """A product whose customer has been read about: allowed, partly allowed, refused."""
+    (folder / "seed").mkdir()
+    product = copy(seed(folder / "seed"), folder / "home")
+    asked = {
+        "recommender": "recommendation",
+        "analytics": "segmentation",
+        "ad-desk": "ads-device-id",
+    }
+    for service, scene in [*asked.items(), ("sales-desk", "segmentation")]:
+        fields = (*product.scenes[scene].fields,)[:3]
+        product.gate.read(ReadRequest(service, scene, SUBJECT, fields, START))
+    product.publish()
+    return product
+
+
+def _take(browser: Browser, site: str, shot: Shot) -> None:
+    page: Page = opened(
+        browser,
+        site,
+        shot.path,
+        subject=SUBJECT if shot.signed_in else None,
+        width=shot.width,
+        scheme=shot.scheme,
+        language=shot.language,
+    )
+    if shot.click:
+        page.click(shot.click)
+        page.wait_for_load_state("networkidle")
+    if shot.show:
+        page.locator(shot.show).evaluate("each => each.scrollIntoView({block: 'center'})")
+    page.screenshot(path=PICTURES / f"{shot.name}.png")
+    page.context.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""Organisation policy in Cedar: checked before use, and a no whenever in doubt."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gate import policy, word
+from gate.contract import Scene
+from gate.decide import frozen, personal
+from gate.plan import compile_plan
+from gate.policy import FAR, Facts, Pair, Policy, PolicyError
+from tests.gate.scenes import SCENES, SEGMENTATION, SERVICE
+
+POLICY = Path(__file__).parents[2] / "specs" / "policy"
+
+SHIPPED = policy.load(POLICY)
+LAW = policy.law(POLICY)
+OURS = Pair(
+    (POLICY / "organisation.cedarschema").read_text(), (POLICY / "organisation.cedar").read_text()
+)
+LIVE = Facts("age", granted=True, minute=0, until=FAR, frozen=False)
+
+
+def test_the_shipped_policy_offers_what_the_contract_names() -> None:
+    assert policy.offered(SHIPPED, SEGMENTATION, "analytics") == {*SEGMENTATION.fields}
+    assert policy.offered(SHIPPED, SEGMENTATION, "stranger") == frozenset()
+
+
+def test_a_partner_may_ask_only_where_sharing_is_the_purpose() -> None:
+    partner = replace(SEGMENTATION.services[0], id="partner", partner=True)
+    shared = replace(SEGMENTATION, services=(partner,))
+    assert policy.offered(SHIPPED, shared, "partner") == frozenset()
+    sharing = replace(shared, id="third-party-sharing")
+    assert policy.offered(SHIPPED, sharing, "partner") == {*SEGMENTATION.fields}
+
+
+NO_GRANT = {
+    "not granted": replace(LIVE, granted=False),
+    "expired": replace(LIVE, minute=7, until=7),
+    "frozen": replace(LIVE, frozen=True),
+}
+
+
+@pytest.mark.parametrize("why", NO_GRANT)
+def test_the_law_forbids_without_a_live_grant(why: str) -> None:
+    asked = [LIVE, NO_GRANT[why]]
+    assert policy.permits(SHIPPED, SEGMENTATION, "analytics", asked) == [True, False]
+    assert policy.permits(SHIPPED, SERVICE, "analytics", asked) == [True, True]
+
+
+def test_an_erroring_forbid_denies() -> None:
+    """Cedar itself would skip the forbid and allow."""
+    rules = checked("forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };")
+    assert policy.permits(rules, SEGMENTATION, "analytics", [LIVE]) == [False]
+
+
+def test_the_organisation_cannot_let_in_whom_the_contract_does_not_name() -> None:
+    rules = checked("permit (principal, action, resource);")
+    assert policy.offered(rules, SEGMENTATION, "stranger") == frozenset()
+
+
+BAD = {
+    "an unknown attribute": "permit(principal,action,resource) when {resource.x};",
+    "the time": "permit(principal,action,resource) when {context.minute > 7};",
+    "the customer's consent": "permit(principal,action,resource) when {!context.granted};",
+    "half a policy": "permit(",
+    "deep nesting": "(" * 100,
+    "many negations": "permit(principal,action,resource) when {" + "!" * 30_000 + "true};",
+    "too many bytes": "// " + "x" * policy.MOST_BYTES,
+    "a NUL byte": "permit(principal,action,resource)\0;",
+    "another type": "permit(principal,action,resource) when {context.field > true};",
+}
+
+
+@pytest.mark.parametrize("why", BAD)
+def test_a_policy_that_does_not_pass_is_not_used(why: str) -> None:
+    with pytest.raises(PolicyError):
+        policy.check(LAW, Pair(OURS.schema, BAD[why]))
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(PolicyError, match=r"consent\.cedar"):
+        policy.load(POLICY / "nowhere")
+
+
+RULES = [
+    "",
+    'forbid (principal, action, resource) when { context.field == "age" };',
+    'forbid (principal == Service::"crm", action, resource);',
+    'forbid (principal, action, resource) when { resource.fallback == "withhold" };',
+    'forbid (principal, action, resource) unless { resource.basis == "consent" };',
+    'permit (principal, action, resource) when { context.field == "job" };',
+    'forbid (principal, action, resource) when { resource.purpose == "x" && 0 - 9 > 0 };',
+    "forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };",
+]
+POLICIES: dict[str, Policy] = {}
+
+
+def checked(extra: str) -> Policy:
+    if extra not in POLICIES:
+        POLICIES[extra] = policy.check(LAW, Pair(OURS.schema, f"{OURS.rules}\n{extra}"))
+    return POLICIES[extra]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(RULES),
+    st.sampled_from([*SCENES.values()]),
+    st.sampled_from(["analytics", "crm", "stranger"]),
+    st.integers(0, 2**64 - 1),
+    st.integers(0, 2**28),
+    st.integers(0, 15).map(lambda bits: bits << 28),
+)
+def test_the_plan_decides_as_full_cedar_does(
+    extra: str, contract: Scene, service: str, consent: int, minute: int, stale: int
+) -> None:
+    rules = checked(extra)
+    plan = compile_plan(
+        service,
+        contract,
+        offered=policy.offered(rules, contract, service),
+        release=None,
+    )
+    asked = [
+        Facts(
+            name,
+            granted=bool(consent & bit),
+            minute=minute,
+            until=consent >> word.EXPIRY_SHIFT,
+            frozen=frozen(consent, stale),
+        )
+        for name, bit in plan.bits.items()
+    ]
+    planned = personal(plan, consent, minute, stale) & plan.offered
+    assert policy.permits(rules, contract, service, asked) == [
+        bool(planned & bit) for bit in plan.bits.values()
+    ]

@@ -1,0 +1,117 @@
+"""A small real world for the gate: a ledger on disk, a DuckDB source, a journal, a release."""
+
+import atexit
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from gate import policy
+from gate.journal import LOG, Journal
+from gate.policy import Policy
+from gate.read import Gate
+from gate.sources.duckdb import DuckDBSource
+from ledger import note
+from ledger.event import Act, Event, SignalReported, Wording
+from ledger.ledger import Ledger
+from ledger.log import Log
+from tests.gate.scenes import SCENES
+
+POLICY = Path(__file__).parents[2] / "specs" / "policy"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+WORDING = Wording("en", bytes(32))
+PEOPLE = {
+    "c1": {"age": 31, "job": "admin", "housing": "yes", "name": "Ada", "email": "ada@mail.example"},
+    "c2": {"age": 44, "job": "other", "housing": "no", "name": "Bo", "email": "bo@mail.example"},
+    "c3": {"age": 67, "job": "retired", "housing": "no", "name": "Cy", "email": "cy@mail.example"},
+}
+PLACES = {"location": "38.7,-9.1", "postcode_area": "LX01"}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A release whose every value is recognisable: nothing in PEOPLE looks like it."""
+
+    id: str = "release-constant"
+    statement: str = "made of constants, fitted on nobody"
+    values: dict[str, Any] = field(
+        default_factory=lambda: {"age": 20, "job": "synthetic", "housing": "synthetic"}
+    )
+
+    def sample(self, rows: int, columns: Sequence[str]) -> Any:
+        return pa.table({name: [self.values[name]] * rows for name in columns})
+
+    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
+        assert len(key) == 32
+        return self.sample(len(subjects), columns)
+
+
+@dataclass
+class World:
+    ledger: Ledger
+    gate: Gate
+    history: list[Event] = field(default_factory=list)
+
+    def says(self, subject: str, act: Act, at: datetime = NOON) -> int:
+        """The customer instructs; the index of the entry."""
+        instruction = self.ledger.draft(subject, act, at=at, wording=WORDING)
+        (recorded,) = self.ledger.record([instruction])
+        self.history.append(instruction)
+        return int(recorded.index)
+
+    def reports(self, signal: str, value: int, at: datetime = NOON, source: str = "monitor") -> int:
+        """A service reports a signal; the index of the entry."""
+        report = SignalReported(source, signal, value, at)
+        (recorded,) = self.ledger.announce([report])
+        self.history.append(report)
+        return int(recorded.index)
+
+
+@cache
+def shipped() -> Policy:
+    """The product's own policy, checked once: the check runs in a process of its own."""
+    return policy.load(POLICY)
+
+
+@cache
+def source() -> DuckDBSource:
+    """Everybody reads the same people: a source is read-only."""
+    return DuckDBSource(people(Path(mkdtemp(prefix="people-")) / "people.duckdb"))
+
+
+atexit.register(source.cache_clear)  # the engine wants to be closed before the interpreter ends
+
+
+def people(path: Path) -> Path:
+    with duckdb.connect(path) as connection:
+        rows = pa.table(
+            {"id": [*PEOPLE]}
+            | {name: [p[name] for p in PEOPLE.values()] for name in PEOPLE["c1"]}
+            | {name: [value] * len(PEOPLE) for name, value in PLACES.items()}
+        )
+        connection.register("people", rows)
+        connection.execute("CREATE TABLE customer AS SELECT * FROM people")
+    return path
+
+
+def world(home: Path, *, release: bool = True) -> World:
+    ledger = Ledger.open(home, origin="test.example/consent")
+    origin = "test.example/reads-1"
+    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    gate = Gate(
+        ledger,
+        source(),
+        SCENES,
+        Journal(log, ledger, home / "reads"),
+        shipped(),
+        bytes(32),
+    )
+    if release:
+        gate.serve("segmentation", Constant())
+    return World(ledger, gate)

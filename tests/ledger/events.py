@@ -1,0 +1,100 @@
+"""Instructions and public events for tests, one of each kind and at random."""
+
+from datetime import UTC, datetime
+from typing import get_args
+
+from hypothesis import strategies as st
+
+from ledger.event import (
+    FIRST,
+    MOST_INTEGER,
+    Act,
+    Evidence,
+    Granted,
+    Imported,
+    Instruction,
+    PolicyPublished,
+    PublicEvent,
+    ReadLogAnchored,
+    ReadLogOpened,
+    ScenePublished,
+    ServiceRegistered,
+    SignalReported,
+    SubjectErased,
+    SyntheticReleased,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+    Wording,
+)
+
+ORIGIN = "test.example/consent"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+WORDING = Wording("en", bytes(32))
+GRANTED = Granted("segmentation", ("age", "job"), None)
+ACTS: tuple[Act, ...] = (
+    GRANTED,
+    Withdrawn("segmentation"),
+    Withdrawn("segmentation", ("age",)),
+    TriggerSet("segmentation", "below", "accuracy", 9200),
+    TriggerCleared("segmentation", "below", "accuracy"),
+    Imported("segmentation", ("age",), NOON, "legacy"),
+)
+PUBLIC: tuple[PublicEvent, ...] = (
+    ScenePublished("segmentation", "1.0.0", "9f", NOON),
+    PolicyPublished("9f", NOON),
+    ServiceRegistered("analytics", "key", NOON),
+    SignalReported("analytics", "accuracy", 9199, NOON),
+    SyntheticReleased("r1", "segmentation", {"a": [1, None, True, {"b": "é"}]}, NOON),
+    ReadLogOpened("test.example/reads", "key", NOON),
+    ReadLogAnchored("test.example/reads", 3, "root", NOON),
+    SubjectErased(NOON),
+)
+assert {type(each) for each in ACTS} == {*get_args(Act)}
+assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
+
+INSTRUCTION = Instruction(
+    ORIGIN, "c1", 1, FIRST, bytes(16), NOON, WORDING, Evidence.SESSION, GRANTED
+)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+integers = st.integers(-MOST_INTEGER, MOST_INTEGER)
+times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0))
+ends = times.map(lambda at: at.replace(second=0))
+digests = st.binary(min_size=32, max_size=32)
+fields = st.lists(texts, unique=True, max_size=4).map(tuple)
+keys = st.text(st.characters(max_codepoint=127), max_size=6)
+trees = st.recursive(
+    st.none() | st.booleans() | integers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
+    max_leaves=8,
+)
+acts = st.one_of(
+    st.builds(Granted, texts, fields, st.none() | ends),
+    st.builds(Withdrawn, texts, st.none() | fields),
+    st.builds(TriggerSet, texts, texts, texts, integers),
+    st.builds(TriggerCleared, texts, texts, texts),
+    st.builds(Imported, texts, fields, st.none() | ends, texts),
+)
+instructions = st.builds(
+    Instruction,
+    texts,
+    texts,
+    integers,
+    digests,
+    st.binary(min_size=16, max_size=16),
+    times,
+    st.builds(Wording, texts, digests),
+    st.sampled_from(Evidence),
+    acts,
+)
+publics = st.one_of(
+    st.builds(ScenePublished, texts, texts, texts, times),
+    st.builds(PolicyPublished, texts, times),
+    st.builds(ServiceRegistered, texts, texts, times),
+    st.builds(SignalReported, texts, texts, integers, times),
+    st.builds(SyntheticReleased, texts, texts, st.dictionaries(keys, trees, max_size=4), times),
+    st.builds(ReadLogOpened, texts, texts, times),
+    st.builds(ReadLogAnchored, texts, integers, texts, times),
+    st.builds(SubjectErased, times),
+)

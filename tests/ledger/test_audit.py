@@ -1,0 +1,297 @@
+"""specs/audit.md."""
+
+import threading
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger import audit, checkpoint, commitment, cosignature, event, note, source, tree
+from ledger.audit import Kind, Report, Trust
+from ledger.event import SubjectErased
+from ledger.note import Note
+from ledger.source import Directory, UnreadableError
+from tests.ledger.witnessing import NOON, ORIGIN, log_with
+
+SIGNER = note.generate(ORIGIN)
+TRUST = Trust([SIGNER.verifier])
+SIZE = 300  # a full bundle and a partial one
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A log of 300 entries as it is published; not to be changed."""
+    folder = tmp_path_factory.mktemp("published")
+    log = log_with(folder, SIZE, SIGNER)
+    log.export(folder / "log")
+    log.close()
+    return folder / "log"
+
+
+@pytest.fixture
+def folder(published: Path, tmp_path: Path) -> Path:
+    """A copy of it that may be changed."""
+    return copytree(published, tmp_path / "copy")
+
+
+def audited(folder: Path, seen: str | None = None, trust: Trust = TRUST) -> Report:
+    return audit.audit(Directory(folder), trust, seen)
+
+
+def kinds(report: Report) -> set[Kind]:
+    return {finding.kind for finding in report.findings}
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=4))
+def test_a_log_that_only_grew_is_clean(steps: list[int]) -> None:
+    with TemporaryDirectory() as home:
+        log, folder = log_with(Path(home), 0, SIGNER), Path(home) / "log"
+        seen, total = None, 0
+        for step in steps:
+            if step:
+                log.append([b"%d" % i for i in range(step)])
+            log.export(folder)
+            report = audited(folder, seen)
+            assert report.clean
+            assert (report.read, report.note) == (step, log.checkpoint())
+            seen, total = report.note, total + step
+        assert audited(folder).read == total
+        log.close()
+
+
+def test_an_unsigned_checkpoint_is_untrusted(folder: Path) -> None:
+    other = Trust([SIGNER.verifier, note.generate(ORIGIN).verifier])
+    report = audited(folder, trust=other)
+    assert kinds(report) == {Kind.UNTRUSTED}
+    assert report.note is None
+    assert report.findings[0].evidence["shown"] == (folder / "checkpoint").read_text()
+
+
+def test_a_checkpoint_of_another_log_is_untrusted(folder: Path) -> None:
+    text = (folder / "checkpoint").read_text().replace(ORIGIN, "other.example/log", 1)
+    forged = note.sign(note.parse(text).text, [SIGNER])
+    (folder / "checkpoint").write_text(str(forged))
+    assert kinds(audited(folder)) == {Kind.UNTRUSTED}
+
+
+def test_fewer_cosignatures_than_the_quorum_are_untrusted(folder: Path) -> None:
+    witnesses = [cosignature.generate(f"w{i}.example") for i in range(3)]
+    signed = note.parse((folder / "checkpoint").read_text())
+    by_two = [w.cosign(signed.text, NOON) for w in witnesses[:2]]
+    (folder / "checkpoint").write_text(str(Note(signed.text, (*signed.signatures, *by_two))))
+    keys = [witness.key for witness in witnesses]
+    assert audited(folder, trust=Trust([SIGNER.verifier], keys, 2)).clean
+    assert kinds(audited(folder, trust=Trust([SIGNER.verifier], keys, 3))) == {Kind.UNTRUSTED}
+
+
+def test_a_rollback_is_found_with_both_notes_as_evidence(tmp_path: Path) -> None:
+    log = log_with(tmp_path, 9, SIGNER)
+    seen = log.checkpoint()
+    restored = log_with(tmp_path / "restored", 7, SIGNER)
+    restored.export(tmp_path / "log")
+    report = audited(tmp_path / "log", seen)
+    assert kinds(report) == {Kind.ROLLED_BACK}
+    assert report.note == seen
+    assert set(report.findings[0].evidence.values()) == {seen, restored.checkpoint()}
+
+
+@pytest.mark.parametrize("size", [5, 6, 256, 300, 700])
+def test_a_split_view_is_found_with_both_notes_as_evidence(tmp_path: Path, size: int) -> None:
+    seen = log_with(tmp_path, 5, SIGNER).checkpoint()
+    other = log_with(tmp_path / "other", size, SIGNER, mark=b"other")
+    other.export(tmp_path / "log")
+    report = audited(tmp_path / "log", seen)
+    assert kinds(report) == {Kind.SPLIT_VIEW}
+    assert report.note == seen
+    assert set(report.findings[0].evidence.values()) == {seen, other.checkpoint()}
+
+
+def test_the_evidence_of_a_split_view_convinces_without_the_auditor(tmp_path: Path) -> None:
+    seen = log_with(tmp_path, 5, SIGNER).checkpoint()
+    other = log_with(tmp_path / "other", 5, SIGNER, mark=b"other")
+    other.export(tmp_path / "log")
+    evidence = audited(tmp_path / "log", seen).findings[0].evidence
+    notes = [note.parse(evidence[name]) for name in ("seen", "shown")]
+    for signed in notes:
+        note.verify(signed, [SIGNER.verifier])
+    one, two = (checkpoint.parse(signed.text) for signed in notes)
+    assert one.size == two.size
+    assert one.root != two.root
+
+
+def test_changed_tiles_accuse_nobody_but_themselves(tmp_path: Path) -> None:
+    log = log_with(tmp_path, 5, SIGNER)
+    seen = log.checkpoint()
+    log.append([b"more"])
+    log.export(tmp_path / "log")
+    _flip(tmp_path / "log/tile/0/000.p/6", 0)
+    assert kinds(audited(tmp_path / "log", seen)) == {Kind.WRONG_TILE}
+
+
+def test_changing_any_byte_of_any_file_is_found(tmp_path: Path) -> None:
+    log = log_with(tmp_path, 4, SIGNER)
+    folder = tmp_path / "log"
+    log.export(folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 3
+    for path in files:
+        for at in range(path.stat().st_size):
+            _flip(path, at)
+            assert not audited(folder).clean, (path, at)
+            _flip(path, at)
+    assert audited(folder).clean
+
+
+def test_a_wrong_entry_leads_to_another_root(folder: Path) -> None:
+    _flip(folder / "tile/entries/001.p/44", 5)
+    report = audited(folder)
+    assert kinds(report) == {Kind.WRONG_ROOT, Kind.WRONG_TILE}
+    assert "tile 0/1" in report.findings[0].message
+
+
+FILES = ("checkpoint", "tile/entries/000", "tile/entries/001.p/44", "tile/0/000", "tile/0/001.p/44")
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "empty": lambda path: path.write_bytes(b""),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_is_named(folder: Path, file: str, damage: Callable[[Path], object]) -> None:
+    damage(folder / file)
+    report = audited(folder)
+    assert kinds(report) <= {Kind.UNREADABLE, Kind.UNTRUSTED}
+    [finding] = report.findings
+    assert finding.kind is Kind.UNTRUSTED or file in finding.message
+
+
+def test_an_endless_file_is_not_read_to_its_end(folder: Path) -> None:
+    with (folder / "tile/entries/000").open("wb") as file:
+        file.truncate(source.MOST_BYTES + 1)
+    with pytest.raises(UnreadableError, match="more than"):
+        Directory(folder).read("tile/entries/000")
+    assert kinds(audited(folder)) == {Kind.UNREADABLE}
+
+
+def test_a_partial_tile_that_became_full_is_not_missing(tmp_path: Path) -> None:
+    log = log_with(tmp_path, 200, SIGNER)
+    log.export(tmp_path / "log")
+    older = (tmp_path / "log/checkpoint").read_text()
+    log.append([b"%d" % i for i in range(100)])
+    log.export(tmp_path / "log")
+    for partial_folder in (tmp_path / "log/tile").rglob("000.p"):
+        for path in partial_folder.iterdir():
+            path.unlink()
+    (tmp_path / "log/checkpoint").write_text(older)
+    assert audited(tmp_path / "log").clean
+
+
+ERASED = event.encode(SubjectErased(NOON))
+MISPLACED = {
+    "nothing": b"",
+    "another kind": b"\x03" + ERASED,
+    "a short commitment": commitment.PERSONAL + bytes(55),
+    "a long commitment": commitment.PERSONAL + bytes(57),
+    "no event": commitment.PUBLIC + b"{}",
+    "an event in another form": commitment.PUBLIC + ERASED + b" ",
+}
+
+
+@pytest.mark.parametrize("entry", MISPLACED.values(), ids=MISPLACED.keys())
+def test_an_entry_without_a_place_in_a_consent_log_is_reported(
+    tmp_path: Path, entry: bytes
+) -> None:
+    log = log_with(tmp_path, 0, SIGNER)
+    log.append([commitment.PUBLIC + ERASED, entry, commitment.PERSONAL + bytes(56)])
+    log.export(tmp_path / "log")
+    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=audit.consent_entry)
+    [finding] = report.findings
+    assert finding.kind is Kind.MALFORMED_ENTRY
+    assert finding.message.startswith("entry 1:")
+    assert finding.evidence["entry"] == entry.hex()
+
+
+def test_findings_are_listed_up_to_a_limit(tmp_path: Path) -> None:
+    log = log_with(tmp_path, 0, SIGNER)
+    log.append([b"\x07"] * (audit.MOST_FINDINGS + 50))
+    log.export(tmp_path / "log")
+    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=audit.consent_entry)
+    assert len(report.findings) == audit.MOST_FINDINGS
+
+
+def test_an_audit_does_not_start_from_a_note_it_cannot_trust(folder: Path) -> None:
+    forged = note.sign(f"{ORIGIN}\n1\n{'A' * 43}=\n", [note.generate(ORIGIN)])
+    with pytest.raises(ValueError, match="want 1"):
+        audited(folder, str(forged))
+
+
+def test_the_log_cannot_change_its_name(tmp_path: Path) -> None:
+    seen = note.sign(str(checkpoint.Checkpoint("other.example/log", 0, tree.EMPTY_ROOT)), [SIGNER])
+    with pytest.raises(ValueError, match=r"other\.example"):
+        audited(tmp_path, str(seen))
+
+
+def test_progress_reaches_the_end(folder: Path) -> None:
+    steps: list[tuple[int, int]] = []
+    audit.audit(Directory(folder), TRUST, progress=lambda done, total: steps.append((done, total)))
+    assert steps == [(256, SIZE), (SIZE, SIZE)]
+
+
+def _peak(home: Path, entries: int) -> int:
+    log = log_with(home, entries, SIGNER)
+    log.export(home / "log")
+    tracemalloc.start()
+    assert audited(home / "log").clean
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    log.close()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    small = _peak(tmp_path / "small", 2_000)
+    large = _peak(tmp_path / "large", 20_000)
+    assert large < 1.5 * small
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None: ...
+
+
+def test_a_log_is_audited_over_http_as_from_a_folder(folder: Path) -> None:
+    with served(folder) as url:
+        report = audit.audit(source.at(url), TRUST)
+        assert report == audited(folder)
+        assert report.clean
+        (folder / "tile/0/000").unlink()
+        assert kinds(audit.audit(source.at(url), TRUST)) == {Kind.UNREADABLE}
+    assert kinds(audit.audit(source.at(url), TRUST)) == {Kind.UNREADABLE}
+
+
+def _flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)

@@ -1,0 +1,78 @@
+"""`sovereign audit` and `sovereign witness keygen` as they are typed."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ledger import cosignature, note
+from portal.commands import audit, witness
+from tests.ledger.witnessing import ORIGIN, log_with
+
+SIGNER = note.generate(ORIGIN)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "vkey").write_text(f"{SIGNER.verifier}\n")
+    log_with(tmp_path, 5, SIGNER).export(tmp_path / "log")
+    return tmp_path
+
+
+def run(home: Path, *options: str) -> Result:
+    arguments = [str(home / "log"), "--key", str(home / "vkey"), "--opaque", *options]
+    return CliRunner().invoke(audit.app, arguments)
+
+
+def test_a_clean_log_is_remembered_for_the_next_audit(home: Path) -> None:
+    state = home / "state"
+    found = run(home, "--state", str(state))
+    assert found.exit_code == 0
+    assert "verdict   clean" in found.stdout
+    assert state.read_text() == (home / "log/checkpoint").read_text()
+    assert "read      0 entries" in run(home, "--state", str(state)).stdout
+
+
+def test_findings_exit_1_with_their_evidence_and_are_not_remembered(home: Path) -> None:
+    state = home / "state"
+    run(home, "--state", str(state))
+    before = state.read_text()
+    log_with(home / "old", 3, SIGNER).export(home / "older")
+    (home / "log/checkpoint").write_text((home / "older/checkpoint").read_text())
+    found = run(home, "--state", str(state), "--json")
+    assert found.exit_code == 1
+    [finding] = json.loads(found.stdout)["findings"]
+    assert finding["kind"] == "rolled-back"
+    assert finding["evidence"] == {"seen": before, "shown": (home / "log/checkpoint").read_text()}
+    assert state.read_text() == before
+
+
+def test_entries_are_looked_into_unless_the_log_is_opaque(home: Path) -> None:
+    found = CliRunner().invoke(audit.app, [str(home / "log"), "--key", str(home / "vkey")])
+    assert found.exit_code == 1
+    assert "malformed-entry: entry 0:" in found.stdout
+
+
+def test_a_missing_key_file_means_not_audited(home: Path) -> None:
+    found = CliRunner().invoke(audit.app, [str(home / "log"), "--key", str(home / "nothing")])
+    assert found.exit_code == 2
+    assert "not audited" in found.stderr
+
+
+def test_a_quorum_of_witnesses_can_be_demanded(home: Path) -> None:
+    (home / "witnesses").write_text(f"{cosignature.generate('w1.example').key}\n")
+    found = run(home, "--witness", str(home / "witnesses"), "--quorum", "1")
+    assert found.exit_code == 1
+    assert "0 witnesses have cosigned, want 1" in found.stdout
+
+
+def test_a_witness_key_is_its_owners_only_and_never_overwritten(tmp_path: Path) -> None:
+    arguments = ["keygen", "witness.example/w1", "--key", str(tmp_path / "key")]
+    made = CliRunner().invoke(witness.app, arguments)
+    assert made.exit_code == 0
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    secret = (tmp_path / "key").read_text()
+    assert str(cosignature.signer(secret.strip()).key) == made.stdout.strip()
+    assert CliRunner().invoke(witness.app, arguments).exit_code == 2
+    assert (tmp_path / "key").read_text() == secret

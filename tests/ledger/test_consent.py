@@ -1,0 +1,87 @@
+"""Clauses E10 to E14 of specs/event.md: the fold of instructions into what is in force."""
+
+from datetime import timedelta
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from ledger import consent, event
+from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger
+from ledger.event import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from tests.ledger.events import INSTRUCTION, NOON, acts
+
+SCENE = "segmentation"
+
+
+def after(*given_acts: Act) -> ConsentState:
+    """The state after these acts, the first at index 10 and noon, then one a minute."""
+    state: ConsentState | None = None
+    for number, act in enumerate(given_acts):
+        at = NOON + timedelta(minutes=number)
+        state = consent.apply(state, replace(INSTRUCTION, act=act, at=at), 10 + number)
+    assert state is not None
+    return state
+
+
+def test_e10_a_grant_holds_exactly_its_fields() -> None:
+    state = after(Granted(SCENE, ("age", "job"), None), Granted(SCENE, ("age",), NOON))
+    later = NOON + timedelta(minutes=1)
+    assert state.scenes == {SCENE: SceneConsent(frozenset({"age"}), NOON, later, 11)}
+
+
+def test_e10_an_import_is_a_grant() -> None:
+    imported = after(Imported(SCENE, ("age",), NOON, "legacy"))
+    assert imported.scenes == after(Granted(SCENE, ("age",), NOON)).scenes
+
+
+def test_e11_a_withdrawal_of_the_scene_leaves_nothing() -> None:
+    state = after(Granted(SCENE, ("age",), None), Withdrawn(SCENE))
+    assert state.scenes == {SCENE: SceneWithdrawal(NOON + timedelta(minutes=1), 11)}
+
+
+def test_e11_a_withdrawal_of_fields_leaves_the_others() -> None:
+    state = after(Granted(SCENE, ("age", "job"), None), Withdrawn(SCENE, ("age",)))
+    assert state.scenes == {SCENE: SceneConsent(frozenset({"job"}), None, NOON, 11)}
+
+
+def test_e11_taking_the_last_field_withdraws_the_scene() -> None:
+    state = after(Granted(SCENE, ("age",), None), Withdrawn(SCENE, ("age", "job")))
+    assert isinstance(state.scenes[SCENE], SceneWithdrawal)
+
+
+def test_e12_a_trigger_replaces_the_one_on_its_signal_and_is_cleared_by_it() -> None:
+    below = TriggerSet(SCENE, "below", "accuracy", 9200)
+    other = TriggerSet(SCENE, "above", "accuracy", 9900)
+    state = after(below, other, replace(below, threshold=9000))
+    kept = Trigger("above", "accuracy", 9900)
+    assert state.triggers == {SCENE: (kept, Trigger("below", "accuracy", 9000))}
+    cleared = after(below, other, TriggerCleared(SCENE, "below", "accuracy"))
+    assert cleared.triggers == {SCENE: (kept,)}
+
+
+@given(st.lists(acts, min_size=1), acts)
+def test_e13_no_act_touches_another_scene(history: list[Act], act: Act) -> None:
+    before, now = after(*history), after(*history, act)
+    for scene in {*before.scenes} - {act.scene}:
+        assert now.scenes[scene] == before.scenes[scene]
+    for scene in {*before.triggers} - {act.scene}:
+        assert now.triggers[scene] == before.triggers[scene]
+
+
+@given(st.lists(acts, min_size=1))
+def test_e14_the_version_and_head_are_those_of_the_last_instruction(history: list[Act]) -> None:
+    instructions = reduce(
+        lambda chain, act: [
+            *chain,
+            chain[-1].next(act, at=NOON, wording=INSTRUCTION.wording),
+        ],
+        history[1:],
+        [replace(INSTRUCTION, act=history[0])],
+    )
+    state: ConsentState | None = None
+    for index, instruction in enumerate(instructions):
+        state = consent.apply(state, instruction, index)
+    assert state is not None
+    assert (state.seq, state.head) == (len(history), event.digest(instructions[-1]))

@@ -1,0 +1,92 @@
+"""Clause E6 of specs/event.md: the verifier's own reading of events and the ledger's are one."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import event
+from ledger.commitment import canonical
+from ledger.event import MalformedEventError
+from ledger.profile import ProfileError, require_event
+from tests.ledger.events import instructions, publics, trees
+from tests.ledger.test_event import BYTES, EVERY, MALFORMED
+
+
+def verdicts(data: bytes) -> tuple[bool, bool]:
+    """Whether the ledger decodes the bytes; whether the verifier takes their JSON."""
+    try:
+        event.decode(data)
+        decoded = True
+    except MalformedEventError:
+        decoded = False
+    try:
+        value = json.loads(data)
+        require_event(value)
+        taken = canonical(value) == data
+    except (ValueError, RecursionError):
+        taken = False
+    return decoded, taken
+
+
+@given(instructions | publics)
+def test_e6_every_event_is_one_to_the_verifier(each: event.Event) -> None:
+    require_event(json.loads(event.encode(each)))
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_e6_what_the_ledger_refuses_the_verifier_refuses(why: str) -> None:
+    assert verdicts(MALFORMED[why]) == (False, False)
+
+
+@given(st.sampled_from(EVERY), st.data())
+def test_e6_any_value_in_any_part_gets_one_verdict(each: event.Event, data: st.DataObject) -> None:
+    value = json.loads(event.encode(each))
+    at = value
+    while True:
+        name = data.draw(st.sampled_from(sorted(at)))
+        if not isinstance(at[name], dict) or not at[name] or data.draw(st.booleans()):
+            break
+        at = at[name]
+    at[name] = data.draw(trees | st.sampled_from(NEARLY))
+    decoded, taken = verdicts(canonical(value))
+    assert decoded == taken, value
+
+
+NEARLY: list[Any] = [
+    "A" * 43 + "=",
+    "A" * 42 + "g=",
+    "A" * 42 + "B=",
+    "A" * 22 + "==",
+    "A" * 21 + "Q==",
+    "A" * 21 + "B==",
+    "2026-01-01T12:00:00Z",
+    "2026-01-01T12:00:01Z",
+    "2026-02-29T12:00:00Z",
+    "2026-01-01t12:00:00z",
+    "2026-01-01T24:00:00Z",
+    "2026-01-01T23:59:60Z",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00Z",
+    " 2026-01-01T12:00:00Z",
+    1 << 53,
+    -(1 << 53),
+    (1 << 53) - 1,
+    ["a", "b"],
+    ["a", "a"],
+    [1],
+    "C",
+    "granted",
+    {},
+]
+
+
+@given(st.sampled_from(sorted(json.loads(BYTES))))
+def test_e6_no_part_may_be_missing(name: str) -> None:
+    value = json.loads(BYTES)
+    del value[name]
+    with pytest.raises(ProfileError):
+        require_event(value)
+    assert verdicts(canonical(value)) == (False, False)

@@ -1,0 +1,121 @@
+"""A small bank: sixty real customers, a real ledger, the real gate, and a clock that can be set."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from pathlib import Path
+
+import duckdb
+import pytest
+from starlette.testclient import TestClient
+
+from ledger.event import Evidence, Granted, Instruction
+from ledger.ledger import Ledger
+from portal.app import create_app
+from portal.customer import wording
+from portal.demo import customers, grants
+from portal.product import Product, contracts, open_product
+from portal.settings import Settings
+
+CUSTOMERS = 60
+LAST = f"c{CUSTOMERS:05d}"
+SAID = "c00012"  # the last one who ever said anything
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    now: datetime = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory to be copied for each product."""
+    return seed(tmp_path_factory.mktemp("seeded"))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def still(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """A product that tests share because they record nothing in it."""
+    return copy(seeded, tmp_path_factory.mktemp("still") / "home")
+
+
+@pytest.fixture
+def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Product:
+    """A product of its own for each test, unless the test uses `still`."""
+    if "still" in request.fixturenames:
+        shared: Product = request.getfixturevalue("still")
+        return shared
+    return copy(seeded, tmp_path / "home")
+
+
+@pytest.fixture
+def visitor(product: Product, clock: Clock) -> Iterator[TestClient]:
+    """Somebody who is not signed in. Requests come from our own pages and want pages."""
+    with browser(product, clock) as client:
+        yield client
+
+
+@pytest.fixture
+def customer(visitor: TestClient) -> TestClient:
+    """Customer c00007, signed in."""
+    return sign_in(visitor, "c00007")
+
+
+def browser(product: Product, clock: Clock) -> TestClient:
+    headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html", "Accept-Language": "en"}
+    app = create_app(product, clock)
+    return TestClient(app, headers=headers, raise_server_exceptions=False)
+
+
+def sign_in(client: TestClient, subject: str) -> TestClient:
+    answer = client.post("/login", data={"customer": subject}, follow_redirects=False)
+    assert answer.status_code == 303, answer.text
+    return client
+
+
+def seed(home: Path) -> Path:
+    """Fill `home` with sixty customers, and the grants of a few of them, three days old."""
+    with duckdb.connect() as everybody:
+        customers.load(everybody)
+        everybody.execute(f"ATTACH '{home / 'customers.duckdb'}' AS small")
+        everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{LAST}'")
+    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
+    ledger.record(_first_grants(ledger))
+    ledger.close()
+    return home
+
+
+def _first_grants(ledger: Ledger) -> list[Instruction]:
+    _, scenes = contracts()
+    at = START - timedelta(days=3)
+    latest: dict[str, Instruction] = {}
+    drafts: list[Instruction] = []
+    for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
+        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
+        drafts.append(
+            latest[subject].next(act, at=at, wording=said)
+            if subject in latest
+            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
+        )
+        latest[subject] = drafts[-1]
+    return drafts
+
+
+def copy(seeded: Path, home: Path) -> Product:
+    """A product over a copy of `seeded`."""
+    shutil.copytree(seeded, home)
+    return open_product(Settings(data_dir=home, demo=True))

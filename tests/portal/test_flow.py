@@ -1,0 +1,76 @@
+"""Clause 3.13 of specs/portal.md: the map is made of contracts and reads together."""
+
+import itertools
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from gate.contract import Scene, Source
+from portal.customer import flow
+from portal.product import contracts
+
+AT = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def specs() -> tuple[Source, dict[str, Scene]]:
+    return contracts()
+
+
+def test_every_declared_use_is_there(specs: tuple[Source, dict[str, Scene]]) -> None:
+    source, scenes = specs
+    found = flow.uses(source, scenes, None, Counter(), AT)
+    assert {(use.scene, use.item) for use in found} == {
+        (scene.id, name) for scene in scenes.values() for name in scene.fields
+    }
+    assert {use.scene for use in found if use.allowed} == {"contract-service"}
+    assert not any(use.reads for use in found)
+
+
+def test_a_use_that_no_contract_declares_is_marked(
+    specs: tuple[Source, dict[str, Scene]],
+) -> None:
+    source, scenes = specs
+    reads = flow.count([{"scene": "nearest-branch", "views": {"phone": "personal"}}])
+    odd = [use for use in flow.uses(source, scenes, None, reads, AT) if not use.declared]
+    assert [(use.item, use.scene, use.reads) for use in odd] == [("phone", "nearest-branch", 1)]
+
+
+def test_reads_are_counted_per_scene_and_item() -> None:
+    entry = {"scene": "segmentation", "views": {"age": "personal", "job": "synthetic"}}
+    counted = flow.count([entry, entry, {"scene": "segmentation", "views": {}}])
+    assert counted == {("segmentation", "age"): 2, ("segmentation", "job"): 2}
+
+
+def test_a_picked_item_stands_out_with_its_whole_path(
+    specs: tuple[Source, dict[str, Scene]],
+) -> None:
+    source, scenes = specs
+    found = flow.uses(source, scenes, None, Counter(), AT)
+    drawn = flow.draw(source, scenes, found, "balance")
+    using = {scene.id for scene in scenes.values() if "balance" in scene.fields}
+    assert [node.id for node in drawn.items if node.chosen] == ["balance"]
+    assert [node.id for node in drawn.systems if node.chosen] == ["core-banking"]
+    assert {node.id for node in drawn.scenes if node.chosen} == using
+    assert sum(edge.chosen for edge in drawn.edges) == 1 + len(using)
+    assert {use.item for use in drawn.uses} == {"balance"}
+
+
+def test_an_unknown_pick_shows_everything(specs: tuple[Source, dict[str, Scene]]) -> None:
+    source, scenes = specs
+    found = flow.uses(source, scenes, None, Counter(), AT)
+    drawn = flow.draw(source, scenes, found, "shoe-size")
+    assert drawn.picked is None
+    assert len(drawn.uses) == len(found)
+
+
+def test_boxes_do_not_overlap(specs: tuple[Source, dict[str, Scene]]) -> None:
+    source, scenes = specs
+    found = flow.uses(source, scenes, None, Counter(), AT)
+    drawn = flow.draw(source, scenes, found, None)
+    for column in (drawn.items, drawn.systems, drawn.scenes):
+        tops = [node.y for node in column]
+        assert all(low + flow.BOX <= high for low, high in itertools.pairwise(tops))
+        assert tops[0] >= 0
+        assert tops[-1] + flow.BOX <= drawn.height

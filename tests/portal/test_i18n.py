@@ -1,0 +1,151 @@
+"""Clauses 5.1 to 5.4 of specs/portal.md: every word is in a catalogue, in every language."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from gate.decide import Reason, View
+from portal import i18n, problems
+from portal.i18n import MissingMessageError, Words
+
+PORTAL = Path(i18n.__file__).parent
+TEMPLATES = sorted(PORTAL.rglob("*.html"))
+CODE = sorted(PORTAL.rglob("*.py"))
+WORDS = i18n.load()
+
+USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
+USED_IN_CODE = re.compile(r""""((?:notice|did|items)\.[a-z0-9.-]+)\"""")
+COMPOSED = {  # keys that templates put together: prefix -> what may follow
+    "standing.": ["locked", "allowed", "partly", "refused", "expired"],
+    "fallback.": ["withhold", "synthetic", "generalise"],
+    "basis.": ["consent", "contract"],
+    "evidence.": ["A", "B", "C", "D"],
+    "view.": [*View],
+    "reason.": [*Reason],
+    "status.": ["400", "401", "403", "503"],
+    "fact.": ["who", "act", "scene", "fields", "at", "place", "log"],
+    "operation.": [
+        "read",
+        "table",
+        "evaluation",
+        "evaluations",
+        "subjects",
+        "resources",
+        "actions",
+    ],
+}
+JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
+UNTRANSLATED = re.compile(r"<pre[^>]*translate=\"no\"[^>]*>.*?</pre>|<code>.*?</code>", re.DOTALL)
+TAG = re.compile(r"<[^>]*>", re.DOTALL)
+SPOKEN_ATTRIBUTE = re.compile(r"""(?:aria-label|title|alt|placeholder)=(["'])(.*?)\1""")
+
+
+def used_keys() -> Iterator[str]:
+    for path in TEMPLATES:
+        yield from USED_IN_TEMPLATES.findall(path.read_text())
+    for path in CODE:
+        yield from USED_IN_CODE.findall(path.read_text())
+    for prefix, endings in COMPOSED.items():
+        yield from (f"{prefix}{ending}" for ending in endings)
+
+
+def problem_keys() -> Iterator[str]:
+    slugs = {*(slug for _, slug in problems.TABLE.values()), *problems.STATUSES.values(), "broken"}
+    yield from (f"problem.{slug}.{part}" for slug in slugs for part in ("title", "detail"))
+
+
+def test_every_language_has_the_same_keys() -> None:
+    keys = {tag: {*words.keys()} for tag, words in WORDS.items()}
+    assert len({frozenset(each) for each in keys.values()}) == 1
+
+
+def test_no_key_is_missing_and_none_is_left_over() -> None:
+    wanted = {*used_keys(), *problem_keys()}
+    have = {*WORDS["en"].keys()}
+    assert wanted - have == set()
+    assert have - wanted == set()
+
+
+@pytest.mark.parametrize("tag", WORDS)
+def test_every_message_is_filled_in_and_in_its_language(tag: str) -> None:
+    for key in WORDS[tag].keys():  # noqa: SIM118 - a method of ours
+        message = WORDS[tag].catalog.get(key)
+        assert message is not None
+        forms = [message.string] if isinstance(message.string, str) else [*message.string]
+        assert all(form.strip() for form in forms), key
+        assert all(form.isascii() for form in forms) is (tag == "en") or key in {
+            "login.as",
+            "regulator.digest",
+        }, key
+
+
+def test_every_language_fills_in_the_same_facts() -> None:
+    for key in WORDS["en"].keys():  # noqa: SIM118 - a method of ours
+        facts = {tag: frozenset(_facts(words, key)) for tag, words in WORDS.items()}
+        assert len({*facts.values()}) == 1, (key, facts)
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_no_visible_word_stands_outside_the_catalogues(path: Path) -> None:
+    text = UNTRANSLATED.sub("", path.read_text())
+    attributes = [JINJA.sub("", value) for _, value in SPOKEN_ATTRIBUTE.findall(text)]
+    visible = TAG.sub(" ", JINJA.sub("", text))
+    assert not re.search(r"[^\W\d_]", " ".join([visible, *attributes])), path
+
+
+def test_facts_are_escaped() -> None:
+    assert "<b>" not in WORDS["en"].say("centre.greeting", name="<b>")
+    assert "{name}" in WORDS["en"].say("centre.greeting", name="{name}")
+
+
+def test_a_missing_message_is_an_error() -> None:
+    with pytest.raises(MissingMessageError, match=r"no words for 'no\.such'"):
+        WORDS["en"].say("no.such")
+
+
+def test_counts_choose_the_plural() -> None:
+    assert str(WORDS["en"].say("scene.days", count=1, number="1")) == "1 day"
+    assert str(WORDS["en"].say("scene.days", count=365, number="365")) == "365 days"
+    assert str(WORDS["zh-CN"].say("scene.days", count=365, number="365")) == "365 天"
+
+
+def test_dates_numbers_and_lists_follow_the_language() -> None:
+    at = datetime(2026, 11, 7, 9, 5, tzinfo=UTC)
+    english, chinese = WORDS["en"], WORDS["zh-CN"]
+    assert english.day(date(2026, 11, 7)) == "7 November 2026"
+    assert chinese.day(date(2026, 11, 7)) == "2026年11月7日"
+    assert english.moment(at).startswith("7 Nov 2026, 09:05")
+    assert english.number(45211) == "45,211"
+    texts = [{"en": "a", "zh-CN": "甲"}, {"en": "b", "zh-CN": "乙"}]
+    assert english.listed(texts) == "a and b"
+    assert chinese.listed(texts) == "甲和乙"
+
+
+NEGOTIATIONS = {
+    "chosen before": ("zh-CN", "en", "zh-CN"),
+    "chosen language unknown": ("xx", "zh", "zh-CN"),
+    "nothing said": (None, "", "en"),
+    "the browser's first": (None, "zh-TW,en;q=0.8", "zh-CN"),
+    "the browser's best": (None, "en;q=0.4, zh;q=0.9", "zh-CN"),
+    "unknown languages": (None, "fr, pt;q=0.5", "en"),
+    "refused by quality": (None, "zh;q=0, en;q=0.1", "en"),
+    "unreadable quality": (None, "zh;q=high, en", "en"),
+    "not a header": (None, ";;;,,,===", "en"),
+}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "expected"), NEGOTIATIONS.values(), ids=NEGOTIATIONS.keys()
+)
+def test_the_language_is_negotiated(chosen: str | None, accepted: str, expected: str) -> None:
+    assert i18n.negotiate(chosen, accepted) == expected
+
+
+def _facts(words: Words, key: str) -> set[str]:
+    message = words.catalog.get(key)
+    assert message is not None
+    forms = message.string if isinstance(message.string, tuple | list) else [message.string]
+    return {fact for form in forms for fact in re.findall(r"\{(\w+)\}", form)}

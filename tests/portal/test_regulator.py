@@ -1,0 +1,84 @@
+"""Clauses 4.1 and 4.2 of specs/portal.md: what a regulator gets, without a login."""
+
+from hashlib import sha256
+
+import pytest
+from starlette.testclient import TestClient
+
+from portal.product import Product
+
+pytestmark = pytest.mark.usefixtures("still")
+
+
+@pytest.fixture
+def public(visitor: TestClient, product: Product) -> TestClient:
+    product.publish()
+    return visitor
+
+
+def test_the_page_shows_the_logs_and_their_checkpoints(
+    public: TestClient, product: Product
+) -> None:
+    page = public.get("/regulator").text
+    assert product.ledger.origin in page
+    assert product.reads.origin in page
+    assert product.ledger.checkpoint().splitlines()[2] in page.replace("&#43;", "+")
+
+
+def test_the_tile_directory_can_be_downloaded(public: TestClient, product: Product) -> None:
+    assert public.get("/log/consent/checkpoint").text == product.ledger.checkpoint()
+    folder = product.home / "log" / "consent"
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) >= 3
+    for path in files:
+        answer = public.get(f"/log/consent/{path.as_posix()}")
+        assert answer.status_code == 200, path
+        assert answer.content == (folder / path).read_bytes()
+
+
+def test_every_verifier_key_can_be_downloaded_and_no_private_one(
+    public: TestClient, product: Product
+) -> None:
+    for path in (product.home / "keys").glob("*.vkey"):
+        answer = public.get(f"/keys/{path.name}")
+        assert answer.text == path.read_text()
+        assert answer.text.strip() in public.get("/regulator").text.replace("&#43;", "+")
+    assert public.get("/keys/surrogate.vkey").status_code == 404
+    assert public.get("/keys/consent.key").status_code == 404
+
+
+def test_a_contract_is_served_as_its_digest_in_the_log_names_it(
+    public: TestClient, product: Product
+) -> None:
+    page = public.get("/regulator").text
+    for scene in product.scenes.values():
+        raw = public.get(f"/contracts/{scene.id}.odcs.yaml").content
+        assert sha256(raw).hexdigest() == scene.digest
+        assert scene.digest in page
+
+
+def test_nothing_personal_is_public(public: TestClient, product: Product) -> None:
+    row = product.gate.source.row("c00007", ["name", "email", "phone", "device_id"])
+    assert row is not None
+    folder = product.home / "log"
+    raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    raw += public.get("/regulator").content
+    assert not [value for value in row.values() if str(value).encode() in raw]
+    assert b"c00007" not in raw
+
+
+UNPUBLISHED = ["/log/nothing/checkpoint", "/log/consent/tile/9/999", "/contracts/none.odcs.yaml"]
+
+
+@pytest.mark.parametrize("path", UNPUBLISHED)
+def test_what_is_not_published_is_not_there(path: str, public: TestClient) -> None:
+    assert public.get(path).status_code == 404
+
+
+def test_half_a_directory_is_not_shown(public: TestClient, product: Product) -> None:
+    folder = product.home / "log" / "half"
+    folder.mkdir(exist_ok=True)
+    (folder / "checkpoint").write_text("not a checkpoint\n")
+    page = public.get("/regulator")
+    assert page.status_code == 200
+    assert "not a checkpoint" not in page.text

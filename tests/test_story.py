@@ -1,0 +1,158 @@
+"""The newcomer's way in: `sovereign demo --once` does the whole job on all customers, and what it
+leaves behind can be verified without it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+SOVEREIGN = [sys.executable, "-m", "portal.cli"]
+
+
+@dataclass(frozen=True)
+class Told:
+    home: Path
+    text: str
+
+    @property
+    def receipt(self) -> Path:
+        return Path(re.sub(r"\s", "", re.search(r"receipt\s+(\S+)", self.text)[1]))  # type: ignore[index] # a miss fails the test
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    home = tmp_path_factory.mktemp("story") / "data"
+    done = subprocess.run(
+        [*SOVEREIGN, "demo", "--once", "--data-dir", str(home)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "500"},
+    )
+    assert done.returncode == 0, done.stderr
+    return Told(home, done.stdout)
+
+
+def verify(receipt: Path, key: Path) -> subprocess.CompletedProcess[str]:
+    command = [*SOVEREIGN, "verify", str(receipt), "--key", str(key)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+TOLD = {
+    "customers loaded": r"customers loaded\s+45,211",
+    "ledger size and root": r"ledger\s+[\d,]+ entries, root [A-Za-z0-9+/]{43}=",
+    "a decision before": r"decision allowed \(granted\) at ledger size [\d,]+",
+    "a decision after": r"decision refused \(withdrawn\) at ledger size [\d,]+",
+    "the fields answered synthetically": r"answered synthetically: age, job, balance, housing",
+    "everybody in one table": r"45,211 rows, same schema: [\d,]+ authorised, [\d,]+ synthetic \(naive\)",
+    "the verifier's verdict": r"VERIFIED",
+}
+
+
+@pytest.mark.parametrize("what", TOLD)
+def test_the_story_tells(told: Told, what: str) -> None:
+    assert re.search(TOLD[what], told.text), told.text
+
+
+def test_it_leaves_logs_keys_and_a_receipt(told: Told) -> None:
+    logs = sorted(each.name for each in (told.home / "log").iterdir())
+    assert logs[0] == "consent"
+    assert all(name.startswith("reads-") for name in logs[1:])
+    assert len(logs) == 2
+    for name in logs:
+        assert (told.home / "log" / name / "checkpoint").exists()
+    for vkey in (told.home / "keys").glob("*.vkey"):
+        assert len(vkey.read_text().splitlines()) == 1
+    assert told.receipt.parent == told.home / "receipts"
+
+
+def test_private_keys_are_the_owners_alone(told: Told) -> None:
+    private = [each for each in (told.home / "keys").iterdir() if each.suffix != ".vkey"]
+    assert len(private) >= 4
+    assert all(each.stat().st_mode & 0o077 == 0 for each in private)
+
+
+def test_the_receipt_verifies_and_an_altered_one_does_not(told: Told, tmp_path: Path) -> None:
+    key = told.home / "keys" / "consent.vkey"
+    assert verify(told.receipt, key).returncode == 0
+    data = bytearray(told.receipt.read_bytes())
+    data[len(data) // 2] ^= 1
+    altered = tmp_path / "altered.tlog-proof"
+    altered.write_bytes(data)
+    refused = verify(altered, key)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("NOT VERIFIED: ")
+
+
+def entries(log: Path) -> list[bytes]:
+    """The entries of a tile directory, read from its bundles with nothing but file names."""
+    found: list[bytes] = []
+    bundles = sorted(
+        (log / "tile" / "entries").rglob("*"),
+        key=lambda path: [int(p.strip("x.")) for p in re.findall(r"x?\d+", path.name)],
+    )
+    numbered = {}
+    for path in bundles:
+        if path.is_file():
+            name = path.relative_to(log / "tile" / "entries").as_posix()
+            number = int(re.sub(r"\.p/\d+$|[x/]", "", name))
+            numbered[number] = path.read_bytes()
+    for number in sorted(numbered):
+        data, at = numbered[number], 0
+        while at < len(data):
+            size = int.from_bytes(data[at : at + 2])
+            found.append(data[at + 2 : at + 2 + size])
+            at += 2 + size
+    return found
+
+
+def root(leaves: list[bytes]) -> bytes:
+    """RFC 6962, section 2.1, as it stands there."""
+    if len(leaves) == 1:
+        return sha256(b"\0" + leaves[0]).digest()
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1" + root(leaves[:split]) + root(leaves[split:])).digest()
+
+
+@pytest.mark.parametrize("name", ["consent", "reads-*"])
+def test_the_published_root_follows_from_the_entries_alone(told: Told, name: str) -> None:
+    (log,) = (told.home / "log").glob(name)
+    _, size, wanted, *_ = (log / "checkpoint").read_text().split("\n")
+    import base64
+
+    leaves = entries(log)
+    assert len(leaves) == int(size)
+    assert base64.b64encode(root(leaves)).decode() == wanted
+
+
+def test_no_value_and_no_customer_stands_in_a_public_log(told: Told) -> None:
+    for log in (told.home / "log").iterdir():
+        for entry in entries(log):
+            assert b"c00001" not in entry
+
+
+def test_the_reads_are_journalled_with_their_views(told: Told) -> None:
+    (log,) = (told.home / "log").glob("reads-*")
+    readings = [json.loads(entry) for entry in entries(log)]
+    assert [each["action"] for each in readings] == ["read", "read", "table"]
+    assert [each["reason"] for each in readings] == ["granted", "withdrawn", "granted"]
+    assert set(readings[1]["views"].values()) == {"synthetic"}
+
+
+def test_a_second_run_continues_where_the_first_ended(told: Told) -> None:
+    done = subprocess.run(
+        [*SOVEREIGN, "demo", "--once", "--data-dir", str(told.home)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"COLUMNS": "500"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "c00001 withdraws" not in done.stdout  # somebody else's turn
+    assert "VERIFIED" in done.stdout
