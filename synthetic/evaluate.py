@@ -120,8 +120,8 @@ def html(found: Report) -> str:
     parts = [
         f"<h1>{escape(found.release.id)}</h1><p>{said}</p>",
         (
-            "<p><strong>Diagnosis for the steward.</strong> Errors below compare with exact counts of "
-            "consenting customers: they are not private and must not be published.</p>"
+            "<p><strong>Diagnosis for the steward.</strong> Errors below compare with exact counts "
+            "of consenting customers: they are not private and must not be published.</p>"
         ),
         _chart("Mean error of declared segments", segments),
         _chart("Mean error of trends", trends),
