@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic import accounting, budget, counts, select
+from synthetic import accounting, budget, counts, measure, select
 from synthetic.audit import audit
 from synthetic.budget import PrivacyLoss
 from synthetic.domain import Categories, Domain
@@ -161,3 +161,14 @@ def test_the_difference_of_two_releases_does_not_point_at_who_left() -> None:
     assert right / attempts < 0.5 + 0.05  # mu = 0.035 over two releases; chance is one half
     # With one seed for both, the same attack never fails: why no build that publishes has a seed.
     assert ((first - (first - left) > 0) == (left == 1)).all()
+
+
+@pytest.mark.parametrize("integers", [1, 40, 500])
+def test_a_budget_within_an_epsilon_is_promised_within_it_however_it_is_split(
+    integers: int,
+) -> None:
+    budgeted = accounting.loss_within(Fraction(1), DELTA)
+    each = PrivacyLoss(budgeted.rho / integers)
+    sigma = measure.sigma_within(1, each)
+    promised = accounting.epsilon([((sigma, 1), integers)], DELTA)
+    assert Fraction(99, 100) < promised <= 1
