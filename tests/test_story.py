@@ -145,6 +145,21 @@ def test_the_reads_are_journalled_with_their_views(told: Told) -> None:
     assert set(readings[1]["views"].values()) == {"synthetic"}
 
 
+COMMANDS = {
+    "the log only grew": ["audit", "{home}/log/consent", "--key", "{home}/keys/consent.vkey"],
+    "the database is whole": ["fsck", "--data-dir", "{home}"],
+    "the budgets were kept": ["budget", "verify", "{home}/log/consent"],
+    "every decision follows": ["replay", "--data-dir", "{home}"],
+}
+
+
+@pytest.mark.parametrize("why", COMMANDS)
+def test_what_it_leaves_can_be_checked_by_command(told: Told, why: str) -> None:
+    command = [each.format(home=told.home) for each in COMMANDS[why]]
+    done = subprocess.run([*SOVEREIGN, *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_second_run_continues_where_the_first_ended(told: Told) -> None:
     done = subprocess.run(
         [*SOVEREIGN, "demo", "--once", "--data-dir", str(told.home)],
