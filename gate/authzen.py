@@ -171,18 +171,15 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         subjects = list(compress(state.subjects, members))
     reading = Reading(
         action="search",
-        at=at,
+        at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        subject=None,
         cohort=gate.journal.store(members),
         rows=len(subjects),
         fields=fields,
         views={},
         reason=Reason.GRANTED,
-        determined_by=None,
         plan=plan.digest,
-        release=None,
         consent=point,
     )
     gate.journal.record(reading)

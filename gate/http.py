@@ -6,7 +6,8 @@ or a source that is down 503. A denied evaluation is 200 with `"decision": false
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -14,7 +15,8 @@ from typing import Any, Protocol
 import msgspec
 
 from gate import authzen, rows
-from gate.authzen import LedgerSize, MalformedRequestError
+from gate.authzen import Asked, LedgerSize, MalformedRequestError
+from gate.journal import Journal, JournalError
 from gate.read import Gate, ReadRequest, StaleStateError
 from gate.sources import SourceUnavailableError
 from gate.table import TableRequest, read_table
@@ -77,7 +79,51 @@ class HttpError(Exception):
         self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
 
 
+_EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
+_EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+class Commits:
+    """Journals what is asked while one commit is under way together with the next one.
+
+    Decisions are made on the event loop, in microseconds; only the commit runs elsewhere. An answer
+    leaves after `record` returned, that is, after its entry is durable.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: list[tuple[Sequence[Asked], asyncio.Future[range]]] = []
+        self._running: asyncio.Task[None] | None = None
+
+    async def record(self, asked: Sequence[Asked]) -> None:
+        """Durable when it returns; each answer's context then names its entry."""
+        if not asked:
+            return
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[range] = loop.create_future()
+        self._waiting.append((asked, done))
+        if self._running is None or self._running.done():
+            self._running = loop.create_task(self._commit())
+        for each, entry in zip(asked, await done, strict=True):
+            each.answer["context"]["entry"] = entry
+
+    async def _commit(self) -> None:
+        while self._waiting:
+            together, self._waiting = self._waiting, []
+            flat = [(each.reading, each.customer) for asked, _ in together for each in asked]
+            try:
+                indexes = await asyncio.to_thread(self._journal.record_all, flat)
+            except JournalError as error:
+                for _, done in together:
+                    if not done.done():
+                        done.set_exception(error)
+                continue
+            first = indexes.start
+            for asked, done in together:
+                if not done.done():
+                    done.set_result(range(first, first + len(asked)))
+                first += len(asked)
 
 
 class GateApp:
@@ -92,9 +138,12 @@ class GateApp:
         self._gate = gate
         self._authenticator = authenticator
         self._clock = clock
-        self._routes: dict[str, Callable[[str, bytes, Mapping[bytes, bytes]], Response]] = {
+        self._commits = Commits(gate.journal)
+        self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": self._evaluation,
             "/access/v1/evaluations": self._evaluations,
+        }
+        self._routes: dict[str, Callable[[str, bytes, Mapping[bytes, bytes]], Response]] = {
             "/access/v1/search/subject": self._search_subject,
             "/access/v1/search/resource": self._search_resource,
             "/access/v1/search/action": self._search_action,
@@ -118,7 +167,7 @@ class GateApp:
         path = scope["path"]
         if path == "/.well-known/authzen-configuration":
             return _metadata(scope, headers)
-        if (handler := self._routes.get(path)) is None:
+        if path not in self._routes and path not in self._quick:
             raise HttpError(
                 404, "not-found", "No such resource", f"see the API description: {path}"
             )
@@ -127,59 +176,59 @@ class GateApp:
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         body = await _body(receive)
-        return await asyncio.to_thread(self._handle, handler, service, body, headers)
+        with _as_problems():
+            if (quick := self._quick.get(path)) is not None:
+                return await quick(service, body)
+            return await asyncio.to_thread(self._routes[path], service, body, headers)
 
-    def _handle(
-        self,
-        handler: Callable[[str, bytes, Mapping[bytes, bytes]], Response],
-        service: str,
-        body: bytes,
-        headers: Mapping[bytes, bytes],
-    ) -> Response:
-        """Every way a handler can fail, as one table of problems."""
-        try:
-            return handler(service, body, headers)
-        except (msgspec.DecodeError, MalformedRequestError, UnicodeError) as error:
-            detail = f"{error}; see the API description"
-            raise HttpError(400, "malformed", "The request is malformed", detail) from error
-        except StaleStateError as error:
-            raise HttpError(503, "stale", "The gate is behind the ledger", str(error)) from error
-        except SourceUnavailableError as error:
-            raise HttpError(503, "source", "The source is down", "try again later") from error
+    async def _evaluation(self, service: str, body: bytes) -> Response:
+        evaluation = _EVALUATION.decode(body)
+        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
+        await self._commits.record([asked])
+        return _json(asked.answer)
 
-    def _evaluation(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        evaluation = msgspec.json.decode(body, type=authzen.Evaluation)
-        return _json(self._evaluate(service, evaluation))
-
-    def _evaluations(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        batch = msgspec.json.decode(body, type=authzen.Evaluations)
+    async def _evaluations(self, service: str, body: bytes) -> Response:
+        batch = _EVALUATIONS.decode(body)
         if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
             single = authzen.Evaluation(batch.subject, batch.action, batch.resource, batch.context)
-            return _json(self._evaluate(service, single))
-        stop = authzen.stops(batch.options.evaluations_semantic)
-        answers = []
-        for each in authzen.merged(batch):
-            try:
-                answer = self._evaluate(service, each)
-            except MalformedRequestError as error:
-                answer = authzen.refused_item(str(error))
-            answers.append(answer)
-            if stop(answer["decision"]):
-                break
+            asked = authzen.ask(self._gate, _as(service, single), self._clock())
+            await self._commits.record([asked])
+            return _json(asked.answer)
+        asked_for, answers = self._batch(service, batch)
+        await self._commits.record(asked_for)
         return _json({"evaluations": answers})
 
-    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> dict[str, Any]:
+    def _batch(
+        self, service: str, batch: authzen.Evaluations
+    ) -> tuple[list[Asked], list[dict[str, Any]]]:
+        """What is to be journalled, and the answers, as far as the batch's semantic goes."""
+        stop = authzen.stops(batch.options.evaluations_semantic)
+        asked_for: list[Asked] = []
+        answers: list[dict[str, Any]] = []
+        now = self._clock()
+        for each in authzen.merged(batch):
+            try:
+                asked = authzen.ask(self._gate, _as(service, each), now)
+                asked_for.append(asked)
+                answers.append(asked.answer)
+            except MalformedRequestError as error:
+                answers.append(authzen.refused_item(str(error)))
+            if stop(answers[-1]["decision"]):
+                break
+        return asked_for, answers
+
+    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
+        """One evaluation of a search, journalled like any other."""
         asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        entry = self._gate.journal.record(asked.reading, asked.customer)
-        asked.answer["context"]["entry"] = entry
-        return asked.answer
+        self._gate.journal.record(asked.reading, asked.customer)
+        return asked.decision.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = msgspec.json.decode(body, type=authzen.SubjectSearch)
         found = [
             {"type": "service", "id": each.subject.id}
             for each in authzen.search_subjects(self._gate, search)
-            if each.subject and self._evaluate(service, each)["decision"]
+            if each.subject and self._evaluate(service, each)
         ]
         return _json({"results": found, "page": {"next_token": ""}})
 
@@ -193,7 +242,7 @@ class GateApp:
         search = msgspec.json.decode(body, type=authzen.ActionSearch)
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
-        allowed = self._evaluate(service, each)["decision"]
+        allowed = self._evaluate(service, each)
         found = [{"name": "read"}] if allowed else []
         return _json({"results": found, "page": {"next_token": ""}})
 
@@ -221,6 +270,22 @@ class GateApp:
         if answer.table is None:
             raise _refused(answer.reason, answer.read_log, answer.entry)
         return Response(200, rows.encode(answer, form), form.encode())
+
+
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    """Every way a handler can fail, as one table of problems."""
+    try:
+        yield
+    except (msgspec.DecodeError, MalformedRequestError, UnicodeError) as error:
+        detail = f"{error}; see the API description"
+        raise HttpError(400, "malformed", "The request is malformed", detail) from error
+    except StaleStateError as error:
+        raise HttpError(503, "stale", "The gate is behind the ledger", str(error)) from error
+    except SourceUnavailableError as error:
+        raise HttpError(503, "source", "The source is down", "try again later") from error
+    except JournalError as error:
+        raise HttpError(503, "journal", "The read log is down", "try again later") from error
 
 
 def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:

@@ -266,11 +266,9 @@ def _reading(
     synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
     return Reading(
         action=action,
-        at=request.at,
+        at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        subject=None,  # the journal puts the tag in, which depends on the entry's place
-        cohort=None,
         rows=1 if decision.views else 0,
         fields=request.fields,
         views=decision.views,

@@ -62,6 +62,7 @@ def _arrow(answer: TableAnswer, sink: io.BytesIO) -> None:
     import pyarrow as pa
 
     about = {
+        "mode": answer.mode,
         "release": answer.release or "",
         "ledger_size": str(answer.ledger_size),
         "read_log": answer.read_log,

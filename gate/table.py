@@ -6,11 +6,12 @@ and a column `<field>.view` beside each field that says row by row which is whic
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import compress
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gate import cohort, word
@@ -19,6 +20,9 @@ from gate.journal import ConsentPoint, Reading
 from gate.plan import Plan
 from gate.read import Gate
 from gate.sources import SourceUnavailableError
+
+NAIVE = "naive"  # drawn like those who consented: repeats the bias of who stayed
+NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class TableAnswer:
     authorised: int  # rows of customers who granted every field asked for
     synthetic: int  # rows in place of the others
     reason: Reason
+    mode: str  # how the others' rows were made: "naive", or "none" if there are no such rows
     release: str | None
     ledger_size: int
     entry: int
@@ -59,7 +64,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     reading = _reading(request, plan, Reason.GRANTED, point)
     release = plan.release if synthetic.num_rows else None
     entry = gate.journal.record(
-        replace(
+        msgspec.structs.replace(
             reading,
             cohort=gate.journal.store(members),
             rows=authorised.num_rows + synthetic.num_rows,
@@ -73,6 +78,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
         authorised=authorised.num_rows,
         synthetic=synthetic.num_rows,
         reason=reading.reason,
+        mode=NAIVE if release else NONE,
         release=release,
         ledger_size=point.size,
         entry=entry,
@@ -98,7 +104,7 @@ def _refused(gate: Gate, request: TableRequest, plan: Plan | None, reason: Reaso
     with gate.lock:
         _, point = gate.current(request.minimum_size)
     entry = gate.journal.record(_reading(request, plan, reason, point))
-    return TableAnswer(None, 0, 0, reason, None, point.size, entry, gate.journal.log.origin)
+    return TableAnswer(None, 0, 0, reason, NONE, None, point.size, entry, gate.journal.log.origin)
 
 
 def _authorised(gate: Gate, plan: Plan, fields: Sequence[str], subjects: Sequence[str]) -> Any:
@@ -132,18 +138,13 @@ def _reading(
 ) -> Reading:
     return Reading(
         action="table",
-        at=request.at,
+        at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        subject=None,
-        cohort=None,
-        rows=0,
         fields=request.fields,
         views={},
         reason=reason,
-        determined_by=None,
         plan=plan.digest if plan else "",
-        release=None,
         consent=point,
     )
 

@@ -9,7 +9,7 @@ home/keys/kek, customers.db   see ledger.vault
 
 from base64 import b64encode
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -29,6 +29,9 @@ from ledger.vault import Vault
 
 TAIL = 65_536  # entries kept open in memory for those who follow closely
 CHUNK = 4096  # entries opened at once when following from further back
+
+
+Moved = Callable[[int], None]
 
 
 class VersionConflictError(Exception):
@@ -67,7 +70,7 @@ class _Version:
 class Ledger:
     """Thread-safe; one process per home writes. What `record` returned is durable."""
 
-    def __init__(self, log: Log, keys: Vault) -> None:
+    def __init__(self, log: Log, keys: Vault, moved: Moved = lambda _size: None) -> None:
         self.log = log
         self.origin = log.origin
         self._store: SqlStore = log.store
@@ -76,10 +79,14 @@ class Ledger:
         self._versions: dict[str, _Version] = {}
         self._tail: deque[Recorded] = deque(maxlen=TAIL)
         self._tail_from = log.size
+        self._moved = moved
+        moved(log.size)
 
     @classmethod
-    def open(cls, home: Path, *, origin: str) -> "Ledger":
+    def open(cls, home: Path, *, origin: str, moved: Moved = lambda _size: None) -> "Ledger":
         """Open the ledger under `home`, or begin it there with fresh keys.
+
+        `moved` is told the size after every commit and before anybody has a receipt for it.
 
         Raises CorruptLogError, VaultError or NoteError if what is there does not fit together.
         """
@@ -89,7 +96,7 @@ class Ledger:
                 f"{database} exists, but {key} that signs it does not: restore it"
             )
         keys = Vault(home / "keys")
-        return cls(Log.open(database, origin, *_signers(key, origin)), keys)
+        return cls(Log.open(database, origin, *_signers(key, origin)), keys, moved)
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -114,6 +121,10 @@ class Ledger:
 
     def checkpoint(self) -> str:
         return self.log.checkpoint()
+
+    def subjects(self) -> list[str]:
+        """Everybody who has a data key."""
+        return [subject for subject, _ in self._vault.everybody()]
 
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""
@@ -194,9 +205,9 @@ class Ledger:
         """The public acts from entry `since` on, in log order. No key is needed."""
         for index, entry in enumerate(self.log.entries(since, self.log.size), since):
             if entry[:1] != PERSONAL:
-                yield Recorded(index, _public(entry))
+                yield Recorded(index, public(entry))
 
-    def receipt(self, index: int) -> str:
+    def receipt(self, index: int, subject: str | None = None) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.
 
         Raises IndexError if there is no such entry, KeyError if its event no longer opens, and
@@ -206,7 +217,7 @@ class Ledger:
             signed = note.parse(self.log.checkpoint())
             (entry,) = self.log.entries(index, index + 1)
             proof = tuple(self.log.prove_inclusion(index))
-            made = Receipt(index, proof, signed, self._extra(index, entry))
+            made = Receipt(index, proof, signed, self._extra(index, entry, subject))
         try:
             receipt.verify(made, self.log.verifiers)
         except ReceiptError as error:
@@ -316,6 +327,8 @@ class Ledger:
         self, indexes: range, events: Sequence[Instruction] | Sequence[PublicEvent]
     ) -> list[Recorded]:
         recorded = [Recorded(i, each) for i, each in zip(indexes, events, strict=True)]
+        self._moved(self.log.size)
+        # Crash before the line above: committed, and nobody was told. The next start tells.
         self._tail.extend(recorded)
         if len(self._tail) == TAIL:
             self._tail_from = self._tail[0].index
@@ -333,7 +346,7 @@ class Ledger:
             raise CorruptLogError(f"event {seq} of a customer is missing from the store")
         index, sealed = found
         (entry,) = self.log.entries(index, index + 1)
-        return Recorded(index, _opened(derived, sealed, entry))
+        return Recorded(index, opened(derived, sealed, entry))
 
     def _replay(self, since: int, upto: int) -> Iterator[Recorded]:
         owners = self._owners()
@@ -342,10 +355,10 @@ class Ledger:
             sealed = self._store.sealed_between(lo, hi)
             for index, entry in enumerate(self.log.entries(lo, hi), lo):
                 if entry[:1] != PERSONAL:
-                    yield Recorded(index, _public(entry))
+                    yield Recorded(index, public(entry))
                 elif (owner := owners.get(entry[1 : 1 + TAG_SIZE])) and index in sealed:
                     derived = commitment.secrets(*owner)
-                    yield Recorded(index, _opened(derived, sealed[index], entry))
+                    yield Recorded(index, opened(derived, sealed[index], entry))
 
     def _owners(self) -> dict[bytes, tuple[bytes, int]]:
         """Tag -> (data key, seq), for every sealed event whose key still exists."""
@@ -358,8 +371,9 @@ class Ledger:
                 seq += 1
         return owners
 
-    def _extra(self, index: int, entry: bytes) -> dict[str, object]:
-        found = next((each for each in self.follow(index) if each.index == index), None)
+    def _extra(self, index: int, entry: bytes, subject: str | None) -> dict[str, object]:
+        among = self.follow(index) if subject is None else self.history(subject)
+        found = next((each for each in among if each.index == index), None)
         if found is None:
             raise KeyError(f"entry {index} no longer opens; its customer was erased")
         shown: dict[str, object] = {"event": commitment.parse(event.encode(found.event))}
@@ -371,7 +385,7 @@ class Ledger:
         return shown
 
 
-def _opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
+def opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
     data = vault.unseal(derived, sealed, entry)
     if commitment.personal_entry(derived.opening, data) != entry:
         raise CorruptLogError("a sealed event is not the one its leaf commits to")
@@ -381,7 +395,7 @@ def _opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruc
     return found
 
 
-def _public(entry: bytes) -> PublicEvent:
+def public(entry: bytes) -> PublicEvent:
     found = event.decode(entry[1:])
     if isinstance(found, Instruction):
         raise CorruptLogError("an instruction stands in clear in the log")

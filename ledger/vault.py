@@ -86,6 +86,10 @@ class Vault:
             self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
             self._keys.pop(subject, None)
 
+    def forget(self) -> None:
+        """Drop keys held in memory: what another process destroyed must not live on here."""
+        self._keys.clear()
+
     def close(self) -> None:
         self._database.close()
 

@@ -10,14 +10,17 @@ home/receipts/           what customers keep
 
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import merge
 from pathlib import Path
+from typing import Any
 
 from gate import policy, snapshot
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
-from gate.journal import Journal, instance_name
+from gate.epoch import Epoch
+from gate.journal import LOG, Journal, instance_name, readings
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from ledger import note
@@ -27,6 +30,7 @@ from ledger.log import Log
 from portal.settings import Settings
 from synthetic.release import Release
 
+EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
 
 
@@ -42,6 +46,12 @@ class Product:
     @property
     def home(self) -> Path:
         return self.settings.data_dir
+
+    def reads_of(self, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every point read of one customer, through every gate there ever was, newest first."""
+        folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
+        found = [readings(folder, self.ledger, subject) for folder in folders]
+        return merge(*found, key=lambda reading: str(reading[1]["at"]), reverse=True)
 
     def keep_state(self) -> None:
         """Write a snapshot of the consent state, for a faster start next time."""
@@ -65,7 +75,7 @@ def open_product(settings: Settings) -> Product:
     """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
     gate = Gate(
         ledger,
@@ -115,7 +125,7 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
     signer = note.generate(origin)
     folder = home / "reads" / instance
     folder.mkdir(parents=True)
-    log = Log.open(folder / "log.sqlite", origin, signer)
+    log = Log.open(folder / LOG, origin, signer)
     (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
     ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
     return log

@@ -118,6 +118,7 @@ def _grouped(
         f"WITH coded AS ({engine.compile(coded)}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
         f"FROM coded GROUP BY GROUPING SETS ({sets})"
     )
+    coded.limit(0).to_pyarrow()  # brings in-memory tables to the engine: raw SQL does not
     result = engine.raw_sql(sql)
     rows = result.fetchall() if hasattr(result, "fetchall") else result.collect()
     return [(row[:-1], row[-1]) for row in rows]

@@ -103,6 +103,9 @@ class Domain:
     def restricted(self, names: Sequence[str]) -> "Domain":
         return Domain({name: self[name] for name in names})
 
+    def without(self, names: Sequence[str]) -> "Domain":
+        return Domain({name: c for name, c in self.columns.items() if name not in names})
+
     def declaration(self) -> list[dict[str, Any]]:
         """As it stands in public records: declarations in order, numbers as text, no floats."""
         return [{"name": name, **spec(column)} for name, column in self.columns.items()]

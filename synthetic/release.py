@@ -6,6 +6,7 @@ and the model without private data; JSON without floats, fractions as "p/q":
     {"format": "synthetic-release/v1", "scene": "segmentation", "mechanism": "independent",
      "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "contract": "segmentation 1.0.0",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
+     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [],
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
                    "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
@@ -21,11 +22,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from synthetic import accounting, measure, sample, select
+from synthetic import accounting, conditional, measure, sample, select
 from synthetic import domain as domains
 from synthetic.budget import PrivacyLoss, exact, parse_exact, total
 from synthetic.domain import Domain
 from synthetic.estimate import Beliefs
+from synthetic.marginal import Clique, declared
 from synthetic.measure import Measurement, MeasurementError
 from synthetic.model import GRAPHICAL, beliefs_of, model_of, require_known
 from synthetic.noise import post_processing
@@ -90,6 +92,9 @@ class Release:
     fitted_at: datetime
     ledger_size: int
     contract: str = ""
+    period: str = ""
+    reservation: str = ""  # the id of the debit that preceded it
+    workload: tuple[Clique, ...] = ()
     selections: tuple[Selection, ...] = ()
     publishable: bool = True
 
@@ -137,6 +142,23 @@ class Release:
         codes = sample.draw(self._model, len(subjects), sample.independently(uniforms))
         return sample.decode(self.domain, codes, columns, uniforms)
 
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any:
+        """One draw per subject of `columns`, given the values in `evidence` that may be read.
+
+        `evidence`: an Arrow table, one row per subject; its columns that the domain lacks are
+        ignored. Exact under the model. Stable per key, release, subject and evidence; it never
+        sees the value that it stands in for, but says what the population teaches about it.
+        """
+        self.domain.shape(columns)
+        known = sample.encode(self.domain.without(columns), evidence)
+        if not known:
+            return self.surrogate(columns, key, subjects)
+        uniforms = sample.keyed(key, self.id, subjects)
+        codes = conditional.draw(self.beliefs, known, uniforms)
+        return sample.decode(self.domain, codes, columns, uniforms)
+
     @cached_property
     def beliefs(self) -> Beliefs:
         """What the release says about every set of columns, in expected rows."""
@@ -154,7 +176,10 @@ class Release:
             "fitted_at": self.fitted_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "ledger_size": self.ledger_size,
             "contract": self.contract,
+            "period": self.period,
+            "reservation": self.reservation,
             "domain": self.domain.declaration(),
+            "workload": [list(clique) for clique in self.workload],
             "statement": self.statement.body(),
             "measurements": [each.body() for each in self.measurements],
             "selections": [each.body() for each in self.selections],
@@ -213,11 +238,14 @@ def _parsed(body: Mapping[str, Any]) -> Release:
         domain=domain,
         mechanism=mechanism,
         measurements=tuple(measure.from_body(each, domain) for each in body["measurements"]),
+        workload=declared(domain, body["workload"]),
         selections=tuple(map(select.from_body, body["selections"])),
         statement=_promised(body["statement"], mechanism),
         fitted_at=datetime.strptime(body["fitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
         ledger_size=int(body["ledger_size"]),
         contract=str(body["contract"]),
+        period=str(body["period"]),
+        reservation=str(body["reservation"]),
     )
 
 

@@ -115,6 +115,12 @@ def keyed(key: bytes, release: str, subjects: Sequence[str]) -> Uniforms:
     return uniforms
 
 
+def encode(domain: Domain, table: Any) -> dict[str, Codes]:
+    """Values of an Arrow table as codes, for those columns that the domain declares."""
+    present = [name for name in domain.columns if name in table.column_names]
+    return {name: _codes(domain[name], table[name].combine_chunks()) for name in present}
+
+
 def decode(
     domain: Domain, codes: Mapping[str, Codes], columns: Sequence[str], uniforms: Uniforms
 ) -> Any:
@@ -161,6 +167,32 @@ def _whole(wanted: Floats, sizes: Codes, offset: Floats) -> Codes:
     return np.diff(reached, axis=1, prepend=0)
 
 
+def _codes(column: Column, values: Any) -> Codes:
+    """As the counts have it: see synthetic.counts.code."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = values.is_null().to_numpy(zero_copy_only=False)
+    match column:
+        case Categories(labels):
+            found = pc.index_in(values.cast(pa.string()), pa.array(labels, type=pa.string()))
+            codes = found.fill_null(column.other_code).to_numpy(zero_copy_only=False)
+        case Numbers(_, _, edges):
+            codes = np.searchsorted(edges, _filled(values.cast(pa.float64())), side="right")
+        case Dates(_, _, edges):
+            days = values.cast(pa.date32()).cast(pa.int32())
+            codes = np.searchsorted([_day(edge) for edge in edges], _filled(days), side="right")
+    return np.where(missing, column.null_code, codes).astype(np.int64)
+
+
+def _filled(values: Any) -> NDArray[Any]:
+    return np.asarray(values.fill_null(0).to_numpy(zero_copy_only=False))
+
+
+def _day(day: date) -> int:
+    return (day - EPOCH) // timedelta(days=1)
+
+
 def _values(column: Column, codes: Codes, u: Floats) -> Any:
     import pyarrow as pa
 
@@ -174,7 +206,7 @@ def _values(column: Column, codes: Codes, u: Floats) -> Any:
             kind = pa.int64() if integer else pa.float64()
             return pa.array(placed, mask=missing).cast(kind)
         case Dates(lower, upper, edges):
-            days = [(cut - EPOCH) // timedelta(days=1) for cut in (lower, *edges, upper)]
+            days = [_day(cut) for cut in (lower, *edges, upper)]
             placed = _placed(days, codes, u, whole=True).astype(np.int32)
             return pa.array(placed, mask=missing).cast(pa.date32())
 

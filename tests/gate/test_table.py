@@ -44,6 +44,11 @@ def test_withdrawal_keeps_schema_and_length(bank: World) -> None:
     assert set(after["age.view"].to_pylist()) == {"synthetic"}
 
 
+def test_a_table_names_how_it_was_completed(bank: World) -> None:
+    assert ask(bank).mode == "naive"
+    assert ask(bank, "contract-service", ("name",)).mode == "none"
+
+
 def test_a_table_has_no_identifiers(bank: World) -> None:
     assert ask(bank).table.column_names == ["age", "age.view", "job", "job.view"]
 

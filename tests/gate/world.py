@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from gate import policy
-from gate.journal import Journal
+from gate.journal import LOG, Journal
 from gate.policy import Policy
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
@@ -103,7 +103,7 @@ def people(path: Path) -> Path:
 def world(home: Path, *, release: bool = True) -> World:
     ledger = Ledger.open(home, origin="test.example/consent")
     origin = "test.example/reads-1"
-    log = Log.open(home / "reads.sqlite", origin, note.generate(origin))
+    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
     gate = Gate(
         ledger,
         source(),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from synthetic.domain import Categories, Domain, Numbers
+from synthetic.fit import fit
 from synthetic.noise import Integers
+from synthetic.release import Release
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -55,6 +58,9 @@ class RepeatableNoise:
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
 
+    def nonce(self) -> str:
+        return self._generator.bytes(16).hex()
+
     def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
         p = 1 - np.exp(-float(epsilon) / sensitivity)
         both = self._generator.geometric(p, (2, *counts.shape))
@@ -75,6 +81,13 @@ def bank_path() -> Path:
 
 def bank(connection: Any = None) -> Any:
     return (connection or ibis.duckdb.connect()).read_csv(bank_path(), types={"y": "varchar"})
+
+
+@cache
+def bank_release() -> Release:
+    """One graphical release of everybody in BANK, fitted once per test run. Immutable."""
+    given = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
+    return fit(bank(), scene="segmentation", at=AT, ledger_size=7, **given)
 
 
 def table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> Any:

@@ -22,6 +22,7 @@ from tests.synthetic.material import (
     WORKLOAD,
     RepeatableNoise,
     bank,
+    bank_release,
     table,
 )
 
@@ -255,3 +256,17 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_a_refit_measures_the_same_marginals_again_and_chooses_nothing() -> None:
+    first = bank_release()
+    again = fitted(bank(), like=first)
+    assert {m.clique for m in again.measurements} == {m.clique for m in first.measurements}
+    assert not again.selections
+    assert Fraction(99, 100) < again.statement.epsilon <= 1
+    assert again.id != first.id
+
+
+def test_a_refit_over_another_domain_is_refused() -> None:
+    with pytest.raises(DomainError, match="fit without `like`"):
+        fitted(bank(), Domain({"age": BANK["age"]}), like=bank_release())
