@@ -122,6 +122,10 @@ class Ledger:
     def checkpoint(self) -> str:
         return self.log.checkpoint()
 
+    def subjects(self) -> list[str]:
+        """Everybody who has a data key."""
+        return [subject for subject, _ in self._vault.everybody()]
+
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""
         with self._lock:
