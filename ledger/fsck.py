@@ -8,6 +8,7 @@ to the event its leaf commits to, and that what was published is a prefix of it.
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from ledger.tile import HEIGHT, WIDTH, MalformedTileError
 from ledger.tree import Hash
 from ledger.vault import Vault, VaultError
 
+BUNDLES = 256  # kept in memory while the customers' events are opened
 Progress = Callable[[int, int], None]  # entries checked, entries in all
 
 
@@ -181,6 +183,7 @@ class _Events:
     def __init__(self, store: SqlStore, keys: Vault) -> None:
         self._store = store
         self._keys = keys
+        self._entries = lru_cache(BUNDLES)(self._unbundled)
         self._unsealed: dict[bytes, int] = {}  # tag -> index, of entries without sealed event
 
     def findings(self) -> Iterator[Finding]:
@@ -193,9 +196,12 @@ class _Events:
         for _, key in self._keys.everybody():
             yield from self._customer(key)
 
+    def _unbundled(self, index: int) -> list[bytes]:
+        return tile.unbundle(self._store.bundle(index) or b"")
+
     def _bundle(self, lo: int, width: int) -> Iterator[Finding]:
         try:
-            entries = tile.unbundle(self._store.bundle(lo // WIDTH) or b"")[:width]
+            entries = self._entries(lo // WIDTH)[:width]
         except MalformedTileError:
             return  # reported with the log
         tags = self._store.sealed_tags(lo, lo + width)
@@ -235,7 +241,7 @@ class _Events:
     ) -> tuple[bytes, str]:
         """The event's digest and what is wrong with it; an unknown predecessor is not compared."""
         try:
-            bundle = tile.unbundle(self._store.bundle(index // WIDTH) or b"")
+            bundle = self._entries(index // WIDTH)
             entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
             data = vault.unseal(secrets, sealed, entry)
             found = event.decode(data)
