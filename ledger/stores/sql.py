@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import BigInteger, Integer, Table, event, insert, or_, select
 from sqlalchemy import Insert as StandardInsert
-from sqlalchemy import Table, event, insert, or_, select
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
@@ -15,24 +15,27 @@ from sqlmodel import Field, SQLModel, create_engine
 from ledger import tile
 from ledger.stores import Batch, ForkError, Head
 
+# SQLite numbers its rows by INTEGER alone, PostgreSQL's INTEGER ends at 2^31.
+Number = BigInteger().with_variant(Integer, "sqlite")
+
 
 class HeadRow(SQLModel, table=True):
     __tablename__ = "head"
     id: int = Field(primary_key=True)
-    size: int
+    size: int = Field(sa_type=Number)
     note: str
 
 
 class BundleRow(SQLModel, table=True):
     __tablename__ = "bundle"
-    index: int = Field(primary_key=True)
+    index: int = Field(primary_key=True, sa_type=Number)
     data: bytes
 
 
 class TileRow(SQLModel, table=True):
     __tablename__ = "tile"
     level: int = Field(primary_key=True)
-    index: int = Field(primary_key=True)
+    index: int = Field(primary_key=True, sa_type=Number)
     data: bytes
 
 
@@ -40,7 +43,7 @@ class SealedRow(SQLModel, table=True):
     """An event under its customer's key. Only that key finds the tag."""
 
     __tablename__ = "sealed"
-    index: int = Field(primary_key=True)
+    index: int = Field(primary_key=True, sa_type=Number)
     tag: bytes = Field(index=True)
     data: bytes
 
@@ -49,13 +52,14 @@ class IdempotencyRow(SQLModel, table=True):
     __tablename__ = "idempotency"
     key: str = Field(primary_key=True)
     digest: bytes
-    first: int
+    first: int = Field(sa_type=Number)
     count: int
 
 
-HEAD, BUNDLE, TILE, SEALED, IDEMPOTENCY = (
+TABLES = [
     SQLModel.metadata.tables[name] for name in ("head", "bundle", "tile", "sealed", "idempotency")
-)
+]
+HEAD, BUNDLE, TILE, SEALED, IDEMPOTENCY = TABLES
 
 
 class SqlStore:
@@ -64,7 +68,7 @@ class SqlStore:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._engine = engine(path)
-        SQLModel.metadata.create_all(self._engine, tables=[HEAD, BUNDLE, TILE, SEALED, IDEMPOTENCY])
+        SQLModel.metadata.create_all(self._engine, tables=TABLES)
 
     def head(self) -> Head | None:
         with self._engine.connect() as connection:

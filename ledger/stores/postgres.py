@@ -1,0 +1,134 @@
+"""A log in PostgreSQL: COPY for speed, an advisory lock and a fencing epoch for a single writer.
+
+Each log has a schema of its own. The writer holds an advisory lock for as long as its connection
+lives, and raises the epoch when it takes it; every commit compares its epoch with the stored one.
+A writer that was paused, lost its connection and comes back finds another epoch, and is refused.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from threading import RLock
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import URL, make_url
+from sqlalchemy.engine import Engine
+from sqlmodel import SQLModel, create_engine
+
+from ledger.stores import Batch, ForkError
+from ledger.stores.sql import TABLES, SqlStore
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "bundle": ("index int8", "data bytea"),
+    "tile": ("level int4", "index int8", "data bytea"),
+    "sealed": ("index int8", "tag bytea", "data bytea"),
+    "idempotency": ("key varchar", "digest bytea", "first int8", "count int4"),
+}
+
+
+class PostgresStore(SqlStore):
+    """See `ledger.stores.Store`. Reads never wait for the writer; a commit is synchronised."""
+
+    def __init__(self, address: str, schema: str) -> None:
+        """`address`: postgresql://…; `schema`: this log's own, made if it is not there."""
+        self._url = make_url(address).set(drivername="postgresql+psycopg")
+        self._schema = schema
+        self._writing = RLock()
+        self._writer: psycopg.Connection[Any] | None = None
+        self._epoch = 0
+        with psycopg.connect(_plain(self._url), autocommit=True) as connection:
+            connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # makers wait for one another
+            name = sql.Identifier(schema)
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        self._engine = _engine(self._url, schema)
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
+            SQLModel.metadata.create_all(connection, tables=TABLES)
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS lease (epoch bigint NOT NULL)")
+
+    def commit(self, batch: Batch) -> None:
+        with self._writing:
+            writer = self._writer or self._lead()
+            try:
+                with writer.transaction():
+                    self._require_lead(writer, batch.previous)
+                    _write(writer, batch)
+                # Crash before the commit above: nothing is there. After it: everything is.
+            except psycopg.OperationalError:
+                self._resign()
+                raise
+
+    def close(self) -> None:
+        with self._writing:
+            self._resign()
+        super().close()
+
+    def _lead(self) -> psycopg.Connection[Any]:
+        """Take the lock and the next epoch. Raises ForkError if another process writes."""
+        writer = psycopg.connect(_plain(self._url), autocommit=True)
+        writer.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))
+        writer.execute("SET synchronous_commit TO on")
+        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
+        if not _one(writer.execute(lock, [self._schema])):
+            writer.close()
+            raise ForkError(f"another process writes the log {self._schema!r}: stop one of the two")
+        with writer.transaction():
+            last = _one(writer.execute("SELECT coalesce(max(epoch), 0) FROM lease"))
+            writer.execute("DELETE FROM lease")
+            writer.execute("INSERT INTO lease VALUES (%s)", [last + 1])
+        self._writer, self._epoch = writer, last + 1
+        return writer
+
+    def _require_lead(self, writer: psycopg.Connection[Any], previous: int) -> None:
+        epoch = _one(writer.execute("SELECT epoch FROM lease FOR UPDATE"))
+        if epoch != self._epoch:
+            self._resign()
+            raise ForkError(f"the lease is at epoch {epoch}, this writer's is {self._epoch}")
+        found = _one(writer.execute("SELECT size FROM head")) or 0
+        if found != previous:
+            raise ForkError(f"the log has {found} entries, want {previous}")
+
+    def _resign(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _engine(url: URL, schema: str) -> Engine:
+    return create_engine(url, connect_args={"options": f"-csearch_path={schema}"})
+
+
+def _plain(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def _write(writer: psycopg.Connection[Any], batch: Batch) -> None:
+    """What a log rewrites is at its end, so it is removed from there on and copied anew."""
+    head = "INSERT INTO head VALUES (1, %s, %s) ON CONFLICT (id) DO UPDATE SET size = %s, note = %s"
+    writer.execute(head, [batch.head.size, batch.head.note] * 2)
+    if batch.bundles:
+        writer.execute("DELETE FROM bundle WHERE index >= %s", [min(batch.bundles)])
+    for level, keys in groupby(sorted(batch.tiles), key=lambda key: key[0]):
+        lowest = min(index for _, index in keys)
+        writer.execute("DELETE FROM tile WHERE level = %s AND index >= %s", [level, lowest])
+    _copy(writer, "bundle", batch.bundles.items())
+    _copy(writer, "tile", [(*key, data) for key, data in batch.tiles.items()])
+    _copy(writer, "sealed", [(at, tag, data) for tag, (at, data) in batch.sealed.items()])
+    _copy(writer, "idempotency", [(key, *kept) for key, kept in batch.idempotency.items()])
+
+
+def _copy(writer: psycopg.Connection[Any], table: str, rows: Iterable[Sequence[Any]]) -> None:
+    names, types = zip(*(column.split() for column in _COLUMNS[table]), strict=True)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    with writer.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
