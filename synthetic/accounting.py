@@ -15,9 +15,9 @@ from math import erfc, exp, sqrt
 
 from synthetic.budget import RHO_BITS, LossError, PrivacyLoss
 
-INTERVAL = 3e-5  # of the discretised privacy loss, which is rounded up
+INTERVAL = 1e-5  # of the discretised privacy loss, which is rounded up
 EPSILON_STEP = Decimal("1e-6")
-MARGIN = Fraction(999, 1000)  # of epsilon: covers what discretisation adds
+MARGIN = Fraction(996, 1000)  # of epsilon: covers what discretisation adds
 MOST_EPSILON = 60.0
 
 Mechanism = tuple[Fraction, int]  # (sigma, sensitivity) of one released integer

@@ -31,6 +31,7 @@ from synthetic.model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.noise import Noise, OperatingSystemNoise, accountant_epsilon
 from synthetic.release import Release, statement
 from synthetic.select import Selection
+from synthetic.spending import Reservation, Reserve
 
 Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
@@ -56,13 +57,16 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     ledger_size: int,
     mechanism: str = GRAPHICAL,
     contract: str = "",
+    period: str = "",
+    reserve: Reserve | None = None,
     like: Release | None = None,
     noise: Noise | None = None,
 ) -> Release:
     """Fit `table`, an Ibis table with one row per consenting customer, within `loss`.
 
     With `like`, an earlier release over the same domain, its marginals are measured again in the
-    same proportions: nothing is spent on choosing. `at` is aware. Only the domain's columns are
+    same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
+    noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
     read, as marginals counted inside the database.
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
@@ -70,16 +74,13 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     served = _require_servable(domain, workload)
     budget, delta = _budget(loss, mechanism)
     drawn = noise or OperatingSystemNoise()
+    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce())
     task = _Task(domain, budget.rho, drawn)
-    if like is not None:
-        _require_alike(like, domain, mechanism)
-        task.again(counts.count(table, domain, kept_cliques(like)), like)
-    elif mechanism == INDEPENDENT:
-        task.alone(counts.count(table, domain, singles(domain)))
-    else:
-        pairs = tuple(combinations(domain.columns, 2))
-        known = counts.count(table, domain, [*singles(domain), *pairs, *served])
-        task.graphical(known, served)
+    known = counts.count(table, domain, _counted(domain, served, mechanism, like))
+    if reserve:
+        reserve(debit.body())
+    # From here on the debit stands, whatever happens: a crash spends it without a release.
+    task.run(known, served, mechanism, like)
     promise = statement(task.measurements, task.selections, delta, mechanism, CONTRIBUTION)
     _cross_check(task, delta, promise.epsilon)
     return Release(
@@ -92,6 +93,8 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         fitted_at=at.replace(microsecond=0),
         ledger_size=ledger_size,
         contract=contract,
+        period=period,
+        reservation=debit.id if reserve else "",
         workload=served,
         publishable=drawn.publishable,
     )
@@ -106,6 +109,20 @@ class _Task:
     noise: Noise
     measurements: list[Measurement] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
+
+    def run(
+        self,
+        known: Mapping[Clique, Counts],
+        served: Sequence[Clique],
+        mechanism: str,
+        like: Release | None,
+    ) -> None:
+        if like is not None:
+            self.again(known, like)
+        elif mechanism == INDEPENDENT:
+            self.alone(known)
+        else:
+            self.graphical(known, served)
 
     def alone(self, known: Mapping[Clique, Counts]) -> None:
         share = PrivacyLoss(self.rho / len(known))
@@ -163,6 +180,18 @@ class _Task:
     def _spent(self) -> Fraction:
         spent = [m.loss for m in self.measurements] + [s.loss for s in self.selections]
         return total(spent).rho
+
+
+def _counted(
+    domain: Domain, served: Sequence[Clique], mechanism: str, like: Release | None
+) -> Sequence[Clique]:
+    """Every marginal that the fit may need, so that one pass over the data is enough."""
+    if like is not None:
+        _require_alike(like, domain, mechanism)
+        return kept_cliques(like)
+    if mechanism == INDEPENDENT:
+        return singles(domain)
+    return [*singles(domain), *combinations(domain.columns, 2), *served]
 
 
 def kept_cliques(release: Release) -> tuple[Clique, ...]:

@@ -5,6 +5,7 @@
 written into any record (`publishable` is False).
 """
 
+import secrets
 from fractions import Fraction
 from typing import Any, Protocol
 
@@ -20,6 +21,10 @@ class Noise(Protocol):
     @property
     def publishable(self) -> bool: ...
 
+    def nonce(self) -> str:
+        """16 bytes in hex, never the same twice."""
+        ...
+
     def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
         """Each count plus discrete Laplace noise of scale sensitivity/epsilon."""
         ...
@@ -33,6 +38,9 @@ class OperatingSystemNoise:
     """Noise that nobody can repeat."""
 
     publishable = True
+
+    def nonce(self) -> str:
+        return secrets.token_hex(16)
 
     def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
         """`diffprivlib`'s geometric mechanism, which draws from `secrets.SystemRandom`."""

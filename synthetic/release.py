@@ -6,7 +6,7 @@ and the model without private data; JSON without floats, fractions as "p/q":
     {"format": "synthetic-release/v1", "scene": "segmentation", "mechanism": "independent",
      "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "contract": "segmentation 1.0.0",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
-     "workload": [], "selections": [],
+     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [],
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
                    "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
@@ -92,6 +92,8 @@ class Release:
     fitted_at: datetime
     ledger_size: int
     contract: str = ""
+    period: str = ""
+    reservation: str = ""  # the id of the debit that preceded it
     workload: tuple[Clique, ...] = ()
     selections: tuple[Selection, ...] = ()
     publishable: bool = True
@@ -174,6 +176,8 @@ class Release:
             "fitted_at": self.fitted_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "ledger_size": self.ledger_size,
             "contract": self.contract,
+            "period": self.period,
+            "reservation": self.reservation,
             "domain": self.domain.declaration(),
             "workload": [list(clique) for clique in self.workload],
             "statement": self.statement.body(),
@@ -240,6 +244,8 @@ def _parsed(body: Mapping[str, Any]) -> Release:
         fitted_at=datetime.strptime(body["fitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
         ledger_size=int(body["ledger_size"]),
         contract=str(body["contract"]),
+        period=str(body["period"]),
+        reservation=str(body["reservation"]),
     )
 
 

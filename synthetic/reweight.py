@@ -37,7 +37,7 @@ from synthetic.sample import Codes
 
 SERVED = 0.01  # an error bar speaks of segments of at least this share of all rows
 MEAN_ABSOLUTE = 0.7978845608  # of a Gaussian, in units of sigma: sqrt(2/pi)
-_HALF_NORMAL = np.array([NormalDist().inv_cdf(0.5 + (k + 0.5) / 400) for k in range(200)])
+HALF_NORMAL = np.array([NormalDist().inv_cdf(0.5 + (k + 0.5) / 400) for k in range(200)])
 
 
 class Mode(StrEnum):
@@ -130,6 +130,12 @@ def measure_controls(
     return measure.gaussian(exact, clique, 1, loss, noise or OperatingSystemNoise())
 
 
+def served_measurements(release: Release) -> list[Measurement]:
+    """The measurements that the scene declares; without a declared workload, all of them."""
+    inside = [each for each in release.measurements if each.clique in release.workload]
+    return inside or list(release.measurements)
+
+
 def _anchored(task: Task) -> Completion:
     anchor = _require(task.anchor, Mode.RELEASE_ANCHORED, "a release made before they withdrew")
     cliques = list(dict.fromkeys(each.clique for each in anchor.measurements))
@@ -141,7 +147,7 @@ def _anchored(task: Task) -> Completion:
         replace(task, current=anchor),
         Mode.RELEASE_ANCHORED,
         _drawn(beliefs, task.missing),
-        _noise_bar(_served(anchor), task.total),
+        _noise_bar(served_measurements(anchor), task.total),
     )
 
 
@@ -186,12 +192,6 @@ def _stratified(task: Task) -> Completion:
     return _completion(task, Mode.STRATUM, _given(task.current, known), _UNKNOWN)
 
 
-def _served(release: Release) -> list[Measurement]:
-    """The measurements that the scene declares; without a declared workload, all of them."""
-    inside = [each for each in release.measurements if each.clique in release.workload]
-    return inside or list(release.measurements)
-
-
 def _given(release: Release, known: Mapping[str, Codes]) -> dict[str, Codes]:
     generator = post_processing()
     rows = len(next(iter(known.values())))
@@ -216,7 +216,7 @@ def _noise_bar(measured: Sequence[Measurement], total: int) -> ErrorBar:
     errors = np.concatenate(spreads) if spreads else np.zeros(0)
     if not errors.size:
         return ErrorBar(float("inf"), float("inf"), "no segment is large enough")
-    p95 = float(np.quantile(np.outer(errors, _HALF_NORMAL), 0.95))
+    p95 = float(np.quantile(np.outer(errors, HALF_NORMAL), 0.95))
     return ErrorBar(float(errors.mean()) * MEAN_ABSOLUTE, p95, "noise of the counts it rests on")
 
 

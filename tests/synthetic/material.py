@@ -58,6 +58,9 @@ class RepeatableNoise:
     def __init__(self, seed: int) -> None:
         self._generator = np.random.default_rng(seed)
 
+    def nonce(self) -> str:
+        return self._generator.bytes(16).hex()
+
     def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
         p = 1 - np.exp(-float(epsilon) / sensitivity)
         both = self._generator.geometric(p, (2, *counts.shape))

@@ -1,0 +1,189 @@
+"""How good a release is: for the steward, beside the data it was fitted on.
+
+The errors of a report compare the model with exact counts of consenting customers. They are not
+private and were not paid for: they stay with the steward. `expected_loss` is different: it uses the
+public record alone and may be shown to anyone, for instance in the notice that follows a
+withdrawal.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthetic import counts
+from synthetic.audit import Audit
+from synthetic.domain import Categories
+from synthetic.marginal import Clique, singles
+from synthetic.release import Release
+from synthetic.reweight import HALF_NORMAL, MEAN_ABSOLUTE, SERVED, ErrorBar, served_measurements
+
+GOAL = 0.032  # the relative error within which a segment counts as served well
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # withdrawn, for the expected loss
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentErrors:
+    """Relative errors of the segments of one group-by that hold at least 1 % of all rows."""
+
+    clique: Clique
+    segments: int
+    mean: float
+    p95: float
+    within: float  # share of segments whose error is at most GOAL
+
+    def body(self) -> dict[str, object]:
+        figures = {"mean": self.mean, "p95": self.p95, "within": self.within}
+        return {"group_by": list(self.clique), "segments": self.segments, **figures}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Total variation distances are averages over all columns, and over all pairs of columns."""
+
+    release: Release
+    segments: tuple[SegmentErrors, ...]
+    trends: tuple[SegmentErrors, ...]
+    distance_one: float
+    distance_two: float
+    losses: Mapping[float, ErrorBar]
+    unknown: Mapping[str, int]
+    audit: Audit | None = None
+
+    def body(self) -> dict[str, Any]:
+        """JSON, with floats: a diagnosis, never a public record."""
+        losses = {str(share): {"mean": e.mean, "p95": e.p95} for share, e in self.losses.items()}
+        audited = self.audit and {"claimed": self.audit.claimed, "empirical": self.audit.empirical}
+        return {
+            "release": self.release.id,
+            "statement": str(self.release.statement),
+            "segments": [each.body() for each in self.segments],
+            "trends": [each.body() for each in self.trends],
+            "distance": {"one_way": self.distance_one, "two_way": self.distance_two},
+            "expected_loss": losses,
+            "outside_domain": dict(self.unknown),
+            "audit": audited,
+        }
+
+
+def report(release: Release, table: Any, audited: Audit | None = None) -> Report:
+    """Compare a release with `table`, the Ibis table that it was fitted on. Steward only."""
+    names = [*release.domain.columns]
+    pairs = tuple(combinations(names, 2))
+    wanted = [*singles(release.domain), *pairs, *release.workload]
+    exact = counts.count(table, release.domain, wanted)
+    total = max(1, int(exact[(names[0],)].sum()))
+    model = {clique: release.beliefs.marginal(clique) for clique in exact}
+    distances = {c: _distance(exact[c], model[c]) for c in exact}
+    ordered = [c for c in singles(release.domain) if _is_ordered(release, c[0])]
+    return Report(
+        release,
+        tuple(_errors(c, exact[c], model[c], total) for c in release.workload),
+        tuple(_errors(c, exact[c], model[c], total) for c in ordered),
+        float(np.mean([distances[c] for c in singles(release.domain)])),
+        float(np.mean([distances[c] for c in pairs])) if pairs else 0.0,
+        {share: expected_loss(release, share) for share in SHARES},
+        counts.unknown(table, release.domain),
+        audited,
+    )
+
+
+def expected_loss(release: Release, share: float) -> ErrorBar:
+    """What withdrawal of `share` of the customers, at random, costs the scene's declared segments.
+
+    Their rows are answered synthetically, so their part of a segment of size s carries the noise
+    sigma of its measurement, and their leaving is itself a random draw: the relative error has
+    variance (share sigma/s)² + share (1 - share)/s. From the public record alone.
+    """
+    spreads: list[NDArray[np.float64]] = []
+    for each in served_measurements(release):
+        sizes = each.values[each.values >= SERVED * release.rows].astype(np.float64)
+        chance = share * (1 - share) / sizes
+        spreads.append(np.sqrt(share**2 * each.variance / sizes**2 + chance))
+    errors = np.concatenate(spreads) if spreads else np.zeros(0)
+    if not errors.size:
+        return ErrorBar(float("inf"), float("inf"), "no segment is large enough")
+    p95 = float(np.quantile(np.outer(errors, HALF_NORMAL), 0.95))
+    return ErrorBar(float(errors.mean()) * MEAN_ABSOLUTE, p95, f"{share:.0%} withdrawn at random")
+
+
+def html(found: Report) -> str:
+    """A page of its own: no script, no request; every chart has its table beside it."""
+    said = escape(str(found.release.statement))
+    segments = [(" × ".join(each.clique), each.mean) for each in found.segments]
+    losses = [(f"{share:.0%}", error.mean) for share, error in found.losses.items()]
+    trends = [(" × ".join(each.clique), each.mean) for each in found.trends]
+    parts = [
+        f"<h1>{escape(found.release.id)}</h1><p>{said}</p>",
+        (
+            "<p><strong>Diagnosis for the steward.</strong> Errors below compare with exact counts "
+            "of consenting customers: they are not private and must not be published.</p>"
+        ),
+        _chart("Mean error of declared segments", segments),
+        _chart("Mean error of trends", trends),
+        _chart("Expected loss by share of customers withdrawn (public)", losses),
+        (
+            f"<p>Total variation distance: {found.distance_one:.4f} for single columns, "
+            f"{found.distance_two:.4f} for pairs.</p>"
+        ),
+        _audit_line(found.audit),
+    ]
+    style = "body{font:16px system-ui;max-width:50em;margin:2em auto}td,th{padding:.1em 1em}"
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Synthetic release</title>'
+        f"<style>{style}</style><main>{''.join(parts)}</main></html>"
+    )
+
+
+def _is_ordered(release: Release, name: str) -> bool:
+    column = release.domain[name]
+    return not isinstance(column, Categories) or column.ordered
+
+
+def _errors(clique: Clique, exact: NDArray[Any], model: NDArray[Any], total: int) -> SegmentErrors:
+    large = exact >= SERVED * total
+    errors = np.abs(model[large] - exact[large]) / exact[large]
+    if not errors.size:
+        return SegmentErrors(clique, 0, 0.0, 0.0, 1.0)
+    p95, within = float(np.quantile(errors, 0.95)), float((errors <= GOAL).mean())
+    return SegmentErrors(clique, int(errors.size), float(errors.mean()), p95, within)
+
+
+def _distance(exact: NDArray[Any], model: NDArray[Any]) -> float:
+    return float(0.5 * np.abs(exact / max(1, exact.sum()) - model / model.sum()).sum())
+
+
+def _chart(title: str, figures: Sequence[tuple[str, float]]) -> str:
+    """Horizontal bars as inline SVG, and the same figures as a table."""
+    if not figures:
+        return ""
+    finite = [value for _, value in figures if np.isfinite(value)]
+    longest = max([*finite, GOAL])
+    bars = "".join(
+        f'<rect x="0" y="{20 * row}" width="{min(value, longest) / longest * 400:.1f}" height="16" '
+        'fill="#2a6f97"/>'
+        for row, (_, value) in enumerate(figures)
+    )
+    goal = f'<line x1="{GOAL / longest * 400:.1f}" x2="{GOAL / longest * 400:.1f}" y1="0" '
+    goal += f'y2="{20 * len(figures)}" stroke="#c1121f"/>'
+    rows = "".join(
+        f"<tr><td>{escape(name)}</td><td>{value:.2%}</td></tr>" for name, value in figures
+    )
+    return (
+        f'<h2>{escape(title)}</h2><svg role="img" aria-label="{escape(title)}; red line: 3.2 %" '
+        f'width="420" height="{20 * len(figures)}">{bars}{goal}</svg><table>{rows}</table>'
+    )
+
+
+def _audit_line(audited: Audit | None) -> str:
+    if audited is None:
+        return "<p>The noise has not been audited for this report.</p>"
+    off = audited.empirical / audited.claimed - 1
+    return (
+        f"<p>Audit in two worlds: empirical mu {audited.empirical:.4f}, claimed "
+        f"{audited.claimed:.4f} ({off:+.1%}).</p>"
+    )
