@@ -54,6 +54,12 @@ def key(request: Request, name: str) -> Response:
     return PlainTextResponse("".join(f"{each}\n" for each in found))
 
 
+@router.get("/consent.policy")
+def trust(request: Request) -> Response:
+    """Who must have signed the consent log's checkpoints (C2SP tlog-policy)."""
+    return _file(faces(request).product.home / "consent.policy", "text/plain", "no-cache")
+
+
 @router.get("/verify")
 def verify(request: Request) -> Response:
     """The second verifier, which runs in the reader's own browser."""

@@ -27,7 +27,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "view.": [*View],
     "reason.": [*Reason],
     "status.": ["400", "401", "403", "503"],
-    "fact.": ["who", "act", "scene", "fields", "at", "place", "log"],
+    "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "unchecked"],
     "operation.": [
         "read",
         "table",

@@ -46,6 +46,7 @@ def test_every_verifier_key_can_be_downloaded_and_no_private_one(
         answer = public.get(f"/keys/{path.name}")
         assert answer.text == path.read_text()
         assert answer.text.strip() in public.get("/regulator").text.replace("&#43;", "+")
+    assert public.get("/consent.policy").text == (product.home / "consent.policy").read_text()
     assert public.get("/keys/surrogate.vkey").status_code == 404
     assert public.get("/keys/consent.key").status_code == 404
 
