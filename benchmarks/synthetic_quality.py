@@ -122,7 +122,7 @@ def release(
         as_table(data, rows),
         scene=data.name,
         domain=data.domain,
-        workload=WORKLOADS[data.name],
+        workload=[*WORKLOADS[data.name], *((name,) for name in TRENDS[data.name])],
         loss=(EPSILON, Fraction(str(data.delta))),
         at=AT,
         ledger_size=0,
