@@ -162,9 +162,9 @@ class Journal:
         entries, rows = [], []
         for index, (reading, subject) in enumerate(asked, first):
             if subject is not None:
-                tag = _tag(self._tagger, subject, self.log.origin, index)
-                rows.append((_pseudonym(self._tagger, subject, self.log.origin), index))
-                reading = msgspec.structs.replace(reading, subject=tag)  # noqa: PLW2901 - named once
+                name = tag(self._tagger, subject, self.log.origin, index)
+                rows.append((pseudonym(self._tagger, subject, self.log.origin), index))
+                reading = msgspec.structs.replace(reading, subject=name)  # noqa: PLW2901 - named once
             entries.append(reading.encode())
         return entries, rows
 
@@ -190,7 +190,7 @@ def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, di
     try:
         found = index.execute(
             "SELECT entry FROM reading WHERE pseudonym = ? AND entry < ? ORDER BY entry DESC",
-            [_pseudonym(tagger, subject, at.origin), at.size],
+            [pseudonym(tagger, subject, at.origin), at.size],
         ).fetchall()
     finally:
         index.close()
@@ -198,15 +198,15 @@ def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, di
         entry = json.loads(
             tile.unbundle(store.bundle(place // tile.WIDTH) or b"")[place % tile.WIDTH]
         )
-        if entry["subject"] == _tag(tagger, subject, at.origin, place):
+        if entry["subject"] == tag(tagger, subject, at.origin, place):
             yield place, entry
 
 
-def _tag(tagger: Tagger, subject: str, origin: str, index: int) -> str:
+def tag(tagger: Tagger, subject: str, origin: str, index: int) -> str:
     return tagger.reading_tag(subject, origin, index).hex()
 
 
-def _pseudonym(tagger: Tagger, subject: str, origin: str) -> bytes:
+def pseudonym(tagger: Tagger, subject: str, origin: str) -> bytes:
     return tagger.reading_tag(subject, f"{origin}#index", 0)
 
 

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ledger import checkpoint, commitment, event, note, tree
+from ledger import checkpoint, commitment, event, note, tile, tree
 from ledger.checkpoint import Checkpoint
 from ledger.cosignature import CosignatureError, WitnessKey
 from ledger.event import Instruction
 from ledger.frontier import Frontier
 from ledger.note import Note, NoteError, Verifier
 from ledger.source import Files, Source, UnreadableError
-from ledger.tile import WIDTH
+from ledger.tile import HEIGHT, WIDTH
+from ledger.tree import Hash
 
 MOST_FINDINGS = 100  # of one audit; a log that is all wrong needs no longer list
 
@@ -131,11 +132,13 @@ class _Walk:
     judge: Judge | None
     progress: Progress | None
     read: int = 0
+    kept: tuple[tuple[int, int], list[Hash]] | None = None
 
     def findings(self, before: Checkpoint) -> tuple[Finding, ...]:
         found: list[Finding] = []
         for finding in self._all(before):
-            found.append(finding)
+            if finding not in found:
+                found.append(finding)
             if len(found) == MOST_FINDINGS:
                 break
         return tuple(found)
@@ -149,11 +152,11 @@ class _Walk:
                 yield self._split(before) if whole.root() == self.head.root else self._tiles(before)
                 return
             yield from self._entries(frontier)
+            if frontier.root() != self.head.root:
+                yield self._wrong_root(before, frontier)
+            yield from self._upper_tiles(before.size)
         except UnreadableError as error:
             yield Finding(Kind.UNREADABLE, str(error), self.notes)
-            return
-        if frontier.root() != self.head.root:
-            yield self._wrong_root(before, frontier)
 
     def _entries(self, frontier: Frontier) -> Iterator[Finding]:
         """Append every new entry to the frontier; what is wrong with single ones comes out."""
@@ -161,13 +164,37 @@ class _Walk:
             skipped = frontier.size - n * WIDTH
             entries = self.files.entries(n)
             hashes = tree.leaf_hashes(entries)
-            frontier.append(hashes[skipped:])
+            if skipped or len(hashes) < WIDTH:
+                frontier.append(hashes[skipped:])
+            else:
+                frontier.append_tile(hashes)
             self.read += len(entries) - skipped
             if self.files.hashes(0, n) != hashes:
-                yield Finding(Kind.WRONG_TILE, f"tile 0/{n} is not of its entries", self.notes)
+                yield self._wrong_tile(0, n)
             yield from self._judged(n * WIDTH + skipped, entries[skipped:])
             if self.progress:
                 self.progress(frontier.size, self.head.size)
+
+    def _upper_tiles(self, since: int) -> Iterator[Finding]:
+        """New tiles up to the root: full ones against the tile above, then all partial ones."""
+        for level in tile.levels(self.head.size):
+            span = HEIGHT * (level + 1)
+            for n in range(since >> span, self.head.size >> span):
+                found = tree.complete_root(self.files.hashes(level, n))
+                if self._kept(level + 1, n // WIDTH)[n % WIDTH] != found:
+                    yield self._wrong_tile(level + 1, n // WIDTH)
+        if Frontier.of(self.head.size, self.files.nodes()).root() != self.head.root:
+            yield Finding(Kind.WRONG_TILE, "the partial tiles are not of the root", self.notes)
+
+    def _kept(self, level: int, n: int) -> list[Hash]:
+        """A tile, kept until another one is wanted."""
+        if self.kept is None or self.kept[0] != (level, n):
+            self.kept = (level, n), self.files.hashes(level, n)
+        return self.kept[1]
+
+    def _wrong_tile(self, level: int, n: int) -> Finding:
+        said = f"tile {level}/{n} is not of what is below it"
+        return Finding(Kind.WRONG_TILE, said, self.notes)
 
     def _judged(self, first: int, entries: list[bytes]) -> Iterator[Finding]:
         if self.judge is None:

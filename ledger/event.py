@@ -159,6 +159,14 @@ class SignalReported(_Tagged, frozen=True):
     at: datetime
 
 
+class BudgetReserved(_Tagged, frozen=True):
+    """A privacy budget was debited, before the noise that it pays for was drawn."""
+
+    scene: str
+    body: Mapping[str, Any]
+    at: datetime
+
+
 class SyntheticReleased(_Tagged, frozen=True):
     """A differentially private release: all that a regulator needs to recompute it."""
 
@@ -192,6 +200,7 @@ PublicEvent = (
     | PolicyPublished
     | ServiceRegistered
     | SignalReported
+    | BudgetReserved
     | SyntheticReleased
     | ReadLogOpened
     | ReadLogAnchored

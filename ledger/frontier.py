@@ -22,13 +22,15 @@ class Frontier:
         return cls(size, [read(level, (size >> level) - 1) for level in levels])
 
     def append(self, leaves: Sequence[Hash]) -> None:
-        """Add leaf hashes; 2**k of them at a multiple of 2**k are folded at once."""
-        count = len(leaves)
-        if count and not count & (count - 1) and self.size % count == 0:
-            self._push(complete_root(leaves), count.bit_length() - 1)
-        else:
-            for leaf in leaves:
-                self._push(leaf, 0)
+        """Add leaf hashes, one by one."""
+        for leaf in leaves:
+            self._push(leaf, 0)
+
+    def append_tile(self, leaves: Sequence[Hash]) -> Hash:
+        """Add 2**k leaves at a multiple of 2**k; the root over them."""
+        node = complete_root(leaves)
+        self._push(node, len(leaves).bit_length() - 1)
+        return node
 
     def root(self) -> Hash:
         if not self.nodes:

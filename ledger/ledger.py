@@ -98,6 +98,14 @@ class Ledger:
         keys = Vault(home / "keys")
         return cls(Log.open(database, origin, *_signers(key, origin)), keys, moved)
 
+    @classmethod
+    def reopen(cls, home: Path) -> "Ledger":
+        """Open the ledger that lies under `home`. Raises CorruptLogError if there is none."""
+        key = home / "keys" / "consent.vkey"
+        if not key.exists():
+            raise CorruptLogError(f"no ledger under {home}: {key} is missing")
+        return cls.open(home, origin=note.verifier(key.read_text("utf-8").strip()).name)
+
     @property
     def size(self) -> int:
         return self.log.size
@@ -113,6 +121,10 @@ class Ledger:
 
     def checkpoint(self) -> str:
         return self.log.checkpoint()
+
+    def subjects(self) -> list[str]:
+        """Everybody who has a data key."""
+        return [subject for subject, _ in self._vault.everybody()]
 
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""

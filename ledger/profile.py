@@ -155,6 +155,7 @@ _EVENTS: dict[str, dict[str, Rule]] = {
     "policy-published": {"digest": _text, "at": _time},
     "service-registered": {"service": _text, "key": _text, "at": _time},
     "signal-reported": {"source": _text, "signal": _text, "value": _integer, "at": _time},
+    "budget-reserved": {"scene": _text, "body": _object, "at": _time},
     "synthetic-released": {"release": _text, "scene": _text, "body": _object, "at": _time},
     "read-log-opened": {"origin": _text, "key": _text, "at": _time},
     "read-log-anchored": {"origin": _text, "size": _integer, "root": _text, "at": _time},

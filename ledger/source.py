@@ -70,18 +70,18 @@ class Files:
     def hashes(self, level: int, n: int) -> list[Hash]:
         """The hashes of a tile. Raises UnreadableError."""
         wanted = min(WIDTH, (self.size >> (HEIGHT * level)) - n * WIDTH)
-        path, data = self._read(str(level), n, wanted)
+        path, width, data = self._read(str(level), n, wanted)
         try:
-            return _first(tile.split(data), wanted)
+            return _first(tile.split(data), wanted, width)
         except MalformedTileError as error:
             raise UnreadableError(path, str(error)) from error
 
     def entries(self, n: int) -> list[bytes]:
         """The entries of a bundle. Raises UnreadableError."""
         wanted = min(WIDTH, self.size - n * WIDTH)
-        path, data = self._read("entries", n, wanted)
+        path, width, data = self._read("entries", n, wanted)
         try:
-            return _first(tile.unbundle(data), wanted)
+            return _first(tile.unbundle(data), wanted, width)
         except MalformedTileError as error:
             raise UnreadableError(path, str(error)) from error
 
@@ -97,16 +97,16 @@ class Files:
 
         return read
 
-    def _read(self, kind: str, n: int, width: int) -> tuple[str, bytes]:
-        """A file; where the partial one is gone already, the full one has taken its place."""
+    def _read(self, kind: str, n: int, width: int) -> tuple[str, int, bytes]:
+        """A file and its width; where the partial one is gone, the full one has taken its place."""
         path = tile.path(kind, n, width)
         try:
-            return path, self.source.read(path)
+            return path, width, self.source.read(path)
         except UnreadableError:
             if width == WIDTH:
                 raise
             full = tile.path(kind, n)
-            return full, self._full(full, path)
+            return full, WIDTH, self._full(full, path)
 
     def _full(self, full: str, partial: str) -> bytes:
         try:
@@ -115,9 +115,10 @@ class Files:
             raise UnreadableError(partial, f"neither it nor the full file: {error}") from error
 
 
-def _first(parts: list[bytes], wanted: int) -> list[bytes]:
-    if len(parts) < wanted:
-        raise MalformedTileError(f"{len(parts)} parts, want {wanted}")
+def _first(parts: list[bytes], wanted: int, width: int) -> list[bytes]:
+    """The wanted parts of a file that must have `width`."""
+    if len(parts) != width:
+        raise MalformedTileError(f"{len(parts)} parts, want {width}")
     return parts[:wanted]
 
 

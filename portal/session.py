@@ -7,17 +7,20 @@ memory: a restart signs everybody out and loses no instruction.
 
 import secrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from threading import Lock
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portal.customer.agreement import Agreement
+
 COOKIE = "sovereign-session"
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
 MOST_SESSIONS = 100_000
+SWEEP_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Session:
     name: str
     began: datetime
     used: datetime
+    agreement: Agreement
     notice: Notice | None = None
     undo: Undo | None = None
     closed: bool = False
@@ -63,13 +67,14 @@ class Sessions:
     def __init__(self) -> None:
         self._lock = Lock()
         self._sessions: dict[bytes, Session] = {}
+        self._swept = datetime.min.replace(tzinfo=UTC)
 
     def open(self, subject: str, name: str, at: datetime) -> str:
         """Begin a session; the token for the cookie."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             self._sweep(at)
-            self._sessions[_digest(token)] = Session(subject, name, began=at, used=at)
+            self._sessions[_digest(token)] = Session(subject, name, at, at, Agreement(subject))
         return token
 
     def find(self, token: str | None, at: datetime) -> Session | None:
@@ -90,11 +95,14 @@ class Sessions:
             session.closed = True
 
     def _sweep(self, at: datetime) -> None:
-        """Make room: the ended ones, and if that is not enough the oldest."""
-        if len(self._sessions) >= MOST_SESSIONS:
-            live = [(key, each) for key, each in self._sessions.items() if each.live(at)]
-            live.sort(key=lambda pair: pair[1].used)
-            self._sessions = dict(live[len(live) // 10 :])
+        """Drop the ended ones once a minute; if there are still too many, the least used tenth."""
+        if at - self._swept < SWEEP_EVERY and len(self._sessions) < MOST_SESSIONS:
+            return
+        self._swept = at
+        live = [(key, each) for key, each in self._sessions.items() if each.live(at)]
+        live.sort(key=lambda pair: pair[1].used)
+        surplus = len(live) // 10 if len(live) >= MOST_SESSIONS else 0
+        self._sessions = dict(live[surplus:])
 
 
 def put_cookie(response: Response, request: Request, token: str) -> None:

@@ -26,6 +26,12 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="port the portal listens on")
     demo: bool = Field(default=False, description="offer the labelled demo login and demo tokens")
 
+    token_jwks: Path | None = Field(
+        None, description="public keys of the issuer of services' access tokens, a JWKS file"
+    )
+    token_issuer: str = Field("", description="issuer of services' access tokens")
+    token_audience: str = Field("", description="what services' access tokens call this gate")
+
     @classmethod
     def settings_customise_sources(
         cls,

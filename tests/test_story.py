@@ -50,7 +50,7 @@ TOLD = {
     "a decision before": r"decision allowed \(granted\) at ledger size [\d,]+",
     "a decision after": r"decision refused \(withdrawn\) at ledger size [\d,]+",
     "the fields answered synthetically": r"answered synthetically: age, job, balance, housing",
-    "everybody in one table": r"45,211 rows, same schema: [\d,]+ authorised, [\d,]+ synthetic \(naive\)",
+    "everybody in one table": r"45,211 rows, same schema: [\d,]+ authorised, [\d,]+ synthetic",
     "the verifier's verdict": r"VERIFIED",
 }
 

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Insert as StandardInsert
-from sqlalchemy import Table, event, insert, select
+from sqlalchemy import Table, event, insert, or_, select
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql.functions import count
 from sqlmodel import Field, SQLModel, create_engine
 
+from ledger import tile
 from ledger.stores import Batch, ForkError, Head
 
 
@@ -108,6 +110,28 @@ class SqlStore:
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def sealed_tags(self, lo: int, hi: int) -> dict[int, bytes]:
+        """The tags of the sealed events at [lo, hi)."""
+        query = select(SEALED.c["index"], SEALED.c.tag)
+        query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def beyond(self, size: int) -> tuple[int, int]:
+        """How many bundles and tiles a log of `size` entries has no use for."""
+        bundles = [BUNDLE.c["index"] >= _tiles(size, 0)]
+        tiles = [
+            (TILE.c.level == level) & (TILE.c["index"] >= _tiles(size, level)) for level in range(8)
+        ]
+        with self._engine.connect() as connection:
+            counts = [
+                connection.execute(
+                    select(count()).select_from(table).where(or_(*where))
+                ).scalar_one()
+                for table, where in ((BUNDLE, bundles), (TILE, tiles))
+            ]
+        return counts[0], counts[1]
+
     def unseal(self, indexes: Iterable[int]) -> None:
         """Delete sealed bytes for ever (the leaves stay)."""
         with self._engine.begin() as connection:
@@ -152,6 +176,10 @@ def engine(path: Path) -> Engine:
     return made
 
 
+def _tiles(size: int, level: int) -> int:
+    return -(-(size >> tile.HEIGHT * level) // tile.WIDTH)
+
+
 def _head(connection: Connection) -> Head | None:
     found = connection.execute(_HEAD).first()
     return None if found is None else Head(found[0], found[1])
@@ -168,8 +196,8 @@ def _write(connection: Connection, batch: Batch) -> None:
         {"index": index, "tag": tag, "data": data} for tag, (index, data) in batch.sealed.items()
     ]
     kept = [
-        {"key": key, "digest": digest, "first": first, "count": count}
-        for key, (digest, first, count) in batch.idempotency.items()
+        {"key": key, "digest": digest, "first": first, "count": many}
+        for key, (digest, first, many) in batch.idempotency.items()
     ]
     rows = (head, bundles, tiles, sealed, kept)
     for statement, each in zip(_STATEMENTS, rows, strict=True):

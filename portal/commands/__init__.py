@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import audit, witness
+from portal.commands import audit, budget, ledger, replay, synth, witness
 
 if TYPE_CHECKING:
     from portal.product import Product
@@ -19,6 +19,10 @@ app = typer.Typer(
 )
 
 app.add_typer(audit.app)
+app.add_typer(ledger.app)
+app.add_typer(replay.app)
+app.add_typer(budget.app, name="budget")
+app.add_typer(synth.app, name="synth")
 app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[

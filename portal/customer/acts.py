@@ -6,9 +6,9 @@ from enum import StrEnum
 
 from gate.contract import Scene
 from ledger.consent import ConsentState, SceneConsent
-from ledger.event import Granted, Withdrawn, Wording
+from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn, Wording
 from ledger.ledger import Ledger
-from portal.customer import wording
+from portal.customer import triggers, wording
 from portal.customer.centre import live_fields
 from portal.problems import (
     ChangedWordsError,
@@ -75,13 +75,31 @@ def decide(pressed: Button, state: ConsentState | None, at: datetime) -> Switch 
             return Withdrawn(scene.id, (str(item),)) if item in live else None
 
 
+def set_condition(
+    ledger: Ledger, session: Session, pressed: Button, place: int, figure: str | None, at: datetime
+) -> None:
+    """Set the scene's condition number `place` to `figure`, or clear it (None).
+
+    Raises UnknownItemError, MalformedFormError, VersionConflictError.
+    """
+    scene = pressed.scene
+    if not 0 <= place < len(scene.triggers):
+        raise UnknownItemError(place)
+    state = session.agreement.state(ledger)
+    act = triggers.decide(scene, scene.triggers[place], figure, state)
+    if act is None:
+        session.notice = Notice(scene.id, "notice.unchanged")
+        return
+    session.notice, session.undo = _record(ledger, session, act, pressed, at), None
+
+
 def carry_out(ledger: Ledger, session: Session, pressed: Button, at: datetime) -> None:
     """Record what the button asks for, and leave word of it in the session.
 
     Raises VersionConflictError if the agreement changed since the page was made, and records
     nothing then. Durable when it returns.
     """
-    state = ledger.state(session.subject)
+    state = session.agreement.state(ledger)
     act = decide(pressed, state, at)
     if act is None:
         session.notice = Notice(pressed.scene.id, "notice.unchanged")
@@ -101,17 +119,26 @@ def take_back(ledger: Ledger, session: Session, pressed: Button, at: datetime) -
     session.notice = _record(ledger, session, act, pressed, at)
 
 
-def _record(ledger: Ledger, session: Session, act: Switch, pressed: Button, at: datetime) -> Notice:
+def _record(ledger: Ledger, session: Session, act: Act, pressed: Button, at: datetime) -> Notice:
     instruction = ledger.draft(
         session.subject, act, at=at, wording=pressed.wording, expected=pressed.version
     )
     (recorded,) = ledger.record([instruction])
-    of_item = pressed.item is not None
-    if isinstance(act, Granted):
-        key = "notice.allowed-item" if of_item else "notice.allowed"
-    else:
-        key = "notice.withdrawn-item" if of_item else "notice.withdrawn"
-    return Notice(act.scene, key, recorded.index)
+    session.agreement.add(recorded)
+    return Notice(pressed.scene.id, _said(act, of_item=pressed.item is not None), recorded.index)
+
+
+def _said(act: Act, *, of_item: bool) -> str:
+    """What the notice says of an act: a message key."""
+    match act:
+        case Granted():
+            return "notice.allowed-item" if of_item else "notice.allowed"
+        case TriggerSet():
+            return "notice.condition-set"
+        case TriggerCleared():
+            return "notice.condition-cleared"
+        case _:
+            return "notice.withdrawn-item" if of_item else "notice.withdrawn"
 
 
 def _with(scene: Scene, state: ConsentState | None, fields: tuple[str, ...]) -> Granted:

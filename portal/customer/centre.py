@@ -1,6 +1,6 @@
 """What the sovereignty centre shows, decided here so that templates decide nothing. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,6 +48,7 @@ class SceneCard:
     index: int | None  # of the last instruction: its receipt
     items: tuple[ItemRow, ...]
     words: str  # token of the words shown
+    frozen: bool  # a condition of the customer's holds: nothing personal is read
 
     @property
     def allowed_items(self) -> int:
@@ -74,9 +75,13 @@ def centre(
     state: ConsentState | None,
     locale: str,
     at: datetime,
+    frozen: Collection[str] = frozenset(),
 ) -> Centre:
-    """The whole agreement as it stands at `at`."""
-    cards = tuple(card(scene, systems, state, locale, at) for scene in scenes.values())
+    """The whole agreement as it stands at `at`. `frozen`: the scenes a condition freezes."""
+    cards = tuple(
+        card(scene, systems, state, locale, at, frozen=scene.id in frozen)
+        for scene in scenes.values()
+    )
     return Centre(state.seq if state else 0, cards)
 
 
@@ -86,6 +91,8 @@ def card(
     state: ConsentState | None,
     locale: str,
     at: datetime,
+    *,
+    frozen: bool = False,
 ) -> SceneCard:
     last = state.scenes.get(scene.id) if state else None
     granted = live_fields(scene, state, at)
@@ -97,6 +104,7 @@ def card(
         index=last.index if last else None,
         items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
         words=wording.token(scene, locale),
+        frozen=frozen,
     )
 
 

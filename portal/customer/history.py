@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
 
 from gate.contract import Scene, Text
 from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
 from ledger.ledger import Recorded
 
 PAGE_SIZE = 50
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +27,18 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Row]):
-    rows: tuple[Row, ...]
+class Page:
+    rows: tuple[Entry, ...]
     number: int
     pages: int
 
 
-def page(rows: Sequence[Row], number: int) -> Page[Row]:
-    """The rows of page `number`, from 1; an empty page if there is no such page."""
-    pages = max(1, -(-len(rows) // PAGE_SIZE))
-    first = (number - 1) * PAGE_SIZE
-    return Page(tuple(rows[first : first + PAGE_SIZE]), number, pages)
-
-
-def entries(recorded: Sequence[Recorded], scenes: Mapping[str, Scene]) -> list[Entry]:
-    """A customer's instructions, newest first."""
-    return [_entry(each, scenes) for each in reversed(recorded)]
+def page(recorded: Sequence[Recorded], scenes: Mapping[str, Scene], number: int) -> Page:
+    """Page `number`, from 1, of a customer's instructions, newest first."""
+    pages = max(1, -(-len(recorded) // PAGE_SIZE))
+    last = len(recorded) - (number - 1) * PAGE_SIZE
+    shown = recorded[max(0, last - PAGE_SIZE) : max(0, last)]
+    return Page(tuple(_entry(each, scenes) for each in reversed(shown)), number, pages)
 
 
 def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:

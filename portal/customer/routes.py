@@ -9,7 +9,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.contract import Scene
-from portal.customer import acts, flow, handoff, history, reads
+from gate.decide import Reason
+from gate.read import Gate, ReadRequest
+from gate.signal import Report
+from ledger.consent import ConsentState
+from portal.customer import acts, flow, handoff, history, reads, triggers
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, SceneCard, centre
 from portal.pages import Faces, faces, page, partial, session, words
@@ -96,11 +100,36 @@ def switch_item(
     return _press(request, me, acts.button(scene, wish, item, words, version), "scene")
 
 
+@router.post("/scenes/{scene}/conditions/{place}/set")
+def set_condition(
+    request: Request,
+    me: Me,
+    scene: KnownScene,
+    place: int,
+    version: Field,
+    words: Field,
+    figure: Field = "",
+) -> Response:
+    return _condition(
+        request, me, acts.button(scene, Wish.ALLOW, None, words, version), place, figure
+    )
+
+
+@router.post("/scenes/{scene}/conditions/{place}/clear")
+def clear_condition(
+    request: Request, me: Me, scene: KnownScene, place: int, version: Field, words: Field
+) -> Response:
+    return _condition(
+        request, me, acts.button(scene, Wish.ALLOW, None, words, version), place, None
+    )
+
+
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
-    entries = history.entries(product.ledger.history(me.subject), product.scenes)
-    return page(request, "customer/history.html", rows=history.page(entries, number))
+    recorded = me.agreement.history(product.ledger)
+    rows = history.page(recorded, product.scenes, number)
+    return page(request, "customer/history.html", rows=rows)
 
 
 @router.get("/reads")
@@ -116,7 +145,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = faces(request)
     product = here.product
     recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
-    state, at = product.ledger.state(me.subject), here.clock()
+    state, at = me.agreement.state(product.ledger), here.clock()
     counted = flow.count(entry for _, entry in recent)
     found = flow.uses(product.source, product.scenes, state, counted, at)
     drawn = flow.draw(product.source, product.scenes, found, item)
@@ -127,7 +156,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
 def download_receipt(request: Request, me: Me, index: int) -> Response:
     """A receipt of one's own. Another's says the same as one that does not exist."""
     ledger = faces(request).product.ledger
-    if index not in {each.index for each in ledger.history(me.subject)}:
+    if index not in {each.index for each in me.agreement.history(ledger)}:
         raise NotFoundError(index)
     name = f"receipt-{index}.tlog-proof"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -158,6 +187,14 @@ def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Re
     return _changed(request, me, pressed.scene, back)
 
 
+def _condition(
+    request: Request, me: Session, pressed: acts.Button, place: int, figure: str | None
+) -> Response:
+    here = faces(request)
+    acts.set_condition(here.product.ledger, me, pressed, place, figure, here.clock())
+    return _changed(request, me, pressed.scene, "scene")
+
+
 def _changed(request: Request, me: Session, scene: Scene, back: str) -> Response:
     """After an act: the fragment that changed, or, without a script, the page it stands on."""
     if not partial(request):
@@ -185,16 +222,43 @@ def _centre(
 def _scene(
     request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
 ) -> Response:
-    now = _now(request, me)
-    facts = _facts(request, me) | {"centre": now, "card": _card(now, scene), "conflict": False}
+    now, gate = _now(request, me), faces(request).product.gate
+    state = me.agreement.state(faces(request).product.ledger)
+    facts = _facts(request, me) | {
+        "centre": now,
+        "card": _card(now, scene),
+        "conflict": False,
+        "conditions": triggers.conditions(scene, state, _reports(gate, scene)),
+    }
     return page(request, template, **facts)
+
+
+def _reports(gate: Gate, scene: Scene) -> dict[int, Report]:
+    """The last report of each signal that the scene's conditions watch."""
+    with gate.lock:
+        state, _ = gate.current(0)
+        return {place: report for (id_, place), report in state.reports.items() if id_ == scene.id}
+
+
+def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[str]:
+    """The scenes in which a condition of the customer's holds right now, as the gate decides."""
+    here = faces(request)
+    asked = [
+        ReadRequest(each.services[0].id, each.id, me.subject, (*each.fields,), here.clock())
+        for each in here.product.scenes.values()
+        if triggers.armed(each, state)
+    ]
+    gate = here.product.gate
+    return {each.scene for each in asked if gate.decide(each).reason is Reason.FROZEN}
 
 
 def _now(request: Request, me: Session) -> Centre:
     here: Faces = faces(request)
     product = here.product
-    state = product.ledger.state(me.subject)
-    return centre(product.scenes, product.source.systems, state, words(request).tag, here.clock())
+    state = me.agreement.state(product.ledger)
+    frozen = _frozen(request, me, state)
+    systems, locale = product.source.systems, words(request).tag
+    return centre(product.scenes, systems, state, locale, here.clock(), frozen)
 
 
 def _card(now: Centre, scene: Scene) -> SceneCard:

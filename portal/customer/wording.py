@@ -2,7 +2,7 @@
 
     {"alternative":"…","consequence":"…","days":730,"items":{"age":"age groups"},"locale":"en",
      "scene":"segmentation","services":["Analytics team"],"summary":"…","title":"…",
-     "version":"1.0.0"}
+     "triggers":[],"version":"1.0.0"}
 
 UTF-8, keys sorted, no blanks between them. The SHA-256 of these bytes stands in the instruction:
 `ledger.event.Wording`. A button carries it too, so that nobody decides on words that have changed.
@@ -28,6 +28,7 @@ def shown(scene: Scene, locale: str) -> bytes:
         "days": scene.longest.days,
         "items": {name: field.use[locale] for name, field in scene.fields.items()},
         "services": [service.title[locale] for service in scene.services],
+        "triggers": [trigger.title[locale] for trigger in scene.triggers],
     }
     return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 

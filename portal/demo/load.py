@@ -5,21 +5,18 @@ Every step looks at what is there and does the rest, so an interrupted load cont
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from hashlib import sha256
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from gate.contract import Fallback, Scene
-from ledger.event import Granted, Instruction, SyntheticReleased, Wording
+from gate.contract import Scene
+from ledger.event import Granted, Instruction, Wording
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
 from portal.product import Product
-from synthetic.fit import fit
 
 BATCH = 5_000  # instructions recorded at once
-EPSILON, DELTA = Fraction(1), Fraction(1, 10**6)  # of each release
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
 
 Progress = Callable[[int, int], None]  # done, of
@@ -55,33 +52,6 @@ def grants(product: Product, progress: Progress) -> int:
     _record(product, batch)
     progress(len(everything), len(everything))
     return len(everything)
-
-
-def release(product: Product, scene: Scene, at: datetime) -> None:
-    """Fit a synthetic release on those who granted the whole scene, publish it, serve it."""
-    columns = list(scene.domain.columns)
-    consenting = product.gate.consenting(scene.id, tuple(columns), at)
-    fitted = fit(
-        product.gate.source.rows(consenting, columns),
-        scene=scene.id,
-        domain=scene.domain,
-        workload=scene.workload,
-        loss=(EPSILON, DELTA),
-        at=at,
-        ledger_size=product.ledger.size,
-        contract=f"{scene.id} {scene.version} {scene.digest}",
-    )
-    product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
-    product.gate.serve(scene.id, fitted)
-
-
-def unreleased(product: Product) -> list[Scene]:
-    """The scenes that are to be answered synthetically and have nothing to answer with."""
-    return [
-        scene
-        for scene in product.scenes.values()
-        if scene.fallback is Fallback.SYNTHETIC and product.gate.release(scene.id) is None
-    ]
 
 
 def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instruction]:

@@ -18,6 +18,7 @@ from gate.read import Answer, ReadRequest
 from gate.table import TableAnswer, TableRequest, read_table
 from ledger.event import Withdrawn, Wording
 from ledger.verifier import main as verify
+from portal import releases
 from portal.demo import load
 from portal.product import Product, open_product
 from portal.settings import Settings
@@ -55,9 +56,9 @@ def _loaded(settings: Settings, console: Console) -> Product:
         task = bar.add_task("recording grants")
         granted = load.grants(product, lambda done, of: bar.update(task, completed=done, total=of))
     with Bar(console=console, transient=True) as bar:
-        missing = load.unreleased(product)
+        missing = releases.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):
-            load.release(product, scene, _now())
+            releases.release(product, scene, _now())
     _tell_loaded(console, product, granted)
     return product
 

@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from gate import rows
 from gate.contract import Scene
-from gate.http import GateApp
+from gate.http import Authenticator, GateApp
+from gate.identity import AccessTokens
 from gate.read import ReadRequest
 from portal.pages import faces, page
 from portal.problems import NotFoundError
@@ -26,10 +27,20 @@ EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"
 
 def mount(app: FastAPI, product: Product) -> None:
     """Serve the gate under its own paths, with the services' tokens, beside the pages about it."""
-    known = services(product.scenes.values()) if product.settings.demo else []
-    gate = GateApp(product.gate, tokens.Tokens(tokens.demo_digests(known)))
+    gate = GateApp(product.gate, _authenticator(product))
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
     app.include_router(router)
+
+
+def _authenticator(product: Product) -> Authenticator:
+    """The demonstration's tokens in the demonstration, else those of the issuer in the settings."""
+    settings = product.settings
+    if settings.demo:
+        return tokens.Tokens(tokens.demo_digests(services(product.scenes.values())))
+    if settings.token_jwks is None:
+        return tokens.Tokens({})  # nobody: without an issuer no service can say who it is
+    jwks = json.loads(settings.token_jwks.read_text("utf-8"))
+    return AccessTokens(jwks, issuer=settings.token_issuer, audience=settings.token_audience)
 
 
 def services(scenes: Iterable[Scene]) -> list[str]:

@@ -159,3 +159,20 @@ def test_a_developer_tries_a_read_on_the_page(visit: Open) -> None:
     page.select_option("select[name=scene]", "nearest-branch")
     page.click("form.fields button")
     expect(page.locator("#try-title ~ pre")).to_contain_text('"read_log"')
+
+
+@pytest.mark.parametrize(("javascript", "subject"), [(True, "c00030"), (False, "c00031")])
+def test_a_condition_is_a_sentence_one_completes(
+    visit: Open, house: Product, subject: str, javascript: bool
+) -> None:
+    page = visit("/customer/scenes/anomaly-detection", subject=subject, javascript=javascript)
+    page.fill("#figure-0", "90.5")
+    page.press("#figure-0", "Enter")  # sets the condition, and nothing else on the page
+    expect(page.locator(".condition").first).to_contain_text("Set.")
+    expect(page.locator("#figure-0")).to_have_value("90.5")
+    state = house.ledger.state(subject)
+    assert state is not None
+    assert [each.threshold for each in state.triggers["anomaly-detection"]] == [9050]
+    assert not granted(house, subject, "anomaly-detection")
+    page.click("#condition-0-clear")
+    expect(page.locator("#condition-0-clear")).to_be_disabled()

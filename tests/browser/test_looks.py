@@ -15,6 +15,7 @@ PAGES = [
     "/",
     "/customer",
     "/customer/scenes/nearest-branch",
+    "/customer/scenes/anomaly-detection",
     "/customer/map",
     "/customer/map?item=balance",
     "/customer/history",

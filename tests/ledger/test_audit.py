@@ -151,6 +151,20 @@ def test_changing_any_byte_of_any_file_is_found(tmp_path: Path) -> None:
     assert audited(folder).clean
 
 
+@pytest.mark.parametrize("size", [256, 300, 512, 66_000])
+def test_changed_bytes_of_tiles_of_any_level_are_found(tmp_path: Path, size: int) -> None:
+    log_with(tmp_path, size, SIGNER).export(tmp_path / "log")
+    upper = [path for path in (tmp_path / "log/tile").rglob("*") if path.is_file()]
+    upper = [path for path in upper if path.relative_to(tmp_path / "log/tile").parts[0] in "12"]
+    assert upper
+    for path in upper:
+        for at in {0, path.stat().st_size // 2, path.stat().st_size - 1}:
+            _flip(path, at)
+            assert kinds(audited(tmp_path / "log")) == {Kind.WRONG_TILE}, (path, at)
+            _flip(path, at)
+    assert audited(tmp_path / "log").clean
+
+
 def test_a_wrong_entry_leads_to_another_root(folder: Path) -> None:
     _flip(folder / "tile/entries/001.p/44", 5)
     report = audited(folder)
@@ -164,6 +178,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "empty": lambda path: path.write_bytes(b""),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "more than it": lambda path: path.write_bytes(path.read_bytes() + b"\x00\x01x" + bytes(29)),
+    "twice": lambda path: path.write_bytes(path.read_bytes() * 2),
 }
 
 

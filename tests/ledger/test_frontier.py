@@ -29,6 +29,15 @@ def test_appending_in_any_pieces_gives_the_root_of_the_definition(pieces: list[i
     assert (frontier.size, frontier.root()) == (len(leaves), definition(leaves))
 
 
+@given(st.integers(0, 8), st.integers(0, 9))
+def test_a_tile_is_added_as_its_leaves_are(height: int, before: int) -> None:
+    leaves, frontier = leaves_to((before + 1) << height), Frontier()
+    frontier.append(leaves[: before << height])
+    added = leaves[before << height :]
+    assert frontier.append_tile(added) == definition(added)
+    assert (frontier.size, frontier.root()) == (len(leaves), definition(leaves))
+
+
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_a_frontier_that_was_read_goes_on_like_one_that_was_built(size: int, more: int) -> None:
     leaves = leaves_to(size + more)

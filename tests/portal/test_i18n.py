@@ -19,7 +19,7 @@ WORDS = i18n.load()
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
 USED_IN_CODE = re.compile(r""""((?:notice|did|items)\.[a-z0-9.-]+)\"""")
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
-    "standing.": ["locked", "allowed", "partly", "refused", "expired"],
+    "standing.": ["locked", "allowed", "partly", "refused", "expired", "frozen"],
     "fallback.": ["withhold", "synthetic", "generalise"],
     "basis.": ["consent", "contract"],
     "evidence.": ["A", "B", "C", "D"],

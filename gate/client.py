@@ -1,0 +1,110 @@
+"""A small typed client for services: one call instead of the read. Standard library only.
+
+gate = GateClient("https://gate.example", token)
+answer = gate.read("segmentation", "c00001", ["age", "job"])
+if answer.allowed:                      # every field is personal data you may use
+score(answer["age"], answer["job"])
+else:                                   # same fields, same types, marked
+estimate(answer["age"])             # answer.views["age"] says "synthetic"
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+TIMEOUT_S = 10.0
+
+
+class GateRefusedError(Exception):
+    """The contract or policy refuses the request, or it is malformed: `problem` is RFC 9457."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(f"{problem.get('title')}: {problem.get('detail')}")
+        self.problem = problem
+
+
+class GateUnavailableError(Exception):
+    """No answer, or none that can be relied on. Treat it as: no personal data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`answer["age"]` is the value; `views["age"]` says what it is."""
+
+    allowed: bool
+    reason: str
+    values: Mapping[str, Any]
+    views: Mapping[str, str]
+    ledger_size: int
+    read_log: str
+    entry: int
+
+    def __getitem__(self, field: str) -> Any:
+        return self.values[field]
+
+
+class GateClient:
+    """Asks one gate as one service. Thread-safe."""
+
+    def __init__(self, gate: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        """`gate`: its http(s) address. `token`: the service's access token."""
+        if urlsplit(gate).scheme not in {"http", "https"}:
+            raise ValueError(f"{gate!r} is no http or https address; name the gate's")
+        self._gate, self._token, self._timeout_s = gate.rstrip("/"), token, timeout_s
+
+    def read(
+        self, scene: str, customer: str, fields: Sequence[str], *, minimum_size: int = 0
+    ) -> Answer:
+        """One customer's fields for one scene. Raises GateRefusedError, GateUnavailableError."""
+        asked = {"scene": scene, "customer": customer, "fields": [*fields]}
+        found = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
+        return Answer(
+            allowed=bool(found["decision"]),
+            reason=str(found["reason"]),
+            values={name: each["value"] for name, each in found["fields"].items()},
+            views={name: each["view"] for name, each in found["fields"].items()},
+            ledger_size=int(found["ledger_size"]),
+            read_log=str(found["read_log"]),
+            entry=int(found["entry"]),
+        )
+
+    def table(self, scene: str, fields: Sequence[str]) -> bytes:
+        """Everybody's fields as an Arrow IPC stream. Raises as `read` does."""
+        return self._post("/v1/table", {"scene": scene, "fields": [*fields]})
+
+    def may_read(self, scene: str, customer: str, fields: Sequence[str], service: str) -> bool:
+        """The decision alone, through AuthZEN. Raises as `read` does."""
+        question = {
+            "subject": {"type": "service", "id": service},
+            "action": {"name": "read"},
+            "resource": {"type": "customer", "id": customer},
+            "context": {"scene": scene, "fields": [*fields]},
+        }
+        return json.loads(self._post("/access/v1/evaluation", question))["decision"] is True
+
+    def _post(self, path: str, asked: Mapping[str, Any]) -> bytes:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        request = Request(self._gate + path, json.dumps(asked).encode(), headers, method="POST")  # noqa: S310 - the scheme was checked
+        try:
+            with urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - the same
+                assert isinstance(response, HTTPResponse)  # noqa: S101 - what http(s) gives
+                return response.read()
+        except HTTPError as error:
+            raise _failure(error) from error
+        except (URLError, OSError, HTTPException) as error:
+            raise GateUnavailableError(f"{self._gate}: {error}; treat it as no data") from error
+
+
+def _failure(error: HTTPError) -> Exception:
+    try:
+        problem = json.loads(error.read())
+    except ValueError:
+        problem = {"title": error.reason, "status": error.code}
+    if error.code >= 500:  # noqa: PLR2004 - server errors, as HTTP numbers them
+        return GateUnavailableError(f"{problem.get('title')}; treat it as no data")
+    return GateRefusedError(problem)

@@ -1,0 +1,72 @@
+"""The client for services, against a real gate on loopback."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import uvicorn
+
+from gate.client import GateClient, GateRefusedError, GateUnavailableError
+from gate.http import GateApp
+from ledger.event import Granted
+from tests.gate.world import NOON, World, world
+
+
+class Everybody:
+    def service(self, headers: Mapping[bytes, bytes]) -> str | None:
+        token = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        return token.decode() or None
+
+
+@pytest.fixture
+def bank(tmp_path: Path) -> World:
+    bank = world(tmp_path)
+    bank.says("c1", Granted("segmentation", ("age",), None))
+    return bank
+
+
+@pytest.fixture
+def address(bank: World) -> Iterator[str]:
+    app = GateApp(bank.gate, Everybody(), clock=lambda: NOON)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(app, log_level="error", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_service_reads_and_sees_what_each_value_is(address: str, bank: World) -> None:
+    client = GateClient(address, "analytics")
+    answer = client.read("segmentation", "c1", ["age"])
+    assert answer.allowed
+    assert answer["age"] == 31
+    mixed = client.read("segmentation", "c1", ["age", "job"], minimum_size=bank.ledger.size)
+    assert not mixed.allowed
+    assert mixed.views == {"age": "personal", "job": "synthetic"}
+    assert client.may_read("segmentation", "c1", ["age"], "analytics")
+    assert not client.may_read("segmentation", "c2", ["age"], "analytics")
+    table = pa.ipc.open_stream(BytesIO(client.table("segmentation", ["age"]))).read_all()
+    assert table.num_rows == 3
+
+
+def test_refusals_and_outages_are_told_apart(address: str) -> None:
+    with pytest.raises(GateRefusedError) as refused:
+        GateClient(address, "stranger").read("segmentation", "c1", ["age"])
+    assert refused.value.problem["reason"] == "unknown-service"
+    with pytest.raises(GateUnavailableError):
+        GateClient(address, "analytics").read("segmentation", "c1", ["age"], minimum_size=10**6)
+    with pytest.raises(GateUnavailableError):
+        GateClient("http://127.0.0.1:9", "analytics").read("segmentation", "c1", ["age"])
+    with pytest.raises(ValueError, match="no http or https address"):
+        GateClient("ftp://gate", "analytics")
