@@ -1,6 +1,9 @@
 from datetime import date
+from pathlib import Path
 
+import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from synthetic import counts
@@ -84,3 +87,14 @@ def test_no_marginal_is_counted_that_is_larger_than_allowed() -> None:
 
     covers = counts.covering(BANK, [*WORKLOAD, *((name,) for name in BANK.columns)])
     assert all(cells(BANK, cover) <= counts.COVER_CELLS for cover in covers)
+
+
+def test_rows_chosen_by_an_in_memory_table_are_counted(tmp_path: Path) -> None:
+    """As the gate chooses them: a table of a database, joined with the customers who consent."""
+    backend = ibis.duckdb.connect(tmp_path / "people.duckdb")
+    people = {"id": ["c1", "c2", "c3"], "job": ["a", "b", "a"]}
+    backend.create_table("people", pa.table(people))
+    wanted = ibis.memtable(pa.table({"id": ["c1", "c3"]}))
+    chosen = backend.table("people").semi_join(wanted, "id").select("job")
+    domain = Domain({"job": Categories(("a", "b"), "b")})
+    assert counts.count(chosen, domain, [("job",)])["job",].tolist() == [2, 0]
