@@ -1,6 +1,7 @@
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import ibis
 import numpy as np
 import pyarrow as pa
@@ -91,9 +92,12 @@ def test_no_marginal_is_counted_that_is_larger_than_allowed() -> None:
 
 def test_rows_chosen_by_an_in_memory_table_are_counted(tmp_path: Path) -> None:
     """As the gate chooses them: a table of a database, joined with the customers who consent."""
-    backend = ibis.duckdb.connect(tmp_path / "people.duckdb")
-    people = {"id": ["c1", "c2", "c3"], "job": ["a", "b", "a"]}
-    backend.create_table("people", pa.table(people))
+    with duckdb.connect(tmp_path / "people.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE people AS SELECT * FROM (VALUES ('c1', 'a'), ('c2', 'b'), "
+            "('c3', 'a')) AS people(id, job)"
+        )
+    backend = ibis.duckdb.connect(tmp_path / "people.duckdb", read_only=True)
     wanted = ibis.memtable(pa.table({"id": ["c1", "c3"]}))
     chosen = backend.table("people").semi_join(wanted, "id").select("job")
     domain = Domain({"job": Categories(("a", "b"), "b")})
