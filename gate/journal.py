@@ -18,6 +18,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
+from itertools import groupby
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
@@ -182,24 +183,25 @@ class _Waiting:
 def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every point read of one customer in the read log under `home`, newest first."""
     store = SqlStore(home / LOG)
-    head = store.head()
-    if head is None:
-        return
-    at = checkpoint.parse(note.parse(head.note).text)
     index = sqlite3.connect(home / INDEX)
     try:
+        if (head := store.head()) is None:
+            return
+        at = checkpoint.parse(note.parse(head.note).text)
         found = index.execute(
             "SELECT entry FROM reading WHERE pseudonym = ? AND entry < ? ORDER BY entry DESC",
             [pseudonym(tagger, subject, at.origin), at.size],
-        ).fetchall()
+        )
+        places = (place for (place,) in found)
+        for bundle, together in groupby(places, key=lambda place: place // tile.WIDTH):
+            entries = tile.unbundle(store.bundle(bundle) or b"")
+            for place in together:
+                entry = json.loads(entries[place % tile.WIDTH])
+                if entry["subject"] == tag(tagger, subject, at.origin, place):
+                    yield place, entry
     finally:
         index.close()
-    for (place,) in found:
-        entry = json.loads(
-            tile.unbundle(store.bundle(place // tile.WIDTH) or b"")[place % tile.WIDTH]
-        )
-        if entry["subject"] == tag(tagger, subject, at.origin, place):
-            yield place, entry
+        store.close()
 
 
 def tag(tagger: Tagger, subject: str, origin: str, index: int) -> str:

@@ -72,7 +72,9 @@ class Synthesiser(Protocol):
         ...
 
     def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
-    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any: ...
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any: ...
 
 
 class Gate:
@@ -231,16 +233,30 @@ class Gate:
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
         values = {field: row.get(columns.get(field, field)) for field in request.fields}
-        values |= self._surrogates(request, views)
+        values |= self._surrogates(request, plan, views, values)
         return values, views
 
-    def _surrogates(self, request: ReadRequest, views: Mapping[str, View]) -> dict[str, Any]:
+    def _surrogates(
+        self,
+        request: ReadRequest,
+        plan: Plan,
+        views: Mapping[str, View],
+        values: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Population draws for what may not be read, given what this answer shows anyway."""
+        import pyarrow as pa
+
         fields = [field for field, view in views.items() if view is View.SYNTHETIC]
         release = self._releases.get(request.scene)
         if not fields or release is None:
             return {}
-        (drawn,) = release.surrogate(fields, self._key, [request.subject]).to_pylist()
-        return dict(drawn)
+        shown = {
+            field: [values[field]]
+            for field, view in views.items()
+            if view is View.PERSONAL and plan.scene.fields[field].item.domain is not None
+        }
+        drawn = release.conditional(fields, pa.table(shown), self._key, [request.subject])
+        return dict(drawn.to_pylist()[0])
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:

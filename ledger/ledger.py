@@ -232,12 +232,14 @@ class Ledger:
         return commitment.reading_tag(key, log_origin, index)
 
     def erase(self, subject: str, at: datetime) -> None:
-        """Destroy the subject's key and sealed events. The proofs survive, the contents do not."""
+        """Destroy the subject's key. The proofs survive, the contents do not.
+
+        The sealed bytes stay where they are: nobody can open them, and gaps where they were would
+        tell which entries belonged together.
+        """
         with self._lock:
-            indexes = [each.index for each in self.history(subject)]
             self._vault.destroy(subject)
-            # Crash here: sealed events that nobody can open or find. They are as good as gone.
-            self._store.unseal(indexes)
+            # Crash here: erased, and the log does not say so yet; erase again to have it said.
             self._versions.pop(subject, None)
             self._tail.clear()
             self._tail_from = self.log.size

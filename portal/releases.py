@@ -34,7 +34,7 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
         product.gate.source.rows(consenting, columns),
         scene=scene.id,
         domain=scene.domain,
-        workload=scene.workload,
+        workload=[*scene.workload, *((trend,) for trend in scene.trends)],
         loss=(EPSILON, DELTA),
         at=at,
         ledger_size=product.ledger.size,

@@ -1,6 +1,5 @@
 """A log in a SQL database: SQLite in WAL mode with full synchronisation."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +134,6 @@ class SqlStore:
                 for table, where in ((BUNDLE, bundles), (TILE, tiles))
             ]
         return counts[0], counts[1]
-
-    def unseal(self, indexes: Iterable[int]) -> None:
-        """Delete sealed bytes for ever (the leaves stay)."""
-        with self._engine.begin() as connection:
-            for index in indexes:
-                connection.execute(SEALED.delete().where(SEALED.c["index"] == index))
 
     def idempotent(self, key: str) -> tuple[bytes, int, int] | None:
         """Digest of the request recorded under `key`, its first entry and how many."""

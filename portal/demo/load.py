@@ -5,13 +5,14 @@ Every step looks at what is there and does the rest, so an interrupted load cont
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
 from gate.contract import Scene
 from ledger.event import Granted, Instruction, Wording
+from portal.customer.wording import wording
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
 from portal.product import Product
@@ -60,11 +61,11 @@ def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instru
     last: Instruction | None = None
     for customer, scene, fields in granted:
         act = Granted(scene, fields, None)
-        wording = Wording("en", _shown(product.scenes[scene]))
+        shown = _wording(product.scenes[scene])
         if last is None:
-            last = product.ledger.draft(customer, act, at=at, wording=wording)
+            last = product.ledger.draft(customer, act, at=at, wording=shown)
         else:
-            last = last.next(act, at=at, wording=wording)
+            last = last.next(act, at=at, wording=shown)
         yield last
 
 
@@ -74,7 +75,7 @@ def _record(product: Product, batch: list[Instruction]) -> int:
     return len(batch)
 
 
-def _shown(scene: Scene) -> bytes:
-    """SHA-256 of the words a customer agrees to: what the portal shows beside the switch."""
-    texts = (scene.summary, scene.consequence, scene.alternative)
-    return sha256("\n".join(text["en"] for text in texts).encode()).digest()
+@cache
+def _wording(scene: Scene) -> Wording:
+    """What the portal shows in English, once for all who agreed to it."""
+    return wording(scene, "en")

@@ -6,7 +6,6 @@ answered synthetically, and a regulator verifies the receipt with nothing but a 
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 from rich.console import Console
@@ -16,9 +15,10 @@ from rich.table import Table
 from gate.decide import View
 from gate.read import Answer, ReadRequest
 from gate.table import TableAnswer, TableRequest, read_table
-from ledger.event import Withdrawn, Wording
+from ledger.event import Withdrawn
 from ledger.verifier import main as verify
 from portal import releases
+from portal.customer.wording import wording
 from portal.demo import load
 from portal.product import Product, open_product
 from portal.settings import Settings
@@ -85,9 +85,8 @@ def _read(product: Product, customer: str) -> Answer:
 
 
 def _withdraw(product: Product, customer: str) -> Path:
-    shown = product.scenes[SCENE].consequence["en"]
-    wording = Wording("en", sha256(shown.encode()).digest())
-    instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=_now(), wording=wording)
+    shown = wording(product.scenes[SCENE], "en")
+    instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=_now(), wording=shown)
     (recorded,) = product.ledger.record([instruction])
     path = product.home / "receipts" / f"{recorded.index}.tlog-proof"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -47,8 +47,12 @@ class Constant:
     def sample(self, rows: int, columns: Sequence[str]) -> Any:
         return pa.table({name: [self.values[name]] * rows for name in columns})
 
-    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any:
+        """Draws may depend on what is shown beside them, never on what they stand in for."""
         assert len(key) == 32
+        assert not set(columns) & set(evidence.column_names)
         return self.sample(len(subjects), columns)
 
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -86,14 +85,6 @@ class Alike(RuleBasedStateMachine):
         self.entries.append(b"personal")
         self.tags |= sealed
         self.keys |= kept
-
-    @precondition(lambda self: self.tags)
-    @rule(data=st.data())
-    def unseal(self, data: st.DataObject) -> None:
-        tag = data.draw(st.sampled_from(sorted(self.tags)))
-        index, _ = self.tags.pop(tag)
-        for log in self.logs:
-            log.store.unseal([index])
 
     @rule()
     def reopen(self) -> None:
