@@ -4,9 +4,7 @@ Prints one table: requests through the whole application (routes, templates, hea
 in process, without a network. The limit is 20 ms at the 99th percentile.
 """
 
-import sqlite3
 import time
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -91,8 +89,6 @@ def _read(product: Product) -> None:
         at=START,
         service="analytics",
         scene=scene.id,
-        subject=None,
-        cohort=None,
         rows=1,
         fields=(*scene.fields,),
         views=dict.fromkeys(scene.fields, View.SYNTHETIC),
@@ -102,14 +98,8 @@ def _read(product: Product) -> None:
         release=None,
         consent=point,
     )
-    log, home = product.reads, product.home / "reads" / product.reads.origin.rsplit("/", 1)[-1]
-    name = product.ledger.reading_tag(SUBJECT, f"{log.origin}#index", 0)
-    for first in range(log.size, READS, BATCH):
-        indexes = range(first, first + BATCH)
-        tags = [product.ledger.reading_tag(SUBJECT, log.origin, index) for index in indexes]
-        log.append([replace(reading, subject=tag.hex()).encode() for tag in tags])
-        with sqlite3.connect(home / "subjects.sqlite") as index:
-            index.executemany("INSERT INTO reading VALUES (?, ?)", ((name, i) for i in indexes))
+    for _ in range(0, READS, BATCH):
+        product.gate.journal.record_all([(reading, SUBJECT)] * BATCH)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,15 @@ comes with the raw notes, so that anybody can check the finding: specs/audit.md.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from ledger import checkpoint, commitment, event, note, tile, tree
 from ledger.checkpoint import Checkpoint
 from ledger.cosignature import CosignatureError, WitnessKey
 from ledger.event import Instruction
 from ledger.frontier import Frontier
-from ledger.note import Note, NoteError, Verifier
+from ledger.note import Note, NoteError, Verifying
+from ledger.policy import Policy
 from ledger.source import Files, Source, UnreadableError
 from ledger.tile import HEIGHT, WIDTH
 from ledger.tree import Hash
@@ -43,11 +45,27 @@ class Finding:
     evidence: dict[str, str] = field(default_factory=dict)
 
 
+class Demand(Protocol):
+    def require(self, signed: Note) -> Checkpoint:
+        """The checkpoint in a note that is signed as demanded. Raises ValueError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """Whoever a tlog-policy says must have signed."""
+
+    policy: Policy
+
+    def require(self, signed: Note) -> Checkpoint:
+        return self.policy.verify(signed)
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Who must have signed: every log key, and at least `quorum` of the witnesses."""
 
-    keys: Sequence[Verifier]
+    keys: Sequence[Verifying]
     witnesses: Sequence[WitnessKey] = ()
     quorum: int = 0
 
@@ -83,7 +101,7 @@ Progress = Callable[[int, int], None]  # (entries done, entries in all)
 
 def audit(
     source: Source,
-    trust: Trust,
+    trust: Demand,
     seen: str | None = None,
     judge: Judge | None = None,
     progress: Progress | None = None,

@@ -2,7 +2,7 @@
 
 home/ledger.sqlite     the consent log and the sealed events
 home/keys/consent.key  the log's private keys, one a line, owner only
-home/keys/consent.vkey its Ed25519 verifier key, one line
+home/keys/consent.vkey its verifier keys, one a line: Ed25519, then ML-DSA-44
 home/consent.policy    its tlog-policy: the Ed25519 and the ML-DSA-44 key, both demanded
 home/keys/kek, customers.db   see ledger.vault
 """
@@ -104,7 +104,8 @@ class Ledger:
         key = home / "keys" / "consent.vkey"
         if not key.exists():
             raise CorruptLogError(f"no ledger under {home}: {key} is missing")
-        return cls.open(home, origin=note.verifier(key.read_text("utf-8").strip()).name)
+        first = key.read_text("utf-8").partition("\n")[0]
+        return cls.open(home, origin=note.verifier(first).name)
 
     @property
     def size(self) -> int:
@@ -407,7 +408,8 @@ def _signers(path: Path, origin: str) -> list[Signing]:
     if not path.exists():
         made, second = note.generate(origin), mldsa.generate(origin)
         trust = policy.text([made.verifier, second.verifier])
-        durable.write(path.with_suffix(".vkey"), f"{made.verifier}\n".encode())
+        public = f"{made.verifier}\n{second.verifier}\n"  # both: no byte goes unchecked
+        durable.write(path.with_suffix(".vkey"), public.encode())
         durable.write(path.parents[1] / "consent.policy", trust.encode())
         # Crash here: verifier keys of nobody, which the next start replaces.
         secrets = f"{made.secret()}\n{second.secret()}\n"

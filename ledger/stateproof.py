@@ -24,7 +24,7 @@ from typing import Any
 
 from ledger import checkpoint, commitment, note, statemap, tree
 from ledger.checkpoint import Checkpoint
-from ledger.note import Note, Verifier
+from ledger.note import Note, Verifying
 from ledger.statemap import Proof
 from ledger.tree import HASH_SIZE, Hash, ProofError
 
@@ -107,7 +107,7 @@ def parse(text: str) -> StateProof:
     return found
 
 
-def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifier]) -> Checkpoint:
+def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifying]) -> Checkpoint:
     """The state log's checkpoint under which this is the *latest* state of the label `where`.
 
     Every one of `verifiers` must have signed it, under the state log's name. Raises NoteError,
@@ -172,7 +172,7 @@ def _parse(text: str) -> StateProof:
     return StateProof(
         shown=_shown(members) if "state" in members else None,
         in_map=statemap.parse(note.decode_base64(members["proof"])),
-        entry=_entry(members["entry"]),
+        entry=entry(members["entry"]),
         index=_count(int(index.removeprefix("index "))),
         path=tuple(map(_hash, hashes)),
         note=found,
@@ -185,7 +185,8 @@ def _shown(members: dict[str, Any]) -> Shown:
     return Shown(members["state"], _bytes(members["salt"]))
 
 
-def _entry(members: dict[str, Any]) -> StateRoot:
+def entry(members: dict[str, Any]) -> StateRoot:
+    """Read an entry of the state log from its JSON. Raises ValueError, KeyError or TypeError."""
     return StateRoot(_count(members["size"]), _bytes(members["root"]), _bytes(members["map"]))
 
 

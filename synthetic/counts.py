@@ -4,31 +4,49 @@ Values become codes of the public domain inside the query; whatever is not decla
 The counts returned are exact and personal: they go into `measure` and nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthetic.domain import Categories, Column, Dates, Domain, DomainError, Numbers, spec
-from synthetic.marginal import Clique
+from synthetic.marginal import Clique, cells
 
 Counts = NDArray[np.int64]
+
+COVER_CELLS = 20_000  # of a marginal that is counted in place of several smaller ones
 
 
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
     """The marginal over each clique, shaped like `domain.shape(clique)`. `table`: an Ibis table.
 
-    One query, one pass over the data, whatever the number of cliques (GROUPING SETS). Memory is
-    that of the marginals. Raises DomainError when the table lacks a column of the domain.
+    One query, one pass over the data (GROUPING SETS). Cliques that fit into one small marginal are
+    counted as one and summed afterwards. Memory is that of the marginals. Raises DomainError when
+    the table lacks a column of the domain.
     """
-    found = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in cliques}
-    names = [name for name in domain.columns if any(name in clique for clique in cliques)]
-    for codes, number in _grouped(table, domain, names, cliques):
-        # Codes are never null, so what is null in a group was not grouped by.
-        clique = tuple(n for n, c in zip(names, codes, strict=True) if c is not None)
-        found[clique][tuple(c for c in codes if c is not None)] = number
-    return found
+    covers = covering(domain, cliques)
+    found = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in covers}
+    names = [name for name in domain.columns if any(name in clique for clique in covers)]
+    for clique, codes, numbers in _grouped(table, domain, names, covers):
+        found[clique][codes] = numbers
+    return {clique: _summed(found, clique) for clique in cliques}
+
+
+def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
+    """Fewer marginals that contain all `cliques`; none larger than COVER_CELLS or one asked for."""
+    covers: list[set[str]] = []
+    for clique in sorted(cliques, key=lambda c: (-cells(domain, c), c)):
+        wanted = {*clique}
+        if any(wanted <= cover for cover in covers):
+            continue
+        grown = [(cells(domain, [*(cover | wanted)]), i) for i, cover in enumerate(covers)]
+        least = min(grown, default=(COVER_CELLS + 1, -1))
+        if least[0] <= COVER_CELLS:
+            covers[least[1]] |= wanted
+        else:
+            covers.append(wanted)
+    return tuple(tuple(name for name in domain.columns if name in cover) for cover in covers)
 
 
 def encode(table: Any, domain: Domain) -> Any:
@@ -102,23 +120,45 @@ def _outside(value: Any, column: Column) -> Any:
             return unexpected | (~comparable.between(lower, upper)).fill_null(False)
 
 
+def _summed(found: Mapping[Clique, Counts], clique: Clique) -> Counts:
+    """The marginal from the smallest one that contains it."""
+    inside = [cover for cover in found if {*clique} <= {*cover}]
+    cover = min(inside, key=lambda each: found[each].size)
+    away = tuple(axis for axis, name in enumerate(cover) if name not in clique)
+    return np.asarray(found[cover].sum(axis=away))
+
+
 def _grouped(
-    table: Any, domain: Domain, names: Sequence[str], cliques: Sequence[Clique]
-) -> list[tuple[Sequence[int | None], int]]:
-    """Rows (code or None per name, count). The columns are renamed: names may be SQL keywords."""
-    if not cliques:
-        return []
+    table: Any, domain: Domain, names: Sequence[str], covers: Sequence[Clique]
+) -> Iterator[tuple[Clique, tuple[Counts, ...], Counts]]:
+    """Per cover: the codes of its cells, one array per column, and how many rows each has.
+
+    The columns are renamed, for names may be SQL keywords. Codes are never null, so what is null
+    in a group was not grouped by.
+    """
+    if not covers:
+        return
     coded = encode(table, domain.restricted(names))
     column = {name: f"c{index}" for index, name in enumerate(names)}
-    coded = coded.rename({column[name]: name for name in names})
-    listed = ", ".join(column.values())
-    sets = ", ".join(f"({', '.join(column[n] for n in c)})" for c in dict.fromkeys(cliques))
+    listed = ", ".join(f"COALESCE({each}, -1) AS {each}" for each in column.values())
+    sets = ", ".join(f"({', '.join(column[n] for n in c)})" for c in covers)
     engine = table._find_backend()  # noqa: SLF001 - Ibis offers GROUPING SETS only through its backend
+    inner = engine.compile(coded.rename({column[name]: name for name in names}))
     sql = (
-        f"WITH coded AS ({engine.compile(coded)}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
+        f"WITH coded AS ({inner}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
         f"FROM coded GROUP BY GROUPING SETS ({sets})"
     )
-    coded.limit(0).to_pyarrow()  # brings in-memory tables to the engine: raw SQL does not
-    result = engine.raw_sql(sql)
+    groups = _fetched(engine.raw_sql(sql), [*column.values(), "n"])
+    for cover in covers:
+        mine = np.logical_and.reduce([(groups[column[n]] >= 0) == (n in cover) for n in names])
+        yield cover, tuple(groups[column[n]][mine] for n in cover), groups["n"][mine]
+
+
+def _fetched(result: Any, names: Sequence[str]) -> dict[str, Counts]:
+    """Columns of a result as arrays, from DuckDB, a DB-API cursor or Spark."""
+    if hasattr(result, "fetchnumpy"):
+        arrays = result.fetchnumpy()
+        return {name: np.asarray(arrays[name], dtype=np.int64) for name in names}
     rows = result.fetchall() if hasattr(result, "fetchall") else result.collect()
-    return [(row[:-1], row[-1]) for row in rows]
+    array = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, len(names))
+    return {name: array[:, index] for index, name in enumerate(names)}

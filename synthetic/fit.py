@@ -37,8 +37,8 @@ Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsil
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
 CONTRIBUTION = 1  # the table has one row per customer
-SINGLE_SHARE = Fraction(6, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(70, 100)  # to the declared workload; the rest to chosen pairs
+SINGLE_SHARE = Fraction(12, 100)  # of rho, to every column alone
+DECLARED_SHARE = Fraction(64, 100)  # to the declared workload; the rest to chosen pairs
 SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
 ROUNDS = 2
 LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
@@ -68,6 +68,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
     noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
     read, as marginals counted inside the database.
+    `workload`: the group-bys served; a single column is a trend, and is measured once more.
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
     require_known(mechanism)

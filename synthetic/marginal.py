@@ -18,12 +18,12 @@ def singles(domain: Domain) -> tuple[Clique, ...]:
 
 
 def declared(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
-    """The workload's cliques of two or more columns, each once, checked against the domain.
+    """The workload's cliques, each once, checked against the domain; one column alone is a trend.
 
     Columns outside the domain (identifiers, free text) cannot be synthesised and are left out.
     Raises DomainError when a marginal is too large to be worth its noise.
     """
-    found = {clique: None for group in workload if len(clique := _known(domain, group)) > 1}
+    found = {clique: None for group in workload if (clique := _known(domain, group))}
     for clique in found:
         _require_size(domain, clique)
     return tuple(found)

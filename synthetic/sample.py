@@ -22,6 +22,7 @@ Codes = NDArray[np.int64]
 Uniforms = Callable[[str], Floats]  # what they are for -> one number in [0, 1) per row
 
 EPOCH = date(1970, 1, 1)
+SHORT = 2**16
 LEAST_CHAINS = 8  # fewer would be served one cell after the other: slow
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
@@ -92,8 +93,7 @@ def balanced(generator: np.random.Generator) -> Choose:
         share = np.diff(step.cumulative[present], axis=1, prepend=0.0)
         chains = _chains(present, shape)
         counts = _apportion(share, sizes[present], chains, generator)
-        order = generator.permutation(len(cells))
-        order = order[np.argsort(cells[order], kind="stable")]
+        order = _shuffled_by_cell(cells, len(step.cumulative), generator)
         codes = np.empty(len(cells), dtype=np.int64)
         labels = np.tile(np.arange(share.shape[1]), len(present))
         codes[order] = np.repeat(labels, counts.ravel())
@@ -131,6 +131,15 @@ def decode(
         {name: _values(domain[name], codes[name], uniforms(f"{name}|within"))
          for name in columns}
     )  # fmt: skip
+
+
+def _shuffled_by_cell(cells: Codes, number: int, generator: np.random.Generator) -> Codes:
+    """Row indices sorted by cell, in random order inside each cell."""
+    if number <= SHORT:  # numpy sorts 16-bit numbers by radix
+        order = generator.permutation(len(cells))
+        return np.asarray(order[np.argsort(cells[order].astype(np.uint16), kind="stable")])
+    ties = generator.integers(0, 2**32, len(cells), dtype=np.uint32)
+    return np.argsort((cells.astype(np.uint64) << np.uint64(32)) | ties)
 
 
 def _chains(present: Codes, shape: tuple[int, ...]) -> Codes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ledger.audit import Judge, Report, Trust
+    from ledger.audit import Demand, Judge, Report
     from ledger.source import Source
 
 app = typer.Typer()
@@ -17,11 +17,12 @@ app = typer.Typer()
 @app.command()
 def audit(
     log: Annotated[str, typer.Argument(help="A tile directory, or the address of one.")],
-    key: Annotated[Path, typer.Option("--key", help="Verifier keys of the log, one a line.")],
-    witness: Annotated[
-        Path | None, typer.Option("--witness", help="Verifier keys of witnesses, one a line.")
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A tlog-policy: logs, witnesses, quorum.")
     ] = None,
-    quorum: Annotated[int, typer.Option(help="How many witnesses must have cosigned.")] = 0,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Verifier keys of the log, one a line.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
     ] = None,
@@ -38,7 +39,7 @@ def audit(
     from ledger import source
 
     try:
-        trust = _trust(key, witness, quorum)
+        trust = _under(policy) if policy else _trust(key)
         seen = state.read_text("utf-8") if state and state.exists() else None
         judge = None if opaque else auditing.consent_entry
         report = _with_progress(source.at(log), trust, seen, judge)
@@ -51,17 +52,25 @@ def audit(
     raise typer.Exit(0 if report.clean else 1)
 
 
-def _trust(key: Path, witness: Path | None, quorum: int) -> "Trust":
-    from ledger import cosignature, note
+def _under(policy: Path) -> "Demand":
+    from ledger import policy as policies
+    from ledger.audit import Under
+
+    return Under(policies.parse(policy.read_bytes()))
+
+
+def _trust(key: Path | None) -> "Demand":
+    from ledger import policy
     from ledger.audit import Trust
 
-    keys = [note.verifier(line) for line in key.read_text("utf-8").splitlines()]
-    lines = witness.read_text("utf-8").splitlines() if witness else []
-    return Trust(keys, [cosignature.key(line) for line in lines], quorum)
+    if key is None:
+        raise ValueError("nobody to trust was named: give --policy or --key")
+    keys = [policy.log_key(line) for line in key.read_text("utf-8").splitlines()]
+    return Trust(keys)
 
 
 def _with_progress(
-    source: "Source", trust: "Trust", seen: str | None, judge: "Judge | None"
+    source: "Source", trust: "Demand", seen: str | None, judge: "Judge | None"
 ) -> "Report":
     from rich.console import Console
     from rich.progress import Progress

@@ -44,7 +44,7 @@ def fit(
             _table(rows, [*contract.domain.columns]),
             scene=contract.id,
             domain=contract.domain,
-            workload=contract.workload,
+            workload=[*contract.workload, *((name,) for name in contract.trends)],
             loss=(Fraction(str(epsilon)), Fraction(str(delta))),
             at=datetime.now(UTC),
             ledger_size=0,

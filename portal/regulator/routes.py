@@ -5,12 +5,12 @@ from pathlib import Path
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
 from gate.contract import specs_folder
 from portal.pages import faces, page
 from portal.problems import NotFoundError
-from portal.regulator import logs
+from portal.regulator import logs, releases
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,6 +30,7 @@ def show(request: Request) -> Response:
         logs=logs.published(product.home / "log"),
         keys=logs.keys(product.home / "keys"),
         scenes=product.scenes.values(),
+        releases=[*releases.in_use(product.gate, product.scenes)],
     )
 
 
@@ -53,6 +54,12 @@ def key(request: Request, name: str) -> Response:
     return PlainTextResponse("".join(f"{each}\n" for each in found))
 
 
+@router.get("/consent.policy")
+def trust(request: Request) -> Response:
+    """Who must have signed the consent log's checkpoints (C2SP tlog-policy)."""
+    return _file(faces(request).product.home / "consent.policy", "text/plain", "no-cache")
+
+
 @router.get("/verify")
 def verify(request: Request) -> Response:
     """The second verifier, which runs in the reader's own browser."""
@@ -66,6 +73,15 @@ def contract(request: Request, scene: str) -> Response:
     if scene not in faces(request).product.scenes:
         raise NotFoundError
     return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
+
+
+@router.get("/releases/{scene}.json")
+def release(request: Request, scene: str) -> Response:
+    """The public record of a scene's release: noisy counts, scales and budget, to be recomputed."""
+    found = releases.of(faces(request).product.gate, scene)
+    if found is None:
+        raise NotFoundError
+    return JSONResponse(found.body())
 
 
 def _file(path: Path, media_type: str, caching: str) -> Response:

@@ -46,6 +46,7 @@ function show(proven) {
     at: event.at ?? "",
     place: `${proven.index} / ${proven.size}`,
     log: proven.origin,
+    unchecked: proven.unchecked ? String(proven.unchecked) : "",
   };
   for (const [name, value] of Object.entries(values)) {
     const row = facts.querySelector(`[data-fact=${name}]`);

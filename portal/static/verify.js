@@ -3,6 +3,8 @@
 // A receipt is a C2SP tlog-proof. It holds an event in clear, what opens its commitment, a path of
 // hashes, and a signed checkpoint. `verify` recomputes the leaf, climbs to the root and checks the
 // signature with WebCrypto. It returns what was proven or throws a ProofError; it asks nobody.
+// WebCrypto knows no ML-DSA yet: signatures by keys that were not given, or are not Ed25519, are
+// counted in `unchecked`, never silently passed over.
 
 const HEADER = "c2sp.org/tlog-proof@v1";
 const ED25519 = 1;
@@ -15,10 +17,11 @@ export class ProofError extends Error {}
 export async function verify(receipt, keys) {
   const parsed = parse(receipt);
   const head = checkpoint(parsed.note.text);
-  await signed(parsed.note, await readKeys(keys), head.origin);
+  const checked = await signed(parsed.note, await readKeys(keys), head.origin);
   const leaf = await sha256(Uint8Array.of(0), await entry(parsed.extra));
   await included(leaf, parsed.index, head.size, head.root, parsed.hashes);
-  return { ...head, index: parsed.index, event: parsed.extra.event };
+  const unchecked = parsed.note.signatures.length - checked;
+  return { ...head, index: parsed.index, event: parsed.extra.event, unchecked };
 }
 
 /** RFC 9162, 2.1.3.2. Throws unless `leaf` is number `index` of the tree with this size and root. */
@@ -89,7 +92,7 @@ async function readKey(line) {
   return { name, id, type: bytes[0], raw: bytes.slice(1) };
 }
 
-/** Every key must have signed, each under the log's own name. */
+/** How many signatures are good. Every key must have signed, each under the log's own name. */
 async function signed(checked, keys, origin) {
   for (const key of keys) {
     want(key.name === origin, "the key belongs to another log");
@@ -100,6 +103,7 @@ async function signed(checked, keys, origin) {
     const good = await crypto.subtle.verify("Ed25519", known, found[0].signature, text);
     want(good, "the signature is wrong");
   }
+  return keys.length;
 }
 
 /** The bytes of the log entry: the event itself, or a salted commitment to it. */

@@ -176,3 +176,15 @@ def test_a_condition_is_a_sentence_one_completes(
     assert not granted(house, subject, "anomaly-detection")
     page.click("#condition-0-clear")
     expect(page.locator("#condition-0-clear")).to_be_disabled()
+
+
+def test_a_second_press_before_the_first_is_answered_changes_nothing(
+    visit: Open, house: Product
+) -> None:
+    page = visit("/customer", subject="c00032")
+    page.evaluate("""() => ["segmentation", "ai-training"]
+        .forEach(scene => document.getElementById(`${scene}-allow`).click())""")
+    expect(page.locator("#segmentation .notice")).to_be_visible()
+    expect(page.locator(".conflict")).to_have_count(0)
+    assert house.ledger.version("c00032") == 1
+    expect(page.locator("#ai-training-withdraw")).to_have_attribute("aria-pressed", "true")

@@ -46,18 +46,28 @@ def test_it_agrees_with_every_vector(page: Page) -> None:
     assert accepted == [each["mutation"] is None for each in vectors]
 
 
-def test_it_accepts_receipts_and_refuses_every_change_of_a_byte(page: Page, house: Product) -> None:
+def test_it_accepts_receipts_and_refuses_every_change_of_what_it_checks(
+    page: Page, house: Product
+) -> None:
     good = receipt(house)
-    changed = [good[:at] + chr(ord(good[at]) ^ 1) + good[at + 1 :] for at in range(len(good))] + [
-        good + "\n",
-        good[:-1],
-        good.replace("\n", "\r\n"),
-        good + good,
-        "",
-        " ",
+    signatures = good.index("\n\n", good.index("\n\n") + 2)
+    checked = good.find("\n— ", signatures + 3)  # signatures by keys it was not given follow
+    changed = [
+        good[:at] + chr(ord(good[at]) ^ 1) + good[at + 1 :]
+        for at in range(checked if checked > 0 else len(good))
     ]
+    changed += [good + "\n", good[:-1], good.replace("\n", "\r\n"), good + good, "", " "]
     assert page.evaluate(VERIFY_ALL, [[good], key(house)]) == [True]
     assert not any(page.evaluate(VERIFY_ALL, [changed, key(house)]))
+
+
+def test_it_says_how_many_signatures_it_did_not_check(page: Page, house: Product) -> None:
+    good = receipt(house)
+    page.fill("#receipt", good)
+    page.click("#check button")
+    unchecked = good.count("\n— ") - 1
+    fact = page.locator("[data-fact=unchecked] dd")
+    expect(fact).to_have_text(str(unchecked) if unchecked else "")
 
 
 def test_it_accepts_what_the_company_said_in_public(page: Page, house: Product) -> None:

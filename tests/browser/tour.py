@@ -5,16 +5,19 @@ The pictures come from a small product with the demonstration's customers, on th
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from gate.read import ReadRequest
+from ledger.event import SignalReported
+from portal.demo import load
 from portal.product import Product
 from tests.browser import find
 from tests.browser.conftest import opened, serving
-from tests.portal.conftest import START, copy, seed
+from tests.portal.conftest import copy, seed
 
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = DOCS / "tour"
@@ -45,12 +48,17 @@ SHOTS = (
     Shot("scene", "/customer/scenes/nearest-branch", "A scene, item by item."),
     Shot("scene-phone-zh", "/customer/scenes/anomaly-detection", "Items on a phone, in Chinese.",
          360, language="zh-CN"),
+    Shot("conditions", "/customer/scenes/anomaly-detection",
+         "A condition is a sentence one completes.", 360, click="#condition-0-set",
+         show="#figure-0"),
     Shot("map", "/customer/map?item=balance", "Where one item flows, and where it does not."),
     Shot("history", "/customer/history", "Every decision, with the words seen and its receipt."),
     Shot("reads", "/customer/reads", "Every read, refusals and coarser answers too.", 360),
     Shot("handoff", "/customer", "Continue on the phone: once, for two minutes.",
          click=".phone button"),
     Shot("regulator", "/regulator", "For regulators: nothing to log in to.", signed_in=False),
+    Shot("releases", "/regulator", "Synthetic releases with their promise.", signed_in=False,
+         show="#releases-title"),
     Shot("verify", "/customer/history", "The second verifier, in the reader's own browser.",
          click=".timeline li:last-child .meta a:last-child", show="#good"),
     Shot("developers", "/docs", "For developers: one call instead of the read.", signed_in=False),
@@ -82,6 +90,7 @@ def main() -> None:
 
 def _lived_in(folder: Path) -> Product:
     """A product whose customer has been read about: allowed, partly allowed, refused."""
+    now = datetime.now(UTC).replace(microsecond=0)
     (folder / "seed").mkdir()
     product = copy(seed(folder / "seed"), folder / "home")
     asked = {
@@ -91,7 +100,10 @@ def _lived_in(folder: Path) -> Product:
     }
     for service, scene in [*asked.items(), ("sales-desk", "segmentation")]:
         fields = (*product.scenes[scene].fields,)[:3]
-        product.gate.read(ReadRequest(service, scene, SUBJECT, fields, START))
+        product.gate.read(ReadRequest(service, scene, SUBJECT, fields, now))
+    monitor = product.scenes["anomaly-detection"].triggers[0]
+    product.ledger.announce([SignalReported(monitor.source, monitor.signal, 9475, now)])
+    load.release(product, product.scenes["segmentation"], now)
     product.publish()
     return product
 

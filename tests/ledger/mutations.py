@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from ledger import audit, checkpoint, cosignature, note, receipt, statemap, stateproof, tree
+from ledger import audit, checkpoint, cosignature, note, policy, receipt, statemap, stateproof, tree
 from ledger import witness as witnessing
 from ledger.cosignature import CosignatureError
 from ledger.ledger import Ledger
@@ -189,17 +189,16 @@ def targets(home: Path) -> list[Target]:
     log.export(home / "log/files")
     ledger = ledger_with(home / "ledger", customers=9)
     return [
-        *_notes(log),
+        *_notes(log, log_key.verifier),
         *_proofs(log),
-        *_files(log, home / "log/files"),
-        *_receipts(ledger, home / "ledger/keys/consent.vkey"),
+        *_files(log_key.verifier, home / "log/files"),
+        *_receipts(ledger, home / "ledger/consent.policy"),
         *_states(home),
-        _submission(log, home / "witness"),
+        _submission(log, log_key, home / "witness"),
     ]
 
 
-def _notes(log: Log) -> Iterator[Target]:
-    key = log.verifier
+def _notes(log: Log, key: note.Verifier) -> Iterator[Target]:
     yield Target("checkpoint", log.checkpoint().encode(), lambda data: _verify_note(data, [key]))
     witness = cosignature.generate("witness.example/w1")
     signed = note.parse(log.checkpoint())
@@ -231,7 +230,7 @@ def _proofs(log: Log) -> Iterator[Target]:
         b"".join(log.prove_inclusion(7)),
         lambda data: tree.verify_inclusion(leaf, 7, head.size, head.root, _hashes(data)),
     )
-    old = tree.root(99, log._node)
+    old = log.root_at(99)
     yield Target(
         "consistency proof",
         b"".join(log.prove_consistency(99)),
@@ -243,10 +242,10 @@ def _hashes(data: bytes) -> list[bytes]:
     return [data[at : at + 32] for at in range(0, len(data), 32)]
 
 
-def _files(log: Log, folder: Path) -> Iterator[Target]:
+def _files(key: note.Verifier, folder: Path) -> Iterator[Target]:
     """Each file of a published log, in an otherwise valid one."""
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    trust = audit.Trust([log.verifier])
+    trust = audit.Trust([key])
     for path, data in files.items():
         yield Target(f"file {path}", data, _audit_with(files, path, trust))
 
@@ -272,11 +271,11 @@ class _Changed:
         return self.data if path == self.path else self.files[path]
 
 
-def _receipts(ledger: Ledger, vkey: Path) -> Iterator[Target]:
-    keys = [note.verifier(line) for line in vkey.read_text().splitlines()]
+def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:
+    demanded = policy.parse(trust.read_bytes())
 
     def check(data: bytes) -> None:
-        receipt.verify(receipt.parse(data.decode()), keys)
+        receipt.verify_under(receipt.parse(data.decode()), demanded)
 
     for index in (0, ledger.size - 1):
         yield Target(f"receipt {index}", ledger.receipt(index).encode(), check)
@@ -316,15 +315,15 @@ def _state_check(where: bytes, key: note.Verifier) -> Check:
     return lambda data: stateproof.verify(stateproof.parse(data.decode()), where, [key])
 
 
-def _submission(log: Log, folder: Path) -> Target:
+def _submission(log: Log, key: note.Signer, folder: Path) -> Target:
     """What a witness is sent, judged afresh each time."""
     signed = note.parse(log.checkpoint())
     folder.mkdir()
-    smaller = log_with(folder, 99, log._signer)
-    witness = witness_of(folder / "witness", log._signer)
+    smaller = log_with(folder, 99, key)
+    witness = witness_of(folder / "witness", key)
     witness.add_checkpoint(submission(smaller, 0))
     data = submission(log, 99)
-    seen, trusted = (99, tree.root(99, log._node)), [log.verifier]
+    seen, trusted = (99, log.root_at(99)), [key.verifier]
 
     def check(changed: bytes) -> None:
         found = witnessing.parse(changed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger import cosignature, note
+from ledger import cosignature, note, policy
 from portal.commands import audit, witness
 from tests.ledger.witnessing import ORIGIN, log_with
 
@@ -60,11 +60,30 @@ def test_a_missing_key_file_means_not_audited(home: Path) -> None:
     assert "not audited" in found.stderr
 
 
-def test_a_quorum_of_witnesses_can_be_demanded(home: Path) -> None:
-    (home / "witnesses").write_text(f"{cosignature.generate('w1.example').key}\n")
-    found = run(home, "--witness", str(home / "witnesses"), "--quorum", "1")
+def test_a_policy_may_say_whom_to_trust(home: Path) -> None:
+    (home / "policy").write_text(policy.text([SIGNER.verifier]))
+    arguments = [str(home / "log"), "--policy", str(home / "policy"), "--opaque"]
+    assert CliRunner().invoke(audit.app, arguments).exit_code == 0
+    (home / "policy").write_text(policy.text([note.generate(ORIGIN).verifier]))
+    found = CliRunner().invoke(audit.app, arguments)
     assert found.exit_code == 1
-    assert "0 witnesses have cosigned, want 1" in found.stdout
+    assert "untrusted" in found.stdout
+
+
+def test_whom_to_trust_must_be_said(home: Path) -> None:
+    found = CliRunner().invoke(audit.app, [str(home / "log")])
+    assert found.exit_code == 2
+    assert "--policy or --key" in found.stderr
+
+
+def test_a_policy_may_demand_a_quorum_of_witnesses(home: Path) -> None:
+    witnesses = [f"witness w{i} {cosignature.generate(f'w{i}.example').key}" for i in range(3)]
+    lines = [f"log {SIGNER.verifier}", *witnesses, "group all all w0 w1 w2", "quorum all"]
+    (home / "policy").write_text("".join(f"{line}\n" for line in lines))
+    arguments = [str(home / "log"), "--policy", str(home / "policy"), "--opaque"]
+    found = CliRunner().invoke(audit.app, arguments)
+    assert found.exit_code == 1
+    assert "untrusted" in found.stdout
 
 
 def test_a_witness_key_is_its_owners_only_and_never_overwritten(tmp_path: Path) -> None:

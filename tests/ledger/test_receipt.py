@@ -242,8 +242,23 @@ def test_l81_the_verifier_demands_what_the_policy_demands(
     assert main([str(kept), "--policy", str(trust)]) == 0
     stripped = "".join(kept.read_text().splitlines(keepends=True)[:-1])
     kept.write_text(stripped)
-    assert main([str(kept), "--key", str(tmp_path / "keys" / "consent.vkey")]) == 0
+    assert main([str(kept), "--key", str(tmp_path / "keys" / "consent.vkey")]) == 1
     assert main([str(kept), "--policy", str(trust)]) == 1
     assert "no signature" in capsys.readouterr().err
     trust.write_text("quorum\n")
     assert main([str(kept), "--policy", str(trust)]) == 1
+
+
+@pytest.mark.parametrize("trust", ["--key", "--policy"])
+def test_l41_no_byte_of_a_ledgers_own_receipt_goes_unchecked(tmp_path: Path, trust: str) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", INSTRUCTION.act)
+    data = ledger.receipt(0).encode()
+    ledger.close()
+    place = {"--key": "keys/consent.vkey", "--policy": "consent.policy"}[trust]
+    kept = tmp_path / "kept.tlog-proof"
+    for at in range(0, len(data), 7):
+        kept.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        assert main([str(kept), trust, str(tmp_path / place)]) == 1, at
+    kept.write_bytes(data)
+    assert main([str(kept), trust, str(tmp_path / place)]) == 0

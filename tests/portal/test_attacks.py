@@ -1,5 +1,6 @@
 """Attacks on the faces. Each is tried, and each must gain nothing: section 6 of specs/portal.md."""
 
+import logging
 import re
 import shutil
 import statistics
@@ -372,3 +373,19 @@ TRAVERSAL = {
 @pytest.mark.parametrize("path", TRAVERSAL.values(), ids=TRAVERSAL.keys())
 def test_no_path_leads_out_of_what_is_published(path: str, visitor: TestClient) -> None:
     assert visitor.get(path).status_code == 404
+
+
+@pytest.mark.usefixtures("still")
+def test_no_log_line_and_no_address_names_anybody(
+    customer: TestClient, product: Product, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    row = product.gate.source.row(ME, ["name", "email", "phone", "device_id"])
+    assert row is not None
+    code = code_of(customer.post("/customer/handoff").text)
+    for path in [*OWN_PAGES, "/customer/receipts/0", "/nothing", f"/customer/scenes/{SCENE}"]:
+        page = customer.get(path).text
+        addresses = " ".join(re.findall(r'(?:href|action|src|hx-post)="([^"]*)"', page))
+        assert not [value for value in (*row.values(), ME, code) if value in addresses]
+    secrets = [*row.values(), code, str(customer.cookies.get(COOKIE))]
+    assert not [value for value in secrets if value in caplog.text]

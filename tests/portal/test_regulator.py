@@ -5,7 +5,10 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
+from portal.demo import load
 from portal.product import Product
+from synthetic.release import Release
+from tests.portal.conftest import START
 
 pytestmark = pytest.mark.usefixtures("still")
 
@@ -43,6 +46,7 @@ def test_every_verifier_key_can_be_downloaded_and_no_private_one(
         answer = public.get(f"/keys/{path.name}")
         assert answer.text == path.read_text()
         assert answer.text.strip() in public.get("/regulator").text.replace("&#43;", "+")
+    assert public.get("/consent.policy").text == (product.home / "consent.policy").read_text()
     assert public.get("/keys/surrogate.vkey").status_code == 404
     assert public.get("/keys/consent.key").status_code == 404
 
@@ -82,3 +86,22 @@ def test_half_a_directory_is_not_shown(public: TestClient, product: Product) -> 
     page = public.get("/regulator")
     assert page.status_code == 200
     assert "not a checkpoint" not in page.text
+
+
+def test_a_release_is_shown_with_its_promise_and_its_record(
+    product: Product, public: TestClient
+) -> None:
+    release = load_release(product)
+    page = public.get("/regulator").text
+    assert f"{float(release.statement.epsilon):.3f}" in page
+    assert f"{float(release.statement.rho.rho):.4f}" in page
+    record = public.get("/releases/segmentation.json").json()
+    assert Release.from_body(record).id == release.id
+    assert public.get("/releases/contract-service.json").status_code == 404
+
+
+def load_release(product: Product) -> Release:
+    load.release(product, product.scenes["segmentation"], START)
+    found = product.gate.release("segmentation")
+    assert isinstance(found, Release)
+    return found

@@ -68,3 +68,19 @@ def test_a_column_of_one_declared_value_has_one_cell(value: str | None) -> None:
     only = Domain({"answer": Categories(("yes",), "yes"), "age": Numbers(0, 9, ())})
     rows = table({"answer": [value] * 3, "age": [5] * 3}, {"answer": "string", "age": "int32"})
     assert counts.count(rows, only, [("answer", "age")])["answer", "age"].tolist() == [[3]]
+
+
+def test_marginals_counted_together_equal_those_counted_alone() -> None:
+    rows = bank()
+    cliques = [*WORKLOAD, ("age",), ("age", "job", "y"), ("balance", "month")]
+    together = counts.count(rows, BANK, cliques)
+    alone = {clique: counts.count(rows, BANK, [clique])[clique] for clique in cliques}
+    assert all(np.array_equal(together[clique], alone[clique]) for clique in cliques)
+    assert len(counts.covering(BANK, cliques)) < len(cliques)
+
+
+def test_no_marginal_is_counted_that_is_larger_than_allowed() -> None:
+    from synthetic.marginal import cells
+
+    covers = counts.covering(BANK, [*WORKLOAD, *((name,) for name in BANK.columns)])
+    assert all(cells(BANK, cover) <= counts.COVER_CELLS for cover in covers)

@@ -270,3 +270,10 @@ def test_a_refit_measures_the_same_marginals_again_and_chooses_nothing() -> None
 def test_a_refit_over_another_domain_is_refused() -> None:
     with pytest.raises(DomainError, match="fit without `like`"):
         fitted(bank(), Domain({"age": BANK["age"]}), like=bank_release())
+
+
+def test_a_declared_trend_is_measured_once_more() -> None:
+    release = fitted(bank(), workload=[*WORKLOAD, ("month",)])
+    months = [m for m in release.measurements if m.clique == ("month",)]
+    assert len(months) == 2
+    assert ("month",) in release.workload

@@ -1,0 +1,71 @@
+"""The offline verifier of state proofs: what is in force for a customer, nothing left out.
+
+    python -m ledger.verifier.state PROOF --key STATE_VKEYS --receipts FIRST [SECOND …]
+
+The receipts are all the customer has, oldest first; check each with `sovereign verify` as well.
+Like its sibling it needs the standard library and `cryptography`, nothing else, and no network.
+Exit status 0: the proof shows what is printed. 1: it does not, and the reason is printed.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ledger import commitment, policy, receipt, stateproof
+from ledger.note import NoteError
+from ledger.receipt import ReceiptError
+from ledger.stateproof import MalformedStateProofError, StateProof
+from ledger.tree import ProofError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify one state proof and say what it shows. Returns the exit status."""
+    parser = argparse.ArgumentParser(prog="ledger.verifier.state")
+    parser.add_argument("proof", type=Path, help="a state proof")
+    parser.add_argument("--key", type=Path, required=True, help="the state log's keys, one a line")
+    parser.add_argument(
+        "--receipts", type=Path, nargs="+", required=True, help="all receipts, oldest first"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        text = _read(chosen.key)
+        keys = [policy.log_key(line) for line in text.split("\n") if line]
+        held = [receipt.parse(_read(path)) for path in chosen.receipts]
+        events = [each.extra["event"] for each in held]
+        proof = stateproof.parse(_read(chosen.proof))
+        where = stateproof.label(commitment.canonical(events[0]))
+        head = stateproof.verify(proof, where, keys)
+        stateproof.require_complete(proof, events)
+    except (
+        OSError,
+        UnicodeDecodeError,
+        NoteError,
+        ReceiptError,
+        MalformedStateProofError,
+        ProofError,
+    ) as error:
+        sys.stderr.write(f"NOT VERIFIED: {error}\n")
+        return 1
+    sys.stdout.write(_verdict(proof, head.origin))
+    return 0
+
+
+def _read(path: Path) -> str:
+    return path.read_bytes().decode("utf-8")
+
+
+def _verdict(proof: StateProof, origin: str) -> str:
+    shown = proof.shown
+    if shown is None:  # `require_complete` lets this pass without instructions only
+        raise AssertionError("a state proof without a state passed with receipts")
+    lines = [
+        "VERIFIED: this is the latest state, and the receipts are all there are",
+        f"  log       {origin}, for {proof.entry.size} entries of the consent log",
+        f"  state     {commitment.canonical(shown.state).decode()!a}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

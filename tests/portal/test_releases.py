@@ -1,0 +1,61 @@
+"""The budget ledger: a debit precedes its noise, and no debit passes the limit."""
+
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from ledger.ledger import Ledger
+from portal import releases
+from synthetic import spending
+from synthetic.budget import BudgetExceededError, PrivacyLoss
+from synthetic.spending import Reservation
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HALF = PrivacyLoss(releases.RHO_A_YEAR / 2)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger.open(tmp_path, origin="test.example/consent")
+
+
+def body(nonce: str, loss: PrivacyLoss = HALF, period: str = "2026") -> dict[str, object]:
+    return Reservation("segmentation", period, loss, NOON, 0, nonce).body()
+
+
+def test_a_debit_stands_in_the_public_log(ledger: Ledger) -> None:
+    releases.reserve(ledger, "segmentation", body("01"), NOON)
+    (recorded,) = ledger.announced()
+    assert list(releases.bodies([recorded])) == [body("01")]
+
+
+def test_a_debit_past_the_limit_is_refused_and_not_recorded(ledger: Ledger) -> None:
+    for nonce in ("01", "02"):
+        releases.reserve(ledger, "segmentation", body(nonce), NOON)
+    with pytest.raises(BudgetExceededError, match="keep serving the last release"):
+        releases.reserve(ledger, "segmentation", body("03", PrivacyLoss(Fraction(1, 10**9))), NOON)
+    assert ledger.size == 2
+    releases.reserve(ledger, "segmentation", body("04", period="2027"), NOON)
+
+
+def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
+    refused: list[BudgetExceededError] = []
+
+    def debit(nonce: str) -> None:
+        try:
+            releases.reserve(ledger, "segmentation", body(nonce), NOON)
+        except BudgetExceededError as error:
+            refused.append(error)
+
+    threads = [Thread(target=debit, args=(f"{n:02d}",)) for n in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    spent = spending.verify(releases.bodies(ledger.announced()), releases.limits({"segmentation"}))
+    assert len(refused) == 6
+    assert spent.findings == []
+    assert spent.accounts["segmentation", "2026"].left == PrivacyLoss(Fraction(0))
