@@ -148,6 +148,7 @@ def _grouped(
         f"WITH coded AS ({inner}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
         f"FROM coded GROUP BY GROUPING SETS ({sets})"
     )
+    coded.limit(0).to_pyarrow()  # brings in-memory tables to the engine: raw SQL does not
     groups = _fetched(engine.raw_sql(sql), [*column.values(), "n"])
     for cover in covers:
         mine = np.logical_and.reduce([(groups[column[n]] >= 0) == (n in cover) for n in names])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import audit, budget, ledger, replay, synth, witness
+from portal.commands import audit, budget, ledger, replay, state, synth, witness
 
 if TYPE_CHECKING:
     from portal.product import Product
@@ -20,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(audit.app)
 app.add_typer(ledger.app)
+app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(synth.app, name="synth")

@@ -1,6 +1,10 @@
 from datetime import date
+from pathlib import Path
 
+import duckdb
+import ibis
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from synthetic import counts
@@ -84,3 +88,17 @@ def test_no_marginal_is_counted_that_is_larger_than_allowed() -> None:
 
     covers = counts.covering(BANK, [*WORKLOAD, *((name,) for name in BANK.columns)])
     assert all(cells(BANK, cover) <= counts.COVER_CELLS for cover in covers)
+
+
+def test_rows_chosen_by_an_in_memory_table_are_counted(tmp_path: Path) -> None:
+    """As the gate chooses them: a table of a database, joined with the customers who consent."""
+    with duckdb.connect(tmp_path / "people.duckdb") as connection:
+        connection.execute(
+            "CREATE TABLE people AS SELECT * FROM (VALUES ('c1', 'a'), ('c2', 'b'), "
+            "('c3', 'a')) AS people(id, job)"
+        )
+    backend = ibis.duckdb.connect(tmp_path / "people.duckdb", read_only=True)
+    wanted = ibis.memtable(pa.table({"id": ["c1", "c3"]}))
+    chosen = backend.table("people").semi_join(wanted, "id").select("job")
+    domain = Domain({"job": Categories(("a", "b"), "b")})
+    assert counts.count(chosen, domain, [("job",)])["job",].tolist() == [2, 0]
