@@ -150,6 +150,14 @@ class ServiceRegistered(_Tagged, frozen=True):
     at: datetime
 
 
+class KeyRotated(_Tagged, frozen=True):
+    """The log signs with these verifier keys from the next entry on."""
+
+    origin: str
+    keys: tuple[str, ...]
+    at: datetime
+
+
 class SignalReported(_Tagged, frozen=True):
     """A figure that triggers watch, in ten-thousandths."""
 
@@ -199,6 +207,7 @@ PublicEvent = (
     ScenePublished
     | PolicyPublished
     | ServiceRegistered
+    | KeyRotated
     | SignalReported
     | BudgetReserved
     | SyntheticReleased

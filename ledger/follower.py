@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ledger import checkpoint, commitment, note, tile
 from ledger.commitment import PERSONAL, TAG_SIZE
+from ledger.entry import opened, public
 from ledger.event import SubjectErased
-from ledger.ledger import Recorded, opened, public
+from ledger.ledger import Recorded
 from ledger.log import CorruptLogError
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault

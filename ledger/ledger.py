@@ -1,10 +1,7 @@
 """The consent log and the vault as one thing: what customers said, sealed, provable, erasable.
 
-home/ledger.sqlite     the consent log and the sealed events
-home/keys/consent.key  the log's private keys, one a line, owner only
-home/keys/consent.vkey its verifier keys, one a line: Ed25519, then ML-DSA-44
-home/consent.policy    its tlog-policy: the Ed25519 and the ML-DSA-44 key, both demanded
-home/keys/kek, customers.db   see ledger.vault
+home/ledger.sqlite          the consent log and the sealed events
+home/keys, consent.policy   see ledger.keyring and ledger.vault
 """
 
 from base64 import b64encode
@@ -17,12 +14,12 @@ from itertools import islice
 from pathlib import Path
 from threading import RLock
 
-from ledger import commitment, consent, durable, event, mldsa, note, policy, receipt, vault
+from ledger import commitment, consent, event, keyring, note, receipt, vault
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
-from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
+from ledger.entry import opened, public
+from ledger.event import Act, Evidence, Instruction, KeyRotated, PublicEvent, SubjectErased, Wording
 from ledger.log import CorruptLogError, Log
-from ledger.note import Signing
 from ledger.receipt import Receipt, ReceiptError
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
@@ -87,7 +84,6 @@ class Ledger:
         """Open the ledger under `home`, or begin it there with fresh keys.
 
         `moved` is told the size after every commit and before anybody has a receipt for it.
-
         Raises CorruptLogError, VaultError or NoteError if what is there does not fit together.
         """
         database, key = home / "ledger.sqlite", home / "keys" / "consent.key"
@@ -96,7 +92,10 @@ class Ledger:
                 f"{database} exists, but {key} that signs it does not: restore it"
             )
         keys = Vault(home / "keys")
-        return cls(Log.open(database, origin, *_signers(key, origin)), keys, moved)
+        store = SqlStore(database)
+        head = store.head()
+        keyring.end_rotation(home, head.note if head else "")
+        return cls(Log(store, origin, *keyring.signers(home, origin)), keys, moved)
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -245,6 +244,21 @@ class Ledger:
             self._tail_from = self.log.size
             self.announce([SubjectErased(at.astimezone(UTC).replace(microsecond=0))])
 
+    def rotate(self, home: Path, at: datetime) -> None:
+        """Put new signing keys in force. The entry that says so is signed by the old and the new.
+
+        Crash anywhere: at the next start the old ones are in force, or the new ones.
+        """
+        with self._lock:
+            newer = keyring.begin_rotation(home, self.origin)
+            named = tuple(str(each.verifier) for each in newer)
+            at = at.astimezone(UTC).replace(microsecond=0)
+            self.log.sign_with(*keyring.signers(home, self.origin), *newer)
+            self.announce([KeyRotated(self.origin, named, at)])
+            # Crash here: the next keys have signed the log, so the next start puts them in force.
+            keyring.end_rotation(home, self.log.checkpoint())
+            self.log.sign_with(*newer)
+
     def export(self, folder: Path) -> None:
         """Write the public tile directory."""
         self.log.export(folder)
@@ -386,35 +400,3 @@ class Ledger:
             opening = derived.opening
             shown |= {"salt": opening.salt.hex(), "tag": opening.tag.hex()}
         return shown
-
-
-def opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
-    data = vault.unseal(derived, sealed, entry)
-    if commitment.personal_entry(derived.opening, data) != entry:
-        raise CorruptLogError("a sealed event is not the one its leaf commits to")
-    found = event.decode(data)
-    if not isinstance(found, Instruction):
-        raise CorruptLogError("a sealed event is not an instruction")
-    return found
-
-
-def public(entry: bytes) -> PublicEvent:
-    found = event.decode(entry[1:])
-    if isinstance(found, Instruction):
-        raise CorruptLogError("an instruction stands in clear in the log")
-    return found
-
-
-def _signers(path: Path, origin: str) -> list[Signing]:
-    """The keys stored at `path`, or new ones stored there, and what others need beside them."""
-    if not path.exists():
-        made, second = note.generate(origin), mldsa.generate(origin)
-        trust = policy.text([made.verifier, second.verifier])
-        public = f"{made.verifier}\n{second.verifier}\n"  # both: no byte goes unchecked
-        durable.write(path.with_suffix(".vkey"), public.encode())
-        durable.write(path.parents[1] / "consent.policy", trust.encode())
-        # Crash here: verifier keys of nobody, which the next start replaces.
-        secrets = f"{made.secret()}\n{second.secret()}\n"
-        durable.write(path, secrets.encode(), durable.OWNER_ONLY)
-    first, *others = path.read_text(encoding="utf-8").splitlines()
-    return [note.signer(first), *map(mldsa.signer, others)]

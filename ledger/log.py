@@ -31,12 +31,9 @@ class Log:
     """
 
     def __init__(self, store: SqlStore, origin: str, *signers: Signing) -> None:
-        if not signers or any(each.name != origin for each in signers):
-            names = [each.name for each in signers]
-            raise NoteError(f"the keys are those of {names}, want {origin!r}")
         self.origin = origin
         self.store = store
-        self._signers = signers
+        self._signers = _named(origin, signers)
         self._lock = RLock()
         head = store.head()
         self._note = head.note if head else self._sign(0, tree.EMPTY_ROOT)
@@ -70,6 +67,11 @@ class Log:
         if not 0 <= size <= self._size:
             raise IndexError(f"no root of {size} entries in a log of {self._size}")
         return tree.root(size, self._node)
+
+    def sign_with(self, *signers: Signing) -> None:
+        """Sign with these keys from the next batch on. Raises NoteError for other names."""
+        with self._lock:
+            self._signers = _named(self.origin, signers)
 
     def append(
         self,
@@ -242,6 +244,13 @@ class Log:
             )
         if self.root_at(older.size) != older.root:
             raise CorruptLogError(f"{published} has another history; nothing was changed")
+
+
+def _named(origin: str, signers: Sequence[Signing]) -> tuple[Signing, ...]:
+    if not signers or any(each.name != origin for each in signers):
+        names = [each.name for each in signers]
+        raise NoteError(f"the keys are those of {names}, want {origin!r}")
+    return (*signers,)
 
 
 def _publish(path: Path, data: bytes) -> None:

@@ -154,6 +154,7 @@ _EVENTS: dict[str, dict[str, Rule]] = {
     "scene-published": {"scene": _text, "version": _text, "digest": _text, "at": _time},
     "policy-published": {"digest": _text, "at": _time},
     "service-registered": {"service": _text, "key": _text, "at": _time},
+    "key-rotated": {"origin": _text, "keys": _texts, "at": _time},
     "signal-reported": {"source": _text, "signal": _text, "value": _integer, "at": _time},
     "budget-reserved": {"scene": _text, "body": _object, "at": _time},
     "synthetic-released": {"release": _text, "scene": _text, "body": _object, "at": _time},

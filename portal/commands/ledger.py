@@ -49,6 +49,24 @@ def export(
         ledger.close()
 
 
+@app.command("rotate-key")
+def rotate_key(data_dir: DataDir = HERE) -> None:
+    """Put new signing keys in force. The log says so in an entry that old and new keys sign.
+
+    Stop what writes the ledger first; give the new policy to whoever verifies.
+    """
+    from datetime import UTC, datetime
+
+    from ledger.ledger import Ledger
+
+    ledger = Ledger.reopen(data_dir)
+    try:
+        ledger.rotate(data_dir, datetime.now(UTC))
+    finally:
+        ledger.close()
+    typer.echo((data_dir / "consent.policy").read_text("utf-8"))
+
+
 @app.command()
 def keygen(
     name: Annotated[str, typer.Argument(help="The log's origin or the witness's name.")],

@@ -145,11 +145,11 @@ def test_l74_a_backup_of_the_database_does_not_bring_the_erased_back(tmp_path: P
 
 def test_l74_the_key_leaves_no_bytes_behind(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    say(ledger, "c1", AGE)
+    say(ledger, "customer-one", AGE)
     store = tmp_path / "keys" / "customers.db"
-    assert b"c1" in store.read_bytes()
-    ledger.erase("c1", NOON)
-    assert not any(b"c1" in p.read_bytes() for p in (tmp_path / "keys").iterdir())
+    assert b"customer-one" in store.read_bytes()
+    ledger.erase("customer-one", NOON)
+    assert not any(b"customer-one" in p.read_bytes() for p in (tmp_path / "keys").iterdir())
     ledger.close()
 
 

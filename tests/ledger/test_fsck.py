@@ -123,9 +123,9 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "a tile too many": (sql("INSERT INTO tile VALUES (3, 0, x'00')"), "database"),
     "a bit of a sealed event": (one_bit("sealed", FIRST), "sealed event 0"),
     "a sealed event missing": (sql(f"DELETE FROM sealed WHERE {FIRST}"), "entry 0"),
-    "the last sealed event missing": (
-        sql('DELETE FROM sealed WHERE "index" = (SELECT max("index") FROM sealed)'),
-        f"entry {6 + len(PUBLIC) + 1 + 600}",  # what was said before, announced and erased
+    "a customer's last sealed event missing": (
+        sql('DELETE FROM sealed WHERE "index" = 2'),
+        "entry 2",
     ),
     "a tag changed": (sql(f"UPDATE sealed SET tag = zeroblob(24) WHERE {FIRST}"), "sealed event 0"),
     "a sealed event for nobody": (

@@ -1,0 +1,121 @@
+"""Clauses L110 to L112 of specs/ledger.md."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ledger import durable, keyring, note, policy, receipt
+from ledger.event import KeyRotated
+from ledger.fsck import fsck
+from ledger.ledger import Ledger
+from tests.ledger.events import NOON, ORIGIN
+from tests.ledger.worlds import AGE, opened, say
+
+
+def trust(home: Path) -> policy.Policy:
+    return policy.parse((home / "consent.policy").read_bytes())
+
+
+def names(ledger: Ledger) -> set[str]:
+    return {each.key_id.hex() for each in note.parse(ledger.checkpoint()).signatures}
+
+
+def ids(ledger: Ledger) -> set[str]:
+    return {each.key_id.hex() for each in ledger.log.verifiers}
+
+
+def test_l110_old_and_new_sign_the_rotation_and_then_the_new_alone(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE)
+    old = ids(ledger)
+    ledger.rotate(tmp_path, NOON)
+    new = ids(ledger)
+    assert not old & new
+    assert names(ledger) == old | new
+    (rotation,) = ledger.follow(1)
+    assert isinstance(rotation.event, KeyRotated)
+    assert {key.split("+")[1] for key in rotation.event.keys} == new
+    say(ledger, "c1", AGE)
+    assert names(ledger) == new
+    ledger.close()
+    again = opened(tmp_path)
+    assert (ids(again), again.version("c1")) == (new, 2)
+    again.close()
+    assert [*fsck(tmp_path)] == []
+    assert not (tmp_path / "keys" / "consent.next.key").exists()
+
+
+def test_l111_receipts_from_before_and_after_verify(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    kept = []
+    for _ in range(3):
+        (recorded,) = say(ledger, "c1", AGE)
+        kept.append(ledger.receipt(recorded.index))
+        ledger.rotate(tmp_path, NOON)
+    ledger.close()
+    for text in kept:
+        receipt.verify_under(receipt.parse(text), trust(tmp_path))
+    assert len(trust(tmp_path).logs) == 8
+
+
+def signed(ledger: Ledger, home: Path) -> None:
+    newer = keyring.begin_rotation(home, ORIGIN)
+    ledger.log.sign_with(*keyring.signers(home, ORIGIN), *newer)
+    ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer), NOON)])
+
+
+STEPS: dict[str, Callable[[Ledger, Path], object]] = {
+    "begun": lambda _, home: keyring.begin_rotation(home, ORIGIN),
+    "signed": signed,
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_l112_a_rotation_that_was_cut_short_is_ended_or_forgotten(
+    step: str, tmp_path: Path
+) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE)
+    old = ids(ledger)
+    STEPS[step](ledger, tmp_path)
+    ledger.close()
+    again = opened(tmp_path)
+    assert (ids(again) == old) is (step == "begun")
+    say(again, "c1", AGE)
+    again.close()
+    assert [*fsck(tmp_path)] == []
+    assert not (tmp_path / "keys" / "consent.next.key").exists()
+
+
+class PowerFailure(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("nth", range(1, 7))
+def test_l112_cut_short_at_any_file_it_opens_again(
+    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = opened(tmp_path)
+    (recorded,) = say(ledger, "c1", AGE)
+    kept = ledger.receipt(recorded.index)
+    left, real = [nth], durable.write
+
+    def fails(path: Path, data: bytes, mode: int = durable.PUBLIC) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise PowerFailure
+        real(path, data, mode)
+
+    monkeypatch.setattr("ledger.keyring.durable.write", fails)
+    with suppress(PowerFailure):
+        ledger.rotate(tmp_path, NOON)
+    monkeypatch.undo()
+    ledger.close()
+    again = opened(tmp_path)
+    say(again, "c1", AGE)
+    receipt.verify_under(receipt.parse(again.receipt(0)), trust(tmp_path))
+    again.close()
+    receipt.verify_under(receipt.parse(kept), trust(tmp_path))
+    assert [*fsck(tmp_path)] == []
