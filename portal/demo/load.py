@@ -3,15 +3,14 @@
 Every step looks at what is there and does the rest, so an interrupted load continues.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from gate.contract import Scene
 from ledger.event import Granted, Instruction, Wording
+from ledger.ledger import Ledger
 from portal.customer.wording import wording
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
@@ -41,11 +40,12 @@ def grants(product: Product, progress: Progress) -> int:
     """
     everything = list(initial_grants())
     known = set(product.gate.subjects())
+    shown = {scene.id: wording(scene, "en") for scene in product.scenes.values()}
     done = 0
     batch: list[Instruction] = []
     for customer, granted in groupby(everything, key=itemgetter(0)):
         if customer not in known:
-            batch.extend(_instructions(product, granted))
+            batch.extend(_instructions(product.ledger, granted, shown))
         if len(batch) >= BATCH:
             done += _record(product, batch)
             batch = []
@@ -55,17 +55,18 @@ def grants(product: Product, progress: Progress) -> int:
     return len(everything)
 
 
-def _instructions(product: Product, granted: Iterable[Grant]) -> Iterator[Instruction]:
+def _instructions(
+    ledger: Ledger, granted: Iterable[Grant], shown: Mapping[str, Wording]
+) -> Iterator[Instruction]:
     """One customer's grants, each instruction chained to the one before."""
     at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
     last: Instruction | None = None
     for customer, scene, fields in granted:
         act = Granted(scene, fields, None)
-        shown = _wording(product.scenes[scene])
         if last is None:
-            last = product.ledger.draft(customer, act, at=at, wording=shown)
+            last = ledger.draft(customer, act, at=at, wording=shown[scene])
         else:
-            last = last.next(act, at=at, wording=shown)
+            last = last.next(act, at=at, wording=shown[scene])
         yield last
 
 
@@ -73,9 +74,3 @@ def _record(product: Product, batch: list[Instruction]) -> int:
     product.ledger.record(batch)
     product.gate.catch_up()  # while the entries are still open in memory
     return len(batch)
-
-
-@cache
-def _wording(scene: Scene) -> Wording:
-    """What the portal shows in English, once for all who agreed to it."""
-    return wording(scene, "en")
