@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from gate.read import ReadRequest
 from ledger.event import SignalReported
-from portal.demo import load
+from portal import releases
 from portal.product import Product
 from tests.browser import find
 from tests.browser.conftest import opened, serving
@@ -103,7 +103,7 @@ def _lived_in(folder: Path) -> Product:
         product.gate.read(ReadRequest(service, scene, SUBJECT, fields, now))
     monitor = product.scenes["anomaly-detection"].triggers[0]
     product.ledger.announce([SignalReported(monitor.source, monitor.signal, 9475, now)])
-    load.release(product, product.scenes["segmentation"], now)
+    releases.release(product, product.scenes["segmentation"], now)
     product.publish()
     return product
 

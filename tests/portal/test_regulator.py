@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from portal.demo import load
+from portal import releases
 from portal.product import Product
 from synthetic.release import Release
 from tests.portal.conftest import START
@@ -101,7 +101,7 @@ def test_a_release_is_shown_with_its_promise_and_its_record(
 
 
 def load_release(product: Product) -> Release:
-    load.release(product, product.scenes["segmentation"], START)
+    releases.release(product, product.scenes["segmentation"], START)
     found = product.gate.release("segmentation")
     assert isinstance(found, Release)
     return found
