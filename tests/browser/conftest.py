@@ -20,8 +20,9 @@ __all__ = ["seeded"]
 Open = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """Not for the whole session: while it is open its event loop runs, and no other can."""
     try:
         path = find.find_or_install()
     except find.NoBrowserError as error:
