@@ -92,6 +92,8 @@ class Ledger:
                 f"{database} exists, but {key} that signs it does not: restore it"
             )
         keys = Vault(home / "keys")
+        if not key.exists():
+            keyring.signers(home, origin)  # before the database: a log that exists has its keys
         store = SqlStore(database)
         head = store.head()
         keyring.end_rotation(home, head.note if head else "")
