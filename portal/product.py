@@ -59,9 +59,10 @@ class Product:
             snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
 
     def publish(self) -> None:
-        """Write the public tile directories of both logs."""
+        """Write the public tile directories of all three logs."""
         _anchor(self.ledger, self.reads)
         self.ledger.export(self.home / "log" / "consent")
+        self.ledger.export_states(self.home / "log" / "state")
         self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
 
 
