@@ -63,7 +63,7 @@ def accepted(chosen: list[Target], count: int, seed: int) -> Iterator[Accepted]:
     """The mutations that a verifier took for valid."""
     for target in chosen:
         target.check(target.data)  # what is mutated was valid
-    genuine = {target.kind: _Genuine(target.kind, chosen) for target in chosen}
+    genuine = {target.kind: Genuine(target.kind, chosen) for target in chosen}
     generator = random.Random(seed)
     for number in range(count):
         target = chosen[number % len(chosen)]
@@ -74,7 +74,7 @@ def accepted(chosen: list[Target], count: int, seed: int) -> Iterator[Accepted]:
             yield Accepted(target.name, changed, known.why_same(target, changed))
 
 
-class _Genuine:
+class Genuine:
     """The valid artefacts of a kind, and what they mean."""
 
     def __init__(self, kind: str, chosen: list[Target]) -> None:

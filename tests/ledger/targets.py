@@ -72,14 +72,14 @@ def _by(line: bytes) -> tuple[bytes, bytes]:
 
 def targets(home: Path) -> list[Target]:
     """Those of the vectors, then those made for this run in the folder `home`."""
-    return [*_vectors(), *_made(home)]
+    return [*(each for name in _OF_VECTORS for each in targets_of(name)), *_made(home)]
 
 
-def _vectors() -> Iterator[Target]:
-    for name, target in _OF_VECTORS.items():
-        for case in json.loads((VECTORS / f"{name}.json").read_text()):
-            if case["mutation"] is None:
-                yield target(name, case)
+def targets_of(name: str) -> Iterator[Target]:
+    """The valid cases of a file of vectors."""
+    for case in json.loads((VECTORS / f"{name}.json").read_text()):
+        if case["mutation"] is None:
+            yield _OF_VECTORS[name](name, case)
 
 
 def _text_of(
