@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -190,7 +189,12 @@ class _Prefix:
     size: int
 
     def follow(self, since: int) -> Iterator[Entry]:
-        return takewhile(lambda entry: entry.index < self.size, self.ledger.follow(since))
+        """Takes nothing beyond the prefix, so that whoever follows on need not go back."""
+        for entry in self.ledger.follow(since):
+            if entry.index < self.size:
+                yield entry
+            if entry.index + 1 >= self.size:
+                return
 
 
 @dataclass(frozen=True, slots=True)
