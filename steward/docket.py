@@ -16,6 +16,7 @@ from threading import RLock
 from ledger import durable
 
 DATABASE = "steward.sqlite"
+VERSION = 1  # of the schema
 WAIT_S = 10.0  # for another process that is writing
 
 SCHEMA = """
@@ -75,7 +76,8 @@ class DocketError(Exception):
 
 class Docket:
     """Thread-safe; several processes may share one. What a `writing` block did is durable after it
-    and all there; after an exception or a crash nothing of it is."""
+    and all there; after an exception or a crash nothing of it is. Raises DocketError if a newer
+    program wrote the docket."""
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,12 @@ class Docket:
         self._database.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._database.execute(f"PRAGMA {pragma}")
-        self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+        (found,) = self._database.execute("PRAGMA user_version").fetchone()
+        if found not in {0, VERSION}:
+            raise DocketError(f"{path} has version {found}, want {VERSION}: upgrade this program")
+        self._database.executescript(
+            f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+        )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -13,7 +13,7 @@ from gate.contract import Change, Fallback
 from ledger.event import Granted, TriggerSet, Withdrawn
 from steward.case import Status
 from steward.change import Kind
-from steward.docket import DATABASE, Docket
+from steward.docket import DATABASE, Docket, DocketError
 from steward.flow import ChangeFlow, MovedElsewhereError
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, world
@@ -205,6 +205,13 @@ def test_s20_names_are_read_through_the_gate_and_only_as_many_as_a_case_names(
 
 def test_s21_only_the_owner_may_read_the_docket(desk: Office) -> None:
     assert (desk.home / DATABASE).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_docket_of_a_newer_program_is_left_alone(desk: Office) -> None:
+    with sqlite3.connect(desk.home / DATABASE) as database:
+        database.execute("PRAGMA user_version = 2")
+    with pytest.raises(DocketError, match="upgrade this program"):
+        Docket(desk.home)
 
 
 def test_s22_two_flows_of_one_home_file_nothing_twice(desk: Office) -> None:
