@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
+from weakref import finalize
 
 from ledger import durable
 
@@ -87,6 +88,7 @@ class Docket:
         self._database = sqlite3.connect(
             path, timeout=WAIT_S, isolation_level=None, check_same_thread=False
         )
+        finalize(self, self._database.close)
         self._database.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             self._database.execute(f"PRAGMA {pragma}")
