@@ -33,8 +33,8 @@ Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at l
 Releases = Callable[[str], Release | None]  # by scene: what answers in place of personal data
 
 
-class MovedElsewhereError(Exception):
-    """Another process followed the same entries. Nothing was changed; run again."""
+class _MovedElsewhereError(Exception):
+    """Another process followed the same entries. Nothing was changed; begin again from there."""
 
 
 class ChangeFlow:
@@ -59,12 +59,15 @@ class ChangeFlow:
     def run(self, at: datetime) -> int:
         """Follow the ledger to its end and time to `at`; how many changes were found.
 
-        Durable when it returns. Raises MovedElsewhereError, and what the ledger raises.
+        Durable when it returns. What another flow of the same home found counts for that one.
+        Raises what the ledger and the docket raise; then run again.
         """
         upto, changes = self._ledger.size, 0
         while True:
             try:
                 changes += self._step(upto, at)
+            except _MovedElsewhereError:
+                self._watch = None
             except BaseException:
                 self._watch = None  # it is ahead of the docket: begin again from there
                 raise
@@ -204,9 +207,7 @@ def _move(database: Connection, was: Cursor, now: Cursor) -> None:
     """Compare and swap, so that no change is filed by two flows."""
     query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
     if database.execute(query, [*now, *was]).rowcount != 1:
-        raise MovedElsewhereError(
-            f"another flow has followed the log beyond entry {was[0]}; run again"
-        )
+        raise _MovedElsewhereError
 
 
 def _gathering(database: Connection, scene: str, kind: Kind, at: datetime) -> int | None:
