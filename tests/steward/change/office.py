@@ -1,5 +1,6 @@
 """A steward's office over the small world of the gate: flow, cases, outbox, a clock in the hand."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,12 @@ from tests.gate.world import NOON, World, world
 
 ALL = tuple(DOMAINS)
 ORIGIN = "test.example/consent"
+
+
+def bank_release() -> Release:
+    """The public record of a release fitted on the bank's customers by age and answer."""
+    recorded = (Path(__file__).parent / "release.json").read_text(encoding="utf-8")
+    return Release.from_body(json.loads(recorded))
 
 
 @dataclass

@@ -22,9 +22,8 @@ from portal.settings import Settings
 from steward.case import Cases
 from steward.outbox import RETRY_AFTER_S, Outbox
 from tests.ledger.events import WORDING
-from tests.steward.change.office import Pile
+from tests.steward.change.office import Pile, bank_release
 from tests.steward.change.receiver import listening, nobody
-from tests.synthetic.material import bank_release
 
 ORIGIN = Settings().origin
 SCENE, FIELDS = "segmentation", ("age", "job")

@@ -19,7 +19,7 @@ from steward.notice import Type
 from synthetic.evaluate import expected_loss
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION
 from tests.gate.world import NOON
-from tests.synthetic.material import bank_release
+from tests.steward.change.office import bank_release
 
 CASE = Case(
     id=7,
