@@ -94,6 +94,16 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What the company does when consent in the scene shrinks: see specs/steward.md, "Change"."""
+
+    window: timedelta = timedelta(hours=1)  # changes within it are one case
+    review: timedelta = timedelta(days=3)  # within which the first responsible reviews
+    escalate: timedelta = timedelta(days=1)  # within which each next one does
+    responsible: tuple[str, ...] = ("account-manager", "data-protection-officer")
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     id: str
     version: str
@@ -112,6 +122,7 @@ class Scene:
     workload: tuple[tuple[str, ...], ...]  # the group-bys the synthesiser must serve well
     trends: tuple[str, ...]  # measures followed month by month
     triggers: tuple[Trigger, ...] = ()  # what customers may make a grant depend on
+    change: Change = Change()
 
     @property
     def locked(self) -> bool:
@@ -172,6 +183,7 @@ def load_scene(path: Path, source: Source) -> Scene:
             workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
             trends=_group(extra.get("trends", []), fields),
             triggers=_triggers(extra.get("triggers", [])),
+            change=_change(extra.get("change", {})),
         )
 
 
@@ -280,6 +292,28 @@ def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
         len({(t.template, t.signal) for t in triggers}) == len(triggers), "a trigger stands twice"
     )
     return triggers
+
+
+def _change(declared: dict[str, Any]) -> Change:
+    """Only what a contract says otherwise than usual."""
+    usual = Change()
+    known = {"window_minutes", "review_days", "escalate_days", "responsible"}
+    _want(declared.keys() <= known, f"change says {sorted(declared)}, want some of {sorted(known)}")
+    responsible = declared.get("responsible", [*usual.responsible])
+    _want(isinstance(responsible, list) and bool(responsible), "nobody is responsible for changes")
+    return Change(
+        _span(declared, "window_minutes", usual.window),
+        _span(declared, "review_days", usual.review),
+        _span(declared, "escalate_days", usual.escalate),
+        tuple(_slug(each) for each in responsible),
+    )
+
+
+def _span(declared: dict[str, Any], name: str, usual: timedelta) -> timedelta:
+    """The unit is the last word of the name."""
+    if name not in declared:
+        return usual
+    return timedelta(**{name.rpartition("_")[2]: _positive(declared[name], name)})
 
 
 def _custom(declared: dict[str, Any]) -> dict[str, Any]:
