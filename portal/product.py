@@ -31,6 +31,8 @@ from ledger.log import Log
 from portal.settings import Settings
 from steward import publication
 from steward.archive import Archive
+from steward.probe import Tables
+from steward.stability import WithStability
 from synthetic.release import Release
 
 EPOCH = Path("state") / "epoch"
@@ -45,6 +47,7 @@ class Product:
     source: Source
     scenes: Mapping[str, Scene]
     reads: Log
+    tables: Tables  # of the personal source, for checks that read no row
 
     @property
     def home(self) -> Path:
@@ -80,9 +83,10 @@ def open_product(settings: Settings) -> Product:
     source, scenes = contracts()
     ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
+    tables = DuckDBSource(home / "customers.duckdb")
     gate = Gate(
         ledger,
-        DuckDBSource(home / "customers.duckdb"),
+        WithStability(tables, ledger, scenes),
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
@@ -92,7 +96,7 @@ def open_product(settings: Settings) -> Product:
     publish_scenes(ledger, scenes, home)
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
-    return Product(settings, ledger, gate, source, scenes, reads)
+    return Product(settings, ledger, gate, source, scenes, reads, tables)
 
 
 def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
