@@ -67,7 +67,7 @@ class House:
         self.keys = [each.verifier for each in self.signers]
         self.log = Log.open(home / "log.sqlite", ORIGIN, *self.signers)
         self.buckets: dict[int, bytes] = {}
-        self.map = StateMap({}, lambda number: self.buckets.get(number, b""))
+        self.map = StateMap({}, lambda numbers: {n: self.buckets[n] for n in numbers})
         self.published: str | None = None
 
     def grow(self, size: int) -> None:

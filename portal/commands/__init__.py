@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import audit, budget, ledger, replay, state, synth, witness
+from portal.commands import audit, budget, ledger, replay, state, steward, synth, witness
 
 if TYPE_CHECKING:
     from portal.product import Product
@@ -23,6 +23,7 @@ app.add_typer(ledger.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
+app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
 app.add_typer(witness.app, name="witness")
 
@@ -73,4 +74,7 @@ def _serve(product: "Product") -> None:
 
     settings = product.settings
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
-    uvicorn.run(create_app(product), host=settings.host, port=settings.port, log_level="warning")
+    with steward.beside(product):
+        uvicorn.run(
+            create_app(product), host=settings.host, port=settings.port, log_level="warning"
+        )

@@ -283,7 +283,7 @@ def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:
 def _states(home: Path) -> Iterator[Target]:
     labels = {bytes([number]) * 32: Shown({"seq": number}, bytes(32)) for number in range(99)}
     buckets: dict[int, bytes] = {}
-    made = StateMap({}, lambda number: buckets.get(number, b""))
+    made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
     change = made.change({where: shown.value for where, shown in labels.items()})
     buckets.update(change.buckets)
     made.apply(change)

@@ -1,0 +1,244 @@
+"""The authorisation-change flow: follow the consent log, open cases, tell those responsible.
+
+gather   entries beyond the cursor, and the names that notices will mask
+decide   steward.change says what was lost; a case gathers the changes of its window
+apply    cursor, cases and outbox in one transaction
+
+Crash anywhere: the docket is as after some entry, and the next run goes on from there.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from sqlite3 import Connection
+
+from gate import word
+from gate.contract import Scene
+from gate.state import Entry, Followed
+from steward import loss, notice, outbox
+from steward.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
+from steward.change import Change, Kind, Watch
+from steward.docket import Docket, stamp
+from steward.masked import Naming, unnamed
+from steward.notice import Type
+from synthetic.release import Release
+
+BATCH = 2048  # entries followed in one transaction
+
+Cursor = tuple[int, int]  # entries followed, minute followed to
+Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
+Releases = Callable[[str], Release | None]  # by scene: what answers in place of personal data
+
+
+class _MovedElsewhereError(Exception):
+    """Another process followed the same entries. Nothing was changed; begin again from there."""
+
+
+class ChangeFlow:
+    """Follows one ledger into one docket. Not thread-safe; two flows of one home take turns."""
+
+    def __init__(
+        self,
+        home: Path,
+        ledger: Followed,
+        scenes: Mapping[str, Scene],
+        source: str,
+        channels: Channels,
+        releases: Releases = lambda _scene: None,
+        named: Naming = unnamed,
+    ) -> None:
+        """`source` is the log's origin, by which receivers know whom a notice is from."""
+        self._docket = Docket(home)
+        self._ledger, self._scenes, self._source = ledger, scenes, source
+        self._channels, self._releases, self._named = channels, releases, named
+        self._watch: Watch | None = None
+
+    def run(self, at: datetime) -> int:
+        """Follow the ledger to its end and time to `at`; how many changes were found.
+
+        Durable when it returns. What another flow of the same home found counts for that one.
+        Raises what the ledger and the docket raise; then run again.
+        """
+        upto, changes = self._ledger.size, 0
+        while True:
+            try:
+                changes += self._step(upto, at)
+            except _MovedElsewhereError:
+                self._watch = None
+            except BaseException:
+                self._watch = None  # it is ahead of the docket: begin again from there
+                raise
+            if self._cursor()[0] >= upto:
+                return changes
+
+    def close(self) -> None:
+        self._docket.close()
+
+    def _step(self, upto: int, at: datetime) -> int:
+        was = self._cursor()
+        watch = self._watched(was)
+        entries: list[Entry] = [*islice(self._ledger.follow(was[0]), BATCH)]
+        changes = [each for entry in entries for each in watch.entry(entry, at)]
+        if len(entries) < BATCH:  # the end: what was erased there is passed over
+            watch.size = max(watch.size, upto)
+            changes += watch.until(word.minute(at))
+        names = self._names(changes, at)
+        with self._docket.writing() as database:
+            _move(database, was, (watch.size, watch.minute))
+            for key, group in _grouped(changes).items():
+                self._file(database, *key, group, names, at)
+            self._tell_growth(database, at)
+            self._escalate(database, at)
+        return len(changes)
+
+    def _cursor(self) -> Cursor:
+        with self._docket.reading() as database:
+            row = database.execute("SELECT size, minute FROM cursor").fetchone()
+            return row["size"], row["minute"]
+
+    def _watched(self, cursor: Cursor) -> Watch:
+        if self._watch is None or (self._watch.size, self._watch.minute) != cursor:
+            self._watch = Watch(self._scenes, self._ledger, *cursor)
+        return self._watch
+
+    def _names(self, changes: Sequence[Change], at: datetime) -> dict[str, str]:
+        """Masked names of the few whom cases still name, read before anything is locked."""
+        few: list[str] = []
+        for (scene, kind), group in _grouped(changes).items():
+            with self._docket.reading() as database:
+                number = _gathering(database, scene, kind, at)
+                room = MOST_NAMED - (len(found(database, number).customers) if number else 0)
+            few += [s for each in group for s in each.subjects[:MOST_NAMED]][:room]
+        return {subject: self._named(subject, at) for subject in dict.fromkeys(few)}
+
+    def _file(
+        self,
+        database: Connection,
+        scene: str,
+        kind: Kind,
+        changes: Sequence[Change],
+        names: Mapping[str, str],
+        at: datetime,
+    ) -> None:
+        """Add changes to the case that gathers them, or open one and tell of it."""
+        number = _gathering(database, scene, kind, at)
+        opens = number is None
+        if number is None:
+            number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
+        case = found(database, number)
+        _add(database, number, changes, names, most=MOST_NAMED - len(case.customers))
+        self._count(database, case, changes, opens=opens)
+        if opens:
+            self._tell(database, number, Type.OPENED, at)
+
+    def _open(self, database: Connection, scene: Scene, kind: Kind, live: int, at: datetime) -> int:
+        rules = scene.change
+        fallback = in_force(scene, released=self._releases(scene.id) is not None)
+        moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
+        done = database.execute(
+            "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
+            " gathers_until, due, status, responsible) VALUES (?,?,0,0,?,'[]',?,?,?,?,?,?)",
+            [scene.id, kind, live, fallback, *moments, Status.OPEN, rules.responsible[0]],
+        )
+        number = int(done.lastrowid or 0)
+        add_act(database, number, Act("opened", STEWARD, at, ""))
+        return number
+
+    def _count(
+        self, database: Connection, case: Case, changes: Sequence[Change], *, opens: bool
+    ) -> None:
+        """Count, items and loss after these changes."""
+        count = case.count + sum(len(each.subjects) for each in changes)
+        whole = (not opens and not case.fields) or not all(each.fields for each in changes)
+        lost = {*case.fields, *(name for each in changes for name in each.fields)}
+        names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
+        expected = loss.measured(self._releases(case.scene), count, case.live)
+        database.execute(
+            "UPDATE cases SET count = ?, fields = ?, loss = ? WHERE id = ?",
+            [count, json.dumps(names), expected and expected.text(), case.id],
+        )
+
+    def _tell(self, database: Connection, number: int, type_: Type, at: datetime) -> None:
+        case = found(database, number)
+        channels = self._channels(case.responsible)
+        if not channels:
+            raise AssertionError(f"no channel reaches {case.responsible}")
+        body = notice.event(
+            type_,
+            case,
+            self._scenes[case.scene],
+            self._source,
+            at,
+            outbox.sequence(database, number),
+        )
+        outbox.put(database, number, type_, body, channels, at)
+        database.execute("UPDATE cases SET told = count WHERE id = ?", [number])
+
+    def _tell_growth(self, database: Connection, at: datetime) -> None:
+        """One more notice with the final count, once a case gathers no longer."""
+        for number in self._those(database, "told < count AND gathers_until <= ?", at):
+            add_act(database, number, Act("grew", STEWARD, at, ""))
+            self._tell(database, number, Type.GREW, at)
+
+    def _escalate(self, database: Connection, at: datetime) -> None:
+        """Overdue, once: on to the next responsible, with a deadline of their own."""
+        for number in self._those(database, "escalated IS NULL AND due <= ?", at):
+            case = found(database, number)
+            rules = self._scenes[case.scene].change
+            following = rules.responsible[1:] or rules.responsible
+            database.execute(
+                "UPDATE cases SET escalated = ?, due = ?, responsible = ?, status = ? WHERE id = ?",
+                [stamp(at), stamp(at + rules.escalate), following[0], Status.OPEN, number],
+            )
+            add_act(database, number, Act("escalated", STEWARD, at, f"to {following[0]}"))
+            self._tell(database, number, Type.OVERDUE, at)
+
+    def _those(self, database: Connection, where: str, at: datetime) -> list[int]:
+        """The cases to act on. Of a scene that is no longer offered there is nothing to review."""
+        query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
+        rows = database.execute(query, [stamp(at)]).fetchall()
+        return [row["id"] for row in rows if row["scene"] in self._scenes]
+
+
+def _move(database: Connection, was: Cursor, now: Cursor) -> None:
+    """Compare and swap, so that no change is filed by two flows."""
+    query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
+    if database.execute(query, [*now, *was]).rowcount != 1:
+        raise _MovedElsewhereError
+
+
+def _gathering(database: Connection, scene: str, kind: Kind, at: datetime) -> int | None:
+    """The case that changes of this kind still go to."""
+    query = (
+        "SELECT id FROM cases WHERE scene = ? AND kind = ? AND status <> 'closed'"
+        " AND gathers_until > ? ORDER BY id DESC LIMIT 1"
+    )
+    row = database.execute(query, [scene, kind, stamp(at)]).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def _add(
+    database: Connection,
+    number: int,
+    changes: Sequence[Change],
+    names: Mapping[str, str],
+    most: int,
+) -> None:
+    rows = []
+    for each in changes:
+        masked = [names[s] for s in each.subjects[: max(most, 0)] if s in names]
+        most -= len(masked)
+        count = len(each.subjects)
+        row = [number, each.scene, each.kind, each.index, each.minute, count, json.dumps(masked)]
+        rows.append(row)
+    database.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _grouped(changes: Sequence[Change]) -> dict[tuple[str, Kind], list[Change]]:
+    groups: dict[tuple[str, Kind], list[Change]] = defaultdict(list)
+    for each in changes:
+        groups[each.scene, each.kind].append(each)
+    return groups

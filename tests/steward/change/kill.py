@@ -1,0 +1,212 @@
+"""Kill the change flow at random moments: `python -m tests.steward.change.kill --kills 10000`.
+
+A child lets customers grant and withdraw, follows the ledger into the docket and delivers; the
+parent kills it with SIGKILL and starts the next, and now and then settles what is left and checks
+it against a history that it folds by itself: no withdrawal without its case, no case without its
+notice, none twice, nothing in the outbox that its receiver did not hear, in order.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ledger.event import Act, Granted, Instruction, Withdrawn
+from ledger.ledger import Ledger
+from steward.docket import DATABASE
+from steward.flow import ChangeFlow
+from steward.outbox import Letter, Outbox
+from tests.gate.scenes import DOMAINS, SCENES
+from tests.ledger.events import NOON, ORIGIN, WORDING
+from tests.ledger.worlds import opened
+
+KILLS_A_HOME = 25  # then a fresh one, so that checks stay short
+CHECK_EVERY = 5  # kills: what follows meanwhile starts from what was left, unsettled
+MOST_WAIT_S = 0.05
+SUBJECTS = [f"c{number}" for number in range(6)]
+ALL = tuple(DOMAINS)
+CHANNELS = ["one", "two"]
+STEP = timedelta(minutes=7)  # between rounds: windows end and cases fall overdue
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A receiver that writes down what it hears, and may be killed in the middle of it."""
+
+    path: Path
+
+    def send(self, letter: Letter, at: datetime) -> None:
+        line = f"{letter.channel} {letter.case} {letter.id} {letter.type} {at:%H:%M}\n"
+        with self.path.open("ab", buffering=0) as paper:
+            paper.write(line.encode())
+
+    def __call__(self, _channel: str) -> "Paper":
+        return self
+
+    def heard(self) -> list[list[str]]:
+        return [line.split() for line in self.path.read_text().splitlines()]
+
+
+def flow_of(home: Path, ledger: Ledger) -> ChangeFlow:
+    return ChangeFlow(home, ledger, SCENES, ORIGIN, lambda _role: CHANNELS)
+
+
+def live(home: Path, told: int, at: datetime, seed: int) -> None:
+    """The child: live on from what is there until it is killed."""
+    chance = random.Random(seed)
+    ledger = opened(home)
+    flow, outbox = flow_of(home, ledger), Outbox(home)
+    os.write(told, b"opened\n")
+    while True:
+        drafts = [ledger.draft(who, act(chance), at=at, wording=WORDING) for who in few(chance)]
+        ledger.record(drafts)
+        if chance.random() < 0.7:
+            flow.run(at)
+        if chance.random() < 0.7:
+            outbox.deliver(Paper(home / "heard"), at)
+        at += STEP
+        os.write(told, b"round\n")
+
+
+def few(chance: random.Random) -> list[str]:
+    return chance.sample(SUBJECTS, chance.randint(1, 3))
+
+
+def act(chance: random.Random) -> Act:
+    fields = tuple(chance.sample(ALL, chance.randint(1, len(ALL))))
+    return (
+        Granted("segmentation", fields, None)
+        if chance.random() < 0.5
+        else Withdrawn("segmentation", fields if chance.random() < 0.5 else None)
+    )
+
+
+def one(home: Path, at: datetime, chance: random.Random) -> int:
+    """One life and death; how many rounds it lived."""
+    hears, tells = os.pipe()
+    seed, wanted = chance.getrandbits(32), chance.randint(0, 4)
+    child = os.fork()
+    if child == 0:
+        os.close(hears)
+        try:
+            live(home, tells, at, seed)
+        finally:
+            os._exit(1)  # only by an error: it never ends by itself
+    os.close(tells)
+    heard = b""
+    while heard.count(b"\n") < wanted and (part := os.read(hears, 1 << 16)):
+        heard += part
+    time.sleep(chance.random() * MOST_WAIT_S)
+    os.kill(child, signal.SIGKILL)
+    while part := os.read(hears, 1 << 16):
+        heard += part
+    os.close(hears)
+    _, status = os.waitpid(child, 0)
+    if not os.WIFSIGNALED(status):
+        raise AssertionError(f"the child failed by itself, seed {seed}")
+    return heard.count(b"round")
+
+
+def expected(ledger: Ledger) -> Iterator[tuple[int, str]]:
+    """Every entry that took a live field away, and how: folded here, by nobody else's code."""
+    held: dict[str, set[str]] = {}
+    for entry in ledger.follow(0):
+        assert isinstance(entry.event, Instruction)
+        had = held.get(entry.event.subject, set())
+        match entry.event.act:
+            case Granted(_, fields, _):
+                held[entry.event.subject], kind = {*fields}, "narrowing"
+            case Withdrawn(_, fields):
+                held[entry.event.subject], kind = had - {*(fields or ALL)}, "withdrawal"
+            case other:
+                raise AssertionError(f"nobody said {other}")
+        if had - held[entry.event.subject]:
+            yield entry.index, kind
+
+
+def settled(home: Path, at: datetime) -> tuple[int, int]:
+    """Finish what was begun and check it; changes and letters. Raises AssertionError."""
+    ledger = opened(home)
+    flow, outbox, paper = flow_of(home, ledger), Outbox(home), Paper(home / "heard")
+    flow.run(at)
+    outbox.deliver(paper, at)
+    changes = [*expected(ledger)]
+    with sqlite3.connect(home / DATABASE) as database:
+        check_cases(database, changes)
+        check_letters(database, paper.heard() if paper.path.exists() else [])
+        letters = database.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]
+    database.close()
+    for each in (flow, outbox, ledger):
+        each.close()
+    return len(changes), letters
+
+
+def check_cases(database: sqlite3.Connection, changes: list[tuple[int, str]]) -> None:
+    filed = database.execute("SELECT entry, kind FROM change WHERE kind <> 'expiry'").fetchall()
+    assert sorted(filed) == sorted(changes), "a change has no case, or two"
+    kinds = database.execute(
+        "SELECT COUNT(*) FROM change JOIN cases ON id = number WHERE cases.kind <> change.kind"
+    )
+    assert kinds.fetchone()[0] == 0, "a change is in a case of another kind"
+    counts = database.execute(
+        "SELECT count, (SELECT SUM(count) FROM change WHERE number = id) FROM cases"
+    )
+    assert all(count == found for count, found in counts), "a case miscounts"
+    told = Counter(database.execute("SELECT number, type, channel FROM outbox").fetchall())
+    cases = [row[0] for row in database.execute("SELECT id FROM cases")]
+    assert all(told[case, "opened", each] == 1 for case in cases for each in CHANNELS), "untold"
+    assert {*told.values()} <= {1}, "a notice stands twice"
+    assert {case for case, _, _ in told} == {*cases}, "a notice has no case"
+
+
+def check_letters(database: sqlite3.Connection, heard: list[list[str]]) -> None:
+    query = "SELECT channel, number, id, type FROM outbox WHERE state = 'delivered' ORDER BY seq"
+    delivered = [(c, str(n), i, t) for c, n, i, t in database.execute(query)]
+    known = {row[0] for row in database.execute("SELECT id FROM outbox")}
+    first = dict.fromkeys((c, n, i, t) for c, n, i, t, _ in heard)
+    assert {i for _, _, i, _ in first} <= known, "somebody heard what is in no outbox"
+    assert {*delivered} <= first.keys(), "a notice was noted as delivered and not heard"
+    for case in {(c, n) for c, n, _, _ in delivered}:
+        order = [each for each in first if each[:2] == case]
+        assert order == [each for each in delivered if each[:2] == case], "out of order"
+
+
+def campaign(kills: int, seed: int) -> tuple[int, int, int, int]:
+    """Kill so many times; kills, rounds, changes, letters. Raises AssertionError on any loss."""
+    chance = random.Random(seed)
+    rounds = changes = letters = lived = 0
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        for number in range(1, kills + 1):
+            last = number % KILLS_A_HOME == 0 or number == kills
+            lived += one(home, NOON + (lived + number) * STEP, chance)
+            if last or number % CHECK_EVERY == 0:
+                found = settled(home, NOON + (lived + number + 1) * STEP)
+            if last:
+                rounds, changes, letters = rounds + lived, changes + found[0], letters + found[1]
+                lived = 0
+                shutil.rmtree(home)
+                sys.stderr.write(f"\r{number} kills, {changes} changes")
+    sys.stderr.write("\n")
+    return kills, rounds, changes, letters
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    chosen = parser.parse_args()
+    done, turns, found_, sent = campaign(chosen.kills, chosen.seed)
+    sys.stdout.write(
+        f"{done} kills in {turns} rounds, {found_} changes, {sent} notices: 0 lost, 0 twice\n"
+    )

@@ -1,0 +1,148 @@
+"""Notices by mail, and who is told at all (S39)."""
+
+import json
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import pytest
+
+from ledger.event import Granted, Withdrawn
+from steward import recipient
+from steward.mail import Folder, Smtp
+from steward.outbox import Letter, UndeliveredError
+from steward.recipient import RecipientError
+from steward.webhook import Webhook
+from tests.gate.world import NOON
+from tests.steward.change.office import ALL, office
+from tests.steward.change.receiver import mail_server
+
+FILE = """
+[webhook.crm]
+url = "https://crm.bank.example/hooks"
+roles = ["account-manager"]
+
+[mail]
+host = "127.0.0.1"
+port = 25
+sender = "consent@bank.example"
+[mail.to]
+account-manager = "desk@bank.example"
+"""
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Letter:
+    desk = office(tmp_path)
+    desk.bank.says("c1", Granted("segmentation", ALL, None))
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    desk.run()
+    (letter,) = desk.outbox.waiting()
+    return letter
+
+
+def test_a_message_says_what_the_event_says_in_both_languages(
+    letter: Letter, tmp_path: Path
+) -> None:
+    Folder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
+    (path,) = (tmp_path / "mail").iterdir()
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    texts = json.loads(letter.body)["data"]["text"]
+    assert message["Subject"] == f"{texts['en']['title']} / {texts['zh-CN']['title']}"
+    said = message.get_content()
+    assert texts["en"]["body"] in said
+    assert texts["zh-CN"]["body"] in said
+    assert letter.id in message["Message-ID"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_sending_again_leaves_one_message(letter: Letter, tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "mail", "desk@bank.example")
+    folder.send(letter, NOON)
+    first = [(each.name, each.read_bytes()) for each in folder.folder.iterdir()]
+    folder.send(letter, NOON)
+    assert [(each.name, each.read_bytes()) for each in folder.folder.iterdir()] == first
+
+
+def test_a_folder_that_cannot_be_written_is_undelivered(letter: Letter, tmp_path: Path) -> None:
+    (tmp_path / "mail").write_text("a file stands in the way")
+    with pytest.raises(UndeliveredError, match="see to the folder"):
+        Folder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
+
+
+def test_a_mail_server_takes_it(letter: Letter) -> None:
+    with mail_server() as (port, messages):
+        Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(letter, NOON)
+    (message,) = messages
+    assert message["To"] == "desk@bank.example"
+    assert "工单" in message["Subject"]
+    assert "A***" in message.get_content()
+
+
+def test_a_mail_server_that_refuses_is_undelivered(letter: Letter) -> None:
+    with mail_server(refuses=True) as (port, messages):
+        smtp = Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example")
+        with pytest.raises(UndeliveredError, match="try again later"):
+            smtp.send(letter, NOON)
+    assert messages == []
+
+
+def test_a_mail_server_that_is_down_is_undelivered(letter: Letter) -> None:
+    with mail_server() as (port, _):
+        pass
+    with pytest.raises(UndeliveredError, match="not accepted"):
+        Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(letter, NOON)
+
+
+def test_s39_without_a_file_everybody_has_a_folder(tmp_path: Path) -> None:
+    found = recipient.load(tmp_path)
+    assert found.channels("anybody") == ["file/anybody"]
+    assert found.sender("file/anybody") == Folder(tmp_path / "mail", "anybody@steward.invalid")
+
+
+def test_s39_a_role_has_the_channels_that_name_it_else_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "steward.toml").write_text(FILE)
+    found = recipient.load(tmp_path)
+    assert found.channels("account-manager") == ["webhook/crm", "mail/account-manager"]
+    assert found.channels("data-protection-officer") == ["file/data-protection-officer"]
+    smtp = Smtp("127.0.0.1", 25, "desk@bank.example", "consent@bank.example")
+    assert found.sender("mail/account-manager") == smtp
+    hook = found.sender("webhook/crm")
+    assert isinstance(hook, Webhook)
+    assert (tmp_path / "keys" / "webhook-crm.whsec").exists()
+
+
+@pytest.mark.parametrize("channel", ["webhook/gone", "mail/gone", "pigeon/crm", ""])
+def test_s39_a_channel_that_is_configured_no_more_fails(channel: str, tmp_path: Path) -> None:
+    (tmp_path / "steward.toml").write_text(FILE)
+    with pytest.raises(UndeliveredError, match="no longer names"):
+        recipient.load(tmp_path).sender(channel)
+
+
+def test_a_secret_that_was_damaged_fails_and_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "steward.toml").write_text(FILE)
+    path = tmp_path / "keys" / "webhook-crm.whsec"
+    path.parent.mkdir()
+    path.write_text("whsec_short\n")
+    with pytest.raises(UndeliveredError, match="cannot be signed"):
+        recipient.load(tmp_path).sender("webhook/crm")
+    assert path.read_text() == "whsec_short\n"
+
+
+BAD = {
+    "not TOML": "webhook = [",
+    "a table of another name": "[pigeon]\nurl = 'x'",
+    "a webhook without an address": "[webhook.crm]\nroles = ['dpo']",
+    "a webhook for nobody": "[webhook.crm]\nurl = 'https://crm.example'",
+    "a webhook in clear": "[webhook.crm]\nurl = 'http://crm.example'\nroles = ['dpo']",
+    "a webhook with a path for a name": "[webhook.'../x']\nurl = 'https://a.example'\nroles = []",
+    "mail to nobody": "[mail]\nhost = 'h'\nport = 25\nsender = 's'",
+    "a port that is none": "[mail]\nhost = 'h'\nport = 'x'\nsender = 's'\n[mail.to]\ndpo = 'd'",
+    "a list for a table": "webhook = [1]",
+}
+
+
+@pytest.mark.parametrize("why", BAD)
+def test_another_file_is_refused_and_named(why: str, tmp_path: Path) -> None:
+    (tmp_path / "steward.toml").write_text(BAD[why])
+    with pytest.raises(RecipientError, match=r"steward\.toml"):
+        recipient.load(tmp_path)

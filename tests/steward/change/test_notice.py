@@ -1,0 +1,212 @@
+"""What a notice says (S30, S31)."""
+
+import json
+import string
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from gate.contract import LOCALES, Fallback
+from steward import notice
+from steward.case import Case, Status
+from steward.change import Kind
+from steward.loss import Loss, measured, parse
+from steward.masked import masked
+from steward.notice import Type
+from synthetic.evaluate import expected_loss
+from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION
+from tests.gate.world import NOON
+from tests.steward.change.office import bank_release
+
+CASE = Case(
+    id=7,
+    scene="segmentation",
+    kind=Kind.WITHDRAWAL,
+    count=1,
+    opened=NOON,
+    due=NOON,
+    status=Status.OPEN,
+    fallback=Fallback.SYNTHETIC,
+    loss=Loss(0.01834, 0.0521, 0.1, "segmentation-4f"),
+    fields=(),
+    live=10,
+    responsible="account-manager",
+    escalated=None,
+    customers=("Z***",),
+)
+
+
+def body(case: Case = CASE, locale: str = "en") -> str:
+    return notice.text(Type.OPENED, case, SEGMENTATION, locale)["body"]
+
+
+def tables(value: object = None, path: str = "") -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Every message of the notice's tables, by where it stands."""
+    if value is None:
+        for name, table in vars(notice).items():
+            if name.isupper() and isinstance(table, dict):
+                yield from tables(table, name)
+    elif isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from tables(inner, f"{path}.{key}")
+
+
+MESSAGES = dict(tables())
+
+
+def places(pattern: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(pattern) if name}
+
+
+def test_the_tables_were_found() -> None:
+    assert len(MESSAGES) > 20
+
+
+@pytest.mark.parametrize("where", MESSAGES)
+def test_s30_every_message_is_complete_in_both_languages(where: str) -> None:
+    words = MESSAGES[where]
+    assert words.keys() == set(LOCALES)
+    assert all(each.strip() for each in words.values())
+    assert places(words["en"]) == places(words["zh-CN"])
+
+
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        (notice.TITLES, Type),
+        (notice.REVIEW, Type),
+        (notice.WHAT, Kind),
+        (notice.HAPPENED, Kind),
+        (notice.FALLBACKS, Fallback),
+    ],
+)
+def test_s30_every_case_has_its_words(table: Mapping[Any, Any], kind: type[Enum]) -> None:
+    assert table.keys() == set(kind)
+
+
+@pytest.mark.parametrize("type_", Type)
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("fallback", Fallback)
+@pytest.mark.parametrize("locale", LOCALES)
+def test_s30_a_notice_leaves_no_blank(
+    type_: Type, kind: Kind, fallback: Fallback, locale: str
+) -> None:
+    case = replace(CASE, kind=kind, fallback=fallback, loss=None)
+    said = notice.text(type_, case, SEGMENTATION, locale)
+    assert "{" not in said["title"] + said["body"]
+    assert len(said["body"].split("\n")) == 4
+
+
+def test_s30_a_whole_notice_in_english() -> None:
+    assert body() == (
+        "Customer Z*** switched off everything in “words”.\n"
+        "In force: words, words now get synthetic values, marked as such, in the same schema.\n"
+        "Expected error of the scene's segments with 10 % of its customers gone: 1.83 % on "
+        "average, at most 5.21 % in 95 of 100 (measured on segmentation-4f).\n"
+        "Please review by hand by 2026-01-01 12:00 UTC whether what words, words do still holds "
+        "on the fallback. Responsible: account manager."
+    )
+
+
+def test_s30_a_whole_notice_in_chinese() -> None:
+    assert body(replace(CASE, customers=("张***",)), "zh-CN") == (
+        "客户 张***关闭了“词语”中的全部数据项。\n"
+        "现行替代方案：词语、词语改用带标记的合成数据，数据结构不变。\n"
+        "该场景 10 % 的客户退出后，分组统计的预期误差：平均 1.83 %，95% 的分组不超过 5.21 %"
+        "（依据 segmentation-4f 实测）。\n"
+        "请于 2026-01-01 12:00 UTC 前人工复核：词语、词语的业务在替代方案下是否仍然可靠。"
+        "责任人：客户经理。"
+    )
+
+
+WHO: dict[str, tuple[int, tuple[str, ...], str]] = {
+    "nobody can be named": (1, ("***",), "Customer *** "),
+    "two": (2, ("Z***", "L***"), "2 customers (Z***, L***) "),
+    "a wave": (400, ("Z***", "L***"), "400 customers (Z***, L*** and others) "),
+    "a wave without names": (400, ("***",), "400 customers switched"),
+}
+
+
+@pytest.mark.parametrize("why", WHO)
+def test_s30_who_is_a_masked_name_or_a_count(why: str) -> None:
+    count, customers, said = WHO[why]
+    assert body(replace(CASE, count=count, customers=customers)).startswith(said)
+
+
+def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
+    fields = {
+        name: replace(field, item=replace(field.item, title={"en": name, "zh-CN": name}))
+        for name, field in NEAREST_BRANCH.fields.items()
+    }
+    scene = replace(NEAREST_BRANCH, fields=fields)
+    case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
+    said = notice.text(Type.OPENED, case, scene, "en")["body"]
+    assert "switched off location in" in said
+    assert "now get postcode_area where the customer grants it" in said
+    assert "not measured" in said
+
+
+NAMES = {
+    "Zhang Wei": "Z***",
+    "张伟": "张***",
+    "  Ada": "A***",
+    "": "***",
+    "A": "A***",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_s30_a_name_is_its_first_character_and_stars(name: str) -> None:
+    assert masked(name) == NAMES[name]
+
+
+def test_s30_no_name_is_stars() -> None:
+    assert masked(None) == "***"
+
+
+PERCENTS = {0.0: "0 %", 0.1: "10 %", 1.0: "100 %", 0.01834: "1.83 %", 2.216e-5: "0.00222 %"}
+
+
+@pytest.mark.parametrize("share", PERCENTS)
+def test_s30_a_figure_keeps_three_digits_that_count(share: float) -> None:
+    assert notice._percent(share) == PERCENTS[share]
+
+
+def test_s31_the_loss_is_the_evaluations_own() -> None:
+    release = bank_release()
+    for count, live in ((1, 40_000), (4_000, 40_000), (13, 13)):
+        expected = expected_loss(release, count / live)
+        found = measured(release, count, live)
+        assert found == Loss(expected.mean, expected.p95, count / live, release.id)
+        assert found is not None
+        assert parse(found.text()) == found
+
+
+def test_s31_where_nothing_measures_it_there_is_no_figure() -> None:
+    release = bank_release()
+    nothing = replace(release, measurements=())
+    assert measured(None, 1, 10) is None
+    assert measured(release, 1, 0) is None
+    assert measured(nothing, 1, 10) is None
+
+
+def test_s31_who_comes_back_and_goes_again_counts_twice_but_never_beyond_everybody() -> None:
+    found = measured(bank_release(), 30, 10)
+    assert found is not None
+    assert found.share == 1.0
+
+
+def test_s32_the_id_is_of_the_content_and_the_channel() -> None:
+    made = [
+        notice.event(type_, CASE, SEGMENTATION, "log", NOON, number)
+        for number, type_ in enumerate((Type.OPENED, Type.OVERDUE))
+    ]
+    ids = [notice.identified(each, channel)[0] for each in made for channel in ("a", "b")]
+    assert len(set(ids)) == 4
+    assert ids[0] == notice.identified(made[0], "a")[0]
+    assert json.loads(notice.identified(made[0], "a")[1])["id"] == ids[0]
