@@ -6,16 +6,19 @@ Each function of OTHERS returns if it accepts a case, or raises OtherwiseError.
 import json
 import shutil
 import subprocess
+import sys
 import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from subprocess import PIPE
 from tempfile import TemporaryDirectory
 from typing import Any
 
 Vector = dict[str, Any]
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 VECTORS = ROOT / "specs/vectors"
 SCHEMA = ROOT / "specs/schemas/event.json"
 
@@ -29,13 +32,15 @@ def vectors(name: str) -> list[Vector]:
     return found
 
 
-def browser(questions: Iterable[Sequence[object]]) -> list[bool]:
-    """What portal/static/verify.js says to each, run by Node."""
+def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list[bool]:
+    """What portal/static/verify.js says to each: under Node, or in Chromium."""
     lines = "".join(f"{json.dumps(each)}\n" for each in questions)
     with TemporaryDirectory() as home:
-        module = shutil.copy(ROOT / "portal/static/verify.js", Path(home) / "verify.mjs")
-        command = ["node", "--no-warnings", str(Path(__file__).parent / "judge.mjs"), str(module)]
-        found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-m", "tests.interop.page"]
+        if runner == "node":
+            module = shutil.copy(ROOT / "portal/static/verify.js", Path(home) / "verify.mjs")
+            command = ["node", "--no-warnings", str(HERE / "node.mjs"), str(module)]
+        found = subprocess.run(command, cwd=ROOT, input=lines, stdout=PIPE, text=True, check=True)
     return [line == "1" for line in found.stdout.splitlines()]
 
 
