@@ -95,6 +95,18 @@ def tile(case: Vector) -> None:
     _require(merkle(hashes)[0] == case["root"], "another root")
 
 
+def bundle(case: Vector) -> None:
+    """`merkletools` over the entries, each after its length."""
+    data, leaves = bytes.fromhex(case["bundle"]), list[str]()
+    while data:
+        end = 2 + int.from_bytes(data[:2])
+        _require(1 < end <= len(data), "cut off")
+        leaves.append(sha256(b"\0" + data[2:end]).hexdigest())
+        data = data[end:]
+    _require(0 < len(leaves) <= 256, f"{len(leaves)} entries")
+    _require(merkle(leaves)[0] == case["root"], "another root")
+
+
 def inclusion(case: Vector) -> None:
     """`merkletools` over the entries of the vectors: its root and path, not its verdict."""
     _require(0 <= case["index"] < case["size"], "no such leaf")
@@ -172,6 +184,7 @@ def _require(condition: bool, otherwise: str) -> None:
 OTHERS: dict[str, Callable[[Vector], None]] = {
     "mldsa": signed,
     "tile": tile,
+    "bundle": bundle,
     "inclusion": inclusion,
     "event": event,
     "timestamp": timestamp,
