@@ -33,6 +33,22 @@ def vectors(name: str) -> list[Vector]:
     return found
 
 
+def has_node() -> bool:
+    """Whether there is a Node whose WebCrypto knows Ed25519."""
+    probe = "crypto.subtle.generateKey('Ed25519', false, ['sign']).catch(() => process.exit(1))"
+    return _runs("node", "--no-warnings", "-e", probe)
+
+
+def has_openssl() -> bool:
+    """Whether there is an OpenSSL command of version 3 or later."""
+    return _runs("openssl", "list", "-providers")
+
+
+def _runs(*command: str) -> bool:
+    found = shutil.which(command[0])
+    return bool(found) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list[bool]:
     """What portal/static/verify.js says to each: under Node, or in Chromium."""
     lines = "".join(f"{json.dumps(each)}\n" for each in questions)

@@ -4,7 +4,6 @@ Where one of them accepts a mutation, the list below says why; nothing else may 
 """
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,6 +18,8 @@ from tests.interop.opinions import (
     OtherwiseError,
     Vector,
     browser,
+    has_node,
+    has_openssl,
     openssl_ed25519,
     vectors,
 )
@@ -27,6 +28,7 @@ from tests.interop.verifiers import compared
 
 __all__ = ["verify"]  # a fixture
 
+OPENSSL = has_openssl()
 BY_GO = (
     "note",
     "checkpoint",
@@ -125,8 +127,8 @@ def _case(name: str, number: int) -> Vector:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_v5_libraries_that_are_not_ours_agree(name: str) -> None:
-    if name == "timestamp" and shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command")
+    if name in {"mldsa", "timestamp"} and not OPENSSL:
+        pytest.skip("needs OpenSSL 3")
     cases = [{"case": name, **each} for each in vectors(name)]
     found = accepted(cases, [_accepts(name, each) for each in cases])
     assert found == {*ACCEPTED_BY_OTHERS.get(name, {})}
@@ -140,7 +142,7 @@ def _accepts(name: str, case: Vector) -> bool:
     return True
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+@pytest.mark.skipif(not OPENSSL, reason="needs OpenSSL 3")
 @pytest.mark.parametrize("key", [ED, W1], ids=["a log's key", "a witness's key"])
 def test_v5_openssl_accepts_our_ed25519_signatures_and_no_flipped_bit(key: object) -> None:
     assert isinstance(key, type(ED))
@@ -156,14 +158,14 @@ def test_v5_openssl_accepts_our_ed25519_signatures_and_no_flipped_bit(key: objec
             openssl_ed25519(key.public, changed, message)
 
 
-RUNNERS = {"node": shutil.which("node"), "Chromium": find.find()}
-needs_node = pytest.mark.skipif(RUNNERS["node"] is None, reason="needs the node command")
+RUNNERS = {"node": has_node(), "Chromium": find.find() is not None}
+needs_node = pytest.mark.skipif(not RUNNERS["node"], reason="needs Node 20 or later")
 
 
 @pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest) -> str:
     name = str(request.param)
-    if RUNNERS[name] is None:
+    if not RUNNERS[name]:
         pytest.skip(f"needs {name}")
     return name
 
