@@ -13,7 +13,7 @@ from gate.plan import compile_plan
 from gate.policy import Facts
 from gate.state import ConsentState
 from ledger.event import FIRST, Evidence, Granted, Instruction, Wording, instruction
-from ledger.ledger import Recorded
+from ledger.reader import Recorded
 
 CUSTOMERS = 100_000
 ASKED = 100_000

@@ -7,22 +7,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
 import psycopg
 
+from benchmarks.ledger_root import load, pymerkle, quiet
 from benchmarks.table import Row, rate, show
-from ledger import note, tree
+from ledger import audit, note, tree
 from ledger.event import Granted, Wording
 from ledger.ledger import Ledger
 from ledger.log import Log
+from ledger.source import Directory
 from ledger.stores.postgres import PostgresStore
 
 ORIGIN = "bench.example/log"
 BATCH = 1_000
 BATCHES = 50
 SINGLES = 200
+AUDITED = 100_000
 ARRIVING = 10_000  # entries a second
 ARRIVING_S = 3
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -35,10 +39,18 @@ def main() -> None:
         entries = [
             Row(f"ledger, batches of {BATCH:,}", _appends(home, BATCH, BATCHES)),
             Row(f"SQLite rows, batches of {BATCH:,}", _rows(home, BATCH, BATCHES), "no tree"),
+            Row("limit: two SHA-256 an entry, nothing else", _hashes(), "nothing durable"),
+            Row(f"merkletools, a tree of {BATCH:,}", _merkletools(), "in memory, never grows"),
+            *_pymerkle(home),
         ]
-        show(
-            "Durable entries of 57 bytes: hashed, integrated, signed, committed", "entries", entries
-        )
+        told = "Durable entries of 57 bytes: hashed, integrated, signed, committed"
+        show(f"{told} (load {load()})", "entries", entries)
+        audited = [
+            Row(f"audit of {AUDITED:,} entries and their tiles", _audited(home)),
+            Row("limit: two SHA-256 an entry, nothing else", _hashes()),
+            Row(f"merkletools, a tree of {BATCH:,}", _merkletools(), "reads no file"),
+        ]
+        show("Audit from the published files: every entry to the signed root", "entries", audited)
         with _postgres(home) as address:
             copied = [
                 Row(f"PostgreSQL, batches of {BATCH:,}", _copied(address)),
@@ -72,6 +84,69 @@ def _appends(home: Path, batch: int, batches: int) -> float:
     found = rate(work, batch * batches)
     log.close()
     return found
+
+
+def _hashes() -> float:
+    """A leaf's hash and a node's: what any tree costs."""
+    entries, node = [number.to_bytes(58) for number in range(BATCH)], bytes(65)
+
+    def work() -> None:
+        for entry in entries:
+            sha256(entry).digest()
+            sha256(node).digest()
+
+    return rate(work, BATCH)
+
+
+def _merkletools() -> float:
+    """It cannot grow: the tree is made anew of all its leaves."""
+    import merkletools
+
+    entries = [number.to_bytes(57) for number in range(BATCH)]
+
+    def work() -> None:
+        other = merkletools.MerkleTools()
+        other.add_leaf([sha256(entry).hexdigest() for entry in entries])
+        other.make_tree()
+
+    with quiet():
+        return rate(work, BATCH)
+
+
+def _pymerkle(home: Path) -> Iterator[Row]:
+    """In memory entry by entry, and in SQLite, where it has bulk appends."""
+    if (peer := pymerkle()) is None:
+        return
+    memory = peer.InmemoryTree(algorithm="sha256")
+    stored = peer.SqliteTree(str(home / "pymerkle.sqlite"), algorithm="sha256")
+    entries = [number.to_bytes(57) for number in range(BATCH)]
+
+    def one_by_one() -> None:
+        for entry in entries:
+            memory.append_entry(entry)
+        memory.get_root()
+
+    def in_bulk() -> None:
+        stored.append_entries(entries, chunksize=BATCH)
+        stored.get_root()
+
+    yield Row("pymerkle, in memory", rate(one_by_one, BATCH), "not signed, not durable")
+    yield Row("pymerkle, SQLite", rate(in_bulk, BATCH), "not signed")
+
+
+def _audited(home: Path) -> float:
+    key = note.generate(ORIGIN)
+    log = Log.open(home / "audited.sqlite", ORIGIN, key)
+    log.append([number.to_bytes(57) for number in range(AUDITED)])
+    log.export(home / "audited")
+    log.close()
+    trust, files = audit.Trust([key.verifier]), Directory(home / "audited")
+
+    def work() -> None:
+        if not audit.audit(files, trust).clean:
+            raise AssertionError("the audit has findings")
+
+    return rate(work, AUDITED, 3)
 
 
 def _copied(address: str) -> float:

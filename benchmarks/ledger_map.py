@@ -37,7 +37,7 @@ def _label(number: int) -> bytes:
 def _build() -> tuple[StateMap, dict[int, bytes], float]:
     buckets: dict[int, bytes] = {}
     values = {_label(i): bytes(32) for i in range(LABELS)}
-    made = StateMap({}, lambda number: buckets.get(number, b""))
+    made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
     start = perf_counter()
     change = made.change(values)
     buckets.update(change.buckets)

@@ -1,9 +1,19 @@
-"""The root of a million leaves, beside merkletools, pymerkle and SHA-256 itself."""
+"""The root of a million leaves, beside merkletools, pymerkle and SHA-256 itself.
 
+pymerkle is GPLv3 and so never a dependency. Where PEERS names a folder of packages that has it,
+it is measured too: `python -m venv /tmp/peers && /tmp/peers/bin/pip install pymerkle`, then
+`PEERS=$(echo /tmp/peers/lib/python3*/site-packages) python -m benchmarks ledger_root`.
+"""
+
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from hashlib import sha256
+from pathlib import Path
+from types import ModuleType
 
 from benchmarks.table import Row, rate, show
 from ledger import tile, tree
@@ -20,7 +30,7 @@ def main() -> None:
         Row("merkletools, leaf hashes given", rate(_merkletools, LEAVES, 1), "not RFC 6962"),
         *_pymerkle(),
     ]
-    show(f"Root of {LEAVES:,} leaves of 57 bytes, one core", "leaves", rows)
+    show(f"Root of {LEAVES:,} leaves of 57 bytes, one core (load {load()})", "leaves", rows)
 
 
 def _ours() -> bytes:
@@ -47,30 +57,51 @@ def _limit() -> None:
 def _merkletools() -> None:
     import merkletools
 
-    with _quiet():
+    with quiet():
         other = merkletools.MerkleTools()
         other.add_leaf([sha256(b"\x00" + entry).hexdigest() for entry in ENTRIES], do_hash=False)
         other.make_tree()
 
 
 def _pymerkle() -> Iterator[Row]:
-    try:
-        from pymerkle import InmemoryTree
-    except ImportError:
-        print("skipped: pymerkle is not installed (GPL: never a dependency; pip install pymerkle)")
+    if (peer := pymerkle()) is None:
         return
 
     def grow() -> None:
-        other = InmemoryTree(algorithm="sha256")
+        other = peer.InmemoryTree(algorithm="sha256")
         for entry in ENTRIES[:PYMERKLE]:
             other.append_entry(entry)
-        other.get_state()
+        other.get_root()
 
     yield Row(f"pymerkle, of {PYMERKLE:,} leaves", rate(grow, PYMERKLE, 1))
 
 
+@cache
+def pymerkle() -> ModuleType | None:
+    """The peer, if it can be found; says once how to bring it if not."""
+    if folder := os.environ.get("PEERS"):
+        sys.path.append(folder)
+    try:
+        import pymerkle as found
+    except ImportError:
+        print(
+            "skipped: no pymerkle, which is GPLv3 and so no dependency. To measure it too:\n"
+            "  python -m venv /tmp/peers && /tmp/peers/bin/pip install pymerkle\n"
+            "  PEERS=$(echo /tmp/peers/lib/python3*/site-packages) python -m benchmarks …"
+        )
+        return None
+    return found
+
+
+def load() -> str:
+    """How busy the machine was, to stand beside figures."""
+    found = Path("/proc/loadavg")
+    return found.read_text().split(" ")[0] if found.exists() else "unknown"
+
+
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """merkletools warns when it is imported."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

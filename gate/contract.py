@@ -14,7 +14,7 @@ One complete example of each: `specs/sources/customer.odcs.yaml` and
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -23,7 +23,9 @@ from typing import Any
 
 import yaml
 
+from gate import sla, version
 from gate.signal import Template, Trigger
+from gate.version import NONE, Version
 from gate.word import MOST_TRIGGERS
 from synthetic.domain import Column, Domain, column
 
@@ -65,6 +67,11 @@ class Item:
     legal_basis: str
     domain: Column | None  # None: identifiers and free text are never synthesised
     generalises: str | None  # the item of which this one is a coarser form
+    frequency: timedelta | None = None  # a new delivery comes at least this often
+    most_nulls: int | None = None  # ten-thousandths of all rows
+    lineage: tuple[str, ...] = ()  # the items it is derived from
+    conflict: tuple[str, ...] = ()  # systems that may disagree, the one that wins first
+    provided: bool = False  # not a column of the table: the company computes it when it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,7 @@ class Source:
     digest: str  # SHA-256 of the file, hex
     systems: Mapping[str, Text]
     items: Mapping[str, Item]
+    deliveries: str | None = None  # the table in which each system records what it delivered when
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ class SceneField:
     use: Text
     fallback: Fallback
     generalised_by: str | None  # another field of the same scene, with a grant of its own
+    since: Version = NONE  # what was agreed under an earlier version does not cover it
+    substitute: str | None = None  # another field of the scene, with a grant of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,10 @@ class Scene:
     trends: tuple[str, ...]  # measures followed month by month
     triggers: tuple[Trigger, ...] = ()  # what customers may make a grant depend on
     change: Change = Change()
+    consent_since: Version = NONE  # what was agreed under an earlier version has lapsed
+    retention: timedelta | None = None  # how long what was read for the scene may be kept
+    latency: Mapping[str, timedelta] = field(default_factory=dict)  # how late a field may arrive
+    reminder: timedelta = timedelta(days=365)  # at most one neutral reminder in this time
 
     @property
     def locked(self) -> bool:
@@ -132,6 +146,14 @@ class Scene:
     def domain(self) -> Domain:
         """The public domain of those fields that can be synthesised."""
         return Domain({n: f.item.domain for n, f in self.fields.items() if f.item.domain})
+
+    def holds(self, held: Version) -> bool:
+        """Whether a grant given while version `held` was in force is one for this contract."""
+        return version.covers(held, self.consent_since, version.parse(self.version))
+
+    def agreed(self, fields: tuple[str, ...], held: Version) -> tuple[str, ...]:
+        """Those of `fields` that a grant under version `held` can have meant."""
+        return tuple(n for n in fields if n not in self.fields or held >= self.fields[n].since)
 
     def admits(self, service: str) -> bool:
         return any(service == known.id for known in self.services)
@@ -150,12 +172,15 @@ def load_source(path: Path) -> Source:
         extra = _custom(data)
         items = [_item(each) for each in data["schema"][0]["properties"]]
         systems = {str(k): _text(v) for k, v in extra["systems"].items()}
-        _want({i.system for i in items} <= systems.keys(), f"undeclared systems, have {[*systems]}")
-        names = {item.name: item for item in items}
+        used = {each.system for each in items}.union(*(each.conflict for each in items))
+        _want(used <= systems.keys(), f"undeclared systems, have {[*systems]}")
+        names = {each.name: each for each in items}
         _want(len(names) == len(items), "an item is declared twice")
         known = {None, *names}
         _want({i.generalises for i in items} <= known, "generalises an item that does not exist")
-        return Source(_slug(data["id"]), str(data["version"]), digest, systems, names)
+        deliveries = _slug(extra["deliveries"]) if "deliveries" in extra else None
+        read = Source(_slug(data["id"]), version.text(data["version"]), digest, systems, names)
+        return replace(read, items=_promised(names, data, systems), deliveries=deliveries)
 
 
 def load_scene(path: Path, source: Source) -> Scene:
@@ -167,7 +192,7 @@ def load_scene(path: Path, source: Source) -> Scene:
         fields = _fields(data["schema"][0]["properties"], source, fallback)
         return Scene(
             id=_slug(data["id"]),
-            version=str(data["version"]),
+            version=version.text(data["version"]),
             digest=digest,
             order=_positive(extra["order"], "order"),
             title=_text(extra["title"]),
@@ -184,6 +209,10 @@ def load_scene(path: Path, source: Source) -> Scene:
             trends=_group(extra.get("trends", []), fields),
             triggers=_triggers(extra.get("triggers", [])),
             change=_change(extra.get("change", {})),
+            consent_since=version.since(extra.get("consentSince"), data["version"]),
+            retention=sla.retention(data.get("slaProperties", [])),
+            latency=sla.by_field(data.get("slaProperties", []), "latency", fields),
+            reminder=timedelta(days=_positive(extra.get("reminderDays", 365), "reminderDays")),
         )
 
 
@@ -205,10 +234,15 @@ def _fields(
     _want(len(set(names)) == len(names), "a field is declared twice")
     _want(set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}")
     coarser = {source.items[name].generalises: name for name in names}
-    return {
-        name: _field(source.items[name], _custom(declared), fallback, coarser.get(name))
-        for name, declared in zip(names, properties, strict=True)
-    }
+    fields = {}
+    for name, declared in zip(names, properties, strict=True):
+        item = source.items[name]
+        wanted = declared.get("logicalType")
+        _want(item.type == wanted, f"{name} is {wanted!r} here and {item.type!r} in the source")
+        fields[name] = _field(item, _custom(declared), fallback, coarser.get(name))
+    others = {each.substitute for each in fields.values()} - {None}
+    _want(others <= fields.keys(), f"substitutes {others - fields.keys()} are not in the scene")
+    return fields
 
 
 def _field(
@@ -222,7 +256,10 @@ def _field(
         chosen is not Fallback.GENERALISE or coarser is not None,
         f"{item.name} falls back to a coarser item, but the scene has none",
     )
-    return SceneField(item, _text(extra["use"]), chosen, generalised)
+    substitute = extra.get("substitute")
+    _want(substitute != item.name, f"{item.name} is its own substitute")
+    since = version.since(extra.get("since"))
+    return SceneField(item, _text(extra["use"]), chosen, generalised, since, substitute)
 
 
 def _item(declared: dict[str, Any]) -> Item:
@@ -238,7 +275,27 @@ def _item(declared: dict[str, Any]) -> Item:
         legal_basis=str(extra["legalBasis"]),
         domain=column(domain) if domain else None,
         generalises=extra.get("generalises"),
+        most_nulls=sla.most_nulls(declared),
+        lineage=sla.lineage(declared),
+        conflict=tuple(str(each) for each in extra.get("conflict", [])),
+        provided=extra.get("provided", False) is True,
     )
+
+
+def _promised(
+    items: Mapping[str, Item], data: Mapping[str, Any], systems: Mapping[str, Text]
+) -> dict[str, Item]:
+    """The items with what the source promises about their delivery."""
+    for each in items.values():
+        unknown = {*each.lineage} - items.keys()
+        _want(not unknown, f"{each.name} is derived from {sorted(unknown)}, which do not exist")
+        _want(
+            not each.conflict or each.system in each.conflict,
+            f"{each.name}: {each.system} of "
+            f"{[*systems]} keeps it, but the conflict rule does not name it",
+        )
+    frequency = sla.by_field(data.get("slaProperties", []), "frequency", items)
+    return {name: replace(each, frequency=frequency.get(name)) for name, each in items.items()}
 
 
 def _services(declared: list[dict[str, Any]]) -> tuple[Service, ...]:

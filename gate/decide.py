@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from gate.contract import Fallback
 from gate.plan import Plan, synthesises
-from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAPSED
 
 
 class View(StrEnum):
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
     EXPIRED = "expired"
+    LAPSED = "lapsed"  # granted under a narrower contract; only a new grant holds under this one
     WITHDRAWN = "withdrawn"
     FROZEN = "frozen"
     NEVER_GRANTED = "never-granted"
@@ -115,8 +116,8 @@ def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) 
         return Reason.NEVER_GRANTED
     if not word & FIELDS:
         return Reason.WITHDRAWN
-    if word >> EXPIRY_SHIFT <= minute:
-        return Reason.EXPIRED
+    if (end := word >> EXPIRY_SHIFT) <= minute:
+        return Reason.LAPSED if end == LAPSED else Reason.EXPIRED
     if frozen(word, stale):
         return Reason.FROZEN
     return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED

@@ -25,7 +25,8 @@ from gate.policy import Policy
 from gate.state import ConsentState
 from ledger import checkpoint, note, tile
 from ledger.event import SyntheticReleased
-from ledger.ledger import Ledger, Recorded
+from ledger.ledger import Ledger
+from ledger.reader import Recorded
 from ledger.stores.sql import SqlStore
 
 

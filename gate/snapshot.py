@@ -20,7 +20,7 @@ from gate.journal import ConsentPoint
 from gate.signal import Report
 from gate.state import ConsentState, Triggers
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 class Rooted(Protocol):
@@ -48,6 +48,7 @@ def save(state: ConsentState, point: ConsentPoint, path: Path) -> None:
     arrays |= {
         f"thresholds/{s}/{n}": t[: len(state.subjects)] for (s, n), t in state.thresholds.items()
     }
+    about["published"] = state.published
     about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
     unfinished = path.with_suffix(".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +80,8 @@ def _triggers(
     slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
     thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}
     reports = {(scene, n): Report(value, at) for scene, n, value, at in about["reports"]}
-    return Triggers(thresholds, reports)
+    major_minor_patch = {s: (a, b, c) for s, (a, b, c) in about["published"].items()}
+    return Triggers(thresholds, reports, major_minor_patch)
 
 
 def _usable(about: Mapping[str, Any], scenes: Mapping[str, Scene], log: Rooted) -> bool:

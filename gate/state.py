@@ -13,15 +13,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from gate import word
+from gate import version, word
 from gate.cohort import Words
 from gate.contract import Scene
 from gate.signal import Report, Thresholds, counts, crossed, slot
+from gate.version import Version
 from ledger.event import (
     Granted,
     Imported,
     Instruction,
     PublicEvent,
+    ScenePublished,
     SignalReported,
     SubjectErased,
     TriggerCleared,
@@ -37,10 +39,14 @@ _FIRST_ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """By scene and slot: every customer's threshold, in row order, and the last report."""
+    """By scene and slot: every customer's threshold, in row order, and the last report.
+
+    `published`: the version of each scene's contract that the log published last.
+    """
 
     thresholds: Mapping[tuple[str, int], Thresholds]
     reports: Mapping[tuple[str, int], Report]
+    published: Mapping[str, Version]
 
 
 class Entry(Protocol):
@@ -83,6 +89,7 @@ class ConsentState:
         state._rows = {subject: row for row, subject in enumerate(subjects)}
         state._words, state._indexes = dict(words), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
+        state.published = dict(triggers.published)
         state._view()
         return state
 
@@ -108,6 +115,11 @@ class ConsentState:
             if not counts(trigger, self.reports.get((scene, place)), minute):
                 bits |= 1 << word.ARMED_SHIFT + place
         return bits | word.ARMED & ~word.offered(len(self.scenes[scene].triggers))
+
+    def lapsed(self, scene: str, subject: str) -> bool:
+        """Whether the subject's grant was given before the scene's contract was widened."""
+        held = self.word(scene, subject)
+        return bool(held & word.FIELDS) and held >> word.EXPIRY_SHIFT == word.LAPSED
 
     def words(self, scene: str) -> Words:
         """All words of a scene, in row order; a view that the next `catch_up` may change."""
@@ -148,6 +160,7 @@ class ConsentState:
         self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
         self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], Report] = {}
+        self.published: dict[str, Version] = {}  # the contract in force, by scene
         self.thresholds = {
             (scene.id, place): np.zeros(_FIRST_ROWS, np.int64)
             for scene in self.scenes.values()
@@ -169,6 +182,8 @@ class ConsentState:
                 self._disarm(subject, scene, template, signal)
             case SignalReported(source=source, signal=signal, value=value, at=at):
                 self._report(source, signal, Report(value, word.minute(at)))
+            case ScenePublished(scene=scene, version=text):
+                self.published[scene] = version.published(text)
             case _:  # other public acts and keys change no word
                 pass
 
@@ -183,10 +198,15 @@ class ConsentState:
     ) -> None:
         if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
-        bits = self._mask(scene, fields)
+        held = self.published.get(scene, version.NONE)
+        bits = self._mask(scene, contract.agreed(fields, held))
         row = self._row(subject)
         kept = self._fast[scene][row] & word.TRIGGERS
-        self._put(scene, row, word.granted(bits, at, until, contract.longest) | kept, index)
+        if contract.holds(held):
+            given = word.granted(bits, at, until, contract.longest)
+        else:
+            given = word.lapsed(bits)
+        self._put(scene, row, given | kept, index)
 
     def _withdraw(
         self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None

@@ -6,7 +6,8 @@
     bits 36–63  the minute (since 2020-01-01T00:00Z) from which the grant no longer holds
 
 A word of zero was never granted. A word without field bits but with a minute was withdrawn in
-that minute. Example: fields 0 and 2 until 2026-01-01T00:00Z is `3156480 << 36 | 0b101`.
+that minute. Minute 1 with field bits is a grant that lapsed: the contract has been widened since.
+Example: fields 0 and 2 until 2026-01-01T00:00Z is `3156480 << 36 | 0b101`.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ ARMED = 0b1111 << ARMED_SHIFT
 TRIGGERS = 0xFF << ARMED_SHIFT
 EXPIRY_SHIFT = 36
 LAST_MINUTE = (1 << 28) - 1
+LAPSED = 1  # the minute of a grant that holds no longer because the contract allows more now
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -34,7 +36,12 @@ def minute(at: datetime) -> int:
 def granted(fields: int, at: datetime, until: datetime | None, longest: timedelta) -> int:
     """The word of a grant: its own end or the contract's longest duration, whichever is first."""
     end = at + longest if until is None else min(until, at + longest)
-    return _bounded(minute(end)) << EXPIRY_SHIFT | fields
+    return max(LAPSED + 1, _bounded(minute(end))) << EXPIRY_SHIFT | fields
+
+
+def lapsed(fields: int) -> int:
+    """The word of a grant that was given before the contract was widened."""
+    return LAPSED << EXPIRY_SHIFT | fields
 
 
 def withdrawn(at: datetime) -> int:

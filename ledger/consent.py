@@ -52,8 +52,13 @@ class ConsentState:
     triggers: Mapping[str, tuple[Trigger, ...]] = field(default_factory=dict)
 
 
-def apply(state: ConsentState | None, instruction: Instruction, index: int) -> ConsentState:
-    """The state after one more instruction, which stands at `index` of the log."""
+def apply(
+    state: ConsentState | None, instruction: Instruction, index: int, head: bytes | None = None
+) -> ConsentState:
+    """The state after one more instruction, which stands at `index` of the log.
+
+    `head`: the instruction's digest, if it is known already.
+    """
     state = state or ConsentState(instruction.subject)
     scenes, triggers = dict(state.scenes), dict(state.triggers)
     match instruction.act:
@@ -66,7 +71,8 @@ def apply(state: ConsentState | None, instruction: Instruction, index: int) -> C
             triggers[scene] = (*others, Trigger(template, signal, threshold))
         case TriggerCleared(scene, template, signal):
             triggers[scene] = _without(triggers, scene, template, signal)
-    return ConsentState(state.subject, instruction.seq, digest(instruction), scenes, triggers)
+    head = head or digest(instruction)
+    return ConsentState(state.subject, instruction.seq, head, scenes, triggers)
 
 
 def _withdrawn(

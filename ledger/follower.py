@@ -12,12 +12,10 @@ from ledger import checkpoint, commitment, note, tile
 from ledger.commitment import PERSONAL, TAG_SIZE
 from ledger.entry import opened, public
 from ledger.event import SubjectErased
-from ledger.ledger import Recorded
 from ledger.log import CorruptLogError
+from ledger.reader import CHUNK, Recorded, Said
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
-
-CHUNK = 4096  # entries opened at once
 
 
 class Follower:
@@ -91,7 +89,7 @@ class Follower:
             return None  # its customer was erased
         key, seq = owner
         self._next[commitment.tag(key, seq + 1)] = (key, seq + 1)
-        return Recorded(index, opened(commitment.secrets(key, seq), sealed, entry))
+        return Said(index, opened(commitment.secrets(key, seq), sealed, entry))
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
         if tag not in self._next:

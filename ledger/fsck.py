@@ -1,42 +1,31 @@
-"""Check a ledger at rest: database, tiles, checkpoint, vault and published directory agree.
+"""Check a ledger at rest: database, tiles, checkpoint, vault, map and published directory agree.
 
 Everything is computed anew from the entries; nothing that is stored is believed. A finding says
 where and what; no findings means that the log proves every entry, that every sealed event opens
-to the event its leaf commits to, and that what was published is a prefix of it.
+to the event its leaf commits to, that the map holds exactly the states that these events add up
+to, and that what was published is a prefix of it.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from ledger import checkpoint, commitment, event, note, policy, tile, tree, vault
+from ledger import checkpoint, note, policy, statemap, stateproof, tile, tree
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
-from ledger.event import MalformedEventError
+from ledger.fsck_events import Finding, sealed
 from ledger.note import NoteError
 from ledger.policy import Policy, PolicyError
+from ledger.statemap import StateMap
+from ledger.stateproof import StateRoot
 from ledger.stores import Head
-from ledger.stores.sql import SqlStore
+from ledger.stores.sql import SqlLog, SqlStore, StateStore
 from ledger.tile import HEIGHT, WIDTH, MalformedTileError
 from ledger.tree import Hash
-from ledger.vault import Vault, VaultError
 
-BUNDLES = 256  # kept in memory while the customers' events are opened
 Progress = Callable[[int, int], None]  # entries checked, entries in all
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
 
 
 def fsck(home: Path, progress: Progress = lambda _done, _all: None) -> Iterator[Finding]:
@@ -55,19 +44,61 @@ def _log(database: Path, key: Path, published: Path, progress: Progress) -> Iter
         return
     try:
         with closing(SqlStore(database)) as store:
-            yield from _Check(store, _trust(key), progress).findings()
-            yield from _published(store, published)
-    except (OSError, NoteError, PolicyError) as error:
-        yield Finding("verifier key", str(error))
+            yield from _one(store, key, published, progress)
     except DatabaseError as error:
         yield Finding("database", f"{error.orig}; restore it from a backup")
+
+
+def _one(store: SqlLog, key: Path, published: Path, progress: Progress) -> Iterator[Finding]:
+    try:
+        yield from _Check(store, _trust(key), progress).findings()
+        yield from _published(store, published)
+    except (OSError, NoteError, PolicyError) as error:
+        yield Finding("verifier key", str(error))
 
 
 def _consent(home: Path, progress: Progress) -> Iterator[Finding]:
     database = home / "ledger.sqlite"
     yield from _log(database, home / "consent.policy", home / "log" / "consent", progress)
     if database.exists():
-        yield from _sealed(home, database)
+        yield from sealed(home, database)
+        yield from _states(home, database, progress)
+
+
+def _states(home: Path, database: Path, progress: Progress) -> Iterator[Finding]:
+    try:
+        with closing(SqlStore(database)) as store:
+            states, key = store.beside(), home / "keys" / "state.vkey"
+            for each in _one(states, key, home / "log" / "state", progress):
+                yield Finding(f"state log, {each.where}", each.what)
+            yield from _map(states, store.head() or Head(0, ""))
+    except DatabaseError:
+        return  # reported with the log
+
+
+def _map(states: StateStore, head: Head) -> Iterator[Finding]:
+    """The map against its own records, and the newest entry against map and consent log."""
+    for number, root, records in states.buckets():
+        if statemap.bucket_root(records) != root:
+            yield Finding("state map", f"bucket {number} has another root; restore a backup")
+    try:
+        newest = _newest(states)
+        consent = checkpoint.parse(note.parse(head.note).text) if head.note else None
+    except (ValueError, KeyError, TypeError) as error:
+        yield Finding("state log, newest entry", str(error))
+        return
+    if StateMap(states.roots(), states.records).root != newest.map:
+        yield Finding("state map", "it is not the one of the newest entry of the state log")
+    if consent and (newest.size, newest.root) != (consent.size, consent.root):
+        what = f"of {newest.size} entries, the consent log has {consent.size}, or other ones"
+        yield Finding("state log, newest entry", what)
+
+
+def _newest(states: StateStore) -> StateRoot:
+    if not (size := (states.head() or Head(0, "")).size):
+        return stateproof.newest([])
+    index, width = divmod(size - 1, WIDTH)
+    return stateproof.newest(tile.unbundle(states.bundle(index) or b"")[: width + 1])
 
 
 def _trust(path: Path) -> Policy:
@@ -79,7 +110,7 @@ def _trust(path: Path) -> Policy:
 class _Check:
     """One log against itself. Holds the right edge of the tree and nothing that grows."""
 
-    def __init__(self, store: SqlStore, trust: Policy, progress: Progress) -> None:
+    def __init__(self, store: SqlLog, trust: Policy, progress: Progress) -> None:
         self._store = store
         self._trust = trust
         self._progress = progress
@@ -167,105 +198,7 @@ class _Check:
             yield Finding("database", what)
 
 
-def _sealed(home: Path, database: Path) -> Iterator[Finding]:
-    try:
-        with closing(SqlStore(database)) as store, closing(Vault(home / "keys")) as keys:
-            yield from _Events(store, keys).findings()
-    except VaultError as error:
-        yield Finding("key store", str(error))
-    except DatabaseError:
-        return  # reported with the log
-
-
-class _Events:
-    """The sealed events against the leaves and the keys."""
-
-    def __init__(self, store: SqlStore, keys: Vault) -> None:
-        self._store = store
-        self._keys = keys
-        self._entries = lru_cache(BUNDLES)(self._unbundled)
-        self._unsealed: dict[bytes, int] = {}  # tag -> index, of entries without sealed event
-
-    def findings(self) -> Iterator[Finding]:
-        head = self._store.head() or Head(0, "")
-        for index, width in tile.widths(head.size, 0):
-            yield from self._bundle(index * WIDTH, width)
-        stray = self._store.sealed_tags(head.size, 1 << 62)
-        if stray:
-            yield Finding("vault", f"sealed events for entries {sorted(stray)[:8]}, which are none")
-        for _, key in self._keys.everybody():
-            yield from self._customer(key)
-
-    def _unbundled(self, index: int) -> list[bytes]:
-        return tile.unbundle(self._store.bundle(index) or b"")
-
-    def _bundle(self, lo: int, width: int) -> Iterator[Finding]:
-        try:
-            entries = self._entries(lo // WIDTH)[:width]
-        except MalformedTileError:
-            return  # reported with the log
-        tags = self._store.sealed_tags(lo, lo + width)
-        for index, entry in enumerate(entries, lo):
-            tag = tags.pop(index, None)
-            if entry[:1] == PERSONAL and tag is None:
-                self._unsealed[entry[1 : 1 + TAG_SIZE]] = index
-            elif tag is not None and (entry[:1] != PERSONAL or entry[1 : 1 + TAG_SIZE] != tag):
-                yield Finding(f"sealed event {index}", "its tag is not the one of its leaf")
-            elif tag is None:
-                yield from _public(index, entry)
-            elif len(entry) != PERSONAL_SIZE:
-                yield Finding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
-
-    def _customer(self, key: bytes) -> Iterator[Finding]:
-        """Every event of one customer opens, follows the one before, and none is missing."""
-        previous, seq = event.FIRST, 1
-        while True:
-            secrets = commitment.secrets(key, seq)
-            tag = secrets.opening.tag
-            if tag in self._unsealed:
-                index = self._unsealed[tag]
-                yield Finding(f"entry {index}", "its sealed event is missing; restore a backup")
-                previous = b""
-            elif (found := self._store.sealed(tag)) is None:
-                return
-            else:
-                index, sealed = found
-                digest, why = self._open(secrets, seq, previous, index, sealed)
-                if why:
-                    yield Finding(f"sealed event {index}", why)
-                previous = digest
-            seq += 1
-
-    def _open(
-        self, secrets: commitment.Secrets, seq: int, previous: bytes, index: int, sealed: bytes
-    ) -> tuple[bytes, str]:
-        """The event's digest and what is wrong with it; an unknown predecessor is not compared."""
-        try:
-            bundle = self._entries(index // WIDTH)
-            entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
-            data = vault.unseal(secrets, sealed, entry)
-            found = event.decode(data)
-        except (VaultError, MalformedEventError, MalformedTileError) as error:
-            return b"", str(error)
-        if commitment.personal_entry(secrets.opening, data) != entry:
-            return b"", "it is not the event its leaf commits to"
-        if not isinstance(found, event.Instruction) or found.seq != seq:
-            return b"", f"it is not the customer's instruction {seq}"
-        broken = previous and found.prev != previous
-        return event.digest(found), "it does not follow the instruction before" if broken else ""
-
-
-def _public(index: int, entry: bytes) -> Iterator[Finding]:
-    try:
-        found = event.decode(entry[1:])
-    except MalformedEventError as error:
-        yield Finding(f"entry {index}", f"not an event: {error}")
-        return
-    if entry[:1] != commitment.PUBLIC or isinstance(found, event.Instruction):
-        yield Finding(f"entry {index}", "an instruction stands in clear, or of no kind")
-
-
-def _published(store: SqlStore, folder: Path) -> Iterator[Finding]:
+def _published(store: SqlLog, folder: Path) -> Iterator[Finding]:
     """What was published is a prefix of the log, byte for byte."""
     if not (folder / "checkpoint").exists():
         return
@@ -286,7 +219,7 @@ def _published(store: SqlStore, folder: Path) -> Iterator[Finding]:
             yield Finding(f"published {kind}", what)
 
 
-def _files(store: SqlStore, size: int) -> Iterator[tuple[str, bytes]]:
+def _files(store: SqlLog, size: int) -> Iterator[tuple[str, bytes]]:
     for level in tile.levels(size):
         for index, width in tile.widths(size, level):
             data = (store.tile(level, index) or b"")[: 32 * width]

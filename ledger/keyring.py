@@ -3,29 +3,47 @@
 keys/consent.key         private keys in force, one a line: Ed25519, then ML-DSA-44; owner only
 keys/consent.vkey        their verifier keys, one a line
 keys/consent.next.key    those of a rotation that was begun and has not ended
+keys/state.key, .vkey    those of the state log, in the same form
 keys/retired.policy      verifier keys that signed before; receipts of their time rest on them
 consent.policy           a tlog-policy: keys in force, then retired ones
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import durable, mldsa, note, policy
 from ledger.mldsa import MldsaSigner
-from ledger.note import NoteError, Signer
+from ledger.note import NoteError, Signer, Signing
 from ledger.policy import LogKey
 
 LogSigner = Signer | MldsaSigner
 _KEY = Path("keys") / "consent.key"
+_STATE = Path("keys") / "state.key"
 _NEXT = Path("keys") / "consent.next.key"
 _RETIRED = Path("keys") / "retired.policy"
 
 
-def signers(home: Path, origin: str) -> list[LogSigner]:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What signs a ledger's two logs."""
+
+    consent: Sequence[Signing]
+    state: Sequence[Signing]
+
+
+def keys(home: Path, origin: str) -> Keys:
     """The keys in force, or new ones. Raises NoteError if what is stored is malformed."""
+    if not (home / _STATE).exists():
+        if (home / _KEY).exists():
+            raise NoteError(f"{home / _STATE}, which signs the state log, is missing: restore it")
+        made = _generate(f"{origin}/state")
+        durable.write((home / _STATE).with_suffix(".vkey"), _public(made))
+        # Crash here: verifier keys of nobody yet, which the next start replaces.
+        durable.write(home / _STATE, _secrets(made), durable.OWNER_ONLY)
     if not (home / _KEY).exists():
         _put_in_force(home, _generate(origin))
-    return _read(home / _KEY)
+    return Keys(_read(home / _KEY), _read(home / _STATE))
 
 
 def begin_rotation(home: Path, origin: str) -> list[LogSigner]:
@@ -56,8 +74,7 @@ def end_rotation(home: Path, head: str) -> None:
 
 def _put_in_force(home: Path, keys: Sequence[LogSigner]) -> None:
     verifiers = [each.verifier for each in keys]
-    public = "".join(f"{each}\n" for each in verifiers)  # both: no byte of a receipt goes unchecked
-    durable.write((home / _KEY).with_suffix(".vkey"), public.encode())
+    durable.write((home / _KEY).with_suffix(".vkey"), _public(keys))
     trust = policy.text([*verifiers, *_retired(home)])
     durable.write(home / "consent.policy", trust.encode())
     # Crash here: verifier keys of nobody yet, which the next start replaces.
@@ -66,6 +83,11 @@ def _put_in_force(home: Path, keys: Sequence[LogSigner]) -> None:
 
 def _generate(origin: str) -> list[LogSigner]:
     return [note.generate(origin), mldsa.generate(origin)]
+
+
+def _public(keys: Sequence[LogSigner]) -> bytes:
+    """The verifier keys, all of them: no byte of a receipt goes unchecked."""
+    return "".join(f"{each.verifier}\n" for each in keys).encode()
 
 
 def _secrets(keys: Sequence[LogSigner]) -> bytes:

@@ -1,34 +1,37 @@
 """The consent log and the vault as one thing: what customers said, sealed, provable, erasable.
 
-home/ledger.sqlite          the consent log and the sealed events
+home/ledger.sqlite          the consent log, the sealed events, the state log and its map
 home/keys, consent.policy   see ledger.keyring and ledger.vault
 """
 
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import RLock
+from typing import TypeVar
 
-from ledger import commitment, consent, event, keyring, note, receipt, vault
-from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
+from ledger import commitment, event, keyring, note, receipt, vault
 from ledger.consent import ConsentState
-from ledger.entry import opened, public
 from ledger.event import Act, Evidence, Instruction, KeyRotated, PublicEvent, SubjectErased, Wording
-from ledger.log import CorruptLogError, Log
+from ledger.keyring import Keys
+from ledger.latest import Held, Latest
+from ledger.log import NOTHING, CorruptLogError, Log, Sealed
+from ledger.reader import Reader, Recorded, Said
 from ledger.receipt import Receipt, ReceiptError
+from ledger.statelog import StateLog
+from ledger.statemap import Label, Value
+from ledger.stateproof import StateProof
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
 TAIL = 65_536  # entries kept open in memory for those who follow closely
-CHUNK = 4096  # entries opened at once when following from further back
-
 
 Moved = Callable[[int], None]
+_Event = TypeVar("_Event", bound=Recorded)
 
 
 class VersionConflictError(Exception):
@@ -50,34 +53,30 @@ class IdempotencyError(Exception):
     """The key was used for another request. Nothing was recorded; use a fresh key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An event and its place in the log."""
-
-    index: int
-    event: Instruction | PublicEvent
-
-
-@dataclass(frozen=True, slots=True)
-class _Version:
-    seq: int
-    head: bytes
+class UnknownSubjectError(LookupError):
+    """Nothing was ever said by this subject, or their data key was destroyed."""
 
 
 class Ledger:
     """Thread-safe; one process per home writes. What `record` returned is durable."""
 
-    def __init__(self, log: Log, keys: Vault, moved: Moved = lambda _size: None) -> None:
-        self.log = log
-        self.origin = log.origin
-        self._store: SqlStore = log.store
+    def __init__(
+        self, store: SqlStore, keys: Vault, signers: Keys, moved: Moved = lambda _size: None
+    ) -> None:
+        """Raises CorruptLogError if what is stored does not fit together."""
+        self.log = Log(store, signers.consent[0].name, *signers.consent)
+        self.states = StateLog(store.beside(), *signers.state)
+        self.origin = self.log.origin
+        self._store = store
         self._vault = keys
+        self._reader = Reader(self.log, store, keys)
+        self._latest = Latest(self._reader, keys, self.states)
         self._lock = RLock()
-        self._versions: dict[str, _Version] = {}
         self._tail: deque[Recorded] = deque(maxlen=TAIL)
-        self._tail_from = log.size
+        self._tail_from = self.log.size
         self._moved = moved
-        moved(log.size)
+        self._require_abreast()
+        moved(self.log.size)
 
     @classmethod
     def open(cls, home: Path, *, origin: str, moved: Moved = lambda _size: None) -> "Ledger":
@@ -93,11 +92,11 @@ class Ledger:
             )
         keys = Vault(home / "keys")
         if not key.exists():
-            keyring.signers(home, origin)  # before the database: a log that exists has its keys
+            keyring.keys(home, origin)  # before the database: a log that exists has its keys
         store = SqlStore(database)
         head = store.head()
         keyring.end_rotation(home, head.note if head else "")
-        return cls(Log(store, origin, *keyring.signers(home, origin)), keys, moved)
+        return cls(store, keys, keyring.keys(home, origin), moved)
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -131,7 +130,7 @@ class Ledger:
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""
         with self._lock:
-            return self._version(subject).seq
+            return self._latest.of(subject).state.seq
 
     def draft(
         self,
@@ -148,7 +147,7 @@ class Ledger:
         Raises VersionConflictError if the agreement has moved on since.
         """
         with self._lock:
-            current = self._version(subject)
+            current = self._latest.of(subject).state
         if expected is not None and expected != current.seq:
             raise VersionConflictError(subject, expected, current.seq)
         return event.instruction(
@@ -157,7 +156,7 @@ class Ledger:
 
     def record(
         self, instructions: Sequence[Instruction], *, idempotency: str | None = None
-    ) -> list[Recorded]:
+    ) -> list[Said]:
         """Record instructions, all or nothing; durable when it returns.
 
         Raises VersionConflictError, InstructionError, and IdempotencyError when `idempotency` was
@@ -168,31 +167,45 @@ class Ledger:
         with self._lock:
             if idempotency is not None and (found := self._store.idempotent(idempotency)):
                 return self._again(found, request, instructions)
-            versions = self._chained(instructions, encoded)
+            held = self._chained(instructions, encoded)
             self._vault.create(each.subject for each in instructions)
-            recorded = self._append(instructions, encoded, idempotency, request)
-            self._versions |= versions
+            recorded = self._append(instructions, encoded, held, idempotency, request)
+            self._latest.keep(held)
         return recorded
 
     def announce(self, events: Sequence[PublicEvent]) -> list[Recorded]:
         """Record the company's public acts, in clear; durable when it returns."""
         entries = [commitment.public_entry(event.encode(each)) for each in events]
         with self._lock:
-            return self._remember(self.log.append(entries), events)
+            if not entries:
+                return []
+            indexes = self._commit(entries)
+            return self._remember([Recorded(*each) for each in zip(indexes, events, strict=True)])
 
     def state(self, subject: str) -> ConsentState | None:
         """What the subject has in force; None if nothing was ever said."""
-        state: ConsentState | None = None
-        for each in self.history(subject):
-            assert isinstance(each.event, Instruction)  # noqa: S101 - a history holds nothing else
-            state = consent.apply(state, each.event, each.index)
-        return state
+        with self._lock:
+            held = self._latest.of(subject).state
+        return held if held.seq else None
 
-    def history(self, subject: str) -> list[Recorded]:
-        """Everything the subject said, oldest first."""
-        if (key := self._vault.key(subject)) is None:
-            return []
-        return [self._open(key, seq) for seq in range(1, self.version(subject) + 1)]
+    def state_proof(self, subject: str) -> StateProof:
+        """That this is the subject's latest state. Raises UnknownSubjectError, CorruptLogError."""
+        with self._lock:
+            held = self._latest.of(subject)
+            if not held.label:
+                raise UnknownSubjectError("nothing can be shown of this subject: no instruction")
+            return self.states.prove(held.label, self._latest.shown(held))
+
+    def absence_proof(self, label: Label) -> StateProof:
+        """That nothing is at the label. Raises UnknownSubjectError if something is."""
+        with self._lock:
+            if self.states.value(label) is not None:
+                raise UnknownSubjectError("something is at this label: ask for its subject's state")
+            return self.states.prove(label, None)
+
+    def history(self, subject: str) -> list[Said]:
+        """Everything the subject said, oldest first. Raises CorruptLogError if some is missing."""
+        return self._reader.history(subject, self.version(subject))
 
     def follow(self, since: int) -> Iterator[Recorded]:
         """Every event that still opens from entry `since` on, in log order."""
@@ -201,13 +214,11 @@ class Ledger:
                 newest = islice(reversed(self._tail), max(self.log.size - since, 0))
                 return iter([*newest][::-1])
             upto = self.log.size
-        return self._replay(since, upto)
+        return self._reader.between(since, upto)
 
     def announced(self, since: int = 0) -> Iterator[Recorded]:
         """The public acts from entry `since` on, in log order. No key is needed."""
-        for index, entry in enumerate(self.log.entries(since, self.log.size), since):
-            if entry[:1] != PERSONAL:
-                yield Recorded(index, public(entry))
+        return self._reader.announced(since)
 
     def receipt(self, index: int, subject: str | None = None) -> str:
         """A C2SP tlog-proof of entry `index` under the current checkpoint.
@@ -217,9 +228,8 @@ class Ledger:
         """
         with self._lock:
             signed = note.parse(self.log.checkpoint())
-            (entry,) = self.log.entries(index, index + 1)
-            proof = tuple(self.log.prove_inclusion(index))
-            made = Receipt(index, proof, signed, self._extra(index, entry, subject))
+            shown = self._reader.opening(index, subject)
+            made = Receipt(index, tuple(self.log.prove_inclusion(index)), signed, shown)
         try:
             receipt.verify(made, self.log.verifiers)
         except ReceiptError as error:
@@ -241,7 +251,7 @@ class Ledger:
         with self._lock:
             self._vault.destroy(subject)
             # Crash here: erased, and the log does not say so yet; erase again to have it said.
-            self._versions.pop(subject, None)
+            self._latest.forget(subject)
             self._tail.clear()
             self._tail_from = self.log.size
             self.announce([SubjectErased(at.astimezone(UTC).replace(microsecond=0))])
@@ -255,70 +265,52 @@ class Ledger:
             newer = keyring.begin_rotation(home, self.origin)
             named = tuple(str(each.verifier) for each in newer)
             at = at.astimezone(UTC).replace(microsecond=0)
-            self.log.sign_with(*keyring.signers(home, self.origin), *newer)
+            self.log.sign_with(*keyring.keys(home, self.origin).consent, *newer)
             self.announce([KeyRotated(self.origin, named, at)])
             # Crash here: the next keys have signed the log, so the next start puts them in force.
             keyring.end_rotation(home, self.log.checkpoint())
             self.log.sign_with(*newer)
 
     def export(self, folder: Path) -> None:
-        """Write the public tile directory."""
+        """Write the public tile directory of the consent log."""
         self.log.export(folder)
+
+    def export_states(self, folder: Path) -> None:
+        """Write the public tile directory of the state log."""
+        self.states.log.export(folder)
 
     def close(self) -> None:
         self.log.close()
         self._vault.close()
 
-    def _version(self, subject: str) -> _Version:
-        """Found by galloping over tags: no table says who said how much."""
-        if (known := self._versions.get(subject)) is not None:
-            return known
-        version = _Version(0, event.FIRST)
-        if (key := self._vault.key(subject)) is not None:
-            seq = self._last(key)
-            if seq:
-                last = self._open(key, seq).event
-                version = _Version(seq, event.digest(last))
-        self._versions[subject] = version
-        return version
-
-    def _last(self, key: bytes) -> int:
-        """The largest seq whose tag is in the store: gallop, then bisect."""
-        high = 1
-        while self._store.has_tag(commitment.tag(key, high)):
-            high *= 2
-        low = high // 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._store.has_tag(commitment.tag(key, middle)):
-                low = middle
-            else:
-                high = middle
-        return low
-
     def _chained(
         self, instructions: Sequence[Instruction], encoded: Sequence[bytes]
-    ) -> dict[str, _Version]:
-        """The versions after these instructions. Raises if one does not follow."""
-        versions: dict[str, _Version] = {}
-        for each, data in zip(instructions, encoded, strict=True):
-            current = versions.get(each.subject) or self._version(each.subject)
+    ) -> dict[str, Held]:
+        """Everybody's state after these instructions. Raises if one does not follow."""
+        held: dict[str, Held] = {}
+        for index, (each, data) in enumerate(
+            zip(instructions, encoded, strict=True), self.log.size
+        ):
+            before = held.get(each.subject) or self._latest.of(each.subject)
             if each.origin != self.origin:
                 raise InstructionError(f"for the log {each.origin!r}, want {self.origin!r}")
-            if each.seq != current.seq + 1:
-                raise VersionConflictError(each.subject, each.seq - 1, current.seq)
-            if each.prev != current.head:
+            if each.seq != before.state.seq + 1:
+                raise VersionConflictError(each.subject, each.seq - 1, before.state.seq)
+            if each.prev != before.state.head:
                 raise InstructionError("its predecessor is not the instruction before it")
-            versions[each.subject] = _Version(each.seq, sha256(data).digest())
-        return versions
+            held[each.subject] = before.after(each, data, index)
+        return held
 
     def _append(
         self,
         instructions: Sequence[Instruction],
         encoded: Sequence[bytes],
+        held: Mapping[str, Held],
         idempotency: str | None,
         request: bytes,
-    ) -> list[Recorded]:
+    ) -> list[Said]:
+        if not instructions:
+            return []
         first = self.log.size
         entries: list[bytes] = []
         sealed: dict[bytes, tuple[int, bytes]] = {}
@@ -328,24 +320,36 @@ class Ledger:
             entries.append(entry)
             sealed[derived.opening.tag] = (index, vault.seal(derived, data, entry))
         kept = {idempotency: (request, first, len(entries))} if idempotency is not None else {}
-        added = self.log.append(entries, sealed=sealed, idempotency=kept)
-        return self._remember(added, instructions)
+        values = {each.label: self._latest.shown(each).value for each in held.values()}
+        indexes = self._commit(entries, sealed, kept, values)
+        return self._remember([Said(*each) for each in zip(indexes, instructions, strict=True)])
+
+    def _commit(
+        self,
+        entries: Sequence[bytes],
+        sealed: Sealed = NOTHING,
+        idempotency: Mapping[str, tuple[bytes, int, int]] = NOTHING,
+        values: Mapping[Label, Value] = NOTHING,
+    ) -> range:
+        """Entries, and the map that follows from them, in one transaction."""
+        staged = self.log.stage(entries, sealed=sealed, idempotency=idempotency)
+        moved = self.states.stage(staged.batch.head.size, staged.root, values)
+        indexes = self.log.commit(staged, moved.batch)
+        self.states.settle(moved)
+        return indexes
 
     def _again(
         self,
         found: tuple[bytes, int, int],
         request: bytes,
         instructions: Sequence[Instruction],
-    ) -> list[Recorded]:
+    ) -> list[Said]:
         digest, first, _ = found
         if digest != request:
             raise IdempotencyError("the idempotency key was used for other instructions")
-        return [Recorded(first + at, each) for at, each in enumerate(instructions)]
+        return [Said(first + at, each) for at, each in enumerate(instructions)]
 
-    def _remember(
-        self, indexes: range, events: Sequence[Instruction] | Sequence[PublicEvent]
-    ) -> list[Recorded]:
-        recorded = [Recorded(i, each) for i, each in zip(indexes, events, strict=True)]
+    def _remember(self, recorded: list[_Event]) -> list[_Event]:
         self._moved(self.log.size)
         # Crash before the line above: committed, and nobody was told. The next start tells.
         self._tail.extend(recorded)
@@ -353,52 +357,16 @@ class Ledger:
             self._tail_from = self._tail[0].index
         return recorded
 
+    def _require_abreast(self) -> None:
+        """The state log's newest entry is of exactly this log. Raises CorruptLogError."""
+        newest, head = self.states.newest(), self.log.head()
+        if (newest.size, newest.root) != (head.size, head.root):
+            raise CorruptLogError(
+                f"the state log stands at {newest.size} entries, the consent log at {head.size}: "
+                "restore both from one backup"
+            )
+
     def _key(self, subject: str) -> bytes:
         if (key := self._vault.key(subject)) is None:
             raise CorruptLogError("a data key vanished while its event was being sealed")
         return key
-
-    def _open(self, key: bytes, seq: int) -> Recorded:
-        """The customer's event number `seq`, checked against its leaf."""
-        derived = commitment.secrets(key, seq)
-        if (found := self._store.sealed(derived.opening.tag)) is None:
-            raise CorruptLogError(f"event {seq} of a customer is missing from the store")
-        index, sealed = found
-        (entry,) = self.log.entries(index, index + 1)
-        return Recorded(index, opened(derived, sealed, entry))
-
-    def _replay(self, since: int, upto: int) -> Iterator[Recorded]:
-        owners = self._owners()
-        for lo in range(since, upto, CHUNK):
-            hi = min(lo + CHUNK, upto)
-            sealed = self._store.sealed_between(lo, hi)
-            for index, entry in enumerate(self.log.entries(lo, hi), lo):
-                if entry[:1] != PERSONAL:
-                    yield Recorded(index, public(entry))
-                elif (owner := owners.get(entry[1 : 1 + TAG_SIZE])) and index in sealed:
-                    derived = commitment.secrets(*owner)
-                    yield Recorded(index, opened(derived, sealed[index], entry))
-
-    def _owners(self) -> dict[bytes, tuple[bytes, int]]:
-        """Tag -> (data key, seq), for every sealed event whose key still exists."""
-        tags = self._store.tags()
-        owners: dict[bytes, tuple[bytes, int]] = {}
-        for _, key in self._vault.everybody():
-            seq = 1
-            while (tag := commitment.tag(key, seq)) in tags:
-                owners[tag] = (key, seq)
-                seq += 1
-        return owners
-
-    def _extra(self, index: int, entry: bytes, subject: str | None) -> dict[str, object]:
-        among = self.follow(index) if subject is None else self.history(subject)
-        found = next((each for each in among if each.index == index), None)
-        if found is None:
-            raise KeyError(f"entry {index} no longer opens; its customer was erased")
-        shown: dict[str, object] = {"event": commitment.parse(event.encode(found.event))}
-        if len(entry) == PERSONAL_SIZE and entry[:1] == PERSONAL:
-            assert isinstance(found.event, Instruction)  # noqa: S101 - that is what personal means
-            derived = commitment.secrets(self._key(found.event.subject), found.event.seq)
-            opening = derived.opening
-            shown |= {"salt": opening.salt.hex(), "tag": opening.tag.hex()}
-        return shown

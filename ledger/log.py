@@ -6,22 +6,36 @@ tiles of that size; nothing that was not committed was acknowledged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
+from types import MappingProxyType
+from typing import Any
 
 from ledger import checkpoint, durable, note, tile, tree
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
 from ledger.note import NoteError, Signing, Verifying
-from ledger.stores import Batch, Head
+from ledger.stores import Batch, Head, Store
 from ledger.stores.sql import SqlStore
 from ledger.tile import MalformedTileError
 from ledger.tree import Hash
 
 Sealed = Mapping[bytes, tuple[int, bytes]]
+NOTHING: Mapping[Any, Any] = MappingProxyType({})
 
 
 class CorruptLogError(Exception):
     """The store does not hold what its checkpoint says. Restore a backup, then check it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What the log becomes with some more entries; nothing is stored yet."""
+
+    batch: Batch
+    root: Hash
+    edge: list[list[Hash]]
+    bundle: bytes  # the last one, if it is incomplete
 
 
 class Log:
@@ -30,7 +44,7 @@ class Log:
     `append` returns when its entries are fully persisted under a signed checkpoint.
     """
 
-    def __init__(self, store: SqlStore, origin: str, *signers: Signing) -> None:
+    def __init__(self, store: Store, origin: str, *signers: Signing) -> None:
         self.origin = origin
         self.store = store
         self._signers = _named(origin, signers)
@@ -81,21 +95,43 @@ class Log:
         idempotency: Mapping[str, tuple[bytes, int, int]] | None = None,
     ) -> range:
         """Append, durably and all or nothing; the indexes of the new leaves."""
-        if not entries:
-            return range(self._size, self._size)
         with self._lock:
-            first, size = self._size, self._size + len(entries)
-            bundles, bundle = self._bundles(entries)
-            edge = [list(level) for level in self._edge]
-            tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
-            signed = self._sign(size, tile.edge_root(size, edge))
-            self.store.commit(
-                Batch(first, Head(size, signed), bundles, tiles, sealed or {}, idempotency or {})
+            if not entries:
+                return range(self._size, self._size)
+            return self.commit(
+                self.stage(entries, sealed=sealed or {}, idempotency=idempotency or {})
             )
-            # Crash here: the entries are in the log though nobody was told; the idempotency key
-            # finds them again. Before the commit: nothing happened.
-            self._size, self._note, self._edge, self._bundle = size, signed, edge, bundle
-        return range(first, size)
+
+    def stage(
+        self,
+        entries: Sequence[bytes],
+        *,
+        sealed: Sealed = NOTHING,
+        idempotency: Mapping[str, tuple[bytes, int, int]] = NOTHING,
+    ) -> Staged:
+        """Integrate and sign entries without storing them. The log must not move until `commit`."""
+        first, size = self._size, self._size + len(entries)
+        bundles, bundle = self._bundles(entries)
+        edge = [list(level) for level in self._edge]
+        tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
+        root = tile.edge_root(size, edge)
+        head = Head(size, self._sign(size, root))
+        return Staged(Batch(first, head, bundles, tiles, sealed, idempotency), root, edge, bundle)
+
+    def commit(self, staged: Staged, beside: Batch | None = None) -> range:
+        """Store what was staged, and with it what another log staged. Durable on return."""
+        self.store.commit(replace(staged.batch, beside=beside))
+        # Crash here: the entries are in the log though nobody was told; the idempotency key
+        # finds them again. Before the commit: nothing happened.
+        self.settle(staged)
+        return range(staged.batch.previous, staged.batch.head.size)
+
+    def settle(self, staged: Staged) -> None:
+        """Go on from what was staged and is stored."""
+        with self._lock:
+            head = staged.batch.head
+            self._size, self._note = head.size, head.note
+            self._edge, self._bundle = staged.edge, staged.bundle
 
     def entries(self, lo: int, hi: int) -> Iterator[bytes]:
         """The entries [lo, hi), which must be in the log."""

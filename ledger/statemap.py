@@ -17,7 +17,7 @@ this file implements: specs/statemap.md; the same in obvious lines: specs/model/
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -30,7 +30,8 @@ RECORD = 2 * HASH_SIZE
 _STEP = 1 + HASH_SIZE
 _BITS = 8 * HASH_SIZE
 
-BucketReader = Callable[[int], bytes]  # bucket number -> its records, b"" if there are none
+# Bucket numbers -> the records of those that are not empty.
+BucketReader = Callable[[Collection[int]], Mapping[int, bytes]]
 
 
 class MalformedProofError(ValueError):
@@ -119,7 +120,8 @@ class StateMap:
         for label, value in values.items():
             _require(len(label) == len(value) == HASH_SIZE, "label and value have 32 bytes")
             by_bucket.setdefault(_bucket(label), {})[label] = value
-        buckets = {n: _merge(self._read(n), new) for n, new in by_bucket.items()}
+        known = self._read([n for n in by_bucket if self._levels[PREFIX][n] is not None])
+        buckets = {n: _merge(known.get(n, b""), new) for n, new in by_bucket.items()}
         return self._climb({n: bucket_root(data) for n, data in buckets.items()}, buckets)
 
     def apply(self, change: Change) -> None:
@@ -134,14 +136,25 @@ class StateMap:
             return Proof(None)
         siblings = list(self._descend(label))
         number = self._end(label)
-        records = _split(self._read(number))
+        records = _split(self._read([number])[number])
         leaf, inside = _search(records, label)
         return Proof(leaf, tuple(reversed(siblings + inside)))
 
     def value(self, label: Label) -> Value | None:
         """The value of the label, if it has one."""
-        leaf = self.prove(label).leaf
-        return leaf[1] if leaf and leaf[0] == label else None
+        return self.values([label]).get(label)
+
+    def values(self, labels: Collection[Label]) -> dict[Label, Value]:
+        """The values of those of the labels that have one."""
+        wanted = {n for n in map(_bucket, labels) if self._levels[PREFIX][n] is not None}
+        known = {n: _split(data) for n, data in self._read(wanted).items()}
+        found: dict[Label, Value] = {}
+        for label in labels:
+            records = known.get(_bucket(label), [])
+            place = bisect_left(records, label)
+            if place < len(records) and records[place].startswith(label):
+                found[label] = records[place][HASH_SIZE:]
+        return found
 
     def _climb(self, roots: Mapping[int, Hash], buckets: Mapping[int, bytes]) -> Change:
         """The nodes above changed buckets, level by level."""

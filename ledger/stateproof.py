@@ -26,7 +26,7 @@ from ledger import checkpoint, commitment, note, statemap, tree
 from ledger.checkpoint import Checkpoint
 from ledger.note import Note, Verifying
 from ledger.statemap import Proof
-from ledger.tree import HASH_SIZE, Hash, ProofError
+from ledger.tree import EMPTY_ROOT, HASH_SIZE, Hash, ProofError
 
 SALT_SIZE = 32
 _HEADER = "c2sp.org/tlog-proof@v1"
@@ -188,6 +188,14 @@ def _shown(members: dict[str, Any]) -> Shown:
 def entry(members: dict[str, Any]) -> StateRoot:
     """Read an entry of the state log from its JSON. Raises ValueError, KeyError or TypeError."""
     return StateRoot(_count(members["size"]), _bytes(members["root"]), _bytes(members["map"]))
+
+
+def newest(entries: Sequence[bytes]) -> StateRoot:
+    """The last of these entries of a state log; that of an empty map if there are none.
+
+    Raises ValueError, KeyError or TypeError if it is none.
+    """
+    return entry(json.loads(entries[-1])) if entries else StateRoot(0, EMPTY_ROOT, EMPTY_ROOT)
 
 
 def _hash(line: str) -> Hash:

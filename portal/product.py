@@ -6,6 +6,7 @@ home/customers.duckdb    the personal rows, read only through the gate
 home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
 home/receipts/           what customers keep
+home/contracts/          every contract that was ever published, byte for byte
 """
 
 import secrets
@@ -24,10 +25,14 @@ from gate.journal import LOG, Journal, instance_name, readings
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from ledger import note
-from ledger.event import ReadLogAnchored, ReadLogOpened, ScenePublished, SyntheticReleased
+from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
+from steward import publication
+from steward.archive import Archive
+from steward.probe import Tables
+from steward.stability import WithStability
 from synthetic.release import Release
 
 EPOCH = Path("state") / "epoch"
@@ -42,6 +47,7 @@ class Product:
     source: Source
     scenes: Mapping[str, Scene]
     reads: Log
+    tables: Tables  # of the personal source, for checks that read no row
 
     @property
     def home(self) -> Path:
@@ -59,9 +65,10 @@ class Product:
             snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
 
     def publish(self) -> None:
-        """Write the public tile directories of both logs."""
+        """Write the public tile directories of all three logs."""
         _anchor(self.ledger, self.reads)
         self.ledger.export(self.home / "log" / "consent")
+        self.ledger.export_states(self.home / "log" / "state")
         self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
 
 
@@ -77,35 +84,28 @@ def open_product(settings: Settings) -> Product:
     source, scenes = contracts()
     ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
+    tables = DuckDBSource(home / "customers.duckdb")
     gate = Gate(
         ledger,
-        DuckDBSource(home / "customers.duckdb"),
+        WithStability(tables, ledger, scenes),
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
         _secret(home / "keys" / "surrogate.key"),
         snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
-    publish_scenes(ledger, scenes)
+    publish_scenes(ledger, scenes, home)
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
-    return Product(settings, ledger, gate, source, scenes, reads)
+    return Product(settings, ledger, gate, source, scenes, reads, tables)
 
 
-def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene]) -> None:
-    """Announce every contract the log does not hold yet in exactly this form."""
-    known = {
-        (entry.event.scene, entry.event.digest)
-        for entry in ledger.announced()
-        if isinstance(entry.event, ScenePublished)
-    }
-    new = [
-        ScenePublished(scene.id, scene.version, scene.digest, _now())
-        for scene in scenes.values()
-        if (scene.id, scene.digest) not in known
-    ]
-    if new:
-        ledger.announce(new)
+def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
+    """Announce every contract that is not in force in exactly this form.
+
+    Raises UndeclaredChangeError or MissingContractError: see steward.publication.
+    """
+    publication.publish(ledger, scenes, specs_folder(), Archive(home / "contracts"), _now())
 
 
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:

@@ -13,7 +13,8 @@ from typing import Any
 
 from gate.contract import Fallback, Scene
 from ledger.event import BudgetReserved, SyntheticReleased
-from ledger.ledger import Ledger, Recorded
+from ledger.ledger import Ledger
+from ledger.reader import Recorded
 from portal.product import Product
 from synthetic import spending
 from synthetic.budget import PrivacyLoss

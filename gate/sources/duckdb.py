@@ -46,6 +46,14 @@ class DuckDBSource:
         with _reporting(self._name):
             return int(self._table.count().execute())
 
+    def open(self, name: str) -> Any | None:
+        """A table as an Ibis expression, or None if there is none: for checks, never for rows."""
+        sql = "SELECT 1 FROM information_schema.tables WHERE table_name = ?"
+        with _reporting(name):
+            with self._backend.con.cursor() as cursor:
+                known = cursor.execute(sql, [name]).fetchone()
+            return self._backend.table(name) if known else None
+
     def _column(self, name: str) -> str:
         if name not in self._known:
             raise SourceUnavailableError(f"table {self._name!r} has no column {name!r}")

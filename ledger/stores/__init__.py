@@ -1,4 +1,8 @@
-"""Where a log is kept. A store is durable when `commit` returns, and refuses a second history."""
+"""Where logs are kept. A store is durable when `commit` returns, and refuses a second history.
+
+A database holds one log or two: the second, `beside` the first, is the state log with the buckets
+of the verifiable map. It moves in the transactions of the first and in no others.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +30,8 @@ class Batch:
     tiles: Mapping[tuple[int, int], bytes]
     sealed: Mapping[bytes, tuple[int, bytes]] = field(default_factory=dict)  # tag -> index, sealed
     idempotency: Mapping[str, tuple[bytes, int, int]] = field(default_factory=dict)
+    buckets: Mapping[int, tuple[bytes, bytes]] = field(default_factory=dict)  # root, records
+    beside: "Batch | None" = None  # of the state log: durable together with this one
 
 
 class Store(Protocol):
@@ -38,3 +44,5 @@ class Store(Protocol):
 
     def tile(self, level: int, index: int) -> bytes | None: ...
     def bundle(self, index: int) -> bytes | None: ...
+
+    def close(self) -> None: ...

@@ -5,7 +5,7 @@ lives, and raises the epoch when it takes it; every commit compares its epoch wi
 A writer that was paused, lost its connection and comes back finds another epoch, and is refused.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from itertools import groupby
 from threading import RLock
 from typing import Any
@@ -14,14 +14,15 @@ import psycopg
 from psycopg import sql
 from sqlalchemy import URL, make_url
 from sqlalchemy.engine import Engine
-from sqlmodel import SQLModel, create_engine
+from sqlmodel import create_engine
 
 from ledger.stores import Batch, ForkError
-from ledger.stores.sql import TABLES, SqlStore
+from ledger.stores.sql import BESIDE, SqlStore, StateStore, tables
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "bundle": ("index int8", "data bytea"),
     "tile": ("level int4", "index int8", "data bytea"),
+    "bucket": ("number int4", "root bytea", "records bytea"),
     "sealed": ("index int8", "tag bytea", "data bytea"),
     "idempotency": ("key varchar", "digest bytea", "first int8", "count int4"),
 }
@@ -41,19 +42,27 @@ class PostgresStore(SqlStore):
             connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # makers wait for one another
             name = sql.Identifier(schema)
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-        self._engine = _engine(self._url, schema)
+        super(SqlStore, self).__init__(_engine(self._url, schema))
         with self._engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
-            SQLModel.metadata.create_all(connection, tables=TABLES)
+            tables("").head.metadata.create_all(connection, tables=tables("").all)
             connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS lease (epoch bigint NOT NULL)")
+
+    def beside(self) -> StateStore:
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
+            tables(BESIDE).head.metadata.create_all(connection, tables=tables(BESIDE).all)
+        return StateStore(self._engine, BESIDE)
 
     def commit(self, batch: Batch) -> None:
         with self._writing:
             writer = self._writer or self._lead()
             try:
                 with writer.transaction():
-                    self._require_lead(writer, batch.previous)
-                    _write(writer, batch)
+                    self._require_lead(writer)
+                    _put(writer, "", batch)
+                    if batch.beside is not None:
+                        _put(writer, BESIDE, batch.beside)
                 # Crash before the commit above: nothing is there. After it: everything is.
             except psycopg.OperationalError:
                 self._resign()
@@ -80,14 +89,11 @@ class PostgresStore(SqlStore):
         self._writer, self._epoch = writer, last + 1
         return writer
 
-    def _require_lead(self, writer: psycopg.Connection[Any], previous: int) -> None:
+    def _require_lead(self, writer: psycopg.Connection[Any]) -> None:
         epoch = _one(writer.execute("SELECT epoch FROM lease FOR UPDATE"))
         if epoch != self._epoch:
             self._resign()
             raise ForkError(f"the lease is at epoch {epoch}, this writer's is {self._epoch}")
-        found = _one(writer.execute("SELECT size FROM head")) or 0
-        if found != previous:
-            raise ForkError(f"the log has {found} entries, want {previous}")
 
     def _resign(self) -> None:
         if self._writer is not None:
@@ -108,27 +114,48 @@ def _one(cursor: psycopg.Cursor[Any]) -> Any:
     return None if row is None else row[0]
 
 
-def _write(writer: psycopg.Connection[Any], batch: Batch) -> None:
-    """What a log rewrites is at its end, so it is removed from there on and copied anew."""
-    head = "INSERT INTO head VALUES (1, %s, %s) ON CONFLICT (id) DO UPDATE SET size = %s, note = %s"
-    writer.execute(head, [batch.head.size, batch.head.note] * 2)
+def _put(writer: psycopg.Connection[Any], prefix: str, batch: Batch) -> None:
+    """Write a batch of one log. Raises ForkError unless it was built on what is there.
+
+    What a log rewrites is at its end, so it is removed from there on and copied anew.
+    """
+    head, bundle, tile = (sql.Identifier(f"{prefix}{name}") for name in ("head", "bundle", "tile"))
+    found = _one(writer.execute(sql.SQL("SELECT size FROM {}").format(head))) or 0
+    if found != batch.previous:
+        raise ForkError(f"the log has {found} entries, want {batch.previous}")
+    writer.execute(sql.SQL(_NEWEST).format(head), [batch.head.size, batch.head.note] * 2)
     if batch.bundles:
-        writer.execute("DELETE FROM bundle WHERE index >= %s", [min(batch.bundles)])
+        removed = sql.SQL("DELETE FROM {} WHERE index >= %s").format(bundle)
+        writer.execute(removed, [min(batch.bundles)])
     for level, keys in groupby(sorted(batch.tiles), key=lambda key: key[0]):
         lowest = min(index for _, index in keys)
-        writer.execute("DELETE FROM tile WHERE level = %s AND index >= %s", [level, lowest])
-    _copy(writer, "bundle", batch.bundles.items())
-    _copy(writer, "tile", [(*key, data) for key, data in batch.tiles.items()])
-    _copy(writer, "sealed", [(at, tag, data) for tag, (at, data) in batch.sealed.items()])
-    _copy(writer, "idempotency", [(key, *kept) for key, kept in batch.idempotency.items()])
+        removed = sql.SQL("DELETE FROM {} WHERE level = %s AND index >= %s").format(tile)
+        writer.execute(removed, [level, lowest])
+    _copy(writer, prefix, "bundle", batch.bundles.items())
+    _copy(writer, prefix, "tile", [(*key, data) for key, data in batch.tiles.items()])
+    if batch.buckets:
+        bucket = sql.Identifier(f"{prefix}bucket")
+        removed = sql.SQL("DELETE FROM {} WHERE number = ANY(%s)").format(bucket)
+        writer.execute(removed, [[*batch.buckets]])
+        _copy(writer, prefix, "bucket", [(at, *data) for at, data in batch.buckets.items()])
+    sealed = [(at, tag, data) for tag, (at, data) in batch.sealed.items()]
+    _copy(writer, prefix, "sealed", sealed)
+    _copy(writer, prefix, "idempotency", [(key, *kept) for key, kept in batch.idempotency.items()])
 
 
-def _copy(writer: psycopg.Connection[Any], table: str, rows: Iterable[Sequence[Any]]) -> None:
+def _copy(
+    writer: psycopg.Connection[Any], prefix: str, table: str, rows: Collection[Sequence[Any]]
+) -> None:
+    if not rows:
+        return
     names, types = zip(*(column.split() for column in _COLUMNS[table]), strict=True)
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, names))
+        sql.Identifier(f"{prefix}{table}"), sql.SQL(", ").join(map(sql.Identifier, names))
     )
     with writer.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(types)
         for row in rows:
             copy.write_row(row)
+
+
+_NEWEST = "INSERT INTO {} VALUES (1, %s, %s) ON CONFLICT (id) DO UPDATE SET size = %s, note = %s"

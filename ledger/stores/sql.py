@@ -1,9 +1,11 @@
 """A log in a SQL database: SQLite in WAL mode with full synchronisation."""
 
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, Table, event, insert, or_, select
+from sqlalchemy import BigInteger, Integer, MetaData, Table, event, insert, or_, select
 from sqlalchemy import Insert as StandardInsert
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -55,40 +57,143 @@ class IdempotencyRow(SQLModel, table=True):
     count: int
 
 
-TABLES = [
-    SQLModel.metadata.tables[name] for name in ("head", "bundle", "tile", "sealed", "idempotency")
-]
-HEAD, BUNDLE, TILE, SEALED, IDEMPOTENCY = TABLES
+class BucketRow(SQLModel, table=True):
+    """A bucket of the verifiable map: see ledger.statemap."""
+
+    __tablename__ = "bucket"
+    number: int = Field(primary_key=True)
+    root: bytes
+    records: bytes
 
 
-class SqlStore:
+_AT_ONCE = 10_000  # values in one statement
+BESIDE = "state_"  # what the tables of the log beside are called
+SEALED = SQLModel.metadata.tables["sealed"]
+IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
+
+
+class Tables:
+    """The tables of one log, and the statements that fill them."""
+
+    def __init__(self, prefix: str) -> None:
+        self.all = [_named(name, prefix) for name in ("head", "bundle", "tile")]
+        self.head, self.bundle, self.tile = self.all
+        self.bucket = _named("bucket", prefix)
+        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
+        # Built once: building a statement costs more than running it.
+        self.newest = select(self.head.c.size, self.head.c.note)
+        self.statements: tuple[Insert | StandardInsert, ...] = (
+            _upsert(self.head, "size", "note"),
+            _upsert(self.bundle, "data"),
+            _upsert(self.tile, "data"),
+            _upsert(self.bucket, "root", "records"),
+            insert(SEALED),
+            insert(IDEMPOTENCY),
+        )
+
+
+class SqlLog:
+    """One log of a database, as far as it is read."""
+
+    def __init__(self, engine: Engine, prefix: str = "") -> None:
+        self._engine = engine
+        self._tables = tables(prefix)
+
+    def head(self) -> Head | None:
+        with self._engine.connect() as connection:
+            return _head(connection, self._tables)
+
+    def tile(self, level: int, index: int) -> bytes | None:
+        table = self._tables.tile
+        query = select(table.c.data).where(table.c.level == level, table.c["index"] == index)
+        return self._bytes(query)
+
+    def bundle(self, index: int) -> bytes | None:
+        table = self._tables.bundle
+        return self._bytes(select(table.c.data).where(table.c["index"] == index))
+
+    def beyond(self, size: int) -> tuple[int, int]:
+        """How many bundles and tiles a log of `size` entries has no use for."""
+        bundle, tile_ = self._tables.bundle, self._tables.tile
+        bundles = [bundle.c["index"] >= _tiles(size, 0)]
+        tiles = [
+            (tile_.c.level == level) & (tile_.c["index"] >= _tiles(size, level))
+            for level in range(8)
+        ]
+        with self._engine.connect() as connection:
+            counts = [
+                connection.execute(
+                    select(count()).select_from(table).where(or_(*where))
+                ).scalar_one()
+                for table, where in ((bundle, bundles), (tile_, tiles))
+            ]
+        return counts[0], counts[1]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _one(self, query: Any) -> Any:
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def _bytes(self, query: Any) -> bytes | None:
+        found: bytes | None = self._one(query)
+        return found
+
+
+class StateStore(SqlLog):
+    """The state log beside another, and the buckets of its map."""
+
+    def commit(self, _batch: Batch) -> None:
+        raise AssertionError("the state log moves in the transactions of the log it stands beside")
+
+    def roots(self) -> Mapping[int, bytes]:
+        """The root of every bucket that is not empty."""
+        table = self._tables.bucket
+        with self._engine.connect() as connection:
+            found = connection.execute(select(table.c.number, table.c.root))
+            return {row[0]: row[1] for row in found}
+
+    def records(self, numbers: Collection[int]) -> Mapping[int, bytes]:
+        """The records of these buckets, of those that are not empty."""
+        table, wanted = self._tables.bucket, [*numbers]
+        query = select(table.c.number, table.c.records)
+        found: dict[int, bytes] = {}
+        with self._engine.connect() as connection:
+            for at in range(0, len(wanted), _AT_ONCE):
+                some = query.where(table.c.number.in_(wanted[at : at + _AT_ONCE]))
+                found |= {row[0]: row[1] for row in connection.execute(some)}
+        return found
+
+    def buckets(self) -> Iterator[tuple[int, bytes, bytes]]:
+        """Number, root and records of every bucket."""
+        table = self._tables.bucket
+        with self._engine.connect() as connection:
+            for row in connection.execute(select(table).order_by(table.c.number)):
+                yield row[0], row[1], row[2]
+
+
+class SqlStore(SqlLog):
     """See `ledger.stores.Store`. `BEGIN IMMEDIATE` and a check of the head: one writer wins."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._engine = engine(path)
-        SQLModel.metadata.create_all(self._engine, tables=TABLES)
+        super().__init__(engine(path))
+        SQLModel.metadata.create_all(self._engine, tables=self._tables.all)
 
-    def head(self) -> Head | None:
-        with self._engine.connect() as connection:
-            return _head(connection)
+    def beside(self) -> StateStore:
+        """The state log in this database; its tables are made if they are not there."""
+        made = tables(BESIDE)
+        made.head.metadata.create_all(self._engine, tables=made.all)
+        return StateStore(self._engine, BESIDE)
 
     def commit(self, batch: Batch) -> None:
         writing = self._engine.execution_options(immediate=True)
         with writing.begin() as connection:
-            head = _head(connection)
-            found = head.size if head else 0
-            if found != batch.previous:
-                raise ForkError(f"the log has {found} entries, want {batch.previous}")
-            _write(connection, batch)
+            _put(connection, self._tables, batch)
+            if batch.beside is not None:
+                _put(connection, tables(BESIDE), batch.beside)
         # Crash before the commit above: nothing is there. After it: everything is.
-
-    def tile(self, level: int, index: int) -> bytes | None:
-        query = select(TILE.c.data).where(TILE.c.level == level, TILE.c["index"] == index)
-        return self._bytes(query)
-
-    def bundle(self, index: int) -> bytes | None:
-        return self._bytes(select(BUNDLE.c.data).where(BUNDLE.c["index"] == index))
 
     def sealed(self, tag: bytes) -> tuple[int, bytes] | None:
         """Index and sealed bytes of the event with this tag."""
@@ -96,6 +201,16 @@ class SqlStore:
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
         return None if found is None else (found[0], found[1])
+
+    def sealed_of(self, tags: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
+        """Index and sealed bytes of those events with these tags that are there."""
+        query = select(SEALED.c.tag, SEALED.c["index"], SEALED.c.data)
+        found: dict[bytes, tuple[int, bytes]] = {}
+        with self._engine.connect() as connection:
+            for at in range(0, len(tags), _AT_ONCE):
+                some = query.where(SEALED.c.tag.in_(tags[at : at + _AT_ONCE]))
+                found |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
+        return found
 
     def has_tag(self, tag: bytes) -> bool:
         query = select(SEALED.c["index"]).where(SEALED.c.tag == tag)
@@ -120,38 +235,12 @@ class SqlStore:
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def beyond(self, size: int) -> tuple[int, int]:
-        """How many bundles and tiles a log of `size` entries has no use for."""
-        bundles = [BUNDLE.c["index"] >= _tiles(size, 0)]
-        tiles = [
-            (TILE.c.level == level) & (TILE.c["index"] >= _tiles(size, level)) for level in range(8)
-        ]
-        with self._engine.connect() as connection:
-            counts = [
-                connection.execute(
-                    select(count()).select_from(table).where(or_(*where))
-                ).scalar_one()
-                for table, where in ((BUNDLE, bundles), (TILE, tiles))
-            ]
-        return counts[0], counts[1]
-
     def idempotent(self, key: str) -> tuple[bytes, int, int] | None:
         """Digest of the request recorded under `key`, its first entry and how many."""
         query = select(IDEMPOTENCY).where(IDEMPOTENCY.c.key == key)
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
         return None if found is None else (found[1], found[2], found[3])
-
-    def close(self) -> None:
-        self._engine.dispose()
-
-    def _one(self, query: Any) -> Any:
-        with self._engine.connect() as connection:
-            return connection.execute(query).scalar()
-
-    def _bytes(self, query: Any) -> bytes | None:
-        found: bytes | None = self._one(query)
-        return found
 
 
 def engine(path: Path) -> Engine:
@@ -177,17 +266,43 @@ def _tiles(size: int, level: int) -> int:
     return -(-(size >> tile.HEIGHT * level) // tile.WIDTH)
 
 
-def _head(connection: Connection) -> Head | None:
-    found = connection.execute(_HEAD).first()
+@cache
+def tables(prefix: str) -> Tables:
+    return Tables(prefix)
+
+
+def _named(name: str, prefix: str) -> Table:
+    table = SQLModel.metadata.tables[name]
+    return table.to_metadata(_BESIDE, name=f"{prefix}{name}") if prefix else table
+
+
+def _head(connection: Connection, within: Tables) -> Head | None:
+    found = connection.execute(within.newest).first()
     return None if found is None else Head(found[0], found[1])
 
 
-def _write(connection: Connection, batch: Batch) -> None:
+def _put(connection: Connection, within: Tables, batch: Batch) -> None:
+    """Write a batch of one log. Raises ForkError unless it was built on what is there."""
+    head = _head(connection, within)
+    found = head.size if head else 0
+    if found != batch.previous:
+        raise ForkError(f"the log has {found} entries, want {batch.previous}")
+    for statement, rows in zip(within.statements, _rows(batch), strict=True):
+        if rows:
+            connection.execute(statement, rows)
+
+
+def _rows(batch: Batch) -> tuple[list[dict[str, Any]], ...]:
+    """The rows of a batch, in the order of `Tables.statements`."""
     head = [{"id": 1, "size": batch.head.size, "note": batch.head.note}]
     bundles = [{"index": index, "data": data} for index, data in batch.bundles.items()]
     tiles = [
         {"level": level, "index": index, "data": data}
         for (level, index), data in batch.tiles.items()
+    ]
+    buckets = [
+        {"number": number, "root": root, "records": records}
+        for number, (root, records) in batch.buckets.items()
     ]
     sealed = [
         {"index": index, "tag": tag, "data": data} for tag, (index, data) in batch.sealed.items()
@@ -196,10 +311,7 @@ def _write(connection: Connection, batch: Batch) -> None:
         {"key": key, "digest": digest, "first": first, "count": many}
         for key, (digest, first, many) in batch.idempotency.items()
     ]
-    rows = (head, bundles, tiles, sealed, kept)
-    for statement, each in zip(_STATEMENTS, rows, strict=True):
-        if each:
-            connection.execute(statement, each)
+    return head, bundles, tiles, buckets, sealed, kept
 
 
 def _upsert(table: Table, *new: str) -> Insert:
@@ -208,12 +320,4 @@ def _upsert(table: Table, *new: str) -> Insert:
     return statement.on_conflict_do_update([*table.primary_key], set_=changed)
 
 
-# Built once: building a statement costs more than running it.
-_HEAD = select(HEAD.c.size, HEAD.c.note)
-_STATEMENTS: tuple[Insert | StandardInsert, ...] = (
-    _upsert(HEAD, "size", "note"),
-    _upsert(BUNDLE, "data"),
-    _upsert(TILE, "data"),
-    insert(SEALED),
-    insert(IDEMPOTENCY),
-)
+_BESIDE = MetaData()

@@ -37,6 +37,9 @@ def fsck(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(help="The public tile directory to write.")],
     data_dir: DataDir = HERE,
+    states: Annotated[
+        Path | None, typer.Option(help="Another directory, for the log of latest states.")
+    ] = None,
 ) -> None:
     """Publish the consent log as a C2SP tile directory; again later, only what is new."""
     from ledger.ledger import Ledger
@@ -44,6 +47,8 @@ def export(
     ledger = Ledger.reopen(data_dir)
     try:
         ledger.export(folder)
+        if states is not None:
+            ledger.export_states(states)
         typer.echo(ledger.checkpoint())
     finally:
         ledger.close()

@@ -20,18 +20,15 @@ def state_proof(
 
     Exit status 0: proven. 1: nothing is known of the customer, or they were erased.
     """
-    from ledger.ledger import Ledger
-    from ledger.statelog import StateLog, UnknownSubjectError
+    from ledger.ledger import Ledger, UnknownSubjectError
 
     ledger = Ledger.reopen(data_dir)
-    states = StateLog.open(data_dir, ledger)
     try:
-        proof = str(states.prove(subject))
+        proof = str(ledger.state_proof(subject))
     except UnknownSubjectError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     finally:
-        states.close()
         ledger.close()
     if out is None:
         typer.echo(proof, nl=False)

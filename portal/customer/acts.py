@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gate.contract import Scene
+from gate.read import Gate
 from ledger.consent import ConsentState, SceneConsent
 from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn, Wording
 from ledger.ledger import Ledger
-from portal.customer import triggers, wording
+from portal.customer import terms, triggers, wording
 from portal.customer.centre import live_fields
 from portal.problems import (
     ChangedWordsError,
@@ -76,7 +77,13 @@ def decide(pressed: Button, state: ConsentState | None, at: datetime) -> Switch 
 
 
 def set_condition(
-    ledger: Ledger, session: Session, pressed: Button, place: int, figure: str | None, at: datetime
+    gate: Gate,
+    ledger: Ledger,
+    session: Session,
+    pressed: Button,
+    place: int,
+    figure: str | None,
+    at: datetime,
 ) -> None:
     """Set the scene's condition number `place` to `figure`, or clear it (None).
 
@@ -85,7 +92,8 @@ def set_condition(
     scene = pressed.scene
     if not 0 <= place < len(scene.triggers):
         raise UnknownItemError(place)
-    state = session.agreement.state(ledger)
+    terms.require_current(gate, scene)
+    state = terms.in_force(gate, session.agreement.state(ledger))
     act = triggers.decide(scene, scene.triggers[place], figure, state)
     if act is None:
         session.notice = Notice(scene.id, "notice.unchanged")
@@ -93,13 +101,14 @@ def set_condition(
     session.notice, session.undo = _record(ledger, session, act, pressed, at), None
 
 
-def carry_out(ledger: Ledger, session: Session, pressed: Button, at: datetime) -> None:
+def carry_out(gate: Gate, ledger: Ledger, session: Session, pressed: Button, at: datetime) -> None:
     """Record what the button asks for, and leave word of it in the session.
 
     Raises VersionConflictError if the agreement changed since the page was made, and records
     nothing then. Durable when it returns.
     """
-    state = session.agreement.state(ledger)
+    terms.require_current(gate, pressed.scene)
+    state = terms.in_force(gate, session.agreement.state(ledger))
     act = decide(pressed, state, at)
     if act is None:
         session.notice = Notice(pressed.scene.id, "notice.unchanged")

@@ -12,7 +12,8 @@ from threading import Lock
 from ledger import consent
 from ledger.consent import ConsentState
 from ledger.event import Instruction
-from ledger.ledger import Ledger, Recorded
+from ledger.ledger import Ledger
+from ledger.reader import Recorded
 
 
 @dataclass(slots=True)
@@ -51,7 +52,6 @@ class Agreement:
         if version < len(self._recorded):  # erased: nothing of before is left
             self._recorded, self._state = [], None
         for each in found[len(self._recorded) :]:
-            assert isinstance(each.event, Instruction)  # noqa: S101 - a history holds nothing else
             self._append(each, each.event)
 
     def _append(self, recorded: Recorded, instruction: Instruction) -> None:

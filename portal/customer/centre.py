@@ -25,6 +25,17 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """What only the gate knows: the scenes that a condition freezes, and those that lapsed."""
+
+    frozen: Collection[str] = frozenset()
+    lapsed: Collection[str] = frozenset()
+
+
+NO_MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True)
 class ItemRow:
     """One item of one scene, with its own switch."""
 
@@ -49,6 +60,7 @@ class SceneCard:
     items: tuple[ItemRow, ...]
     words: str  # token of the words shown
     frozen: bool  # a condition of the customer's holds: nothing personal is read
+    lapsed: bool  # allowed before the contract was widened: nothing holds until allowed again
 
     @property
     def allowed_items(self) -> int:
@@ -75,13 +87,10 @@ def centre(
     state: ConsentState | None,
     locale: str,
     at: datetime,
-    frozen: Collection[str] = frozenset(),
+    marks: Marks = NO_MARKS,
 ) -> Centre:
-    """The whole agreement as it stands at `at`. `frozen`: the scenes a condition freezes."""
-    cards = tuple(
-        card(scene, systems, state, locale, at, frozen=scene.id in frozen)
-        for scene in scenes.values()
-    )
+    """The whole agreement as it stands at `at`."""
+    cards = tuple(card(each, systems, state, locale, at, marks) for each in scenes.values())
     return Centre(state.seq if state else 0, cards)
 
 
@@ -91,8 +100,7 @@ def card(
     state: ConsentState | None,
     locale: str,
     at: datetime,
-    *,
-    frozen: bool = False,
+    marks: Marks = NO_MARKS,
 ) -> SceneCard:
     last = state.scenes.get(scene.id) if state else None
     granted = live_fields(scene, state, at)
@@ -104,7 +112,8 @@ def card(
         index=last.index if last else None,
         items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
         words=wording.token(scene, locale),
-        frozen=frozen,
+        frozen=scene.id in marks.frozen,
+        lapsed=scene.id in marks.lapsed,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from gate.contract import Scene, Text
 from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
-from ledger.ledger import Recorded
+from ledger.reader import Recorded
 
 PAGE_SIZE = 50
 

@@ -13,9 +13,9 @@ from gate.decide import Reason
 from gate.read import Gate, ReadRequest
 from gate.signal import Report
 from ledger.consent import ConsentState
-from portal.customer import acts, flow, handoff, history, reads, triggers
+from portal.customer import acts, flow, handoff, history, reads, terms, triggers
 from portal.customer.acts import Wish
-from portal.customer.centre import Centre, SceneCard, centre
+from portal.customer.centre import Centre, Marks, SceneCard, centre
 from portal.pages import Faces, faces, page, partial, session, words
 from portal.problems import (
     INSTEAD_OF_THE_PAGE,
@@ -145,7 +145,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = faces(request)
     product = here.product
     recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
-    state, at = me.agreement.state(product.ledger), here.clock()
+    state, at = _agreed(request, me), here.clock()
     counted = flow.count(entry for _, entry in recent)
     found = flow.uses(product.source, product.scenes, state, counted, at)
     drawn = flow.draw(product.source, product.scenes, found, item)
@@ -183,7 +183,7 @@ async def conflict(request: Request, error: Exception) -> Response:
 
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
     here = faces(request)
-    acts.carry_out(here.product.ledger, me, pressed, here.clock())
+    acts.carry_out(here.product.gate, here.product.ledger, me, pressed, here.clock())
     return _changed(request, me, pressed.scene, back)
 
 
@@ -191,7 +191,8 @@ def _condition(
     request: Request, me: Session, pressed: acts.Button, place: int, figure: str | None
 ) -> Response:
     here = faces(request)
-    acts.set_condition(here.product.ledger, me, pressed, place, figure, here.clock())
+    product, at = here.product, here.clock()
+    acts.set_condition(product.gate, product.ledger, me, pressed, place, figure, at)
     return _changed(request, me, pressed.scene, "scene")
 
 
@@ -223,7 +224,7 @@ def _scene(
     request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
 ) -> Response:
     now, gate = _now(request, me), faces(request).product.gate
-    state = me.agreement.state(faces(request).product.ledger)
+    state = _agreed(request, me)
     facts = _facts(request, me) | {
         "centre": now,
         "card": _card(now, scene),
@@ -255,10 +256,15 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[st
 def _now(request: Request, me: Session) -> Centre:
     here: Faces = faces(request)
     product = here.product
-    state = me.agreement.state(product.ledger)
-    frozen = _frozen(request, me, state)
+    state = _agreed(request, me)
+    marks = Marks(_frozen(request, me, state), terms.lapsed(product.gate, me.subject))
     systems, locale = product.source.systems, words(request).tag
-    return centre(product.scenes, systems, state, locale, here.clock(), frozen)
+    return centre(product.scenes, systems, state, locale, here.clock(), marks)
+
+
+def _agreed(request: Request, me: Session) -> ConsentState | None:
+    product = faces(request).product
+    return terms.in_force(product.gate, me.agreement.state(product.ledger))
 
 
 def _card(now: Centre, scene: Scene) -> SceneCard:

@@ -12,9 +12,10 @@ from pathlib import Path
 from ledger.event import Granted, Instruction, Wording
 from ledger.ledger import Ledger
 from portal.customer.wording import wording
+from portal.demo import deliveries
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
-from portal.product import Product
+from portal.product import Product, contracts
 
 BATCH = 5_000  # instructions recorded at once
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
@@ -30,6 +31,7 @@ def customers(home: Path) -> None:
         unfinished = home / "customers.unfinished"
         unfinished.unlink(missing_ok=True)
         build(unfinished)
+        deliveries.record(unfinished, contracts()[0], datetime.now(UTC))
         unfinished.rename(database)
 
 

@@ -9,6 +9,7 @@ from ledger.event import (
     Event,
     Granted,
     Instruction,
+    ScenePublished,
     SignalReported,
     TriggerCleared,
     TriggerSet,
@@ -19,9 +20,13 @@ Grant = dict[str, datetime]  # field -> end of its grant
 
 
 def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
-    """G2, G3: what one customer grants in one scene after a history."""
+    """G2, G3, G15: what one customer grants in one scene after a history."""
     held: Grant = {}
+    in_force = (0, 0, 0)
+    own = _numbers(scene.version)
     for instruction in history:
+        if isinstance(instruction, ScenePublished) and instruction.scene == scene.id:
+            in_force = _numbers(instruction.version)
         if not isinstance(instruction, Instruction) or instruction.subject != subject:
             continue
         if getattr(instruction.act, "scene", None) != scene.id:
@@ -30,12 +35,21 @@ def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
             case Granted(fields=fields, until=until):
                 longest = (instruction.at + scene.longest).replace(second=0, microsecond=0)
                 end = longest if until is None else min(until, longest)
-                held = dict.fromkeys(fields, end)
+                meant = [
+                    f for f in fields if f in scene.fields and in_force >= scene.fields[f].since
+                ]
+                narrower = in_force < scene.consent_since
+                held = {} if narrower or in_force[0] > own[0] else dict.fromkeys(meant, end)
             case Withdrawn(fields=None):
                 held = {}
             case Withdrawn(fields=fields):
                 held = {field: end for field, end in held.items() if field not in (fields or ())}
     return held
+
+
+def _numbers(text: str) -> tuple[int, int, int]:
+    major, minor, patch = map(int, text.split("."))
+    return major, minor, patch
 
 
 def frozen(history: Sequence[Event], subject: str, scene: Scene, at: datetime) -> bool:

@@ -1,17 +1,17 @@
-"""Write the vectors of trees from the model: `python -m specs.vectors.make_tree`.
+"""Inclusion and consistency proofs, from the model of RFC 6962.
 
 Entry i is its number in decimal. A vector is a valid proof, or one named mutation of it.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from specs.model import tree
+from specs.vectors.vector import Vector, text
+
+__all__ = ["FOLDER", "consistencies", "inclusions", "text"]
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 31, 33)
-Vector = dict[str, Any]
 FOLDER = Path(__file__).parent
 
 
@@ -66,12 +66,3 @@ def _mutations(
 
 def _flipped(text: str) -> str:
     return f"{int(text[:2], 16) ^ 1:02x}{text[2:]}"
-
-
-def text(vectors: Iterator[Vector]) -> str:
-    return "[\n" + ",\n".join(json.dumps(each, sort_keys=True) for each in vectors) + "\n]\n"
-
-
-if __name__ == "__main__":
-    (FOLDER / "inclusion.json").write_text(text(inclusions()), encoding="ascii")
-    (FOLDER / "consistency.json").write_text(text(consistencies()), encoding="ascii")

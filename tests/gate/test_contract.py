@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +324,101 @@ def test_two_contracts_for_one_scene_or_one_place_are_refused(
     (tmp_path / "b.odcs.yaml").write_text(yaml.safe_dump(data))
     with pytest.raises(ContractError, match=r"one contract per scene|the same order"):
         contract.load_scenes(tmp_path, source)
+
+
+def test_a_contract_says_how_late_how_often_and_how_long(
+    source: Source, scenes: dict[str, Scene]
+) -> None:
+    service = scenes["contract-service"]
+    assert service.latency == {"balance": timedelta(hours=24), "phone": timedelta(hours=1)}
+    assert scenes["segmentation"].latency.keys() == scenes["segmentation"].fields.keys()
+    assert all(scene.retention for scene in scenes.values())
+    assert source.items["balance"].frequency == timedelta(days=1)
+    assert (source.items["name"].most_nulls, source.items["job"].most_nulls) == (0, 500)
+
+
+def test_a_contract_says_where_an_item_comes_from_and_which_system_wins(source: Source) -> None:
+    assert source.items["ip_range"].lineage == ("device_id",)
+    assert source.items["phone"].conflict == ("sms-platform", "crm")
+    assert all(item.producer and item.update and item.legal_basis for item in source.items.values())
+
+
+def _level(**changes: object) -> Change:
+    level = {"property": "latency", "value": 1, "unit": "h", "element": "customer.age"} | changes
+    return lambda data: data["slaProperties"].append(level)
+
+
+BAD_LEVELS: dict[str, Change] = {
+    "for a field that does not exist": _level(element="customer.shoe_size"),
+    "in half hours": _level(value=0.5),
+    "of no time": _level(value=0),
+    "of a truth value": _level(value=True),
+    "in an unknown unit": _level(unit="fortnight"),
+    "without a unit": lambda data: data["slaProperties"].append(
+        {"property": "latency", "value": 1, "element": "customer"}
+    ),
+    "without an element": lambda data: data["slaProperties"].append(
+        {"property": "latency", "value": 1, "unit": "h"}
+    ),
+    "two retentions": _level(property="retention"),
+    "a reminder a day too often": _put("reminderDays", 0),
+    "a substitute outside the scene": _field(
+        0, customProperties=_use(("use", WORDS), ("substitute", "email"))
+    ),
+    "a substitute for itself": _field(
+        0, customProperties=_use(("use", WORDS), ("substitute", "age"))
+    ),
+    "a version of two numbers": lambda data: data.update(version="1.0"),
+    "consent since a version to come": _put("consentSince", "1.0.1"),
+    "a field since no version": _field(0, customProperties=_use(("use", WORDS), ("since", "new"))),
+    "another type than the source": _field(0, logicalType="string"),
+}
+
+
+@pytest.mark.parametrize("change", BAD_LEVELS.values(), ids=BAD_LEVELS.keys())
+def test_a_service_level_that_cannot_be_kept_is_refused(
+    change: Change, tmp_path: Path, source: Source
+) -> None:
+    test_a_bad_scene_contract_is_refused_and_the_file_named(change, tmp_path, source)
+
+
+BAD_ITEMS: dict[str, Change] = {
+    "derived from what does not exist": _field(0, transformSourceObjects=["customer.shoe_size"]),
+    "nulls in rows": _field(
+        0,
+        required=False,
+        quality=[{"metric": "nullValues", "mustBeLessOrEqualTo": 5, "unit": "rows"}],
+    ),
+    "more nulls than rows": _field(
+        0,
+        required=False,
+        quality=[{"metric": "nullValues", "mustBeLessOrEqualTo": 101, "unit": "percent"}],
+    ),
+    "a conflict won by a stranger": _field(
+        0,
+        customProperties=_use(
+            ("title", WORDS),
+            ("system", "crm"),
+            ("producer", "us"),
+            ("update", "daily"),
+            ("legalBasis", "consent"),
+            ("conflict", ["core-banking", "web-analytics"]),
+        ),
+    ),
+    "a conflict with an unknown system": _field(
+        0,
+        customProperties=_use(
+            ("title", WORDS),
+            ("system", "crm"),
+            ("producer", "us"),
+            ("update", "daily"),
+            ("legalBasis", "consent"),
+            ("conflict", ["crm", "a-rumour"]),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BAD_ITEMS.values(), ids=BAD_ITEMS.keys())
+def test_an_item_whose_origin_is_unclear_is_refused(change: Change, tmp_path: Path) -> None:
+    test_a_bad_source_contract_is_refused_and_the_file_named(change, tmp_path)

@@ -16,10 +16,11 @@ from tests.ledger.witnessing import ORIGIN, log_with
 GOPATH = Path("/usr/share/gocode")
 SIGNER = note.generate(ORIGIN)
 
-pytestmark = pytest.mark.skipif(
+needs_go = pytest.mark.skipif(
     shutil.which("go") is None or not (GOPATH / "src/golang.org/x/mod/sumdb/tlog").exists(),
     reason="needs Go and golang.org/x/mod: run tests/interop/install",
 )
+pytestmark = needs_go
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,9 @@ def verify(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "GOCACHE": str(folder / "cache"),
         "GOFLAGS": "",
     }
-    source, program = Path(__file__).parent / "go" / "main.go", folder / "verify"
-    command = ["go", "build", "-o", str(program), str(source)]
-    subprocess.run(command, env=environment, check=True, timeout=300)
+    source, program = Path(__file__).parent / "go", folder / "verify"
+    command = ["go", "build", "-o", str(program), "."]
+    subprocess.run(command, cwd=source, env=environment, check=True, timeout=300)
     return program
 
 

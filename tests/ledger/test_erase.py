@@ -116,7 +116,7 @@ def test_l74_a_database_without_its_key_store_opens_nothing(ledger: Ledger, tmp_
     ledger.close()
     stolen = tmp_path / "stolen"
     (stolen / "keys").mkdir(parents=True)
-    for name in ("ledger.sqlite", "keys/consent.key"):
+    for name in ("ledger.sqlite", "keys/consent.key", "keys/state.key"):
         shutil.copy(tmp_path / name, stolen / name)
     thief = opened(stolen)
     assert (thief.size, said_by(thief), thief.history("c1")) == (4, [], [])

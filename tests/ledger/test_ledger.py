@@ -196,7 +196,7 @@ def test_l66_who_follows_from_further_back_than_memory_misses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ledger.ledger.TAIL", 8)
-    monkeypatch.setattr("ledger.ledger.CHUNK", 4)
+    monkeypatch.setattr("ledger.reader.CHUNK", 4)
     ledger = opened(tmp_path)
     said = [each for _ in range(7) for each in say(ledger, "c1", AGE, GONE)]
     for since in range(len(said) + 1):

@@ -62,7 +62,7 @@ def test_l111_receipts_from_before_and_after_verify(tmp_path: Path) -> None:
 
 def signed(ledger: Ledger, home: Path) -> None:
     newer = keyring.begin_rotation(home, ORIGIN)
-    ledger.log.sign_with(*keyring.signers(home, ORIGIN), *newer)
+    ledger.log.sign_with(*keyring.keys(home, ORIGIN).consent, *newer)
     ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer), NOON)])
 
 

@@ -1,4 +1,4 @@
-"""specs/statemap.md, "Following"."""
+"""specs/statemap.md, "Beside the log"."""
 
 import json
 import shutil
@@ -6,15 +6,19 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DatabaseError
 from typer.testing import CliRunner
 
-from ledger import event, state, stateproof
+from ledger import consent, event, state, stateproof
+from ledger.consent import ConsentState
 from ledger.event import Granted, Instruction, ScenePublished, Withdrawn
-from ledger.ledger import Ledger
-from ledger.statelog import StateLog, UnknownSubjectError
+from ledger.fsck import fsck
+from ledger.ledger import Ledger, UnknownSubjectError
+from ledger.log import CorruptLogError
 from ledger.tree import ProofError
 from ledger.verifier import state as offline
 from portal.commands import state as command
@@ -37,13 +41,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-@pytest.fixture
-def states(tmp_path: Path, ledger: Ledger) -> Iterator[StateLog]:
-    made = StateLog.open(tmp_path, ledger)
-    yield made
-    made.close()
-
-
 def say(ledger: Ledger, subject: str, *acts: Granted | Withdrawn) -> None:
     for act in acts:
         ledger.record([ledger.draft(subject, act, at=NOON, wording=WORDING)])
@@ -55,167 +52,203 @@ def where(ledger: Ledger, subject: str) -> bytes:
     return stateproof.label(event.encode(first))
 
 
-def shows(ledger: Ledger, states: StateLog, subject: str) -> stateproof.StateProof:
+def shows(ledger: Ledger, subject: str) -> stateproof.StateProof:
     """The subject's proof, verified, showing what the ledger folds."""
-    proof = stateproof.parse(str(states.prove(subject)))
-    stateproof.verify(proof, where(ledger, subject), states.log.verifiers)
-    held = ledger.state(subject)
-    assert held is not None
+    proof = stateproof.parse(str(ledger.state_proof(subject)))
+    stateproof.verify(proof, where(ledger, subject), ledger.states.log.verifiers)
     assert proof.shown is not None
-    assert proof.shown.state == state.document(held)
+    assert proof.shown.state == state.document(folded(ledger, subject))
     assert proof.entry.size == ledger.size
     assert proof.entry.root == ledger.log.head().root
     return proof
 
 
-def test_every_proof_shows_what_the_ledger_folds(ledger: Ledger, states: StateLog) -> None:
-    for number in range(12):
-        shows(ledger, states, f"c-{number}")
+def folded(ledger: Ledger, subject: str) -> ConsentState:
+    """Everything read back and added up again."""
+    held = None
+    for said in ledger.history(subject):
+        held = consent.apply(held, said.event, said.index)
+    assert held is not None
+    return held
+
+
+def test_s12_every_proof_shows_what_the_ledger_folds(ledger: Ledger) -> None:
+    seen = [shows(ledger, f"c-{number}").entry.size for number in range(12)]
     say(ledger, "c-5", PART, WITHDRAWAL, GRANT)
     say(ledger, "c-new", GRANT, WITHDRAWAL)
-    for subject in ("c-3", "c-5", "c-new"):
-        shows(ledger, states, subject)
+    seen += [shows(ledger, subject).entry.size for subject in ("c-3", "c-5", "c-new")]
+    assert seen == [14] * 12 + [19] * 3
 
 
-def test_catching_up_again_changes_nothing(ledger: Ledger, states: StateLog) -> None:
-    newest, size = states.catch_up(), states.log.size
-    assert states.catch_up() == newest == states.newest()
-    assert (states.log.size, newest.size) == (size, ledger.size)
-    assert list(states.findings()) == []
+def test_s12_several_instructions_of_one_customer_in_one_commit(ledger: Ledger) -> None:
+    first = ledger.draft("c-9", PART, at=NOON, wording=WORDING)
+    others = [ledger.draft(name, GRANT, at=NOON, wording=WORDING) for name in ("c-20", "c-21")]
+    last = first.next(WITHDRAWAL, at=NOON, wording=WORDING)
+    ledger.record([first, *others, last])
+    assert [shows(ledger, name).entry.size for name in ("c-9", "c-20", "c-21")] == [18] * 3
 
 
-def test_it_goes_on_after_a_restart(tmp_path: Path, ledger: Ledger, states: StateLog) -> None:
-    states.catch_up()
+def test_s12_each_commit_has_its_entry(ledger: Ledger) -> None:
+    log = ledger.states.log
+    entries = [stateproof.entry(json.loads(each)) for each in log.entries(0, log.size)]
+    assert [each.size for each in entries] == list(range(1, 15))
+    assert [each.root for each in entries] == [ledger.log.root_at(size) for size in range(1, 15)]
+    assert entries[12].map == entries[11].map, "a public act changes nobody's state"
+
+
+def test_s12_it_goes_on_after_a_restart(tmp_path: Path, ledger: Ledger) -> None:
     say(ledger, "c-1", WITHDRAWAL)
-    again = StateLog.open(tmp_path, ledger)
-    shows(ledger, again, "c-1")
-    shows(ledger, again, "c-2")
-    assert list(again.findings()) == []
+    ledger.close()
+    again = Ledger.open(tmp_path, origin=ORIGIN)
+    assert shows(again, "c-1").entry.size == 15
+    say(again, "c-2", WITHDRAWAL)
+    assert shows(again, "c-2").entry.size == 16
     again.close()
+    assert list(fsck(tmp_path)) == []
 
 
-def test_a_crash_between_map_and_log_is_repaired(
-    tmp_path: Path, ledger: Ledger, states: StateLog
+def test_s12_a_state_that_is_not_in_memory_is_read_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    states.catch_up()
-    say(ledger, "c-1", WITHDRAWAL)
-    values = {
-        stateproof.label(event.encode(first)): states._shown(held).value
-        for held, first in states._states(states.newest().size, ledger.size)
-    }
-    states._buckets.write(states._map.change(values))  # and no entry: the process is gone
-    again = StateLog.open(tmp_path, ledger)
-    assert list(again.findings()) == [
-        f"the state map is not the one of entry {again.log.size - 1} of the state log"
-    ]
-    shows(ledger, again, "c-1")
-    assert list(again.findings()) == []
-    again.close()
-
-
-def test_many_entries_are_taken_in_by_several_steps(
-    ledger: Ledger, states: StateLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ledger.statelog.AT_ONCE", 5)
-    states.catch_up()
-    assert states.log.size == 3
-    sizes = [stateproof.entry(json.loads(e)).size for e in states.log.entries(0, 3)]
-    assert sizes == [5, 10, 14]
+    monkeypatch.setattr("ledger.latest.HELD", 2)
     for number in range(12):
-        shows(ledger, states, f"c-{number}")
+        say(ledger, f"c-{number}", WITHDRAWAL, GRANT)
+    assert {shows(ledger, f"c-{number}").entry.size for number in range(12)} == {38}
 
 
-def test_of_somebody_unknown_nothing_is_shown(ledger: Ledger, states: StateLog) -> None:
+@pytest.mark.parametrize("why", ["busy", "full"])
+def test_s13_a_commit_that_fails_changes_nothing(tmp_path: Path, ledger: Ledger, why: str) -> None:
+    before, proof = ledger.states.newest(), str(shows(ledger, "c-1"))
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as other:
+        if why == "busy":
+            other.execute("BEGIN IMMEDIATE")
+        else:  # the very last statement of the transaction fails
+            other.execute(
+                "CREATE TRIGGER full BEFORE INSERT ON state_bucket "
+                "BEGIN SELECT RAISE(FAIL, 'disk full'); END"
+            )
+        with pytest.raises(DatabaseError):
+            say(ledger, "c-1", WITHDRAWAL)
+        other.execute("ROLLBACK" if why == "busy" else "DROP TRIGGER full")
+    assert (ledger.size, ledger.states.newest()) == (14, before)
+    assert (ledger.version("c-1"), str(ledger.state_proof("c-1"))) == (1, proof)
+    say(ledger, "c-1", WITHDRAWAL)
+    assert shows(ledger, "c-1").entry.size == 15
+    ledger.close()
+    assert list(fsck(tmp_path)) == []
+
+
+def test_of_somebody_unknown_nothing_is_shown(ledger: Ledger) -> None:
     with pytest.raises(UnknownSubjectError):
-        states.prove("nobody")
+        ledger.state_proof("nobody")
 
 
-def test_that_nothing_is_at_a_label_is_proven(ledger: Ledger, states: StateLog) -> None:
+def test_that_nothing_is_at_a_label_is_proven(ledger: Ledger) -> None:
     label = bytes(32)
-    proof = states.prove_absence(label)
-    stateproof.verify(proof, label, states.log.verifiers)
+    proof = ledger.absence_proof(label)
+    stateproof.verify(proof, label, ledger.states.log.verifiers)
     assert proof.shown is None
     with pytest.raises(UnknownSubjectError):
-        states.prove_absence(where(ledger, "c-1"))
+        ledger.absence_proof(where(ledger, "c-1"))
 
 
-def test_after_erasure_nothing_can_be_shown_and_old_proofs_verify(
-    ledger: Ledger, states: StateLog
+def test_s14_after_erasure_nothing_can_be_shown_and_old_proofs_verify(
+    tmp_path: Path, ledger: Ledger
 ) -> None:
-    proof, label = shows(ledger, states, "c-4"), where(ledger, "c-4")
+    proof, label = shows(ledger, "c-4"), where(ledger, "c-4")
     ledger.erase("c-4", NOON)
     with pytest.raises(UnknownSubjectError):
-        states.prove("c-4")
-    stateproof.verify(proof, label, states.log.verifiers)
-    shows(ledger, states, "c-5")
-    assert list(states.findings()) == []
+        ledger.state_proof("c-4")
+    stateproof.verify(proof, label, ledger.states.log.verifiers)
+    assert shows(ledger, "c-5").entry.size == 15
+    say(ledger, "c-4", GRANT)  # somebody new, as far as anybody can tell
+    assert where(ledger, "c-4") != label
+    assert shows(ledger, "c-4").entry.size == 16
+    ledger.close()
+    assert list(fsck(tmp_path)) == []
 
 
-def test_one_who_was_erased_before_catching_up_leaves_nothing(
-    ledger: Ledger, states: StateLog
-) -> None:
-    label = where(ledger, "c-4")
-    ledger.erase("c-4", NOON)
-    stateproof.verify(states.prove_absence(label), label, states.log.verifiers)
+FIRST = "WHERE number = (SELECT min(number) FROM state_bucket)"
+DAMAGE = {
+    "records of a bucket": (
+        f"UPDATE state_bucket SET records = zeroblob(length(records)) {FIRST}",
+        "state map: bucket",
+    ),
+    "a bucket and its root": (
+        f"UPDATE state_bucket SET root = zeroblob(32), records = zeroblob(64) {FIRST}",
+        "state map: it is not the one of the newest entry",
+    ),
+    "a bucket taken away": (
+        f"DELETE FROM state_bucket {FIRST}",
+        "is not what its customer's events add up to",
+    ),
+    "a tile": ("UPDATE state_tile SET data = zeroblob(448)", "state log, tile 0"),
+    "an entry": (
+        "UPDATE state_bundle SET data = CAST(substr(data, 1, 99) || 'x' AS BLOB)",
+        "state log, entry bundle 0",
+    ),
+    "the checkpoint": ("UPDATE state_head SET note = replace(note, 'A', 'B')", "state log, check"),
+    "an older state log": (
+        "UPDATE state_head SET size = 13, note = (SELECT note FROM kept)",
+        "state log, newest entry: of 13 entries, the consent log has 14",
+    ),
+}
 
 
-def test_a_changed_bucket_is_found(tmp_path: Path, ledger: Ledger, states: StateLog) -> None:
-    states.catch_up()
-    states.close()
-    with sqlite3.connect(tmp_path / "state.sqlite") as database:
-        database.execute(
-            "UPDATE bucket SET records = zeroblob(length(records)) WHERE rowid = "
-            "(SELECT min(number) FROM bucket)"
-        )
-    database.close()
-    again = StateLog.open(tmp_path, ledger)
-    [finding] = again.findings()
-    assert "has another root than is stored" in finding
-    again.close()
+@pytest.mark.parametrize("why", DAMAGE)
+def test_s15_damage_is_found(tmp_path: Path, why: str) -> None:
+    ledger = Ledger.open(tmp_path, origin=ORIGIN)
+    for number in range(13):
+        say(ledger, f"c-{number}", GRANT)
+    before = ledger.states.log.checkpoint()
+    say(ledger, "c-3", PART)
+    ledger.close()
+    statement, finding = DAMAGE[why]
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as database:
+        database.execute("CREATE TABLE kept AS SELECT ? AS note", [before])
+        assert database.execute(statement).rowcount > 0
+    assert any(finding in str(each) for each in fsck(tmp_path)), [*map(str, fsck(tmp_path))]
 
 
-def test_a_restored_older_state_log_is_caught_by_its_proofs(
-    tmp_path: Path, ledger: Ledger, states: StateLog
-) -> None:
-    say(ledger, "c-1", GRANT)
-    states.catch_up()
-    stale = states.prove("c-1")
-    say(ledger, "c-1", WITHDRAWAL)
-    said = [each.event for each in ledger.history("c-1")]
-    events = [json.loads(event.encode(each)) for each in said]
-    stateproof.verify(stale, where(ledger, "c-1"), states.log.verifiers)
-    with pytest.raises(ProofError, match="2 instructions, 3 were given"):
-        stateproof.require_complete(stale, events)
-    stateproof.require_complete(shows(ledger, states, "c-1"), events)
-
-
-def test_a_state_log_of_another_ledger_is_found(
-    tmp_path: Path, ledger: Ledger, states: StateLog
-) -> None:
-    states.catch_up()
-    states.close()
+def test_s15_a_state_log_of_another_history_does_not_open(tmp_path: Path, ledger: Ledger) -> None:
+    ledger.close()
     other = Ledger.open(tmp_path / "other", origin=ORIGIN)
-    for number in range(20):
-        say(other, f"c-{number}", GRANT)
-    shutil.copy(tmp_path / "state.sqlite", tmp_path / "other")
+    for number in range(14):
+        say(other, f"d-{number}", GRANT)
+    other.close()
     for name in ("state.key", "state.vkey"):
         shutil.copy(tmp_path / "keys" / name, tmp_path / "other/keys")
-    wrong = StateLog.open(tmp_path / "other", other)
-    assert any("another history" in finding for finding in wrong.findings())
-    wrong.close()
-    other.close()
+    with closing(sqlite3.connect(tmp_path / "other/ledger.sqlite", isolation_level=None)) as mixed:
+        mixed.execute("ATTACH ? AS first", [str(tmp_path / "ledger.sqlite")])
+        for table in ("state_head", "state_bundle", "state_tile", "state_bucket"):
+            mixed.execute(f"DELETE FROM main.{table}")
+            mixed.execute(f"INSERT INTO main.{table} SELECT * FROM first.{table}")
+    with pytest.raises(CorruptLogError, match="restore both from one backup"):
+        Ledger.open(tmp_path / "other", origin=ORIGIN)
 
 
-def test_keys_are_their_owners_only(tmp_path: Path, states: StateLog) -> None:
+def test_a_hidden_newer_instruction_is_caught_by_an_older_proof(ledger: Ledger) -> None:
+    say(ledger, "c-1", GRANT)
+    stale = ledger.state_proof("c-1")
+    say(ledger, "c-1", WITHDRAWAL)
+    events = [json.loads(event.encode(each.event)) for each in ledger.history("c-1")]
+    stateproof.verify(stale, where(ledger, "c-1"), ledger.states.log.verifiers)
+    with pytest.raises(ProofError, match="2 instructions, 3 were given"):
+        stateproof.require_complete(stale, events)
+    stateproof.require_complete(shows(ledger, "c-1"), events)
+
+
+def test_keys_are_their_owners_only(tmp_path: Path, ledger: Ledger) -> None:
+    assert ledger.origin == ORIGIN
     assert (tmp_path / "keys/state.key").stat().st_mode & 0o777 == 0o600
     assert len((tmp_path / "keys/state.vkey").read_text().splitlines()) == 2
 
 
 @pytest.fixture
-def held(tmp_path: Path, ledger: Ledger, states: StateLog) -> list[str]:
+def held(tmp_path: Path, ledger: Ledger) -> list[str]:
     """A customer's files: the proof, the key and all receipts, as arguments."""
     say(ledger, "c-3", WITHDRAWAL)
-    (tmp_path / "proof").write_text(str(states.prove("c-3")), newline="")
+    (tmp_path / "proof").write_text(str(ledger.state_proof("c-3")), newline="")
     names = []
     for each in ledger.history("c-3"):
         names.append(str(tmp_path / f"{each.index}.tlog-proof"))
@@ -295,3 +328,21 @@ def test_the_command_writes_a_proof_that_verifies(
     unknown = CliRunner().invoke(command.app, ["nobody", "--data-dir", str(tmp_path)])
     assert unknown.exit_code == 1
     assert "nothing can be shown" in unknown.stderr
+
+
+def test_l68_a_newer_instruction_taken_out_of_the_store_is_missed(
+    tmp_path: Path, ledger: Ledger
+) -> None:
+    say(ledger, "c-1", WITHDRAWAL)
+    ledger.close()
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as database:
+        gone = database.execute('DELETE FROM sealed WHERE "index" = 14').rowcount
+    assert gone == 1
+    again = Ledger.open(tmp_path, origin=ORIGIN)
+    for ask in (again.state, again.version, again.history, again.state_proof):
+        with pytest.raises(CorruptLogError, match="fsck"):
+            ask("c-1")
+    with pytest.raises(CorruptLogError, match="entry 14 is missing"):
+        list(again.follow(0))
+    assert shows(again, "c-2").entry.size == 15
+    again.close()

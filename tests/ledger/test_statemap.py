@@ -26,7 +26,7 @@ maps = st.dictionaries(labels, values, max_size=40)
 
 def built(content: dict[bytes, bytes]) -> tuple[StateMap, dict[int, bytes]]:
     buckets: dict[int, bytes] = {}
-    made = StateMap({}, lambda number: buckets.get(number, b""))
+    made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
     change = made.change(content)
     buckets.update(change.buckets)
     made.apply(change)
@@ -195,7 +195,7 @@ class Growing(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         roots = {n: statemap.bucket_root(data) for n, data in self.buckets.items()}
-        self.map = StateMap(roots, lambda number: self.buckets.get(number, b""))
+        self.map = StateMap(roots, lambda numbers: {n: self.buckets[n] for n in numbers})
 
     @invariant()
     def the_root_is_the_root_of_the_model(self) -> None:
@@ -218,7 +218,7 @@ def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:
     roots = dict.fromkeys(range(1 << statemap.PREFIX), bytes(32))
     _, buckets = built(some)
     roots |= {n: statemap.bucket_root(data) for n, data in buckets.items()}
-    made = StateMap(roots, lambda number: buckets.get(number, b""))
+    made = StateMap(roots, lambda numbers: {n: buckets[n] for n in numbers})
     sizes = [len(bytes(made.prove(label))) for label in some]
     assert max(sizes) <= 1024
     for label in some:

@@ -79,7 +79,7 @@ class Writer:
     buckets: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.map = StateMap({}, lambda number: self.buckets.get(number, b""))
+        self.map = StateMap({}, lambda numbers: {n: self.buckets[n] for n in numbers})
 
     def publish(self, instructions: list[Instruction]) -> None:
         """The state after these instructions of one customer."""

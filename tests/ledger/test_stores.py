@@ -19,6 +19,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ledger import note
+from ledger.keyring import Keys
 from ledger.ledger import Ledger
 from ledger.log import Log
 from ledger.stores import ForkError
@@ -30,6 +32,7 @@ from tests.ledger.test_note import SIGNER
 from tests.ledger.worlds import AGE, root, say
 
 ORIGIN = SIGNER.name
+STATES = note.generate(f"{ORIGIN}/state")
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +185,10 @@ def test_l102_an_older_epoch_is_refused_even_with_the_lock(address: str) -> None
     again.close()
 
 
+def ledger_of(address: str, name: str, home: Path) -> Ledger:
+    return Ledger(PostgresStore(address, name), Vault(home / "keys"), Keys([SIGNER], [STATES]))
+
+
 def writer(log: Log) -> Any:
     store = log.store
     assert isinstance(store, PostgresStore)
@@ -190,12 +197,12 @@ def writer(log: Log) -> Any:
 
 def test_l103_a_ledger_stands_on_postgresql(address: str, tmp_path: Path) -> None:
     name = schema()
-    ledger = Ledger(log_of(address, name), Vault(tmp_path / "keys"))
+    ledger = ledger_of(address, name, tmp_path)
     say(ledger, "c1", AGE, AGE)
     say(ledger, "c2", AGE)
     ledger.erase("c1", NOON)
     ledger.close()
-    again = Ledger(log_of(address, name), Vault(tmp_path / "keys"))
+    again = ledger_of(address, name, tmp_path)
     assert (again.version("c1"), again.version("c2"), again.size) == (0, 1, 4)
     say(again, "c2", AGE)
     again.export(tmp_path / "public")

@@ -5,7 +5,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from ledger.event import Act, Granted, Wording
-from ledger.ledger import Ledger, Recorded
+from ledger.ledger import Ledger
+from ledger.reader import Recorded
 from tests.ledger.events import NOON, ORIGIN, WORDING
 
 AGE = Granted("segmentation", ("age",), None)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from ledger.event import Granted, Withdrawn
-from ledger.ledger import Recorded
+from ledger.reader import Recorded
 from portal.customer import wording
 from portal.customer.agreement import Agreement
 from portal.product import Product

@@ -2,12 +2,12 @@
 //
 //	verify DIR VKEY            checkpoint, every tile, every entry, inclusion and consistency
 //	verify DIR VKEY RECEIPT    a receipt's proof, against the entry that DIR publishes
+//	verify vectors DIR NAME…   what each case of these files of vectors is: accepted or refused
 package main
 
 import (
 	"bytes"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,6 +23,13 @@ const width = 256
 func main() {
 	var said string
 	var err error
+	if len(os.Args) > 3 && os.Args[1] == "vectors" {
+		if err := judgeVectors(os.Args[2], os.Args[3:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	switch len(os.Args) {
 	case 3:
 		said, err = verifyLog(os.Args[1], os.Args[2])
@@ -105,18 +112,11 @@ func readEntries(dir string, size int64) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		count := int64(0)
-		for ; len(bundle) > 0; count++ {
-			if len(bundle) < 2 || len(bundle) < 2+int(binary.BigEndian.Uint16(bundle)) {
-				return nil, fmt.Errorf("bundle %d is cut off", n)
-			}
-			end := 2 + int(binary.BigEndian.Uint16(bundle))
-			entries = append(entries, bundle[2:end])
-			bundle = bundle[end:]
+		found, err := unbundle(bundle)
+		if err != nil || int64(len(found)) != w {
+			return nil, fmt.Errorf("bundle %d has %d entries, want %d: %v", n, len(found), w, err)
 		}
-		if count != w {
-			return nil, fmt.Errorf("bundle %d has %d entries, want %d", n, count, w)
-		}
+		entries = append(entries, found...)
 	}
 	return entries, nil
 }

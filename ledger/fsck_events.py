@@ -1,0 +1,176 @@
+"""The part of fsck that needs keys: every sealed event against its leaf, and the map against them.
+
+What is wrong with one customer's event hides nothing of another's: each is walked alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.exc import DatabaseError
+
+from ledger import checkpoint, commitment, event, note, tile
+from ledger.checkpoint import MalformedCheckpointError
+from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
+from ledger.consent import ConsentState
+from ledger.entry import opened
+from ledger.event import Instruction, MalformedEventError
+from ledger.latest import Held, shown
+from ledger.log import CorruptLogError
+from ledger.note import NoteError
+from ledger.statemap import Label, StateMap, Value
+from ledger.stores import Head
+from ledger.stores.sql import SqlStore
+from ledger.tile import WIDTH, MalformedTileError
+from ledger.vault import Vault, VaultError
+
+BUNDLES = 256  # kept in memory while the customers' events are opened
+COMPARED = 1_000  # customers whose states are compared with the map at once
+AHEAD = 8  # events of each of them that are read at once
+_BROKEN = (VaultError, MalformedEventError, MalformedTileError, CorruptLogError)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
+
+
+def sealed(home: Path, database: Path) -> Iterator[Finding]:
+    try:
+        with closing(SqlStore(database)) as store, closing(Vault(home / "keys")) as keys:
+            yield from _Events(store, keys, _origin(store)).findings()
+    except VaultError as error:
+        yield Finding("key store", str(error))
+    except DatabaseError:
+        return  # reported with the log
+
+
+def _origin(store: SqlStore) -> str:
+    """Of the state log. Without a checkpoint that says so, no state is compared."""
+    head = store.beside().head()
+    try:
+        return checkpoint.parse(note.parse(head.note).text).origin if head else ""
+    except (NoteError, MalformedCheckpointError):
+        return ""  # reported with the state log
+
+
+class _Events:
+    """The sealed events against the leaves, the keys and the map."""
+
+    def __init__(self, store: SqlStore, keys: Vault, origin: str) -> None:
+        """`origin`: of the state log."""
+        self._store = store
+        self._keys = keys
+        self._origin = origin
+        states = store.beside()
+        self._map = StateMap(states.roots(), states.records)
+        self._states: dict[Label, Value] = {}  # to be compared with the map
+        self._ahead: dict[bytes, tuple[int, bytes]] = {}  # tag -> index, sealed event
+        self._entries = lru_cache(BUNDLES)(self._unbundled)
+        self._unsealed: dict[bytes, int] = {}  # tag -> index, of entries without sealed event
+
+    def findings(self) -> Iterator[Finding]:
+        head = self._store.head() or Head(0, "")
+        for index, width in tile.widths(head.size, 0):
+            yield from self._bundle(index * WIDTH, width)
+        stray = self._store.sealed_tags(head.size, 1 << 62)
+        if stray:
+            yield Finding("vault", f"sealed events for entries {sorted(stray)[:8]}, which are none")
+        everybody = (key for _, key in self._keys.everybody())
+        while some := [*islice(everybody, COMPARED)]:
+            self._ahead = self._store.sealed_of(
+                [commitment.tag(key, seq) for key in some for seq in range(1, AHEAD + 1)]
+            )
+            for key in some:
+                yield from self._customer(key)
+            yield from self._compare()
+
+    def _unbundled(self, index: int) -> list[bytes]:
+        return tile.unbundle(self._store.bundle(index) or b"")
+
+    def _bundle(self, lo: int, width: int) -> Iterator[Finding]:
+        try:
+            entries = self._entries(lo // WIDTH)[:width]
+        except MalformedTileError:
+            return  # reported with the log
+        tags = self._store.sealed_tags(lo, lo + width)
+        for index, entry in enumerate(entries, lo):
+            tag = tags.pop(index, None)
+            if entry[:1] == PERSONAL and tag is None:
+                self._unsealed[entry[1 : 1 + TAG_SIZE]] = index
+            elif tag is not None and (entry[:1] != PERSONAL or entry[1 : 1 + TAG_SIZE] != tag):
+                yield Finding(f"sealed event {index}", "its tag is not the one of its leaf")
+            elif tag is None:
+                yield from _public(index, entry)
+            elif len(entry) != PERSONAL_SIZE:
+                yield Finding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
+
+    def _customer(self, key: bytes) -> Iterator[Finding]:
+        """Every event of one customer opens, follows the one before, and none is missing."""
+        held: Held | None = Held(ConsentState(""))  # None: unknown, as something is wrong
+        previous, seq = event.FIRST, 1
+        while True:
+            secrets = commitment.secrets(key, seq)
+            if (index := self._unsealed.get(secrets.opening.tag)) is not None:
+                yield Finding(f"entry {index}", "its sealed event is missing; restore a backup")
+                held, previous = None, b""
+            elif (found := self._found(secrets.opening.tag, seq)) is None:
+                break
+            else:
+                index, data = found
+                try:
+                    said = self._open(secrets, seq, index, data)
+                    if previous and said.prev != previous:
+                        raise CorruptLogError("it does not follow the instruction before")
+                except _BROKEN as error:
+                    yield Finding(f"sealed event {index}", str(error))
+                    held, previous = None, b""
+                else:
+                    encoded = event.encode(said)
+                    previous = sha256(encoded).digest()
+                    held = held and _named(held, said).after(said, encoded, index)
+            seq += 1
+        if held and held.label and self._origin:
+            self._states[held.label] = shown(held.state, key, self._origin).value
+
+    def _found(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
+        return self._ahead.get(tag) if seq <= AHEAD else self._store.sealed(tag)
+
+    def _open(self, secrets: commitment.Secrets, seq: int, index: int, data: bytes) -> Instruction:
+        bundle = self._entries(index // WIDTH)
+        entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
+        said = opened(secrets, data, entry)
+        if said.seq != seq:
+            raise CorruptLogError(f"it is not the customer's instruction {seq}")
+        return said
+
+    def _compare(self) -> Iterator[Finding]:
+        """The map holds the states that were found."""
+        stored = self._map.values(self._states)
+        for label, value in self._states.items():
+            if stored.get(label) != value:
+                what = "the state is not what its customer's events add up to"
+                yield Finding(f"state map, label {label.hex()}", what)
+        self._states.clear()
+
+
+def _named(held: Held, said: Instruction) -> Held:
+    return held if held.label else Held(ConsentState(said.subject))
+
+
+def _public(index: int, entry: bytes) -> Iterator[Finding]:
+    try:
+        found = event.decode(entry[1:])
+    except MalformedEventError as error:
+        yield Finding(f"entry {index}", f"not an event: {error}")
+        return
+    if entry[:1] != commitment.PUBLIC or isinstance(found, event.Instruction):
+        yield Finding(f"entry {index}", "an instruction stands in clear, or of no kind")

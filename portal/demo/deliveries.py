@@ -1,0 +1,28 @@
+"""The table `delivery` of the demonstration: what each system delivered when.
+
+    system        as_of                 arrived
+    core-banking  2026-11-21 05:40:00   2026-11-21 06:00:00     UTC
+
+Generated: every system is said to have delivered just before the table was built, so that a
+demonstration left running for days shows how contracts are missed.
+"""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from gate.contract import Source
+
+ON_THE_WAY = timedelta(minutes=20)
+
+
+def record(database: Path, source: Source, at: datetime) -> None:
+    """Write the table into the DuckDB file `database`, replacing what was there."""
+    import duckdb
+
+    with duckdb.connect(database) as connection:
+        connection.execute(
+            "CREATE OR REPLACE TABLE delivery"
+            " (system VARCHAR, as_of TIMESTAMPTZ, arrived TIMESTAMPTZ)"
+        )
+        rows = [[system, at - ON_THE_WAY, at] for system in source.systems]
+        connection.executemany("INSERT INTO delivery VALUES (?, ?, ?)", rows)

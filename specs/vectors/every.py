@@ -1,0 +1,38 @@
+"""Every file of vectors, and what makes it."""
+
+from collections.abc import Callable, Iterator
+
+from specs.vectors import (
+    make_checkpoint,
+    make_cosignature,
+    make_event,
+    make_map,
+    make_mldsa,
+    make_note,
+    make_receipt,
+    make_submission,
+    make_tile,
+    make_timestamp,
+    make_tree,
+)
+from specs.vectors.vector import Vector
+
+EVERY: dict[str, Callable[[], Iterator[Vector]]] = {
+    "note": make_note.vectors,
+    "mldsa": make_mldsa.vectors,
+    "checkpoint": make_checkpoint.vectors,
+    "path": make_tile.paths,
+    "tile": make_tile.tiles,
+    "bundle": make_tile.bundles,
+    "inclusion": make_tree.inclusions,
+    "consistency": make_tree.consistencies,
+    "cosignature": make_cosignature.vectors,
+    "policy": make_receipt.policies,
+    "receipt": make_receipt.receipts,
+    "event": make_event.vectors,
+    "commitment": make_event.commitments,
+    "map": make_map.maps,
+    "state": make_map.state_proofs,
+    "submission": make_submission.vectors,
+    "timestamp": make_timestamp.vectors,
+}

@@ -1,0 +1,194 @@
+"""Events: canonical JSON (RFC 8785) in the strict profile of specs/event.md; and leaves of them."""
+
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from specs.vectors.signing import ORIGIN
+from specs.vectors.vector import Vector, canonical, cases, flipped
+
+NOON = "2026-01-01T12:00:00Z"
+ZEROS = "A" * 43 + "="
+GRANT = {"fields": ["age", "job"], "scene": "segmentation", "type": "granted", "until": None}
+ENDING = GRANT | {"until": NOON}
+INSTRUCTION: dict[str, Any] = {
+    "act": GRANT,
+    "at": NOON,
+    "evidence": "C",
+    "nonce": "A" * 22 + "==",
+    "origin": ORIGIN,
+    "prev": ZEROS,
+    "seq": 1,
+    "subject": "c00001",
+    "type": "instruction",
+    "wording": {"digest": ZEROS, "locale": "zh-CN"},
+}
+ACTS: tuple[dict[str, Any], ...] = (
+    ENDING,
+    {"fields": None, "scene": "segmentation", "type": "withdrawn"},
+    {"fields": ["age"], "scene": "segmentation", "type": "withdrawn"},
+    {
+        "scene": "s",
+        "signal": "accuracy",
+        "template": "below",
+        "threshold": 9200,
+        "type": "trigger-set",
+    },
+    {"scene": "s", "signal": "accuracy", "template": "below", "type": "trigger-cleared"},
+    GRANT | {"source": "legacy", "type": "imported"},
+)
+RELEASED = {"at": NOON, "body": {"a": [1, None, True, {"b": "é\n\u2028😀"}]}, "release": "r1"}
+RELEASED |= {"scene": "s", "type": "synthetic-released"}
+PUBLIC: tuple[dict[str, Any], ...] = (
+    {"at": NOON, "digest": "9f", "scene": "s", "type": "scene-published", "version": "1.0.0"},
+    {"at": NOON, "digest": "9f", "type": "policy-published"},
+    {"at": NOON, "key": "k", "service": "analytics", "type": "service-registered"},
+    {"at": NOON, "keys": ["a", "b"], "origin": ORIGIN, "type": "key-rotated"},
+    {"at": NOON, "signal": "accuracy", "source": "s", "type": "signal-reported", "value": -9199},
+    {"at": NOON, "body": {"rho": "1/64"}, "scene": "s", "type": "budget-reserved"},
+    RELEASED | {"body": {}},
+    {"at": NOON, "key": "k", "origin": "o", "type": "read-log-opened"},
+    {"at": NOON, "origin": "o", "root": "r", "size": (1 << 53) - 1, "type": "read-log-anchored"},
+    {"at": NOON, "type": "subject-erased"},
+)
+GOOD = canonical(INSTRUCTION)
+
+
+def vectors() -> Iterator[Vector]:
+    """`event` is the text of an event."""
+    yield from cases("an instruction", {"event": GOOD}, *_said(_forms()), *_said(_values()))
+    for act in ACTS:
+        made = canonical(INSTRUCTION | {"act": act})
+        yield from cases(f"an instruction: {act['type']}", {"event": made})
+    for each in PUBLIC:
+        made = canonical(each)
+        yield from cases(each["type"], {"event": made}, *_said(_of_any(each)))
+    yield from cases("what a body may hold", {"event": canonical(RELEASED)}, *_said(_bodies()))
+
+
+def _said(changed: dict[str, str]) -> Iterator[tuple[str, Vector]]:
+    yield from ((why, {"event": text}) for why, text in changed.items())
+
+
+def _forms() -> dict[str, str]:
+    """Another text of the same JSON, or of none."""
+    backwards = (
+        "{" + ",".join(f'"{k}":{canonical(v)}' for k, v in [*INSTRUCTION.items()][::-1]) + "}"
+    )
+    return {
+        "form: nothing": "",
+        "form: cut off": GOOD[:-1],
+        "form: a newline at the end": GOOD + "\n",
+        "form: a byte order mark": "\ufeff" + GOOD,
+        "form: white space": GOOD.replace('"seq":1', '"seq": 1'),
+        "form: keys in another order": backwards,
+        "form: a key twice": GOOD.replace('"seq":1', '"seq":1,"seq":1'),
+        "form: an escape that is not needed": GOOD.replace("c00001", "c0000\\u0031"),
+        "form: a solidus escaped": GOOD.replace("example/", "example\\/"),
+        "form: half a character": GOOD.replace("c00001", "\\ud800"),
+        "form: a comma too many": GOOD.replace("}", ",}", 1),
+        "form: a comment": GOOD + "//",
+        "form: a second event": GOOD + GOOD,
+        "number: with a point": GOOD.replace('"seq":1', '"seq":1.0'),
+        "number: with an exponent": GOOD.replace('"seq":1', '"seq":1e0'),
+        "number: with a zero before": GOOD.replace('"seq":1', '"seq":01'),
+        "number: minus zero": GOOD.replace('"seq":1', '"seq":-0'),
+        "number: none at all": GOOD.replace('"seq":1', '"seq":NaN'),
+        "number: 2^53": GOOD.replace('"seq":1', f'"seq":{1 << 53}'),
+    }
+
+
+def _values() -> dict[str, str]:
+    """Canonical JSON that is no event."""
+    parts: dict[str, dict[str, Any]] = {
+        "a part too many": {"more": 1},
+        "type: unknown": {"type": "permitted"},
+        "type: in capitals": {"type": "INSTRUCTION"},
+        "seq: true": {"seq": True},
+        "seq: a text": {"seq": "1"},
+        "subject: a number": {"subject": 1},
+        "subject: null": {"subject": None},
+        "evidence: unknown": {"evidence": "E"},
+        "at: no zone": {"at": "2026-01-01T12:00:00"},
+        "at: another zone": {"at": "2026-01-01T12:00:00+00:00"},
+        "at: a fraction": {"at": "2026-01-01T12:00:00.5Z"},
+        "at: a day that is none": {"at": "2026-02-30T12:00:00Z"},
+        "nonce: a byte short": {"nonce": "A" * 20},
+        "nonce: a byte long": {"nonce": "A" * 23 + "="},
+        "prev: bits that base64 does not use": {"prev": "A" * 42 + "B="},
+        "prev: base64 without padding": {"prev": "A" * 43},
+        "prev: base64 of the other alphabet": {"prev": "_" * 42 + "8="},
+        "prev: in hexadecimal": {"prev": "00" * 32},
+        "wording: a part too many": {"wording": {**INSTRUCTION["wording"], "more": 1}},
+        "wording: a part missing": {"wording": {"locale": "en"}},
+        "act: fields: one twice": {"act": GRANT | {"fields": ["age", "age"]}},
+        "act: fields: a text": {"act": GRANT | {"fields": "age"}},
+        "act: until: within a minute": {"act": GRANT | {"until": "2026-01-01T12:00:01Z"}},
+        "act: until: missing": {"act": {k: v for k, v in GRANT.items() if k != "until"}},
+        "act: a public one": {"act": {"at": NOON, "type": "subject-erased"}},
+        "act: another instruction": {"act": INSTRUCTION},
+    }
+    missing = {f"{name}: missing": _without(INSTRUCTION, name) for name in INSTRUCTION}
+    changed = {why: canonical(INSTRUCTION | part) for why, part in parts.items()}
+    return changed | missing | {"an act alone": canonical(GRANT), "a list": f"[{GOOD}]"}
+
+
+def _of_any(each: dict[str, Any]) -> dict[str, str]:
+    missing = {f"{name}: missing": _without(each, name) for name in each}
+    return missing | {"a part too many": canonical(each | {"more": None})}
+
+
+def _bodies() -> dict[str, str]:
+    def body(value: Any) -> str:
+        return canonical(RELEASED | {"body": value})
+
+    deep: Any = 1
+    for _ in range(16):
+        deep = [deep]
+    return {
+        "body: a list": body([1]),
+        "body: a number with a point": body({"a": 0.5}),
+        "body: a key outside ASCII": body({"é": 1}),
+        "body: nested too deep": body({"a": deep}),
+        "body: a number too small": body({"a": -(1 << 53)}),
+    }
+
+
+def _without(value: dict[str, Any], name: str) -> str:
+    return canonical({key: each for key, each in value.items() if key != name})
+
+
+def commitments() -> Iterator[Vector]:
+    """`entry` commits to `event`; tag, salt and sealing key come from `data_key` and `seq`."""
+    for seq, event in ((1, GOOD), (2**40, canonical(INSTRUCTION | {"subject": "客户"}))):
+        key = sha256(b"vectors, data key %d" % seq).digest()
+        derived = HKDFExpand(SHA512(), 96, b"sovereign/event/v1\0" + seq.to_bytes(8)).derive(key)
+        tag, salt, sealing = derived[:24], derived[24:56], derived[64:]
+        digest = sha256(b"sovereign/entry/v1\0" + salt + event.encode()).digest()
+        valid = {
+            "data_key": key.hex(),
+            "seq": seq,
+            "tag": tag.hex(),
+            "salt": salt.hex(),
+            "sealing_key": sealing.hex(),
+            "event": event,
+            "entry": (b"\x01" + tag + digest).hex(),
+        }
+        yield from cases(f"number {seq}", valid, *_commitments(valid))
+
+
+def _commitments(valid: Vector) -> Iterator[tuple[str, Vector]]:
+    for name in ("data_key", "tag", "salt", "sealing_key", "entry"):
+        data = bytes.fromhex(valid[name])
+        yield f"{name}: its first bit flipped", {name: flipped(data).hex()}
+        yield f"{name}: its last bit flipped", {name: flipped(data, -1).hex()}
+        yield f"{name}: a byte short", {name: data[:-1].hex()}
+    yield "seq: one more", {"seq": valid["seq"] + 1}
+    yield "event: another subject", {"event": valid["event"].replace('"subject":"', '"subject":"x')}
+    spaced = json.dumps(json.loads(valid["event"]), sort_keys=True, ensure_ascii=False)
+    yield "event: the same, with spaces", {"event": spaced}
+    yield "entry: as if it stood in clear", {"entry": (b"\x02" + valid["event"].encode()).hex()}

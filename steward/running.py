@@ -1,0 +1,85 @@
+"""Agreement health that follows the ledger: one customer's change costs one customer's report.
+
+Time, signals and erasures can move many customers without an instruction of theirs; then, and only
+then, everybody is counted again, which is one pass over the words.
+"""
+
+from collections.abc import Iterable
+from dataclasses import astuple
+
+import numpy as np
+
+from gate.state import ConsentState, Entry
+from gate.word import EXPIRY_SHIFT
+from ledger.event import Instruction, ScenePublished, SignalReported, SubjectErased
+from steward.health import AgreementHealth, Report
+
+NEVER = 1 << 62
+
+
+class RunningHealth:
+    """Everybody's reports and their sum. Not thread-safe: the caller holds the gate's lock."""
+
+    def __init__(self, health: AgreementHealth, state: ConsentState, minute: int) -> None:
+        self._health = health
+        self.recounts = 0  # how often everybody was counted
+        self._until = NEVER
+        self._recount(state, minute)
+
+    def report(self, subject: str) -> Report | None:
+        """The customer's report; None if they never said anything."""
+        return self._reports.get(subject)
+
+    def total(self) -> Report:
+        """All reports added up."""
+        return Report(*self._sums)
+
+    def __len__(self) -> int:
+        return len(self._reports)
+
+    def follow(self, entries: Iterable[Entry], state: ConsentState, minute: int) -> None:
+        """Take in the entries since the last call; `state` has seen them already."""
+        changed: dict[str, None] = {}
+        moved = not self._since <= minute < self._until
+        for entry in entries:
+            match entry.event:
+                case Instruction(subject=subject):
+                    changed[subject] = None
+                case SignalReported() | SubjectErased() | ScenePublished():
+                    moved = True
+                case _:
+                    pass
+        if moved or self._stale != self._staleness(state, minute):
+            self._recount(state, minute)
+        else:
+            for subject in changed:
+                self._change(state, subject, minute)
+
+    def _change(self, state: ConsentState, subject: str, minute: int) -> None:
+        report = self._health.report(state, subject, minute)
+        before = self._reports.get(subject, Report(0, 0, 0, 0, 0))
+        self._reports[subject] = report
+        for place, (new, old) in enumerate(zip(astuple(report), astuple(before), strict=True)):
+            self._sums[place] += new - old
+        ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
+        self._until = min([self._until, *(end for end in ends if end > minute)])
+
+    def _recount(self, state: ConsentState, minute: int) -> None:
+        reports = self._health.everybody(state, minute)
+        self._reports = dict(zip(state.subjects, reports, strict=True))
+        self._sums = [*astuple(reports.total())]
+        self._stale = self._staleness(state, minute)
+        self._since, self._until = minute, self._first_end(state, minute)
+        self.recounts += 1
+
+    def _first_end(self, state: ConsentState, minute: int) -> int:
+        """The first minute at which somebody's grant ends."""
+        first = NEVER
+        for scene in self._health.scenes:
+            ends = state.words(scene) >> np.uint64(EXPIRY_SHIFT)
+            coming = ends[ends > np.uint64(minute)]
+            first = min(first, int(coming.min())) if len(coming) else first
+        return first
+
+    def _staleness(self, state: ConsentState, minute: int) -> dict[str, int]:
+        return {scene: state.stale(scene, minute) for scene in self._health.scenes}

@@ -1,0 +1,183 @@
+"""specs/vectors.md, V5: what implementations that are not ours say of every case.
+
+Where one of them accepts a mutation, the list below says why; nothing else may differ.
+"""
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from specs.vectors.make_mldsa import WITNESS
+from specs.vectors.signing import ED, PQ, W1
+from tests.interop.opinions import (
+    OTHERS,
+    VECTORS,
+    OtherwiseError,
+    Vector,
+    browser,
+    openssl_ed25519,
+    vectors,
+)
+from tests.interop.test_go import needs_go, verify
+from tests.interop.verifiers import compared
+
+__all__ = ["verify"]  # a fixture
+
+BY_GO = (
+    "note",
+    "checkpoint",
+    "path",
+    "tile",
+    "bundle",
+    "inclusion",
+    "consistency",
+    "cosignature",
+    "policy",
+    "receipt",
+    "commitment",
+    "map",
+    "state",
+    "submission",
+)
+ACCEPTED_BY_GO = {
+    "key: an id in capitals": "x/mod reads hexadecimal of both cases",
+    "signature: a bit that base64 does not use": "x/mod decodes base64 leniently",
+    "cosignature: a bit that base64 does not use": "the same",
+    "cosignature: twice": "x/mod skips a second signature by the same key",
+    "note: the signature twice": "the same",
+    "event: none of the profile": "the Go program does not know the profile of events",
+    "event: a predecessor that is no digest": "the same",
+}
+ACCEPTED_IN_THE_BROWSER = {
+    "event: none of the profile": "the page does not know the profile of events",
+    "event: a predecessor that is no digest": "the same",
+    "event: an instruction for another log": "the same",
+    "event: an instruction in clear": "the same",
+    "event: a public act as a commitment": "the same",
+    "policy: both kinds of keys": "WebCrypto has no ML-DSA; the page says what it did not check",
+    "the signature by ML-DSA-44 is missing": "the same",
+    "policy: a witness": "the page asks for the log's signature alone",
+    "a cosignature is missing": "the same",
+    "the cosignature of a witness that is not needed is wrong": "the same",
+}
+TEXTS = "the published schema says of a text that it is one, not which"
+ACCEPTED_BY_OTHERS = {
+    "event": {
+        "at: no zone": TEXTS,
+        "at: another zone": TEXTS,
+        "at: a fraction": TEXTS,
+        "at: a day that is none": TEXTS,
+        "nonce: a byte short": TEXTS,
+        "nonce: a byte long": TEXTS,
+        "prev: bits that base64 does not use": TEXTS,
+        "prev: base64 without padding": TEXTS,
+        "prev: base64 of the other alphabet": TEXTS,
+        "prev: in hexadecimal": TEXTS,
+        "act: until: within a minute": TEXTS,
+        "act: fields: one twice": "the published schema does not say that they differ",
+        "body: a number with a point": "the published schema leaves bodies open",
+        "body: a key outside ASCII": "the same",
+        "body: nested too deep": "the same",
+    },
+    "timestamp": {
+        "token: a byte long": "OpenSSL ignores what follows",
+        "token: a length in more bytes than it needs": "OpenSSL reads BER",
+    },
+}
+
+
+def accepted(cases: list[Vector], verdicts: list[bool]) -> set[str]:
+    """The mutations that were accepted; every valid case must have been."""
+    told = [*zip(cases, verdicts, strict=True)]
+    assert [each["case"] for each, said in told if each["mutation"] is None and not said] == []
+    return {each["mutation"] for each, said in told if each["mutation"] is not None and said}
+
+
+@needs_go
+def test_v5_go_agrees_on_every_case_that_it_can_judge(verify: Path) -> None:
+    command = [str(verify), "vectors", str(VECTORS), *BY_GO]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line.split(" ") for line in found.stdout.splitlines()]
+    differing, unknown = set(), 0
+    for name, number, verdict, *_ in lines:
+        case = _case(name, int(number))
+        if verdict == "unknown":
+            assert any(key.vkey in str(case) for key in (PQ, WITNESS)), case
+            unknown += 1
+        elif (verdict == "accept") != (case["mutation"] is None):
+            assert verdict == "accept", case
+            differing.add(case["mutation"])
+    assert differing == {*ACCEPTED_BY_GO}
+    assert len(lines) == sum(len(vectors(name)) for name in BY_GO)
+    assert unknown == 10
+
+
+CASES = {name: vectors(name) for name in BY_GO}
+
+
+def _case(name: str, number: int) -> Vector:
+    return CASES[name][number]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_v5_libraries_that_are_not_ours_agree(name: str) -> None:
+    if name == "timestamp" and shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    cases = [{"case": name, **each} for each in vectors(name)]
+    found = accepted(cases, [_accepts(name, each) for each in cases])
+    assert found == {*ACCEPTED_BY_OTHERS.get(name, {})}
+
+
+def _accepts(name: str, case: Vector) -> bool:
+    try:
+        OTHERS[name](case)
+    except OtherwiseError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+@pytest.mark.parametrize("key", [ED, W1], ids=["a log's key", "a witness's key"])
+def test_v5_openssl_accepts_our_ed25519_signatures_and_no_flipped_bit(key: object) -> None:
+    assert isinstance(key, type(ED))
+    text = "vectors.example/consent\n7\n"
+    signature, message = key.signature(text, 9), text.encode()
+    if key is W1:
+        signature, message = signature[8:], f"cosignature/v1\ntime 9\n{text}".encode()
+    openssl_ed25519(key.public, signature, message)
+    generator = random.Random(1)
+    for at in generator.sample(range(64), 8):
+        changed = signature[:at] + bytes([signature[at] ^ 1]) + signature[at + 1 :]
+        with pytest.raises(OtherwiseError):
+            openssl_ed25519(key.public, changed, message)
+
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs the node command")
+
+
+@needs_node
+def test_v5_the_browsers_verifier_agrees_on_paths() -> None:
+    cases = [{"case": "inclusion", **each} for each in vectors("inclusion")]
+    assert accepted(cases, browser(["inclusion", each] for each in cases)) == set()
+
+
+@needs_node
+def test_v5_the_browsers_verifier_agrees_on_receipts() -> None:
+    cases = vectors("receipt")
+    found = browser(["receipt", each["receipt"], _log_keys(each["policy"])] for each in cases)
+    assert accepted(cases, found) == {*ACCEPTED_IN_THE_BROWSER}
+
+
+def _log_keys(policy: str) -> str:
+    words = [line.split(" ") for line in policy.splitlines()]
+    return "\n".join(line[1] for line in words if line[0] == "log")
+
+
+@needs_node
+def test_l97_no_mutated_receipt_is_accepted_by_the_browsers_verifier() -> None:
+    found = compared(count=4_000, seed=3)
+    assert found.accepted == []
+    assert found.tried == 4_000

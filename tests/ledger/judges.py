@@ -1,0 +1,192 @@
+"""What our code says of a vector: one function a file, which returns if it accepts, or raises."""
+
+from base64 import b64decode
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ledger import (
+    checkpoint,
+    commitment,
+    cosignature,
+    event,
+    note,
+    policy,
+    profile,
+    receipt,
+    statemap,
+    stateproof,
+    tile,
+    timestamp,
+    tree,
+)
+from ledger.cosignature import CosignatureError
+from ledger.note import Note
+from ledger.timestamp import Authority, TimestampError
+from ledger.tree import ProofError
+from ledger.witness import Witness
+
+Vector = dict[str, Any]
+REFUSALS = (ValueError, ProofError, CosignatureError, TimestampError)  # the errors of parsers
+
+
+class RefusedError(ValueError):
+    """Our code answers with a value, and it is another one than the vector says."""
+
+
+def _note(case: Vector) -> None:
+    keys = [policy.log_key(vkey) for vkey in case["keys"]]
+    note.verify(note.parse(case["note"]), keys)
+
+
+def _checkpoint(case: Vector) -> None:
+    found = checkpoint.parse(case["text"])
+    _require((found.origin, found.size, found.root.hex()), _all(case, "origin", "size", "root"))
+
+
+def _path(case: Vector) -> None:
+    _require(tile.path(case["kind"], case["index"], case["width"]), case["path"])
+
+
+def _tile(case: Vector) -> None:
+    hashes = tile.split(bytes.fromhex(case["tile"]))
+    _require(len(hashes), case["width"])
+    _require(_root(hashes), case["root"])
+
+
+def _bundle(case: Vector) -> None:
+    hashes = tree.leaf_hashes(tile.unbundle(bytes.fromhex(case["bundle"])))
+    _require(_root(hashes), case["root"])
+
+
+def _root(hashes: list[bytes]) -> str:
+    def read(level: int, index: int) -> bytes:
+        return tree.complete_root(hashes[index << level : index + 1 << level])
+
+    return tree.root(len(hashes), read).hex()
+
+
+def _inclusion(case: Vector) -> None:
+    leaf, root = (bytes.fromhex(case[name]) for name in ("leaf", "root"))
+    proof = [bytes.fromhex(each) for each in case["proof"]]
+    tree.verify_inclusion(leaf, case["index"], case["size"], root, proof)
+
+
+def _consistency(case: Vector) -> None:
+    old, new = (bytes.fromhex(case[name]) for name in ("old_root", "new_root"))
+    proof = [bytes.fromhex(each) for each in case["proof"]]
+    tree.verify_consistency(case["old"], case["new"], old, new, proof)
+
+
+def _cosignature(case: Vector) -> None:
+    at = cosignature.key(case["key"]).verify(note.parse(case["note"]))
+    _require(int(at.timestamp()), case["time"])
+
+
+def _policy(case: Vector) -> None:
+    policy.parse(case["policy"].encode()).verify(note.parse(case["note"]))
+
+
+def _receipt(case: Vector) -> None:
+    trusted = policy.parse(case["policy"].encode())
+    receipt.verify_under(receipt.parse(case["receipt"]), trusted)
+
+
+def _event(case: Vector) -> None:
+    """By both of our decoders: the ledger's, and the offline verifier's."""
+    data = case["event"].encode("utf-8", "surrogatepass")
+    try:
+        event.decode(data)
+    except event.MalformedEventError:
+        _require_not(data)
+        raise
+    profile.require_event(commitment.parse(data))
+
+
+def _require_not(data: bytes) -> None:
+    """The offline verifier refuses these bytes too, as canonical JSON or as an event."""
+    try:
+        found = commitment.parse(data)
+        if commitment.canonical(found) != data:
+            return
+        profile.require_event(found)
+    except ValueError:
+        return
+    raise AssertionError(f"the offline verifier takes this for an event: {data!r}")
+
+
+def _commitment(case: Vector) -> None:
+    derived = commitment.secrets(bytes.fromhex(case["data_key"]), case["seq"])
+    parts = (derived.opening.tag, derived.opening.salt, derived.sealing_key)
+    _require(tuple(each.hex() for each in parts), _all(case, "tag", "salt", "sealing_key"))
+    entry = commitment.personal_entry(derived.opening, case["event"].encode())
+    _require(entry.hex(), case["entry"])
+
+
+def _map(case: Vector) -> None:
+    label, root, data = (bytes.fromhex(case[name]) for name in ("label", "root", "proof"))
+    proof = statemap.parse(data)
+    if case["value"] is None:
+        statemap.verify_absence(label, root, proof)
+    else:
+        statemap.verify_presence(label, bytes.fromhex(case["value"]), root, proof)
+
+
+def _state(case: Vector) -> None:
+    keys = [policy.log_key(vkey) for vkey in case["keys"]]
+    stateproof.verify(stateproof.parse(case["proof"]), bytes.fromhex(case["label"]), keys)
+
+
+def _submission(case: Vector) -> None:
+    """By a witness with a memory of its own. Raises unless it cosigns."""
+    status = _answer(case)
+    if status != case["status"]:
+        raise AssertionError(f"answered {status}, want {case['status']}")
+    _require(status, 200)
+
+
+def _answer(case: Vector) -> int:
+    keys = [note.verifier(vkey) for vkey in case["keys"]]
+    with TemporaryDirectory() as home:
+        witness = Witness(Path(home) / "memory", cosignature.generate("w"), keys)
+        if case["before"] is not None:
+            assert witness.add_checkpoint(case["before"].encode()).status == 200
+        return witness.add_checkpoint(case["submission"].encode()).status
+
+
+def _timestamp(case: Vector) -> None:
+    authority = Authority(timestamp.certificates(case["root"].encode()))
+    stamp = timestamp.verify(b64decode(case["token"]), Note(case["text"], ()), authority)
+    _require((stamp.at, stamp.serial), (datetime.fromisoformat(case["at"]), case["serial"]))
+
+
+def _all(case: Vector, *names: str) -> tuple[Any, ...]:
+    return tuple(case[name] for name in names)
+
+
+def _require(found: object, said: object) -> None:
+    if found != said:
+        raise RefusedError(f"found {found!r}, the vector says {said!r}")
+
+
+JUDGES: dict[str, Callable[[Vector], None]] = {
+    "note": _note,
+    "mldsa": _note,
+    "checkpoint": _checkpoint,
+    "path": _path,
+    "tile": _tile,
+    "bundle": _bundle,
+    "inclusion": _inclusion,
+    "consistency": _consistency,
+    "cosignature": _cosignature,
+    "policy": _policy,
+    "receipt": _receipt,
+    "event": _event,
+    "commitment": _commitment,
+    "map": _map,
+    "state": _state,
+    "submission": _submission,
+    "timestamp": _timestamp,
+}

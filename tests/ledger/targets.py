@@ -1,0 +1,344 @@
+"""What mutations are tried on: something valid of each kind that a verifier reads."""
+
+import json
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ledger import (
+    audit,
+    checkpoint,
+    cosignature,
+    mldsa,
+    note,
+    policy,
+    receipt,
+    statemap,
+    stateproof,
+    timestamp,
+    tree,
+)
+from ledger import witness as witnessing
+from ledger.cosignature import CosignatureError, WitnessKey
+from ledger.ledger import Ledger
+from ledger.log import Log
+from ledger.note import Note
+from ledger.policy import CosignerKey, LogKey
+from ledger.source import UnreadableError
+from ledger.statemap import StateMap
+from ledger.stateproof import Shown, StateProof, StateRoot
+from ledger.timestamp import Authority, TimestampError
+from tests.ledger.judges import JUDGES
+from tests.ledger.mutators import LINES, Mutator, entries, records, steps
+from tests.ledger.recorded import ledger_with
+from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
+
+VECTORS = Path(__file__).parents[2] / "specs/vectors"
+REFUSALS = (ValueError, tree.ProofError, CosignatureError, UnreadableError, TimestampError)
+Check = Callable[[bytes], object]  # raises one of REFUSALS unless the bytes are accepted
+Key = LogKey | CosignerKey
+
+
+@dataclass(frozen=True)
+class Target:
+    kind: str  # parts of others of its kind are put into it
+    name: str
+    data: bytes
+    check: Check
+    mutators: tuple[Mutator, ...] = ()
+    asked: tuple[Key, ...] = ()  # whose signatures are checked, if it ends with a signed note
+    reads: Callable[[bytes], Hashable] = bytes  # what the verifier relies on, of all but signatures
+
+    def meaning(self, data: bytes, made: frozenset[bytes]) -> Hashable:
+        """What a verifier that accepts `data` relies on, if these signature lines were made."""
+        if not self.asked:
+            return self.reads(data)
+        text, _, signatures = data.rpartition(b"\n\n")
+        asked = {(each.name.encode(), each.key_id) for each in self.asked}
+        mine = {line for line in signatures.split(b"\n")[:-1] if _by(line) in asked}
+        return self.reads(text), frozenset(mine - made)
+
+
+class RefusedError(ValueError):
+    """A check that answers instead of raising has said no."""
+
+
+def _by(line: bytes) -> tuple[bytes, bytes]:
+    _, name, encoded = line.split(b" ")
+    return name, b64decode(encoded)[:4]
+
+
+def targets(home: Path) -> list[Target]:
+    """Those of the vectors, then those made for this run in the folder `home`."""
+    return [*(each for name in _OF_VECTORS for each in targets_of(name)), *_made(home)]
+
+
+def targets_of(name: str) -> Iterator[Target]:
+    """The valid cases of a file of vectors."""
+    for case in json.loads((VECTORS / f"{name}.json").read_text()):
+        if case["mutation"] is None:
+            yield _OF_VECTORS[name](name, case)
+
+
+def _text_of(
+    member: str, kind: str, asked: Callable[[dict[str, Any]], Iterable[Key]]
+) -> Callable[[str, dict[str, Any]], Target]:
+    """A target whose text is a member of the case."""
+
+    def target(name: str, case: dict[str, Any]) -> Target:
+        def check(data: bytes) -> None:
+            JUDGES[name](case | {member: data.decode()})
+
+        told = f"{name} vector, {case['case']}"
+        return Target(kind, told, case[member].encode(), check, LINES, (*asked(case),))
+
+    return target
+
+
+def _keys(case: dict[str, Any]) -> Iterator[Key]:
+    return (policy.log_key(vkey) for vkey in case["keys"])
+
+
+def _witness(case: dict[str, Any]) -> Iterator[Key]:
+    yield cosignature.key(case["key"])
+
+
+def _believed(case: dict[str, Any]) -> Iterator[Key]:
+    return _asked(policy.parse(case["policy"].encode()))
+
+
+def _asked(trusted: policy.Policy) -> Iterator[Key]:
+    yield from trusted.logs
+    yield from trusted.witnesses.values()
+
+
+def _hex_of(member: str, mutator: Mutator) -> Callable[[str, dict[str, Any]], Target]:
+    """A target whose bytes are a member of the case, in hexadecimal."""
+
+    def target(name: str, case: dict[str, Any]) -> Target:
+        def check(data: bytes) -> None:
+            JUDGES[name](case | {member: data.hex()})
+
+        told = f"{name} vector, {case['case']}"
+        return Target(name, told, bytes.fromhex(case[member]), check, (mutator,))
+
+    return target
+
+
+def _proof_of(name: str, case: dict[str, Any]) -> Target:
+    def check(data: bytes) -> None:
+        JUDGES[name](case | {"proof": [each.hex() for each in _hashes(data)]})
+
+    data = bytes.fromhex("".join(case["proof"]))
+    return Target(name, f"{name} vector", data, check, (records,))
+
+
+def _token_of(name: str, case: dict[str, Any]) -> Target:
+    authority = Authority(timestamp.certificates(case["root"].encode()))
+
+    def read(data: bytes) -> Hashable:
+        return timestamp.verify(data, Note(case["text"], ()), authority)
+
+    def check(data: bytes) -> None:
+        JUDGES[name](case | {"token": b64encode(data).decode()})
+
+    return Target(name, "timestamp vector", b64decode(case["token"]), check, (), (), read)
+
+
+def _submission_of(name: str, case: dict[str, Any]) -> Target:
+    before = case["before"] and witnessing.parse(case["before"].encode()).head
+    seen = (before.size, before.root) if before else (0, tree.EMPTY_ROOT)
+    keys = [note.verifier(vkey) for vkey in case["keys"]]
+    return _submitted(f"{name} vector, {case['case']}", case["submission"].encode(), seen, keys)
+
+
+_OF_VECTORS: dict[str, Callable[[str, dict[str, Any]], Target]] = {
+    "note": _text_of("note", "note", _keys),
+    "mldsa": _text_of("note", "note", _keys),
+    "cosignature": _text_of("note", "note", _witness),
+    "policy": _text_of("note", "note", _believed),
+    "receipt": _text_of("receipt", "receipt", _believed),
+    "state": _text_of("proof", "state", _keys),
+    "tile": _hex_of("tile", records),
+    "bundle": _hex_of("bundle", entries),
+    "map": _hex_of("proof", steps),
+    "inclusion": _proof_of,
+    "consistency": _proof_of,
+    "submission": _submission_of,
+    "timestamp": _token_of,
+}
+
+
+def _made(home: Path) -> Iterator[Target]:
+    key, pq = note.generate(ORIGIN), mldsa.generate(ORIGIN)
+    log = log_with(home / "log", 300, key)
+    yield from _proofs(log)
+    yield _submission(log, key, home / "witness")
+    log.export(home / "log/files")
+    yield from _files(key.verifier, home / "log/files")
+    log.sign_with(key, pq)
+    log.append([b"signed by both"])
+    yield from _notes(log, [key.verifier, pq.verifier])
+    ledger = ledger_with(home / "ledger", customers=9)
+    yield from _receipts(ledger, home / "ledger/consent.policy")
+    yield from _states(home)
+
+
+def _notes(log: Log, keys: list[LogKey]) -> Iterator[Target]:
+    witness = cosignature.generate("witness.example/w1")
+    text = note.parse(log.checkpoint()).text
+    signed = str(Note(text, (*note.parse(log.checkpoint()).signatures, witness.cosign(text, NOON))))
+
+    def check(data: bytes) -> None:
+        found = note.parse(data.decode())
+        note.verify(found, keys)
+        checkpoint.parse(found.text)
+        witness.key.verify(found)
+
+    yield Target("note", "cosigned checkpoint", signed.encode(), check, LINES, (*keys, witness.key))
+    for each in (*keys, witness.key):
+        parse = cosignature.key if isinstance(each, WitnessKey) else policy.log_key
+        yield Target("key", f"key of {each.name}", str(each).encode(), _reader(parse), LINES)
+
+
+def _reader(parse: Callable[[str], object]) -> Check:
+    return lambda data: parse(data.decode())
+
+
+def _proofs(log: Log) -> Iterator[Target]:
+    head = log.head()
+    for index in (0, 7, 299):
+        yield _inclusion(tree.leaf_hash(*log.entries(index, index + 1)), index, head, log)
+    for size in (1, 99, 256):
+        yield _consistency(log.root_at(size), size, head, log)
+
+
+def _inclusion(leaf: bytes, index: int, head: checkpoint.Checkpoint, log: Log) -> Target:
+    def check(data: bytes) -> None:
+        tree.verify_inclusion(leaf, index, head.size, head.root, _hashes(data))
+
+    proof = b"".join(log.prove_inclusion(index))
+    return Target("inclusion", f"inclusion of {index}", proof, check, (records,))
+
+
+def _consistency(root: bytes, size: int, head: checkpoint.Checkpoint, log: Log) -> Target:
+    def check(data: bytes) -> None:
+        tree.verify_consistency(size, head.size, root, head.root, _hashes(data))
+
+    proof = b"".join(log.prove_consistency(size))
+    return Target("consistency", f"consistency from {size}", proof, check, (records,))
+
+
+def _hashes(data: bytes) -> list[bytes]:
+    return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+
+def _files(key: note.Verifier, folder: Path) -> Iterator[Target]:
+    """Each file of a published log, in an otherwise valid one."""
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    trust = audit.Trust([key])
+    for path, data in files.items():
+        check = _audit_with(files, path, trust)
+        if path == "checkpoint":
+            yield Target("note", f"file {path}", data, check, LINES, (key,))
+        else:
+            kind = "bundle" if "entries" in path else "tile"
+            yield Target(kind, f"file {path}", data, check, (entries, records))
+
+
+def _audit_with(files: dict[str, bytes], path: str, trust: audit.Trust) -> Check:
+    def check(data: bytes) -> None:
+        if not audit.audit(_Changed(files, path, data), trust).clean:
+            raise RefusedError
+
+    return check
+
+
+@dataclass(frozen=True)
+class _Changed:
+    files: dict[str, bytes]
+    path: str
+    data: bytes
+
+    def read(self, path: str) -> bytes:
+        if path not in self.files:
+            raise UnreadableError(path, "not there")
+        return self.data if path == self.path else self.files[path]
+
+
+def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:
+    """Signed by both keys of the ledger, as its own policy demands."""
+    demanded = policy.parse(trust.read_bytes())
+
+    def check(data: bytes) -> None:
+        receipt.verify_under(receipt.parse(data.decode()), demanded)
+
+    for index in (0, 5, ledger.size - 1):
+        data = ledger.receipt(index).encode()
+        yield Target("receipt", f"receipt {index}", data, check, LINES, (*_asked(demanded),))
+
+
+def _states(home: Path) -> Iterator[Target]:
+    labels = {bytes([number]) * 32: Shown({"seq": number}, bytes(32)) for number in range(99)}
+    buckets: dict[int, bytes] = {}
+    made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
+    change = made.change({where: shown.value for where, shown in labels.items()})
+    buckets.update(change.buckets)
+    made.apply(change)
+    signers = note.generate("ledger.example/state"), mldsa.generate("ledger.example/state")
+    log = Log.open(home / "state.sqlite", signers[0].name, *signers)
+    entry = StateRoot(99, bytes(32), change.root)
+    log.append([b"older", bytes(entry)])
+    keys = [each.verifier for each in signers]
+    for name, where in (("presence", b"\x07" * 32), ("absence", b"\xee" * 32)):
+        shown, proof = labels.get(where), made.prove(where)
+        path, signed = tuple(log.prove_inclusion(1)), note.parse(log.checkpoint())
+        whole = str(StateProof(shown, proof, entry, 1, path, signed)).encode()
+        in_map = _map_check(where, shown, made.root)
+        yield Target("map", f"map {name}", bytes(proof), in_map, (steps,))
+        yield Target("state", f"state {name}", whole, _state_check(where, keys), LINES, (*keys,))
+
+
+def _map_check(where: bytes, shown: Shown | None, root: bytes) -> Check:
+    def check(data: bytes) -> None:
+        proof = statemap.parse(data)
+        if shown is None:
+            statemap.verify_absence(where, root, proof)
+        else:
+            statemap.verify_presence(where, shown.value, root, proof)
+
+    return check
+
+
+def _state_check(where: bytes, keys: Sequence[LogKey]) -> Check:
+    return lambda data: stateproof.verify(stateproof.parse(data.decode()), where, keys)
+
+
+def _submission(log: Log, key: note.Signer, folder: Path) -> Target:
+    """What a witness is sent that remembers a smaller log."""
+    folder.mkdir()
+    witness = witness_of(folder / "witness", key)
+    witness.add_checkpoint(submission(log_with(folder, 99, key), 0))
+    seen = (99, log.root_at(99))
+    return _submitted("submission", submission(log, 99), seen, [key.verifier])
+
+
+def _submitted(
+    name: str, data: bytes, seen: tuple[int, bytes], keys: list[note.Verifier]
+) -> Target:
+    """A submission, judged afresh each time."""
+
+    def check(changed: bytes) -> None:
+        found = witnessing.parse(changed)
+        note.verify(found.note, keys)
+        if found.head.origin != keys[0].name or witnessing._compare(found, seen) is not None:
+            raise RefusedError
+
+    return Target("submission", name, data, check, LINES, (*keys,), _submitted_checkpoint)
+
+
+def _submitted_checkpoint(text: bytes) -> bytes:
+    """All that a witness goes by, and signs: old size and proof only connect it to what it saw."""
+    return text.partition(b"\n\n")[2]

@@ -1,0 +1,325 @@
+"""Contract health (C1–C9): the real source held against what the contracts promise."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
+from gate.decide import View
+from gate.read import ReadRequest
+from gate.sources import SourceUnavailableError
+from gate.sources.duckdb import DuckDBSource
+from ledger.event import Granted
+from portal.demo import customers, deliveries
+from steward.contract_health import (
+    Alert,
+    Aspect,
+    Attainment,
+    Check,
+    ContractHealth,
+    RunOrderError,
+    checks,
+    fresh,
+)
+from steward.probe import Delivery, Facts, observe
+from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
+from tests.gate.world import NOON, world
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+AGE = replace(SEGMENTATION.fields["age"].item, most_nulls=500, frequency=DAY)
+SCENE = replace(
+    SEGMENTATION,
+    latency={"age": HOUR},
+    fields={
+        "age": replace(SEGMENTATION.fields["age"], item=AGE, substitute="job"),
+        "job": SEGMENTATION.fields["job"],
+    },
+)
+SCENES = {"segmentation": SCENE}
+SOURCE = Source(
+    "customer",
+    "1.0.0",
+    "0" * 64,
+    {"core": WORDS},
+    {name: field.item for name, field in SCENE.fields.items()},
+    "delivery",
+)
+GOOD = Facts(
+    types={"age": "string", "job": "string"},
+    rows=100,
+    nulls={"age": 5, "job": 50},
+    deliveries={"core": Delivery(NOON - 2 * HOUR, NOON - HOUR)},
+)
+
+
+def missed(facts: Facts, at: datetime = NOON) -> list[tuple[str, Aspect]]:
+    return [
+        (each.field, each.aspect) for each in checks(SCENES, SOURCE, facts, at) if not each.kept
+    ]
+
+
+def delivered(as_of: timedelta, arrived: timedelta) -> Facts:
+    return replace(GOOD, deliveries={"core": Delivery(NOON - as_of, NOON - arrived)})
+
+
+FACTS = {
+    "all as promised, each at its limit": (GOOD, []),
+    "a column that is gone": (replace(GOOD, types={"age": "string"}), [("job", Aspect.PRESENCE)]),
+    "another type": (
+        replace(GOOD, types={"age": "integer", "job": "string"}),
+        [("age", Aspect.TYPE)],
+    ),
+    "one null too many": (
+        replace(GOOD, rows=10_000, nulls={"age": 501}),
+        [("age", Aspect.NULLS)],
+    ),
+    "nulls where nothing is promised": (replace(GOOD, nulls={"age": 0, "job": 100}), []),
+    "an empty table": (replace(GOOD, rows=0, nulls={"age": 0, "job": 0}), []),
+    "late by a second": (
+        delivered(2 * HOUR + timedelta(seconds=1), HOUR),
+        [("age", Aspect.LATENCY)],
+    ),
+    "arrived a day ago": (delivered(DAY + HOUR, DAY), []),
+    "arrived more than a day ago": (
+        delivered(DAY + HOUR, DAY + timedelta(seconds=1)),
+        [("age", Aspect.FRESHNESS)],
+    ),
+    "arrives tomorrow": (
+        delivered(-DAY, -DAY),
+        [("age", Aspect.FRESHNESS)],
+    ),
+    "arrived before what it describes": (delivered(HOUR, 2 * HOUR), [("age", Aspect.LATENCY)]),
+    "no delivery recorded": (
+        replace(GOOD, deliveries={}),
+        [("age", Aspect.LATENCY), ("age", Aspect.FRESHNESS)],
+    ),
+}
+
+
+@pytest.mark.parametrize("why", FACTS)
+def test_what_is_promised_is_checked_and_nothing_else(why: str) -> None:
+    facts, expected = FACTS[why]
+    assert missed(facts) == expected
+
+
+def test_a_miss_says_what_was_wanted_and_what_was_found() -> None:
+    late = delivered(3 * HOUR, HOUR)
+    assert [each for each in checks(SCENES, SOURCE, late, NOON) if not each.kept] == [
+        Check("segmentation", "age", Aspect.LATENCY, False, "1:00:00", "2:00:00")
+    ]
+    (found,) = [c for c in checks(SCENES, SOURCE, GOOD, NOON) if c.aspect is Aspect.NULLS]
+    assert (found.wanted, found.found) == ("500 of 10000", "500 of 10000")
+
+
+def test_freshness_is_known_only_where_a_delivery_is_promised() -> None:
+    assert fresh(checks(SCENES, SOURCE, GOOD, NOON)) == {"segmentation": {"age": True}}
+    late = checks(SCENES, SOURCE, delivered(3 * HOUR, HOUR), NOON)
+    assert fresh(late) == {"segmentation": {"age": False}}
+
+
+def run(health: ContractHealth, number: int, *fields: str) -> list[Alert]:
+    """The run of hour `number`, in which these fields miss."""
+    found = [
+        Check("segmentation", name, Aspect.PRESENCE, name not in fields, name, "")
+        for name in SCENE.fields
+    ]
+    return health.record(found, NOON + number * HOUR)
+
+
+@pytest.fixture
+def health(tmp_path: Path) -> ContractHealth:
+    return ContractHealth(tmp_path / "health.sqlite", SCENES)
+
+
+def test_the_third_miss_in_a_row_alerts_and_the_second_does_not(health: ContractHealth) -> None:
+    assert run(health, 1, "age") == []
+    assert run(health, 2, "age") == []
+    assert health.alerts() == []
+    alert = Alert("segmentation", "age", 3, NOON + HOUR, "job")
+    assert run(health, 3, "age") == [alert] == health.alerts()
+
+
+def test_the_fourth_miss_does_not_alert_again_and_the_alert_stays(health: ContractHealth) -> None:
+    raised = [run(health, number, "age") for number in range(1, 5)]
+    assert [len(each) for each in raised] == [0, 0, 1, 0]
+    assert [each.misses for each in health.alerts()] == [4]
+
+
+def test_a_run_that_keeps_the_promise_ends_the_row(health: ContractHealth) -> None:
+    for number, fields in enumerate((["age"], ["age"], [], ["age"], ["age"])):
+        assert run(health, number, *fields) == []
+    assert health.alerts() == []
+    assert len(run(health, 5, "age")) == 1
+    assert run(health, 6) == []
+    assert health.alerts() == []
+
+
+def test_a_substitute_that_misses_too_is_not_proposed(health: ContractHealth) -> None:
+    for number in (1, 2):
+        run(health, number, "age")
+    (alert,) = run(health, 3, "age", "job")
+    assert alert.substitute is None
+    run(health, 4, "age")
+    assert [each.substitute for each in health.alerts()] == ["job"]
+
+
+def test_a_field_without_a_substitute_alerts_all_the_same(health: ContractHealth) -> None:
+    alerts = [run(health, number, "job") for number in (1, 2, 3)][-1]
+    assert [(each.field, each.substitute) for each in alerts] == [("job", None)]
+
+
+def test_a_field_that_the_contract_no_longer_has_is_forgotten(health: ContractHealth) -> None:
+    for number in (1, 2, 3):
+        run(health, number, "age")
+    health.record([], NOON + 4 * HOUR)
+    assert health.alerts() == []
+
+
+def test_three_misses_are_three_moments(health: ContractHealth) -> None:
+    run(health, 1, "age")
+    for at in (1, 0):
+        with pytest.raises(RunOrderError, match="want one after 2026-01-01T13:00:00Z"):
+            run(health, at, "age")
+    assert health.last_run() == NOON + HOUR
+
+
+def test_the_history_survives_the_process(health: ContractHealth, tmp_path: Path) -> None:
+    for number in (1, 2):
+        run(health, number, "age")
+    again = ContractHealth(tmp_path / "health.sqlite", SCENES)
+    assert len(run(again, 3, "age")) == 1
+
+
+def test_attainment_counts_every_check_since_then(health: ContractHealth) -> None:
+    for number, fields in ((1, ("age", "job")), (2, ("age",)), (3, ())):
+        run(health, number, *fields)
+    assert health.attainment(NOON) == {"segmentation": Attainment("segmentation", 6, 3)}
+    (since,) = health.attainment(NOON + 2 * HOUR).values()
+    assert since.share == 7500
+    assert health.attainment(NOON + DAY) == {}
+
+
+def test_the_last_misses_of_a_scene_are_kept_word_for_word(health: ContractHealth) -> None:
+    run(health, 1, "age")
+    assert health.missed("segmentation") == [
+        Check("segmentation", "age", Aspect.PRESENCE, False, "age", "")
+    ]
+    run(health, 2)
+    assert health.missed("segmentation") == []
+
+
+def test_a_substitute_passes_the_gate_like_any_other_field(tmp_path: Path) -> None:
+    bank = world(tmp_path, release=False)
+    scene = replace(
+        NEAREST_BRANCH,
+        fields=NEAREST_BRANCH.fields
+        | {"location": replace(NEAREST_BRANCH.fields["location"], substitute="postcode_area")},
+    )
+    health = ContractHealth(tmp_path / "health.sqlite", {scene.id: scene})
+    gone = [Check(scene.id, "location", Aspect.PRESENCE, False, "location", "")]
+    alert = [health.record(gone, NOON + number * HOUR) for number in range(3)][-1][0]
+    proposed = str(alert.substitute)
+
+    def ask() -> View:
+        asked = ReadRequest("analytics", scene.id, "c1", (proposed,), NOON)
+        return bank.gate.read(asked).views[proposed]
+
+    bank.says("c1", Granted(scene.id, ("location",), None))
+    assert ask() is View.WITHHELD
+    bank.says("c1", Granted(scene.id, ("location", proposed), None))
+    assert ask() is View.PERSONAL
+
+
+@pytest.fixture(scope="module")
+def shipped() -> tuple[Source, dict[str, Scene]]:
+    source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
+    return source, load_scenes(specs_folder() / "scenes", source)
+
+
+@pytest.fixture
+def table(tmp_path: Path, shipped: tuple[Source, dict[str, Scene]]) -> Path:
+    """The demonstration's customers and deliveries."""
+    path = tmp_path / "customers.duckdb"
+    customers.build(path)
+    deliveries.record(path, shipped[0], NOON)
+    return path
+
+
+def look(path: Path, source: Source) -> Facts:
+    return observe(DuckDBSource(path), source)
+
+
+def alter(path: Path, statements: Sequence[str]) -> None:
+    with duckdb.connect(path) as connection:
+        for each in statements:
+            connection.execute(each)
+
+
+def test_the_demonstration_keeps_every_contract(
+    table: Path, shipped: tuple[Source, dict[str, Scene]]
+) -> None:
+    source, scenes = shipped
+    found = checks(scenes, source, look(table, source), NOON + HOUR)
+    assert [each for each in found if not each.kept] == []
+    assert {each.aspect for each in found} == {*Aspect}
+    assert {each.scene for each in found} == {*scenes}
+
+
+def test_a_real_source_that_breaks_its_promises_is_found_out(
+    table: Path, shipped: tuple[Source, dict[str, Scene]]
+) -> None:
+    source, scenes = shipped
+    alter(
+        table,
+        [
+            "UPDATE customer SET job = NULL WHERE id < 'c05000'",  # 4,999 of 45,211
+            "ALTER TABLE customer DROP poutcome",
+            "ALTER TABLE customer ALTER age TYPE VARCHAR",
+            "UPDATE delivery SET arrived = as_of + INTERVAL 25 HOUR WHERE system = 'sms-platform'",
+            "DELETE FROM delivery WHERE system = 'web-analytics'",
+        ],
+    )
+    found = checks(scenes, source, look(table, source), NOON + timedelta(hours=26))
+    seen = {(each.field, each.aspect): each for each in found if not each.kept}
+    assert seen["job", Aspect.NULLS].found == "1106 of 10000"  # 4,999 / 45,211 = 11.057 %, up
+    assert seen["poutcome", Aspect.PRESENCE].found == ""
+    assert seen["age", Aspect.TYPE].found == "string"
+    assert seen["phone", Aspect.LATENCY].found == "1 day, 1:00:00"
+    assert seen["device_id", Aspect.FRESHNESS].found == ""
+    assert seen["balance", Aspect.FRESHNESS].found == "1 day, 2:00:00"
+    assert ("name", Aspect.FRESHNESS) not in seen  # promised weekly
+
+
+def test_the_last_delivery_counts(table: Path, shipped: tuple[Source, dict[str, Scene]]) -> None:
+    alter(
+        table, ["INSERT INTO delivery SELECT system, as_of, arrived - INTERVAL 2 DAY FROM delivery"]
+    )
+    assert look(table, shipped[0]).deliveries["crm"].arrived == NOON
+
+
+def test_without_a_table_of_deliveries_nothing_counts_as_delivered(
+    table: Path, shipped: tuple[Source, dict[str, Scene]]
+) -> None:
+    alter(table, ["DROP TABLE delivery"])
+    assert look(table, shipped[0]).deliveries == {}
+
+
+def test_a_source_that_cannot_be_looked_at_says_so(
+    table: Path, shipped: tuple[Source, dict[str, Scene]]
+) -> None:
+    alter(table, ["ALTER TABLE customer RENAME TO gone"])
+    gone = DuckDBSource(table, table="gone")
+    with pytest.raises(SourceUnavailableError, match="no table 'customer'"):
+        observe(gone, shipped[0])
+
+
+def test_a_table_of_deliveries_of_another_shape_says_so(
+    table: Path, shipped: tuple[Source, dict[str, Scene]]
+) -> None:
+    alter(table, ["CREATE TABLE gone AS SELECT 1 AS one"])
+    with pytest.raises(SourceUnavailableError, match=r"no \['arrived', 'as_of', 'system'\]"):
+        look(table, replace(shipped[0], deliveries="gone"))
