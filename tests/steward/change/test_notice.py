@@ -105,11 +105,11 @@ def test_s30_a_notice_leaves_no_blank(
 def test_s30_a_whole_notice_in_english() -> None:
     assert body() == (
         "Customer Z*** switched off everything in “words”.\n"
-        "In force: words, words now get synthetic values, marked as such, in the same schema.\n"
+        "In force for words, words: synthetic values, marked as such, in the same schema.\n"
         "Expected error of the scene's segments with 10 % of its customers gone: 1.83 % on "
         "average, at most 5.21 % in 95 of 100 (measured on segmentation-4f).\n"
-        "Please review by hand by 2026-01-01 12:00 UTC whether what words, words do still holds "
-        "on the fallback. Responsible: account manager."
+        "Please review by hand by 2026-01-01 12:00 UTC whether these uses still hold on the "
+        "fallback: words, words. Responsible: account manager."
     )
 
 
@@ -147,7 +147,7 @@ def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
     case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
     said = notice.text(Type.OPENED, case, scene, "en")["body"]
     assert "switched off location in" in said
-    assert "now get postcode_area where the customer grants it" in said
+    assert ": postcode_area where the customer grants it" in said
     assert "not measured" in said
 
 
