@@ -55,7 +55,7 @@ def main() -> None:
     state.catch_up(ledger)  # type: ignore[arg-type] # a list is an iterator's source
     watched = {scene.id: dict.fromkeys(scene.fields, True) for scene in scenes.values()}
     health, limits = AgreementHealth(scenes, scenes, watched), thresholds()
-    running = RunningHealth(health, state, LATER)
+    running = RunningHealth(health, limits, state, LATER)
 
     def reports() -> int:
         return sum(len(each.advice(limits)) for each in health.everybody(state, LATER))

@@ -10,7 +10,7 @@ specs/health.md, "Contract health".
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,6 +42,9 @@ class Aspect(StrEnum):
     NULLS = "nulls"
     LATENCY = "latency"
     FRESHNESS = "freshness"
+
+
+TIMELY = {Aspect.LATENCY, Aspect.FRESHNESS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +103,6 @@ def checks(scenes: Mapping[str, Scene], source: Source, facts: Facts, at: dateti
     ]
 
 
-def fresh(found: Iterable[Check]) -> dict[str, dict[str, bool]]:
-    """By scene and field, whether its delivery is as late and as old as promised at most."""
-    timely: dict[str, dict[str, bool]] = {}
-    for each in found:
-        if each.aspect in {Aspect.LATENCY, Aspect.FRESHNESS}:
-            fields = timely.setdefault(each.scene, {})
-            fields[each.field] = fields.get(each.field, True) and each.kept
-    return timely
-
-
 class ContractHealth:
     """The history of checks, in a database of its own. Thread-safe; one transaction a run."""
 
@@ -154,10 +147,27 @@ class ContractHealth:
             rows = database.execute(sql, [_stamp(since)]).fetchall()
         return {scene: Attainment(scene, count, kept) for scene, count, kept in rows}
 
+    def freshness(self) -> dict[str, dict[str, bool]]:
+        """By scene and field, whether the last run found it in time; only what is promised.
+
+        Empty before the first run: what nobody looked at is neither fresh nor old.
+        """
+        if self.last_run() is None:
+            return {}
+        return {scene.id: self._timely(scene) for scene in self._scenes.values()}
+
     def last_run(self) -> datetime | None:
         with closing(self._connect()) as database:
             (at,) = database.execute("SELECT max(at) FROM run").fetchone()
         return None if at is None else _moment(at)
+
+    def _timely(self, scene: Scene) -> dict[str, bool]:
+        late = {each.field for each in self.missed(scene.id) if each.aspect in TIMELY}
+        return {
+            name: name not in late
+            for name, field in scene.fields.items()
+            if not field.item.provided and (field.item.frequency or name in scene.latency)
+        }
 
     def _begin(self, database: sqlite3.Connection, at: datetime) -> None:
         (last,) = database.execute("SELECT max(at) FROM run").fetchone()

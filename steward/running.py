@@ -4,6 +4,7 @@ Time, signals and erasures can move many customers without an instruction of the
 then, everybody is counted again, which is one pass over the words.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import astuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from gate.state import ConsentState, Entry
 from gate.word import EXPIRY_SHIFT
 from ledger.event import Instruction, ScenePublished, SignalReported, SubjectErased
-from steward.health import AgreementHealth, Report
+from steward.health import Advice, AgreementHealth, Report, Thresholds
 
 NEVER = 1 << 62
 
@@ -20,8 +21,10 @@ NEVER = 1 << 62
 class RunningHealth:
     """Everybody's reports and their sum. Not thread-safe: the caller holds the gate's lock."""
 
-    def __init__(self, health: AgreementHealth, state: ConsentState, minute: int) -> None:
-        self._health = health
+    def __init__(
+        self, health: AgreementHealth, limits: Thresholds, state: ConsentState, minute: int
+    ) -> None:
+        self._health, self._limits = health, limits
         self.recounts = 0  # how often everybody was counted
         self._until = NEVER
         self._recount(state, minute)
@@ -33,6 +36,10 @@ class RunningHealth:
     def total(self) -> Report:
         """All reports added up."""
         return Report(*self._sums)
+
+    def advised(self) -> dict[Advice, int]:
+        """How many customers each advice concerns."""
+        return {advice: self._advised[advice] for advice in Advice}
 
     def __len__(self) -> int:
         return len(self._reports)
@@ -59,6 +66,8 @@ class RunningHealth:
         report = self._health.report(state, subject, minute)
         before = self._reports.get(subject, Report(0, 0, 0, 0, 0))
         self._reports[subject] = report
+        self._advised.subtract(before.advice(self._limits))
+        self._advised.update(report.advice(self._limits))
         for place, (new, old) in enumerate(zip(astuple(report), astuple(before), strict=True)):
             self._sums[place] += new - old
         ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
@@ -68,6 +77,8 @@ class RunningHealth:
         reports = self._health.everybody(state, minute)
         self._reports = dict(zip(state.subjects, reports, strict=True))
         self._sums = [*astuple(reports.total())]
+        concerned = reports.advised(self._limits)
+        self._advised = Counter({advice: int(rows.sum()) for advice, rows in concerned.items()})
         self._stale = self._staleness(state, minute)
         self._since, self._until = minute, self._first_end(state, minute)
         self.recounts += 1

@@ -21,7 +21,8 @@ from gate.contract import Scene
 from gate.sources import Source, SourceUnavailableError
 from ledger.consent import ConsentState, SceneConsent, apply
 from ledger.event import Instruction
-from ledger.ledger import Ledger, Recorded
+from ledger.ledger import Ledger
+from ledger.reader import Recorded
 
 FIELD = "authorisation_stability"
 WINDOW = timedelta(days=365)

@@ -23,7 +23,6 @@ from steward.contract_health import (
     ContractHealth,
     RunOrderError,
     checks,
-    fresh,
 )
 from steward.probe import Delivery, Facts, observe
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
@@ -115,10 +114,14 @@ def test_a_miss_says_what_was_wanted_and_what_was_found() -> None:
     assert (found.wanted, found.found) == ("500 of 10000", "500 of 10000")
 
 
-def test_freshness_is_known_only_where_a_delivery_is_promised() -> None:
-    assert fresh(checks(SCENES, SOURCE, GOOD, NOON)) == {"segmentation": {"age": True}}
-    late = checks(SCENES, SOURCE, delivered(3 * HOUR, HOUR), NOON)
-    assert fresh(late) == {"segmentation": {"age": False}}
+def test_freshness_is_what_the_last_run_found_of_what_is_promised(tmp_path: Path) -> None:
+    health = ContractHealth(tmp_path / "health.sqlite", SCENES)
+    assert health.freshness() == {}
+    for number, (facts, expected) in enumerate(
+        [(GOOD, True), (delivered(3 * HOUR, HOUR), False), (replace(GOOD, nulls={"age": 99}), True)]
+    ):
+        health.record(checks(SCENES, SOURCE, facts, NOON), NOON + number * HOUR)
+        assert health.freshness() == {"segmentation": {"age": expected}}
 
 
 def run(health: ContractHealth, number: int, *fields: str) -> list[Alert]:

@@ -127,7 +127,7 @@ def test_point_cohort_and_running_figures_are_the_same(
 ) -> None:
     bank = world(tmp_path_factory.mktemp("world"), release=False)
     now, minute, seen = state(bank), AT, 0
-    running = RunningHealth(health(), now, minute)
+    running = RunningHealth(health(), LIMITS, now, minute)
     for step in told:
         if isinstance(step, tuple):
             bank.says(step[0], step[1], NOON)
@@ -144,6 +144,8 @@ def test_point_cohort_and_running_figures_are_the_same(
         assert [running.report(subject) for subject in now.subjects] == points
         assert running.total() == everybody.total()
         _require_same_advice(everybody, points)
+        concerned = {advice: int(rows.sum()) for advice, rows in everybody.advised(LIMITS).items()}
+        assert running.advised() == concerned
 
 
 def _require_same_advice(everybody: Reports, points: list[Report]) -> None:
@@ -155,7 +157,7 @@ def test_one_instruction_counts_nobody_else_again(bank: World) -> None:
     for subject in PEOPLE:
         bank.says(subject, Granted("segmentation", ("age",), None))
     now = state(bank)
-    running = RunningHealth(health(), now, AT)
+    running = RunningHealth(health(), LIMITS, now, AT)
     seen = bank.ledger.size
     for fields in (("age", "job"), ("job",)):
         bank.says("c2", Granted("segmentation", fields, None))
@@ -169,7 +171,7 @@ def test_an_erasure_counts_everybody_again(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ("age",), None))
     bank.says("c2", Granted("segmentation", ("age",), None))
     now, seen = state(bank), bank.ledger.size
-    running = RunningHealth(health(), now, AT)
+    running = RunningHealth(health(), LIMITS, now, AT)
     bank.ledger.erase("c1", NOON)
     now.catch_up(bank.ledger)
     erased = [*bank.ledger.follow(seen)]
