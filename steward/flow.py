@@ -9,7 +9,7 @@ Crash anywhere: the docket is as after some entry, and the next run goes on from
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlite3 import Connection
 from gate import word
 from gate.contract import Scene
 from gate.state import ConsentState, Entry, Followed
+from ledger.event import SubjectErased
 from steward import loss, notice, outbox
 from steward.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
 from steward.change import Change, Kind, Watch
@@ -65,27 +66,29 @@ class ChangeFlow:
         Durable when it returns. What another flow of the same home found counts for that one.
         Raises what the ledger and the docket raise; then run again.
         """
-        upto, changes = self._ledger.size, 0
-        while True:
+        changes, ended = 0, False
+        while not ended:
             try:
-                changes += self._step(upto, at)
+                more, ended = self._step(at)
             except _MovedElsewhereError:
                 self._watch = None
             except BaseException:
                 self._watch = None  # it is ahead of the docket: begin again from there
                 raise
-            if self._cursor()[0] >= upto:
-                return changes
+            else:
+                changes += more
+        return changes
 
     def close(self) -> None:
         self._docket.close()
 
-    def _step(self, upto: int, at: datetime) -> int:
-        was = self._cursor()
+    def _step(self, at: datetime) -> tuple[int, bool]:
+        """One transaction: how many changes, and whether the log was followed to its end."""
+        was, upto = self._cursor(), self._ledger.size
         watch = self._watched(was)
-        entries: list[Entry] = [*islice(self._ledger.follow(was[0]), BATCH)]
+        entries, ended = _batch(self._ledger.follow(was[0]))
         changes = [each for entry in entries for each in watch.entry(entry, at)]
-        if len(entries) < BATCH:  # the end: what was erased there is passed over
+        if ended:  # what was erased there is passed over
             watch.size = max(watch.size, upto)
             changes += watch.until(word.minute(at))
         names = self._names(changes, at)
@@ -95,7 +98,7 @@ class ChangeFlow:
                 self._file(database, *key, group, names, at)
             self._tell_growth(database, at)
             self._escalate(database, at)
-        return len(changes)
+        return len(changes), ended
 
     def _cursor(self) -> Cursor:
         with self._docket.reading() as database:
@@ -204,6 +207,20 @@ class ChangeFlow:
         query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
         rows = database.execute(query, [stamp(at)]).fetchall()
         return [row["id"] for row in rows if row["scene"] in self._scenes]
+
+
+def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
+    """The next entries, and whether there are no more.
+
+    A batch ends with an erasure: whoever was erased may come back under another key, and only who
+    follows anew from there opens what they say then.
+    """
+    entries: list[Entry] = []
+    for entry in islice(following, BATCH):
+        entries.append(entry)
+        if isinstance(entry.event, SubjectErased):
+            return entries, False
+    return entries, len(entries) < BATCH
 
 
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:

@@ -13,6 +13,7 @@ from gate.contract import Change, Fallback
 from gate.decide import View
 from gate.read import ReadRequest
 from ledger.event import Granted, TriggerSet, Withdrawn
+from ledger.follower import Follower
 from steward.case import Status
 from steward.change import Kind
 from steward.docket import DATABASE, Docket, DocketError
@@ -273,6 +274,23 @@ def test_s23_an_erased_customer_leaves_the_case_and_no_trace(desk: Office) -> No
     desk.bank.says("c3", Withdrawn("segmentation"))
     desk.run()
     assert desk.cases.case(1).count == 2
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["the writer", "another process"])
+def test_s23_who_comes_back_after_being_erased_is_followed_again(
+    beside: bool, tmp_path: Path
+) -> None:
+    desk = office(tmp_path)
+    follower = Follower(tmp_path, lambda: desk.bank.ledger.size)
+    if beside:
+        desk.flow._ledger = follower
+    desk.bank.says("c1", Granted("segmentation", ALL, None))
+    desk.run()
+    desk.bank.ledger.erase("c1", NOON)
+    desk.bank.says("c1", Granted("segmentation", ALL, None))
+    index = desk.bank.says("c1", Withdrawn("segmentation"))
+    assert desk.run() == 1
+    assert desk.cases.entries(1) == [index]
 
 
 def test_s23_a_scene_that_is_no_longer_offered_holds_nothing_up(tmp_path: Path) -> None:
