@@ -20,6 +20,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -170,6 +172,7 @@ class Wave:
     leaving: list[str]
     printed: dict[str, dict[str, float]]
     notices: list[dict[str, Any]]
+    events: list[BaseCloudEvent]
     consumer: Consumer
 
 
@@ -193,7 +196,12 @@ def wave(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Wave:
         outbox.deliver(senders, datetime.now(UTC))
     secret = PREFIX + b64encode(keys(product.home / "keys" / "webhook-crm.whsec")[0]).decode()
     notices = [Verifier(secret).verify(body, said) for said, body in receiver.heard]
-    return Wave(leaving, printed, notices, consumer)
+    events = [from_http_event(HTTPMessage(lowered(said), body)) for said, body in receiver.heard]
+    return Wave(leaving, printed, notices, events, consumer)
+
+
+def lowered(headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def test_the_wave_is_one_case_whose_loss_is_the_one_the_evaluation_prints(
@@ -213,6 +221,17 @@ def test_the_notices_carry_that_loss_and_nobodys_id(wave: Wave) -> None:
     assert len(grew["customers"]) == 5
     assert all(len(each) == 4 and each.endswith("***") for each in grew["customers"])
     assert not any(who in str(wave.notices) for who in wave.leaving)
+
+
+def test_the_notices_are_events_that_another_library_reads(wave: Wave, product: Product) -> None:
+    assert [each.get_type() for each in wave.events] == [
+        "sovereign.case.opened",
+        "sovereign.case.grew",
+    ]
+    assert {each.get_source() for each in wave.events} == {f"//{product.ledger.origin}"}
+    assert {each.get_subject() for each in wave.events} == {"case/1"}
+    assert [each.get_extension("sequence") for each in wave.events] == ["00000001", "00000002"]
+    assert [each.get_data() for each in wave.events] == [each["data"] for each in wave.notices]
 
 
 def test_no_consumer_sees_an_error_or_another_schema(wave: Wave, product: Product) -> None:
