@@ -42,7 +42,8 @@ class MalformedActError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it.
+    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it. Who
+    comes back and goes again is counted once.
 
     `fallback` is in force for them; `loss` is what that is expected to cost, None where nothing
     measures it. `live`: customers with a live grant when the case began. `due` is the deadline of

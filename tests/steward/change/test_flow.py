@@ -79,6 +79,16 @@ def test_s12_many_changes_in_the_window_are_one_case_with_a_count(desk: Office) 
     assert told(desk) == [(case.id, "opened")]
 
 
+def test_s12_who_comes_back_and_goes_again_is_counted_once(desk: Office) -> None:
+    for _ in range(3):
+        desk.bank.says("c1", Withdrawn("segmentation"))
+        desk.bank.says("c1", Granted("segmentation", ALL, None))
+        desk.run()
+    (case,) = desk.cases.open_cases()
+    assert (case.count, case.customers) == (1, ("A***",))
+    assert len(desk.cases.entries(case.id)) == 3
+
+
 def test_s12_after_the_window_there_is_a_new_case(desk: Office) -> None:
     desk.bank.says("c1", Withdrawn("segmentation"))
     desk.run(NOON)
@@ -205,16 +215,33 @@ def test_s20_nothing_in_the_docket_names_a_customer(desk: Office) -> None:
     assert not [who for who in PEOPLE if f"'{who}'" in everything]
 
 
+def test_s20_a_tag_is_found_by_its_customers_key_alone(desk: Office) -> None:
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    desk.bank.says("c1", Withdrawn("direct-marketing"))
+    desk.run()
+    with sqlite3.connect(desk.home / DATABASE) as database:
+        tags = {bytes(tag) for (tag,) in database.execute("SELECT tag FROM concerned")}
+
+    def found() -> set[bytes]:
+        return {desk.bank.ledger.reading_tag("c1", f"{ORIGIN}/case", case) for case in (1, 2)}
+
+    assert len(tags) == 2
+    assert found() == tags
+    desk.bank.ledger.erase("c1", NOON)
+    assert not found() & tags
+
+
 def test_s20_names_are_read_through_the_gate_and_only_as_many_as_a_case_names(
     tmp_path: Path,
 ) -> None:
     desk = office(tmp_path)
-    for _ in range(9):
-        for who in PEOPLE:
-            desk.bank.says(who, Granted("segmentation", ALL, None))
-            desk.bank.says(who, Withdrawn("segmentation"))
-        desk.run()
-    assert len(desk.cases.case(1).customers) == 5
+    for number in range(9):
+        desk.bank.says(f"c{number}", Granted("segmentation", ALL, None))
+        for _ in range(2):
+            desk.bank.says(f"c{number}", Granted("segmentation", ALL, None))
+            desk.bank.says(f"c{number}", Withdrawn("segmentation"))
+            desk.run()
+    assert desk.cases.case(1).customers == ("***", "A***", "B***", "C***", "***")
     log = desk.bank.gate.journal.log
     readings = [json.loads(entry) for entry in log.entries(0, log.size)]
     assert [(each["service"], each["scene"]) for each in readings] == [

@@ -195,7 +195,7 @@ def test_s31_where_nothing_measures_it_there_is_no_figure() -> None:
     assert measured(nothing, 1, 10) is None
 
 
-def test_s31_who_comes_back_and_goes_again_counts_twice_but_never_beyond_everybody() -> None:
+def test_s31_who_granted_after_the_case_began_counts_but_never_beyond_everybody() -> None:
     found = measured(bank_release(), 30, 10)
     assert found is not None
     assert found.share == 1.0
