@@ -103,7 +103,7 @@ class Consumer(Thread):
     def __init__(self, product: Product, who: str) -> None:
         super().__init__()
         self._product, self._who = product, who
-        self.done = Event()
+        self.done, self.turned = Event(), Event()
         self.errors: list[Exception] = []
         self.schemas: set[str] = set()
         self.rows: set[int] = set()
@@ -117,6 +117,13 @@ class Consumer(Thread):
                 self._point()
             except Exception as error:  # noqa: BLE001 - that is what the test is about
                 self.errors.append(error)
+            self.turned.set()
+
+    def see(self) -> None:
+        """Wait until it has read once more, from beginning to end."""
+        for _ in range(2):
+            self.turned.clear()
+            assert self.turned.wait(60)
 
     def _table(self, client: TestClient) -> None:
         asked = {"scene": SCENE, "fields": ["age", "job", "balance"]}
@@ -188,12 +195,14 @@ def wave(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Wave:
         flow, outbox = flow_of(product), Outbox(product.home)
         senders = recipient.load(product.home).sender
         flow.run(START)
+        consumer.see()
         for start in range(0, WAVE, 30):
             withdraw(product, leaving[start : start + 30])
             flow.run(START)
             outbox.deliver(senders, datetime.now(UTC))
         flow.run(NOW)
         outbox.deliver(senders, datetime.now(UTC))
+        consumer.see()
     secret = PREFIX + b64encode(keys(product.home / "keys" / "webhook-crm.whsec")[0]).decode()
     notices = [Verifier(secret).verify(body, said) for said, body in receiver.heard]
     events = [from_http_event(HTTPMessage(lowered(said), body)) for said, body in receiver.heard]
