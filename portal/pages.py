@@ -22,7 +22,7 @@ from portal.session import COOKIE, Session, Sessions
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-AUDIENCES = ("customer", "regulator", "service")
+AUDIENCES = ("customer", "desk", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
 
 

@@ -12,8 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from gate.sources import SourceUnavailableError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
+from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
+from steward.contract_health import RunOrderError
+from steward.review import NotWaitingError, ReviewError
 
 
 class CrossSiteError(Exception):
@@ -69,6 +73,13 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     VersionConflictError: (409, "version-conflict"),
     ChangedWordsError: (409, "changed-words"),
+    ReviewError: (400, "malformed"),
+    MalformedActError: (400, "malformed"),
+    UnknownCaseError: (404, "not-found"),
+    NotWaitingError: (409, "decided"),
+    CaseConflictError: (409, "decided"),
+    RunOrderError: (409, "just-checked"),
+    SourceUnavailableError: (503, "source-down"),
 }
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
 STATUSES = {404: "not-found", 405: "method"}  # of the framework's own errors
