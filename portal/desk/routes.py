@@ -99,6 +99,7 @@ def case(request: Request, here: Here, me: Me, number: Number) -> Response:
         case=here.cases.case(number),
         acts=here.cases.acts(number),
         letters=here.outbox.of(number),
+        roles=ROLES,
         at=faces(request).clock(),
     )
 
@@ -145,7 +146,7 @@ def contracts(request: Request, here: Here, me: Me) -> Response:
         me,
         "desk/contracts.html",
         last=here.contracts.last_run(),
-        alerts=tables.alerts(here.contracts.alerts(), product.scenes),
+        alerts=tables.alerts(here.contracts.alerts(), product.scenes, product.source),
         rows=tables.attained(here.contracts, product.scenes, at - A_DAY),
         items=tables.items(product.source),
     )

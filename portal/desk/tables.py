@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gate.contract import Scene, Source, Text
+from gate.contract import Item, Scene, Source, Text
 from portal.desk.office import Agreements, Found
 from steward.contract_health import Alert, Attainment, Check, ContractHealth
 from steward.health import Advice, Report
@@ -40,11 +40,14 @@ class FoundRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    scene: Text
-    field: Text
-    misses: int
+    """One item that misses, in every scene in which it does: a late system is one line an item."""
+
+    item: Text
+    system: Text
+    scenes: tuple[Text, ...]
+    misses: int  # in a row, in the scene that has missed it longest
     since: datetime
-    substitute: Text | None
+    substitutes: tuple[tuple[Text, Text], ...]  # scene, item proposed instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,12 @@ def found(found: Found) -> FoundRow:
     return FoundRow(found.subject, found.name or "", figures, advice, found.searches)
 
 
-def alerts(raised: Sequence[Alert], scenes: Mapping[str, Scene]) -> list[AlertRow]:
-    return [_alert(each, scenes[each.scene]) for each in raised if each.scene in scenes]
+def alerts(raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source) -> list[AlertRow]:
+    by_item: dict[str, list[Alert]] = {}
+    for each in raised:
+        if each.scene in scenes:
+            by_item.setdefault(each.field, []).append(each)
+    return [_alert(source.items[name], each, scenes, source) for name, each in by_item.items()]
 
 
 def attained(
@@ -120,10 +127,21 @@ def _figures(
     )
 
 
-def _alert(alert: Alert, scene: Scene) -> AlertRow:
-    title = scene.fields[alert.field].item.title
-    other = scene.fields[alert.substitute].item.title if alert.substitute else None
-    return AlertRow(scene.title, title, alert.misses, alert.since, other)
+def _alert(
+    item: Item, raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source
+) -> AlertRow:
+    return AlertRow(
+        item=item.title,
+        system=source.systems[item.system],
+        scenes=tuple(scenes[each.scene].title for each in raised),
+        misses=max(each.misses for each in raised),
+        since=min(each.since for each in raised),
+        substitutes=tuple(
+            (scenes[each.scene].title, source.items[each.substitute].title)
+            for each in raised
+            if each.substitute is not None
+        ),
+    )
 
 
 def _share(attained: Attainment | None) -> float | None:

@@ -183,7 +183,7 @@ def test_after_erasure_a_proposal_can_only_be_refused(
 
 def test_missed_contracts_are_shown_with_their_substitute(desk: TestClient) -> None:
     page = desk.get("/desk/contracts").text
-    assert "Nearest branch by location – " in page
+    assert "In: Nearest branch by location." in page
     assert "Missed 4 times in a row" in page
     assert "names no substitute that is in order" in page  # its substitute misses as well
     assert "arrives late" in page
