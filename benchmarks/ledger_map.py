@@ -1,7 +1,8 @@
 """The verifiable map: updates a second by batch size, and what a proof costs.
 
 The limit is SHA-256 itself: as many inner nodes as an update of a balanced map of this size
-changes (its depth), hashed one by one in the same run.
+changes (its depth), hashed one by one in the same run. Neither pymerkle nor merkletools has a map:
+they know appended leaves only, so no peer stands beside this one.
 """
 
 import os
@@ -10,6 +11,7 @@ from math import log2
 from statistics import mean
 from time import perf_counter
 
+from benchmarks.ledger_root import load
 from ledger import statemap
 from ledger.statemap import StateMap
 
@@ -20,7 +22,7 @@ PROOFS = 2_000
 
 def main() -> None:
     made, buckets, seconds = _build()
-    print(f"{LABELS:,} labels, built at {LABELS / seconds:,.0f} labels/s")
+    print(f"{LABELS:,} labels, built at {LABELS / seconds:,.0f} labels/s (load {load()})")
     alone = 1 / (_hash_s() * log2(LABELS))
     print(f"{'updates in a batch':>20} {'updates/s':>12} {'to one path each':>18}")
     for size in BATCHES:

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 from ledger import checkpoint, note, witness
 from ledger.cosignature import CosignatureError, WitnessKey
 from ledger.note import Note, NoteError
+from ledger.policy import Policy, PolicyError
 from ledger.tree import Hash
 from ledger.witness import Reply, Submission
 
@@ -44,7 +45,7 @@ class RolledBackError(Exception):
 class QuorumError(Exception):
     """Fewer witnesses have cosigned than are demanded."""
 
-    def __init__(self, found: int, wanted: int, reasons: Sequence[str]) -> None:
+    def __init__(self, found: int, wanted: str, reasons: Sequence[str]) -> None:
         super().__init__(f"{found} cosignatures, want {wanted}: {'; '.join(reasons)}")
         self.found, self.wanted = found, wanted
 
@@ -117,28 +118,61 @@ class Asked:
         return next(s for s in answered.signatures if (s.name, s.key_id) == mine)
 
 
+_NO_POLICY = Policy(())
+
+
+@dataclass(frozen=True, slots=True)
+class Witnesses:
+    """The witnesses of a log, and how many of them must agree; without any, nobody is asked."""
+
+    asked: tuple[Asked, ...] = ()
+    policy: Policy = _NO_POLICY
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Witnesses":
+        """The witnesses that a tlog-policy gives addresses of."""
+        keys = [(policy.witnesses[name], url) for name, url in policy.addresses.items()]
+        asked = tuple(Asked.at(url, key) for key, url in keys if isinstance(key, WitnessKey))
+        return cls(asked, policy)
+
+    def cosigned(self, log: Provable) -> str:
+        """The newest checkpoint, with the cosignatures that the policy demands.
+
+        Raises RolledBackError if any witness has seen what this log has not, QuorumError if too
+        few cosigned. To be called before a log signs anything new after a start.
+        """
+        signed, reasons = _cosigned(log, self.asked)
+        try:
+            self.policy.require_quorum(signed)
+        except PolicyError as error:
+            raise QuorumError(len(self.asked) - len(reasons), str(error), reasons) from error
+        return str(signed)
+
+
+NOBODY = Witnesses()
+
+
 def cosigned(log: Provable, witnesses: Sequence[Asked], quorum: int) -> str:
     """The newest checkpoint with at least `quorum` cosignatures, asked for in parallel.
 
     Raises RolledBackError if any witness has seen what this log has not, QuorumError if too few
     cosigned.
     """
+    signed, reasons = _cosigned(log, witnesses)
+    if (found := len(witnesses) - len(reasons)) < quorum:
+        raise QuorumError(found, str(quorum), reasons)
+    return str(signed)
+
+
+def _cosigned(log: Provable, witnesses: Sequence[Asked]) -> tuple[Note, list[str]]:
+    """The newest checkpoint with every cosignature it got, and why there are not more."""
     signed = note.parse(log.checkpoint())
     frozen = _Frozen(str(signed), log)
     with ThreadPoolExecutor(max(1, len(witnesses))) as pool:
         answers = list(pool.map(lambda each: _answer(each, frozen), witnesses))
     found = [each for each in answers if isinstance(each, note.Signature)]
-    if len(found) < quorum:
-        raise QuorumError(len(found), quorum, [each for each in answers if isinstance(each, str)])
-    return str(Note(signed.text, (*signed.signatures, *found)))
-
-
-def require_no_rollback(log: Provable, witnesses: Sequence[Asked], quorum: int) -> None:
-    """Return if at least `quorum` witnesses agree that nothing of this log is missing.
-
-    To be called before a log signs anything new. Raises RolledBackError, QuorumError.
-    """
-    cosigned(log, witnesses, quorum)
+    cosigned = Note(signed.text, (*signed.signatures, *found))
+    return cosigned, [each for each in answers if isinstance(each, str)]
 
 
 @dataclass(frozen=True, slots=True)

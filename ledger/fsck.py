@@ -8,6 +8,7 @@ to, and that what was published is a prefix of it.
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -102,8 +103,8 @@ def _newest(states: StateStore) -> StateRoot:
 
 
 def _trust(path: Path) -> Policy:
-    if path.suffix == ".policy":
-        return policy.parse(path.read_bytes())
+    if path.suffix == ".policy":  # what is stored need not be cosigned yet
+        return replace(policy.parse(path.read_bytes()), quorum=policy.NONE)
     return Policy(tuple(policy.log_key(line) for line in path.read_text("utf-8").splitlines()))
 
 

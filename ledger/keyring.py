@@ -5,7 +5,8 @@ keys/consent.vkey        their verifier keys, one a line
 keys/consent.next.key    those of a rotation that was begun and has not ended
 keys/state.key, .vkey    those of the state log, in the same form
 keys/retired.policy      verifier keys that signed before; receipts of their time rest on them
-consent.policy           a tlog-policy: keys in force, then retired ones
+witnesses.policy         the witness, group and quorum lines of a tlog-policy, if there are any
+consent.policy           a tlog-policy: keys in force, then retired ones, then the witnesses
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ledger import durable, mldsa, note, policy
+from ledger.cosigning import Witnesses
 from ledger.mldsa import MldsaSigner
 from ledger.note import NoteError, Signer, Signing
 from ledger.policy import LogKey
@@ -22,6 +24,7 @@ _KEY = Path("keys") / "consent.key"
 _STATE = Path("keys") / "state.key"
 _NEXT = Path("keys") / "consent.next.key"
 _RETIRED = Path("keys") / "retired.policy"
+_WITNESSES = Path("witnesses.policy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,15 @@ def keys(home: Path, origin: str) -> Keys:
     if not (home / _KEY).exists():
         _put_in_force(home, _generate(origin))
     return Keys(_read(home / _KEY), _read(home / _STATE))
+
+
+def witnesses(home: Path) -> Witnesses:
+    """Who is to be asked to cosign, from `witnesses.policy`; `consent.policy` follows it.
+
+    Raises PolicyError.
+    """
+    _trust(home, [each.verifier for each in _read(home / _KEY)])
+    return Witnesses.of(policy.parse((home / "consent.policy").read_bytes()))
 
 
 def begin_rotation(home: Path, origin: str) -> list[LogSigner]:
@@ -75,14 +87,23 @@ def end_rotation(home: Path, head: str) -> None:
 def _put_in_force(home: Path, keys: Sequence[LogSigner]) -> None:
     verifiers = [each.verifier for each in keys]
     durable.write((home / _KEY).with_suffix(".vkey"), _public(keys))
-    trust = policy.text([*verifiers, *_retired(home)])
-    durable.write(home / "consent.policy", trust.encode())
+    _trust(home, verifiers)
     # Crash here: verifier keys of nobody yet, which the next start replaces.
     durable.write(home / _KEY, _secrets(keys), durable.OWNER_ONLY)
 
 
 def _generate(origin: str) -> list[LogSigner]:
     return [note.generate(origin), mldsa.generate(origin)]
+
+
+def _trust(home: Path, verifiers: Sequence[LogKey]) -> None:
+    """Write what verifiers are to demand, unless it stands there already."""
+    path, lines = home / "consent.policy", home / _WITNESSES
+    cosigners = [lines.read_text("utf-8")] if lines.exists() else []
+    data = policy.text([*verifiers, *_retired(home)], *cosigners).encode()
+    policy.parse(data)
+    if not path.exists() or path.read_bytes() != data:
+        durable.write(path, data)
 
 
 def _public(keys: Sequence[LogSigner]) -> bytes:

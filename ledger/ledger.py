@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from ledger import commitment, event, keyring, note, receipt, vault
 from ledger.consent import ConsentState
+from ledger.cosigned import Cosigned
+from ledger.cosigning import NOBODY, Witnesses
 from ledger.event import Act, Evidence, Instruction, KeyRotated, PublicEvent, SubjectErased, Wording
 from ledger.keyring import Keys
 from ledger.latest import Held, Latest
@@ -61,7 +63,12 @@ class Ledger:
     """Thread-safe; one process per home writes. What `record` returned is durable."""
 
     def __init__(
-        self, store: SqlStore, keys: Vault, signers: Keys, moved: Moved = lambda _size: None
+        self,
+        store: SqlStore,
+        keys: Vault,
+        signers: Keys,
+        moved: Moved = lambda _size: None,
+        witnesses: Witnesses = NOBODY,
     ) -> None:
         """Raises CorruptLogError if what is stored does not fit together."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
@@ -75,6 +82,7 @@ class Ledger:
         self._tail: deque[Recorded] = deque(maxlen=TAIL)
         self._tail_from = self.log.size
         self._moved = moved
+        self._cosigned = Cosigned(self.log, store, witnesses)
         self._require_abreast()
         moved(self.log.size)
 
@@ -96,7 +104,8 @@ class Ledger:
         store = SqlStore(database)
         head = store.head()
         keyring.end_rotation(home, head.note if head else "")
-        return cls(store, keys, keyring.keys(home, origin), moved)
+        signers = keyring.keys(home, origin)
+        return cls(store, keys, signers, moved, keyring.witnesses(home))
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -122,6 +131,10 @@ class Ledger:
 
     def checkpoint(self) -> str:
         return self.log.checkpoint()
+
+    def cosign(self) -> str:
+        """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
+        return self._cosigned.newest()
 
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
@@ -221,15 +234,15 @@ class Ledger:
         return self._reader.announced(since)
 
     def receipt(self, index: int, subject: str | None = None) -> str:
-        """A C2SP tlog-proof of entry `index` under the current checkpoint.
+        """A C2SP tlog-proof of entry `index`, cosigned if there are witnesses and they answer.
 
-        Raises IndexError if there is no such entry, KeyError if its event no longer opens, and
-        CorruptLogError if the stored tiles do not prove it.
+        Raises IndexError if there is no such entry, KeyError if its event no longer opens,
+        RolledBackError, and CorruptLogError if the stored tiles do not prove it.
         """
+        size, signed = self._cosigned.over(index)
         with self._lock:
-            signed = note.parse(self.log.checkpoint())
             shown = self._reader.opening(index, subject)
-            made = Receipt(index, tuple(self.log.prove_inclusion(index)), signed, shown)
+            made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, shown)
         try:
             receipt.verify(made, self.log.verifiers)
         except ReceiptError as error:
@@ -272,8 +285,11 @@ class Ledger:
             self.log.sign_with(*newer)
 
     def export(self, folder: Path) -> None:
-        """Write the public tile directory of the consent log."""
-        self.log.export(folder)
+        """Write the public tile directory of the consent log, cosigned if it has witnesses.
+
+        Raises RolledBackError, QuorumError: then what was published before stands.
+        """
+        self.log.export(folder, self.cosign())
 
     def export_states(self, folder: Path) -> None:
         """Write the public tile directory of the state log."""
@@ -332,6 +348,7 @@ class Ledger:
         values: Mapping[Label, Value] = NOTHING,
     ) -> range:
         """Entries, and the map that follows from them, in one transaction."""
+        self._cosigned.admit()
         staged = self.log.stage(entries, sealed=sealed, idempotency=idempotency)
         moved = self.states.stage(staged.batch.head.size, staged.root, values)
         indexes = self.log.commit(staged, moved.batch)

@@ -150,14 +150,15 @@ class Log:
     def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
         return tree.prove_consistency(old, self._size if new is None else new, self._node)
 
-    def export(self, folder: Path) -> None:
+    def export(self, folder: Path, cosigned: str | None = None) -> None:
         """Write the C2SP tile directory; the checkpoint last, and only what is not there yet.
 
-        Raises CorruptLogError if other bytes, or a checkpoint of more entries, were published.
+        `cosigned`: a checkpoint of this log to publish instead of the newest. Raises
+        CorruptLogError if other bytes, or a checkpoint of more entries, were published.
         """
-        with self._lock:
-            size, signed = self._size, self._note
-        self._require_growth(folder / "checkpoint")
+        signed = cosigned or self._note
+        size = checkpoint.parse(note.parse(signed).text).size
+        self._require_growth(folder / "checkpoint", size)
         for level in tile.levels(size):
             for index, width in tile.widths(size, level):
                 data = self._tile(level, index)[: width * tree.HASH_SIZE]
@@ -264,19 +265,18 @@ class Log:
         if self._edge and tree.leaf_hashes(last) != self._edge[0]:
             raise CorruptLogError("the entries of the last bundle are not those of its tile")
 
-    def _require_growth(self, published: Path) -> None:
-        """Raises CorruptLogError if `published` is a checkpoint that ours does not extend."""
+    def _require_growth(self, published: Path, size: int) -> None:
+        """Raises CorruptLogError if `published` is one that `size` of our entries do not extend."""
         if not published.exists():
             return
         try:
             older = checkpoint.parse(note.parse(published.read_text("utf-8")).text)
         except (NoteError, MalformedCheckpointError, UnicodeDecodeError) as error:
             raise CorruptLogError(f"{published} is no checkpoint; move it away: {error}") from error
-        head = self.head()
-        if older.origin != head.origin or older.size > head.size:
+        if older.origin != self.origin or older.size > size:
             raise CorruptLogError(
                 f"{published} is of {older.origin!r} with {older.size} entries, this log is "
-                f"{head.origin!r} with {head.size}; nothing was changed: restore the newer database"
+                f"{self.origin!r} with {size}; nothing was changed: restore the newer database"
             )
         if self.root_at(older.size) != older.root:
             raise CorruptLogError(f"{published} has another history; nothing was changed")

@@ -49,6 +49,7 @@ class Policy:
     witnesses: Mapping[str, CosignerKey] = field(default_factory=dict)
     groups: Mapping[str, Group] = field(default_factory=dict)
     quorum: str = NONE
+    addresses: Mapping[str, str] = field(default_factory=dict)  # where a witness is asked
 
     def verify(self, signed: Note) -> Checkpoint:
         """The checkpoint that the note carries. Raises PolicyError unless log and quorum signed."""
@@ -61,10 +62,11 @@ class Policy:
             raise PolicyError(f"the policy lists no log {head.origin!r}; is it the right policy?")
         for _, keys in groupby(sorted(mine, key=_kind), key=_kind):
             _require_one([*keys], signed)
-        self._require_quorum(signed)
+        self.require_quorum(signed)
         return head
 
-    def _require_quorum(self, signed: Note) -> None:
+    def require_quorum(self, signed: Note) -> None:
+        """Return if enough witnesses have cosigned, else raise PolicyError."""
         if self.quorum == NONE:
             return
         seen = {name for name, key in self.witnesses.items() if _signed(key, signed)}
@@ -80,9 +82,9 @@ class Policy:
         return sum(self._witnessed(each, seen) for each in group.members) >= group.k
 
 
-def text(logs: Sequence[LogKey]) -> str:
-    """The policy that demands every key of these logs, and no witness."""
-    return "".join(f"log {key}\n" for key in logs) + "quorum none\n"
+def text(logs: Sequence[LogKey], witnesses: str = "quorum none\n") -> str:
+    """The policy that demands every key of these logs, and what the lines `witnesses` say."""
+    return "".join(f"log {key}\n" for key in logs) + witnesses
 
 
 def parse(data: bytes) -> Policy:
@@ -110,6 +112,7 @@ class _Reader:
         self._groups: dict[str, Group] = {}
         self._members: set[str] = set()
         self._quorum: str | None = None
+        self._addresses: dict[str, str] = {}
 
     def read(self, words: Sequence[str]) -> None:
         match words:
@@ -119,10 +122,11 @@ class _Reader:
                 log = log_key(vkey)
                 _require_new(log, self._logs)
                 self._logs.append(log)
-            case ["witness", name, vkey] | ["witness", name, vkey, _]:
+            case ["witness", name, vkey, *address] if len(address) <= 1:
                 cosigner = _cosigner_key(vkey)
                 _require_new(cosigner, [*self._witnesses.values()])
                 self._witnesses[self._free(name)] = cosigner
+                self._addresses |= dict.fromkeys([name] * len(address), *address)
             case ["group", name, count, *members] if members:
                 self._groups[self._free(name)] = self._group(count, members)
             case ["quorum", name] if self._quorum is None:
@@ -133,7 +137,8 @@ class _Reader:
     def policy(self) -> Policy:
         if self._quorum is None:
             raise PolicyError("no quorum line; to ask for no witness write `quorum none`")
-        return Policy((*self._logs,), self._witnesses, self._groups, self._quorum)
+        known = self._witnesses, self._groups, self._quorum, self._addresses
+        return Policy((*self._logs,), *known)
 
     def _group(self, count: str, members: Sequence[str]) -> Group:
         for each in members:

@@ -58,12 +58,20 @@ class Watch:
     """
 
     def __init__(
-        self, scenes: Mapping[str, Scene], ledger: Followed, size: int = 0, minute: int = 0
+        self,
+        scenes: Mapping[str, Scene],
+        ledger: Followed,
+        size: int = 0,
+        minute: int = 0,
+        start: ConsentState | None = None,
     ) -> None:
-        self._scenes, self._ledger = scenes, ledger
+        """`start` is a state that has followed the same ledger part of the way, for a quick start;
+        it is used up. See gate.snapshot."""
+        self._offered, self._ledger = scenes, ledger
+        self._scenes = {scene.id: scene for scene in scenes.values() if not scene.locked}
         self.size, self.minute, self._next = size, minute, NEVER
         self._live: dict[str, int] = {}
-        self._fold(size)
+        self._fold(size, start)
 
     def entry(self, entry: Entry, now: datetime) -> list[Change]:
         """The changes up to the entry's own time and those it makes; `now` bounds its claim."""
@@ -157,8 +165,9 @@ class Watch:
         names = self._scenes[scene].fields
         return tuple(name for place, name in enumerate(names) if bits >> place & 1)
 
-    def _fold(self, size: int) -> None:
-        self._state = ConsentState(self._scenes)
+    def _fold(self, size: int, start: ConsentState | None = None) -> None:
+        usable = start is not None and start.size <= size
+        self._state = start if start and usable else ConsentState(self._offered)
         self._state.catch_up(_Prefix(self._ledger, size))
         self._look_ahead()
 

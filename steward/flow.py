@@ -17,7 +17,7 @@ from sqlite3 import Connection
 
 from gate import word
 from gate.contract import Scene
-from gate.state import Entry, Followed
+from gate.state import ConsentState, Entry, Followed
 from steward import loss, notice, outbox
 from steward.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
 from steward.change import Change, Kind, Watch
@@ -31,6 +31,7 @@ BATCH = 2048  # entries followed in one transaction
 Cursor = tuple[int, int]  # entries followed, minute followed to
 Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
 Releases = Callable[[str], Release | None]  # by scene: what answers in place of personal data
+Resumed = Callable[[], ConsentState | None]  # a state to start from, of its own at each call
 
 
 class _MovedElsewhereError(Exception):
@@ -40,7 +41,7 @@ class _MovedElsewhereError(Exception):
 class ChangeFlow:
     """Follows one ledger into one docket. Not thread-safe; two flows of one home take turns."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is another thing that a notice or a start needs
         self,
         home: Path,
         ledger: Followed,
@@ -49,11 +50,13 @@ class ChangeFlow:
         channels: Channels,
         releases: Releases = lambda _scene: None,
         named: Naming = unnamed,
+        resumed: Resumed = lambda: None,
     ) -> None:
         """`source` is the log's origin, by which receivers know whom a notice is from."""
         self._docket = Docket(home)
         self._ledger, self._scenes, self._source = ledger, scenes, source
         self._channels, self._releases, self._named = channels, releases, named
+        self._resumed = resumed
         self._watch: Watch | None = None
 
     def run(self, at: datetime) -> int:
@@ -101,7 +104,7 @@ class ChangeFlow:
 
     def _watched(self, cursor: Cursor) -> Watch:
         if self._watch is None or (self._watch.size, self._watch.minute) != cursor:
-            self._watch = Watch(self._scenes, self._ledger, *cursor)
+            self._watch = Watch(self._scenes, self._ledger, *cursor, self._resumed())
         return self._watch
 
     def _names(self, changes: Sequence[Change], at: datetime) -> dict[str, str]:

@@ -177,9 +177,14 @@ def _attempted(letter: Letter, senders: Senders, at: datetime) -> tuple[State, s
     except RefusedError as error:
         return State.DEAD, str(error)[:MOST_ERROR]
     except UndeliveredError as error:
-        last = letter.attempts >= len(RETRY_AFTER_S)
-        return (State.DEAD if last else State.WAITING), str(error)[:MOST_ERROR]
+        return _failed(letter), str(error)[:MOST_ERROR]
+    except Exception as error:  # noqa: BLE001 - a way out that breaks must not hold up the others
+        return _failed(letter), f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
     return State.DELIVERED, ""
+
+
+def _failed(letter: Letter) -> State:
+    return State.DEAD if letter.attempts >= len(RETRY_AFTER_S) else State.WAITING
 
 
 def _set(

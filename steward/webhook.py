@@ -121,8 +121,10 @@ def _post(target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: 
     late = Timer(timeout_s, _cut, [connection])
     late.daemon = True
     try:
-        connection.connect()
         late.start()
+        connection.connect()
+        if late.finished.is_set():
+            raise TimeoutError("connecting took too long")
         connection.request("POST", path, body, headers)
         return int(connection.getresponse().status)
     finally:

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, MetaData, Table, event, insert, or_, select
+from sqlalchemy import BigInteger, Integer, MetaData, Table, event, insert, or_, select, update
 from sqlalchemy import Insert as StandardInsert
 from sqlalchemy.dialects.sqlite import Insert
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -57,6 +57,15 @@ class IdempotencyRow(SQLModel, table=True):
     count: int
 
 
+class CosignedRow(SQLModel, table=True):
+    """The newest checkpoint that witnesses have cosigned."""
+
+    __tablename__ = "cosigned"
+    id: int = Field(primary_key=True)
+    size: int = Field(sa_type=Number)
+    note: str
+
+
 class BucketRow(SQLModel, table=True):
     """A bucket of the verifiable map: see ledger.statemap."""
 
@@ -70,6 +79,7 @@ _AT_ONCE = 10_000  # values in one statement
 BESIDE = "state_"  # what the tables of the log beside are called
 SEALED = SQLModel.metadata.tables["sealed"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
+COSIGNED = SQLModel.metadata.tables["cosigned"]
 
 
 class Tables:
@@ -79,7 +89,7 @@ class Tables:
         self.all = [_named(name, prefix) for name in ("head", "bundle", "tile")]
         self.head, self.bundle, self.tile = self.all
         self.bucket = _named("bucket", prefix)
-        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
+        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY, COSIGNED]
         # Built once: building a statement costs more than running it.
         self.newest = select(self.head.c.size, self.head.c.note)
         self.statements: tuple[Insert | StandardInsert, ...] = (
@@ -234,6 +244,22 @@ class SqlStore(SqlLog):
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
+
+    def cosigned(self) -> Head | None:
+        """The newest checkpoint that was kept with its cosignatures."""
+        with self._engine.connect() as connection:
+            found = connection.execute(select(COSIGNED.c.size, COSIGNED.c.note)).first()
+        return None if found is None else Head(found[0], found[1])
+
+    def keep_cosigned(self, newest: Head) -> None:
+        """Keep a cosigned checkpoint, unless a newer one is kept. Durable on return."""
+        row = {"id": 1, "size": newest.size, "note": newest.note}
+        older = COSIGNED.c.size <= newest.size
+        with self._engine.begin() as connection:
+            if connection.execute(select(COSIGNED.c.id)).first() is None:
+                connection.execute(insert(COSIGNED), row)
+            else:
+                connection.execute(update(COSIGNED).where(older), row)
 
     def idempotent(self, key: str) -> tuple[bytes, int, int] | None:
         """Digest of the request recorded under `key`, its first entry and how many."""

@@ -41,15 +41,22 @@ def export(
         Path | None, typer.Option(help="Another directory, for the log of latest states.")
     ] = None,
 ) -> None:
-    """Publish the consent log as a C2SP tile directory; again later, only what is new."""
+    """Publish the consent log as a C2SP tile directory; again later, only what is new.
+
+    Exit status 1: its witnesses did not agree, and what was published before stands.
+    """
+    from ledger.cosigning import QuorumError, RolledBackError
     from ledger.ledger import Ledger
 
     ledger = Ledger.reopen(data_dir)
     try:
         ledger.export(folder)
+        typer.echo((folder / "checkpoint").read_text("utf-8"))
         if states is not None:
             ledger.export_states(states)
-        typer.echo(ledger.checkpoint())
+    except (QuorumError, RolledBackError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
     finally:
         ledger.close()
 

@@ -54,8 +54,12 @@ def run(
     flow, outbox = _beside(data_dir, named), Outbox(data_dir)
     while True:
         at = datetime.now(UTC)
+        try:
+            senders = recipient.load(data_dir).sender
+        except recipient.RecipientError as error:
+            raise typer.BadParameter(str(error)) from error
         changes = flow.run(at)
-        done = outbox.deliver(recipient.load(data_dir).sender, at)
+        done = outbox.deliver(senders, at)
         if every is None or changes or done.delivered or done.failed or done.dead:
             typer.echo(_told(changes, done))
         if every is None:
@@ -139,6 +143,8 @@ def beside(product: "Product") -> Iterator[None]:
 
 def flow_of(product: "Product") -> "ChangeFlow":
     """The flow inside the product's own process: names are read through its gate."""
+    from gate import snapshot
+    from portal.product import SNAPSHOT
     from steward import masked, recipient
     from steward.flow import ChangeFlow
     from synthetic.release import Release
@@ -155,6 +161,7 @@ def flow_of(product: "Product") -> "ChangeFlow":
         lambda role: recipient.load(product.home).channels(role),
         released,
         masked.through(product.gate),
+        lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
     )
 
 

@@ -6,16 +6,20 @@ Each function of OTHERS returns if it accepts a case, or raises OtherwiseError.
 import json
 import shutil
 import subprocess
+import sys
 import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from subprocess import PIPE
 from tempfile import TemporaryDirectory
 from typing import Any
 
 Vector = dict[str, Any]
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 VECTORS = ROOT / "specs/vectors"
 SCHEMA = ROOT / "specs/schemas/event.json"
 
@@ -29,13 +33,31 @@ def vectors(name: str) -> list[Vector]:
     return found
 
 
-def browser(questions: Iterable[Sequence[object]]) -> list[bool]:
-    """What portal/static/verify.js says to each, run by Node."""
+def has_node() -> bool:
+    """Whether there is a Node whose WebCrypto knows Ed25519."""
+    probe = "crypto.subtle.generateKey('Ed25519', false, ['sign']).catch(() => process.exit(1))"
+    return _runs("node", "--no-warnings", "-e", probe)
+
+
+def has_openssl() -> bool:
+    """Whether there is an OpenSSL command of version 3 or later."""
+    return _runs("openssl", "list", "-providers")
+
+
+def _runs(*command: str) -> bool:
+    found = shutil.which(command[0])
+    return bool(found) and subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list[bool]:
+    """What portal/static/verify.js says to each: under Node, or in Chromium."""
     lines = "".join(f"{json.dumps(each)}\n" for each in questions)
     with TemporaryDirectory() as home:
-        module = shutil.copy(ROOT / "portal/static/verify.js", Path(home) / "verify.mjs")
-        command = ["node", "--no-warnings", str(Path(__file__).parent / "judge.mjs"), str(module)]
-        found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
+        command = [sys.executable, "-m", "tests.interop.page"]
+        if runner == "node":
+            module = shutil.copy(ROOT / "portal/static/verify.js", Path(home) / "verify.mjs")
+            command = ["node", "--no-warnings", str(HERE / "node.mjs"), str(module)]
+        found = subprocess.run(command, cwd=ROOT, input=lines, stdout=PIPE, text=True, check=True)
     return [line == "1" for line in found.stdout.splitlines()]
 
 
@@ -90,6 +112,18 @@ def tile(case: Vector) -> None:
     _require(merkle(hashes)[0] == case["root"], "another root")
 
 
+def bundle(case: Vector) -> None:
+    """`merkletools` over the entries, each after its length."""
+    data, leaves = bytes.fromhex(case["bundle"]), list[str]()
+    while data:
+        end = 2 + int.from_bytes(data[:2])
+        _require(1 < end <= len(data), "cut off")
+        leaves.append(sha256(b"\0" + data[2:end]).hexdigest())
+        data = data[end:]
+    _require(0 < len(leaves) <= 256, f"{len(leaves)} entries")
+    _require(merkle(leaves)[0] == case["root"], "another root")
+
+
 def inclusion(case: Vector) -> None:
     """`merkletools` over the entries of the vectors: its root and path, not its verdict."""
     _require(0 <= case["index"] < case["size"], "no such leaf")
@@ -115,15 +149,21 @@ def merkle(leaves: list[str], index: int = 0) -> tuple[str, list[str]]:
 
 def event(case: Vector) -> None:
     """`rfc8785` for the form, `jsonschema` with the published schema for the parts."""
-    import jsonschema
     import rfc8785
 
     try:
         found = json.loads(case["event"])
         _require(rfc8785.dumps(found).decode() == case["event"], "not in canonical form")
-        jsonschema.validate(found, json.loads(SCHEMA.read_text()))
-    except (ValueError, jsonschema.ValidationError, rfc8785.CanonicalizationError) as error:
+    except (ValueError, rfc8785.CanonicalizationError) as error:
         raise OtherwiseError(str(error)) from error
+    _require(_schema().is_valid(found), "not as the schema says")
+
+
+@cache
+def _schema() -> Any:
+    import jsonschema
+
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
 
 
 def timestamp(case: Vector) -> None:
@@ -167,6 +207,7 @@ def _require(condition: bool, otherwise: str) -> None:
 OTHERS: dict[str, Callable[[Vector], None]] = {
     "mldsa": signed,
     "tile": tile,
+    "bundle": bundle,
     "inclusion": inclusion,
     "event": event,
     "timestamp": timestamp,

@@ -4,7 +4,6 @@ Where one of them accepts a mutation, the list below says why; nothing else may 
 """
 
 import random
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -12,12 +11,15 @@ import pytest
 
 from specs.vectors.make_mldsa import WITNESS
 from specs.vectors.signing import ED, PQ, W1
+from tests.browser import find
 from tests.interop.opinions import (
     OTHERS,
     VECTORS,
     OtherwiseError,
     Vector,
     browser,
+    has_node,
+    has_openssl,
     openssl_ed25519,
     vectors,
 )
@@ -26,6 +28,7 @@ from tests.interop.verifiers import compared
 
 __all__ = ["verify"]  # a fixture
 
+OPENSSL = has_openssl()
 BY_GO = (
     "note",
     "checkpoint",
@@ -124,8 +127,8 @@ def _case(name: str, number: int) -> Vector:
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_v5_libraries_that_are_not_ours_agree(name: str) -> None:
-    if name == "timestamp" and shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command")
+    if name in {"mldsa", "timestamp"} and not OPENSSL:
+        pytest.skip("needs OpenSSL 3")
     cases = [{"case": name, **each} for each in vectors(name)]
     found = accepted(cases, [_accepts(name, each) for each in cases])
     assert found == {*ACCEPTED_BY_OTHERS.get(name, {})}
@@ -139,7 +142,7 @@ def _accepts(name: str, case: Vector) -> bool:
     return True
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
+@pytest.mark.skipif(not OPENSSL, reason="needs OpenSSL 3")
 @pytest.mark.parametrize("key", [ED, W1], ids=["a log's key", "a witness's key"])
 def test_v5_openssl_accepts_our_ed25519_signatures_and_no_flipped_bit(key: object) -> None:
     assert isinstance(key, type(ED))
@@ -155,20 +158,28 @@ def test_v5_openssl_accepts_our_ed25519_signatures_and_no_flipped_bit(key: objec
             openssl_ed25519(key.public, changed, message)
 
 
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="needs the node command")
+RUNNERS = {"node": has_node(), "Chromium": find.find() is not None}
+needs_node = pytest.mark.skipif(not RUNNERS["node"], reason="needs Node 20 or later")
 
 
-@needs_node
-def test_v5_the_browsers_verifier_agrees_on_paths() -> None:
+@pytest.fixture(params=RUNNERS)
+def runner(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if not RUNNERS[name]:
+        pytest.skip(f"needs {name}")
+    return name
+
+
+def test_v5_the_browsers_verifier_agrees_on_paths(runner: str) -> None:
     cases = [{"case": "inclusion", **each} for each in vectors("inclusion")]
-    assert accepted(cases, browser(["inclusion", each] for each in cases)) == set()
+    found = browser((["inclusion", each] for each in cases), runner)
+    assert accepted(cases, found) == set()
 
 
-@needs_node
-def test_v5_the_browsers_verifier_agrees_on_receipts() -> None:
+def test_v5_the_browsers_verifier_agrees_on_receipts(runner: str) -> None:
     cases = vectors("receipt")
-    found = browser(["receipt", each["receipt"], _log_keys(each["policy"])] for each in cases)
-    assert accepted(cases, found) == {*ACCEPTED_IN_THE_BROWSER}
+    asked = (["receipt", each["receipt"], _log_keys(each["policy"])] for each in cases)
+    assert accepted(cases, browser(asked, runner)) == {*ACCEPTED_IN_THE_BROWSER}
 
 
 def _log_keys(policy: str) -> str:

@@ -9,13 +9,12 @@ What counts as accepted is said in tests/ledger/mutations.py.
 import argparse
 import json
 import random
-import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from tests.interop.opinions import browser
+from tests.interop.opinions import browser, has_node
 from tests.ledger.mutations import Genuine, accepts, mutate
 from tests.ledger.targets import VECTORS, Target, targets_of
 
@@ -34,8 +33,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    if shutil.which("node") is None:
-        sys.exit("needs the node command: install Node.js 20 or later, and run this again")
+    if not has_node():
+        sys.exit("needs Node: install Node.js 20 or later, and run this again")
     start = perf_counter()
     found = compared(options.count, options.seed)
     for each in found.accepted:

@@ -10,8 +10,9 @@ A mutation that is accepted is a failure unless what the verifier relies on is t
 valid artefact of the kind. In what ends with a signed note that is every byte before the
 signatures, and of the signatures that each one by a key that was asked for was made by that key:
 their order, further ones, and lines by keys that nobody asked for say nothing (C2SP: ignore them).
-In a submission it is the signed checkpoint, in a timestamp the time and the serial number;
-everywhere else it is every byte. These mutations are counted and printed too.
+In a submission it is the signed checkpoint, in a timestamp the time and the serial number, in a
+history that the log's own key signs again the entries that the auditor saw before; everywhere else
+it is every byte. These mutations are counted and printed too.
 """
 
 import argparse

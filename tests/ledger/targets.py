@@ -17,11 +17,13 @@ from ledger import (
     receipt,
     statemap,
     stateproof,
+    tile,
     timestamp,
     tree,
 )
 from ledger import witness as witnessing
 from ledger.cosignature import CosignatureError, WitnessKey
+from ledger.frontier import Frontier
 from ledger.ledger import Ledger
 from ledger.log import Log
 from ledger.note import Note
@@ -36,6 +38,7 @@ from tests.ledger.recorded import ledger_with
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
 
 VECTORS = Path(__file__).parents[2] / "specs/vectors"
+SEEN = 99  # entries that an auditor saw before
 REFUSALS = (ValueError, tree.ProofError, CosignatureError, UnreadableError, TimestampError)
 Check = Callable[[bytes], object]  # raises one of REFUSALS unless the bytes are accepted
 Key = LogKey | CosignerKey
@@ -176,6 +179,7 @@ def _made(home: Path) -> Iterator[Target]:
     log = log_with(home / "log", 300, key)
     yield from _proofs(log)
     yield _submission(log, key, home / "witness")
+    yield from _histories(log, key)
     log.export(home / "log/files")
     yield from _files(key.verifier, home / "log/files")
     log.sign_with(key, pq)
@@ -266,6 +270,67 @@ class _Changed:
         if path not in self.files:
             raise UnreadableError(path, "not there")
         return self.data if path == self.path else self.files[path]
+
+
+def _histories(log: Log, key: note.Signer) -> Iterator[Target]:
+    """All entries of a log, published anew after a mutation, tiles and bundles as they should be.
+
+    Under the checkpoint that was signed, nothing else may be published. If the log's own key signs
+    the other history, an auditor who saw the first `SEEN` entries finds it, unless it keeps these.
+    """
+    before, trust = _signed_by(key, [*log.entries(0, SEEN)]), audit.Trust([key.verifier])
+    data = b"".join(len(each).to_bytes(2) + each for each in log.entries(0, log.size))
+    shown = log.checkpoint()
+
+    def published(data: bytes) -> None:
+        _require_clean(_published(_read(data), shown), trust, None)
+
+    def signed_again(data: bytes) -> None:
+        found = _read(data)
+        _require_clean(_published(found, _signed_by(key, found)), trust, before)
+
+    yield Target("log", "history", data, published, (entries,))
+    name, kept = "history that is signed again", _kept
+    yield Target("log signed again", name, data, signed_again, (entries,), (), kept)
+
+
+def _read(data: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2])
+        if end > len(data):
+            raise RefusedError
+        found.append(data[at + 2 : end])
+        at = end
+    return found
+
+
+def _kept(data: bytes) -> Hashable:
+    return tuple(_read(data)[:SEEN])
+
+
+def _signed_by(key: note.Signer, found: list[bytes]) -> str:
+    frontier = Frontier()
+    frontier.append(tree.leaf_hashes(found))
+    return str(note.sign(str(checkpoint.Checkpoint(ORIGIN, len(found), frontier.root())), [key]))
+
+
+def _published(found: list[bytes], signed: str) -> dict[str, bytes]:
+    files, hashes, width = {"checkpoint": signed.encode()}, tree.leaf_hashes(found), tile.WIDTH
+    for index, _ in tile.widths(len(found), 0):
+        part = found[index * width : (index + 1) * width]
+        files[tile.path("entries", index, len(part))] = tile.bundle(part)
+    for level in tile.levels(len(found)):
+        parts = [hashes[at : at + width] for at in range(0, len(hashes), width)]
+        for index, part in enumerate(parts):
+            files[tile.path(str(level), index, len(part))] = b"".join(part)
+        hashes = [tree.complete_root(part) for part in parts if len(part) == width]
+    return files
+
+
+def _require_clean(files: dict[str, bytes], trust: audit.Trust, seen: str | None) -> None:
+    if not audit.audit(_Changed(files, "", b""), trust, seen).clean:
+        raise RefusedError
 
 
 def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:

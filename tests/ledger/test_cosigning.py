@@ -18,7 +18,6 @@ from ledger.cosigning import (
     RolledBackError,
     WitnessUnavailableError,
     cosigned,
-    require_no_rollback,
 )
 from ledger.log import Log
 from ledger.witness import Reply, Witness
@@ -94,7 +93,7 @@ def test_a_log_restored_from_an_old_copy_is_refused_at_start(
     cosigned(log, asked(witnesses), quorum=3)
     old = log_with(tmp_path / "restored", 4, SIGNER)
     with pytest.raises(RolledBackError) as found:
-        require_no_rollback(old, asked(witnesses), quorum=1)
+        cosigned(old, asked(witnesses), quorum=1)
     assert (found.value.remembered, found.value.have) == (5, 4)
 
 
@@ -104,7 +103,7 @@ def test_one_witness_that_remembers_more_outweighs_all_others(
     cosigned(log, asked(witnesses)[:1], quorum=1)
     old = log_with(tmp_path / "restored", 4, SIGNER)
     with pytest.raises(RolledBackError):
-        require_no_rollback(old, asked(witnesses), quorum=1)
+        cosigned(old, asked(witnesses), quorum=1)
 
 
 def test_a_log_with_another_history_is_refused_at_start(
@@ -114,13 +113,13 @@ def test_a_log_with_another_history_is_refused_at_start(
     for size in (5, 9):
         fork = log_with(tmp_path / f"fork{size}", size, SIGNER, mark=b"other")
         with pytest.raises(RolledBackError, match="another history"):
-            require_no_rollback(fork, asked(witnesses), quorum=1)
+            cosigned(fork, asked(witnesses), quorum=1)
 
 
 def test_a_log_that_nothing_is_missing_from_may_start(log: Log, witnesses: list[Witness]) -> None:
-    require_no_rollback(log, asked(witnesses), quorum=3)
+    cosigned(log, asked(witnesses), quorum=3)
     log.append([b"not yet witnessed"])
-    require_no_rollback(log, asked(witnesses), quorum=3)
+    cosigned(log, asked(witnesses), quorum=3)
 
 
 @contextmanager
@@ -151,7 +150,7 @@ def test_a_log_and_a_witness_speak_over_http(
         assert witnesses[0].remembered(ORIGIN) == log.checkpoint()
         old = log_with(tmp_path / "restored", 4, SIGNER)
         with pytest.raises(RolledBackError):
-            require_no_rollback(old, [one], quorum=1)
+            cosigned(old, [one], quorum=1)
     with pytest.raises(QuorumError, match="refused"):
         cosigned(log, [one], quorum=1)
 

@@ -25,6 +25,8 @@ def test_l97_each_format_with_a_verifier_is_a_target(chosen: list[Target]) -> No
         "consistency",
         "inclusion",
         "key",
+        "log",
+        "log signed again",
         "map",
         "note",
         "receipt",

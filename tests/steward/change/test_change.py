@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gate import word
+from gate.state import ConsentState
 from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
 from steward.change import Change, Kind, Watch
 from tests.gate.scenes import DOMAINS, SCENES
@@ -54,6 +55,10 @@ NOTHING_LOST: dict[str, list[Act]] = {
         Withdrawn("segmentation", ("job",)),
     ],
     "a scene that is not offered": [Granted("gone", ("age",), None), Withdrawn("gone")],
+    "a scene that rests on the contract": [
+        Granted("contract-service", ("name",), None),
+        Withdrawn("contract-service"),
+    ],
     "a trigger on nothing": [ARMED],
     "a trigger that is cleared": [
         Granted("segmentation", ALL, None),
@@ -181,6 +186,21 @@ def test_somebody_erased_no_longer_counts(bank: World) -> None:
     bank.says("c2", Withdrawn("segmentation"))
     (found,) = changes(bank)
     assert (found.subjects, found.before) == (("c2",), 1)
+
+
+def test_a_snapshot_only_makes_the_start_quicker(bank: World) -> None:
+    for who in ("c1", "c2"):
+        bank.says(who, Granted("segmentation", ALL, None))
+    early, late = ConsentState(SCENES), ConsentState(SCENES)
+    early.catch_up(bank.ledger)
+    size = bank.ledger.size + 1
+    for who in ("c1", "c2"):
+        bank.says(who, Withdrawn("segmentation"))
+    late.catch_up(bank.ledger)
+    for start in (None, early, late):
+        watch = Watch(SCENES, bank.ledger, size, word.minute(NOON), start)
+        found = [each for e in bank.ledger.follow(size) for each in watch.entry(e, NOON)]
+        assert [(each.subjects, each.before) for each in found] == [(("c2",), 1)]
 
 
 DAYS = st.integers(0, 9)

@@ -82,6 +82,15 @@ def test_run_without_a_ledger_says_so(tmp_path: Path) -> None:
     assert "no ledger under" in done.output
 
 
+def test_run_with_recipients_that_cannot_be_read_says_so_and_loses_nothing(home: Path) -> None:
+    (home / "steward.toml").write_text("pigeon = 1")
+    done = invoke("run", "--data-dir", home)
+    assert done.exit_code == 2
+    assert "want webhook and mail" in done.output
+    (home / "steward.toml").unlink()
+    assert invoke("run", "--data-dir", home).output.startswith("1 changes; 1 notices delivered")
+
+
 def test_cases_lists_what_is_open(home: Path) -> None:
     assert invoke("cases", "--data-dir", home).output == "no open cases\n"
     invoke("run", "--data-dir", home)

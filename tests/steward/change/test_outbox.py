@@ -131,6 +131,22 @@ def test_s38_a_channel_that_fails_holds_up_no_other_and_costs_one_attempt(tmp_pa
     assert done == Delivery(3, 1, 0)
 
 
+class Broken:
+    def send(self, _letter: object, _at: datetime) -> None:
+        raise UnicodeError("no such address")
+
+
+def test_s38_a_channel_that_breaks_holds_up_no_other(tmp_path: Path) -> None:
+    desk, pile = desk_of(tmp_path, "broken", "up"), Pile()
+    senders = {"broken": Broken(), "up": pile}
+    desk.outbox.deliver(lambda channel: senders[channel.partition("/")[0]], after(0))
+    assert types([each.body for each in pile.letters]) == ["opened", "overdue"]
+    assert {each.error for each in desk.outbox.waiting()} == {
+        "UnicodeError: no such address; see to the channel",
+        "",
+    }
+
+
 def hook(url: str) -> Webhook:
     return Webhook(url, (KEY,), timeout_s=0.3)
 

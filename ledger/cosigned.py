@@ -1,0 +1,56 @@
+"""The newest checkpoint that a log's witnesses have cosigned, kept in the log's database.
+
+A log that has witnesses signs nothing after a start until they agree that nothing of it is missing.
+"""
+
+from contextlib import suppress
+from threading import Lock
+
+from ledger import checkpoint, note
+from ledger.cosigning import QuorumError, Witnesses
+from ledger.log import Log
+from ledger.note import Note
+from ledger.stores import Head
+from ledger.stores.sql import SqlStore
+
+
+class Cosigned:
+    """Thread-safe. Without witnesses every checkpoint is as good as cosigned."""
+
+    def __init__(self, log: Log, store: SqlStore, witnesses: Witnesses) -> None:
+        self._log = log
+        self._store = store
+        self._witnesses = witnesses
+        self._lock = Lock()
+        self._may_sign = not witnesses.asked
+
+    def admit(self) -> None:
+        """Return if the log may sign. Raises RolledBackError, QuorumError."""
+        if not self._may_sign:
+            self.newest()
+
+    def newest(self) -> str:
+        """The newest checkpoint, cosigned; durable on return.
+
+        Raises RolledBackError if a witness has seen more of this log or another history,
+        QuorumError if too few of them answer.
+        """
+        if not self._witnesses.asked:
+            return self._log.checkpoint()
+        with self._lock:
+            signed = self._witnesses.cosigned(self._log)
+            self._store.keep_cosigned(Head(checkpoint.parse(note.parse(signed).text).size, signed))
+            # Crash here: cosigned and kept; the next start asks again.
+            self._may_sign = True
+        return signed
+
+    def over(self, index: int) -> tuple[int, Note]:
+        """Size and note of a checkpoint over entry `index`: cosigned, if the witnesses answer."""
+        kept = self._store.cosigned() if self._witnesses.asked else None
+        if kept is None or kept.size <= index:
+            signed = self._log.checkpoint()
+            with suppress(QuorumError):
+                signed = self.newest()
+            found = note.parse(signed)
+            return checkpoint.parse(found.text).size, found
+        return kept.size, note.parse(kept.note)

@@ -1,0 +1,201 @@
+"""specs/witness.md, "A ledger with witnesses": over HTTP, with witnesses that remember."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger import checkpoint, cosignature, note, policy, receipt, witness_http
+from ledger.cosigning import QuorumError, RolledBackError
+from ledger.fsck import fsck
+from ledger.ledger import Ledger
+from ledger.policy import PolicyError
+from ledger.verifier import main as verify
+from ledger.witness import Witness
+from portal.commands.audit import app as audit
+from portal.commands.ledger import app as upkeep
+from tests.ledger.recorded import GRANTED, WORDING
+from tests.ledger.test_cosigning import served
+from tests.ledger.witnessing import NOON, ORIGIN
+
+KEYS = [cosignature.generate(f"witness.example/w{number}") for number in range(3)]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A ledger of one entry, that has no witness yet."""
+    ledger = Ledger.open(tmp_path / "home", origin=ORIGIN)
+    say(ledger, "c-0")
+    ledger.close()
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def witnesses(home: Path, tmp_path: Path) -> Iterator[list[ExitStack]]:
+    """Three that are served, and two of which the ledger needs; close one to stop it."""
+    known = [note.verifier(line) for line in (home / "keys/consent.vkey").read_text().split()[:1]]
+    stacks, lines = [], []
+    for number, key in enumerate(KEYS):
+        stacks.append(ExitStack())
+        one = Witness(tmp_path / f"w{number}.sqlite", key, known, lambda: NOON)
+        url = stacks[-1].enter_context(served(witness_http.app(one)))
+        lines.append(f"witness w{number} {key.key} {url}\n")
+    lines += ["group two 2 w0 w1 w2\n", "quorum two\n"]
+    (home / "witnesses.policy").write_text("".join(lines))
+    yield stacks
+    for each in stacks:
+        each.close()
+
+
+@pytest.fixture
+def ledger(home: Path, witnesses: list[ExitStack]) -> Iterator[Ledger]:
+    assert len(witnesses) == 3
+    made = Ledger.open(home, origin=ORIGIN)
+    yield made
+    made.close()
+
+
+def say(ledger: Ledger, subject: str) -> int:
+    said = ledger.draft(subject, GRANTED, at=NOON, wording=WORDING)
+    return ledger.record([said])[0].index
+
+
+def test_w12_receipts_carry_the_cosignatures_that_the_policy_demands(
+    home: Path, ledger: Ledger
+) -> None:
+    trust = policy.parse((home / "consent.policy").read_bytes())
+    for number in range(3):
+        index = say(ledger, f"c-{number}")
+        kept = receipt.parse(ledger.receipt(index, f"c-{number}"))
+        assert receipt.verify_under(kept, trust).size == index + 1
+        assert len(kept.checkpoint.signatures) == 2 + 3
+    older = receipt.parse(ledger.receipt(0, "c-0"))
+    assert receipt.verify_under(older, trust).size == ledger.size
+
+
+def test_w12_what_is_published_satisfies_the_policy(home: Path, ledger: Ledger) -> None:
+    say(ledger, "c-1")
+    ledger.export(home / "log/consent")
+    (home / "kept").write_text(ledger.receipt(1, "c-1"), newline="")
+    arguments = [str(home / "log/consent"), "--policy", str(home / "consent.policy")]
+    assert CliRunner().invoke(audit, arguments).exit_code == 0
+    assert verify([str(home / "kept"), "--policy", str(home / "consent.policy")]) == 0
+    ledger.close()
+    assert list(fsck(home)) == []
+
+
+def test_w13_a_database_restored_from_an_old_copy_signs_nothing(
+    home: Path, witnesses: list[ExitStack]
+) -> None:
+    assert witnesses
+    shutil.copy(home / "ledger.sqlite", home / "old")
+    ledger = Ledger.open(home, origin=ORIGIN)
+    say(ledger, "c-1")
+    ledger.cosign()
+    ledger.close()
+    shutil.copy(home / "old", home / "ledger.sqlite")
+    restored = Ledger.open(home, origin=ORIGIN)
+    for act in (lambda: say(restored, "c-2"), lambda: restored.erase("c-0", NOON)):
+        with pytest.raises(RolledBackError, match="remembers 2 entries, this log has 1"):
+            act()
+    with pytest.raises(RolledBackError):
+        restored.export(home / "log/consent")
+    assert (restored.size, (home / "log").exists()) == (1, False)
+    restored.close()
+
+
+def test_w13_a_fork_of_the_same_size_signs_nothing(
+    home: Path, tmp_path: Path, witnesses: list[ExitStack]
+) -> None:
+    assert witnesses
+    shutil.copytree(home, tmp_path / "fork")
+    (tmp_path / "fork/witnesses.policy").unlink()
+    fork = Ledger.open(tmp_path / "fork", origin=ORIGIN)
+    say(fork, "c-9")
+    fork.close()
+    ledger = Ledger.open(home, origin=ORIGIN)
+    say(ledger, "c-1")
+    ledger.cosign()
+    ledger.close()
+    shutil.copy(home / "witnesses.policy", tmp_path / "fork")
+    again = Ledger.open(tmp_path / "fork", origin=ORIGIN)
+    with pytest.raises(RolledBackError, match="another history"):
+        say(again, "c-9")
+    assert again.size == 2
+    again.close()
+
+
+def test_w14_too_few_witnesses_at_the_start_and_nothing_is_signed(
+    home: Path, witnesses: list[ExitStack]
+) -> None:
+    for each in witnesses[:2]:
+        each.close()
+    ledger = Ledger.open(home, origin=ORIGIN)
+    with pytest.raises(QuorumError, match=r"1 cosignatures, want .* quorum 'two'"):
+        say(ledger, "c-1")
+    assert (ledger.size, ledger.state("c-0") is not None) == (1, True)
+    ledger.close()
+
+
+def test_w14_witnesses_that_fail_later_delay_publication_and_nothing_else(
+    home: Path, ledger: Ledger, witnesses: list[ExitStack]
+) -> None:
+    say(ledger, "c-1")
+    ledger.export(home / "log/consent")
+    published = (home / "log/consent/checkpoint").read_bytes()
+    for each in witnesses[:2]:
+        each.close()
+    index = say(ledger, "c-2")
+    kept = receipt.parse(ledger.receipt(index, "c-2"))
+    assert receipt.verify(kept, ledger.log.verifiers).size == 3
+    with pytest.raises(QuorumError):
+        ledger.export(home / "log/consent")
+    assert (home / "log/consent/checkpoint").read_bytes() == published
+    done = CliRunner().invoke(
+        upkeep, ["export", str(home / "log/consent"), "--data-dir", str(home)]
+    )
+    assert done.exit_code == 1
+    assert "want" in done.stderr
+
+
+def test_w15_a_checkpoint_once_cosigned_is_kept_over_restarts(
+    home: Path, ledger: Ledger, witnesses: list[ExitStack]
+) -> None:
+    index = say(ledger, "c-1")
+    cosigned = ledger.cosign()
+    for each in witnesses:
+        each.close()
+    ledger.close()
+    again = Ledger.open(home, origin=ORIGIN)
+    kept = receipt.parse(again.receipt(index, "c-1"))
+    assert str(kept.checkpoint) == cosigned
+    assert checkpoint.parse(kept.checkpoint.text).size == 2
+    again.close()
+
+
+MALFORMED = {
+    "no quorum": "witness w0 {} http://127.0.0.1:1/\n",
+    "a quorum of nobody": "quorum w0\n",
+    "no key": "witness w0 witness.example/w0+00000000+AAAA http://127.0.0.1:1/\nquorum w0\n",
+    "two addresses": "witness w0 {} http://127.0.0.1:1/ http://127.0.0.1:2/\nquorum w0\n",
+    "more than there are": "witness w0 {}\ngroup two 2 w0\nquorum two\n",
+}
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_w16_a_malformed_list_of_witnesses_opens_nothing(home: Path, why: str) -> None:
+    before = (home / "consent.policy").read_bytes()
+    (home / "witnesses.policy").write_text(MALFORMED[why].format(KEYS[0].key))
+    with pytest.raises(PolicyError):
+        Ledger.open(home, origin=ORIGIN)
+    assert (home / "consent.policy").read_bytes() == before
+
+
+def test_w16_an_address_of_another_kind_is_refused(home: Path) -> None:
+    line = f"witness w0 {KEYS[0].key} ftp://127.0.0.1/\nquorum w0\n"
+    (home / "witnesses.policy").write_text(line)
+    with pytest.raises(ValueError, match="want http"):
+        Ledger.open(home, origin=ORIGIN)
