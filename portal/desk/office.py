@@ -15,10 +15,9 @@ from gate import word
 from gate.read import ReadRequest
 from portal.product import Product
 from portal.session import Sessions
-from steward import contract_health, health, probe, review, risk
+from steward import contract_health, health, probe, risk
 from steward.case import Cases
 from steward.contract_health import Alert, ContractHealth
-from steward.explain import Explanations, KeptReadLogs
 from steward.health import Advice, AgreementHealth, Freshness, Report, Thresholds
 from steward.outbox import Outbox
 from steward.register import Register, UnsealableError
@@ -64,17 +63,11 @@ class Office:
 
     @cached_property
     def register(self) -> Register:
-        home = self.product.home
-        return Register(home / "register.sqlite", self.product.ledger, review.SCHEMA)
+        return self.product.register()
 
     @cached_property
     def reviews(self) -> Reviews:
         return Reviews(self.register, risk.load())
-
-    @cached_property
-    def explanations(self) -> Explanations:
-        ledger = self.product.ledger
-        return Explanations(self.register, KeptReadLogs(self.product.home), ledger)
 
     @cached_property
     def contracts(self) -> ContractHealth:
