@@ -335,7 +335,7 @@ class Ledger:
             entry = commitment.personal_entry(derived.opening, data)
             entries.append(entry)
             sealed[derived.opening.tag] = (index, vault.seal(derived, data, entry))
-        kept = {idempotency: (request, first, len(entries))} if idempotency is not None else {}
+        kept = {idempotency: (request, first)} if idempotency is not None else {}
         values = {each.label: self._latest.shown(each).value for each in held.values()}
         indexes = self._commit(entries, sealed, kept, values)
         return self._remember([Said(*each) for each in zip(indexes, instructions, strict=True)])
@@ -344,7 +344,7 @@ class Ledger:
         self,
         entries: Sequence[bytes],
         sealed: Sealed = NOTHING,
-        idempotency: Mapping[str, tuple[bytes, int, int]] = NOTHING,
+        idempotency: Mapping[str, tuple[bytes, int]] = NOTHING,
         values: Mapping[Label, Value] = NOTHING,
     ) -> range:
         """Entries, and the map that follows from them, in one transaction."""
@@ -357,11 +357,11 @@ class Ledger:
 
     def _again(
         self,
-        found: tuple[bytes, int, int],
+        found: tuple[bytes, int],
         request: bytes,
         instructions: Sequence[Instruction],
     ) -> list[Said]:
-        digest, first, _ = found
+        digest, first = found
         if digest != request:
             raise IdempotencyError("the idempotency key was used for other instructions")
         return [Said(first + at, each) for at, each in enumerate(instructions)]

@@ -92,7 +92,7 @@ class Log:
         entries: Sequence[bytes],
         *,
         sealed: Sealed | None = None,
-        idempotency: Mapping[str, tuple[bytes, int, int]] | None = None,
+        idempotency: Mapping[str, tuple[bytes, int]] | None = None,
     ) -> range:
         """Append, durably and all or nothing; the indexes of the new leaves."""
         with self._lock:
@@ -107,7 +107,7 @@ class Log:
         entries: Sequence[bytes],
         *,
         sealed: Sealed = NOTHING,
-        idempotency: Mapping[str, tuple[bytes, int, int]] = NOTHING,
+        idempotency: Mapping[str, tuple[bytes, int]] = NOTHING,
     ) -> Staged:
         """Integrate and sign entries without storing them. The log must not move until `commit`."""
         first, size = self._size, self._size + len(entries)

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from ledger import durable
 from ledger.commitment import KEY_SIZE, Secrets
 
+PADDED = 512  # bytes; an event is JSON, which never ends in a zero byte
 _NONCE = bytes(12)  # each sealing key seals one event
 
 
@@ -101,13 +102,15 @@ class Vault:
 
 
 def seal(secrets: Secrets, event: bytes, entry: bytes) -> bytes:
-    return AESGCM(secrets.sealing_key).encrypt(_NONCE, event, entry)
+    """Sealed, and padded to a multiple of PADDED bytes: lengths must not tell customers apart."""
+    padded = event + bytes(-len(event) % PADDED)
+    return AESGCM(secrets.sealing_key).encrypt(_NONCE, padded, entry)
 
 
 def unseal(secrets: Secrets, sealed: bytes, entry: bytes) -> bytes:
     """The event's bytes. Raises VaultError."""
     try:
-        return AESGCM(secrets.sealing_key).decrypt(_NONCE, sealed, entry)
+        return AESGCM(secrets.sealing_key).decrypt(_NONCE, sealed, entry).rstrip(b"\0")
     except InvalidTag as error:
         raise VaultError("a sealed event does not open under its customer's key") from error
 

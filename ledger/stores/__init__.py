@@ -29,7 +29,7 @@ class Batch:
     bundles: Mapping[int, bytes]
     tiles: Mapping[tuple[int, int], bytes]
     sealed: Mapping[bytes, tuple[int, bytes]] = field(default_factory=dict)  # tag -> index, sealed
-    idempotency: Mapping[str, tuple[bytes, int, int]] = field(default_factory=dict)
+    idempotency: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # digest, first
     buckets: Mapping[int, tuple[bytes, bytes]] = field(default_factory=dict)  # root, records
     beside: "Batch | None" = None  # of the state log: durable together with this one
 

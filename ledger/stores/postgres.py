@@ -24,7 +24,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "tile": ("level int4", "index int8", "data bytea"),
     "bucket": ("number int4", "root bytea", "records bytea"),
     "sealed": ("index int8", "tag bytea", "data bytea"),
-    "idempotency": ("key varchar", "digest bytea", "first int8", "count int4"),
+    "idempotency": ("key varchar", "digest bytea", "first int8"),
 }
 
 

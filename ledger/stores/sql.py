@@ -53,8 +53,7 @@ class IdempotencyRow(SQLModel, table=True):
     __tablename__ = "idempotency"
     key: str = Field(primary_key=True)
     digest: bytes
-    first: int = Field(sa_type=Number)
-    count: int
+    first: int = Field(sa_type=Number)  # and not how many: that would say which belong together
 
 
 class CosignedRow(SQLModel, table=True):
@@ -261,12 +260,12 @@ class SqlStore(SqlLog):
             else:
                 connection.execute(update(COSIGNED).where(older), row)
 
-    def idempotent(self, key: str) -> tuple[bytes, int, int] | None:
-        """Digest of the request recorded under `key`, its first entry and how many."""
+    def idempotent(self, key: str) -> tuple[bytes, int] | None:
+        """Digest of the request recorded under `key`, and its first entry."""
         query = select(IDEMPOTENCY).where(IDEMPOTENCY.c.key == key)
         with self._engine.connect() as connection:
             found = connection.execute(query).first()
-        return None if found is None else (found[1], found[2], found[3])
+        return None if found is None else (found[1], found[2])
 
 
 def engine(path: Path) -> Engine:
@@ -334,8 +333,8 @@ def _rows(batch: Batch) -> tuple[list[dict[str, Any]], ...]:
         {"index": index, "tag": tag, "data": data} for tag, (index, data) in batch.sealed.items()
     ]
     kept = [
-        {"key": key, "digest": digest, "first": first, "count": many}
-        for key, (digest, first, many) in batch.idempotency.items()
+        {"key": key, "digest": digest, "first": first}
+        for key, (digest, first) in batch.idempotency.items()
     ]
     return head, bundles, tiles, buckets, sealed, kept
 

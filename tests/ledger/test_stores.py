@@ -62,7 +62,7 @@ class Alike(RuleBasedStateMachine):
         self.folder = Path(mkdtemp())
         self.schema = schema()
         self.entries: list[bytes] = []
-        self.keys: dict[str, tuple[bytes, int, int]] = {}
+        self.keys: dict[str, tuple[bytes, int]] = {}
         self.tags: dict[bytes, tuple[int, bytes]] = {}
         self.open()
 
@@ -82,7 +82,7 @@ class Alike(RuleBasedStateMachine):
         if key in self.keys or tag in self.tags:
             return
         index = len(self.entries)
-        sealed, kept = {tag: (index, b"sealed" + tag)}, {key: (b"digest", index, 1)}
+        sealed, kept = {tag: (index, b"sealed" + tag)}, {key: (b"digest", index)}
         for log in self.logs:
             log.append([b"personal"], sealed=sealed, idempotency=kept)
         self.entries.append(b"personal")
