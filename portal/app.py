@@ -11,6 +11,7 @@ from ledger.ledger import VersionConflictError
 from portal import home, problems
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
+from portal.desk import intake
 from portal.desk import routes as desk
 from portal.desk.office import Office
 from portal.pages import Faces
@@ -43,5 +44,6 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(customer.router)
     app.include_router(regulator.router)
     app.include_router(desk.router)
+    app.include_router(intake.router)
     service.mount(app, product)
     return app

@@ -17,6 +17,8 @@ from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
+from steward.explain import ExplanationError
+from steward.register import UnsealableError
 from steward.review import NotWaitingError, ReviewError
 
 
@@ -60,6 +62,10 @@ class UsedCodeError(Exception):
     """The code from another screen does not work: used, too old, or never given out."""
 
 
+class UnauthenticatedError(Exception):
+    """A request of a service that came without a valid token."""
+
+
 TABLE: Mapping[type[Exception], tuple[int, str]] = {
     MalformedFormError: (400, "malformed"),
     RequestValidationError: (400, "malformed"),
@@ -74,6 +80,9 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     VersionConflictError: (409, "version-conflict"),
     ChangedWordsError: (409, "changed-words"),
     ReviewError: (400, "malformed"),
+    ExplanationError: (400, "explanation"),
+    UnauthenticatedError: (401, "unauthenticated"),
+    UnsealableError: (409, "unsealable"),
     MalformedActError: (400, "malformed"),
     UnknownCaseError: (404, "not-found"),
     NotWaitingError: (409, "decided"),
@@ -126,6 +135,8 @@ def _facts(error: Exception) -> Mapping[str, Any]:
     """What a program needs to go on: after a version conflict, the current version."""
     if isinstance(error, VersionConflictError):
         return {"version": error.current, "wanted": error.wanted}
+    if isinstance(error, ExplanationError | ReviewError | UnsealableError):
+        return {"why": str(error)}
     return {}
 
 

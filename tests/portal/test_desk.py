@@ -144,7 +144,7 @@ def test_a_person_decides_at_the_desk(verdict: Verdict, desk: TestClient, office
     (waiting,) = office.reviews.waiting()
     form = {"reason": "checked with the branch", "text": typed}
     assert desk.post(f"/desk/reviews/{waiting.number}/{verdict}", data=form).status_code == 200
-    ruling = office.reviews.ruling(waiting.number, ME)
+    ruling = office.reviews.ruling(waiting.number, ME, "care-desk")
     assert ruling is not None
     assert (ruling.verdict, ruling.text, ruling.by) == (verdict, released, "account-manager")
     again = desk.post(f"/desk/reviews/{waiting.number}/{verdict}", data=form)
