@@ -12,33 +12,26 @@ One complete example of each: `specs/sources/customer.odcs.yaml` and
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from gate import sla, version
+from gate import odcs, sla, version
+from gate.odcs import LOCALES, ContractError, Text
 from gate.signal import Template, Trigger
 from gate.version import NONE, Version
 from gate.word import MOST_TRIGGERS
 from synthetic.domain import Column, Domain, column
 
-Text = Mapping[str, str]  # locale -> words
-
-LOCALES = ("en", "zh-CN")
-API_VERSION = "v3.1.0"
+__all__ = [
+    "LOCALES", "Change", "ContractError", "Fallback", "Item", "LegalBasis", "Scene", "SceneField",
+    "Service", "Source", "Text", "load_scene", "load_scenes", "load_source", "specs_folder",
+]  # fmt: skip
 MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
-
-
-class ContractError(ValueError):
-    """A data contract cannot be used. It names the file, what was wanted and what was found."""
 
 
 class Fallback(StrEnum):
@@ -167,41 +160,45 @@ def specs_folder() -> Path:
 
 def load_source(path: Path) -> Source:
     """Read a source contract. Raises ContractError."""
-    data, digest = _read(path)
-    with _reporting(path):
-        extra = _custom(data)
+    data, digest = odcs.read(path)
+    with odcs.reporting(path):
+        extra = odcs.custom(data)
         items = [_item(each) for each in data["schema"][0]["properties"]]
-        systems = {str(k): _text(v) for k, v in extra["systems"].items()}
+        systems = {str(k): odcs.text(v) for k, v in extra["systems"].items()}
         used = {each.system for each in items}.union(*(each.conflict for each in items))
-        _want(used <= systems.keys(), f"undeclared systems, have {[*systems]}")
+        odcs.want(used <= systems.keys(), f"undeclared systems, have {[*systems]}")
         names = {each.name: each for each in items}
-        _want(len(names) == len(items), "an item is declared twice")
+        odcs.want(len(names) == len(items), "an item is declared twice")
         known = {None, *names}
-        _want({i.generalises for i in items} <= known, "generalises an item that does not exist")
-        deliveries = _slug(extra["deliveries"]) if "deliveries" in extra else None
-        read = Source(_slug(data["id"]), version.text(data["version"]), digest, systems, names)
+        odcs.want(
+            {i.generalises for i in items} <= known, "generalises an item that does not exist"
+        )
+        deliveries = odcs.slug(extra["deliveries"]) if "deliveries" in extra else None
+        read = Source(odcs.slug(data["id"]), version.text(data["version"]), digest, systems, names)
         return replace(read, items=_promised(names, data, systems), deliveries=deliveries)
 
 
 def load_scene(path: Path, source: Source) -> Scene:
     """Read a scene contract over `source`. Raises ContractError."""
-    data, digest = _read(path)
-    with _reporting(path):
-        extra = _custom(data)
+    data, digest = odcs.read(path)
+    with odcs.reporting(path):
+        extra = odcs.custom(data)
         fallback = Fallback(extra["fallback"])
         fields = _fields(data["schema"][0]["properties"], source, fallback)
         return Scene(
-            id=_slug(data["id"]),
+            id=odcs.slug(data["id"]),
             version=version.text(data["version"]),
             digest=digest,
-            order=_positive(extra["order"], "order"),
-            title=_text(extra["title"]),
-            summary=_text(extra["summary"]),
-            consequence=_text(extra["consequence"]),
-            alternative=_text(extra["alternative"]),
+            order=odcs.positive(extra["order"], "order"),
+            title=odcs.text(extra["title"]),
+            summary=odcs.text(extra["summary"]),
+            consequence=odcs.text(extra["consequence"]),
+            alternative=odcs.text(extra["alternative"]),
             purpose=_purpose(extra["purpose"]),
             legal_basis=LegalBasis(extra["legalBasis"]),
-            longest=timedelta(days=_positive(extra["longestConsentDays"], "longestConsentDays")),
+            longest=timedelta(
+                days=odcs.positive(extra["longestConsentDays"], "longestConsentDays")
+            ),
             fallback=fallback,
             services=_services(extra["services"]),
             fields=fields,
@@ -212,7 +209,7 @@ def load_scene(path: Path, source: Source) -> Scene:
             consent_since=version.since(extra.get("consentSince"), data["version"]),
             retention=sla.retention(data.get("slaProperties", [])),
             latency=sla.by_field(data.get("slaProperties", []), "latency", fields),
-            reminder=timedelta(days=_positive(extra.get("reminderDays", 365), "reminderDays")),
+            reminder=timedelta(days=odcs.positive(extra.get("reminderDays", 365), "reminderDays")),
         )
 
 
@@ -229,19 +226,23 @@ def load_scenes(folder: Path, source: Source) -> dict[str, Scene]:
 def _fields(
     properties: list[dict[str, Any]], source: Source, fallback: Fallback
 ) -> dict[str, SceneField]:
-    _want(0 < len(properties) <= MOST_FIELDS, f"{len(properties)} fields, want 1 to {MOST_FIELDS}")
+    odcs.want(
+        0 < len(properties) <= MOST_FIELDS, f"{len(properties)} fields, want 1 to {MOST_FIELDS}"
+    )
     names = [str(each["name"]) for each in properties]
-    _want(len(set(names)) == len(names), "a field is declared twice")
-    _want(set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}")
+    odcs.want(len(set(names)) == len(names), "a field is declared twice")
+    odcs.want(
+        set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}"
+    )
     coarser = {source.items[name].generalises: name for name in names}
     fields = {}
     for name, declared in zip(names, properties, strict=True):
         item = source.items[name]
         wanted = declared.get("logicalType")
-        _want(item.type == wanted, f"{name} is {wanted!r} here and {item.type!r} in the source")
-        fields[name] = _field(item, _custom(declared), fallback, coarser.get(name))
+        odcs.want(item.type == wanted, f"{name} is {wanted!r} here and {item.type!r} in the source")
+        fields[name] = _field(item, odcs.custom(declared), fallback, coarser.get(name))
     others = {each.substitute for each in fields.values()} - {None}
-    _want(others <= fields.keys(), f"substitutes {others - fields.keys()} are not in the scene")
+    odcs.want(others <= fields.keys(), f"substitutes {others - fields.keys()} are not in the scene")
     return fields
 
 
@@ -252,22 +253,22 @@ def _field(
     if chosen is Fallback.SYNTHETIC and item.domain is None:
         chosen = Fallback.WITHHOLD  # identifiers and free text are never synthesised
     generalised = coarser if chosen is Fallback.GENERALISE else None
-    _want(
+    odcs.want(
         chosen is not Fallback.GENERALISE or coarser is not None,
         f"{item.name} falls back to a coarser item, but the scene has none",
     )
     substitute = extra.get("substitute")
-    _want(substitute != item.name, f"{item.name} is its own substitute")
+    odcs.want(substitute != item.name, f"{item.name} is its own substitute")
     since = version.since(extra.get("since"))
-    return SceneField(item, _text(extra["use"]), chosen, generalised, since, substitute)
+    return SceneField(item, odcs.text(extra["use"]), chosen, generalised, since, substitute)
 
 
 def _item(declared: dict[str, Any]) -> Item:
-    extra = _custom(declared)
+    extra = odcs.custom(declared)
     domain = extra.get("domain")
     return Item(
-        name=_slug(declared["name"].replace("_", "-")).replace("-", "_"),
-        title=_text(extra["title"]),
+        name=odcs.slug(declared["name"].replace("_", "-")).replace("-", "_"),
+        title=odcs.text(extra["title"]),
         type=str(declared["logicalType"]),
         system=str(extra["system"]),
         producer=str(extra["producer"]),
@@ -288,8 +289,8 @@ def _promised(
     """The items with what the source promises about their delivery."""
     for each in items.values():
         unknown = {*each.lineage} - items.keys()
-        _want(not unknown, f"{each.name} is derived from {sorted(unknown)}, which do not exist")
-        _want(
+        odcs.want(not unknown, f"{each.name} is derived from {sorted(unknown)}, which do not exist")
+        odcs.want(
             not each.conflict or each.system in each.conflict,
             f"{each.name}: {each.system} of "
             f"{[*systems]} keeps it, but the conflict rule does not name it",
@@ -300,52 +301,49 @@ def _promised(
 
 def _services(declared: list[dict[str, Any]]) -> tuple[Service, ...]:
     services = tuple(_service(each) for each in declared)
-    _want(len(services) > 0, "no service, want at least one")
-    _want(len({each.id for each in services}) == len(services), "a service is declared twice")
+    odcs.want(len(services) > 0, "no service, want at least one")
+    odcs.want(len({each.id for each in services}) == len(services), "a service is declared twice")
     return services
 
 
 def _service(declared: dict[str, Any]) -> Service:
     partner = declared["partner"]
-    _want(isinstance(partner, bool), f"partner is {partner!r}, want true or false")
-    return Service(_slug(declared["id"]), _text(declared["title"]), partner)
+    odcs.want(isinstance(partner, bool), f"partner is {partner!r}, want true or false")
+    return Service(odcs.slug(declared["id"]), odcs.text(declared["title"]), partner)
 
 
 def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...]:
     """The fields of one group-by. Only what has a public domain can be counted."""
     known = {name for name, field in fields.items() if field.item.domain}
-    _want(isinstance(names, list), f"a group-by is {names!r}, want a list of fields")
-    _want(
+    odcs.want(isinstance(names, list), f"a group-by is {names!r}, want a list of fields")
+    odcs.want(
         set(names) <= known, f"cannot group by {sorted(set(names) - known)}, have {sorted(known)}"
     )
-    _want(len(set(names)) == len(names), f"a field stands twice in {names}")
+    odcs.want(len(set(names)) == len(names), f"a field stands twice in {names}")
     return tuple(names)
 
 
 def _purpose(term: str) -> str:
-    _want(PURPOSE.fullmatch(term) is not None, f"purpose is {term!r}, want a DPV term")
+    odcs.want(PURPOSE.fullmatch(term) is not None, f"purpose is {term!r}, want a DPV term")
     return term
 
 
-def _positive(number: int, name: str) -> int:
-    _want(type(number) is int and number > 0, f"{name} is {number!r}, want a whole number above 0")
-    return number
-
-
 def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
-    _want(len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}")
+    odcs.want(
+        len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}"
+    )
     triggers = tuple(
         Trigger(
             template=Template(each["template"]),
-            signal=_slug(each["signal"]),
-            source=_slug(each["source"]),
-            fresh=timedelta(minutes=_positive(each["freshMinutes"], "freshMinutes")),
+            signal=odcs.slug(each["signal"]),
+            source=odcs.slug(each["source"]),
+            fresh=timedelta(minutes=odcs.positive(each["freshMinutes"], "freshMinutes")),
             threshold=int(each["threshold"]),
-            title=_text(each["title"]),
+            title=odcs.text(each["title"]),
         )
         for each in declared
     )
-    _want(
+    odcs.want(
         len({(t.template, t.signal) for t in triggers}) == len(triggers), "a trigger stands twice"
     )
     return triggers
@@ -355,14 +353,18 @@ def _change(declared: dict[str, Any]) -> Change:
     """Only what a contract says otherwise than usual."""
     usual = Change()
     known = {"window_minutes", "review_days", "escalate_days", "responsible"}
-    _want(declared.keys() <= known, f"change says {sorted(declared)}, want some of {sorted(known)}")
+    odcs.want(
+        declared.keys() <= known, f"change says {sorted(declared)}, want some of {sorted(known)}"
+    )
     responsible = declared.get("responsible", [*usual.responsible])
-    _want(isinstance(responsible, list) and bool(responsible), "nobody is responsible for changes")
+    odcs.want(
+        isinstance(responsible, list) and bool(responsible), "nobody is responsible for changes"
+    )
     return Change(
         _span(declared, "window_minutes", usual.window),
         _span(declared, "review_days", usual.review),
         _span(declared, "escalate_days", usual.escalate),
-        tuple(_slug(each) for each in responsible),
+        tuple(odcs.slug(each) for each in responsible),
     )
 
 
@@ -370,55 +372,4 @@ def _span(declared: dict[str, Any], name: str, usual: timedelta) -> timedelta:
     """The unit is the last word of the name."""
     if name not in declared:
         return usual
-    return timedelta(**{name.rpartition("_")[2]: _positive(declared[name], name)})
-
-
-def _custom(declared: dict[str, Any]) -> dict[str, Any]:
-    return {each["property"]: each["value"] for each in declared["customProperties"]}
-
-
-def _text(words: Mapping[str, Any]) -> Text:
-    spoken = {locale: words.get(locale) for locale in LOCALES}
-    missing = [
-        each for each, said in spoken.items() if not isinstance(said, str) or not said.strip()
-    ]
-    _want(not missing, f"words missing in {missing}: {words!r}")
-    return {locale: str(said) for locale, said in spoken.items()}
-
-
-def _slug(text: str) -> str:
-    ok = (
-        isinstance(text, str)
-        and text.isascii()
-        and text.replace("-", "").isalnum()
-        and text == text.lower()
-    )
-    _want(ok, f"{text!r} is not an ASCII slug")
-    return text
-
-
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    try:
-        raw = path.read_bytes()
-        data = yaml.safe_load(raw)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict) or data.get("apiVersion") != API_VERSION:
-        raise ContractError(f"{path}: want an ODCS contract with apiVersion {API_VERSION}")
-    return data, sha256(raw).hexdigest()
-
-
-def _want(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise ContractError(otherwise)
-
-
-@contextmanager
-def _reporting(path: Path) -> Iterator[None]:
-    """Every way a contract can be wrong leaves as a ContractError that names the file."""
-    try:
-        yield
-    except KeyError as error:
-        raise ContractError(f"{path}: missing {error}") from error
-    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-        raise ContractError(f"{path}: {error}") from error
+    return timedelta(**{name.rpartition("_")[2]: odcs.positive(declared[name], name)})

@@ -11,6 +11,9 @@ from ledger.ledger import VersionConflictError
 from portal import home, problems
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
+from portal.desk import intake
+from portal.desk import routes as desk
+from portal.desk.office import Office
 from portal.pages import Faces
 from portal.product import Product
 from portal.regulator import routes as regulator
@@ -31,6 +34,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
         openapi_url=None,  # portal.service describes the gate as well
     )
     app.state.faces = Faces(product, Sessions(), Handoffs(), *([clock] if clock else []))
+    app.state.office = Office(product)
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)
@@ -39,5 +43,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(home.router)
     app.include_router(customer.router)
     app.include_router(regulator.router)
+    app.include_router(desk.router)
+    app.include_router(intake.router)
     service.mount(app, product)
     return app

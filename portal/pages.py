@@ -18,11 +18,12 @@ from portal.customer.handoff import Handoffs
 from portal.i18n import Words
 from portal.product import Product
 from portal.session import COOKIE, Session, Sessions
+from steward.explain import Explanations, KeptReadLogs
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-AUDIENCES = ("customer", "regulator", "service")
+AUDIENCES = ("customer", "desk", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
 
 
@@ -48,6 +49,11 @@ class Faces:
     sessions: Sessions
     handoffs: Handoffs
     clock: Callable[[], datetime] = _now
+
+    @cached_property
+    def explanations(self) -> Explanations:
+        product = self.product
+        return Explanations(product.register(), KeptReadLogs(product.home), product.ledger)
 
     @cached_property
     def words(self) -> Mapping[str, Words]:

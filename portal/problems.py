@@ -12,8 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from gate.sources import SourceUnavailableError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
+from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
+from steward.contract_health import RunOrderError
+from steward.explain import ExplanationError
+from steward.register import UnsealableError
+from steward.review import NotWaitingError, ReviewError
 
 
 class CrossSiteError(Exception):
@@ -56,6 +62,10 @@ class UsedCodeError(Exception):
     """The code from another screen does not work: used, too old, or never given out."""
 
 
+class UnauthenticatedError(Exception):
+    """A request of a service that came without a valid token."""
+
+
 TABLE: Mapping[type[Exception], tuple[int, str]] = {
     MalformedFormError: (400, "malformed"),
     RequestValidationError: (400, "malformed"),
@@ -69,6 +79,16 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     VersionConflictError: (409, "version-conflict"),
     ChangedWordsError: (409, "changed-words"),
+    ReviewError: (400, "malformed"),
+    ExplanationError: (400, "explanation"),
+    UnauthenticatedError: (401, "unauthenticated"),
+    UnsealableError: (409, "unsealable"),
+    MalformedActError: (400, "malformed"),
+    UnknownCaseError: (404, "not-found"),
+    NotWaitingError: (409, "decided"),
+    CaseConflictError: (409, "decided"),
+    RunOrderError: (409, "just-checked"),
+    SourceUnavailableError: (503, "source-down"),
 }
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
 STATUSES = {404: "not-found", 405: "method"}  # of the framework's own errors
@@ -115,6 +135,8 @@ def _facts(error: Exception) -> Mapping[str, Any]:
     """What a program needs to go on: after a version conflict, the current version."""
     if isinstance(error, VersionConflictError):
         return {"version": error.current, "wanted": error.wanted}
+    if isinstance(error, ExplanationError | ReviewError | UnsealableError):
+        return {"why": str(error)}
     return {}
 
 

@@ -7,6 +7,8 @@ home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
 home/receipts/           what customers keep
 home/contracts/          every contract that was ever published, byte for byte
+home/register.sqlite     what people and services did around decisions, sealed per customer
+home/health.sqlite       the history of checks of the contracts
 """
 
 import secrets
@@ -29,9 +31,10 @@ from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
-from steward import publication
+from steward import publication, review
 from steward.archive import Archive
 from steward.probe import Tables
+from steward.register import Register
 from steward.stability import WithStability
 from synthetic.release import Release
 
@@ -58,6 +61,10 @@ class Product:
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
         found = [readings(folder, self.ledger, subject) for folder in folders]
         return merge(*found, key=lambda reading: str(reading[1]["at"]), reverse=True)
+
+    def register(self) -> Register:
+        """Reviews, explained decisions, reminders and searches: see steward.register."""
+        return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
 
     def keep_state(self) -> None:
         """Write a snapshot of the consent state, for a faster start next time."""

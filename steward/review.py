@@ -146,8 +146,14 @@ class Reviews:
             _log(writing, ruling, subject if proposed is not None else None)
         return ruling
 
-    def ruling(self, number: int, subject: str) -> Ruling | None:
-        """What was decided of a proposal, for the service that waits for it; None: not yet."""
+    def ruling(self, number: int, subject: str, service: str) -> Ruling | None:
+        """What was decided of a proposal, for the service that waits for it.
+
+        None: not yet, or no such proposal of this service about this customer.
+        """
+        proposed = {e.number: e.open["service"] for e, _ in self._register.of(subject, PROPOSED)}
+        if proposed.get(number) != service:
+            return None
         for entry, private in self._register.of(subject, DECIDED):
             if entry.open["proposal"] == number:
                 return Ruling(

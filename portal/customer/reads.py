@@ -6,8 +6,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from gate.contract import Scene, Source, Text
+from gate.contract import LOCALES, Scene, Source, Text
 from gate.decide import View
+from steward.explain import Explained
 
 PAGE_SIZE = 50
 Entry = tuple[int, Mapping[str, Any]]  # index in the read log, journalled reading
@@ -39,6 +40,27 @@ class Page:
     more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    title: Text
+    value: str
+    view: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A decision about the customer, as the service that made it explained it."""
+
+    at: datetime
+    service: Text
+    scene: Text
+    outcome: str
+    reasons: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    model: str
+    entry: int  # of the read log: what it rests on
+
+
 def page(
     entries: Iterable[Entry], source: Source, scenes: Mapping[str, Scene], number: int
 ) -> Page:
@@ -47,6 +69,38 @@ def page(
     found = [*islice(entries, first, first + PAGE_SIZE + 1)]
     rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
     return Page(rows, number, len(found) > PAGE_SIZE)
+
+
+def explained(
+    decisions: Iterable[Explained], source: Source, scenes: Mapping[str, Scene]
+) -> list[Decision]:
+    """The decisions that services explained, newest first, as many as one page holds."""
+    return [_decision(each, source, scenes) for each in islice(decisions, PAGE_SIZE)]
+
+
+def _decision(found: Explained, source: Source, scenes: Mapping[str, Scene]) -> Decision:
+    told = found.explanation
+    scene = scenes.get(found.scene)
+    known = {each.id: each.title for each in scene.services} if scene else {}
+    inputs = tuple(
+        Input(_title(source, name), "" if value is None else str(value), found.views[name])
+        for name, value in told.inputs.items()
+    )
+    return Decision(
+        at=found.at,
+        service=known.get(told.service, dict.fromkeys(LOCALES, told.service)),
+        scene=scene.title if scene else dict.fromkeys(LOCALES, found.scene),
+        outcome=told.outcome,
+        reasons=told.reasons,
+        inputs=inputs,
+        model=" ".join(filter(None, (told.model, told.model_version, told.prompt_version))),
+        entry=told.reading.index,
+    )
+
+
+def _title(source: Source, name: str) -> Text:
+    item = source.items.get(name)
+    return item.title if item else dict.fromkeys(LOCALES, name)
 
 
 def _row(index: int, entry: Mapping[str, Any], source: Source, scenes: Mapping[str, Scene]) -> Row:

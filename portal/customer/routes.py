@@ -137,7 +137,9 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
     entries = product.reads_of(me.subject)
     rows = reads.page(entries, product.source, product.scenes, number)
-    return page(request, "customer/reads.html", rows=rows)
+    decided = faces(request).explanations.of(me.subject) if number == 1 else []
+    decisions = reads.explained(decided, product.source, product.scenes)
+    return page(request, "customer/reads.html", rows=rows, decisions=decisions)
 
 
 @router.get("/map")

@@ -27,7 +27,8 @@ EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"
 
 def mount(app: FastAPI, product: Product) -> None:
     """Serve the gate under its own paths, with the services' tokens, beside the pages about it."""
-    gate = GateApp(product.gate, _authenticator(product))
+    app.state.authenticator = _authenticator(product)
+    gate = GateApp(product.gate, app.state.authenticator)
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
     app.include_router(router)
 

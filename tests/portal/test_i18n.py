@@ -7,9 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from gate.contract import Fallback
 from gate.decide import Reason, View
 from portal import i18n, problems
+from portal.desk.office import GROUNDS
 from portal.i18n import MissingMessageError, Words
+from steward import risk
+from steward.case import Status
+from steward.change import Kind
+from steward.contract_health import Aspect
+from steward.health import Advice
+from steward.outbox import State
 
 PORTAL = Path(i18n.__file__).parent
 TEMPLATES = sorted(PORTAL.rglob("*.html"))
@@ -23,6 +31,18 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "standing.": ["locked", "allowed", "partly", "refused", "expired", "frozen"],
     "fallback.": ["withhold", "synthetic", "generalise"],
     "basis.": ["consent", "contract"],
+    "role.": ["account-manager", "data-protection-officer"],
+    "figure.": ["coverage", "freshness", "dependence"],
+    "agreement.limit.": ["coverage", "freshness", "dependence"],
+    "kind.": [*Kind],
+    "fallback-in-force.": [*Fallback],
+    "case-status.": [*Status],
+    "case-act.": ["opened", "grew", "escalated", "taken", "closed", "replayed"],
+    "letter.": [*State],
+    "risk.": [*risk.load()],
+    "aspect.": [*Aspect],
+    "advice.": [*Advice],
+    "ground.": [*GROUNDS],
     "evidence.": ["A", "B", "C", "D"],
     "view.": [*View],
     "reason.": [*Reason],
@@ -38,7 +58,9 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         "actions",
     ],
 }
-SYMBOLS = {"list.comma", "login.as", "regulator.digest"} | {f"regulator.{each}" for each in GREEK}
+SYMBOLS = {"list.comma", "login.as", "regulator.digest", "search.found"} | {
+    f"regulator.{each}" for each in GREEK
+}
 JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 UNTRANSLATED = re.compile(r"<pre[^>]*translate=\"no\"[^>]*>.*?</pre>|<code>.*?</code>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>", re.DOTALL)

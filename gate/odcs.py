@@ -1,0 +1,74 @@
+"""What every ODCS file needs to be read: YAML, custom properties, words in every language."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Text = Mapping[str, str]  # locale -> words
+
+LOCALES = ("en", "zh-CN")
+API_VERSION = "v3.1.0"
+
+
+class ContractError(ValueError):
+    """A data contract cannot be used. It names the file, what was wanted and what was found."""
+
+
+def positive(number: int, name: str) -> int:
+    want(type(number) is int and number > 0, f"{name} is {number!r}, want a whole number above 0")
+    return number
+
+
+def custom(declared: dict[str, Any]) -> dict[str, Any]:
+    return {each["property"]: each["value"] for each in declared["customProperties"]}
+
+
+def text(words: Mapping[str, Any]) -> Text:
+    spoken = {locale: words.get(locale) for locale in LOCALES}
+    missing = [
+        each for each, said in spoken.items() if not isinstance(said, str) or not said.strip()
+    ]
+    want(not missing, f"words missing in {missing}: {words!r}")
+    return {locale: str(said) for locale, said in spoken.items()}
+
+
+def slug(text: str) -> str:
+    ok = (
+        isinstance(text, str)
+        and text.isascii()
+        and text.replace("-", "").isalnum()
+        and text == text.lower()
+    )
+    want(ok, f"{text!r} is not an ASCII slug")
+    return text
+
+
+def read(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        raw = path.read_bytes()
+        data = yaml.safe_load(raw)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
+    if not isinstance(data, dict) or data.get("apiVersion") != API_VERSION:
+        raise ContractError(f"{path}: want an ODCS contract with apiVersion {API_VERSION}")
+    return data, sha256(raw).hexdigest()
+
+
+def want(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ContractError(otherwise)
+
+
+@contextmanager
+def reporting(path: Path) -> Iterator[None]:
+    """Every way a contract can be wrong leaves as a ContractError that names the file."""
+    try:
+        yield
+    except KeyError as error:
+        raise ContractError(f"{path}: missing {error}") from error
+    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
+        raise ContractError(f"{path}: {error}") from error

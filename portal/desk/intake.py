@@ -1,0 +1,117 @@
+"""What services hand in: explanations of their decisions, and proposals that may need a person.
+
+    POST /v1/decisions           attach an explanation to a reading          201 {"number": 7}
+    POST /v1/proposals           may I do this?      200 {"waits": true, "number": 8}
+    POST /v1/proposals/8/ruling  what was decided?   200 {"decided": true, "verdict": "edit", …}
+
+A service is who its bearer token says, as everywhere. What it did not propose it does not see.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from starlette.requests import Request
+
+from gate.http import Authenticator
+from portal.desk.office import Office
+from portal.pages import faces
+from portal.problems import UnauthenticatedError
+from steward.explain import Explanation, Reference
+from steward.review import Proposal
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+
+Subject = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Decision(BaseModel):
+    """A decision, explained. `inputs`: values as the reading `entry` of `read_log` answered."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    subject: Subject
+    outcome: str
+    inputs: dict[str, StrictStr | StrictBool | StrictInt | None]
+    reasons: list[str]
+    model: str
+    model_version: str
+    prompt_version: str = ""
+    read_log: str
+    entry: int
+
+
+class Proposed(BaseModel):
+    """What a service is about to do, in the words in which it would do it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Subject
+    text: str
+    operations: list[str] = []
+
+
+class Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    subject: Subject
+
+
+def service(request: Request) -> str:
+    """The service whose token came with the request. Raises UnauthenticatedError."""
+    authenticator: Authenticator = request.app.state.authenticator
+    found = authenticator.service(dict(request.headers.raw))
+    if found is None:
+        raise UnauthenticatedError
+    return found
+
+
+def office(request: Request) -> Office:
+    found: Office = request.app.state.office
+    return found
+
+
+Service = Annotated[str, Depends(service)]
+Here = Annotated[Office, Depends(office)]
+Number = Annotated[int, Path(ge=1, le=10**9)]
+
+
+@router.post("/decisions", status_code=201)
+def explain(request: Request, by: Service, decision: Decision) -> dict[str, int]:
+    """Attach inputs, reasons, model and prompt version to a decision; the customer can read it."""
+    here = faces(request)
+    told = Explanation(
+        service=by,
+        outcome=decision.outcome,
+        inputs=decision.inputs,
+        reasons=tuple(decision.reasons),
+        model=decision.model,
+        model_version=decision.model_version,
+        prompt_version=decision.prompt_version,
+        reading=Reference(decision.read_log, decision.entry),
+    )
+    return {"number": here.explanations.attach(told, decision.subject, here.clock())}
+
+
+@router.post("/proposals")
+def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> dict[str, Any]:
+    """Hand in what you are about to do. If it waits, do nothing until it is decided."""
+    declared = frozenset(proposed.operations)
+    proposal = Proposal(by, proposed.subject, proposed.text, declared)
+    number = here.reviews.propose(proposal, faces(request).clock())
+    return {"waits": number is not None, "number": number}
+
+
+@router.post("/proposals/{number}/ruling")
+def ruling(here: Here, by: Service, number: Number, asked: Asked) -> dict[str, Any]:
+    """What a person decided of your proposal. `text` is what may be carried out; null: nothing."""
+    found = here.reviews.ruling(number, asked.subject, by)
+    if found is None:
+        return {"decided": False}
+    return {
+        "decided": True,
+        "verdict": found.verdict,
+        "text": found.text,
+        "reason": found.reason,
+        "at": found.at,
+    }

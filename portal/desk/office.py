@@ -1,0 +1,145 @@
+"""What the steward's desk works with, put together once per application.
+
+home/docket.sqlite       cases and notices (steward.case, steward.outbox)
+home/register.sqlite     reviews, explained decisions, reminders, searches (steward.register)
+home/health.sqlite       the history of contract checks (steward.contract_health)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from threading import Lock
+
+from gate import word
+from gate.read import ReadRequest
+from portal.product import Product
+from portal.session import Sessions
+from steward import contract_health, health, probe, risk
+from steward.case import Cases
+from steward.contract_health import Alert, ContractHealth
+from steward.health import Advice, AgreementHealth, Freshness, Report, Thresholds
+from steward.outbox import Outbox
+from steward.register import Register, UnsealableError
+from steward.review import Reviews
+from steward.running import RunningHealth
+
+SEARCHED = "searched"
+NAME_SCENE, NAME_SERVICE = "contract-service", "customer-care"  # as whom a name is read
+GROUNDS = ("request", "complaint", "case", "audit")  # why anybody may look a customer up
+ROLES = ("account-manager", "data-protection-officer")
+
+
+@dataclass(frozen=True, slots=True)
+class Agreements:
+    """All agreements together."""
+
+    customers: int
+    total: Report
+    advised: Mapping[Advice, int]
+    limits: Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One customer, as the desk shows them after a search. `name`: as the gate answered it."""
+
+    subject: str
+    name: str | None
+    report: Report
+    advice: tuple[Advice, ...]
+    searches: int  # how often they were looked up, this time included
+
+
+class Office:
+    """Thread-safe. Nothing is opened before it is needed."""
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self.sessions = Sessions()  # of stewards; customers have their own
+        self._lock = Lock()
+        self._running: tuple[object, RunningHealth] | None = None
+        self._seen = 0
+
+    @cached_property
+    def register(self) -> Register:
+        return self.product.register()
+
+    @cached_property
+    def reviews(self) -> Reviews:
+        return Reviews(self.register, risk.load())
+
+    @cached_property
+    def contracts(self) -> ContractHealth:
+        return ContractHealth(self.product.home / "health.sqlite", self.product.scenes)
+
+    @cached_property
+    def cases(self) -> Cases:
+        return Cases(self.product.home)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        return Outbox(self.product.home)
+
+    @cached_property
+    def limits(self) -> Thresholds:
+        return health.thresholds()
+
+    def check(self, at: datetime) -> list[Alert]:
+        """Hold the source against every contract now; the alerts that this raises for the first
+        time. Raises SourceUnavailableError and RunOrderError."""
+        product = self.product
+        facts = probe.observe(product.tables, product.source)
+        found = contract_health.checks(product.scenes, product.source, facts, at)
+        return self.contracts.record(found, at)
+
+    def agreements(self, at: datetime) -> Agreements:
+        """The aggregate, kept up to date from one call to the next."""
+        gate, minute = self.product.gate, word.minute(at)
+        yardstick, key = self._yardstick()
+        with self._lock, gate.lock:
+            state, _ = gate.current(0)
+            if self._running is None or self._running[0] != key:
+                running = RunningHealth(yardstick, self.limits, state, minute)
+            else:
+                running = self._running[1]
+                running.follow(self.product.ledger.follow(self._seen), state, minute)
+            self._running, self._seen = (key, running), state.size
+            return Agreements(len(running), running.total(), running.advised(), self.limits)
+
+    def search(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> Found | None:
+        """Look one customer up. The search is logged before anything is looked at.
+
+        None for somebody who never said anything: it says the same whether there is such a
+        customer. The name is read through the gate, and so journalled for the customer too.
+        """
+        if not self._log(subject, by, ground, reason, at):
+            return None
+        gate, (yardstick, _) = self.product.gate, self._yardstick()
+        with gate.lock:
+            state, _point = gate.current(0)
+            report = yardstick.report(state, subject, word.minute(at))
+        asked = ReadRequest(NAME_SERVICE, NAME_SCENE, subject, ("name",), at)
+        name = gate.read(asked).values.get("name")
+        searches = len(self.register.of(subject, SEARCHED))
+        return Found(subject, name, report, report.advice(self.limits), searches)
+
+    def _log(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> bool:
+        """Whether the customer has a key to log under; without one the search is logged alone."""
+        shown = {"by": by, "ground": ground}
+        try:
+            with self.register.writing() as writing:
+                writing.append(SEARCHED, subject, shown, {"reason": reason}, at)
+        except UnsealableError:
+            with self.register.writing() as writing:
+                writing.append(SEARCHED, None, shown, None, at)
+            return False
+        return True
+
+    def _yardstick(self) -> tuple[AgreementHealth, object]:
+        """The yardstick of now, and what it was made from."""
+        product = self.product
+        released = {name for name in product.scenes if product.gate.release(name) is not None}
+        freshness: Freshness = self.contracts.freshness()
+        yardstick = AgreementHealth(product.scenes, released, freshness)
+        return yardstick, (released, freshness)

@@ -1,0 +1,198 @@
+"""The steward's pages. No route decides anything: see office.py and the package steward."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Path
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from portal.desk import tables
+from portal.desk.office import GROUNDS, ROLES, Office
+from portal.pages import faces, page
+from portal.problems import LoginRefusedError, MalformedFormError, SignedOutError
+from portal.session import Session
+from steward.review import Verdict
+
+router = APIRouter(prefix="/desk", include_in_schema=False)
+
+COOKIE = "sovereign-desk"  # not the customers': one browser may be both, never by accident
+LONGEST_S = 12 * 3600
+MOST_REASON = 500
+A_DAY = timedelta(days=1)
+
+Text = Annotated[str, Form(max_length=20_000)]
+Short = Annotated[str, Form(max_length=MOST_REASON)]
+Number = Annotated[int, Path(ge=1, le=10**9)]
+
+
+def office(request: Request) -> Office:
+    found: Office = request.app.state.office
+    return found
+
+
+def steward(request: Request) -> Session:
+    """Raises SignedOutError."""
+    found = _session(request)
+    if found is None:
+        raise SignedOutError
+    return found
+
+
+Here = Annotated[Office, Depends(office)]
+Me = Annotated[Session, Depends(steward)]
+
+
+@router.get("")
+def show(request: Request, here: Here) -> Response:
+    me = _session(request)
+    if me is None:
+        return page(request, "desk/login.html", roles=ROLES, steward=None)
+    at = faces(request).clock()
+    return _page(
+        request,
+        me,
+        "desk/today.html",
+        cases=here.cases.open_cases(),
+        waiting=here.reviews.waiting(),
+        alerts=here.contracts.alerts(),
+        agreements=tables.agreements(here.agreements(at)),
+        at=at,
+    )
+
+
+@router.post("/login")
+def sign_in(request: Request, here: Here, role: Short) -> Response:
+    """The demonstration's login: whoever says so. Absent unless the settings say `demo`."""
+    if not here.product.settings.demo or role not in ROLES:
+        raise LoginRefusedError
+    here.sessions.close(request.cookies.get(COOKIE))
+    token = here.sessions.open(role, role, faces(request).clock())
+    response = RedirectResponse("/desk", 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        COOKIE, token, max_age=LONGEST_S, path="/desk", httponly=True, samesite="lax", secure=secure
+    )
+    return response
+
+
+@router.post("/logout")
+def sign_out(request: Request, here: Here) -> Response:
+    here.sessions.close(request.cookies.get(COOKIE))
+    response = RedirectResponse("/desk", 303)
+    response.delete_cookie(COOKIE, path="/desk")
+    return response
+
+
+@router.get("/cases")
+def cases(request: Request, here: Here, me: Me) -> Response:
+    found, at = here.cases.open_cases(), faces(request).clock()
+    return _page(request, me, "desk/cases.html", cases=found, at=at)
+
+
+@router.get("/cases/{number}")
+def case(request: Request, here: Here, me: Me, number: Number) -> Response:
+    return _page(
+        request,
+        me,
+        "desk/case.html",
+        case=here.cases.case(number),
+        acts=here.cases.acts(number),
+        letters=here.outbox.of(number),
+        roles=ROLES,
+        at=faces(request).clock(),
+    )
+
+
+@router.post("/cases/{number}/take")
+def take(request: Request, here: Here, me: Me, number: Number) -> Response:
+    here.cases.take(number, me.name, faces(request).clock())
+    return RedirectResponse(f"/desk/cases/{number}", 303)
+
+
+@router.post("/cases/{number}/close")
+def close(request: Request, here: Here, me: Me, number: Number, note: Short) -> Response:
+    here.cases.close(number, me.name, note, faces(request).clock())
+    return RedirectResponse(f"/desk/cases/{number}", 303)
+
+
+@router.get("/reviews")
+def reviews(request: Request, here: Here, me: Me) -> Response:
+    at = faces(request).clock()
+    return _page(request, me, "desk/reviews.html", waiting=here.reviews.waiting(), at=at)
+
+
+@router.post("/reviews/{number}/{verdict}")
+def decide(
+    request: Request,
+    here: Here,
+    me: Me,
+    number: Number,
+    verdict: Verdict,
+    reason: Short,
+    text: Text = "",
+) -> Response:
+    words = text if verdict is Verdict.EDIT else None
+    at = faces(request).clock()
+    here.reviews.decide(number, verdict, by=me.name, reason=reason, text=words, at=at)
+    return RedirectResponse("/desk/reviews", 303)
+
+
+@router.get("/contracts")
+def contracts(request: Request, here: Here, me: Me) -> Response:
+    at, product = faces(request).clock(), here.product
+    return _page(
+        request,
+        me,
+        "desk/contracts.html",
+        last=here.contracts.last_run(),
+        alerts=tables.alerts(here.contracts.alerts(), product.scenes, product.source),
+        rows=tables.attained(here.contracts, product.scenes, at - A_DAY),
+        items=tables.items(product.source),
+    )
+
+
+@router.post("/contracts/check")
+def check(request: Request, here: Here, me: Me) -> Response:  # noqa: ARG001 - signed in
+    here.check(faces(request).clock())
+    return RedirectResponse("/desk/contracts", 303)
+
+
+@router.get("/agreements")
+def agreements(request: Request, here: Here, me: Me) -> Response:
+    return _agreements(request, here, me)
+
+
+@router.post("/customers")
+def search(
+    request: Request, here: Here, me: Me, customer: Short, ground: Short, reason: Short
+) -> Response:
+    """A search writes, in the register and in the read log: so it is no GET."""
+    if ground not in GROUNDS or not reason.strip():
+        raise MalformedFormError("a search wants one of the grounds and a reason")
+    at = faces(request).clock()
+    found = here.search(customer.strip(), me.name, ground, reason.strip(), at)
+    shown = tables.found(found) if found else None
+    return _agreements(request, here, me, searched=True, found=shown)
+
+
+def _agreements(
+    request: Request,
+    here: Office,
+    me: Session,
+    *,
+    searched: bool = False,
+    found: tables.FoundRow | None = None,
+) -> Response:
+    shown = tables.agreements(here.agreements(faces(request).clock()))
+    facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "found": found}
+    return _page(request, me, "desk/agreements.html", **facts)
+
+
+def _page(request: Request, me: Session, template: str, **facts: Any) -> Response:
+    scenes = faces(request).product.scenes
+    return page(request, template, steward=me.name, scenes=scenes, **facts)
+
+
+def _session(request: Request) -> Session | None:
+    return office(request).sessions.find(request.cookies.get(COOKIE), faces(request).clock())

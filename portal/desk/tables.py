@@ -1,0 +1,152 @@
+"""What the desk's pages show, decided here so that templates decide nothing. Pure but for reads."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gate.contract import Item, Scene, Source, Text
+from portal.desk.office import Agreements, Found
+from steward.contract_health import Alert, Attainment, Check, ContractHealth
+from steward.health import Advice, Report
+
+PER_CENT = 100  # ten-thousandths
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of health, in per cent; None where there is nothing to take a share of."""
+
+    key: str  # of its message: coverage, freshness, dependence
+    per_cent: float | None
+    limit: float
+    beyond: bool  # the threshold, on the bad side
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementRow:
+    customers: int
+    figures: tuple[Figure, ...]
+    advised: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    subject: str
+    name: str
+    figures: tuple[Figure, ...]
+    advice: tuple[str, ...]
+    searches: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """One item that misses, in every scene in which it does: a late system is one line an item."""
+
+    item: Text
+    system: Text
+    scenes: tuple[Text, ...]
+    misses: int  # in a row, in the scene that has missed it longest
+    since: datetime
+    substitutes: tuple[tuple[Text, Text], ...]  # scene, item proposed instead
+
+
+@dataclass(frozen=True, slots=True)
+class ContractRow:
+    scene: Scene
+    per_cent: float | None  # of the checks of the last day
+    missed: tuple[Check, ...]  # by the last run
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One line of the data-source map."""
+
+    title: Text
+    system: Text
+    producer: str
+    update: str
+    days: float | None  # between deliveries at most
+    basis: str
+    lineage: tuple[Text, ...]
+    conflict: tuple[Text, ...]
+
+
+def agreements(found: Agreements) -> AgreementRow:
+    limits = found.limits
+    shares = (limits.least_coverage, limits.least_freshness, limits.most_dependence)
+    figures = _figures(found.total, found.total.advice(limits), shares)
+    advised = tuple((advice.value, count) for advice, count in found.advised.items())
+    return AgreementRow(found.customers, figures, advised)
+
+
+def found(found: Found) -> FoundRow:
+    """The thresholds stand beside the aggregate, so they are left out here."""
+    figures = _figures(found.report, found.advice, (0, 0, 0))
+    advice = tuple(each.value for each in found.advice)
+    return FoundRow(found.subject, found.name or "", figures, advice, found.searches)
+
+
+def alerts(raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source) -> list[AlertRow]:
+    by_item: dict[str, list[Alert]] = {}
+    for each in raised:
+        if each.scene in scenes:
+            by_item.setdefault(each.field, []).append(each)
+    return [_alert(source.items[name], each, scenes, source) for name, each in by_item.items()]
+
+
+def attained(
+    health: ContractHealth, scenes: Mapping[str, Scene], since: datetime
+) -> Iterator[ContractRow]:
+    shares = health.attainment(since)
+    for scene in scenes.values():
+        yield ContractRow(scene, _share(shares.get(scene.id)), tuple(health.missed(scene.id)))
+
+
+def items(source: Source) -> Iterator[ItemRow]:
+    for item in source.items.values():
+        yield ItemRow(
+            title=item.title,
+            system=source.systems[item.system],
+            producer=item.producer,
+            update=item.update,
+            days=item.frequency / timedelta(days=1) if item.frequency else None,
+            basis=item.legal_basis,
+            lineage=tuple(source.items[name].title for name in item.lineage),
+            conflict=tuple(source.systems[name] for name in item.conflict),
+        )
+
+
+def _figures(
+    report: Report, advice: Sequence[Advice], limits: tuple[int, int, int]
+) -> tuple[Figure, ...]:
+    names = ("coverage", "freshness", "dependence")
+    shares = (report.coverage, report.freshness, report.dependence)
+    return tuple(
+        Figure(name, _per_cent(share), limit / PER_CENT, beyond in advice)
+        for name, share, limit, beyond in zip(names, shares, limits, Advice, strict=True)
+    )
+
+
+def _alert(
+    item: Item, raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source
+) -> AlertRow:
+    return AlertRow(
+        item=item.title,
+        system=source.systems[item.system],
+        scenes=tuple(scenes[each.scene].title for each in raised),
+        misses=max(each.misses for each in raised),
+        since=min(each.since for each in raised),
+        substitutes=tuple(
+            (scenes[each.scene].title, source.items[each.substitute].title)
+            for each in raised
+            if each.substitute is not None
+        ),
+    )
+
+
+def _share(attained: Attainment | None) -> float | None:
+    return None if attained is None else attained.share / PER_CENT
+
+
+def _per_cent(share: int | None) -> float | None:
+    return None if share is None else share / PER_CENT

@@ -1,0 +1,31 @@
+"""A bank with something on every page of the desk."""
+
+from ledger.event import Granted, Withdrawn
+from portal.commands.steward import flow_of
+from portal.customer import wording
+from portal.desk.office import Office
+from portal.product import Product
+from steward.review import Proposal
+from tests.portal.conftest import Clock
+
+ME = "c00007"
+TEXT = "We will refund the fee <b>today</b>."
+
+
+def furnish(product: Product, clock: Clock) -> Office:
+    """One case (c00007 leaves nearest-branch), one proposal, four runs of checks that miss."""
+    office = Office(product)
+    say(product, clock, Withdrawn("nearest-branch"))
+    flow = flow_of(product)
+    flow.run(clock())
+    flow.close()
+    office.reviews.propose(Proposal("care-desk", ME, TEXT), clock())
+    for _ in range(4):  # the bank of the tests records no deliveries: what they promise is missed
+        office.check(clock())
+        clock.advance(hours=1)
+    return office
+
+
+def say(product: Product, clock: Clock, act: Withdrawn | Granted) -> None:
+    shown = wording.wording(product.scenes[act.scene], "en")
+    product.ledger.record([product.ledger.draft(ME, act, at=clock(), wording=shown)])
