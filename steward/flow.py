@@ -29,6 +29,7 @@ from steward.notice import Type
 from synthetic.release import Release
 
 BATCH = 2048  # entries followed in one transaction
+CORRECTED = 60  # minutes that time must go back for the clock to have been wrong before
 
 Cursor = tuple[int, int]  # entries followed, minute followed to
 Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
@@ -94,7 +95,7 @@ class ChangeFlow:
     def _step(self, at: datetime) -> tuple[int, bool]:
         """One transaction: how many changes, and whether the log was followed to its end."""
         was, upto = self._cursor(), self._ledger.size
-        watch = self._watched(was)
+        watch = self._watched(_corrected(was, word.minute(at)))
         entries, ended = _batch(self._ledger.follow(was[0]))
         changes = [each for entry in entries for each in watch.entry(entry, at)]
         if ended:  # what was erased there is passed over
@@ -103,7 +104,7 @@ class ChangeFlow:
         names = self._names(changes, at)
         with self._docket.writing() as database:
             _move(database, was, (watch.size, watch.minute))
-            for key, group in _grouped(changes).items():
+            for key, group in _grouped(_unfiled(database, changes)).items():
                 self._file(database, *key, group, names, at)
             self._tell_growth(database, at)
             self._escalate(database, at)
@@ -270,6 +271,22 @@ def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
         if isinstance(entry.event, SubjectErased):
             return entries, False
     return entries, len(entries) < BATCH
+
+
+def _corrected(cursor: Cursor, now: int) -> Cursor:
+    """Where to go on from. A clock that ran far ahead once must not end all grants for ever."""
+    size, minute = cursor
+    return (size, now) if now < minute - CORRECTED else cursor
+
+
+def _unfiled(database: Connection, changes: Sequence[Change]) -> list[Change]:
+    """Without what was filed before the clock was corrected."""
+    query = (
+        "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
+    )
+    keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
+    held = [database.execute(query, key).fetchone() is not None for key in keys]
+    return [each for each, filed in zip(changes, held, strict=True) if not filed]
 
 
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:

@@ -292,6 +292,24 @@ def test_s22_a_history_longer_than_one_batch_is_followed_to_its_end(
     assert [each.count for each in desk.cases.open_cases()] == [3, 3]
 
 
+def test_s4_a_clock_that_ran_ahead_once_hides_no_later_withdrawal(desk: Office) -> None:
+    desk.bank.says("c3", Granted("segmentation", ALL, NOON + DAY))
+    assert desk.run(NOON + 30 * DAY) == 4, "three marketing grants and c3's"
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    assert desk.run(NOON) == 1
+    desk.run(NOON + 30 * DAY)
+    filed = [(each.kind, each.scene, each.count) for each in desk.cases.open_cases()]
+    assert (Kind.WITHDRAWAL, "segmentation", 1) in filed
+    assert filed.count((Kind.EXPIRY, "direct-marketing", 3)) == 1, "filed once for one minute"
+
+
+def test_s4_a_clock_that_is_set_back_a_little_files_nothing_twice(desk: Office) -> None:
+    desk.bank.says("c3", Granted("segmentation", ALL, NOON + DAY))
+    for minutes in (0, -1, -59, 0, 1):
+        desk.run(NOON + DAY + minutes * MINUTE)
+    assert [(each.kind, each.count) for each in desk.cases.open_cases()] == [(Kind.EXPIRY, 1)]
+
+
 def test_s23_an_erased_customer_leaves_the_case_and_no_trace(desk: Office) -> None:
     desk.bank.says("c1", Withdrawn("segmentation"))
     desk.run()
