@@ -42,11 +42,28 @@ def main() -> None:
 def _changes(home: Path) -> Iterator[Row]:
     with _followed(home) as (ledger, flow):
         _say(ledger, _people(), [Granted(SCENE, FIELDS, None), ARMED])
-        flow.run(NOON)
+        yield _history(ledger, flow)
         yield _freeze(ledger, flow)
         ledger.announce([SignalReported("monitor", "accuracy", 9500, NOON)])
         yield _wave(ledger, flow, home)
         yield _one_by_one(ledger, flow)
+    yield _started(home)
+
+
+def _history(ledger: Ledger, flow: ChangeFlow) -> Row:
+    began = time.perf_counter()
+    flow.run(NOON)
+    return Row("entries of a history, first followed", ledger.size / (time.perf_counter() - began))
+
+
+def _started(home: Path) -> Row:
+    """A process that starts where another ended, with nothing but the ledger."""
+    with _followed(home) as (ledger, flow):
+        began = time.perf_counter()
+        if flow.run(NOON):
+            raise AssertionError("a change was found that the flow before had found")
+        took = time.perf_counter() - began
+        return Row("entries folded at a start without a snapshot", ledger.size / took)
 
 
 def _freeze(ledger: Ledger, flow: ChangeFlow) -> Row:

@@ -22,7 +22,7 @@ from synthetic.fit import fit
 
 EPSILON = Fraction(1)  # of one release
 DELTA = Fraction(1, 10**6)
-RHO_A_YEAR = Fraction(1, 8)  # of one scene: about (3, 1e-6) at the end of the year
+RHO_A_YEAR = Fraction(1, 8)  # of one scene: (2.42, 1e-6) at the end, by PrivacyLoss.epsilon
 
 _reserving = Lock()  # between looking at what is spent and recording the debit
 

@@ -42,7 +42,8 @@ class MalformedActError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it.
+    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it. Who
+    comes back and goes again is counted once.
 
     `fallback` is in force for them; `loss` is what that is expected to cost, None where nothing
     measures it. `live`: customers with a live grant when the case began. `due` is the deadline of
@@ -100,11 +101,7 @@ class Cases:
         """
         _require(by, "who takes the case", 200)
         with self._docket.writing() as database:
-            case = found(database, number)
-            holder = _holder(database, number) if case.status is Status.TAKEN else by
-            if case.status is Status.CLOSED or holder != by:
-                raise CaseConflictError(_taken(case, holder))
-            if case.status is Status.OPEN:
+            if _workable(database, number, by).status is Status.OPEN:
                 add_act(database, number, Act("taken", by, at, ""))
                 _set(database, number, Status.TAKEN)
             return found(database, number)
@@ -118,10 +115,7 @@ class Cases:
         _require(by, "who closes the case", 200)
         _require(note, "a note that says what was reviewed", MOST_NOTE)
         with self._docket.writing() as database:
-            case = found(database, number)
-            holder = _holder(database, number) if case.status is Status.TAKEN else by
-            if case.status is Status.CLOSED or holder != by:
-                raise CaseConflictError(_taken(case, holder))
+            _workable(database, number, by)
             add_act(database, number, Act("closed", by, at, note))
             _set(database, number, Status.CLOSED)
             return found(database, number)
@@ -187,6 +181,16 @@ def _case(database: Connection, row: Row) -> Case:
     )
 
 
+def _workable(database: Connection, number: int, by: str) -> Case:
+    """The case, if `by` may work on it. Raises UnknownCaseError and CaseConflictError."""
+    case = found(database, number)
+    if case.status is Status.CLOSED:
+        raise CaseConflictError(f"case {number} is closed; a later change opens a new one")
+    if case.status is Status.TAKEN and (holder := _holder(database, number)) != by:
+        raise CaseConflictError(f"case {number} was taken by {holder}; ask them")
+    return case
+
+
 def _holder(database: Connection, number: int) -> str:
     query = "SELECT by FROM act WHERE number = ? AND act = 'taken' ORDER BY rowid DESC LIMIT 1"
     return str(database.execute(query, [number]).fetchone()["by"])
@@ -194,12 +198,6 @@ def _holder(database: Connection, number: int) -> str:
 
 def _set(database: Connection, number: int, status: Status) -> None:
     database.execute("UPDATE cases SET status = ? WHERE id = ?", [status, number])
-
-
-def _taken(case: Case, holder: str) -> str:
-    if case.status is Status.CLOSED:
-        return f"case {case.id} is closed; a later change opens a new one"
-    return f"case {case.id} was taken by {holder}; ask them"
 
 
 def _require(text: str, what: str, most: int) -> None:

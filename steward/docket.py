@@ -3,7 +3,8 @@
     home/steward.sqlite    cursor, cases with their changes and acts, the outbox; the owner's alone
 
 One database, so that a withdrawal, its case and its notice are there together or not at all. It
-holds masked names and log indexes, never the id of a customer: erasure need not search it.
+holds masked names, log indexes and tags that only a customer's own key can find, never the id of a
+customer: erasure need not search it.
 """
 
 import sqlite3
@@ -30,7 +31,7 @@ INSERT OR IGNORE INTO cursor VALUES (1, 0, 0);
 CREATE TABLE IF NOT EXISTS cases (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     scene TEXT NOT NULL, kind TEXT NOT NULL,
-    count INTEGER NOT NULL,     -- changes, one a customer
+    count INTEGER NOT NULL,     -- customers
     told INTEGER NOT NULL,      -- the count that the last notice gave
     live INTEGER NOT NULL,      -- customers with a live grant when it began
     fields TEXT NOT NULL,       -- JSON: items lost; []: the whole scene
@@ -48,6 +49,11 @@ CREATE TABLE IF NOT EXISTS change (
 );
 CREATE INDEX IF NOT EXISTS change_of_case ON change (number);
 CREATE UNIQUE INDEX IF NOT EXISTS change_once ON change (scene, kind, ifnull(entry, -1), minute);
+CREATE TABLE IF NOT EXISTS concerned (
+    number INTEGER NOT NULL REFERENCES cases (id),
+    tag BLOB NOT NULL,          -- a customer, in this case alone, as long as their key exists
+    PRIMARY KEY (number, tag)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS act (
     number INTEGER NOT NULL REFERENCES cases (id),
     act TEXT NOT NULL, by TEXT NOT NULL, at TEXT NOT NULL, note TEXT NOT NULL

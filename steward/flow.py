@@ -9,15 +9,17 @@ Crash anywhere: the docket is as after some entry, and the next run goes on from
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from sqlite3 import Connection
+from typing import Protocol
 
 from gate import word
 from gate.contract import Scene
 from gate.state import ConsentState, Entry, Followed
+from ledger.event import SubjectErased
 from steward import loss, notice, outbox
 from steward.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
 from steward.change import Change, Kind, Watch
@@ -34,6 +36,14 @@ Releases = Callable[[str], Release | None]  # by scene: what answers in place of
 Resumed = Callable[[], ConsentState | None]  # a state to start from, of its own at each call
 
 
+class Ledger(Followed, Protocol):
+    """What the flow needs of the consent ledger."""
+
+    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        """The subject's name in one place, which nobody finds without their key."""
+        ...
+
+
 class _MovedElsewhereError(Exception):
     """Another process followed the same entries. Nothing was changed; begin again from there."""
 
@@ -44,7 +54,7 @@ class ChangeFlow:
     def __init__(  # noqa: PLR0913, PLR0917 - each is another thing that a notice or a start needs
         self,
         home: Path,
-        ledger: Followed,
+        ledger: Ledger,
         scenes: Mapping[str, Scene],
         source: str,
         channels: Channels,
@@ -65,27 +75,29 @@ class ChangeFlow:
         Durable when it returns. What another flow of the same home found counts for that one.
         Raises what the ledger and the docket raise; then run again.
         """
-        upto, changes = self._ledger.size, 0
-        while True:
+        changes, ended = 0, False
+        while not ended:
             try:
-                changes += self._step(upto, at)
+                more, ended = self._step(at)
             except _MovedElsewhereError:
                 self._watch = None
             except BaseException:
                 self._watch = None  # it is ahead of the docket: begin again from there
                 raise
-            if self._cursor()[0] >= upto:
-                return changes
+            else:
+                changes += more
+        return changes
 
     def close(self) -> None:
         self._docket.close()
 
-    def _step(self, upto: int, at: datetime) -> int:
-        was = self._cursor()
+    def _step(self, at: datetime) -> tuple[int, bool]:
+        """One transaction: how many changes, and whether the log was followed to its end."""
+        was, upto = self._cursor(), self._ledger.size
         watch = self._watched(was)
-        entries: list[Entry] = [*islice(self._ledger.follow(was[0]), BATCH)]
+        entries, ended = _batch(self._ledger.follow(was[0]))
         changes = [each for entry in entries for each in watch.entry(entry, at)]
-        if len(entries) < BATCH:  # the end: what was erased there is passed over
+        if ended:  # what was erased there is passed over
             watch.size = max(watch.size, upto)
             changes += watch.until(word.minute(at))
         names = self._names(changes, at)
@@ -95,7 +107,7 @@ class ChangeFlow:
                 self._file(database, *key, group, names, at)
             self._tell_growth(database, at)
             self._escalate(database, at)
-        return len(changes)
+        return len(changes), ended
 
     def _cursor(self) -> Cursor:
         with self._docket.reading() as database:
@@ -109,13 +121,30 @@ class ChangeFlow:
 
     def _names(self, changes: Sequence[Change], at: datetime) -> dict[str, str]:
         """Masked names of the few whom cases still name, read before anything is locked."""
-        few: list[str] = []
+        few: set[str] = set()
         for (scene, kind), group in _grouped(changes).items():
             with self._docket.reading() as database:
-                number = _gathering(database, scene, kind, at)
-                room = MOST_NAMED - (len(found(database, number).customers) if number else 0)
-            few += [s for each in group for s in each.subjects[:MOST_NAMED]][:room]
-        return {subject: self._named(subject, at) for subject in dict.fromkeys(few)}
+                few.update(self._unnamed(database, _gathering(database, scene, kind, at), group))
+        return {subject: self._named(subject, at) for subject in few}
+
+    def _unnamed(
+        self, database: Connection, number: int | None, changes: Sequence[Change]
+    ) -> Iterator[str]:
+        """As many of the customers that are new to the case as it has names to give."""
+        subjects = dict.fromkeys(subject for each in changes for subject in each.subjects)
+        if number is None:
+            return islice(subjects, MOST_NAMED)
+        room = MOST_NAMED - len(found(database, number).customers)
+        known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
+        new = (
+            subject
+            for subject in subjects
+            if not database.execute(known, [number, self._tag(subject, number)]).fetchone()
+        )
+        return iter([*islice(new, max(room, 0))])
+
+    def _tag(self, subject: str, number: int) -> bytes:
+        return self._ledger.reading_tag(subject, f"{self._source}/case", number)
 
     def _file(
         self,
@@ -132,7 +161,7 @@ class ChangeFlow:
         if number is None:
             number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
         case = found(database, number)
-        _add(database, number, changes, names, most=MOST_NAMED - len(case.customers))
+        self._concern(database, case, changes, names)
         self._count(database, case, changes, opens=opens)
         if opens:
             self._tell(database, number, Type.OPENED, at)
@@ -150,11 +179,34 @@ class ChangeFlow:
         add_act(database, number, Act("opened", STEWARD, at, ""))
         return number
 
+    def _concern(
+        self,
+        database: Connection,
+        case: Case,
+        changes: Sequence[Change],
+        names: Mapping[str, str],
+    ) -> None:
+        """Keep the changes, and each customer once, however often they come and go."""
+        rows: list[list[object]] = []
+        room = MOST_NAMED - len(case.customers)
+        for each in changes:
+            masked: list[str] = []
+            for subject in each.subjects:
+                values = [case.id, self._tag(subject, case.id)]
+                new = database.execute("INSERT OR IGNORE INTO concerned VALUES (?, ?)", values)
+                if new.rowcount and len(masked) < room and subject in names:
+                    masked.append(names[subject])
+            room -= len(masked)
+            about = [each.scene, each.kind, each.index, each.minute, len(each.subjects)]
+            rows.append([case.id, *about, json.dumps(masked)])
+        database.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
     def _count(
         self, database: Connection, case: Case, changes: Sequence[Change], *, opens: bool
     ) -> None:
         """Count, items and loss after these changes."""
-        count = case.count + sum(len(each.subjects) for each in changes)
+        query = "SELECT COUNT(*) AS n FROM concerned WHERE number = ?"
+        count = int(database.execute(query, [case.id]).fetchone()["n"])
         whole = (not opens and not case.fields) or not all(each.fields for each in changes)
         lost = {*case.fields, *(name for each in changes for name in each.fields)}
         names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
@@ -206,6 +258,20 @@ class ChangeFlow:
         return [row["id"] for row in rows if row["scene"] in self._scenes]
 
 
+def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
+    """The next entries, and whether there are no more.
+
+    A batch ends with an erasure: whoever was erased may come back under another key, and only who
+    follows anew from there opens what they say then.
+    """
+    entries: list[Entry] = []
+    for entry in islice(following, BATCH):
+        entries.append(entry)
+        if isinstance(entry.event, SubjectErased):
+            return entries, False
+    return entries, len(entries) < BATCH
+
+
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:
     """Compare and swap, so that no change is filed by two flows."""
     query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
@@ -221,23 +287,6 @@ def _gathering(database: Connection, scene: str, kind: Kind, at: datetime) -> in
     )
     row = database.execute(query, [scene, kind, stamp(at)]).fetchone()
     return None if row is None else int(row["id"])
-
-
-def _add(
-    database: Connection,
-    number: int,
-    changes: Sequence[Change],
-    names: Mapping[str, str],
-    most: int,
-) -> None:
-    rows = []
-    for each in changes:
-        masked = [names[s] for s in each.subjects[: max(most, 0)] if s in names]
-        most -= len(masked)
-        count = len(each.subjects)
-        row = [number, each.scene, each.kind, each.index, each.minute, count, json.dumps(masked)]
-        rows.append(row)
-    database.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _grouped(changes: Sequence[Change]) -> dict[tuple[str, Kind], list[Change]]:

@@ -89,15 +89,15 @@ ITEMS: Words = {"en": "everything", "zh-CN": "全部数据项"}
 COMMA: Words = {"en": ", ", "zh-CN": "、"}
 FALLBACKS: Mapping[Fallback, Words] = {
     Fallback.SYNTHETIC: {
-        "en": "In force: {services} now get synthetic values, marked as such, in the same schema.",
+        "en": "In force for {services}: synthetic values, marked as such, in the same schema.",
         "zh-CN": "现行替代方案：{services}改用带标记的合成数据，数据结构不变。",
     },
     Fallback.GENERALISE: {
-        "en": "In force: {services} now get {coarser} where the customer grants it, else nothing.",
+        "en": "In force for {services}: {coarser} where the customer grants it, else no value.",
         "zh-CN": "现行替代方案：在客户授权的前提下，{services}改用{coarser}；否则不提供。",
     },
     Fallback.WITHHOLD: {
-        "en": "In force: {services} get no value, in the same schema.",
+        "en": "In force for {services}: no value, in the same schema.",
         "zh-CN": "现行替代方案：不再向{services}提供数值，数据结构不变。",
     },
 }
@@ -116,8 +116,8 @@ LOSSES: Mapping[str, Words] = {
 }
 REVIEW: Mapping[Type, Words] = {
     Type.OPENED: {
-        "en": "Please review by hand by {due} whether what {services} do still holds on the "
-        "fallback. Responsible: {responsible}.",
+        "en": "Please review by hand by {due} whether these uses still hold on the fallback: "
+        "{services}. Responsible: {responsible}.",
         "zh-CN": "请于 {due} 前人工复核：{services}的业务在替代方案下是否仍然可靠。"
         "责任人：{responsible}。",
     },

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gate.state import Entry, Followed
+from gate.state import Entry
 from ledger.event import SyntheticReleased
+from steward.flow import Ledger
 from synthetic.release import Release
 
 
@@ -14,7 +15,7 @@ class Released:
     Whoever follows it from the beginning knows, at every entry, what answers at that entry.
     """
 
-    def __init__(self, ledger: Followed) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._bodies: dict[str, Mapping[str, Any]] = {}
         self._built: dict[str, tuple[Mapping[str, Any], Release]] = {}
@@ -28,6 +29,9 @@ class Released:
             if isinstance(entry.event, SyntheticReleased):
                 self._bodies[entry.event.scene] = entry.event.body
             yield entry
+
+    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        return self._ledger.reading_tag(subject, log_origin, index)
 
     def release(self, scene: str) -> Release | None:
         """Rebuilt from its public record when it is first asked for."""

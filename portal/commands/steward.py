@@ -166,18 +166,22 @@ def flow_of(product: "Product") -> "ChangeFlow":
 
 
 def _rounds(product: "Product", done: Event) -> None:
-    """A round that fails is told and tried again: what it would have done stands in the log."""
+    """A round that fails is told, once, and tried again: what it would have done is in the log."""
     from steward import recipient
     from steward.outbox import Outbox
 
-    flow, outbox = flow_of(product), Outbox(product.home)
+    made, told = None, ""
     while not done.wait(EVERY_S):
         at = datetime.now(UTC)
         try:
-            flow.run(at)
-            outbox.deliver(recipient.load(product.home).sender, at)
+            made = made or (flow_of(product), Outbox(product.home))
+            made[0].run(at)
+            made[1].deliver(recipient.load(product.home).sender, at)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
-            typer.echo(f"steward: {type(error).__name__}: {error}", err=True)
+            if told != (told := f"steward: {type(error).__name__}: {error}"):
+                typer.echo(told, err=True)
+        else:
+            told = ""
 
 
 def _beside(home: Path, named: "Naming") -> "ChangeFlow":
@@ -258,12 +262,12 @@ def _words(letter: "Letter") -> str:
 
 def _table(columns: tuple[str, ...], rows: list[list[str]], none: str) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     if not rows:
         typer.echo(none)
         return
-    table = Table(*columns, box=None)
+    table = Table(*(Column(each, overflow="fold") for each in columns), box=None)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger import note
+from ledger import event, note, stateproof
 from ledger.keyring import Keys
 from ledger.ledger import Ledger
 from ledger.log import Log
@@ -207,4 +207,33 @@ def test_l103_a_ledger_stands_on_postgresql(address: str, tmp_path: Path) -> Non
     say(again, "c2", AGE)
     again.export(tmp_path / "public")
     assert (tmp_path / "public" / "checkpoint").exists()
+    again.close()
+
+
+def test_s13_on_postgresql_entries_and_map_are_durable_together(
+    address: str, tmp_path: Path
+) -> None:
+    name = schema()
+    ledger = ledger_of(address, name, tmp_path)
+    say(ledger, "c1", AGE)
+    say(ledger, "c2", AGE)
+    before = ledger.states.newest()
+    forbid = (
+        f'ALTER TABLE "{name}".state_bucket ADD CONSTRAINT full_disk CHECK (number < 0) NOT VALID'
+    )
+    allow = f'ALTER TABLE "{name}".state_bucket DROP CONSTRAINT full_disk'
+    with psycopg.connect(address, autocommit=True) as administrator:
+        administrator.execute(forbid)  # type: ignore[arg-type] # our own name
+        with pytest.raises(psycopg.errors.CheckViolation):
+            say(ledger, "c1", AGE)
+        administrator.execute(allow)  # type: ignore[arg-type] # our own name
+    assert (ledger.size, ledger.version("c1"), ledger.states.newest()) == (2, 1, before)
+    say(ledger, "c1", AGE)
+    ledger.close()
+    again = ledger_of(address, name, tmp_path)
+    assert (again.size, again.states.newest().size) == (3, 3)
+    for subject in ("c1", "c2"):
+        first = again.history(subject)[0].event
+        proof = again.state_proof(subject)
+        stateproof.verify(proof, stateproof.label(event.encode(first)), [STATES.verifier])
     again.close()

@@ -151,7 +151,11 @@ def settled(home: Path, at: datetime) -> tuple[int, int]:
     flow.run(at)
     outbox.deliver(paper, at)
     changes = [*expected(ledger)]
-    known = {each.index for each in ledger.follow(0)}
+    known = {
+        each.index: each.event.subject
+        for each in ledger.follow(0)
+        if isinstance(each.event, Instruction)
+    }
     with sqlite3.connect(home / DATABASE) as database:
         check_cases(database, changes, known)
         check_letters(database, paper.heard() if paper.path.exists() else [])
@@ -163,9 +167,9 @@ def settled(home: Path, at: datetime) -> tuple[int, int]:
 
 
 def check_cases(
-    database: sqlite3.Connection, changes: list[tuple[int, str]], known: set[int]
+    database: sqlite3.Connection, changes: list[tuple[int, str]], known: dict[int, str]
 ) -> None:
-    """`known`: the entries that still open."""
+    """`known`: the entries that still open, and by whom they are."""
     filed = database.execute("SELECT entry, kind FROM change").fetchall()
     assert len({entry for entry, _ in filed}) == len(filed), "a change has two cases"
     theirs = sorted(each for each in filed if each[0] in known)
@@ -174,15 +178,21 @@ def check_cases(
         "SELECT COUNT(*) FROM change JOIN cases ON id = number WHERE cases.kind <> change.kind"
     )
     assert kinds.fetchone()[0] == 0, "a change is in a case of another kind"
-    counts = database.execute(
-        "SELECT count, (SELECT SUM(count) FROM change WHERE number = id) FROM cases"
-    )
-    assert all(count == found for count, found in counts), "a case miscounts"
+    check_counts(database, known)
     told = Counter(database.execute("SELECT number, type, channel FROM outbox").fetchall())
     cases = [row[0] for row in database.execute("SELECT id FROM cases")]
     assert all(told[case, "opened", each] == 1 for case in cases for each in CHANNELS), "untold"
     assert {*told.values()} <= {1}, "a notice stands twice"
     assert {case for case, _, _ in told} == {*cases}, "a notice has no case"
+
+
+def check_counts(database: sqlite3.Connection, known: dict[int, str]) -> None:
+    """Customers, each once; where one was erased meanwhile, nobody can count them any more."""
+    for case, count in database.execute("SELECT id, count FROM cases").fetchall():
+        query = "SELECT entry FROM change WHERE number = ?"
+        entries = [entry for (entry,) in database.execute(query, [case])]
+        if {*entries} <= known.keys():
+            assert count == len({known[each] for each in entries}), "a case miscounts"
 
 
 def check_letters(database: sqlite3.Connection, heard: list[list[str]]) -> None:

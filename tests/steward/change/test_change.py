@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gate import word
 from gate.state import ConsentState
 from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
+from ledger.ledger import Ledger
 from steward.change import Change, Kind, Watch
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.gate.world import NOON, World, world
@@ -233,7 +234,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_following_late_or_in_pieces_finds_the_same(
     homes: Iterator[Path], history: list[tuple[int, str, Act | int]], cut: int
 ) -> None:
-    bank = world(next(homes))
+    bank = World(Ledger.open(next(homes), origin="test.example/consent"), gate=None)
     for day, who, act in sorted(history, key=lambda each: each[0]):
         at = NOON + day * DAY
         _ = bank.reports("accuracy", act, at) if isinstance(act, int) else bank.says(who, act, at)

@@ -20,6 +20,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cloudevents.core.base import BaseCloudEvent
+from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -101,7 +103,7 @@ class Consumer(Thread):
     def __init__(self, product: Product, who: str) -> None:
         super().__init__()
         self._product, self._who = product, who
-        self.done = Event()
+        self.done, self.turned = Event(), Event()
         self.errors: list[Exception] = []
         self.schemas: set[str] = set()
         self.rows: set[int] = set()
@@ -115,6 +117,13 @@ class Consumer(Thread):
                 self._point()
             except Exception as error:  # noqa: BLE001 - that is what the test is about
                 self.errors.append(error)
+            self.turned.set()
+
+    def see(self) -> None:
+        """Wait until it has read once more, from beginning to end."""
+        for _ in range(2):
+            self.turned.clear()
+            assert self.turned.wait(60)
 
     def _table(self, client: TestClient) -> None:
         asked = {"scene": SCENE, "fields": ["age", "job", "balance"]}
@@ -170,6 +179,7 @@ class Wave:
     leaving: list[str]
     printed: dict[str, dict[str, float]]
     notices: list[dict[str, Any]]
+    events: list[BaseCloudEvent]
     consumer: Consumer
 
 
@@ -185,15 +195,22 @@ def wave(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Wave:
         flow, outbox = flow_of(product), Outbox(product.home)
         senders = recipient.load(product.home).sender
         flow.run(START)
+        consumer.see()
         for start in range(0, WAVE, 30):
             withdraw(product, leaving[start : start + 30])
             flow.run(START)
             outbox.deliver(senders, datetime.now(UTC))
         flow.run(NOW)
         outbox.deliver(senders, datetime.now(UTC))
+        consumer.see()
     secret = PREFIX + b64encode(keys(product.home / "keys" / "webhook-crm.whsec")[0]).decode()
     notices = [Verifier(secret).verify(body, said) for said, body in receiver.heard]
-    return Wave(leaving, printed, notices, consumer)
+    events = [from_http_event(HTTPMessage(lowered(said), body)) for said, body in receiver.heard]
+    return Wave(leaving, printed, notices, events, consumer)
+
+
+def lowered(headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def test_the_wave_is_one_case_whose_loss_is_the_one_the_evaluation_prints(
@@ -213,6 +230,17 @@ def test_the_notices_carry_that_loss_and_nobodys_id(wave: Wave) -> None:
     assert len(grew["customers"]) == 5
     assert all(len(each) == 4 and each.endswith("***") for each in grew["customers"])
     assert not any(who in str(wave.notices) for who in wave.leaving)
+
+
+def test_the_notices_are_events_that_another_library_reads(wave: Wave, product: Product) -> None:
+    assert [each.get_type() for each in wave.events] == [
+        "sovereign.case.opened",
+        "sovereign.case.grew",
+    ]
+    assert {each.get_source() for each in wave.events} == {f"//{product.ledger.origin}"}
+    assert {each.get_subject() for each in wave.events} == {"case/1"}
+    assert [each.get_extension("sequence") for each in wave.events] == ["00000001", "00000002"]
+    assert [each.get_data() for each in wave.events] == [each["data"] for each in wave.notices]
 
 
 def test_no_consumer_sees_an_error_or_another_schema(wave: Wave, product: Product) -> None:

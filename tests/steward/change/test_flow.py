@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from gate.contract import Change, Fallback
+from gate.decide import View
+from gate.read import ReadRequest
 from ledger.event import Granted, TriggerSet, Withdrawn
+from ledger.follower import Follower
 from steward.case import Status
 from steward.change import Kind
 from steward.docket import DATABASE, Docket, DocketError
 from steward.flow import ChangeFlow
+from steward.loss import measured
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, world
-from tests.steward.change.office import ALL, ORIGIN, Office, office
+from tests.steward.change.office import ALL, ORIGIN, Office, Pile, bank_release, office
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -73,6 +77,16 @@ def test_s12_many_changes_in_the_window_are_one_case_with_a_count(desk: Office) 
     (case,) = desk.cases.open_cases()
     assert case.count == 3
     assert told(desk) == [(case.id, "opened")]
+
+
+def test_s12_who_comes_back_and_goes_again_is_counted_once(desk: Office) -> None:
+    for _ in range(3):
+        desk.bank.says("c1", Withdrawn("segmentation"))
+        desk.bank.says("c1", Granted("segmentation", ALL, None))
+        desk.run()
+    (case,) = desk.cases.open_cases()
+    assert (case.count, case.customers) == (1, ("A***",))
+    assert len(desk.cases.entries(case.id)) == 3
 
 
 def test_s12_after_the_window_there_is_a_new_case(desk: Office) -> None:
@@ -135,8 +149,23 @@ def test_s14_a_closed_case_is_never_overdue(desk: Office) -> None:
     assert told(desk) == [(1, "opened")]
 
 
-def test_s15_the_case_says_which_fallback_is_in_force(desk: Office) -> None:
-    """There is no release in this world, so the gate withholds what the contract synthesises."""
+def test_s15_the_case_says_which_fallback_is_in_force_and_what_it_costs(tmp_path: Path) -> None:
+    release = bank_release()
+    desk = office(tmp_path, releases={"segmentation": release})
+    for who in PEOPLE:
+        desk.bank.says(who, Granted("segmentation", ALL, None))
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    desk.run()
+    case = desk.cases.case(1)
+    assert (case.fallback, case.loss) == (Fallback.SYNTHETIC, measured(release, 1, 3))
+    desk.bank.says("c2", Withdrawn("segmentation"))
+    desk.run()
+    assert desk.cases.case(1).loss == measured(release, 2, 3)
+
+
+def test_s15_without_a_release_the_gate_withholds_what_the_contract_synthesises(
+    desk: Office,
+) -> None:
     desk.bank.says("c1", Withdrawn("segmentation"))
     desk.run()
     assert desk.cases.case(1).fallback is Fallback.WITHHOLD
@@ -186,16 +215,33 @@ def test_s20_nothing_in_the_docket_names_a_customer(desk: Office) -> None:
     assert not [who for who in PEOPLE if f"'{who}'" in everything]
 
 
+def test_s20_a_tag_is_found_by_its_customers_key_alone(desk: Office) -> None:
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    desk.bank.says("c1", Withdrawn("direct-marketing"))
+    desk.run()
+    with sqlite3.connect(desk.home / DATABASE) as database:
+        tags = {bytes(tag) for (tag,) in database.execute("SELECT tag FROM concerned")}
+
+    def found() -> set[bytes]:
+        return {desk.bank.ledger.reading_tag("c1", f"{ORIGIN}/case", case) for case in (1, 2)}
+
+    assert len(tags) == 2
+    assert found() == tags
+    desk.bank.ledger.erase("c1", NOON)
+    assert not found() & tags
+
+
 def test_s20_names_are_read_through_the_gate_and_only_as_many_as_a_case_names(
     tmp_path: Path,
 ) -> None:
     desk = office(tmp_path)
-    for _ in range(9):
-        for who in PEOPLE:
-            desk.bank.says(who, Granted("segmentation", ALL, None))
-            desk.bank.says(who, Withdrawn("segmentation"))
-        desk.run()
-    assert len(desk.cases.case(1).customers) == 5
+    for number in range(9):
+        desk.bank.says(f"c{number}", Granted("segmentation", ALL, None))
+        for _ in range(2):
+            desk.bank.says(f"c{number}", Granted("segmentation", ALL, None))
+            desk.bank.says(f"c{number}", Withdrawn("segmentation"))
+            desk.run()
+    assert desk.cases.case(1).customers == ("***", "A***", "B***", "C***", "***")
     log = desk.bank.gate.journal.log
     readings = [json.loads(entry) for entry in log.entries(0, log.size)]
     assert [(each["service"], each["scene"]) for each in readings] == [
@@ -257,6 +303,23 @@ def test_s23_an_erased_customer_leaves_the_case_and_no_trace(desk: Office) -> No
     assert desk.cases.case(1).count == 2
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["the writer", "another process"])
+def test_s23_who_comes_back_after_being_erased_is_followed_again(
+    beside: bool, tmp_path: Path
+) -> None:
+    desk = office(tmp_path)
+    follower = Follower(tmp_path, lambda: desk.bank.ledger.size)
+    if beside:
+        desk.flow._ledger = follower
+    desk.bank.says("c1", Granted("segmentation", ALL, None))
+    desk.run()
+    desk.bank.ledger.erase("c1", NOON)
+    desk.bank.says("c1", Granted("segmentation", ALL, None))
+    index = desk.bank.says("c1", Withdrawn("segmentation"))
+    assert desk.run() == 1
+    assert desk.cases.entries(1) == [index]
+
+
 def test_s23_a_scene_that_is_no_longer_offered_holds_nothing_up(tmp_path: Path) -> None:
     desk = office(tmp_path)
     desk.bank.says("c1", Granted("direct-marketing", ("email",), None))
@@ -282,27 +345,39 @@ def failing_at(nth: int) -> type[sqlite3.Connection]:
     return Failing
 
 
-@pytest.mark.parametrize("nth", range(1, 7))
+@pytest.mark.parametrize("nth", range(1, 13))
 def test_s24_a_commit_that_fails_once_loses_and_doubles_nothing(
     nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bank = world(tmp_path)
+    bank, pile, failures = world(tmp_path), Pile(), 0
     Docket(tmp_path).close()  # the schema is there: what fails below are the flow's own commits
     real, factory = sqlite3.connect, failing_at(nth)
     with monkeypatch.context() as patched:
         patched.setattr(
             "steward.docket.sqlite3.connect", lambda *a, **k: real(*a, **k, factory=factory)
         )
-        desk, failures = office(tmp_path, bank=bank), 0
+        desk = office(tmp_path, bank=bank)
         for number, who in enumerate(PEOPLE):
             bank.says(who, Granted("segmentation", ALL, None))
             bank.says(who, Withdrawn("segmentation"))
             for at in (NOON + number * DAY, NOON + number * DAY + HOUR):
                 try:
                     desk.run(at)
+                    desk.outbox.deliver(pile, at)
                 except sqlite3.OperationalError:
                     failures += 1
                     desk.run(at)
-    assert failures == 1, "no commit failed, so this proved nothing"
+                    desk.outbox.deliver(pile, at)
+    assert failures == (nth <= 9), "six runs and three deliveries are nine commits"
     assert [each.count for each in desk.cases.open_cases()] == [1, 1, 1]
-    assert told(desk) == [(1, "opened"), (2, "opened"), (3, "opened")]
+    letters = [each for case in (1, 2, 3) for each in desk.outbox.of(case)]
+    assert [(each.type, each.state) for each in letters] == [("opened", "delivered")] * 3
+    assert [*dict.fromkeys(each.id for each in pile.letters)] == [each.id for each in letters]
+
+
+def test_s9_the_gate_falls_back_whether_anybody_follows_or_not(desk: Office) -> None:
+    request = ReadRequest("analytics", "segmentation", "c1", ("age",), NOON)
+    assert desk.bank.gate.read(request).views == {"age": View.PERSONAL}
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    assert desk.bank.gate.read(request).views == {"age": View.SYNTHETIC}
+    assert desk.cases.open_cases() == []

@@ -105,11 +105,11 @@ def test_s30_a_notice_leaves_no_blank(
 def test_s30_a_whole_notice_in_english() -> None:
     assert body() == (
         "Customer Z*** switched off everything in “words”.\n"
-        "In force: words, words now get synthetic values, marked as such, in the same schema.\n"
+        "In force for words, words: synthetic values, marked as such, in the same schema.\n"
         "Expected error of the scene's segments with 10 % of its customers gone: 1.83 % on "
         "average, at most 5.21 % in 95 of 100 (measured on segmentation-4f).\n"
-        "Please review by hand by 2026-01-01 12:00 UTC whether what words, words do still holds "
-        "on the fallback. Responsible: account manager."
+        "Please review by hand by 2026-01-01 12:00 UTC whether these uses still hold on the "
+        "fallback: words, words. Responsible: account manager."
     )
 
 
@@ -147,7 +147,7 @@ def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
     case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
     said = notice.text(Type.OPENED, case, scene, "en")["body"]
     assert "switched off location in" in said
-    assert "now get postcode_area where the customer grants it" in said
+    assert ": postcode_area where the customer grants it" in said
     assert "not measured" in said
 
 
@@ -195,7 +195,7 @@ def test_s31_where_nothing_measures_it_there_is_no_figure() -> None:
     assert measured(nothing, 1, 10) is None
 
 
-def test_s31_who_comes_back_and_goes_again_counts_twice_but_never_beyond_everybody() -> None:
+def test_s31_who_granted_after_the_case_began_counts_but_never_beyond_everybody() -> None:
     found = measured(bank_release(), 30, 10)
     assert found is not None
     assert found.share == 1.0

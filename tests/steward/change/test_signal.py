@@ -199,7 +199,13 @@ def test_s44_what_is_no_key_registers_nobody(bank: World) -> None:
     assert bank.ledger.size == size
 
 
-def test_s44_a_registration_under_another_name_counts_for_nobody(bank: World) -> None:
-    bank.ledger.announce([ServiceRegistered("monitor", str(SOMEBODY.verifier), NOON)])
+KEYS = {"another name's": str(SOMEBODY.verifier), "no key": "monitor+key", "nothing": ""}
+
+
+@pytest.mark.parametrize("why", KEYS)
+def test_s44_a_registration_without_a_key_of_its_name_counts_for_nobody(
+    why: str, bank: World
+) -> None:
+    bank.ledger.announce([ServiceRegistered("monitor", KEYS[why], NOON)])
     with pytest.raises(SignalError, match="not registered"):
         Signals(bank.ledger).accept(signed(accuracy_of(9200), MONITOR), NOON)
