@@ -12,7 +12,7 @@ import numpy as np
 from gate.state import ConsentState, Entry
 from gate.word import EXPIRY_SHIFT
 from ledger.event import Instruction, ScenePublished, SignalReported, SubjectErased
-from steward.health import Advice, AgreementHealth, Report, Thresholds
+from steward.health import Advice, AgreementHealth, Report, Reports, Thresholds
 
 NEVER = 1 << 62
 
@@ -28,6 +28,9 @@ class RunningHealth:
         self._changed: dict[str, Report] = {}  # since everybody was counted last
         self._advised: Counter[Advice] = Counter()
         self._until = NEVER
+        self._total = Report(0, 0, 0, 0, 0)
+        self._rows: dict[str, int] = {}
+        self._counted: Reports
         self._recount(state, minute)
 
     def report(self, subject: str) -> Report | None:
