@@ -11,7 +11,7 @@ An evaluation asks: may this *service* (subject) `read` this *customer* (resourc
 service, `read` and a customer is answered `false`; what is not of this form is MalformedRequest.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import compress
 from typing import Annotated, Any, Literal
@@ -25,6 +25,8 @@ from gate.read import Gate, ReadRequest
 
 MOST_EVALUATIONS = 10_000
 MOST_RESULTS = 1_000  # of one page
+_PARTS = ("subject", "action", "resource")
+_NAMES = ("type", "id", "name")
 
 
 LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
@@ -83,6 +85,26 @@ class Evaluations(msgspec.Struct, frozen=True):
     options: Options = Options()
 
 
+class Default(msgspec.Struct, frozen=True):
+    """What a batch says of an entity for all its elements; may leave to them what it leaves out."""
+
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
+    properties: dict[str, Any] = {}
+
+
+class LooseEvaluations(msgspec.Struct, frozen=True):
+    """A batch of which not every element is an evaluation in itself."""
+
+    subject: Default | None = None
+    action: Default | None = None
+    resource: Default | None = None
+    context: Context | None = None
+    evaluations: list[Any] = []
+    options: Options = Options()
+
+
 class Page(msgspec.Struct, frozen=True):
     token: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
@@ -129,10 +151,7 @@ def ask(gate: Gate, evaluation: Evaluation, at: datetime) -> Asked:
 
 def merged(batch: Evaluations) -> list[Evaluation]:
     """The evaluations of a batch with its defaults filled in. Raises MalformedRequestError."""
-    if len(batch.evaluations) > MOST_EVALUATIONS:
-        raise MalformedRequestError(
-            f"{len(batch.evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
-        )
+    _split_if_long(batch.evaluations)
     return [
         Evaluation(
             each.subject or batch.subject,
@@ -142,6 +161,44 @@ def merged(batch: Evaluations) -> list[Evaluation]:
         )
         for each in batch.evaluations
     ]
+
+
+def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestError]:
+    """As `merged`, element by element: one that is no evaluation is its own error, not the batch's.
+
+    An element's entity stands for the batch's; only `type`, `id` and `name` that it leaves out are
+    the batch's. Raises MalformedRequestError where the batch itself is wrong.
+    """
+    _split_if_long(batch.evaluations)
+    return [_completed(each, batch) for each in batch.evaluations]
+
+
+def _completed(element: Any, batch: LooseEvaluations) -> Evaluation | MalformedRequestError:
+    if not isinstance(element, dict):
+        return MalformedRequestError("an evaluation is an object")
+    own = {name: element.get(name) for name in _PARTS}
+    whole = {name: _entity(own[name], getattr(batch, name)) for name in _PARTS}
+    context = element.get("context")
+    whole["context"] = msgspec.to_builtins(batch.context) if context is None else context
+    try:
+        return msgspec.convert(whole, Evaluation)
+    except msgspec.ValidationError as error:
+        return MalformedRequestError(str(error))
+
+
+def _entity(own: Any, default: Default | None) -> Any:
+    """`own`, with the names that it leaves out from `default`; `default` where there is no own."""
+    if default is None or not (own is None or isinstance(own, dict)):
+        return own
+    names = {n: v for n in _NAMES if (v := getattr(default, n)) is not None}
+    return names | (own if own is not None else {"properties": default.properties})
+
+
+def _split_if_long(evaluations: Sequence[object]) -> None:
+    if len(evaluations) > MOST_EVALUATIONS:
+        raise MalformedRequestError(
+            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
+        )
 
 
 def stops(semantic: Semantic) -> Callable[[bool], bool]:
@@ -200,6 +257,18 @@ def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
         Evaluation(Entity("service", each.id), search.action, search.resource, search.context)
         for each in services
     ]
+
+
+def metadata(base: str) -> dict[str, str]:
+    """What a client finds out for itself about the gate at `base`: AuthZEN 1.0, section 9."""
+    return {
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+        "search_subject_endpoint": f"{base}/access/v1/search/subject",
+        "search_resource_endpoint": f"{base}/access/v1/search/resource",
+        "search_action_endpoint": f"{base}/access/v1/search/action",
+    }
 
 
 def _request(gate: Gate, evaluation: Evaluation, at: datetime) -> ReadRequest:

@@ -6,11 +6,12 @@ or a source that is down 503. A denied evaluation is 200 with `"decision": false
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -25,6 +26,10 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+T = TypeVar("T")
+JSON = b"application/json"
+METADATA = "/.well-known/authzen-configuration"
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 MOST_BYTES = 1 << 20  # of a request body
 BODY_TIMEOUT_S = 10.0
 
@@ -81,6 +86,12 @@ class HttpError(Exception):
 
 _EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
 _EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
+_LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
+_SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
+_RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
+_ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
+_READ = msgspec.json.Decoder(Read)
+_TABLE = msgspec.json.Decoder(Table)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
@@ -165,7 +176,7 @@ class GateApp:
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
     ) -> Response:
         path = scope["path"]
-        if path == "/.well-known/authzen-configuration":
+        if path == METADATA:
             return _metadata(scope, headers)
         if path not in self._routes and path not in self._quick:
             raise HttpError(
@@ -175,6 +186,7 @@ class GateApp:
             raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
+        _json_only(headers)
         body = await _body(receive)
         with _as_problems():
             if (quick := self._quick.get(path)) is not None:
@@ -182,32 +194,42 @@ class GateApp:
             return await asyncio.to_thread(self._routes[path], service, body, headers)
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
-        evaluation = _EVALUATION.decode(body)
+        evaluation = _decoded(_EVALUATION, body)
         asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
         await self._commits.record([asked])
         return _json(asked.answer)
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
-        batch = _EVALUATIONS.decode(body)
+        try:
+            batch = _decoded(_EVALUATIONS, body)
+        except msgspec.ValidationError:
+            return await self._loose_evaluations(service, body)
         if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
-            single = authzen.Evaluation(batch.subject, batch.action, batch.resource, batch.context)
-            asked = authzen.ask(self._gate, _as(service, single), self._clock())
-            await self._commits.record([asked])
-            return _json(asked.answer)
-        asked_for, answers = self._batch(service, batch)
-        await self._commits.record(asked_for)
-        return _json({"evaluations": answers})
+            return await self._evaluation(service, body)
+        return await self._batch(service, authzen.merged(batch), batch.options)
 
-    def _batch(
-        self, service: str, batch: authzen.Evaluations
-    ) -> tuple[list[Asked], list[dict[str, Any]]]:
-        """What is to be journalled, and the answers, as far as the batch's semantic goes."""
-        stop = authzen.stops(batch.options.evaluations_semantic)
+    async def _loose_evaluations(self, service: str, body: bytes) -> Response:
+        """A batch of which some elements are no evaluations: those are denied, one by one."""
+        loose = _decoded(_LOOSE, body)
+        if not loose.evaluations:
+            return await self._evaluation(service, body)
+        return await self._batch(service, authzen.completed(loose), loose.options)
+
+    async def _batch(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        options: authzen.Options,
+    ) -> Response:
+        """Decided as far as the batch's semantic goes, journalled together, then answered."""
+        stop = authzen.stops(options.evaluations_semantic)
         asked_for: list[Asked] = []
         answers: list[dict[str, Any]] = []
         now = self._clock()
-        for each in authzen.merged(batch):
+        for each in evaluations:
             try:
+                if isinstance(each, MalformedRequestError):
+                    raise each
                 asked = authzen.ask(self._gate, _as(service, each), now)
                 asked_for.append(asked)
                 answers.append(asked.answer)
@@ -215,7 +237,8 @@ class GateApp:
                 answers.append(authzen.refused_item(str(error)))
             if stop(answers[-1]["decision"]):
                 break
-        return asked_for, answers
+        await self._commits.record(asked_for)
+        return _json({"evaluations": answers})
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
@@ -224,7 +247,7 @@ class GateApp:
         return asked.decision.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = msgspec.json.decode(body, type=authzen.SubjectSearch)
+        search = _decoded(_SUBJECTS, body)
         found = [
             {"type": "service", "id": each.subject.id}
             for each in authzen.search_subjects(self._gate, search)
@@ -233,13 +256,13 @@ class GateApp:
         return _json({"results": found, "page": {"next_token": ""}})
 
     def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = msgspec.json.decode(body, type=authzen.ResourceSearch)
+        search = _decoded(_RESOURCES, body)
         if search.subject.id != service:
             return _json({"results": [], "page": {"next_token": ""}})
         return _json(authzen.search_resources(self._gate, search, self._clock()))
 
     def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = msgspec.json.decode(body, type=authzen.ActionSearch)
+        search = _decoded(_ACTIONS, body)
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
         allowed = self._evaluate(service, each)
@@ -247,7 +270,7 @@ class GateApp:
         return _json({"results": found, "page": {"next_token": ""}})
 
     def _read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        asked = msgspec.json.decode(body, type=Read)
+        asked = _decoded(_READ, body)
         fields = _distinct(asked.fields)
         request = ReadRequest(
             service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
@@ -258,7 +281,7 @@ class GateApp:
         return _json(rows.point(answer))
 
     def _table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Response:
-        asked = msgspec.json.decode(body, type=Table)
+        asked = _decoded(_TABLE, body)
         form = rows.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
         if form is None:
             detail = f"accept one of {', '.join(rows.FORMS)}"
@@ -288,6 +311,24 @@ def _as_problems() -> Iterator[None]:
         raise HttpError(503, "journal", "The read log is down", "try again later") from error
 
 
+def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """The request in `body`. Raises msgspec.DecodeError, UnicodeError, MalformedRequestError."""
+    if not body.isascii():
+        body.decode()  # the decoder does not look into what it skips
+    try:
+        return decoder.decode(body)
+    except RecursionError as error:
+        raise MalformedRequestError("the body is nested too deep; send it flatter") from error
+
+
+def _json_only(headers: Mapping[bytes, bytes]) -> None:
+    """A body that says it is something else than JSON is not read as JSON."""
+    sent = headers.get(b"content-type", JSON)
+    if sent.partition(b";")[0].strip().lower() != JSON:
+        detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
+        raise HttpError(400, "malformed", "The request is malformed", detail)
+
+
 def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:
     """A caller asks for itself: for anybody else the answer is no, whoever that is."""
     subject = evaluation.subject
@@ -307,17 +348,13 @@ def _refused(reason: str, read_log: str, entry: int) -> HttpError:
 
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise HttpError(405, "method", "Only GET is understood here", "send a GET request")
     host = headers.get(b"host", b"localhost").decode("latin-1")
-    base = f"{scope.get('scheme', 'http')}://{host}"
-    endpoints = {
-        "policy_decision_point": base,
-        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
-        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
-        "search_subject_endpoint": f"{base}/access/v1/search/subject",
-        "search_resource_endpoint": f"{base}/access/v1/search/resource",
-        "search_action_endpoint": f"{base}/access/v1/search/action",
-    }
-    return _json(endpoints)
+    if not _HOST.fullmatch(host):
+        detail = "the Host header is no host and port; the addresses are made from it"
+        raise HttpError(400, "malformed", "The request is malformed", detail)
+    return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
 
 
 def _json(value: Any) -> Response:
