@@ -141,13 +141,23 @@ class ConsentState:
         self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
 
     def _follow(self, ledger: Followed) -> bool:
-        """Apply the tail, and say whether an entry in it erased somebody."""
+        """Apply the tail, and say whether somebody was erased meanwhile."""
         erased = False
         for entry in ledger.follow(self.size):
+            erased = erased or self._erases(entry.event)
             self._apply(entry)
             self.size = entry.index + 1
-            erased = erased or isinstance(entry.event, SubjectErased)
         return erased
+
+    def _erases(self, event: Instruction | PublicEvent) -> bool:
+        """Whether it says so, or a known customer begins anew: then the log has yet to say it."""
+        match event:
+            case SubjectErased():
+                return True
+            case Instruction(subject=subject, seq=1):
+                return subject in self._rows
+            case _:
+                return False
 
     def _clear(self) -> None:
         self.size = 0
