@@ -69,6 +69,13 @@ class ChangeFlow:
         self._channels, self._releases, self._named = channels, releases, named
         self._resumed = resumed
         self._watch: Watch | None = None
+        self._ahead: _Ahead | None = None
+
+    def begin(self, at: datetime) -> None:
+        """Begin here and now, if nothing was followed yet: what was lost before is no case."""
+        here = self._ledger.size, word.minute(at)
+        with self._docket.writing() as database:
+            database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
 
     def run(self, at: datetime) -> int:
         """Follow the ledger to its end and time to `at`; how many changes were found.
@@ -81,12 +88,13 @@ class ChangeFlow:
             try:
                 more, ended = self._step(at)
             except _MovedElsewhereError:
-                self._watch = None
+                self._watch = self._ahead = None
             except BaseException:
-                self._watch = None  # it is ahead of the docket: begin again from there
+                self._watch = self._ahead = None  # ahead of the docket: begin again from there
                 raise
             else:
                 changes += more
+        self._ahead = None
         return changes
 
     def close(self) -> None:
@@ -94,12 +102,15 @@ class ChangeFlow:
 
     def _step(self, at: datetime) -> tuple[int, bool]:
         """One transaction: how many changes, and whether the log was followed to its end."""
-        was, upto = self._cursor(), self._ledger.size
+        was = self._cursor()
         watch = self._watched(_corrected(was, word.minute(at)))
-        entries, ended = _batch(self._ledger.follow(was[0]))
+        ahead = self._ahead = self._ahead or _Ahead(self._ledger, was[0])
+        entries, ended = _batch(ahead.entries)
+        if entries and isinstance(entries[-1].event, SubjectErased):
+            self._ahead = None
         changes = [each for entry in entries for each in watch.entry(entry, at)]
         if ended:  # what was erased there is passed over
-            watch.size = max(watch.size, upto)
+            watch.size = max(watch.size, ahead.upto)
             changes += watch.until(word.minute(at))
         names = self._names(changes, at)
         with self._docket.writing() as database:
@@ -257,6 +268,14 @@ class ChangeFlow:
         query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
         rows = database.execute(query, [stamp(at)]).fetchall()
         return [row["id"] for row in rows if row["scene"] in self._scenes]
+
+
+class _Ahead:
+    """What is still to be followed: opening a long log anew for each batch would take for ever."""
+
+    def __init__(self, ledger: Ledger, since: int) -> None:
+        self.upto = ledger.size
+        self.entries = ledger.follow(since)
 
 
 def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
