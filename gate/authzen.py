@@ -25,10 +25,15 @@ from gate.read import Gate, ReadRequest
 
 MOST_EVALUATIONS = 10_000
 MOST_RESULTS = 1_000  # of one page
+MOST_DIGITS = 16  # of a page token
 _PARTS = ("subject", "action", "resource")
 _NAMES = ("type", "id", "name")
 
 
+# What stands in a read log is bounded here: an entry bundle holds entries of less than 2^16 bytes,
+# and a name that is written in a request can take six bytes a character in its entry.
+Name = Annotated[str, msgspec.Meta(max_length=64)]
+Names = Annotated[list[Name], msgspec.Meta(max_length=64)]
 LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 
 
@@ -55,8 +60,8 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Context(msgspec.Struct, frozen=True):
-    scene: str = ""
-    fields: list[str] | None = None
+    scene: Name = ""
+    fields: Names | None = None
     minimum_size: LedgerSize = 0
 
 
@@ -306,9 +311,13 @@ def _answer(decision: Decision) -> dict[str, Any]:
 
 
 def _page(page: Page) -> tuple[int, int]:
-    start = int(page.token) if page.token.isdecimal() and page.token.isascii() else 0
+    given = page.token[:MOST_DIGITS]  # what is longer is told below
+    start = int(given) if given.isdecimal() and given.isascii() else 0
     if page.token and str(start) != page.token:
-        raise MalformedRequestError(f"page token {page.token!r} is not one this gate gave out")
+        raise MalformedRequestError(
+            f"page token {page.token[:MOST_DIGITS]!r} is not one this gate gave out; "
+            "take next_token of the page before, or none for the first"
+        )
     return start, min(page.limit, MOST_RESULTS)
 
 

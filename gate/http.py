@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from gate import authzen, rows
-from gate.authzen import Asked, LedgerSize, MalformedRequestError
+from gate.authzen import Asked, LedgerSize, MalformedRequestError, Name, Names
 from gate.journal import Journal, JournalError
 from gate.read import Gate, ReadRequest, StaleStateError
 from gate.sources import SourceUnavailableError
@@ -43,17 +43,17 @@ class Authenticator(Protocol):
 class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One customer's fields for one scene."""
 
-    scene: str
+    scene: Name
     customer: str
-    fields: list[str]
+    fields: Names
     minimum_size: LedgerSize = 0
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everybody's fields for one scene, for analysis."""
 
-    scene: str
-    fields: list[str]
+    scene: Name
+    fields: Names
     minimum_size: LedgerSize = 0
 
 
@@ -125,7 +125,7 @@ class Commits:
             flat = [(each.reading, each.customer) for asked, _ in together for each in asked]
             try:
                 indexes = await asyncio.to_thread(self._journal.record_all, flat)
-            except JournalError as error:
+            except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
                 for _, done in together:
                     if not done.done():
                         done.set_exception(error)

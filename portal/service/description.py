@@ -1,10 +1,17 @@
-"""The OpenAPI 3.1 description of the service API, from the very types that decode the requests."""
+"""The OpenAPI 3.1 description of the service API, from the very types that decode the requests.
 
+What the API answers is declared here; tests/gate/test_schema.py holds the gate to it.
+"""
+
+from collections.abc import Iterable
+from types import UnionType
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from gate import authzen, http, rows
+from gate.decide import Reason, View
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
 PROBLEMS = {
@@ -12,6 +19,118 @@ PROBLEMS = {
     401: "No valid bearer token",
     403: "The contract does not allow this read",
     503: "The gate is behind the ledger, or the source is down; nothing was read",
+}
+EVERY_PROBLEM = PROBLEMS | {
+    406: "The table is written in none of the accepted formats",
+    408: "The body did not arrive in time",
+    413: "The body is too large",
+}
+ONLY_AT = {403: {"/v1/read", "/v1/table"}, 406: {"/v1/table"}}
+METADATA_PROBLEMS = (400,)
+
+
+class Why(Struct, forbid_unknown_fields=True):
+    """What a decision rests on; `entry` is its place in the read log."""
+
+    reason: Reason
+    views: dict[str, View]
+    ledger_size: int
+    determined_by: int | None
+    entry: int
+
+
+class Decided(Struct, forbid_unknown_fields=True):
+    decision: bool
+    context: Why
+
+
+class ElementError(Struct, forbid_unknown_fields=True):
+    status: int
+    message: str
+
+
+class ElementWhy(Struct, forbid_unknown_fields=True):
+    """As Why; or what is wrong with this element of the batch."""
+
+    reason: Reason | UnsetType = UNSET
+    views: dict[str, View] | UnsetType = UNSET
+    ledger_size: int | UnsetType = UNSET
+    determined_by: int | UnsetType | None = UNSET
+    entry: int | UnsetType = UNSET
+    error: ElementError | UnsetType = UNSET
+
+
+class DecidedElement(Struct, forbid_unknown_fields=True):
+    decision: bool
+    context: ElementWhy
+
+
+class DecidedBatch(Struct, forbid_unknown_fields=True):
+    evaluations: list[DecidedElement]
+
+
+class FoundEntity(Struct, forbid_unknown_fields=True):
+    type: str
+    id: str
+
+
+class FoundAction(Struct, forbid_unknown_fields=True):
+    name: str
+
+
+class FoundPage(Struct, forbid_unknown_fields=True):
+    """`next_token` is empty on the last page."""
+
+    next_token: str
+    count: int | UnsetType = UNSET
+    total: int | UnsetType = UNSET
+
+
+class FoundEntities(Struct, forbid_unknown_fields=True):
+    results: list[FoundEntity]
+    page: FoundPage
+
+
+class FoundActions(Struct, forbid_unknown_fields=True):
+    results: list[FoundAction]
+    page: FoundPage
+
+
+class ReadField(Struct, forbid_unknown_fields=True):
+    """`view` says what `value` is; a withheld one is null."""
+
+    value: Any
+    view: View
+
+
+class ReadAnswer(Struct, forbid_unknown_fields=True):
+    decision: bool
+    reason: Reason
+    fields: dict[str, ReadField]
+    release: str | None
+    ledger_size: int
+    determined_by: int | None
+    read_log: str
+    entry: int
+
+
+class Metadata(Struct, forbid_unknown_fields=True):
+    policy_decision_point: str
+    access_evaluation_endpoint: str
+    access_evaluations_endpoint: str
+    search_subject_endpoint: str
+    search_resource_endpoint: str
+    search_action_endpoint: str
+
+
+ANSWERS: dict[str, Any] = {
+    "/v1/read": ReadAnswer,
+    "/access/v1/evaluation": Decided,
+    "/access/v1/evaluations": Decided | DecidedBatch,
+    "/access/v1/search/subject": FoundEntities,
+    "/access/v1/search/resource": FoundEntities,
+    "/access/v1/search/action": FoundActions,
+    http.METADATA: Metadata,
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
     "/v1/read": ("read", "Read one customer's fields for one scene", http.Read),
@@ -26,14 +145,16 @@ OPERATIONS: dict[str, tuple[str, str, type]] = {
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """`document` with the service API added: paths, request bodies, answers, problems."""
-    types = [each for _, _, each in OPERATIONS.values()]
-    bodies, components = msgspec.json.schema_components(
-        [*types, http.Problem], ref_template="#/components/schemas/{name}"
+    requests = {path: body for path, (_, _, body) in OPERATIONS.items()}
+    wanted = [http.Problem, *requests.values(), *_answer_types()]
+    schemas, components = msgspec.json.schema_components(
+        wanted, ref_template="#/components/schemas/{name}"
     )
-    paths = {
-        path: {"post": _operation(path, body, bodies[-1])}
-        for path, body in zip(OPERATIONS, bodies, strict=False)
+    schema = dict(zip(wanted, schemas, strict=True))
+    paths: dict[str, Any] = {
+        path: {"post": _operation(path, schema, body)} for path, body in requests.items()
     }
+    paths[http.METADATA] = {"get": _metadata(schema)}
     known = document.setdefault("components", {})
     known.setdefault("schemas", {}).update(components)
     known["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -41,20 +162,47 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def _operation(path: str, body: dict[str, Any], problem: dict[str, Any]) -> dict[str, Any]:
+def _answer_types() -> list[type]:
+    every = [each for answer in ANSWERS.values() for each in _alternatives(answer)]
+    return [*dict.fromkeys(every)]
+
+
+def _alternatives(answer: Any) -> tuple[type, ...]:
+    return answer.__args__ if isinstance(answer, UnionType) else (answer,)
+
+
+def _operation(path: str, schema: dict[type, Any], body: type) -> dict[str, Any]:
     name, summary, _ = OPERATIONS[path]
-    form = {"application/problem+json": {"schema": problem}}
-    problems = {str(s): {"description": text, "content": form} for s, text in PROBLEMS.items()}
+    statuses = [status for status in EVERY_PROBLEM if path in ONLY_AT.get(status, {path})]
     return {
         "operationId": name,
         "summary": summary,
         "security": [{"token": []}],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"200": {"description": "The answer", "content": _answers(path)}} | problems,
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema[body]}},
+        },
+        "responses": _responses(path, schema, statuses),
     }
 
 
-def _answers(path: str) -> dict[str, Any]:
+def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "metadata",
+        "summary": f"Where is what? ({AUTHZEN})",
+        "responses": _responses(http.METADATA, schema, METADATA_PROBLEMS),
+    }
+
+
+def _responses(path: str, schema: dict[type, Any], statuses: Iterable[int]) -> dict[str, Any]:
+    form = {"application/problem+json": {"schema": schema[http.Problem]}}
+    answer = {"description": "The answer", "content": _answers(path, schema)}
+    problems = {str(s): {"description": EVERY_PROBLEM[s], "content": form} for s in statuses}
+    return {"200": answer} | problems
+
+
+def _answers(path: str, schema: dict[type, Any]) -> dict[str, Any]:
     if path == "/v1/table":
         return {form: {"schema": {"type": "string", "format": "binary"}} for form in rows.FORMS}
-    return {"application/json": {"schema": {"type": "object"}}}
+    kinds = [schema[each] for each in _alternatives(ANSWERS[path])]
+    return {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"oneOf": kinds}}}
