@@ -118,8 +118,9 @@ class StateMap:
         """What the map becomes with these values; nothing is changed yet."""
         by_bucket: dict[int, dict[Label, Value]] = {}
         for label, value in values.items():
-            _require(len(label) == len(value) == HASH_SIZE, "label and value have 32 bytes")
-            by_bucket.setdefault(_bucket(label), {})[label] = value
+            if len(label) != HASH_SIZE or len(value) != HASH_SIZE:
+                raise ProofError(f"label and value have {HASH_SIZE} bytes")
+            by_bucket.setdefault(int.from_bytes(label[:3]) >> 24 - PREFIX, {})[label] = value
         known = self._read([n for n in by_bucket if self._levels[PREFIX][n] is not None])
         buckets = {n: _merge(known.get(n, b""), new) for n, new in by_bucket.items()}
         return self._climb({n: bucket_root(data) for n, data in buckets.items()}, buckets)
@@ -194,6 +195,8 @@ def bucket_root(data: bytes) -> Hash:
 
     Neighbours in the order of labels are joined as soon as the next one differs at a higher bit.
     """
+    if len(data) == RECORD:
+        return sha256(data).digest()  # the usual one, up to a million labels
     node, last = sha256(data[:RECORD]).digest(), _number(data)
     waiting: list[tuple[Hash, int]] = []  # left siblings, and the bit at which they are left
     for at in range(RECORD, len(data), RECORD):
@@ -213,14 +216,19 @@ def bucket_root(data: bytes) -> Hash:
 def _parents(below: Mapping[int, Hash], known: Sequence[Hash | None], bit: int) -> dict[int, Hash]:
     """The nodes over changed ones: over two, their hash; over an only child, that child."""
     parents: dict[int, Hash] = {}
-    last = bytes((bit,))
-    for number in {child >> 1 for child in below}:
-        left = below.get(2 * number) or known[2 * number]
-        right = below.get(2 * number + 1) or known[2 * number + 1]
-        if left and right:
-            parents[number] = sha256(left + right + last).digest()
+    last, changed = bytes((bit,)), below.get
+    for number, node in below.items():
+        sibling = changed(number ^ 1)
+        if sibling is None:
+            sibling = known[number ^ 1]
+        elif number & 1:
+            continue  # the left one makes the parent of both
+        if sibling is None:
+            parents[number >> 1] = node
+        elif number & 1:
+            parents[number >> 1] = sha256(sibling + node + last).digest()
         else:
-            parents[number] = left or right or b""
+            parents[number >> 1] = sha256(node + sibling + last).digest()
     return parents
 
 
@@ -241,6 +249,10 @@ def _search(
 
 def _merge(data: bytes, new: Mapping[Label, Value]) -> bytes:
     """The records of a bucket with new values put in."""
+    if len(new) == 1:
+        ((label, value),) = new.items()
+        if not data or (len(data) == RECORD and data.startswith(label)):
+            return label + value
     labels = [data[at : at + HASH_SIZE] for at in range(0, len(data), RECORD)]
     for label, value in sorted(new.items()):
         place = bisect_left(labels, label)
