@@ -75,6 +75,11 @@ def main() -> None:
         Row("one report at a time", rate(points, CHANGES)),
     ]
     show(f"Agreement health of {CUSTOMERS:,} customers, one core", "reports", rows)
+
+    def again() -> RunningHealth:
+        return RunningHealth(health, limits, state, LATER)
+
+    show("Everybody counted again", "recounts", [Row("after time or a signal", rate(again, 1))])
     changes = [Row("one instruction taken in", _changes(ledger, state, running))]
     show("Aggregate after each change", "changes", changes)
     if running.total() != health.everybody(state, LATER).total() or running.recounts != 1:

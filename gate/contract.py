@@ -144,9 +144,9 @@ class Scene:
         """Whether a grant given while version `held` was in force is one for this contract."""
         return version.covers(held, self.consent_since, version.parse(self.version))
 
-    def agreed(self, fields: tuple[str, ...], held: Version) -> tuple[str, ...]:
-        """Those of `fields` that a grant under version `held` can have meant."""
-        return tuple(n for n in fields if n not in self.fields or held >= self.fields[n].since)
+    def agreed(self, held: Version) -> tuple[str, ...]:
+        """The fields that a grant given while version `held` was in force can have meant."""
+        return tuple(name for name, each in self.fields.items() if held >= each.since)
 
     def admits(self, service: str) -> bool:
         return any(service == known.id for known in self.services)

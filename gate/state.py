@@ -141,13 +141,23 @@ class ConsentState:
         self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
 
     def _follow(self, ledger: Followed) -> bool:
-        """Apply the tail, and say whether an entry in it erased somebody."""
+        """Apply the tail, and say whether somebody was erased meanwhile."""
         erased = False
         for entry in ledger.follow(self.size):
+            erased = erased or self._erases(entry.event)
             self._apply(entry)
             self.size = entry.index + 1
-            erased = erased or isinstance(entry.event, SubjectErased)
         return erased
+
+    def _erases(self, event: Instruction | PublicEvent) -> bool:
+        """Whether it says so, or a known customer begins anew: then the log has yet to say it."""
+        match event:
+            case SubjectErased():
+                return True
+            case Instruction(subject=subject, seq=1):
+                return subject in self._rows
+            case _:
+                return False
 
     def _clear(self) -> None:
         self.size = 0
@@ -161,6 +171,7 @@ class ConsentState:
         self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], Report] = {}
         self.published: dict[str, Version] = {}  # the contract in force, by scene
+        self._agreed: dict[tuple[str, Version], tuple[bool, int]] = {}
         self.thresholds = {
             (scene.id, place): np.zeros(_FIRST_ROWS, np.int64)
             for scene in self.scenes.values()
@@ -199,13 +210,11 @@ class ConsentState:
         if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
         held = self.published.get(scene, version.NONE)
-        bits = self._mask(scene, contract.agreed(fields, held))
+        holds, agreed = self._terms(contract, held)
+        bits = self._mask(scene, fields) & agreed
         row = self._row(subject)
         kept = self._fast[scene][row] & word.TRIGGERS
-        if contract.holds(held):
-            given = word.granted(bits, at, until, contract.longest)
-        else:
-            given = word.lapsed(bits)
+        given = word.granted(bits, at, until, contract.longest) if holds else word.lapsed(bits)
         self._put(scene, row, given | kept, index)
 
     def _withdraw(
@@ -253,6 +262,14 @@ class ConsentState:
     def _slot(self, scene: str, template: str, signal: str) -> int | None:
         contract = self.scenes.get(scene)
         return None if contract is None else slot(contract.triggers, template, signal)
+
+    def _terms(self, contract: Scene, held: Version) -> tuple[bool, int]:
+        """Whether a grant under version `held` holds, and the fields it can have meant."""
+        known = self._agreed.get((contract.id, held))
+        if known is None:
+            known = contract.holds(held), self._mask(contract.id, contract.agreed(held))
+            self._agreed[contract.id, held] = known
+        return known
 
     def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
         """A field that the contract no longer has is simply not granted."""

@@ -20,7 +20,7 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ledger.note import Note, NoteError, Signature, decode_base64
+from ledger.note import Note, NoteError, Signature, decode_base64, require_name
 
 TYPE = 0x04
 LATEST = 1 << 63  # POSIX seconds; times are below
@@ -127,8 +127,8 @@ def _parts(line: str, shown: str) -> tuple[str, str, bytes]:
         raw = decode_base64(material)
     except NoteError:
         raise NoteError(f"no canonical base64 in {shown!r}") from None
-    named = name and not any(each.isspace() or each < " " for each in name)
-    if not named or raw[:1] != bytes([TYPE]) or len(raw) != 1 + _KEY_SIZE:
+    require_name(name)
+    if raw[:1] != bytes([TYPE]) or len(raw) != 1 + _KEY_SIZE:
         raise NoteError(f"want name+id+base64 of an Ed25519 witness key (type 4) in {shown!r}")
     return name, key_id, raw[1:]
 

@@ -59,8 +59,14 @@ class Follower:
     def _restart(self) -> None:
         self._at = 0
         self._vault.forget()
-        self._keys = dict(self._vault.everybody())
-        self._next = {commitment.tag(key, 1): (key, 1) for key in self._keys.values()}
+        self._known: dict[str, bytes] = {}
+        self._next: dict[bytes, tuple[bytes, int]] = {}
+        self._look()
+
+    def _look(self) -> None:
+        """Expect the first event of everybody whose key was not known."""
+        for key in self._vault.renewed(self._known):
+            self._next[commitment.tag(key, 1)] = (key, 1)
 
     def _advance(self, upto: int) -> Iterator[Recorded]:
         while self._at < upto:
@@ -93,8 +99,5 @@ class Follower:
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
         if tag not in self._next:
-            for subject, key in self._vault.everybody():
-                if subject not in self._keys:
-                    self._keys[subject] = key
-                    self._next[commitment.tag(key, 1)] = (key, 1)
+            self._look()
         return self._next.pop(tag, None)

@@ -18,7 +18,7 @@ from ledger.note import NoteError, Signing, Verifying
 from ledger.stores import Batch, Head, Store
 from ledger.stores.sql import SqlStore
 from ledger.tile import MalformedTileError
-from ledger.tree import Hash
+from ledger.tree import Hash, NodeReader
 
 Sealed = Mapping[bytes, tuple[int, bytes]]
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
@@ -80,7 +80,7 @@ class Log:
         """The root of the first `size` entries, which must be in the log."""
         if not 0 <= size <= self._size:
             raise IndexError(f"no root of {size} entries in a log of {self._size}")
-        return tree.root(size, self._node)
+        return tree.root(size, self._nodes())
 
     def sign_with(self, *signers: Signing) -> None:
         """Sign with these keys from the next batch on. Raises NoteError for other names."""
@@ -145,10 +145,10 @@ class Log:
             yield from found[max(lo - start, 0) : hi - start]
 
     def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
-        return tree.prove_inclusion(index, self._size if size is None else size, self._node)
+        return tree.prove_inclusion(index, self._size if size is None else size, self._nodes())
 
     def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
-        return tree.prove_consistency(old, self._size if new is None else new, self._node)
+        return tree.prove_consistency(old, self._size if new is None else new, self._nodes())
 
     def export(self, folder: Path, cosigned: str | None = None) -> None:
         """Write the C2SP tile directory; the checkpoint last, and only what is not there yet.
@@ -197,12 +197,21 @@ class Log:
             raise CorruptLogError(f"tile {index} of level {level} is missing")
         return data
 
-    def _node(self, level: int, index: int) -> Hash:
-        hashes = self._hashes(*tile.home(level, index))
-        try:
-            return tile.node(hashes, level, index)
-        except MalformedTileError as error:
-            raise CorruptLogError(f"the tile of node {index} at level {level}: {error}") from error
+    def _nodes(self) -> NodeReader:
+        """Complete subtrees, from tiles that are read once."""
+        known: dict[tuple[int, int], list[Hash]] = {}
+
+        def read(level: int, index: int) -> Hash:
+            place = tile.home(level, index)
+            if place not in known:
+                known[place] = self._hashes(*place)
+            try:
+                return tile.node(known[place], level, index)
+            except MalformedTileError as error:
+                where = f"the tile of node {index} at level {level}"
+                raise CorruptLogError(f"{where}: {error}") from error
+
+        return read
 
     def _sign(self, size: int, root: Hash) -> str:
         return str(note.sign(str(Checkpoint(self.origin, size, root)), self._signers))

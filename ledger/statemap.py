@@ -11,7 +11,7 @@ A proof is the leaf where the search for a label ends, and the siblings on the w
 then 33 a step, 724 for a map of a million. If that leaf has the label, its value is the one; if
 it has another, the label is absent, since the search would have ended at it.
 
-The tree is kept in buckets, one for the labels that share 18 bits: a bucket is its sorted
+The tree is kept in buckets, one for the labels that share 20 bits: a bucket is its sorted
 records, 64 bytes each. Only the buckets' roots and what is above them is held in memory. The law
 this file implements: specs/statemap.md; the same in obvious lines: specs/model/statemap.py.
 """
@@ -25,7 +25,7 @@ from ledger.tree import EMPTY_ROOT, HASH_SIZE, Hash, ProofError
 
 Label = bytes  # 32 bytes
 Value = bytes  # 32 bytes
-PREFIX = 18  # bits of a label that name its bucket; at most 24
+PREFIX = 20  # bits of a label that name its bucket; at most 24
 RECORD = 2 * HASH_SIZE
 _STEP = 1 + HASH_SIZE
 _BITS = 8 * HASH_SIZE

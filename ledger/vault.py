@@ -81,6 +81,17 @@ class Vault:
         for subject, wrapped in rows:
             yield subject, self._keys.get(subject) or self._unwrap(wrapped)
 
+    def renewed(self, known: dict[str, bytes]) -> Iterator[bytes]:
+        """The data keys that are not in `known`: subject -> wrapped key, which is brought up to
+        date. Who was erased and came back has another key under the same name."""
+        with self._lock:
+            rows = self._database.execute("SELECT subject, wrapped FROM customer").fetchall()
+        for subject, wrapped in rows:
+            if known.get(subject) != wrapped:
+                known[subject] = wrapped
+                key = self._keys[subject] = self._unwrap(wrapped)
+                yield key
+
     def destroy(self, subject: str) -> None:
         """Forget a data key for ever. Durable on return."""
         with self._lock, self._database:

@@ -29,6 +29,7 @@ from steward.notice import Type
 from synthetic.release import Release
 
 BATCH = 2048  # entries followed in one transaction
+CORRECTED = 60  # minutes that time must go back for the clock to have been wrong before
 
 Cursor = tuple[int, int]  # entries followed, minute followed to
 Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
@@ -68,6 +69,13 @@ class ChangeFlow:
         self._channels, self._releases, self._named = channels, releases, named
         self._resumed = resumed
         self._watch: Watch | None = None
+        self._ahead: _Ahead | None = None
+
+    def begin(self, at: datetime) -> None:
+        """Begin here and now, if nothing was followed yet: what was lost before is no case."""
+        here = self._ledger.size, word.minute(at)
+        with self._docket.writing() as database:
+            database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
 
     def run(self, at: datetime) -> int:
         """Follow the ledger to its end and time to `at`; how many changes were found.
@@ -80,12 +88,13 @@ class ChangeFlow:
             try:
                 more, ended = self._step(at)
             except _MovedElsewhereError:
-                self._watch = None
+                self._watch = self._ahead = None
             except BaseException:
-                self._watch = None  # it is ahead of the docket: begin again from there
+                self._watch = self._ahead = None  # ahead of the docket: begin again from there
                 raise
             else:
                 changes += more
+        self._ahead = None
         return changes
 
     def close(self) -> None:
@@ -93,17 +102,20 @@ class ChangeFlow:
 
     def _step(self, at: datetime) -> tuple[int, bool]:
         """One transaction: how many changes, and whether the log was followed to its end."""
-        was, upto = self._cursor(), self._ledger.size
-        watch = self._watched(was)
-        entries, ended = _batch(self._ledger.follow(was[0]))
+        was = self._cursor()
+        watch = self._watched(_corrected(was, word.minute(at)))
+        ahead = self._ahead = self._ahead or _Ahead(self._ledger, was[0])
+        entries, ended = _batch(ahead.entries)
+        if entries and isinstance(entries[-1].event, SubjectErased):
+            self._ahead = None
         changes = [each for entry in entries for each in watch.entry(entry, at)]
         if ended:  # what was erased there is passed over
-            watch.size = max(watch.size, upto)
+            watch.size = max(watch.size, ahead.upto)
             changes += watch.until(word.minute(at))
         names = self._names(changes, at)
         with self._docket.writing() as database:
             _move(database, was, (watch.size, watch.minute))
-            for key, group in _grouped(changes).items():
+            for key, group in _grouped(_unfiled(database, changes)).items():
                 self._file(database, *key, group, names, at)
             self._tell_growth(database, at)
             self._escalate(database, at)
@@ -258,6 +270,14 @@ class ChangeFlow:
         return [row["id"] for row in rows if row["scene"] in self._scenes]
 
 
+class _Ahead:
+    """What is still to be followed: opening a long log anew for each batch would take for ever."""
+
+    def __init__(self, ledger: Ledger, since: int) -> None:
+        self.upto = ledger.size
+        self.entries = ledger.follow(since)
+
+
 def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
     """The next entries, and whether there are no more.
 
@@ -270,6 +290,22 @@ def _batch(following: Iterator[Entry]) -> tuple[list[Entry], bool]:
         if isinstance(entry.event, SubjectErased):
             return entries, False
     return entries, len(entries) < BATCH
+
+
+def _corrected(cursor: Cursor, now: int) -> Cursor:
+    """Where to go on from. A clock that ran far ahead once must not end all grants for ever."""
+    size, minute = cursor
+    return (size, now) if now < minute - CORRECTED else cursor
+
+
+def _unfiled(database: Connection, changes: Sequence[Change]) -> list[Change]:
+    """Without what was filed before the clock was corrected."""
+    query = (
+        "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
+    )
+    keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
+    held = [database.execute(query, key).fetchone() is not None for key in keys]
+    return [each for each, filed in zip(changes, held, strict=True) if not filed]
 
 
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:

@@ -75,6 +75,24 @@ class Report:
     def dependence(self) -> int | None:
         return -(-TEN_THOUSAND * self.modelled // self.asked) if self.asked else None
 
+    def __add__(self, other: "Report") -> "Report":
+        return Report(
+            self.asked + other.asked,
+            self.granted + other.granted,
+            self.timed + other.timed,
+            self.fresh + other.fresh,
+            self.modelled + other.modelled,
+        )
+
+    def __sub__(self, other: "Report") -> "Report":
+        return Report(
+            self.asked - other.asked,
+            self.granted - other.granted,
+            self.timed - other.timed,
+            self.fresh - other.fresh,
+            self.modelled - other.modelled,
+        )
+
     def advice(self, limits: Thresholds) -> tuple[Advice, ...]:
         coverage, freshness, dependence = self.coverage, self.freshness, self.dependence
         due = {
@@ -102,6 +120,10 @@ class Reports:
         columns = (self.granted, self.timed, self.fresh, self.modelled)
         for row in zip(*(column.tolist() for column in columns), strict=True):
             yield Report(self.asked, *row)
+
+    def row(self, row: int) -> Report:
+        columns = (self.granted, self.timed, self.fresh, self.modelled)
+        return Report(self.asked, *(int(column[row]) for column in columns))
 
     def total(self) -> Report:
         sums = (self.granted, self.timed, self.fresh, self.modelled)
@@ -159,17 +181,18 @@ class AgreementHealth:
 
     def everybody(self, state: ConsentState, minute: int) -> Reports:
         """The reports of everybody who ever said anything: four counts a scene over all words."""
-        sums = [np.zeros(len(state.subjects), np.int64) for _ in range(4)]
+        sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
         for scene, masks in self._masks.items():
             words = state.words(scene)
             live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
             live &= ~cohort.frozen(words, state.stale(scene, minute))
-            bits = np.where(live, words, np.uint64(0))
-            missing = ~bits & np.uint64(masks.modelled)
-            kept = (bits & np.uint64(each) for each in (masks.asked, masks.timed, masks.fresh))
+            bits = (words & np.uint64(FIELDS)).astype(np.uint32)
+            bits *= live
+            missing = ~bits & np.uint32(masks.modelled)
+            kept = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))
             for place, each in enumerate((*kept, missing)):
                 sums[place] += np.bitwise_count(each)
-        return Reports(self.asked, *sums)
+        return Reports(self.asked, *(each.astype(np.int64) for each in sums))
 
 
 def thresholds(path: Path | None = None) -> Thresholds:

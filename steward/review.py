@@ -113,7 +113,8 @@ class Reviews:
         sql = "SELECT number, subject FROM waiting ORDER BY deadline, number"
         with self._register.reading() as database:
             names = dict(database.execute(sql).fetchall())
-        proposed = {each.number: each for each in self._register.entries(PROPOSED)}
+        oldest = min(names, default=0)  # what was decided long ago is not read again
+        proposed = {each.number: each for each in self._register.entries(PROPOSED, since=oldest)}
         return [self._waiting(proposed[number], subject) for number, subject in names.items()]
 
     def decide(

@@ -6,14 +6,13 @@ then, everybody is counted again, which is one pass over the words.
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import astuple
 
 import numpy as np
 
 from gate.state import ConsentState, Entry
 from gate.word import EXPIRY_SHIFT
 from ledger.event import Instruction, ScenePublished, SignalReported, SubjectErased
-from steward.health import Advice, AgreementHealth, Report, Thresholds
+from steward.health import Advice, AgreementHealth, Report, Reports, Thresholds
 
 NEVER = 1 << 62
 
@@ -26,23 +25,31 @@ class RunningHealth:
     ) -> None:
         self._health, self._limits = health, limits
         self.recounts = 0  # how often everybody was counted
+        self._changed: dict[str, Report] = {}  # since everybody was counted last
+        self._advised: Counter[Advice] = Counter()
         self._until = NEVER
+        self._total = Report(0, 0, 0, 0, 0)
+        self._rows: dict[str, int] = {}
+        self._counted: Reports
         self._recount(state, minute)
 
     def report(self, subject: str) -> Report | None:
         """The customer's report; None if they never said anything."""
-        return self._reports.get(subject)
+        if (changed := self._changed.get(subject)) is not None:
+            return changed
+        row = self._rows.get(subject)
+        return None if row is None else self._counted.row(row)
 
     def total(self) -> Report:
         """All reports added up."""
-        return Report(*self._sums)
+        return self._total
 
     def advised(self) -> dict[Advice, int]:
         """How many customers each advice concerns."""
         return {advice: self._advised[advice] for advice in Advice}
 
     def __len__(self) -> int:
-        return len(self._reports)
+        return len(self._rows)
 
     def follow(self, entries: Iterable[Entry], state: ConsentState, minute: int) -> None:
         """Take in the entries since the last call; `state` has seen them already."""
@@ -63,21 +70,22 @@ class RunningHealth:
                 self._change(state, subject, minute)
 
     def _change(self, state: ConsentState, subject: str, minute: int) -> None:
+        before = self.report(subject) or Report(0, 0, 0, 0, 0)
         report = self._health.report(state, subject, minute)
-        before = self._reports.get(subject, Report(0, 0, 0, 0, 0))
-        self._reports[subject] = report
+        self._rows.setdefault(subject, len(self._rows))
+        self._changed[subject] = report
+        self._total = self._total + report - before
         self._advised.subtract(before.advice(self._limits))
         self._advised.update(report.advice(self._limits))
-        for place, (new, old) in enumerate(zip(astuple(report), astuple(before), strict=True)):
-            self._sums[place] += new - old
         ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
         self._until = min([self._until, *(end for end in ends if end > minute)])
 
     def _recount(self, state: ConsentState, minute: int) -> None:
-        reports = self._health.everybody(state, minute)
-        self._reports = dict(zip(state.subjects, reports, strict=True))
-        self._sums = [*astuple(reports.total())]
-        concerned = reports.advised(self._limits)
+        self._counted = self._health.everybody(state, minute)
+        self._rows = {subject: row for row, subject in enumerate(state.subjects)}
+        self._changed = {}
+        self._total = self._counted.total()
+        concerned = self._counted.advised(self._limits)
         self._advised = Counter({advice: int(rows.sum()) for advice, rows in concerned.items()})
         self._stale = self._staleness(state, minute)
         self._since, self._until = minute, self._first_end(state, minute)

@@ -101,7 +101,7 @@ def expected_loss(release: Release, share: float) -> ErrorBar:
     """
     spreads: list[NDArray[np.float64]] = []
     for each in served_measurements(release):
-        sizes = each.values[each.values >= SERVED * release.rows].astype(np.float64)
+        sizes = each.values[each.values >= max(1, SERVED * release.rows)].astype(np.float64)
         chance = share * (1 - share) / sizes
         spreads.append(np.sqrt(share**2 * each.variance / sizes**2 + chance))
     errors = np.concatenate(spreads) if spreads else np.zeros(0)

@@ -50,6 +50,7 @@ TOLD = {
     "a decision before": r"decision allowed \(granted\) at ledger size [\d,]+",
     "a decision after": r"decision refused \(withdrawn\) at ledger size [\d,]+",
     "the fields answered synthetically": r"answered synthetically: age, job, balance, housing",
+    "the notice to the account manager": r"case 1\)\n(.*\n){1,6}.*Please review",
     "everybody in one table": r"45,211 rows, same schema: [\d,]+ authorised, [\d,]+ synthetic",
     "the verifier's verdict": r"VERIFIED",
 }
@@ -138,9 +139,12 @@ def test_no_value_and_no_customer_stands_in_a_public_log(told: Told) -> None:
 def test_the_reads_are_journalled_with_their_views(told: Told) -> None:
     (log,) = (told.home / "log").glob("reads-*")
     readings = [json.loads(entry) for entry in entries(log)]
-    assert [each["action"] for each in readings] == ["read", "read", "table"]
-    assert [each["reason"] for each in readings] == ["granted", "withdrawn", "granted"]
-    assert set(readings[1]["views"].values()) == {"synthetic"}
+    analytics = [each for each in readings if each["service"] == "analytics"]
+    assert [each["action"] for each in analytics] == ["read", "read", "table"]
+    assert [each["reason"] for each in analytics] == ["granted", "withdrawn", "granted"]
+    assert set(analytics[1]["views"].values()) == {"synthetic"}
+    (name,) = [each for each in readings if each not in analytics]  # for the notice, masked
+    assert [*name["views"]] == ["name"]
 
 
 COMMANDS = {

@@ -6,6 +6,7 @@ A writer that was paused, lost its connection and comes back finds another epoch
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from itertools import groupby
 from threading import RLock
 from typing import Any
@@ -96,9 +97,12 @@ class PostgresStore(SqlStore):
             raise ForkError(f"the lease is at epoch {epoch}, this writer's is {self._epoch}")
 
     def _resign(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if self._writer is None:
+            return
+        with suppress(psycopg.Error):  # if the connection is lost, the server lets go by itself
+            self._writer.execute("SELECT pg_advisory_unlock_all()")
+        self._writer.close()
+        self._writer = None
 
 
 def _engine(url: URL, schema: str) -> Engine:

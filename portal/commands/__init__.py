@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import audit, budget, ledger, replay, state, steward, synth, witness
+from portal.commands import (
+    audit,
+    budget,
+    contracts,
+    ledger,
+    replay,
+    state,
+    steward,
+    synth,
+    witness,
+)
 
 if TYPE_CHECKING:
     from portal.product import Product
@@ -23,6 +33,7 @@ app.add_typer(ledger.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
+app.add_typer(contracts.app, name="contracts")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
 app.add_typer(witness.app, name="witness")

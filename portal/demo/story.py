@@ -18,10 +18,13 @@ from gate.table import TableAnswer, TableRequest, read_table
 from ledger.event import Withdrawn
 from ledger.verifier import main as verify
 from portal import releases
+from portal.commands.steward import flow_of
 from portal.customer.wording import wording
 from portal.demo import load
 from portal.product import Product, open_product
 from portal.settings import Settings
+from steward import notice
+from steward.case import Cases
 
 SCENE = "segmentation"
 SERVICE = "analytics"
@@ -32,6 +35,8 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     """Load what is missing, tell the story, publish the logs; the product, ready to be served."""
     console = console or Console(highlight=False)
     product = _loaded(settings, console)
+    flow = flow_of(product)
+    flow.begin(_now())
     customer = _someone(product)
     before = _read(product, customer)
     _tell_read(console, f"1  {SERVICE} reads customer {customer} for {SCENE}", before)
@@ -40,6 +45,9 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     console.print(f"   receipt {receipt}")
     after = _read(product, customer)
     _tell_read(console, "3  the same read again", after)
+    flow.run(_now())
+    flow.close()
+    _tell_case(console, product)
     _tell_table(console, _table(product))
     product.keep_state()
     product.publish()
@@ -114,8 +122,17 @@ def _tell_read(console: Console, title: str, answer: Answer) -> None:
         console.print(f"   answered synthetically: {', '.join(synthetic)}")
 
 
+def _tell_case(console: Console, product: Product) -> None:
+    """The newest case of the scene, in the words that the account manager is sent."""
+    case = next(each for each in Cases(product.home).open_cases() if each.scene == SCENE)
+    told = notice.text(notice.Type.OPENED, case, product.scenes[SCENE], "en")
+    console.print(f"\n[bold]4  the account manager is told (case {case.id})[/]")
+    for line in (told["title"], *told["body"].splitlines()):
+        console.print(f"   {line}")
+
+
 def _tell_table(console: Console, answer: TableAnswer) -> None:
-    console.print(f"\n[bold]4  {SERVICE} reads everybody for {SCENE}[/]")
+    console.print(f"\n[bold]5  {SERVICE} reads everybody for {SCENE}[/]")
     console.print(
         f"   {answer.table.num_rows:,} rows, same schema: {answer.authorised:,} authorised,"
         f" {answer.synthetic:,} synthetic ({answer.mode}) in place of the others; no identifiers"
@@ -125,7 +142,7 @@ def _tell_table(console: Console, answer: TableAnswer) -> None:
 def _tell_proof(console: Console, product: Product, receipt: Path) -> None:
     key = product.home / "keys" / "consent.vkey"
     console.print(
-        f"\n[bold]5  a regulator verifies, offline[/]\n   sovereign verify {receipt} --key {key}"
+        f"\n[bold]6  a regulator verifies, offline[/]\n   sovereign verify {receipt} --key {key}"
     )
     if verify([str(receipt), "--key", str(key)]) != 0:
         raise AssertionError("the receipt just written does not verify")

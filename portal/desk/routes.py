@@ -163,6 +163,12 @@ def agreements(request: Request, here: Here, me: Me) -> Response:
     return _agreements(request, here, me)
 
 
+@router.get("/customers")
+def search_again(me: Me) -> Response:  # noqa: ARG001 - signed in
+    """Where a change of language on the page of a search leads: the search is not repeated."""
+    return RedirectResponse("/desk/agreements", 303)
+
+
 @router.post("/customers")
 def search(
     request: Request, here: Here, me: Me, customer: Short, ground: Short, reason: Short

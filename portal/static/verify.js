@@ -18,6 +18,7 @@ export async function verify(receipt, keys) {
   const parsed = parse(receipt);
   const head = checkpoint(parsed.note.text);
   const checked = await signed(parsed.note, await readKeys(keys), head.origin);
+  belongs(parsed.extra, head.origin);
   const leaf = await sha256(Uint8Array.of(0), await entry(parsed.extra));
   await included(leaf, parsed.index, head.size, head.root, parsed.hashes);
   const unchecked = parsed.note.signatures.length - checked;
@@ -116,6 +117,76 @@ async function entry(extra) {
   const digest = await sha256(encoder.encode("sovereign/entry/v1\0"), salt, event);
   return join(Uint8Array.of(1), tag, digest);
 }
+
+/** Throws unless it is an event of the profile, and one that may stand so in the log `origin`. */
+function belongs(extra, origin) {
+  oneOf(EVENTS)(extra.event);
+  const said = extra.event.type === "instruction";
+  want(said === "tag" in extra, "instructions stand in the log as commitments, nothing else does");
+  want(!said || extra.event.origin === origin, "the instruction is for another log");
+}
+
+// The profile of events: ledger/profile.py says the same, in the same order.
+const rule = (holds) => (value) => want(holds(value), "the event is none of the profile");
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const isText = (value) => typeof value === "string" && !/\p{Surrogate}/u.test(value);
+const isTexts = (value) =>
+  Array.isArray(value) && value.every(isText) && new Set(value).size === value.length;
+const isTime = (value) =>
+  isText(value) && /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) &&
+  Number.isFinite(Date.parse(value)) &&
+  new Date(value).toISOString() === value.replace("Z", ".000Z");
+const isTree = (value, depth = 16) => depth > 0 && (
+  isObject(value)
+    ? Object.entries(value).every(([key, each]) => /^[\0-\x7f]*$/.test(key) && isTree(each, depth - 1))
+    : Array.isArray(value)
+      ? value.every((each) => isTree(each, depth - 1))
+      : value === null || typeof value === "boolean" || isText(value) || Number.isSafeInteger(value)
+);
+const text = rule(isText), texts = rule(isTexts), time = rule(isTime);
+const integer = rule(Number.isSafeInteger), body = rule((value) => isObject(value) && isTree(value));
+const textsOrAll = rule((value) => value === null || isTexts(value));
+const until = rule((value) => value === null || (isTime(value) && value.endsWith(":00Z")));
+const evidence = rule((value) => ["A", "B", "C", "D"].includes(value));
+const bytes = (size) => (value) => {
+  text(value);
+  want(base64(value).length === size, "the event is none of the profile");
+};
+const parts = (rules) => (value) => {
+  want(isObject(value), "the event is none of the profile");
+  const same = Object.keys(value).sort().join() === Object.keys(rules).sort().join();
+  want(same, "the event has other parts than the profile");
+  for (const [name, check] of Object.entries(rules)) check(value[name]);
+};
+const oneOf = (kinds) => (value) => {
+  want(isObject(value) && Object.hasOwn(kinds, value.type), "the event is of no known type");
+  parts({ type: text, ...kinds[value.type] })(value);
+};
+const TRIGGER = { scene: text, template: text, signal: text };
+const GRANT = { scene: text, fields: texts, until };
+const ACTS = {
+  "granted": GRANT,
+  "withdrawn": { scene: text, fields: textsOrAll },
+  "trigger-set": { ...TRIGGER, threshold: integer },
+  "trigger-cleared": TRIGGER,
+  "imported": { ...GRANT, source: text },
+};
+const EVENTS = {
+  "instruction": {
+    origin: text, subject: text, seq: integer, prev: bytes(HASH), nonce: bytes(16), at: time,
+    wording: parts({ locale: text, digest: bytes(HASH) }), evidence, act: oneOf(ACTS),
+  },
+  "scene-published": { scene: text, version: text, digest: text, at: time },
+  "policy-published": { digest: text, at: time },
+  "service-registered": { service: text, key: text, at: time },
+  "key-rotated": { origin: text, keys: texts, at: time },
+  "signal-reported": { source: text, signal: text, value: integer, at: time },
+  "budget-reserved": { scene: text, body, at: time },
+  "synthetic-released": { release: text, scene: text, body, at: time },
+  "read-log-opened": { origin: text, key: text, at: time },
+  "read-log-anchored": { origin: text, size: integer, root: text, at: time },
+  "subject-erased": { at: time },
+};
 
 /** RFC 8785 for values without fractions: keys in order, no white space. */
 function canonical(value) {

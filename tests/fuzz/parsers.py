@@ -98,7 +98,7 @@ def _keys() -> Iterator[Parser]:
     }
     for name, read in reads.items():
         yield Parser(name, _writer(_of_text(read)), (NoteError,), seeds)
-    of_witness = _accepts(lambda data: cosignature.key(_utf8(data)))
+    of_witness = _accepts(_of_text(cosignature.key))
     yield Parser("key of a witness", of_witness, (NoteError,), seeds)
     private: dict[str, Callable[[str], object]] = {
         "secret, Ed25519": note.signer,
@@ -106,7 +106,7 @@ def _keys() -> Iterator[Parser]:
     }
     for name, read in private.items():
         yield Parser(name, _accepts(_of_text(read)), (NoteError,), seeds)
-    secret = _accepts(lambda data: cosignature.signer(_utf8(data)))
+    secret = _accepts(_of_text(cosignature.signer))
     yield Parser("secret of a witness", secret, (NoteError,), seeds)
 
 
@@ -196,11 +196,6 @@ def _timestamps() -> Iterator[Parser]:
 def _text(data: bytes) -> str:
     """As a text that may hold what no file can: half a character."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def _utf8(data: bytes) -> str:
-    """As a text that a file can hold."""
-    return data.decode("utf-8", "replace")
 
 
 def _json(data: bytes) -> Any:

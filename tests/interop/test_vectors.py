@@ -55,11 +55,6 @@ ACCEPTED_BY_GO = {
     "event: a predecessor that is no digest": "the same",
 }
 ACCEPTED_IN_THE_BROWSER = {
-    "event: none of the profile": "the page does not know the profile of events",
-    "event: a predecessor that is no digest": "the same",
-    "event: an instruction for another log": "the same",
-    "event: an instruction in clear": "the same",
-    "event: a public act as a commitment": "the same",
     "policy: both kinds of keys": "WebCrypto has no ML-DSA; the page says what it did not check",
     "the signature by ML-DSA-44 is missing": "the same",
     "policy: a witness": "the page asks for the log's signature alone",

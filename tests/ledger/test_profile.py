@@ -1,18 +1,22 @@
 """Clause E6 of specs/event.md: the verifier's own reading of events and the ledger's are one."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import event
+from ledger import event, profile
 from ledger.commitment import canonical
 from ledger.event import MalformedEventError
 from ledger.profile import ProfileError, require_event
 from tests.ledger.events import instructions, publics, trees
 from tests.ledger.test_event import BYTES, EVERY, MALFORMED
+
+ROOT = Path(__file__).parents[2]
 
 
 def verdicts(data: bytes) -> tuple[bool, bool]:
@@ -90,3 +94,15 @@ def test_e6_no_part_may_be_missing(name: str) -> None:
     with pytest.raises(ProfileError):
         require_event(value)
     assert verdicts(canonical(value)) == (False, False)
+
+
+def test_e6_the_page_knows_the_same_events_and_parts() -> None:
+    page = (ROOT / "portal/static/verify.js").read_text()
+    tables = page[page.index("const TRIGGER") : page.index("/** RFC 8785")]
+    for kinds in (profile._EVENTS, profile._ACTS):
+        for kind, parts in kinds.items():
+            assert f'"{kind}":' in tables
+            assert all(re.search(rf"\b{part}\b", tables) for part in parts)
+    assert len(re.findall(r'^  "[a-z-]+":', tables, re.MULTILINE)) == len(
+        [*profile._EVENTS, *profile._ACTS]
+    )

@@ -209,7 +209,7 @@ TestGrowing.settings = settings(max_examples=10, stateful_step_count=8, deadline
 def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:
     """Of a million labels a part is made; the buckets beside them are as if all were."""
     generator = random.Random(1)
-    full, numbers = 1_000_000 >> statemap.PREFIX, range(0, 1 << statemap.PREFIX, 1 << 10)
+    full, numbers = max(1, 1_000_000 >> statemap.PREFIX), range(0, 1 << statemap.PREFIX, 1 << 10)
     some = {
         (number << 24 - statemap.PREFIX).to_bytes(3, "big") + generator.randbytes(29): bytes(32)
         for number in numbers

@@ -216,7 +216,7 @@ class Histories(RuleBasedStateMachine):
 def _has(log: Log, size: int, root: str) -> bool:
     if log.size < size:
         return False
-    return b64encode(tree.root(size, log._node)).decode() == root
+    return b64encode(tree.root(size, log._nodes())).decode() == root
 
 
 TestHistories = Histories.TestCase

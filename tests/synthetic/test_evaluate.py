@@ -1,6 +1,7 @@
 """The report that the steward reads, and the loss that anybody may be told."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -62,7 +63,6 @@ def test_the_page_has_a_table_beside_every_chart_and_asks_for_nothing(report: Re
 
 
 def test_the_page_escapes_what_contracts_say() -> None:
-    from dataclasses import replace
 
     odd = replace(bank_release(), scene="<script>")
     assert "<script>" not in evaluate.html(evaluate.report(odd, bank()))
@@ -72,6 +72,13 @@ def test_the_expected_loss_grows_with_the_share_withdrawn() -> None:
     means = [expected_loss(bank_release(), share).mean for share in (0.0, 0.01, 0.1, 0.3)]
     assert means[0] == 0
     assert means == sorted(means)
+
+
+def test_of_a_release_of_nobody_no_loss_is_promised() -> None:
+    release = bank_release()
+    empty = [replace(each, values=np.zeros_like(each.values)) for each in release.measurements]
+    found = expected_loss(replace(release, measurements=tuple(empty)), 0.1)
+    assert (found.mean, found.p95) == (float("inf"), float("inf"))
 
 
 def test_the_expected_loss_is_what_a_random_withdrawal_costs() -> None:
@@ -96,7 +103,6 @@ def test_the_expected_loss_is_what_a_random_withdrawal_costs() -> None:
 
 
 def test_a_release_without_large_segments_promises_nothing() -> None:
-    from dataclasses import replace
 
     nothing = replace(bank_release(), measurements=())
     assert expected_loss(nothing, 0.1).mean == float("inf")

@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +292,24 @@ def test_s22_a_history_longer_than_one_batch_is_followed_to_its_end(
     assert [each.count for each in desk.cases.open_cases()] == [3, 3]
 
 
+def test_s4_a_clock_that_ran_ahead_once_hides_no_later_withdrawal(desk: Office) -> None:
+    desk.bank.says("c3", Granted("segmentation", ALL, NOON + DAY))
+    assert desk.run(NOON + 30 * DAY) == 4, "three marketing grants and c3's"
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    assert desk.run(NOON) == 1
+    desk.run(NOON + 30 * DAY)
+    filed = [(each.kind, each.scene, each.count) for each in desk.cases.open_cases()]
+    assert (Kind.WITHDRAWAL, "segmentation", 1) in filed
+    assert filed.count((Kind.EXPIRY, "direct-marketing", 3)) == 1, "filed once for one minute"
+
+
+def test_s4_a_clock_that_is_set_back_a_little_files_nothing_twice(desk: Office) -> None:
+    desk.bank.says("c3", Granted("segmentation", ALL, NOON + DAY))
+    for minutes in (0, -1, -59, 0, 1):
+        desk.run(NOON + DAY + minutes * MINUTE)
+    assert [(each.kind, each.count) for each in desk.cases.open_cases()] == [(Kind.EXPIRY, 1)]
+
+
 def test_s23_an_erased_customer_leaves_the_case_and_no_trace(desk: Office) -> None:
     desk.bank.says("c1", Withdrawn("segmentation"))
     desk.run()
@@ -381,3 +399,39 @@ def test_s9_the_gate_falls_back_whether_anybody_follows_or_not(desk: Office) -> 
     desk.bank.says("c1", Withdrawn("segmentation"))
     assert desk.bank.gate.read(request).views == {"age": View.SYNTHETIC}
     assert desk.cases.open_cases() == []
+
+
+def test_s22_a_docket_that_begins_later_opens_no_case_for_what_was_before(tmp_path: Path) -> None:
+    desk = office(tmp_path)
+    for who in ("c1", "c2"):
+        desk.bank.says(who, Granted("segmentation", ALL, None))
+    desk.bank.says("c1", Withdrawn("segmentation"))
+    desk.flow.begin(NOON)
+    assert (desk.run(), desk.cases.open_cases()) == (0, [])
+    desk.bank.says("c2", Withdrawn("segmentation"))
+    desk.flow.begin(NOON)  # once only: what was followed is not passed over
+    assert desk.run() == 1
+    (case,) = desk.cases.open_cases()
+    assert (case.kind, case.count) == (Kind.WITHDRAWAL, 1)
+
+
+def test_s22_what_is_said_while_a_long_log_is_followed_is_not_passed_over(
+    desk: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("steward.flow.BATCH", 2)
+    for who in ("c1", "c2"):
+        for _ in range(3):
+            desk.bank.says(who, Withdrawn("segmentation"))
+            desk.bank.says(who, Granted("segmentation", ALL, None))
+    following, late = desk.flow._step, [("c3", Withdrawn("segmentation"))]
+
+    def step(at: datetime) -> tuple[int, bool]:
+        done = following(at)
+        while late:
+            desk.bank.says(*late.pop())
+        return done
+
+    monkeypatch.setattr(desk.flow, "_step", step)
+    assert desk.run() + desk.run() == 7
+    (case,) = desk.cases.open_cases()
+    assert case.count == 3

@@ -47,7 +47,7 @@ def frozen(bank: World, at: datetime = NOON) -> set[str]:
 
 
 def test_s40_92_0_passes_and_91_99_freezes_exactly_who_asked_for_it(bank: World) -> None:
-    """8.2: no event per customer; the next good signal thaws; a missing one freezes."""
+    """No event per customer; the next good signal thaws; a missing one freezes."""
     signals = Signals(bank.ledger)
     for who in (*WATCHING, *OTHERS):
         bank.says(who, Granted("segmentation", ALL, None))
