@@ -8,16 +8,20 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import msgspec
 import pytest
 import uvicorn
 
-from gate.authzen import Name, Names
-from gate.http import GateApp
+from gate.authzen import Action, Asked, Context, Entity, Evaluation, Name, Names, ask
+from gate.http import Commits, GateApp
 from ledger.event import Granted
 from tests.gate.hostile import (
+    ACT,
     ASKED,
     BOUND_S,
     TEMPLATES,
+    WHAT,
+    WHO,
     Case,
     app_of,
     campaign,
@@ -26,7 +30,7 @@ from tests.gate.hostile import (
     gives_away,
     play,
 )
-from tests.gate.world import World, world
+from tests.gate.world import NOON, World, world
 
 CASES = 2_000
 
@@ -124,6 +128,29 @@ def test_the_names_of_a_request_fit_into_an_entry_of_the_read_log() -> None:
     name, names = Name.__metadata__[0], Names.__metadata__[0]
     worst = 6 * name.max_length * (2 * names.max_length + 1)  # fields, their views, and the scene
     assert worst < 1 << 16
+
+
+def too_long(bank: World) -> Asked:
+    """An evaluation whose entry no read log takes, as if its names had not been bounded."""
+    asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
+    whole = ask(bank.gate, asked, NOON)
+    reading = msgspec.structs.replace(whole.reading, fields=("x" * (1 << 16),))
+    return msgspec.structs.replace(whole, reading=reading)
+
+
+def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: World) -> None:
+    commits = Commits(granted.gate.journal)
+
+    async def wait() -> list[BaseException | None]:
+        waiting = (commits.record([too_long(granted)]) for _ in range(3))
+        async with asyncio.timeout(BOUND_S):
+            return await asyncio.gather(*waiting, return_exceptions=True)
+
+    before = granted.gate.journal.log.size
+    told = asyncio.run(wait())
+    assert len(told) == 3
+    assert all(isinstance(each, Exception) for each in told)
+    assert granted.gate.journal.log.size == before
 
 
 # Slow clients: over a real socket, one server for all.
