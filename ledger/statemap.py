@@ -116,13 +116,15 @@ class StateMap:
 
     def change(self, values: Mapping[Label, Value]) -> Change:
         """What the map becomes with these values; nothing is changed yet."""
-        by_bucket: dict[int, dict[Label, Value]] = {}
-        for label, value in values.items():
-            if len(label) != HASH_SIZE or len(value) != HASH_SIZE:
-                raise ProofError(f"label and value have {HASH_SIZE} bytes")
-            by_bucket.setdefault(int.from_bytes(label[:3]) >> 24 - PREFIX, {})[label] = value
-        known = self._read([n for n in by_bucket if self._levels[PREFIX][n] is not None])
-        buckets = {n: _merge(known.get(n, b""), new) for n, new in by_bucket.items()}
+        labels = sorted(values)  # in order, so that memory and store are gone through once
+        numbers = [int.from_bytes(label[:3]) >> 24 - PREFIX for label in labels]
+        roots = self._levels[PREFIX]
+        known = self._read([n for n in dict.fromkeys(numbers) if roots[n] is not None])
+        buckets: dict[int, bytes] = {}
+        for number, label in zip(numbers, labels, strict=True):
+            data = buckets.get(number)
+            before = known.get(number, b"") if data is None else data
+            buckets[number] = _put(before, label, values[label])
         return self._climb({n: bucket_root(data) for n, data in buckets.items()}, buckets)
 
     def apply(self, change: Change) -> None:
@@ -247,21 +249,17 @@ def _search(
     return (records[0][:HASH_SIZE], records[0][HASH_SIZE:]), siblings
 
 
-def _merge(data: bytes, new: Mapping[Label, Value]) -> bytes:
-    """The records of a bucket with new values put in."""
-    if len(new) == 1:
-        ((label, value),) = new.items()
-        if not data or (len(data) == RECORD and data.startswith(label)):
-            return label + value
+def _put(data: bytes, label: Label, value: Value) -> bytes:
+    """The records of a bucket with one value put in."""
+    if len(label) != HASH_SIZE or len(value) != HASH_SIZE:
+        raise ProofError(f"label and value have {HASH_SIZE} bytes")
+    if not data or (len(data) == RECORD and data.startswith(label)):
+        return label + value  # the usual one, up to a million labels
     labels = [data[at : at + HASH_SIZE] for at in range(0, len(data), RECORD)]
-    for label, value in sorted(new.items()):
-        place = bisect_left(labels, label)
-        start = place * RECORD
-        known = labels[place : place + 1] == [label]
-        data = data[:start] + label + value + data[start + RECORD * known :]
-        if not known:
-            labels.insert(place, label)
-    return data
+    place = bisect_left(labels, label)
+    start = place * RECORD
+    known = labels[place : place + 1] == [label]
+    return data[:start] + label + value + data[start + RECORD * known :]
 
 
 def _split(data: bytes) -> list[bytes]:
