@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from gate.sources import SourceUnavailableError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
+from steward.accuracy import SignalError
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
 from steward.explain import ExplanationError
@@ -80,6 +81,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     VersionConflictError: (409, "version-conflict"),
     ChangedWordsError: (409, "changed-words"),
     ReviewError: (400, "malformed"),
+    SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),
     UnauthenticatedError: (401, "unauthenticated"),
     UnsealableError: (409, "unsealable"),
@@ -135,7 +137,7 @@ def _facts(error: Exception) -> Mapping[str, Any]:
     """What a program needs to go on: after a version conflict, the current version."""
     if isinstance(error, VersionConflictError):
         return {"version": error.current, "wanted": error.wanted}
-    if isinstance(error, ExplanationError | ReviewError | UnsealableError):
+    if isinstance(error, ExplanationError | ReviewError | SignalError | UnsealableError):
         return {"why": str(error)}
     return {}
 

@@ -68,6 +68,27 @@ def run(
 
 
 @app.command()
+def register(
+    vkey: Annotated[str, typer.Argument(help="The service's verifier key, as keygen printed it.")],
+    data_dir: DataDir,
+) -> None:
+    """Register the key with which a service signs its signals, in the consent log.
+
+    Stop what writes the ledger first. Exit status 2: it is no such key, and nothing was recorded.
+    """
+    from ledger.ledger import Ledger
+    from steward.accuracy import SignalError, Signals
+
+    ledger = Ledger.reopen(data_dir)
+    try:
+        Signals(ledger).register(vkey, datetime.now(UTC).replace(microsecond=0))
+    except SignalError as error:
+        raise typer.BadParameter(str(error)) from error
+    finally:
+        ledger.close()
+
+
+@app.command()
 def cases(data_dir: DataDir, as_json: AsJson = False) -> None:
     """List the open cases, the most urgent first."""
     from steward.case import Cases
@@ -167,9 +188,11 @@ def flow_of(product: "Product") -> "ChangeFlow":
 
 def _rounds(product: "Product", done: Event) -> None:
     """A round that fails is told, once, and tried again: what it would have done is in the log."""
+    from portal.desk.office import Office
     from steward import recipient
     from steward.outbox import Outbox
 
+    office = Office(product)
     made, told = None, ""
     while not done.wait(EVERY_S):
         at = datetime.now(UTC)
@@ -177,6 +200,7 @@ def _rounds(product: "Product", done: Event) -> None:
             made = made or (flow_of(product), Outbox(product.home))
             made[0].run(at)
             made[1].deliver(recipient.load(product.home).sender, at)
+            office.check_hourly(at)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
             if told != (told := f"steward: {type(error).__name__}: {error}"):
                 typer.echo(told, err=True)

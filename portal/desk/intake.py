@@ -1,5 +1,6 @@
-"""What services hand in: explanations of their decisions, and proposals that may need a person.
+"""What services hand in: signals, explanations of their decisions, and risky proposals.
 
+    POST /v1/signals             a model's figure, signed    201 {"signal": "accuracy", …}
     POST /v1/decisions           attach an explanation to a reading          201 {"number": 7}
     POST /v1/proposals           may I do this?      200 {"waits": true, "number": 8}
     POST /v1/proposals/8/ruling  what was decided?   200 {"decided": true, "verdict": "edit", …}
@@ -51,6 +52,14 @@ class Proposed(BaseModel):
     operations: list[str] = []
 
 
+class Signed(BaseModel):
+    """A signal-reported event as a signed note (C2SP), by the key that the log names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    note: str
+
+
 class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -74,6 +83,13 @@ def office(request: Request) -> Office:
 Service = Annotated[str, Depends(service)]
 Here = Annotated[Office, Depends(office)]
 Number = Annotated[int, Path(ge=1, le=10**9)]
+
+
+@router.post("/signals", status_code=201)
+def report(request: Request, here: Here, _by: Service, signed: Signed) -> dict[str, Any]:
+    """Report the figure that triggers watch. Who signed it counts, not who sends it on."""
+    found = here.signals.accept(signed.note, faces(request).clock())
+    return {"source": found.source, "signal": found.signal, "value": found.value, "at": found.at}
 
 
 @router.post("/decisions", status_code=201)

@@ -1,13 +1,13 @@
 """What the steward's desk works with, put together once per application.
 
-home/docket.sqlite       cases and notices (steward.case, steward.outbox)
+home/steward.sqlite      cases and notices (steward.case, steward.outbox)
 home/register.sqlite     reviews, explained decisions, reminders, searches (steward.register)
 home/health.sqlite       the history of contract checks (steward.contract_health)
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Lock
 
@@ -16,6 +16,7 @@ from gate.read import ReadRequest
 from portal.product import Product
 from portal.session import Sessions
 from steward import contract_health, health, probe, risk
+from steward.accuracy import Signals
 from steward.case import Cases
 from steward.contract_health import Alert, ContractHealth
 from steward.health import Advice, AgreementHealth, Freshness, Report, Thresholds
@@ -24,6 +25,7 @@ from steward.register import Register, UnsealableError
 from steward.review import Reviews
 from steward.running import RunningHealth
 
+HOUR = timedelta(hours=1)  # between checks of the contracts
 SEARCHED = "searched"
 NAME_SCENE, NAME_SERVICE = "contract-service", "customer-care"  # as whom a name is read
 GROUNDS = ("request", "complaint", "case", "audit")  # why anybody may look a customer up
@@ -74,6 +76,10 @@ class Office:
         return ContractHealth(self.product.home / "health.sqlite", self.product.scenes)
 
     @cached_property
+    def signals(self) -> Signals:
+        return Signals(self.product.ledger)
+
+    @cached_property
     def cases(self) -> Cases:
         return Cases(self.product.home)
 
@@ -92,6 +98,12 @@ class Office:
         facts = probe.observe(product.tables, product.source)
         found = contract_health.checks(product.scenes, product.source, facts, at)
         return self.contracts.record(found, at)
+
+    def check_hourly(self, at: datetime) -> None:
+        """`check`, if the last one was an hour ago or never."""
+        last = self.contracts.last_run()
+        if last is None or at - last >= HOUR:
+            self.check(at)
 
     def agreements(self, at: datetime) -> Agreements:
         """The aggregate, kept up to date from one call to the next."""

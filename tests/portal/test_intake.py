@@ -1,13 +1,17 @@
 """What services hand in over HTTP: explanations and proposals (M17, M25)."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from gate.read import ReadRequest
+from ledger import note
+from ledger.event import SignalReported
 from portal.desk.office import Office
 from portal.product import Product
+from steward.accuracy import signed
 from steward.review import Verdict
 from tests.portal.conftest import Clock
 from tests.portal.test_customer import ME
@@ -114,3 +118,42 @@ def test_a_proposal_that_cannot_wait_is_refused(
 def test_the_interface_is_described(visitor: TestClient) -> None:
     paths = visitor.get("/openapi.json").json()["paths"]
     assert {"/v1/decisions", "/v1/proposals", "/v1/proposals/{number}/ruling"} <= paths.keys()
+
+
+def test_a_signed_signal_is_announced_and_freezes(
+    customer: TestClient, product: Product, clock: Clock
+) -> None:
+    signer = note.generate("model-monitor")
+    office: Office = customer.app.state.office  # type: ignore[attr-defined] # an ASGI app to starlette
+    office.signals.register(str(signer.verifier), clock())
+    told = SignalReported("model-monitor", "anomaly-model-accuracy", 9199, clock())
+    status, answer = post(customer, "/v1/signals", {"note": signed(told, signer)})
+    assert (status, answer["value"]) == (201, 9199)
+    assert product.gate.current(0)[0].reports
+    assert [each.event for each in product.ledger.announced()][-1] == told
+
+
+def test_a_signal_that_is_not_signed_by_its_source_is_refused(
+    customer: TestClient, product: Product, clock: Clock
+) -> None:
+    signer, size = note.generate("model-monitor"), product.ledger.size
+    told = SignalReported("model-monitor", "anomaly-model-accuracy", 10_000, clock())
+    refused = {
+        "nobody registered": (signed(told, signer), "branch-finder", 400),
+        "no note": ("9200", "branch-finder", 400),
+        "no token": (signed(told, signer), "nobody", 401),
+    }
+    for why, (text, service, status) in refused.items():
+        found, problem = post(customer, "/v1/signals", {"note": text}, service)
+        assert (found, problem["status"]) == (status, status), why
+    assert product.ledger.size == size
+
+
+def test_contracts_are_checked_by_themselves_once_an_hour(product: Product, clock: Clock) -> None:
+    office, start = Office(product), clock()
+    runs = []
+    for minutes in (0, 1, 59, 60, 61, 120):
+        office.check_hourly(start + timedelta(minutes=minutes))
+        runs.append(office.contracts.last_run())
+    hours = [start, start, start, *[start + timedelta(hours=1)] * 2, start + timedelta(hours=2)]
+    assert runs == hours
