@@ -5,7 +5,7 @@ The pictures come from a small product with the demonstration's customers, on th
 
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,8 @@ from portal import releases
 from portal.product import Product
 from tests.browser import find
 from tests.browser.conftest import opened, serving
-from tests.portal.conftest import copy, seed
+from tests.portal.conftest import Clock, copy, seed
+from tests.portal.desk import furnish
 
 DOCS = Path(__file__).parents[2] / "docs"
 PICTURES = DOCS / "tour"
@@ -35,6 +36,7 @@ class Shot:
     signed_in: bool = True
     click: str = ""  # a control to use first
     show: str = ""  # what to scroll to
+    steward: bool = False  # signed in at the desk, not as a customer
 
 
 SHOTS = (
@@ -61,6 +63,13 @@ SHOTS = (
          show="#releases-title"),
     Shot("verify", "/customer/history", "The second verifier, in the reader's own browser.",
          click=".timeline li:last-child .meta a:last-child", show="#good"),
+    Shot("desk", "/desk", "The steward's desk: what changed, and what waits for a person.",
+         steward=True),
+    Shot("desk-case", "/desk/cases/1", "A case: what answers instead, the loss, review by when.",
+         steward=True),
+    Shot("desk-reviews-zh", "/desk/reviews", "Risky operations wait for a person.", 360, "dark",
+         "zh-CN", steward=True),
+    Shot("desk-contracts", "/desk/contracts", "Contracts, held against the source.", steward=True),
     Shot("developers", "/docs", "For developers: one call instead of the read.", signed_in=False),
     Shot("developers-zh", "/docs", "The same in Chinese, dark.", 1280, "dark", "zh-CN",
          signed_in=False),
@@ -80,6 +89,7 @@ def main() -> None:
         product = _lived_in(Path(folder))
         path = find.find_or_install()
         browser = playwright.chromium.launch(executable_path=path, args=find.arguments())
+        furnish(product, Clock(datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)))
         with serving(product) as site:
             for shot in SHOTS:
                 _take(browser, site, shot)
@@ -112,12 +122,15 @@ def _take(browser: Browser, site: str, shot: Shot) -> None:
     page: Page = opened(
         browser,
         site,
-        shot.path,
-        subject=SUBJECT if shot.signed_in else None,
+        "/desk" if shot.steward else shot.path,
+        subject=SUBJECT if shot.signed_in and not shot.steward else None,
         width=shot.width,
         scheme=shot.scheme,
         language=shot.language,
     )
+    if shot.steward:
+        page.click('button[value="account-manager"]')
+        page.goto(f"{site}{shot.path}")
     if shot.click:
         page.click(shot.click)
         page.wait_for_load_state("networkidle")
