@@ -4,6 +4,7 @@ leaves behind can be verified without it."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -162,9 +163,10 @@ def test_what_it_leaves_can_be_checked_by_command(told: Told, why: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_second_run_continues_where_the_first_ended(told: Told) -> None:
+def test_a_second_run_continues_where_the_first_ended(told: Told, tmp_path: Path) -> None:
+    home = shutil.copytree(told.home, tmp_path / "home")  # the other tests are about one run
     done = subprocess.run(
-        [*SOVEREIGN, "demo", "--once", "--data-dir", str(told.home)],
+        [*SOVEREIGN, "demo", "--once", "--data-dir", str(home)],
         capture_output=True,
         text=True,
         check=False,
