@@ -13,12 +13,15 @@ from itertools import compress
 from threading import Lock
 from typing import Any, Protocol
 
+import msgspec
+
 from gate import cohort, policy, word
 from gate.contract import Scene
-from gate.decide import Decision, Reason, View, decide
+from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
+from gate.ruling import Ruling, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -37,6 +40,16 @@ class ReadRequest:
     subject: str
     fields: tuple[str, ...]
     at: datetime
+    minimum_size: int = 0
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a decision; as `ReadRequest`, for those who ask very often."""
+
+    service: str
+    scene: str
+    subject: str
+    fields: tuple[str, ...]
     minimum_size: int = 0
 
 
@@ -119,11 +132,33 @@ class Gate:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
-    def consider(self, request: ReadRequest, action: str) -> tuple[Decision, Reading]:
-        """A decision and the journal entry that must be durable before anybody hears of it."""
-        plan = self.plan(request.service, request.scene)
-        decision, point = self._decide(request, plan)
-        return decision, _reading(request, action, plan, decision, point)
+    def decide_all(self, requests: Sequence[ReadRequest]) -> list[Decision]:
+        """The decisions alone, on the ledger as it was once all of them had been asked for: across
+        hosts one look at it serves them all. Raises StaleStateError."""
+        reached = self._ledger.size
+        plans = [self.plan(each.service, each.scene) for each in requests]
+        return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
+
+    def rule(self, asked: Question, at: datetime) -> Ruling:
+        """A decision in writing. Its entry must be durable before anybody hears of it.
+
+        `at` has no microseconds. Raises StaleStateError.
+        """
+        service, scene, fields = asked.service, asked.scene, asked.fields
+        plan = self.plan(service, scene)
+        reached = self._ledger.size
+        with self._lock:
+            state, point = self._reach(reached, asked.minimum_size)
+            now = moment(at, point)
+            if plan is None:
+                unknown = REFUSED[Reason.UNKNOWN_SCENE]
+                return Ruling(now, worded(service, scene, None, fields, unknown), None)
+            consent, index = state.held(scene, asked.subject)
+            stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
+        found = verdict(plan, fields, consent, now.minute, stale)
+        if not plan.offered:  # nobody knows this service: its name is not kept
+            return Ruling(now, worded(service, scene, plan, fields, found), None)
+        return Ruling(now, wording(plan, fields, found), index if found.views else None)
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
@@ -193,7 +228,11 @@ class Gate:
 
         The caller holds `lock`. Raises StaleStateError.
         """
-        while self._point.size != self._ledger.size or not self._point.root:
+        return self._reach(self._ledger.size, minimum_size)
+
+    def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
+        """The state that has seen `reached` entries of the ledger at least."""
+        while self._point.size < reached or not self._point.root:
             self._state.catch_up(self._ledger)
             size, root = self._ledger.root()
             if size == self._state.size:  # otherwise the ledger moved in between: look again
@@ -209,13 +248,16 @@ class Gate:
     def lock(self) -> Lock:
         return self._lock
 
-    def _decide(self, request: ReadRequest, plan: Plan | None) -> tuple[Decision, ConsentPoint]:
+    def _decide(
+        self, request: ReadRequest, plan: Plan | None, reached: int | None = None
+    ) -> tuple[Decision, ConsentPoint]:
+        if reached is None:  # before the lock: across hosts one look serves all who wait for it
+            reached = self._ledger.size
         with self._lock:
-            state, point = self.current(request.minimum_size)
+            state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
-            consent = state.word(request.scene, request.subject)
-            index = state.index(request.scene, request.subject)
+            consent, index = state.held(request.scene, request.subject)
             minute = word.minute(request.at)
             stale = state.stale(request.scene, minute) if consent & word.ARMED else 0
         decision = decide(
