@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import chain, compress
+from itertools import chain, compress, islice
 from typing import Any
 
 import msgspec
@@ -185,24 +185,18 @@ def _personal(gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bo
         people = _count(rows)
         count = _count(kept) if asked.tests else people
         ordered = kept.order_by(ibis.random()) if shuffled else kept
-        reader = sources.reader(ordered, batch.ROWS)
-        first = [*_first(reader)]
+        schema, following = sources.batches(ordered, batch.ROWS)
+        first = [*islice(following, 1)]
     except SourceUnavailableError:
         raise
     except Exception as error:  # each engine raises its own; without rows there is no answer
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
-    batches = batch.at_most(count, chain(first, batch.reporting(reader)))
-    return _Personal(reader.schema, people, count, batches)
+    batches = batch.at_most(count, chain(first, batch.reporting(following)))
+    return _Personal(schema, people, count, batches)
 
 
 def _count(rows: Any) -> int:
     return int(rows.count().to_pyarrow().as_py())
-
-
-def _first(reader: Batches) -> Batches:
-    for each in reader:
-        yield each
-        return
 
 
 def _drawn(gate: Gate, asked: _Asked, personal: _Personal) -> tuple[int, Batches]:
