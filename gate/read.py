@@ -181,6 +181,17 @@ class Gate:
         origin = self.journal.log.origin
         return Answer(decision, values, decision.views, reading.release, entry, origin)
 
+    def turn_away(self, request: ReadRequest, reason: Reason) -> int:
+        """Journal that a point read was refused whatever was consented; its entry.
+
+        Raises StaleStateError.
+        """
+        plan = self.plan(request.service, request.scene)
+        _, point = self._decide(request, plan)
+        refused = Decision(False, {}, reason, None, point.size)
+        reading = _reading(request, "read", plan, refused, point)
+        return self.journal.record(reading, request.subject)
+
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """Who grants all of `fields` in the scene at `at`: the only population a release may be
         fitted on. Raises KeyError for a scene there is none of."""

@@ -239,10 +239,6 @@ class SqlStore(SqlLog):
                 found |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
         return found
 
-    def has_tag(self, tag: bytes) -> bool:
-        query = select(SEALED.c["index"]).where(SEALED.c.tag == tag)
-        return self._one(query) is not None
-
     def tags(self) -> set[bytes]:
         """The tag of every sealed event."""
         with self._engine.connect() as connection:
