@@ -110,7 +110,7 @@ def run(
         rules += [EVERYBODY] if chance.random() < 0.7 else []
         parsed = policed(rules)
         for _ in range(HISTORIES):
-            scenes = chance.sample([*WITH_PARTNER], 2)  # few, so that much is said of each
+            scenes = _scenes(chance)
             history = _history(chance, scenes)
             state = ConsentState(WITH_PARTNER)
             state.catch_up(Told(history))
@@ -219,16 +219,23 @@ def _instant(chance: random.Random) -> datetime:
     return NOON + edge + timedelta(seconds=chance.choice([-61, -60, -59, -1, 0, 1, 59, 60, 61]))
 
 
+def _scenes(chance: random.Random) -> list[str]:
+    """Few, so that much is said of each; often the one that has triggers."""
+    return sorted(
+        {chance.choice([*WITH_PARTNER, "segmentation", "segmentation"]) for _ in range(2)}
+    )
+
+
 def _history(chance: random.Random, scenes: Sequence[str]) -> list[Event]:
     counts = dict.fromkeys(SUBJECTS, 0)
     events: list[Event] = []
-    for _ in range(chance.randrange(16)):
+    for _ in range(chance.randrange(20)):
         kind = chance.random()
-        if kind < 0.15:
+        if kind < 0.25:
             signal = chance.choice([each for _, each in TRIGGERS])
-            source, value = chance.choice(["monitor", "monitor", "else"]), _figure(chance)
+            source, value = chance.choice(["monitor"] * 5 + ["else"]), _figure(chance)
             events.append(SignalReported(source, signal, value, _moment(chance)))
-        elif kind < 0.25:
+        elif kind < 0.32:
             scene = chance.choice(scenes)
             events.append(ScenePublished(scene, chance.choice(VERSIONS), "0" * 64, NOON))
         else:
@@ -258,14 +265,14 @@ def _act(chance: random.Random, scenes: Sequence[str]) -> Act:
     fields = tuple(chance.sample(names, chance.randint(1, len(names))))
     template, signal = chance.choice(TRIGGERS)
     until = chance.choice([None, NOON, NOON + timedelta(hours=1), NOON + timedelta(days=7)])
-    match chance.randrange(9):
+    match chance.randrange(10):
         case 0 | 1 | 2 | 3 | 4:
             return Granted(scene, fields, until)
         case 5:
             return Withdrawn(scene)
         case 6:
             return Withdrawn(scene, fields)
-        case 7:
+        case 7 | 8:
             return TriggerSet(scene, template, signal, _figure(chance))
         case _:
             return TriggerCleared(scene, template, signal)

@@ -72,6 +72,7 @@ def unlocked(plan: Plan, fields: Fields, held: int, minute: int, stale: int) -> 
     return verdict(replace(plan, always=0), fields, held, minute, stale)
 
 
+SEEDS = range(1, 13)  # until one of them shows it
 MUTANTS: dict[str, Decides] = {
     "the end of a grant is ignored": without_end,
     "a grant lives a minute longer": a_minute_longer,
@@ -88,7 +89,7 @@ MUTANTS: dict[str, Decides] = {
 
 @pytest.mark.parametrize("why", MUTANTS)
 def test_a_plan_that_decides_otherwise_is_caught(why: str) -> None:
-    assert differential.run(2_500, 1, decides=MUTANTS[why]).mismatches
+    assert any(differential.run(1_000, seed, decides=MUTANTS[why]).mismatches for seed in SEEDS)
 
 
 def skipping_errors(
@@ -103,7 +104,7 @@ def skipping_errors(
 
 
 def test_a_cedar_whose_errors_are_skipped_is_caught() -> None:
-    assert differential.run(2_500, 1, permits=skipping_errors).mismatches
+    assert any(differential.run(1_000, n, permits=skipping_errors).mismatches for n in SEEDS)
 
 
 def test_the_random_rules_are_ones_that_an_organisation_can_write() -> None:
