@@ -147,10 +147,11 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     customer: str
 
 
-def ask(gate: Gate, evaluation: Evaluation, at: datetime) -> Asked:
-    """Decide one evaluation. Raises MalformedRequestError, StaleStateError."""
-    question = _question(gate, evaluation)
-    return Asked(gate.rule(question, at.replace(microsecond=0)), question.subject)
+def ask(gate: Gate, evaluations: Sequence[Evaluation], at: datetime) -> list[Asked]:
+    """Decide evaluations. Raises MalformedRequestError, StaleStateError."""
+    questions = [_question(gate, each) for each in evaluations]
+    rulings = gate.rule(questions, at.replace(microsecond=0))
+    return [Asked(r, q.subject) for r, q in zip(rulings, questions, strict=True)]
 
 
 def merged(batch: Evaluations) -> list[Evaluation]:

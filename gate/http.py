@@ -8,7 +8,7 @@ or a source that is down 503. A denied evaluation is 200 with `"decision": false
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -153,9 +153,9 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = _decoded(_EVALUATION, body)
-        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        entry = await self._commits.record([asked])
-        return Response(200, asked.ruling.answer(entry).encode())
+        asked = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        entry = await self._commits.record(asked)
+        return Response(200, asked[0].ruling.answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -180,29 +180,53 @@ class GateApp:
         options: authzen.Options,
     ) -> Response:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
+        now = self._clock()
+        asked, answers = self._decided(service, evaluations, options, now)
+        entry = await self._commits.record(asked) if asked else 0
+        return Response(200, _batch_answer(answers, entry))
+
+    def _decided(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        options: authzen.Options,
+        now: datetime,
+    ) -> tuple[list[Asked], Sequence[Ruling | str]]:
+        """What is journalled, and what is answered: all in one go where that is possible."""
+        whole = [_as(service, e) for e in evaluations if isinstance(e, authzen.Evaluation)]
+        if len(whole) == len(evaluations) and options.evaluations_semantic == "execute_all":
+            with suppress(MalformedRequestError):
+                asked = authzen.ask(self._gate, whole, now)
+                return asked, [each.ruling for each in asked]
+        return self._one_by_one(service, evaluations, options, now)
+
+    def _one_by_one(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        options: authzen.Options,
+        now: datetime,
+    ) -> tuple[list[Asked], list[Ruling | str]]:
         stop = authzen.stops(options.evaluations_semantic)
         asked_for: list[Asked] = []
         answers: list[Ruling | str] = []
-        now = self._clock()
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                asked = authzen.ask(self._gate, _as(service, each), now)
-                asked_for.append(asked)
-                answers.append(asked.ruling)
-                allowed = asked.ruling.allowed
+                asked_for += authzen.ask(self._gate, [_as(service, each)], now)
+                answers.append(asked_for[-1].ruling)
+                allowed = asked_for[-1].ruling.allowed
             except MalformedRequestError as error:
                 answers.append(authzen.refused_item(str(error)))
                 allowed = False
             if stop(allowed):
                 break
-        entry = await self._commits.record(asked_for) if asked_for else 0
-        return Response(200, _batch_answer(answers, entry))
+        return asked_for, answers
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
-        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
+        (asked,) = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
         self._gate.journal.record(asked.ruling, asked.customer)
         return asked.ruling.allowed
 

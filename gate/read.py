@@ -21,7 +21,7 @@ from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
-from gate.ruling import Ruling, moment, worded, wording
+from gate.ruling import Moment, Ruling, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -132,25 +132,14 @@ class Gate:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
-    def rule(self, asked: Question, at: datetime) -> Ruling:
-        """A decision in writing. Its entry must be durable before anybody hears of it.
-
-        `at` has no microseconds. Raises StaleStateError.
-        """
-        service, scene, fields = asked.service, asked.scene, asked.fields
-        plan = self.plan(service, scene)
+    def rule(self, asked: Sequence[Question], at: datetime) -> list[Ruling]:
+        """Decisions in writing, all at one point of the ledger. Their entries must be durable
+        before anybody hears of them. `at` has no microseconds. Raises StaleStateError."""
+        plans = [self.plan(each.service, each.scene) for each in asked]
         with self._lock:
-            state, point = self.current(asked.minimum_size)
+            state, point = self.current(max([each.minimum_size for each in asked], default=0))
             now = moment(at, point)
-            if plan is None:
-                unknown = REFUSED[Reason.UNKNOWN_SCENE]
-                return Ruling(now, worded(service, scene, None, fields, unknown), None)
-            consent, index = state.held(scene, asked.subject)
-            stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
-        found = verdict(plan, fields, consent, now.minute, stale)
-        if not plan.offered:  # nobody knows this service: its name is not kept
-            return Ruling(now, worded(service, scene, plan, fields, found), None)
-        return Ruling(now, wording(plan, fields, found), index if found.views else None)
+            return [_ruled(state, now, *each) for each in zip(asked, plans, strict=True)]
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
@@ -283,6 +272,19 @@ class Gate:
         }
         drawn = release.conditional(fields, pa.table(shown), self._key, [request.subject])
         return dict(drawn.to_pylist()[0])
+
+
+def _ruled(state: ConsentState, now: Moment, asked: Question, plan: Plan | None) -> Ruling:
+    scene, fields = asked.scene, asked.fields
+    if plan is None:
+        unknown = REFUSED[Reason.UNKNOWN_SCENE]
+        return Ruling(now, worded(asked.service, scene, None, fields, unknown), None)
+    consent, index = state.held(scene, asked.subject)
+    stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
+    found = verdict(plan, fields, consent, now.minute, stale)
+    if not plan.offered:  # nobody knows this service: its name is not kept
+        return Ruling(now, worded(asked.service, scene, plan, fields, found), None)
+    return Ruling(now, wording(plan, fields, found), index if found.views else None)
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
