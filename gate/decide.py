@@ -25,13 +25,16 @@ class View(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The first five refuse the request, whatever was consented."""
+    """Why a decision is what it is. The first eight refuse the request, whatever was consented."""
 
     UNKNOWN_SCENE = "unknown-scene"
     UNKNOWN_SERVICE = "unknown-service"
     FIELD_OUTSIDE_SCENE = "field-outside-scene"
     NO_FIELDS = "no-fields"
     POLICY_FORBIDS = "policy-forbids"
+    PURPOSE_DIFFERS = "purpose-differs"  # the caller states another than the contract
+    QUOTA_EXCEEDED = "quota-exceeded"
+    SUSPENDED = "suspended"  # compiled and full policy disagreed: the gate stopped the scene
     LEGAL_BASIS_CONTRACT = "legal-basis-contract"
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"

@@ -9,26 +9,26 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import msgspec
 
-from gate import authzen, body, rows
-from gate.authzen import Asked, LedgerSize, MalformedRequestError, Name, Names
+from gate import authzen, body, data
+from gate.authzen import Asked, MalformedRequestError
 from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
+from gate.data import DataReads, decoded
+from gate.filter import FilterError
 from gate.journal import JournalError
-from gate.read import Gate, ReadRequest, StaleStateError
+from gate.read import Gate, StaleStateError
+from gate.response import HttpError, Response, Stream
 from gate.ruling import Ruling
 from gate.sources import SourceUnavailableError
-from gate.table import TableRequest, read_table
 
 Scope = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-T = TypeVar("T")
 JSON = b"application/json"
 METADATA = "/.well-known/authzen-configuration"
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
@@ -40,58 +40,12 @@ class Authenticator(Protocol):
     def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
 
 
-class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One customer's fields for one scene."""
-
-    scene: Name
-    customer: str
-    fields: Names
-    minimum_size: LedgerSize = 0
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everybody's fields for one scene, for analysis."""
-
-    scene: Name
-    fields: Names
-    minimum_size: LedgerSize = 0
-
-
-class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457. `detail` says what to do next."""
-
-    type: str
-    title: str
-    status: int
-    detail: str = ""
-    reason: str = ""
-    read_log: str = ""
-    entry: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    status: int
-    body: bytes
-    content_type: bytes = b"application/json"
-
-
-class HttpError(Exception):
-    """A request that ends in a problem."""
-
-    def __init__(self, status: int, slug: str, title: str, detail: str, **more: Any) -> None:
-        super().__init__(title)
-        self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
-
-
 _EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
 _EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
 _LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
 _SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
 _RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
 _ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
-_READ = msgspec.json.Decoder(Read)
-_TABLE = msgspec.json.Decoder(Table)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
@@ -112,12 +66,13 @@ class GateApp:
             "/access/v1/evaluation": self._evaluation,
             "/access/v1/evaluations": self._evaluations,
         }
-        self._routes: dict[str, Callable[[str, bytes, Mapping[bytes, bytes]], Response]] = {
+        self._routes: dict[
+            str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
+        ] = {
             "/access/v1/search/subject": self._search_subject,
             "/access/v1/search/resource": self._search_resource,
             "/access/v1/search/action": self._search_action,
-            "/v1/read": self._read,
-            "/v1/table": self._table,
+            **DataReads(gate, clock).routes,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -125,14 +80,17 @@ class GateApp:
             return
         headers = dict(scope["headers"])
         try:
-            response = await self._respond(scope, headers, receive)
+            response: Response | Stream = await self._respond(scope, headers, receive)
         except HttpError as error:
-            response = _problem(error.problem)
-        await _send(response, headers, send)
+            response = _problem(error)
+        if isinstance(response, Stream):
+            await data.stream(response, _headers(response.content_type, headers), receive, send)
+        else:
+            await _send(response, headers, send)
 
     async def _respond(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
-    ) -> Response:
+    ) -> Response | Stream:
         path = scope["path"]
         if path == METADATA:
             return _metadata(scope, headers)
@@ -152,14 +110,14 @@ class GateApp:
             return await asyncio.to_thread(self._routes[path], service, sent, headers)
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
-        evaluation = _decoded(_EVALUATION, body)
+        evaluation = decoded(_EVALUATION, body)
         asked = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
         entry = await self._commits.record(asked)
         return Response(200, asked[0].ruling.answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
-            batch = _decoded(_EVALUATIONS, body)
+            batch = decoded(_EVALUATIONS, body)
         except msgspec.ValidationError:
             return await self._loose_evaluations(service, body)
         if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
@@ -168,7 +126,7 @@ class GateApp:
 
     async def _loose_evaluations(self, service: str, body: bytes) -> Response:
         """A batch of which some elements are no evaluations: those are denied, one by one."""
-        loose = _decoded(_LOOSE, body)
+        loose = decoded(_LOOSE, body)
         if not loose.evaluations:
             return await self._evaluation(service, body)
         return await self._batch(service, authzen.completed(loose), loose.options)
@@ -231,7 +189,7 @@ class GateApp:
         return asked.ruling.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = _decoded(_SUBJECTS, body)
+        search = decoded(_SUBJECTS, body)
         found = [
             {"type": "service", "id": each.subject.id}
             for each in authzen.search_subjects(self._gate, search)
@@ -240,43 +198,18 @@ class GateApp:
         return _json({"results": found, "page": {"next_token": ""}})
 
     def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = _decoded(_RESOURCES, body)
+        search = decoded(_RESOURCES, body)
         if search.subject.id != service:
             return _json({"results": [], "page": {"next_token": ""}})
         return _json(authzen.search_resources(self._gate, search, self._clock()))
 
     def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = _decoded(_ACTIONS, body)
+        search = decoded(_ACTIONS, body)
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
         allowed = self._evaluate(service, each)
         found = [{"name": "read"}] if allowed else []
         return _json({"results": found, "page": {"next_token": ""}})
-
-    def _read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        asked = _decoded(_READ, body)
-        fields = _distinct(asked.fields)
-        request = ReadRequest(
-            service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
-        )
-        answer = self._gate.read(request)
-        if answer.decision.refused:
-            raise _refused(answer.decision.reason, answer.read_log, answer.entry)
-        return _json(rows.point(answer))
-
-    def _table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Response:
-        asked = _decoded(_TABLE, body)
-        form = rows.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
-        if form is None:
-            detail = f"accept one of {', '.join(rows.FORMS)}"
-            raise HttpError(406, "not-acceptable", "No such format", detail)
-        request = TableRequest(
-            service, asked.scene, _distinct(asked.fields), self._clock(), asked.minimum_size
-        )
-        answer = read_table(self._gate, request)
-        if answer.table is None:
-            raise _refused(answer.reason, answer.read_log, answer.entry)
-        return Response(200, rows.encode(answer, form), form.encode())
 
 
 @contextmanager
@@ -284,7 +217,7 @@ def _as_problems() -> Iterator[None]:
     """Every way a handler can fail, as one table of problems."""
     try:
         yield
-    except (msgspec.DecodeError, MalformedRequestError, UnicodeError) as error:
+    except (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError) as error:
         detail = f"{error}; see the API description"
         raise HttpError(400, "malformed", "The request is malformed", detail) from error
     except StaleStateError as error:
@@ -293,16 +226,6 @@ def _as_problems() -> Iterator[None]:
         raise HttpError(503, "source", "The source is down", "try again later") from error
     except JournalError as error:
         raise HttpError(503, "journal", "The read log is down", "try again later") from error
-
-
-def _decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """The request in `body`. Raises msgspec.DecodeError, UnicodeError, MalformedRequestError."""
-    if not body.isascii():
-        body.decode()  # the decoder does not look into what it skips
-    try:
-        return decoder.decode(body)
-    except RecursionError as error:
-        raise MalformedRequestError("the body is nested too deep; send it flatter") from error
 
 
 def _json_only(headers: Mapping[bytes, bytes]) -> None:
@@ -333,16 +256,6 @@ def _batch_answer(answers: Sequence[Ruling | str], entry: int) -> bytes:
     return f'{{"evaluations":[{",".join(texts)}]}}'.encode()
 
 
-def _distinct(fields: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(fields))
-
-
-def _refused(reason: str, read_log: str, entry: int) -> HttpError:
-    detail = "ask for fields the scene's contract offers to your service; see /v1/scenes"
-    title = "The contract does not allow this read"
-    return HttpError(403, "refused", title, detail, reason=reason, read_log=read_log, entry=entry)
-
-
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     if scope["method"] not in {"GET", "HEAD"}:
         raise HttpError(405, "method", "Only GET is understood here", "send a GET request")
@@ -357,8 +270,9 @@ def _json(value: Any) -> Response:
     return Response(200, _ENCODER.encode(value))
 
 
-def _problem(problem: Problem) -> Response:
-    return Response(problem.status, _ENCODER.encode(problem), b"application/problem+json")
+def _problem(error: HttpError) -> Response:
+    body = _ENCODER.encode(error.problem)
+    return Response(error.problem.status, body, b"application/problem+json", error.retry_after)
 
 
 async def _body(receive: Receive) -> bytes:
@@ -372,11 +286,18 @@ async def _body(receive: Receive) -> bytes:
 
 
 async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:
-    sent = [(b"content-type", response.content_type), (b"cache-control", b"no-store")]
+    sent = _headers(response.content_type, headers)
     sent.append((b"content-length", str(len(response.body)).encode()))
-    if request_id := headers.get(b"x-request-id"):
-        sent.append((b"x-request-id", request_id))
     if response.status == 401:  # noqa: PLR2004 - the status code says it best
         sent.append((b"www-authenticate", b"Bearer"))
+    if response.retry_after:
+        sent.append((b"retry-after", str(response.retry_after).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": sent})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def _headers(kind: bytes, headers: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    sent = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    if request_id := headers.get(b"x-request-id"):
+        sent.append((b"x-request-id", request_id))
+    return sent

@@ -132,12 +132,21 @@ class Gate:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
+    def decide_all(self, requests: Sequence[ReadRequest]) -> list[Decision]:
+        """The decisions alone, on the ledger as it was once all of them had been asked for: across
+        hosts one look at it serves them all. Raises StaleStateError."""
+        reached = self._ledger.size
+        plans = [self.plan(each.service, each.scene) for each in requests]
+        return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
+
     def rule(self, asked: Sequence[Question], at: datetime) -> list[Ruling]:
         """Decisions in writing, all at one point of the ledger. Their entries must be durable
         before anybody hears of them. `at` has no microseconds. Raises StaleStateError."""
         plans = [self.plan(each.service, each.scene) for each in asked]
+        reached = self._ledger.size  # before the lock: one look serves all who wait for it
         with self._lock:
-            state, point = self.current(max([each.minimum_size for each in asked], default=0))
+            minimum = max([each.minimum_size for each in asked], default=0)
+            state, point = self._reach(reached, minimum)
             now = moment(at, point)
             return [_ruled(state, now, *each) for each in zip(asked, plans, strict=True)]
 
@@ -161,6 +170,17 @@ class Gate:
         # Durable from here on: the answer may leave.
         origin = self.journal.log.origin
         return Answer(decision, values, decision.views, reading.release, entry, origin)
+
+    def turn_away(self, request: ReadRequest, reason: Reason) -> int:
+        """Journal that a point read was refused whatever was consented; its entry.
+
+        Raises StaleStateError.
+        """
+        plan = self.plan(request.service, request.scene)
+        _, point = self._decide(request, plan)
+        refused = Decision(False, {}, reason, None, point.size)
+        reading = _reading(request, "read", plan, refused, point)
+        return self.journal.record(reading, request.subject)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """Who grants all of `fields` in the scene at `at`: the only population a release may be
@@ -209,7 +229,11 @@ class Gate:
 
         The caller holds `lock`. Raises StaleStateError.
         """
-        while self._point.size != self._ledger.size or not self._point.root:
+        return self._reach(self._ledger.size, minimum_size)
+
+    def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
+        """The state that has seen `reached` entries of the ledger at least."""
+        while self._point.size < reached or not self._point.root:
             self._state.catch_up(self._ledger)
             size, root = self._ledger.root()
             if size == self._state.size:  # otherwise the ledger moved in between: look again
@@ -225,9 +249,13 @@ class Gate:
     def lock(self) -> Lock:
         return self._lock
 
-    def _decide(self, request: ReadRequest, plan: Plan | None) -> tuple[Decision, ConsentPoint]:
+    def _decide(
+        self, request: ReadRequest, plan: Plan | None, reached: int | None = None
+    ) -> tuple[Decision, ConsentPoint]:
+        if reached is None:  # before the lock: across hosts one look serves all who wait for it
+            reached = self._ledger.size
         with self._lock:
-            state, point = self.current(request.minimum_size)
+            state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
             consent, index = state.held(request.scene, request.subject)

@@ -1,6 +1,7 @@
-"""How answers are written: JSON for a point; Arrow IPC, JSON Lines or CSV for a table."""
+"""How answers are written: JSON for a point; Arrow IPC, JSON Lines or CSV for tables and rows."""
 
 import io
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -12,8 +13,6 @@ ARROW = "application/vnd.apache.arrow.stream"
 JSON_LINES = "application/x-ndjson"
 CSV = "text/csv"
 FORMS = (ARROW, JSON_LINES, CSV)
-
-_BATCH_ROWS = 8192
 
 
 def point(answer: Answer) -> dict[str, Any]:
@@ -44,21 +43,36 @@ def negotiate(accept: str) -> str | None:
     return None
 
 
-def encode(answer: TableAnswer, form: str) -> bytes:
-    """The table in one of FORMS. What the answer rests on is in the schema's metadata (Arrow)."""
+def chunks(answer: TableAnswer, form: str) -> Iterator[bytes]:
+    """The answer in one of FORMS, piece by piece; about one batch is held at a time.
+
+    What the answer rests on is in the schema's metadata (Arrow). A stream that breaks off raises:
+    then it has no end, and whoever reads it must not take it for whole.
+    """
     sink = io.BytesIO()
+    write, end = _writer(answer, form, sink)
+    for batch in answer.batches or ():
+        write(batch)
+        yield _taken(sink)
+    end()
+    yield _taken(sink)
+
+
+def _writer(
+    answer: TableAnswer, form: str, sink: io.BytesIO
+) -> tuple[Callable[[Any], object], Callable[[], object]]:
+    """How a batch is written, and what is done at the end."""
     if form == JSON_LINES:
-        _json_lines(answer.table, sink)
-    elif form == CSV:
-        from pyarrow import csv
-
-        csv.write_csv(_plain(answer.table), sink)
-    else:
-        _arrow(answer, sink)
-    return sink.getvalue()
+        lines = msgspec.json.Encoder().encode_lines
+        return lambda batch: sink.write(lines(batch.to_pylist())), lambda: None
+    if form == CSV:
+        return _csv(answer.schema, sink)
+    return _arrow(answer, sink)
 
 
-def _arrow(answer: TableAnswer, sink: io.BytesIO) -> None:
+def _arrow(
+    answer: TableAnswer, sink: io.BytesIO
+) -> tuple[Callable[[Any], object], Callable[[], object]]:
     import pyarrow as pa
 
     about = {
@@ -68,20 +82,24 @@ def _arrow(answer: TableAnswer, sink: io.BytesIO) -> None:
         "read_log": answer.read_log,
         "entry": str(answer.entry),
     }
-    table = answer.table.replace_schema_metadata(about)
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=_BATCH_ROWS)
+    writer = pa.ipc.new_stream(sink, answer.schema.with_metadata(about))
+    return writer.write_batch, writer.close
 
 
-def _json_lines(table: Any, sink: io.BytesIO) -> None:
-    encode_lines = msgspec.json.Encoder().encode_lines
-    batches = table.to_batches(max_chunksize=_BATCH_ROWS)
-    sink.writelines(encode_lines(batch.to_pylist()) for batch in batches)
-
-
-def _plain(table: Any) -> Any:
+def _csv(schema: Any, sink: io.BytesIO) -> tuple[Callable[[Any], object], Callable[[], object]]:
     """CSV knows no dictionaries: view columns become strings."""
     import pyarrow as pa
+    from pyarrow import csv
 
-    kinds = [pa.string() if pa.types.is_dictionary(each) else each for each in table.schema.types]
-    return table.cast(pa.schema(zip(table.column_names, kinds, strict=True)))
+    kinds = [pa.string() if pa.types.is_dictionary(each) else each for each in schema.types]
+    plain = pa.schema(list(zip(schema.names, kinds, strict=True)))
+    writer = csv.CSVWriter(sink, plain)
+    return lambda batch: writer.write(batch.cast(plain)), writer.close
+
+
+def _taken(sink: io.BytesIO) -> bytes:
+    """What was written since the last time."""
+    written = sink.getvalue()
+    sink.seek(0)
+    sink.truncate()
+    return written

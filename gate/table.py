@@ -1,21 +1,28 @@
-"""The table read: everybody's fields for one scene, for analysis.
+"""Reads of many customers at once, as a stream of record batches: a table, or rows.
 
-Rows of customers who granted every field asked for stand as they are; synthetic rows stand in the
-place of the others, so that the table keeps its schema and its length. No identifiers, no order,
-and a column `<field>.view` beside each field that says row by row which is which.
+A *table* is for analysis. Rows of customers who granted every field asked for stand as they are, in
+random order; synthetic rows stand in the place of the others, so that the table keeps its schema
+and its length. No identifiers. *Rows* are for acting: only customers who granted every field asked
+for, each named in the column `customer`, nothing synthetic. Both carry a column `<field>.view`
+beside each field that says row by row what it is.
+
+The cohort is joined inside the source, never queried customer by customer. The journal entry is
+durable before the first batch leaves; what is in memory is bounded by the batch, not the answer.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import compress
+from functools import cached_property
+from itertools import chain, compress, islice
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from gate import cohort, word
+from gate import batch, cohort, filter, purpose, sources, word  # noqa: A004 - the field's word
+from gate.batch import Batches, Mark
 from gate.decide import Reason, View, refusal, views
+from gate.filter import Condition, Test
 from gate.journal import ConsentPoint, Reading
 from gate.plan import Plan
 from gate.read import Gate
@@ -27,20 +34,34 @@ NONE = "none"
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """Everybody's `fields` for one scene. `minimum_size` as in `ReadRequest`."""
+    """Many customers' `fields` for one scene. `minimum_size` as in `ReadRequest`.
+
+    `purpose`: the caller's own word for the scene's DPV purpose, to be held against the contract.
+    """
 
     service: str
     scene: str
     fields: tuple[str, ...]
     at: datetime
     minimum_size: int = 0
+    filter: tuple[Condition, ...] = ()
+    purpose: str | None = None
+
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """The fields asked for, and those that the filter looks at."""
+        return tuple(dict.fromkeys((*self.fields, *filter.fields(self.filter))))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TableAnswer:
-    """`table` is an Arrow table, or None when the request was refused; `reason` says why."""
+    """`batches` can be gone through once; None when the request was refused: `reason` says why.
 
-    table: Any
+    `synthetic` is how many rows were drawn; a filter may leave fewer of them in the answer.
+    """
+
+    schema: Any
+    batches: Batches | None
     authorised: int  # rows of customers who granted every field asked for
     synthetic: int  # rows in place of the others
     reason: Reason
@@ -50,47 +71,91 @@ class TableAnswer:
     entry: int
     read_log: str
 
+    @cached_property
+    def table(self) -> Any:
+        """All batches as one Arrow table in memory, or None when the request was refused."""
+        import pyarrow as pa
+
+        return None if self.batches is None else pa.Table.from_batches(self.batches, self.schema)
+
 
 def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
-    """Raises StaleStateError and SourceUnavailableError: without a source there is no table."""
-    plan = gate.plan(request.service, request.scene)
-    refused = Reason.UNKNOWN_SCENE if plan is None else refusal(plan, request.fields)
-    if plan is None or refused is not None:
-        return _refused(gate, request, plan, refused or Reason.UNKNOWN_SCENE)
-    members, subjects, point = _cohort(gate, plan, request)
-    authorised = _authorised(gate, plan, request.fields, subjects)
-    synthetic = _synthetic(gate, plan, request.fields, authorised)
-    shown = views(plan, request.fields, plan.always)
-    reading = _reading(request, plan, Reason.GRANTED, point)
-    release = plan.release if synthetic.num_rows else None
-    entry = gate.journal.record(
-        msgspec.structs.replace(
-            reading,
-            cohort=gate.journal.store(members),
-            rows=authorised.num_rows + synthetic.num_rows,
-            views=shown,
-            release=release,
-        )
-    )
+    """Raises StaleStateError, FilterError, and SourceUnavailableError: without a source there is no
+    table. A source that fails later breaks the stream off with the same error."""
+    asked = _asked(gate, request)
+    if isinstance(asked, Reason):
+        return _refused(gate, request, "table", asked)
+    personal = _personal(gate, asked, asked.columns, shuffled=True)
+    drawn, others = _drawn(gate, asked, personal)
+    shown = views(asked.plan, request.fields, asked.plan.always)
+    ours = [View.PERSONAL] if personal.rows else []
+    mark = Mark.of(personal.schema, {field: [*ours, view] for field, view in shown.items()})
+    release = asked.plan.release if drawn else None
+    entry = _journalled(gate, asked, "table", personal.rows + drawn, shown, release)
     # Durable from here on: the answer may leave.
-    return TableAnswer(
-        table=_marked([authorised, synthetic], shown),
-        authorised=authorised.num_rows,
-        synthetic=synthetic.num_rows,
-        reason=reading.reason,
-        mode=NAIVE if release else NONE,
-        release=release,
-        ledger_size=point.size,
-        entry=entry,
-        read_log=gate.journal.log.origin,
-    )
+    theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
+    batches = batch.mixed((theirs, personal.rows), (drawings, drawn))
+    return _answer(gate, asked, entry, mark, batches, (personal.rows, drawn))
+
+
+def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
+    """Raises as `read_table` does."""
+    asked = _asked(gate, request)
+    if isinstance(asked, Reason):
+        return _refused(gate, request, "rows", asked)
+    key = gate.source.key
+    personal = _personal(gate, asked, tuple(dict.fromkeys((key, *asked.columns))), shuffled=False)
+    shown = dict.fromkeys(request.fields, View.PERSONAL)
+    mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in shown}, key)
+    entry = _journalled(gate, asked, "rows", personal.rows, shown, None)
+    # Durable from here on: the answer may leave.
+    return _answer(gate, asked, entry, mark, mark.each(personal.batches, 0), (personal.rows, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that contract and policy allow, and whom they allow it of."""
+
+    request: TableRequest
+    plan: Plan
+    tests: tuple[Test, ...]
+    members: cohort.Cohort
+    subjects: list[str]
+    point: ConsentPoint
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.request.looked_at
+
+
+@dataclass(frozen=True, slots=True)
+class _Personal:
+    """Rows that may be read as they are: `rows` of them, of `people` before the filter."""
+
+    schema: Any
+    people: int
+    rows: int
+    batches: Batches
+
+
+def _asked(gate: Gate, request: TableRequest) -> _Asked | Reason:
+    plan = gate.plan(request.service, request.scene)
+    if plan is None:
+        return Reason.UNKNOWN_SCENE
+    refused = refusal(plan, request.fields) or refusal(plan, request.looked_at)
+    if refused is not None:
+        return refused
+    if not purpose.agrees(request.purpose, plan.scene):
+        return Reason.PURPOSE_DIFFERS
+    tests = filter.check(request.filter, plan.scene)
+    return _Asked(request, plan, tests, *_cohort(gate, plan, request))
 
 
 def _cohort(
     gate: Gate, plan: Plan, request: TableRequest
 ) -> tuple[cohort.Cohort, list[str], ConsentPoint]:
     """Whose rows may be read as they are, as a bitmap and by name, and at which ledger size."""
-    wanted = plan.mask(request.fields) or 0
+    wanted = plan.mask(request.looked_at) or 0
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         words = state.words(request.scene)
@@ -100,66 +165,107 @@ def _cohort(
         return members, list(compress(state.subjects, members)), point
 
 
-def _refused(gate: Gate, request: TableRequest, plan: Plan | None, reason: Reason) -> TableAnswer:
+def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:
     with gate.lock:
         _, point = gate.current(request.minimum_size)
-    entry = gate.journal.record(_reading(request, plan, reason, point))
-    return TableAnswer(None, 0, 0, reason, NONE, None, point.size, entry, gate.journal.log.origin)
+    plan = gate.plan(request.service, request.scene)
+    entry = gate.journal.record(_reading(request, action, plan, reason, point))
+    origin = gate.journal.log.origin
+    return TableAnswer(None, None, 0, 0, reason, NONE, None, point.size, entry, origin)
 
 
-def _authorised(gate: Gate, plan: Plan, fields: Sequence[str], subjects: Sequence[str]) -> Any:
-    rows = gate.source.everybody(fields) if plan.always else gate.source.rows(subjects, fields)
+def _personal(gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bool) -> _Personal:
+    """The rows that may be read as they are: counted, and the first batch of them fetched."""
+    import ibis
+
+    source, everybody = gate.source, asked.plan.always
     try:
-        return rows.to_pyarrow()
-    except Exception as error:  # each engine raises its own; without rows there is no table
+        rows = source.everybody(columns) if everybody else source.rows(asked.subjects, columns)
+        kept = filter.keep(rows, asked.tests, lambda name: rows[name])
+        people = _count(rows)
+        count = _count(kept) if asked.tests else people
+        ordered = kept.order_by(ibis.random()) if shuffled else kept
+        schema, following = sources.batches(ordered, batch.ROWS)
+        first = [*islice(following, 1)]
+    except SourceUnavailableError:
+        raise
+    except Exception as error:  # each engine raises its own; without rows there is no answer
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
+    batches = batch.at_most(count, chain(first, batch.reporting(following)))
+    return _Personal(schema, people, count, batches)
 
 
-def _synthetic(gate: Gate, plan: Plan, fields: Sequence[str], authorised: Any) -> Any:
-    """As many rows as customers are missing, in the schema of the authorised ones."""
-    import pyarrow as pa
+def _count(rows: Any) -> int:
+    return int(rows.count().to_pyarrow().as_py())
 
-    shown = views(plan, tuple(fields), plan.always)
-    drawn = [field for field in fields if shown[field] is View.SYNTHETIC]
-    release = gate.release(plan.scene.id)
-    missing = gate.source.count() - authorised.num_rows
-    if not drawn or release is None or missing <= 0:
-        return authorised.slice(0, 0)
-    sample = release.sample(missing, drawn)
-    columns = [
-        sample[field].cast(kind, safe=False) if field in drawn else pa.nulls(missing, kind)
-        for field, kind in zip(authorised.column_names, authorised.schema.types, strict=True)
-    ]
-    return pa.table(columns, schema=authorised.schema)
+
+def _drawn(gate: Gate, asked: _Asked, personal: _Personal) -> tuple[int, Batches]:
+    """Synthetic rows in place of the customers who are missing, in the schema of the others."""
+    shown = views(asked.plan, asked.columns, asked.plan.always)
+    drawn = [field for field in asked.columns if shown[field] is View.SYNTHETIC]
+    release = gate.release(asked.plan.scene.id)
+    unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # then nobody can say who is kept
+    missing = gate.source.count() - personal.people
+    if not drawn or release is None or unknown or missing <= 0:
+        return 0, iter(())
+
+    def sample(rows: int) -> Any:
+        return release.sample(rows, drawn)
+
+    return missing, batch.sampled(sample, missing, personal.schema, asked.tests)
+
+
+def _journalled(
+    gate: Gate,
+    asked: _Asked,
+    action: str,
+    rows: int,
+    shown: Mapping[str, View],
+    release: str | None,
+) -> int:
+    """The entry, durable. A filter tells who is in the answer, so its fields were read as well."""
+    reading = _reading(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
+    return gate.journal.record(
+        msgspec.structs.replace(
+            reading,
+            cohort=gate.journal.store(asked.members),
+            rows=rows,
+            views={**dict.fromkeys(asked.columns, View.PERSONAL), **shown},
+            release=release,
+        )
+    )
+
+
+def _answer(
+    gate: Gate, asked: _Asked, entry: int, mark: Mark, batches: Batches, rows: tuple[int, int]
+) -> TableAnswer:
+    authorised, synthetic = rows
+    release = asked.plan.release if synthetic else None
+    return TableAnswer(
+        schema=mark.schema,
+        batches=batches,
+        authorised=authorised,
+        synthetic=synthetic,
+        reason=Reason.GRANTED,
+        mode=NAIVE if release else NONE,
+        release=release,
+        ledger_size=asked.point.size,
+        entry=entry,
+        read_log=gate.journal.log.origin,
+    )
 
 
 def _reading(
-    request: TableRequest, plan: Plan | None, reason: Reason, point: ConsentPoint
+    request: TableRequest, action: str, plan: Plan | None, reason: Reason, point: ConsentPoint
 ) -> Reading:
     return Reading(
-        action="table",
+        action=action,
         at=request.at.replace(microsecond=0),
         service=request.service,
         scene=request.scene,
-        fields=request.fields,
+        fields=request.looked_at,
         views={},
         reason=reason,
         plan=plan.digest if plan else "",
         consent=point,
     )
-
-
-def _marked(parts: Sequence[Any], shown: Mapping[str, View]) -> Any:
-    """Both parts in one table, shuffled, a view column beside each field."""
-    import pyarrow as pa
-
-    whole = pa.concat_tables(parts)
-    personal = np.arange(whole.num_rows) < parts[0].num_rows
-    order = np.random.default_rng().permutation(whole.num_rows)
-    whole = whole.take(pa.array(order))
-    columns: dict[str, Any] = {}
-    for field in whole.column_names:
-        labels = np.where(personal[order], View.PERSONAL.value, shown[field].value)
-        columns[field] = whole[field]
-        columns[f"{field}.view"] = pa.array(labels).dictionary_encode()
-    return pa.table(columns)

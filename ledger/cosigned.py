@@ -3,31 +3,37 @@
 A log that has witnesses signs nothing after a start until they agree that nothing of it is missing.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from threading import Lock
 
 from ledger import checkpoint, note
-from ledger.cosigning import QuorumError, Witnesses
+from ledger.cosigning import Frozen, Provable, QuorumError, Witnesses
 from ledger.log import Log
 from ledger.note import Note
+from ledger.stateproof import StateProof
 from ledger.stores import Head
-from ledger.stores.sql import SqlStore
+from ledger.stores.sql import SqlLog
 
 
 class Cosigned:
     """Thread-safe. Without witnesses every checkpoint is as good as cosigned."""
 
-    def __init__(self, log: Log, store: SqlStore, witnesses: Witnesses) -> None:
+    def __init__(self, log: Log, store: SqlLog, witnesses: Witnesses) -> None:
         self._log = log
         self._store = store
         self._witnesses = witnesses
-        self._lock = Lock()
+        self._turn = Lock()  # to ask: a witness never hears of an older checkpoint after a newer
         self._may_sign = not witnesses.asked
 
     def admit(self) -> None:
-        """Return if the log may sign. Raises RolledBackError, QuorumError."""
+        """Return if the log may sign. Raises RolledBackError, QuorumError.
+
+        It waits for nobody's turn, since until it has returned once the log stands still.
+        """
         if not self._may_sign:
-            self.newest()
+            self._ask(self._log)
 
     def newest(self) -> str:
         """The newest checkpoint, cosigned; durable on return.
@@ -37,12 +43,8 @@ class Cosigned:
         """
         if not self._witnesses.asked:
             return self._log.checkpoint()
-        with self._lock:
-            signed = self._witnesses.cosigned(self._log)
-            self._store.keep_cosigned(Head(checkpoint.parse(note.parse(signed).text).size, signed))
-            # Crash here: cosigned and kept; the next start asks again.
-            self._may_sign = True
-        return signed
+        with self._turn:
+            return self._ask(self._log)
 
     def over(self, index: int) -> tuple[int, Note]:
         """Size and note of a checkpoint over entry `index`: cosigned, if the witnesses answer."""
@@ -54,3 +56,25 @@ class Cosigned:
             found = note.parse(signed)
             return checkpoint.parse(found.text).size, found
         return kept.size, note.parse(kept.note)
+
+    def shown(self, make: Callable[[], StateProof]) -> StateProof:
+        """What `make` shows, its very checkpoint cosigned, if the witnesses answer.
+
+        Raises RolledBackError, and what `make` raises.
+        """
+        if not self._witnesses.asked:
+            return make()
+        with suppress(QuorumError):
+            self.admit()
+            with self._turn:
+                proof = make()
+                signed = self._ask(Frozen(str(proof.note), self._log))
+            return replace(proof, note=note.parse(signed))
+        return make()
+
+    def _ask(self, log: Provable) -> str:
+        signed = self._witnesses.cosigned(log)
+        self._store.keep_cosigned(Head(checkpoint.parse(note.parse(signed).text).size, signed))
+        # Crash here: cosigned and kept; the next start asks again.
+        self._may_sign = True
+        return signed

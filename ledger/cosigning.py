@@ -167,7 +167,7 @@ def cosigned(log: Provable, witnesses: Sequence[Asked], quorum: int) -> str:
 def _cosigned(log: Provable, witnesses: Sequence[Asked]) -> tuple[Note, list[str]]:
     """The newest checkpoint with every cosignature it got, and why there are not more."""
     signed = note.parse(log.checkpoint())
-    frozen = _Frozen(str(signed), log)
+    frozen = Frozen(str(signed), log)
     with ThreadPoolExecutor(max(1, len(witnesses))) as pool:
         answers = list(pool.map(lambda each: _answer(each, frozen), witnesses))
     found = [each for each in answers if isinstance(each, note.Signature)]
@@ -176,7 +176,7 @@ def _cosigned(log: Provable, witnesses: Sequence[Asked]) -> tuple[Note, list[str
 
 
 @dataclass(frozen=True, slots=True)
-class _Frozen:
+class Frozen:
     """The log as it was at one checkpoint, however it grows meanwhile."""
 
     signed: str

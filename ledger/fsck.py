@@ -69,7 +69,7 @@ def _consent(home: Path, progress: Progress) -> Iterator[Finding]:
 def _states(home: Path, database: Path, progress: Progress) -> Iterator[Finding]:
     try:
         with closing(SqlStore(database)) as store:
-            states, key = store.beside(), home / "keys" / "state.vkey"
+            states, key = store.beside(), home / "state.policy"
             for each in _one(states, key, home / "log" / "state", progress):
                 yield Finding(f"state log, {each.where}", each.what)
             yield from _map(states, store.head() or Head(0, ""))

@@ -1,12 +1,14 @@
-"""The log's own keys on disk, and how a newer set takes their place.
+"""The logs' own keys on disk, and how a newer set takes their place.
 
-keys/consent.key         private keys in force, one a line: Ed25519, then ML-DSA-44; owner only
-keys/consent.vkey        their verifier keys, one a line
-keys/consent.next.key    those of a rotation that was begun and has not ended
-keys/state.key, .vkey    those of the state log, in the same form
-keys/retired.policy      verifier keys that signed before; receipts of their time rest on them
-witnesses.policy         the witness, group and quorum lines of a tlog-policy, if there are any
-consent.policy           a tlog-policy: keys in force, then retired ones, then the witnesses
+For each of the two logs of a ledger, LOG being `consent` or `state`:
+
+keys/LOG.key             private keys in force, one a line: Ed25519, then ML-DSA-44; owner only
+keys/LOG.vkey            their verifier keys, one a line
+keys/LOG.next.key        those of a rotation that was begun and has not ended
+keys/LOG.retired.policy  verifier keys that signed before; what they signed rests on them
+LOG.policy               a tlog-policy: keys in force, then retired ones, then the witnesses
+
+witnesses.policy         the witness, group and quorum lines of both policies, if there are any
 """
 
 from collections.abc import Sequence
@@ -20,11 +22,7 @@ from ledger.note import NoteError, Signer, Signing
 from ledger.policy import LogKey
 
 LogSigner = Signer | MldsaSigner
-_KEY = Path("keys") / "consent.key"
-_STATE = Path("keys") / "state.key"
-_NEXT = Path("keys") / "consent.next.key"
-_RETIRED = Path("keys") / "retired.policy"
-_WITNESSES = Path("witnesses.policy")
+STATES = "{}/state"  # origin of the state log beside a consent log
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,73 +35,104 @@ class Keys:
 
 def keys(home: Path, origin: str) -> Keys:
     """The keys in force, or new ones. Raises NoteError if what is stored is malformed."""
-    if not (home / _STATE).exists():
-        if (home / _KEY).exists():
-            raise NoteError(f"{home / _STATE}, which signs the state log, is missing: restore it")
-        made = _generate(f"{origin}/state")
-        durable.write((home / _STATE).with_suffix(".vkey"), _public(made))
-        # Crash here: verifier keys of nobody yet, which the next start replaces.
-        durable.write(home / _STATE, _secrets(made), durable.OWNER_ONLY)
-    if not (home / _KEY).exists():
-        _put_in_force(home, _generate(origin))
-    return Keys(_read(home / _KEY), _read(home / _STATE))
+    consent, state = _rings(home)
+    if not state.key.exists():
+        if consent.key.exists():
+            raise NoteError(f"{state.key}, which signs the state log, is missing: restore it")
+        state.put_in_force(_generate(STATES.format(origin)))
+    if not consent.key.exists():
+        consent.put_in_force(_generate(origin))
+    return Keys(_read(consent.key), _read(state.key))
 
 
 def witnesses(home: Path) -> Witnesses:
-    """Who is to be asked to cosign, from `witnesses.policy`; `consent.policy` follows it.
+    """Who is to be asked to cosign, from `witnesses.policy`; the policies follow it.
 
     Raises PolicyError.
     """
-    _trust(home, [each.verifier for each in _read(home / _KEY)])
+    for ring in _rings(home):
+        ring.trust([each.verifier for each in _read(ring.key)])
     return Witnesses.of(policy.parse((home / "consent.policy").read_bytes()))
 
 
-def begin_rotation(home: Path, origin: str) -> list[LogSigner]:
-    """New keys, stored beside those in force. They are in force when the log has signed so."""
-    made = _generate(origin)
-    durable.write(home / _NEXT, _secrets(made), durable.OWNER_ONLY)
+def begin_rotation(home: Path, origin: str) -> Keys:
+    """New keys, stored beside those in force. They are in force when the logs have signed so."""
+    made = Keys(_generate(origin), _generate(STATES.format(origin)))
+    for ring, newer in zip(_rings(home), (made.consent, made.state), strict=True):
+        durable.write(ring.next, _secrets(newer), durable.OWNER_ONLY)
+        # Crash here: they have signed nothing, and the next start forgets them.
     return made
 
 
-def end_rotation(home: Path, head: str) -> None:
-    """Put the next keys in force if they signed `head`, the log's newest note.
+def end_rotation(home: Path, consent: str, state: str) -> None:
+    """Put the next keys of each log in force if they signed its newest note.
 
     If they did not, the rotation never came to the log; they are forgotten.
     """
-    if not (home / _NEXT).exists():
-        return
-    newer = _read(home / _NEXT)
-    if _signed(newer, head):
-        older = [each.verifier for each in _read(home / _KEY)]
-        mine = {str(each.verifier) for each in newer}
-        kept = [key for key in (*older, *_retired(home)) if str(key) not in mine]
-        durable.write(home / _RETIRED, policy.text(_once(kept)).encode(), durable.OWNER_ONLY)
-        # Crash here or below: the next start comes here again and ends it.
-        _put_in_force(home, newer)
-    (home / _NEXT).unlink()
-    durable.synchronise((home / _NEXT).parent)
+    for ring, head in zip(_rings(home), (consent, state), strict=True):
+        ring.end_rotation(head)
+        # Crash here: the next start comes here again and goes on with the other log.
 
 
-def _put_in_force(home: Path, keys: Sequence[LogSigner]) -> None:
-    verifiers = [each.verifier for each in keys]
-    durable.write((home / _KEY).with_suffix(".vkey"), _public(keys))
-    _trust(home, verifiers)
-    # Crash here: verifier keys of nobody yet, which the next start replaces.
-    durable.write(home / _KEY, _secrets(keys), durable.OWNER_ONLY)
+@dataclass(frozen=True, slots=True)
+class _Ring:
+    """The keys of one log."""
+
+    home: Path
+    log: str
+
+    @property
+    def key(self) -> Path:
+        return self.home / "keys" / f"{self.log}.key"
+
+    @property
+    def next(self) -> Path:
+        return self.key.with_suffix(".next.key")
+
+    @property
+    def retired(self) -> Path:
+        return self.key.with_suffix(".retired.policy")
+
+    def end_rotation(self, head: str) -> None:
+        if not self.next.exists():
+            return
+        newer = _read(self.next)
+        if _signed(newer, head):
+            older = [each.verifier for each in _read(self.key)]
+            mine = {str(each.verifier) for each in newer}
+            kept = [key for key in (*older, *self.before()) if str(key) not in mine]
+            durable.write(self.retired, policy.text(_once(kept)).encode(), durable.OWNER_ONLY)
+            # Crash here or below: the next start comes here again and ends it.
+            self.put_in_force(newer)
+        self.next.unlink()
+        durable.synchronise(self.next.parent)
+
+    def put_in_force(self, keys: Sequence[LogSigner]) -> None:
+        durable.write(self.key.with_suffix(".vkey"), _public(keys))
+        self.trust([each.verifier for each in keys])
+        # Crash here: verifier keys of nobody yet, which the next start replaces.
+        durable.write(self.key, _secrets(keys), durable.OWNER_ONLY)
+
+    def trust(self, verifiers: Sequence[LogKey]) -> None:
+        """Write what verifiers are to demand, unless it stands there already."""
+        path, lines = self.home / f"{self.log}.policy", self.home / "witnesses.policy"
+        cosigners = [lines.read_text("utf-8")] if lines.exists() else []
+        data = policy.text([*verifiers, *self.before()], *cosigners).encode()
+        policy.parse(data)
+        if not path.exists() or path.read_bytes() != data:
+            durable.write(path, data)
+
+    def before(self) -> list[LogKey]:
+        """The keys that signed before."""
+        return [*policy.parse(self.retired.read_bytes()).logs] if self.retired.exists() else []
+
+
+def _rings(home: Path) -> tuple[_Ring, _Ring]:
+    return _Ring(home, "consent"), _Ring(home, "state")
 
 
 def _generate(origin: str) -> list[LogSigner]:
     return [note.generate(origin), mldsa.generate(origin)]
-
-
-def _trust(home: Path, verifiers: Sequence[LogKey]) -> None:
-    """Write what verifiers are to demand, unless it stands there already."""
-    path, lines = home / "consent.policy", home / _WITNESSES
-    cosigners = [lines.read_text("utf-8")] if lines.exists() else []
-    data = policy.text([*verifiers, *_retired(home)], *cosigners).encode()
-    policy.parse(data)
-    if not path.exists() or path.read_bytes() != data:
-        durable.write(path, data)
 
 
 def _public(keys: Sequence[LogSigner]) -> bytes:
@@ -111,18 +140,13 @@ def _public(keys: Sequence[LogSigner]) -> bytes:
     return "".join(f"{each.verifier}\n" for each in keys).encode()
 
 
-def _secrets(keys: Sequence[LogSigner]) -> bytes:
+def _secrets(keys: Sequence[Signing]) -> bytes:
     return "".join(f"{each.secret()}\n" for each in keys).encode()
 
 
 def _read(path: Path) -> list[LogSigner]:
     first, *others = path.read_text(encoding="utf-8").splitlines()
     return [note.signer(first), *map(mldsa.signer, others)]
-
-
-def _retired(home: Path) -> list[LogKey]:
-    path = home / _RETIRED
-    return [*policy.parse(path.read_bytes()).logs] if path.exists() else []
 
 
 def _once(keys: Sequence[LogKey]) -> list[LogKey]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 
-from ledger import commitment, event, keyring, note, receipt, vault
+from ledger import commitment, event, keyring, note, receipt, rotation, vault
 from ledger.commitment import ReadingTags
 from ledger.consent import ConsentState
 from ledger.cosigned import Cosigned
 from ledger.cosigning import NOBODY, Witnesses
-from ledger.event import Act, Evidence, Instruction, KeyRotated, PublicEvent, SubjectErased, Wording
+from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
 from ledger.keyring import Keys
 from ledger.latest import Held, Latest
 from ledger.log import NOTHING, CorruptLogError, Log, Sealed
@@ -73,7 +73,7 @@ class Ledger:
     ) -> None:
         """Raises CorruptLogError if what is stored does not fit together."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
-        self.states = StateLog(store.beside(), *signers.state)
+        self.states = StateLog(store.beside(), witnesses, *signers.state)
         self.origin = self.log.origin
         self._store = store
         self._vault = keys
@@ -103,8 +103,8 @@ class Ledger:
         if not key.exists():
             keyring.keys(home, origin)  # before the database: a log that exists has its keys
         store = SqlStore(database)
-        head = store.head()
-        keyring.end_rotation(home, head.note if head else "")
+        heads = [each.head() for each in (store, store.beside())]
+        keyring.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = keyring.keys(home, origin)
         return cls(store, keys, signers, moved, keyring.witnesses(home))
 
@@ -203,19 +203,15 @@ class Ledger:
         return held if held.seq else None
 
     def state_proof(self, subject: str) -> StateProof:
-        """That this is the subject's latest state. Raises UnknownSubjectError, CorruptLogError."""
-        with self._lock:
-            held = self._latest.of(subject)
-            if not held.label:
-                raise UnknownSubjectError("nothing can be shown of this subject: no instruction")
-            return self.states.prove(held.label, self._latest.shown(held))
+        """That this is the subject's latest state, cosigned like a receipt.
+
+        Raises UnknownSubjectError, CorruptLogError, RolledBackError.
+        """
+        return self.states.cosigned.shown(lambda: self._state_proof(subject))
 
     def absence_proof(self, label: Label) -> StateProof:
         """That nothing is at the label. Raises UnknownSubjectError if something is."""
-        with self._lock:
-            if self.states.value(label) is not None:
-                raise UnknownSubjectError("something is at this label: ask for its subject's state")
-            return self.states.prove(label, None)
+        return self.states.cosigned.shown(lambda: self._absence_proof(label))
 
     def history(self, subject: str) -> list[Said]:
         """Everything the subject said, oldest first. Raises CorruptLogError if some is missing."""
@@ -275,19 +271,9 @@ class Ledger:
             self.announce([SubjectErased(at.astimezone(UTC).replace(microsecond=0))])
 
     def rotate(self, home: Path, at: datetime) -> None:
-        """Put new signing keys in force. The entry that says so is signed by the old and the new.
-
-        Crash anywhere: at the next start the old ones are in force, or the new ones.
-        """
+        """Put new signing keys in force in both logs. Entries that old and new sign say so."""
         with self._lock:
-            newer = keyring.begin_rotation(home, self.origin)
-            named = tuple(str(each.verifier) for each in newer)
-            at = at.astimezone(UTC).replace(microsecond=0)
-            self.log.sign_with(*keyring.keys(home, self.origin).consent, *newer)
-            self.announce([KeyRotated(self.origin, named, at)])
-            # Crash here: the next keys have signed the log, so the next start puts them in force.
-            keyring.end_rotation(home, self.log.checkpoint())
-            self.log.sign_with(*newer)
+            rotation.rotate(home, (self.log, self.states.log), self.announce, at)
 
     def export(self, folder: Path) -> None:
         """Write the public tile directory of the consent log, cosigned if it has witnesses.
@@ -296,13 +282,22 @@ class Ledger:
         """
         self.log.export(folder, self.cosign())
 
-    def export_states(self, folder: Path) -> None:
-        """Write the public tile directory of the state log."""
-        self.states.log.export(folder)
-
     def close(self) -> None:
         self.log.close()
         self._vault.close()
+
+    def _state_proof(self, subject: str) -> StateProof:
+        with self._lock:
+            held = self._latest.of(subject)
+            if not held.label:
+                raise UnknownSubjectError("nothing can be shown of this subject: no instruction")
+            return self.states.prove(held.label, self._latest.shown(held))
+
+    def _absence_proof(self, label: Label) -> StateProof:
+        with self._lock:
+            if self.states.value(label) is not None:
+                raise UnknownSubjectError("something is at this label: ask for its subject's state")
+            return self.states.prove(label, None)
 
     def _chained(
         self, instructions: Sequence[Instruction], encoded: Sequence[bytes]
@@ -354,6 +349,7 @@ class Ledger:
     ) -> range:
         """Entries, and the map that follows from them, in one transaction."""
         self._cosigned.admit()
+        self.states.cosigned.admit()
         staged = self.log.stage(entries, sealed=sealed, idempotency=idempotency)
         moved = self.states.stage(staged.batch.head.size, staged.root, values)
         indexes = self.log.commit(staged, moved.batch)

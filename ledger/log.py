@@ -6,7 +6,9 @@ tiles of that size; nothing that was not committed was acknowledged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from pathlib import Path
 from threading import RLock
 from types import MappingProxyType
@@ -14,6 +16,7 @@ from typing import Any
 
 from ledger import checkpoint, durable, note, tile, tree
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.nodes import Nodes
 from ledger.note import NoteError, Signing, Verifying
 from ledger.stores import Batch, Head, Store
 from ledger.stores.sql import SqlStore
@@ -22,6 +25,7 @@ from ledger.tree import Hash, NodeReader
 
 Sealed = Mapping[bytes, tuple[int, bytes]]
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
+SYNCHRONISED = 8  # published files at once: a disk that is waited for once serves them all
 
 
 class CorruptLogError(Exception):
@@ -50,6 +54,7 @@ class Log:
         self.store = store
         self._signers = _named(origin, signers)
         self._lock = RLock()
+        self._kept = Nodes(self._full)
         head = store.head()
         self._note = head.note if head else self._sign(0, tree.EMPTY_ROOT)
         self._size = head.size if head else 0
@@ -147,7 +152,21 @@ class Log:
                 raise CorruptLogError(f"entry bundle {index} holds {len(found)} entries, want more")
             yield from found[max(lo - start, 0) : hi - start]
 
+    def at(self, indexes: Sequence[int]) -> list[bytes]:
+        """The entries at these indexes; a bundle is read once for those next to one another.
+
+        Raises IndexError, CorruptLogError.
+        """
+        found: list[bytes] = []
+        for number, together in groupby(indexes, key=lambda index: index // tile.WIDTH):
+            places = [*together]
+            lo, hi = number * tile.WIDTH, max(places) + 1
+            entries = [*self.entries(lo, hi)]
+            found += [entries[index - lo] for index in places]
+        return found
+
     def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
+        # The size first: a tree that has grown meanwhile has all nodes of the smaller one.
         return tree.prove_inclusion(index, self._size if size is None else size, self._nodes())
 
     def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
@@ -162,15 +181,22 @@ class Log:
         signed = cosigned or self._note
         size = checkpoint.parse(note.parse(signed).text).size
         self._require_growth(folder / "checkpoint", size)
+        files = self._files(folder, size)
+        with ThreadPoolExecutor(SYNCHRONISED) as pool:
+            while some := [*islice(files, tile.WIDTH)]:
+                [*pool.map(lambda file: _publish(*file), some)]
+        # Crash here: new tiles lie beside an older checkpoint, which they do not contradict.
+        durable.write(folder / "checkpoint", signed.encode())
+
+    def _files(self, folder: Path, size: int) -> Iterator[tuple[Path, bytes]]:
+        """Every tile and bundle of the first `size` entries, and where it is published."""
         for level in tile.levels(size):
             for index, width in tile.widths(size, level):
                 data = self._tile(level, index)[: width * tree.HASH_SIZE]
-                _publish(folder / tile.path(str(level), index, width), data)
+                yield folder / tile.path(str(level), index, width), data
         for index, width in tile.widths(size, 0):
             data = self.bundle(index) if width == tile.WIDTH else self._cut(index, width)
-            _publish(folder / tile.path("entries", index, width), data)
-        # Crash here: new tiles lie beside an older checkpoint, which they do not contradict.
-        durable.write(folder / "checkpoint", signed.encode())
+            yield folder / tile.path("entries", index, width), data
 
     def bundle(self, index: int) -> bytes:
         if (data := self.store.bundle(index)) is None:
@@ -201,20 +227,16 @@ class Log:
         return data
 
     def _nodes(self) -> NodeReader:
-        """Complete subtrees, from tiles that are read once."""
-        known: dict[tuple[int, int], list[Hash]] = {}
+        """Complete subtrees of the tree as it is now. They raise CorruptLogError."""
+        with self._lock:
+            return self._kept.reader(self._size, self._edge)
 
-        def read(level: int, index: int) -> Hash:
-            place = tile.home(level, index)
-            if place not in known:
-                known[place] = self._hashes(*place)
-            try:
-                return tile.node(known[place], level, index)
-            except MalformedTileError as error:
-                where = f"the tile of node {index} at level {level}"
-                raise CorruptLogError(f"{where}: {error}") from error
-
-        return read
+    def _full(self, level: int, index: int) -> list[Hash]:
+        hashes = self._hashes(level, index)
+        if len(hashes) != tile.WIDTH:
+            where = f"tile {index} of level {level}"
+            raise CorruptLogError(f"{where} has {len(hashes)} hashes, want {tile.WIDTH}")
+        return hashes
 
     def _sign(self, size: int, root: Hash) -> str:
         return str(note.sign(str(Checkpoint(self.origin, size, root)), self._signers))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ledger import commitment, event
-from ledger.commitment import PERSONAL, TAG_SIZE
+from ledger.commitment import PERSONAL, TAG_SIZE, Secrets
 from ledger.entry import opened, public
 from ledger.event import Instruction, PublicEvent
 from ledger.log import CorruptLogError, Log
@@ -16,6 +16,7 @@ from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
 CHUNK = 4096  # entries opened at once when following from far back
+FIRST_LOOK = 16  # events of a customer looked for at once; then twice as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +49,16 @@ class Reader:
         """
         if (key := self._vault.key(subject)) is None:
             return []
-        last = self._last(key) if upto is None else upto
-        return [self._open(key, seq) for seq in range(1, last + 1)]
+        found = list(self._sealed(key))
+        if upto is not None and len(found) != upto:
+            raise CorruptLogError(
+                f"{len(found)} events of a customer are in the store, want {upto}; run fsck"
+            )
+        entries = self._log.at([index for _, (index, _) in found])
+        return [
+            Said(index, opened(derived, sealed, entry))
+            for (derived, (index, sealed)), entry in zip(found, entries, strict=True)
+        ]
 
     def announced(self, since: int) -> Iterator[Recorded]:
         """The public acts from entry `since` on, in log order. No key is needed."""
@@ -82,40 +91,32 @@ class Reader:
         if entry[:1] != PERSONAL:
             return {"event": commitment.parse(event.encode(public(entry)))}
         names = [subject] if subject is not None else [name for name, _ in self._vault.everybody()]
-        for name in names:
-            if (key := self._vault.key(name)) and (seq := self._seq(key, entry)):
-                said, opening = self._open(key, seq), commitment.secrets(key, seq).opening
-                shown = {"salt": opening.salt.hex(), "tag": opening.tag.hex()}
-                return {"event": commitment.parse(event.encode(said.event)), **shown}
+        tag = entry[1 : 1 + TAG_SIZE]
+        for key in filter(None, map(self._vault.key, names)):
+            for derived, (_, sealed) in self._sealed(key):
+                if derived.opening.tag == tag:
+                    said = commitment.parse(event.encode(opened(derived, sealed, entry)))
+                    return {"event": said, "salt": derived.opening.salt.hex(), "tag": tag.hex()}
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
 
-    def _seq(self, key: bytes, entry: bytes) -> int | None:
-        """Which event of this customer the entry is, if it is one."""
-        tag, last = entry[1 : 1 + TAG_SIZE], self._last(key)
-        return next((seq for seq in range(1, last + 1) if commitment.tag(key, seq) == tag), None)
+    def _sealed(self, key: bytes) -> Iterator[tuple[Secrets, tuple[int, bytes]]]:
+        """The customer's sealed events with what opens them, in the order they were said.
 
-    def _last(self, key: bytes) -> int:
-        """The largest seq whose tag is in the store: gallop, then bisect."""
-        high = 1
-        while self._store.has_tag(commitment.tag(key, high)):
-            high *= 2
-        low = high // 2
-        while high - low > 1:
-            middle = (low + high) // 2
-            if self._store.has_tag(commitment.tag(key, middle)):
-                low = middle
-            else:
-                high = middle
-        return low
-
-    def _open(self, key: bytes, seq: int) -> Said:
-        """The customer's event number `seq`, checked against its leaf."""
-        derived = commitment.secrets(key, seq)
-        if (found := self._store.sealed(derived.opening.tag)) is None:
-            raise CorruptLogError(f"event {seq} of a customer is missing from the store")
-        index, sealed = found
-        (entry,) = self._log.entries(index, index + 1)
-        return Said(index, opened(derived, sealed, entry))
+        Looked for in ever larger numbers, so that few queries find many. Raises CorruptLogError
+        for one that is missing before others.
+        """
+        first, wanted, missing = 1, FIRST_LOOK, 0
+        while not missing:
+            some = [commitment.secrets(key, seq) for seq in range(first, first + wanted)]
+            found = self._store.sealed_of([each.opening.tag for each in some])
+            for seq, each in enumerate(some, first):
+                if (place := found.get(each.opening.tag)) is None:
+                    missing = missing or seq
+                elif missing:
+                    raise CorruptLogError(f"event {missing} of a customer is missing; run fsck")
+                else:
+                    yield each, place
+            first, wanted = first + wanted, min(2 * wanted, CHUNK)
 
     def _owners(self) -> dict[bytes, tuple[bytes, int]]:
         """Tag -> (data key, seq), for all events of whoever still has a key, and the next one."""

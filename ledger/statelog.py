@@ -1,7 +1,5 @@
 """The map of latest states and the log of its roots, beside a consent log in the same database.
 
-    keys/state.key         the state log's signing keys, owner only; keys/state.vkey: for everybody
-
 Each commit of the consent log commits an entry of the state log as well: size and root of the
 consent log, and the root of the map in which every customer's latest state then stands. There is
 no moment at which one of them is durable and the others are not. See specs/statemap.md.
@@ -9,8 +7,11 @@ no moment at which one of them is durable and the others are not. See specs/stat
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ledger import note, stateproof
+from ledger.cosigned import Cosigned
+from ledger.cosigning import Witnesses
 from ledger.log import Log, Staged
 from ledger.note import Signing
 from ledger.statemap import Change, Label, StateMap, Value
@@ -18,8 +19,6 @@ from ledger.stateproof import Shown, StateProof, StateRoot
 from ledger.stores import Batch
 from ledger.stores.sql import StateStore
 from ledger.tree import Hash
-
-ORIGIN = "{}/state"  # of the state log beside a consent log
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +34,9 @@ class Moved:
 class StateLog:
     """Not thread-safe by itself: the ledger that writes it holds its lock."""
 
-    def __init__(self, store: StateStore, *signers: Signing) -> None:
+    def __init__(self, store: StateStore, witnesses: Witnesses, *signers: Signing) -> None:
         self.log = Log(store, signers[0].name, *signers)
-        self._store = store
+        self.cosigned = Cosigned(self.log, store, witnesses)
         self._map = StateMap(store.roots(), store.records)
         self._newest = self._stored()
 
@@ -59,6 +58,10 @@ class StateLog:
         self._map.apply(moved.change)
         self.log.settle(moved.staged)
         self._newest = moved.entry
+
+    def export(self, folder: Path) -> None:
+        """Write the public tile directory. Raises RolledBackError, QuorumError."""
+        self.log.export(folder, self.cosigned.newest())
 
     def value(self, label: Label) -> Value | None:
         return self._map.value(label)

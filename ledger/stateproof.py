@@ -25,6 +25,7 @@ from typing import Any
 from ledger import checkpoint, commitment, note, statemap, tree
 from ledger.checkpoint import Checkpoint
 from ledger.note import Note, Verifying
+from ledger.policy import Policy
 from ledger.statemap import Proof
 from ledger.tree import EMPTY_ROOT, HASH_SIZE, Hash, ProofError
 
@@ -117,14 +118,17 @@ def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifying]) -> C
     head = checkpoint.parse(proof.note.text)
     if any(each.name != head.origin for each in verifiers):
         raise ProofError(f"a checkpoint of {head.origin}, want one of {verifiers[0].name}")
-    if proof.index != head.size - 1:
-        raise ProofError(f"entry {proof.index} of {head.size}, want the newest: ask again")
-    leaf = tree.leaf_hash(bytes(proof.entry))
-    tree.verify_inclusion(leaf, proof.index, head.size, head.root, proof.path)
-    if proof.shown is None:
-        statemap.verify_absence(where, proof.entry.map, proof.in_map)
-    else:
-        statemap.verify_presence(where, proof.shown.value, proof.entry.map, proof.in_map)
+    _require_newest(proof, where, head)
+    return head
+
+
+def verify_under(proof: StateProof, where: bytes, policy: Policy) -> Checkpoint:
+    """The same, for a checkpoint that is signed and cosigned as `policy` demands.
+
+    Raises PolicyError, ProofError.
+    """
+    head = policy.verify(proof.note)
+    _require_newest(proof, where, head)
     return head
 
 
@@ -147,6 +151,17 @@ def require_complete(proof: StateProof, instructions: Sequence[dict[str, Any]]) 
         (state.get("seq"), state.get("head")) == (len(data), last),
         f"the state is of {state.get('seq')} instructions, {len(data)} were given: not the same",
     )
+
+
+def _require_newest(proof: StateProof, where: bytes, head: Checkpoint) -> None:
+    if proof.index != head.size - 1:
+        raise ProofError(f"entry {proof.index} of {head.size}, want the newest: ask again")
+    leaf = tree.leaf_hash(bytes(proof.entry))
+    tree.verify_inclusion(leaf, proof.index, head.size, head.root, proof.path)
+    if proof.shown is None:
+        statemap.verify_absence(where, proof.entry.map, proof.in_map)
+    else:
+        statemap.verify_presence(where, proof.shown.value, proof.entry.map, proof.in_map)
 
 
 def _digest(data: bytes) -> str:

@@ -17,7 +17,7 @@ The law this file implements: specs/witness.md.
 
 import sqlite3
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +26,8 @@ from pathlib import Path
 from ledger import checkpoint, note, tree
 from ledger.checkpoint import Checkpoint
 from ledger.cosignature import WitnessSigner
-from ledger.note import Note, NoteError, Verifier
+from ledger.note import Note
+from ledger.policy import LogKey, Policy, PolicyError
 from ledger.tree import Hash, ProofError
 
 MOST_HASHES = 63
@@ -99,12 +100,13 @@ class Witness:
         self,
         path: Path,
         signer: WitnessSigner,
-        logs: Iterable[Verifier],
+        logs: Iterable[LogKey],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`logs`: the keys of the logs it watches; of two types of one log, both must sign."""
         self._path = path
         self._signer = signer
-        self._logs: Mapping[str, list[Verifier]] = _by_name(logs)
+        self._trust = Policy((*logs,))
         self._now = now
         with self._memory() as memory:
             memory.execute(_SCHEMA)
@@ -126,11 +128,12 @@ class Witness:
     def _refusal(self, submission: Submission) -> Reply | None:
         """Why the submission is refused whatever is remembered, if it is."""
         head = submission.head
-        keys = self._logs.get(head.origin)
-        if keys is None:
+        if all(key.name != head.origin for key in self._trust.logs):
             return Reply(404, f"this witness does not know the log {head.origin}\n")
-        if not any(_signed(submission.note, key) for key in keys):
-            return Reply(403, f"no trusted key of {head.origin} has signed this checkpoint\n")
+        try:
+            self._trust.verify(submission.note)
+        except PolicyError as error:
+            return Reply(403, f"no trusted key has signed this checkpoint: {error}\n")
         if submission.old > head.size:
             return Reply(400, f"old size {submission.old}, want at most {head.size}\n")
         return None
@@ -153,21 +156,6 @@ class Witness:
             yield connection
         finally:
             connection.close()  # which undoes what was not committed
-
-
-def _by_name(logs: Iterable[Verifier]) -> Mapping[str, list[Verifier]]:
-    found: dict[str, list[Verifier]] = {}
-    for each in logs:
-        found.setdefault(each.name, []).append(each)
-    return found
-
-
-def _signed(signed: Note, key: Verifier) -> bool:
-    try:
-        note.verify(signed, [key])
-    except NoteError:
-        return False
-    return True
 
 
 def _seen(memory: sqlite3.Connection, origin: str) -> tuple[int, Hash]:

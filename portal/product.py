@@ -2,7 +2,7 @@
 
 home/ledger.sqlite       the consent log and the sealed events
 home/keys/               private keys (owner only) and *.vkey verifier keys
-home/customers.duckdb    the personal rows, read only through the gate
+home/customers.duckdb    the personal rows, read only through the gate (or `source` in the settings)
 home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
 home/receipts/           what customers keep
@@ -26,6 +26,7 @@ from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name, readings
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
+from gate.sources.postgres import PostgresSource
 from ledger import note
 from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
@@ -74,8 +75,9 @@ class Product:
     def publish(self) -> None:
         """Write the public tile directories of all three logs."""
         _anchor(self.ledger, self.reads)
+        self.ledger.states.export(self.home / "log" / "state")
+        # Crash here: the consent log that is shown is behind; next time it is not.
         self.ledger.export(self.home / "log" / "consent")
-        self.ledger.export_states(self.home / "log" / "state")
         self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
 
 
@@ -86,12 +88,12 @@ def contracts() -> tuple[Source, dict[str, Scene]]:
 
 
 def open_product(settings: Settings) -> Product:
-    """Open everything under `settings.data_dir`, which must hold `customers.duckdb`."""
+    """Open everything under `settings.data_dir`. Raises what its parts raise."""
     home = settings.data_dir
     source, scenes = contracts()
     ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
     reads = _open_read_log(ledger, home)
-    tables = DuckDBSource(home / "customers.duckdb")
+    tables = open_source(settings)
     gate = Gate(
         ledger,
         WithStability(tables, ledger, scenes),
@@ -105,6 +107,13 @@ def open_product(settings: Settings) -> Product:
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
+    """The personal rows that the settings name. Raises SourceUnavailableError."""
+    if settings.source.startswith(("postgresql://", "postgres://")):
+        return PostgresSource(settings.source)
+    return DuckDBSource(Path(settings.source or settings.data_dir / "customers.duckdb"))
 
 
 def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:

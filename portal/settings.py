@@ -26,6 +26,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="port the portal listens on")
     demo: bool = Field(default=False, description="offer the labelled demo login and demo tokens")
 
+    source: str = Field(
+        "",
+        description="where personal rows are: postgresql://… or a DuckDB file;"
+        " customers.duckdb in the data directory if empty",
+        repr=False,  # it may hold a password
+    )
+
     token_jwks: Path | None = Field(
         None, description="public keys of the issuer of services' access tokens, a JWKS file"
     )

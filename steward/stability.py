@@ -96,12 +96,12 @@ class WithStability:
         key: str = "id",
     ) -> None:
         self._inner, self._ledger, self._scenes = inner, ledger, scenes
-        self._clock, self._key = clock, key
+        self._clock, self.key = clock, key
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         if FIELD not in columns:
             return self._inner.row(subject, columns)
-        found = self._inner.row(subject, [self._key, *(each for each in columns if each != FIELD)])
+        found = self._inner.row(subject, [self.key, *(each for each in columns if each != FIELD)])
         if found is None:
             return None
         whole = {**found, FIELD: self._of(subject)}
@@ -110,8 +110,8 @@ class WithStability:
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         if FIELD not in columns:
             return self._inner.rows(subjects, columns)
-        others = [each for each in columns if each != FIELD]
-        return self._joined(self._inner.rows(subjects, [self._key, *others]), subjects, columns)
+        others = [each for each in columns if each not in {FIELD, self.key}]
+        return self._joined(self._inner.rows(subjects, [self.key, *others]), subjects, columns)
 
     def everybody(self, columns: Sequence[str]) -> Any:
         if FIELD in columns:
@@ -131,8 +131,8 @@ class WithStability:
 
         figures = pa.table(
             {
-                self._key: pa.array(subjects, pa.string()),
+                self.key: pa.array(subjects, pa.string()),
                 FIELD: pa.array([self._of(each) for each in subjects], pa.int64()),
             }
         )
-        return rows.inner_join(ibis.memtable(figures), self._key).select(*columns)
+        return rows.inner_join(ibis.memtable(figures), self.key).select(*columns)

@@ -7,12 +7,14 @@ from typing import Any
 
 from gate.sources import SourceUnavailableError
 
+MEMORY = "512MB"  # for sorting and joining; what needs more goes to disk
+
 
 class DuckDBSource:
     """One table of a DuckDB file, opened read-only. See `gate.sources.Source`.
 
     Point reads run prepared SQL on a cursor of their own, so threads do not wait for each other;
-    everything larger is an Ibis expression.
+    everything larger is an Ibis expression on a cursor of its own.
     """
 
     def __init__(self, path: Path, table: str = "customer", key: str = "id") -> None:
@@ -20,13 +22,13 @@ class DuckDBSource:
 
         with _reporting(path):
             self._backend = ibis.duckdb.connect(path, read_only=True)
-            self._table = self._backend.table(table)
-        self._name, self._key = table, key
-        self._known = frozenset(self._table.columns)
+            self._backend.con.execute(f"SET memory_limit = '{MEMORY}'")
+            self._known = frozenset(self._backend.table(table).columns)
+        self._name, self.key = table, key
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         names = ", ".join(f'"{self._column(name)}"' for name in columns)
-        sql = f'SELECT {names} FROM "{self._name}" WHERE "{self._key}" = ?'  # noqa: S608 - known names
+        sql = f'SELECT {names} FROM "{self._name}" WHERE "{self.key}" = ?'  # noqa: S608 - known names
         with _reporting(self._name), self._backend.con.cursor() as cursor:
             found = cursor.execute(sql, [subject]).fetchone()
         return None if found is None else dict(zip(columns, found, strict=True))
@@ -35,16 +37,17 @@ class DuckDBSource:
         import ibis
         import pyarrow as pa
 
-        wanted = ibis.memtable(pa.table({self._key: pa.array(subjects, pa.string())}))
+        wanted = ibis.memtable(pa.table({self.key: pa.array(subjects, pa.string())}))
         names = [self._column(name) for name in columns]
-        return self._table.semi_join(wanted, self._key).select(*names)
+        return self._table().semi_join(wanted, self.key).select(*names)
 
     def everybody(self, columns: Sequence[str]) -> Any:
-        return self._table.select(*[self._column(name) for name in columns])
+        return self._table().select(*[self._column(name) for name in columns])
 
     def count(self) -> int:
-        with _reporting(self._name):
-            return int(self._table.count().execute())
+        with _reporting(self._name), self._backend.con.cursor() as cursor:
+            found = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
+        return int(found[0])
 
     def open(self, name: str) -> Any | None:
         """A table as an Ibis expression, or None if there is none: for checks, never for rows."""
@@ -53,6 +56,12 @@ class DuckDBSource:
             with self._backend.con.cursor() as cursor:
                 known = cursor.execute(sql, [name]).fetchone()
             return self._backend.table(name) if known else None
+
+    def _table(self) -> Any:
+        import ibis
+
+        with _reporting(self._name):
+            return ibis.duckdb.from_connection(self._backend.con.cursor()).table(self._name)
 
     def _column(self, name: str) -> str:
         if name not in self._known:

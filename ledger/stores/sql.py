@@ -78,17 +78,16 @@ _AT_ONCE = 10_000  # values in one statement
 BESIDE = "state_"  # what the tables of the log beside are called
 SEALED = SQLModel.metadata.tables["sealed"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
-COSIGNED = SQLModel.metadata.tables["cosigned"]
 
 
 class Tables:
     """The tables of one log, and the statements that fill them."""
 
     def __init__(self, prefix: str) -> None:
-        self.all = [_named(name, prefix) for name in ("head", "bundle", "tile")]
-        self.head, self.bundle, self.tile = self.all
+        self.all = [_named(name, prefix) for name in ("head", "bundle", "tile", "cosigned")]
+        self.head, self.bundle, self.tile, self.cosigned = self.all
         self.bucket = _named("bucket", prefix)
-        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY, COSIGNED]
+        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
         # Built once: building a statement costs more than running it.
         self.newest = select(self.head.c.size, self.head.c.note)
         self.statements: tuple[Insert | StandardInsert, ...] = (
@@ -102,7 +101,7 @@ class Tables:
 
 
 class SqlLog:
-    """One log of a database, as far as it is read."""
+    """One log of a database, as far as it is read, and what witnesses said of it."""
 
     def __init__(self, engine: Engine, prefix: str = "") -> None:
         self._engine = engine
@@ -137,6 +136,25 @@ class SqlLog:
                 for table, where in ((bundle, bundles), (tile_, tiles))
             ]
         return counts[0], counts[1]
+
+    def cosigned(self) -> Head | None:
+        """The newest checkpoint that was kept with its cosignatures."""
+        table = self._tables.cosigned
+        with self._engine.connect() as connection:
+            found = connection.execute(select(table.c.size, table.c.note)).first()
+        return None if found is None else Head(found[0], found[1])
+
+    def keep_cosigned(self, newest: Head) -> None:
+        """Keep a cosigned checkpoint, unless a newer one is kept. Durable on return."""
+        table = self._tables.cosigned
+        row = {"id": 1, "size": newest.size, "note": newest.note}
+        older = table.c.size <= newest.size
+        writing = self._engine.execution_options(immediate=True)  # it reads before it writes
+        with writing.begin() as connection:
+            if connection.execute(select(table.c.id)).first() is None:
+                connection.execute(insert(table), row)
+            else:
+                connection.execute(update(table).where(older), row)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -221,10 +239,6 @@ class SqlStore(SqlLog):
                 found |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
         return found
 
-    def has_tag(self, tag: bytes) -> bool:
-        query = select(SEALED.c["index"]).where(SEALED.c.tag == tag)
-        return self._one(query) is not None
-
     def tags(self) -> set[bytes]:
         """The tag of every sealed event."""
         with self._engine.connect() as connection:
@@ -243,22 +257,6 @@ class SqlStore(SqlLog):
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
-
-    def cosigned(self) -> Head | None:
-        """The newest checkpoint that was kept with its cosignatures."""
-        with self._engine.connect() as connection:
-            found = connection.execute(select(COSIGNED.c.size, COSIGNED.c.note)).first()
-        return None if found is None else Head(found[0], found[1])
-
-    def keep_cosigned(self, newest: Head) -> None:
-        """Keep a cosigned checkpoint, unless a newer one is kept. Durable on return."""
-        row = {"id": 1, "size": newest.size, "note": newest.note}
-        older = COSIGNED.c.size <= newest.size
-        with self._engine.begin() as connection:
-            if connection.execute(select(COSIGNED.c.id)).first() is None:
-                connection.execute(insert(COSIGNED), row)
-            else:
-                connection.execute(update(COSIGNED).where(older), row)
 
     def idempotent(self, key: str) -> tuple[bytes, int] | None:
         """Digest of the request recorded under `key`, and its first entry."""

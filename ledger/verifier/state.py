@@ -1,5 +1,6 @@
 """The offline verifier of state proofs: what is in force for a customer, nothing left out.
 
+    python -m ledger.verifier.state PROOF --policy STATE_POLICY --receipts FIRST [SECOND …]
     python -m ledger.verifier.state PROOF --key STATE_VKEYS --receipts FIRST [SECOND …]
 
 The receipts are all the customer has, oldest first; check each with `sovereign verify` as well.
@@ -14,33 +15,41 @@ from pathlib import Path
 
 from ledger import commitment, policy, receipt, stateproof
 from ledger.note import NoteError
+from ledger.policy import PolicyError
 from ledger.receipt import ReceiptError
 from ledger.stateproof import MalformedStateProofError, StateProof
 from ledger.tree import ProofError
+from ledger.verifier import keys
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify one state proof and say what it shows. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="ledger.verifier.state")
     parser.add_argument("proof", type=Path, help="a state proof")
-    parser.add_argument("--key", type=Path, required=True, help="the state log's keys, one a line")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument("--policy", type=Path, help="a tlog-policy: state log, witnesses, quorum")
+    trust.add_argument("--key", type=Path, help="the state log's keys, one a line; all must sign")
     parser.add_argument(
         "--receipts", type=Path, nargs="+", required=True, help="all receipts, oldest first"
     )
     chosen = parser.parse_args(arguments)
     try:
-        text = _read(chosen.key)
-        keys = [policy.log_key(line) for line in text.split("\n") if line]
         held = [receipt.parse(_read(path)) for path in chosen.receipts]
         events = [each.extra["event"] for each in held]
         proof = stateproof.parse(_read(chosen.proof))
         where = stateproof.label(commitment.canonical(events[0]))
-        head = stateproof.verify(proof, where, keys)
+        if chosen.policy:
+            trusted = policy.parse(chosen.policy.read_bytes())
+            head = stateproof.verify_under(proof, where, trusted)
+        else:
+            head = stateproof.verify(proof, where, keys(_read(chosen.key)))
+        _require_beside(head.origin, str(events[0]["origin"]))
         stateproof.require_complete(proof, events)
     except (
         OSError,
         UnicodeDecodeError,
         NoteError,
+        PolicyError,
         ReceiptError,
         MalformedStateProofError,
         ProofError,
@@ -53,6 +62,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read(path: Path) -> str:
     return path.read_bytes().decode("utf-8")
+
+
+def _require_beside(states: str, consent: str) -> None:
+    if states != f"{consent}/state":
+        raise ProofError(f"a state in {states!r} of receipts for {consent!r}: another company's?")
 
 
 def _verdict(proof: StateProof, origin: str) -> str:

@@ -1,17 +1,24 @@
-"""`sovereign audit`: follow a log as somebody who trusts nobody."""
+"""`sovereign audit`, `audit-states`: follow a log as somebody who trusts nobody."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from ledger.audit import Demand, Judge, Report
-    from ledger.source import Source
+    from ledger.audit import Demand, Report
 
 app = typer.Typer()
+
+Remembered = Annotated[
+    Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Findings with their evidence.")]
 
 
 @app.command()
@@ -23,13 +30,11 @@ def audit(
     key: Annotated[
         Path | None, typer.Option("--key", help="Verifier keys of the log, one a line.")
     ] = None,
-    state: Annotated[
-        Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
-    ] = None,
+    state: Remembered = None,
     opaque: Annotated[
         bool, typer.Option("--opaque", help="Not a consent log: do not look into entries.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Findings with their evidence.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove that a log only grew since the last audit, and report what speaks against it.
 
@@ -38,14 +43,52 @@ def audit(
     from ledger import audit as auditing
     from ledger import source
 
-    try:
+    judge = None if opaque else auditing.consent_entry
+    with _auditing():
         trust = _under(policy) if policy else _trust(key)
-        seen = state.read_text("utf-8") if state and state.exists() else None
-        judge = None if opaque else auditing.consent_entry
-        report = _with_progress(source.at(log), trust, seen, judge)
+        run = partial(auditing.audit, source.at(log), trust, _seen(state), judge)
+        report = _with_progress(run)
+    _conclude(report, state, as_json=as_json)
+
+
+@app.command("audit-states")
+def audit_states(
+    log: Annotated[str, typer.Argument(help="The state log: a tile directory or an address.")],
+    consent: Annotated[str, typer.Argument(help="The consent log it stands beside, likewise.")],
+    policy: Annotated[Path, typer.Option("--policy", help="The state log's tlog-policy.")],
+    consent_policy: Annotated[
+        Path, typer.Option("--consent-policy", help="The consent log's tlog-policy.")
+    ],
+    state: Remembered = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that a state log only grew, each map root of a beginning of the consent log.
+
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    """
+    from ledger import beside, source
+
+    with _auditing():
+        trusted = beside.Consent(source.at(consent), _under(consent_policy))
+        run = partial(beside.audit_states, source.at(log), _under(policy), trusted, _seen(state))
+        report = _with_progress(run)
+    _conclude(report, state, as_json=as_json)
+
+
+@contextmanager
+def _auditing() -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         typer.echo(f"not audited: {error}", err=True)
         raise typer.Exit(2) from None
+
+
+def _seen(state: Path | None) -> str | None:
+    return state.read_text("utf-8") if state and state.exists() else None
+
+
+def _conclude(report: "Report", state: Path | None, *, as_json: bool) -> None:
     if state and report.clean and report.note:
         _remember(state, report.note)
     typer.echo(_json(report) if as_json else _text(report))
@@ -69,19 +112,13 @@ def _trust(key: Path | None) -> "Demand":
     return Trust(keys)
 
 
-def _with_progress(
-    source: "Source", trust: "Demand", seen: str | None, judge: "Judge | None"
-) -> "Report":
+def _with_progress(run: Callable[..., "Report"]) -> "Report":
     from rich.console import Console
     from rich.progress import Progress
 
-    from ledger.audit import audit as run
-
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("entries", total=None)
-        return run(
-            source, trust, seen, judge, lambda n, of: bar.update(task, completed=n, total=of)
-        )
+        return run(progress=lambda n, of: bar.update(task, completed=n, total=of))
 
 
 def _remember(state: Path, signed: str) -> None:

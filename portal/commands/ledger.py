@@ -50,10 +50,10 @@ def export(
 
     ledger = Ledger.reopen(data_dir)
     try:
+        if states is not None:  # first, so that it never runs ahead of the consent log
+            ledger.states.export(states)
         ledger.export(folder)
         typer.echo((folder / "checkpoint").read_text("utf-8"))
-        if states is not None:
-            ledger.export_states(states)
     except (QuorumError, RolledBackError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

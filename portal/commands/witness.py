@@ -41,11 +41,17 @@ def serve(
     """Serve POST /add-checkpoint of C2SP tlog-witness until interrupted."""
     import uvicorn
 
-    from ledger import cosignature, note, witness_http
+    from ledger import cosignature, policy, witness_http
+    from ledger.cosignature import CosignatureError
+    from ledger.note import NoteError
     from ledger.witness import Witness
 
-    lines = [line for path in log for line in path.read_text("utf-8").splitlines()]
-    signer = cosignature.signer(key.read_text("ascii").strip())
-    witness = Witness(memory, signer, [note.verifier(line) for line in lines])
+    try:
+        lines = [line for path in log for line in path.read_text("utf-8").splitlines()]
+        signer = cosignature.signer(key.read_text("ascii").strip())
+        witness = Witness(memory, signer, [policy.log_key(line) for line in lines])
+    except (OSError, NoteError, CosignatureError) as error:
+        typer.echo(f"not serving: {error}", err=True)
+        raise typer.Exit(2) from None
     typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")
     uvicorn.run(witness_http.app(witness), host=host, port=port, log_level="warning")

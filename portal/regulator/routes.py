@@ -55,9 +55,10 @@ def key(request: Request, name: str) -> Response:
 
 
 @router.get("/consent.policy")
+@router.get("/state.policy")
 def trust(request: Request) -> Response:
-    """Who must have signed the consent log's checkpoints (C2SP tlog-policy)."""
-    return _file(faces(request).product.home / "consent.policy", "text/plain", "no-cache")
+    """Who must have signed that log's checkpoints (C2SP tlog-policy)."""
+    return _file(faces(request).product.home / request.url.path[1:], "text/plain", "no-cache")
 
 
 @router.get("/verify")

@@ -10,22 +10,25 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gate import authzen, http, rows
+from gate import authzen, data, http, rows
 from gate.decide import Reason, View
+from gate.response import Problem
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
 PROBLEMS = {
     400: "The request is malformed",
     401: "No valid bearer token",
     403: "The contract does not allow this read",
+    429: "The service has used up its quota for this scene",
     503: "The gate is behind the ledger, or the source is down; nothing was read",
 }
 EVERY_PROBLEM = PROBLEMS | {
-    406: "The table is written in none of the accepted formats",
+    406: "The answer is written in none of the accepted formats",
     408: "The body did not arrive in time",
     413: "The body is too large",
 }
-ONLY_AT = {403: {"/v1/read", "/v1/table"}, 406: {"/v1/table"}}
+STREAMED = {"/v1/rows", "/v1/table"}
+ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
 METADATA_PROBLEMS = (400,)
 
 
@@ -133,8 +136,9 @@ ANSWERS: dict[str, Any] = {
     http.METADATA: Metadata,
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
-    "/v1/read": ("read", "Read one customer's fields for one scene", http.Read),
-    "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", http.Table),
+    "/v1/read": ("read", "Read one customer's fields for one scene", data.Read),
+    "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", data.Rows),
+    "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", data.Table),
     "/access/v1/evaluation": ("evaluation", f"May I? ({AUTHZEN})", authzen.Evaluation),
     "/access/v1/evaluations": ("evaluations", f"May I? Often ({AUTHZEN})", authzen.Evaluations),
     "/access/v1/search/subject": ("subjects", f"Who may? ({AUTHZEN})", authzen.SubjectSearch),
@@ -146,7 +150,7 @@ OPERATIONS: dict[str, tuple[str, str, type]] = {
 def describe(document: dict[str, Any]) -> dict[str, Any]:
     """`document` with the service API added: paths, request bodies, answers, problems."""
     requests = {path: body for path, (_, _, body) in OPERATIONS.items()}
-    wanted = [http.Problem, *requests.values(), *_answer_types()]
+    wanted = [Problem, *requests.values(), *_answer_types()]
     schemas, components = msgspec.json.schema_components(
         wanted, ref_template="#/components/schemas/{name}"
     )
@@ -195,14 +199,14 @@ def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
 
 
 def _responses(path: str, schema: dict[type, Any], statuses: Iterable[int]) -> dict[str, Any]:
-    form = {"application/problem+json": {"schema": schema[http.Problem]}}
+    form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
     problems = {str(s): {"description": EVERY_PROBLEM[s], "content": form} for s in statuses}
     return {"200": answer} | problems
 
 
 def _answers(path: str, schema: dict[type, Any]) -> dict[str, Any]:
-    if path == "/v1/table":
+    if path in STREAMED:
         return {form: {"schema": {"type": "string", "format": "binary"}} for form in rows.FORMS}
     kinds = [schema[each] for each in _alternatives(ANSWERS[path])]
     return {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"oneOf": kinds}}}

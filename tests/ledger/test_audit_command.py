@@ -22,7 +22,7 @@ def home(tmp_path: Path) -> Path:
 
 def run(home: Path, *options: str) -> Result:
     arguments = [str(home / "log"), "--key", str(home / "vkey"), "--opaque", *options]
-    return CliRunner().invoke(audit.app, arguments)
+    return CliRunner().invoke(audit.app, ["audit", *arguments])
 
 
 def test_a_clean_log_is_remembered_for_the_next_audit(home: Path) -> None:
@@ -49,13 +49,15 @@ def test_findings_exit_1_with_their_evidence_and_are_not_remembered(home: Path) 
 
 
 def test_entries_are_looked_into_unless_the_log_is_opaque(home: Path) -> None:
-    found = CliRunner().invoke(audit.app, [str(home / "log"), "--key", str(home / "vkey")])
+    found = CliRunner().invoke(audit.app, ["audit", str(home / "log"), "--key", str(home / "vkey")])
     assert found.exit_code == 1
     assert "malformed-entry: entry 0:" in found.stdout
 
 
 def test_a_missing_key_file_means_not_audited(home: Path) -> None:
-    found = CliRunner().invoke(audit.app, [str(home / "log"), "--key", str(home / "nothing")])
+    found = CliRunner().invoke(
+        audit.app, ["audit", str(home / "log"), "--key", str(home / "nothing")]
+    )
     assert found.exit_code == 2
     assert "not audited" in found.stderr
 
@@ -63,15 +65,15 @@ def test_a_missing_key_file_means_not_audited(home: Path) -> None:
 def test_a_policy_may_say_whom_to_trust(home: Path) -> None:
     (home / "policy").write_text(policy.text([SIGNER.verifier]))
     arguments = [str(home / "log"), "--policy", str(home / "policy"), "--opaque"]
-    assert CliRunner().invoke(audit.app, arguments).exit_code == 0
+    assert CliRunner().invoke(audit.app, ["audit", *arguments]).exit_code == 0
     (home / "policy").write_text(policy.text([note.generate(ORIGIN).verifier]))
-    found = CliRunner().invoke(audit.app, arguments)
+    found = CliRunner().invoke(audit.app, ["audit", *arguments])
     assert found.exit_code == 1
     assert "untrusted" in found.stdout
 
 
 def test_whom_to_trust_must_be_said(home: Path) -> None:
-    found = CliRunner().invoke(audit.app, [str(home / "log")])
+    found = CliRunner().invoke(audit.app, ["audit", str(home / "log")])
     assert found.exit_code == 2
     assert "--policy or --key" in found.stderr
 
@@ -81,7 +83,7 @@ def test_a_policy_may_demand_a_quorum_of_witnesses(home: Path) -> None:
     lines = [f"log {SIGNER.verifier}", *witnesses, "group all all w0 w1 w2", "quorum all"]
     (home / "policy").write_text("".join(f"{line}\n" for line in lines))
     arguments = [str(home / "log"), "--policy", str(home / "policy"), "--opaque"]
-    found = CliRunner().invoke(audit.app, arguments)
+    found = CliRunner().invoke(audit.app, ["audit", *arguments])
     assert found.exit_code == 1
     assert "untrusted" in found.stdout
 
@@ -95,3 +97,9 @@ def test_a_witness_key_is_its_owners_only_and_never_overwritten(tmp_path: Path) 
     assert str(cosignature.signer(secret.strip()).key) == made.stdout.strip()
     assert CliRunner().invoke(witness.app, arguments).exit_code == 2
     assert (tmp_path / "key").read_text() == secret
+
+
+def test_a_witness_that_is_given_no_keys_does_not_serve(tmp_path: Path) -> None:
+    arguments = ["serve", "--key", str(tmp_path / "none"), "--log", str(tmp_path / "none")]
+    done = CliRunner().invoke(witness.app, arguments)
+    assert (done.exit_code, "not serving" in done.stderr) == (2, True)

@@ -2,20 +2,24 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from typer.testing import CliRunner
 
-from ledger import checkpoint, cosignature, note, policy, receipt, witness_http
+from ledger import checkpoint, cosignature, event, policy, receipt, stateproof, witness_http
 from ledger.cosigning import QuorumError, RolledBackError
+from ledger.event import Withdrawn
 from ledger.fsck import fsck
 from ledger.ledger import Ledger
 from ledger.policy import PolicyError
 from ledger.verifier import main as verify
+from ledger.verifier import state as offline
 from ledger.witness import Witness
-from portal.commands.audit import app as audit
+from portal.commands.audit import app as both
 from portal.commands.ledger import app as upkeep
 from tests.ledger.recorded import GRANTED, WORDING
 from tests.ledger.test_cosigning import served
@@ -36,8 +40,10 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def witnesses(home: Path, tmp_path: Path) -> Iterator[list[ExitStack]]:
     """Three that are served, and two of which the ledger needs; close one to stop it."""
-    known = [note.verifier(line) for line in (home / "keys/consent.vkey").read_text().split()[:1]]
-    stacks, lines = [], []
+    files = [home / "keys/consent.vkey", home / "keys/state.vkey"]
+    known = [policy.log_key(line) for file in files for line in file.read_text().split()]
+    stacks: list[ExitStack] = []
+    lines = []
     for number, key in enumerate(KEYS):
         stacks.append(ExitStack())
         one = Witness(tmp_path / f"w{number}.sqlite", key, known, lambda: NOON)
@@ -81,7 +87,7 @@ def test_w12_what_is_published_satisfies_the_policy(home: Path, ledger: Ledger) 
     ledger.export(home / "log/consent")
     (home / "kept").write_text(ledger.receipt(1, "c-1"), newline="")
     arguments = [str(home / "log/consent"), "--policy", str(home / "consent.policy")]
-    assert CliRunner().invoke(audit, arguments).exit_code == 0
+    assert CliRunner().invoke(both, ["audit", *arguments]).exit_code == 0
     assert verify([str(home / "kept"), "--policy", str(home / "consent.policy")]) == 0
     ledger.close()
     assert list(fsck(home)) == []
@@ -174,6 +180,108 @@ def test_w15_a_checkpoint_once_cosigned_is_kept_over_restarts(
     assert str(kept.checkpoint) == cosigned
     assert checkpoint.parse(kept.checkpoint.text).size == 2
     again.close()
+
+
+def first(ledger: Ledger, subject: str) -> bytes:
+    """Where the map keeps the subject."""
+    said = ledger.history(subject)[0].event
+    return stateproof.label(event.encode(said))
+
+
+def test_w17_a_state_proof_carries_the_cosignatures_that_the_policy_demands(
+    home: Path, ledger: Ledger
+) -> None:
+    trust = policy.parse((home / "state.policy").read_bytes())
+    for number in range(3):
+        say(ledger, f"c-{number}")
+        proof = stateproof.parse(str(ledger.state_proof(f"c-{number}")))
+        head = stateproof.verify_under(proof, first(ledger, f"c-{number}"), trust)
+        assert (head.origin, proof.entry.size) == (f"{ORIGIN}/state", ledger.size)
+        assert len(proof.note.signatures) == 2 + 3
+    absent = ledger.absence_proof(bytes(32))
+    stateproof.verify_under(absent, bytes(32), trust)
+
+
+def test_w17_a_state_proof_under_way_while_others_write_is_cosigned_all_the_same(
+    home: Path, ledger: Ledger
+) -> None:
+    trust = policy.parse((home / "state.policy").read_bytes())
+    where = first(ledger, "c-0")
+    with ThreadPoolExecutor(4) as pool:
+        writing = [pool.submit(say, ledger, f"d-{number}") for number in range(20)]
+        shown = [pool.submit(ledger.state_proof, "c-0") for _ in range(20)]
+        for each in shown:
+            stateproof.verify_under(each.result(), where, trust)
+        assert sorted(each.result() for each in writing) == [*range(1, 21)]
+
+
+def test_w17_the_published_state_log_satisfies_the_policy(home: Path, ledger: Ledger) -> None:
+    say(ledger, "c-1")
+    ledger.states.export(home / "log/state")
+    ledger.export(home / "log/consent")
+    trust = ["--policy", str(home / "state.policy")]
+    beside = [str(home / "log/consent"), "--consent-policy", str(home / "consent.policy")]
+    arguments = ["audit-states", str(home / "log/state"), *beside, *trust]
+    assert CliRunner().invoke(both, arguments).exit_code == 0
+    ledger.close()
+    assert list(fsck(home)) == []
+
+
+def test_w17_a_second_view_of_the_state_log_finds_no_witness(
+    home: Path, tmp_path: Path, ledger: Ledger
+) -> None:
+    """The company holds every key and shows somebody a map without the withdrawal."""
+    ledger.close()
+    hidden = copytree(home, tmp_path / "hidden")
+    ledger = Ledger.open(home, origin=ORIGIN)
+    said = ledger.draft("c-0", Withdrawn("segmentation"), at=NOON, wording=WORDING)
+    ledger.record([said])
+    ledger.state_proof("c-0")
+    where, size = first(ledger, "c-0"), ledger.size
+    ledger.close()
+    (hidden / "witnesses.policy").unlink()
+    liar = Ledger.open(hidden, origin=ORIGIN)
+    while liar.size < size:
+        say(liar, "nobody")
+    shown = liar.state_proof("c-0")
+    stateproof.verify(shown, where, liar.states.log.verifiers)  # every signature of its own holds
+    liar.close()
+    trust = policy.parse((home / "state.policy").read_bytes())
+    with pytest.raises(PolicyError, match="cosigned by no witness"):
+        stateproof.verify_under(shown, where, trust)
+    shutil.copy(home / "witnesses.policy", hidden)
+    again = Ledger.open(hidden, origin=ORIGIN)
+    with pytest.raises(RolledBackError):
+        again.state_proof("c-0")
+    again.close()
+
+
+def test_w17_with_too_few_witnesses_a_proof_carries_the_companys_signatures_alone(
+    home: Path, ledger: Ledger, witnesses: list[ExitStack]
+) -> None:
+    say(ledger, "c-1")
+    ledger.state_proof("c-1")
+    for each in witnesses[:2]:
+        each.close()
+    say(ledger, "c-1")
+    proof = ledger.state_proof("c-1")
+    stateproof.verify(proof, first(ledger, "c-1"), ledger.states.log.verifiers)
+    trust = policy.parse((home / "state.policy").read_bytes())
+    with pytest.raises(PolicyError, match="want the quorum"):
+        stateproof.verify_under(proof, first(ledger, "c-1"), trust)
+
+
+def test_w17_the_offline_verifier_demands_the_quorum(
+    home: Path, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = say(ledger, "c-1")
+    files = [home / "proof", home / "receipt"]
+    files[0].write_text(str(ledger.state_proof("c-1")), newline="")
+    files[1].write_text(ledger.receipt(index, "c-1"), newline="")
+    proof, receipts = str(files[0]), ["--receipts", str(files[1])]
+    assert offline.main([proof, "--policy", str(home / "state.policy"), *receipts]) == 0
+    assert offline.main([proof, "--policy", str(home / "consent.policy"), *receipts]) == 1
+    assert "NOT VERIFIED: the policy lists no log" in capsys.readouterr().err
 
 
 MALFORMED = {

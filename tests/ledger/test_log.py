@@ -4,6 +4,7 @@ import base64
 import sqlite3
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import note, tile, tree
+from ledger.frontier import Frontier
 from ledger.log import CorruptLogError, Log
 from ledger.note import NoteError
 from ledger.stores import ForkError
@@ -88,6 +90,54 @@ def test_l51_proofs_verify_at_every_earlier_size(log: Log) -> None:
         leaf = tree.leaf_hash(f"entry {index}".encode())
         at_old = log.prove_inclusion(index, old.size)
         tree.verify_inclusion(leaf, index, old.size, old.root, at_old)
+
+
+def test_l51_proofs_across_three_levels_of_tiles_are_those_of_the_tree(log: Log) -> None:
+    grow(log, 65_536 + 256 + 7)
+    leaves = tree.leaf_hashes(log.entries(0, log.size))
+    rebuilt = Frontier()
+    rebuilt.append(leaves)
+    assert rebuilt.root() == log.head().root
+    grow(log, 300)
+    earlier = 65_536 + 256 + 7
+    for index in (0, 255, 256, 65_535, 65_536, 65_791, 65_792, earlier - 1):
+        for size in {earlier, max(index + 1, 257), log.size}:
+            path = log.prove_inclusion(index, size)
+            leaf = tree.leaf_hash(f"entry {index}".encode())
+            tree.verify_inclusion(leaf, index, size, log.root_at(size), path)
+    path = log.prove_consistency(earlier)
+    tree.verify_consistency(earlier, log.size, rebuilt.root(), log.head().root, path)
+
+
+def test_l51_proofs_are_made_while_the_log_grows(log: Log) -> None:
+    grow(log, 300)
+    head = log.head()
+
+    def prove(index: int) -> None:
+        leaf = tree.leaf_hash(f"entry {index}".encode())
+        path = log.prove_inclusion(index, head.size)
+        tree.verify_inclusion(leaf, index, head.size, head.root, path)
+        size = log.size
+        tree.verify_inclusion(
+            leaf, index, size, log.root_at(size), log.prove_inclusion(index, size)
+        )
+
+    with ThreadPoolExecutor(3) as pool:
+        growing = [pool.submit(grow, log, 37) for _ in range(60)]
+        proving = [pool.submit(prove, at % 300) for at in range(200)]
+        for each in (*growing, *proving):
+            each.result()
+
+
+def test_l51_a_full_tile_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+    log = opened(tmp_path / "log.sqlite")
+    grow(log, 600)
+    log.close()
+    change(tmp_path / "log.sqlite", 'UPDATE tile SET data = substr(data, 1, 64) WHERE "index" = 0')
+    again = opened(tmp_path / "log.sqlite")
+    with pytest.raises(CorruptLogError, match="tile 0 of level 0 has 2 hashes, want 256"):
+        again.prove_inclusion(3)
+    again.close()
 
 
 def test_l52_a_log_opens_where_it_was_closed(tmp_path: Path) -> None:

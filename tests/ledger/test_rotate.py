@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import durable, keyring, note, policy, receipt
+from ledger import durable, event, keyring, note, policy, receipt, stateproof
 from ledger.event import KeyRotated
 from ledger.fsck import fsck
 from ledger.ledger import Ledger
@@ -34,9 +34,11 @@ def test_l110_old_and_new_sign_the_rotation_and_then_the_new_alone(tmp_path: Pat
     new = ids(ledger)
     assert not old & new
     assert names(ledger) == old | new
-    (rotation,) = ledger.follow(1)
-    assert isinstance(rotation.event, KeyRotated)
-    assert {key.split("+")[1] for key in rotation.event.keys} == new
+    rotation, beside = (each.event for each in ledger.follow(1))
+    assert isinstance(rotation, KeyRotated)
+    assert isinstance(beside, KeyRotated)
+    assert (rotation.origin, beside.origin) == (ORIGIN, f"{ORIGIN}/state")
+    assert {key.split("+")[1] for key in rotation.keys} == new
     say(ledger, "c1", AGE)
     assert names(ledger) == new
     ledger.close()
@@ -60,10 +62,34 @@ def test_l111_receipts_from_before_and_after_verify(tmp_path: Path) -> None:
     assert len(trust(tmp_path).logs) == 8
 
 
+def test_l113_the_state_log_changes_its_keys_in_the_same_commit(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE)
+    (first,) = ledger.history("c1")
+    where = stateproof.label(event.encode(first.event))
+    before = ledger.state_proof("c1")
+    old = {each.key_id for each in ledger.states.log.verifiers}
+    ledger.rotate(tmp_path, NOON)
+    new = {each.key_id for each in ledger.states.log.verifiers}
+    assert not old & new
+    both = note.parse(ledger.states.log.checkpoint())
+    assert {each.key_id for each in both.signatures} == old | new
+    say(ledger, "c1", AGE)
+    after = ledger.state_proof("c1")
+    assert {each.key_id for each in after.note.signatures} == new
+    ledger.close()
+    demanded = policy.parse((tmp_path / "state.policy").read_bytes())
+    for proof in (before, after):
+        stateproof.verify_under(proof, where, demanded)
+    assert [*fsck(tmp_path)] == []
+    assert not [*(tmp_path / "keys").glob("*.next.key")]
+
+
 def signed(ledger: Ledger, home: Path) -> None:
-    newer = keyring.begin_rotation(home, ORIGIN)
-    ledger.log.sign_with(*keyring.keys(home, ORIGIN).consent, *newer)
-    ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer), NOON)])
+    older, newer = keyring.keys(home, ORIGIN), keyring.begin_rotation(home, ORIGIN)
+    ledger.log.sign_with(*older.consent, *newer.consent)
+    ledger.states.log.sign_with(*older.state, *newer.state)
+    ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer.consent), NOON)])
 
 
 STEPS: dict[str, Callable[[Ledger, Path], object]] = {
@@ -86,14 +112,14 @@ def test_l112_a_rotation_that_was_cut_short_is_ended_or_forgotten(
     say(again, "c1", AGE)
     again.close()
     assert [*fsck(tmp_path)] == []
-    assert not (tmp_path / "keys" / "consent.next.key").exists()
+    assert not [*(tmp_path / "keys").glob("*.next.key")]
 
 
 class PowerFailure(BaseException):
     pass
 
 
-@pytest.mark.parametrize("nth", range(1, 7))
+@pytest.mark.parametrize("nth", range(1, 12))
 def test_l112_cut_short_at_any_file_it_opens_again(
     nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ledger import cosignature, note, tree, witness
+from ledger import cosignature, mldsa, note, tree, witness
 from ledger.log import Log
 from ledger.note import Note
 from ledger.witness import MalformedSubmissionError, Reply, Witness
@@ -51,6 +51,21 @@ def test_what_is_remembered_survives_a_restart(tmp_path: Path, log: Log, seen: W
 def test_an_unknown_log_is_answered_404(tmp_path: Path, log: Log) -> None:
     stranger = witness_of(tmp_path / "stranger", note.generate("other.example/log"))
     assert stranger.add_checkpoint(submission(log, 0)).status == 404
+
+
+def test_of_a_log_with_keys_of_two_types_both_must_have_signed(tmp_path: Path) -> None:
+    ed25519, mldsa44 = note.generate(ORIGIN), mldsa.generate(ORIGIN)
+    keys = [ed25519.verifier, mldsa44.verifier]
+    for number, (signers, status) in enumerate(
+        [([ed25519, mldsa44], 200), ([ed25519], 403), ([mldsa44], 403)]
+    ):
+        log = Log.open(tmp_path / f"{number}.sqlite", ORIGIN, *signers)
+        log.append([b"entry"])
+        one = Witness(
+            tmp_path / f"{number}.memory", cosignature.generate("witness.example/w"), keys
+        )
+        assert one.add_checkpoint(submission(log, 0)).status == status
+        log.close()
 
 
 def test_a_checkpoint_of_an_untrusted_key_is_answered_403(tmp_path: Path, log: Log) -> None:

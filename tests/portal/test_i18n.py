@@ -46,10 +46,11 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "evidence.": ["A", "B", "C", "D"],
     "view.": [*View],
     "reason.": [*Reason],
-    "status.": ["400", "401", "403", "503"],
+    "status.": ["400", "401", "403", "429", "503"],
     "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "unchecked"],
     "operation.": [
         "read",
+        "rows",
         "table",
         "evaluation",
         "evaluations",

@@ -1,0 +1,122 @@
+"""A million rows through the gate: streamed, beside the whole answer held and encoded at once.
+
+Each way runs in a process of its own. Memory is the peak of the resident set above what the process
+held before the read (gate, consent state of a million customers, source).
+"""
+
+import json
+import subprocess
+import sys
+import time
+from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from gate import rows, word
+from gate.journal import LOG, Journal
+from gate.read import Gate
+from gate.sources.duckdb import DuckDBSource
+from gate.state import ConsentState, Triggers
+from gate.table import TableRequest, read_rows, read_table
+from ledger import note
+from ledger.event import PolicyPublished
+from ledger.ledger import Ledger
+from ledger.log import Log
+from tests.gate.scenes import SCENES
+from tests.gate.world import NOON, Constant, shipped
+
+PEOPLE = 1_000_000
+FIELDS = ("age", "job")
+READS = {"rows": read_rows, "table": read_table}
+FORMS = {"Arrow": rows.ARROW, "JSON Lines": rows.JSON_LINES}
+WAYS = ("streamed", "whole")
+
+
+def main() -> None:
+    print(f"\nAn answer of {PEOPLE:,} rows of {len(FIELDS)} fields, durable entry first")
+    print(f"  {'':32}{'first piece':>14}{'whole answer':>14}{'peak memory':>14}{'bytes':>14}")
+    with TemporaryDirectory() as home:
+        path = Path(home) / "people.duckdb"
+        with duckdb.connect(path) as connection:
+            connection.execute(
+                "CREATE TABLE customer AS SELECT 'c' || i AS id, 20 + i % 60 AS age,"
+                f" ['admin', 'retired', 'other'][1 + i % 3] AS job FROM range({PEOPLE}) people(i)"
+            )
+        for read, form, way in product(READS, FORMS, WAYS):
+            found = _elsewhere(path, read, form, way)
+            name = f"{read}, {form}, {way}"
+            print(
+                f"  {name:32}{found['first_s']:>12.2f} s{found['all_s']:>12.2f} s"
+                f"{found['peak_mb']:>11.0f} MB{found['bytes']:>14,}"
+            )
+
+
+def _elsewhere(path: Path, *chosen: str) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gate_stream", str(path), *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def _measured(path: Path, read: str, form: str, way: str) -> dict[str, Any]:
+    with TemporaryDirectory() as home:
+        gate = _gate(Path(home), path)
+        request = TableRequest("analytics", "segmentation", FIELDS, NOON)
+        next(READS[read](gate, request).batches or iter(()))  # engine and libraries are loaded
+        before = _reset_peak()
+        start = time.perf_counter()
+        answer = READS[read](gate, request)
+        if way == "whole":
+            object.__setattr__(answer, "batches", iter(answer.table.to_batches()))
+            pieces = iter([b"".join(rows.chunks(answer, FORMS[form]))])
+        else:
+            pieces = rows.chunks(answer, FORMS[form])
+        size, first = len(next(pieces)), time.perf_counter() - start
+        size += sum(len(each) for each in pieces)
+        whole = time.perf_counter() - start
+        peak = (_status("VmHWM") - before) / 1024
+        return {"first_s": first, "all_s": whole, "peak_mb": peak, "bytes": size}
+
+
+def _gate(home: Path, path: Path) -> Gate:
+    """Two customers of three granted the fields."""
+    ledger = Ledger.open(home, origin="bench.example/consent")
+    origin = "bench.example/reads"
+    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    ledger.announce([PolicyPublished("0" * 64, NOON)])
+    journal = Journal(log, ledger, home / "reads")
+    state = _state(ledger.size)
+    gate = Gate(ledger, DuckDBSource(path), SCENES, journal, shipped(), bytes(32), state)
+    gate.serve("segmentation", Constant())
+    return gate
+
+
+def _state(size: int) -> ConsentState:
+    held = word.granted(0b11, NOON, None, SCENES["segmentation"].longest)
+    words = {scene: np.zeros(PEOPLE, np.uint64) for scene in SCENES}
+    words["segmentation"][np.arange(PEOPLE) % 3 > 0] = held
+    indexes = {scene: np.zeros(PEOPLE, np.uint32) for scene in SCENES}
+    places = range(len(SCENES["segmentation"].triggers))
+    thresholds = {("segmentation", place): np.zeros(PEOPLE, np.int64) for place in places}
+    subjects = [f"c{number}" for number in range(PEOPLE)]
+    triggers = Triggers(thresholds, {}, {})
+    return ConsentState.resumed(SCENES, size, subjects, words, indexes, triggers)
+
+
+def _reset_peak() -> int:
+    """The resident set now, in kB, from where the peak is counted."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _status(name: str) -> int:
+    text = Path("/proc/self/status").read_text()
+    return int(text.split(f"{name}:")[1].split()[0])
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measured(Path(sys.argv[1]), *sys.argv[2:])))

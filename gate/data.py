@@ -1,0 +1,185 @@
+"""The data reads over HTTP: one customer, many with ids, everybody for analysis.
+
+A point is answered in one piece. Tables and rows leave as a stream: what is in memory is bounded by
+a batch, a client who reads slowly is waited for and one who left is noticed. A stream that cannot
+be finished is broken off, never ended as if it were whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from gate import purpose, rows
+from gate.authzen import LedgerSize, MalformedRequestError, Name, Names
+from gate.decide import Reason
+from gate.filter import Conditions
+from gate.read import Gate, ReadRequest
+from gate.response import HttpError, Response, Stream
+from gate.table import TableAnswer, TableRequest, read_rows, read_table
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
+T = TypeVar("T")
+
+SEND_TIMEOUT_S = 30.0  # for a client to take one piece of a stream
+
+
+class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One customer's fields for one scene."""
+
+    scene: Name
+    customer: str
+    fields: Names
+    minimum_size: LedgerSize = 0
+    purpose: Name | None = None
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everybody's fields for one scene, for analysis."""
+
+    scene: Name
+    fields: Names
+    minimum_size: LedgerSize = 0
+    filter: Conditions = []
+    purpose: Name | None = None
+
+
+class Rows(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields of those customers who may be acted upon in one scene, with their ids."""
+
+    scene: Name
+    fields: Names
+    minimum_size: LedgerSize = 0
+    filter: Conditions = []
+    purpose: Name | None = None
+
+
+_READ = msgspec.json.Decoder(Read)
+_TABLE = msgspec.json.Decoder(Table)
+_ROWS = msgspec.json.Decoder(Rows)
+_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+class BrokenStreamError(Exception):
+    """The answer cannot be finished; the connection ends without the mark of its end."""
+
+
+class DataReads:
+    """The routes of the data reads of one gate. They block: call them off the event loop."""
+
+    def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
+        self._gate, self._clock = gate, clock
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        return {"/v1/read": self.read, "/v1/rows": self.rows, "/v1/table": self.table}
+
+    def read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        asked = decoded(_READ, body)
+        fields = tuple(dict.fromkeys(asked.fields))
+        request = ReadRequest(
+            service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
+        )
+        scene = self._gate.scenes.get(asked.scene)
+        if scene is not None and not purpose.agrees(asked.purpose, scene):
+            entry = self._gate.turn_away(request, Reason.PURPOSE_DIFFERS)
+            raise _refused(Reason.PURPOSE_DIFFERS, self._gate.journal.log.origin, entry)
+        answer = self._gate.read(request)
+        if answer.decision.refused:
+            raise _refused(answer.decision.reason, answer.read_log, answer.entry)
+        return Response(200, _ENCODER.encode(rows.point(answer)))
+
+    def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
+        form = _form(headers)
+        return _streamed(read_table(self._gate, self._many(service, decoded(_TABLE, body))), form)
+
+    def rows(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
+        form = _form(headers)
+        return _streamed(read_rows(self._gate, self._many(service, decoded(_ROWS, body))), form)
+
+    def _many(self, service: str, asked: Table | Rows) -> TableRequest:
+        return TableRequest(
+            service,
+            asked.scene,
+            tuple(dict.fromkeys(asked.fields)),
+            self._clock(),
+            asked.minimum_size,
+            tuple(asked.filter),
+            asked.purpose,
+        )
+
+
+def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """The request in `body`. Raises msgspec.DecodeError, UnicodeError, MalformedRequestError."""
+    if not body.isascii():
+        body.decode()  # the decoder does not look into what it skips
+    try:
+        return decoder.decode(body)
+    except RecursionError as error:
+        raise MalformedRequestError("the body is nested too deep; send it flatter") from error
+
+
+async def stream(
+    answer: Stream, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+) -> None:
+    """Send the answer piece by piece, until its end or until the client is gone."""
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        while not gone.done() and (chunk := await asyncio.to_thread(_next, answer.chunks)):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not gone.done():
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError as error:
+        raise BrokenStreamError("the client takes too long to read") from error
+    finally:
+        gone.cancel()
+        await asyncio.to_thread(_close, answer.chunks)
+
+
+def _next(chunks: Iterator[bytes]) -> bytes:
+    """The next piece that is not empty; empty at the end. Says nothing of what went wrong: an
+    engine's own message can quote a row."""
+    try:
+        return next((chunk for chunk in chunks if chunk), b"")
+    except Exception:  # noqa: BLE001 - whatever it is, nothing of it may reach a client or a log
+        raise BrokenStreamError("the source stopped delivering rows; ask again later") from None
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    """Let go of the source. Where a thread is still at it, it lets go when that is done."""
+    if isinstance(chunks, Generator):
+        with suppress(ValueError):  # it is being read at this moment
+            chunks.close()
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client is gone."""
+    if (await receive())["type"] != "http.disconnect":
+        await asyncio.Event().wait()  # whoever sends more is still there
+
+
+def _form(headers: Mapping[bytes, bytes]) -> str:
+    form = rows.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
+    if form is None:
+        detail = f"accept one of {', '.join(rows.FORMS)}"
+        raise HttpError(406, "not-acceptable", "No such format", detail)
+    return form
+
+
+def _streamed(answer: TableAnswer, form: str) -> Stream:
+    if answer.batches is None:
+        raise _refused(answer.reason, answer.read_log, answer.entry)
+    return Stream(rows.chunks(answer, form), form.encode())
+
+
+def _refused(reason: str, read_log: str, entry: int) -> HttpError:
+    detail = "ask for fields the scene's contract offers to your service; see /v1/scenes"
+    title = "The contract does not allow this read"
+    return HttpError(403, "refused", title, detail, reason=reason, read_log=read_log, entry=entry)

@@ -1,0 +1,197 @@
+"""Answers that leave piece by piece: what is read, what is held, and how they end (G28)."""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from gate import batch, data, rows
+from gate.data import BrokenStreamError
+from gate.http import GateApp
+from gate.sources import SourceUnavailableError
+from gate.sources.duckdb import DuckDBSource
+from gate.table import TableRequest, read_rows, read_table
+from ledger.event import Granted
+from tests.gate.world import NOON, World, world
+
+PEOPLE = 40_000
+ASKED: dict[str, Any] = {"scene": "contract-service", "fields": ["name"]}
+Message = Mapping[str, Any]
+
+
+class Anybody:
+    def service(self, _headers: Mapping[bytes, bytes]) -> str | None:
+        return "analytics"
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> DuckDBSource:
+    path = tmp_path_factory.mktemp("crowd") / "people.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE customer AS SELECT 'c' || i AS id, 20 + i % 60 AS age,"
+            f" 'admin' AS job, 'n' || i AS name FROM range({PEOPLE}) people(i)"
+        )
+    return DuckDBSource(path)
+
+
+@pytest.fixture
+def bank(tmp_path: Path, crowd: DuckDBSource) -> World:
+    bank = world(tmp_path)
+    bank.gate.source = crowd
+    return bank
+
+
+class Client:
+    """Takes what an application sends; may leave after some pieces, or stop reading."""
+
+    def __init__(self, *, leaves_after: int | None = None, stops_after: int | None = None) -> None:
+        self.messages: list[Message] = []
+        self._leaves, self._stops = leaves_after, stops_after
+        self._left = asyncio.Event()
+        self._asked = False
+        self._body = json.dumps(ASKED).encode()
+
+    async def receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self._body, "more_body": False}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        self.messages.append(message)
+        pieces = len(self.messages) - 1
+        if pieces == self._leaves:
+            self._left.set()
+        if pieces == self._stops:
+            await asyncio.Event().wait()
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(each["body"] for each in self.messages[1:])
+
+    @property
+    def ended(self) -> bool:
+        return not self.messages[-1].get("more_body", False)
+
+
+def play(bank: World, client: Client, path: str = "/v1/rows", accept: str = rows.ARROW) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "scheme": "http",
+        "headers": [(b"accept", accept.encode()), (b"host", b"gate")],
+    }
+    asyncio.run(GateApp(bank.gate, Anybody(), lambda: NOON)(scope, client.receive, client.send))
+
+
+@pytest.mark.parametrize("path", ["/v1/rows", "/v1/table"])
+def test_a_long_answer_leaves_in_pieces_and_is_whole(bank: World, path: str) -> None:
+    client = Client()
+    play(bank, client, path)
+    names = pa.ipc.open_stream(BytesIO(client.body)).read_all()["name"].to_pylist()
+    assert sorted(names) == sorted(f"n{n}" for n in range(PEOPLE))
+    assert client.ended
+    assert len(client.messages) > PEOPLE / batch.ROWS
+
+
+@pytest.mark.parametrize("form", [rows.JSON_LINES, rows.CSV])
+def test_every_form_leaves_in_pieces(bank: World, form: str) -> None:
+    client = Client()
+    play(bank, client, accept=form)
+    assert len(client.body.splitlines()) == PEOPLE + (form == rows.CSV)
+    assert len(client.messages) > PEOPLE / batch.ROWS
+
+
+def test_a_table_does_not_keep_the_order_of_the_source(bank: World) -> None:
+    request = TableRequest("analytics", "contract-service", ("name",), NOON)
+    names = read_table(bank.gate, request).table["name"].to_pylist()
+    assert names[:100] != [f"n{n}" for n in range(100)]
+
+
+def test_nothing_leaves_before_the_entry_is_durable(bank: World) -> None:
+    sizes: list[int] = []
+
+    class Watching(Client):
+        async def send(self, message: Message) -> None:
+            sizes.append(bank.gate.journal.log.size)
+            await super().send(message)
+
+    before = bank.gate.journal.log.size
+    play(bank, Watching())
+    assert {*sizes} == {before + 1}
+
+
+def test_a_client_who_left_gets_no_more_pieces(bank: World) -> None:
+    client = Client(leaves_after=2)
+    play(bank, client)
+    assert len(client.messages) <= 4
+    assert not client.ended
+
+
+def test_a_client_who_stops_reading_is_dropped(
+    bank: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "SEND_TIMEOUT_S", 0.05)
+    client = Client(stops_after=1)
+    with pytest.raises(BrokenStreamError, match="too long"):
+        play(bank, client)
+    assert not client.ended
+
+
+def test_a_stream_that_breaks_off_has_no_end_and_quotes_nothing(bank: World) -> None:
+    request = TableRequest("analytics", "contract-service", ("name",), NOON)
+    answer = read_rows(bank.gate, request)
+    assert answer.batches is not None
+
+    def failing(batches: Iterator[Any]) -> Iterator[Any]:
+        yield next(batches)
+        raise ValueError("Conversion error near 'Ada Lovelace'")
+
+    object.__setattr__(answer, "batches", batch.reporting(failing(answer.batches)))
+    chunks = rows.chunks(answer, rows.ARROW)
+    next(chunks)
+    with pytest.raises(SourceUnavailableError):
+        next(chunks)
+    client = Client()
+    object.__setattr__(
+        answer, "batches", failing(read_rows(bank.gate, request).batches or iter(()))
+    )
+    sent = data.Stream(rows.chunks(answer, rows.ARROW), b"")
+    with pytest.raises(BrokenStreamError) as broken:
+        asyncio.run(data.stream(sent, [], Client().receive, client.send))
+    assert "Ada" not in f"{broken.value} {broken.value.__cause__}"
+    assert not client.ended
+
+
+def test_two_readers_do_not_disturb_each_other(bank: World) -> None:
+    request = TableRequest("analytics", "contract-service", ("name",), NOON)
+    first, second = read_rows(bank.gate, request), read_rows(bank.gate, request)
+    assert first.batches is not None
+    next(first.batches)
+    assert second.table.num_rows == PEOPLE
+    assert sum(each.num_rows for each in first.batches) == PEOPLE - batch.ROWS
+
+
+def test_no_more_rows_leave_than_were_counted() -> None:
+    batches = [pa.record_batch({"n": [1, 2, 3]}), pa.record_batch({"n": [4, 5]})]
+    for most in range(7):
+        kept = sum(each.num_rows for each in batch.at_most(most, iter(batches)))
+        assert kept == min(most, 5)
+
+
+def test_synthetic_rows_are_drawn_piece_by_piece(bank: World) -> None:
+    bank.says("c1", Granted("segmentation", ("age",), None))
+    request = TableRequest("analytics", "segmentation", ("age",), NOON)
+    answer = read_table(bank.gate, request)
+    assert (answer.authorised, answer.synthetic) == (1, PEOPLE - 1)
+    assert answer.table.num_rows == PEOPLE
+    assert max(each.num_rows for each in answer.table.to_batches()) <= batch.ROWS
