@@ -140,18 +140,9 @@ class ActionSearch(msgspec.Struct, frozen=True):
     page: Page = Page()
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A decision in writing, and the customer it is about: answered once its entry is durable."""
-
-    ruling: Ruling
-    customer: str
-
-
-def ask(gate: Gate, evaluations: Sequence[Evaluation], at: datetime) -> list[Asked]:
+def ask(gate: Gate, evaluations: Sequence[Evaluation], at: datetime) -> list[Ruling]:
     """Decide evaluations. Raises MalformedRequestError, StaleStateError."""
-    questions = [_question(gate, each) for each in evaluations]
-    rulings = gate.rule(questions, at.replace(microsecond=0))
-    return [Asked(r, q.subject) for r, q in zip(rulings, questions, strict=True)]
+    return gate.rule([_question(gate, each) for each in evaluations], at)
 
 
 def merged(batch: Evaluations) -> list[Evaluation]:

@@ -9,7 +9,7 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import compress
+from itertools import compress, repeat
 from threading import Lock
 from typing import Any, Protocol
 
@@ -141,14 +141,16 @@ class Gate:
 
     def rule(self, asked: Sequence[Question], at: datetime) -> list[Ruling]:
         """Decisions in writing, all at one point of the ledger. Their entries must be durable
-        before anybody hears of them. `at` has no microseconds. Raises StaleStateError."""
-        plans = [self.plan(each.service, each.scene) for each in asked]
+        before anybody hears of them. Raises StaleStateError."""
+        minimum, plans = 0, []
+        for each in asked:
+            minimum = max(minimum, each.minimum_size)
+            plans.append(self.plan(each.service, each.scene))
         reached = self._ledger.size  # before the lock: one look serves all who wait for it
         with self._lock:
-            minimum = max([each.minimum_size for each in asked], default=0)
             state, point = self._reach(reached, minimum)
-            now = moment(at, point)
-            return [_ruled(state, now, *each) for each in zip(asked, plans, strict=True)]
+            now = moment(at.replace(microsecond=0), point)
+            return list(map(_ruled, repeat(state), repeat(now), asked, plans))
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
@@ -303,16 +305,16 @@ class Gate:
 
 
 def _ruled(state: ConsentState, now: Moment, asked: Question, plan: Plan | None) -> Ruling:
-    scene, fields = asked.scene, asked.fields
+    service, scene, customer, fields = asked.service, asked.scene, asked.subject, asked.fields
     if plan is None:
         unknown = REFUSED[Reason.UNKNOWN_SCENE]
-        return Ruling(now, worded(asked.service, scene, None, fields, unknown), None)
-    consent, index = state.held(scene, asked.subject)
+        return Ruling(now, worded(service, scene, None, fields, unknown), None, customer)
+    consent, index = state.held(scene, customer)
     stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
     found = verdict(plan, fields, consent, now.minute, stale)
     if not plan.offered:  # nobody knows this service: its name is not kept
-        return Ruling(now, worded(asked.service, scene, plan, fields, found), None)
-    return Ruling(now, wording(plan, fields, found), index if found.views else None)
+        return Ruling(now, worded(service, scene, plan, fields, found), None, customer)
+    return Ruling(now, wording(plan, fields, found), index if found.views else None, customer)
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
