@@ -213,7 +213,8 @@ def test_g60_a_read_that_gave_less_and_said_so_follows(
 
 
 def rule(bank: World, who: str = "c2") -> Ruling:
-    return bank.gate.rule(Question("analytics", "segmentation", who, AGE), NOON)
+    (ruled,) = bank.gate.rule([Question("analytics", "segmentation", who, AGE)], NOON)
+    return ruled
 
 
 def test_g61_what_was_said_before_an_erasure_still_counts_after_it(
