@@ -190,13 +190,13 @@ class Crew:
 
     @contextmanager
     def disturbed(self, chance: random.Random) -> Iterator[None]:
-        """Pause up to all but one meanwhile; every third time, kill somebody, paused or not."""
+        """Pause up to all but one meanwhile; every second time, kill somebody, paused or not."""
         self._rounds += 1
         paused = chance.sample(self._crew, chance.randrange(len(self._crew)))
         for each in paused:
             os.kill(each.pid or 0, signal.SIGSTOP)
         yield
-        if self._rounds % 3 == 0:
+        if self._rounds % 2 == 0:
             self._replace(chance.randrange(len(self._crew)))
         for each in paused:
             if each in self._crew:

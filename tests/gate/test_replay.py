@@ -183,7 +183,7 @@ def test_g61_entries_that_rest_on_an_erased_customer_stay_unopened(
 
 
 YOUNG = (Condition("age", "lt", 40),)
-MANY = {
+MANY: dict[str, dict[str, Any]] = {
     "with a filter": {"filter": YOUNG},
     "for the contract's purpose": {"purpose": "ServiceUsageAnalytics"},
     "for another purpose": {"purpose": "DirectMarketing"},
@@ -195,7 +195,8 @@ MANY = {
 
 @pytest.mark.parametrize("why", MANY)
 def test_g60_tables_and_rows_follow(bank: World, tmp_path: Path, why: str) -> None:
-    asked = {"service": "analytics", "scene": "segmentation", "fields": ("job", "age"), "at": NOON}
+    asked: dict[str, Any] = {"service": "analytics", "scene": "segmentation", "at": NOON}
+    asked["fields"] = ("job", "age")
     bank.says("c3", Granted("segmentation", ("age", "job"), None))
     before = bank.gate.journal.log.size
     for read in (read_table, read_rows):
