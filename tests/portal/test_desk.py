@@ -194,6 +194,7 @@ def test_the_health_of_all_agreements_is_shown_over_time(desk: TestClient, clock
     before = desk.get("/desk/agreements").text.count("<circle")
     assert before > 0
     clock.advance(days=3)
+    enter(desk)
     assert desk.post("/desk/contracts/check").status_code == 200
     after = desk.get("/desk/agreements").text
     assert after.count("<circle") > before
