@@ -18,7 +18,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gate import cohort, word
 from gate.decide import Reason, refusal
 from gate.journal import Reading
 from gate.read import Gate, Question
@@ -218,10 +217,7 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         return {"results": [], "page": {"next_token": ""}}
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
-        words = state.words(search.context.scene)
-        minute = word.minute(at)
-        stale = state.stale(search.context.scene, minute)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
+        members = gate.members(plan, plan.mask(fields) or 0, at)
         subjects = list(compress(state.subjects, members))
     reading = Reading(
         action="search",

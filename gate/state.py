@@ -5,7 +5,7 @@ rebuilt by replay; `size` says how many entries it has seen. Not thread-safe: th
 around `catch_up`, and readers see either the state before an entry or after it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -35,6 +35,7 @@ Indexes = npt.NDArray[np.uint32]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
+_MOST_CHANGES = 65_536  # of a scene, that are known row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,32 @@ class Triggers:
     thresholds: Mapping[tuple[str, int], Thresholds]
     reports: Mapping[tuple[str, int], Report]
     published: Mapping[str, Version]
+
+
+class Changes:
+    """Which rows of a scene changed, one after the other; the latest of them, and how many."""
+
+    def __init__(self) -> None:
+        self._before = 0  # that are no longer known one by one
+        self._rows: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return self._before + len(self._rows)
+
+    def since(self, count: int) -> Sequence[int] | None:
+        """The rows that changed after the first `count` changes; None: any may have."""
+        return self._rows[count - self._before :] if count >= self._before else None
+
+    def one(self, row: int) -> None:
+        if len(self._rows) == _MOST_CHANGES:
+            self._before += len(self._rows)
+            self._rows = []
+        self._rows.append(row)
+
+    def every(self) -> None:
+        self._before += len(self._rows) + 1
+        self._rows = []
 
 
 class Entry(Protocol):
@@ -70,6 +97,7 @@ class ConsentState:
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self.size = 0  # entries of the consent log this state has seen
         self.scenes = scenes
+        self._changes = {scene: Changes() for scene in scenes}
         self._clear()
 
     @classmethod
@@ -92,6 +120,15 @@ class ConsentState:
         state.published = dict(triggers.published)
         state._view()
         return state
+
+    @property
+    def people(self) -> int:
+        """How many rows there are."""
+        return len(self._subjects)
+
+    def changes(self, scene: str) -> Changes:
+        """What changed in the words of a scene; it goes on through a replay from the beginning."""
+        return self._changes[scene]
 
     @property
     def subjects(self) -> list[str]:
@@ -167,6 +204,8 @@ class ConsentState:
 
     def _clear(self) -> None:
         self.size = 0
+        for changes in self._changes.values():
+            changes.every()
         self._bits = {
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
             for scene in self.scenes.values()
@@ -238,6 +277,7 @@ class ConsentState:
         row = self._row(subject)
         self.thresholds[scene, place][row] = threshold
         self._fast[scene][row] |= 1 << word.ARMED_SHIFT + place
+        self._changes[scene].one(row)
         self._cross(scene, place, slice(row, row + 1))
 
     def _disarm(self, subject: str, scene: str, template: str, signal: str) -> None:
@@ -245,6 +285,7 @@ class ConsentState:
             row = self._row(subject)
             both = 1 << word.ARMED_SHIFT + place | 1 << word.CROSSED_SHIFT + place
             self._fast[scene][row] &= ~both
+            self._changes[scene].one(row)
 
     def _report(self, source: str, signal: str, report: Report) -> None:
         """The last report of a signal, from the source the contract names, moves everybody."""
@@ -252,6 +293,7 @@ class ConsentState:
             trigger = self.scenes[scene].triggers[place]
             if (trigger.source, trigger.signal) == (source, signal):
                 self.reports[scene, place] = report
+                self._changes[scene].every()
                 self._cross(scene, place, slice(None))
 
     def _cross(self, scene: str, place: int, rows: slice) -> None:
@@ -286,6 +328,7 @@ class ConsentState:
 
     def _put(self, scene: str, row: int, value: int, index: int) -> None:
         self._fast[scene][row] = value
+        self._changes[scene].one(row)
         self._fast_indexes[scene][row] = index
 
     def _row(self, subject: str) -> int:

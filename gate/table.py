@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from gate import batch, cohort, filter, purpose, sources, word  # noqa: A004 - the field's word
+from gate import batch, cohort, filter, purpose, sources  # noqa: A004 - the field's word
 from gate.batch import Batches, Mark
 from gate.decide import Reason, View, refusal, views
 from gate.filter import Condition, Test
@@ -158,10 +158,7 @@ def _cohort(
     wanted = plan.mask(request.looked_at) or 0
     with gate.lock:
         state, point = gate.current(request.minimum_size)
-        words = state.words(request.scene)
-        minute = word.minute(request.at)
-        stale = state.stale(request.scene, minute)
-        members = cohort.readable(plan, words, wanted, minute, stale)
+        members = gate.members(plan, wanted, request.at)
         return members, list(compress(state.subjects, members)), point
 
 
