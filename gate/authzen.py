@@ -13,7 +13,6 @@ service, `read` and a customer is answered `false`; what is not of this form is 
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import compress
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -218,7 +217,7 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
-        subjects = list(compress(state.subjects, members))
+        subjects = state.subjects.of(members)
     reading = Reading(
         action="search",
         at=at.replace(microsecond=0),

@@ -9,7 +9,7 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import compress, repeat
+from itertools import repeat
 from threading import Lock
 from typing import Any, Protocol
 
@@ -195,7 +195,7 @@ class Gate:
         with self._lock:
             state, _ = self.current(0)
             members = self.members(plan, plan.mask(tuple(fields)) or 0, at)
-            return list(compress(state.subjects, members))
+            return state.subjects.of(members)
 
     def members(self, plan: Plan, wanted: int, at: datetime) -> Cohort:
         """Whose fields `wanted` (bits) may all be read as personal data at `at`, by row of the

@@ -8,7 +8,7 @@ around `catch_up`, and readers see either the state before an entry or after it.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from gate import version, word
 from gate.cohort import Words
 from gate.contract import Scene
 from gate.signal import Report, Thresholds, counts, crossed, slot
+from gate.subjects import Subjects
 from gate.version import Version
 from ledger.event import (
     Granted,
@@ -35,6 +36,7 @@ Indexes = npt.NDArray[np.uint32]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
+_DOUBLED = 1 << 20  # rows: up to here they double when they are full, later they grow by a quarter
 _MOST_CHANGES = 65_536  # of a scene, that are known row by row
 
 
@@ -105,16 +107,16 @@ class ConsentState:
         cls,
         scenes: Mapping[str, Scene],
         size: int,
-        subjects: list[str],
+        subjects: Subjects,
         words: Mapping[str, Words],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
     ) -> "ConsentState":
-        """The state as it was after `size` entries: see gate.snapshot."""
+        """The state as it was after `size` entries: see gate.snapshot. The arrays have at least as
+        many rows as there are subjects."""
         state = cls(scenes)
         state.size = size
         state._subjects = subjects
-        state._rows = {subject: row for row, subject in enumerate(subjects)}
         state._words, state._indexes = dict(words), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
         state.published = dict(triggers.published)
@@ -131,13 +133,15 @@ class ConsentState:
         return self._changes[scene]
 
     @property
-    def subjects(self) -> list[str]:
+    def subjects(self) -> Subjects:
         """Subject of each row. Do not modify."""
         return self._subjects
 
     def word(self, scene: str, subject: str) -> int:
-        row = self._rows.get(subject)
-        return 0 if row is None else self._fast[scene][row]
+        row = self._hot.get(subject)
+        if row is None and (row := self._subjects.row(subject)) is None:
+            return 0
+        return self._fast[scene][row]
 
     def index(self, scene: str, subject: str) -> int | None:
         """The entry that last changed the subject's consent in the scene."""
@@ -145,8 +149,8 @@ class ConsentState:
 
     def held(self, scene: str, subject: str) -> tuple[int, int | None]:
         """The subject's word in the scene, and the entry that last changed it."""
-        row = self._rows.get(subject)
-        if row is None:
+        row = self._hot.get(subject)
+        if row is None and (row := self._subjects.row(subject)) is None:
             return 0, None
         index = self._fast_indexes[scene][row]
         return self._fast[scene][row], None if index == NEVER else index
@@ -198,7 +202,7 @@ class ConsentState:
             case SubjectErased():
                 return True
             case Instruction(subject=subject, seq=1):
-                return subject in self._rows
+                return subject in self._subjects
             case _:
                 return False
 
@@ -210,10 +214,9 @@ class ConsentState:
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
             for scene in self.scenes.values()
         }
-        self._rows: dict[str, int] = {}
-        self._subjects: list[str] = []
+        self._subjects = Subjects()
         self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
-        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
+        self._indexes = {scene: np.zeros(_FIRST_ROWS, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], Report] = {}
         self.published: dict[str, Version] = {}  # the contract in force, by scene
         self._agreed: dict[tuple[str, Version], tuple[bool, int]] = {}
@@ -332,24 +335,37 @@ class ConsentState:
         self._fast_indexes[scene][row] = index
 
     def _row(self, subject: str) -> int:
-        row = self._rows.get(subject)
+        row = self._subjects.row(subject)
         if row is None:
-            row = self._rows[subject] = len(self._subjects)
-            self._subjects.append(subject)
-            if row == len(next(iter(self._words.values()))):
+            if len(self._subjects) == len(next(iter(self._words.values()))):
                 self._grow()
+            row = self._subjects.add(subject)
+            for held in self._fast_indexes.values():
+                held[row] = NEVER
         return row
 
     def _grow(self) -> None:
+        """More rows, zeroed: those that nobody uses yet take no memory."""
+        rows = len(self._subjects)
+        more = rows + max(_FIRST_ROWS, rows if rows < _DOUBLED else rows // 4)
         for scene in self.scenes:
-            self._words[scene] = np.concatenate([self._words[scene], self._words[scene] * 0])
-            spare = np.full_like(self._indexes[scene], NEVER)
-            self._indexes[scene] = np.concatenate([self._indexes[scene], spare])
+            self._words[scene] = _longer(self._words[scene], more)
+            self._indexes[scene] = _longer(self._indexes[scene], more)
         for place, held in self.thresholds.items():
-            self.thresholds[place] = np.concatenate([held, held * 0])
+            self.thresholds[place] = _longer(held, more)
         self._view()
 
     def _view(self) -> None:
         """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
+        self._hot = self._subjects.hot
         self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
         self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def _longer(held: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
+    made = np.zeros(rows, held.dtype)
+    made[: len(held)] = held
+    return made

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -159,7 +159,7 @@ def _cohort(
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         members = gate.members(plan, wanted, request.at)
-        return members, list(compress(state.subjects, members)), point
+        return members, state.subjects.of(members), point
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:

@@ -170,7 +170,7 @@ def test_g9_nobody_inherits_the_row_of_somebody_erased() -> None:
     said.erase("c2", NOON)
     said.entries.append(("new", Granted("direct-marketing", ("name",), None), NOON))
     state.catch_up(said)
-    assert state.subjects == ["c0", "c1", "silent", "new"]
+    assert [*state.subjects] == ["c0", "c1", "silent", "new"]
     assert agree(kept, state, minute)[0].tolist() == [True, True, False, False]
 
 
