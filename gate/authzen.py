@@ -19,9 +19,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gate import cohort, word
-from gate.decide import Decision, Reason, refusal
+from gate.decide import Reason, refusal
 from gate.journal import Reading
-from gate.read import Gate, ReadRequest
+from gate.read import Gate, Question
+from gate.ruling import Ruling
 
 MOST_EVALUATIONS = 10_000
 MOST_RESULTS = 1_000  # of one page
@@ -74,6 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     context: Context | None = None
 
 
+_NO_CONTEXT = Context()
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 
 
@@ -138,20 +140,17 @@ class ActionSearch(msgspec.Struct, frozen=True):
     page: Page = Page()
 
 
-class Asked(msgspec.Struct, frozen=True):
-    """A decision, its journal entry to be, and the JSON that answers it once that is durable."""
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """A decision in writing, and the customer it is about: answered once its entry is durable."""
 
-    decision: Decision
-    reading: Reading
+    ruling: Ruling
     customer: str
-    answer: dict[str, Any]
 
 
 def ask(gate: Gate, evaluation: Evaluation, at: datetime) -> Asked:
     """Decide one evaluation. Raises MalformedRequestError, StaleStateError."""
-    request = _request(gate, evaluation, at)
-    decision, reading = gate.consider(request, "evaluate")
-    return Asked(decision, reading, request.subject, _answer(decision))
+    question = _question(gate, evaluation)
+    return Asked(gate.rule(question, at.replace(microsecond=0)), question.subject)
 
 
 def merged(batch: Evaluations) -> list[Evaluation]:
@@ -276,20 +275,19 @@ def metadata(base: str) -> dict[str, str]:
     }
 
 
-def _request(gate: Gate, evaluation: Evaluation, at: datetime) -> ReadRequest:
+def _question(gate: Gate, evaluation: Evaluation) -> Question:
     subject, action, resource = evaluation.subject, evaluation.action, evaluation.resource
     if subject is None or action is None or resource is None:
         missing = [n for n in ("subject", "action", "resource") if getattr(evaluation, n) is None]
         raise MalformedRequestError(f"missing {' and '.join(missing)}")
-    context = evaluation.context or Context()
-    readable = (subject.type, action.name, resource.type) == ("service", "read", "customer")
-    return ReadRequest(
-        service=subject.id if readable else "",
-        scene=context.scene,
-        subject=resource.id,
-        fields=_fields(gate, context),
-        at=at,
-        minimum_size=context.minimum_size,
+    context = evaluation.context or _NO_CONTEXT
+    readable = subject.type == "service" and action.name == "read" and resource.type == "customer"
+    return Question(
+        subject.id if readable else "",
+        context.scene,
+        resource.id,
+        _fields(gate, context),
+        context.minimum_size,
     )
 
 
@@ -298,16 +296,6 @@ def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
         return tuple(context.fields)
     scene = gate.scenes.get(context.scene)
     return tuple(scene.fields) if scene else ()
-
-
-def _answer(decision: Decision) -> dict[str, Any]:
-    context = {
-        "reason": decision.reason,
-        "views": decision.views,
-        "ledger_size": decision.ledger_size,
-        "determined_by": decision.determined_by,
-    }
-    return {"decision": decision.allowed, "context": context}
 
 
 def _page(page: Page) -> tuple[int, int]:
@@ -321,6 +309,7 @@ def _page(page: Page) -> tuple[int, int]:
     return start, min(page.limit, MOST_RESULTS)
 
 
-def refused_item(message: str) -> dict[str, Any]:
+def refused_item(message: str) -> str:
     """A batch element that is not an evaluation is denied, and the batch goes on."""
-    return {"decision": False, "context": {"error": {"status": 400, "message": message}}}
+    error = {"status": 400, "message": message}
+    return msgspec.json.encode({"context": {"error": error}, "decision": False}).decode()

@@ -14,6 +14,8 @@ from gate.contract import Fallback
 from gate.plan import Plan, synthesises
 from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAPSED
 
+REMEMBERED = 16_384  # verdicts, and questions
+
 
 class View(StrEnum):
     PERSONAL = "personal"
@@ -60,6 +62,18 @@ class Decision:
         return not self.views
 
 
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: verdicts key caches
+class Verdict:
+    """A decision without the entry and the ledger size it rests on: few different ones exist."""
+
+    allowed: bool
+    views: Mapping[str, View]
+    reason: Reason
+
+
+REFUSED = {each: Verdict(False, {}, each) for each in Reason}
+
+
 def decide(
     plan: Plan,
     fields: tuple[str, ...],
@@ -75,18 +89,34 @@ def decide(
     `word` is the subject's consent word for the scene as of `size` ledger entries; `index` is the
     entry that last changed it. `stale`: the triggers (as armed bits) whose signal does not count.
     """
-    if (refused := refusal(plan, fields)) is not None:
-        return Decision(False, {}, refused, None, size)
+    found = verdict(plan, fields, word, minute, stale)
+    determined_by = index if found.views else None
+    return Decision(found.allowed, found.views, found.reason, determined_by, size)
+
+
+def verdict(
+    plan: Plan, fields: tuple[str, ...], word: int, minute: int, stale: int = ARMED
+) -> Verdict:
+    """As `decide`."""
+    if not plan.offered:
+        return REFUSED[Reason.UNKNOWN_SERVICE]  # not remembered: anybody can make up a name
+    refused, wanted = asked(plan, fields)
+    if refused is not None:
+        return REFUSED[refused]
     readable = personal(plan, word, minute, stale)
+    return _verdict(plan, fields, readable, reason(plan, word, minute, wanted, stale))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _verdict(plan: Plan, fields: tuple[str, ...], readable: int, why: Reason) -> Verdict:
     wanted = plan.mask(fields) or 0
-    allowed = wanted & ~readable == 0
-    return Decision(
-        allowed,
-        views(plan, fields, readable),
-        reason(plan, word, minute, wanted, stale),
-        index,
-        size,
-    )
+    return Verdict(wanted & ~readable == 0, views(plan, fields, readable), why)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def asked(plan: Plan, fields: tuple[str, ...]) -> tuple[Reason | None, int]:
+    """Why the request is refused, if it is, and the bits of the fields it asks for."""
+    return refusal(plan, fields), plan.mask(fields) or 0
 
 
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
@@ -126,7 +156,6 @@ def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) 
     return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED
 
 
-@lru_cache(maxsize=65_536)
 def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, View]:
     """The view of each field, given the bits that may be read as personal data."""
     return {field: view(plan, field, readable) for field in fields}

@@ -14,24 +14,24 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gate import authzen, data
+from gate import authzen, body, data
 from gate.authzen import Asked, MalformedRequestError
+from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
+from gate.commits import Commits
 from gate.data import DataReads, decoded
 from gate.filter import FilterError
-from gate.journal import Journal, JournalError
+from gate.journal import JournalError
 from gate.read import Gate, StaleStateError
 from gate.response import HttpError, Response, Stream
+from gate.ruling import Ruling
 from gate.sources import SourceUnavailableError
 
 Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 JSON = b"application/json"
 METADATA = "/.well-known/authzen-configuration"
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
-MOST_BYTES = 1 << 20  # of a request body
-BODY_TIMEOUT_S = 10.0
 
 
 class Authenticator(Protocol):
@@ -47,48 +47,6 @@ _SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
 _RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
 _ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
-
-
-class Commits:
-    """Journals what is asked while one commit is under way together with the next one.
-
-    Decisions are made on the event loop, in microseconds; only the commit runs elsewhere. An answer
-    leaves after `record` returned, that is, after its entry is durable.
-    """
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._waiting: list[tuple[Sequence[Asked], asyncio.Future[range]]] = []
-        self._running: asyncio.Task[None] | None = None
-
-    async def record(self, asked: Sequence[Asked]) -> None:
-        """Durable when it returns; each answer's context then names its entry."""
-        if not asked:
-            return
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[range] = loop.create_future()
-        self._waiting.append((asked, done))
-        if self._running is None or self._running.done():
-            self._running = loop.create_task(self._commit())
-        for each, entry in zip(asked, await done, strict=True):
-            each.answer["context"]["entry"] = entry
-
-    async def _commit(self) -> None:
-        while self._waiting:
-            together, self._waiting = self._waiting, []
-            flat = [(each.reading, each.customer) for asked, _ in together for each in asked]
-            try:
-                indexes = await asyncio.to_thread(self._journal.record_all, flat)
-            except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
-                for _, done in together:
-                    if not done.done():
-                        done.set_exception(error)
-                continue
-            first = indexes.start
-            for asked, done in together:
-                if not done.done():
-                    done.set_result(range(first, first + len(asked)))
-                first += len(asked)
 
 
 class GateApp:
@@ -145,17 +103,17 @@ class GateApp:
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
-        body = await _body(receive)
+        sent = await _body(receive)
         with _as_problems():
             if (quick := self._quick.get(path)) is not None:
-                return await quick(service, body)
-            return await asyncio.to_thread(self._routes[path], service, body, headers)
+                return await quick(service, sent)
+            return await asyncio.to_thread(self._routes[path], service, sent, headers)
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
         asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        await self._commits.record([asked])
-        return _json(asked.answer)
+        entry = await self._commits.record([asked])
+        return Response(200, asked.ruling.answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -182,7 +140,7 @@ class GateApp:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
         stop = authzen.stops(options.evaluations_semantic)
         asked_for: list[Asked] = []
-        answers: list[dict[str, Any]] = []
+        answers: list[Ruling | str] = []
         now = self._clock()
         for each in evaluations:
             try:
@@ -190,19 +148,21 @@ class GateApp:
                     raise each
                 asked = authzen.ask(self._gate, _as(service, each), now)
                 asked_for.append(asked)
-                answers.append(asked.answer)
+                answers.append(asked.ruling)
+                allowed = asked.ruling.allowed
             except MalformedRequestError as error:
                 answers.append(authzen.refused_item(str(error)))
-            if stop(answers[-1]["decision"]):
+                allowed = False
+            if stop(allowed):
                 break
-        await self._commits.record(asked_for)
-        return _json({"evaluations": answers})
+        entry = await self._commits.record(asked_for) if asked_for else 0
+        return Response(200, _batch_answer(answers, entry))
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
         asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        self._gate.journal.record(asked.reading, asked.customer)
-        return asked.decision.allowed
+        self._gate.journal.record(asked.ruling, asked.customer)
+        return asked.ruling.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
@@ -260,6 +220,18 @@ def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:
     return msgspec.structs.replace(evaluation, subject=authzen.Entity("nobody", subject.id))
 
 
+def _batch_answer(answers: Sequence[Ruling | str], entry: int) -> bytes:
+    """The answers of a batch whose entries begin at `entry`; what was no evaluation has none."""
+    texts: list[str] = []
+    for each in answers:
+        if isinstance(each, str):
+            texts.append(each)
+        else:
+            texts.append(each.answer(entry))
+            entry += 1
+    return f'{{"evaluations":[{",".join(texts)}]}}'.encode()
+
+
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     if scope["method"] not in {"GET", "HEAD"}:
         raise HttpError(405, "method", "Only GET is understood here", "send a GET request")
@@ -280,22 +252,13 @@ def _problem(error: HttpError) -> Response:
 
 
 async def _body(receive: Receive) -> bytes:
-    chunks: list[bytes] = []
-    size, more = 0, True
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            while more:
-                message = await receive()
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                more = message.get("more_body", False) and message["type"] == "http.request"
-                if size > MOST_BYTES:
-                    detail = f"send at most {MOST_BYTES} bytes; split a batch"
-                    raise HttpError(413, "too-large", "The request is too large", detail)
-    except TimeoutError as error:
-        detail = f"send the whole body within {BODY_TIMEOUT_S:.0f} s"
-        raise HttpError(408, "timeout", "The request took too long to arrive", detail) from error
-    return b"".join(chunks)
+        return await body.whole(receive)
+    except BodyTooSlowError as error:
+        title = "The request took too long to arrive"
+        raise HttpError(408, "timeout", title, str(error)) from error
+    except BodyTooLargeError as error:
+        raise HttpError(413, "too-large", "The request is too large", str(error)) from error
 
 
 async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:

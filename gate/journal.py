@@ -16,6 +16,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
@@ -25,16 +26,19 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-from sqlalchemy.exc import SQLAlchemyError
 
+from gate import owners
 from gate.cohort import Cohort
 from gate.decide import Reason, View
+from gate.owners import Owners
 from ledger import checkpoint, note, tile
-from ledger.log import Log
-from ledger.stores import ForkError
+from ledger.commitment import TAG_SIZE, ReadingTags
+from ledger.log import Log, Staged
+from ledger.stores import Batch
 from ledger.stores.sql import SqlStore
 
-LOG, INDEX, COHORTS = "log.sqlite", "subjects.sqlite", "cohorts"  # in an instance's folder
+LOG, COHORTS = "log.sqlite", "cohorts"  # in an instance's folder
+INDEX = LOG  # whose readings they are: see gate.owners
 
 
 class JournalError(Exception):
@@ -69,9 +73,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         return _ENCODER.encode(self)
 
+    def entry(self, tag: str | None) -> bytes:
+        """The leaf, which names the customer by `tag`."""
+        return msgspec.structs.replace(self, subject=tag).encode()
+
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
-Asked = tuple[Reading, str | None]  # a reading, and the customer it is of (None: a cohort)
+
+
+class Line(Protocol):
+    """What is journalled: a Reading, or a ruling that encodes to the same bytes."""
+
+    def entry(self, tag: str | None) -> bytes: ...
+
+
+Asked = tuple[Line, str | None]  # what is journalled, and the customer it is of (None: a cohort)
 
 
 class Tagger(Protocol):
@@ -80,30 +96,34 @@ class Tagger(Protocol):
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
 
 
+class ManyTagger(Tagger, Protocol):
+    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
+        """The names of one customer in a read log; None for whom there is no key."""
+        ...
+
+
 class Journal:
-    """Writes the read log of one gate instance, under `home`. Thread-safe.
+    """Writes the read log of one gate instance, under `home`, where `log` lies. Thread-safe.
 
     `record` returns when its entries are fully persisted; whoever waits meanwhile is committed
-    together. The index of a customer's reads is private, keyed by a pseudonym under the customer's
-    key, and written before the entries: after a crash it may name one that was never written,
-    never miss one that was.
+    together. Whose an entry is, is written in the transaction that writes the entry: see
+    gate.owners. The caller who must not block takes the two steps of a commit apart: `begin`, which
+    computes, and `finish`, which waits for the disk.
     """
 
-    def __init__(self, log: Log, tagger: Tagger, home: Path) -> None:
+    def __init__(self, log: Log, tagger: ManyTagger, home: Path) -> None:
         self.log = log
         self._tagger = tagger
         self._home = home
         (home / COHORTS).mkdir(parents=True, exist_ok=True)
         self._waiting: list[_Waiting] = []
-        self._queue, self._commit = Lock(), Lock()
-        self._index = sqlite3.connect(home / INDEX, check_same_thread=False)
-        self._index.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-            "CREATE TABLE IF NOT EXISTS reading (pseudonym BLOB, entry INTEGER);"
-            "CREATE INDEX IF NOT EXISTS by_pseudonym ON reading (pseudonym, entry);"
-        )
+        self._queue, self._turn = Lock(), Lock()
+        self._begun: tuple[Staged, bytes] | None = None
+        self._database = sqlite3.connect(home / LOG, check_same_thread=False, isolation_level=None)
+        self._database.executescript(_PRAGMAS)
+        self._owners = Owners(self._database, log.size)
 
-    def record(self, reading: Reading, subject: str | None = None) -> int:
+    def record(self, reading: Line, subject: str | None = None) -> int:
         """Persist one reading of `subject` (None: of a cohort); its index in the read log."""
         return self.record_all([(reading, subject)])[0]
 
@@ -112,12 +132,30 @@ class Journal:
         mine = _Waiting(asked)
         with self._queue:
             self._waiting.append(mine)
-        with self._commit:  # whoever gets here first commits for everybody who waits
+        with self._turn:  # whoever gets here first commits for everybody who waits
             if mine.indexes is None:
                 self._write()
         if mine.indexes is None:
             raise JournalError("the read log was not written; nothing may be answered")
         return mine.indexes
+
+    def begin(self, asked: Sequence[Asked]) -> range | None:
+        """The first half of `record_all`: what `finish` will make durable. None, and nothing done,
+        while others commit. Raises JournalError."""
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            return self._put(asked)
+        except BaseException:
+            self._turn.release()
+            raise
+
+    def finish(self) -> None:
+        """Make durable what was begun; waits for the disk. Raises JournalError: nothing was."""
+        try:
+            self._settle()
+        finally:
+            self._turn.release()
 
     def store(self, cohort: Cohort) -> str:
         """Keep a cohort's bitmap; its digest. Durable when it returns."""
@@ -140,34 +178,82 @@ class Journal:
     def _write(self) -> None:
         with self._queue:
             together, self._waiting = self._waiting, []
-        first = self.log.size
-        asked = [each for waiting in together for each in waiting.asked]
-        entries, rows = self._tagged(asked, first)
-        try:
-            with self._index:
-                self._index.executemany("INSERT INTO reading VALUES (?, ?)", rows)
-            # Crash here: the index names entries that are not there; `readings` checks their tags.
-            written = self.log.append(entries)
-        except (OSError, sqlite3.Error, SQLAlchemyError, ForkError) as error:
-            raise JournalError("the read log cannot be written; see to its disk") from error
-        if written.start != first:
-            raise JournalError("the read log has a second writer; give each gate one of its own")
+        if not together:
+            return  # who waited was taken along by another, who failed
+        first = self._put([each for waiting in together for each in waiting.asked]).start
+        self._settle()
         for waiting in together:
             waiting.indexes = range(first, first + len(waiting.asked))
             first += len(waiting.asked)
 
-    def _tagged(
-        self, asked: Sequence[Asked], first: int
-    ) -> tuple[list[bytes], list[tuple[bytes, int]]]:
-        """The entries, each naming its customer by a tag of its own, and the private index."""
-        entries, rows = [], []
-        for index, (reading, subject) in enumerate(asked, first):
-            if subject is not None:
-                name = tag(self._tagger, subject, self.log.origin, index)
-                rows.append((pseudonym(self._tagger, subject, self.log.origin), index))
-                reading = msgspec.structs.replace(reading, subject=name)  # noqa: PLW2901 - named once
-            entries.append(reading.encode())
-        return entries, rows
+    def _put(self, asked: Sequence[Asked]) -> range:
+        """Write entries, and whose they are, into a transaction that is left open."""
+        first = self.log.size
+        entries, names = self._named(asked, first)
+        with self._closing():
+            staged = self.log.stage(entries)
+            self._database.execute("BEGIN IMMEDIATE")
+            stored = self._database.execute("SELECT size FROM head").fetchone()
+            if (stored or (0,))[0] != first:
+                raise JournalError("the read log has a second writer; give each gate its own")
+            for statement, rows in _rows(staged.batch):
+                self._database.executemany(statement, rows)
+            self._begun = staged, self._owners.put(names, first)
+        return range(first, first + len(asked))
+
+    def _settle(self) -> None:
+        begun, self._begun = self._begun, None
+        if begun is None:
+            raise AssertionError("nothing was begun")
+        with self._closing():
+            self._database.execute("COMMIT")
+        # Crash before the commit: nothing was written, and nobody was answered. After it: entries
+        # that nobody was told of.
+        staged, names = begun
+        self.log.settle(staged)
+        self._owners.settle(names)
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """No transaction outlives an error."""
+        try:
+            yield
+        except BaseException as error:
+            with suppress(sqlite3.Error):
+                self._database.rollback()
+            if isinstance(error, OSError | sqlite3.Error):
+                raise JournalError("the read log cannot be written; see to its disk") from error
+            raise
+
+    def _named(self, asked: Sequence[Asked], first: int) -> tuple[list[bytes], list[bytes]]:
+        """The entries, each naming its customer by a tag of its own, and their pseudonyms."""
+        entries, names = [], []
+        tags_of, origin = self._tagger.reading_tags, self.log.origin
+        for index, (line, subject) in enumerate(asked, first):
+            if subject is None:
+                tag, name = None, owners.NOBODY
+            elif (tags := tags_of(subject, origin)) is None:  # has no key: nobody can ever tell
+                tag, name = secrets.token_hex(TAG_SIZE), secrets.token_bytes(owners.SIZE)
+            else:
+                tag, name = tags.at(index).hex(), tags.pseudonym[: owners.SIZE]
+            entries.append(line.entry(tag))
+            names.append(name)
+        return entries, names
+
+
+def _rows(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
+    """What a batch writes: see ledger.stores.sql, whose tables these are."""
+    yield _HEAD, [(batch.head.size, batch.head.note)]
+    yield _BUNDLE, [*batch.bundles.items()]
+    yield _TILE, [(level, index, data) for (level, index), data in batch.tiles.items()]
+
+
+_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;"
+_HEAD = """
+INSERT INTO head VALUES (1, ?, ?)
+    ON CONFLICT DO UPDATE SET size = excluded.size, note = excluded.note"""
+_BUNDLE = "INSERT INTO bundle VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
+_TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
 
 
 class _Waiting:
@@ -183,16 +269,12 @@ class _Waiting:
 def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every point read of one customer in the read log under `home`, newest first."""
     store = SqlStore(home / LOG)
-    index = sqlite3.connect(home / INDEX)
+    database = sqlite3.connect(home / LOG)
     try:
         if (head := store.head()) is None:
             return
         at = checkpoint.parse(note.parse(head.note).text)
-        found = index.execute(
-            "SELECT entry FROM reading WHERE pseudonym = ? AND entry < ? ORDER BY entry DESC",
-            [pseudonym(tagger, subject, at.origin), at.size],
-        )
-        places = (place for (place,) in found)
+        places = owners.of(database, pseudonym(tagger, subject, at.origin), at.size)
         for bundle, together in groupby(places, key=lambda place: place // tile.WIDTH):
             entries = tile.unbundle(store.bundle(bundle) or b"")
             for place in together:
@@ -200,7 +282,7 @@ def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, di
                 if entry["subject"] == tag(tagger, subject, at.origin, place):
                     yield place, entry
     finally:
-        index.close()
+        database.close()
         store.close()
 
 
@@ -209,7 +291,8 @@ def tag(tagger: Tagger, subject: str, origin: str, index: int) -> str:
 
 
 def pseudonym(tagger: Tagger, subject: str, origin: str) -> bytes:
-    return tagger.reading_tag(subject, f"{origin}#index", 0)
+    """The customer's name in the private index of one read log."""
+    return tagger.reading_tag(subject, f"{origin}#index", 0)[: owners.SIZE]
 
 
 def instance_name() -> str:

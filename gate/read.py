@@ -13,12 +13,17 @@ from itertools import compress
 from threading import Lock
 from typing import Any, Protocol
 
-from gate import cohort, policy, word
+import msgspec
+
+from gate import cohort, policy, purpose, word
+from gate.alert import Alarm, log
 from gate.contract import Scene
-from gate.decide import Decision, Reason, View, decide
+from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
+from gate.quota import Quotas
+from gate.ruling import Ruling, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -37,6 +42,17 @@ class ReadRequest:
     subject: str
     fields: tuple[str, ...]
     at: datetime
+    minimum_size: int = 0
+    purpose: str | None = None  # the caller's own word, held against the contract's
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of a decision; as `ReadRequest`, for those who ask very often."""
+
+    service: str
+    scene: str
+    subject: str
+    fields: tuple[str, ...]
     minimum_size: int = 0
 
 
@@ -105,6 +121,8 @@ class Gate:
         self._point = ConsentPoint(0, "")
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
+        self.quotas = Quotas()
+        self.alarm: Alarm = log
 
     def serve(self, scene: str, release: Synthesiser) -> None:
         """From now on, answer `scene` from this release where personal data may not be read."""
@@ -119,11 +137,25 @@ class Gate:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
-    def consider(self, request: ReadRequest, action: str) -> tuple[Decision, Reading]:
-        """A decision and the journal entry that must be durable before anybody hears of it."""
-        plan = self.plan(request.service, request.scene)
-        decision, point = self._decide(request, plan)
-        return decision, _reading(request, action, plan, decision, point)
+    def rule(self, asked: Question, at: datetime) -> Ruling:
+        """A decision in writing. Its entry must be durable before anybody hears of it.
+
+        `at` has no microseconds. Raises StaleStateError.
+        """
+        service, scene, fields = asked.service, asked.scene, asked.fields
+        plan = self.plan(service, scene)
+        with self._lock:
+            state, point = self.current(asked.minimum_size)
+            now = moment(at, point)
+            if plan is None:
+                unknown = REFUSED[Reason.UNKNOWN_SCENE]
+                return Ruling(now, worded(service, scene, None, fields, unknown), None)
+            consent, index = state.held(scene, asked.subject)
+            stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
+        found = verdict(plan, fields, consent, now.minute, stale)
+        if not plan.offered:  # nobody knows this service: its name is not kept
+            return Ruling(now, worded(service, scene, plan, fields, found), None)
+        return Ruling(now, wording(plan, fields, found), index if found.views else None)
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
@@ -132,6 +164,8 @@ class Gate:
         """
         plan = self.plan(request.service, request.scene)
         decision, point = self._decide(request, plan)
+        if plan is not None and not decision.refused and (bar := self._bar(request, plan)):
+            decision = Decision(False, {}, bar, None, point.size)
         values: Mapping[str, Any] = {}
         if plan is not None and not decision.refused:
             try:
@@ -214,14 +248,20 @@ class Gate:
             state, point = self.current(request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
-            consent = state.word(request.scene, request.subject)
-            index = state.index(request.scene, request.subject)
+            consent, index = state.held(request.scene, request.subject)
             minute = word.minute(request.at)
             stale = state.stale(request.scene, minute) if consent & word.ARMED else 0
         decision = decide(
             plan, request.fields, consent, minute, index=index, size=point.size, stale=stale
         )
         return decision, point
+
+    def _bar(self, request: ReadRequest, plan: Plan) -> Reason | None:
+        """Why a read is refused that contract and policy allow."""
+        if not purpose.agrees(request.purpose, plan.scene):
+            return Reason.PURPOSE_DIFFERS
+        admitted = self.quotas.admits_point(request.service, request.scene, request.at)
+        return None if admitted else Reason.QUOTA_EXCEEDED
 
     def _values(
         self, request: ReadRequest, plan: Plan, decision: Decision

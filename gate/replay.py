@@ -29,6 +29,9 @@ from ledger.ledger import Ledger
 from ledger.reader import Recorded
 from ledger.stores.sql import SqlStore
 
+# Refusals that rest on more than ledger, contracts and policy. They give nothing.
+BARRED = {Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED}
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -62,12 +65,16 @@ def replay(ledger: Ledger, folder: Path, scenes: Mapping[str, Scene], rules: Pol
             subject is None or tag(ledger, subject, origin, index) != reading["subject"]
         ):
             report.unopened += 1
-        elif (derived := past.derive(reading, subject)) is None:
+        elif _barred(reading) or (derived := past.derive(reading, subject)) is None:
             report.derived += 1
         else:
             found = f"{reading['reason']} {reading['views']}"
             report.differences.append(Difference(index, found, derived))
     return report
+
+
+def _barred(reading: Mapping[str, Any]) -> bool:
+    return reading["reason"] in BARRED and not reading["views"]
 
 
 class _Past:

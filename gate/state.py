@@ -104,9 +104,15 @@ class ConsentState:
 
     def index(self, scene: str, subject: str) -> int | None:
         """The entry that last changed the subject's consent in the scene."""
+        return self.held(scene, subject)[1]
+
+    def held(self, scene: str, subject: str) -> tuple[int, int | None]:
+        """The subject's word in the scene, and the entry that last changed it."""
         row = self._rows.get(subject)
-        found = NEVER if row is None else int(self._indexes[scene][row])
-        return None if found == NEVER else found
+        if row is None:
+            return 0, None
+        index = self._fast_indexes[scene][row]
+        return self._fast[scene][row], None if index == NEVER else index
 
     def stale(self, scene: str, minute: int) -> int:
         """The triggers (as armed bits) whose signal does not count at `minute`."""
@@ -280,7 +286,7 @@ class ConsentState:
 
     def _put(self, scene: str, row: int, value: int, index: int) -> None:
         self._fast[scene][row] = value
-        self._indexes[scene][row] = index
+        self._fast_indexes[scene][row] = index
 
     def _row(self, subject: str) -> int:
         row = self._rows.get(subject)
@@ -303,3 +309,4 @@ class ConsentState:
     def _view(self) -> None:
         """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
         self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
+        self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}

@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import sha256, sha512
 from typing import Any
 
 PERSONAL = b"\x01"
@@ -25,6 +25,8 @@ PERSONAL_SIZE = 1 + TAG_SIZE + 32
 _ENTRY_DOMAIN = b"sovereign/entry/v1\0"
 _EVENT_INFO = b"sovereign/event/v1\0"
 _READING_INFO = b"sovereign/reading/v1\0"
+_BLOCK_SIZE = 128  # of SHA-512
+_INNER, _OUTER = (bytes(each ^ pad for each in range(256)) for pad in (0x36, 0x5C))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,30 @@ def reading_tag(data_key: bytes, origin: str, index: int) -> bytes:
     """The customer's name in entry `index` of the read log `origin`."""
     message = _READING_INFO + origin.encode() + b"\0" + index.to_bytes(8)
     return hmac.digest(data_key, message, "sha512")[:TAG_SIZE]
+
+
+class ReadingTags:
+    """Names one customer in the entries of one read log: `reading_tag` at a third of its cost.
+
+    The key's two blocks of HMAC (RFC 2104) and the origin are hashed once. Holds what the data key
+    can do, so it lives where the key lives and is dropped with it: see `Vault.reading_tags`.
+    """
+
+    __slots__ = ("_inner", "_outer", "origin", "pseudonym")
+
+    def __init__(self, data_key: bytes, origin: str) -> None:
+        self.origin = origin
+        self.pseudonym = reading_tag(data_key, f"{origin}#index", 0)
+        block = data_key.ljust(_BLOCK_SIZE, b"\0")
+        self._inner = sha512(block.translate(_INNER) + _READING_INFO + origin.encode() + b"\0")
+        self._outer = sha512(block.translate(_OUTER))
+
+    def at(self, index: int) -> bytes:
+        """The customer's name in entry `index`."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(index.to_bytes(8))
+        outer.update(inner.digest())
+        return outer.digest()[:TAG_SIZE]
 
 
 def random_tag() -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ledger import checkpoint, commitment, note, tile
-from ledger.commitment import PERSONAL, TAG_SIZE
+from ledger.commitment import PERSONAL, TAG_SIZE, ReadingTags
 from ledger.entry import opened, public
 from ledger.event import SubjectErased
 from ledger.log import CorruptLogError
@@ -47,6 +47,10 @@ class Follower:
         if (key := self._vault.key(subject)) is None:
             return commitment.random_tag()
         return commitment.reading_tag(key, log_origin, index)
+
+    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
+        """The subject's names in a read log, many at once. Without a data key: None."""
+        return self._vault.reading_tags(subject, log_origin)
 
     def follow(self, since: int) -> Iterator[Recorded]:
         """Every event that still opens from entry `since` on, in log order."""

@@ -15,6 +15,7 @@ from threading import RLock
 from typing import TypeVar
 
 from ledger import commitment, event, keyring, note, receipt, rotation, vault
+from ledger.commitment import ReadingTags
 from ledger.consent import ConsentState
 from ledger.cosigned import Cosigned
 from ledger.cosigning import NOBODY, Witnesses
@@ -250,6 +251,10 @@ class Ledger:
         if (key := self._vault.key(subject)) is None:
             return commitment.random_tag()
         return commitment.reading_tag(key, log_origin, index)
+
+    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
+        """The subject's names in a read log, many at once. Without a data key: None."""
+        return self._vault.reading_tags(subject, log_origin)
 
     def erase(self, subject: str, at: datetime) -> None:
         """Destroy the subject's key. The proofs survive, the contents do not.

@@ -40,6 +40,7 @@ class Staged:
     root: Hash
     edge: list[list[Hash]]
     bundle: bytes  # the last one, if it is incomplete
+    parts: Mapping[tile.Node, Hash]  # the complete subtrees under the root
 
 
 class Log:
@@ -59,6 +60,7 @@ class Log:
         self._size = head.size if head else 0
         self._edge = [self._stored_tile(level) for level in tile.levels(self._size)]
         self._bundle = self._stored_bundle()
+        self._parts = tile.NOTHING
         self._require_intact()
 
     @classmethod
@@ -119,9 +121,10 @@ class Log:
         bundles, bundle = self._bundles(entries)
         edge = [list(level) for level in self._edge]
         tiles = self._integrate(edge, tree.leaf_hashes(entries), first)
-        root = tile.edge_root(size, edge)
+        root, parts = tile.edge_parts(size, edge, self._parts)
         head = Head(size, self._sign(size, root))
-        return Staged(Batch(first, head, bundles, tiles, sealed, idempotency), root, edge, bundle)
+        batch = Batch(first, head, bundles, tiles, sealed, idempotency)
+        return Staged(batch, root, edge, bundle, parts)
 
     def commit(self, staged: Staged, beside: Batch | None = None) -> range:
         """Store what was staged, and with it what another log staged. Durable on return."""
@@ -136,7 +139,7 @@ class Log:
         with self._lock:
             head = staged.batch.head
             self._size, self._note = head.size, head.note
-            self._edge, self._bundle = staged.edge, staged.bundle
+            self._edge, self._bundle, self._parts = staged.edge, staged.bundle, staged.parts
 
     def entries(self, lo: int, hi: int) -> Iterator[bytes]:
         """The entries [lo, hi), which must be in the log."""

@@ -9,13 +9,17 @@ A tile holds up to 256 hashes of one level: tile level L, index N covers the tre
     tile/entries/000.p/5             5 of 256 entries
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
-from ledger.tree import HASH_SIZE, Hash, complete_root, root
+from ledger.tree import HASH_SIZE, Hash, complete_root, node_hash, root
+
+Node = tuple[int, int]  # level and index of a complete subtree
 
 WIDTH = 256
 HEIGHT = 8
 MOST_ENTRY_BYTES = (1 << 16) - 1
+NOTHING: Mapping[Node, Hash] = MappingProxyType({})
 
 
 class MalformedTileError(ValueError):
@@ -74,13 +78,36 @@ def home(level: int, index: int) -> tuple[int, int]:
 
 def edge_root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
     """The root, from the incomplete tile of each level: all that a growing tree needs."""
+    return edge_parts(size, edge)[0]
+
+
+def edge_parts(
+    size: int, edge: Sequence[Sequence[Hash]], known: Mapping[Node, Hash] = NOTHING
+) -> tuple[Hash, dict[Node, Hash]]:
+    """The root, and the complete subtrees it was made of.
+
+    They are `known` to the next root, which then costs as many hashes as there are new leaves,
+    however full the tiles are.
+    """
+    parts: dict[Node, Hash] = {}
 
     def read(level: int, index: int) -> Hash:
+        found = known.get((level, index))
+        if found is None:
+            left = known.get((level - 1, 2 * index)) if level % HEIGHT else None
+            found = complete(level, index) if left is None else grown(left, level, index)
+        parts[level, index] = found
+        return found
+
+    def grown(left: Hash, level: int, index: int) -> Hash:
+        return node_hash(left, read(level - 1, 2 * index + 1))
+
+    def complete(level: int, index: int) -> Hash:
         tile_level, tile_index = home(level, index)
         start = (index << level % HEIGHT) - tile_index * WIDTH
         return complete_root(edge[tile_level][start : start + (1 << level % HEIGHT)])
 
-    return root(size, read)
+    return root(size, read), parts
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:

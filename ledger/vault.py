@@ -19,9 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from ledger import durable
-from ledger.commitment import KEY_SIZE, Secrets
+from ledger.commitment import KEY_SIZE, ReadingTags, Secrets
 
 PADDED = 512  # bytes; an event is JSON, which never ends in a zero byte
+MOST_TAGS = 65_536  # customers whose tags are quick at a time
 _NONCE = bytes(12)  # each sealing key seals one event
 
 
@@ -49,6 +50,7 @@ class Vault:
             "CREATE TABLE IF NOT EXISTS customer (subject TEXT PRIMARY KEY, wrapped BLOB NOT NULL)"
         )
         self._keys: dict[str, bytes] = {}
+        self._tags: dict[str, ReadingTags] = {}
 
     def key(self, subject: str) -> bytes | None:
         """The customer's data key, or None if there is none (any more)."""
@@ -62,6 +64,21 @@ class Vault:
                 return None
             key = self._keys[subject] = self._unwrap(row[0])
         return key
+
+    def reading_tags(self, subject: str, origin: str) -> ReadingTags | None:
+        """What names the customer in one read log, or None without a data key."""
+        found = self._tags.get(subject)
+        if found is not None and found.origin == origin:
+            return found
+        if self.key(subject) is None:
+            return None
+        with self._lock:  # as in `key`: what is destroyed meanwhile must not be kept again
+            if (key := self._keys.get(subject)) is None:
+                return None
+            if len(self._tags) >= MOST_TAGS:
+                self._tags.clear()
+            found = self._tags[subject] = ReadingTags(key, origin)
+        return found
 
     def create(self, subjects: Iterable[str]) -> set[str]:
         """Make a data key for each subject that has none; whose were made. Durable on return."""
@@ -89,6 +106,7 @@ class Vault:
         for subject, wrapped in rows:
             if known.get(subject) != wrapped:
                 known[subject] = wrapped
+                self._tags.pop(subject, None)
                 key = self._keys[subject] = self._unwrap(wrapped)
                 yield key
 
@@ -97,10 +115,13 @@ class Vault:
         with self._lock, self._database:
             self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
             self._keys.pop(subject, None)
+            self._tags.pop(subject, None)
 
     def forget(self) -> None:
         """Drop keys held in memory: what another process destroyed must not live on here."""
-        self._keys.clear()
+        with self._lock:
+            self._keys.clear()
+            self._tags.clear()
 
     def close(self) -> None:
         self._database.close()

@@ -11,6 +11,7 @@ home/register.sqlite     what people and services did around decisions, sealed p
 home/health.sqlite       the history of checks of the contracts
 """
 
+import logging
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -21,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 from gate import policy, snapshot
+from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name, readings
+from gate.quota import Quotas
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from gate.sources.postgres import PostgresSource
@@ -32,15 +35,18 @@ from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
-from steward import publication, review
+from steward import publication, recipient, review
+from steward.alarm import Alarms
 from steward.archive import Archive
 from steward.probe import Tables
 from steward.register import Register
 from steward.stability import WithStability
 from synthetic.release import Release
 
+DEFAULT_QUOTA = "default"
 EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
+_LOG = logging.getLogger("sovereign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +109,37 @@ def open_product(settings: Settings) -> Product:
         _secret(home / "keys" / "surrogate.key"),
         snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
+    gate.alarm = alarm(settings, ledger, scenes)
+    gate.quotas = quotas(settings, scenes, gate.alarm)
     publish_scenes(ledger, scenes, home)
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+def alarm(settings: Settings, ledger: Ledger, scenes: Mapping[str, Scene]) -> Alarm:
+    """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
+    home = settings.data_dir
+    alarms = Alarms(home, scenes, ledger.origin, lambda role: recipient.load(home).channels(role))
+
+    def raised(alert: Alert) -> None:
+        log(alert)
+        try:
+            alarms.raised(alert)
+        except Exception:  # noqa: BLE001 - whatever it was, the read that raised the alert goes on
+            _LOG.exception("the alert was logged but opens no case; see to %s", home)
+
+    return raised
+
+
+def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quotas:
+    """The quotas of the settings. Raises ValueError for a service or scene there is none of."""
+    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
+    if unknown := sorted(named.keys() - known):
+        raise ValueError(f"quota for {unknown}, want default or service/scene of a contract")
+    limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
+    return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
 
 
 def open_source(settings: Settings) -> DuckDBSource | PostgresSource:

@@ -1,5 +1,6 @@
 """Everything that can be set, from the environment (`SOVEREIGN_…`) and one TOML file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
@@ -9,6 +10,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from gate.quota import Quota
 
 
 class Settings(BaseSettings):
@@ -31,6 +34,12 @@ class Settings(BaseSettings):
         description="where personal rows are: postgresql://… or a DuckDB file;"
         " customers.duckdb in the data directory if empty",
         repr=False,  # it may hold a password
+    )
+
+    quota: Mapping[str, Quota] = Field(
+        {},
+        description="what services may read: by service/scene, or default for all others;"
+        " points_per_minute, rows_per_day, points_told an hour, share_told of all customers",
     )
 
     token_jwks: Path | None = Field(

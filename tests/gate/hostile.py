@@ -23,7 +23,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gate.http import MOST_BYTES, GateApp
+from gate.body import MOST_BYTES
+from gate.http import GateApp
 from ledger.event import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 

@@ -13,7 +13,8 @@ import pytest
 import uvicorn
 
 from gate.authzen import Action, Asked, Context, Entity, Evaluation, Name, Names, ask
-from gate.http import Commits, GateApp
+from gate.commits import Commits
+from gate.http import GateApp
 from ledger.event import Granted
 from tests.gate.hostile import (
     ACT,
@@ -134,8 +135,9 @@ def too_long(bank: World) -> Asked:
     """An evaluation whose entry no read log takes, as if its names had not been bounded."""
     asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
     whole = ask(bank.gate, asked, NOON)
-    reading = msgspec.structs.replace(whole.reading, fields=("x" * (1 << 16),))
-    return msgspec.structs.replace(whole, reading=reading)
+    wording = msgspec.structs.replace(whole.ruling.wording, middle="x" * (1 << 16))
+    ruling = msgspec.structs.replace(whole.ruling, wording=wording)
+    return msgspec.structs.replace(whole, ruling=ruling)
 
 
 def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: World) -> None:
@@ -163,7 +165,7 @@ def server(app: GateApp) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     patch = pytest.MonkeyPatch()
-    patch.setattr("gate.http.BODY_TIMEOUT_S", 0.5)
+    patch.setattr("gate.body.TIMEOUT_S", 0.5)
     running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=running.run)
     thread.start()

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from gate import rows
-from gate.http import MOST_BYTES, GateApp
+from gate.body import MOST_BYTES
+from gate.http import GateApp
 from ledger.event import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 

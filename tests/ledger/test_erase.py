@@ -174,3 +174,17 @@ def test_l75_reading_tags_of_the_erased_are_random(ledger: Ledger) -> None:
     ledger.erase("c1", NOON)
     after = {ledger.reading_tag("c1", "test.example/reads", 1) for _ in range(3)}
     assert len(after | {before}) == 4
+
+
+def test_l75_many_reading_tags_are_the_single_ones_and_end_with_the_key(ledger: Ledger) -> None:
+    tags = ledger.reading_tags("c1", "test.example/reads")
+    assert tags is not None
+    for index in (0, 1, 255, 1 << 40):
+        assert tags.at(index) == ledger.reading_tag("c1", "test.example/reads", index)
+    assert tags.pseudonym == ledger.reading_tag("c1", "test.example/reads#index", 0)
+    other = ledger.reading_tags("c1", "test.example/others")
+    assert other is not None
+    assert other.at(0) == ledger.reading_tag("c1", "test.example/others", 0)
+    ledger.erase("c1", NOON)
+    assert ledger.reading_tags("c1", "test.example/others") is None
+    assert ledger.reading_tags("nobody", "test.example/reads") is None

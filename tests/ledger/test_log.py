@@ -61,6 +61,16 @@ def test_l50_any_batches_make_the_same_log(batches: list[list[bytes]]) -> None:
     log.close()
 
 
+def test_l50_what_was_staged_and_not_stored_leaves_no_trace_in_later_roots(log: Log) -> None:
+    """Subtrees are remembered from one root to the next, but not those of entries never stored."""
+    known: list[bytes] = []
+    for count in (3, 1, 60, 190, 3, 255):
+        log.stage([b"never stored"] * (count + 1))
+        known += [f"entry {log.size + at}".encode() for at in range(count)]
+        grow(log, count)
+        assert log.head().root == root(known)
+
+
 def test_l50_nothing_appended_changes_nothing(log: Log) -> None:
     before = log.checkpoint()
     assert log.append([]) == range(0)

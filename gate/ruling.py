@@ -1,0 +1,124 @@
+"""A decision in writing: the text of its answer and of its entry in the read log, made once.
+
+Everything a decision says follows from the plan, the fields asked for and the customer's word, and
+few such combinations are ever asked for. So their text is kept, and what differs from request to
+request is put in between: the second, the ledger's point, the entry that determined it, the tag.
+
+    {"action":"evaluate","at":"…","cohort":null,"consent":{"root":"…","size":7},"determined_by":
+        3 ,"fields":["age"],"plan":"9f…", … ,"subject": "4be1…" ,"views":{"age":"personal"}}
+
+Byte for byte what `journal.Reading` encodes to: see tests/gate/test_ruling.py.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+
+import msgspec
+
+from gate import word
+from gate.decide import Reason, Verdict, View
+from gate.journal import ConsentPoint
+from gate.plan import Plan
+
+REMEMBERED = 8192  # texts of decisions, about a kilobyte each
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A second at one point of the ledger, and how every entry of that second begins."""
+
+    minute: int
+    point: ConsentPoint
+    begins: str
+
+
+class _Middle(msgspec.Struct, frozen=True):
+    """What stands in an entry between `determined_by` and `subject`."""
+
+    fields: tuple[str, ...]
+    plan: str
+    reason: Reason
+    release: str | None
+    rows: int
+    scene: str
+    service: str
+
+
+class Wording(msgspec.Struct, frozen=True):
+    """The parts of a decision's text that do not differ from customer to customer."""
+
+    allowed: bool
+    middle: str
+    ends: str  # of the entry
+    closes: str  # of the answer
+
+
+class Ruling(msgspec.Struct, frozen=True, gc=False):
+    """One decision, in writing. `entry` is what `Journal` asks of what it records."""
+
+    moment: Moment
+    wording: Wording
+    determined_by: int | None
+
+    @property
+    def allowed(self) -> bool:
+        return self.wording.allowed
+
+    def entry(self, tag: str | None) -> bytes:
+        """The leaf of the read log."""
+        rests, wording = self.determined_by, self.wording
+        index = "null" if rests is None else rests
+        named = "null" if tag is None else f'"{tag}"'
+        return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
+
+    def answer(self, entry: int) -> str:
+        """The JSON of the answer, which names its entry."""
+        rests, size = self.determined_by, self.moment.point.size
+        index = "null" if rests is None else rests
+        return (
+            f'{{"context":{{"determined_by":{index},"entry":{entry},"ledger_size":{size}'
+            f"{self.wording.closes}"
+        )
+
+
+@lru_cache(maxsize=64)
+def moment(second: datetime, point: ConsentPoint, action: str = "evaluate") -> Moment:
+    """`second` has no microseconds."""
+    at, consent = _text(second), _text(point)
+    begins = f'{{"action":"{action}","at":{at},"cohort":null,"consent":{consent},"determined_by":'
+    return Moment(word.minute(second), point, begins)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def wording(plan: Plan, fields: tuple[str, ...], verdict: Verdict) -> Wording:
+    """The text of a verdict under a plan."""
+    return worded(plan.service, plan.scene.id, plan, fields, verdict)
+
+
+def worded(
+    service: str, scene: str, plan: Plan | None, fields: tuple[str, ...], verdict: Verdict
+) -> Wording:
+    """As `wording`, also where there is no such scene and so no plan."""
+    synthetic = plan is not None and View.SYNTHETIC in verdict.views.values()
+    middle = _Middle(
+        fields=fields,
+        plan=plan.digest if plan else "",
+        reason=verdict.reason,
+        release=plan.release if plan and synthetic else None,
+        rows=1 if verdict.views else 0,
+        scene=scene,
+        service=service,
+    )
+    views = _text(dict(verdict.views))
+    reason, decided = _text(verdict.reason), _text(verdict.allowed)
+    return Wording(
+        allowed=verdict.allowed,
+        middle=f',{_text(middle)[1:-1]},"subject":',
+        ends=f',"views":{views}}}',
+        closes=f',"reason":{reason},"views":{views}}},"decision":{decided}}}',
+    )
+
+
+def _text(value: datetime | ConsentPoint | _Middle | Mapping[str, View] | Reason | bool) -> str:
+    return _ENCODER.encode(value).decode()
