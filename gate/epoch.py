@@ -1,4 +1,7 @@
-"""Has the ledger moved? One number in shared memory, read at every decision.
+"""Has the ledger moved? One number, read at every decision.
+
+On one host it is in shared memory: `Epoch`. A host that shares no memory with the writer asks the
+database: `RemoteEpoch`, one read for everybody who waits.
 
 The writer commits, then publishes the new size here, then hands out the receipt. Whoever decides
 after a receipt was handed out therefore reads at least its size, and replays the tail if behind.
@@ -8,8 +11,11 @@ the ledger holds, which repairs a crash between commit and publication (nobody h
 
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 
+PATIENCE_S = 5.0  # how long a question waits for those before it
 _SIZE = 8  # read and written in one aligned access
 
 
@@ -41,3 +47,54 @@ class Epoch:
     def publish(self, size: int) -> None:
         """Called by the one writer, after its commit and before its receipt."""
         self._number[0] = size
+
+
+class RemoteEpoch:
+    """The size of a ledger on another host, as `read` finds it. Thread-safe.
+
+    One read serves everybody who waits at the moment it begins, and nobody who asks later: what
+    was committed before a question is always in its answer. `read` takes a bounded time, such as
+    `ledger.stores.postgres.PostgresHead.size`; it is never called by two threads at once.
+    """
+
+    def __init__(self, read: Callable[[], int], patience_s: float = PATIENCE_S) -> None:
+        self._read, self._patience_s = read, patience_s
+        self._reading = Lock()
+        self._coming = _Round()
+
+    def size(self) -> int:
+        """Raises EpochUnavailableError, to everybody whom the read that failed would serve."""
+        mine = self._coming
+        if not self._reading.acquire(timeout=self._patience_s):
+            raise EpochUnavailableError(
+                f"no answer within {self._patience_s} s from the consent database; see to it"
+            )
+        try:
+            if not mine.over:
+                self._serve(mine)
+        finally:
+            self._reading.release()
+        if mine.size is None:
+            raise EpochUnavailableError(
+                "the consent database does not say how far the ledger has come; see to it"
+            ) from mine.failed
+        return mine.size
+
+    def _serve(self, asked: "_Round") -> None:
+        self._coming = _Round()  # before the read begins: who asks from now on waits for the next
+        try:
+            asked.size = self._read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the state may be stale
+            asked.failed = error
+        asked.over = True
+
+
+class _Round:
+    """One read and those it serves."""
+
+    __slots__ = ("failed", "over", "size")
+
+    def __init__(self) -> None:
+        self.over = False
+        self.size: int | None = None
+        self.failed: Exception | None = None

@@ -137,6 +137,13 @@ class Gate:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
+    def decide_all(self, requests: Sequence[ReadRequest]) -> list[Decision]:
+        """The decisions alone, on the ledger as it was once all of them had been asked for: across
+        hosts one look at it serves them all. Raises StaleStateError."""
+        reached = self._ledger.size
+        plans = [self.plan(each.service, each.scene) for each in requests]
+        return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
+
     def rule(self, asked: Question, at: datetime) -> Ruling:
         """A decision in writing. Its entry must be durable before anybody hears of it.
 
@@ -144,8 +151,9 @@ class Gate:
         """
         service, scene, fields = asked.service, asked.scene, asked.fields
         plan = self.plan(service, scene)
+        reached = self._ledger.size
         with self._lock:
-            state, point = self.current(asked.minimum_size)
+            state, point = self._reach(reached, asked.minimum_size)
             now = moment(at, point)
             if plan is None:
                 unknown = REFUSED[Reason.UNKNOWN_SCENE]
@@ -227,7 +235,11 @@ class Gate:
 
         The caller holds `lock`. Raises StaleStateError.
         """
-        while self._point.size != self._ledger.size or not self._point.root:
+        return self._reach(self._ledger.size, minimum_size)
+
+    def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentState, ConsentPoint]:
+        """The state that has seen `reached` entries of the ledger at least."""
+        while self._point.size < reached or not self._point.root:
             self._state.catch_up(self._ledger)
             size, root = self._ledger.root()
             if size == self._state.size:  # otherwise the ledger moved in between: look again
@@ -243,9 +255,13 @@ class Gate:
     def lock(self) -> Lock:
         return self._lock
 
-    def _decide(self, request: ReadRequest, plan: Plan | None) -> tuple[Decision, ConsentPoint]:
+    def _decide(
+        self, request: ReadRequest, plan: Plan | None, reached: int | None = None
+    ) -> tuple[Decision, ConsentPoint]:
+        if reached is None:  # before the lock: across hosts one look serves all who wait for it
+            reached = self._ledger.size
         with self._lock:
-            state, point = self.current(request.minimum_size)
+            state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
             consent, index = state.held(request.scene, request.subject)

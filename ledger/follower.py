@@ -8,39 +8,70 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ledger import checkpoint, commitment, note, tile
+from ledger import checkpoint, commitment, note, tile, tree
+from ledger.checkpoint import Checkpoint
 from ledger.commitment import PERSONAL, TAG_SIZE, ReadingTags
 from ledger.entry import opened, public
 from ledger.event import SubjectErased
 from ledger.log import CorruptLogError
 from ledger.reader import CHUNK, Recorded, Said
 from ledger.stores.sql import SqlStore
+from ledger.tree import Hash, NodeReader
 from ledger.vault import Vault
 
 
 class Follower:
-    """Reads what one writer, in whatever process, has committed under `home`.
+    """Reads what one writer, in whatever process on whatever host, has committed. Not thread-safe.
 
-    `moved_to` says how far the log has come (see gate.epoch): it is asked at every decision, so it
-    must be cheap, and it must never lag behind a receipt. Not thread-safe.
+    `home/keys` holds the vault, `store` the log (None: `home/ledger.sqlite`). `moved_to` says how
+    far the log has come, and is asked at every decision: it must be cheap, and never lag behind a
+    receipt (see gate.epoch). Nothing beyond it is shown, so that of two who ask one after the other
+    the second never sees less. None: the database itself is asked.
     """
 
-    def __init__(self, home: Path, moved_to: Callable[[], int]) -> None:
-        self._store = SqlStore(home / "ledger.sqlite")
+    def __init__(
+        self,
+        home: Path,
+        moved_to: Callable[[], int] | None = None,
+        store: SqlStore | None = None,
+    ) -> None:
+        self._store = store or SqlStore(home / "ledger.sqlite")
         self._vault = Vault(home / "keys")
-        self._moved_to = moved_to
+        self._moved_to = moved_to or (lambda: self._head().size)
+        self._most = 0
         self._restart()
 
     @property
     def size(self) -> int:
-        return self._moved_to()
+        """How far the log has come. Raises CorruptLogError if it was further before."""
+        size = self._moved_to()
+        if size < self._most:
+            raise CorruptLogError(
+                f"the ledger had {self._most} entries and is said to have {size}; "
+                "start its writer, or restore the newer of two backups"
+            )
+        self._most = size
+        return size
 
     def root(self) -> tuple[int, str]:
-        """Size and base64 root of the checkpoint last committed."""
-        if (head := self._store.head()) is None:
-            raise CorruptLogError("the ledger has no checkpoint yet; start its writer first")
-        found = checkpoint.parse(note.parse(head.note).text)
-        return found.size, b64encode(found.root).decode()
+        """`size`, and the base64 root of so many entries."""
+        size, head = self.size, self._head()
+        if size == head.size:
+            return size, b64encode(head.root).decode()
+        return size, self.root_at(size)
+
+    def root_at(self, size: int) -> str:
+        """Base64 root of the first `size` entries. Raises CorruptLogError if there are fewer."""
+        if size > (held := self._head().size):
+            raise CorruptLogError(
+                f"the ledger has {held} entries, want the {size} that were published; "
+                "restore the database that goes with them"
+            )
+        return b64encode(tree.root(size, self._nodes())).decode()
+
+    def subjects(self) -> list[str]:
+        """Everybody who has a data key."""
+        return [subject for subject, _ in self._vault.everybody()]
 
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """See `Ledger.reading_tag`."""
@@ -56,9 +87,29 @@ class Follower:
         """Every event that still opens from entry `since` on, in log order."""
         if since < self._at:
             self._restart()
-        for recorded in self._advance(self.root()[0]):
+        for recorded in self._advance(self.size):
             if recorded.index >= since:
                 yield recorded
+
+    def _head(self) -> Checkpoint:
+        """The checkpoint last committed. Raises CorruptLogError."""
+        if (head := self._store.head()) is None:
+            raise CorruptLogError("the ledger has no checkpoint yet; start its writer first")
+        return checkpoint.parse(note.parse(head.note).text)
+
+    def _nodes(self) -> NodeReader:
+        """Complete subtrees, from tiles that are read once."""
+        known: dict[tuple[int, int], list[Hash]] = {}
+
+        def read(level: int, index: int) -> Hash:
+            place = tile.home(level, index)
+            if place not in known:
+                if (data := self._store.tile(*place)) is None:
+                    raise CorruptLogError(f"tile {place} is missing; restore a backup")
+                known[place] = tile.split(data)
+            return tile.node(known[place], level, index)
+
+        return read
 
     def _restart(self) -> None:
         self._at = 0

@@ -8,11 +8,15 @@ A writer that was paused, lost its connection and comes back finds another epoch
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from itertools import groupby
+from select import select
 from threading import RLock
+from time import monotonic
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import URL, make_url
 from sqlalchemy.engine import Engine
 from sqlmodel import create_engine
@@ -105,8 +109,75 @@ class PostgresStore(SqlStore):
         self._writer = None
 
 
-def _engine(url: URL, schema: str) -> Engine:
-    return create_engine(url, connect_args={"options": f"-csearch_path={schema}"})
+class PostgresReader(SqlStore):
+    """The log as another host follows it: nothing is made there, nothing can be written."""
+
+    def __init__(self, address: str, schema: str) -> None:
+        url = make_url(address).set(drivername="postgresql+psycopg")
+        super(SqlStore, self).__init__(_engine(url, schema, "-cdefault_transaction_read_only=on"))
+
+
+class PostgresHead:
+    """How many entries the log has, in one round trip of at most `timeout_s`. Not thread-safe.
+
+    It asks the primary only: a standby may not have heard of what the writer committed.
+    """
+
+    def __init__(self, address: str, schema: str, timeout_s: float = 2.0) -> None:
+        self._address = _plain(make_url(address))
+        query = sql.SQL("SELECT size FROM {}.head WHERE NOT pg_is_in_recovery()")
+        self._query = query.format(sql.Identifier(schema)).as_string().encode()
+        self._timeout_s = timeout_s
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def size(self) -> int:
+        """Raises psycopg.Error or TimeoutError; the next call connects anew."""
+        try:
+            return self._ask(self._connection or self._connect())
+        except (psycopg.Error, TimeoutError, OSError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        timeout = max(2, round(self._timeout_s))  # libpq knows whole seconds, and two at least
+        made = psycopg.connect(self._address, autocommit=True, connect_timeout=timeout)
+        self._connection = made
+        return made
+
+    def _ask(self, connection: psycopg.Connection[Any]) -> int:
+        """The steps of libpq, because psycopg waits for an answer without end."""
+        server, until = connection.pgconn, monotonic() + self._timeout_s
+        server.send_query_params(self._query, None)
+        server.flush()  # a few bytes into an idle connection: they fit
+        found = None
+        while True:
+            while server.is_busy():
+                if not select([server.socket], [], [], max(until - monotonic(), 0))[0]:
+                    raise TimeoutError(f"no answer within {self._timeout_s} s; see to the database")
+                server.consume_input()
+            if (result := server.get_result()) is None:
+                break
+            found = result
+        return _size(found)
+
+
+def _size(result: PGresult | None) -> int:
+    if result is None or result.status != ExecStatus.TUPLES_OK:
+        said = result.error_message.decode("utf-8", "replace").strip() if result else "nothing"
+        raise psycopg.OperationalError(f"the database answered: {said}")
+    if (value := result.get_value(0, 0) if result.ntuples else None) is None:
+        raise psycopg.OperationalError("no ledger here, or a standby: name the primary's address")
+    return int(value)
+
+
+def _engine(url: URL, schema: str, *options: str) -> Engine:
+    options = (f"-csearch_path={schema}", *options)
+    return create_engine(url, connect_args={"options": " ".join(options)})
 
 
 def _plain(url: URL) -> str:

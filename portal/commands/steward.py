@@ -220,7 +220,7 @@ def _beside(home: Path, named: "Naming") -> "ChangeFlow":
     key = home / "keys" / "consent.vkey"
     if not key.exists():
         raise typer.BadParameter(f"no ledger under {home}: {key} is missing")
-    follower = Follower(home, lambda: follower.root()[0])
+    follower = Follower(home)
     ledger = Released(follower)
     return ChangeFlow(
         home,

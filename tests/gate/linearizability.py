@@ -1,145 +1,236 @@
 """Many gate processes decide while customers change their minds; then the history is judged.
 
-Every decision must be one that some moment between its question and its answer justifies. In
-particular, no permit whose question was asked after a withdrawal's receipt was handed out.
+`Place` says where the ledger is: in SQLite, followed by processes of one host through shared
+memory, or in PostgreSQL, followed by processes that share nothing but its address and the vault.
 """
 
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import cedarpy
 import numpy as np
-import numpy.typing as npt
 
-from gate.epoch import Epoch
+from gate.epoch import Epoch, EpochUnavailableError, RemoteEpoch
 from gate.journal import LOG, Journal
+from gate.policy import Policy
 from gate.read import Gate, ReadRequest
+from gate.sources import SourceUnavailableError
 from ledger import note
 from ledger.event import Granted, Withdrawn, Wording
 from ledger.follower import Follower
+from ledger.keyring import Keys
 from ledger.ledger import Ledger
 from ledger.log import Log
+from ledger.stores.postgres import PostgresHead, PostgresReader, PostgresStore
+from ledger.vault import Vault
+from tests.gate.judgement import ACT, DECISION, Array, Verdict, judge
 from tests.gate.scenes import SCENES
-from tests.gate.world import shipped, source
+from tests.gate.world import shipped
 
+ORIGIN = "test.example/consent"
 SUBJECTS = [f"c{n}" for n in range(8)]
 AGE = ("age",)
-DECISION = np.dtype([("who", "u1"), ("allowed", "?"), ("start", "i8"), ("end", "i8")])
-ACT = np.dtype([("who", "u1"), ("granted", "?"), ("start", "i8"), ("end", "i8")])
-FLUSH = 512  # decisions a worker may lose when it is killed
-Array = npt.NDArray[Any]
+TOGETHER = 512  # decisions a worker may lose when it is killed
+Act = tuple[int, bool, int, int, int]
+CLOCK = time.monotonic_ns  # one clock for all processes of the machine
 
 
 @dataclass(frozen=True)
-class Verdict:
-    decisions: int
-    permits: int
-    acts: int
-    kills: int
-    wrong: int  # decisions that no moment between question and answer justifies
-    late: int  # of these, permits after a withdrawal's receipt
+class Place:
+    """Where the ledger and its keys are. `asked`: questions that one look at the epoch serves."""
+
+    home: Path
+    address: str = ""  # of a PostgreSQL server; none: SQLite under `home`
+    schema: str = "consent"
+    asked: int = 1
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The one writer."""
+        if self.address:
+            keys = Keys([note.generate(ORIGIN)], [note.generate(f"{ORIGIN}/state")])
+            store = PostgresStore(self.address, self.schema)
+            ledger = Ledger(store, Vault(self.home / "keys"), keys)
+        else:
+            epoch = Epoch(self.home / "epoch")
+            ledger = Ledger.open(self.home, origin=ORIGIN, moved=epoch.publish)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def follower(self, disturbed: "Disturbed") -> Follower:
+        """The ledger as a gate in another process sees it."""
+        if not self.address:
+            return Follower(self.home, disturbed(Epoch(self.home / "epoch").size))
+        epoch = RemoteEpoch(PostgresHead(self.address, self.schema).size)
+        store = PostgresReader(self.address, self.schema)
+        return Follower(self.home, disturbed(epoch.size), store)
 
 
-def worker(home: Path, name: str) -> None:
-    """Decide until killed; what was decided, and when, goes to a file."""
-    log = Log.open(home / name / LOG, f"test.example/{name}", note.generate(f"test.example/{name}"))
-    follower = Follower(home, Epoch(home / "epoch").size)
-    journal = Journal(log, follower, home / name)
-    gate = Gate(follower, source(), SCENES, journal, shipped(), bytes(32))
-    clock = time.monotonic_ns
-    with (home / f"{name}.decisions").open("ab", buffering=0) as file:
+Size = Callable[[], int]
+Disturbed = Callable[[Size], Size]
+
+
+def faithful(size: Size) -> Size:
+    return size
+
+
+def lagging(size: Size) -> Size:
+    """What must not be: an epoch that is looked at now and then."""
+    looks, seen = 0, 0
+
+    def look() -> int:
+        nonlocal looks, seen
+        looks += 1
+        if looks % 1000 == 1:
+            seen = size()
+        return seen
+
+    return look
+
+
+class Empty:
+    """A source without customers: a decision alone reads no row, and opening a database is slow."""
+
+    def row(self, _subject: str, _columns: Sequence[str]) -> None:
+        return None
+
+    def rows(self, _subjects: Sequence[str], columns: Sequence[str]) -> Any:
+        return self.everybody(columns)
+
+    def everybody(self, _columns: Sequence[str]) -> Any:
+        raise SourceUnavailableError("this source has no tables")
+
+    def count(self) -> int:
+        return 0
+
+
+def worker(place: Place, name: str, rules: tuple[str, str], disturbed: Disturbed) -> None:
+    """Decide until killed; what was decided, on what, and when, goes to a file."""
+    follower = place.follower(disturbed)
+    home = place.home / name
+    log = Log.open(home / LOG, f"test.example/{name}", note.generate(f"test.example/{name}"))
+    policy = Policy(*rules, cedarpy.PolicySet.from_str(rules[0]))  # checked by who started us
+    gate = Gate(follower, Empty(), SCENES, Journal(log, follower, home), policy, bytes(32))
+    with (place.home / f"{name}.decisions").open("ab", buffering=0) as file:
         while True:
-            found = np.zeros(FLUSH, DECISION)
-            for at in range(FLUSH):
-                who = random.randrange(len(SUBJECTS))
-                request = ReadRequest(
-                    "analytics", "segmentation", SUBJECTS[who], AGE, datetime.now(UTC)
-                )
-                start = clock()
-                allowed = gate.decide(request).allowed
-                found[at] = (who, allowed, start, clock())
-            file.write(found.tobytes())
+            with suppress(EpochUnavailableError):  # paused for too long: nobody got an answer
+                file.write(np.array([*_decided(gate, place.asked)], DECISION).tobytes())
 
 
-def run(home: Path, *, workers: int, decisions: int) -> Verdict:
-    """Play until at least so many decisions are recorded, and judge them."""
-    epoch = Epoch(home / "epoch")
-    ledger = Ledger.open(home, origin="test.example/consent", moved=epoch.publish)
-    crew = [_start(home, f"w{n}") for n in range(workers)]
-    acts: list[tuple[int, bool, int, int]] = []
-    kills = 0
-    recorded = 0
-    try:
-        while recorded < decisions:
-            for _ in range(50):
-                acts.append(_act(ledger, acts))
-            kills += _disturb(home, crew, workers + kills)
-            recorded = sum(path.stat().st_size for path in home.glob("*.decisions"))
-            recorded //= DECISION.itemsize
-    finally:
-        for each in crew:
-            each.send_signal(signal.SIGCONT)
-            each.kill()
-            each.wait()
-        ledger.close()
-    return judge(_decisions(home), np.array(acts, ACT), kills)
+def _decided(gate: Gate, asked: int) -> Iterator[tuple[int, bool, int, int, int]]:
+    now = datetime.now(UTC)
+    requests = [ReadRequest("analytics", "segmentation", who, AGE, now) for who in SUBJECTS]
+    for _ in range(TOGETHER // asked):
+        chosen = random.choices(range(len(SUBJECTS)), k=asked)
+        start = CLOCK()
+        if asked == 1:
+            decisions = [gate.decide(requests[chosen[0]])]
+        else:
+            decisions = gate.decide_all([requests[who] for who in chosen])
+        end = CLOCK()
+        for who, decision in zip(chosen, decisions, strict=True):
+            yield who, decision.allowed, decision.ledger_size, start, end
 
 
-def judge(decisions: Array, acts: Array, kills: int) -> Verdict:
-    """O(n log n): for each decision, the states that held at some time between start and end."""
-    wrong = late = 0
-    for who in range(len(SUBJECTS)):
-        mine = decisions[decisions["who"] == who]
-        told = acts[acts["who"] == who]
-        # State 0 is "never granted"; state i holds after act i.
-        granted = np.concatenate([[False], told["granted"]])
-        permits = np.concatenate([[0], np.cumsum(granted)])
-        first = np.searchsorted(told["end"], mine["start"], side="right")
-        last = np.searchsorted(told["start"], mine["end"], side="right")
-        count = permits[last + 1] - permits[first]
-        could_permit, could_deny = count > 0, count < last + 1 - first
-        bad = np.where(mine["allowed"], ~could_permit, ~could_deny)
-        wrong += int(bad.sum())
-        late += int((bad & mine["allowed"]).sum())
-    return Verdict(len(decisions), int(decisions["allowed"].sum()), len(acts), kills, wrong, late)
+def run(
+    place: Place,
+    *,
+    workers: int,
+    decisions: int,
+    least_acts: int = 0,
+    seed: int = 1,
+    disturbed: Disturbed = faithful,
+) -> Verdict:
+    """Play until at least so many decisions and acts are recorded, and judge them."""
+    chance, acts = random.Random(seed), list[Act]()
+    with place.ledger() as ledger, _crew(place, workers, disturbed) as crew:
+        before = ledger.size
+        while _recorded(place.home) < decisions or len(acts) < least_acts:
+            with crew.disturbed(chance):
+                for _ in range(chance.randrange(50)):
+                    acts.append(_act(ledger, acts, chance))
+                    time.sleep(chance.choice([0, 0, 0.0005]))
+    return judge(_decisions(place.home), np.array(acts, ACT), before, crew.kills)
 
 
-def _act(ledger: Ledger, acts: list[tuple[int, bool, int, int]]) -> tuple[int, bool, int, int]:
-    who = random.randrange(len(SUBJECTS))
+def _act(ledger: Ledger, acts: list[Act], chance: random.Random) -> Act:
+    who = chance.randrange(len(SUBJECTS))
     last = next((each[1] for each in reversed(acts) if each[0] == who), False)
     act = Withdrawn("segmentation") if last else Granted("segmentation", AGE, None)
     now = datetime.now(UTC)
     instruction = ledger.draft(SUBJECTS[who], act, at=now, wording=Wording("en", bytes(32)))
-    start = time.monotonic_ns()
-    ledger.record([instruction])
-    return who, not last, start, time.monotonic_ns()  # the receipt is in the customer's hand
+    start = CLOCK()
+    (said,) = ledger.record([instruction])
+    return who, not last, said.index, start, CLOCK()  # the receipt is in the customer's hand
 
 
-def _disturb(home: Path, crew: list[subprocess.Popen[bytes]], started: int) -> int:
-    """Pause somebody for a moment, or kill somebody and start another; how many were killed."""
-    chosen = random.randrange(len(crew))
-    if random.random() < 0.8:
-        crew[chosen].send_signal(signal.SIGSTOP)
-        time.sleep(0.01)
-        crew[chosen].send_signal(signal.SIGCONT)
-        return 0
-    crew[chosen].kill()
-    crew[chosen].wait()
-    crew[chosen] = _start(home, f"w{started}")
-    return 1
+class Crew:
+    """The workers, some of whom are paused while customers act, or killed."""
+
+    def __init__(self, start: Callable[[str], BaseProcess], workers: int) -> None:
+        self._start = start
+        self._crew = [start(f"w{n}") for n in range(workers)]
+        self.kills = self._rounds = 0
+
+    @contextmanager
+    def disturbed(self, chance: random.Random) -> Iterator[None]:
+        """Pause up to all but one meanwhile; every third time, kill somebody, paused or not."""
+        self._rounds += 1
+        paused = chance.sample(self._crew, chance.randrange(len(self._crew)))
+        for each in paused:
+            os.kill(each.pid or 0, signal.SIGSTOP)
+        yield
+        if self._rounds % 3 == 0:
+            self._replace(chance.randrange(len(self._crew)))
+        for each in paused:
+            if each in self._crew:
+                os.kill(each.pid or 0, signal.SIGCONT)
+
+    def _replace(self, place: int) -> None:
+        self._crew[place].kill()
+        self._crew[place].join()
+        self.kills += 1
+        self._crew[place] = self._start(f"w{len(self._crew) + self.kills}")
+
+    def end(self) -> None:
+        for each in self._crew:
+            each.kill()
+            each.join()
 
 
-def _start(home: Path, name: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "tests.gate.linearizability", str(home), name]
-    root = str(Path(__file__).parents[2])
-    return subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": root})
+@contextmanager
+def _crew(place: Place, workers: int, disturbed: Disturbed) -> Iterator[Crew]:
+    """Forked by a process that has loaded everything and opened nothing."""
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload([__name__])
+    rules = shipped().rules, shipped().digest
+
+    def start(name: str) -> BaseProcess:
+        process = forking.Process(target=worker, args=(place, name, rules, disturbed), daemon=True)
+        process.start()
+        return process
+
+    crew = Crew(start, workers)
+    try:
+        yield crew
+    finally:
+        crew.end()
+
+
+def _recorded(home: Path) -> int:
+    return sum(path.stat().st_size for path in home.glob("*.decisions")) // DECISION.itemsize
 
 
 def _decisions(home: Path) -> Array:
@@ -150,7 +241,3 @@ def _decisions(home: Path) -> Array:
 def _whole(path: Path) -> bytes:
     data = path.read_bytes()
     return data[: len(data) // DECISION.itemsize * DECISION.itemsize]
-
-
-if __name__ == "__main__":
-    worker(Path(sys.argv[1]), sys.argv[2])

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from gate import word
+from gate.epoch import Epoch
 from gate.state import ConsentState
 from ledger.event import Act, Granted, Instruction, Withdrawn
 from ledger.follower import Follower
 from ledger.ledger import Ledger
+from ledger.reader import Recorded
 from ledger.vault import Vault
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, WORDING
@@ -29,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def followed(home: Path) -> tuple[Follower, ConsentState]:
     """A gate's state in another process, up to date with what was said so far."""
-    follower, state = Follower(home, lambda: follower.root()[0]), ConsentState(SCENES)
+    follower, state = Follower(home), ConsentState(SCENES)
     state.catch_up(follower)
     assert held(state, "c1") == [True, True]
     return follower, state
@@ -71,3 +73,29 @@ def test_g13_what_somebody_says_under_a_new_key_is_followed(
     assert [each.seq for each in seen if isinstance(each, Instruction)] == [1, 2]
     state.catch_up(follower)
     assert held(state, "c1") == [False, False]
+
+
+def test_g50_a_follower_sees_what_the_writer_sees(tmp_path: Path) -> None:
+    epoch = Epoch(tmp_path / "epoch")
+    ledger = Ledger.open(tmp_path, origin=ORIGIN, moved=epoch.publish)
+    follower = Follower(tmp_path, Epoch(tmp_path / "epoch").size)
+    seen: list[Recorded] = []
+    for n in range(60):
+        say(ledger, f"c{n % 7}", Granted("s", ("a",), None) if n % 2 else Withdrawn("s"))
+        assert follower.size == ledger.size
+        seen += follower.follow(len(seen))
+    assert seen == list(ledger.follow(0))
+    assert follower.root() == ledger.root()
+
+
+def test_g13_a_follower_forgets_whom_the_writer_erased(tmp_path: Path) -> None:
+    epoch = Epoch(tmp_path / "epoch")
+    ledger = Ledger.open(tmp_path, origin=ORIGIN, moved=epoch.publish)
+    follower = Follower(tmp_path, epoch.size)
+    for who in ("c1", "c2"):
+        say(ledger, who, Withdrawn("s"))
+    assert len(list(follower.follow(0))) == 2
+    ledger.erase("c1", NOON)
+    list(follower.follow(2))
+    again = [each.event for each in follower.follow(0)]
+    assert [getattr(each, "subject", None) for each in again] == ["c2", None]

@@ -1,67 +1,75 @@
-"""From the receipt of a withdrawal on, no process permits anything (G50)."""
+"""From the receipt of a withdrawal on, no process permits anything (G50, G53)."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from gate.epoch import Epoch
-from ledger.event import Granted, Withdrawn, Wording
-from ledger.follower import Follower
-from ledger.ledger import Ledger
-from tests.gate.linearizability import ACT, DECISION, judge, run
-from tests.gate.world import NOON
-
-WORDING = Wording("en", bytes(32))
+from tests.gate.judgement import ACT, DECISION, judge
+from tests.gate.linearizability import Place, lagging, run
+from tests.gate.postgres import server
 
 
-def test_no_process_permits_after_a_withdrawals_receipt(tmp_path: Path) -> None:
-    verdict = run(tmp_path, workers=4, decisions=100_000)
-    assert verdict.decisions >= 100_000
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with server() as address:
+        yield address
+
+
+def test_g50_no_process_of_the_host_permits_after_a_withdrawals_receipt(tmp_path: Path) -> None:
+    verdict = run(Place(tmp_path), workers=4, decisions=50_000, least_acts=120)
     assert 0 < verdict.permits < verdict.decisions
-    assert verdict.acts > 100
-    assert verdict.wrong == 0
+    assert verdict.kills > 0
+    assert verdict.linearizable, verdict
+
+
+def test_g52_no_process_of_another_host_does(address: str, tmp_path: Path) -> None:
+    place = Place(tmp_path, address, schema="faithful", asked=16)
+    verdict = run(place, workers=4, decisions=20_000, least_acts=100)
+    assert 0 < verdict.permits < verdict.decisions
+    assert verdict.linearizable, verdict
+
+
+@pytest.mark.parametrize("hosts", ["one host", "many hosts"])
+def test_a_gate_that_looks_at_the_epoch_now_and_then_is_caught(
+    hosts: str, address: str, tmp_path: Path
+) -> None:
+    place = Place(tmp_path, address if hosts == "many hosts" else "", schema="lagging")
+    verdict = run(place, workers=2, decisions=10_000, least_acts=40, disturbed=lagging)
+    assert verdict.late > 0
+    assert verdict.stale > 0
 
 
 JUDGED = {
-    "a permit before anything was granted": ((0, True, 1, 2), True),
-    "a denial while it could not yet be known": ((0, False, 11, 12), False),
-    "a denial after the grant's receipt": ((0, False, 21, 22), True),
-    "a permit after the grant's receipt": ((0, True, 21, 22), False),
-    "a permit while the withdrawal is under way": ((0, True, 31, 32), False),
-    "a permit after the withdrawal's receipt": ((0, True, 41, 42), True),
-    "a permit asked for before the receipt": ((0, True, 39, 42), False),
+    "a permit before anything was granted": ((0, True, 5, 1, 2), {"wrong", "late", "unfounded"}),
+    "a denial while it could not yet be known": ((0, False, 5, 11, 12), set()),
+    "a permit while the grant is under way": ((0, True, 6, 11, 12), set()),
+    "a denial after the grant's receipt": ((0, False, 5, 21, 22), {"wrong", "stale"}),
+    "a permit after the grant's receipt": ((0, True, 6, 21, 22), set()),
+    "a permit while the withdrawal is under way": ((0, True, 6, 31, 32), set()),
+    "a permit after the withdrawal's receipt": ((0, True, 6, 41, 42), {"wrong", "late", "stale"}),
+    "a permit asked for before the receipt": ((0, True, 6, 39, 42), set()),
+    "a permit that names a size without the grant": ((0, True, 5, 21, 22), {"unfounded", "stale"}),
+    "a denial that rests on what is yet to come": ((0, False, 7, 22, 23), {"wrong", "early"}),
+    "somebody else, to whom the grant is nothing": ((1, False, 6, 21, 22), set()),
+    "somebody else, judged on a ledger without it": ((1, False, 5, 21, 22), {"stale"}),
 }
+ACTS = np.array([(0, True, 5, 10, 20), (0, False, 6, 30, 40)], ACT)
+FLAWS = ("wrong", "late", "unfounded", "stale", "early", "turned")
 
 
-def test_the_judge_knows_right_from_wrong() -> None:
-    acts = np.array([(0, True, 10, 20), (0, False, 30, 40)], ACT)
-    for why, (decision, wrong) in JUDGED.items():
-        verdict = judge(np.array([decision], DECISION), acts, 0)
-        assert verdict.wrong == wrong, why
+@pytest.mark.parametrize("why", JUDGED)
+def test_the_judge_knows_right_from_wrong(why: str) -> None:
+    decision, flaws = JUDGED[why]
+    verdict = asdict(judge(np.array([decision], DECISION), ACTS, before=5))
+    assert {flaw for flaw in FLAWS if verdict[flaw]} == flaws
 
 
-def test_a_follower_sees_what_the_writer_sees(tmp_path: Path) -> None:
-    epoch = Epoch(tmp_path / "epoch")
-    ledger = Ledger.open(tmp_path, origin="t/consent", moved=epoch.publish)
-    follower = Follower(tmp_path, Epoch(tmp_path / "epoch").size)
-    seen = []
-    for n in range(60):
-        act = Granted("s", ("a",), None) if n % 2 else Withdrawn("s")
-        ledger.record([ledger.draft(f"c{n % 7}", act, at=NOON, wording=WORDING)])
-        assert follower.size == ledger.size
-        seen += follower.follow(len(seen))
-    assert seen == list(ledger.follow(0))
-    assert follower.root() == ledger.root()
-
-
-def test_a_follower_forgets_whom_the_writer_erased(tmp_path: Path) -> None:
-    epoch = Epoch(tmp_path / "epoch")
-    ledger = Ledger.open(tmp_path, origin="t/consent", moved=epoch.publish)
-    follower = Follower(tmp_path, epoch.size)
-    for who in ("c1", "c2"):
-        ledger.record([ledger.draft(who, Withdrawn("s"), at=NOON, wording=WORDING)])
-    assert len(list(follower.follow(0))) == 2
-    ledger.erase("c1", NOON)
-    list(follower.follow(2))
-    again = [each.event for each in follower.follow(0)]
-    assert [getattr(each, "subject", None) for each in again] == ["c2", None]
+def test_g53_the_judge_sees_time_turned_back() -> None:
+    """Each of the two is justified by itself; the second saw less than the first."""
+    forth, back = (0, True, 6, 11, 12), (0, False, 5, 13, 14)
+    assert judge(np.array([back], DECISION), ACTS, before=5).linearizable
+    verdict = judge(np.array([back, forth], DECISION), ACTS, before=5)
+    assert (verdict.wrong, verdict.turned, verdict.linearizable) == (0, 1, False)
