@@ -99,7 +99,7 @@ def verdict(
 ) -> Verdict:
     """As `decide`."""
     if not plan.offered:
-        return REFUSED[Reason.UNKNOWN_SERVICE]  # not remembered: anybody can make up a name
+        return REFUSED[nobody(plan)]  # not remembered: anybody can make up a name
     refused, wanted = asked(plan, fields)
     if refused is not None:
         return REFUSED[refused]
@@ -122,12 +122,17 @@ def asked(plan: Plan, fields: tuple[str, ...]) -> tuple[Reason | None, int]:
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
     """Why contract or policy forbid the request, whatever the subject consented to."""
     if not plan.offered:
-        return Reason.UNKNOWN_SERVICE
+        return nobody(plan)
     if not fields:
         return Reason.NO_FIELDS
     if (wanted := plan.mask(fields)) is None:
         return Reason.FIELD_OUTSIDE_SCENE
     return Reason.POLICY_FORBIDS if wanted & ~plan.offered else None
+
+
+def nobody(plan: Plan) -> Reason:
+    """Why nothing is offered."""
+    return Reason.SUSPENDED if plan.suspended else Reason.UNKNOWN_SERVICE
 
 
 def personal(plan: Plan, word: int, minute: int, stale: int = ARMED) -> int:

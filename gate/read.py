@@ -114,7 +114,8 @@ class Gate:
         self.journal = journal
         self.source = source
         self._ledger = ledger
-        self._policy = organisation
+        self.policy = organisation
+        self.suspended: set[str] = set()  # scenes in which nothing is answered: see gate.shadow
         self._key = key
         self._lock = Lock()
         self._state = state or ConsentState(scenes)
@@ -128,6 +129,12 @@ class Gate:
         """From now on, answer `scene` from this release where personal data may not be read."""
         with self._lock:
             self._releases[scene] = release
+            self._plans.clear()
+
+    def suspend(self, scene: str) -> None:
+        """From now on refuse everything in the scene, until the gate is started anew."""
+        with self._lock:
+            self.suspended.add(scene)
             self._plans.clear()
 
     def release(self, scene: str) -> Synthesiser | None:
@@ -209,15 +216,20 @@ class Gate:
         plan = self._plans.get((service, scene))
         if plan is None:
             release = self._releases.get(scene)
+            stopped = scene in self.suspended
             plan = compile_plan(
                 service,
                 contract,
-                offered=policy.offered(self._policy, contract, service),
+                offered=() if stopped else policy.offered(self.policy, contract, service),
                 release=release.id if release else None,
-                policy=self._policy.digest,
+                policy=self.policy.digest,
+                suspended=stopped,
             )
             if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
+            if scene in self.suspended and not stopped:  # meanwhile: `suspend` may have been before
+                self._plans.pop((service, scene), None)
+                return self.plan(service, scene)
         return plan
 
     def subjects(self) -> list[str]:

@@ -7,6 +7,7 @@ home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
 home/receipts/           what customers keep
 home/contracts/          every contract that was ever published, byte for byte
+home/policies/<digest>/  every policy that was ever in force, byte for byte
 home/register.sqlite     what people and services did around decisions, sealed per customer
 home/health.sqlite       the history of checks of the contracts
 """
@@ -26,12 +27,14 @@ from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name, readings
+from gate.policy import Policy
 from gate.quota import Quotas
 from gate.read import Gate
+from gate.shadow import Shadow
 from gate.sources.duckdb import DuckDBSource
 from gate.sources.postgres import PostgresSource
 from ledger import note
-from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
+from ledger.event import PolicyPublished, ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
@@ -112,6 +115,8 @@ def open_product(settings: Settings) -> Product:
     gate.alarm = alarm(settings, ledger, scenes)
     gate.quotas = quotas(settings, scenes, gate.alarm)
     publish_scenes(ledger, scenes, home)
+    publish_policy(ledger, gate.policy, home)
+    Shadow(gate, settings.shadow_every)
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
@@ -155,6 +160,17 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> N
     Raises UndeclaredChangeError or MissingContractError: see steward.publication.
     """
     publication.publish(ledger, scenes, specs_folder(), Archive(home / "contracts"), _now())
+
+
+def publish_policy(ledger: Ledger, rules: Policy, home: Path) -> None:
+    """Announce the policy in force unless it was the last one announced, and keep it.
+
+    A crash in between leaves a kept policy that the next start announces.
+    """
+    policy.keep(rules, home / "policies")
+    announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
+    if not announced or announced[-1].digest != rules.digest:
+        ledger.announce([PolicyPublished(rules.digest, _now())])
 
 
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:

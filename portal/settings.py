@@ -42,6 +42,10 @@ class Settings(BaseSettings):
         " points_per_minute, rows_per_day, points_told an hour, share_told of all customers",
     )
 
+    shadow_every: int = Field(
+        1000, ge=1, description="one answer of so many is decided again by the full policy"
+    )
+
     token_jwks: Path | None = Field(
         None, description="public keys of the issuer of services' access tokens, a JWKS file"
     )
