@@ -26,7 +26,7 @@ from gate.policy import Policy
 from gate.read import Gate, ReadRequest
 from gate.sources import SourceUnavailableError
 from ledger import note
-from ledger.event import Granted, Withdrawn, Wording
+from ledger.event import Granted, PolicyPublished, Withdrawn, Wording
 from ledger.follower import Follower
 from ledger.keyring import Keys
 from ledger.ledger import Ledger
@@ -155,13 +155,17 @@ def run(
 ) -> Verdict:
     """Play until at least so many decisions and acts are recorded, and judge them."""
     chance, acts = random.Random(seed), list[Act]()
-    with place.ledger() as ledger, _crew(place, workers, disturbed) as crew:
+    with place.ledger() as ledger:
+        ledger.announce(
+            [PolicyPublished("9f", datetime.now(UTC).replace(microsecond=0))]
+        )  # a checkpoint to follow
         before = ledger.size
-        while _recorded(place.home) < decisions or len(acts) < least_acts:
-            with crew.disturbed(chance):
-                for _ in range(chance.randrange(50)):
-                    acts.append(_act(ledger, acts, chance))
-                    time.sleep(chance.choice([0, 0, 0.0005]))
+        with _crew(place, workers, disturbed) as crew:
+            while _recorded(place.home) < decisions or len(acts) < least_acts:
+                with crew.disturbed(chance):
+                    for _ in range(chance.randrange(50)):
+                        acts.append(_act(ledger, acts, chance))
+                        time.sleep(chance.choice([0, 0, 0.0005]))
     return judge(_decisions(place.home), np.array(acts, ACT), before, crew.kills)
 
 
