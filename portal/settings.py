@@ -46,11 +46,16 @@ class Settings(BaseSettings):
         1000, ge=1, description="one answer of so many is decided again by the full policy"
     )
 
-    token_jwks: Path | None = Field(
-        None, description="public keys of the issuer of services' access tokens, a JWKS file"
+    token_jwks: str = Field(
+        "", description="public keys of the issuer of services' access tokens: a JWKS file or URL"
     )
     token_issuer: str = Field("", description="issuer of services' access tokens")
     token_audience: str = Field("", description="what services' access tokens call this gate")
+    address: str = Field(
+        "",
+        description="how services address this gate, e.g. https://gate.example; without it no"
+        " token that is bound to a key (DPoP) counts",
+    )
 
     @classmethod
     def settings_customise_sources(
