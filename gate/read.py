@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gate import cohort, policy, purpose, word
+from gate import cohort, masking, policy, purpose, word
 from gate.alert import Alarm, log
 from gate.contract import Scene
 from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
@@ -124,6 +124,7 @@ class Gate:
         self._plans: dict[tuple[str, str], Plan] = {}
         self.quotas = Quotas()
         self.alarm: Alarm = log
+        self.known_by: tuple[str, ...] = ()  # columns whose values are masked in free text
 
     def serve(self, scene: str, release: Synthesiser) -> None:
         """From now on, answer `scene` from this release where personal data may not be read."""
@@ -296,7 +297,10 @@ class Gate:
     ) -> tuple[dict[str, Any], dict[str, View]]:
         views = dict(decision.views)
         columns = _columns(plan, views)
-        row = self.source.row(request.subject, [*columns.values()]) if columns else {}
+        free = [name for name in columns if plan.scene.fields[name].item.free_text]
+        wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
+        row = self.source.row(request.subject, [*wanted]) if columns else {}
+        row = masking.row(row, free, self.known_by) if row and free else row
         if row is None:  # a grant without a row: there is nothing to give
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}

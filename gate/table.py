@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from gate import batch, cohort, filter, purpose, sources, word  # noqa: A004 - the field's word
+from gate import batch, cohort, filter, masking, purpose, sources, word  # noqa: A004 - the field's word
 from gate.batch import Batches, Mark
 from gate.decide import Reason, View, refusal, views
 from gate.filter import Condition, Test
@@ -188,10 +188,11 @@ def _personal(
     import ibis
 
     source, request = gate.source, asked.request
+    free = [name for name in asked.columns if asked.plan.scene.fields[name].item.free_text]
+    wanted = [*dict.fromkeys([*columns, *(gate.known_by if free else ())])]
     with _down():
-        rows = (
-            source.everybody(columns) if asked.plan.always else source.rows(asked.subjects, columns)
-        )
+        everyone = asked.plan.always
+        rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
         kept = filter.keep(rows, asked.tests, lambda name: rows[name])
         people = _count(rows)
         count = _count(kept) if asked.tests else people
@@ -203,6 +204,7 @@ def _personal(
         schema, following = sources.batches(ordered, batch.ROWS)
         first = [*islice(following, 1)]
     batches = batch.at_most(count, chain(first, batch.reporting(following)))
+    batches = masking.batches(batches, free, gate.known_by) if free else batches
     return _Personal(schema, everybody - people, count, batches)
 
 

@@ -112,6 +112,7 @@ def open_product(settings: Settings) -> Product:
         _secret(home / "keys" / "surrogate.key"),
         snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
+    gate.known_by = known_by(source)
     gate.alarm = alarm(settings, ledger, scenes)
     gate.quotas = quotas(settings, scenes, gate.alarm)
     publish_scenes(ledger, scenes, home)
@@ -120,6 +121,15 @@ def open_product(settings: Settings) -> Product:
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+def known_by(source: Source) -> tuple[str, ...]:
+    """The items that a customer can be known by: texts without a public domain."""
+    return tuple(
+        each.name
+        for each in source.items.values()
+        if each.type == "string" and not (each.domain or each.free_text or each.provided)
+    )
 
 
 def alarm(settings: Settings, ledger: Ledger, scenes: Mapping[str, Scene]) -> Alarm:
