@@ -10,7 +10,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Tests write much and keep nothing: where there is memory to spare they wait for no disk.
 ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { print "TMPDIR=/dev/shm" }')
 
-.PHONY: demo test check fix bench setup clean
+.PHONY: demo test check fix bench peers setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
@@ -35,6 +35,9 @@ fix: $(VENV)/.development ## let the formatter and the linter mend what they can
 
 bench: $(VENV)/.development ## every benchmark, peers side by side in one run
 	$(RUN)python -m benchmarks
+
+peers: $(VENV)/.development ## the other engines that benchmarks compare decisions with
+	$(UV) sync --frozen --inexact --group peers
 
 setup: $(VENV)/.development ## the development environment
 

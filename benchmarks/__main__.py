@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 
 import benchmarks
 
-HELPERS = {"__main__", "table"}
+HELPERS = {"__main__", "peers", "table"}
 
 
 def main() -> None:

@@ -1,10 +1,12 @@
-"""One customer's decision in process, beside a dict, SQLite and full Cedar."""
+"""One customer's decision in process, beside a dict, SQLite, and other engines that decide."""
 
 import random
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.peers import Decider, Question, deciders
 from benchmarks.table import Row, rate, show
 from gate import policy, word
 from gate.contract import Scene, load_scenes, load_source, specs_folder
@@ -17,6 +19,7 @@ from ledger.reader import Recorded
 
 CUSTOMERS = 100_000
 ASKED = 100_000
+ENGINES_ASKED = 2000  # of the slower engines
 SCENE, SERVICE = "segmentation", "analytics"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPECS = Path(str(specs_folder()))
@@ -73,7 +76,8 @@ def main() -> None:
         Row("point decision (permit or not)", rate(permit, ASKED)),
         Row("point decision with views and reason", rate(explained, ASKED)),
         *_peers(asked, allowed),
-        _cedar(rules, scene, minute),
+        _cedar(rules, scene, asked, state, minute),
+        *_engines(asked, state, minute, wanted),
     ]
     show("Point decision, in process, one core", "decisions", rows)
 
@@ -104,7 +108,42 @@ def _peers(asked: list[str], allowed: int) -> list[Row]:
     ]
 
 
-def _cedar(rules: policy.Policy, scene: Scene, minute: int) -> Row:
-    facts = [Facts("age", granted=True, minute=minute, until=minute + 1, frozen=False)] * 64
+def _cedar(
+    rules: policy.Policy, scene: Scene, asked: list[str], state: ConsentState, minute: int
+) -> Row:
+    some = [state.word(SCENE, each) for each in asked[:64]]
+    facts = [
+        Facts("age", granted=bool(w & 1), minute=minute, until=w >> word.EXPIRY_SHIFT, frozen=False)
+        for w in some
+    ]
+    plan = compile_plan(SERVICE, scene, offered=("age",), release=None)
+    ours = [bool(personal(plan, w, minute) & 1) for w in some]
+    if policy.permits(rules, scene, SERVICE, facts) != ours:
+        raise AssertionError("Cedar decides otherwise")
     each = rate(lambda: policy.permits(rules, scene, SERVICE, facts), len(facts), rounds=3)
     return Row("Cedar (cedarpy, batches of 64)", each, "the same law, evaluated in full")
+
+
+def _engines(asked: list[str], state: ConsentState, minute: int, wanted: int) -> list[Row]:
+    """Other engines over the same questions, with the same answers; those that are installed."""
+    questions: list[Question] = []
+    for each in asked[:ENGINES_ASKED]:
+        held = state.word(SCENE, each)
+        questions.append((held & wanted == wanted, minute, held >> word.EXPIRY_SHIFT))
+    ours = [granted and minute < until for granted, minute, until in questions]
+    rows = []
+    for name, (what, make) in deciders().items():
+        try:
+            decide_ = make()
+        except ImportError as error:
+            print(f"  skipped: {name}: {error}; install it with `make peers`")
+            continue
+        if [decide_(each) for each in questions] != ours:
+            raise AssertionError(f"{name} decides otherwise")
+        answer = _all(decide_, questions)
+        rows.append(Row(name, rate(answer, len(questions), rounds=3), what))
+    return rows
+
+
+def _all(decider: Decider, questions: list[Question]) -> Callable[[], int]:
+    return lambda: sum(decider(each) for each in questions)

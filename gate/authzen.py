@@ -42,31 +42,32 @@ class MalformedRequestError(ValueError):
     """The request is not one of this API. The message says what is missing."""
 
 
-class Entity(msgspec.Struct, frozen=True):
+# Nothing that was decoded can refer to itself: the garbage collector need not look at it (`gc`).
+class Entity(msgspec.Struct, frozen=True, gc=False):
     type: str
     id: str
     properties: dict[str, Any] = {}
 
 
-class Kind(msgspec.Struct, frozen=True):
+class Kind(msgspec.Struct, frozen=True, gc=False):
     """An entity of which only the type is given: what a search looks for."""
 
     type: str
     properties: dict[str, Any] = {}
 
 
-class Action(msgspec.Struct, frozen=True):
+class Action(msgspec.Struct, frozen=True, gc=False):
     name: str
     properties: dict[str, Any] = {}
 
 
-class Context(msgspec.Struct, frozen=True):
+class Context(msgspec.Struct, frozen=True, gc=False):
     scene: Name = ""
     fields: Names | None = None
     minimum_size: LedgerSize = 0
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(msgspec.Struct, frozen=True, gc=False):
     """Also one element of a batch, where what is left out is taken from the batch."""
 
     subject: Entity | None = None
@@ -79,11 +80,11 @@ _NO_CONTEXT = Context()
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 
 
-class Options(msgspec.Struct, frozen=True):
+class Options(msgspec.Struct, frozen=True, gc=False):
     evaluations_semantic: Semantic = "execute_all"
 
 
-class Evaluations(msgspec.Struct, frozen=True):
+class Evaluations(msgspec.Struct, frozen=True, gc=False):
     subject: Entity | None = None
     action: Action | None = None
     resource: Entity | None = None
@@ -92,7 +93,7 @@ class Evaluations(msgspec.Struct, frozen=True):
     options: Options = Options()
 
 
-class Default(msgspec.Struct, frozen=True):
+class Default(msgspec.Struct, frozen=True, gc=False):
     """What a batch says of an entity for all its elements; may leave to them what it leaves out."""
 
     type: str | None = None
@@ -101,7 +102,7 @@ class Default(msgspec.Struct, frozen=True):
     properties: dict[str, Any] = {}
 
 
-class LooseEvaluations(msgspec.Struct, frozen=True):
+class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
     """A batch of which not every element is an evaluation in itself."""
 
     subject: Default | None = None
@@ -112,12 +113,12 @@ class LooseEvaluations(msgspec.Struct, frozen=True):
     options: Options = Options()
 
 
-class Page(msgspec.Struct, frozen=True):
+class Page(msgspec.Struct, frozen=True, gc=False):
     token: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
 
 
-class SubjectSearch(msgspec.Struct, frozen=True):
+class SubjectSearch(msgspec.Struct, frozen=True, gc=False):
     subject: Kind
     action: Action
     resource: Entity
@@ -125,7 +126,7 @@ class SubjectSearch(msgspec.Struct, frozen=True):
     page: Page = Page()
 
 
-class ResourceSearch(msgspec.Struct, frozen=True):
+class ResourceSearch(msgspec.Struct, frozen=True, gc=False):
     subject: Entity
     action: Action
     resource: Kind
@@ -133,24 +134,16 @@ class ResourceSearch(msgspec.Struct, frozen=True):
     page: Page = Page()
 
 
-class ActionSearch(msgspec.Struct, frozen=True):
+class ActionSearch(msgspec.Struct, frozen=True, gc=False):
     subject: Entity
     resource: Entity
     context: Context = Context()
     page: Page = Page()
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A decision in writing, and the customer it is about: answered once its entry is durable."""
-
-    ruling: Ruling
-    customer: str
-
-
-def ask(gate: Gate, evaluation: Evaluation, at: datetime) -> Asked:
-    """Decide one evaluation. Raises MalformedRequestError, StaleStateError."""
-    question = _question(gate, evaluation)
-    return Asked(gate.rule(question, at.replace(microsecond=0)), question.subject)
+def ask(gate: Gate, evaluations: Sequence[Evaluation], at: datetime) -> list[Ruling]:
+    """Decide evaluations. Raises MalformedRequestError, StaleStateError."""
+    return gate.rule([_question(gate, each) for each in evaluations], at)
 
 
 def merged(batch: Evaluations) -> list[Evaluation]:

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from gate.contract import Fallback
 from gate.plan import Plan, synthesises
-from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAPSED
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAPSED, LAST_MINUTE
 
 REMEMBERED = 16_384  # verdicts, and questions
 
@@ -100,23 +100,28 @@ def verdict(
     """As `decide`."""
     if not plan.offered:
         return REFUSED[nobody(plan)]  # not remembered: anybody can make up a name
-    refused, wanted = asked(plan, fields)
-    if refused is not None:
+    end = word >> EXPIRY_SHIFT
+    end = LAST_MINUTE if end > minute else min(_OVER, end)
+    return _verdict(plan, fields, word & _REST | end << EXPIRY_SHIFT, stale)
+
+
+# Of a word's end it matters only whether it has passed, and which of two signs it was: so there are
+# few different words, and their verdicts are remembered. Ends that have passed stand at minute 2.
+_REST = (1 << EXPIRY_SHIFT) - 1
+_OVER = 2
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _verdict(plan: Plan, fields: tuple[str, ...], word: int, stale: int) -> Verdict:
+    """As `verdict`, of a word whose end is LAST_MINUTE, 0, 1 or 2, at minute 2."""
+    if (refused := refusal(plan, fields)) is not None:
         return REFUSED[refused]
-    readable = personal(plan, word, minute, stale)
-    return _verdict(plan, fields, readable, reason(plan, word, minute, wanted, stale))
-
-
-@lru_cache(maxsize=REMEMBERED)
-def _verdict(plan: Plan, fields: tuple[str, ...], readable: int, why: Reason) -> Verdict:
-    wanted = plan.mask(fields) or 0
-    return Verdict(wanted & ~readable == 0, views(plan, fields, readable), why)
-
-
-@lru_cache(maxsize=REMEMBERED)
-def asked(plan: Plan, fields: tuple[str, ...]) -> tuple[Reason | None, int]:
-    """Why the request is refused, if it is, and the bits of the fields it asks for."""
-    return refusal(plan, fields), plan.mask(fields) or 0
+    readable, wanted = personal(plan, word, _OVER, stale), plan.mask(fields) or 0
+    return Verdict(
+        wanted & ~readable == 0,
+        views(plan, fields, readable),
+        reason(plan, word, _OVER, wanted, stale),
+    )
 
 
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:

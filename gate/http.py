@@ -7,15 +7,15 @@ or a source that is down 503. A denied evaluation is 200 with `"decision": false
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
 
 from gate import authzen, body, data, dpop
-from gate.authzen import Asked, MalformedRequestError
+from gate.authzen import MalformedRequestError
 from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
 from gate.data import DataReads, decoded
@@ -81,8 +81,8 @@ class GateApp:
         headers = dict(scope["headers"])
         try:
             response: Response | Stream = await self._respond(scope, headers, receive)
-        except HttpError as error:
-            response = _problem(error)
+        except Exception as error:  # noqa: BLE001 - what is no problem of the table is raised again
+            response = _problem(_told(error))
         if isinstance(response, Stream):
             await data.stream(response, _headers(response.content_type, headers), receive, send)
         else:
@@ -105,17 +105,16 @@ class GateApp:
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
-        sent = await _body(receive)
-        with _as_problems():
-            if (quick := self._quick.get(path)) is not None:
-                return await quick(service, sent)
-            return await asyncio.to_thread(self._routes[path], service, sent, headers)
+        sent = await body.whole(receive)
+        if (quick := self._quick.get(path)) is not None:
+            return await quick(service, sent)
+        return await asyncio.to_thread(self._routes[path], service, sent, headers)
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        entry = await self._commits.record([asked])
-        return Response(200, asked.ruling.answer(entry).encode())
+        rulings = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        entry = await self._commits.record(rulings)
+        return Response(200, rulings[0].answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -140,31 +139,55 @@ class GateApp:
         options: authzen.Options,
     ) -> Response:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
-        stop = authzen.stops(options.evaluations_semantic)
-        asked_for: list[Asked] = []
-        answers: list[Ruling | str] = []
         now = self._clock()
+        rulings, answers = self._decided(service, evaluations, options, now)
+        entry = await self._commits.record(rulings) if rulings else 0
+        return Response(200, _batch_answer(answers, entry))
+
+    def _decided(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        options: authzen.Options,
+        now: datetime,
+    ) -> tuple[list[Ruling], Sequence[Ruling | str]]:
+        """What is journalled, and what is answered: all in one go where that is possible."""
+        whole = [_as(service, e) for e in evaluations if isinstance(e, authzen.Evaluation)]
+        if len(whole) == len(evaluations) and options.evaluations_semantic == "execute_all":
+            with suppress(MalformedRequestError):
+                rulings = authzen.ask(self._gate, whole, now)
+                return rulings, rulings
+        return self._one_by_one(service, evaluations, options, now)
+
+    def _one_by_one(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        options: authzen.Options,
+        now: datetime,
+    ) -> tuple[list[Ruling], list[Ruling | str]]:
+        stop = authzen.stops(options.evaluations_semantic)
+        rulings: list[Ruling] = []
+        answers: list[Ruling | str] = []
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                asked = authzen.ask(self._gate, _as(service, each), now)
-                asked_for.append(asked)
-                answers.append(asked.ruling)
-                allowed = asked.ruling.allowed
+                rulings += authzen.ask(self._gate, [_as(service, each)], now)
+                answers.append(rulings[-1])
+                allowed = rulings[-1].allowed
             except MalformedRequestError as error:
                 answers.append(authzen.refused_item(str(error)))
                 allowed = False
             if stop(allowed):
                 break
-        entry = await self._commits.record(asked_for) if asked_for else 0
-        return Response(200, _batch_answer(answers, entry))
+        return rulings, answers
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
-        asked = authzen.ask(self._gate, _as(service, evaluation), self._clock())
-        self._gate.journal.record(asked.ruling, asked.customer)
-        return asked.ruling.allowed
+        (ruling,) = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        self._gate.journal.record(ruling, ruling.customer)
+        return ruling.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
@@ -190,20 +213,25 @@ class GateApp:
         return _json({"results": found, "page": {"next_token": ""}})
 
 
-@contextmanager
-def _as_problems() -> Iterator[None]:
-    """Every way a handler can fail, as one table of problems."""
-    try:
-        yield
-    except (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError) as error:
-        detail = f"{error}; see the API description"
-        raise HttpError(400, "malformed", "The request is malformed", detail) from error
-    except StaleStateError as error:
-        raise HttpError(503, "stale", "The gate is behind the ledger", str(error)) from error
-    except SourceUnavailableError as error:
-        raise HttpError(503, "source", "The source is down", "try again later") from error
-    except JournalError as error:
-        raise HttpError(503, "journal", "The read log is down", "try again later") from error
+_MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
+_PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
+    (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
+    (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
+    (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
+    (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),
+    (SourceUnavailableError, 503, "source", "The source is down", "try again later"),
+    (JournalError, 503, "journal", "The read log is down", "try again later"),
+)
+
+
+def _told(error: Exception) -> HttpError:
+    """Every way a request can fail, as one table of problems. Raises what is none of these."""
+    if isinstance(error, HttpError):
+        return error
+    for kinds, status, slug, title, detail in _PROBLEMS:
+        if isinstance(error, kinds):
+            return HttpError(status, slug, title, detail.format(error))
+    raise error
 
 
 def _json_only(headers: Mapping[bytes, bytes]) -> None:
@@ -251,16 +279,6 @@ def _json(value: Any) -> Response:
 def _problem(error: HttpError) -> Response:
     body = _ENCODER.encode(error.problem)
     return Response(error.problem.status, body, b"application/problem+json", error.retry_after)
-
-
-async def _body(receive: Receive) -> bytes:
-    try:
-        return await body.whole(receive)
-    except BodyTooSlowError as error:
-        title = "The request took too long to arrive"
-        raise HttpError(408, "timeout", title, str(error)) from error
-    except BodyTooLargeError as error:
-        raise HttpError(413, "too-large", "The request is too large", str(error)) from error
 
 
 async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:

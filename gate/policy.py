@@ -12,7 +12,7 @@ that errors.
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,12 @@ class Policy:
     rules: str  # of both pairs
     digest: str
     parsed: Any = field(repr=False, compare=False)  # cedarpy.PolicySet
-    consent: Pair = field(default=Pair("", ""), repr=False)
-    organisation: Pair = field(default=Pair("", ""), repr=False)
+    consent: Pair = field(default=Pair("", ""), repr=False, compare=False)
+    organisation: Pair = field(default=Pair("", ""), repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        """Told to another process as text, which was checked and need not be again."""
+        return _restored, (self.rules, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,10 @@ def check(consent: Pair, organisation: Pair) -> Policy:
         _cap(pair.schema)
         _cap(pair.rules)
         _validate_elsewhere(pair)
-    import cedarpy
-
     rules = f"{consent.rules}\n{organisation.rules}"
     everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
     digest = sha256("\0".join(everything).encode()).hexdigest()
-    return Policy(rules, digest, cedarpy.PolicySet.from_str(rules), consent, organisation)
+    return replace(_restored(rules, digest), consent=consent, organisation=organisation)
 
 
 def keep(policy: Policy, folder: Path) -> Path:
@@ -97,6 +99,12 @@ def keep(policy: Policy, folder: Path) -> Path:
             if not path.exists():
                 durable.write(path, text.encode())
     return place
+
+
+def _restored(rules: str, digest: str) -> Policy:
+    import cedarpy
+
+    return Policy(rules, digest, cedarpy.PolicySet.from_str(rules))
 
 
 def offered(policy: Policy, scene: Scene, service: str) -> frozenset[str]:

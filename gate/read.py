@@ -9,7 +9,7 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import compress
+from itertools import compress, repeat
 from threading import Lock
 from typing import Any, Protocol
 
@@ -23,7 +23,7 @@ from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.quota import Quotas
-from gate.ruling import Ruling, moment, worded, wording
+from gate.ruling import Moment, Ruling, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -152,26 +152,18 @@ class Gate:
         plans = [self.plan(each.service, each.scene) for each in requests]
         return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
 
-    def rule(self, asked: Question, at: datetime) -> Ruling:
-        """A decision in writing. Its entry must be durable before anybody hears of it.
-
-        `at` has no microseconds. Raises StaleStateError.
-        """
-        service, scene, fields = asked.service, asked.scene, asked.fields
-        plan = self.plan(service, scene)
-        reached = self._ledger.size
+    def rule(self, asked: Sequence[Question], at: datetime) -> list[Ruling]:
+        """Decisions in writing, all at one point of the ledger. Their entries must be durable
+        before anybody hears of them. Raises StaleStateError."""
+        minimum, plans = 0, []
+        for each in asked:
+            minimum = max(minimum, each.minimum_size)
+            plans.append(self.plan(each.service, each.scene))
+        reached = self._ledger.size  # before the lock: one look serves all who wait for it
         with self._lock:
-            state, point = self._reach(reached, asked.minimum_size)
-            now = moment(at, point)
-            if plan is None:
-                unknown = REFUSED[Reason.UNKNOWN_SCENE]
-                return Ruling(now, worded(service, scene, None, fields, unknown), None)
-            consent, index = state.held(scene, asked.subject)
-            stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
-        found = verdict(plan, fields, consent, now.minute, stale)
-        if not plan.offered:  # nobody knows this service: its name is not kept
-            return Ruling(now, worded(service, scene, plan, fields, found), None)
-        return Ruling(now, wording(plan, fields, found), index if found.views else None)
+            state, point = self._reach(reached, minimum)
+            now = moment(at.replace(microsecond=0), point)
+            return list(map(_ruled, repeat(state), repeat(now), asked, plans))
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
@@ -329,6 +321,19 @@ class Gate:
         }
         drawn = release.conditional(fields, pa.table(shown), self._key, [request.subject])
         return dict(drawn.to_pylist()[0])
+
+
+def _ruled(state: ConsentState, now: Moment, asked: Question, plan: Plan | None) -> Ruling:
+    service, scene, customer, fields = asked.service, asked.scene, asked.subject, asked.fields
+    if plan is None:
+        unknown = REFUSED[Reason.UNKNOWN_SCENE]
+        return Ruling(now, worded(service, scene, None, fields, unknown), None, customer)
+    consent, index = state.held(scene, customer)
+    stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
+    found = verdict(plan, fields, consent, now.minute, stale)
+    if not plan.offered:  # nobody knows this service: its name is not kept
+        return Ruling(now, worded(service, scene, plan, fields, found), None, customer)
+    return Ruling(now, wording(plan, fields, found), index if found.views else None, customer)
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:

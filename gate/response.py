@@ -19,8 +19,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     entry: int = -1
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):  # made for every request: quicker than a dataclass
     status: int
     body: bytes
     content_type: bytes = b"application/json"

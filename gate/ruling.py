@@ -60,6 +60,7 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
     moment: Moment
     wording: Wording
     determined_by: int | None
+    customer: str
 
     @property
     def allowed(self) -> bool:

@@ -90,9 +90,9 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     if isinstance(personal, Reason):
         return _refused(gate, request, "table", personal)
     drawn, others = _drawn(gate, asked, personal)
-    shown = views(asked.plan, request.fields, asked.plan.always)
+    shown = views(asked.plan, asked.columns, asked.plan.always)
     ours = [View.PERSONAL] if personal.rows else []
-    mark = Mark.of(personal.schema, {field: [*ours, view] for field, view in shown.items()})
+    mark = Mark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
     release = asked.plan.release if drawn else None
     entry = _journalled(gate, asked, "table", personal.rows + drawn, shown, release)
     # Durable from here on: the answer may leave.
@@ -110,8 +110,8 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
     personal = _personal(gate, asked, tuple(dict.fromkeys((key, *asked.columns))), shuffled=False)
     if isinstance(personal, Reason):
         return _refused(gate, request, "rows", personal)
-    shown = dict.fromkeys(request.fields, View.PERSONAL)
-    mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in shown}, key)
+    shown = dict.fromkeys(asked.columns, View.PERSONAL)
+    mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
     entry = _journalled(gate, asked, "rows", personal.rows, shown, None)
     # Durable from here on: the answer may leave.
     return _answer(gate, asked, entry, mark, mark.each(personal.batches, 0), (personal.rows, 0))
@@ -253,7 +253,7 @@ def _journalled(
             reading,
             cohort=gate.journal.store(asked.members),
             rows=rows,
-            views={**dict.fromkeys(asked.columns, View.PERSONAL), **shown},
+            views=shown,
             release=release,
         )
     )

@@ -10,9 +10,11 @@ Each signature line names the key and carries base64(key id ‖ signature). A ke
 four bytes of SHA-256(name ‖ "\n" ‖ type ‖ public key). Type 0x01 is Ed25519.
 """
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -24,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 ED25519 = 0x01
 _DASH = "— "
+_CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")
 _KEY_ID_SIZE = 4
 _ED25519_SIZE = 32
 
@@ -221,6 +224,7 @@ def _signature(line: str) -> Signature:
     return Signature(name, raw[:_KEY_ID_SIZE], raw[_KEY_ID_SIZE:])
 
 
+@lru_cache(maxsize=256)
 def _key_id(name: str, public: bytes) -> bytes:
     return sha256(name.encode() + b"\n" + bytes([ED25519]) + public).digest()[:_KEY_ID_SIZE]
 
@@ -233,7 +237,7 @@ def require_name(name: str) -> None:
 
 def _require_characters(text: str) -> None:
     """UTF-8 without control characters, but for the newline."""
-    if any(each < " " and each != "\n" for each in set(text)):
+    if _CONTROL.search(text):
         raise NoteError("a control character stands in it, want none but newlines")
     try:
         text.encode()

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -45,6 +45,14 @@ class Settings(BaseSettings):
     shadow_every: int = Field(
         1000, ge=1, description="one answer of so many is decided again by the full policy"
     )
+
+    oidc_issuer: str = Field("", description="OpenID Connect provider people sign in at")
+    oidc_client_id: str = Field("", description="what the provider knows this portal as")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="the portal's secret at the provider"
+    )
+    oidc_customer_claim: str = Field("sub", description="claim that holds the customer's number")
+    oidc_roles_claim: str = Field("roles", description="claim that holds a steward's roles")
 
     token_jwks: str = Field(
         "", description="public keys of the issuer of services' access tokens: a JWKS file or URL"

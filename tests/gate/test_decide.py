@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate import word
-from gate.decide import Reason, View, decide
+from gate.decide import Reason, View, decide, personal, reason, refusal, verdict, views
 from gate.plan import Plan, compile_plan
 from tests.gate.scenes import MARKETING, NEAREST_BRANCH, SCENES, SEGMENTATION, SERVICE
 
@@ -59,6 +59,27 @@ def test_every_field_has_a_view_or_the_request_is_refused(
     assert tuple(decision.views) == (fields if inside else ())
     assert decision.refused is not inside
     assert decision.allowed is (inside and {*decision.views.values()} == {View.PERSONAL})
+
+
+stales = st.integers(0, 15).map(lambda bits: bits << word.ARMED_SHIFT)
+ends = st.sampled_from([0, 1, 2, 3, AT - 1, AT, AT + 1, word.LAST_MINUTE])
+worded = st.builds(
+    lambda rest, end: rest | end << word.EXPIRY_SHIFT, st.integers(0, 2**36 - 1), ends
+)
+
+
+@given(plans, fields, words | worded, minutes | st.integers(0, 3) | st.just(AT), stales)
+def test_a_verdict_that_is_remembered_is_the_one_the_law_gives(
+    plan: Plan, fields: tuple[str, ...], consent: int, minute: int, stale: int
+) -> None:
+    found = verdict(plan, fields, consent, minute, stale)
+    if (refused := refusal(plan, fields)) is not None:
+        assert (found.reason, found.allowed, found.views) == (refused, False, {})
+        return
+    readable, wanted = personal(plan, consent, minute, stale), plan.mask(fields) or 0
+    assert found.views == views(plan, fields, readable)
+    assert found.allowed is (wanted & ~readable == 0)
+    assert found.reason is reason(plan, consent, minute, wanted, stale)
 
 
 @given(plans, fields, words, minutes)

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 import uvicorn
 
-from gate.authzen import Action, Asked, Context, Entity, Evaluation, Name, Names, ask
+from gate.authzen import Action, Context, Entity, Evaluation, Name, Names, ask
 from gate.commits import Commits
 from gate.http import GateApp
+from gate.ruling import Ruling
 from ledger.event import Granted
 from tests.gate.hostile import (
     ACT,
@@ -131,13 +132,12 @@ def test_the_names_of_a_request_fit_into_an_entry_of_the_read_log() -> None:
     assert worst < 1 << 16
 
 
-def too_long(bank: World) -> Asked:
+def too_long(bank: World) -> Ruling:
     """An evaluation whose entry no read log takes, as if its names had not been bounded."""
     asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
-    whole = ask(bank.gate, asked, NOON)
-    wording = msgspec.structs.replace(whole.ruling.wording, middle="x" * (1 << 16))
-    ruling = msgspec.structs.replace(whole.ruling, wording=wording)
-    return msgspec.structs.replace(whole, ruling=ruling)
+    (whole,) = ask(bank.gate, [asked], NOON)
+    wording = msgspec.structs.replace(whole.wording, middle="x" * (1 << 16))
+    return msgspec.structs.replace(whole, wording=wording)
 
 
 def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: World) -> None:

@@ -27,7 +27,7 @@ def written(plan: Plan, asked: tuple[str, ...], consent: int, at: datetime, inde
             point: ConsentPoint) -> Ruling:  # fmt: skip
     now = ruling.moment(at, point)
     found = verdict(plan, asked, consent, now.minute)
-    return Ruling(now, ruling.wording(plan, asked, found), index if found.views else None)
+    return Ruling(now, ruling.wording(plan, asked, found), index if found.views else None, "c1")
 
 
 @given(plans, fields | odd, words, minutes, indexes, points, tags)
@@ -99,7 +99,7 @@ def test_g33_also_where_there_is_no_such_scene(scene: str, asked: tuple[str, ...
         plan="",
         consent=point,
     )
-    assert Ruling(ruling.moment(AT, point), text, None).entry(None) == reading.encode()
+    assert Ruling(ruling.moment(AT, point), text, None, "c1").entry(None) == reading.encode()
 
 
 def test_g33_a_name_that_is_no_text_is_its_askers_error_and_nobody_elses() -> None:

@@ -47,9 +47,9 @@ def shadow(bank: World) -> Shadow:
 def evaluate(bank: World, customer: str, *fields: str) -> bool:
     context = Context("segmentation", [*fields])
     who, what = Entity("service", "analytics"), Entity("customer", customer)
-    asked = ask(bank.gate, Evaluation(who, Action("read"), what, context), NOON)
-    bank.gate.journal.record(asked.ruling, asked.customer)
-    return asked.ruling.allowed
+    (ruling,) = ask(bank.gate, [Evaluation(who, Action("read"), what, context)], NOON)
+    bank.gate.journal.record(ruling, customer)
+    return ruling.allowed
 
 
 def read(bank: World, customer: str, scene: str, *fields: str) -> Reason:
