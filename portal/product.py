@@ -46,6 +46,7 @@ from steward.register import Register
 from steward.stability import WithStability
 from synthetic.release import Release
 
+SECRET = Path("keys") / "surrogate.key"
 DEFAULT_QUOTA = "default"
 EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
@@ -109,11 +110,11 @@ def open_product(settings: Settings) -> Product:
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
-        _secret(home / "keys" / "surrogate.key"),
+        secret(home / SECRET),
         snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
     gate.known_by = known_by(source)
-    gate.alarm = alarm(settings, ledger, scenes)
+    gate.alarm = alarm(settings, ledger.origin, scenes)
     gate.quotas = quotas(settings, scenes, gate.alarm)
     publish_scenes(ledger, scenes, home)
     publish_policy(ledger, gate.policy, home)
@@ -132,10 +133,10 @@ def known_by(source: Source) -> tuple[str, ...]:
     )
 
 
-def alarm(settings: Settings, ledger: Ledger, scenes: Mapping[str, Scene]) -> Alarm:
+def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
     """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
     home = settings.data_dir
-    alarms = Alarms(home, scenes, ledger.origin, lambda role: recipient.load(home).channels(role))
+    alarms = Alarms(home, scenes, origin, lambda role: recipient.load(home).channels(role))
 
     def raised(alert: Alert) -> None:
         log(alert)
@@ -213,7 +214,7 @@ def _anchor(ledger: Ledger, reads: Log) -> None:
     ledger.announce([ReadLogAnchored(reads.origin, head.size, root, _now())])
 
 
-def _secret(path: Path) -> bytes:
+def secret(path: Path) -> bytes:
     """32 random bytes that only the owner can read, made on first use."""
     if not path.exists():
         path.touch(mode=0o600)

@@ -52,13 +52,11 @@ def issuing(product: Product) -> Issuer:
 def authenticator(
     settings: Settings, scenes: Iterable[Scene], issuer: Issuer | None
 ) -> Authenticator:
-    """Tokens of the issuer in the settings; in the demonstration, its own and its fixed ones."""
-    if issuer is not None:
+    """Tokens of the issuer in the settings; in the demonstration its fixed ones, and the `issuer`'s
+    where there is one."""
+    if settings.demo:
         known = tokens.Tokens(tokens.demo_digests(services(scenes)))
-        address = issuer.address
-        proofs = Proofs(address)
-        issued = AccessTokens(issuer.jwks, issuer=address, audience=address, proofs=proofs)
-        return tokens.Either(known, issued)
+        return known if issuer is None else tokens.Either(known, _issued(issuer))
     if not settings.token_jwks:
         return tokens.Tokens({})  # nobody: without an issuer no service can say who it is
     return AccessTokens(
@@ -67,6 +65,11 @@ def authenticator(
         audience=settings.token_audience,
         proofs=Proofs(settings.address) if settings.address else None,
     )
+
+
+def _issued(issuer: Issuer) -> AccessTokens:
+    address = issuer.address
+    return AccessTokens(issuer.jwks, issuer=address, audience=address, proofs=Proofs(address))
 
 
 def here(settings: Settings) -> str:

@@ -65,7 +65,7 @@ def test_the_product_hands_alerts_of_its_gate_to_the_steward(tmp_path: Path) -> 
     bank = world(tmp_path)
     bank.says("c1", Granted("segmentation", ("age",), None))
     settings = Settings(data_dir=tmp_path)
-    raised = products.alarm(settings, bank.ledger, SCENES)
+    raised = products.alarm(settings, bank.ledger.origin, SCENES)
     raised(alert())
     (case,) = Cases(tmp_path).open_cases()
     assert case.kind is Kind.MASS_EXPORT
@@ -75,7 +75,7 @@ def test_an_alert_that_cannot_be_filed_is_logged_and_the_read_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bank = world(tmp_path)
-    raised = products.alarm(Settings(data_dir=tmp_path), bank.ledger, {})
+    raised = products.alarm(Settings(data_dir=tmp_path), bank.ledger.origin, {})
     raised(alert())
     assert "opens no case" in caplog.text
 
