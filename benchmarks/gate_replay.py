@@ -81,7 +81,7 @@ def _asked(gate: Gate, at: datetime) -> Iterator[tuple[Ruling, str]]:
     for _ in range(TOGETHER):
         who = random.choice(CUSTOMERS)
         question = Question("analytics", "segmentation", who, random.choice(FIELDS))
-        yield gate.rule(question, at), who
+        yield gate.rule([question], at)[0], who
 
 
 def _replayed(home: Path, processes: int) -> Row:
