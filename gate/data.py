@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from gate import purpose, rows
+from gate import quota, rows
 from gate.authzen import LedgerSize, MalformedRequestError, Name, Names
 from gate.decide import Reason
 from gate.filter import Conditions
@@ -83,24 +83,29 @@ class DataReads:
         asked = decoded(_READ, body)
         fields = tuple(dict.fromkeys(asked.fields))
         request = ReadRequest(
-            service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
+            service,
+            asked.scene,
+            asked.customer,
+            fields,
+            self._clock(),
+            asked.minimum_size,
+            asked.purpose,
         )
-        scene = self._gate.scenes.get(asked.scene)
-        if scene is not None and not purpose.agrees(asked.purpose, scene):
-            entry = self._gate.turn_away(request, Reason.PURPOSE_DIFFERS)
-            raise _refused(Reason.PURPOSE_DIFFERS, self._gate.journal.log.origin, entry)
         answer = self._gate.read(request)
         if answer.decision.refused:
-            raise _refused(answer.decision.reason, answer.read_log, answer.entry)
+            wait = quota.wait_s(request.at, quota.MINUTE)
+            raise _refused(answer.decision.reason, answer.read_log, answer.entry, wait)
         return Response(200, _ENCODER.encode(rows.point(answer)))
 
     def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
         form = _form(headers)
-        return _streamed(read_table(self._gate, self._many(service, decoded(_TABLE, body))), form)
+        request = self._many(service, decoded(_TABLE, body))
+        return _streamed(read_table(self._gate, request), form, request.at)
 
     def rows(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
         form = _form(headers)
-        return _streamed(read_rows(self._gate, self._many(service, decoded(_ROWS, body))), form)
+        request = self._many(service, decoded(_ROWS, body))
+        return _streamed(read_rows(self._gate, request), form, request.at)
 
     def _many(self, service: str, asked: Table | Rows) -> TableRequest:
         return TableRequest(
@@ -173,13 +178,17 @@ def _form(headers: Mapping[bytes, bytes]) -> str:
     return form
 
 
-def _streamed(answer: TableAnswer, form: str) -> Stream:
+def _streamed(answer: TableAnswer, form: str, at: datetime) -> Stream:
     if answer.batches is None:
-        raise _refused(answer.reason, answer.read_log, answer.entry)
+        wait = quota.wait_s(at, quota.DAY)
+        raise _refused(answer.reason, answer.read_log, answer.entry, wait)
     return Stream(rows.chunks(answer, form), form.encode())
 
 
-def _refused(reason: str, read_log: str, entry: int) -> HttpError:
-    detail = "ask for fields the scene's contract offers to your service; see /v1/scenes"
-    title = "The contract does not allow this read"
-    return HttpError(403, "refused", title, detail, reason=reason, read_log=read_log, entry=entry)
+def _refused(reason: Reason, read_log: str, entry: int, wait_s: int) -> HttpError:
+    about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
+    if reason is Reason.QUOTA_EXCEEDED:
+        detail = f"ask again in {wait_s} s, or for less; see the quota of your service"
+        return HttpError(429, "quota", "The quota is used up", detail, retry_after=wait_s, **about)
+    detail = "ask for fields the scene's contract offers to your service; see /docs"
+    return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -15,12 +15,16 @@ from gate.leaf import Shape
 from gate.past import InForce
 from gate.plan import Plan
 
+# Refusals that rest on more than ledger, contracts and policy: they give nothing and say so.
+BARRED = {Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED}
 COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
 
 
 def of_one(in_force: InForce, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
     """One customer's answer, which names the entry it `rests` on in JSON. It may have given less
     than was decided, where it says so."""
+    if _barred(shape.reading) and rests == b"null":
+        return None
     plan, state = in_force.plan, in_force.state
     consent, index = state.held(plan.scene.id, subject)
     found: Verdict | None = None
@@ -47,13 +51,15 @@ def _follows(plan: Plan, reading: Reading, found: Verdict) -> bool:
 
 
 def of_everybody(in_force: InForce, reading: Reading, minute: int, found: str | None) -> str | None:
-    """A table, or a search among customers; `found`: the digest of the rows that were answered."""
+    """A table, rows, or a search among customers; `found`: the digest of those who were answered
+    for."""
+    if _barred(reading) and found is None:
+        return None
     plan, state = in_force.plan, in_force.state
     if (refused := decide.refusal(plan, reading.fields)) is not None:
         same = reading.reason is refused and not reading.views and found is None
         return None if same else refused.value
-    table = reading.action == "table"
-    shown = decide.views(plan, reading.fields, plan.always) if table else {}
+    shown = _shown(plan, reading)
     if reading.views != shown or reading.reason is not Reason.GRANTED:
         return f"{Reason.GRANTED.value} {_values(shown)}"
     if reading.release not in {None, plan.release}:
@@ -62,6 +68,17 @@ def of_everybody(in_force: InForce, reading: Reading, minute: int, found: str | 
     members = cohort.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
+
+
+def _barred(reading: Reading) -> bool:
+    return reading.reason in BARRED and not reading.views and not reading.rows
+
+
+def _shown(plan: Plan, reading: Reading) -> Mapping[str, View]:
+    """How fields are shown: in a table those of the others, in rows only what may be read."""
+    if reading.action == "table":
+        return decide.views(plan, reading.fields, plan.always)
+    return dict.fromkeys(reading.fields, View.PERSONAL) if reading.action == "rows" else {}
 
 
 def _less(reading: Reading, found: Verdict) -> bool:
