@@ -21,6 +21,7 @@ from gate.journal import LOG, Journal
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
 from gate.state import ConsentState, Triggers
+from gate.subjects import Subjects
 from gate.table import TableRequest, read_rows, read_table
 from ledger import note
 from ledger.event import PolicyPublished
@@ -102,7 +103,7 @@ def _state(size: int) -> ConsentState:
     indexes = {scene: np.zeros(PEOPLE, np.uint32) for scene in SCENES}
     places = range(len(SCENES["segmentation"].triggers))
     thresholds = {("segmentation", place): np.zeros(PEOPLE, np.int64) for place in places}
-    subjects = [f"c{number}" for number in range(PEOPLE)]
+    subjects = Subjects.named(f"c{number}" for number in range(PEOPLE))
     triggers = Triggers(thresholds, {}, {})
     return ConsentState.resumed(SCENES, size, subjects, words, indexes, triggers)
 

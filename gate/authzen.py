@@ -13,12 +13,10 @@ service, `read` and a customer is answered `false`; what is not of this form is 
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from itertools import compress
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gate import cohort, word
 from gate.decide import Reason, refusal
 from gate.journal import Reading
 from gate.read import Gate, Question
@@ -218,11 +216,8 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         return {"results": [], "page": {"next_token": ""}}
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
-        words = state.words(search.context.scene)
-        minute = word.minute(at)
-        stale = state.stale(search.context.scene, minute)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
-        subjects = list(compress(state.subjects, members))
+        members = gate.members(plan, plan.mask(fields) or 0, at)
+        subjects = state.subjects.of(members)
     reading = Reading(
         action="search",
         at=at.replace(microsecond=0),

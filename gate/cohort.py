@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.plan import Plan
-from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAST_MINUTE
 
 Words = npt.NDArray[np.uint64]  # one consent word per row of the state
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
+_BLOCK = 32_768  # words at a time
 
 
 def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
@@ -18,14 +19,28 @@ def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = AR
 
     `stale`: the triggers (as armed bits) whose signal does not count.
     """
-    asked = np.uint64(wanted & ~plan.always)
-    granted: Cohort = (words & asked) == asked
-    if asked == 0:
-        return granted
-    live: Cohort = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
-    live &= granted
-    live &= ~frozen(words, stale)
-    return live
+    members = np.empty(len(words), np.bool_)
+    asked = wanted & ~plan.always
+    if not asked:
+        members[:] = True
+        return members
+    for at in range(0, len(words), _BLOCK):
+        _block(words[at : at + _BLOCK], asked, minute, stale, members[at : at + _BLOCK])
+    return members
+
+
+def _block(words: Words, asked: int, minute: int, stale: int, members: Cohort) -> None:
+    """As `readable`, of words few enough to stay in the processor's cache."""
+    bits = words & np.uint64(asked | ARMED)
+    np.equal(bits, np.uint64(asked), out=members)  # granted, and nothing armed
+    armed = bits > np.uint64(FIELDS)
+    if armed.any():
+        granted = words & np.uint64(asked) == np.uint64(asked)
+        np.logical_and(granted, ~frozen(words, stale), out=members)
+    if minute >= LAST_MINUTE:
+        members[:] = False
+    else:
+        members &= words >= np.uint64((minute + 1) << EXPIRY_SHIFT)
 
 
 def frozen(words: Words, stale: int = ARMED) -> Cohort:

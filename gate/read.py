@@ -9,14 +9,16 @@ apply    personal values are fetched only for fields the decision allows; the re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import compress, repeat
+from itertools import repeat
 from threading import Lock
 from typing import Any, Protocol
 
 import msgspec
 
-from gate import cohort, masking, policy, purpose, word
+from gate import masking, policy, purpose, word
 from gate.alert import Alarm, log
+from gate.cohort import Cohort
+from gate.cohorts import Cohorts
 from gate.contract import Scene
 from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
@@ -120,6 +122,7 @@ class Gate:
         self._lock = Lock()
         self._state = state or ConsentState(scenes)
         self._point = ConsentPoint(0, "")
+        self._cohorts = Cohorts()
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self.quotas = Quotas()
@@ -195,11 +198,13 @@ class Gate:
         plan = compile_plan("", contract, offered=(), release=None)
         with self._lock:
             state, _ = self.current(0)
-            minute = word.minute(at)
-            wanted = plan.mask(tuple(fields)) or 0
-            stale = state.stale(scene, minute)
-            members = cohort.readable(plan, state.words(scene), wanted, minute, stale)
-            return list(compress(state.subjects, members))
+            members = self.members(plan, plan.mask(tuple(fields)) or 0, at)
+            return state.subjects.of(members)
+
+    def members(self, plan: Plan, wanted: int, at: datetime) -> Cohort:
+        """Whose fields `wanted` (bits) may all be read as personal data at `at`, by row of the
+        state as it is. The caller holds `lock`, and writes nothing into what is returned."""
+        return self._cohorts.readable(self._state, plan, wanted, word.minute(at))
 
     def plan(self, service: str, scene: str) -> Plan | None:
         """Contract and policy for a service in a scene; None if there is no such scene."""

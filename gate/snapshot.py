@@ -2,25 +2,36 @@
 
 A snapshot says which ledger prefix it was folded from (size and root) and under which contracts;
 if either differs, it is not used and the ledger is replayed. It holds who consented to what, so it
-is the owner's alone.
+is the owner's alone. One file, whose arrays are mapped and not read:
+
+    SHA-256 of all that follows, 32 bytes ‖ length of the next, 8 bytes
+    {"size":7,"root":"…","contracts":"…","arrays":[["text","|u1",21], …], …}
+    the arrays, each from a multiple of 64 bytes on
 """
 
 import json
 import os
-from collections.abc import Mapping
-from hashlib import sha256
+from array import array
+from collections.abc import Iterator, Mapping
+from hashlib import file_digest, sha256
+from io import BufferedRandom
 from pathlib import Path
 from typing import Any, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
 from gate.contract import Scene
 from gate.journal import ConsentPoint
 from gate.signal import Report
 from gate.state import ConsentState, Triggers
+from gate.subjects import Subjects
 
-_FORMAT = 3
+_FORMAT = 4
+_ALIGNED = 64
+_DIGEST = 32
+_SPARE = 1024  # rows beyond the last, so that a newcomer does not have everything copied
+_Array = npt.NDArray[Any]
 
 
 class Rooted(Protocol):
@@ -40,42 +51,98 @@ def save(state: ConsentState, point: ConsentPoint, path: Path) -> None:
     """
     if not state.subjects:
         return
+    arrays = _arrays(state)
     about: dict[str, Any] = {"format": _FORMAT, "size": point.size, "root": point.root}
     about["contracts"] = _contracts(state.scenes)
-    subjects = np.frombuffer("\n".join(state.subjects).encode(), np.uint8)
-    arrays: dict[str, Any] = {f"words/{scene}": state.words(scene) for scene in state.scenes}
-    arrays |= {f"indexes/{scene}": state.indexes(scene) for scene in state.scenes}
-    arrays |= {
-        f"thresholds/{s}/{n}": t[: len(state.subjects)] for (s, n), t in state.thresholds.items()
-    }
+    about["key"] = state.subjects.key.hex()
     about["published"] = state.published
     about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
+    about["arrays"] = [[name, each.dtype.str, len(each)] for name, each in arrays.items()]
     unfinished = path.with_suffix(".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        about_bytes = np.frombuffer(json.dumps(about).encode(), np.uint8)
-        np.savez(file, about=about_bytes, subjects=subjects, **arrays)
+    with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+        _write(file, json.dumps(about).encode(), arrays)
     unfinished.rename(path)
 
 
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentState | None:
     """The state at the snapshot's ledger size, or None if it cannot be used here."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            about = json.loads(held["about"].tobytes())
+        with path.open("rb") as file:
+            digest = file.read(_DIGEST)
+            if file_digest(file, "sha256").digest() != digest:
+                return None
+            file.seek(_DIGEST)
+            about = json.loads(file.read(int.from_bytes(file.read(8))))
             if not _usable(about, scenes, log):
                 return None
-            subjects = held["subjects"].tobytes().decode().split("\n")
-            triggers = _triggers(about, held, scenes)
-            words = {scene: held[f"words/{scene}"] for scene in scenes}
-            indexes = {scene: held[f"indexes/{scene}"] for scene in scenes}
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            held = dict(_mapped(path, about["arrays"], file.tell()))
+            return _resumed(about, held, scenes)
+    except (OSError, ValueError, KeyError, MemoryError):
         return None
-    return ConsentState.resumed(scenes, int(about["size"]), subjects, words, indexes, triggers)
+
+
+def _arrays(state: ConsentState) -> dict[str, _Array]:
+    names = state.subjects
+    arrays: dict[str, _Array] = {
+        "text": np.frombuffer(names.text, np.uint8),
+        "ends": np.frombuffer(names.ends, np.uint64),
+        "slots": names.slots,
+    }
+    arrays |= {f"words/{scene}": _roomy(state.words(scene)) for scene in state.scenes}
+    arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
+    people = state.people
+    return arrays | {
+        f"thresholds/{s}/{n}": _roomy(held[:people]) for (s, n), held in state.thresholds.items()
+    }
+
+
+def _roomy(held: _Array) -> _Array:
+    made = np.zeros(len(held) + _SPARE + len(held) // 64, held.dtype)
+    made[: len(held)] = held
+    return made
+
+
+def _write(file: BufferedRandom, about: bytes, arrays: Mapping[str, _Array]) -> None:
+    file.write(bytes(_DIGEST) + len(about).to_bytes(8) + about)
+    for each in arrays.values():
+        file.write(bytes(-file.tell() % _ALIGNED))
+        each.tofile(file)
+    file.seek(_DIGEST)
+    digest = file_digest(file, "sha256").digest()
+    file.seek(0)
+    file.write(digest)
+
+
+def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str, _Array]]:
+    """Each array, its pages read when they are looked at, and copied when they are changed."""
+    for name, kind, length in listed:
+        at += -at % _ALIGNED
+        if length:
+            yield name, np.memmap(path, np.dtype(kind), "c", at, (length,)).view(np.ndarray)
+        else:
+            yield name, np.zeros(0, np.dtype(kind))
+        at += np.dtype(kind).itemsize * length
+
+
+def _resumed(
+    about: Mapping[str, Any], held: dict[str, _Array], scenes: Mapping[str, Scene]
+) -> ConsentState:
+    key = bytes.fromhex(about["key"])
+    text, ends = bytearray(held.pop("text").data), array("Q")
+    ends.frombytes(held.pop("ends").data.cast("B"))
+    return ConsentState.resumed(
+        scenes,
+        int(about["size"]),
+        Subjects.resumed(key, text, ends, held["slots"]),
+        {scene: held[f"words/{scene}"] for scene in scenes},
+        {scene: held[f"indexes/{scene}"] for scene in scenes},
+        _triggers(about, held, scenes),
+    )
 
 
 def _triggers(
-    about: Mapping[str, Any], held: Mapping[str, Any], scenes: Mapping[str, Scene]
+    about: Mapping[str, Any], held: Mapping[str, _Array], scenes: Mapping[str, Scene]
 ) -> Triggers:
     slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
     thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}

@@ -5,10 +5,10 @@ rebuilt by replay; `size` says how many entries it has seen. Not thread-safe: th
 around `catch_up`, and readers see either the state before an entry or after it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from gate import version, word
 from gate.cohort import Words
 from gate.contract import Scene
 from gate.signal import Report, Thresholds, counts, crossed, slot
+from gate.subjects import Subjects
 from gate.version import Version
 from ledger.event import (
     Granted,
@@ -35,6 +36,8 @@ Indexes = npt.NDArray[np.uint32]
 NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
+_DOUBLED = 1 << 20  # rows: up to here they double when they are full, later they grow by a quarter
+_MOST_CHANGES = 65_536  # of a scene, that are known row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,32 @@ class Triggers:
     thresholds: Mapping[tuple[str, int], Thresholds]
     reports: Mapping[tuple[str, int], Report]
     published: Mapping[str, Version]
+
+
+class Changes:
+    """Which rows of a scene changed, one after the other; the latest of them, and how many."""
+
+    def __init__(self) -> None:
+        self._before = 0  # that are no longer known one by one
+        self._rows: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return self._before + len(self._rows)
+
+    def since(self, count: int) -> Sequence[int] | None:
+        """The rows that changed after the first `count` changes; None: any may have."""
+        return self._rows[count - self._before :] if count >= self._before else None
+
+    def one(self, row: int) -> None:
+        if len(self._rows) == _MOST_CHANGES:
+            self._before += len(self._rows)
+            self._rows = []
+        self._rows.append(row)
+
+    def every(self) -> None:
+        self._before += len(self._rows) + 1
+        self._rows = []
 
 
 class Entry(Protocol):
@@ -70,6 +99,7 @@ class ConsentState:
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self.size = 0  # entries of the consent log this state has seen
         self.scenes = scenes
+        self._changes = {scene: Changes() for scene in scenes}
         self._clear()
 
     @classmethod
@@ -77,16 +107,16 @@ class ConsentState:
         cls,
         scenes: Mapping[str, Scene],
         size: int,
-        subjects: list[str],
+        subjects: Subjects,
         words: Mapping[str, Words],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
     ) -> "ConsentState":
-        """The state as it was after `size` entries: see gate.snapshot."""
+        """The state as it was after `size` entries: see gate.snapshot. The arrays have at least as
+        many rows as there are subjects."""
         state = cls(scenes)
         state.size = size
         state._subjects = subjects
-        state._rows = {subject: row for row, subject in enumerate(subjects)}
         state._words, state._indexes = dict(words), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
         state.published = dict(triggers.published)
@@ -94,13 +124,24 @@ class ConsentState:
         return state
 
     @property
-    def subjects(self) -> list[str]:
+    def people(self) -> int:
+        """How many rows there are."""
+        return len(self._subjects)
+
+    def changes(self, scene: str) -> Changes:
+        """What changed in the words of a scene; it goes on through a replay from the beginning."""
+        return self._changes[scene]
+
+    @property
+    def subjects(self) -> Subjects:
         """Subject of each row. Do not modify."""
         return self._subjects
 
     def word(self, scene: str, subject: str) -> int:
-        row = self._rows.get(subject)
-        return 0 if row is None else self._fast[scene][row]
+        row = self._hot.get(subject)
+        if row is None and (row := self._subjects.row(subject)) is None:
+            return 0
+        return self._fast[scene][row]
 
     def index(self, scene: str, subject: str) -> int | None:
         """The entry that last changed the subject's consent in the scene."""
@@ -108,8 +149,8 @@ class ConsentState:
 
     def held(self, scene: str, subject: str) -> tuple[int, int | None]:
         """The subject's word in the scene, and the entry that last changed it."""
-        row = self._rows.get(subject)
-        if row is None:
+        row = self._hot.get(subject)
+        if row is None and (row := self._subjects.row(subject)) is None:
             return 0, None
         index = self._fast_indexes[scene][row]
         return self._fast[scene][row], None if index == NEVER else index
@@ -161,20 +202,21 @@ class ConsentState:
             case SubjectErased():
                 return True
             case Instruction(subject=subject, seq=1):
-                return subject in self._rows
+                return subject in self._subjects
             case _:
                 return False
 
     def _clear(self) -> None:
         self.size = 0
+        for changes in self._changes.values():
+            changes.every()
         self._bits = {
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
             for scene in self.scenes.values()
         }
-        self._rows: dict[str, int] = {}
-        self._subjects: list[str] = []
+        self._subjects = Subjects()
         self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
-        self._indexes = {scene: np.full(_FIRST_ROWS, NEVER, np.uint32) for scene in self.scenes}
+        self._indexes = {scene: np.zeros(_FIRST_ROWS, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], Report] = {}
         self.published: dict[str, Version] = {}  # the contract in force, by scene
         self._agreed: dict[tuple[str, Version], tuple[bool, int]] = {}
@@ -238,6 +280,7 @@ class ConsentState:
         row = self._row(subject)
         self.thresholds[scene, place][row] = threshold
         self._fast[scene][row] |= 1 << word.ARMED_SHIFT + place
+        self._changes[scene].one(row)
         self._cross(scene, place, slice(row, row + 1))
 
     def _disarm(self, subject: str, scene: str, template: str, signal: str) -> None:
@@ -245,6 +288,7 @@ class ConsentState:
             row = self._row(subject)
             both = 1 << word.ARMED_SHIFT + place | 1 << word.CROSSED_SHIFT + place
             self._fast[scene][row] &= ~both
+            self._changes[scene].one(row)
 
     def _report(self, source: str, signal: str, report: Report) -> None:
         """The last report of a signal, from the source the contract names, moves everybody."""
@@ -252,6 +296,7 @@ class ConsentState:
             trigger = self.scenes[scene].triggers[place]
             if (trigger.source, trigger.signal) == (source, signal):
                 self.reports[scene, place] = report
+                self._changes[scene].every()
                 self._cross(scene, place, slice(None))
 
     def _cross(self, scene: str, place: int, rows: slice) -> None:
@@ -286,27 +331,41 @@ class ConsentState:
 
     def _put(self, scene: str, row: int, value: int, index: int) -> None:
         self._fast[scene][row] = value
+        self._changes[scene].one(row)
         self._fast_indexes[scene][row] = index
 
     def _row(self, subject: str) -> int:
-        row = self._rows.get(subject)
+        row = self._subjects.row(subject)
         if row is None:
-            row = self._rows[subject] = len(self._subjects)
-            self._subjects.append(subject)
-            if row == len(next(iter(self._words.values()))):
+            if len(self._subjects) == len(next(iter(self._words.values()))):
                 self._grow()
+            row = self._subjects.add(subject)
+            for held in self._fast_indexes.values():
+                held[row] = NEVER
         return row
 
     def _grow(self) -> None:
+        """More rows, zeroed: those that nobody uses yet take no memory."""
+        rows = len(self._subjects)
+        more = rows + max(_FIRST_ROWS, rows if rows < _DOUBLED else rows // 4)
         for scene in self.scenes:
-            self._words[scene] = np.concatenate([self._words[scene], self._words[scene] * 0])
-            spare = np.full_like(self._indexes[scene], NEVER)
-            self._indexes[scene] = np.concatenate([self._indexes[scene], spare])
+            self._words[scene] = _longer(self._words[scene], more)
+            self._indexes[scene] = _longer(self._indexes[scene], more)
         for place, held in self.thresholds.items():
-            self.thresholds[place] = np.concatenate([held, held * 0])
+            self.thresholds[place] = _longer(held, more)
         self._view()
 
     def _view(self) -> None:
         """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
+        self._hot = self._subjects.hot
         self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
         self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def _longer(held: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
+    made = np.zeros(rows, held.dtype)
+    made[: len(held)] = held
+    return made

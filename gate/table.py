@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import chain, compress, islice
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
 
-from gate import batch, cohort, filter, masking, purpose, sources, word  # noqa: A004 - the field's word
+from gate import batch, cohort, filter, masking, purpose, sources  # noqa: A004 - the field's word
 from gate.batch import Batches, Mark
 from gate.decide import Reason, View, refusal, views
 from gate.filter import Condition, Test
@@ -164,11 +164,8 @@ def _cohort(
     wanted = plan.mask(request.looked_at) or 0
     with gate.lock:
         state, point = gate.current(request.minimum_size)
-        words = state.words(request.scene)
-        minute = word.minute(request.at)
-        stale = state.stale(request.scene, minute)
-        members = cohort.readable(plan, words, wanted, minute, stale)
-        return members, list(compress(state.subjects, members)), point
+        members = gate.members(plan, wanted, request.at)
+        return members, state.subjects.of(members), point
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from portal import signin
 from portal.desk import tables
 from portal.desk.office import GROUNDS, ROLES, Office
-from portal.pages import faces, page
+from portal.pages import faces, page, words
 from portal.problems import LoginRefusedError, MalformedFormError, SignedOutError
 from portal.session import Session
 from steward.review import Verdict
@@ -21,6 +21,7 @@ COOKIE = "sovereign-desk"  # not the customers': one browser may be both, never 
 LONGEST_S = 12 * 3600
 MOST_REASON = 500
 A_DAY = timedelta(days=1)
+DAYS = 90  # of health that are shown
 
 Text = Annotated[str, Form(max_length=20_000)]
 Short = Annotated[str, Form(max_length=MOST_REASON)]
@@ -144,9 +145,9 @@ def decide(
     reason: Short,
     text: Text = "",
 ) -> Response:
-    words = text if verdict is Verdict.EDIT else None
+    edited = text if verdict is Verdict.EDIT else None
     at = faces(request).clock()
-    here.reviews.decide(number, verdict, by=me.subject, reason=reason, text=words, at=at)
+    here.reviews.decide(number, verdict, by=me.subject, reason=reason, text=edited, at=at)
     return RedirectResponse("/desk/reviews", 303)
 
 
@@ -215,7 +216,9 @@ def _agreements(
     found: tables.FoundRow | None = None,
 ) -> Response:
     shown = tables.agreements(here.agreements(faces(request).clock()))
+    drawn = tables.over_time(here.trend.last(DAYS), words(request).short_day)
     facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "found": found}
+    facts["trend"] = drawn
     return _page(request, me, "desk/agreements.html", **facts)
 
 

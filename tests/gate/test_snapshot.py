@@ -34,7 +34,7 @@ def saved(bank: World, path: Path) -> Path:
 
 
 def same(one: ConsentState, other: ConsentState) -> bool:
-    return one.subjects == other.subjects and all(
+    return [*one.subjects] == [*other.subjects] and all(
         one.word(scene, who) == other.word(scene, who)
         and one.index(scene, who) == other.index(scene, who)
         for scene in SCENES
@@ -64,7 +64,7 @@ def test_after_an_erasure_the_state_is_rebuilt_from_what_still_opens(
     resumed = snapshot.load(path, SCENES, bank.ledger)
     assert resumed is not None
     resumed.catch_up(bank.ledger)
-    assert resumed.subjects == ["c2"]
+    assert [*resumed.subjects] == ["c2"]
     assert resumed.word("segmentation", "c1") == 0
 
 
@@ -81,6 +81,31 @@ def test_a_snapshot_of_another_history_is_not_used(bank: World, tmp_path: Path) 
     for _ in range(5):
         other.says("c1", Granted("segmentation", ("age",), None))
     assert snapshot.load(path, SCENES, other.ledger) is None
+
+
+def test_a_snapshot_with_any_bit_changed_is_not_used(bank: World, tmp_path: Path) -> None:
+    path = saved(bank, tmp_path / "consent.state")
+    whole = path.read_bytes()
+    for at in {*range(0, len(whole), len(whole) // 97), len(whole) - 1}:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert snapshot.load(path, SCENES, bank.ledger) is None
+    path.write_bytes(whole)
+    assert snapshot.load(path, SCENES, bank.ledger) is not None
+
+
+def test_a_resumed_state_takes_in_more_people_than_it_has_room_for(
+    bank: World, tmp_path: Path
+) -> None:
+    path = saved(bank, tmp_path / "consent.state")
+    resumed = snapshot.load(path, SCENES, bank.ledger)
+    assert resumed is not None
+    for n in range(3000):
+        resumed._row(f"new{n}")
+    again = followed(bank)
+    assert [*resumed.subjects][2:] == [f"new{n}" for n in range(3000)]
+    assert resumed.word("segmentation", "c1") == again.word("segmentation", "c1")
+    assert resumed.index("segmentation", "new2999") is None
+    assert snapshot.load(path, SCENES, bank.ledger) is not None, "the file was not written to"
 
 
 DAMAGE = {
