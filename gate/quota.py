@@ -21,8 +21,8 @@ _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """None: no limit. `points_told`: points of an hour, `share_told`: share of all customers in one
-    answer, from which on an alert is raised; nothing is refused by these."""
+    """None: no limit. `points_told`: points of an hour, `share_told`: share of all customers named
+    in one answer, from which on an alert is raised; nothing is refused by these."""
 
     points_per_minute: int | None = None
     rows_per_day: int | None = None
@@ -80,15 +80,20 @@ class Quotas:
             self._alarm(Alert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
         return True
 
-    def admits_rows(self, service: str, scene: str, at: datetime, rows: int, of: int) -> bool:
-        """Count an answer of `rows` personal rows out of `of` customers, unless it is over the
-        quota. May raise an alert."""
+    def admits_rows(
+        self, service: str, scene: str, at: datetime, rows: int, of: int | None
+    ) -> bool:
+        """Count an answer of `rows` personal rows, unless it is over the quota.
+
+        `of`: how many customers there are, if the answer names them; it may raise an alert then.
+        """
         quota = self._of(service, scene)
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
             if used.add(DAY, at, rows, quota.rows_per_day) is None:
                 return False
-        if quota.share_told is not None and rows > quota.share_told * of:
+        told = quota.share_told
+        if told is not None and of is not None and rows > told * of:
             detail = f"one answer holds {rows} of {of} customers"
             self._alarm(Alert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
         return True

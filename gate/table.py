@@ -194,7 +194,8 @@ def _personal(
         people = _count(rows)
         count = _count(kept) if asked.tests else people
         everybody = source.count()
-    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count, everybody):
+    of = None if shuffled else everybody  # a table names nobody
+    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count, of):
         return Reason.QUOTA_EXCEEDED
     with _down():
         ordered = kept.order_by(ibis.random()) if shuffled else kept

@@ -103,6 +103,12 @@ def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[Alert]) -
     assert (alert.customers, alert.detail) == (2, "one answer holds 2 of 3 customers")
 
 
+def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[Alert]) -> None:
+    asked = TableRequest("analytics", "segmentation", ("age",), NOON)
+    assert read_table(bank.gate, asked).reason is Reason.GRANTED
+    assert alerts == []
+
+
 def test_many_points_are_told_once_an_hour(bank: World, alerts: list[Alert]) -> None:
     for minute in range(6):
         point(bank, NOON + timedelta(minutes=minute))
