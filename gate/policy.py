@@ -46,6 +46,10 @@ class Policy:
     digest: str
     parsed: Any = field(repr=False, compare=False)  # cedarpy.PolicySet
 
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        """Told to another process as text, which was checked and need not be again."""
+        return _restored, (self.rules, self.digest)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -74,11 +78,15 @@ def check(consent: Pair, organisation: Pair) -> Policy:
         _cap(pair.schema)
         _cap(pair.rules)
         _validate_elsewhere(pair)
-    import cedarpy
-
     rules = f"{consent.rules}\n{organisation.rules}"
     everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
     digest = sha256("\0".join(everything).encode()).hexdigest()
+    return _restored(rules, digest)
+
+
+def _restored(rules: str, digest: str) -> Policy:
+    import cedarpy
+
     return Policy(rules, digest, cedarpy.PolicySet.from_str(rules))
 
 

@@ -1,33 +1,42 @@
-"""Re-derive every decision of a read log from the ledger, the contracts and the policy.
+"""Re-derive every decision of a read log from the ledger, the contracts and the policies of then.
 
 The read log says what was answered, why, and on which ledger prefix it rests. A replay folds the
 consent log up to that prefix and asks the same pure function again. An answer may have given less
 than the decision allowed (a source was down, a row was missing), never more.
+
+Answers that were decided one after the other may stand in the read log the other way round. So
+entries are derived in the order of their ledger sizes, within a window; what comes even later is
+derived at the end. Ranges of the log are shared out to processes, and what is found does not
+depend on how many there are. No process holds more than a window of the read log.
 """
 
-import json
+import gc
+import multiprocessing
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from gate import cohort, policy, word
-from gate.contract import Scene
-from gate.decide import Decision, Reason, View, decide, refusal
-from gate.journal import INDEX, LOG, pseudonym, tag
-from gate.plan import Plan, compile_plan
-from gate.policy import Policy
-from gate.state import ConsentState
+from gate import derivation, owners
+from gate.decide import Reason
+from gate.journal import LOG, Reading, pseudonym
+from gate.leaf import Beginning, Leaf, Leaves, MalformedLeafError, Shape
+from gate.past import Grounds, InForce, Past
 from ledger import checkpoint, note, tile
-from ledger.event import SyntheticReleased
-from ledger.ledger import Ledger
-from ledger.reader import Recorded
+from ledger.commitment import ReadingTags
+from ledger.follower import Follower
 from ledger.stores.sql import SqlStore
+
+SHARE = 128  # bundles that one process derives in one go
+WINDOW = 16  # bundles within which entries are put in order
+MOST_OWNERS = 65_536  # whose tags are remembered
+UNOPENED = "it cannot be opened any more"
+
+Progress = Callable[[int, int], None]  # entries derived, entries in all
+Opened = Callable[[], Follower]  # opens the ledger, in whatever process
+Entry = tuple[int, int, Leaf, bytes]  # ledger size, index, what was answered, whose it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,162 +50,238 @@ class Difference:
 
 @dataclass(slots=True)
 class Report:
-    entries: int = 0
     derived: int = 0  # entries whose answer follows from ledger, contracts and policy
-    unopened: int = 0  # entries about customers who cannot be named any more
+    unopened: int = 0  # entries that rest on customers who cannot be named any more
     differences: list[Difference] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)  # entries put off to the end; empty when done
+
+    @property
+    def entries(self) -> int:
+        return self.derived + self.unopened + len(self.differences)
+
+    def differs(self, entry: int, found: str, derived: str) -> None:
+        self.differences.append(Difference(entry, found, derived))
+
+    def __add__(self, other: "Report") -> "Report":
+        return Report(
+            self.derived + other.derived,
+            self.unopened + other.unopened,
+            self.differences + other.differences,
+            self.late + other.late,
+        )
 
 
-def replay(ledger: Ledger, folder: Path, scenes: Mapping[str, Scene], rules: Policy) -> Report:
-    """Replay the read log under `folder`, which belongs to a gate over `ledger`."""
-    origin, entries = _entries(folder)
-    owners = _owners(ledger, folder, origin)
-    past = _Past(ledger, scenes, rules)
+def replay(
+    opened: Opened,
+    folder: Path,
+    grounds: Grounds,
+    *,
+    processes: int = 1,
+    progress: Progress = lambda _done, _all: None,
+) -> Report:
+    """Replay the read log under `folder`, which belongs to a gate over the ledger that `opened`
+    opens. With several processes, `opened` must be something that can be pickled."""
+    with closing(SqlStore(folder / LOG)) as store:
+        head = store.head()
+    at = checkpoint.parse(note.parse(head.note).text) if head else None
+    if at is None or not at.size:
+        return Report()
+    work = _Work(opened, folder, at.origin, at.size, grounds)
     report = Report()
-    for index, entry in enumerate(entries):
-        reading = json.loads(entry)
-        report.entries += 1
-        past.advance(reading["consent"]["size"])
-        subject = owners.get(index)
-        if reading["subject"] is not None and (
-            subject is None or tag(ledger, subject, origin, index) != reading["subject"]
-        ):
-            report.unopened += 1
-        elif (derived := past.derive(reading, subject)) is None:
-            report.derived += 1
-        else:
-            found = f"{reading['reason']} {reading['views']}"
-            report.differences.append(Difference(index, found, derived))
+    for part in _parts(work, processes):
+        report += part
+        progress(report.entries + len(report.late), at.size)
+    if report.late:
+        late, report.late = report.late, []
+        report += _Replayer(work).replay_each(late)
+    report.differences.sort(key=lambda each: each.entry)
     return report
 
 
-class _Past:
-    """The consent state as of one ledger prefix after another, and the plans of then."""
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A read log to be replayed, as it is told to a process."""
 
-    def __init__(self, ledger: Ledger, scenes: Mapping[str, Scene], rules: Policy) -> None:
-        self.size = 0
-        self._ledger, self._scenes, self._rules = ledger, scenes, rules
-        self._coming = ledger.follow(0)
-        self._next: Recorded | None = next(self._coming, None)
-        self._state = ConsentState(scenes)
-        self._releases: dict[str, list[str | None]] = {scene: [None] for scene in scenes}
-        self._offered: dict[tuple[str, str], frozenset[str]] = {}
+    opened: Opened
+    folder: Path
+    origin: str
+    size: int
+    grounds: Grounds
 
-    def follow(self, since: int) -> Iterator[Recorded]:
-        """The entries that the state has not seen, up to `size`."""
-        while self._next is not None and self._next.index < self.size:
-            if self._next.index >= since:
-                yield self._next
-            if isinstance(self._next.event, SyntheticReleased):
-                self._releases.setdefault(self._next.event.scene, [None]).append(
-                    self._next.event.release
-                )
-            self._next = next(self._coming, None)
+    @property
+    def shares(self) -> list[range]:
+        """Which bundles are derived in one go."""
+        bundles = -(-self.size // tile.WIDTH)
+        return [range(lo, min(lo + SHARE, bundles)) for lo in range(0, bundles, SHARE)]
 
-    def advance(self, size: int) -> None:
-        self.size = max(self.size, size)
-        self._state.catch_up(self)
 
-    def derive(self, reading: Mapping[str, Any], subject: str | None) -> str | None:
+def _parts(work: _Work, processes: int) -> Iterator[Report]:
+    if processes == 1 or len(work.shares) == 1:
+        yield from map(_Replayer(work).replay, work.shares)
+        return
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload([__name__])  # imported once, not in each process
+    with ProcessPoolExecutor(processes, forking, _begin, (work,)) as pool:
+        yield from pool.map(_share, work.shares)
+
+
+_here: list["_Replayer"] = []  # in a process of the pool: the one that does its shares
+
+
+def _begin(work: _Work) -> None:
+    _here[:] = [_Replayer(work)]
+
+
+def _share(bundles: range) -> Report:
+    return _here[0].replay(bundles)
+
+
+class _Replayer:
+    """One process's part: its own view of the ledger, which only goes forward."""
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+        self._ledger = work.opened()
+        self._past = Past(self._ledger, work.grounds)
+        self._leaves = Leaves()
+        self._owners: dict[bytes, tuple[str, ReadingTags]] = {}  # of entries that were opened
+        self._log = sqlite3.connect(work.folder / LOG)
+        self._names = {
+            pseudonym(self._ledger, subject, work.origin): subject
+            for subject in self._ledger.subjects()
+        }
+
+    def replay(self, bundles: range) -> Report:
+        """Derive the entries of some bundles, but for those that are late."""
+        report = Report()
+        with _uncollected():
+            for entries in self._windows(bundles, report):
+                self._derive(entries, report)
+        return report
+
+    def replay_each(self, indexes: Sequence[int]) -> Report:
+        """Derive these entries."""
+        report, wanted = Report(), {*indexes}
+        bundles = sorted({index // tile.WIDTH for index in indexes})
+        found = [e for n in bundles for e in self._read(range(n, n + 1), Report())]
+        self._derive(sorted(each for each in found if each[1] in wanted), report)
+        return report
+
+    def _windows(self, bundles: range, report: Report) -> Iterator[list[Entry]]:
+        """The entries in the order of ledger sizes, as far as a window shows it."""
+        held: list[Entry] = []
+        for lo in range(bundles.start, bundles.stop, WINDOW):
+            held += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
+            held.sort()
+            yield held[: -WINDOW * tile.WIDTH]
+            held = held[-WINDOW * tile.WIDTH :]
+        yield held
+
+    def _read(self, bundles: range, report: Report) -> list[Entry]:
+        parse = self._leaves.parse
+        found: list[Entry] = []
+        for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
+            first = number * tile.WIDTH
+            leaves = tile.unbundle(data)[: self._work.size - first]  # others came after we began
+            for at, text in enumerate(leaves):
+                try:
+                    leaf = parse(text)
+                except MalformedLeafError as error:
+                    report.differs(first + at, text.decode(errors="replace"), str(error))
+                else:
+                    name = names[at * owners.SIZE : at * owners.SIZE + owners.SIZE]
+                    found.append((leaf[0].size, first + at, leaf, name))
+        return found
+
+    def _derive(self, entries: Sequence[Entry], report: Report) -> None:
+        past = self._past
+        for size, index, leaf, name in entries:
+            if size != past.size and not self._reach(size, index, report):
+                continue
+            derived = self._answer(index, leaf, name)
+            if derived is None:
+                report.derived += 1
+            elif derived is UNOPENED:
+                report.unopened += 1
+            else:
+                reading = leaf[1].reading
+                report.differs(index, f"{reading.reason} {reading.views}", derived)
+
+    def _reach(self, size: int, index: int, report: Report) -> bool:
+        """Go on to the ledger size of an entry, if it can be reached."""
+        if size < self._past.size:
+            report.late.append(index)
+        elif size > self._past.most:
+            most = self._past.most
+            report.differs(index, f"a ledger of {size} entries", f"there are {most}")
+        else:
+            self._past.advance(size)
+            return True
+        return False
+
+    def _answer(self, index: int, leaf: Leaf, name: bytes) -> str | None:
         """None if the reading follows from what was in force; else what follows instead."""
-        if self.size != reading["consent"]["size"]:
-            return f"entry goes back to ledger size {reading['consent']['size']}"
-        if self._ledger.root_at(self.size) != reading["consent"]["root"]:
-            return "the ledger has another root at this size"
-        if reading["scene"] not in self._scenes:
-            derived = reading["reason"] == Reason.UNKNOWN_SCENE and not reading["views"]
-            return None if derived else Reason.UNKNOWN_SCENE.value
-        plan = self._plan(reading)
-        if plan is None:
-            return "no plan of this digest: the contract or policy of then is another"
-        if reading["subject"] is None:
-            return self._table(plan, reading)
-        assert subject is not None  # noqa: S101 - the caller found whose tag it is
-        return _compare(reading, self._point(plan, reading, subject))
+        beginning, shape, rests, tag = leaf
+        if beginning.root != self._past.root:
+            return f"the ledger has another root at this size: {self._past.root}"
+        if tag == _NOBODY:
+            return self._of_everybody(beginning, shape)
+        if (owner := self._owners.get(name) or self._owner(name)) is None:
+            return UNOPENED
+        subject, tags = owner
+        if tag != b'"%b"' % tags.at(index).hex().encode():
+            return "an entry of another customer than the one it is listed for"
+        if (in_force := shape.in_force or self._in_force(shape)) is None:
+            return self._without_plan(shape.reading)
+        return derivation.of_one(in_force, shape, beginning.minute, subject, rests)
 
-    def _plan(self, reading: Mapping[str, Any]) -> Plan | None:
-        service, scene = reading["service"], reading["scene"]
-        if (service, scene) not in self._offered:
-            offered = policy.offered(self._rules, self._scenes[scene], service)
-            self._offered[service, scene] = offered
-        for release in reversed(self._releases[scene]):
-            plan = compile_plan(
-                service,
-                self._scenes[scene],
-                offered=self._offered[service, scene],
-                release=release,
-                policy=self._rules.digest,
-            )
-            if plan.digest == reading["plan"]:
-                return plan
-        return None
+    def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
+        subject = self._names.get(name)
+        tags = self._ledger.reading_tags(subject, self._work.origin) if subject else None
+        if subject is None or tags is None:
+            return None
+        if len(self._owners) >= MOST_OWNERS:
+            self._owners.clear()
+        self._owners[name] = subject, tags
+        return subject, tags
 
-    def _point(self, plan: Plan, reading: Mapping[str, Any], subject: str) -> Decision:
-        minute = _minute(reading)
-        return decide(
-            plan,
-            tuple(reading["fields"]),
-            self._state.word(plan.scene.id, subject),
-            minute,
-            index=self._state.index(plan.scene.id, subject),
-            size=self.size,
-            stale=self._state.stale(plan.scene.id, minute),
+    def _of_everybody(self, beginning: Beginning, shape: Shape) -> str | None:
+        if (in_force := shape.in_force or self._in_force(shape)) is None:
+            return self._without_plan(shape.reading)
+        derived = derivation.of_everybody(
+            in_force, shape.reading, beginning.minute, beginning.cohort
         )
+        erased = derived is not None and derived.startswith(derivation.COHORT)
+        return UNOPENED if erased and beginning.cohort and self._past.erases_later() else derived
 
-    def _table(self, plan: Plan, reading: Mapping[str, Any]) -> str | None:
-        fields = tuple(reading["fields"])
-        if (refused := refusal(plan, fields)) is not None:
-            return None if reading["reason"] == refused else refused.value
-        minute = _minute(reading)
-        words, stale = self._state.words(plan.scene.id), self._state.stale(plan.scene.id, minute)
-        members = cohort.readable(plan, words, plan.mask(fields) or 0, minute, stale)
-        digest = sha256(np.packbits(members).tobytes()).hexdigest()
-        return None if digest == reading["cohort"] else f"cohort {digest}"
+    def _in_force(self, shape: Shape) -> InForce | None:
+        asked = shape.reading
+        shape.in_force = self._past.in_force(asked.service, asked.scene, asked.plan)
+        return shape.in_force
 
-
-def _compare(reading: Mapping[str, Any], derived: Decision) -> str | None:
-    """None if the answer gave what the decision allows, or less and said so."""
-    views = {name: view.value for name, view in derived.views.items()}
-    less = all(
-        reading["views"].get(name) in {view, View.WITHHELD.value} for name, view in views.items()
-    )
-    reasons = {derived.reason.value}
-    if reading["action"] == "read":
-        reasons.add(Reason.SOURCE_UNAVAILABLE.value)
-    else:
-        less = reading["views"] == views
-    same = (
-        reading["views"].keys() == views.keys()
-        and less
-        and reading["reason"] in reasons
-        and reading["determined_by"] == derived.determined_by
-    )
-    return None if same else f"{derived.reason.value} {views}"
+    def _without_plan(self, reading: Reading) -> str | None:
+        if self._past.knows(reading.scene):
+            return "no plan of this digest: contract, policy or release of then is another"
+        unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
+        return None if unknown else Reason.UNKNOWN_SCENE.value
 
 
-def _minute(reading: Mapping[str, Any]) -> int:
-    at = datetime.strptime(reading["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    return word.minute(at)
-
-
-def _entries(folder: Path) -> tuple[str, Iterator[bytes]]:
-    """The read log's origin, and its entries as they were committed."""
-    store = SqlStore(folder / LOG)
-    head = store.head()
-    if head is None:
-        return "", iter(())
-    at = checkpoint.parse(note.parse(head.note).text)
-    bundles = (store.bundle(n) or b"" for n in range(-(-at.size // tile.WIDTH)))
-    return at.origin, (entry for bundle in bundles for entry in tile.unbundle(bundle))
-
-
-def _owners(ledger: Ledger, folder: Path, origin: str) -> dict[int, str]:
-    """Entry -> customer, for those whose keys still exist."""
-    names = {pseudonym(ledger, subject, origin): subject for subject in ledger.subjects()}
-    rows: Sequence[tuple[bytes, int]]
-    index = sqlite3.connect(folder / INDEX)
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: windows are full of tuples that are in none, and it would take
+    a quarter of the time."""
+    before = gc.isenabled()
+    gc.disable()
     try:
-        rows = index.execute("SELECT pseudonym, entry FROM reading").fetchall()
+        yield
     finally:
-        index.close()
-    return {entry: names[each] for each, entry in rows if each in names}
+        if before:
+            gc.enable()
+
+
+_NOBODY = b"null"
+_READ = """
+SELECT bundle."index", data, coalesce(names, x'')
+    FROM bundle LEFT JOIN owner ON owner.bundle = bundle."index"
+    WHERE bundle."index" >= ? AND bundle."index" < ? ORDER BY bundle."index"
+"""

@@ -69,6 +69,16 @@ class Follower:
             )
         return b64encode(tree.root(size, self._nodes())).decode()
 
+    def leaf_hashes(self, lo: int, hi: int) -> list[Hash]:
+        """Of the entries [lo, hi), computed from the entries themselves."""
+        return tree.leaf_hashes([*self._entries(lo, hi)])
+
+    def announced(self, since: int = 0) -> Iterator[Recorded]:
+        """The public acts from entry `since` on, in log order. No key is needed."""
+        for index, entry in enumerate(self._entries(since, self.size), since):
+            if entry[:1] != PERSONAL:
+                yield Recorded(index, public(entry))
+
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
         return [subject for subject, _ in self._vault.everybody()]

@@ -1,6 +1,7 @@
 """The composition root: the one place where the faces are put together."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from fastapi import FastAPI
@@ -8,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
-from portal import home, problems
+from portal import components, home, problems, signin
+from portal.customer import passkeys
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
 from portal.desk import intake
@@ -33,7 +35,8 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
         redoc_url=None,
         openapi_url=None,  # portal.service describes the gate as well
     )
-    app.state.faces = Faces(product, Sessions(), Handoffs(), *([clock] if clock else []))
+    faces = Faces(product, Sessions(), Handoffs())
+    app.state.faces = replace(faces, clock=clock) if clock else faces
     app.state.office = Office(product)
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
@@ -41,7 +44,10 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.middleware("http")(guard)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.include_router(home.router)
+    app.include_router(signin.router)
+    app.include_router(components.router)
     app.include_router(customer.router)
+    app.include_router(passkeys.router)
     app.include_router(regulator.router)
     app.include_router(desk.router)
     app.include_router(intake.router)

@@ -1,4 +1,4 @@
-"""The first page, signing in and out, the language, and the files that every page needs."""
+"""The first page, the language, and the files that every page needs."""
 
 from typing import Annotated
 
@@ -6,57 +6,21 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gate.read import ReadRequest
 from portal.i18n import LANGUAGES
-from portal.pages import LANGUAGE_COOKIE, Faces, faces, page
-from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
+from portal.pages import LANGUAGE_COOKIE, faces, page
+from portal.problems import MalformedFormError, NotFoundError
 from portal.security import own_path
-from portal.session import COOKIE, put_cookie
 
 router = APIRouter(include_in_schema=False)
 
-GREETING_SCENE = "contract-service"
-GREETING_SERVICE = "sovereignty-centre"
 DEMO_PEOPLE = tuple(f"c{number:05d}" for number in (1, 7, 8, 42, 77, 361, 1024, 4711))
 YEAR_S = 365 * 24 * 3600
 
 
 @router.get("/")
 def landing(request: Request) -> Response:
-    return page(request, "shared/landing.html", people=DEMO_PEOPLE)
-
-
-@router.post("/login")
-def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
-    """The demonstration's login: whoever is asked for. Absent unless the settings say `demo`."""
-    here = faces(request)
-    name = _greeting(here, customer) if here.product.settings.demo else None
-    if name is None:
-        raise LoginRefusedError
-    return _signed_in(request, customer, name)
-
-
-@router.get("/handoff")
-def arrive(request: Request) -> Response:
-    """Where a scanned code leads. The code itself is in the part of the address we never see."""
-    return page(request, "customer/arrive.html")
-
-
-@router.post("/handoff")
-def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
-    here = faces(request)
-    by = here.handoffs.redeem(code, here.clock())
-    if by is None:
-        raise UsedCodeError
-    return _signed_in(request, by.subject, by.name)
-
-
-@router.post("/logout")
-def sign_out(request: Request) -> Response:
-    faces(request).sessions.close(request.cookies.get(COOKIE))
-    response = RedirectResponse("/", 303)
-    response.delete_cookie(COOKIE)
-    return response
+    provider = faces(request).provider is not None
+    return page(request, "shared/landing.html", people=DEMO_PEOPLE, provider=provider)
 
 
 @router.post("/language")
@@ -83,18 +47,3 @@ async def static(request: Request, name: str, v: str = "") -> Response:
         headers["Content-Encoding"] = "gzip"
         return Response(file.squeezed, media_type=file.media_type, headers=headers)
     return Response(file.raw, media_type=file.media_type, headers=headers)
-
-
-def _signed_in(request: Request, subject: str, name: str) -> Response:
-    """Always a new session: whatever the browser had before is worth nothing from now on."""
-    here = faces(request)
-    here.sessions.close(request.cookies.get(COOKIE))
-    response = RedirectResponse("/customer", 303)
-    put_cookie(response, request, here.sessions.open(subject, name, here.clock()))
-    return response
-
-
-def _greeting(here: Faces, customer: str) -> str | None:
-    """The customer's name, read through the gate as every read is; None if there is no such."""
-    request = ReadRequest(GREETING_SERVICE, GREETING_SCENE, customer, ("name",), here.clock())
-    return here.product.gate.read(request).values.get("name")

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from babel import Locale
-from babel.dates import format_date, format_datetime
+from babel.dates import format_date, format_datetime, format_skeleton
 from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from markupsafe import Markup, escape
 
 from gate.contract import Text
@@ -68,6 +68,13 @@ class Words:
 
     def number(self, number: float) -> str:
         return format_decimal(number, locale=self.locale)
+
+    def share(self, part: float) -> str:
+        """A share of one, in per cent with as many digits as it needs: `1.2%`."""
+        return format_percent(part, "#,##0.##%", locale=self.locale)
+
+    def short_day(self, day: date) -> str:
+        return format_skeleton("MMMd", day, locale=self.locale)
 
     def listed(self, texts: Sequence[Text]) -> str:
         """The texts, as this language joins them: `a, b and c`."""

@@ -2,8 +2,8 @@
 
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -16,6 +16,9 @@ from starlette.responses import HTMLResponse
 from portal import i18n
 from portal.customer.handoff import Handoffs
 from portal.i18n import Words
+from portal.oidc import Client, Provider
+from portal.once import Once
+from portal.passkey import Passkeys
 from portal.product import Product
 from portal.session import COOKIE, Session, Sessions
 from steward.explain import Explanations, KeptReadLogs
@@ -25,6 +28,7 @@ STATIC = HERE / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 AUDIENCES = ("customer", "desk", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
+BEGUN_FOR = timedelta(minutes=10)  # at the provider, or until a passkey answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,21 @@ class Faces:
     sessions: Sessions
     handoffs: Handoffs
     clock: Callable[[], datetime] = _now
+    begun: Once[Any] = field(default_factory=lambda: Once(BEGUN_FOR))  # see portal.signin
+
+    @cached_property
+    def provider(self) -> Provider | None:
+        """Where people sign in outside the demonstration, if the settings name it."""
+        known = self.product.settings
+        if not known.oidc_issuer:
+            return None
+        secret = known.oidc_client_secret.get_secret_value()
+        client = Client(known.oidc_issuer, known.oidc_client_id, secret)
+        return Provider(client, lambda: self.clock().timestamp())
+
+    @cached_property
+    def passkeys(self) -> Passkeys:
+        return Passkeys(self.product.home / "passkeys.sqlite")
 
     @cached_property
     def explanations(self) -> Explanations:

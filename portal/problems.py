@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from gate.sources import SourceUnavailableError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
+from portal.passkey import PasskeyError
 from steward.accuracy import SignalError
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
@@ -74,6 +75,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     UsedCodeError: (401, "used-code"),
     LoginRefusedError: (401, "login-refused"),
     CrossSiteError: (403, "cross-site"),
+    PasskeyError: (400, "passkey"),
     LockedSceneError: (403, "locked-scene"),
     UnknownSceneError: (404, "unknown-scene"),
     UnknownItemError: (404, "unknown-item"),

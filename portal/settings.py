@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -32,6 +32,14 @@ class Settings(BaseSettings):
         " customers.duckdb in the data directory if empty",
         repr=False,  # it may hold a password
     )
+
+    oidc_issuer: str = Field("", description="OpenID Connect provider people sign in at")
+    oidc_client_id: str = Field("", description="what the provider knows this portal as")
+    oidc_client_secret: SecretStr = Field(
+        SecretStr(""), description="the portal's secret at the provider"
+    )
+    oidc_customer_claim: str = Field("sub", description="claim that holds the customer's number")
+    oidc_roles_claim: str = Field("roles", description="claim that holds a steward's roles")
 
     token_jwks: Path | None = Field(
         None, description="public keys of the issuer of services' access tokens, a JWKS file"

@@ -3,9 +3,14 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from gate.contract import Scene
+    from gate.past import Grounds
+    from gate.replay import Report
 
 app = typer.Typer()
 
@@ -16,19 +21,26 @@ def replay(
     instance: Annotated[
         str | None, typer.Argument(help="One read log, e.g. reads-1a2b3c4d; all of them if absent.")
     ] = None,
+    policies: Annotated[
+        list[Path] | None,
+        typer.Option("--policy", help="The folder of a policy; again for each earlier one."),
+    ] = None,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="How many at once.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
 ) -> None:
-    """Derive every logged decision again from ledger, contracts and policy.
+    """Derive every logged decision again from ledger, contracts and policies.
 
-    Exit status 0: all of them follow. 1: some do not, and they are listed. 2: nothing to replay.
+    Contracts that were in force before are taken from the data directory's archive. Exit status 0:
+    all of them follow. 1: some do not, and they are listed. 2: nothing to replay.
     """
-    from gate import policy
-    from gate.contract import specs_folder
+    from functools import partial
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
     from gate.journal import LOG
     from gate.replay import replay as derive
-    from ledger.ledger import Ledger
-    from portal.product import contracts
-    from portal.settings import Settings
+    from ledger.follower import Follower
 
     folders = sorted(path.parent for path in (data_dir / "reads").glob(f"{instance or '*'}/{LOG}"))
     if not folders:
@@ -36,20 +48,58 @@ def replay(
             f"no read log under {data_dir / 'reads'}; name a gate's data directory", err=True
         )
         raise typer.Exit(2)
-    _, scenes = contracts()
-    rules = policy.load(specs_folder() / "policy")
-    ledger = Ledger.open(data_dir, origin=Settings().origin)
+    grounds = _grounds(data_dir, policies or [])
     differing = 0
     for folder in folders:
-        report = derive(ledger, folder, scenes, rules)
+        opened = partial(Follower, data_dir)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(f"replaying {folder.name}", total=None)
+
+            def progress(done: int, every: int, task: TaskID = task, bar: Progress = bar) -> None:
+                bar.update(task, completed=done, total=every)
+
+            report = derive(opened, folder, grounds, processes=processes, progress=progress)
         differing += len(report.differences)
-        if as_json:
-            typer.echo(json.dumps({"log": folder.name} | asdict(report), ensure_ascii=False))
-            continue
-        typer.echo(
-            f"{folder.name}  {report.entries} entries, {report.derived} derived again,"
-            f" {report.unopened} cannot be opened, {len(report.differences)} differ"
-        )
-        for each in report.differences:
-            typer.echo(f"  entry {each.entry}: found {each.found}; derived {each.derived}")
+        _tell(folder.name, report, as_json=as_json)
     raise typer.Exit(1 if differing else 0)
+
+
+def _grounds(data_dir: Path, policies: list[Path]) -> "Grounds":
+    from gate import policy
+    from gate.contract import specs_folder
+    from gate.past import Grounds
+    from portal.product import contracts
+
+    first, *others = [policy.load(each) for each in policies or [specs_folder() / "policy"]]
+    return Grounds(contracts()[1], first, _archived(data_dir), others)
+
+
+def _archived(data_dir: Path) -> "list[Scene]":
+    """Every contract in the archive, the newest version first."""
+    from gate import version
+    from gate.contract import ContractError
+    from steward.archive import Archive
+
+    archive, found = Archive(data_dir / "contracts"), []
+    for place in sorted((data_dir / "contracts").glob("*")):
+        try:
+            found.append(archive.read(place.name))
+        except ContractError as error:
+            typer.echo(f"left out: {error}", err=True)
+    return sorted(found, key=lambda each: version.parse(each.version), reverse=True)
+
+
+def _tell(name: str, report: "Report", *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"log": name, "entries": report.entries} | asdict(report), ensure_ascii=False
+            )
+        )
+        return
+    typer.echo(
+        f"{name}  {report.entries} entries, {report.derived} derived again,"
+        f" {report.unopened} cannot be opened, {len(report.differences)} differ"
+    )
+    for each in report.differences:
+        typer.echo(f"  entry {each.entry}: found {each.found}; derived {each.derived}")

@@ -2,7 +2,7 @@
 
 home/steward.sqlite      cases and notices (steward.case, steward.outbox)
 home/register.sqlite     reviews, explained decisions, reminders, searches (steward.register)
-home/health.sqlite       the history of contract checks (steward.contract_health)
+home/health.sqlite       the history of contract checks (steward.contract_health), steward.trend
 """
 
 from collections.abc import Mapping
@@ -24,6 +24,7 @@ from steward.outbox import Outbox
 from steward.register import Register, UnsealableError
 from steward.review import Reviews
 from steward.running import RunningHealth
+from steward.trend import Trend
 
 HOUR = timedelta(hours=1)  # between checks of the contracts
 SEARCHED = "searched"
@@ -76,6 +77,10 @@ class Office:
         return ContractHealth(self.product.home / "health.sqlite", self.product.scenes)
 
     @cached_property
+    def trend(self) -> Trend:
+        return Trend(self.product.home / "health.sqlite")
+
+    @cached_property
     def signals(self) -> Signals:
         return Signals(self.product.ledger)
 
@@ -92,12 +97,15 @@ class Office:
         return health.thresholds()
 
     def check(self, at: datetime) -> list[Alert]:
-        """Hold the source against every contract now; the alerts that this raises for the first
-        time. Raises SourceUnavailableError and RunOrderError."""
+        """Hold the source against every contract now, and note the health of all agreements; the
+        alerts that this raises for the first time. Raises SourceUnavailableError, RunOrderError."""
         product = self.product
         facts = probe.observe(product.tables, product.source)
         found = contract_health.checks(product.scenes, product.source, facts, at)
-        return self.contracts.record(found, at)
+        alerts = self.contracts.record(found, at)
+        together = self.agreements(at)
+        self.trend.note(together.customers, together.total, at)
+        return alerts
 
     def check_hourly(self, at: datetime) -> None:
         """`check`, if the last one was an hour ago or never."""

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Form, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from portal import signin
 from portal.desk import tables
 from portal.desk.office import GROUNDS, ROLES, Office
-from portal.pages import faces, page
+from portal.pages import faces, page, words
 from portal.problems import LoginRefusedError, MalformedFormError, SignedOutError
 from portal.session import Session
 from steward.review import Verdict
@@ -20,6 +21,7 @@ COOKIE = "sovereign-desk"  # not the customers': one browser may be both, never 
 LONGEST_S = 12 * 3600
 MOST_REASON = 500
 A_DAY = timedelta(days=1)
+DAYS = 90  # of health that are shown
 
 Text = Annotated[str, Form(max_length=20_000)]
 Short = Annotated[str, Form(max_length=MOST_REASON)]
@@ -47,7 +49,8 @@ Me = Annotated[Session, Depends(steward)]
 def show(request: Request, here: Here) -> Response:
     me = _session(request)
     if me is None:
-        return page(request, "desk/login.html", roles=ROLES, steward=None)
+        provider = faces(request).provider is not None
+        return page(request, "desk/login.html", roles=ROLES, steward=None, provider=provider)
     at = faces(request).clock()
     return _page(
         request,
@@ -66,14 +69,24 @@ def sign_in(request: Request, here: Here, role: Short) -> Response:
     """The demonstration's login: whoever says so. Absent unless the settings say `demo`."""
     if not here.product.settings.demo or role not in ROLES:
         raise LoginRefusedError
-    here.sessions.close(request.cookies.get(COOKIE))
-    token = here.sessions.open(role, role, faces(request).clock())
-    response = RedirectResponse("/desk", 303)
-    secure = request.url.scheme == "https"
-    response.set_cookie(
-        COOKIE, token, max_age=LONGEST_S, path="/desk", httponly=True, samesite="lax", secure=secure
-    )
-    return response
+    return _signed_in(request, here, role, role)
+
+
+@router.get("/login/provider")
+def go_to_provider(request: Request) -> Response:
+    return signin.to_provider(request, "come_back_to_desk")
+
+
+@router.get("/login/callback")
+def come_back_to_desk(
+    request: Request, here: Here, code: signin.Code = "", state: signin.State = ""
+) -> Response:
+    claims = signin.claims(request, code, state)
+    held = claims.get(here.product.settings.oidc_roles_claim)
+    role = next((role for role in ROLES if isinstance(held, list) and role in held), None)
+    if role is None or not str(claims.get("sub", "")):
+        raise LoginRefusedError
+    return _signed_in(request, here, role, str(claims["sub"]))
 
 
 @router.post("/logout")
@@ -106,13 +119,13 @@ def case(request: Request, here: Here, me: Me, number: Number) -> Response:
 
 @router.post("/cases/{number}/take")
 def take(request: Request, here: Here, me: Me, number: Number) -> Response:
-    here.cases.take(number, me.name, faces(request).clock())
+    here.cases.take(number, me.subject, faces(request).clock())
     return RedirectResponse(f"/desk/cases/{number}", 303)
 
 
 @router.post("/cases/{number}/close")
 def close(request: Request, here: Here, me: Me, number: Number, note: Short) -> Response:
-    here.cases.close(number, me.name, note, faces(request).clock())
+    here.cases.close(number, me.subject, note, faces(request).clock())
     return RedirectResponse(f"/desk/cases/{number}", 303)
 
 
@@ -132,9 +145,9 @@ def decide(
     reason: Short,
     text: Text = "",
 ) -> Response:
-    words = text if verdict is Verdict.EDIT else None
+    edited = text if verdict is Verdict.EDIT else None
     at = faces(request).clock()
-    here.reviews.decide(number, verdict, by=me.name, reason=reason, text=words, at=at)
+    here.reviews.decide(number, verdict, by=me.subject, reason=reason, text=edited, at=at)
     return RedirectResponse("/desk/reviews", 303)
 
 
@@ -177,9 +190,21 @@ def search(
     if ground not in GROUNDS or not reason.strip():
         raise MalformedFormError("a search wants one of the grounds and a reason")
     at = faces(request).clock()
-    found = here.search(customer.strip(), me.name, ground, reason.strip(), at)
+    found = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
     shown = tables.found(found) if found else None
     return _agreements(request, here, me, searched=True, found=shown)
+
+
+def _signed_in(request: Request, here: Office, role: str, person: str) -> Response:
+    """Always a new session. `person` is who acts and is recorded, `role` what the desk shows."""
+    here.sessions.close(request.cookies.get(COOKIE))
+    token = here.sessions.open(person, role, faces(request).clock())
+    response = RedirectResponse("/desk", 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(
+        COOKIE, token, max_age=LONGEST_S, path="/desk", httponly=True, samesite="lax", secure=secure
+    )
+    return response
 
 
 def _agreements(
@@ -191,7 +216,9 @@ def _agreements(
     found: tables.FoundRow | None = None,
 ) -> Response:
     shown = tables.agreements(here.agreements(faces(request).clock()))
+    drawn = tables.over_time(here.trend.last(DAYS), words(request).short_day)
     facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "found": found}
+    facts["trend"] = drawn
     return _page(request, me, "desk/agreements.html", **facts)
 
 

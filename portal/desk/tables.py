@@ -1,13 +1,15 @@
 """What the desk's pages show, decided here so that templates decide nothing. Pure but for reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from gate.contract import Item, Scene, Source, Text
+from portal.chart import Chart, Line, chart
 from portal.desk.office import Agreements, Found
 from steward.contract_health import Alert, Attainment, Check, ContractHealth
-from steward.health import Advice, Report
+from steward.health import TEN_THOUSAND, Advice, Report
+from steward.trend import Day
 
 PER_CENT = 100  # ten-thousandths
 
@@ -150,3 +152,19 @@ def _share(attained: Attainment | None) -> float | None:
 
 def _per_cent(share: int | None) -> float | None:
     return None if share is None else share / PER_CENT
+
+
+def over_time(days: Sequence[Day], label: Callable[[date], str]) -> Chart | None:
+    """The health of all agreements day by day, in shares of one; None before the first count."""
+    if not days:
+        return None
+    figures = {
+        "coverage": [each.coverage for each in days],
+        "freshness": [each.freshness for each in days],
+        "dependence": [each.dependence for each in days],
+    }
+    lines = [
+        Line(key, tuple(None if f is None else f / TEN_THOUSAND for f in found))
+        for key, found in figures.items()
+    ]
+    return chart([label(each.day) for each in days], lines)

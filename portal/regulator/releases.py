@@ -3,10 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from math import isfinite
 
 from gate.contract import Scene, Text
 from gate.read import Gate
+from portal.chart import Chart, Line, chart
+from synthetic.evaluate import SHARES, expected_loss
+from synthetic.measure import Measurement
 from synthetic.release import Release
+from synthetic.reweight import SERVED, served_measurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +31,73 @@ def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[Row]:
     """One row for each scene that is answered from a release now."""
     for scene in scenes.values():
         if (release := of(gate, scene.id)) is not None:
-            promise = release.statement
-            yield Row(
-                scene.id,
-                scene.title,
-                release.id,
-                release.fitted_at,
-                release.mechanism,
-                float(promise.epsilon),
-                float(promise.delta),
-                float(promise.rho.rho),
-                len(release.measurements),
-            )
+            yield _row(release, scene)
 
 
 def of(gate: Gate, scene: str) -> Release | None:
     found = gate.release(scene)
     return found if isinstance(found, Release) else None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBy:
+    """One declared group-by: its columns, and what its noise is beside its segments."""
+
+    items: tuple[Text, ...]
+    cells: int
+    sigma: float  # standard deviation of the noise, in customers
+    largest: int  # noisy count of the largest segment
+    smallest: int  # of the smallest that holds at least 1 % of all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What a release is worth, from its public record alone."""
+
+    row: Row
+    promise: str
+    losses: Chart  # expected relative error of the segments, by share withdrawn
+    groups: tuple[GroupBy, ...]
+
+
+def quality(release: Release, scene: Scene) -> Quality:
+    """Raises nothing: a release without large segments has a chart without lines."""
+    found = [expected_loss(release, share) for share in SHARES]
+    lines = [
+        Line("mean", tuple(_finite(each.mean) for each in found)),
+        Line("p95", tuple(_finite(each.p95) for each in found)),
+    ]
+    drawn = chart([f"{share:.0%}" for share in SHARES], lines)
+    groups = tuple(_group(each, release, scene) for each in served_measurements(release))
+    return Quality(_row(release, scene), str(release.statement), drawn, groups)
+
+
+def _finite(figure: float) -> float | None:
+    return figure if isfinite(figure) else None
+
+
+def _group(measured: Measurement, release: Release, scene: Scene) -> GroupBy:
+    values = measured.values.ravel()
+    served = values[values >= max(1, SERVED * release.rows)]
+    return GroupBy(
+        tuple(scene.fields[name].item.title for name in measured.clique),
+        int(values.size),
+        float(measured.variance) ** 0.5,
+        int(values.max(initial=0)),
+        int(served.min(initial=values.max(initial=0))),
+    )
+
+
+def _row(release: Release, scene: Scene) -> Row:
+    promise = release.statement
+    return Row(
+        scene.id,
+        scene.title,
+        release.id,
+        release.fitted_at,
+        release.mechanism,
+        float(promise.epsilon),
+        float(promise.delta),
+        float(promise.rho.rho),
+        len(release.measurements),
+    )

@@ -76,6 +76,17 @@ def contract(request: Request, scene: str) -> Response:
     return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
 
 
+@router.get("/regulator/releases/{scene}")
+def quality(request: Request, scene: str) -> Response:
+    """What the scene's release promises and is worth, from its public record."""
+    product = faces(request).product
+    found, known = releases.of(product.gate, scene), product.scenes.get(scene)
+    if found is None or known is None:
+        raise NotFoundError
+    shown = releases.quality(found, known)
+    return page(request, "regulator/release.html", quality=shown)
+
+
 @router.get("/releases/{scene}.json")
 def release(request: Request, scene: str) -> Response:
     """The public record of a scene's release: noisy counts, scales and budget, to be recomputed."""

@@ -1,6 +1,6 @@
 """The gate, as obviously as it can be written: lists, dicts, and the sentences of specs/gate.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from gate.contract import Fallback, Scene
@@ -102,12 +102,18 @@ def answer(
     at: datetime,
     *,
     released: bool,
+    offered: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """The view of each field; empty when the request is refused (G5)."""
+    """The view of each field; empty when the request is refused (G5).
+
+    `offered`: the fields that the organisation's policy lets the service have; None: all of them.
+    """
     contract = scenes.get(scene)
     if contract is None or not contract.admits(service) or not fields:
         return {}
     if any(field not in contract.fields for field in fields):
+        return {}
+    if offered is not None and any(field not in offered for field in fields):
         return {}
     held = grants(history, subject, contract)
     stopped = frozen(history, subject, contract, at)

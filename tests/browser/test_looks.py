@@ -20,6 +20,7 @@ PAGES = [
     "/customer/map?item=balance",
     "/customer/history",
     "/customer/reads",
+    "/customer/passkeys",
     "/handoff",
     "/regulator",
     "/verify",

@@ -58,6 +58,7 @@ SHOTS = (
     Shot("reads", "/customer/reads", "Every read, refusals and coarser answers too.", 360),
     Shot("handoff", "/customer", "Continue on the phone: once, for two minutes.",
          click=".phone button"),
+    Shot("passkeys", "/customer/passkeys", "Signing in without a password.", 360),
     Shot("regulator", "/regulator", "For regulators: nothing to log in to.", signed_in=False),
     Shot("releases", "/regulator", "Synthetic releases with their promise.", signed_in=False,
          show="#releases-title"),

@@ -1,21 +1,32 @@
-"""Every logged decision can be derived again, and one that cannot is named (G60, G61)."""
+"""Every logged decision can be derived again, and one that cannot is named (G60–G62)."""
 
 import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from gate.authzen import ResourceSearch, search_resources
 from gate.decide import Reason, View
-from gate.journal import Reading
-from gate.read import ReadRequest
+from gate.journal import LOG, Reading, pseudonym
+from gate.past import Grounds
+from gate.read import Gate, Question, ReadRequest
 from gate.replay import Report, replay
+from gate.ruling import Ruling
+from gate.sources import SourceUnavailableError
 from gate.table import TableRequest, read_table
 from ledger.event import Granted, SyntheticReleased, TriggerSet, Withdrawn
-from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, World, shipped, world
+from ledger.follower import Follower
+from tests.gate.scenes import SCENES, SEGMENTATION
+from tests.gate.test_policy import checked
+from tests.gate.world import NOON, World, shipped, source, world
 
 AGE = ("age",)
 
@@ -59,10 +70,10 @@ def bank(tmp_path: Path) -> World:
 
 
 def replayed(bank: World, home: Path) -> Report:
-    return replay(bank.ledger, home / "reads", SCENES, shipped())
+    return replay(partial(Follower, home), home / "reads", Grounds(SCENES, shipped()))
 
 
-def test_every_answer_is_derived_again(bank: World, tmp_path: Path) -> None:
+def test_g60_every_answer_is_derived_again(bank: World, tmp_path: Path) -> None:
     report = replayed(bank, tmp_path)
     assert report.differences == []
     assert (report.derived, report.unopened) == (report.entries, 0)
@@ -78,32 +89,223 @@ def last(bank: World) -> Reading:
     raise AssertionError("no withdrawn read in the log")
 
 
-LIES = {
+LIES: dict[str, dict[str, Any]] = {
     "more was given than allowed": {"views": {"age": View.PERSONAL}},
     "another reason": {"reason": Reason.GRANTED},
     "another determining entry": {"determined_by": 0},
     "another plan": {"plan": "0" * 64},
     "another scene's silence": {"scene": "no-such-scene"},
-    "another root": {"consent": {"root": "A" * 43 + "=", "size": 9}},
+    "another root": {"consent": {"root": "A" * 43 + "="}},
+    "a ledger that is still to come": {"consent": {"size": 10**6}},
+    "rows that were not given": {"rows": 7},
+    "another release": {"release": "no-such-release"},
+    "the silence of a broken source, where it gave": {"reason": Reason.SOURCE_UNAVAILABLE},
 }
 
 
 @pytest.mark.parametrize("why", LIES)
-def test_an_answer_that_does_not_follow_is_named(bank: World, tmp_path: Path, why: str) -> None:
+def test_g61_an_answer_that_does_not_follow_is_named(bank: World, tmp_path: Path, why: str) -> None:
     honest = json.loads(last(bank).encode()) | {"subject": None}
-    consent = honest["consent"] | {
-        "size": bank.ledger.size,
-        "root": bank.ledger.root()[1],
-    }
-    lie = {"consent": consent} | json.loads(json.dumps(LIES[why]))
-    if why == "another root":
-        lie["consent"]["size"] = bank.ledger.size
+    size, root = bank.ledger.root()
+    lie = LIES[why] | {"consent": {"root": root, "size": size} | LIES[why].get("consent", {})}
     entry = bank.gate.journal.record(msgspec.convert(honest | lie, Reading), "c1")
     report = replayed(bank, tmp_path)
     assert [each.entry for each in report.differences] == [entry]
 
 
-def test_entries_of_an_erased_customer_stay_unopened(bank: World, tmp_path: Path) -> None:
+COHORTS: dict[str, dict[str, Any]] = {
+    "another reason": {"reason": Reason.WITHDRAWN},
+    "other views": {"views": {"age": View.PERSONAL}},
+    "another release": {"release": "no-such-release"},
+    "another cohort": {"cohort": "0" * 64},
+    "no cohort": {"cohort": None},
+    "another minute": {"at": "2027-06-01T00:00:00Z"},
+}
+
+
+@pytest.mark.parametrize("why", COHORTS)
+def test_g61_a_table_that_does_not_follow_is_named(bank: World, tmp_path: Path, why: str) -> None:
+    log = bank.gate.journal.log
+    (honest,) = (e for e in log.entries(0, log.size) if b'"table"' in e and b'"granted"' in e)
+    lie = json.loads(honest) | COHORTS[why]
+    entry = bank.gate.journal.record(msgspec.convert(lie, Reading))
+    assert [each.entry for each in replayed(bank, tmp_path).differences] == [entry]
+
+
+def text(bank: World) -> bytes:
+    return last(bank).encode()
+
+
+MALFORMED: dict[str, Callable[[bytes], bytes]] = {
+    "capitals": lambda leaf: leaf.upper(),
+    "cut off": lambda leaf: leaf[:-1],
+    "white space": lambda leaf: leaf.replace(b'","', b'", "', 1),
+    "a member more": lambda leaf: leaf.replace(b',"views"', b',"value":3,"views"'),
+    "a member twice": lambda leaf: leaf.replace(b'"rows":1', b'"rows":1,"rows":1'),
+    "no time zone": lambda leaf: leaf.replace(b'Z"', b'"', 1),
+    "a negative size": lambda leaf: leaf.replace(b'"size":', b'"size":-'),
+    "a reason there is none of": lambda leaf: leaf.replace(b'"withdrawn"', b'"tired"'),
+    "no subject": lambda leaf: leaf.replace(b'"subject"', b'"someone"'),
+}
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_g61_an_entry_that_no_journal_writes_is_named(
+    bank: World, tmp_path: Path, why: str
+) -> None:
+    log = bank.gate.journal.log
+    spoilt = MALFORMED[why](text(bank))
+    assert spoilt != text(bank)
+    (entry,) = log.append([spoilt])
+    assert [each.entry for each in replayed(bank, tmp_path).differences] == [entry]
+
+
+def test_g61_an_entry_under_another_customers_name_is_named(bank: World, tmp_path: Path) -> None:
+    log = bank.gate.journal.log
+    (entry,) = log.append([text(bank)])  # its tag is of another place
+    with closing(sqlite3.connect(tmp_path / "reads" / LOG)) as index, index:
+        name = pseudonym(bank.ledger, "c2", log.origin)
+        index.execute("UPDATE owner SET names = CAST(names || ? AS BLOB)", [name])
+    (found,) = replayed(bank, tmp_path).differences
+    assert found.entry == entry
+    assert "another customer" in found.derived
+
+
+def test_g61_entries_that_rest_on_an_erased_customer_stay_unopened(
+    bank: World, tmp_path: Path
+) -> None:
     bank.ledger.erase("c1", NOON)
     report = replayed(bank, tmp_path)
-    assert report.unopened == 6
+    assert report.unopened == 7  # six of their own, and the table that had their row
+    assert report.differences == []
+
+
+class Down:
+    """A source that is down, or has lost everybody's row."""
+
+    def __init__(self, *, lost: bool) -> None:
+        self._lost = lost
+
+    def row(self, _subject: str, _columns: Sequence[str]) -> None:
+        if not self._lost:
+            raise SourceUnavailableError("down")
+
+    def rows(self, _subjects: Sequence[str], columns: Sequence[str]) -> Any:
+        return self.everybody(columns)
+
+    def everybody(self, _columns: Sequence[str]) -> Any:
+        raise SourceUnavailableError("down")
+
+    def count(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_g60_a_read_that_gave_less_and_said_so_follows(
+    bank: World, tmp_path: Path, *, lost: bool
+) -> None:
+    bank.says("c2", Granted("direct-marketing", ("email",), None))
+    journal = bank.gate.journal
+    gate = Gate(bank.ledger, Down(lost=lost), SCENES, journal, shipped(), bytes(32))
+    answer = gate.read(ReadRequest("crm", "direct-marketing", "c2", ("name", "email"), NOON))
+    assert {*answer.views.values()} == {View.WITHHELD}
+    assert replayed(bank, tmp_path).differences == []
+
+
+def rule(bank: World, who: str = "c2") -> Ruling:
+    (ruled,) = bank.gate.rule([Question("analytics", "segmentation", who, AGE)], NOON)
+    return ruled
+
+
+def test_g61_what_was_said_before_an_erasure_still_counts_after_it(
+    bank: World, tmp_path: Path
+) -> None:
+    bank.ledger.erase("c1", NOON)
+    bank.gate.journal.record(rule(bank), "c2")
+    read_table(bank.gate, TableRequest("analytics", "segmentation", AGE, NOON))
+    report = replayed(bank, tmp_path)
+    assert (report.differences, report.unopened) == ([], 7)
+    assert report.derived == report.entries - 7
+
+
+def test_g60_answers_may_be_written_in_another_order_than_decided(
+    bank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.replay.WINDOW", 1)
+    slow, slower = rule(bank), rule(bank)
+    bank.says("c2", Withdrawn("segmentation"))
+    withdrawn = rule(bank)
+    assert not withdrawn.allowed
+    bank.gate.journal.record_all([(withdrawn, "c2"), (slow, "c2")])
+    bank.gate.journal.record_all([(withdrawn, "c2")] * 1000)
+    bank.gate.journal.record(slower, "c2")  # further away than a window shows
+    report = replayed(bank, tmp_path)
+    assert (report.differences, report.unopened) == ([], 0)
+    assert report.derived == report.entries == bank.gate.journal.log.size
+
+
+def test_g60_what_a_replay_finds_does_not_depend_on_how_many_processes_it_has(
+    bank: World, tmp_path: Path
+) -> None:
+    honest = rule(bank)
+    lie = msgspec.convert(json.loads(last(bank).encode()) | {"subject": None, "rows": 9}, Reading)
+    for _ in range(2):
+        bank.gate.journal.record_all([(honest, "c2")] * 20_000)
+        bank.gate.journal.record(lie, "c1")
+    seen: list[tuple[int, int]] = []
+    alone, shared = (
+        replay(
+            partial(Follower, tmp_path),
+            tmp_path / "reads",
+            Grounds(SCENES, shipped()),
+            processes=processes,
+            progress=lambda done, of: seen.append((done, of)),
+        )
+        for processes in (1, 2)
+    )
+    assert alone == shared
+    assert len(alone.differences) == 2
+    assert seen[-1] == (alone.entries, bank.gate.journal.log.size)
+
+
+NARROW = {name: SEGMENTATION.fields[name] for name in ("job", "age")}  # age has another bit
+OLDER = replace(SEGMENTATION, version="0.9.0", digest="0" * 64, fields=NARROW)
+
+
+def test_g62_an_entry_rests_on_the_contract_of_then(bank: World, tmp_path: Path) -> None:
+    older = Gate(
+        bank.ledger,
+        source(),
+        SCENES | {"segmentation": OLDER},
+        bank.gate.journal,
+        shipped(),
+        bytes(32),
+    )
+    before = older.read(ReadRequest("analytics", "segmentation", "c2", AGE, NOON))
+    bank.reports("accuracy", 9300)
+    after = older.read(ReadRequest("analytics", "segmentation", "c2", AGE, NOON))
+    assert [before.decision.reason, after.decision.reason] == [Reason.FROZEN, Reason.GRANTED]
+    read_table(older, TableRequest("analytics", "segmentation", AGE, NOON))
+    assert [each.entry for each in replayed(bank, tmp_path).differences] == [12, 13, 14]
+    grounds = Grounds(SCENES, shipped(), [OLDER])
+    report = replay(partial(Follower, tmp_path), tmp_path / "reads", grounds)
+    assert (report.derived, report.differences) == (15, [])
+
+
+def test_g62_an_entry_rests_on_the_policy_of_then(bank: World, tmp_path: Path) -> None:
+    forbidding = checked('forbid (principal, action, resource) when { context.field == "age" };')
+    report = replay(partial(Follower, tmp_path), tmp_path / "reads", Grounds(SCENES, forbidding))
+    assert len(report.differences) == 11
+    grounds = Grounds(SCENES, forbidding, earlier_policies=[shipped()])
+    report = replay(partial(Follower, tmp_path), tmp_path / "reads", grounds)
+    assert report.differences == []
+
+
+def test_g62_a_scene_that_is_no_longer_offered_is_still_derived(
+    bank: World, tmp_path: Path
+) -> None:
+    left = {scene: each for scene, each in SCENES.items() if scene != "nearest-branch"}
+    folder, opened = tmp_path / "reads", partial(Follower, tmp_path)
+    assert len(replay(opened, folder, Grounds(left, shipped())).differences) == 1
+    earlier = [SCENES["nearest-branch"]]
+    assert replay(opened, folder, Grounds(left, shipped(), earlier)).differences == []

@@ -209,4 +209,4 @@ def test_the_settings_name_the_source(address: str, tmp_path: Path) -> None:
     named.close()
     path = people(tmp_path / "others.duckdb")
     assert isinstance(open_source(Settings(source=str(path))), DuckDBSource)
-    assert "secret" not in repr(Settings(source="postgresql://u:secret@host/db"))
+    assert "opensesame" not in repr(Settings(source="postgresql://u:opensesame@host/db"))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from gate import snapshot, version, word
 from gate.contract import Scene
 from gate.decide import Reason, View
 from gate.journal import ConsentPoint
+from gate.past import Grounds
 from gate.read import Answer, Gate, ReadRequest
 from gate.replay import replay
 from gate.state import ConsentState
 from ledger.event import Event, Granted, ScenePublished, Withdrawn
+from ledger.follower import Follower
 from specs.model import gate as model
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.world import NOON, World, shipped, source, world
@@ -135,7 +138,9 @@ def test_a_replay_derives_lapsed_answers_too(bank: World, tmp_path: Path) -> Non
     ask(wider)
     bank.says("c1", Granted("segmentation", AGE, None))
     ask(wider)
-    found = replay(bank.ledger, tmp_path / "reads", wider.scenes, shipped())
+    found = replay(
+        partial(Follower, tmp_path), tmp_path / "reads", Grounds(wider.scenes, shipped())
+    )
     assert (found.entries, found.derived, found.differences) == (2, 2, [])
 
 

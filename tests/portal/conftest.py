@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -115,7 +116,7 @@ def _first_grants(ledger: Ledger) -> list[Instruction]:
     return drafts
 
 
-def copy(seeded: Path, home: Path) -> Product:
-    """A product over a copy of `seeded`."""
+def copy(seeded: Path, home: Path, **settings: Any) -> Product:
+    """A product over a copy of `seeded`; the demonstration, unless the settings say otherwise."""
     shutil.copytree(seeded, home)
-    return open_product(Settings(data_dir=home, demo=True))
+    return open_product(Settings(**{"data_dir": home, "demo": True} | settings))

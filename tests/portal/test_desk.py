@@ -190,6 +190,18 @@ def test_missed_contracts_are_shown_with_their_substitute(desk: TestClient) -> N
     assert "Text message platform › Customer relationship system" in page
 
 
+def test_the_health_of_all_agreements_is_shown_over_time(desk: TestClient, clock: Clock) -> None:
+    before = desk.get("/desk/agreements").text.count("<circle")
+    assert before > 0
+    clock.advance(days=3)
+    enter(desk)
+    assert desk.post("/desk/contracts/check").status_code == 200
+    after = desk.get("/desk/agreements").text
+    assert after.count("<circle") > before
+    assert ">Nov 21<" in after
+    assert ">Nov 24<" in after
+
+
 def test_contracts_are_checked_at_the_press_of_a_button(
     desk: TestClient, office: Office, clock: Clock
 ) -> None:

@@ -33,6 +33,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "basis.": ["consent", "contract"],
     "role.": ["account-manager", "data-protection-officer"],
     "figure.": ["coverage", "freshness", "dependence"],
+    "loss.": ["mean", "p95"],
     "agreement.limit.": ["coverage", "freshness", "dependence"],
     "kind.": [*Kind],
     "fallback-in-force.": [*Fallback],

@@ -5,9 +5,11 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from portal import releases
+from portal import i18n, releases
 from portal.product import Product
+from synthetic.evaluate import SHARES, expected_loss
 from synthetic.release import Release
+from synthetic.reweight import served_measurements
 from tests.portal.conftest import START
 
 pytestmark = pytest.mark.usefixtures("still")
@@ -98,6 +100,26 @@ def test_a_release_is_shown_with_its_promise_and_its_record(
     record = public.get("/releases/segmentation.json").json()
     assert Release.from_body(record).id == release.id
     assert public.get("/releases/contract-service.json").status_code == 404
+
+
+def test_a_releases_page_follows_from_its_public_record(
+    product: Product, public: TestClient
+) -> None:
+    load_release(product)
+    page = public.get("/regulator/releases/segmentation")
+    assert page.status_code == 200
+    record = Release.from_body(public.get("/releases/segmentation.json").json())
+    assert str(record.statement) in page.text
+    spoken = i18n.load()["en"]
+    for share in SHARES:
+        expected = expected_loss(record, share)
+        assert f"<td>{spoken.share(expected.mean)}</td>" in page.text
+        assert f"<td>{spoken.share(expected.p95)}</td>" in page.text
+    for measured in served_measurements(record):
+        sigma = spoken.number(float(measured.variance) ** 0.5)
+        assert f"<td>{sigma}</td>" in page.text
+    for nothing in ("contract-service", "no-such-scene"):
+        assert public.get(f"/regulator/releases/{nothing}").status_code == 404
 
 
 def load_release(product: Product) -> Release:

@@ -1,0 +1,113 @@
+"""Decisions derived again per second: a read log of one gate, in one process and in two.
+
+python -m benchmarks gate_replay                 10^6 entries, over a ledger of 10^4
+ENTRIES=4000000 python -m benchmarks gate_replay
+
+Beside it: full Cedar, asked again for each field of a sample of the same decisions.
+"""
+
+import os
+import random
+import resource
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.table import Row, show
+from gate import policy, word
+from gate.journal import LOG, Journal
+from gate.past import Grounds
+from gate.policy import FAR, Facts
+from gate.read import Gate, Question
+from gate.replay import Report, replay
+from gate.ruling import Ruling
+from ledger import note
+from ledger.event import Act, Granted, Withdrawn, Wording
+from ledger.follower import Follower
+from ledger.ledger import Ledger
+from ledger.log import Log
+from tests.gate.linearizability import Empty
+from tests.gate.scenes import SCENES, SEGMENTATION
+from tests.gate.world import NOON, shipped
+
+ENTRIES = int(os.environ.get("ENTRIES", "1000000"))
+CUSTOMERS = [f"c{number:05}" for number in range(2_000)]
+ACTS = 10_000  # grants and withdrawals
+TOGETHER = 500  # decisions in one commit
+SAMPLE = 2_000  # decisions that full Cedar derives
+FIELDS = (("age",), ("age", "job"), ("age", "job", "housing"))
+WORDING = Wording("en", bytes(32))
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        home = Path(folder)
+        _write(home)
+        rows = [_replayed(home, processes) for processes in (2, 1)]
+        show(f"Replay of {ENTRIES:,} entries over {ACTS:,} acts", "decisions", [*rows, _cedar()])
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"  most memory of the process that wrote and replayed them: {most} MB")
+
+
+def _write(home: Path) -> None:
+    """A gate that answers while customers change their minds."""
+    ledger = Ledger.open(home, origin="bench.example/consent")
+    origin = "bench.example/reads"
+    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    journal = Journal(log, ledger, home / "reads")
+    gate = Gate(ledger, Empty(), SCENES, journal, shipped(), bytes(32))
+    rounds = ENTRIES // TOGETHER
+    at = NOON
+    _say(ledger, len(CUSTOMERS), at)
+    for number in range(rounds):
+        _say(ledger, ACTS * (number + 1) // rounds - ACTS * number // rounds, at)
+        at += timedelta(seconds=1)
+        journal.record_all([*_asked(gate, at)])
+    journal.log.close()
+    ledger.close()
+
+
+def _say(ledger: Ledger, count: int, at: datetime) -> None:
+    acts: list[Act] = [Granted("segmentation", random.choice(FIELDS), None)] * 3
+    chosen = random.sample(CUSTOMERS, count)
+    said = [(each, random.choice([*acts, Withdrawn("segmentation")])) for each in chosen]
+    ledger.record([ledger.draft(who, act, at=at, wording=WORDING) for who, act in said])
+
+
+def _asked(gate: Gate, at: datetime) -> Iterator[tuple[Ruling, str]]:
+    for _ in range(TOGETHER):
+        who = random.choice(CUSTOMERS)
+        question = Question("analytics", "segmentation", who, random.choice(FIELDS))
+        yield gate.rule([question], at)[0], who
+
+
+def _replayed(home: Path, processes: int) -> Row:
+    start = time.perf_counter()
+    report = replay(
+        partial(Follower, home), home / "reads", Grounds(SCENES, shipped()), processes=processes
+    )
+    seconds = time.perf_counter() - start
+    _require(report)
+    name = f"{processes} process" + ("es" if processes > 1 else "")
+    return Row(name, report.derived / seconds)
+
+
+def _require(report: Report) -> None:
+    if report.derived != ENTRIES or report.differences:
+        raise AssertionError(f"{report.entries} entries, {report.derived} derived again")
+
+
+def _cedar() -> Row:
+    """What a replay without plans would do: ask Cedar for every field of every decision."""
+    rules, at = shipped(), word.minute(NOON)
+    start = time.perf_counter()
+    for _ in range(SAMPLE):
+        asked = [
+            Facts(name, granted=True, minute=at, until=FAR, frozen=False)
+            for name in random.choice(FIELDS)
+        ]
+        policy.permits(rules, SEGMENTATION, "analytics", asked)
+    return Row("full Cedar, a sample", SAMPLE / (time.perf_counter() - start), "cedarpy")

@@ -1,0 +1,150 @@
+"""What was in force at one size of the consent ledger after another: state, contracts, policies.
+
+A past only goes forward. It folds the ledger once, for every version of the contracts at a time: an
+entry of a read log may rest on a contract that has been replaced since.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gate import policy
+from gate.contract import Scene
+from gate.plan import Plan, compile_plan
+from gate.policy import Policy
+from gate.state import ConsentState
+from ledger.event import SubjectErased, SyntheticReleased
+from ledger.follower import Follower
+from ledger.frontier import Frontier
+from ledger.reader import CHUNK, Recorded
+from ledger.tree import Hash
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What decisions rest on besides the ledger, in force now and before."""
+
+    scenes: Mapping[str, Scene]
+    policy: Policy
+    earlier: Sequence[Scene] = ()  # versions that are no longer in force, the newest first
+    earlier_policies: Sequence[Policy] = field(default=())
+
+    @property
+    def policies(self) -> list[Policy]:
+        return [self.policy, *self.earlier_policies]
+
+    def versions(self) -> list[Mapping[str, Scene]]:
+        """All contracts as they are in force; then the version before of each; and so on."""
+        others = {each.digest: each for each in self.earlier}
+        rows: dict[str, list[Scene]] = {scene: [it] for scene, it in self.scenes.items()}
+        for each in others.values():
+            if all(each.digest != known.digest for known in rows.setdefault(each.id, [])):
+                rows[each.id].append(each)
+        older = range(1, max(map(len, rows.values()), default=1))
+        last = [{s: row[min(n, len(row) - 1)] for s, row in rows.items()} for n in older]
+        gone = {scene: row[0] for scene, row in rows.items() if scene not in self.scenes}
+        return [self.scenes, *last, *([gone] if gone else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A plan, and the state folded under the contracts it was compiled from."""
+
+    plan: Plan
+    state: ConsentState
+
+
+class Past:
+    """The ledger as of `size` entries, and the plans of then."""
+
+    def __init__(self, ledger: Follower, grounds: Grounds) -> None:
+        self.size, self.root = 0, ""
+        self.most = ledger.size  # beyond it nothing can be derived
+        self._ledger, self._policies = ledger, grounds.policies
+        self._states = [ConsentState(scenes) for scenes in grounds.versions()]
+        self._coming = ledger.follow(0)
+        self._next: Recorded | None = next(self._coming, None)
+        self._frontier = Frontier()
+        self._hashes: list[Hash] = []  # of the entries from the frontier on
+        self._releases: dict[str, list[str | None]] = {}
+        self._plans: dict[tuple[str, str], dict[str, InForce]] = {}
+        self._offered: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._last_erased: int | None = None  # not looked for yet
+        self._known = frozenset(scene for state in self._states for scene in state.scenes)
+        self._mend_root()
+
+    def advance(self, size: int) -> None:
+        """Go on to `size`, which is not below the size reached, nor above `most`."""
+        if size == self.size:
+            return
+        stretch = _Stretch(size, [*self._until(size)])
+        for state in self._states:
+            state.catch_up(stretch)
+        self.size = size
+        self._mend_root()
+
+    def knows(self, scene: str) -> bool:
+        return scene in self._known
+
+    def in_force(self, service: str, scene: str, digest: str) -> InForce | None:
+        """The plan of this digest, if contracts, policies and releases of then make it."""
+        if (service, scene) not in self._plans:
+            self._plans[service, scene] = dict(self._compiled(service, scene))
+        return self._plans[service, scene].get(digest)
+
+    def erases_later(self) -> bool:
+        """Whether somebody is erased beyond `size`: whose rows were where is no longer known."""
+        if self._last_erased is None:
+            acts = self._ledger.announced()
+            erased = [each.index for each in acts if isinstance(each.event, SubjectErased)]
+            self._last_erased = max(erased, default=-1)
+        return self._last_erased >= self.size
+
+    def _until(self, size: int) -> Iterator[Recorded]:
+        while self._next is not None and self._next.index < size:
+            event = self._next.event
+            if isinstance(event, SyntheticReleased):
+                self._releases.setdefault(event.scene, [None]).append(event.release)
+                self._plans.clear()
+            if not isinstance(event, SubjectErased):  # what they said does not open any more
+                yield self._next
+            self._next = next(self._coming, None)
+
+    def _mend_root(self) -> None:
+        while self._frontier.size < self.size:
+            first = self._frontier.size
+            if not self._hashes:
+                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.most))
+            count = min(self.size - first, len(self._hashes))
+            self._frontier.append(self._hashes[:count])
+            del self._hashes[:count]
+        self.root = b64encode(self._frontier.root()).decode()
+
+    def _compiled(self, service: str, scene: str) -> Iterator[tuple[str, InForce]]:
+        for state in reversed(self._states):  # of two states of one contract the newer one counts
+            if (contract := state.scenes.get(scene)) is None:
+                continue
+            for rules in self._policies:
+                offered = self._offers(rules, contract, service)
+                for release in self._releases.get(scene, [None]):
+                    plan = compile_plan(
+                        service, contract, offered=offered, release=release, policy=rules.digest
+                    )
+                    yield plan.digest, InForce(plan, state)
+
+    def _offers(self, rules: Policy, contract: Scene, service: str) -> frozenset[str]:
+        key = rules.digest, contract.digest, service
+        if key not in self._offered:
+            self._offered[key] = policy.offered(rules, contract, service)
+        return self._offered[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A piece of the ledger that ends at `size`, for states that have seen what is before it."""
+
+    size: int
+    entries: Sequence[Recorded]
+
+    def follow(self, since: int) -> Iterator[Recorded]:
+        return (each for each in self.entries if each.index >= since)

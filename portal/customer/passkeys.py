@@ -1,0 +1,48 @@
+"""The customer's page of passkeys: which there are, adding one, taking one away."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from portal import signin
+from portal.customer.routes import Me
+from portal.pages import faces, page
+from portal.problems import NotFoundError
+from portal.signin import JSON, Body, Challenge
+
+router = APIRouter(prefix="/customer/passkeys", include_in_schema=False)
+
+KeyId = Annotated[str, Path(pattern="^[0-9a-f]{2,2048}$")]
+
+
+@router.get("")
+def show(request: Request, me: Me) -> Response:
+    return page(request, "customer/passkeys.html", keys=faces(request).passkeys.of(me.subject))
+
+
+@router.post("/options")
+def offer(request: Request, me: Me) -> Response:
+    host = signin.here(request)
+    value, options = faces(request).passkeys.offer(me.subject, me.name, host)
+    answer = Response(options, media_type=JSON)
+    return signin.begin(request, Challenge(value, me.subject), answer)
+
+
+@router.post("")
+def add(request: Request, me: Me, body: Body) -> Response:
+    """204: the script that asked shows the page again."""
+    asked = signin.finish(request)
+    if not isinstance(asked, Challenge) or asked.subject != me.subject:
+        raise NotFoundError
+    here = faces(request)
+    here.passkeys.add(me.subject, body, asked.value, signin.here(request), here.clock())
+    return Response(status_code=204)
+
+
+@router.post("/{key}/remove")
+def remove(request: Request, me: Me, key: KeyId) -> Response:
+    if not faces(request).passkeys.remove(me.subject, key):
+        raise NotFoundError
+    return RedirectResponse("/customer/passkeys", 303)

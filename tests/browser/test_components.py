@@ -1,0 +1,32 @@
+"""specs/portal.md, 9.4: every component by itself, photographed and held to the same rules."""
+
+from itertools import product as every
+
+import pytest
+from playwright.sync_api import Browser
+
+from portal.components import COMPONENTS
+from tests.browser.conftest import opened
+from tests.browser.test_looks import AXE, RULES, RUN_AXE, SCHEMES, WIDTHS
+
+LEAST_PICTURE = 1_000  # bytes; a blank one is smaller
+OVERFLOWING = """() => [...document.querySelectorAll("#component *")]
+  .filter(each => each.checkVisibility() && !each.closest(".scroll"))
+  .filter(each => each.getBoundingClientRect().right > innerWidth + 1)
+  .map(each => each.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+@pytest.mark.parametrize("name", COMPONENTS)
+def test_a_component_is_whole_in_every_setting(
+    chromium: Browser, site: str, name: str, language: str
+) -> None:
+    page = opened(chromium, site, f"/components/{name}", language=language)
+    page.evaluate(AXE.read_text())
+    for width, scheme in every(WIDTHS, SCHEMES):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        assert len(page.locator("#component").screenshot()) > LEAST_PICTURE
+        assert page.evaluate(OVERFLOWING) == []
+        assert page.evaluate(RUN_AXE, RULES) == [], (name, width, scheme)
+    page.context.close()
