@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from gate import authzen, body, data
+from gate import authzen, body, data, dpop
 from gate.authzen import MalformedRequestError
 from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
@@ -103,6 +103,8 @@ class GateApp:
             )
         if scope["method"] != "POST":
             raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
+        if b"dpop" in headers:
+            headers = dpop.told(scope, headers)
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)

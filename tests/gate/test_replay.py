@@ -207,8 +207,8 @@ def test_g60_tables_and_rows_follow(bank: World, tmp_path: Path, why: str) -> No
 
 
 def test_g60_a_read_for_another_purpose_gave_nothing(bank: World, tmp_path: Path) -> None:
-    request = ReadRequest("analytics", "segmentation", "c2", AGE, NOON)
-    bank.gate.turn_away(request, Reason.PURPOSE_DIFFERS)
+    asked = ReadRequest("analytics", "segmentation", "c2", AGE, NOON, purpose="DirectMarketing")
+    assert bank.gate.read(asked).decision.reason is Reason.PURPOSE_DIFFERS
     assert replayed(bank, tmp_path).differences == []
 
 
