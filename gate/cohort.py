@@ -11,7 +11,7 @@ from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, L
 
 Words = npt.NDArray[np.uint64]  # one consent word per row of the state
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
-_BLOCK = 32_768  # words at a time
+BLOCK = 32_768  # words at a time
 
 
 def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
@@ -24,8 +24,8 @@ def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = AR
     if not asked:
         members[:] = True
         return members
-    for at in range(0, len(words), _BLOCK):
-        _block(words[at : at + _BLOCK], asked, minute, stale, members[at : at + _BLOCK])
+    for at in range(0, len(words), BLOCK):
+        _block(words[at : at + BLOCK], asked, minute, stale, members[at : at + BLOCK])
     return members
 
 

@@ -3,7 +3,7 @@
 A kept cohort is the one that `cohort.readable` gives, never an older one. What can change it:
 
     a word changed, or somebody is new   the state names the rows; only these are decided again
-    the minute                           kept until a member's grant ends, or time goes back
+    the minute                           kept until a grant ends, or time goes back
     a signal stopped counting            part of the key
     contract, policy, fields             part of the key, as far as they matter: the bits asked for
 
@@ -17,7 +17,7 @@ from itertools import islice
 
 import numpy as np
 
-from gate.cohort import Cohort, Words, readable
+from gate.cohort import BLOCK, Cohort, Words, readable
 from gate.plan import Plan
 from gate.state import ConsentState
 from gate.word import EXPIRY_SHIFT, LAST_MINUTE
@@ -69,7 +69,7 @@ def _whole(state: ConsentState, plan: Plan, wanted: int, minute: int, stale: int
     words = state.words(scene)
     members = readable(plan, words, wanted, minute, stale)
     forever = wanted & ~plan.always == 0
-    until = LAST_MINUTE if forever else _first_end(words, members)
+    until = LAST_MINUTE if forever else _first_end(words, minute)
     return _Kept(members, state.changes(scene).count, minute, until)
 
 
@@ -89,12 +89,18 @@ def _mended(
     members[at] = readable(plan, words[at], wanted, minute, stale)
     until = kept.until
     if wanted & ~plan.always:
-        until = min(until, _first_end(words[at], members[at]))
-        until = min(until, _first_end(words[before:], members[before:]))
+        until = min(until, _first_end(words[at], minute), _first_end(words[before:], minute))
     return _Kept(members, state.changes(scene).count, minute, until)
 
 
-def _first_end(words: Words, members: Cohort) -> int:
-    """The minute in which the first grant of a member ends; the last there is, if nobody's does."""
-    first = np.min(words, where=members, initial=np.uint64(2**64 - 1))
-    return int(first) >> EXPIRY_SHIFT
+def _first_end(words: Words, minute: int) -> int:
+    """The first minute after `minute` in which a grant ends, whatever it grants: until then time
+    alone changes nobody. The last minute there is, if none ends."""
+    if minute >= LAST_MINUTE:
+        return minute + 1
+    now = np.uint64((minute + 1) << EXPIRY_SHIFT)
+    least = LAST_MINUTE << EXPIRY_SHIFT
+    for at in range(0, len(words), BLOCK):
+        left = words[at : at + BLOCK] - now  # what has ended goes below zero, to the far end
+        least = min(least, int(left.min()) + int(now))
+    return least >> EXPIRY_SHIFT

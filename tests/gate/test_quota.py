@@ -118,6 +118,12 @@ def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[
     assert [each.detail for each in alerts] == ["one answer (table) holds 2 of 3 customers"]
 
 
+def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[Alert]) -> None:
+    asked = TableRequest("analytics", "segmentation", ("age",), NOON)
+    assert read_table(bank.gate, asked).reason is Reason.GRANTED
+    assert alerts == []
+
+
 def test_many_points_are_told_once_an_hour(bank: World, alerts: list[Alert]) -> None:
     for minute in range(6):
         point(bank, NOON + timedelta(minutes=minute))
