@@ -51,9 +51,9 @@ class _Used:
         self.windows[what] = max(number, window), amount
         return amount
 
-    def within(self, length: timedelta, at: datetime) -> int:
+    def within(self, what: str, length: timedelta, at: datetime) -> int:
         """The sum of the window that `at` lies in."""
-        number, used = self.windows.get(length, (-1, 0))
+        number, used = self.windows.get(what, (-1, 0))
         return used if number >= (at - _ZERO) // length else 0
 
 
@@ -126,7 +126,8 @@ class Quotas:
         quota = self._of(service, scene)
         with self._lock:
             used = self._used.get((service, scene), _Used())
-            points, rows = used.within(MINUTE, at), used.within(DAY, at)
+            points = used.within("points", MINUTE, at)
+            rows = used.within("rows", DAY, at)
         return Usage(points, quota.points_per_minute, rows, quota.rows_per_day)
 
     def _of(self, service: str, scene: str) -> Quota:
