@@ -95,6 +95,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     mark = Mark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
     release = asked.plan.release if drawn else None
     entry = _journalled(gate, asked, "table", personal.rows + drawn, shown, release)
+    _tell(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
     batches = batch.mixed((theirs, personal.rows), (drawings, drawn))
@@ -113,6 +114,7 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
     shown = dict.fromkeys(asked.columns, View.PERSONAL)
     mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
     entry = _journalled(gate, asked, "rows", personal.rows, shown, None)
+    _tell(gate, request, "rows", personal)
     # Durable from here on: the answer may leave.
     return _answer(gate, asked, entry, mark, mark.each(personal.batches, 0), (personal.rows, 0))
 
@@ -139,6 +141,7 @@ class _Personal:
     what was asked for."""
 
     schema: Any
+    everybody: int  # customers of the source
     missing: int
     rows: int
     batches: Batches
@@ -194,8 +197,7 @@ def _personal(
         people = _count(rows)
         count = _count(kept) if asked.tests else people
         everybody = source.count()
-    of = None if shuffled else everybody  # a table names nobody
-    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count, of):
+    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
     with _down():
         ordered = kept.order_by(ibis.random()) if shuffled else kept
@@ -203,7 +205,7 @@ def _personal(
         first = [*islice(following, 1)]
     batches = batch.at_most(count, chain(first, batch.reporting(following)))
     batches = masking.batches(batches, free, gate.known_by) if free else batches
-    return _Personal(schema, everybody - people, count, batches)
+    return _Personal(schema, everybody, everybody - people, count, batches)
 
 
 @contextmanager
@@ -215,6 +217,11 @@ def _down() -> Iterator[None]:
         raise
     except Exception as error:
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
+
+
+def _tell(gate: Gate, request: TableRequest, action: str, found: _Personal) -> None:
+    service, scene = request.service, request.scene
+    gate.quotas.tell_share(service, scene, request.at, action, found.rows, found.everybody)
 
 
 def _count(rows: Any) -> int:

@@ -39,7 +39,8 @@ class Settings(BaseSettings):
     quota: Mapping[str, Quota] = Field(
         {},
         description="what services may read: by service/scene, or default for all others;"
-        " points_per_minute, rows_per_day, points_told an hour, share_told of all customers",
+        " points_per_minute, rows_per_day, points_told an hour, share_told of all customers in one"
+        " answer with ids, table_share_told in one without",
     )
 
     shadow_every: int = Field(

@@ -100,7 +100,22 @@ def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[Alert]) -
         "analytics",
         "segmentation",
     )
-    assert (alert.customers, alert.detail) == (2, "one answer holds 2 of 3 customers")
+    assert (alert.customers, alert.detail) == (2, "one answer (rows) holds 2 of 3 customers")
+    rows(bank)
+    assert len(alerts) == 1  # once an hour
+    rows(bank, NOON + timedelta(days=1))
+    assert len(alerts) == 2
+
+
+def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[Alert]) -> None:
+    request = TableRequest("analytics", "segmentation", ("age",), NOON)
+    read_table(bank.gate, request)
+    assert alerts == []
+    quota = Quota(share_told=None, table_share_told=0.5)
+    bank.gate.quotas = Quotas(default=quota, alarm=alerts.append)
+    rows(bank)
+    read_table(bank.gate, request)
+    assert [each.detail for each in alerts] == ["one answer (table) holds 2 of 3 customers"]
 
 
 def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[Alert]) -> None:
