@@ -59,7 +59,7 @@ CLIENTS = 3
 HEAVY = ("ibis.backends.duckdb", "pyarrow.dataset", "cedarpy", "uvicorn.protocols.http.h11_impl")
 KILLS_A_HOME = 20  # then a fresh one, so that checks stay short
 MOST_WAIT_S = 1.0
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True)
