@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gate import authzen, body, data
+from gate import authzen, data
 from gate.authzen import MalformedRequestError
-from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
+from gate.body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
 from gate.data import DataReads, decoded
 from gate.filter import FilterError
@@ -62,6 +62,7 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._commits = Commits(gate.journal)
+        self._bodies = Bodies()
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": self._evaluation,
             "/access/v1/evaluations": self._evaluations,
@@ -103,7 +104,7 @@ class GateApp:
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
-        sent = await body.whole(receive)
+        sent = await self._bodies.whole(receive)
         if (quick := self._quick.get(path)) is not None:
             return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)
