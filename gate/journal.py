@@ -30,6 +30,7 @@ import numpy as np
 from gate import owners
 from gate.cohort import Cohort
 from gate.decide import Reason, View
+from gate.folding import MOST_PAGES, Folding
 from gate.owners import Owners
 from ledger import checkpoint, note, tile
 from ledger.commitment import TAG_SIZE, ReadingTags
@@ -122,6 +123,7 @@ class Journal:
         self._begun: tuple[Staged, bytes] | None = None
         self._database = sqlite3.connect(home / LOG, check_same_thread=False, isolation_level=None)
         self._database.executescript(_PRAGMAS)
+        self._folding = Folding(home / LOG)
         self._owners = Owners(self._database, log.size)
 
     def record(self, reading: Line, subject: str | None = None) -> int:
@@ -220,6 +222,7 @@ class Journal:
         staged, names = begun
         self.log.settle(staged)
         self._owners.settle(names)
+        self._folding.committed()
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
@@ -256,7 +259,10 @@ def _rows(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     yield _TILE, [(level, index, data) for (level, index), data in batch.tiles.items()]
 
 
-_PRAGMAS = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;"
+_PRAGMAS = f"""
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;
+PRAGMA wal_autocheckpoint={MOST_PAGES};
+"""
 _HEAD = """
 INSERT INTO head VALUES (1, ?, ?)
     ON CONFLICT DO UPDATE SET size = excluded.size, note = excluded.note"""

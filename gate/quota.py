@@ -51,6 +51,21 @@ class _Used:
         self.windows[what] = max(number, window), amount
         return amount
 
+    def within(self, what: str, length: timedelta, at: datetime) -> int:
+        """The sum of the window that `at` lies in."""
+        number, used = self.windows.get(what, (-1, 0))
+        return used if number >= (at - _ZERO) // length else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was read in the present minute and day, beside the quota (None: no limit)."""
+
+    points: int
+    points_per_minute: int | None
+    rows: int
+    rows_per_day: int | None
+
 
 class Quotas:
     """Counts what services read. Thread-safe.
@@ -105,6 +120,15 @@ class Quotas:
         if first:
             detail = f"one answer ({action}) holds {rows} of {of} customers"
             self._alarm(Alert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
+
+    def usage(self, service: str, scene: str, at: datetime) -> Usage:
+        """What the service has read in the scene in the minute and the day of `at`."""
+        quota = self._of(service, scene)
+        with self._lock:
+            used = self._used.get((service, scene), _Used())
+            points = used.within("points", MINUTE, at)
+            rows = used.within("rows", DAY, at)
+        return Usage(points, quota.points_per_minute, rows, quota.rows_per_day)
 
     def _of(self, service: str, scene: str) -> Quota:
         return self._limits.get((service, scene), self._default)

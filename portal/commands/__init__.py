@@ -89,5 +89,9 @@ def _serve(product: "Product") -> None:
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
     with steward.beside(product):
         uvicorn.run(
-            create_app(product), host=settings.host, port=settings.port, log_level="warning"
+            create_app(product),
+            host=settings.host,
+            port=settings.port,
+            http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+            log_level="warning",
         )

@@ -46,6 +46,7 @@ def serve(
         Healthy(alone.gate, GateApp(alone.gate, who)),
         host=settings.host,
         port=port,
+        http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
         log_level="warning",
         lifespan="off",
     )

@@ -21,7 +21,7 @@ from gate.read import ReadRequest
 from portal.pages import faces, page
 from portal.problems import NotFoundError
 from portal.product import Product
-from portal.service import demokeys, description, tokens
+from portal.service import demokeys, description, tokens, usage
 from portal.settings import Settings
 
 router = APIRouter(include_in_schema=False)
@@ -40,6 +40,7 @@ def mount(app: FastAPI, product: Product) -> None:
         app.router.routes.append(Route(TOKEN, embedded, methods=["POST"]))
         app.router.routes.append(Route(KEYS, embedded, methods=["GET"]))
     app.include_router(router)
+    app.include_router(usage.router)
 
 
 def issuing(product: Product) -> Issuer:
@@ -121,7 +122,9 @@ def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Respon
         request,
         "service/docs.html",
         operations=description.OPERATIONS,
-        problems=description.PROBLEMS,
+        problems=description.EVERY_PROBLEM,
+        quotas=usage.quotas(product, tried["service"], faces(request).clock()),
+        answers=usage.answers(product, tried["service"]),
         scenes=product.scenes.values(),
         services=services(product.scenes.values()),
         answer=answer,
