@@ -3,21 +3,34 @@
 gate = GateClient("https://gate.example", token)
 answer = gate.read("segmentation", "c00001", ["age", "job"])
 if answer.allowed:                      # every field is personal data you may use
-score(answer["age"], answer["job"])
+    score(answer["age"], answer["job"])
 else:                                   # same fields, same types, marked
-estimate(answer["age"])             # answer.views["age"] says "synthetic"
+    estimate(answer["age"])             # answer.views["age"] says "synthetic"
+for row in gate.rows("direct-marketing", ["email"]):     # whom you may act upon, as it arrives
+    send(row["customer"], row["email"])
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
-from typing import Any
+from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 TIMEOUT_S = 10.0
+LINES = "application/x-ndjson"
+Condition = tuple[str, str, Any]  # e.g. ("age", "ge", 30) or ("job", "in", ["retired", "student"])
+
+
+class Credentials(Protocol):
+    """What authenticates a service: see gate.credentials."""
+
+    def headers(self, method: str, address: str) -> Mapping[str, str]:
+        """The headers that authenticate one request."""
+        ...
 
 
 class GateRefusedError(Exception):
@@ -51,8 +64,10 @@ class Answer:
 class GateClient:
     """Asks one gate as one service. Thread-safe."""
 
-    def __init__(self, gate: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
-        """`gate`: its http(s) address. `token`: the service's access token."""
+    def __init__(
+        self, gate: str, token: str | Credentials, *, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        """`gate`: its http(s) address. `token`: the service's access token, or what gets one."""
         if urlsplit(gate).scheme not in {"http", "https"}:
             raise ValueError(f"{gate!r} is no http or https address; name the gate's")
         self._gate, self._token, self._timeout_s = gate.rstrip("/"), token, timeout_s
@@ -73,6 +88,22 @@ class GateClient:
             entry=int(found["entry"]),
         )
 
+    def rows(
+        self, scene: str, fields: Sequence[str], *, where: Sequence[Condition] = ()
+    ) -> Iterator[Mapping[str, Any]]:
+        """Whom the service may act upon, each named in `customer`, as they arrive.
+
+        `where`: (field, comparison, value), which must all hold. Raises as `read` does;
+        GateUnavailableError also when the answer breaks off: then it is not whole.
+        """
+        yield from self._lines("/v1/rows", scene, fields, where)
+
+    def table_rows(
+        self, scene: str, fields: Sequence[str], *, where: Sequence[Condition] = ()
+    ) -> Iterator[Mapping[str, Any]]:
+        """Everybody's fields, without ids, each row marked, as they arrive. Raises as `rows`."""
+        yield from self._lines("/v1/table", scene, fields, where)
+
     def table(self, scene: str, fields: Sequence[str]) -> bytes:
         """Everybody's fields as an Arrow IPC stream. Raises as `read` does."""
         return self._post("/v1/table", {"scene": scene, "fields": [*fields]})
@@ -87,17 +118,38 @@ class GateClient:
         }
         return json.loads(self._post("/access/v1/evaluation", question))["decision"] is True
 
+    def _lines(
+        self, path: str, scene: str, fields: Sequence[str], where: Sequence[Condition]
+    ) -> Iterator[Mapping[str, Any]]:
+        names = ("field", "comparison", "value")
+        conditions = [dict(zip(names, each, strict=True)) for each in where]
+        asked = {"scene": scene, "fields": [*fields], "filter": conditions}
+        with self._asking(path, asked, LINES) as response:
+            for line in response:
+                yield json.loads(line)
+
     def _post(self, path: str, asked: Mapping[str, Any]) -> bytes:
-        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
-        request = Request(self._gate + path, json.dumps(asked).encode(), headers, method="POST")  # noqa: S310 - the scheme was checked
+        with self._asking(path, asked, "*/*") as response:
+            return response.read()
+
+    @contextmanager
+    def _asking(self, path: str, asked: Mapping[str, Any], accept: str) -> Iterator[HTTPResponse]:
+        address = self._gate + path
+        headers = {"Content-Type": "application/json", "Accept": accept, **self._who(address)}
+        request = Request(address, json.dumps(asked).encode(), headers, method="POST")  # noqa: S310 - the scheme was checked
         try:
             with urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - the same
                 assert isinstance(response, HTTPResponse)  # noqa: S101 - what http(s) gives
-                return response.read()
+                yield response
         except HTTPError as error:
             raise _failure(error) from error
         except (URLError, OSError, HTTPException) as error:
             raise GateUnavailableError(f"{self._gate}: {error}; treat it as no data") from error
+
+    def _who(self, address: str) -> Mapping[str, str]:
+        if isinstance(self._token, str):
+            return {"Authorization": f"Bearer {self._token}"}
+        return self._token.headers("POST", address)
 
 
 def _failure(error: HTTPError) -> Exception:

@@ -64,6 +64,7 @@ class Item:
     most_nulls: int | None = None  # ten-thousandths of all rows
     lineage: tuple[str, ...] = ()  # the items it is derived from
     conflict: tuple[str, ...] = ()  # systems that may disagree, the one that wins first
+    free_text: bool = False  # what people wrote: masked before it leaves, see gate.masking
     provided: bool = False  # not a column of the table: the company computes it when it is read
 
 
@@ -279,6 +280,7 @@ def _item(declared: dict[str, Any]) -> Item:
         most_nulls=sla.most_nulls(declared),
         lineage=sla.lineage(declared),
         conflict=tuple(str(each) for each in extra.get("conflict", [])),
+        free_text=extra.get("freeText", False) is True,
         provided=extra.get("provided", False) is True,
     )
 

@@ -7,13 +7,14 @@ be finished is broken off, never ended as if it were whole.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from threading import BoundedSemaphore
 from typing import Any, TypeVar
 
 import msgspec
 
-from gate import purpose, rows
+from gate import quota, rows
 from gate.authzen import LedgerSize, MalformedRequestError, Name, Names
 from gate.decide import Reason
 from gate.filter import Conditions
@@ -27,6 +28,7 @@ Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
 
 SEND_TIMEOUT_S = 30.0  # for a client to take one piece of a stream
+MOST_STREAMS = 32  # under way at once: each holds a connection to the source
 
 
 class Read(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,11 +71,55 @@ class BrokenStreamError(Exception):
     """The answer cannot be finished; the connection ends without the mark of its end."""
 
 
+class _Places:
+    """How many more streams may be under way."""
+
+    def __init__(self, most: int) -> None:
+        self._free = BoundedSemaphore(most)
+
+    def take(self) -> "_Place":
+        """Raises HttpError when there is none."""
+        if not self._free.acquire(blocking=False):
+            detail = "too many tables and rows are being read; ask again in a moment"
+            raise HttpError(503, "busy", "The gate is busy", detail, retry_after=1)
+        return _Place(self._free)
+
+
+class _Place:
+    """A stream's place. Left once, whoever does it."""
+
+    def __init__(self, free: BoundedSemaphore) -> None:
+        self._free: BoundedSemaphore | None = free
+
+    def leave(self) -> None:
+        free, self._free = self._free, None
+        if free is not None:
+            free.release()
+
+
+class _Chunks(Iterator[bytes]):
+    """The pieces of a stream, and its place."""
+
+    def __init__(self, pieces: Iterator[bytes], place: _Place) -> None:
+        self._pieces, self._place = pieces, place
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Let go of the source. Where a thread is still at it, it lets go when that is done."""
+        self._place.leave()
+        if isinstance(self._pieces, Generator):
+            with suppress(ValueError):  # it is being read at this moment
+                self._pieces.close()
+
+
 class DataReads:
     """The routes of the data reads of one gate. They block: call them off the event loop."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._gate, self._clock = gate, clock
+        self._places = _Places(MOST_STREAMS)
 
     @property
     def routes(self) -> dict[str, Route]:
@@ -83,24 +129,41 @@ class DataReads:
         asked = decoded(_READ, body)
         fields = tuple(dict.fromkeys(asked.fields))
         request = ReadRequest(
-            service, asked.scene, asked.customer, fields, self._clock(), asked.minimum_size
+            service,
+            asked.scene,
+            asked.customer,
+            fields,
+            self._clock(),
+            asked.minimum_size,
+            asked.purpose,
         )
-        scene = self._gate.scenes.get(asked.scene)
-        if scene is not None and not purpose.agrees(asked.purpose, scene):
-            entry = self._gate.turn_away(request, Reason.PURPOSE_DIFFERS)
-            raise _refused(Reason.PURPOSE_DIFFERS, self._gate.journal.log.origin, entry)
         answer = self._gate.read(request)
         if answer.decision.refused:
-            raise _refused(answer.decision.reason, answer.read_log, answer.entry)
+            wait = quota.wait_s(request.at, quota.MINUTE)
+            raise _refused(answer.decision.reason, answer.read_log, answer.entry, wait)
         return Response(200, _ENCODER.encode(rows.point(answer)))
 
     def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
-        form = _form(headers)
-        return _streamed(read_table(self._gate, self._many(service, decoded(_TABLE, body))), form)
+        return self._streamed(read_table, self._many(service, decoded(_TABLE, body)), headers)
 
     def rows(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
-        form = _form(headers)
-        return _streamed(read_rows(self._gate, self._many(service, decoded(_ROWS, body))), form)
+        return self._streamed(read_rows, self._many(service, decoded(_ROWS, body)), headers)
+
+    def _streamed(
+        self,
+        read: Callable[[Gate, TableRequest], TableAnswer],
+        request: TableRequest,
+        headers: Mapping[bytes, bytes],
+    ) -> Stream:
+        form, place = _form(headers), self._places.take()
+        with ExitStack() as otherwise:
+            otherwise.callback(place.leave)
+            answer = read(self._gate, request)
+            if answer.batches is None:
+                wait = quota.wait_s(request.at, quota.DAY)
+                raise _refused(answer.reason, answer.read_log, answer.entry, wait)
+            otherwise.pop_all()
+        return Stream(_Chunks(rows.chunks(answer, form), place), form.encode())
 
     def _many(self, service: str, asked: Table | Rows) -> TableRequest:
         return TableRequest(
@@ -128,9 +191,9 @@ async def stream(
     answer: Stream, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
 ) -> None:
     """Send the answer piece by piece, until its end or until the client is gone."""
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
     gone = asyncio.ensure_future(_gone(receive))
     try:
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         while not gone.done() and (chunk := await asyncio.to_thread(_next, answer.chunks)):
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -153,10 +216,8 @@ def _next(chunks: Iterator[bytes]) -> bytes:
 
 
 def _close(chunks: Iterator[bytes]) -> None:
-    """Let go of the source. Where a thread is still at it, it lets go when that is done."""
-    if isinstance(chunks, Generator):
-        with suppress(ValueError):  # it is being read at this moment
-            chunks.close()
+    if isinstance(chunks, _Chunks | Generator):
+        chunks.close()
 
 
 async def _gone(receive: Receive) -> None:
@@ -173,13 +234,10 @@ def _form(headers: Mapping[bytes, bytes]) -> str:
     return form
 
 
-def _streamed(answer: TableAnswer, form: str) -> Stream:
-    if answer.batches is None:
-        raise _refused(answer.reason, answer.read_log, answer.entry)
-    return Stream(rows.chunks(answer, form), form.encode())
-
-
-def _refused(reason: str, read_log: str, entry: int) -> HttpError:
-    detail = "ask for fields the scene's contract offers to your service; see /v1/scenes"
-    title = "The contract does not allow this read"
-    return HttpError(403, "refused", title, detail, reason=reason, read_log=read_log, entry=entry)
+def _refused(reason: Reason, read_log: str, entry: int, wait_s: int) -> HttpError:
+    about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
+    if reason is Reason.QUOTA_EXCEEDED:
+        detail = f"ask again in {wait_s} s, or for less; see the quota of your service"
+        return HttpError(429, "quota", "The quota is used up", detail, retry_after=wait_s, **about)
+    detail = "ask for fields the scene's contract offers to your service; see /docs"
+    return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -72,7 +72,6 @@ class Verdict:
 
 
 REFUSED = {each: Verdict(False, {}, each) for each in Reason}
-_UNKNOWN_SERVICE = REFUSED[Reason.UNKNOWN_SERVICE]
 
 
 def decide(
@@ -100,7 +99,7 @@ def verdict(
 ) -> Verdict:
     """As `decide`."""
     if not plan.offered:
-        return _UNKNOWN_SERVICE  # not remembered: anybody can make up a name
+        return REFUSED[nobody(plan)]  # not remembered: anybody can make up a name
     end = word >> EXPIRY_SHIFT
     end = LAST_MINUTE if end > minute else min(_OVER, end)
     return _verdict(plan, fields, word & _REST | end << EXPIRY_SHIFT, stale)
@@ -128,12 +127,17 @@ def _verdict(plan: Plan, fields: tuple[str, ...], word: int, stale: int) -> Verd
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
     """Why contract or policy forbid the request, whatever the subject consented to."""
     if not plan.offered:
-        return Reason.UNKNOWN_SERVICE
+        return nobody(plan)
     if not fields:
         return Reason.NO_FIELDS
     if (wanted := plan.mask(fields)) is None:
         return Reason.FIELD_OUTSIDE_SCENE
     return Reason.POLICY_FORBIDS if wanted & ~plan.offered else None
+
+
+def nobody(plan: Plan) -> Reason:
+    """Why nothing is offered."""
+    return Reason.SUSPENDED if plan.suspended else Reason.UNKNOWN_SERVICE
 
 
 def personal(plan: Plan, word: int, minute: int, stale: int = ARMED) -> int:

@@ -15,6 +15,9 @@ from gate.leaf import Shape
 from gate.past import InForce
 from gate.plan import Plan
 
+# Refusals that follow from nothing in the ledger, but gave nothing either.
+GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
+MOST_WORDS = 65_536  # of which a shape remembers what follows
 COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
 
 
@@ -30,7 +33,10 @@ def of_one(in_force: InForce, shape: Shape, minute: int, subject: str, rests: by
     if follows is None:
         stale = state.stale(plan.scene.id, minute) if consent & word.ARMED else 0
         found = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
-        follows = shape.follows[key] = _follows(plan, shape.reading, found)
+        follows = _follows(plan, shape.reading, found)
+        if len(shape.follows) >= MOST_WORDS:
+            shape.follows.clear()
+        shape.follows[key] = follows
     named = b"null" if index is None or not shape.reading.views else b"%d" % index
     if follows and rests == named:
         return None
@@ -40,6 +46,8 @@ def of_one(in_force: InForce, shape: Shape, minute: int, subject: str, rests: by
 
 
 def _follows(plan: Plan, reading: Reading, found: Verdict) -> bool:
+    if reading.reason in GATES_OWN:
+        return _nothing(reading)
     same = reading.views == found.views and reading.reason is found.reason
     synthetic = View.SYNTHETIC in reading.views.values()
     release, rows = plan.release if synthetic else None, 1 if reading.views else 0
@@ -47,21 +55,45 @@ def _follows(plan: Plan, reading: Reading, found: Verdict) -> bool:
 
 
 def of_everybody(in_force: InForce, reading: Reading, minute: int, found: str | None) -> str | None:
-    """A table, or a search among customers; `found`: the digest of the rows that were answered."""
+    """A table, rows, or a search; `found`: the digest of the cohort that was answered."""
     plan, state = in_force.plan, in_force.state
+    if found is None:
+        return _refused(plan, reading)
     if (refused := decide.refusal(plan, reading.fields)) is not None:
-        same = reading.reason is refused and not reading.views and found is None
-        return None if same else refused.value
-    table = reading.action == "table"
-    shown = decide.views(plan, reading.fields, plan.always) if table else {}
-    if reading.views != shown or reading.reason is not Reason.GRANTED:
+        return refused.value
+    shown = decide.views(plan, reading.fields, plan.always)
+    if reading.reason is not Reason.GRANTED or not _shown(reading, shown):
         return f"{Reason.GRANTED.value} {_values(shown)}"
-    if reading.release not in {None, plan.release}:
+    if reading.release is not None and (reading.action, reading.release) != ("table", plan.release):
         return f"release {plan.release}"
     stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
     members = cohort.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
+
+
+def _shown(reading: Reading, shown: Mapping[str, View]) -> bool:
+    """Whether a cohort's views can be: its members' fields are personal, and only a table shows
+    others, in the view they have without a grant. A search shows nothing but who they are."""
+    if reading.action == "search":
+        return not reading.views
+    others = shown if reading.action == "table" else {}
+    return reading.views.keys() == shown.keys() and all(
+        view in {View.PERSONAL, others.get(name)} for name, view in reading.views.items()
+    )
+
+
+def _refused(plan: Plan, reading: Reading) -> str | None:
+    """A refusal rests on what was asked for, or on that and the fields of a filter after it."""
+    asked = (reading.fields[:count] for count in range(len(reading.fields) + 1))
+    reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
+    if reading.reason in reasons and _nothing(reading):
+        return None
+    return str(decide.refusal(plan, reading.fields) or "a cohort")
+
+
+def _nothing(reading: Reading) -> bool:
+    return (reading.views, reading.rows, reading.release) == ({}, 0, None)
 
 
 def _less(reading: Reading, found: Verdict) -> bool:

@@ -14,8 +14,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 
 PATIENCE_S = 5.0  # how long a question waits for those before it
+REST_S = 1.0  # for how long nobody is asked after a read that failed
 _SIZE = 8  # read and written in one aligned access
 
 
@@ -54,17 +56,25 @@ class RemoteEpoch:
 
     One read serves everybody who waits at the moment it begins, and nobody who asks later: what
     was committed before a question is always in its answer. `read` takes a bounded time, such as
-    `ledger.stores.postgres.PostgresHead.size`; it is never called by two threads at once.
+    `ledger.stores.postgres.PostgresHead.size`; it is never called by two threads at once. After one
+    that failed nobody waits for the next one in vain: for `rest_s` the answer is no at once.
     """
 
-    def __init__(self, read: Callable[[], int], patience_s: float = PATIENCE_S) -> None:
-        self._read, self._patience_s = read, patience_s
+    def __init__(
+        self, read: Callable[[], int], patience_s: float = PATIENCE_S, rest_s: float = REST_S
+    ) -> None:
+        self._read, self._patience_s, self._rest_s = read, patience_s, rest_s
+        self._rests_until = 0.0
         self._reading = Lock()
         self._coming = _Round()
 
     def size(self) -> int:
         """Raises EpochUnavailableError, to everybody whom the read that failed would serve."""
         mine = self._coming
+        if monotonic() < self._rests_until:
+            raise EpochUnavailableError(
+                f"the consent database was out of reach less than {self._rest_s} s ago; see to it"
+            )
         if not self._reading.acquire(timeout=self._patience_s):
             raise EpochUnavailableError(
                 f"no answer within {self._patience_s} s from the consent database; see to it"
@@ -86,6 +96,7 @@ class RemoteEpoch:
             asked.size = self._read()
         except Exception as error:  # noqa: BLE001 - whatever it is, the state may be stale
             asked.failed = error
+            self._rests_until = monotonic() + self._rest_s
         asked.over = True
 
 

@@ -81,6 +81,8 @@ def _expression(column: Any, comparison: Comparison, value: Any) -> Any:
 
 
 def _checked(condition: Condition, item: Item) -> Test:
+    if item.free_text:
+        raise FilterError(f"{item.name} is free text and compared with nothing; leave it out")
     many = isinstance(condition.value, list)
     if many != (condition.comparison == "in"):
         wanted = "a list of values" if not many else "one value"

@@ -13,18 +13,21 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
-from gate import authzen, data
+from gate import authzen, data, dpop
 from gate.authzen import MalformedRequestError
 from gate.body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
 from gate.data import DataReads, decoded
+from gate.epoch import EpochUnavailableError
 from gate.filter import FilterError
 from gate.journal import JournalError
 from gate.read import Gate, StaleStateError
 from gate.response import HttpError, Response, Stream
 from gate.ruling import Ruling
 from gate.sources import SourceUnavailableError
+from ledger.log import CorruptLogError
 
 Scope = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -101,6 +104,8 @@ class GateApp:
             )
         if scope["method"] != "POST":
             raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
+        if b"dpop" in headers:
+            headers = dpop.told(scope, headers)
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
@@ -213,11 +218,13 @@ class GateApp:
 
 
 _MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
+_LEDGER = (EpochUnavailableError, CorruptLogError, SQLAlchemyError)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
     (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
     (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),
+    (_LEDGER, 503, "ledger", "The consent ledger is out of reach", "ask again later"),
     (SourceUnavailableError, 503, "source", "The source is down", "try again later"),
     (JournalError, 503, "journal", "The read log is down", "try again later"),
 )

@@ -4,7 +4,8 @@
     {"iss": "https://login.example", "aud": "https://gate.example", "sub": "analytics",
      "client_id": "analytics", "exp": 1767272400, "iat": 1767268800, "jti": "…"}
 
-The service is the `client_id`. Only asymmetric signatures are accepted, so that no key that
+The service is the `client_id`. A token that names a key (`"cnf": {"jkt": …}`) counts only with a
+proof of that key: see gate.dpop. Only asymmetric signatures are accepted, so that no key that
 verifies could also have signed. Whatever is missing, expired, meant for somebody else or signed by
 an unknown key is nobody: the gate answers 401.
 """
@@ -16,15 +17,18 @@ from functools import lru_cache
 from typing import Any
 
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
+
+from gate.dpop import Proofs
+from gate.jwks import Jwks
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 TYPES = {"at+jwt", "application/at+jwt"}
 MOST_TOKEN_BYTES = 8192
 LEEWAY_S = 30  # of clocks that differ
 REMEMBERED = 1024  # tokens whose signature was checked
-_SCHEME = b"bearer "
+_BEARER, _BOUND = b"bearer", b"dpop"
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TEXTS = ("iss", "sub", "client_id", "jti")
 
@@ -34,34 +38,65 @@ class AccessTokens:
 
     def __init__(
         self,
-        jwks: Mapping[str, Any],
+        jwks: Jwks | Mapping[str, Any],
         *,
         issuer: str,
         audience: str,
+        proofs: Proofs | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`jwks`: the issuer's public keys (RFC 7517). Raises JoseError if they are none."""
-        self._keys = KeySet.import_key_set(dict(jwks))  # type: ignore[arg-type] # a parsed JSON object
+        """`jwks`: the issuer's public keys (RFC 7517). Without `proofs`, no token that is bound to
+        a key counts. Raises JoseError if the keys are none."""
+        self._jwks = jwks if isinstance(jwks, Jwks) else None
+        self._given = KeySet.import_key_set(dict(jwks)) if not isinstance(jwks, Jwks) else None  # type: ignore[arg-type] # a parsed JSON object
         self._issuer, self._audience, self._clock = issuer, audience, clock
+        self._proofs = proofs
         self._signed = lru_cache(REMEMBERED)(self._checked)
 
     def service(self, headers: Mapping[bytes, bytes]) -> str | None:
         """The service that sent this request, or None."""
-        sent = headers.get(b"authorization", b"")
-        token = sent[len(_SCHEME) :].strip()
-        if sent[: len(_SCHEME)].lower() != _SCHEME or len(token) > MOST_TOKEN_BYTES:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        token = token.strip()
+        if scheme.lower() not in {_BEARER, _BOUND} or len(token) > MOST_TOKEN_BYTES:
             return None
         try:
-            claims = self._signed(token)
+            self._keys()
+            claims = self._signed(token, self._jwks.version if self._jwks else 0)
+            held = self._holds(claims, scheme.lower(), headers, token)
+        except InvalidKeyIdError:
+            if self._jwks is not None:
+                self._jwks.refresh()  # the issuer may have a new key; who sent this asks again
+            return None
         except (JoseError, ValueError, KeyError, TypeError):
             return None
-        return claims["client_id"] if self._timely(claims) else None
+        return claims["client_id"] if held and self._timely(claims) else None
 
-    def _checked(self, token: bytes) -> dict[str, Any]:
-        """The claims of a token that this issuer signed for us, whatever the time. Raises."""
+    def _keys(self) -> KeySet:
+        """Raises ValueError when no keys count any more."""
+        keys = self._given if self._jwks is None else self._jwks.keys()
+        if keys is None:
+            raise ValueError("the issuer's keys are too old")
+        return keys
+
+    def _holds(
+        self, claims: Mapping[str, Any], scheme: bytes, headers: Mapping[bytes, bytes], token: bytes
+    ) -> bool:
+        """Whether the token is used as it was issued: alone, or with a proof of its key."""
+        if "cnf" not in claims:
+            return scheme == _BEARER
+        if scheme != _BOUND or self._proofs is None:
+            return False
+        bound = claims["cnf"]["jkt"]
+        return isinstance(bound, str) and self._proofs.key(headers, token) == bound
+
+    def _checked(self, token: bytes, _version: int) -> dict[str, Any]:
+        """The claims of a token that this issuer signed for us, whatever the time. Raises.
+
+        Remembered for one version of the keys: what a withdrawn key signed counts no longer.
+        """
         if not _TOKEN.fullmatch(token):
             raise ValueError("not a compact JWS")
-        found = jwt.decode(token, self._keys, algorithms=ALGORITHMS)
+        found = jwt.decode(token, self._keys(), algorithms=ALGORITHMS)
         claims = dict(found.claims)
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         typed = str(found.header.get("typ", "")).lower() in TYPES

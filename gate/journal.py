@@ -15,7 +15,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from hashlib import sha256
@@ -56,7 +56,7 @@ class ConsentPoint(msgspec.Struct, frozen=True):
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """One answer, as it is journalled: what was asked, what was answered, and why."""
 
-    action: str  # "evaluate", "read", "table" or "search"
+    action: str  # "evaluate", "read", "rows", "table" or "search"
     at: datetime  # whole seconds
     service: str
     scene: str
@@ -114,6 +114,7 @@ class Journal:
 
     def __init__(self, log: Log, tagger: ManyTagger, home: Path) -> None:
         self.log = log
+        self.watch: Callable[[Sequence[bytes], Sequence[Asked]], None] | None = None
         self._tagger = tagger
         self._home = home
         (home / COHORTS).mkdir(parents=True, exist_ok=True)
@@ -173,6 +174,11 @@ class Journal:
             unfinished.rename(path)  # a crash before this leaves a .tmp that nobody reads
         return digest
 
+    def cohort(self, digest: str, rows: int) -> Cohort:
+        """A cohort that was stored, of `rows` rows of the consent state."""
+        packed = np.frombuffer((self._home / COHORTS / digest).read_bytes(), np.uint8)
+        return np.unpackbits(packed, count=rows).astype(np.bool_)
+
     def of(self, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Every point read of one customer in this log, newest first: (index, entry)."""
         return readings(self._home, self._tagger, subject)
@@ -192,6 +198,8 @@ class Journal:
         """Write entries, and whose they are, into a transaction that is left open."""
         first = self.log.size
         entries, names = self._named(asked, first)
+        if self.watch is not None:
+            self.watch(entries, asked)
         with self._closing():
             staged = self.log.stage(entries)
             self._database.execute("BEGIN IMMEDIATE")

@@ -21,6 +21,7 @@ class Plan:
     bits: Mapping[str, int]  # field -> its bit in a consent word
     always: int  # fields whose legal basis is the contract itself: no grant needed
     digest: str
+    suspended: bool = False  # then nothing is offered, whatever contract and policy say
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
         """The bits of `fields`, or None if one of them is not in the scene."""
@@ -40,6 +41,7 @@ def compile_plan(
     offered: Collection[str],
     release: str | None,
     policy: str = "",
+    suspended: bool = False,
 ) -> Plan:
     """`policy`: digest of the organisation policy, which would let the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
@@ -52,6 +54,7 @@ def compile_plan(
         bits=bits,
         always=FIELDS if scene.locked else 0,
         digest=sha256(f"{policy}\n{scene.digest}\n{service}\n{release}".encode()).hexdigest(),
+        suspended=suspended,
     )
 
 

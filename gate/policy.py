@@ -3,7 +3,8 @@
 A policy is two pairs of files in one folder. `consent.cedar` is the law of the product and may
 speak of grants and time; `organisation.cedar` is the organisation's own and may not, so that it
 can be compiled once per service and scene. Both are checked at load in a process of their own with
-caps on size, nesting, time and memory, because a hostile policy can take its parser down. A policy
+caps on size, nesting, time, memory and stack, because a hostile policy can take its parser or its
+evaluator down. A policy
 that does not pass is not used at all, and **any diagnostic error denies**: Cedar skips a `forbid`
 that errors.
 """
@@ -11,17 +12,19 @@ that errors.
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from gate.contract import Scene, Service
+from ledger import durable
 
 MOST_BYTES = 64 * 1024
 MOST_NESTING = 64
 CHECK_TIMEOUT_S = 20
 CHECK_MEMORY_BYTES = 2 << 30
+CHECK_STACK_BYTES = 512 << 10  # a sixteenth of a thread's: what passes does not overflow the gate's
 
 FAR = 2**62  # a minute that never comes
 
@@ -42,9 +45,11 @@ class Pair:
 class Policy:
     """A checked policy. `digest` is the SHA-256 of all it was read from, hex."""
 
-    rules: str
+    rules: str  # of both pairs
     digest: str
     parsed: Any = field(repr=False, compare=False)  # cedarpy.PolicySet
+    consent: Pair = field(default=Pair("", ""), repr=False, compare=False)
+    organisation: Pair = field(default=Pair("", ""), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, tuple[str, str]]:
         """Told to another process as text, which was checked and need not be again."""
@@ -81,7 +86,19 @@ def check(consent: Pair, organisation: Pair) -> Policy:
     rules = f"{consent.rules}\n{organisation.rules}"
     everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
     digest = sha256("\0".join(everything).encode()).hexdigest()
-    return _restored(rules, digest)
+    return replace(_restored(rules, digest), consent=consent, organisation=organisation)
+
+
+def keep(policy: Policy, folder: Path) -> Path:
+    """Write the policy under its digest, as `load` reads it; where it is. Durable when it
+    returns."""
+    place = folder / policy.digest
+    for name, pair in (("consent", policy.consent), ("organisation", policy.organisation)):
+        for kind, text in (("cedar", pair.rules), ("cedarschema", pair.schema)):
+            path = place / f"{name}.{kind}"
+            if not path.exists():
+                durable.write(path, text.encode())
+    return place
 
 
 def _restored(rules: str, digest: str) -> Policy:
@@ -162,23 +179,48 @@ def _cap(text: str) -> None:
 
 
 _CHECK = f"""
-import resource, sys
+import resource, sys, threading
 resource.setrlimit(resource.RLIMIT_AS, ({CHECK_MEMORY_BYTES}, {CHECK_MEMORY_BYTES}))
 resource.setrlimit(resource.RLIMIT_CPU, ({CHECK_TIMEOUT_S}, {CHECK_TIMEOUT_S}))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 import cedarpy
 schema, rules = sys.stdin.read().split("\\0")
-found = cedarpy.validate_policies(rules, schema)
-sys.exit("\\n".join(str(error) for error in found.errors) or (not found.validation_passed))
+found = ["not checked"]
+
+def check():
+    errors = cedarpy.validate_policies(rules, schema).errors
+    someone = dict(type="Service", id="someone")
+    context = dict(field="f", granted=True, minute=0, until=1, frozen=False)
+    scene = dict(type="Scene", id="some")
+    known = dict(purpose="p", basis="consent", fallback="withhold", services=[])
+    asked = dict(principal=someone, action=dict(type="Action", id="read"), resource=scene)
+    entities = [
+        dict(uid=someone, attrs=dict(partner=True), parents=[]),
+        dict(uid=scene, attrs=known, parents=[]),
+    ]
+    if not errors:
+        cedarpy.is_authorized(asked | dict(context=context), rules, entities)
+    found[:] = [str(error) for error in errors]
+
+threading.stack_size({CHECK_STACK_BYTES})
+checker = threading.Thread(target=check)
+checker.start()
+checker.join()
+sys.exit("\\n".join(found) or 0)
 """
 
 
 def _validate_elsewhere(pair: Pair) -> None:
-    """Strict validation in a process that may die without taking the gate along."""
+    """Strict validation, and one decision, in a process that may die without taking the gate along.
+
+    It has less of everything than the gate: time, memory, stack; no files, no environment.
+    """
     if "\0" in pair.schema + pair.rules:
         raise PolicyError("a policy holds no NUL byte; remove it")
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, our own text
-            [sys.executable, "-c", _CHECK],
+            [sys.executable, "-I", "-c", _CHECK],
             input=f"{pair.schema}\0{pair.rules}",
             capture_output=True,
             text=True,

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gate import policy, word
+from gate import masking, policy, purpose, word
+from gate.alert import Alarm, log
 from gate.cohort import Cohort
 from gate.cohorts import Cohorts
 from gate.contract import Scene
@@ -23,6 +24,7 @@ from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
+from gate.quota import Quotas
 from gate.ruling import Moment, Ruling, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
@@ -43,6 +45,7 @@ class ReadRequest:
     fields: tuple[str, ...]
     at: datetime
     minimum_size: int = 0
+    purpose: str | None = None  # the caller's own word, held against the contract's
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
@@ -113,7 +116,8 @@ class Gate:
         self.journal = journal
         self.source = source
         self._ledger = ledger
-        self._policy = organisation
+        self.policy = organisation
+        self.suspended: set[str] = set()  # scenes in which nothing is answered: see gate.shadow
         self._key = key
         self._lock = Lock()
         self._state = state or ConsentState(scenes)
@@ -122,11 +126,20 @@ class Gate:
         self._now: Moment | None = None
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
+        self.quotas = Quotas()
+        self.alarm: Alarm = log
+        self.known_by: tuple[str, ...] = ()  # columns whose values are masked in free text
 
     def serve(self, scene: str, release: Synthesiser) -> None:
         """From now on, answer `scene` from this release where personal data may not be read."""
         with self._lock:
             self._releases[scene] = release
+            self._plans.clear()
+
+    def suspend(self, scene: str) -> None:
+        """From now on refuse everything in the scene, until the gate is started anew."""
+        with self._lock:
+            self.suspended.add(scene)
             self._plans.clear()
 
     def release(self, scene: str) -> Synthesiser | None:
@@ -169,6 +182,8 @@ class Gate:
         """
         plan = self.plan(request.service, request.scene)
         decision, point = self._decide(request, plan)
+        if plan is not None and not decision.refused and (bar := self._bar(request, plan)):
+            decision = Decision(False, {}, bar, None, point.size)
         values: Mapping[str, Any] = {}
         if plan is not None and not decision.refused:
             try:
@@ -182,17 +197,6 @@ class Gate:
         # Durable from here on: the answer may leave.
         origin = self.journal.log.origin
         return Answer(decision, values, decision.views, reading.release, entry, origin)
-
-    def turn_away(self, request: ReadRequest, reason: Reason) -> int:
-        """Journal that a point read was refused whatever was consented; its entry.
-
-        Raises StaleStateError.
-        """
-        plan = self.plan(request.service, request.scene)
-        _, point = self._decide(request, plan)
-        refused = Decision(False, {}, reason, None, point.size)
-        reading = _reading(request, "read", plan, refused, point)
-        return self.journal.record(reading, request.subject)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """Who grants all of `fields` in the scene at `at`: the only population a release may be
@@ -217,15 +221,20 @@ class Gate:
         plan = self._plans.get((service, scene))
         if plan is None:
             release = self._releases.get(scene)
+            stopped = scene in self.suspended
             plan = compile_plan(
                 service,
                 contract,
-                offered=policy.offered(self._policy, contract, service),
+                offered=() if stopped else policy.offered(self.policy, contract, service),
                 release=release.id if release else None,
-                policy=self._policy.digest,
+                policy=self.policy.digest,
+                suspended=stopped,
             )
             if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
+            if scene in self.suspended and not stopped:  # meanwhile: `suspend` may have been before
+                self._plans.pop((service, scene), None)
+                return self.plan(service, scene)
         return plan
 
     def subjects(self) -> list[str]:
@@ -280,12 +289,22 @@ class Gate:
         )
         return decision, point
 
+    def _bar(self, request: ReadRequest, plan: Plan) -> Reason | None:
+        """Why a read is refused that contract and policy allow."""
+        if not purpose.agrees(request.purpose, plan.scene):
+            return Reason.PURPOSE_DIFFERS
+        admitted = self.quotas.admits_point(request.service, request.scene, request.at)
+        return None if admitted else Reason.QUOTA_EXCEEDED
+
     def _values(
         self, request: ReadRequest, plan: Plan, decision: Decision
     ) -> tuple[dict[str, Any], dict[str, View]]:
         views = dict(decision.views)
         columns = _columns(plan, views)
-        row = self.source.row(request.subject, [*columns.values()]) if columns else {}
+        free = [name for name in columns if plan.scene.fields[name].item.free_text]
+        wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
+        row = self.source.row(request.subject, [*wanted]) if columns else {}
+        row = masking.row(row, free, self.known_by) if row and free else row
         if row is None:  # a grant without a row: there is nothing to give
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}

@@ -10,7 +10,8 @@ The cohort is joined inside the source, never queried customer by customer. The 
 durable before the first batch leaves; what is in memory is bounded by the batch, not the answer.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from gate import batch, cohort, filter, purpose, sources  # noqa: A004 - the field's word
+from gate import batch, cohort, filter, masking, purpose, sources  # noqa: A004 - the field's word
 from gate.batch import Batches, Mark
 from gate.decide import Reason, View, refusal, views
 from gate.filter import Condition, Test
@@ -86,12 +87,15 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     if isinstance(asked, Reason):
         return _refused(gate, request, "table", asked)
     personal = _personal(gate, asked, asked.columns, shuffled=True)
+    if isinstance(personal, Reason):
+        return _refused(gate, request, "table", personal)
     drawn, others = _drawn(gate, asked, personal)
-    shown = views(asked.plan, request.fields, asked.plan.always)
+    shown = views(asked.plan, asked.columns, asked.plan.always)
     ours = [View.PERSONAL] if personal.rows else []
-    mark = Mark.of(personal.schema, {field: [*ours, view] for field, view in shown.items()})
+    mark = Mark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
     release = asked.plan.release if drawn else None
     entry = _journalled(gate, asked, "table", personal.rows + drawn, shown, release)
+    _tell(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
     batches = batch.mixed((theirs, personal.rows), (drawings, drawn))
@@ -105,9 +109,12 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
         return _refused(gate, request, "rows", asked)
     key = gate.source.key
     personal = _personal(gate, asked, tuple(dict.fromkeys((key, *asked.columns))), shuffled=False)
-    shown = dict.fromkeys(request.fields, View.PERSONAL)
-    mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in shown}, key)
+    if isinstance(personal, Reason):
+        return _refused(gate, request, "rows", personal)
+    shown = dict.fromkeys(asked.columns, View.PERSONAL)
+    mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
     entry = _journalled(gate, asked, "rows", personal.rows, shown, None)
+    _tell(gate, request, "rows", personal)
     # Durable from here on: the answer may leave.
     return _answer(gate, asked, entry, mark, mark.each(personal.batches, 0), (personal.rows, 0))
 
@@ -130,10 +137,12 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Personal:
-    """Rows that may be read as they are: `rows` of them, of `people` before the filter."""
+    """Rows that may be read as they are, `rows` of them. `missing`: customers who did not grant
+    what was asked for."""
 
     schema: Any
-    people: int
+    everybody: int  # customers of the source
+    missing: int
     rows: int
     batches: Batches
 
@@ -171,25 +180,48 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     return TableAnswer(None, None, 0, 0, reason, NONE, None, point.size, entry, origin)
 
 
-def _personal(gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bool) -> _Personal:
-    """The rows that may be read as they are: counted, and the first batch of them fetched."""
+def _personal(
+    gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bool
+) -> _Personal | Reason:
+    """The rows that may be read as they are: counted, and, unless there are more than the quota
+    admits, the first batch of them fetched."""
     import ibis
 
-    source, everybody = gate.source, asked.plan.always
-    try:
-        rows = source.everybody(columns) if everybody else source.rows(asked.subjects, columns)
+    source, request = gate.source, asked.request
+    free = [name for name in asked.columns if asked.plan.scene.fields[name].item.free_text]
+    wanted = [*dict.fromkeys([*columns, *(gate.known_by if free else ())])]
+    with _down():
+        everyone = asked.plan.always
+        rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
         kept = filter.keep(rows, asked.tests, lambda name: rows[name])
         people = _count(rows)
         count = _count(kept) if asked.tests else people
+        everybody = source.count()
+    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count):
+        return Reason.QUOTA_EXCEEDED
+    with _down():
         ordered = kept.order_by(ibis.random()) if shuffled else kept
         schema, following = sources.batches(ordered, batch.ROWS)
         first = [*islice(following, 1)]
+    batches = batch.at_most(count, chain(first, batch.reporting(following)))
+    batches = masking.batches(batches, free, gate.known_by) if free else batches
+    return _Personal(schema, everybody, everybody - people, count, batches)
+
+
+@contextmanager
+def _down() -> Iterator[None]:
+    """Each engine raises errors of its own; without rows there is no answer."""
+    try:
+        yield
     except SourceUnavailableError:
         raise
-    except Exception as error:  # each engine raises its own; without rows there is no answer
+    except Exception as error:
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
-    batches = batch.at_most(count, chain(first, batch.reporting(following)))
-    return _Personal(schema, people, count, batches)
+
+
+def _tell(gate: Gate, request: TableRequest, action: str, found: _Personal) -> None:
+    service, scene = request.service, request.scene
+    gate.quotas.tell_share(service, scene, request.at, action, found.rows, found.everybody)
 
 
 def _count(rows: Any) -> int:
@@ -202,14 +234,13 @@ def _drawn(gate: Gate, asked: _Asked, personal: _Personal) -> tuple[int, Batches
     drawn = [field for field in asked.columns if shown[field] is View.SYNTHETIC]
     release = gate.release(asked.plan.scene.id)
     unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # then nobody can say who is kept
-    missing = gate.source.count() - personal.people
-    if not drawn or release is None or unknown or missing <= 0:
+    if not drawn or release is None or unknown or personal.missing <= 0:
         return 0, iter(())
 
     def sample(rows: int) -> Any:
         return release.sample(rows, drawn)
 
-    return missing, batch.sampled(sample, missing, personal.schema, asked.tests)
+    return personal.missing, batch.sampled(sample, personal.missing, personal.schema, asked.tests)
 
 
 def _journalled(
@@ -227,7 +258,7 @@ def _journalled(
             reading,
             cohort=gate.journal.store(asked.members),
             rows=rows,
-            views={**dict.fromkeys(asked.columns, View.PERSONAL), **shown},
+            views=shown,
             release=release,
         )
     )

@@ -18,6 +18,7 @@ from portal.desk import routes as desk
 from portal.desk.office import Office
 from portal.pages import Faces
 from portal.product import Product
+from portal.regulator import openings
 from portal.regulator import routes as regulator
 from portal.security import guard
 from portal.service import routes as service
@@ -49,6 +50,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(customer.router)
     app.include_router(passkeys.router)
     app.include_router(regulator.router)
+    app.include_router(openings.router)
     app.include_router(desk.router)
     app.include_router(intake.router)
     service.mount(app, product)

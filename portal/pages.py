@@ -22,6 +22,7 @@ from portal.passkey import Passkeys
 from portal.product import Product
 from portal.session import COOKIE, Session, Sessions
 from steward.explain import Explanations, KeptReadLogs
+from steward.opening import Openings
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -73,6 +74,10 @@ class Faces:
     def explanations(self) -> Explanations:
         product = self.product
         return Explanations(product.register(), KeptReadLogs(product.home), product.ledger)
+
+    @cached_property
+    def openings(self) -> Openings:
+        return Openings(self.product.register())
 
     @cached_property
     def words(self) -> Mapping[str, Words]:

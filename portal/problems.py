@@ -20,6 +20,7 @@ from steward.accuracy import SignalError
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
 from steward.explain import ExplanationError
+from steward.opening import OpeningError
 from steward.register import UnsealableError
 from steward.review import NotWaitingError, ReviewError
 
@@ -85,6 +86,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     ReviewError: (400, "malformed"),
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),
+    OpeningError: (400, "malformed"),
     UnauthenticatedError: (401, "unauthenticated"),
     UnsealableError: (409, "unsealable"),
     MalformedActError: (400, "malformed"),

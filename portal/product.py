@@ -7,10 +7,12 @@ home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
 home/receipts/           what customers keep
 home/contracts/          every contract that was ever published, byte for byte
+home/policies/<digest>/  every policy that was ever in force, byte for byte
 home/register.sqlite     what people and services did around decisions, sealed per customer
 home/health.sqlite       the history of checks of the contracts
 """
 
+import logging
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -21,26 +23,34 @@ from pathlib import Path
 from typing import Any
 
 from gate import policy, snapshot
+from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name, readings
+from gate.policy import Policy
+from gate.quota import Quotas
 from gate.read import Gate
+from gate.shadow import Shadow
 from gate.sources.duckdb import DuckDBSource
 from gate.sources.postgres import PostgresSource
 from ledger import note
-from ledger.event import ReadLogAnchored, ReadLogOpened, SyntheticReleased
+from ledger.event import PolicyPublished, ReadLogAnchored, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.settings import Settings
-from steward import publication, review
+from steward import publication, recipient, review
+from steward.alarm import Alarms
 from steward.archive import Archive
 from steward.probe import Tables
 from steward.register import Register
 from steward.stability import WithStability
 from synthetic.release import Release
 
+SECRET = Path("keys") / "surrogate.key"
+DEFAULT_QUOTA = "default"
 EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
+_LOG = logging.getLogger("sovereign")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +110,52 @@ def open_product(settings: Settings) -> Product:
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
         policy.load(specs_folder() / "policy"),
-        _secret(home / "keys" / "surrogate.key"),
+        secret(home / SECRET),
         snapshot.load(home / SNAPSHOT, scenes, ledger),
     )
+    gate.known_by = known_by(source)
+    gate.alarm = alarm(settings, ledger.origin, scenes)
+    gate.quotas = quotas(settings, scenes, gate.alarm)
     publish_scenes(ledger, scenes, home)
+    publish_policy(ledger, gate.policy, home)
+    Shadow(gate, settings.shadow_every)
     for release in releases(ledger, scenes).values():
         gate.serve(release.scene, release)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+def known_by(source: Source) -> tuple[str, ...]:
+    """The items that a customer can be known by: texts without a public domain."""
+    return tuple(
+        each.name
+        for each in source.items.values()
+        if each.type == "string" and not (each.domain or each.free_text or each.provided)
+    )
+
+
+def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
+    """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
+    home = settings.data_dir
+    alarms = Alarms(home, scenes, origin, lambda role: recipient.load(home).channels(role))
+
+    def raised(alert: Alert) -> None:
+        log(alert)
+        try:
+            alarms.raised(alert)
+        except Exception:  # noqa: BLE001 - whatever it was, the read that raised the alert goes on
+            _LOG.exception("the alert was logged but opens no case; see to %s", home)
+
+    return raised
+
+
+def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quotas:
+    """The quotas of the settings. Raises ValueError for a service or scene there is none of."""
+    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
+    if unknown := sorted(named.keys() - known):
+        raise ValueError(f"quota for {unknown}, want default or service/scene of a contract")
+    limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
+    return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
 
 
 def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
@@ -122,6 +171,17 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> N
     Raises UndeclaredChangeError or MissingContractError: see steward.publication.
     """
     publication.publish(ledger, scenes, specs_folder(), Archive(home / "contracts"), _now())
+
+
+def publish_policy(ledger: Ledger, rules: Policy, home: Path) -> None:
+    """Announce the policy in force unless it was the last one announced, and keep it.
+
+    A crash in between leaves a kept policy that the next start announces.
+    """
+    policy.keep(rules, home / "policies")
+    announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
+    if not announced or announced[-1].digest != rules.digest:
+        ledger.announce([PolicyPublished(rules.digest, _now())])
 
 
 def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
@@ -154,7 +214,7 @@ def _anchor(ledger: Ledger, reads: Log) -> None:
     ledger.announce([ReadLogAnchored(reads.origin, head.size, root, _now())])
 
 
-def _secret(path: Path) -> bytes:
+def secret(path: Path) -> bytes:
     """32 random bytes that only the owner can read, made on first use."""
     if not path.exists():
         path.touch(mode=0o600)

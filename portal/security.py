@@ -15,7 +15,7 @@ from starlette.responses import Response
 from portal.problems import CrossSiteError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-BEARER_PATHS = ("/v1/", "/access/")
+BEARER_PATHS = ("/v1/", "/access/", "/token")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -1,5 +1,6 @@
 """Everything that can be set, from the environment (`SOVEREIGN_…`) and one TOML file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field, SecretStr
@@ -9,6 +10,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from gate.quota import Quota
 
 
 class Settings(BaseSettings):
@@ -33,6 +36,17 @@ class Settings(BaseSettings):
         repr=False,  # it may hold a password
     )
 
+    quota: Mapping[str, Quota] = Field(
+        {},
+        description="what services may read: by service/scene, or default for all others;"
+        " points_per_minute, rows_per_day, points_told an hour, share_told of all customers in one"
+        " answer with ids, table_share_told in one without",
+    )
+
+    shadow_every: int = Field(
+        1000, ge=1, description="one answer of so many is decided again by the full policy"
+    )
+
     oidc_issuer: str = Field("", description="OpenID Connect provider people sign in at")
     oidc_client_id: str = Field("", description="what the provider knows this portal as")
     oidc_client_secret: SecretStr = Field(
@@ -41,11 +55,16 @@ class Settings(BaseSettings):
     oidc_customer_claim: str = Field("sub", description="claim that holds the customer's number")
     oidc_roles_claim: str = Field("roles", description="claim that holds a steward's roles")
 
-    token_jwks: Path | None = Field(
-        None, description="public keys of the issuer of services' access tokens, a JWKS file"
+    token_jwks: str = Field(
+        "", description="public keys of the issuer of services' access tokens: a JWKS file or URL"
     )
     token_issuer: str = Field("", description="issuer of services' access tokens")
     token_audience: str = Field("", description="what services' access tokens call this gate")
+    address: str = Field(
+        "",
+        description="how services address this gate, e.g. https://gate.example; without it no"
+        " token that is bound to a key (DPoP) counts",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -30,6 +30,8 @@ class Kind(StrEnum):
     NARROWING = "narrowing"  # a new grant has fewer
     EXPIRY = "expiry"  # the grant's time is over
     FREEZE = "freeze"  # a trigger holds it
+    MASS_EXPORT = "mass-export"  # the gate's own alert: nobody lost anything, much was read
+    POLICY_MISMATCH = "policy-mismatch"  # the gate's own alert: it stopped the scene
 
 
 @dataclass(frozen=True, slots=True)

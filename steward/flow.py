@@ -136,7 +136,7 @@ class ChangeFlow:
         few: set[str] = set()
         for (scene, kind), group in _grouped(changes).items():
             with self._docket.reading() as database:
-                few.update(self._unnamed(database, _gathering(database, scene, kind, at), group))
+                few.update(self._unnamed(database, gathering(database, scene, kind, at), group))
         return {subject: self._named(subject, at) for subject in few}
 
     def _unnamed(
@@ -168,7 +168,7 @@ class ChangeFlow:
         at: datetime,
     ) -> None:
         """Add changes to the case that gathers them, or open one and tell of it."""
-        number = _gathering(database, scene, kind, at)
+        number = gathering(database, scene, kind, at)
         opens = number is None
         if number is None:
             number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
@@ -315,7 +315,7 @@ def _move(database: Connection, was: Cursor, now: Cursor) -> None:
         raise _MovedElsewhereError
 
 
-def _gathering(database: Connection, scene: str, kind: Kind, at: datetime) -> int | None:
+def gathering(database: Connection, scene: str, kind: Kind, at: datetime) -> int | None:
     """The case that changes of this kind still go to."""
     query = (
         "SELECT id FROM cases WHERE scene = ? AND kind = ? AND status <> 'closed'"

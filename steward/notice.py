@@ -57,6 +57,8 @@ WHAT: Mapping[Kind, Words] = {
     Kind.NARROWING: {"en": "consent narrowed", "zh-CN": "授权缩减"},
     Kind.EXPIRY: {"en": "consent expired", "zh-CN": "授权到期"},
     Kind.FREEZE: {"en": "access frozen by a condition", "zh-CN": "访问因条件触发而冻结"},
+    Kind.MASS_EXPORT: {"en": "a mass export", "zh-CN": "批量导出"},
+    Kind.POLICY_MISMATCH: {"en": "a stop by the gate", "zh-CN": "闸门停用"},
 }
 HAPPENED: Mapping[Kind, Words] = {
     Kind.WITHDRAWAL: {
@@ -75,6 +77,20 @@ HAPPENED: Mapping[Kind, Words] = {
         "en": "A condition that was set on “{scene}” now holds for {who}: {items} frozen.",
         "zh-CN": "{who}为“{scene}”设定的条件已触发：{items}已冻结。",
     },
+    Kind.MASS_EXPORT: {
+        "en": "A service read the data of {who} for “{scene}” at once. The case says which.",
+        "zh-CN": "某服务一次性读取了“{scene}”中{who}的数据。工单中载明是哪项服务。",
+    },
+    Kind.POLICY_MISMATCH: {
+        "en": "Compiled and full policy disagreed in “{scene}”; the gate answers nothing there "
+        "until it is started anew.",
+        "zh-CN": "“{scene}”的编译策略与完整策略不一致；闸门重启前，该场景一律不予答复。",
+    },
+}
+ALERTS = {Kind.MASS_EXPORT, Kind.POLICY_MISMATCH}  # about the gate itself, not about consent
+LOOK: Words = {
+    "en": "Please look into it by {due}. Responsible: {responsible}.",
+    "zh-CN": "请于 {due} 前查明。责任人：{responsible}。",
 }
 WHO: Mapping[str, Words] = {
     "one": {"en": "customer {named}", "zh-CN": "客户 {named}"},
@@ -163,12 +179,15 @@ def identified(body: bytes, channel: str) -> tuple[str, bytes]:
 def text(type_: Type, case: Case, scene: Scene, locale: str) -> dict[str, str]:
     """Title and body in one language."""
     facts = _facts(case, scene, locale)
-    sentences = [
-        HAPPENED[case.kind][locale].format_map(facts),
-        FALLBACKS[case.fallback][locale].format_map(facts),
-        _loss(case, locale),
-        REVIEW[type_][locale].format_map(facts),
-    ]
+    sentences = [HAPPENED[case.kind][locale].format_map(facts)]
+    if case.kind in ALERTS:
+        sentences.append(LOOK[locale].format_map(facts))
+    else:
+        sentences += [
+            FALLBACKS[case.fallback][locale].format_map(facts),
+            _loss(case, locale),
+            REVIEW[type_][locale].format_map(facts),
+        ]
     body = "\n".join(each[:1].upper() + each[1:] for each in sentences)
     return {"title": TITLES[type_][locale].format_map(facts), "body": body}
 

@@ -110,11 +110,12 @@ class PostgresStore(SqlStore):
 
 
 class PostgresReader(SqlStore):
-    """The log as another host follows it: nothing is made there, nothing can be written."""
+    """The log as another host follows it: nothing is made there, nothing can be written, and no
+    answer is waited for without end."""
 
     def __init__(self, address: str, schema: str) -> None:
         url = make_url(address).set(drivername="postgresql+psycopg")
-        super(SqlStore, self).__init__(_engine(url, schema, "-cdefault_transaction_read_only=on"))
+        super(SqlStore, self).__init__(_engine(url, schema, *_READING, **_PATIENCE))
 
 
 class PostgresHead:
@@ -175,9 +176,13 @@ def _size(result: PGresult | None) -> int:
     return int(value)
 
 
-def _engine(url: URL, schema: str, *options: str) -> Engine:
+_READING = ("-cdefault_transaction_read_only=on", "-cstatement_timeout=10s")
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 5_000, "keepalives_idle": 5}
+
+
+def _engine(url: URL, schema: str, *options: str, **libpq: int) -> Engine:
     options = (f"-csearch_path={schema}", *options)
-    return create_engine(url, connect_args={"options": " ".join(options)})
+    return create_engine(url, connect_args={"options": " ".join(options), **libpq})
 
 
 def _plain(url: URL) -> str:

@@ -9,6 +9,7 @@ from portal.commands import (
     audit,
     budget,
     contracts,
+    gate,
     ledger,
     replay,
     state,
@@ -34,6 +35,7 @@ app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
+app.add_typer(gate.app, name="gate")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
 app.add_typer(witness.app, name="witness")
@@ -87,5 +89,9 @@ def _serve(product: "Product") -> None:
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
     with steward.beside(product):
         uvicorn.run(
-            create_app(product), host=settings.host, port=settings.port, log_level="warning"
+            create_app(product),
+            host=settings.host,
+            port=settings.port,
+            http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+            log_level="warning",
         )

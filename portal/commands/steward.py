@@ -188,6 +188,7 @@ def flow_of(product: "Product") -> "ChangeFlow":
 
 def _rounds(product: "Product", done: Event) -> None:
     """A round that fails is told, once, and tried again: what it would have done is in the log."""
+    from portal import standalone
     from portal.desk.office import Office
     from steward import recipient
     from steward.outbox import Outbox
@@ -201,6 +202,7 @@ def _rounds(product: "Product", done: Event) -> None:
             made[0].run(at)
             made[1].deliver(recipient.load(product.home).sender, at)
             office.check_hourly(at)
+            standalone.announce(product.ledger, product.home)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
             if told != (told := f"steward: {type(error).__name__}: {error}"):
                 typer.echo(told, err=True)

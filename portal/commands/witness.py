@@ -54,4 +54,4 @@ def serve(
         typer.echo(f"not serving: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")
-    uvicorn.run(witness_http.app(witness), host=host, port=port, log_level="warning")
+    uvicorn.run(witness_http.app(witness), host=host, port=port, http="h11", log_level="warning")

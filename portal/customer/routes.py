@@ -139,7 +139,8 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
     rows = reads.page(entries, product.source, product.scenes, number)
     decided = faces(request).explanations.of(me.subject) if number == 1 else []
     decisions = reads.explained(decided, product.source, product.scenes)
-    return page(request, "customer/reads.html", rows=rows, decisions=decisions)
+    opened = faces(request).openings.of(me.subject) if number == 1 else []
+    return page(request, "customer/reads.html", rows=rows, decisions=decisions, opened=opened)
 
 
 @router.get("/map")

@@ -30,7 +30,8 @@ HOUR = timedelta(hours=1)  # between checks of the contracts
 SEARCHED = "searched"
 NAME_SCENE, NAME_SERVICE = "contract-service", "customer-care"  # as whom a name is read
 GROUNDS = ("request", "complaint", "case", "audit")  # why anybody may look a customer up
-ROLES = ("account-manager", "data-protection-officer")
+OFFICER = "data-protection-officer"
+ROLES = ("account-manager", OFFICER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,14 @@ from starlette.responses import RedirectResponse, Response
 
 from portal import signin
 from portal.desk import tables
-from portal.desk.office import GROUNDS, ROLES, Office
+from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
 from portal.pages import faces, page, words
-from portal.problems import LoginRefusedError, MalformedFormError, SignedOutError
+from portal.problems import (
+    LoginRefusedError,
+    MalformedFormError,
+    NotFoundError,
+    SignedOutError,
+)
 from portal.session import Session
 from steward.review import Verdict
 
@@ -193,6 +198,28 @@ def search(
     found = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
     shown = tables.found(found) if found else None
     return _agreements(request, here, me, searched=True, found=shown)
+
+
+@router.get("/openings")
+def openings(request: Request, me: Me) -> Response:
+    _require_officer(me)
+    return _page(request, me, "desk/openings.html", token=None, customer=None)
+
+
+@router.post("/openings")
+def open_history(
+    request: Request, me: Me, customer: Short, reason: Short, days: Annotated[int, Form()]
+) -> Response:
+    """Make a token with which an authority sees one customer's history."""
+    _require_officer(me)
+    here, subject = faces(request), customer.strip()
+    token = here.openings.grant(subject, me.subject, reason, days, here.clock())
+    return _page(request, me, "desk/openings.html", token=token, customer=subject)
+
+
+def _require_officer(me: Session) -> None:
+    if me.name != OFFICER:
+        raise NotFoundError
 
 
 def _signed_in(request: Request, here: Office, role: str, person: str) -> Response:

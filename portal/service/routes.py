@@ -12,13 +12,17 @@ from starlette.routing import Route
 
 from gate import rows
 from gate.contract import Scene
+from gate.dpop import Proofs
 from gate.http import Authenticator, GateApp
 from gate.identity import AccessTokens
+from gate.issuer import KEYS, TOKEN, Issuer, IssuerApp
+from gate.jwks import Jwks
 from gate.read import ReadRequest
 from portal.pages import faces, page
 from portal.problems import NotFoundError
 from portal.product import Product
-from portal.service import description, tokens
+from portal.service import demokeys, description, tokens, usage
+from portal.settings import Settings
 
 router = APIRouter(include_in_schema=False)
 GATE_PATHS = (*description.OPERATIONS, "/.well-known/authzen-configuration")
@@ -27,21 +31,51 @@ EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"
 
 def mount(app: FastAPI, product: Product) -> None:
     """Serve the gate under its own paths, with the services' tokens, beside the pages about it."""
-    app.state.authenticator = _authenticator(product)
+    issuer = issuing(product) if product.settings.demo else None
+    app.state.authenticator = authenticator(product.settings, product.scenes.values(), issuer)
     gate = GateApp(product.gate, app.state.authenticator)
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
+    if issuer is not None:
+        embedded = IssuerApp(issuer)
+        app.router.routes.append(Route(TOKEN, embedded, methods=["POST"]))
+        app.router.routes.append(Route(KEYS, embedded, methods=["GET"]))
     app.include_router(router)
+    app.include_router(usage.router)
 
 
-def _authenticator(product: Product) -> Authenticator:
-    """The demonstration's tokens in the demonstration, else those of the issuer in the settings."""
+def issuing(product: Product) -> Issuer:
+    """The demonstration's own issuer. Raises NotADemonstrationError outside it."""
     settings = product.settings
+    keys = demokeys.public(product.home, services(product.scenes.values()))
+    return Issuer(here(settings), keys, demonstration=settings.demo)
+
+
+def authenticator(
+    settings: Settings, scenes: Iterable[Scene], issuer: Issuer | None
+) -> Authenticator:
+    """Tokens of the issuer in the settings; in the demonstration its fixed ones, and the `issuer`'s
+    where there is one."""
     if settings.demo:
-        return tokens.Tokens(tokens.demo_digests(services(product.scenes.values())))
-    if settings.token_jwks is None:
+        known = tokens.Tokens(tokens.demo_digests(services(scenes)))
+        return known if issuer is None else tokens.Either(known, _issued(issuer))
+    if not settings.token_jwks:
         return tokens.Tokens({})  # nobody: without an issuer no service can say who it is
-    jwks = json.loads(settings.token_jwks.read_text("utf-8"))
-    return AccessTokens(jwks, issuer=settings.token_issuer, audience=settings.token_audience)
+    return AccessTokens(
+        Jwks(settings.token_jwks),
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        proofs=Proofs(settings.address) if settings.address else None,
+    )
+
+
+def _issued(issuer: Issuer) -> AccessTokens:
+    address = issuer.address
+    return AccessTokens(issuer.jwks, issuer=address, audience=address, proofs=Proofs(address))
+
+
+def here(settings: Settings) -> str:
+    """How the demonstration addresses its gate."""
+    return settings.address or f"http://localhost:{settings.port}"
 
 
 def services(scenes: Iterable[Scene]) -> list[str]:
@@ -88,7 +122,9 @@ def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Respon
         request,
         "service/docs.html",
         operations=description.OPERATIONS,
-        problems=description.PROBLEMS,
+        problems=description.EVERY_PROBLEM,
+        quotas=usage.quotas(product, tried["service"], faces(request).clock()),
+        answers=usage.answers(product, tried["service"]),
         scenes=product.scenes.values(),
         services=services(product.scenes.values()),
         answer=answer,

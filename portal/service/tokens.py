@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
 
+from gate.http import Authenticator
+
 DEMO_PREFIX = "demo-"
 SCHEME = b"bearer "
 
@@ -27,6 +29,16 @@ class Tokens:
         digest = sha256(sent[len(SCHEME) :].strip()).hexdigest()
         found = [each for each, known in self._digests.items() if compare_digest(known, digest)]
         return found[0] if found else None
+
+
+class Either:
+    """Whoever one of two authenticators knows."""
+
+    def __init__(self, first: Authenticator, second: Authenticator) -> None:
+        self._first, self._second = first, second
+
+    def service(self, headers: Mapping[bytes, bytes]) -> str | None:
+        return self._first.service(headers) or self._second.service(headers)
 
 
 def demo_digests(services: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ PAGES = [
     "/customer/passkeys",
     "/handoff",
     "/regulator",
+    "/regulator/opening",
     "/verify",
     "/docs",
     "/nothing",

@@ -159,8 +159,9 @@ def ask(port: int, known: Known, over: Event, seed: int) -> None:
             body = response.read()
         except (OSError, HTTPException):
             break  # it was killed; half an answer is none
-        ended, said = time.monotonic(), json.loads(body)
-        assert response.status in {200, 403}, said
+        ended = time.monotonic()
+        assert response.status in {200, 403}, body
+        said = json.loads(body)
         every = zip(asked.get("evaluations", [asked]), said.get("evaluations", [said]), strict=True)
         known.answers += [Answer(service, *each, began, ended) for each in every]
     connection.close()

@@ -17,7 +17,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import cedarpy
 import numpy as np
 
 from gate.epoch import Epoch, EpochUnavailableError, RemoteEpoch
@@ -103,6 +102,8 @@ def lagging(size: Size) -> Size:
 class Empty:
     """A source without customers: a decision alone reads no row, and opening a database is slow."""
 
+    key = "id"
+
     def row(self, _subject: str, _columns: Sequence[str]) -> None:
         return None
 
@@ -116,13 +117,12 @@ class Empty:
         return 0
 
 
-def worker(place: Place, name: str, rules: tuple[str, str], disturbed: Disturbed) -> None:
+def worker(place: Place, name: str, rules: Policy, disturbed: Disturbed) -> None:
     """Decide until killed; what was decided, on what, and when, goes to a file."""
     follower = place.follower(disturbed)
     home = place.home / name
     log = Log.open(home / LOG, f"test.example/{name}", note.generate(f"test.example/{name}"))
-    policy = Policy(*rules, cedarpy.PolicySet.from_str(rules[0]))  # checked by who started us
-    gate = Gate(follower, Empty(), SCENES, Journal(log, follower, home), policy, bytes(32))
+    gate = Gate(follower, Empty(), SCENES, Journal(log, follower, home), rules, bytes(32))
     with (place.home / f"{name}.decisions").open("ab", buffering=0) as file:
         while True:
             with suppress(EpochUnavailableError):  # paused for too long: nobody got an answer
@@ -190,13 +190,13 @@ class Crew:
 
     @contextmanager
     def disturbed(self, chance: random.Random) -> Iterator[None]:
-        """Pause up to all but one meanwhile; every third time, kill somebody, paused or not."""
+        """Pause up to all but one meanwhile; every second time, kill somebody, paused or not."""
         self._rounds += 1
         paused = chance.sample(self._crew, chance.randrange(len(self._crew)))
         for each in paused:
             os.kill(each.pid or 0, signal.SIGSTOP)
         yield
-        if self._rounds % 3 == 0:
+        if self._rounds % 2 == 0:
             self._replace(chance.randrange(len(self._crew)))
         for each in paused:
             if each in self._crew:
@@ -219,7 +219,7 @@ def _crew(place: Place, workers: int, disturbed: Disturbed) -> Iterator[Crew]:
     """Forked by a process that has loaded everything and opened nothing."""
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload([__name__])
-    rules = shipped().rules, shipped().digest
+    rules = shipped()
 
     def start(name: str) -> BaseProcess:
         process = forking.Process(target=worker, args=(place, name, rules, disturbed), daemon=True)

@@ -1,5 +1,6 @@
 """How far the ledger has come, and who may rely on it (G51, G52, G53)."""
 
+import asyncio
 import os
 import signal
 import time
@@ -10,18 +11,23 @@ from pathlib import Path
 from threading import Event
 from uuid import uuid4
 
+import httpx
 import pytest
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gate.epoch import Epoch, EpochUnavailableError, RemoteEpoch
+from gate.http import GateApp
+from gate.read import Gate
 from ledger.event import Granted, Withdrawn, Wording
 from ledger.follower import Follower
 from ledger.ledger import Ledger
 from ledger.log import CorruptLogError
 from ledger.stores.postgres import PostgresHead, PostgresReader
+from tests.gate.killing import Tokens
 from tests.gate.linearizability import Place
 from tests.gate.postgres import server
-from tests.gate.world import NOON
+from tests.gate.scenes import SCENES
+from tests.gate.world import NOON, shipped, source, world
 
 WORDING = Wording("en", bytes(32))
 PATIENCE_S = 0.2
@@ -82,7 +88,7 @@ def test_g52_one_read_serves_all_who_wait_and_nobody_who_asked_after_it_began() 
     assert slow.reads == 2
 
 
-def test_g51_a_read_that_fails_answers_nobody_and_the_next_one_is_made_anew() -> None:
+def test_g51_a_read_that_fails_answers_nobody_and_for_a_while_nobody_waits() -> None:
     answers: list[int | OSError] = [OSError("no route"), 7]
 
     def read() -> int:
@@ -91,9 +97,12 @@ def test_g51_a_read_that_fails_answers_nobody_and_the_next_one_is_made_anew() ->
             raise answer
         return answer
 
-    epoch = RemoteEpoch(read)
+    epoch = RemoteEpoch(read, rest_s=PATIENCE_S)
     with pytest.raises(EpochUnavailableError, match="does not say"):
         epoch.size()
+    with pytest.raises(EpochUnavailableError, match="out of reach less than"):
+        epoch.size()
+    time.sleep(PATIENCE_S)
     assert epoch.size() == 7
 
 
@@ -178,7 +187,7 @@ def test_g51_a_database_that_hangs_or_hangs_up_answers_nothing_in_time(place: Pl
     with place.ledger() as ledger:
         say(ledger, "c1")
         head = PostgresHead(place.address, place.schema, PATIENCE_S)
-        epoch = RemoteEpoch(head.size)
+        epoch = RemoteEpoch(head.size, rest_s=0)
         assert epoch.size() == 1
         with stopped(head), pytest.raises(EpochUnavailableError):
             epoch.size()
@@ -189,6 +198,49 @@ def test_g51_a_database_that_hangs_or_hangs_up_answers_nothing_in_time(place: Pl
             epoch.size()
         assert epoch.size() == 1
         head.close()
+
+
+FAILURES: dict[str, Exception] = {
+    "the epoch cannot be read": EpochUnavailableError("no answer"),
+    "the ledger does not fit together": CorruptLogError("entry bundle 3 is missing"),
+    "the database is gone": OperationalError("SELECT", {}, OSError("no route")),
+}
+
+
+@pytest.mark.parametrize("why", FAILURES)
+def test_g51_a_gate_that_cannot_follow_the_ledger_answers_nothing(tmp_path: Path, why: str) -> None:
+    bank = world(tmp_path)
+    bank.says("c1", Granted("segmentation", ("age",), None))
+
+    def broken() -> int:
+        raise FAILURES[why]
+
+    gate = Gate(
+        Follower(tmp_path, broken), source(), SCENES, bank.gate.journal, shipped(), bytes(32)
+    )
+    answers = asyncio.run(asked_of(GateApp(gate, Tokens())))
+    assert {each.status_code for each in answers} == {503}
+    assert {each.json()["title"] for each in answers} == {"The consent ledger is out of reach"}
+    assert bank.gate.journal.log.size == 0
+
+
+async def asked_of(app: GateApp) -> list[httpx.Response]:
+    """What an evaluation and a read are answered."""
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type] # a plain ASGI callable
+    read = {"scene": "segmentation", "customer": "c1", "fields": ["age"]}
+    evaluation = {
+        "subject": {"type": "service", "id": "analytics"},
+        "action": {"name": "read"},
+        "resource": {"type": "customer", "id": "c1"},
+        "context": {"scene": "segmentation", "fields": ["age"]},
+    }
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://gate", headers={"authorization": "analytics"}
+    ) as client:
+        return [
+            await client.post(path, json=body)
+            for path, body in (("/access/v1/evaluation", evaluation), ("/v1/read", read))
+        ]
 
 
 def test_g51_no_ledger_is_no_epoch(place: Place) -> None:

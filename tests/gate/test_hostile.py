@@ -166,7 +166,9 @@ def server(app: GateApp) -> Iterator[int]:
         port = free.getsockname()[1]
     patch = pytest.MonkeyPatch()
     patch.setattr("gate.body.TIMEOUT_S", 0.5)
-    running = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", lifespan="off"))
+    running = uvicorn.Server(
+        uvicorn.Config(app, port=port, http="h11", log_level="critical", lifespan="off")
+    )
     thread = threading.Thread(target=running.run)
     thread.start()
     deadline = time.monotonic() + 20

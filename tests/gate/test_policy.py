@@ -138,3 +138,29 @@ def test_the_plan_decides_as_full_cedar_does(
     assert policy.permits(rules, contract, service, asked) == [
         bool(planned & bit) for bit in plan.bits.values()
     ]
+
+
+def test_a_policy_is_kept_as_it_was_read(tmp_path: Path) -> None:
+    place = policy.keep(SHIPPED, tmp_path)
+    assert place.name == SHIPPED.digest
+    assert policy.load(place) == SHIPPED
+    assert policy.keep(SHIPPED, tmp_path) == place
+
+
+LONG = {
+    "a long sum": "1" + " + 1" * 12_000 + " > 0",
+    "a long disjunction": "true" + " || true" * 7_000,
+    "many signs": "-" * 60_000 + "1 < 0",
+    "a long chain of alternatives": "if true then true else " * 2_500 + "true",
+}
+
+
+@pytest.mark.parametrize("why", LONG)
+def test_a_policy_that_passes_can_be_evaluated(why: str) -> None:
+    """Either it does not pass, or the gate decides by it without falling over."""
+    rule = f"permit (principal, action, resource) when {{ {LONG[why]} }};"
+    try:
+        rules = policy.check(LAW, Pair(OURS.schema, rule))
+    except PolicyError:
+        return
+    assert len(policy.permits(rules, SEGMENTATION, "analytics", [LIVE])) == 1

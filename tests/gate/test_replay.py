@@ -15,13 +15,14 @@ import pytest
 
 from gate.authzen import ResourceSearch, search_resources
 from gate.decide import Reason, View
+from gate.filter import Condition
 from gate.journal import LOG, Reading, pseudonym
 from gate.past import Grounds
 from gate.read import Gate, Question, ReadRequest
 from gate.replay import Report, replay
 from gate.ruling import Ruling
 from gate.sources import SourceUnavailableError
-from gate.table import TableRequest, read_table
+from gate.table import TableRequest, read_rows, read_table
 from ledger.event import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES, SEGMENTATION
@@ -99,6 +100,7 @@ LIES: dict[str, dict[str, Any]] = {
     "a ledger that is still to come": {"consent": {"size": 10**6}},
     "rows that were not given": {"rows": 7},
     "another release": {"release": "no-such-release"},
+    "a refusal of the gate's own that gave something": {"reason": Reason.SUSPENDED},
     "the silence of a broken source, where it gave": {"reason": Reason.SOURCE_UNAVAILABLE},
 }
 
@@ -115,7 +117,7 @@ def test_g61_an_answer_that_does_not_follow_is_named(bank: World, tmp_path: Path
 
 COHORTS: dict[str, dict[str, Any]] = {
     "another reason": {"reason": Reason.WITHDRAWN},
-    "other views": {"views": {"age": View.PERSONAL}},
+    "other views": {"views": {"age": View.WITHHELD}},
     "another release": {"release": "no-such-release"},
     "another cohort": {"cohort": "0" * 64},
     "no cohort": {"cohort": None},
@@ -180,8 +182,40 @@ def test_g61_entries_that_rest_on_an_erased_customer_stay_unopened(
     assert report.differences == []
 
 
+YOUNG = (Condition("age", "lt", 40),)
+MANY: dict[str, dict[str, Any]] = {
+    "with a filter": {"filter": YOUNG},
+    "for the contract's purpose": {"purpose": "ServiceUsageAnalytics"},
+    "for another purpose": {"purpose": "DirectMarketing"},
+    "of nothing": {"fields": ()},
+    "of nothing, with a filter": {"fields": (), "filter": YOUNG},
+    "of what there is not, with a filter": {"fields": ("shoe_size",), "filter": YOUNG},
+}
+
+
+@pytest.mark.parametrize("why", MANY)
+def test_g60_tables_and_rows_follow(bank: World, tmp_path: Path, why: str) -> None:
+    asked: dict[str, Any] = {"service": "analytics", "scene": "segmentation", "at": NOON}
+    asked["fields"] = ("job", "age")
+    bank.says("c3", Granted("segmentation", ("age", "job"), None))
+    before = bank.gate.journal.log.size
+    for read in (read_table, read_rows):
+        read(bank.gate, TableRequest(**(asked | MANY[why])))
+    report = replayed(bank, tmp_path)
+    assert report.differences == []
+    assert report.derived == before + 2
+
+
+def test_g60_a_read_for_another_purpose_gave_nothing(bank: World, tmp_path: Path) -> None:
+    asked = ReadRequest("analytics", "segmentation", "c2", AGE, NOON, purpose="DirectMarketing")
+    assert bank.gate.read(asked).decision.reason is Reason.PURPOSE_DIFFERS
+    assert replayed(bank, tmp_path).differences == []
+
+
 class Down:
     """A source that is down, or has lost everybody's row."""
+
+    key = "id"
 
     def __init__(self, *, lost: bool) -> None:
         self._lost = lost

@@ -1,4 +1,4 @@
-"""Clauses G33 and G34 of specs/gate.md: the gate behaves the same over every source."""
+"""Clauses G100 and G101 of specs/gate.md: the gate behaves the same over every source."""
 
 import os
 import shutil

@@ -14,6 +14,7 @@ import pytest
 from gate import batch, data, rows
 from gate.data import BrokenStreamError
 from gate.http import GateApp
+from gate.response import HttpError
 from gate.sources import SourceUnavailableError
 from gate.sources.duckdb import DuckDBSource
 from gate.table import TableRequest, read_rows, read_table
@@ -170,6 +171,25 @@ def test_a_stream_that_breaks_off_has_no_end_and_quotes_nothing(bank: World) -> 
         asyncio.run(data.stream(sent, [], Client().receive, client.send))
     assert "Ada" not in f"{broken.value} {broken.value.__cause__}"
     assert not client.ended
+
+
+def test_there_are_only_so_many_streams_at_once_and_each_gives_its_place_back(
+    bank: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "MOST_STREAMS", 1)
+    reads = data.DataReads(bank.gate, lambda: NOON)
+    body = json.dumps(ASKED).encode()
+    first = reads.rows("analytics", body, {})
+    with pytest.raises(HttpError) as busy:
+        reads.table("analytics", body, {})
+    assert (busy.value.problem.status, busy.value.retry_after) == (503, 1)
+    asyncio.run(data.stream(first, [], Client(leaves_after=1).receive, Client().send))
+    with pytest.raises(HttpError) as refused:
+        reads.rows("analytics", json.dumps(ASKED | {"fields": ["shoe"]}).encode(), {})
+    assert refused.value.problem.status == 403
+    second = reads.rows("analytics", body, {})  # a refusal took no place either
+    asyncio.run(data.stream(second, [], Client(leaves_after=0).receive, Client().send))
+    reads.rows("analytics", body, {})
 
 
 def test_two_readers_do_not_disturb_each_other(bank: World) -> None:

@@ -198,8 +198,8 @@ def test_the_health_of_all_agreements_is_shown_over_time(desk: TestClient, clock
     assert desk.post("/desk/contracts/check").status_code == 200
     after = desk.get("/desk/agreements").text
     assert after.count("<circle") > before
-    assert ">Nov 21<" in after
-    assert ">Nov 24<" in after
+    assert ">21 Nov<" in after
+    assert ">24 Nov<" in after
 
 
 def test_contracts_are_checked_at_the_press_of_a_button(

@@ -47,7 +47,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "evidence.": ["A", "B", "C", "D"],
     "view.": [*View],
     "reason.": [*Reason],
-    "status.": ["400", "401", "403", "429", "503"],
+    "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],
     "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "unchecked"],
     "operation.": [
         "read",

@@ -1,0 +1,114 @@
+"""How a service proves to the gate who it is: a token from its issuer, bound to its key or not.
+
+    credentials = ClientCredentials("https://login.example/token", "analytics", private_jwk)
+    gate = GateClient("https://gate.example", credentials)
+
+The service signs a short assertion with its private key (RFC 7523) and exchanges it for an access
+token, which it uses until shortly before its end. With `bound`, every request also carries a proof
+of the key (RFC 9449), and the token is worth nothing without it.
+"""
+
+import json
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from secrets import token_urlsafe
+from threading import Lock
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlencode, urlsplit
+from urllib.request import Request, urlopen
+
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_S, EARLY_S, TIMEOUT_S = 60, 30, 10.0
+MOST_BYTES = 64 << 10
+
+
+class TokenRefusedError(Exception):
+    """The issuer gave no token, or could not be asked. The message says what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    text: str
+    scheme: str
+    until: float
+
+
+class ClientCredentials:
+    """The tokens of one service. Thread-safe."""
+
+    def __init__(
+        self,
+        issuer: str,
+        client: str,
+        key: Mapping[str, Any],
+        *,
+        bound: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`issuer`: its http(s) token address; `key`: the service's private JWK (P-256)."""
+        if urlsplit(issuer).scheme not in {"http", "https"}:
+            raise ValueError(f"{issuer!r} is no http or https address; name the token endpoint")
+        self._issuer, self._client, self._clock = issuer, client, clock
+        self._key, self._bound = ECKey.import_key(dict(key)), bound
+        self._token: _Token | None = None
+        self._lock = Lock()
+
+    def headers(self, method: str, address: str) -> Mapping[str, str]:
+        """The headers that authenticate a request. Raises TokenRefusedError."""
+        token = self._current()
+        found = {"Authorization": f"{token.scheme} {token.text}"}
+        return found | ({"DPoP": self._proof(method, address, token.text)} if self._bound else {})
+
+    def _current(self) -> _Token:
+        with self._lock:
+            if self._token is None or self._token.until <= self._clock():
+                self._token = self._fetched()
+            return self._token
+
+    def _fetched(self) -> _Token:
+        form = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION,
+            "client_assertion": self._assertion(),
+        }
+        headers = {"DPoP": self._proof("POST", self._issuer, None)} if self._bound else {}
+        request = Request(self._issuer, urlencode(form).encode(), headers)  # noqa: S310 - the scheme was checked
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the same
+                found = json.loads(response.read(MOST_BYTES))
+            until = self._clock() + int(found["expires_in"]) - EARLY_S
+            return _Token(str(found["access_token"]), str(found["token_type"]), until)
+        except (URLError, OSError, ValueError, KeyError, TypeError) as error:
+            raise TokenRefusedError(f"{self._issuer}: no token: {error}") from error
+
+    def _assertion(self) -> str:
+        now = int(self._clock())
+        claims = {
+            "iss": self._client,
+            "sub": self._client,
+            "aud": self._issuer,
+            "iat": now,
+            "exp": now + ASSERTION_S,
+            "jti": token_urlsafe(16),
+        }
+        return jwt.encode({"alg": "ES256"}, claims, self._key)
+
+    def _proof(self, method: str, address: str, token: str | None) -> str:
+        header = {"alg": "ES256", "typ": "dpop+jwt", "jwk": self._key.as_dict(private=False)}
+        claims: dict[str, Any] = {
+            "htm": method,
+            "htu": address,
+            "iat": int(self._clock()),
+            "jti": token_urlsafe(16),
+        }
+        if token is not None:
+            digest = sha256(token.encode()).digest()
+            claims["ath"] = urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return jwt.encode(header, claims, self._key)

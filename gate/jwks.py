@@ -1,0 +1,119 @@
+"""The public keys of an issuer (RFC 7517), from a file or an address, kept up to date.
+
+Keys from an address are fetched anew every five minutes, and sooner when a token names a key that
+is not there, but never more than twice a minute; always in the background, so that no request waits
+for another server. While fetching fails the last keys count, for a day; after that nobody's do.
+"""
+
+import ipaddress
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+REFRESH_S, AGAIN_S, OLDEST_S = 300.0, 30.0, 86_400.0
+TIMEOUT_S = 5.0
+MOST_BYTES, MOST_KEYS = 64 << 10, 32
+_KINDS = {"EC", "OKP", "RSA"}
+_PRIVATE = {"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
+
+
+class JwksError(ValueError):
+    """The keys cannot be read or are none that may be used. Says where they were looked for."""
+
+
+class Jwks:
+    """Thread-safe. `place`: a file, or an https address (http for this very host)."""
+
+    def __init__(self, place: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Reads the keys once. Raises JwksError."""
+        self.version = 0  # grows when the keys have changed
+        self._place, self._clock = place, clock
+        self._remote = place.startswith(("http:", "https:"))
+        self._raw = self._read()
+        self._keys = parse(self._raw, place)
+        self._read_at = self._tried_at = clock()
+        self._lock = Lock()
+
+    def keys(self) -> KeySet | None:
+        """The keys that count now; None once they are too old."""
+        age = self._clock() - self._read_at
+        if self._remote and age > REFRESH_S:
+            self.refresh()
+        return None if self._remote and age > OLDEST_S else self._keys
+
+    def refresh(self) -> None:
+        """Fetch the keys anew in the background, unless that was tried a moment ago."""
+        with self._lock:
+            if not self._remote or self._clock() - self._tried_at < AGAIN_S:
+                return
+            self._tried_at = self._clock()
+        Thread(target=self._renew, name="jwks", daemon=True).start()
+
+    def _renew(self) -> None:
+        try:
+            raw = self._read()
+            keys = parse(raw, self._place)
+        except JwksError:
+            return  # the last ones count on
+        with self._lock:
+            self._read_at = self._clock()
+            if raw != self._raw:
+                self._raw, self._keys = raw, keys
+                self.version += 1
+
+    def _read(self) -> bytes:
+        try:
+            if self._remote:
+                return _fetched(self._place)
+            with Path(self._place).open("rb") as file:
+                return file.read(MOST_BYTES + 1)
+        except (OSError, HTTPException, ValueError) as error:
+            raise JwksError(f"{self._place}: no keys: {error}; name a JWKS file or URL") from error
+
+
+def parse(raw: bytes, place: str) -> KeySet:
+    """Public asymmetric keys, not too many. Raises JwksError."""
+    try:
+        found: Mapping[str, Any] = json.loads(raw)
+        _public(raw, found["keys"])
+        return KeySet.import_key_set(dict(found))  # type: ignore[arg-type] # a parsed JSON object
+    except (JoseError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise JwksError(f"{place}: not a JWKS: {error}; see RFC 7517") from error
+
+
+def _public(raw: bytes, keys: Sequence[Mapping[str, Any]]) -> None:
+    private = any(each["kty"] not in _KINDS or _PRIVATE & each.keys() for each in keys)
+    if private or len(raw) > MOST_BYTES or not 0 < len(keys) <= MOST_KEYS:
+        raise ValueError(f"want 1 to {MOST_KEYS} public keys in at most {MOST_BYTES} bytes")
+
+
+class _NoRedirect(HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def _fetched(address: str) -> bytes:
+    parts = urlsplit(address)
+    if parts.scheme != "https" and not _here(parts.hostname or ""):
+        raise ValueError("want an https address")
+    opener = build_opener(_NoRedirect)
+    request = Request(address, headers={"Accept": "application/json"})  # noqa: S310 - the scheme was checked
+    with opener.open(request, timeout=TIMEOUT_S) as response:
+        body: bytes = response.read(MOST_BYTES + 1)
+        return body
+
+
+def _here(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,73 @@
+"""`sovereign gate`: the gate in a process of its own, beside whoever writes the ledger."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The gate alone, without the portal.")
+WAIT_S = 30.0
+
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+]
+
+
+@app.command()
+def serve(
+    data_dir: DataDir = None,
+    port: Annotated[int, typer.Option(help="Port of the gate.")] = 8100,
+    wait_s: Annotated[
+        float, typer.Option("--wait", help="Seconds to wait for the read log to be announced.")
+    ] = WAIT_S,
+) -> None:
+    """Serve the gate alone: it follows the ledger of a data directory, and cannot write it.
+
+    Exit status 1: it may not answer, because its read log was not announced or because other
+    contracts are in force.
+    """
+    import uvicorn
+
+    from gate.http import GateApp
+    from portal.service.routes import authenticator
+    from portal.settings import Settings
+    from portal.standalone import Healthy, NotAnnouncedError, OtherTermsError, open_gate
+
+    settings = Settings()
+    settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
+    try:
+        alone = open_gate(settings, wait_s=wait_s)
+    except (NotAnnouncedError, OtherTermsError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+    who = authenticator(settings, alone.scenes.values(), None)
+    typer.echo(f"The gate alone on http://localhost:{port} – Ctrl-C stops it.")
+    uvicorn.run(
+        Healthy(alone.gate, GateApp(alone.gate, who)),
+        host=settings.host,
+        port=port,
+        http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+        log_level="warning",
+        lifespan="off",
+    )
+
+
+@app.command()
+def announce(data_dir: DataDir = None) -> None:
+    """Announce the read logs of gates that wait, where no portal runs to do it.
+
+    Nothing else may write this ledger meanwhile.
+    """
+    from contextlib import closing
+
+    from gate.epoch import Epoch
+    from ledger.ledger import Ledger
+    from portal.product import EPOCH
+    from portal.settings import Settings
+    from portal.standalone import announce as announced
+
+    settings = Settings()
+    home = data_dir or settings.data_dir
+    moved = Epoch(home / EPOCH).publish
+    with closing(Ledger.open(home, origin=settings.origin, moved=moved)) as ledger:
+        typer.echo(f"{announced(ledger, home)} read logs announced")

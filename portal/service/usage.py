@@ -1,0 +1,58 @@
+"""What a service may read, has read, and was last answered: for the service itself.
+
+    GET /v1/usage    {"quotas": [{"scene": "segmentation", "points": 3, …}], "answers": [{…}]}
+
+Of an answer it tells what the service was told anyway; whom it was about the read log itself does
+not say in clear. Answers are those of this gate instance, from its newest entries.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+
+from portal.desk.intake import service
+from portal.pages import faces
+from portal.product import Product
+
+MOST_ANSWERS, LOOKED_AT = 20, 4096
+SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows")
+
+router = APIRouter(prefix="/v1", tags=["usage"])
+Service = Annotated[str, Depends(service)]
+
+
+@router.get("/usage")
+def used(request: Request, by: Service) -> dict[str, Any]:
+    """Your quotas with what you have used of them, and your last answers, newest first."""
+    here = faces(request)
+    return {
+        "quotas": quotas(here.product, by, here.clock()),
+        "answers": answers(here.product, by),
+    }
+
+
+def quotas(product: Product, by: str, at: datetime) -> list[dict[str, Any]]:
+    """One line for each scene whose contract names the service."""
+    scenes = [s for s in product.scenes.values() if by in {each.id for each in s.services}]
+    known = product.gate.quotas
+    return [{"scene": each.id, **asdict(known.usage(by, each.id, at))} for each in scenes]
+
+
+def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
+    """The last answers to the service among the newest entries of this gate's read log."""
+    size = product.reads.size
+    newest = [*enumerate(product.reads.entries(max(0, size - LOOKED_AT), size))][::-1]
+    first = max(0, size - LOOKED_AT)
+    found: list[dict[str, Any]] = []
+    for place, entry in newest:
+        reading = json.loads(entry)
+        if reading["service"] == by:
+            found.append({"entry": first + place} | {name: reading[name] for name in SHOWN})
+        if len(found) == MOST_ANSWERS:
+            break
+    return found

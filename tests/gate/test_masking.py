@@ -1,0 +1,137 @@
+"""Free text leaves masked (G29): what a customer is known by, and what proves what it is."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gate.contract import Fallback
+from gate.filter import Condition, FilterError
+from gate.masking import mask
+from gate.read import ReadRequest
+from gate.sources.duckdb import DuckDBSource
+from gate.table import TableRequest, read_rows, read_table
+from ledger.event import Granted
+from tests.gate.scenes import SCENES, scene
+from tests.gate.world import NOON, World, world
+
+ADA = ("Ada Lovelace", "ada.lovelace@mail.example", "+44 7700 900417")
+WANG = ("王小明", "wang@mail.example", "13812345678")
+
+FOUND: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "an e-mail address": ("write to x.y+z@sub.mail.example now", (), "write to [e-mail] now"),
+    "an e-mail address in Chinese": ("请发到a.b@mail.example谢谢", (), "请发到[e-mail]谢谢"),
+    "a card": ("card 4111 1111 1111 1111.", (), "card [card]."),
+    "a card with hyphens": ("4111-1111-1111-1111", (), "[card]"),
+    "a card of fifteen digits": ("378282246310005", (), "[card]"),
+    "a Chinese id": ("身份证11010519491231002X，谢谢", (), "身份证[id]，谢谢"),
+    "a Chinese id, small x": ("id 11010519491231002x", (), "id [id]"),
+    "a Chinese mobile": ("电话13900001111", (), "电话[phone]"),
+    "a Chinese mobile, spaced": ("电话 139 0000 1111 哦", (), "电话 [phone] 哦"),
+    "a Chinese mobile, wide digits": ("电话１３９００００１１１１", (), "电话[phone]"),
+    "a Chinese landline": ("010-62770334", (), "[phone]"),
+    "an international number": ("call +49 30 901820", (), "call [phone]"),
+    "a British number": ("07700 900 417", (), "[phone]"),
+    "an American number": ("(202) 555-0123", (), "[phone]"),
+    "her name": ("I am Ada Lovelace", ADA, "I am [name]"),
+    "her name in other case": ("ADA  LOVELACE here", ADA, "[name] here"),
+    "half of her name": ("Ms Lovelace asked", ADA, "Ms [name] asked"),
+    "her number in another form": ("on +447700900417", ADA, "on [phone]"),
+    "his name": ("我是王小明，想退款", WANG, "我是[name]，想退款"),
+    "his number with spaces": ("打 138-1234-5678", WANG, "打 [phone]"),
+}
+LEFT: dict[str, tuple[str, tuple[str, ...]]] = {
+    "a date": ("on 2026-11-21 at 12:30", ()),
+    "an amount": ("I paid 1,234,567.89 for order 20261121001", ()),
+    "sixteen digits that are no card": ("reference 4111 1111 1111 1112", ()),
+    "eighteen digits that are no id": ("110105194912310021", ()),
+    "a word with her name inside": ("adaptable Canada", ADA),
+    "a family name alone": ("王先生您好", WANG),
+    "nothing": ("", ADA),
+    "a sentence": ("the app is slow, 3 of 5 stars", ADA),
+}
+
+
+@pytest.mark.parametrize("why", FOUND)
+def test_what_names_a_person_is_masked(why: str) -> None:
+    text, known, wanted = FOUND[why]
+    assert mask(text, known) == wanted
+
+
+@pytest.mark.parametrize("why", LEFT)
+def test_what_names_nobody_is_left_as_it_is(why: str) -> None:
+    text, known = LEFT[why]
+    assert mask(text, known) == text
+
+
+@given(st.text(max_size=200))
+def test_masking_again_changes_nothing(text: str) -> None:
+    once = mask(text, ADA)
+    assert mask(once, ADA) == once
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.sampled_from([*ADA[1:], *WANG[1:]]))
+def test_no_known_address_or_number_is_left(before: str, after: str, value: str) -> None:
+    text = f"{before} {value} {after}"
+    assert value not in mask(text, (value,))
+
+
+@pytest.mark.parametrize("text", ["a" * 200_000, "1 " * 100_000, "a.b@" * 50_000, "+1-" * 70_000])
+def test_a_hostile_text_takes_no_long_time(text: str) -> None:
+    start = time.process_time()
+    mask(text, ADA)
+    assert time.process_time() - start < 2
+
+
+def bank(tmp_path: Path) -> World:
+    """A scene with a note that people wrote, in which one may read notes but not names."""
+    made = world(tmp_path)
+    path = tmp_path / "notes.duckdb"
+    with duckdb.connect(path) as connection:
+        connection.execute(
+            "CREATE TABLE customer AS SELECT * FROM (VALUES"
+            " ('c1', 'Ada Lovelace', 'Ada here, ada@mail.example'),"
+            " ('c2', '王小明', '我是王小明'), ('c3', 'Cy', NULL)) people(id, name, note)"
+        )
+    care = scene("care", {"note": Fallback.WITHHOLD}, fallback=Fallback.WITHHOLD)
+    note = care.fields["note"]
+    field = replace(note, item=replace(note.item, free_text=True))
+    care = replace(care, fields={"note": field})
+    scenes = {"care": care, **SCENES}
+    made.gate.scenes = scenes
+    made.gate._state = type(made.gate._state)(scenes)
+    made.gate.source = DuckDBSource(path)
+    made.gate.known_by = ("name",)
+    for subject in ("c1", "c2", "c3"):
+        made.says(subject, Granted("care", ("note",), None))
+    return made
+
+
+MASKED = {"[name] here, [e-mail]", "我是[name]", None}
+
+
+def test_a_free_text_of_a_contract_leaves_masked(tmp_path: Path) -> None:
+    gate = bank(tmp_path).gate
+    points = {
+        gate.read(ReadRequest("analytics", "care", subject, ("note",), NOON)).values["note"]
+        for subject in ("c1", "c2", "c3")
+    }
+    assert points == MASKED
+    request = TableRequest("analytics", "care", ("note",), NOON)
+    reads: list[Any] = [read_rows, read_table]
+    for read in reads:
+        answer = read(gate, request)
+        assert {*answer.table["note"].to_pylist()} == MASKED
+        assert "name" not in answer.table.column_names
+
+
+def test_a_free_text_is_compared_with_nothing(tmp_path: Path) -> None:
+    condition = Condition("note", "eq", "Ada here")
+    request = TableRequest("analytics", "care", ("note",), NOON, filter=(condition,))
+    with pytest.raises(FilterError, match="free text"):
+        read_rows(bank(tmp_path).gate, request)

@@ -1,0 +1,172 @@
+"""Quotas and mass export (G35 to G37)."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gate.alert import Alert, AlertKind
+from gate.decide import Reason
+from gate.http import GateApp
+from gate.quota import DAY, MINUTE, Quota, Quotas, wait_s
+from gate.read import Answer, ReadRequest
+from gate.table import TableRequest, read_rows, read_table
+from ledger.event import Granted
+from tests.gate.world import NOON, World, world
+
+NO_LIMIT = Quota(points_told=None, share_told=None)
+
+
+@pytest.fixture
+def alerts() -> list[Alert]:
+    return []
+
+
+@pytest.fixture
+def bank(tmp_path: Path, alerts: list[Alert]) -> World:
+    bank = world(tmp_path)
+    for subject in ("c1", "c2"):
+        bank.says(subject, Granted("segmentation", ("age",), None))
+    limit = Quota(points_per_minute=2, rows_per_day=5, points_told=3, share_told=0.5)
+    bank.gate.quotas = Quotas({("analytics", "segmentation"): limit}, NO_LIMIT, alerts.append)
+    return bank
+
+
+def point(bank: World, at: datetime = NOON, service: str = "analytics") -> Answer:
+    return bank.gate.read(ReadRequest(service, "segmentation", "c1", ("age",), at))
+
+
+def rows(bank: World, at: datetime = NOON) -> Reason:
+    return read_rows(bank.gate, TableRequest("analytics", "segmentation", ("age",), at)).reason
+
+
+def test_points_over_the_quota_of_a_minute_are_refused(bank: World) -> None:
+    reasons = [point(bank).decision.reason for _ in range(3)]
+    assert reasons == [Reason.GRANTED, Reason.GRANTED, Reason.QUOTA_EXCEEDED]
+    assert point(bank).values == {}
+    assert point(bank, NOON + timedelta(minutes=1)).values == {"age": 31}
+
+
+def test_every_service_and_scene_has_a_quota_of_its_own(bank: World) -> None:
+    for _ in range(3):
+        point(bank)
+    assert point(bank, service="crm").decision.reason is Reason.GRANTED
+    other = ReadRequest("analytics", "contract-service", "c1", ("name",), NOON)
+    assert bank.gate.read(other).values == {"name": "Ada"}
+
+
+def test_rows_over_the_quota_of_a_day_are_refused_and_tables_count_as_rows_do(
+    bank: World,
+) -> None:
+    request = TableRequest("analytics", "segmentation", ("age",), NOON)
+    assert rows(bank) is Reason.GRANTED  # 2 of 5
+    assert read_table(bank.gate, request).reason is Reason.GRANTED  # 4: synthetic rows are free
+    assert read_table(bank.gate, request).reason is Reason.QUOTA_EXCEEDED
+    assert rows(bank) is Reason.QUOTA_EXCEEDED
+    assert rows(bank, NOON + timedelta(days=1)) is Reason.GRANTED
+
+
+def test_what_is_over_the_quota_is_journalled_as_a_refusal(bank: World) -> None:
+    for _ in range(2):
+        point(bank)
+    refused = point(bank)
+    (entry,) = bank.gate.journal.log.entries(refused.entry, refused.entry + 1)
+    found = json.loads(entry)
+    assert (found["reason"], found["views"], found["rows"]) == ("quota-exceeded", {}, 0)
+
+
+def test_a_request_that_is_refused_anyway_uses_up_nothing(bank: World) -> None:
+    for _ in range(5):
+        bank.gate.read(ReadRequest("analytics", "segmentation", "c1", ("shoe",), NOON))
+        bank.gate.read(ReadRequest("stranger", "segmentation", "c1", ("age",), NOON))
+    assert point(bank).decision.reason is Reason.GRANTED
+
+
+def test_a_clock_that_goes_back_opens_no_new_window(bank: World) -> None:
+    for _ in range(2):
+        point(bank)
+    assert point(bank, NOON - timedelta(hours=3)).decision.reason is Reason.QUOTA_EXCEEDED
+
+
+def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[Alert]) -> None:
+    rows(bank)
+    (alert,) = alerts
+    assert (alert.kind, alert.service, alert.scene) == (
+        AlertKind.MASS_EXPORT,
+        "analytics",
+        "segmentation",
+    )
+    assert (alert.customers, alert.detail) == (2, "one answer (rows) holds 2 of 3 customers")
+    rows(bank)
+    assert len(alerts) == 1  # once an hour
+    rows(bank, NOON + timedelta(days=1))
+    assert len(alerts) == 2
+
+
+def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[Alert]) -> None:
+    request = TableRequest("analytics", "segmentation", ("age",), NOON)
+    read_table(bank.gate, request)
+    assert alerts == []
+    quota = Quota(share_told=None, table_share_told=0.5)
+    bank.gate.quotas = Quotas(default=quota, alarm=alerts.append)
+    rows(bank)
+    read_table(bank.gate, request)
+    assert [each.detail for each in alerts] == ["one answer (table) holds 2 of 3 customers"]
+
+
+def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[Alert]) -> None:
+    asked = TableRequest("analytics", "segmentation", ("age",), NOON)
+    assert read_table(bank.gate, asked).reason is Reason.GRANTED
+    assert alerts == []
+
+
+def test_many_points_are_told_once_an_hour(bank: World, alerts: list[Alert]) -> None:
+    for minute in range(6):
+        point(bank, NOON + timedelta(minutes=minute))
+    assert [each.customers for each in alerts] == [3]
+    for minute in range(60, 66):
+        point(bank, NOON + timedelta(minutes=minute))
+    assert len(alerts) == 2
+
+
+def test_an_alert_names_no_customer_and_no_value(bank: World, alerts: list[Alert]) -> None:
+    rows(bank)
+    assert "c1" not in repr(alerts)
+    assert "31" not in repr(alerts)
+
+
+def test_the_wait_is_until_the_window_ends() -> None:
+    assert wait_s(NOON + timedelta(seconds=20, milliseconds=500), MINUTE) == 40
+    assert wait_s(NOON, DAY) == 12 * 3600
+    assert wait_s(NOON, MINUTE) == 60
+
+
+class Anybody:
+    def service(self, _headers: Any) -> str | None:
+        return "analytics"
+
+
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/read": {"scene": "segmentation", "customer": "c1", "fields": ["age"]},
+    "/v1/rows": {"scene": "segmentation", "fields": ["age"]},
+    "/v1/table": {"scene": "segmentation", "fields": ["age"]},
+}
+
+
+@pytest.mark.parametrize(("path", "wait"), [("/v1/read", "60"), ("/v1/rows", "43200")])
+def test_over_http_it_is_429_and_says_when_to_come_back(bank: World, path: str, wait: str) -> None:
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=GateApp(bank.gate, Anybody(), lambda: NOON))  # type: ignore[arg-type] # a plain ASGI callable
+        async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
+            for _ in range(2):
+                assert (await client.post(path, json=ASKED[path])).status_code == 200
+            return await client.post(path, json=ASKED[path])
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == wait
+    assert answer.json()["reason"] == "quota-exceeded"

@@ -1,0 +1,129 @@
+"""The gate alone follows a data directory that somebody else writes (G75, G76)."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+from typer.testing import CliRunner
+
+from gate.client import GateClient
+from ledger.event import ReadLogOpened, ScenePublished, Withdrawn
+from ledger.ledger import Ledger
+from portal import standalone
+from portal.commands import app
+from portal.customer import wording
+from portal.product import Product
+from portal.settings import Settings
+from portal.standalone import NotAnnouncedError, OtherTermsError, open_gate
+from tests.portal.conftest import START, Clock
+
+SCENE, SERVICE, ME, FIELD = "nearest-branch", "branch-finder", "c00007", "postcode_area"
+NEVER = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def until_it_waits(home: Path) -> None:
+    deadline = time.monotonic() + NEVER
+    while not [*home.glob(f"reads/*/{standalone.OPENING}")]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def serving(product: Product) -> Iterator[str]:
+    """`sovereign gate serve` in a process of its own, announced by the product that writes."""
+    port, home = free_port(), str(product.home)
+    command = ["-m", "portal.cli", "gate", "serve", "--data-dir", home, "--port", str(port)]
+    environment = os.environ | {"SOVEREIGN_DEMO": "true"}
+    process = subprocess.Popen([sys.executable, *command], env=environment)
+    try:
+        until_it_waits(product.home)
+        assert standalone.announce(product.ledger, product.home) == 1
+        address = f"http://127.0.0.1:{port}"
+        _until_up(address)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _until_up(address: str) -> None:
+    deadline = time.monotonic() + NEVER
+    while True:
+        try:
+            with urlopen(f"{address}/healthz", timeout=5) as answer:
+                assert b'"status": "ok"' in answer.read()
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def test_it_answers_follows_the_ledger_and_journals_for_the_customer(product: Product) -> None:
+    with serving(product) as address:
+        gate = GateClient(address, f"demo-{SERVICE}")
+        assert gate.read(SCENE, ME, [FIELD]).views == {FIELD: "personal"}
+        shown = wording.wording(product.scenes[SCENE], "en")
+        said = product.ledger.draft(ME, Withdrawn(SCENE), at=START, wording=shown)
+        (recorded,) = product.ledger.record([said])
+        after = gate.read(SCENE, ME, [FIELD], minimum_size=recorded.index + 1)
+        assert (after.views, after.reason) == ({FIELD: "withheld"}, "withdrawn")
+        seen = [entry["reason"] for _, entry in product.reads_of(ME)]
+        assert seen[:2] == ["withdrawn", "granted"]
+
+
+def test_its_read_log_is_announced_before_it_answers(product: Product) -> None:
+    with serving(product) as address:
+        log = GateClient(address, f"demo-{SERVICE}").read(SCENE, ME, [FIELD]).read_log
+        opened = [e.event for e in product.ledger.announced() if isinstance(e.event, ReadLogOpened)]
+        assert opened[-1].origin == log
+        vkey = product.home / "keys" / f"{log.rsplit('/', 1)[-1]}.vkey"
+        assert vkey.read_text().strip() == opened[-1].key
+
+
+def test_unannounced_it_does_not_start(product: Product) -> None:
+    settings = Settings(data_dir=product.home)
+    with pytest.raises(NotAnnouncedError, match="sovereign gate announce"):
+        open_gate(settings, wait_s=0)
+
+
+def test_under_other_contracts_it_does_not_start(product: Product) -> None:
+    product.ledger.announce([ScenePublished(SCENE, "9.0.0", "f" * 64, START)])
+    with pytest.raises(OtherTermsError, match=SCENE):
+        open_gate(Settings(data_dir=product.home), wait_s=0)
+
+
+def test_where_no_portal_runs_a_command_announces(product: Product, tmp_path: Path) -> None:
+    home = tmp_path / "copy"
+    product.ledger.close()
+    shutil.copytree(product.home, home)
+    with pytest.raises(NotAnnouncedError):
+        open_gate(Settings(data_dir=home), wait_s=0)
+    done = CliRunner().invoke(app, ["gate", "announce", "--data-dir", str(home)])
+    assert done.stdout == "1 read logs announced\n"
+    ledger = Ledger.reopen(home)
+    assert any(isinstance(e.event, ReadLogOpened) for e in ledger.announced())
+    ledger.close()
+    again = CliRunner().invoke(app, ["gate", "announce", "--data-dir", str(home)])
+    assert re.match("0 read logs", again.stdout)
+
+
+def test_the_command_says_why_it_does_not_start(product: Product, clock: Clock) -> None:
+    command = ["gate", "serve", "--data-dir", str(product.home), "--wait", "0"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    assert "nobody announced" in done.stderr

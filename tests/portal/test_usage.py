@@ -1,0 +1,48 @@
+"""specs/portal.md, 4.6: a service sees what it may read and has read, and nothing of others."""
+
+from starlette.testclient import TestClient
+
+from gate.quota import Quota, Quotas
+from portal.product import Product
+
+ANALYTICS = {"Authorization": "Bearer demo-analytics"}
+ASKED = {"scene": "segmentation", "customer": "c00007", "fields": ["age"]}
+
+
+def usage(client: TestClient, service: str = "analytics") -> dict[str, list[dict[str, object]]]:
+    answer = client.get("/v1/usage", headers={"Authorization": f"Bearer demo-{service}"})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, list[dict[str, object]]] = answer.json()
+    return found
+
+
+def test_what_was_read_is_counted_beside_the_quota(product: Product, visitor: TestClient) -> None:
+    limit = {("analytics", "segmentation"): Quota(points_per_minute=100, rows_per_day=1000)}
+    product.gate.quotas = Quotas(limit)
+    for _ in range(3):
+        assert visitor.post("/v1/read", json=ASKED, headers=ANALYTICS).status_code == 200
+    (line,) = [each for each in usage(visitor)["quotas"] if each["scene"] == "segmentation"]
+    assert 1 <= int(str(line["points"])) <= 3  # a minute may have ended in between
+    assert (line["points_per_minute"], line["rows"], line["rows_per_day"]) == (100, 0, 1000)
+
+
+def test_the_last_answers_are_its_own_newest_first(visitor: TestClient) -> None:
+    for scene in ("segmentation", "no-such-scene"):
+        visitor.post("/v1/read", json=ASKED | {"scene": scene}, headers=ANALYTICS)
+    visitor.post("/v1/read", json=ASKED, headers={"Authorization": "Bearer demo-crm"})
+    answers = usage(visitor)["answers"]
+    assert [each["scene"] for each in answers][:2] == ["no-such-scene", "segmentation"]
+    assert answers[0]["reason"] == "unknown-scene"
+    assert "subject" not in answers[1]
+    assert usage(visitor, "sales-desk")["answers"] == []
+
+
+def test_without_a_token_nothing_is_told(visitor: TestClient) -> None:
+    assert visitor.get("/v1/usage").status_code == 401
+
+
+def test_the_developers_page_shows_it_of_the_service_that_was_tried(visitor: TestClient) -> None:
+    form = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
+    page = visitor.post("/docs", data=form).text
+    assert "What analytics may read and has read" in page
+    assert 'id="answers-title"' in page
