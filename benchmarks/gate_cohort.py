@@ -4,7 +4,7 @@ Ours is the gate's own way: it knows when a kept cohort is no longer the right o
 anew what changed. NumPy is handed packed bitmaps that somebody else keeps up to date. PostgreSQL
 (bundled) has one row a customer and one row a consent, a policy with EXISTS, and only counts.
 All three find the same customers. `SIZES=100000,1000000 python -m benchmarks gate_cohort` is a
-shorter one; with `MOST_IN_POSTGRES=10000000` PostgreSQL counts ten million, which takes minutes.
+shorter one; `MOST_IN_POSTGRES=10000000` has PostgreSQL count ten million, too: that takes minutes.
 """
 
 import os

@@ -18,6 +18,11 @@ class BodyTooSlowError(Exception):
     """Not all of it arrived within TIMEOUT_S."""
 
 
+async def whole(receive: Receive) -> bytes:
+    """One body, for those who seldom wait. Raises BodyTooLargeError, BodyTooSlowError."""
+    return await Bodies().whole(receive)
+
+
 class Bodies:
     """Waits for bodies, and lets nobody wait for ever.
 
