@@ -19,6 +19,8 @@ from ledger.frontier import Frontier
 from ledger.reader import CHUNK, Recorded
 from ledger.tree import Hash
 
+MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
+
 
 @dataclass(frozen=True, slots=True)
 class Grounds:
@@ -84,11 +86,16 @@ class Past:
         self._mend_root()
 
     def knows(self, scene: str) -> bool:
-        return scene in self._known
+        """Whether there is or was such a scene, as far as anybody could know by then."""
+        return scene in self._states[0].published or (
+            scene in self._known and not self._states[0].published
+        )
 
     def in_force(self, service: str, scene: str, digest: str) -> InForce | None:
         """The plan of this digest, if contracts, policies and releases of then make it."""
         if (service, scene) not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
             self._plans[service, scene] = dict(self._compiled(service, scene))
         return self._plans[service, scene].get(digest)
 
@@ -125,7 +132,8 @@ class Past:
             if (contract := state.scenes.get(scene)) is None:
                 continue
             for rules in self._policies:
-                offered = self._offers(rules, contract, service)
+                admitted = contract.admits(service)  # of whoever is not, Cedar need not be asked
+                offered = self._offers(rules, contract, service) if admitted else ()
                 for release in self._releases.get(scene, [None]):
                     plan = compile_plan(
                         service, contract, offered=offered, release=release, policy=rules.digest

@@ -23,7 +23,7 @@ from gate.replay import Report, replay
 from gate.ruling import Ruling
 from gate.sources import SourceUnavailableError
 from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted, SyntheticReleased, TriggerSet, Withdrawn
+from ledger.event import Granted, ScenePublished, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.test_policy import checked
@@ -343,3 +343,13 @@ def test_g62_a_scene_that_is_no_longer_offered_is_still_derived(
     assert len(replay(opened, folder, Grounds(left, shipped())).differences) == 1
     earlier = [SCENES["nearest-branch"]]
     assert replay(opened, folder, Grounds(left, shipped(), earlier)).differences == []
+
+
+def test_g62_a_scene_is_unknown_until_it_is_published(bank: World, tmp_path: Path) -> None:
+    left = {scene: each for scene, each in SCENES.items() if scene != "nearest-branch"}
+    older = Gate(bank.ledger, source(), left, bank.gate.journal, shipped(), bytes(32))
+    request = ReadRequest("analytics", "nearest-branch", "c2", ("location",), NOON)
+    for scene, unexpected in (("segmentation", []), ("nearest-branch", [13])):
+        bank.ledger.announce([ScenePublished(scene, "1.0.0", SCENES[scene].digest, NOON)])
+        assert older.read(request).decision.reason is Reason.UNKNOWN_SCENE
+        assert [each.entry for each in replayed(bank, tmp_path).differences] == unexpected
