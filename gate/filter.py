@@ -121,11 +121,15 @@ def _of_domain(name: str, domain: Column, value: Value) -> Any:
                 raise FilterError(f"{name} is compared with {value!r}, want {limits}")
             return value
         case Dates():
-            return _day(name, value)
+            return _day(name, domain, value)
 
 
-def _day(name: str, value: Value) -> date:
+def _day(name: str, domain: Dates, value: Value) -> date:
     try:
-        return date.fromisoformat(str(value))
-    except ValueError as error:
-        raise FilterError(f"{name} is compared with {value!r}, want a day, YYYY-MM-DD") from error
+        day = date.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        day = None
+    if day is None or not domain.lower <= day <= domain.upper:
+        limits = f"a day (YYYY-MM-DD) from {domain.lower} to {domain.upper}"
+        raise FilterError(f"{name} is compared with {value!r}, want {limits}")
+    return day

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from gate import authzen, body, data, dpop
+from gate import authzen, data, dpop
 from gate.authzen import MalformedRequestError
-from gate.body import BodyTooLargeError, BodyTooSlowError, Receive
+from gate.body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.commits import Commits
 from gate.data import DataReads, decoded
 from gate.epoch import EpochUnavailableError
@@ -65,6 +65,7 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._commits = Commits(gate.journal)
+        self._bodies = Bodies()
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": self._evaluation,
             "/access/v1/evaluations": self._evaluations,
@@ -108,7 +109,7 @@ class GateApp:
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
-        sent = await body.whole(receive)
+        sent = await self._bodies.whole(receive)
         if (quick := self._quick.get(path)) is not None:
             return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)

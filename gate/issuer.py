@@ -148,6 +148,7 @@ class IssuerApp:
 
     def __init__(self, issuer: Issuer) -> None:
         self._issuer = issuer
+        self._bodies = body.Bodies()
 
     async def __call__(
         self,
@@ -158,7 +159,7 @@ class IssuerApp:
         status, answer = 200, self._issuer.jwks
         if scope["path"] != KEYS:
             try:
-                form = _form(await body.whole(receive))
+                form = _form(await self._bodies.whole(receive))
                 answer = self._issuer.token(form, _headers(scope))
             except OAuthError as error:
                 status = error.status

@@ -123,6 +123,7 @@ class Gate:
         self._state = state or ConsentState(scenes)
         self._point = ConsentPoint(0, "")
         self._cohorts = Cohorts()
+        self._now: Moment | None = None
         self._releases: dict[str, Synthesiser] = {}
         self._plans: dict[tuple[str, str], Plan] = {}
         self.quotas = Quotas()
@@ -165,8 +166,14 @@ class Gate:
         reached = self._ledger.size  # before the lock: one look serves all who wait for it
         with self._lock:
             state, point = self._reach(reached, minimum)
-            now = moment(at.replace(microsecond=0), point)
+            now = self._moment(int(at.timestamp()), point)
             return list(map(_ruled, repeat(state), repeat(now), asked, plans))
+
+    def _moment(self, second: int, point: ConsentPoint) -> Moment:
+        """The last one, most of the time."""
+        if self._now is None or self._now.second != second or self._now.point is not point:
+            self._now = moment(second, point)
+        return self._now
 
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.

@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gate import derivation, owners
+from gate import derivation, owners, word
 from gate.decide import Reason
 from gate.journal import LOG, Reading, pseudonym
 from gate.leaf import Beginning, Leaf, Leaves, MalformedLeafError, Shape
@@ -35,6 +35,8 @@ MOST_OWNERS = 65_536  # whose tags are remembered
 UNOPENED = "it cannot be opened any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
+Period = range  # of minutes since 2020: see gate.word
+EVER = range(word.LAST_MINUTE + 1)
 Opened = Callable[[], Follower]  # opens the ledger, in whatever process
 Entry = tuple[int, int, Leaf, bytes]  # ledger size, index, what was answered, whose it is
 
@@ -78,15 +80,17 @@ def replay(
     *,
     processes: int = 1,
     progress: Progress = lambda _done, _all: None,
+    period: Period = EVER,
 ) -> Report:
     """Replay the read log under `folder`, which belongs to a gate over the ledger that `opened`
-    opens. With several processes, `opened` must be something that can be pickled."""
+    opens; of it the entries of `period`. With several processes, `opened` must be something that
+    can be pickled."""
     with closing(SqlStore(folder / LOG)) as store:
         head = store.head()
     at = checkpoint.parse(note.parse(head.note).text) if head else None
     if at is None or not at.size:
         return Report()
-    work = _Work(opened, folder, at.origin, at.size, grounds)
+    work = _Work(opened, folder, at.origin, at.size, grounds, period)
     report = Report()
     for part in _parts(work, processes):
         report += part
@@ -107,6 +111,7 @@ class _Work:
     origin: str
     size: int
     grounds: Grounds
+    period: Period
 
     @property
     def shares(self) -> list[range]:
@@ -188,7 +193,8 @@ class _Replayer:
                     leaf = parse(text)
                 except MalformedLeafError as error:
                     report.differs(first + at, text.decode(errors="replace"), str(error))
-                else:
+                    continue
+                if leaf[0].minute in self._work.period:
                     name = names[at * owners.SIZE : at * owners.SIZE + owners.SIZE]
                     found.append((leaf[0].size, first + at, leaf, name))
         return found

@@ -11,7 +11,7 @@ Byte for byte what `journal.Reading` encodes to: see tests/gate/test_ruling.py.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
@@ -28,7 +28,8 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 class Moment(msgspec.Struct, frozen=True):
     """A second at one point of the ledger, and how every entry of that second begins."""
 
-    minute: int
+    second: int  # since 1970
+    minute: int  # as consent words count them
     point: ConsentPoint
     begins: str
 
@@ -83,12 +84,14 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-@lru_cache(maxsize=64)
-def moment(second: datetime, point: ConsentPoint, action: str = "evaluate") -> Moment:
-    """`second` has no microseconds."""
-    at, consent = _text(second), _text(point)
-    begins = f'{{"action":"{action}","at":{at},"cohort":null,"consent":{consent},"determined_by":'
-    return Moment(word.minute(second), point, begins)
+def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:
+    """`second`: since 1970, UTC."""
+    at = datetime.fromtimestamp(second, UTC)
+    begins = (
+        f'{{"action":"{action}","at":{_text(at)},"cohort":null,"consent":{_text(point)},'
+        '"determined_by":'
+    )
+    return Moment(second, word.minute(at), point, begins)
 
 
 @lru_cache(maxsize=REMEMBERED)

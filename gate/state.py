@@ -17,7 +17,7 @@ from gate import version, word
 from gate.cohort import Words
 from gate.contract import Scene
 from gate.signal import Report, Thresholds, counts, crossed, slot
-from gate.subjects import Subjects
+from gate.subjects import NOBODY, Subjects
 from gate.version import Version
 from ledger.event import (
     Granted,
@@ -139,7 +139,9 @@ class ConsentState:
 
     def word(self, scene: str, subject: str) -> int:
         row = self._hot.get(subject)
-        if row is None and (row := self._subjects.row(subject)) is None:
+        if row is None:
+            row = self._subjects.place(subject)
+        if row == NOBODY:
             return 0
         return self._fast[scene][row]
 
@@ -150,7 +152,9 @@ class ConsentState:
     def held(self, scene: str, subject: str) -> tuple[int, int | None]:
         """The subject's word in the scene, and the entry that last changed it."""
         row = self._hot.get(subject)
-        if row is None and (row := self._subjects.row(subject)) is None:
+        if row is None:
+            row = self._subjects.place(subject)
+        if row == NOBODY:
             return 0, None
         index = self._fast_indexes[scene][row]
         return self._fast[scene][row], None if index == NEVER else index

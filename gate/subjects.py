@@ -20,7 +20,9 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-MOST_HOT = 1 << 17  # names in the dict
+MOST_HOT = 1 << 17  # names in the dict, of people and of nobody
+MOST_CHARACTERS = 256  # of a name in the dict: names in requests can be long
+NOBODY = -1  # the row of a name that has none
 KEY_SIZE = 16
 _FIRST = 10  # the table begins with 2 ** _FIRST places
 _SPARE = 4096  # places beyond the last one a mark can name: the end of the last run of slots
@@ -32,7 +34,7 @@ Slots = npt.NDArray[np.uint64]
 class Subjects(Sequence[str]):
     """Rows are given out in order, for ever. Not thread-safe: the gate holds its lock.
 
-    `hot` knows some of the names: whoever asks very often looks there first.
+    `hot` knows the rows of some names, NOBODY's too: whoever asks very often looks there first.
     """
 
     def __init__(self) -> None:
@@ -90,9 +92,16 @@ class Subjects(Sequence[str]):
         return [self[row] for row in np.flatnonzero(members).tolist()]
 
     def row(self, name: str) -> int | None:
+        row = self.place(name)
+        return None if row == NOBODY else row
+
+    def place(self, name: str) -> int:
+        """The row of a name, or NOBODY; from now on `hot` knows it, too, unless it is too long."""
         row = self.hot.get(name)
-        if row is None and (row := self._found(name)) is not None:
-            self._remember(name, row)
+        if row is None:
+            row = self._found(name)
+            if len(name) <= MOST_CHARACTERS:
+                self._remember(name, row)
         return row
 
     def add(self, name: str) -> int:
@@ -106,7 +115,7 @@ class Subjects(Sequence[str]):
         self._remember(name, row)
         return row
 
-    def _found(self, name: str) -> int | None:
+    def _found(self, name: str) -> int:
         raw = name.encode(errors="surrogatepass")
         mark, slots = self._mark(raw), self._fast
         at = mark & self._mask
@@ -114,7 +123,7 @@ class Subjects(Sequence[str]):
             if slot >> 32 == mark and self._bytes((slot & _ROW) - 1) == raw:
                 return int(slot & _ROW) - 1
             at += 1
-        return None
+        return NOBODY
 
     def _insert(self, mark: int, row: int) -> None:
         at = mark & self._mask

@@ -20,6 +20,7 @@ from portal.oidc import Client, Provider
 from portal.once import Once
 from portal.passkey import Passkeys
 from portal.product import Product
+from portal.regulator.period import Replays
 from portal.session import COOKIE, Session, Sessions
 from steward.explain import Explanations, KeptReadLogs
 from steward.opening import Openings
@@ -74,6 +75,10 @@ class Faces:
     def explanations(self) -> Explanations:
         product = self.product
         return Explanations(product.register(), KeptReadLogs(product.home), product.ledger)
+
+    @cached_property
+    def replays(self) -> Replays:
+        return Replays(self.product.home)
 
     @cached_property
     def openings(self) -> Openings:

@@ -16,6 +16,7 @@ from gate.sources import SourceUnavailableError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
 from portal.passkey import PasskeyError
+from portal.regulator.period import BusyError, PeriodError
 from steward.accuracy import SignalError
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
@@ -87,6 +88,8 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),
     OpeningError: (400, "malformed"),
+    PeriodError: (400, "period"),
+    BusyError: (503, "busy"),
     UnauthenticatedError: (401, "unauthenticated"),
     UnsealableError: (409, "unsealable"),
     MalformedActError: (400, "malformed"),

@@ -14,6 +14,8 @@ from gate.sources import SourceUnavailableError
 WAIT_S = 5  # for a connection, and for the answer to a point read
 MOST_CONNECTIONS = 8  # for point reads; every larger read has one of its own
 COHORT = "asked_cohort"
+COPIED = 10_000  # customers that are copied at once
+_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class PostgresSource:
@@ -99,14 +101,19 @@ class PostgresSource:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(SQL("CREATE TEMPORARY TABLE {} ({} text)").format(cohort, key))
             with cursor.copy(SQL("COPY {} FROM STDIN").format(cohort)) as copy:
-                for subject in subjects:
-                    copy.write_row([subject])
+                for lo in range(0, len(subjects), COPIED):
+                    copy.write(_lines(subjects[lo : lo + COPIED]))
             cursor.execute(SQL("ANALYZE {}").format(cohort))
 
     def _column(self, name: str) -> str:
         if name not in self._known:
             raise SourceUnavailableError(f"table {self._name!r} has no column {name!r}")
         return name
+
+
+def _lines(subjects: Sequence[str]) -> str:
+    """The text form of COPY."""
+    return "".join([f"{subject.translate(_ESCAPES)}\n" for subject in subjects])
 
 
 @contextmanager

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from gate.contract import Scene
-    from gate.past import Grounds
     from gate.replay import Report
 
 app = typer.Typer()
@@ -41,6 +39,7 @@ def replay(
     from gate.journal import LOG
     from gate.replay import replay as derive
     from ledger.follower import Follower
+    from portal.grounds import grounds
 
     folders = sorted(path.parent for path in (data_dir / "reads").glob(f"{instance or '*'}/{LOG}"))
     if not folders:
@@ -48,7 +47,7 @@ def replay(
             f"no read log under {data_dir / 'reads'}; name a gate's data directory", err=True
         )
         raise typer.Exit(2)
-    grounds = _grounds(data_dir, policies or [])
+    rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
     differing = 0
     for folder in folders:
         opened = partial(Follower, data_dir)
@@ -58,35 +57,10 @@ def replay(
             def progress(done: int, every: int, task: TaskID = task, bar: Progress = bar) -> None:
                 bar.update(task, completed=done, total=every)
 
-            report = derive(opened, folder, grounds, processes=processes, progress=progress)
+            report = derive(opened, folder, rests_on, processes=processes, progress=progress)
         differing += len(report.differences)
         _tell(folder.name, report, as_json=as_json)
     raise typer.Exit(1 if differing else 0)
-
-
-def _grounds(data_dir: Path, policies: list[Path]) -> "Grounds":
-    from gate import policy
-    from gate.contract import specs_folder
-    from gate.past import Grounds
-    from portal.product import contracts
-
-    first, *others = [policy.load(each) for each in policies or [specs_folder() / "policy"]]
-    return Grounds(contracts()[1], first, _archived(data_dir), others)
-
-
-def _archived(data_dir: Path) -> "list[Scene]":
-    """Every contract in the archive, the newest version first."""
-    from gate import version
-    from gate.contract import ContractError
-    from steward.archive import Archive
-
-    archive, found = Archive(data_dir / "contracts"), []
-    for place in sorted((data_dir / "contracts").glob("*")):
-        try:
-            found.append(archive.read(place.name))
-        except ContractError as error:
-            typer.echo(f"left out: {error}", err=True)
-    return sorted(found, key=lambda each: version.parse(each.version), reverse=True)
 
 
 def _tell(name: str, report: "Report", *, as_json: bool) -> None:

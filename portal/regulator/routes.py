@@ -1,9 +1,11 @@
 """The regulator's pages: everything public, nothing personal, no login."""
 
 import re
+from datetime import date
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
@@ -30,6 +32,7 @@ def show(request: Request) -> Response:
         logs=logs.published(product.home / "log"),
         keys=logs.keys(product.home / "keys"),
         scenes=product.scenes.values(),
+        today=faces(request).clock().date(),
         releases=[*releases.in_use(product.gate, product.scenes)],
     )
 
@@ -74,6 +77,15 @@ def contract(request: Request, scene: str) -> Response:
     if scene not in faces(request).product.scenes:
         raise NotFoundError
     return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
+
+
+@router.post("/regulator/replay")
+def replay(
+    request: Request, first: Annotated[date, Form()], last: Annotated[date, Form()]
+) -> Response:
+    """Derive every answer of a period again. It writes nothing, but it is work: so it is no GET."""
+    replayed = faces(request).replays.run(first, last)
+    return page(request, "regulator/replay.html", replayed=replayed)
 
 
 @router.get("/regulator/releases/{scene}")

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import uvicorn
 
+from gate import rows
 from gate.client import GateClient, GateRefusedError, GateUnavailableError
 from gate.http import GateApp
 from ledger.event import Granted
@@ -70,3 +71,31 @@ def test_refusals_and_outages_are_told_apart(address: str) -> None:
         GateClient("http://127.0.0.1:9", "analytics").read("segmentation", "c1", ["age"])
     with pytest.raises(ValueError, match="no http or https address"):
         GateClient("ftp://gate", "analytics")
+
+
+def test_rows_and_tables_arrive_row_by_row(address: str) -> None:
+    client = GateClient(address, "analytics")
+    (row,) = client.rows("segmentation", ["age"])
+    assert row == {"customer": "c1", "age": 31, "age.view": "personal"}
+    assert [*client.rows("segmentation", ["age"], where=[("age", "gt", 40)])] == []
+    views = [each["age.view"] for each in client.table_rows("segmentation", ["age"])]
+    assert sorted(views) == ["personal", "synthetic", "synthetic"]
+    with pytest.raises(GateRefusedError, match="malformed"):
+        next(client.rows("segmentation", ["age"], where=[("age", "like", 40)]))
+
+
+def test_an_answer_that_breaks_off_is_no_answer(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaking(answer: object, form: str) -> Iterator[bytes]:
+        yield b'{"customer":"c1"}\n'
+        raise OSError("the source is gone")
+
+    monkeypatch.setattr(rows, "chunks", breaking)
+    client = GateClient(address, "analytics")
+    arriving = client.rows("segmentation", ["age"])
+    assert next(arriving) == {"customer": "c1"}
+    with pytest.raises(GateUnavailableError):
+        next(arriving)
+    with pytest.raises(GateUnavailableError):
+        client.table("segmentation", ["age"])

@@ -25,7 +25,7 @@ odd = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 
 def written(plan: Plan, asked: tuple[str, ...], consent: int, at: datetime, index: int | None,
             point: ConsentPoint) -> Ruling:  # fmt: skip
-    now = ruling.moment(at, point)
+    now = ruling.moment(int(at.timestamp()), point)
     found = verdict(plan, asked, consent, now.minute)
     return Ruling(now, ruling.wording(plan, asked, found), index if found.views else None, "c1")
 
@@ -99,7 +99,10 @@ def test_g33_also_where_there_is_no_such_scene(scene: str, asked: tuple[str, ...
         plan="",
         consent=point,
     )
-    assert Ruling(ruling.moment(AT, point), text, None, "c1").entry(None) == reading.encode()
+    assert (
+        Ruling(ruling.moment(int(AT.timestamp()), point), text, None, "c1").entry(None)
+        == reading.encode()
+    )
 
 
 def test_g33_a_name_that_is_no_text_is_its_askers_error_and_nobody_elses() -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from threading import Event
 
 import pytest
 
@@ -12,7 +13,7 @@ from gate.authzen import Action, Context, Entity, Evaluation, ask
 from gate.decide import Reason
 from gate.policy import Policy
 from gate.read import ReadRequest
-from gate.shadow import Shadow
+from gate.shadow import MOST_WAITING, Shadow
 from gate.table import TableRequest, read_rows, read_table
 from gate.word import FIELDS
 from ledger.event import Granted, TriggerSet, Withdrawn
@@ -64,9 +65,10 @@ def ask_everything(bank: World) -> int:
         read(bank, customer, "nearest-branch", "location")
         read(bank, customer, "contract-service", "name")
     request = TableRequest("analytics", "segmentation", ("age", "job"), NOON)
-    read_rows(bank.gate, request)
-    read_table(bank.gate, request)
-    read_rows(bank.gate, TableRequest("analytics", "contract-service", ("name",), NOON))
+    everybody = TableRequest("analytics", "contract-service", ("name",), NOON)
+    for answer in (read_rows(bank.gate, request), read_table(bank.gate, request)):
+        assert answer.table is not None
+    assert read_rows(bank.gate, everybody).table.num_rows == 3
     return 4 * 4 + 3
 
 
@@ -111,9 +113,9 @@ def test_every_kind_of_answer_is_compared(bank: World, form: str) -> None:
         case "evaluate":
             evaluate(bank, "c1", "age")
         case "rows":
-            read_rows(bank.gate, request)
+            assert read_rows(bank.gate, request).table.num_rows == 1  # a condition freezes c2
         case _:
-            read_table(bank.gate, request)
+            assert read_table(bank.gate, request).table.num_rows == 3
     shadow.drain()
     assert shadow.checked.differed == 1
 
@@ -171,3 +173,37 @@ def test_a_suspended_scene_says_so_in_the_read_log(bank: World) -> None:
     (entry,) = bank.gate.journal.log.entries(answer.entry, answer.entry + 1)
     assert json.loads(entry)["reason"] == "suspended"
     assert answer.values == {}
+
+
+def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
+    bank: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checking, going_on = Event(), Event()
+    shadow = Shadow(bank.gate, every=1)
+
+    def slow(_sample: object) -> None:
+        checking.set()
+        going_on.wait(60)
+
+    monkeypatch.setattr(shadow, "check", slow)
+    asked = [(object(), None)] * (MOST_WAITING + 10)
+    shadow.see([b""], asked[:1])  # type: ignore[arg-type] # only counted
+    assert checking.wait(60)  # that one is being checked; the others wait
+    shadow.see([b""] * len(asked), asked)  # type: ignore[arg-type] # only counted
+    assert shadow.checked.dropped == 10
+    going_on.set()
+    shadow.drain()
+
+
+def test_the_thread_ends_when_there_is_nothing_to_do_and_begins_again(
+    bank: World, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gate.shadow.IDLE_S", 0.01)
+    for agreed in (1, 2):
+        read(bank, "c1", "segmentation", "age")
+        shadow.drain()
+        assert shadow.checked.agreed == agreed
+        thread = shadow._thread
+        if thread is not None:
+            thread.join(60)
+            assert not thread.is_alive()

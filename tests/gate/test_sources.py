@@ -118,6 +118,15 @@ def test_nobody_is_an_empty_answer(bank: World, source: Source) -> None:
     assert read(source.rows([], ["age"]), 2) == []
 
 
+ODD = ["c\\n1", "c\t1", "c\n1", "\\N", "\\.", "", "c1\r", "名", "'; DROP TABLE customer; --"]
+
+
+@pytest.mark.parametrize("who", ODD)
+def test_whatever_a_customer_is_called_only_they_are_joined(source: Source, who: str) -> None:
+    rows = source.rows([who, "c2"], ["name"])
+    assert rows.to_pyarrow()["name"].to_pylist() == ["Bo"]
+
+
 def test_a_reader_takes_as_many_rows_at_a_time_as_asked(source: Source) -> None:
     assert read(source.everybody(["name"]), 2) == [2, 1]
 

@@ -57,6 +57,16 @@ def test_g16_the_names_of_a_cohort_are_in_the_order_of_rows() -> None:
         held[3]
 
 
+def test_g16_who_was_nobody_is_somebody_once_they_say_something() -> None:
+    held = Subjects.named(["a"])
+    assert held.row("b") is None
+    assert held.hot["b"] == subjects.NOBODY
+    assert held.add("b") == 1
+    assert (held.row("b"), [*held]) == (1, ["a", "b"])
+    assert held.row("x" * 100_000) is None
+    assert not any(len(name) > subjects.MOST_CHARACTERS for name in held.hot)
+
+
 def test_g16_no_more_names_are_hot_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subjects, "MOST_HOT", 10)
     held = Subjects.named(f"c{n}" for n in range(95))

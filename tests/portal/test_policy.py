@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from gate import policy
+from gate.contract import specs_folder
 from ledger.event import PolicyPublished
+from portal.grounds import grounds
 from portal.product import Product, publish_policy
 
 pytestmark = pytest.mark.usefixtures("still")
@@ -31,3 +33,19 @@ def test_another_policy_is_announced_and_the_first_one_again(product: Product) -
     publish_policy(product.ledger, other, product.home)
     publish_policy(product.ledger, rules, product.home)
     assert published(product) == [rules.digest, other.digest, rules.digest]
+
+
+def test_a_replay_rests_on_the_policies_that_were_kept(product: Product, tmp_path: Path) -> None:
+    law = policy.law(specs_folder() / "policy")
+    ours = product.gate.policy.organisation
+    forbid = 'forbid (principal, action, resource) when { context.field == "age" };'
+    other = policy.check(law, policy.Pair(ours.schema, f"{ours.rules}\n{forbid}"))
+    for rules in (product.gate.policy, other):
+        policy.keep(rules, tmp_path / "policies")
+    (tmp_path / "policies" / "unreadable").mkdir()
+    copied = policy.keep(replace(other, digest="f" * 64), tmp_path / "policies")
+    said: list[str] = []
+    found = grounds(tmp_path, [], said.append)
+    assert [each.digest for each in found.policies] == [product.gate.policy.digest, other.digest]
+    assert len(said) == 2
+    assert any(str(copied) in each for each in said)
