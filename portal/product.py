@@ -14,7 +14,6 @@ home/health.sqlite       the history of checks of the contracts
 
 import logging
 import secrets
-from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,9 +33,10 @@ from gate.shadow import Shadow
 from gate.sources.duckdb import DuckDBSource
 from gate.sources.postgres import PostgresSource
 from ledger import note
-from ledger.event import PolicyPublished, ReadLogAnchored, ReadLogOpened, SyntheticReleased
+from ledger.event import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
+from portal.publishing import Publisher
 from portal.settings import Settings
 from steward import publication, recipient, review
 from steward.alarm import Alarms
@@ -83,12 +83,10 @@ class Product:
             snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
 
     def publish(self) -> None:
-        """Write the public tile directories of all three logs."""
-        _anchor(self.ledger, self.reads)
-        self.ledger.states.export(self.home / "log" / "state")
-        # Crash here: the consent log that is shown is behind; next time it is not.
-        self.ledger.export(self.home / "log" / "consent")
-        self.reads.export(self.home / "log" / self.reads.origin.rsplit("/", 1)[-1])
+        """Anchor the read logs, and write the public tile directories, at once."""
+        publisher = Publisher(self.home, self.ledger, self.reads)
+        publisher.anchor(_now())
+        publisher.publish()
 
 
 def contracts() -> tuple[Source, dict[str, Scene]]:
@@ -205,13 +203,6 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
     (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
     ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
     return log
-
-
-def _anchor(ledger: Ledger, reads: Log) -> None:
-    """Write the read log's size and root into the consent log."""
-    head = reads.head()
-    root = b64encode(head.root).decode()
-    ledger.announce([ReadLogAnchored(reads.origin, head.size, root, _now())])
 
 
 def secret(path: Path) -> bytes:

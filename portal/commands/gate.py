@@ -29,6 +29,7 @@ def serve(
     import uvicorn
 
     from gate.http import GateApp
+    from portal.publishing import exporting, folder
     from portal.service.routes import authenticator
     from portal.settings import Settings
     from portal.standalone import Healthy, NotAnnouncedError, OtherTermsError, open_gate
@@ -42,14 +43,15 @@ def serve(
         raise typer.Exit(1) from error
     who = authenticator(settings, alone.scenes.values(), None)
     typer.echo(f"The gate alone on http://localhost:{port} – Ctrl-C stops it.")
-    uvicorn.run(
-        Healthy(alone.gate, GateApp(alone.gate, who)),
-        host=settings.host,
-        port=port,
-        http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
-        log_level="warning",
-        lifespan="off",
-    )
+    with exporting(alone.reads, folder(settings.data_dir, alone.reads)):
+        uvicorn.run(
+            Healthy(alone.gate, GateApp(alone.gate, who)),
+            host=settings.host,
+            port=port,
+            http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+            log_level="warning",
+            lifespan="off",
+        )
 
 
 @app.command()

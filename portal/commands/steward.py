@@ -190,10 +190,12 @@ def _rounds(product: "Product", done: Event) -> None:
     """A round that fails is told, once, and tried again: what it would have done is in the log."""
     from portal import standalone
     from portal.desk.office import Office
+    from portal.publishing import Publisher
     from steward import recipient
     from steward.outbox import Outbox
 
     office = Office(product)
+    publisher = Publisher(product.home, product.ledger, product.reads)
     made, told = None, ""
     while not done.wait(EVERY_S):
         at = datetime.now(UTC)
@@ -203,6 +205,7 @@ def _rounds(product: "Product", done: Event) -> None:
             made[1].deliver(recipient.load(product.home).sender, at)
             office.check_hourly(at)
             standalone.announce(product.ledger, product.home)
+            publisher.round(at)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
             if told != (told := f"steward: {type(error).__name__}: {error}"):
                 typer.echo(told, err=True)

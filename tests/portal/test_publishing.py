@@ -1,0 +1,74 @@
+"""specs/portal.md, 6.7: the public logs follow what is served."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from gate.read import ReadRequest
+from ledger import audit, checkpoint, note, source
+from ledger.audit import Trust
+from ledger.event import ReadLogAnchored
+from portal.product import Product
+from portal.publishing import EVERY, Publisher, exporting, folder
+from tests.portal.conftest import START
+
+ASKED = ReadRequest("analytics", "segmentation", "c00007", ("age",), START)
+
+
+def publisher(product: Product) -> Publisher:
+    return Publisher(product.home, product.ledger, product.reads)
+
+
+def shown(path: Path) -> int:
+    """The size of the published log."""
+    return checkpoint.parse(note.parse((path / "checkpoint").read_text()).text).size
+
+
+def anchors(product: Product) -> list[int]:
+    said = (entry.event for entry in product.ledger.announced())
+    return [e.size for e in said if isinstance(e, ReadLogAnchored)]
+
+
+def test_what_is_new_is_anchored_and_published_once_a_minute(product: Product) -> None:
+    follow = publisher(product)
+    for _ in range(3):
+        product.gate.read(ASKED)
+    assert follow.round(START)
+    assert anchors(product) == [3]
+    log = product.home / "log"
+    assert shown(log / "consent") == product.ledger.size
+    assert shown(log / "state") == product.ledger.states.log.size
+    assert shown(folder(product.home, product.reads)) == 3
+    product.gate.read(ASKED)
+    assert not follow.round(START + EVERY - timedelta(seconds=1))
+    assert follow.round(START + EVERY)
+    assert anchors(product) == [3, 4]
+    assert shown(log / "consent") == product.ledger.size
+
+
+def test_without_news_nothing_is_written(product: Product) -> None:
+    follow = publisher(product)
+    product.gate.read(ASKED)
+    assert follow.round(START)
+    size = product.ledger.size
+    for minutes in range(1, 5):
+        assert not follow.round(START + minutes * EVERY)
+    assert (product.ledger.size, anchors(product)) == (size, [1])
+    assert not publisher(product).anchor(START), "a new start anchors nothing again"
+
+
+def test_what_is_published_is_audited_clean(product: Product) -> None:
+    product.gate.read(ASKED)
+    publisher(product).round(START)
+    line = (product.home / "keys/consent.vkey").read_text().split()[0]
+    trust = Trust([note.verifier(line)])
+    place = source.at(str(product.home / "log/consent"))
+    assert audit.audit(place, trust, judge=audit.consent_entry).clean
+
+
+def test_a_gate_alone_writes_its_own_directory(product: Product, tmp_path: Path) -> None:
+    product.gate.read(ASKED)
+    with exporting(product.reads, tmp_path / "log", every_s=0.01):
+        while not (tmp_path / "log/checkpoint").exists():
+            pass
+        product.gate.read(ASKED)
+    assert shown(tmp_path / "log") == 2
