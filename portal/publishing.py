@@ -23,6 +23,7 @@ from ledger.log import Log
 from ledger.stores.sql import SqlStore
 
 EVERY = timedelta(minutes=1)
+AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Publisher:
     ledger: Ledger
     reads: Log
     published: tuple[int, int] = (0, 0)  # entries of the consent log and of the read log
-    due: datetime = datetime.min.replace(tzinfo=UTC)
+    due: datetime = AT_ONCE
     anchored: dict[str, int] | None = None  # origin -> size
 
     def round(self, at: datetime) -> bool:
