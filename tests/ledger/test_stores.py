@@ -103,7 +103,7 @@ class Alike(RuleBasedStateMachine):
             assert [*log.entries(0, size)] == self.entries
             assert log.store.tags() == {*self.tags}
             assert all(log.store.sealed(tag) == self.tags[tag] for tag in self.tags)
-            assert all(log.store.has_tag(tag) for tag in self.tags)
+            assert all(log.store.sealed(tag) for tag in self.tags)
             held = dict(self.tags.values())
             assert log.store.sealed_between(0, size) == held
             assert {
