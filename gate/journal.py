@@ -11,7 +11,6 @@ two reads of one customer. Values are never written. A table read names its coho
 of a bitmap over the rows of the consent state, stored beside the log.
 """
 
-import json
 import os
 import secrets
 import sqlite3
@@ -280,7 +279,7 @@ class _Waiting:
         self.indexes: range | None = None
 
 
-def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every point read of one customer in the read log under `home`, newest first."""
     store = SqlStore(home / LOG)
     database = sqlite3.connect(home / LOG)
@@ -288,12 +287,14 @@ def readings(home: Path, tagger: Tagger, subject: str) -> Iterator[tuple[int, di
         if (head := store.head()) is None:
             return
         at = checkpoint.parse(note.parse(head.note).text)
+        if (tags := tagger.reading_tags(subject, at.origin)) is None:
+            return  # without a key nothing can be found
         places = owners.of(database, pseudonym(tagger, subject, at.origin), at.size)
         for bundle, together in groupby(places, key=lambda place: place // tile.WIDTH):
             entries = tile.unbundle(store.bundle(bundle) or b"")
             for place in together:
-                entry = json.loads(entries[place % tile.WIDTH])
-                if entry["subject"] == tag(tagger, subject, at.origin, place):
+                entry = msgspec.json.decode(entries[place % tile.WIDTH])
+                if entry["subject"] == tags.at(place).hex():
                     yield place, entry
     finally:
         database.close()

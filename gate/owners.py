@@ -11,7 +11,7 @@ as (pseudonym, entry).
 """
 
 import sqlite3
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -113,9 +113,7 @@ def _in_run(database: sqlite3.Connection, number: int, pseudonym: bytes) -> Iter
             return bytes(heads.read(_HEAD))
 
         first = bisect_left(range(RUN), wanted, key=head)
-        last = first
-        while last < RUN and head(last) == wanted:
-            last += 1
+        last = bisect_right(range(RUN), wanted, lo=first, key=head)
     if first == last:
         return
     with database.blobopen("run", "at", number, readonly=True) as at:
