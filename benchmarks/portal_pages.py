@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from gate.decide import Reason, View
 from gate.journal import ConsentPoint, Reading
 from ledger.event import Granted, Instruction, Withdrawn
-from portal.app import create_app
+from portal.app import create_app, settled
 from portal.customer import wording
 from portal.product import Product
 from tests.portal.conftest import START, Clock, copy, seed, sign_in
@@ -44,7 +44,8 @@ def main() -> None:
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
         with TestClient(create_app(product, Clock()), headers=headers) as client:
             sign_in(client, SUBJECT)
-            rows = [(path, *_times(client, path)) for path in PAGES]
+            with settled():  # as `sovereign serve` does
+                rows = [(path, *_times(client, path)) for path in PAGES]
     print(f"\npages of a customer with {INSTRUCTIONS:,} instructions and {READS:,} reads")
     print(f"  {'page':34}{'median':>10}{'p99':>10}{'bytes':>10}   limit {LIMIT_MS} ms")
     for path, middle, worst, size in rows:

@@ -16,6 +16,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
@@ -279,8 +280,38 @@ class _Waiting:
         self.indexes: range | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An entry that stands in a customer's list, not yet read: most are only counted past."""
+
+    place: int
+    text: bytes
+    tags: ReadingTags
+
+    @property
+    def at(self) -> bytes:
+        """When, as the entry writes it; times compare as text."""
+        begins = self.text.index(_AT) + len(_AT)
+        return self.text[begins : begins + _AT_SIZE]
+
+    def reading(self) -> dict[str, Any] | None:
+        """The entry, unless it is another's: see gate.owners."""
+        entry: dict[str, Any] = msgspec.json.decode(self.text)
+        return entry if entry["subject"] == self.tags.at(self.place).hex() else None
+
+
+_AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
+
+
 def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every point read of one customer in the read log under `home`, newest first."""
+    for each in listed(home, tagger, subject):
+        if (entry := each.reading()) is not None:
+            yield each.place, entry
+
+
+def listed(home: Path, tagger: ManyTagger, subject: str) -> Iterator[Listed]:
+    """What stands in one customer's list in the read log under `home`, newest first."""
     store = SqlStore(home / LOG)
     database = sqlite3.connect(home / LOG)
     try:
@@ -292,10 +323,7 @@ def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int
         places = owners.of(database, pseudonym(tagger, subject, at.origin), at.size)
         for bundle, together in groupby(places, key=lambda place: place // tile.WIDTH):
             entries = tile.unbundle(store.bundle(bundle) or b"")
-            for place in together:
-                entry = msgspec.json.decode(entries[place % tile.WIDTH])
-                if entry["subject"] == tags.at(place).hex():
-                    yield place, entry
+            yield from (Listed(n, entries[n % tile.WIDTH], tags) for n in together)
     finally:
         database.close()
         store.close()

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import merge
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from gate import policy, snapshot
 from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.epoch import Epoch
-from gate.journal import LOG, Journal, instance_name, readings
+from gate.journal import LOG, Journal, instance_name, listed
 from gate.policy import Policy
 from gate.quota import Quotas
 from gate.read import Gate
@@ -67,11 +68,15 @@ class Product:
     def home(self) -> Path:
         return self.settings.data_dir
 
-    def reads_of(self, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every point read of one customer, through every gate there ever was, newest first."""
+    def reads_of(self, subject: str, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every point read of one customer, through every gate there ever was, newest first;
+        without the first `skip`, which are passed over unread."""
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        found = [readings(folder, self.ledger, subject) for folder in folders]
-        return merge(*found, key=lambda reading: str(reading[1]["at"]), reverse=True)
+        found = [listed(folder, self.ledger, subject) for folder in folders]
+        merged = merge(*found, key=lambda each: each.at, reverse=True)
+        for each in islice(merged, skip, None):
+            if (entry := each.reading()) is not None:
+                yield each.place, entry
 
     def register(self) -> Register:
         """Reviews, explained decisions, reminders and searches: see steward.register."""

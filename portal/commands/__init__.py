@@ -83,13 +83,14 @@ def _with(settings: "Settings", data_dir: Path | None) -> "Settings":
 def _serve(product: "Product") -> None:
     import uvicorn
 
-    from portal.app import create_app
+    from portal.app import create_app, settled
 
     settings = product.settings
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
-    with steward.beside(product):
+    app = create_app(product)
+    with steward.beside(product), settled():
         uvicorn.run(
-            create_app(product),
+            app,
             host=settings.host,
             port=settings.port,
             http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md

@@ -64,9 +64,8 @@ class Decision:
 def page(
     entries: Iterable[Entry], source: Source, scenes: Mapping[str, Scene], number: int
 ) -> Page:
-    """Page `number`, from 1, of `entries`, which come newest first."""
-    first = (number - 1) * PAGE_SIZE
-    found = [*islice(entries, first, first + PAGE_SIZE + 1)]
+    """Page `number`, from 1; `entries` are those from its first on, newest first."""
+    found = [*islice(entries, PAGE_SIZE + 1)]
     rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
     return Page(rows, number, len(found) > PAGE_SIZE)
 

@@ -135,7 +135,7 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
 @router.get("/reads")
 def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
-    entries = product.reads_of(me.subject)
+    entries = product.reads_of(me.subject, (number - 1) * reads.PAGE_SIZE)
     rows = reads.page(entries, product.source, product.scenes, number)
     decided = faces(request).explanations.of(me.subject) if number == 1 else []
     decisions = reads.explained(decided, product.source, product.scenes)
