@@ -114,14 +114,19 @@ def outside(seeded: Path, tmp_path_factory: pytest.TempPathFactory, provider: st
         yield address
 
 
+def authorize(page: Page, who: str) -> None:
+    """Go to the provider, say who one is, and come back."""
+    page.click("text=Sign in with your account")
+    page.fill("input[name=sub]", who)
+    page.click("button:has-text('Authorize')")
+
+
 @pytest.mark.parametrize("javascript", [True, False])
 def test_a_customer_signs_in_at_the_provider(
     chromium: Browser, outside: str, javascript: bool
 ) -> None:
     page = opened(chromium, outside, "/", javascript=javascript)
-    page.click("text=Sign in with your account")
-    page.fill("input[name=sub]", "c00033")
-    page.click("button:has-text('Authorize')")
+    authorize(page, "c00033")
     page.wait_for_url(f"{outside}/customer")
     assert page.locator(".scenes").is_visible()
     page.context.close()
@@ -129,9 +134,7 @@ def test_a_customer_signs_in_at_the_provider(
 
 def test_who_is_no_customer_is_refused(chromium: Browser, outside: str) -> None:
     page = opened(chromium, outside, "/")
-    page.click("text=Sign in with your account")
-    page.fill("input[name=sub]", "nobody")
-    page.click("button:has-text('Authorize')")
+    authorize(page, "nobody")
     page.wait_for_selector("text=We cannot sign you in with this")
     page.goto("/customer")
     assert page.url == f"{outside}/"
@@ -140,9 +143,7 @@ def test_who_is_no_customer_is_refused(chromium: Browser, outside: str) -> None:
 
 def test_a_steward_signs_in_at_the_provider_in_their_role(chromium: Browser, outside: str) -> None:
     page = opened(chromium, outside, "/desk")
-    page.click("text=Sign in with your account")
-    page.fill("input[name=sub]", "a.steward")
-    page.click("button:has-text('Authorize')")
+    authorize(page, "a.steward")
     page.wait_for_url(f"{outside}/desk")
     assert page.locator("form.who").is_visible()
     page.context.close()
@@ -150,8 +151,9 @@ def test_a_steward_signs_in_at_the_provider_in_their_role(chromium: Browser, out
 
 def test_a_customer_is_no_steward(chromium: Browser, outside: str) -> None:
     page = opened(chromium, outside, "/desk")
-    page.click("text=Sign in with your account")
-    page.fill("input[name=sub]", "c00033")
-    page.click("button:has-text('Authorize')")
+    authorize(page, "c00033")
     page.wait_for_selector("text=We cannot sign you in with this")
+    page.goto("/desk/cases")
+    assert page.url == f"{outside}/"
+    assert page.locator("form.who").count() == 0
     page.context.close()
