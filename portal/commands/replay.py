@@ -1,6 +1,7 @@
 """`sovereign replay`: derive every decision of a data directory's read logs again."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,9 +34,6 @@ def replay(
     """
     from functools import partial
 
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
     from gate.journal import LOG
     from gate.replay import replay as derive
     from ledger.follower import Follower
@@ -49,18 +47,22 @@ def replay(
         raise typer.Exit(2)
     rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
     differing = 0
+    opened = partial(Follower, data_dir)
     for folder in folders:
-        opened = partial(Follower, data_dir)
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(f"replaying {folder.name}", total=None)
-
-            def progress(done: int, every: int, task: TaskID = task, bar: Progress = bar) -> None:
-                bar.update(task, completed=done, total=every)
-
-            report = derive(opened, folder, rests_on, processes=processes, progress=progress)
+        run = partial(derive, opened, folder, rests_on, processes=processes)
+        report = _with_progress(run, folder.name)
         differing += len(report.differences)
         _tell(folder.name, report, as_json=as_json)
     raise typer.Exit(1 if differing else 0)
+
+
+def _with_progress(run: Callable[..., "Report"], name: str) -> "Report":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"replaying {name}", total=None)
+        return run(progress=lambda done, every: bar.update(task, completed=done, total=every))
 
 
 def _tell(name: str, report: "Report", *, as_json: bool) -> None:

@@ -119,7 +119,8 @@ def test_a_log_with_another_history_is_refused_at_start(
 def test_a_log_that_nothing_is_missing_from_may_start(log: Log, witnesses: list[Witness]) -> None:
     cosigned(log, asked(witnesses), quorum=3)
     log.append([b"not yet witnessed"])
-    cosigned(log, asked(witnesses), quorum=3)
+    signed = note.parse(cosigned(log, asked(witnesses), quorum=3))
+    assert signed.text == note.parse(log.checkpoint()).text
 
 
 @contextmanager
