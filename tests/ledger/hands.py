@@ -41,9 +41,9 @@ class Passkey:
             spki(self.private),
             self.rp,
             (self.page,),
-            True,
-            False,
-            "none",
+            backup_eligible=bool(self.flags & BE),
+            backed_up=bool(self.flags & BS),
+            attestation="none",
         )
 
     def sign(
