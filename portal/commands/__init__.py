@@ -15,6 +15,7 @@ from portal.commands import (
     state,
     steward,
     synth,
+    vault,
     witness,
 )
 
@@ -38,6 +39,7 @@ app.add_typer(contracts.app, name="contracts")
 app.add_typer(gate.app, name="gate")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
+app.add_typer(vault.app, name="vault")
 app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[
