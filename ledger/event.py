@@ -203,6 +203,22 @@ class SubjectErased(_Tagged, frozen=True):
     at: datetime
 
 
+class EntryErased(_Tagged, frozen=True):
+    """One instruction was made unreadable at its customer's wish: the entry at this index."""
+
+    entry: int
+    at: datetime
+
+
+class ManifestPublished(_Tagged, frozen=True):
+    """What a model was trained on, as of `size` entries: SHA-256 of its manifest, in hex."""
+
+    model: str
+    manifest: str
+    size: int
+    at: datetime
+
+
 PublicEvent = (
     ScenePublished
     | PolicyPublished
@@ -214,6 +230,8 @@ PublicEvent = (
     | ReadLogOpened
     | ReadLogAnchored
     | SubjectErased
+    | EntryErased
+    | ManifestPublished
 )
 Event = Instruction | PublicEvent
 

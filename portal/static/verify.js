@@ -186,6 +186,8 @@ const EVENTS = {
   "read-log-opened": { origin: text, key: text, at: time },
   "read-log-anchored": { origin: text, size: integer, root: text, at: time },
   "subject-erased": { at: time },
+  "entry-erased": { entry: integer, at: time },
+  "manifest-published": { model: text, manifest: text, size: integer, at: time },
 };
 
 /** RFC 8785 for values without fractions: keys in order, no white space. */

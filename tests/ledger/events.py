@@ -10,11 +10,13 @@ from ledger.event import (
     MOST_INTEGER,
     Act,
     BudgetReserved,
+    EntryErased,
     Evidence,
     Granted,
     Imported,
     Instruction,
     KeyRotated,
+    ManifestPublished,
     PolicyPublished,
     PublicEvent,
     ReadLogAnchored,
@@ -53,6 +55,8 @@ PUBLIC: tuple[PublicEvent, ...] = (
     ReadLogOpened("test.example/reads", "key", NOON),
     ReadLogAnchored("test.example/reads", 3, "root", NOON),
     SubjectErased(NOON),
+    EntryErased(7, NOON),
+    ManifestPublished("scoring-2", "9f", 12, NOON),
 )
 assert {type(each) for each in ACTS} == {*get_args(Act)}
 assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
@@ -103,4 +107,6 @@ publics = st.one_of(
     st.builds(ReadLogOpened, texts, texts, times),
     st.builds(ReadLogAnchored, texts, integers, texts, times),
     st.builds(SubjectErased, times),
+    st.builds(EntryErased, integers, times),
+    st.builds(ManifestPublished, texts, texts, integers, times),
 )
