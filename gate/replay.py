@@ -239,7 +239,8 @@ class _Replayer:
             return "an entry of another customer than the one it is listed for"
         if (in_force := shape.in_force or self._in_force(shape)) is None:
             return self._without_plan(shape.reading)
-        return derivation.of_one(in_force, shape, beginning.minute, subject, rests)
+        derived = derivation.of_one(in_force, shape, beginning.minute, subject, rests)
+        return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
 
     def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
         subject = self._names.get(name)

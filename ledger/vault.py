@@ -19,7 +19,7 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger import kek
+from ledger import commitment, kek
 from ledger.commitment import KEY_SIZE, ReadingTags, Secrets
 from ledger.kek import Keeper, Kek, KekError, MalformedKekError
 
@@ -137,6 +137,19 @@ class Vault:
             self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
             self._keys.pop(subject, None)
             self._tags.pop(subject, None)
+
+    def puncture(self, subject: str, seq: int, newest: int, label: bytes) -> None:
+        """Forget what yields the customer's event `seq`: see ledger.commitment. Durable on return.
+
+        Raises ErasedEntryError, OneHalfError, KeyError if there is no data key.
+        """
+        if (key := self.key(subject)) is None:
+            raise KeyError("there is no data key of this customer")
+        newer = commitment.without(key, seq, newest, label)
+        with self._lock, self._writing() as current:
+            query = "UPDATE customer SET wrapped = ? WHERE subject = ?"
+            self._database.execute(query, [current.wrap(newer), subject])
+            self._keys.pop(subject, None)
 
     @property
     def keeper(self) -> str:
