@@ -68,7 +68,7 @@ def secrets(data_key: bytes, seq: int) -> Secrets:
     """
     if len(data_key) > KEY_SIZE and seq < began(data_key):
         return _kept(data_key, seq)
-    events = data_key[-HALF:] if len(data_key) <= KEY_SIZE else data_key[HALF:KEY_SIZE]
+    events = events_half(data_key)
     info = _EVENT_INFO + seq.to_bytes(8)
     first = hmac.digest(events, info + b"\x01", "sha512")
     second = hmac.digest(events, first + info + b"\x02", "sha512")
@@ -107,6 +107,11 @@ class OneHalfError(ValueError):
             "the customer's key is of an earlier form, from which no single entry can be taken; "
             "erase all of the customer instead"
         )
+
+
+def events_half(data_key: bytes) -> bytes:
+    """What yields the customer's events from `began` on."""
+    return data_key[-HALF:] if len(data_key) <= KEY_SIZE else data_key[HALF:KEY_SIZE]
 
 
 def began(data_key: bytes) -> int:

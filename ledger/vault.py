@@ -1,8 +1,9 @@
 """Per-customer keys, sealed events, and erasure by destroying keys.
 
     keys/kek            wraps every customer's data key (RFC 3394): see ledger.kek
-    keys/customers.db   subject -> wrapped data key; the only place where a name meets a key
-                        and the generation of the key-encryption key they are all wrapped with
+    keys/customers.db   subject -> wrapped data key; the only place where a name meets a key;
+                        the generation of the key-encryption key they are all wrapped with;
+                        how many lines of `erased` beside `keys/` it knows: see ledger.erasures
 
 A sealed event lies beside the log, AES-256-GCM under a key used once, with its log entry as
 associated data. GCM does not bind the key; the SHA-256 commitment in the leaf does, and is checked
@@ -19,8 +20,9 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger import commitment, kek
+from ledger import commitment, erasures, kek
 from ledger.commitment import KEY_SIZE, ReadingTags, Secrets
+from ledger.erasures import Entry, Erasures
 from ledger.kek import Keeper, Kek, KekError, MalformedKekError
 
 PADDED = 512  # bytes; an event is JSON, which never ends in a zero byte
@@ -31,8 +33,12 @@ _NONCE = bytes(12)  # each sealing key seals one event
 _WAIT_S = 60.0  # for another process that writes: a rotation of ten million keys
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS customer (subject TEXT PRIMARY KEY, wrapped BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1), generation TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1),
+  generation TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS erased (only INTEGER PRIMARY KEY CHECK (only = 1),
+  lines INTEGER NOT NULL)
 """
+_ALL = "SELECT subject, wrapped FROM customer"
 _ONE = "SELECT wrapped, (SELECT generation FROM kek) FROM customer WHERE subject = ?"
 Progress = Callable[[int, int], None]  # keys wrapped anew, of how many
 
@@ -52,6 +58,7 @@ class Vault:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = folder / "customers.db"
         self._places = folder / "kek", folder / "kek.next"
+        self._erasures = Erasures(folder.parent / erasures.NAME)
         begun = database.exists() and database.stat().st_size > 0
         if not begun:
             self._begin()
@@ -71,6 +78,7 @@ class Vault:
             self._kek = self._in_force(self._named())
             if self._places[1].exists():
                 self._settle()
+            self._erase_again()
 
     def key(self, subject: str) -> bytes | None:
         """The customer's data key, or None if there is none (any more)."""
@@ -132,11 +140,14 @@ class Vault:
                 yield key
 
     def destroy(self, subject: str) -> None:
-        """Forget a data key for ever. Durable on return."""
+        """Forget a data key for ever, in backups from now on too. Durable on return."""
+        if (key := self.key(subject)) is None:
+            return
         with self._lock, self._writing():
-            self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
-            self._keys.pop(subject, None)
-            self._tags.pop(subject, None)
+            self._erasures.key(key)
+            # Crash here: the next opening destroys it.
+            self._put(subject, None)
+            self._known(len(self._erasures))
 
     def puncture(self, subject: str, seq: int, newest: int, label: bytes) -> None:
         """Forget what yields the customer's event `seq`: see ledger.commitment. Durable on return.
@@ -147,9 +158,10 @@ class Vault:
             raise KeyError("there is no data key of this customer")
         newer = commitment.without(key, seq, newest, label)
         with self._lock, self._writing() as current:
-            query = "UPDATE customer SET wrapped = ? WHERE subject = ?"
-            self._database.execute(query, [current.wrap(newer), subject])
-            self._keys.pop(subject, None)
+            self._erasures.entry(key, Entry(seq, newest, label))
+            # Crash here: the next opening does it.
+            self._put(subject, current.wrap(newer))
+            self._known(len(self._erasures))
 
     @property
     def keeper(self) -> str:
@@ -183,8 +195,40 @@ class Vault:
     def close(self) -> None:
         self._database.close()
 
+    def _put(self, subject: str, wrapped: bytes | None) -> None:
+        """Another wrapped key for this customer, or none."""
+        self._keys.pop(subject, None)
+        self._tags.pop(subject, None)
+        if wrapped is None:
+            self._database.execute("DELETE FROM customer WHERE subject = ?", [subject])
+        else:
+            query = "UPDATE customer SET wrapped = ? WHERE subject = ?"
+            self._database.execute(query, [wrapped, subject])
+
+    def _known(self, lines: int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO erased VALUES (1, ?)", [lines])
+
+    def _erase_again(self) -> None:
+        """Destroy what a restored key store brought back, or a crash left."""
+        row = self._database.execute("SELECT lines FROM erased").fetchone()
+        applied, lines = row[0] if row else 0, len(self._erasures)
+        if applied > lines:
+            raise VaultError(
+                f"the list of erasures beside keys/ has {lines} lines, want {applied}: restore the "
+                "newest one, or a backup of the keys would bring back whoever was erased"
+            )
+        if applied == lines:
+            return
+        replay = self._erasures.since(applied)
+        with self._writing() as current:
+            for subject, wrapped in self._database.execute(_ALL).fetchall():
+                key = _opened(current, wrapped)
+                if (left := replay.left(key)) != key:
+                    self._put(subject, None if left is None else current.wrap(left))
+            self._known(lines)
+
     def _rewrap(self, older: Kek, newer: Kek, progress: Progress) -> None:
-        rows = self._database.execute("SELECT subject, wrapped FROM customer").fetchall()
+        rows = self._database.execute(_ALL).fetchall()
         update = "UPDATE customer SET wrapped = ? WHERE subject = ?"
         progress(0, len(rows))
         for done, (subject, wrapped) in enumerate(rows, 1):
@@ -262,7 +306,7 @@ class Vault:
         self._database.execute("BEGIN")
         try:
             current = self._current(self._named())
-            rows = self._database.execute("SELECT subject, wrapped FROM customer").fetchall()
+            rows = self._database.execute(_ALL).fetchall()
             return current, rows
         finally:
             self._database.execute("COMMIT")
