@@ -116,7 +116,7 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        rulings = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
         entry = await self._commits.record(rulings)
         return Response(200, rulings[0].answer(entry).encode())
 
@@ -127,24 +127,26 @@ class GateApp:
             return await self._loose_evaluations(service, body)
         if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
             return await self._evaluation(service, body)
-        return await self._batch(service, authzen.merged(batch), batch.options)
+        authzen.split_if_long(batch.evaluations)
+        return await self._batch(service, batch.evaluations, batch)
 
     async def _loose_evaluations(self, service: str, body: bytes) -> Response:
         """A batch of which some elements are no evaluations: those are denied, one by one."""
         loose = decoded(_LOOSE, body)
         if not loose.evaluations:
             return await self._evaluation(service, body)
-        return await self._batch(service, authzen.completed(loose), loose.options)
+        whole = authzen.Evaluations(options=loose.options)
+        return await self._batch(service, authzen.completed(loose), whole)
 
     async def _batch(
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
     ) -> Response:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
         now = self._clock()
-        rulings, answers = self._decided(service, evaluations, options, now)
+        rulings, answers = self._decided(service, evaluations, batch, now)
         entry = await self._commits.record(rulings) if rulings else 0
         return Response(200, _batch_answer(answers, entry))
 
@@ -152,32 +154,33 @@ class GateApp:
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
         now: datetime,
     ) -> tuple[list[Ruling], Sequence[Ruling | str]]:
         """What is journalled, and what is answered: all in one go where that is possible."""
-        whole = [_as(service, e) for e in evaluations if isinstance(e, authzen.Evaluation)]
-        if len(whole) == len(evaluations) and options.evaluations_semantic == "execute_all":
+        whole = [each for each in evaluations if isinstance(each, authzen.Evaluation)]
+        in_one_go = batch.options.evaluations_semantic == "execute_all"
+        if len(whole) == len(evaluations) and in_one_go:
             with suppress(MalformedRequestError):
-                rulings = authzen.ask(self._gate, whole, now)
+                rulings = authzen.ask(self._gate, service, whole, now, batch)
                 return rulings, rulings
-        return self._one_by_one(service, evaluations, options, now)
+        return self._one_by_one(service, evaluations, batch, now)
 
     def _one_by_one(
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
         now: datetime,
     ) -> tuple[list[Ruling], list[Ruling | str]]:
-        stop = authzen.stops(options.evaluations_semantic)
+        stop = authzen.stops(batch.options.evaluations_semantic)
         rulings: list[Ruling] = []
         answers: list[Ruling | str] = []
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                rulings += authzen.ask(self._gate, [_as(service, each)], now)
+                rulings += authzen.ask(self._gate, service, [each], now, batch)
                 answers.append(rulings[-1])
                 allowed = rulings[-1].allowed
             except MalformedRequestError as error:
@@ -189,7 +192,7 @@ class GateApp:
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
-        (ruling,) = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        (ruling,) = authzen.ask(self._gate, service, [evaluation], self._clock())
         self._gate.journal.record(ruling, ruling.customer)
         return ruling.allowed
 
@@ -246,14 +249,6 @@ def _json_only(headers: Mapping[bytes, bytes]) -> None:
     if sent.partition(b";")[0].strip().lower() != JSON:
         detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
         raise HttpError(400, "malformed", "The request is malformed", detail)
-
-
-def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:
-    """A caller asks for itself: for anybody else the answer is no, whoever that is."""
-    subject = evaluation.subject
-    if subject is None or subject.id == service:
-        return evaluation
-    return msgspec.structs.replace(evaluation, subject=authzen.Entity("nobody", subject.id))
 
 
 def _batch_answer(answers: Sequence[Ruling | str], entry: int) -> bytes:

@@ -246,7 +246,7 @@ class Journal:
             elif (tags := tags_of(subject, origin)) is None:  # has no key: nobody can ever tell
                 tag, name = secrets.token_hex(TAG_SIZE), secrets.token_bytes(owners.SIZE)
             else:
-                tag, name = tags.at(index).hex(), tags.pseudonym[: owners.SIZE]
+                tag, name = tags.at(index), tags.pseudonym[: owners.SIZE]
             entries.append(line.entry(tag))
             names.append(name)
         return entries, names
@@ -297,7 +297,7 @@ class Listed:
     def reading(self) -> dict[str, Any] | None:
         """The entry, unless it is another's: see gate.owners."""
         entry: dict[str, Any] = msgspec.json.decode(self.text)
-        return entry if entry["subject"] == self.tags.at(self.place).hex() else None
+        return entry if entry["subject"] == self.tags.at(self.place) else None
 
 
 _AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")

@@ -235,7 +235,7 @@ class _Replayer:
         if (owner := self._owners.get(name) or self._owner(name)) is None:
             return UNOPENED
         subject, tags = owner
-        if tag != b'"%b"' % tags.at(index).hex().encode():
+        if tag != b'"%b"' % tags.at(index).encode():
             return "an entry of another customer than the one it is listed for"
         if (in_force := shape.in_force or self._in_force(shape)) is None:
             return self._without_plan(shape.reading)

@@ -50,6 +50,7 @@ class Wording(msgspec.Struct, frozen=True):
     """The parts of a decision's text that do not differ from customer to customer."""
 
     allowed: bool
+    rests: bool  # whether it rests on an entry of the consent log
     middle: str
     ends: str  # of the entry
     closes: str  # of the answer
@@ -118,6 +119,7 @@ def worded(
     reason, decided = _text(verdict.reason), _text(verdict.allowed)
     return Wording(
         allowed=verdict.allowed,
+        rests=bool(verdict.views),
         middle=f',{_text(middle)[1:-1]},"subject":',
         ends=f',"views":{views}}}',
         closes=f',"reason":{reason},"views":{views}}},"decision":{decided}}}',
