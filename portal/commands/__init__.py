@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portal.commands import (
+    archive,
     audit,
     budget,
     contracts,
+    erase,
     gate,
     ledger,
     replay,
@@ -30,7 +32,10 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
 
+app.add_typer(archive.app)
 app.add_typer(audit.app)
+app.add_typer(erase.app)
+app.add_typer(erase.holds, name="hold")
 app.add_typer(ledger.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
