@@ -53,9 +53,10 @@ class Reader:
         if (key := self._vault.key(subject)) is None:
             return []
         found = self._history(key)
-        if upto is not None and len(found) != upto:
+        want = len(commitment.existing(key, upto or 0))
+        if upto is not None and len(found) != want:
             raise CorruptLogError(
-                f"{len(found)} events of a customer are in the store, want {upto}; run fsck"
+                f"{len(found)} events of a customer are in the store, want {want}; run fsck"
             )
         return found
 
@@ -127,9 +128,10 @@ class Reader:
         """
         first, wanted, missing = 1, FIRST_LOOK, 0
         while not missing:
-            some = [commitment.secrets(key, seq) for seq in range(first, first + wanted)]
-            found = self._store.sealed_of([each.opening.tag for each in some])
-            for seq, each in enumerate(some, first):
+            numbers = commitment.existing(key, first + wanted - 1)
+            some = {seq: commitment.secrets(key, seq) for seq in numbers if seq >= first}
+            found = self._store.sealed_of([each.opening.tag for each in some.values()])
+            for seq, each in some.items():
                 if (place := found.get(each.opening.tag)) is None:
                     missing = missing or seq
                 elif missing:
@@ -143,10 +145,10 @@ class Reader:
         tags = self._store.tags()
         owners: dict[bytes, tuple[bytes, int]] = {}
         for _, key in self._vault.everybody():
-            seq = 1
+            seq = commitment.following(key, 0)
             while (tag := commitment.tag(key, seq)) in tags:
                 owners[tag] = (key, seq)
-                seq += 1
+                seq = commitment.following(key, seq)
             owners[tag] = (key, seq)
         return owners
 
