@@ -145,7 +145,9 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
         "demo": faces(request).product.settings.demo,
     }
     body = faces(request).templates.get_template(template).render(shared | facts)
-    return HTMLResponse(body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request"})
+    return HTMLResponse(
+        body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request, Sec-GPC"}
+    )
 
 
 def partial(request: Request) -> bool:

@@ -51,6 +51,7 @@ class Session:
     agreement: Agreement
     notice: Notice | None = None
     undo: Undo | None = None
+    signal: tuple[int, ...] | None = None  # receipts of what a browser's signal withdrew, once seen
     closed: bool = False
 
     def take_notice(self) -> Notice | None:

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.read import ReadRequest
+from portal.customer import gpc
 from portal.oidc import LoginError, Pending
 from portal.pages import Faces, faces, page
 from portal.passkey import Host, PasskeyError
@@ -181,7 +182,11 @@ def _signed_in(request: Request, subject: str, name: str, response: Response) ->
     """Always a new session: whatever the browser had before is worth nothing from now on."""
     known = faces(request)
     known.sessions.close(request.cookies.get(COOKIE))
-    put_cookie(response, request, known.sessions.open(subject, name, known.clock()))
+    token = known.sessions.open(subject, name, known.clock())
+    put_cookie(response, request, token)
+    began = known.sessions.find(token, known.clock())
+    if began is not None and gpc.asked(request):
+        gpc.greet(request, began)
     return response
 
 

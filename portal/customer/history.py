@@ -7,6 +7,7 @@ from datetime import datetime
 from gate.contract import Scene, Text
 from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
 from ledger.reader import Recorded
+from portal.customer import gpc
 
 PAGE_SIZE = 50
 
@@ -50,7 +51,7 @@ def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
         index=recorded.index,
         at=said.at,
         scene=scene.title if scene else None,
-        did=_did(said.act),
+        did=_did(said),
         scope=scope,
         items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
         locale=said.wording.locale,
@@ -59,10 +60,12 @@ def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
     )
 
 
-def _did(act: Act) -> str:
-    match act:
+def _did(said: Instruction) -> str:
+    match said.act:
         case Granted():
             return "did.allowed"
+        case Withdrawn() if gpc.said_by_signal(said):
+            return "did.withdrawn-by-signal"
         case Withdrawn():
             return "did.withdrawn"
         case TriggerSet():

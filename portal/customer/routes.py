@@ -13,7 +13,7 @@ from gate.decide import Reason
 from gate.read import Gate, ReadRequest
 from gate.signal import Report
 from ledger.consent import ConsentState
-from portal.customer import acts, flow, handoff, history, reads, terms, triggers
+from portal.customer import acts, flow, gpc, handoff, history, reads, terms, triggers
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, Marks, SceneCard, centre
 from portal.pages import Faces, faces, page, partial, session, words
@@ -124,6 +124,14 @@ def clear_condition(
     )
 
 
+@router.post("/gpc")
+def hear_signal(request: Request, me: Me) -> Response:
+    """The browser's Global Privacy Control, sent along with a form of the page."""
+    if gpc.asked(request):
+        gpc.greet(request, me)
+    return _centre(request, me) if partial(request) else RedirectResponse("/customer", 303)
+
+
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
@@ -187,6 +195,8 @@ async def conflict(request: Request, error: Exception) -> Response:
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
     here = faces(request)
     acts.carry_out(here.product.gate, here.product.ledger, me, pressed, here.clock())
+    if pressed.wish is Wish.ALLOW and gpc.asked(request):
+        gpc.allowed(me, pressed.scene.id)
     return _changed(request, me, pressed.scene, back)
 
 
@@ -217,6 +227,7 @@ def _centre(
 ) -> Response:
     template = "customer/_centre.html" if partial(request) else "customer/centre.html"
     facts = _facts(request, me) | {"centre": _now(request, me), "conflict": conflict}
+    facts["signal"] = _heard(request, me)
     response = page(request, template, status=status, **facts)
     if conflict and partial(request):
         response.headers.update(INSTEAD_OF_THE_PAGE)
@@ -263,6 +274,13 @@ def _now(request: Request, me: Session) -> Centre:
     marks = Marks(_frozen(request, me, state), terms.lapsed(product.gate, me.subject))
     systems, locale = product.source.systems, words(request).tag
     return centre(product.scenes, systems, state, locale, here.clock(), marks)
+
+
+def _heard(request: Request, me: Session) -> gpc.Heard | None:
+    here = faces(request)
+    if not gpc.asked(request):
+        return None
+    return gpc.heard(here.product.scenes, _agreed(request, me), me, here.clock())
 
 
 def _agreed(request: Request, me: Session) -> ConsentState | None:
