@@ -13,13 +13,14 @@ from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from portal import i18n
+from portal import i18n, mail
 from portal.customer.handoff import Handoffs
 from portal.i18n import Words
+from portal.mail import Post
 from portal.oidc import Client, Provider
 from portal.once import Once
 from portal.passkey import Passkeys
-from portal.product import Product
+from portal.product import Product, secret
 from portal.regulator.period import Replays
 from portal.session import COOKIE, Session, Sessions
 from steward.explain import Explanations, KeptReadLogs
@@ -70,6 +71,17 @@ class Faces:
     @cached_property
     def passkeys(self) -> Passkeys:
         return Passkeys(self.product.home / "passkeys.sqlite")
+
+    @cached_property
+    def post(self) -> Post | None:
+        """Letters to customers, if the settings name a way out."""
+        way = mail.sender(self.product.settings.mail)
+        return Post(way) if way else None
+
+    @cached_property
+    def link_key(self) -> bytes:
+        """Seals the secrets in the codes on printed receipts: see portal.customer.paper."""
+        return secret(self.product.home / "keys" / "receipt-link.key")
 
     @cached_property
     def explanations(self) -> Explanations:

@@ -43,6 +43,14 @@ class Settings(BaseSettings):
         " answer with ids, table_share_told in one without",
     )
 
+    mail: str = Field(
+        "",
+        description="how copies of receipts reach customers: smtp://host:port, smtps://host:port or"
+        " folder:path; none are sent if empty",
+        repr=False,  # it may hold a password
+    )
+    mail_from: str = Field("privacy@portal.invalid", description="sender of letters to customers")
+
     shadow_every: int = Field(
         1000, ge=1, description="one answer of so many is decided again by the full policy"
     )

@@ -8,6 +8,7 @@ from gate.contract import Scene, Text
 from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
 from ledger.reader import Recorded
 from portal.customer import gpc
+from portal.i18n import Words
 
 PAGE_SIZE = 50
 
@@ -39,10 +40,23 @@ def page(recorded: Sequence[Recorded], scenes: Mapping[str, Scene], number: int)
     pages = max(1, -(-len(recorded) // PAGE_SIZE))
     last = len(recorded) - (number - 1) * PAGE_SIZE
     shown = recorded[max(0, last - PAGE_SIZE) : max(0, last)]
-    return Page(tuple(_entry(each, scenes) for each in reversed(shown)), number, pages)
+    return Page(tuple(entry(each, scenes) for each in reversed(shown)), number, pages)
 
 
-def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
+def sentence(said: Entry, spoken: Words) -> str:
+    """What was said, in one plain sentence without markup."""
+    parts = [spoken.plain(said.did)]
+    if said.scene:
+        parts.append(spoken.of(said.scene))
+    whole = " ".join(parts)
+    if said.items:
+        scope = spoken.plain(said.scope, items=spoken.listed(said.items))
+        whole += spoken.plain("list.comma") + scope
+    return whole
+
+
+def entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
+    """One instruction of a customer's history."""
     said = recorded.event
     assert isinstance(said, Instruction)  # noqa: S101 - a customer's history holds nothing else
     scene = scenes.get(getattr(said.act, "scene", ""))

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Path, Query
+from fastapi import APIRouter, Form, Query
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,18 +13,12 @@ from gate.decide import Reason
 from gate.read import Gate, ReadRequest
 from gate.signal import Report
 from ledger.consent import ConsentState
-from portal.customer import acts, flow, gpc, handoff, history, reads, terms, triggers
+from portal.customer import acts, flow, gpc, handoff, history, reads, receipts, terms, triggers
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, Marks, SceneCard, centre
+from portal.customer.who import KnownScene, Me
 from portal.pages import Faces, faces, page, partial, session, words
-from portal.problems import (
-    INSTEAD_OF_THE_PAGE,
-    NotFoundError,
-    SignedOutError,
-    UnknownSceneError,
-    answer,
-    reads_pages,
-)
+from portal.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 from portal.session import Session
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
@@ -32,24 +26,6 @@ router = APIRouter(prefix="/customer", include_in_schema=False)
 MOST_READS_COUNTED = 1000  # the newest, for the map
 
 
-def signed_in(request: Request) -> Session:
-    """Raises SignedOutError."""
-    found = session(request)
-    if found is None:
-        raise SignedOutError
-    return found
-
-
-def known_scene(request: Request, scene: Annotated[str, Path()]) -> Scene:
-    """Raises UnknownSceneError."""
-    found = faces(request).product.scenes.get(scene)
-    if found is None:
-        raise UnknownSceneError(scene)
-    return found
-
-
-Me = Annotated[Session, Depends(signed_in)]
-KnownScene = Annotated[Scene, Depends(known_scene)]
 Field = Annotated[str, Form()]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
 
@@ -163,17 +139,6 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     return page(request, "customer/map.html", flow=drawn)
 
 
-@router.get("/receipts/{index}")
-def download_receipt(request: Request, me: Me, index: int) -> Response:
-    """A receipt of one's own. Another's says the same as one that does not exist."""
-    ledger = faces(request).product.ledger
-    if index not in {each.index for each in me.agreement.history(ledger)}:
-        raise NotFoundError(index)
-    name = f"receipt-{index}.tlog-proof"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(ledger.receipt(index, me.subject), media_type="text/plain", headers=headers)
-
-
 @router.post("/handoff")
 def hand_off(request: Request, me: Me) -> Response:
     """Make a code that signs this customer's phone in."""
@@ -210,7 +175,12 @@ def _condition(
 
 
 def _changed(request: Request, me: Session, scene: Scene, back: str) -> Response:
-    """After an act: the fragment that changed, or, without a script, the page it stands on."""
+    """After an act: the fragment that changed, or, without a script, the page it stands on.
+
+    A copy of its receipt leaves by mail.
+    """
+    if me.notice is not None and me.notice.receipt is not None:
+        receipts.send(request, me, receipts.own(request, me, me.notice.receipt))
     if not partial(request):
         on_scene = back == "scene"
         place = f"/customer/scenes/{scene.id}" if on_scene else f"/customer#{scene.id}"

@@ -25,7 +25,7 @@ CODE = sorted(PORTAL.rglob("*.py"))
 WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
-USED_IN_CODE = re.compile(r""""((?:notice|did|items)\.[a-z0-9.-]+)\"""")
+USED_IN_CODE = re.compile(r""""((?:notice|did|items|mail)\.[a-z0-9.-]+)\"""")
 GREEK = ("epsilon", "delta", "rho")
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "standing.": ["locked", "allowed", "partly", "refused", "expired", "frozen"],
