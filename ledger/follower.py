@@ -160,7 +160,7 @@ class Follower:
             return None  # its customer was erased
         key, seq = owner
         self._next[commitment.tag(key, seq + 1)] = (key, seq + 1)
-        return Said(index, opened(commitment.secrets(key, seq), sealed, entry))
+        return Said(index, *opened(commitment.secrets(key, seq), sealed, entry))
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
         if tag not in self._next:

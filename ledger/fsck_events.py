@@ -147,7 +147,7 @@ class _Events:
     def _open(self, secrets: commitment.Secrets, seq: int, index: int, data: bytes) -> Instruction:
         bundle = self._entries(index // WIDTH)
         entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
-        said = opened(secrets, data, entry)
+        said, _ = opened(secrets, data, entry)
         if said.seq != seq:
             raise CorruptLogError(f"it is not the customer's instruction {seq}")
         return said

@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger import policy, receipt
 from ledger.checkpoint import Checkpoint
+from ledger.customer_key import Key
 from ledger.note import NoteError
 from ledger.policy import LogKey, PolicyError
 from ledger.receipt import Receipt, ReceiptError
@@ -58,8 +59,15 @@ def _verdict(proven: Receipt, head: Checkpoint) -> str:
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
         *_said(proven.extra["event"]),
+        *_signed(proven.signer()),
     ]
     return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _signed(key: Key | None) -> list[str]:
+    if key is None:
+        return []
+    return [f"  signed    by the {key.kind} key {key.id.hex()} for {key.party.id}"]
 
 
 def _printable(line: str) -> str:
