@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
-from portal import components, home, problems, signin
+from portal import components, crossing, home, problems, signin
 from portal.customer import passkeys, receipts
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
@@ -63,6 +63,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.include_router(home.router)
     app.include_router(signin.router)
+    app.include_router(crossing.router)
     app.include_router(components.router)
     app.include_router(customer.router)
     app.include_router(passkeys.router)

@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 
 from portal import i18n, mail
 from portal.customer.handoff import Handoffs
+from portal.hosts import Hosts
 from portal.i18n import Words
 from portal.mail import Post
 from portal.oidc import Client, Provider
@@ -31,6 +32,7 @@ STATIC = HERE / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 AUDIENCES = ("customer", "desk", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
+CROSS_WITHIN = timedelta(minutes=1)
 BEGUN_FOR = timedelta(minutes=10)  # at the provider, or until a passkey answers
 
 
@@ -56,6 +58,7 @@ class Faces:
     sessions: Sessions
     handoffs: Handoffs
     clock: Callable[[], datetime] = _now
+    crossings: Once[Any] = field(default_factory=lambda: Once(CROSS_WITHIN))  # see portal.crossing
     begun: Once[Any] = field(default_factory=lambda: Once(BEGUN_FOR))  # see portal.signin
 
     @cached_property
@@ -71,6 +74,12 @@ class Faces:
     @cached_property
     def passkeys(self) -> Passkeys:
         return Passkeys(self.product.home / "passkeys.sqlite")
+
+    @cached_property
+    def hosts(self) -> Hosts | None:
+        """Where consent is signed and where people sign in, if the settings name both."""
+        known = self.product.settings
+        return Hosts(known.consent_origin, known.login_origin) if known.consent_origin else None
 
     @cached_property
     def post(self) -> Post | None:

@@ -49,6 +49,7 @@ class Session:
     began: datetime
     used: datetime
     agreement: Agreement
+    proved: datetime  # when they last showed who they are: a code brings that along
     notice: Notice | None = None
     undo: Undo | None = None
     signal: tuple[int, ...] | None = None  # receipts of what a browser's signal withdrew, once seen
@@ -70,12 +71,14 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
         self._swept = datetime.min.replace(tzinfo=UTC)
 
-    def open(self, subject: str, name: str, at: datetime) -> str:
-        """Begin a session; the token for the cookie."""
+    def open(self, subject: str, name: str, at: datetime, proved: datetime | None = None) -> str:
+        """Begin a session; the token for the cookie. `proved`: if not now, when they signed in."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             self._sweep(at)
-            self._sessions[_digest(token)] = Session(subject, name, at, at, Agreement(subject))
+            agreement = Agreement(subject)
+            made = Session(subject, name, at, at, agreement, proved or at)
+            self._sessions[_digest(token)] = made
         return token
 
     def find(self, token: str | None, at: datetime) -> Session | None:

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query
@@ -19,7 +20,7 @@ from portal.oidc import LoginError, Pending
 from portal.pages import Faces, faces, page
 from portal.passkey import Host, PasskeyError
 from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
-from portal.session import COOKIE, put_cookie
+from portal.session import COOKIE, Session, put_cookie
 
 router = APIRouter(include_in_schema=False)
 
@@ -109,7 +110,7 @@ def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Re
     by = known.handoffs.redeem(code, known.clock())
     if by is None:
         raise UsedCodeError
-    return _signed_in(request, by.subject, by.name, RedirectResponse("/customer", 303))
+    return brought_over(request, by)
 
 
 @router.post("/logout")
@@ -178,11 +179,19 @@ def _welcome(request: Request, customer: str, response: Response | None = None) 
     return _signed_in(request, customer, name, response or RedirectResponse("/customer", 303))
 
 
-def _signed_in(request: Request, subject: str, name: str, response: Response) -> Response:
+def brought_over(request: Request, by: Session) -> Response:
+    """Somebody who signed in elsewhere goes on here, on the same proof of who they are."""
+    response = RedirectResponse("/customer", 303)
+    return _signed_in(request, by.subject, by.name, response, by.proved)
+
+
+def _signed_in(
+    request: Request, subject: str, name: str, response: Response, proved: datetime | None = None
+) -> Response:
     """Always a new session: whatever the browser had before is worth nothing from now on."""
     known = faces(request)
     known.sessions.close(request.cookies.get(COOKIE))
-    token = known.sessions.open(subject, name, known.clock())
+    token = known.sessions.open(subject, name, known.clock(), proved)
     put_cookie(response, request, token)
     began = known.sessions.find(token, known.clock())
     if began is not None and gpc.asked(request):
