@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
 from portal import components, crossing, home, problems, signin
-from portal.customer import passkeys, receipts
+from portal.customer import key_routes, passkeys, receipts, signing
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
 from portal.desk import intake
@@ -66,6 +66,8 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(crossing.router)
     app.include_router(components.router)
     app.include_router(customer.router)
+    app.include_router(signing.router)
+    app.include_router(key_routes.router)
     app.include_router(passkeys.router)
     app.include_router(receipts.router)
     app.include_router(regulator.router)

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from portal import i18n, mail
+from portal.credential import Credentials
 from portal.customer.handoff import Handoffs
 from portal.hosts import Hosts
 from portal.i18n import Words
@@ -91,6 +92,10 @@ class Faces:
     def link_key(self) -> bytes:
         """Seals the secrets in the codes on printed receipts: see portal.customer.paper."""
         return secret(self.product.home / "keys" / "receipt-link.key")
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials(self.product.home / "passkeys.sqlite")
 
     @cached_property
     def explanations(self) -> Explanations:

@@ -14,6 +14,7 @@ from threading import Lock
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger.event import Instruction
 from portal.customer.agreement import Agreement
 
 COOKIE = "sovereign-session"
@@ -42,6 +43,16 @@ class Notice:
     receipt: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An instruction that waits for the customer's signature, and what to do once it is there."""
+
+    instruction: Instruction
+    notice: Notice
+    undo: Undo | None
+    deadline: datetime
+
+
 @dataclass(slots=True)
 class Session:
     subject: str
@@ -53,7 +64,13 @@ class Session:
     notice: Notice | None = None
     undo: Undo | None = None
     signal: tuple[int, ...] | None = None  # receipts of what a browser's signal withdrew, once seen
+    draft: Draft | None = None
     closed: bool = False
+
+    def take_draft(self, at: datetime) -> Draft | None:
+        """The last draft, if it may still be signed; it is not found again."""
+        draft, self.draft = self.draft, None
+        return draft if draft and at < draft.deadline else None
 
     def take_notice(self) -> Notice | None:
         notice, self.notice = self.notice, None

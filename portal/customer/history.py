@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gate.contract import Scene, Text
-from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
+from ledger.event import Act, Granted, Imported, Instruction, Withdrawn
 from ledger.reader import Recorded
 from portal.customer import gpc
 from portal.i18n import Words
@@ -82,12 +82,10 @@ def _did(said: Instruction) -> str:
             return "did.withdrawn-by-signal"
         case Withdrawn():
             return "did.withdrawn"
-        case TriggerSet():
-            return "did.trigger-set"
-        case TriggerCleared():
-            return "did.trigger-cleared"
-        case _:
-            return "did.other"
+        case Imported():
+            return "did.imported"
+        case act:
+            return f"did.{act.__struct_config__.tag}"
 
 
 def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.read import ReadRequest
+from ledger.authority import COOLING_OFF
 from ledger.reader import Recorded
 from portal import mail
 from portal.customer import handoff, history, paper
@@ -92,12 +93,26 @@ def file_name(index: int) -> str:
     return f"receipt-{index}.tlog-proof"
 
 
+def send_last(request: Request, me: Session) -> None:
+    """Have the receipt of the act that the session has just recorded mailed."""
+    if me.notice is not None and me.notice.receipt is not None:
+        send(request, me, own(request, me, me.notice.receipt))
+
+
 def send(request: Request, me: Session, recorded: Recorded) -> None:
     """Have a copy mailed, if letters leave this house. Returns at once, whatever comes of it."""
     here, spoken = faces(request), words(request)
     if here.post is not None:
         subject, at = me.subject, here.clock()
         here.post.put(lambda: _letter(here, spoken, subject, recorded, at))
+
+
+def warn(request: Request, me: Session, what: str) -> None:
+    """Have word of what happens to the customer's keys mailed, beside the receipt."""
+    here, spoken = faces(request), words(request)
+    if here.post is not None:
+        subject, at, wait = me.subject, here.clock(), COOLING_OFF
+        here.post.put(lambda: _warning(here, spoken, subject, what, at, at + wait))
 
 
 def mailbox(here: Faces, subject: str, at: datetime) -> str | None:
@@ -128,3 +143,15 @@ def _letter(
         proof.encode(), "application", "octet-stream", filename=file_name(recorded.index)
     )
     return made
+
+
+def _warning(
+    here: Faces, spoken: Words, subject: str, what: str, at: datetime, until: datetime
+) -> EmailMessage | None:
+    to = mailbox(here, subject, at)
+    if to is None:
+        return None
+    facts = {"at": spoken.moment(at), "until": spoken.moment(until)}
+    title = spoken.plain(f"mail.{what}.subject", **facts)
+    body = spoken.plain(f"mail.{what}.body", **facts)
+    return mail.letter(here.product.settings.mail_from, to, title, body)

@@ -13,13 +13,25 @@ from gate.decide import Reason
 from gate.read import Gate, ReadRequest
 from gate.signal import Report
 from ledger.consent import ConsentState
-from portal.customer import acts, flow, gpc, handoff, history, reads, receipts, terms, triggers
+from portal.customer import (
+    acts,
+    flow,
+    gpc,
+    handoff,
+    history,
+    key_routes,
+    reads,
+    receipts,
+    signing,
+    terms,
+    triggers,
+)
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, Marks, SceneCard, centre
 from portal.customer.who import KnownScene, Me
 from portal.pages import Faces, faces, page, partial, session, words
 from portal.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
-from portal.session import Session
+from portal.session import Notice, Session
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
@@ -44,10 +56,9 @@ def show_scene(request: Request, me: Me, scene: KnownScene) -> Response:
 def undo(
     request: Request, me: Me, scene: KnownScene, version: Field, words: Field, back: Field = ""
 ) -> Response:
-    here = faces(request)
     pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
-    acts.take_back(here.product.ledger, me, pressed, here.clock())
-    return _changed(request, me, scene, back)
+    wanted = acts.wanted_back(me, pressed, faces(request).clock())
+    return _say(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
 
 
 @router.post("/scenes/{scene}/{wish}")
@@ -159,28 +170,42 @@ async def conflict(request: Request, error: Exception) -> Response:
 
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
     here = faces(request)
-    acts.carry_out(here.product.gate, here.product.ledger, me, pressed, here.clock())
+    product = here.product
+    wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock())
+    answered = _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
     if pressed.wish is Wish.ALLOW and gpc.asked(request):
         gpc.allowed(me, pressed.scene.id)
-    return _changed(request, me, pressed.scene, back)
+    return answered
 
 
 def _condition(
     request: Request, me: Session, pressed: acts.Button, place: int, figure: str | None
 ) -> Response:
-    here = faces(request)
-    product, at = here.product, here.clock()
-    acts.set_condition(product.gate, product.ledger, me, pressed, place, figure, at)
-    return _changed(request, me, pressed.scene, "scene")
+    product = faces(request).product
+    wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
+    return _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
 
 
-def _changed(request: Request, me: Session, scene: Scene, back: str) -> Response:
-    """After an act: the fragment that changed, or, without a script, the page it stands on.
+def _say(
+    request: Request, me: Session, wanted: acts.Wanted | None, otherwise: Notice, back: str
+) -> Response:
+    """Record what is wanted, or hand it to the page's script to be signed first."""
+    here, evidence = faces(request), signing.asked(request)
+    if wanted is None:
+        me.notice = otherwise
+    elif evidence is not None:
+        return signing.offer(request, me, wanted, evidence)
+    else:
+        acts.record(here.product.ledger, me, wanted, here.clock())
+        receipts.send_last(request, me)
+    if evidence is not None:
+        return Response(status_code=204)
+    return _changed(request, me, otherwise.scene, back)
 
-    A copy of its receipt leaves by mail.
-    """
-    if me.notice is not None and me.notice.receipt is not None:
-        receipts.send(request, me, receipts.own(request, me, me.notice.receipt))
+
+def _changed(request: Request, me: Session, name: str, back: str) -> Response:
+    """After an act: the fragment that changed, or, without a script, the page it stands on."""
+    scene = faces(request).product.scenes[name]
     if not partial(request):
         on_scene = back == "scene"
         place = f"/customer/scenes/{scene.id}" if on_scene else f"/customer#{scene.id}"
@@ -266,4 +291,5 @@ def _facts(request: Request, me: Session) -> dict[str, Any]:
     """What the last act left behind: a notice shown once, and the undo while it is offered."""
     notice, at = me.take_notice(), faces(request).clock()
     undo = me.undo if me.undo and at < me.undo.deadline else None
-    return {"notice": notice, "undo": undo, "fragment": False}
+    told: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
+    return told | key_routes.facts(request, me)
