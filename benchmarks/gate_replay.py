@@ -79,7 +79,7 @@ def _say(ledger: Ledger, count: int, at: datetime) -> None:
 def _asked(gate: Gate, at: datetime) -> list[tuple[Ruling, str]]:
     chosen = random.choices(CUSTOMERS, k=TOGETHER)
     questions = [
-        Question("analytics", "segmentation", who, random.choice(FIELDS)) for who in chosen
+        Question("analytics", "segmentation", (who,), random.choice(FIELDS)) for who in chosen
     ]
     return [*zip(gate.rule(questions, at), chosen, strict=True)]
 

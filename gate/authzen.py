@@ -11,7 +11,7 @@ An evaluation asks: may this *service* (subject) `read` this *customer* (resourc
 service, `read` and a customer is answered `false`; what is not of this form is MalformedRequest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -75,6 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
 
 
 _NO_CONTEXT = Context()
+NOTHING_GIVEN = Evaluation()
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
 
 
@@ -139,32 +140,66 @@ class ActionSearch(msgspec.Struct, frozen=True, gc=False):
     page: Page = Page()
 
 
-def ask(gate: Gate, evaluations: Sequence[Evaluation], at: datetime) -> list[Ruling]:
-    """Decide evaluations. Raises MalformedRequestError, StaleStateError."""
-    return gate.rule([_question(gate, each) for each in evaluations], at)
+def ask(
+    gate: Gate,
+    service: str,
+    evaluations: Iterable[Evaluation],
+    at: datetime,
+    given: Evaluations | Evaluation = NOTHING_GIVEN,
+) -> list[Ruling]:
+    """Decide what `service` asks; what an evaluation leaves out is what the batch has `given`.
+
+    Raises MalformedRequestError, StaleStateError.
+    """
+    return gate.rule(_questions(gate, service, evaluations, given), at)
 
 
-def merged(batch: Evaluations) -> list[Evaluation]:
-    """The evaluations of a batch with its defaults filled in. Raises MalformedRequestError."""
-    _split_if_long(batch.evaluations)
-    return [
-        Evaluation(
-            each.subject or batch.subject,
-            each.action or batch.action,
-            each.resource or batch.resource,
-            each.context or batch.context,
+def _questions(
+    gate: Gate,
+    service: str,
+    evaluations: Iterable[Evaluation],
+    given: Evaluations | Evaluation,
+) -> list[Question]:
+    """One question for all neighbours that ask the same of different customers."""
+    questions: list[Question] = []
+    last: tuple[Any, Any, Any] = (None, None, None)
+    subjects: list[str] = []
+    for each in evaluations:
+        subject, action = each.subject or given.subject, each.action or given.action
+        resource, context = each.resource or given.resource, each.context or given.context
+        if subject is None or action is None or resource is None:
+            raise _incomplete(subject, action, resource)
+        customer = resource.type == "customer"
+        if (
+            not customer
+            or subject is not last[0]
+            or action is not last[1]
+            or context is not last[2]
+        ):
+            last = (subject, action, context) if customer else (None, None, None)
+            asks = subject.type == "service" and subject.id == service and action.name == "read"
+            questions.append(
+                _question(gate, service if asks and customer else "", subjects := [], context)
+            )
+        subjects.append(resource.id)
+    return questions
+
+
+def split_if_long(evaluations: Sequence[object]) -> None:
+    """Raises MalformedRequestError for more than one batch may ask."""
+    if len(evaluations) > MOST_EVALUATIONS:
+        raise MalformedRequestError(
+            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
         )
-        for each in batch.evaluations
-    ]
 
 
 def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestError]:
-    """As `merged`, element by element: one that is no evaluation is its own error, not the batch's.
+    """The evaluations of a batch, whole; one that is none is its own error, not the batch's.
 
     An element's entity stands for the batch's; only `type`, `id` and `name` that it leaves out are
     the batch's. Raises MalformedRequestError where the batch itself is wrong.
     """
-    _split_if_long(batch.evaluations)
+    split_if_long(batch.evaluations)
     return [_completed(each, batch) for each in batch.evaluations]
 
 
@@ -187,13 +222,6 @@ def _entity(own: Any, default: Default | None) -> Any:
         return own
     names = {n: v for n in _NAMES if (v := getattr(default, n)) is not None}
     return names | (own if own is not None else {"properties": default.properties})
-
-
-def _split_if_long(evaluations: Sequence[object]) -> None:
-    if len(evaluations) > MOST_EVALUATIONS:
-        raise MalformedRequestError(
-            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
-        )
 
 
 def stops(semantic: Semantic) -> Callable[[bool], bool]:
@@ -263,20 +291,16 @@ def metadata(base: str) -> dict[str, str]:
     }
 
 
-def _question(gate: Gate, evaluation: Evaluation) -> Question:
-    subject, action, resource = evaluation.subject, evaluation.action, evaluation.resource
-    if subject is None or action is None or resource is None:
-        missing = [n for n in ("subject", "action", "resource") if getattr(evaluation, n) is None]
-        raise MalformedRequestError(f"missing {' and '.join(missing)}")
-    context = evaluation.context or _NO_CONTEXT
-    readable = subject.type == "service" and action.name == "read" and resource.type == "customer"
-    return Question(
-        subject.id if readable else "",
-        context.scene,
-        resource.id,
-        _fields(gate, context),
-        context.minimum_size,
-    )
+def _question(
+    gate: Gate, service: str, subjects: Sequence[str], context: Context | None
+) -> Question:
+    asked = context or _NO_CONTEXT
+    return Question(service, asked.scene, subjects, _fields(gate, asked), asked.minimum_size)
+
+
+def _incomplete(*parts: object) -> MalformedRequestError:
+    missing = [name for name, part in zip(_PARTS, parts, strict=True) if part is None]
+    return MalformedRequestError(f"missing {' and '.join(missing)}")
 
 
 def _fields(gate: Gate, context: Context) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,10 +22,10 @@ from gate.commits import Commits
 from gate.data import DataReads, decoded
 from gate.epoch import EpochUnavailableError
 from gate.filter import FilterError
-from gate.journal import JournalError
+from gate.journal import JournalError, Several
 from gate.read import Gate, StaleStateError
 from gate.response import HttpError, Response, Stream
-from gate.ruling import Ruling
+from gate.ruling import Ruling, Together
 from gate.sources import SourceUnavailableError
 from ledger.log import CorruptLogError
 
@@ -116,8 +116,8 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        rulings = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
-        entry = await self._commits.record(rulings)
+        rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
+        entry = await self._commits.record([(rulings[0], rulings[0].customer)])
         return Response(200, rulings[0].answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
@@ -127,57 +127,72 @@ class GateApp:
             return await self._loose_evaluations(service, body)
         if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
             return await self._evaluation(service, body)
-        return await self._batch(service, authzen.merged(batch), batch.options)
+        authzen.split_if_long(batch.evaluations)
+        return await self._batch(service, batch.evaluations, batch)
 
     async def _loose_evaluations(self, service: str, body: bytes) -> Response:
         """A batch of which some elements are no evaluations: those are denied, one by one."""
         loose = decoded(_LOOSE, body)
         if not loose.evaluations:
             return await self._evaluation(service, body)
-        return await self._batch(service, authzen.completed(loose), loose.options)
+        whole = authzen.Evaluations(options=loose.options)
+        return await self._batch(service, authzen.completed(loose), whole)
 
     async def _batch(
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
     ) -> Response:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
         now = self._clock()
-        rulings, answers = self._decided(service, evaluations, options, now)
-        entry = await self._commits.record(rulings) if rulings else 0
-        return Response(200, _batch_answer(answers, entry))
+        rulings, answers = self._decided(service, evaluations, batch, now)
+        if len(rulings) > 1 and rulings[0].moment is rulings[-1].moment:
+            together, customers = Together(service, rulings), [each.customer for each in rulings]
+            entry = await self._commits.record([Several(together, customers)])
+            told = together.answers(entry)
+        else:
+            alone = [(each, each.customer) for each in rulings]
+            entry = await self._commits.record(alone) if alone else 0
+            told = [each.answer(place) for place, each in enumerate(rulings, entry)]
+        if answers is not rulings:  # what was no evaluation has no entry
+            texts = iter(told)
+            told = [each if isinstance(each, str) else next(texts) for each in answers]
+        return Response(200, f'{{"evaluations":[{",".join(told)}]}}'.encode())
 
     def _decided(
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
         now: datetime,
     ) -> tuple[list[Ruling], Sequence[Ruling | str]]:
         """What is journalled, and what is answered: all in one go where that is possible."""
-        whole = [_as(service, e) for e in evaluations if isinstance(e, authzen.Evaluation)]
-        if len(whole) == len(evaluations) and options.evaluations_semantic == "execute_all":
+        broken = evaluations is not batch.evaluations and any(
+            isinstance(each, MalformedRequestError) for each in evaluations
+        )
+        if batch.options.evaluations_semantic == "execute_all" and not broken:
+            whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
-                rulings = authzen.ask(self._gate, whole, now)
+                rulings = authzen.ask(self._gate, service, whole, now, batch)
                 return rulings, rulings
-        return self._one_by_one(service, evaluations, options, now)
+        return self._one_by_one(service, evaluations, batch, now)
 
     def _one_by_one(
         self,
         service: str,
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        options: authzen.Options,
+        batch: authzen.Evaluations,
         now: datetime,
     ) -> tuple[list[Ruling], list[Ruling | str]]:
-        stop = authzen.stops(options.evaluations_semantic)
+        stop = authzen.stops(batch.options.evaluations_semantic)
         rulings: list[Ruling] = []
         answers: list[Ruling | str] = []
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                rulings += authzen.ask(self._gate, [_as(service, each)], now)
+                rulings += authzen.ask(self._gate, service, [each], now, batch)
                 answers.append(rulings[-1])
                 allowed = rulings[-1].allowed
             except MalformedRequestError as error:
@@ -189,7 +204,7 @@ class GateApp:
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, journalled like any other."""
-        (ruling,) = authzen.ask(self._gate, [_as(service, evaluation)], self._clock())
+        (ruling,) = authzen.ask(self._gate, service, [evaluation], self._clock())
         self._gate.journal.record(ruling, ruling.customer)
         return ruling.allowed
 
@@ -246,26 +261,6 @@ def _json_only(headers: Mapping[bytes, bytes]) -> None:
     if sent.partition(b";")[0].strip().lower() != JSON:
         detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
         raise HttpError(400, "malformed", "The request is malformed", detail)
-
-
-def _as(service: str, evaluation: authzen.Evaluation) -> authzen.Evaluation:
-    """A caller asks for itself: for anybody else the answer is no, whoever that is."""
-    subject = evaluation.subject
-    if subject is None or subject.id == service:
-        return evaluation
-    return msgspec.structs.replace(evaluation, subject=authzen.Entity("nobody", subject.id))
-
-
-def _batch_answer(answers: Sequence[Ruling | str], entry: int) -> bytes:
-    """The answers of a batch whose entries begin at `entry`; what was no evaluation has none."""
-    texts: list[str] = []
-    for each in answers:
-        if isinstance(each, str):
-            texts.append(each)
-        else:
-            texts.append(each.answer(entry))
-            entry += 1
-    return f'{{"evaluations":[{",".join(texts)}]}}'.encode()
 
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:

@@ -6,10 +6,9 @@ apply    personal values are fetched only for fields the decision allows; the re
          journalled and durable; only then does the answer leave
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import repeat
 from threading import Lock
 from typing import Any, Protocol
 
@@ -25,7 +24,7 @@ from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.quota import Quotas
-from gate.ruling import Moment, Ruling, moment, worded, wording
+from gate.ruling import Moment, Ruling, Wording, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -49,11 +48,11 @@ class ReadRequest:
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """What is asked of a decision; as `ReadRequest`, for those who ask very often."""
+    """The same asked of one customer or of many; as `ReadRequest`, for those who ask very often."""
 
     service: str
     scene: str
-    subject: str
+    subjects: Sequence[str]
     fields: tuple[str, ...]
     minimum_size: int = 0
 
@@ -157,17 +156,19 @@ class Gate:
         return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
 
     def rule(self, asked: Sequence[Question], at: datetime) -> list[Ruling]:
-        """Decisions in writing, all at one point of the ledger. Their entries must be durable
-        before anybody hears of them. Raises StaleStateError."""
-        minimum, plans = 0, []
-        for each in asked:
-            minimum = max(minimum, each.minimum_size)
-            plans.append(self.plan(each.service, each.scene))
+        """Decisions in writing, in the order of the questions and of their subjects, all at one
+        point of the ledger. Their entries must be durable before anybody hears of them. Raises
+        StaleStateError."""
+        minimum = max([each.minimum_size for each in asked], default=0)
+        plans = [self.plan(each.service, each.scene) for each in asked]
         reached = self._ledger.size  # before the lock: one look serves all who wait for it
+        rulings: list[Ruling] = []
         with self._lock:
             state, point = self._reach(reached, minimum)
             now = self._moment(int(at.timestamp()), point)
-            return list(map(_ruled, repeat(state), repeat(now), asked, plans))
+            for each, plan in zip(asked, plans, strict=True):
+                rulings += _ruled(state, now, each, plan)
+        return rulings
 
     def _moment(self, second: int, point: ConsentPoint) -> Moment:
         """The last one, most of the time."""
@@ -335,17 +336,32 @@ class Gate:
         return dict(drawn.to_pylist()[0])
 
 
-def _ruled(state: ConsentState, now: Moment, asked: Question, plan: Plan | None) -> Ruling:
-    service, scene, customer, fields = asked.service, asked.scene, asked.subject, asked.fields
+def _ruled(
+    state: ConsentState, now: Moment, asked: Question, plan: Plan | None
+) -> Iterator[Ruling]:
+    scene, held = asked.scene, state.held
+    known: dict[int, Wording] = {}  # by consent word: nothing else differs among the subjects
+    for customer in asked.subjects:
+        consent, index = held(scene, customer) if plan is not None else _NOTHING
+        if (found := known.get(consent)) is None:
+            found = known[consent] = _worded(state, now, asked, plan, consent)
+        yield Ruling(now, found, index if found.rests else None, customer)
+
+
+def _worded(
+    state: ConsentState, now: Moment, asked: Question, plan: Plan | None, consent: int
+) -> Wording:
+    scene, fields = asked.scene, asked.fields
     if plan is None:
-        unknown = REFUSED[Reason.UNKNOWN_SCENE]
-        return Ruling(now, worded(service, scene, None, fields, unknown), None, customer)
-    consent, index = state.held(scene, customer)
+        return worded(asked.service, scene, None, fields, REFUSED[Reason.UNKNOWN_SCENE])
     stale = state.stale(scene, now.minute) if consent & word.ARMED else 0
     found = verdict(plan, fields, consent, now.minute, stale)
     if not plan.offered:  # nobody knows this service: its name is not kept
-        return Ruling(now, worded(service, scene, plan, fields, found), None, customer)
-    return Ruling(now, wording(plan, fields, found), index if found.views else None, customer)
+        return worded(asked.service, scene, plan, fields, found)
+    return wording(plan, fields, found)
+
+
+_NOTHING = 0, None
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:

@@ -86,7 +86,7 @@ def _arrays(state: ConsentState) -> dict[str, _Array]:
     names = state.subjects
     arrays: dict[str, _Array] = {
         "text": np.frombuffer(names.text, np.uint8),
-        "ends": np.frombuffer(names.ends, np.uint64),
+        "ends": np.frombuffer(names.ends, f"u{names.ends.itemsize}"),
         "slots": names.slots,
     }
     arrays |= {f"words/{scene}": _roomy(state.words(scene)) for scene in state.scenes}
@@ -129,8 +129,9 @@ def _resumed(
     about: Mapping[str, Any], held: dict[str, _Array], scenes: Mapping[str, Scene]
 ) -> ConsentState:
     key = bytes.fromhex(about["key"])
-    text, ends = bytearray(held.pop("text").data), array("Q")
-    ends.frombytes(held.pop("ends").data.cast("B"))
+    text, kept = bytearray(held.pop("text").data), held.pop("ends")
+    ends = array("I" if kept.itemsize == array("I").itemsize else "Q")
+    ends.frombytes(kept.data.cast("B"))
     return ConsentState.resumed(
         scenes,
         int(about["size"]),

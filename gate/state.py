@@ -141,9 +141,7 @@ class ConsentState:
         row = self._hot.get(subject)
         if row is None:
             row = self._subjects.place(subject)
-        if row == NOBODY:
-            return 0
-        return self._fast[scene][row]
+        return self._fast[scene][row] if row >= 0 else 0
 
     def index(self, scene: str, subject: str) -> int | None:
         """The entry that last changed the subject's consent in the scene."""

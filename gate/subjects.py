@@ -8,7 +8,7 @@ A mark is a hash (BLAKE2b) under a secret salt, so nobody can choose names that 
 slot's place follows from its mark, so the table grows without looking at a name. A name is found
 when the bytes are the same, never by its mark alone. Names that were asked for lately are also held
 in a dict, which answers in a fraction of the time. For ten million customers a name takes 14 bytes
-of slots, 8 of end, and its own.
+of slots, 4 of end, and its own.
 """
 
 import secrets
@@ -40,7 +40,7 @@ class Subjects(Sequence[str]):
     def __init__(self) -> None:
         self.key = secrets.token_bytes(KEY_SIZE)
         self.text = bytearray()
-        self.ends = array("Q")
+        self.ends = array("I")  # of four bytes, until the names take more than four gigabytes
         self._take(_FIRST, np.zeros((1 << _FIRST) + _SPARE, np.uint64))
         self.hot: dict[str, int] = {}
 
@@ -110,7 +110,11 @@ class Subjects(Sequence[str]):
         if row * 5 >= 3 << self._bits:  # three fifths full
             self._grow()
         self.text += raw
-        self.ends.append(len(self.text))
+        try:
+            self.ends.append(len(self.text))
+        except OverflowError:
+            self.ends = array("Q", np.asarray(self.ends).astype(np.uint64).tobytes())
+            self.ends.append(len(self.text))
         self._insert(self._mark(raw), row)
         self._remember(name, row)
         return row

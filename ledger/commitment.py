@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 from dataclasses import dataclass
-from hashlib import sha256, sha512
+from hashlib import blake2s, sha256
 from typing import Any
 
 PERSONAL = b"\x01"
@@ -24,9 +24,7 @@ PERSONAL_SIZE = 1 + TAG_SIZE + 32
 
 _ENTRY_DOMAIN = b"sovereign/entry/v1\0"
 _EVENT_INFO = b"sovereign/event/v1\0"
-_READING_INFO = b"sovereign/reading/v1\0"
-_BLOCK_SIZE = 128  # of SHA-512
-_INNER, _OUTER = (bytes(each ^ pad for each in range(256)) for pad in (0x36, 0x5C))
+_READING_INFO = b"sovereign/reading/v2\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +59,40 @@ def tag(data_key: bytes, seq: int) -> bytes:
 
 
 def reading_tag(data_key: bytes, origin: str, index: int) -> bytes:
-    """The customer's name in entry `index` of the read log `origin`."""
-    message = _READING_INFO + origin.encode() + b"\0" + index.to_bytes(8)
-    return hmac.digest(data_key, message, "sha512")[:TAG_SIZE]
+    """The customer's name in entry `index` of the read log `origin`: keyed BLAKE2s (RFC 7693)."""
+    return _reading_names(data_key, origin, index.to_bytes(8)).digest()
 
 
 class ReadingTags:
-    """Names one customer in the entries of one read log: `reading_tag` at a third of its cost.
+    """Names one customer in the entries of one read log: `reading_tag` at a fraction of its cost.
 
-    The key's two blocks of HMAC (RFC 2104) and the origin are hashed once. Holds what the data key
-    can do, so it lives where the key lives and is dropped with it: see `Vault.reading_tags`.
+    The log's key of the customer is derived once. Holds what the data key can do, so it lives where
+    the key lives and is dropped with it: see `Vault.reading_tags`.
     """
 
-    __slots__ = ("_inner", "_outer", "origin", "pseudonym")
+    __slots__ = ("_names", "origin", "pseudonym")
 
     def __init__(self, data_key: bytes, origin: str) -> None:
         self.origin = origin
         self.pseudonym = reading_tag(data_key, f"{origin}#index", 0)
-        block = data_key.ljust(_BLOCK_SIZE, b"\0")
-        self._inner = sha512(block.translate(_INNER) + _READING_INFO + origin.encode() + b"\0")
-        self._outer = sha512(block.translate(_OUTER))
+        self._names = _reading_names(data_key, origin)
 
-    def at(self, index: int) -> bytes:
-        """The customer's name in entry `index`."""
-        inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(index.to_bytes(8))
-        outer.update(inner.digest())
-        return outer.digest()[:TAG_SIZE]
+    def at(self, index: int) -> str:
+        """The customer's name in entry `index`, in hex."""
+        name = self._names.copy()
+        name.update(index.to_bytes(8))
+        return name.hexdigest()
+
+    def member(self, index: int, place: int) -> str:
+        """The customer's name at `place` of the list that belongs to entry `index`, in hex."""
+        name = self._names.copy()
+        name.update((index << 32 | place).to_bytes(12))
+        return name.hexdigest()
+
+
+def _reading_names(data_key: bytes, origin: str, message: bytes = b"") -> blake2s:
+    key = hmac.digest(data_key, _READING_INFO + origin.encode(), "sha512")[:KEY_SIZE]
+    return blake2s(message, digest_size=TAG_SIZE, key=key)
 
 
 def random_tag() -> bytes:

@@ -78,16 +78,15 @@ def parse(members: Mapping[str, Any]) -> Key:
     return key
 
 
-def require_form(algorithm: str, public: bytes) -> None:
-    """Raises KeyFormError unless the bytes have the one form of the algorithm."""
-    if algorithm not in FORMS:
-        raise KeyFormError(f"the algorithm is {algorithm!r}, want one of {', '.join(FORMS)}")
-    begins, size, ends = FORMS[algorithm]
-    formed = public.startswith(bytes.fromhex(begins)) and public.endswith(bytes.fromhex(ends))
-    if len(public) != size or not formed:
-        raise KeyFormError(
-            f"{len(public)} bytes, want the {size} of an {algorithm} key's SubjectPublicKeyInfo"
-        )
+def algorithm(public: bytes) -> str:
+    """Which algorithm's form the bytes have. Raises KeyFormError for none."""
+    for name, (begins, size, ends) in FORMS.items():
+        framed = public.startswith(bytes.fromhex(begins)) and public.endswith(bytes.fromhex(ends))
+        if framed and len(public) == size:
+            return name
+    raise KeyFormError(
+        f"{len(public)} bytes, want the SubjectPublicKeyInfo of a key for {', '.join(FORMS)}"
+    )
 
 
 def require_usable(key: Key) -> None:
@@ -95,7 +94,8 @@ def require_usable(key: Key) -> None:
 
     The host of every origin is the relying party or lies under it, as browsers demand.
     """
-    require_form(key.algorithm, key.public)
+    if algorithm(key.public) != key.algorithm:
+        raise KeyFormError(f"an {algorithm(key.public)} key said to be for {key.algorithm}")
     if key.kind == BROWSER and key.algorithm != "EdDSA":
         raise KeyFormError(f"a browser key with {key.algorithm}, want EdDSA")
     if key.kind not in KINDS:
@@ -105,10 +105,12 @@ def require_usable(key: Key) -> None:
     if not key.party.id or not key.party.origins:
         raise KeyFormError("a key without relying party or origins: nobody could ask it to sign")
     for origin in key.party.origins:
-        _require_origin(origin, key.party.id)
+        require_origin(origin, key.party.id)
 
 
-def _require_origin(origin: str, rp: str) -> None:
+def require_origin(origin: str, rp: str) -> None:
+    """Raises KeyFormError unless the host of the origin is `rp` or lies under it, and it is
+    https, or localhost."""
     found = _ORIGIN.fullmatch(origin)
     host = found["host"] if found else ""
     secure = found is not None and (found["scheme"] == "https" or host == "localhost")

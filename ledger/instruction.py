@@ -33,9 +33,16 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from ledger import jcs, note
+from ledger import customer_key, jcs, note
 from ledger.commitment import canonical
-from ledger.customer_key import BROWSER, PASSKEY, Key, KeyFormError, require_usable
+from ledger.customer_key import (
+    BROWSER,
+    PASSKEY,
+    Key,
+    KeyFormError,
+    require_origin,
+    require_usable,
+)
 from ledger.jcs import StrictJsonError
 
 CLASSES = {"A": PASSKEY, "B": BROWSER}  # evidence class -> kind of the key that signs
@@ -76,6 +83,33 @@ class BrowserSignature:
 Signature = PasskeySignature | BrowserSignature
 
 
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """As much of a key as a receipt tells: in JSON {"public": …, "rp": …}, or without "rp".
+
+    All of it is held by the signature, so that no byte of a receipt goes unchecked.
+    """
+
+    public: bytes  # SubjectPublicKeyInfo, DER
+    rp: str | None  # of a passkey; None: a browser key
+
+    @classmethod
+    def of(cls, key: Key) -> "Signer":
+        return cls(key.public, key.party.id if key.kind == PASSKEY else None)
+
+    @property
+    def id(self) -> bytes:
+        return sha256(self.public).digest()
+
+    @property
+    def kind(self) -> str:
+        return BROWSER if self.rp is None else PASSKEY
+
+    def members(self) -> dict[str, Any]:
+        public = {"public": _text(self.public)}
+        return public if self.rp is None else public | {"rp": self.rp}
+
+
 def challenge(instruction: Mapping[str, Any]) -> bytes:
     """The 32 bytes that a key is asked to sign for the instruction, given as its JSON."""
     return sha256(_CHALLENGE + canonical(instruction)).digest()
@@ -89,29 +123,44 @@ def browser_message(instruction: Mapping[str, Any]) -> bytes:
 def verify(instruction: Mapping[str, Any], signature: Signature, key: Key) -> None:
     """Return if `key` signed the instruction, for its relying party, else raise SignatureError.
 
-    The instruction is the JSON of one of the profile. The authenticator's counter is not looked
-    at: offline there is nothing to compare it with.
+    The instruction is the JSON of one of the profile, the key one that was enrolled. The
+    authenticator's counter is not looked at: offline there is nothing to compare it with.
     """
     try:
         require_usable(key)
     except KeyFormError as error:
         raise SignatureError(f"the signer's key: {error}") from error
-    _want(signature.key == key.id, "the signature names another key than the one it came with")
-    kind = CLASSES.get(str(instruction.get("evidence")))
+    verify_alone(instruction, signature, Signer.of(key))
+    if isinstance(signature, PasskeySignature):
+        origin = _client_data(signature.client_data)["origin"]
+        wanted = list(key.party.origins)
+        _want(origin in wanted, f"signed on {origin[:80]!r}, want one of {wanted}")
+        eligible = bool(signature.authenticator_data[32] & _ELIGIBLE)
+        _want(eligible == key.backup_eligible, "another kind of key: it was enrolled otherwise")
+
+
+def verify_alone(instruction: Mapping[str, Any], signature: Signature, signer: Signer) -> None:
+    """The same, knowing of the key no more than a receipt tells. Raises SignatureError.
+
+    That the key was enrolled, for this relying party and its origins, is left to who knows.
+    """
+    named = sha256(signer.public).digest()
+    _want(signature.key == named, "the signature names another key than the one it came with")
+    found, wanted = CLASSES.get(str(instruction.get("evidence"))), signer.kind
     _want(
-        kind == key.kind,
-        f"the instruction is of evidence class {instruction.get('evidence')!r}, which no "
-        f"{key.kind} key signs",
+        found == wanted,
+        f"an instruction of evidence class {instruction.get('evidence')!r}, signed by a {wanted} "
+        "key: want class A for passkeys, B for browser keys",
     )
     match signature:
         case PasskeySignature():
-            _want(key.kind == PASSKEY, "an assertion, but the key is no passkey: want kind passkey")
-            _require_assertion(signature, key, challenge(instruction))
+            _want(signer.rp is not None, "an assertion, but of no relying party: want kind passkey")
+            _require_assertion(signature, signer.rp or "", challenge(instruction))
             signed = signature.authenticator_data + sha256(signature.client_data).digest()
         case BrowserSignature():
-            _want(key.kind == BROWSER, "a bare signature, but the key is a passkey: want browser")
+            _want(signer.rp is None, "a bare signature, but the key is a passkey: want browser")
             signed = browser_message(instruction)
-    _require_signed(key, signature.signature, signed)
+    _require_signed(signer, signature.signature, signed)
 
 
 def members(signature: Signature) -> dict[str, Any]:
@@ -138,35 +187,44 @@ def parse(value: Any) -> Signature:
     return BrowserSignature(_key(value["key"]), _bytes(value["signature"]))
 
 
-def _require_assertion(signature: PasskeySignature, key: Key, wanted: bytes) -> None:
+def signer(value: Any) -> Signer:
+    """The signer in JSON; it formats back to the same. Raises SignatureError."""
+    parts = set(value) if isinstance(value, dict) else None
+    _want(parts in ({"public"}, {"public", "rp"}), "a signer has a public key, and rp or not")
+    rp = value.get("rp")
+    _want(rp is None or isinstance(rp, str), f"a relying party {str(rp)[:40]!r}, want its domain")
+    _want(rp is not None or "rp" not in value, "a relying party that is null: want none at all")
+    return Signer(_bytes(value["public"]), rp)
+
+
+def _require_assertion(signature: PasskeySignature, rp: str, wanted: bytes) -> None:
     """What WebAuthn level 3, section 7.2, asks of an assertion, and no frame inside a page."""
     said = _client_data(signature.client_data)
     _want(said.get("type") == "webauthn.get", f"client data of type {said.get('type')!r}")
     expected = urlsafe_b64encode(wanted).decode().rstrip("=")
     _want(said.get("challenge") == expected, "the key signed another instruction: its challenge")
-    origin = said.get("origin")
-    _want(
-        isinstance(origin, str) and origin in key.party.origins,
-        f"signed on {str(origin)[:80]!r}, want one of {list(key.party.origins)}",
-    )
+    _want(isinstance(said.get("origin"), str), "signed on no page: its origin is missing")
+    try:
+        require_origin(said["origin"], rp)
+    except KeyFormError as error:
+        raise SignatureError(f"signed elsewhere: {error}") from error
     _want(said.get("crossOrigin", False) is False, "signed in a frame inside another page")
     _want("topOrigin" not in said, "signed in a frame inside a page of another origin")
-    _require_data(signature.authenticator_data, key)
+    _require_data(signature.authenticator_data, rp)
 
 
-def _require_data(data: bytes, key: Key) -> None:
+def _require_data(data: bytes, rp: str) -> None:
     _want(len(data) >= _FIXED, f"authenticator data of {len(data)} bytes, want {_FIXED}")
-    party, flags = sha256(key.party.id.encode()).digest(), data[32]
-    _want(data[:32] == party, f"signed for another relying party, want {key.party.id!r}")
+    party, flags = sha256(rp.encode()).digest(), data[32]
+    _want(data[:32] == party, f"signed for another relying party, want {rp!r}")
     _want(bool(flags & _PRESENT), "no user was present when it was signed")
     _want(bool(flags & _VERIFIED), "the user was not verified when it was signed")
     _want(not flags & _ATTESTED, "an assertion that brings a new key along")
     _want(
         bool(flags & _EXTENDED) == (len(data) > _FIXED), "bytes after the data, and no extensions"
     )
-    eligible = bool(flags & _ELIGIBLE)
-    _want(eligible == key.backup_eligible, "another kind of key: it was enrolled otherwise")
-    _want(eligible or not flags & _BACKED, "backed up, though the key cannot be")
+    backed_up = bool(flags & _BACKED)
+    _want(not backed_up or bool(flags & _ELIGIBLE), "backed up, though the key cannot be")
 
 
 def _client_data(data: bytes) -> dict[str, Any]:
@@ -178,11 +236,13 @@ def _client_data(data: bytes) -> dict[str, Any]:
     return dict(found)
 
 
-def _require_signed(key: Key, signature: bytes, message: bytes) -> None:
+def _require_signed(signer: Signer, signature: bytes, message: bytes) -> None:
     try:
-        public = load_der_public_key(key.public)
+        algorithm = customer_key.algorithm(signer.public)
+        public = load_der_public_key(signer.public)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SignatureError(f"the public key is none: {error}") from error
+    _want(signer.rp is not None or algorithm == "EdDSA", f"a browser key for {algorithm}")
     try:
         match public:
             case Ed25519PublicKey():

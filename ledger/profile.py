@@ -32,11 +32,6 @@ def require_event(value: Any) -> None:
         raise ProfileError(f"half a character stands in it: {error}") from error
 
 
-def require_key(value: Any) -> None:
-    """Raises ProfileError unless `value` is the JSON of a customer's key."""
-    _key("signer", value)
-
-
 Rule = Callable[[str, Any], None]
 
 

@@ -12,7 +12,7 @@ from ledger import commitment, customer_key, event, instruction
 from ledger.commitment import PERSONAL, TAG_SIZE, Secrets
 from ledger.entry import opened, public
 from ledger.event import Instruction, PublicEvent
-from ledger.instruction import Signature
+from ledger.instruction import Signature, Signer
 from ledger.log import CorruptLogError, Log
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
@@ -109,13 +109,14 @@ class Reader:
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
 
     def _signed(self, key: bytes, signature: Signature | None) -> dict[str, object]:
-        """The signature, and the key that made it as the customer's own history names it."""
+        """The signature, and the key that made it if the customer's own history names it."""
         if signature is None:
             return {}
         acts = (_json(said.event)["act"] for said in self._history(key))
         for found in (act["key"] for act in acts if "key" in act):
             if customer_key.parse(found).id == signature.key:
-                return {"signature": instruction.members(signature), "signer": found}
+                signer = Signer.of(customer_key.parse(found)).members()
+                return {"signature": instruction.members(signature), "signer": signer}
         raise CorruptLogError("signed by a key that the customer's history does not name; run fsck")
 
     def _sealed(self, key: bytes) -> Iterator[tuple[Secrets, tuple[int, bytes]]]:

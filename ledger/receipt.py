@@ -22,13 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import checkpoint, commitment, customer_key, instruction, note
+from ledger import checkpoint, commitment, instruction, note
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.customer_key import Key
-from ledger.instruction import SignatureError
+from ledger.instruction import SignatureError, Signer
 from ledger.note import Note, NoteError, Verifying
 from ledger.policy import Policy, PolicyError
-from ledger.profile import ProfileError, require_event, require_key
+from ledger.profile import ProfileError, require_event
 from ledger.tree import HASH_SIZE, Hash, ProofError, leaf_hash, verify_inclusion
 
 _HEADER = "c2sp.org/tlog-proof@v1"
@@ -58,7 +57,7 @@ class Receipt:
         tag, salt = bytes.fromhex(self.extra["tag"]), bytes.fromhex(self.extra["salt"])
         return commitment.personal_entry(commitment.Opening(tag, salt), data)
 
-    def signer(self) -> Key | None:
+    def signer(self) -> Signer | None:
         """The key that signed the instruction; None if a session vouches for it.
 
         Raises ReceiptError unless it did sign, and for class A or B without a signature. Whether
@@ -70,11 +69,10 @@ class Receipt:
                 raise ReceiptError(f"evidence class {event['evidence']}, but nothing is signed")
             return None
         try:
-            require_key(self.extra["signer"])
-            key = customer_key.parse(self.extra["signer"])
+            key = instruction.signer(self.extra["signer"])
             signature = instruction.parse(self.extra["signature"])
-            instruction.verify(event, signature, key)
-        except (SignatureError, ProfileError) as error:
+            instruction.verify_alone(event, signature, key)
+        except SignatureError as error:
             raise ReceiptError(str(error)) from error
         return key
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, MetaData, Table, event, insert, or_, select, update
 from sqlalchemy import Insert as StandardInsert
-from sqlalchemy.dialects.sqlite import Insert
+from sqlalchemy.dialects.sqlite import Insert, dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.functions import count
@@ -88,9 +88,9 @@ class Tables:
         self.head, self.bundle, self.tile, self.cosigned = self.all
         self.bucket = _named("bucket", prefix)
         self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
-        # Built once: building a statement costs more than running it.
+        # Built once, and in SQLite's own words: to build a statement costs more than to run it.
         self.newest = select(self.head.c.size, self.head.c.note)
-        self.statements: tuple[Insert | StandardInsert, ...] = (
+        statements: tuple[Insert | StandardInsert, ...] = (
             _upsert(self.head, "size", "note"),
             _upsert(self.bundle, "data"),
             _upsert(self.tile, "data"),
@@ -98,6 +98,7 @@ class Tables:
             insert(SEALED),
             insert(IDEMPOTENCY),
         )
+        self.statements = [str(each.compile(dialect=dialect())) for each in statements]
 
 
 class SqlLog:
@@ -184,6 +185,9 @@ class StateStore(SqlLog):
     def records(self, numbers: Collection[int]) -> Mapping[int, bytes]:
         """The records of these buckets, of those that are not empty."""
         table, wanted = self._tables.bucket, [*numbers]
+        if len(wanted) == 1:  # one customer's act: a list would be taken apart anew each time
+            one = self._bytes(select(table.c.records).where(table.c.number == wanted[0]))
+            return {} if one is None else {wanted[0]: one}
         query = select(table.c.number, table.c.records)
         found: dict[int, bytes] = {}
         with self._engine.connect() as connection:
@@ -312,29 +316,20 @@ def _put(connection: Connection, within: Tables, batch: Batch) -> None:
         raise ForkError(f"the log has {found} entries, want {batch.previous}")
     for statement, rows in zip(within.statements, _rows(batch), strict=True):
         if rows:
-            connection.execute(statement, rows)
+            connection.exec_driver_sql(statement, rows)
 
 
-def _rows(batch: Batch) -> tuple[list[dict[str, Any]], ...]:
+def _rows(batch: Batch) -> tuple[list[tuple[Any, ...]], ...]:
     """The rows of a batch, in the order of `Tables.statements`."""
-    head = [{"id": 1, "size": batch.head.size, "note": batch.head.note}]
-    bundles = [{"index": index, "data": data} for index, data in batch.bundles.items()]
-    tiles = [
-        {"level": level, "index": index, "data": data}
-        for (level, index), data in batch.tiles.items()
-    ]
-    buckets = [
-        {"number": number, "root": root, "records": records}
-        for number, (root, records) in batch.buckets.items()
-    ]
-    sealed = [
-        {"index": index, "tag": tag, "data": data} for tag, (index, data) in batch.sealed.items()
-    ]
-    kept = [
-        {"key": key, "digest": digest, "first": first}
-        for key, (digest, first) in batch.idempotency.items()
-    ]
-    return head, bundles, tiles, buckets, sealed, kept
+    head, tiles, buckets = batch.head, batch.tiles.items(), batch.buckets.items()
+    return (
+        [(1, head.size, head.note)],
+        [*batch.bundles.items()],
+        [(level, index, data) for (level, index), data in tiles],
+        [(number, root, records) for number, (root, records) in buckets],
+        [(index, tag, data) for tag, (index, data) in batch.sealed.items()],
+        [(key, digest, first) for key, (digest, first) in batch.idempotency.items()],
+    )
 
 
 def _upsert(table: Table, *new: str) -> Insert:

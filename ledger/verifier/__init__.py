@@ -15,7 +15,7 @@ from typing import Any
 
 from ledger import policy, receipt
 from ledger.checkpoint import Checkpoint
-from ledger.customer_key import Key
+from ledger.instruction import Signer
 from ledger.note import NoteError
 from ledger.policy import LogKey, PolicyError
 from ledger.receipt import Receipt, ReceiptError
@@ -64,10 +64,11 @@ def _verdict(proven: Receipt, head: Checkpoint) -> str:
     return "".join(f"{_printable(line)}\n" for line in lines)
 
 
-def _signed(key: Key | None) -> list[str]:
-    if key is None:
+def _signed(by: Signer | None) -> list[str]:
+    if by is None:
         return []
-    return [f"  signed    by the {key.kind} key {key.id.hex()} for {key.party.id}"]
+    party = f" for {by.rp}" if by.rp else ""
+    return [f"  signed    by the {by.kind} key {by.id.hex()}{party}"]
 
 
 def _printable(line: str) -> str:

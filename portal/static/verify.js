@@ -30,6 +30,12 @@ export async function verify(receipt, keys) {
   return { ...head, index: parsed.index, event: parsed.extra.event, signer, unchecked };
 }
 
+/** Who signed an instruction: {id, kind, rp}. Throws unless `signer`, a key, made `signature`. */
+export async function signedBy(extra) {
+  oneOf(EVENTS)(extra.event);
+  return signerOf(extra);
+}
+
 /** RFC 9162, 2.1.3.2. Throws unless `leaf` is number `index` of the tree with this size and root. */
 export async function included(leaf, index, size, root, path) {
   want([leaf, root, ...path].every((each) => each.length === HASH), "a hash is not 32 bytes long");
@@ -180,10 +186,17 @@ const isOrigin = (value, rp) => {
   const [, scheme, host] = /^(https?):\/\/([a-z0-9.-]+)(?::[1-9][0-9]{0,4})?$/.exec(value) ?? [];
   return (scheme === "https" || host === "localhost") && (host === rp || host.endsWith(`.${rp}`));
 };
+const formOf = (der) => {
+  const found = hex(der);
+  const fits = ([, [begins, size, ends]]) =>
+    found.length === 2 * size && found.startsWith(begins) && found.endsWith(ends);
+  const form = Object.entries(FORMS).find(fits);
+  want(form !== undefined, "the public key has no form of those that sign");
+  return form[0];
+};
 const customerKey = (value) => {
   KEY(value);
-  const [begins, size, ends] = FORMS[value.algorithm], found = hex(base64(value.public));
-  want(found.length === 2 * size && found.startsWith(begins) && found.endsWith(ends), "no such key");
+  want(formOf(base64(value.public)) === value.algorithm, "a key of another algorithm");
   want(value.kind === "passkey" || value.algorithm === "EdDSA", "no key of a browser");
   want(value.backup_eligible || !value.backed_up, "backed up, though it cannot be");
   want(value.rp !== "" && value.origins.length > 0, "nobody could ask the key to sign");
@@ -233,24 +246,34 @@ const EVENTS = {
 
 /** Who signed: {id, kind, rp}, or null if a session vouches. Throws unless the key did sign. */
 async function signerOf({ event, signature, signer }) {
-  const kind = { A: "passkey", B: "browser" }[event.evidence];
+  const wanted = { A: "passkey", B: "browser" }[event.evidence];
   if (signature === undefined) {
-    want(kind === undefined || event.type !== "instruction", "the evidence says signed, nothing is");
+    want(wanted === undefined || event.type !== "instruction", "the evidence says signed, nothing is");
     return null;
   }
-  customerKey(signer);
-  want(signer.kind === kind, "the evidence class is not the one of this kind of key");
-  const given = signatureOf(signature);
-  const id = await sha256(base64(signer.public));
+  const { kind, algorithm, der, rp } = keyOf(signer);
+  want(kind === wanted, "the evidence class is not the one of this kind of key");
+  const given = signatureOf(signature), id = await sha256(der);
   want(equal(given.key, id), "the signature names another key");
   want(given.type === kind, "the signature is of another kind than the key");
   const challenge = await sha256(
     encoder.encode("sovereign/instruction/v1\0"), encoder.encode(canonical(event)));
   const message = kind === "passkey"
-    ? await asserted(given, signer, challenge)
+    ? await asserted(given, rp, challenge)
     : join(encoder.encode("sovereign/browser-key/v1\0"), challenge);
-  want(await good(signer, given.signature, message), "the customer's signature is wrong");
-  return { id: hex(id), kind, rp: signer.rp };
+  want(await good(algorithm, der, given.signature, message), "the customer's signature is wrong");
+  return { id: hex(id), kind, rp: rp ?? "" };
+}
+
+function keyOf(signer) {
+  want(isObject(signer), "the signer is malformed");
+  const names = Object.keys(signer).sort().join();
+  want(names === "public" || names === "public,rp", "the signer is malformed");
+  want(Object.values(signer).every(isText), "the signer is malformed");
+  const der = base64(signer.public), kind = "rp" in signer ? "passkey" : "browser";
+  const algorithm = formOf(der);
+  want(kind === "passkey" || algorithm === "EdDSA", "no key of a browser");
+  return { kind, algorithm, der, rp: signer.rp };
 }
 
 function signatureOf(value) {
@@ -272,35 +295,34 @@ function signatureOf(value) {
 }
 
 /** What an authenticator signed (WebAuthn, 7.2), if it was asked for this challenge by the page. */
-async function asserted(given, signer, challenge) {
+async function asserted(given, rp, challenge) {
   const said = strict(given.client_data);
   want(isObject(said) && said.type === "webauthn.get", "the passkey was asked for something else");
   const code = btoa(String.fromCharCode(...challenge));
   const wanted = code.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
   want(said.challenge === wanted, "the passkey signed another instruction");
-  want(isText(said.origin) && signer.origins.includes(said.origin), "signed on another page");
+  want(isText(said.origin) && isOrigin(said.origin, rp), "signed on a page of another site");
   const framed = Object.hasOwn(said, "crossOrigin") && said.crossOrigin !== false;
   want(!framed && !Object.hasOwn(said, "topOrigin"), "signed in a frame inside another page");
   const data = given.authenticator_data;
   want(data.length >= 37, "the authenticator's data is too short");
-  want(equal(data.slice(0, HASH), await sha256(encoder.encode(signer.rp))), "signed for another site");
+  want(equal(data.slice(0, HASH), await sha256(encoder.encode(rp))), "signed for another site");
   const flags = data[HASH], has = (flag) => (flags & flag) !== 0;
   want(has(1) && has(4) && !has(64), "the user was not verified, or a new key came along");
   want(has(128) === data.length > 37, "the authenticator's data is malformed");
-  want(has(8) === signer.backup_eligible && (has(8) || !has(16)), "another kind of authenticator");
+  want(has(8) || !has(16), "backed up, though the key cannot be");
   return join(data, await sha256(given.client_data));
 }
 
-async function good(signer, signature, message) {
-  const ways = {
+async function good(algorithm, der, signature, message) {
+  const way = {
     ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
     EdDSA: { name: "Ed25519" },
     RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
-  };
-  const way = ways[signer.algorithm];
-  const bytes = signer.algorithm === "ES256" ? fixed(signature) : signature;
+  }[algorithm];
+  const bytes = algorithm === "ES256" ? fixed(signature) : signature;
   try {
-    const known = await crypto.subtle.importKey("spki", base64(signer.public), way, false, ["verify"]);
+    const known = await crypto.subtle.importKey("spki", der, way, false, ["verify"]);
     return await crypto.subtle.verify(way, known, bytes, message);
   } catch {
     throw new ProofError("the customer's public key is none");

@@ -135,7 +135,7 @@ def test_the_names_of_a_request_fit_into_an_entry_of_the_read_log() -> None:
 def too_long(bank: World) -> Ruling:
     """An evaluation whose entry no read log takes, as if its names had not been bounded."""
     asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
-    (whole,) = ask(bank.gate, [asked], NOON)
+    (whole,) = ask(bank.gate, "analytics", [asked], NOON)
     wording = msgspec.structs.replace(whole.wording, middle="x" * (1 << 16))
     return msgspec.structs.replace(whole, wording=wording)
 

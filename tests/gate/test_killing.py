@@ -38,7 +38,7 @@ def bank(tmp_path: Path) -> World:
 
 @pytest.fixture
 def answer(bank: World) -> Answer:
-    question = Question("analytics", "segmentation", "c1", ("age",))
+    question = Question("analytics", "segmentation", ("c1",), ("age",))
     (ruling,) = bank.gate.rule([question], NOON)
     entry = bank.gate.journal.record(ruling, "c1")
     return Answer("analytics", ASKED, json.loads(ruling.answer(entry)), 10.0, 11.0)
@@ -67,10 +67,10 @@ def test_an_entry_that_does_not_say_what_was_answered_is_found(
     bank: World, answer: Answer, why: str
 ) -> None:
     written = entries(bank)
-    require_entry(bank.ledger, written, answer)
+    require_entry(bank.ledger, written, {}, answer)
     LIES[why](written[0])
     with pytest.raises(AssertionError):
-        require_entry(bank.ledger, [each for each in written if each], answer)
+        require_entry(bank.ledger, [each for each in written if each], {}, answer)
 
 
 GONE = {

@@ -48,7 +48,7 @@ def shadow(bank: World) -> Shadow:
 def evaluate(bank: World, customer: str, *fields: str) -> bool:
     context = Context("segmentation", [*fields])
     who, what = Entity("service", "analytics"), Entity("customer", customer)
-    (ruling,) = ask(bank.gate, [Evaluation(who, Action("read"), what, context)], NOON)
+    (ruling,) = ask(bank.gate, who.id, [Evaluation(who, Action("read"), what, context)], NOON)
     bank.gate.journal.record(ruling, customer)
     return ruling.allowed
 

@@ -1,5 +1,7 @@
 """Clause G16 of specs/gate.md: the row of each name, whatever the names are."""
 
+from array import array
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,15 @@ def test_g16_what_was_kept_of_a_table_is_the_same_table_and_goes_on() -> None:
     assert [second.row(each) for each in first] == [0, 1, 2, 3, 4]
     assert second.add("later") == 5
     assert (second.row("later"), first.row("later")) == (5, None)
+
+
+def test_g16_names_may_outgrow_what_holds_their_ends() -> None:
+    made = Subjects()
+    narrow = Subjects.resumed(made.key, made.text, array("B"), made.slots)  # as "I", but sooner
+    for n in range(200):
+        narrow.add(f"c{n}")
+    assert narrow.ends.typecode == "Q"
+    assert [*narrow] == [f"c{n}" for n in range(200)]
 
 
 def test_g16_the_names_of_a_cohort_are_in_the_order_of_rows() -> None:

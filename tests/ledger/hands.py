@@ -3,6 +3,7 @@
 import json
 from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -11,10 +12,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ledger import event, instruction
-from ledger.event import Algorithm, CustomerKey, Instruction, KeyKind
+from ledger.consent import ConsentState, apply, require_authorised
+from ledger.event import Act, Algorithm, CustomerKey, Evidence, Instruction, KeyKind
 from ledger.instruction import BrowserSignature, PasskeySignature, Signature
+from ledger.ledger import Ledger
+from ledger.reader import Said
+from tests.ledger.events import NOON, ORIGIN, PAGE, RP, WORDING
 
-RP, PAGE = "consent.test.example", "https://consent.test.example"
 UP, UV, BE, BS, AT, ED = 1, 4, 8, 16, 64, 128
 Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 
@@ -41,9 +45,9 @@ class Passkey:
             spki(self.private),
             self.rp,
             (self.page,),
-            True,
-            False,
-            "none",
+            backup_eligible=bool(self.flags & BE),
+            backed_up=bool(self.flags & BS),
+            attestation="none",
         )
 
     def sign(
@@ -135,3 +139,67 @@ _KINDS: dict[str, Any] = {
     "Ed25519PrivateKey": ed25519.Ed25519PrivateKey,
     "RSAPrivateKey": rsa.RSAPrivateKey,
 }
+
+
+class Customer:
+    """What one customer says, held against the rules; nothing is stored."""
+
+    def __init__(self) -> None:
+        self.state = ConsentState("c1")
+        self.index = 0
+
+    def draft(
+        self,
+        act: Act,
+        hand: Hand | None = None,
+        *,
+        at: datetime = NOON,
+        evidence: Evidence | None = None,
+        mandate: bytes | None = None,
+    ) -> Instruction:
+        state = self.state
+        return event.instruction(
+            ORIGIN,
+            state.subject,
+            state.seq,
+            state.head,
+            act,
+            at,
+            WORDING,
+            evidence or class_of(hand),
+            mandate,
+        )
+
+    def say(self, act: Act, hand: Hand | None = None, **how: Any) -> bytes:
+        """The digest of what was said. Raises InstructionError."""
+        said = self.draft(act, hand, **how)
+        require_authorised(self.state, said, hand.sign(said) if hand else None)
+        self.state = apply(self.state, said, self.index)
+        self.index += 1
+        return self.state.head
+
+
+def class_of(hand: Hand | None) -> Evidence:
+    match hand:
+        case Passkey():
+            return Evidence.PASSKEY
+        case BrowserKey():
+            return Evidence.BROWSER_KEY
+        case None:
+            return Evidence.SESSION
+
+
+def give(
+    ledger: Ledger,
+    act: Act,
+    hand: Hand | None = None,
+    *,
+    subject: str = "c1",
+    at: datetime = NOON,
+    mandate: bytes | None = None,
+) -> Said:
+    """Say it to a ledger, signed or in a session."""
+    said = ledger.draft(
+        subject, act, at=at, wording=WORDING, evidence=class_of(hand), mandate=mandate
+    )
+    return ledger.record([said], signatures=[hand.sign(said) if hand else None])[0]
