@@ -46,12 +46,16 @@ def show(request: Request, me: Me) -> Response:
 
 
 @router.post("/keys/options")
-def offer(request: Request, me: Me) -> Response:
-    """What to ask the browser for: a new passkey, or a browser key's proof on the challenge."""
+def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
+    """What to ask the browser for: a new passkey, or a browser key's proof on the challenge.
+
+    A device that holds a key in force makes no second one, unless that takes the first one's place.
+    """
     here, hosts = faces(request), consent_host(request)
     known = here.credentials.of(me.subject)
     live = keys.authority(_state(request, me)).keys
-    current = {key: each for key, each in known.items() if key in live}
+    kept = live if purpose == keys.ENROL else ()
+    current = {key: each for key, each in known.items() if key in kept}
     challenge, options = credential.offer(hosts.party, me.name, current)
     return signin.begin(
         request, Challenge(challenge, me.subject), Response(options, media_type=JSON)

@@ -29,7 +29,7 @@ from portal.problems import MalformedFormError, NotFoundError, ProveAgainError
 from portal.session import Session
 
 PROVED_WITHIN = timedelta(minutes=5)  # of signing in, to ask for a recovery
-ENROL, REPLACE, RECOVER = "enrol", "replace", "recover"
+ENROL = "enrol"  # beside replace and recover: what a new key is for
 
 
 @dataclass(frozen=True, slots=True)

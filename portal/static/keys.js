@@ -25,7 +25,7 @@ for (const form of document.querySelectorAll("form[data-signs]")) {
 
 /** A new key: made here, believed by the portal once it can sign, signed for by an older one. */
 async function added({ make: kind, purpose, old = "", name = "", words }) {
-  const { challenge, ...options } = await (await post("/customer/keys/options")).json();
+  const { challenge, ...options } = await (await post("/customer/keys/options", new URLSearchParams({ purpose }))).json();
   const made = await (kind === "passkey" ? passkey({ challenge, ...options }) : browserKey(challenge));
   const body = JSON.stringify({ kind, purpose, old, words, version, ...made.sent });
   const shown = { words: actWords(acts[purpose]), version };

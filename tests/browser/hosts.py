@@ -8,21 +8,23 @@ The browser is told where the names lead and which key the certificate has; noth
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from base64 import b64encode
 from pathlib import Path
+from typing import Any
 
+import pytest
 import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Playwright
+from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_playwright
 
 from portal.app import create_app
 from portal.product import Product
@@ -123,3 +125,68 @@ def serving(seeded: Path, folder: Path, made: Certificate) -> Iterator[Site]:
     yield Site(product, clock, login, consent, evil, letters)
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def two(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Site]]:
+    """A browser that knows both hosts, and the portal served on them."""
+    folder = tmp_path_factory.mktemp("two")
+    made = certificate(folder)
+    try:
+        find.find_or_install()
+    except find.NoBrowserError as error:
+        pytest.skip(str(error))
+    with sync_playwright() as playwright, serving(seeded, folder, made) as site:
+        browser = launched(playwright, made.pin)
+        yield browser, site
+        browser.close()
+
+
+def arrive(
+    browser: Browser, site: Site, subject: str, *, javascript: bool = True, **options: Any
+) -> Page:
+    """Signed in at the login host and come over to the centre on the consent host."""
+    context = browser.new_context(java_script_enabled=javascript, **options)
+    page = context.new_page()
+    sign_in(page, site, subject)
+    come_over(page, site, javascript=javascript)
+    return page
+
+
+def come_over(page: Page, site: Site, *, javascript: bool = True) -> None:
+    page.goto(f"{site.login}/customer/keys")
+    page.click("main .button")
+    if not javascript:
+        page.click("#crossing button")
+    page.wait_for_url(f"{site.consent}/customer")
+
+
+def sign_in(page: Page, site: Site, subject: str) -> None:
+    page.goto(f"{site.login}/")
+    page.fill("#customer", subject)
+    page.click("form.inline button")
+
+
+def authenticator(page: Page) -> tuple[CDPSession, str]:
+    """A device that keeps passkeys and knows its owner; its name, to take it away by."""
+    device = page.context.new_cdp_session(page)
+    device.send("WebAuthn.enable")
+    options = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+        "automaticPresenceSimulation": True,
+    }
+    made = device.send("WebAuthn.addVirtualAuthenticator", {"options": options})
+    return device, str(made["authenticatorId"])
+
+
+def make(page: Page, site: Site, purpose: str = "enrol", kind: str = "passkey") -> None:
+    """Press the button on the page of keys that makes one."""
+    page.goto(f"{site.consent}/customer/keys")
+    if purpose == "replace":
+        page.click("text=Replace or remove")
+    with page.expect_navigation():
+        page.click(f"button[data-purpose={purpose}][data-make={kind}]")
