@@ -2,22 +2,32 @@
 
 Granted    the scene holds exactly its fields, until its end
 Withdrawn  the scene holds nothing, or no longer these fields; taking the last withdraws all
+Key…       who may sign: see ledger.authority
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
+from ledger import authority, commitment
+from ledger.authority import NOBODY, Authority
 from ledger.event import (
     FIRST,
+    Evidence,
     Granted,
     Imported,
     Instruction,
+    KeyAct,
     TriggerCleared,
     TriggerSet,
     Withdrawn,
     digest,
+    encode,
 )
+from ledger.instruction import Signature
+
+_UNSIGNED = (Evidence.SESSION, Evidence.IMPORTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,7 @@ class ConsentState:
     head: bytes = FIRST
     scenes: Mapping[str, SceneConsent | SceneWithdrawal] = field(default_factory=dict)
     triggers: Mapping[str, tuple[Trigger, ...]] = field(default_factory=dict)
+    authority: Authority = NOBODY
 
 
 def apply(
@@ -72,7 +83,46 @@ def apply(
         case TriggerCleared(scene, template, signal):
             triggers[scene] = _without(triggers, scene, template, signal)
     head = head or digest(instruction)
-    return ConsentState(state.subject, instruction.seq, head, scenes, triggers)
+    signers = state.authority
+    if isinstance(instruction.act, KeyAct):
+        signers = authority.apply(signers, _document(instruction), head, index)
+    return ConsentState(state.subject, instruction.seq, head, scenes, triggers, signers)
+
+
+def require_authorised(
+    state: ConsentState, instruction: Instruction, signature: Signature | None
+) -> None:
+    """Return if the customer's keys let the instruction follow, else raise InstructionError."""
+    if signature is None and _plain(state, instruction):
+        return
+    document = _document(instruction)
+    authority.require(state.authority, document, signature, narrows=_narrows(state, instruction))
+
+
+def _plain(state: ConsentState, instruction: Instruction) -> bool:
+    """Nobody has keys, and it is not about keys either: a session suffices."""
+    return (
+        state.authority is NOBODY
+        and instruction.evidence in _UNSIGNED
+        and instruction.mandate is None
+        and not isinstance(instruction.act, KeyAct)
+    )
+
+
+def _narrows(state: ConsentState, instruction: Instruction) -> bool:
+    """A trigger that takes the place of another may let more through than that one did."""
+    match instruction.act:
+        case TriggerSet(scene, template, signal, threshold):
+            new = Trigger(template, signal, threshold)
+            others = _without(state.triggers, scene, template, signal)
+            return {*state.triggers.get(scene, ())} <= {*others, new}
+        case act:
+            return act.__struct_config__.tag in authority.OPEN
+
+
+def _document(instruction: Instruction) -> dict[str, Any]:
+    found: dict[str, Any] = commitment.parse(encode(instruction))
+    return found
 
 
 def _withdrawn(

@@ -1,19 +1,37 @@
-"""What an entry of the consent log says: in clear, or once it is opened."""
+"""What an entry of the consent log says: in clear, or once it is opened.
 
-from ledger import commitment, event, vault
+Sealed lie the instruction's canonical bytes and, if a customer's key signed it, a newline and the
+signature's canonical JSON. The leaf commits to the instruction alone: a signature proves itself.
+"""
+
+from ledger import commitment, event, instruction, jcs, vault
 from ledger.event import Instruction, PublicEvent
+from ledger.instruction import Signature, SignatureError
+from ledger.jcs import StrictJsonError
 from ledger.log import CorruptLogError
 
 
-def opened(derived: commitment.Secrets, sealed: bytes, entry: bytes) -> Instruction:
-    """The instruction that `entry` commits to. Raises VaultError, CorruptLogError."""
-    data = vault.unseal(derived, sealed, entry)
+def payload(data: bytes, signature: Signature | None) -> bytes:
+    """What is sealed of an instruction whose canonical bytes are `data`."""
+    if signature is None:
+        return data
+    return data + b"\n" + jcs.canonical(instruction.members(signature))
+
+
+def opened(
+    derived: commitment.Secrets, sealed: bytes, entry: bytes
+) -> tuple[Instruction, Signature | None]:
+    """The instruction that `entry` commits to, and what it was signed with.
+
+    Raises VaultError, CorruptLogError. Whether the signature is good, fsck and verifiers say.
+    """
+    data, signed, signature = vault.unseal(derived, sealed, entry).partition(b"\n")
     if commitment.personal_entry(derived.opening, data) != entry:
         raise CorruptLogError("a sealed event is not the one its leaf commits to; run fsck")
     found = event.decode(data)
     if not isinstance(found, Instruction):
         raise CorruptLogError("a sealed event is not an instruction; run fsck")
-    return found
+    return found, _signature(signature) if signed else None
 
 
 def public(entry: bytes) -> PublicEvent:
@@ -21,4 +39,14 @@ def public(entry: bytes) -> PublicEvent:
     found = event.decode(entry[1:])
     if isinstance(found, Instruction):
         raise CorruptLogError("an instruction stands in clear in the log; run fsck")
+    return found
+
+
+def _signature(data: bytes) -> Signature:
+    try:
+        found = instruction.parse(jcs.parse(data))
+    except (StrictJsonError, SignatureError) as error:
+        raise CorruptLogError(f"a sealed signature does not read: {error}; run fsck") from error
+    if jcs.canonical(instruction.members(found)) != data:
+        raise CorruptLogError("a sealed signature is not in its canonical form; run fsck")
     return found

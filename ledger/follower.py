@@ -168,7 +168,7 @@ class Follower:
         key, seq = owner
         following = commitment.following(key, seq)
         self._next[commitment.tag(key, following)] = (key, following)
-        return Said(index, opened(commitment.secrets(key, seq), sealed, entry))
+        return Said(index, *opened(commitment.secrets(key, seq), sealed, entry))
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
         if tag not in self._next:

@@ -1,4 +1,5 @@
-"""The part of fsck that needs keys: every sealed event against its leaf, and the map against them.
+"""The part of fsck that needs keys: every sealed event against its leaf, its signature and the
+rules of who may sign, and the map against them.
 
 What is wrong with one customer's event hides nothing of another's: each is walked alone.
 """
@@ -13,12 +14,13 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from ledger import checkpoint, commitment, event, note, tile
+from ledger import checkpoint, commitment, consent, event, note, tile
 from ledger.checkpoint import MalformedCheckpointError
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
 from ledger.entry import opened
 from ledger.event import Instruction, MalformedEventError
+from ledger.instruction import InstructionError, Signature
 from ledger.latest import Held, shown
 from ledger.log import CorruptLogError
 from ledger.note import NoteError
@@ -31,7 +33,13 @@ from ledger.vault import Vault, VaultError
 BUNDLES = 256  # kept in memory while the customers' events are opened
 COMPARED = 1_000  # customers whose states are compared with the map at once
 AHEAD = 8  # events of each of them that are read at once
-_BROKEN = (VaultError, MalformedEventError, MalformedTileError, CorruptLogError)
+_BROKEN = (
+    VaultError,
+    MalformedEventError,
+    MalformedTileError,
+    CorruptLogError,
+    InstructionError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +127,7 @@ class _Events:
 
     def _customer(self, key: bytes) -> Iterator[Finding]:
         """Every event of one customer opens, follows the one before, and none is missing."""
-        held: Held | None = Held(
-            ConsentState(""), commitment.label(key)
-        )  # None: something is wrong
+        held: Held | None = Held(ConsentState(""), commitment.label(key))  # None: unknown
         seq = commitment.following(key, 0)
         previous = event.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
@@ -135,15 +141,10 @@ class _Events:
                 index, data = found
                 try:
                     said = self._open(secrets, seq, index, data)
-                    if previous and said.prev != previous:
-                        raise CorruptLogError("it does not follow the instruction before")
+                    held, previous = _followed(held, previous, *said, index)
                 except _BROKEN as error:
                     yield Finding(f"sealed event {index}", str(error))
                     held, previous = None, b""
-                else:
-                    encoded = event.encode(said)
-                    previous = sha256(encoded).digest()
-                    held = held and _named(held, said).after(said, encoded, index)
             after = commitment.following(key, seq)
             previous, seq = previous if after == seq + 1 else b"", after
         if held and held.label and self._origin:
@@ -152,13 +153,15 @@ class _Events:
     def _found(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
         return self._ahead.get(tag) if seq <= AHEAD else self._store.sealed(tag)
 
-    def _open(self, secrets: commitment.Secrets, seq: int, index: int, data: bytes) -> Instruction:
+    def _open(
+        self, secrets: commitment.Secrets, seq: int, index: int, data: bytes
+    ) -> tuple[Instruction, Signature | None]:
         bundle = self._entries(index // WIDTH)
         entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
-        said = opened(secrets, data, entry)
+        said, signature = opened(secrets, data, entry)
         if said.seq != seq:
             raise CorruptLogError(f"it is not the customer's instruction {seq}")
-        return said
+        return said, signature
 
     def _compare(self) -> Iterator[Finding]:
         """The map holds the states that were found."""
@@ -168,6 +171,24 @@ class _Events:
                 what = "the state is not what its customer's events add up to"
                 yield Finding(f"state map, label {label.hex()}", what)
         self._states.clear()
+
+
+def _followed(
+    held: Held | None,
+    previous: bytes,
+    said: Instruction,
+    signature: Signature | None,
+    index: int,
+) -> tuple[Held | None, bytes]:
+    """State and digest after one more instruction. Raises unless it may follow."""
+    if previous and said.prev != previous:
+        raise CorruptLogError("it does not follow the instruction before")
+    encoded = event.encode(said)
+    if held:
+        held = _named(held, said)
+        consent.require_authorised(held.state, said, signature)
+        held = held.after(said, encoded, index)
+    return held, sha256(encoded).digest()
 
 
 def _named(held: Held, said: Instruction) -> Held:

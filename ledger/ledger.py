@@ -16,11 +16,14 @@ from threading import RLock
 from typing import TypeVar
 
 from ledger import commitment, event, keyring, note, oblivion, receipt, rotation, vault
+from ledger.chain import VersionConflictError, chained
 from ledger.commitment import ReadingTags
 from ledger.consent import ConsentState
 from ledger.cosigned import Cosigned
 from ledger.cosigning import NOBODY, Witnesses
+from ledger.entry import payload
 from ledger.event import Act, Evidence, Instruction, PublicEvent, SubjectErased, Wording
+from ledger.instruction import InstructionError, Signature
 from ledger.keyring import Keys
 from ledger.latest import Held, Latest
 from ledger.log import NOTHING, CorruptLogError, Log, Sealed
@@ -32,25 +35,18 @@ from ledger.stateproof import StateProof
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
+__all__ = [
+    "IdempotencyError",
+    "InstructionError",
+    "Ledger",
+    "Recorded",
+    "UnknownSubjectError",
+    "VersionConflictError",
+]
 TAIL = 65_536  # entries kept open in memory for those who follow closely
 
 Moved = Callable[[int], None]
 _Event = TypeVar("_Event", bound=Recorded)
-
-
-class VersionConflictError(Exception):
-    """The instruction was written for another version of the agreement. Nothing was recorded.
-
-    Show the customer what is in force at version `current`, and ask again.
-    """
-
-    def __init__(self, subject: str, wanted: int, current: int) -> None:
-        super().__init__(f"the agreement is at version {current}, the instruction wants {wanted}")
-        self.subject, self.wanted, self.current = subject, wanted, current
-
-
-class InstructionError(ValueError):
-    """The instruction is not one for this log, or its chain is broken. Nothing was recorded."""
 
 
 class IdempotencyError(Exception):
@@ -156,8 +152,10 @@ class Ledger:
         wording: Wording,
         evidence: Evidence = Evidence.SESSION,
         expected: int | None = None,
+        mandate: bytes | None = None,
     ) -> Instruction:
-        """The subject's next instruction. `expected`: the version that the customer was shown.
+        """The subject's next instruction. `expected`: the version that the customer was shown;
+        `mandate`: digest of the instruction that lets somebody else sign this one.
 
         Raises VersionConflictError if the agreement has moved on since.
         """
@@ -166,25 +164,35 @@ class Ledger:
         if expected is not None and expected != current.seq:
             raise VersionConflictError(subject, expected, current.seq)
         return event.instruction(
-            self.origin, subject, current.seq, current.head, act, at, wording, evidence
+            self.origin, subject, current.seq, current.head, act, at, wording, evidence, mandate
         )
 
     def record(
-        self, instructions: Sequence[Instruction], *, idempotency: str | None = None
+        self,
+        instructions: Sequence[Instruction],
+        *,
+        signatures: Sequence[Signature | None] = (),
+        idempotency: str | None = None,
     ) -> list[Said]:
         """Record instructions, all or nothing; durable when it returns.
 
-        Raises VersionConflictError, InstructionError, and IdempotencyError when `idempotency` was
-        used for other instructions; the same ones are answered with what was recorded then.
+        `signatures`: one for each instruction, None for a session's; left out, all are a session's.
+        Raises VersionConflictError, InstructionError (SignatureError, UnauthorisedError), and
+        IdempotencyError when `idempotency` was used for other instructions; the same ones are
+        answered with what was recorded then, whatever they are signed with now.
         """
         encoded = [event.encode(each) for each in instructions]
         request = sha256(b"".join(encoded)).digest()
         with self._lock:
             if idempotency is not None and (found := self._store.idempotent(idempotency)):
                 return self._again(found, request, instructions)
-            held = self._chained(instructions, encoded)
+            hands = signatures or [None] * len(encoded)
+            held = chained(
+                self.origin, instructions, encoded, hands, self.log.size, self._latest.of
+            )
             self._vault.create(each.subject for each in instructions)
-            recorded = self._append(instructions, encoded, held, idempotency, request)
+            said = [*zip(instructions, encoded, hands, strict=True)]
+            recorded = self._append(said, held, idempotency, request)
             self._latest.keep(held)
         return recorded
 
@@ -303,46 +311,30 @@ class Ledger:
                 raise UnknownSubjectError("something is at this label: ask for its subject's state")
             return self.states.prove(label, None)
 
-    def _chained(
-        self, instructions: Sequence[Instruction], encoded: Sequence[bytes]
-    ) -> dict[str, Held]:
-        """Everybody's state after these instructions. Raises if one does not follow."""
-        held: dict[str, Held] = {}
-        for index, (each, data) in enumerate(
-            zip(instructions, encoded, strict=True), self.log.size
-        ):
-            before = held.get(each.subject) or self._latest.of(each.subject)
-            if each.origin != self.origin:
-                raise InstructionError(f"for the log {each.origin!r}, want {self.origin!r}")
-            if each.seq != before.state.seq + 1:
-                raise VersionConflictError(each.subject, each.seq - 1, before.state.seq)
-            if each.prev != before.state.head:
-                raise InstructionError("its predecessor is not the instruction before it")
-            held[each.subject] = before.after(each, data, index)
-        return held
-
     def _append(
         self,
-        instructions: Sequence[Instruction],
-        encoded: Sequence[bytes],
+        said: Sequence[tuple[Instruction, bytes, Signature | None]],
         held: Mapping[str, Held],
         idempotency: str | None,
         request: bytes,
     ) -> list[Said]:
-        if not instructions:
+        if not said:
             return []
         first = self.log.size
         entries: list[bytes] = []
         sealed: dict[bytes, tuple[int, bytes]] = {}
-        for index, (each, data) in enumerate(zip(instructions, encoded, strict=True), first):
+        for index, (each, data, signature) in enumerate(said, first):
             derived = commitment.secrets(self._key(each.subject), each.seq)
             entry = commitment.personal_entry(derived.opening, data)
             entries.append(entry)
-            sealed[derived.opening.tag] = (index, vault.seal(derived, data, entry))
+            closed = vault.seal(derived, payload(data, signature), entry)
+            sealed[derived.opening.tag] = (index, closed)
         kept = {idempotency: (request, first)} if idempotency is not None else {}
         values = {each.label: self._latest.shown(each).value for each in held.values()}
         indexes = self._commit(entries, sealed, kept, values)
-        return self._remember([Said(*each) for each in zip(indexes, instructions, strict=True)])
+        return self._remember(
+            [Said(i, each, hand) for i, (each, _, hand) in zip(indexes, said, strict=True)]
+        )
 
     def _commit(
         self,

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from ledger import customer_key, note
 from ledger.commitment import canonical
+from ledger.customer_key import KeyFormError
 
 MOST_INTEGER = (1 << 53) - 1
 MOST_DEPTH = 16
@@ -37,7 +39,9 @@ def _require_one_of(kinds: Mapping[str, Mapping[str, Rule]], name: str, value: A
     _want(isinstance(value, dict), name, value, "an object")
     kind = value.get("type")
     _want(isinstance(kind, str) and kind in kinds, name, kind, f"a type of {sorted(kinds)}")
-    _require_parts(kinds[kind], name, {key: each for key, each in value.items() if key != "type"})
+    parts = {key: each for key, each in value.items() if key != "type"}
+    optional = {key: rule for key, rule in _OPTIONAL.get(kind, {}).items() if key in parts}
+    _require_parts({**kinds[kind], **optional}, name, parts)
 
 
 def _require_parts(parts: Mapping[str, Rule], name: str, value: Any) -> None:
@@ -69,6 +73,11 @@ def _until(name: str, value: Any) -> None:
     if value is not None:
         _time(name, value)
         _want(value.endswith(":00Z"), name, value, "a whole minute, or null")
+
+
+def _end(name: str, value: Any) -> None:
+    _until(name, value)
+    _want(value is not None, name, value, "a time: it must end")
 
 
 def _texts(name: str, value: Any) -> None:
@@ -112,6 +121,33 @@ def _object(name: str, value: Any) -> None:
     _tree(name, value)
 
 
+def _truth(name: str, value: Any) -> None:
+    _want(isinstance(value, bool), name, value, "true or false")
+
+
+def _one_of(*values: str) -> Rule:
+    def rule(name: str, value: Any) -> None:
+        _want(isinstance(value, str) and value in values, name, value, f"one of {values}")
+
+    return rule
+
+
+def _public(name: str, value: Any) -> None:
+    _text(name, value)
+    try:
+        note.decode_base64(value)
+    except ValueError as error:
+        raise ProfileError(f"{name} is {error}") from error
+
+
+def _key(name: str, value: Any) -> None:
+    _require_parts(_KEY, name, value)
+    try:
+        customer_key.parse(value)
+    except KeyFormError as error:
+        raise ProfileError(f"{name}: {error}") from error
+
+
 def _evidence(name: str, value: Any) -> None:
     _want(isinstance(value, str) and value in {"A", "B", "C", "D"}, name, value, "A, B, C or D")
 
@@ -137,7 +173,26 @@ _ACTS: dict[str, dict[str, Rule]] = {
     "trigger-set": _TRIGGER | {"threshold": _integer},
     "trigger-cleared": _TRIGGER,
     "imported": _GRANT | {"source": _text},
+    "key-enrolled": {"key": _key},
+    "key-replaced": {"old": _bytes(32), "key": _key},
+    "key-removed": {"old": _bytes(32)},
+    "recovery-requested": {"key": _key, "proof": _text, "not_before": _time},
+    "recovery-cancelled": {"request": _bytes(32)},
+    "key-recovered": {"request": _bytes(32)},
+    "mandate-given": {"key": _key, "scenes": _texts, "until": _end},
+    "mandate-ended": {"mandate": _bytes(32)},
 }
+_KEY: dict[str, Rule] = {
+    "kind": _one_of(*customer_key.KINDS),
+    "algorithm": _one_of(*customer_key.FORMS),
+    "public": _public,
+    "rp": _text,
+    "origins": _texts,
+    "backup_eligible": _truth,
+    "backed_up": _truth,
+    "attestation": _text,
+}
+_OPTIONAL: dict[str, dict[str, Rule]] = {"instruction": {"mandate": _bytes(32)}}
 _INSTRUCTION: dict[str, Rule] = {
     "origin": _text,
     "subject": _text,

@@ -6,11 +6,13 @@ by the tags that their data key yields, one after the other.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from ledger import commitment, event
+from ledger import commitment, customer_key, event, instruction
 from ledger.commitment import PERSONAL, TAG_SIZE, Secrets
 from ledger.entry import opened, public
 from ledger.event import Instruction, PublicEvent
+from ledger.instruction import Signature, Signer
 from ledger.log import CorruptLogError, Log
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
@@ -29,9 +31,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Said(Recorded):
-    """A customer's instruction and its place in the log."""
+    """A customer's instruction, its place in the log, and what it was signed with, if it was."""
 
     event: Instruction
+    signature: Signature | None = None
 
 
 class Reader:
@@ -49,15 +52,19 @@ class Reader:
         """
         if (key := self._vault.key(subject)) is None:
             return []
-        found = list(self._sealed(key))
+        found = self._history(key)
         want = len(commitment.existing(key, upto or 0))
         if upto is not None and len(found) != want:
             raise CorruptLogError(
                 f"{len(found)} events of a customer are in the store, want {want}; run fsck"
             )
+        return found
+
+    def _history(self, key: bytes) -> list[Said]:
+        found = list(self._sealed(key))
         entries = self._log.at([index for _, (index, _) in found])
         return [
-            Said(index, opened(derived, sealed, entry))
+            Said(index, *opened(derived, sealed, entry))
             for (derived, (index, sealed)), entry in zip(found, entries, strict=True)
         ]
 
@@ -81,10 +88,11 @@ class Reader:
                     yield Recorded(index, public(entry))
                 elif owner := owners.get(entry[1 : 1 + TAG_SIZE]):
                     derived = commitment.secrets(*owner)
-                    yield Said(index, opened(derived, _present(sealed, index), entry))
+                    yield Said(index, *opened(derived, _present(sealed, index), entry))
 
     def opening(self, index: int, subject: str | None) -> dict[str, object]:
-        """What opens entry `index`: the event and, of a personal one, tag and salt.
+        """What opens entry `index`: the event; of a personal one also tag and salt, and of a
+        signed one the signature and its signer's key.
 
         Without a subject every customer is tried. Raises KeyError if it does not open any more.
         """
@@ -96,9 +104,21 @@ class Reader:
         for key in filter(None, map(self._vault.key, names)):
             for derived, (_, sealed) in self._sealed(key):
                 if derived.opening.tag == tag:
-                    said = commitment.parse(event.encode(opened(derived, sealed, entry)))
-                    return {"event": said, "salt": derived.opening.salt.hex(), "tag": tag.hex()}
+                    said, signature = opened(derived, sealed, entry)
+                    shown = {"salt": derived.opening.salt.hex(), "tag": tag.hex()}
+                    return {"event": _json(said), **shown, **self._signed(key, signature)}
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
+
+    def _signed(self, key: bytes, signature: Signature | None) -> dict[str, object]:
+        """The signature, and the key that made it if the customer's own history names it."""
+        if signature is None:
+            return {}
+        acts = (_json(said.event)["act"] for said in self._history(key))
+        for found in (act["key"] for act in acts if "key" in act):
+            if customer_key.parse(found).id == signature.key:
+                signer = Signer.of(customer_key.parse(found)).members()
+                return {"signature": instruction.members(signature), "signer": signer}
+        raise CorruptLogError("signed by a key that the customer's history does not name; run fsck")
 
     def _sealed(self, key: bytes) -> Iterator[tuple[Secrets, tuple[int, bytes]]]:
         """The customer's sealed events with what opens them, in the order they were said.
@@ -131,6 +151,11 @@ class Reader:
                 seq = commitment.following(key, seq)
             owners[tag] = (key, seq)
         return owners
+
+
+def _json(said: Instruction) -> dict[str, Any]:
+    found: dict[str, Any] = commitment.parse(event.encode(said))
+    return found
 
 
 def _present(sealed: Mapping[int, bytes], index: int) -> bytes:

@@ -12,7 +12,8 @@
     — demo.example/consent Az3grlgtzPICa5OS8…=
 
 `extra` is base64 of canonical JSON that lets anyone recompute the leaf: the event in clear, and
-for a personal event the tag and salt of its commitment.
+for a personal event the tag and salt of its commitment. An instruction that a customer's own key
+signed comes with `signature` (see ledger.instruction) and `signer`, the key that made it.
 """
 
 import json
@@ -21,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import checkpoint, commitment, note
+from ledger import checkpoint, commitment, instruction, note
 from ledger.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.instruction import SignatureError, Signer
 from ledger.note import Note, NoteError, Verifying
 from ledger.policy import Policy, PolicyError
 from ledger.profile import ProfileError, require_event
@@ -40,7 +42,7 @@ class Receipt:
     index: int
     proof: tuple[Hash, ...]
     checkpoint: Note
-    extra: dict[str, Any]  # {"event": …} or {"event": …, "salt": hex, "tag": hex}
+    extra: dict[str, Any]  # "event"; "salt" and "tag", hex; "signature" and "signer"
 
     def __str__(self) -> str:
         hashes = "".join(f"{b64encode(each).decode()}\n" for each in self.proof)
@@ -54,6 +56,25 @@ class Receipt:
             return commitment.public_entry(data)
         tag, salt = bytes.fromhex(self.extra["tag"]), bytes.fromhex(self.extra["salt"])
         return commitment.personal_entry(commitment.Opening(tag, salt), data)
+
+    def signer(self) -> Signer | None:
+        """The key that signed the instruction; None if a session vouches for it.
+
+        Raises ReceiptError unless it did sign, and for class A or B without a signature. Whether
+        the key is the customer's is for the receipts that brought it in force: ledger.evidence.
+        """
+        event = self.extra["event"]
+        if "signature" not in self.extra:
+            if event.get("evidence") in instruction.CLASSES:
+                raise ReceiptError(f"evidence class {event['evidence']}, but nothing is signed")
+            return None
+        try:
+            key = instruction.signer(self.extra["signer"])
+            signature = instruction.parse(self.extra["signature"])
+            instruction.verify_alone(event, signature, key)
+        except SignatureError as error:
+            raise ReceiptError(str(error)) from error
+        return key
 
 
 def parse(text: str) -> Receipt:
@@ -103,18 +124,25 @@ def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
 
 def _well_formed(receipt: Receipt) -> bool:
     keys = set(receipt.extra) if isinstance(receipt.extra, dict) else set()
-    if keys == {"event", "salt", "tag"}:
+    if keys - {"signature", "signer"} == {"event", "salt", "tag"}:
         sizes = (("salt", commitment.SALT_SIZE), ("tag", commitment.TAG_SIZE))
         values = [(receipt.extra[name], size) for name, size in sizes]
         hexadecimal = all(isinstance(v, str) and _is_hex(v, size) for v, size in values)
     else:
         hexadecimal = keys == {"event"}
-    return receipt.index >= 0 and hexadecimal and all(len(h) == HASH_SIZE for h in receipt.proof)
+    paired = ("signature" in keys) == ("signer" in keys)
+    return (
+        receipt.index >= 0
+        and hexadecimal
+        and paired
+        and all(len(h) == HASH_SIZE for h in receipt.proof)
+    )
 
 
 def _require_proven(receipt: Receipt, head: Checkpoint) -> None:
     try:
         _require_event(receipt, head.origin)
+        receipt.signer()
         leaf = leaf_hash(receipt.entry())
         verify_inclusion(leaf, receipt.index, head.size, head.root, receipt.proof)
     except (ProofError, ProfileError) as error:

@@ -3,26 +3,30 @@
     {"head":"<base64>","scenes":{"segmentation":{"at":"2026-11-21T12:00:00Z","fields":["age"],
      "index":7,"until":null}},"seq":1,"subject":"c-00001","triggers":{}}
 
-A withdrawn scene has `"fields":null`. Whoever has the customer's instructions folds them with
-`ledger.consent` and finds the same document: see specs/statemap.md, "State".
+A withdrawn scene has `"fields":null`. Of a customer whose own keys sign there stand also, as far
+as there are any, "keys", "mandates" and "recovery".
+Whoever has the customer's instructions folds them with `ledger.consent` and finds the same
+document: see specs/statemap.md, "State".
 """
 
 from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
+from ledger.authority import NOBODY, Authority, Mandate
 from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger
 
 
 def document(state: ConsentState) -> dict[str, Any]:
     """JSON without floats; equal states have equal documents."""
-    return {
+    document: dict[str, Any] = {
         "head": b64encode(state.head).decode(),
         "scenes": {scene: _scene(held) for scene, held in state.scenes.items()},
         "seq": state.seq,
         "subject": state.subject,
         "triggers": {scene: _triggers(held) for scene, held in state.triggers.items() if held},
     }
+    return document if state.authority is NOBODY else document | _signers(state.authority)
 
 
 def _scene(held: SceneConsent | SceneWithdrawal) -> dict[str, Any]:
@@ -37,6 +41,39 @@ def _scene(held: SceneConsent | SceneWithdrawal) -> dict[str, Any]:
 def _triggers(held: tuple[Trigger, ...]) -> list[dict[str, Any]]:
     found = sorted(held, key=lambda trigger: (trigger.template, trigger.signal))
     return [{"signal": t.signal, "template": t.template, "threshold": t.threshold} for t in found]
+
+
+def _signers(held: Authority) -> dict[str, Any]:
+    """Who may sign, by the ids of keys and the entries that brought them in force."""
+    found: dict[str, Any] = {}
+    if held.keys:
+        keys = [{"index": each.index, "key": _text(name)} for name, each in held.keys.items()]
+        found["keys"] = sorted(keys, key=lambda each: each["index"])
+    if held.mandates:
+        mandates = [_mandate(name, each) for name, each in held.mandates.items()]
+        found["mandates"] = sorted(mandates, key=lambda each: each["index"])
+    if waiting := held.recovery:
+        found["recovery"] = {
+            "index": waiting.index,
+            "key": _text(waiting.key.id),
+            "not_before": waiting.not_before,
+            "request": _text(waiting.request),
+        }
+    return found
+
+
+def _mandate(name: bytes, held: Mandate) -> dict[str, Any]:
+    return {
+        "index": held.index,
+        "key": _text(held.key.id),
+        "mandate": _text(name),
+        "scenes": sorted(held.scenes),
+        "until": held.until,
+    }
+
+
+def _text(digest: bytes) -> str:
+    return b64encode(digest).decode()
 
 
 def _time(at: datetime) -> str:

@@ -124,8 +124,8 @@ class Watch:
         self._look_ahead()
 
     def _instruction(self, entry: Entry, event: Instruction) -> Iterator[Change]:
-        scene, subject = event.act.scene, event.subject
-        if scene not in self._scenes:
+        scene, subject = event.scene, event.subject
+        if scene is None or scene not in self._scenes:
             self._state.catch_up(_Single(entry))
             return
         was, before = self._state.word(scene, subject), self._live[scene]

@@ -61,8 +61,8 @@ def _turns(said: Sequence[Recorded], switchable: Sequence[str]) -> dict[str, lis
     for each in said:
         assert isinstance(each.event, Instruction)  # noqa: S101 - the caller chose instructions
         state = apply(state, each.event, each.index)
-        scene = each.event.act.scene
-        if scene in turns:
+        scene = each.event.scene
+        if scene is not None and scene in turns:
             held = state.scenes.get(scene)
             choice = held.fields if isinstance(held, SceneConsent) else frozenset()
             turns[scene].append((each.event.at, choice))

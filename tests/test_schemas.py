@@ -7,7 +7,7 @@ import pytest
 
 from ledger import event
 from specs.schemas.make import FOLDER, SCHEMAS, text
-from tests.ledger.events import INSTRUCTION, PUBLIC
+from tests.ledger.test_event import EVERY
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
@@ -17,6 +17,6 @@ def test_the_published_schema_is_current(name: str) -> None:
 
 def test_every_event_is_valid_under_its_schema() -> None:
     validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "event.json").read_text()))
-    for each in (INSTRUCTION, *PUBLIC):
+    for each in EVERY:
         validator.validate(json.loads(event.encode(each)))
     assert not validator.is_valid({"type": "granted"})

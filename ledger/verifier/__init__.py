@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger import policy, receipt
 from ledger.checkpoint import Checkpoint
+from ledger.instruction import Signer
 from ledger.note import NoteError
 from ledger.policy import LogKey, PolicyError
 from ledger.receipt import Receipt, ReceiptError
@@ -58,8 +59,16 @@ def _verdict(proven: Receipt, head: Checkpoint) -> str:
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
         *_said(proven.extra["event"]),
+        *_signed(proven.signer()),
     ]
     return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _signed(by: Signer | None) -> list[str]:
+    if by is None:
+        return []
+    party = f" for {by.rp}" if by.rp else ""
+    return [f"  signed    by the {by.kind} key {by.id.hex()}{party}"]
 
 
 def _printable(line: str) -> str:

@@ -22,7 +22,8 @@ from heapq import merge
 from io import StringIO
 from typing import Any
 
-from gate.journal import LOG, listed
+from gate.journal import LOG
+from gate.readings import listed
 from ledger import event, state
 from ledger.reader import Said
 from portal.archive import imported

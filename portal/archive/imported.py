@@ -126,7 +126,8 @@ def _acts(
     scenes: Mapping[str, Scene], agreed: Sequence[Said], before: Sequence[Said], digest: str
 ) -> tuple[list[tuple[Act, Instruction]], tuple[str, ...]]:
     """What to record, each with the instruction it rests on; and the scenes that are left."""
-    decided = {each.event.act.scene for each in before if each.event.evidence != Evidence.IMPORTED}
+    here = [each.event for each in before if each.event.evidence != Evidence.IMPORTED]
+    decided = {getattr(each.act, "scene", None) for each in here}
     acts: list[tuple[Act, Instruction]] = []
     left: list[str] = []
     by_index = {each.index: each.event for each in agreed}

@@ -41,6 +41,31 @@ ACTS: tuple[dict[str, Any], ...] = (
     {"scene": "s", "signal": "accuracy", "template": "below", "type": "trigger-cleared"},
     GRANT | {"source": "legacy", "type": "imported"},
 )
+KEY: dict[str, Any] = {
+    "algorithm": "EdDSA",
+    "attestation": "none",
+    "backed_up": False,
+    "backup_eligible": False,
+    "kind": "browser",
+    "origins": ["https://consent.vectors.example"],
+    "public": "MCowBQYDK2VwAyEA" + "A" * 43 + "=",
+    "rp": "consent.vectors.example",
+}
+KEY_ACTS: tuple[dict[str, Any], ...] = (
+    {"key": KEY, "type": "key-enrolled"},
+    {"key": KEY, "old": ZEROS, "type": "key-replaced"},
+    {"old": ZEROS, "type": "key-removed"},
+    {
+        "key": KEY,
+        "not_before": "2026-01-04T12:00:01Z",
+        "proof": "card",
+        "type": "recovery-requested",
+    },
+    {"request": ZEROS, "type": "recovery-cancelled"},
+    {"request": ZEROS, "type": "key-recovered"},
+    {"key": KEY, "scenes": ["s"], "type": "mandate-given", "until": NOON},
+    {"mandate": ZEROS, "type": "mandate-ended"},
+)
 RELEASED = {"at": NOON, "body": {"a": [1, None, True, {"b": "é\n\u2028😀"}]}, "release": "r1"}
 RELEASED |= {"scene": "s", "type": "synthetic-released"}
 PUBLIC: tuple[dict[str, Any], ...] = (
@@ -64,6 +89,11 @@ def vectors() -> Iterator[Vector]:
     for act in ACTS:
         made = canonical(INSTRUCTION | {"act": act})
         yield from cases(f"an instruction: {act['type']}", {"event": made})
+    for act in KEY_ACTS:
+        made = canonical(INSTRUCTION | {"act": act})
+        yield from cases(f"an instruction: {act['type']}", {"event": made}, *_said(_of_act(act)))
+    under = canonical(INSTRUCTION | {"mandate": ZEROS})
+    yield from cases("an instruction under a mandate", {"event": under}, *_said(_mandates()))
     for each in PUBLIC:
         made = canonical(each)
         yield from cases(each["type"], {"event": made}, *_said(_of_any(each)))
@@ -140,6 +170,68 @@ def _values() -> dict[str, str]:
 def _of_any(each: dict[str, Any]) -> dict[str, str]:
     missing = {f"{name}: missing": _without(each, name) for name in each}
     return missing | {"a part too many": canonical(each | {"more": None})}
+
+
+def _of_act(act: dict[str, Any]) -> dict[str, str]:
+    """What a part of an act on keys may not be."""
+
+    def made(changed: dict[str, Any]) -> str:
+        return canonical(INSTRUCTION | {"act": changed})
+
+    parts = sorted({*act} - {"type"})
+    missing = {f"act: {name}: missing": made(_less(act, name)) for name in parts}
+    wrong = {
+        "key": ("a text", "k"),
+        "old": ("a byte short", "A" * 42 + "=="),
+        "request": ("in hexadecimal", "00" * 32),
+        "mandate": ("null", None),
+        "not_before": ("without a time", "2026-01-04"),
+        "proof": ("a number", 1),
+        "scenes": ("one twice", ["s", "s"]),
+        "until": ("never", None),
+    }
+    changed = {
+        f"act: {name}: {why}": made(act | {name: value})
+        for name, (why, value) in wrong.items()
+        if name in act
+    }
+    keys = _of_key() if act["type"] == "key-enrolled" else {}
+    inside = {f"act: key: {why}": made(act | {"key": key}) for why, key in keys.items()}
+    return missing | changed | inside | {"act: a part too many": made(act | {"more": None})}
+
+
+def _of_key() -> dict[str, dict[str, Any]]:
+    missing = {f"{name}: missing": _less(KEY, name) for name in KEY}
+    wrong: dict[str, dict[str, Any]] = {
+        "a part too many": {"more": 1},
+        "kind: unknown": {"kind": "password"},
+        "algorithm: unknown": {"algorithm": "ES384"},
+        "algorithm: another": {"algorithm": "ES256"},
+        "public: a byte short": {"public": "MCowBQYDK2VwAyEA" + "A" * 42},
+        "public: bits that base64 does not use": {"public": "MCowBQYDK2VwAyEA" + "A" * 42 + "B="},
+        "public: another beginning": {"public": "NCowBQYDK2VwAyEA" + "A" * 43 + "="},
+        "rp: another": {"rp": "other.example"},
+        "rp: nobody": {"rp": ""},
+        "origins: none": {"origins": []},
+        "origins: one twice": {"origins": KEY["origins"] * 2},
+        "origins: one elsewhere": {"origins": [*KEY["origins"], "https://evil.example"]},
+        "origins: without encryption": {"origins": ["http://consent.vectors.example"]},
+        "backed_up: a text": {"backed_up": "false"},
+        "backed_up: though it cannot be": {"backed_up": True},
+        "attestation: null": {"attestation": None},
+    }
+    return missing | {why: KEY | parts for why, parts in wrong.items()}
+
+
+def _mandates() -> dict[str, str]:
+    return {
+        "mandate: null": canonical(INSTRUCTION | {"mandate": None}),
+        "mandate: a byte short": canonical(INSTRUCTION | {"mandate": "A" * 42 + "=="}),
+    }
+
+
+def _less(value: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: each for key, each in value.items() if key != name}
 
 
 def _bodies() -> dict[str, str]:

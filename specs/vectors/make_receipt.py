@@ -6,6 +6,7 @@ from typing import Any
 
 from specs.model import tree
 from specs.vectors.make_event import GRANT, INSTRUCTION, PUBLIC, ZEROS
+from specs.vectors.make_instruction import BROWSER, BY_BROWSER, BY_PASSKEY, ELSE, PASSKEY
 from specs.vectors.make_note import HEAD, OTHER
 from specs.vectors.signing import (
     ED,
@@ -39,6 +40,13 @@ def receipts() -> Iterator[Vector]:
     public = {"event": PUBLIC[0]}
     made = _receipt(public, leaf=b"\x02" + canonical(PUBLIC[0]).encode())
     yield from cases("a public act", _with(TRUST, made))
+    for hand, event, signature in (
+        (PASSKEY, BY_PASSKEY, PASSKEY.asserted(BY_PASSKEY)),
+        (BROWSER, BY_BROWSER, BROWSER.bare(BY_BROWSER)),
+    ):
+        good = _opened(event) | {"signature": signature, "signer": hand.signer}
+        made = _with(TRUST, _receipt(good, leaf=_entry(event)))
+        yield from cases(f"signed by a {hand.kind} key", made, *_signatures(good))
     signed = _signed_by(ED, PQ) + W1.line(_head(), TIME) + W3.line(_head(), TIME)
     both = _receipt(signatures=signed)
     yield from cases(
@@ -52,6 +60,28 @@ def receipts() -> Iterator[Vector]:
             {"receipt": both + W2.signed_line(TIME.to_bytes(8) + W2.sign(b"another text"))},
         ),
     )
+
+
+def _signatures(good: dict[str, Any]) -> Iterator[tuple[str, Vector]]:
+    """The same leaf, and nobody's signature under it, or another's."""
+    event = good["event"]
+    without = {name: each for name, each in good.items() if name not in {"signature", "signer"}}
+    another = ELSE.asserted(BY_PASSKEY | {"seq": 2})
+    changed = {
+        "signature: missing, and its signer": without,
+        "signature: missing": {k: v for k, v in good.items() if k != "signature"},
+        "signer: missing": {k: v for k, v in good.items() if k != "signer"},
+        "signer: another": good | {"signer": ELSE.signer},
+        "signature: another's, of something else": without
+        | {"signature": another, "signer": ELSE.signer},
+        "signature: null": good | {"signature": None},
+        "extra: a part too many": good | {"more": 1},
+    }
+    for why, extra in changed.items():
+        yield why, {"receipt": _receipt(extra, leaf=_entry(event))}
+    session = event | {"evidence": "C"}
+    claimed = _receipt(good | {"event": session}, leaf=_entry(session))
+    yield "event: of a session", {"receipt": claimed}
 
 
 def _with(policy: str, receipt: str) -> Vector:

@@ -55,10 +55,18 @@ def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list
     with TemporaryDirectory() as home:
         command = [sys.executable, "-m", "tests.interop.page"]
         if runner == "node":
-            module = shutil.copy(ROOT / "portal/static/verify.js", Path(home) / "verify.mjs")
-            command = ["node", "--no-warnings", str(HERE / "node.mjs"), str(module)]
+            module = modules(Path(home))
+            command = ["node", "--no-warnings", str(HERE / "node.mjs"), module]
         found = subprocess.run(command, cwd=ROOT, input=lines, stdout=PIPE, text=True, check=True)
     return [line == "1" for line in found.stdout.splitlines()]
+
+
+def modules(home: Path) -> str:
+    """The verifier as Node loads it: a folder whose files are modules."""
+    for name in ("verify.js", "canonical.js"):
+        shutil.copy(ROOT / "portal/static" / name, home / name)
+    (home / "package.json").write_text('{"type":"module"}')
+    return str(home / "verify.js")
 
 
 def signed(case: Vector) -> None:

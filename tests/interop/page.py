@@ -12,8 +12,10 @@ from playwright.sync_api import Page, Route, sync_playwright
 from tests.browser import find
 
 PLACE = "https://verifier.example"  # WebCrypto wants a secure page; nothing leaves the machine
+STATIC = Path(__file__).parents[2] / "portal/static"
 FILES = {
-    "/verify.mjs": Path(__file__).parents[2] / "portal/static/verify.js",
+    "/verify.mjs": STATIC / "verify.js",
+    "/canonical.js": STATIC / "canonical.js",
     "/judge.mjs": Path(__file__).parent / "judge.mjs",
 }
 ASK = """async (questions) => {

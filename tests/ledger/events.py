@@ -1,26 +1,38 @@
 """Instructions and public events for tests, one of each kind and at random."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from hypothesis import strategies as st
 
+from ledger.customer_key import FORMS
 from ledger.event import (
     FIRST,
     MOST_INTEGER,
     Act,
+    Algorithm,
     BudgetReserved,
+    CustomerKey,
     EntryErased,
     Evidence,
     Granted,
     Imported,
     Instruction,
+    KeyEnrolled,
+    KeyKind,
+    KeyRecovered,
+    KeyRemoved,
+    KeyReplaced,
     KeyRotated,
+    MandateEnded,
+    MandateGiven,
     ManifestPublished,
     PolicyPublished,
     PublicEvent,
     ReadLogAnchored,
     ReadLogOpened,
+    RecoveryCancelled,
+    RecoveryRequested,
     ScenePublished,
     ServiceRegistered,
     SignalReported,
@@ -44,6 +56,37 @@ ACTS: tuple[Act, ...] = (
     TriggerCleared("segmentation", "below", "accuracy"),
     Imported("segmentation", ("age",), NOON, "legacy"),
 )
+RP, PAGE = "consent.test.example", "https://consent.test.example"
+PASSKEY = CustomerKey(
+    KeyKind.PASSKEY,
+    Algorithm.ES256,
+    bytes.fromhex(FORMS["ES256"][0]) + bytes(range(64)),
+    RP,
+    (PAGE,),
+    backup_eligible=True,
+    backed_up=False,
+    attestation="none",
+)
+BROWSER_KEY = CustomerKey(
+    KeyKind.BROWSER,
+    Algorithm.EDDSA,
+    bytes.fromhex(FORMS["EdDSA"][0]) + bytes(range(32)),
+    RP,
+    (PAGE,),
+    backup_eligible=False,
+    backed_up=False,
+    attestation="none",
+)
+KEY_ACTS: tuple[Act, ...] = (
+    KeyEnrolled(PASSKEY),
+    KeyReplaced(PASSKEY.id, BROWSER_KEY),
+    KeyRemoved(PASSKEY.id),
+    RecoveryRequested(BROWSER_KEY, "identity card in the branch", NOON + timedelta(hours=72)),
+    RecoveryCancelled(bytes(32)),
+    KeyRecovered(bytes(32)),
+    MandateGiven(BROWSER_KEY, ("segmentation",), NOON + timedelta(days=30)),
+    MandateEnded(bytes(32)),
+)
 PUBLIC: tuple[PublicEvent, ...] = (
     ScenePublished("segmentation", "1.0.0", "9f", NOON),
     PolicyPublished("9f", NOON),
@@ -58,13 +101,14 @@ PUBLIC: tuple[PublicEvent, ...] = (
     EntryErased(7, NOON),
     ManifestPublished("scoring-2", "9f", 12, NOON),
 )
-assert {type(each) for each in ACTS} == {*get_args(Act)}
+assert {type(each) for each in (*ACTS, *KEY_ACTS)} == {*get_args(Act)}
 assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
 
 INSTRUCTION = Instruction(
     ORIGIN, "c1", 1, FIRST, bytes(16), NOON, WORDING, Evidence.SESSION, GRANTED
 )
 
+customer_keys = st.sampled_from([PASSKEY, BROWSER_KEY])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 integers = st.integers(-MOST_INTEGER, MOST_INTEGER)
 times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0))
@@ -84,6 +128,16 @@ acts = st.one_of(
     st.builds(TriggerCleared, texts, texts, texts),
     st.builds(Imported, texts, fields, st.none() | ends, texts),
 )
+key_acts = st.one_of(
+    st.builds(KeyEnrolled, customer_keys),
+    st.builds(KeyReplaced, digests, customer_keys),
+    st.builds(KeyRemoved, digests),
+    st.builds(RecoveryRequested, customer_keys, texts, times),
+    st.builds(RecoveryCancelled, digests),
+    st.builds(KeyRecovered, digests),
+    st.builds(MandateGiven, customer_keys, fields, ends),
+    st.builds(MandateEnded, digests),
+)
 instructions = st.builds(
     Instruction,
     texts,
@@ -94,7 +148,8 @@ instructions = st.builds(
     times,
     st.builds(Wording, texts, digests),
     st.sampled_from(Evidence),
-    acts,
+    acts | key_acts,
+    st.none() | digests,
 )
 publics = st.one_of(
     st.builds(ScenePublished, texts, texts, texts, times),

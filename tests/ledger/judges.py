@@ -12,6 +12,7 @@ from ledger import (
     commitment,
     cosignature,
     event,
+    jcs,
     note,
     policy,
     profile,
@@ -117,6 +118,14 @@ def _require_not(data: bytes) -> None:
     raise AssertionError(f"the offline verifier takes this for an event: {data!r}")
 
 
+def _instruction(case: Vector) -> None:
+    said = jcs.parse(case["event"].encode())
+    profile.require_event(said)
+    extra = {"event": said, "signer": jcs.parse(case["signer"].encode())}
+    extra["signature"] = jcs.parse(case["signature"].encode())
+    receipt.Receipt(0, (), Note("", ()), extra).signer()
+
+
 def _commitment(case: Vector) -> None:
     derived = commitment.secrets(bytes.fromhex(case["data_key"]), case["seq"])
     parts = (derived.opening.tag, derived.opening.salt, derived.sealing_key)
@@ -184,6 +193,7 @@ JUDGES: dict[str, Callable[[Vector], None]] = {
     "policy": _policy,
     "receipt": _receipt,
     "event": _event,
+    "instruction": _instruction,
     "commitment": _commitment,
     "map": _map,
     "state": _state,

@@ -1,4 +1,4 @@
-"""Clauses E10 to E14 of specs/event.md: the fold of instructions into what is in force."""
+"""Clauses E10 to E15 of specs/event.md: the fold of instructions into what is in force."""
 
 from datetime import timedelta
 from functools import reduce
@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger import consent, event
+from ledger.authority import NOBODY
 from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger
 from ledger.event import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
-from tests.ledger.events import INSTRUCTION, NOON, acts
+from tests.ledger.events import INSTRUCTION, NOON, acts, key_acts
 
 SCENE = "segmentation"
 
@@ -70,7 +71,18 @@ def test_e13_no_act_touches_another_scene(history: list[Act], act: Act) -> None:
         assert now.triggers[scene] == before.triggers[scene]
 
 
+@given(st.lists(acts | key_acts, min_size=1), key_acts)
+def test_e15_no_act_on_keys_touches_a_scene(history: list[Act], act: Act) -> None:
+    before, now = after(*history), after(*history, act)
+    assert (now.scenes, now.triggers) == (before.scenes, before.triggers)
+
+
 @given(st.lists(acts, min_size=1))
+def test_e15_no_act_on_a_scene_touches_keys(history: list[Act]) -> None:
+    assert after(*history).authority is NOBODY
+
+
+@given(st.lists(acts | key_acts, min_size=1))
 def test_e14_the_version_and_head_are_those_of_the_last_instruction(history: list[Act]) -> None:
     instructions = reduce(
         lambda chain, act: [

@@ -25,6 +25,7 @@ from tests.ledger.events import (
     ACTS,
     GRANTED,
     INSTRUCTION,
+    KEY_ACTS,
     NOON,
     PUBLIC,
     instructions,
@@ -34,7 +35,8 @@ from tests.ledger.events import (
 
 BYTES = event.encode(INSTRUCTION)
 EVERY: tuple[Event, ...] = (
-    *(replace(INSTRUCTION, act=act) for act in ACTS),
+    *(replace(INSTRUCTION, act=act) for act in (*ACTS, *KEY_ACTS)),
+    replace(INSTRUCTION, mandate=bytes(32)),
     *PUBLIC,
 )
 

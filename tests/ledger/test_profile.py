@@ -98,7 +98,7 @@ def test_e6_no_part_may_be_missing(name: str) -> None:
 
 def test_e6_the_page_knows_the_same_events_and_parts() -> None:
     page = (ROOT / "portal/static/verify.js").read_text()
-    tables = page[page.index("const TRIGGER") : page.index("/** RFC 8785")]
+    tables = page[page.index("const TRIGGER") : page.index("/** Who signed: {")]
     for kinds in (profile._EVENTS, profile._ACTS):
         for kind, parts in kinds.items():
             assert f'"{kind}":' in tables

@@ -134,8 +134,11 @@ func (p *tlogProof) entry(origin string) ([]byte, error) {
 		}
 		return append([]byte{2}, canonical(event)...), nil
 	}
-	if len(p.extra) != 3 || event["origin"] != origin {
+	if p.extra["tag"] == nil || event["origin"] != origin {
 		return nil, fmt.Errorf("an instruction in clear, or for another log")
+	}
+	if err := p.signed(event); err != nil {
+		return nil, err
 	}
 	tag, err := p.hexadecimal("tag", 24)
 	if err != nil {

@@ -1,0 +1,49 @@
+"""What a batch of instructions makes of the customers' states, if each may follow. It writes
+nothing."""
+
+from collections.abc import Callable, Sequence
+
+from ledger import consent
+from ledger.event import Instruction
+from ledger.instruction import InstructionError, Signature
+from ledger.latest import Held
+
+
+class VersionConflictError(Exception):
+    """The instruction was written for another version of the agreement. Nothing was recorded.
+
+    Show the customer what is in force at version `current`, and ask again.
+    """
+
+    def __init__(self, subject: str, wanted: int, current: int) -> None:
+        super().__init__(f"the agreement is at version {current}, the instruction wants {wanted}")
+        self.subject, self.wanted, self.current = subject, wanted, current
+
+
+def chained(
+    origin: str,
+    instructions: Sequence[Instruction],
+    encoded: Sequence[bytes],
+    signatures: Sequence[Signature | None],
+    first: int,
+    latest: Callable[[str], Held],
+) -> dict[str, Held]:
+    """Everybody's state after these instructions, the first at entry `first` of the log `origin`.
+
+    Raises VersionConflictError or InstructionError if one does not follow what `latest` says of
+    its customer, or its signer may not give it.
+    """
+    held: dict[str, Held] = {}
+    for index, (each, data, signature) in enumerate(
+        zip(instructions, encoded, signatures, strict=True), first
+    ):
+        before = held.get(each.subject) or latest(each.subject)
+        if each.origin != origin:
+            raise InstructionError(f"for the log {each.origin!r}, want {origin!r}")
+        if each.seq != before.state.seq + 1:
+            raise VersionConflictError(each.subject, each.seq - 1, before.state.seq)
+        if each.prev != before.state.head:
+            raise InstructionError("its predecessor is not the instruction before it")
+        consent.require_authorised(before.state, each, signature)
+        held[each.subject] = before.after(each, data, index)
+    return held
