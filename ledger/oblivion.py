@@ -1,8 +1,8 @@
 """Erase one instruction of a customer, and leave everything else as it is: specs/vault.md, V10.
 
 What is in force must not rest on it: an erased withdrawal would bring back what it withdrew, at the
-next replay, in every gate. So the fold without it has to be the fold with it, to the byte. Nor is an act
-on keys erased by itself: whether later signatures count rests on it.
+next replay, in every gate. So the fold without it has to be the fold with it, to the byte. Nor is
+an act on keys erased by itself: whether later signatures count rests on it.
 """
 
 from collections.abc import Collection, Sequence

@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
 from portal import components, home, problems, signin
-from portal.customer import passkeys
+from portal.customer import leaving, passkeys
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
 from portal.desk import intake
@@ -56,6 +56,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     faces = Faces(product, Sessions(), Handoffs())
     app.state.faces = replace(faces, clock=clock) if clock else faces
     app.state.office = Office(product)
+    app.state.builds = leaving.builds(product)
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)
@@ -66,6 +67,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(components.router)
     app.include_router(customer.router)
     app.include_router(passkeys.router)
+    app.include_router(leaving.router)
     app.include_router(regulator.router)
     app.include_router(openings.router)
     app.include_router(desk.router)
