@@ -13,6 +13,7 @@ from portal.commands import (
     erase,
     gate,
     ledger,
+    legacy,
     replay,
     state,
     steward,
@@ -37,6 +38,7 @@ app.add_typer(audit.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
 app.add_typer(ledger.app)
+app.add_typer(legacy.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")

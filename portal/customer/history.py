@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gate.contract import Scene, Text
-from ledger.event import Act, Granted, Instruction, TriggerCleared, TriggerSet, Withdrawn
+from ledger.event import Act, Granted, Imported, Instruction, TriggerCleared, TriggerSet, Withdrawn
 from ledger.reader import Recorded
 
 PAGE_SIZE = 50
@@ -61,7 +61,7 @@ def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
 
 def _did(act: Act) -> str:
     match act:
-        case Granted():
+        case Granted() | Imported():
             return "did.allowed"
         case Withdrawn():
             return "did.withdrawn"
@@ -80,6 +80,6 @@ def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:
         return "items.only", []
     only = [name for name in scene.fields if name in named]
     without = [name for name in scene.fields if name not in named]
-    if isinstance(act, Granted) and len(without) < len(only):
+    if isinstance(act, Granted | Imported) and len(without) < len(only):
         return "items.without", without
     return "items.only", only
