@@ -14,6 +14,7 @@ from portal.commands import (
     gate,
     ledger,
     legacy,
+    manifest,
     replay,
     state,
     steward,
@@ -44,6 +45,7 @@ app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(gate.app, name="gate")
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
 app.add_typer(vault.app, name="vault")
