@@ -8,7 +8,7 @@ Instructions and acts are their JSON, so that whoever verifies offline applies t
 the standard library and `cryptography` alone. The law: specs/instruction.md.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -164,6 +164,43 @@ def require(
     if act["type"] == "key-replaced" and b64decode(act["old"]) != signature.key:
         raise UnauthorisedError("a key is replaced by its own signature, not by another key's")
     return key
+
+
+def document(held: Authority) -> dict[str, Any]:
+    """As a customer's state shows it: "keys", "mandates", "recovery", as far as there are any."""
+    found: dict[str, Any] = {}
+    if held.keys:
+        keys = [{"index": each.index, "key": _text(name)} for name, each in held.keys.items()]
+        found["keys"] = sorted(keys, key=_index)
+    if held.mandates:
+        mandates = [_mandate(name, each) for name, each in held.mandates.items()]
+        found["mandates"] = sorted(mandates, key=_index)
+    if waiting := held.recovery:
+        found["recovery"] = {
+            "index": waiting.index,
+            "key": _text(waiting.key.id),
+            "not_before": waiting.not_before,
+            "request": _text(waiting.request),
+        }
+    return found
+
+
+def _mandate(name: bytes, held: Mandate) -> dict[str, Any]:
+    return {
+        "index": held.index,
+        "key": _text(held.key.id),
+        "mandate": _text(name),
+        "scenes": sorted(held.scenes),
+        "until": held.until,
+    }
+
+
+def _index(shown: Mapping[str, Any]) -> int:
+    return int(shown["index"])
+
+
+def _text(digest: bytes) -> str:
+    return b64encode(digest).decode()
 
 
 def _require_session(authority: Authority, said: Mapping[str, Any], narrows: bool) -> None:
