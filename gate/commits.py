@@ -10,8 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from gate.journal import Journal, Line
-from gate.ruling import Ruling
+from gate.journal import Asked, Journal
 
 WAIT_HERE_S = 0.005
 TRY_AGAIN = 100  # commits, after which a slow disk is tried on the loop again
@@ -25,13 +24,13 @@ class Commits:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._waiting: list[tuple[Sequence[Ruling], asyncio.Future[int]]] = []
+        self._waiting: list[tuple[Sequence[Asked], asyncio.Future[int]]] = []
         self._running: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "read-log")
         self._waited_s = 0.0  # for the disk, when it was last waited for on the loop
         self._tried = 0
 
-    def record(self, asked: Sequence[Ruling]) -> asyncio.Future[int]:
+    def record(self, asked: Sequence[Asked]) -> asyncio.Future[int]:
         """The first one's index in the read log, once all are durable; the others' follow it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
@@ -44,7 +43,7 @@ class Commits:
         try:
             while self._waiting:
                 together, self._waiting = self._waiting, []
-                flat = [(each, each.customer) for asked, _ in together for each in asked]
+                flat = [each for asked, _ in together for each in asked]
                 try:
                     first = (await self._durable(flat)).start
                 except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
@@ -57,7 +56,7 @@ class Commits:
         finally:
             self._running = None
 
-    async def _durable(self, flat: Sequence[tuple[Line, str]]) -> range:
+    async def _durable(self, flat: Sequence[Asked]) -> range:
         loop = asyncio.get_running_loop()
         if (begun := self._journal.begin(flat)) is None:  # a read in another thread is committing
             return await loop.run_in_executor(self._disk, self._journal.record_all, flat)
@@ -72,7 +71,7 @@ class Commits:
 
 
 def _tell(
-    together: Sequence[tuple[Sequence[Ruling], asyncio.Future[int]]], error: Exception
+    together: Sequence[tuple[Sequence[Asked], asyncio.Future[int]]], error: Exception
 ) -> None:
     for _, done in together:
         if not done.done():

@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,10 +22,10 @@ from gate.commits import Commits
 from gate.data import DataReads, decoded
 from gate.epoch import EpochUnavailableError
 from gate.filter import FilterError
-from gate.journal import JournalError
+from gate.journal import JournalError, Several
 from gate.read import Gate, StaleStateError
 from gate.response import HttpError, Response, Stream
-from gate.ruling import Ruling
+from gate.ruling import Ruling, Together
 from gate.sources import SourceUnavailableError
 from ledger.log import CorruptLogError
 
@@ -117,7 +117,7 @@ class GateApp:
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
         rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
-        entry = await self._commits.record(rulings)
+        entry = await self._commits.record([(rulings[0], rulings[0].customer)])
         return Response(200, rulings[0].answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
@@ -147,8 +147,18 @@ class GateApp:
         """Decided as far as the batch's semantic goes, journalled together, then answered."""
         now = self._clock()
         rulings, answers = self._decided(service, evaluations, batch, now)
-        entry = await self._commits.record(rulings) if rulings else 0
-        return Response(200, _batch_answer(answers, entry))
+        if len(rulings) > 1 and rulings[0].moment is rulings[-1].moment:
+            together, customers = Together(service, rulings), [each.customer for each in rulings]
+            entry = await self._commits.record([Several(together, customers)])
+            told = together.answers(entry)
+        else:
+            alone = [(each, each.customer) for each in rulings]
+            entry = await self._commits.record(alone) if alone else 0
+            told = [each.answer(place) for place, each in enumerate(rulings, entry)]
+        if answers is not rulings:  # what was no evaluation has no entry
+            texts = iter(told)
+            told = [each if isinstance(each, str) else next(texts) for each in answers]
+        return Response(200, f'{{"evaluations":[{",".join(told)}]}}'.encode())
 
     def _decided(
         self,
@@ -158,9 +168,11 @@ class GateApp:
         now: datetime,
     ) -> tuple[list[Ruling], Sequence[Ruling | str]]:
         """What is journalled, and what is answered: all in one go where that is possible."""
-        whole = [each for each in evaluations if isinstance(each, authzen.Evaluation)]
-        in_one_go = batch.options.evaluations_semantic == "execute_all"
-        if len(whole) == len(evaluations) and in_one_go:
+        broken = evaluations is not batch.evaluations and any(
+            isinstance(each, MalformedRequestError) for each in evaluations
+        )
+        if batch.options.evaluations_semantic == "execute_all" and not broken:
+            whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
                 rulings = authzen.ask(self._gate, service, whole, now, batch)
                 return rulings, rulings
@@ -249,18 +261,6 @@ def _json_only(headers: Mapping[bytes, bytes]) -> None:
     if sent.partition(b";")[0].strip().lower() != JSON:
         detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
         raise HttpError(400, "malformed", "The request is malformed", detail)
-
-
-def _batch_answer(answers: Sequence[Ruling | str], entry: int) -> bytes:
-    """The answers of a batch whose entries begin at `entry`; what was no evaluation has none."""
-    texts: list[str] = []
-    for each in answers:
-        if isinstance(each, str):
-            texts.append(each)
-        else:
-            texts.append(each.answer(entry))
-            entry += 1
-    return f'{{"evaluations":[{",".join(texts)}]}}'.encode()
 
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:

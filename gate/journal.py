@@ -19,10 +19,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from itertools import groupby
 from pathlib import Path
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -31,12 +30,10 @@ from gate import owners
 from gate.cohort import Cohort
 from gate.decide import Reason, View
 from gate.folding import MOST_PAGES, Folding
-from gate.owners import Owners
-from ledger import checkpoint, note, tile
+from gate.owners import MEMBERS, Owners, Put
 from ledger.commitment import TAG_SIZE, ReadingTags
 from ledger.log import Log, Staged
 from ledger.stores import Batch
-from ledger.stores.sql import SqlStore
 
 LOG, COHORTS = "log.sqlite", "cohorts"  # in an instance's folder
 INDEX = LOG  # whose readings they are: see gate.owners
@@ -88,7 +85,26 @@ class Line(Protocol):
     def entry(self, tag: str | None) -> bytes: ...
 
 
-Asked = tuple[Line, str | None]  # what is journalled, and the customer it is of (None: a cohort)
+class Many(Protocol):
+    """What is journalled as one entry with a list beside it: see gate.listing."""
+
+    def listing(self, tags: Sequence[str]) -> bytes: ...
+    def entry(self, digest: str) -> bytes: ...
+    def alone(self, place: int) -> bytes:
+        """What the entry of one of them would be if it stood alone; it names nobody."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Many customers' part in one entry, in the order of its list."""
+
+    line: Many
+    subjects: Sequence[str]
+
+
+# What is journalled, and the customer it is of (None: a cohort).
+Asked = tuple[Line, str | None] | Several
 
 
 class Tagger(Protocol):
@@ -116,15 +132,16 @@ class Journal:
         self.log = log
         self.watch: Callable[[Sequence[bytes], Sequence[Asked]], None] | None = None
         self._tagger = tagger
-        self._home = home
+        self.home = home
         (home / COHORTS).mkdir(parents=True, exist_ok=True)
         self._waiting: list[_Waiting] = []
         self._queue, self._turn = Lock(), Lock()
-        self._begun: tuple[Staged, bytes] | None = None
+        self._begun: tuple[Staged, Put, Put] | None = None
         self._database = sqlite3.connect(home / LOG, check_same_thread=False, isolation_level=None)
         self._database.executescript(_PRAGMAS)
         self._folding = Folding(home / LOG)
         self._owners = Owners(self._database, log.size)
+        self._members = Owners(self._database, what=MEMBERS)
 
     def record(self, reading: Line, subject: str | None = None) -> int:
         """Persist one reading of `subject` (None: of a cohort); its index in the read log."""
@@ -164,7 +181,7 @@ class Journal:
         """Keep a cohort's bitmap; its digest. Durable when it returns."""
         bitmap = np.packbits(cohort).tobytes()
         digest = sha256(bitmap).hexdigest()
-        path = self._home / COHORTS / digest
+        path = self.home / COHORTS / digest
         if not path.exists():
             unfinished = path.with_suffix(".tmp")
             with unfinished.open("wb") as file:
@@ -176,12 +193,8 @@ class Journal:
 
     def cohort(self, digest: str, rows: int) -> Cohort:
         """A cohort that was stored, of `rows` rows of the consent state."""
-        packed = np.frombuffer((self._home / COHORTS / digest).read_bytes(), np.uint8)
+        packed = np.frombuffer((self.home / COHORTS / digest).read_bytes(), np.uint8)
         return np.unpackbits(packed, count=rows).astype(np.bool_)
-
-    def of(self, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every point read of one customer in this log, newest first: (index, entry)."""
-        return readings(self._home, self._tagger, subject)
 
     def _write(self) -> None:
         with self._queue:
@@ -197,18 +210,20 @@ class Journal:
     def _put(self, asked: Sequence[Asked]) -> range:
         """Write entries, and whose they are, into a transaction that is left open."""
         first = self.log.size
-        entries, names = self._named(asked, first)
+        named = self._named(asked, first)
         if self.watch is not None:
-            self.watch(entries, asked)
+            self.watch(named.entries, asked)
         with self._closing():
-            staged = self.log.stage(entries)
+            staged = self.log.stage(named.entries)
             self._database.execute("BEGIN IMMEDIATE")
             stored = self._database.execute("SELECT size FROM head").fetchone()
             if (stored or (0,))[0] != first:
                 raise JournalError("the read log has a second writer; give each gate its own")
-            for statement, rows in _rows(staged.batch):
+            for statement, rows in (*_rows(staged.batch), (_LIST, named.lists)):
                 self._database.executemany(statement, rows)
-            self._begun = staged, self._owners.put(names, first)
+            names = self._owners.put(named.names, first)
+            members = self._members.put(named.members, self._members.size)
+            self._begun = staged, names, members
         return range(first, first + len(asked))
 
     def _settle(self) -> None:
@@ -219,9 +234,10 @@ class Journal:
             self._database.execute("COMMIT")
         # Crash before the commit: nothing was written, and nobody was answered. After it: entries
         # that nobody was told of.
-        staged, names = begun
+        staged, names, members = begun
         self.log.settle(staged)
         self._owners.settle(names)
+        self._members.settle(members)
         self._folding.committed()
 
     @contextmanager
@@ -236,20 +252,50 @@ class Journal:
                 raise JournalError("the read log cannot be written; see to its disk") from error
             raise
 
-    def _named(self, asked: Sequence[Asked], first: int) -> tuple[list[bytes], list[bytes]]:
-        """The entries, each naming its customer by a tag of its own, and their pseudonyms."""
-        entries, names = [], []
+    def _named(self, asked: Sequence[Asked], first: int) -> "_Named":
+        """The entries, each naming its customers by tags of its own, and their pseudonyms."""
+        made = _Named([], [], [], [])
         tags_of, origin = self._tagger.reading_tags, self.log.origin
-        for index, (line, subject) in enumerate(asked, first):
+        for index, each in enumerate(asked, first):
+            if isinstance(each, Several):
+                self._list(each, index, made)
+                continue
+            line, subject = each
             if subject is None:
                 tag, name = None, owners.NOBODY
             elif (tags := tags_of(subject, origin)) is None:  # has no key: nobody can ever tell
                 tag, name = secrets.token_hex(TAG_SIZE), secrets.token_bytes(owners.SIZE)
             else:
                 tag, name = tags.at(index), tags.pseudonym[: owners.SIZE]
-            entries.append(line.entry(tag))
-            names.append(name)
-        return entries, names
+            made.entries.append(line.entry(tag))
+            made.names.append(name)
+        return made
+
+    def _list(self, several: Several, index: int, made: "_Named") -> None:
+        """One entry for many customers, and the list that it names."""
+        tags_of, origin = self._tagger.reading_tags, self.log.origin
+        first, names, given = self._members.size + len(made.members), [], []
+        for place, subject in enumerate(several.subjects):
+            if (tags := tags_of(subject, origin)) is None:
+                given.append(secrets.token_hex(TAG_SIZE))
+                names.append(secrets.token_bytes(owners.SIZE))
+            else:
+                given.append(tags.member(index, place))
+                names.append(tags.pseudonym[: owners.SIZE])
+        data = several.line.listing(given)
+        made.lists.append((index, first, data))
+        made.members.extend(names)
+        made.entries.append(several.line.entry(sha256(data).hexdigest()))
+        made.names.append(owners.NOBODY)
+
+
+class _Named(NamedTuple):
+    """What one commit writes."""
+
+    entries: list[bytes]
+    names: list[bytes]  # of the entries
+    lists: list[tuple[int, int, bytes]]  # entry, number of its first decision, the list
+    members: list[bytes]  # names, of the decisions in lists
 
 
 def _rows(batch: Batch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
@@ -267,6 +313,7 @@ _HEAD = """
 INSERT INTO head VALUES (1, ?, ?)
     ON CONFLICT DO UPDATE SET size = excluded.size, note = excluded.note"""
 _BUNDLE = "INSERT INTO bundle VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
+_LIST = "INSERT INTO list VALUES (?, ?, ?)"
 _TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
 
 
@@ -278,55 +325,6 @@ class _Waiting:
     def __init__(self, asked: Sequence[Asked]) -> None:
         self.asked = asked
         self.indexes: range | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An entry that stands in a customer's list, not yet read: most are only counted past."""
-
-    place: int
-    text: bytes
-    tags: ReadingTags
-
-    @property
-    def at(self) -> bytes:
-        """When, as the entry writes it; times compare as text."""
-        begins = self.text.index(_AT) + len(_AT)
-        return self.text[begins : begins + _AT_SIZE]
-
-    def reading(self) -> dict[str, Any] | None:
-        """The entry, unless it is another's: see gate.owners."""
-        entry: dict[str, Any] = msgspec.json.decode(self.text)
-        return entry if entry["subject"] == self.tags.at(self.place) else None
-
-
-_AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
-
-
-def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every point read of one customer in the read log under `home`, newest first."""
-    for each in listed(home, tagger, subject):
-        if (entry := each.reading()) is not None:
-            yield each.place, entry
-
-
-def listed(home: Path, tagger: ManyTagger, subject: str) -> Iterator[Listed]:
-    """What stands in one customer's list in the read log under `home`, newest first."""
-    store = SqlStore(home / LOG)
-    database = sqlite3.connect(home / LOG)
-    try:
-        if (head := store.head()) is None:
-            return
-        at = checkpoint.parse(note.parse(head.note).text)
-        if (tags := tagger.reading_tags(subject, at.origin)) is None:
-            return  # without a key nothing can be found
-        places = owners.of(database, pseudonym(tagger, subject, at.origin), at.size)
-        for bundle, together in groupby(places, key=lambda place: place // tile.WIDTH):
-            entries = tile.unbundle(store.bundle(bundle) or b"")
-            yield from (Listed(n, entries[n % tile.WIDTH], tags) for n in together)
-    finally:
-        database.close()
-        store.close()
 
 
 def tag(tagger: Tagger, subject: str, origin: str, index: int) -> str:

@@ -12,6 +12,7 @@ import msgspec
 
 from gate import word
 from gate.journal import Reading
+from gate.listing import Batch, Listing
 from gate.past import InForce
 from ledger.commitment import TAG_SIZE
 
@@ -72,6 +73,16 @@ class Leaves:
         if known is None or shape is None:
             known, shape = self._learn(leaf[:rests], leaf[middle:tag], leaf[end:])
         return known, shape, leaf[rests:middle], leaf[tag:end]
+
+    def shape(self, batch: Batch, wording: msgspec.Raw) -> Shape:
+        """What was said of some customers of a batch. Raises MalformedListError."""
+        shapes, text = self._shapes.setdefault(batch.action, {}), bytes(wording)
+        if (known := shapes.get(text)) is None:
+            if len(shapes) >= MOST:
+                shapes.clear()
+            said = Listing((("", None, 0),), (wording,))
+            known = shapes[text] = Shape(said.reading(batch, 0))
+        return known
 
     def _learn(self, head: bytes, middle: bytes, end: bytes) -> tuple[Beginning, Shape]:
         plain = head + _NULL + middle + _NULL + end

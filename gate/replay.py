@@ -19,11 +19,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gate import derivation, owners, word
+from gate import derivation, listing, owners, word
 from gate.decide import Reason
 from gate.journal import LOG, Reading, pseudonym
 from gate.leaf import Beginning, Leaf, Leaves, MalformedLeafError, Shape
+from gate.listing import Batch, MalformedListError
 from gate.past import Grounds, InForce, Past
+from gate.readings import stored
 from ledger import checkpoint, note, tile
 from ledger.commitment import ReadingTags
 from ledger.follower import Follower
@@ -38,7 +40,8 @@ Progress = Callable[[int, int], None]  # entries derived, entries in all
 Period = range  # of minutes since 2020: see gate.word
 EVER = range(word.LAST_MINUTE + 1)
 Opened = Callable[[], Follower]  # opens the ledger, in whatever process
-Entry = tuple[int, int, Leaf, bytes]  # ledger size, index, what was answered, whose it is
+# Ledger size, index, what was answered, and whose it is (nobody's: that of a batch).
+Entry = tuple[int, int, Leaf | Batch, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +193,11 @@ class _Replayer:
             leaves = tile.unbundle(data)[: self._work.size - first]  # others came after we began
             for at, text in enumerate(leaves):
                 try:
+                    if text.startswith(listing.BEGINS):
+                        found += self._batch(first + at, text)
+                        continue
                     leaf = parse(text)
-                except MalformedLeafError as error:
+                except (MalformedLeafError, MalformedListError) as error:
                     report.differs(first + at, text.decode(errors="replace"), str(error))
                     continue
                 if leaf[0].minute in self._work.period:
@@ -199,19 +205,26 @@ class _Replayer:
                     found.append((leaf[0].size, first + at, leaf, name))
         return found
 
+    def _batch(self, index: int, text: bytes) -> list[Entry]:
+        batch = listing.batch(text)
+        asked = word.minute(batch.at) in self._work.period
+        return [(batch.consent.size, index, batch, owners.NOBODY)] if asked else []
+
     def _derive(self, entries: Sequence[Entry], report: Report) -> None:
         past = self._past
         for size, index, leaf, name in entries:
             if size != past.size and not self._reach(size, index, report):
                 continue
-            derived = self._answer(index, leaf, name)
+            if isinstance(leaf, Batch):
+                found, derived = "a batch", self._of_batch(index, leaf)
+            else:
+                found, derived = _told(leaf[1]), self._answer(index, leaf, name)
             if derived is None:
                 report.derived += 1
             elif derived is UNOPENED:
                 report.unopened += 1
             else:
-                reading = leaf[1].reading
-                report.differs(index, f"{reading.reason} {reading.views}", derived)
+                report.differs(index, found, derived)
 
     def _reach(self, size: int, index: int, report: Report) -> bool:
         """Go on to the ledger size of an entry, if it can be reached."""
@@ -237,9 +250,37 @@ class _Replayer:
         subject, tags = owner
         if tag != b'"%b"' % tags.at(index).encode():
             return "an entry of another customer than the one it is listed for"
+        return self._derived(shape, beginning.minute, subject, rests)
+
+    def _of_batch(self, index: int, batch: Batch) -> str | None:
+        """As `_answer`, of everybody in a batch: what is said of the first who differs."""
+        if batch.consent.root != self._past.root:
+            return f"the ledger has another root at this size: {self._past.root}"
+        try:
+            found = listing.listing(stored(self._log, index), batch)
+            shapes = [self._leaves.shape(batch, each) for each in found.wordings]
+        except MalformedListError as error:
+            return str(error)
+        minute, opened = word.minute(batch.at), True
+        names = owners.members(self._log, index, batch.decisions)
+        for place, (tag, determined_by, number) in enumerate(found.decisions):
+            name = names[place * owners.SIZE : place * owners.SIZE + owners.SIZE]
+            if (owner := self._owners.get(name) or self._owner(name)) is None:
+                opened = False
+                continue
+            subject, tags = owner
+            rests = b"null" if determined_by is None else b"%d" % determined_by
+            derived = self._derived(shapes[number], minute, subject, rests)
+            if tag != tags.member(index, place):
+                derived = "a decision on another customer than the one it is listed for"
+            if derived is not None:
+                return f"at place {place}, told {_told(shapes[number])}: {derived}"
+        return None if opened else UNOPENED
+
+    def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
         if (in_force := shape.in_force or self._in_force(shape)) is None:
             return self._without_plan(shape.reading)
-        return derivation.of_one(in_force, shape, beginning.minute, subject, rests)
+        return derivation.of_one(in_force, shape, minute, subject, rests)
 
     def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
         subject = self._names.get(name)
@@ -270,6 +311,10 @@ class _Replayer:
             return "no plan of this digest: contract, policy or release of then is another"
         unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
         return None if unknown else Reason.UNKNOWN_SCENE.value
+
+
+def _told(shape: Shape) -> str:
+    return f"{shape.reading.reason} {shape.reading.views}"
 
 
 @contextmanager

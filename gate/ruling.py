@@ -10,7 +10,7 @@ request is put in between: the second, the ledger's point, the entry that determ
 Byte for byte what `journal.Reading` encodes to: see tests/gate/test_ruling.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ import msgspec
 from gate import word
 from gate.decide import Reason, Verdict, View
 from gate.journal import ConsentPoint
+from gate.listing import Batch
 from gate.plan import Plan
 
 REMEMBERED = 8192  # texts of decisions, about a kilobyte each
@@ -54,6 +55,7 @@ class Wording(msgspec.Struct, frozen=True):
     middle: str
     ends: str  # of the entry
     closes: str  # of the answer
+    text: str  # as it stands in a list
 
 
 class Ruling(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +85,44 @@ class Ruling(msgspec.Struct, frozen=True, gc=False):
             f'{{"context":{{"determined_by":{index},"entry":{entry},"ledger_size":{size}'
             f"{self.wording.closes}"
         )
+
+
+class Together(msgspec.Struct, frozen=True, gc=False):
+    """The decisions of one batch, all of one moment: one entry and its list (gate.listing)."""
+
+    service: str
+    rulings: Sequence[Ruling]
+
+    def listing(self, tags: Sequence[str]) -> bytes:
+        """The list, which names the customers by `tags`."""
+        decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
+        for ruling, tag in zip(self.rulings, tags, strict=True):
+            said, rests = ruling.wording, ruling.determined_by
+            if (number := numbers.get(id(said))) is None:
+                number = numbers[id(said)] = len(texts)
+                texts.append(said.text)
+            decisions.append(f'["{tag}",{"null" if rests is None else rests},{number}]')
+        return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
+
+    def answers(self, entry: int) -> list[str]:
+        """The JSON of each answer, which names the entry and its place in the list there."""
+        between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
+        texts = []
+        for place, ruling in enumerate(self.rulings):
+            rests = "null" if ruling.determined_by is None else ruling.determined_by
+            closes = ruling.wording.closes
+            texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
+        return texts
+
+    def entry(self, digest: str) -> bytes:
+        """The leaf of the read log; `digest`: of the list, in hex."""
+        now = self.rulings[0].moment
+        at, consent = datetime.fromtimestamp(now.second, UTC), now.point
+        return Batch("batch", at, consent, len(self.rulings), digest, self.service).encode()
+
+    def alone(self, place: int) -> bytes:
+        """See `journal.Many`."""
+        return self.rulings[place].entry(None)
 
 
 def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:
@@ -115,14 +155,15 @@ def worded(
         scene=scene,
         service=service,
     )
-    views = _text(dict(verdict.views))
+    views, begins = _text(dict(verdict.views)), _text(middle)[1:-1]
     reason, decided = _text(verdict.reason), _text(verdict.allowed)
     return Wording(
         allowed=verdict.allowed,
         rests=bool(verdict.views),
-        middle=f',{_text(middle)[1:-1]},"subject":',
+        middle=f',{begins},"subject":',
         ends=f',"views":{views}}}',
         closes=f',"reason":{reason},"views":{views}}},"decision":{decided}}}',
+        text=f'{{{begins},"views":{views}}}',
     )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from gate import policy, word
 from gate.alert import Alert, AlertKind
 from gate.decide import Reason, View, frozen
-from gate.journal import Asked
+from gate.journal import Asked, Several
 from gate.policy import Facts
 from gate.read import Gate
 from gate.state import ConsentState
@@ -57,12 +57,15 @@ class Shadow:
         gate.journal.watch = self.see
 
     def see(self, entries: Sequence[bytes], asked: Sequence[Asked]) -> None:
-        """Called once a commit: takes some of its entries along. Never waits."""
-        at = self._skip
-        while at < len(entries):
-            self._take((entries[at], asked[at][1]))
-            at += self._gap()
-        self._skip = at - len(entries)
+        """Called once a commit: takes some of its answers along. Never waits."""
+        skip = self._skip
+        for entry, each in zip(entries, asked, strict=True):
+            count = len(each.subjects) if isinstance(each, Several) else 1
+            while skip < count:
+                self._take(_sample(entry, each, skip))
+                skip += self._gap()
+            skip -= count
+        self._skip = skip
 
     def drain(self) -> None:
         """Return when everything sampled so far has been checked."""
@@ -176,6 +179,13 @@ class Shadow:
         detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
         at = datetime.now(UTC).replace(microsecond=0)
         self._gate.alarm(Alert(AlertKind.POLICY_MISMATCH, service, scene, at, 1, detail))
+
+
+def _sample(entry: bytes, asked: Asked, place: int) -> Sample:
+    """Of a batch the decision at `place`, as its entry would be if it stood alone."""
+    if isinstance(asked, Several):
+        return asked.line.alone(place), asked.subjects[place]
+    return entry, asked[1]
 
 
 _GIVEN = {View.PERSONAL.value, View.GENERALISED.value}

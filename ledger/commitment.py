@@ -83,6 +83,12 @@ class ReadingTags:
         name.update(index.to_bytes(8))
         return name.hexdigest()
 
+    def member(self, index: int, place: int) -> str:
+        """The customer's name at `place` of the list that belongs to entry `index`, in hex."""
+        name = self._names.copy()
+        name.update((index << 32 | place).to_bytes(12))
+        return name.hexdigest()
+
 
 def _reading_names(data_key: bytes, origin: str, message: bytes = b"") -> blake2s:
     key = hmac.digest(data_key, _READING_INFO + origin.encode(), "sha512")[:KEY_SIZE]

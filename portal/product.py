@@ -26,10 +26,11 @@ from gate import policy, snapshot
 from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
 from gate.epoch import Epoch
-from gate.journal import LOG, Journal, instance_name, listed
+from gate.journal import LOG, Journal, instance_name
 from gate.policy import Policy
 from gate.quota import Quotas
 from gate.read import Gate
+from gate.readings import listed
 from gate.shadow import Shadow
 from gate.sources.duckdb import DuckDBSource
 from gate.sources.postgres import PostgresSource

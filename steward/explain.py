@@ -136,6 +136,11 @@ class Explanations:
             raise ExplanationError(
                 f"no entry {place.index} in {place.log}; name the answer's entry"
             )
+        if reading["action"] == "batch":
+            raise ExplanationError(
+                f"entry {place.index} of {place.log} is a batch of decisions, which gave no data; "
+                "name the entry of a read"
+            )
         mine = tag(self._tagger, subject, place.log, place.index)
         if reading["subject"] != mine or reading["service"] != explanation.service:
             raise ExplanationError(

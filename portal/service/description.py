@@ -53,13 +53,14 @@ class ElementError(Struct, forbid_unknown_fields=True):
 
 
 class ElementWhy(Struct, forbid_unknown_fields=True):
-    """As Why; or what is wrong with this element of the batch."""
+    """As Why, with the place in the list of the entry; or what is wrong with this element."""
 
     reason: Reason | UnsetType = UNSET
     views: dict[str, View] | UnsetType = UNSET
     ledger_size: int | UnsetType = UNSET
     determined_by: int | UnsetType | None = UNSET
     entry: int | UnsetType = UNSET
+    place: int | UnsetType = UNSET
     error: ElementError | UnsetType = UNSET
 
 

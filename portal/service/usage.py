@@ -2,12 +2,13 @@
 
     GET /v1/usage    {"quotas": [{"scene": "segmentation", "points": 3, …}], "answers": [{…}]}
 
-Of an answer it tells what the service was told anyway; whom it was about the read log itself does
-not say in clear. Answers are those of this gate instance, from its newest entries.
+Of an answer it tells what the service was told anyway, of a batch how many decisions it holds; whom
+it was about the read log itself does not say in clear. Answers are those of this gate instance,
+from its newest entries.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
@@ -52,7 +53,14 @@ def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     for place, entry in newest:
         reading = json.loads(entry)
         if reading["service"] == by:
-            found.append({"entry": first + place} | {name: reading[name] for name in SHOWN})
+            shown = (
+                {name: reading[name] for name in SHOWN} if "scene" in reading else _batch(reading)
+            )
+            found.append({"entry": first + place} | shown)
         if len(found) == MOST_ANSWERS:
             break
     return found
+
+
+def _batch(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entry[name] for name in ("at", "action", "decisions")}

@@ -11,10 +11,15 @@ from typing import Any
 import msgspec
 
 from gate.journal import Reading
+from gate.listing import Batch
 from ledger.event import Event
 
 FOLDER = Path(__file__).parent
-SCHEMAS: dict[str, Any] = {"event.json": Event, "reading.json": Reading}
+SCHEMAS: dict[str, Any] = {
+    "event.json": Event,
+    "reading.json": Reading,
+    "batch.json": Batch,
+}
 
 
 def text(kind: Any) -> str:

@@ -16,14 +16,16 @@ import json
 import multiprocessing
 import random
 import socket
+import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from http.client import HTTPConnection, HTTPException
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -226,19 +228,25 @@ def check(home: Path, ledger: Ledger, secret: str, known: Known) -> None:
         assert log.root_at(size) == root, f"the first {size} entries are others now"
     entries = [json.loads(each) for each in log.entries(0, log.size)]
     log.close()
+    with closing(sqlite3.connect(home / "reads" / INSTANCE / LOG)) as database:
+        lists = dict(database.execute("SELECT entry, data FROM list"))
     for each in known.answers:
-        require_entry(ledger, entries, each)
+        require_entry(ledger, entries, lists, each)
         require_grant(known, each)
     known.received += len(known.answers)
     known.answers.clear()
     known.gone.clear()
 
 
-def require_entry(ledger: Ledger, entries: list[dict[str, Any]], answer: Answer) -> None:
-    """The answer is in the read log, word for word."""
+def require_entry(
+    ledger: Ledger, entries: list[dict[str, Any]], lists: dict[int, bytes], answer: Answer
+) -> None:
+    """The answer is in the read log, word for word; of a batch, in the list that the log names."""
     told, about = answer.told, answer.asked.get("context", answer.asked)
     assert told["entry"] < len(entries), f"answer {told} has no entry"
     entry = entries[told["entry"]]
+    if "place" in told:
+        entry = entry_of(entry, lists[told["entry"]], told["place"])
     views = {name: each["view"] for name, each in told.get("fields", {}).items()}
     assert entry["service"] == answer.service
     assert (entry["scene"], entry["fields"]) == (about["scene"], about["fields"])
@@ -247,8 +255,25 @@ def require_entry(ledger: Ledger, entries: list[dict[str, Any]], answer: Answer)
         assert entry["consent"]["size"] == told["ledger_size"]
         assert entry["determined_by"] == told["determined_by"]
     if answer.customer in PEOPLE:
-        tag = ledger.reading_tag(answer.customer, READS, told["entry"])
-        assert entry["subject"] == tag.hex()
+        tags = ledger.reading_tags(answer.customer, READS)
+        assert tags is not None
+        place = told.get("place")
+        mine = tags.at(told["entry"]) if place is None else tags.member(told["entry"], place)
+        assert entry["subject"] == mine
+
+
+def entry_of(batch: dict[str, Any], data: bytes, place: int) -> dict[str, Any]:
+    """One decision of a batch as if it stood alone, taken apart here by hand."""
+    assert sha256(data).hexdigest() == batch["list"], "the list is not the one the log names"
+    found = json.loads(data)
+    assert len(found["decisions"]) == batch["decisions"]
+    subject, determined_by, number = found["decisions"][place]
+    said: dict[str, Any] = found["wordings"][number]
+    return said | {
+        "subject": subject,
+        "determined_by": determined_by,
+        "consent": batch["consent"],
+    }
 
 
 def require_grant(known: Known, answer: Answer) -> None:

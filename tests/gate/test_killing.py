@@ -67,10 +67,10 @@ def test_an_entry_that_does_not_say_what_was_answered_is_found(
     bank: World, answer: Answer, why: str
 ) -> None:
     written = entries(bank)
-    require_entry(bank.ledger, written, answer)
+    require_entry(bank.ledger, written, {}, answer)
     LIES[why](written[0])
     with pytest.raises(AssertionError):
-        require_entry(bank.ledger, [each for each in written if each], answer)
+        require_entry(bank.ledger, [each for each in written if each], {}, answer)
 
 
 GONE = {

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gate.decide import Reason, View
 from gate.read import Answer, ReadRequest, StaleStateError
+from gate.readings import readings
 from gate.sources import SourceUnavailableError
 from ledger.event import Act, Granted, SignalReported, TriggerCleared, TriggerSet, Withdrawn
 from specs.model import gate as model
@@ -150,7 +151,9 @@ def test_a_customer_can_list_every_read_of_their_data(bank: World) -> None:
     mine = [ask(bank, scene, AGE).entry for scene in ("segmentation", "no-such-scene")]
     bank.says("c2", Granted("segmentation", AGE, None))
     ask(bank, "segmentation", AGE, "c2")
-    assert [index for index, _ in bank.gate.journal.of("c1")] == sorted(mine, reverse=True)
+    assert [index for index, _ in readings(bank.gate.journal.home, bank.ledger, "c1")] == sorted(
+        mine, reverse=True
+    )
 
 
 acts = st.one_of(

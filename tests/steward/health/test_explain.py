@@ -36,7 +36,7 @@ class Kept(KeptReadLogs):
     """The world keeps its one read log where `KeptReadLogs` looks for the log of its name."""
 
     def __init__(self, bank: World) -> None:
-        home = Path(bank.gate.journal._home).parent
+        home = Path(bank.gate.journal.home).parent
         link = home / "reads" / "reads-1"
         link.symlink_to(home / "reads")
         super().__init__(home)

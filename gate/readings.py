@@ -1,0 +1,129 @@
+"""Read a read log back: every point read of one customer, newest first.
+
+Which entries are the customer's is found by the pseudonyms beside the log (gate.owners), and each
+is theirs only if it holds the tag that their key yields for it.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gate import listing, owners
+from gate.journal import LOG, ManyTagger, pseudonym
+from gate.listing import Batch, Listing, MalformedListError
+from gate.owners import MEMBERS
+from ledger import checkpoint, note, tile
+from ledger.commitment import ReadingTags
+from ledger.stores.sql import SqlStore
+
+ALONE = -1  # the place of what stands in no list
+_EVER = 1 << 62
+_AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
+
+
+class Lists:
+    """The lists of one read log, the last one that was looked at kept."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._last: tuple[int, Batch, Listing] | None = None
+
+    def reading(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
+        """One decision of the entry `text`, as its entry would be if it stood alone.
+
+        Raises MalformedListError.
+        """
+        if self._last is None or self._last[0] != entry:
+            named = listing.batch(text)
+            self._last = entry, named, listing.listing(stored(self._database, entry), named)
+        _, named, found = self._last
+        alone: dict[str, Any] = msgspec.json.decode(found.reading(named, place).encode())
+        return alone
+
+
+def stored(database: sqlite3.Connection, entry: int) -> bytes | None:
+    """The list beside an entry, as it is stored."""
+    row = database.execute("SELECT data FROM list WHERE entry = ?", [entry]).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What stands in a customer's list, not yet read: most entries are only counted past."""
+
+    place: int  # of the entry in the log
+    member: int  # its place in the list of the entry, or ALONE
+    text: bytes
+    tags: ReadingTags
+    lists: Lists
+
+    @property
+    def at(self) -> bytes:
+        """When, as the entry writes it; times compare as text."""
+        begins = self.text.index(_AT) + len(_AT)
+        return self.text[begins : begins + _AT_SIZE]
+
+    def reading(self) -> dict[str, Any] | None:
+        """The entry, unless it is another's: see gate.owners."""
+        entry: dict[str, Any]
+        if self.member == ALONE:
+            entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
+        else:
+            entry = self.lists.reading(self.place, self.text, self.member)
+            mine = self.tags.member(self.place, self.member)
+        return entry if entry["subject"] == mine else None
+
+
+def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Every point read of one customer in the read log under `home`, newest first."""
+    for each in listed(home, tagger, subject):
+        if (entry := each.reading()) is not None:
+            yield each.place, entry
+
+
+def listed(home: Path, tagger: ManyTagger, subject: str) -> Iterator[Listed]:
+    """What stands in one customer's list in the read log under `home`, newest first.
+
+    Raises MalformedListError if a list is missing, and `Listed.reading` if it is another.
+    """
+    store = SqlStore(home / LOG)
+    database = sqlite3.connect(home / LOG)
+    try:
+        if (head := store.head()) is None:
+            return
+        at = checkpoint.parse(note.parse(head.note).text)
+        if (tags := tagger.reading_tags(subject, at.origin)) is None:
+            return  # without a key nothing can be found
+        lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
+        places = _places(database, name, at.size)
+        for bundle, together in groupby(places, key=lambda each: each[0] // tile.WIDTH):
+            entries = tile.unbundle(store.bundle(bundle) or b"")
+            for entry, member in together:
+                yield Listed(entry, member, entries[entry % tile.WIDTH], tags, lists)
+    finally:
+        database.close()
+        store.close()
+
+
+def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tuple[int, int]]:
+    """Entries below `size` and places in their lists, newest first."""
+    database.executescript(owners.SCHEMA)  # of a log that was written before there were lists
+    alone = ((entry, ALONE) for entry in owners.of(database, name, size))
+    numbers = owners.of(database, name, _EVER, MEMBERS)
+    found = (_member(database, number) for number in numbers)
+    return merge(alone, (each for each in found if each[0] < size), reverse=True)
+
+
+def _member(database: sqlite3.Connection, number: int) -> tuple[int, int]:
+    """The entry in whose list decision `number` stands, and where."""
+    query = "SELECT entry, first FROM list WHERE first <= ? ORDER BY first DESC LIMIT 1"
+    row = database.execute(query, [number]).fetchone()
+    if row is None:
+        raise MalformedListError("a list of decisions is missing; restore the read log's database")
+    return row[0], number - row[1]
