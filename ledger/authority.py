@@ -277,7 +277,7 @@ def _require_request(authority: Authority, said: Mapping[str, Any]) -> None:
         raise UnauthorisedError("there is no key to recover: enrol one in a session")
     if authority.recovery:
         raise UnauthorisedError("a recovery is waiting already: cancel it first")
-    earliest, found = _moment(said["at"]) + COOLING_OFF, _moment(said["act"]["not_before"])
+    earliest, found = moment(said["at"]) + COOLING_OFF, moment(said["act"]["not_before"])
     if found < earliest:
         raise UnauthorisedError(f"a recovery at {found}, want {earliest} or later: it must wait")
 
@@ -297,5 +297,6 @@ def _require_mandate(authority: Authority, said: Mapping[str, Any]) -> None:
         raise UnauthorisedError(f"{MOST_MANDATES} mandates are in force: end one first")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """The time in an event."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

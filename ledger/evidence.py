@@ -1,25 +1,26 @@
 r"""Evidence: one file that proves an instruction, its signer, and how the key came to be theirs.
 
     {"checkpoint":"demo.example/consent\n7\n…","entries":[{"extra":{…},"index":3,"proof":["…"]}],
-     "rotations":[{"proof":["…"],"receipt":"c2sp.org/tlog-proof@v1\n…"}],"seq":2,
+     "kept":["c2sp.org/tlog-proof@v1\n…"],"rotations":[{"proof":["…"],"receipt":"c2sp.org/tlog-proof@v1\n…"}],"seq":2,
      "state":"c2sp.org/tlog-proof@v1\n…","type":"sovereign-evidence/v1"}
 
 `entries` are all that the customer said, oldest first: what receipts carry, under one checkpoint.
 `seq` is the instruction that the evidence is about. `state` proves that nothing newer is hidden.
-`rotations` lead from the log keys of an old policy to those that signed the checkpoint.
+`rotations` lead from the log keys of an old policy to those that signed the checkpoint. `kept` are
+receipts from earlier, whose cosignatures tell when witnesses saw an entry at the latest.
 
 The standard library and `cryptography` are enough, and no server. The law: specs/instruction.md.
 """
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from ledger import (
     authority,
-    checkpoint,
     commitment,
     instruction,
     jcs,
@@ -27,31 +28,24 @@ from ledger import (
     stateproof,
     tree,
 )
-from ledger import policy as policies
 from ledger import receipt as receipts
 from ledger.authority import NOBODY, Authority
 from ledger.checkpoint import Checkpoint
 from ledger.customer_key import Key
 from ledger.note import Note
-from ledger.policy import LogKey, Policy, PolicyError
+from ledger.policy import Policy
 from ledger.receipt import Receipt
 from ledger.stateproof import StateProof
 from ledger.tree import Hash, ProofError
+from ledger.trust import Rotation, Trust
 
 TYPE = "sovereign-evidence/v1"
-_PARTS = {"checkpoint", "entries", "rotations", "seq", "state", "type"}
+_PARTS = {"checkpoint", "entries", "kept", "rotations", "seq", "state", "type"}
+SKEW = timedelta(minutes=5)  # between the clocks of a log and its witnesses
 
 
 class EvidenceError(ValueError):
     """The evidence is malformed, or does not prove what it claims."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """The receipt of a `key-rotated`, and the same entry under the evidence's checkpoint."""
-
-    receipt: Receipt
-    proof: tuple[Hash, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +55,13 @@ class Evidence:
     checkpoint: Note
     state: StateProof
     rotations: tuple[Rotation, ...] = ()
+    kept: tuple[Receipt, ...] = ()  # of some entries, as witnesses saw them earlier
 
     def __str__(self) -> str:
         members = {
             "checkpoint": str(self.checkpoint),
             "entries": [_entry(each) for each in self.entries],
+            "kept": [str(each) for each in self.kept],
             "rotations": [
                 {"proof": _texts(each.proof), "receipt": str(each.receipt)}
                 for each in self.rotations
@@ -86,6 +82,7 @@ class Step:
     at: str
     how: str  # in words
     key: bytes | None  # id of the key that signed it; None: a session
+    seen: datetime | None = None  # by witnesses, at the latest; None: only the log says when
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,69 +115,19 @@ def verify(evidence: Evidence, trusted: Sequence[Policy]) -> Proven:
     Together they list the consent log and the state log beside it, by keys of any age.
     """
     try:
-        trust = _Trust([*trusted])
+        trust = Trust([*trusted])
         for each in evidence.rotations:
             trust.follow(each)
         head = trust.verify(evidence.checkpoint)
         for each in evidence.rotations:
             _require_there(each, head)
         _require_complete(evidence, trust, head)
-        return _replayed(evidence, head)
+        _require_past(evidence, trust)
+        return _replayed(evidence, head, _seen(evidence, trust))
     except (ValueError, ProofError) as error:
         if isinstance(error, EvidenceError):
             raise
         raise EvidenceError(str(error)) from error
-
-
-@dataclass
-class _Trust:
-    """Which keys are believed of each log, and which witnesses must have cosigned."""
-
-    known: list[Policy]
-    followed: int = -1  # entry of the newest rotation
-
-    def verify(self, signed: Note) -> Checkpoint:
-        return self._of(checkpoint.parse(signed.text).origin).verify(signed)
-
-    def follow(self, rotation: Rotation) -> None:
-        """Believe the keys that a rotation names, if those believed so far signed it."""
-        event, index = rotation.receipt.extra["event"], rotation.receipt.index
-        origin = checkpoint.parse(rotation.receipt.checkpoint.text).origin
-        _want(event.get("type") == "key-rotated", "an entry among the rotations that is none")
-        _want(event["origin"] in {origin, f"{origin}/state"}, "a rotation of another log's keys")
-        _want(index > self.followed, "the rotations are not in the order of the log")
-        self.followed = index
-        keys = tuple(policies.log_key(each) for each in event["keys"])
-        _want(
-            bool(keys) and all(key.name == event["origin"] for key in keys),
-            "a rotation to keys of another name",
-        )
-        believed = self._of(origin)
-        if not _signs(believed, rotation.receipt.checkpoint):
-            return  # older than the policy: it brings no trust, and needs none
-        receipts.verify_under(rotation.receipt, replace(believed, quorum=policies.NONE))
-        if event["origin"] == origin:
-            note.verify(rotation.receipt.checkpoint, keys)
-        self._believe(origin, event["origin"], keys)
-
-    def _believe(self, origin: str, name: str, keys: tuple[LogKey, ...]) -> None:
-        held = self._of(name if self._lists(name) else origin)
-        others = tuple(key for key in held.logs if key.name != name)
-        self.known[self.known.index(held)] = replace(held, logs=(*others, *keys))
-
-    def _lists(self, name: str) -> bool:
-        return any(key.name == name for each in self.known for key in each.logs)
-
-    def _of(self, name: str) -> Policy:
-        for each in self.known:
-            if any(key.name == name for key in each.logs):
-                return each
-        raise PolicyError(f"no policy lists the log {name!r}: give the one that does as well")
-
-
-def _signs(believed: Policy, signed: Note) -> bool:
-    known = {(key.name, key.key_id) for key in believed.logs}
-    return any((each.name, each.key_id) in known for each in signed.signatures)
 
 
 def _require_there(rotation: Rotation, head: Checkpoint) -> None:
@@ -188,7 +135,7 @@ def _require_there(rotation: Rotation, head: Checkpoint) -> None:
     tree.verify_inclusion(leaf, rotation.receipt.index, head.size, head.root, rotation.proof)
 
 
-def _require_complete(evidence: Evidence, trust: _Trust, head: Checkpoint) -> None:
+def _require_complete(evidence: Evidence, trust: Trust, head: Checkpoint) -> None:
     """Every entry stands under the checkpoint, and the state of the same moment knows no more."""
     said = [each.extra["event"] for each in evidence.entries]
     _want(1 <= evidence.seq <= len(said), f"instruction {evidence.seq} of {len(said)}")
@@ -206,7 +153,31 @@ def _require_complete(evidence: Evidence, trust: _Trust, head: Checkpoint) -> No
     stateproof.require_complete(evidence.state, said)
 
 
-def _replayed(evidence: Evidence, head: Checkpoint) -> Proven:
+def _require_past(evidence: Evidence, trust: Trust) -> None:
+    """Nothing was said after the witnesses saw it."""
+    if not (times := trust.times(evidence.checkpoint)):
+        return
+    now = min(times) + SKEW
+    for each in evidence.entries:
+        at = authority.moment(each.extra["event"]["at"])
+        _want(at <= now, f"said at {at}, but witnesses saw it at {now - SKEW}: not yet")
+
+
+def _seen(evidence: Evidence, trust: Trust) -> dict[int, datetime]:
+    """Entry -> when witnesses saw it at the latest, as far as receipts from then were kept."""
+    entries = {each.index: each.entry() for each in evidence.entries}
+    seen: dict[int, datetime] = {}
+    for each in evidence.kept:
+        _want(entries.get(each.index) == each.entry(), "a kept receipt of another entry")
+        head, times = trust.verify_then(each.checkpoint)
+        receipts.require_proven(each, head)
+        _want(bool(times), "a kept receipt that no witness saw tells nothing: leave it out")
+        seen[each.index] = max(times)
+    _want(len(seen) == len(evidence.kept), "an entry with two kept receipts, want the older one")
+    return seen
+
+
+def _replayed(evidence: Evidence, head: Checkpoint, seen: Mapping[int, datetime]) -> Proven:
     """All rules applied to all that was said, in order; and the way to one signer's key."""
     held, history = NOBODY, _History()
     for each in evidence.entries:
@@ -222,7 +193,7 @@ def _replayed(evidence: Evidence, head: Checkpoint) -> Proven:
     signers = {name: latest[name] for name in ("keys", "mandates", "recovery") if name in latest}
     _want(signers == authority.document(held), "the state shows other keys than were brought")
     asked = evidence.entries[evidence.seq - 1]
-    way = (*history.way(evidence.seq),)
+    way = (*history.way(evidence.seq, seen),)
     return Proven(head, asked.extra["event"], asked.index, history.key(evidence.seq), way, latest)
 
 
@@ -260,14 +231,15 @@ class _History:
     def key(self, seq: int) -> Key | None:
         return self.given[seq - 1].key
 
-    def way(self, seq: int) -> Iterator[Step]:
+    def way(self, seq: int, seen: Mapping[int, datetime]) -> Iterator[Step]:
         """The instruction, what brought its key in force, what brought that one's, and so on."""
         by_index = {each.index: each for each in self.given}
         each: _Given | None = self.given[seq - 1]
         while each:
             how = _HOW.get(each.said["act"]["type"], "said")
             key = each.key.id if each.key else None
-            yield Step(each.said["seq"], each.index, each.said["at"], how, key)
+            at, index = each.said["at"], each.index
+            yield Step(each.said["seq"], index, at, how, key, seen.get(index))
             each = None if each.after is None else by_index[each.after]
 
 
@@ -285,7 +257,7 @@ def _brought(said: Mapping[str, Any], key: Key | None, held: Authority) -> int |
 _HOW = {
     "key-enrolled": "enrolled a key",
     "key-replaced": "replaced a key",
-    "key-recovered": "recovered, after the delay",
+    "key-recovered": "recovered a key",
     "recovery-requested": "asked to recover",
     "mandate-given": "gave a mandate",
 }
@@ -312,7 +284,8 @@ def _parse(members: Any) -> Evidence:
         for each in members["entries"]
     ]
     state = stateproof.parse(members["state"])
-    return Evidence(members["seq"], (*entries,), signed, state, (*rotations,))
+    kept = (*map(receipts.parse, members["kept"]),)
+    return Evidence(members["seq"], (*entries,), signed, state, (*rotations,), kept)
 
 
 def _hashes(texts: Sequence[str]) -> tuple[Hash, ...]:

@@ -1,10 +1,14 @@
 """Evidence put together from a ledger. What it says and how it is verified: ledger.evidence."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ledger import checkpoint, receipt, rotation
-from ledger.evidence import Evidence, Rotation
+from ledger.evidence import Evidence
 from ledger.ledger import Ledger, UnknownSubjectError
+from ledger.receipt import Receipt
+from ledger.trust import Rotation
 
 ATTEMPTS = 8  # while others write
 
@@ -13,8 +17,11 @@ class RestlessError(Exception):
     """The log moved on between any two looks at it. Ask again when less is written."""
 
 
-def gathered(ledger: Ledger, home: Path, subject: str, seq: int) -> Evidence:
-    """Evidence of the subject's instruction number `seq`; `home`: where the ledger lies.
+def gathered(
+    ledger: Ledger, home: Path, subject: str, seq: int, kept: Sequence[Receipt] = ()
+) -> Evidence:
+    """Evidence of the subject's instruction number `seq`; `home`: where the ledger lies; `kept`:
+    receipts of some of the subject's entries that were cosigned when they were new.
 
     Raises UnknownSubjectError if there is no such instruction or it no longer opens,
     RestlessError, RolledBackError, CorruptLogError.
@@ -23,7 +30,7 @@ def gathered(ledger: Ledger, home: Path, subject: str, seq: int) -> Evidence:
         raise UnknownSubjectError(f"no instruction {seq}, there are {ledger.version(subject)}")
     for _ in range(ATTEMPTS):
         if (found := _at_once(ledger, home, subject, seq)) is not None:
-            return found
+            return replace(found, kept=(*kept,))
     raise RestlessError(f"the log moved on {ATTEMPTS} times meanwhile: ask again")
 
 

@@ -110,7 +110,9 @@ def _evidence(proven: Proven) -> str:
 
 def _step(step: Step) -> str:
     by = f"signed by the key {step.key.hex()}" if step.key else "in a session"
-    return f"  before    {step.at} instruction {step.seq}, entry {step.index}: {step.how}, {by}"
+    seen = f"witnesses saw it by {step.seen:%Y-%m-%dT%H:%M:%SZ}" if step.seen else "the log says so"
+    about = f"instruction {step.seq}, entry {step.index}: {step.how}, {by}"
+    return f"  before    {step.at} ({seen}) {about}"
 
 
 def _text(*lines: str) -> str:

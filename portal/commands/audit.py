@@ -83,21 +83,28 @@ def evidence(
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")
     ] = Path("data"),
+    kept: Annotated[
+        list[Path] | None,
+        typer.Option(help="A receipt from then, which tells when witnesses saw its entry."),
+    ] = None,
 ) -> None:
     """Write one file that proves an instruction, who signed it, and how the key became theirs.
 
     It holds everything the customer said: give it to the customer, or to who may see that.
     `sovereign verify --evidence FILE --policy …` checks it, offline. Exit status 1: not written.
     """
+    from ledger import receipt
     from ledger.cosigning import RolledBackError
     from ledger.gathering import RestlessError, gathered
     from ledger.ledger import Ledger, UnknownSubjectError
     from ledger.log import CorruptLogError
 
     ledger = Ledger.reopen(data_dir)
+    refused = (OSError, ValueError, UnknownSubjectError, RestlessError, RolledBackError)
     try:
-        found = gathered(ledger, data_dir, subject, seq)
-    except (UnknownSubjectError, RestlessError, RolledBackError, CorruptLogError) as error:
+        older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
+        found = gathered(ledger, data_dir, subject, seq, older)
+    except (*refused, CorruptLogError) as error:
         typer.echo(f"not written: {error}", err=True)
         raise typer.Exit(1) from None
     finally:

@@ -44,7 +44,7 @@ from ledger.instruction import InstructionError, PasskeySignature, Signature, Si
 from ledger.receipt import Receipt, ReceiptError
 from tests.ledger.events import GRANTED, NOON, WORDING
 from tests.ledger.hands import Hand, Passkey, class_of, document, give
-from tests.ledger.test_evidence import policies, watched
+from tests.ledger.test_evidence import Clock, policies, watched
 from tests.ledger.worlds import opened
 
 CUSTOMER, OTHER, INSIDER, LOGIN = (
@@ -224,7 +224,7 @@ def test_a_backdated_recovery_shows_whose_key_it_brought(insider: Insider) -> No
     assert proven.key == INSIDER.key.key != CUSTOMER.key.key
     assert [each.how for each in proven.way] == [
         "said",
-        "recovered, after the delay",
+        "recovered a key",
         "asked to recover",
     ]
     assert proven.way[-1].key is None
@@ -248,7 +248,7 @@ def test_a_history_written_anew_finds_no_witnesses(tmp_path: Path) -> None:
         (tmp_path / "home").mkdir()
         opened(tmp_path / "home").close()
         copytree(tmp_path / "home", tmp_path / "empty")
-        watched(tmp_path, stack)
+        watched(tmp_path, stack, Clock())
         ledger = opened(tmp_path / "home")
         trusted = policies(tmp_path / "home")
         give(ledger, KeyEnrolled(CUSTOMER.key))

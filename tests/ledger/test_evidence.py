@@ -1,4 +1,4 @@
-"""Clauses I70 to I74 of specs/instruction.md: evidence, verified without the ledger it is from."""
+"""Clauses I70 to I75 of specs/instruction.md: evidence, verified without the ledger it is from."""
 
 import json
 from collections.abc import Callable
@@ -16,9 +16,10 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from ledger import cosignature, event, evidence, jcs, policy, rotation, witness_http
+from ledger import cosignature, event, evidence, jcs, policy, receipt, rotation, witness_http
 from ledger.authority import COOLING_OFF
 from ledger.event import (
+    Act,
     Granted,
     KeyEnrolled,
     KeyRecovered,
@@ -28,15 +29,16 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.evidence import EvidenceError, Proven
+from ledger.evidence import SKEW, EvidenceError, Proven
 from ledger.gathering import gathered
 from ledger.ledger import Ledger, UnknownSubjectError
 from ledger.policy import LogKey, Policy
+from ledger.reader import Said
 from ledger.verifier import main
 from ledger.witness import Witness
 from portal.commands.audit import app
 from tests.ledger.events import GRANTED, NOON, ORIGIN, WORDING
-from tests.ledger.hands import BrowserKey, Passkey, give
+from tests.ledger.hands import BrowserKey, Hand, Passkey, give
 from tests.ledger.test_cosigning import served
 from tests.ledger.worlds import opened
 
@@ -66,31 +68,46 @@ class Archive:
         return evidence.verify(evidence.parse(self.texts[seq]), self.first)
 
 
-def story(ledger: Ledger, home: Path, witnesses: list[Witness]) -> None:
-    """Ten years: keys that follow one another, a mandate, a recovery, and rotations between."""
+@dataclass
+class Clock:
+    """What the witnesses go by."""
 
-    def rotate(at: datetime) -> None:
-        ledger.rotate(home, at)
+    now: datetime = NOON
+
+
+def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) -> str:
+    """Ten years: keys that follow one another, a mandate, a recovery, and rotations between.
+
+    The receipt that the customer was sent when a recovery was requested.
+    """
+
+    def say(act: Act, hand: Hand | None, years: int, **how: Any) -> Said:
+        clock.now = how.pop("at", NOON + years * YEAR)
+        return give(ledger, act, hand, at=clock.now, **how)
+
+    def rotate(years: int) -> None:
+        clock.now = NOON + years * YEAR
+        ledger.rotate(home, clock.now)
         for each in witnesses:
             each._trust = Policy((*known_keys(home),))
 
-    give(ledger, KeyEnrolled(HAND.key))
-    give(ledger, GRANTED, HAND)
-    give(ledger, Granted("ads", ("age",), None), subject="c2")
-    rotate(NOON + YEAR)
-    give(ledger, KeyReplaced(HAND.key.id, SECOND.key), HAND, at=NOON + 2 * YEAR)
-    give(ledger, TriggerSet("segmentation", "below", "drift", 1), SECOND, at=NOON + 3 * YEAR)
-    rotate(NOON + 4 * YEAR)
-    given = MandateGiven(DELEGATE.key, ("segmentation",), NOON + 9 * YEAR)
-    mandate = give(ledger, given, SECOND, at=NOON + 5 * YEAR).event
-    name = event.digest(mandate)
-    give(ledger, GRANTED, DELEGATE, at=NOON + 6 * YEAR, mandate=name)
-    lost = NOON + 7 * YEAR
-    request = give(ledger, RecoveryRequested(THIRD.key, "card", lost + COOLING_OFF), at=lost)
-    rotate(NOON + 8 * YEAR)
-    give(ledger, KeyRecovered(event.digest(request.event)), at=lost + COOLING_OFF)
-    give(ledger, GRANTED, THIRD, at=NOON + 10 * YEAR)
-    give(ledger, Withdrawn("segmentation"), at=NOON + 10 * YEAR)
+    say(KeyEnrolled(HAND.key), None, 0)
+    say(GRANTED, HAND, 0)
+    say(Granted("ads", ("age",), None), None, 0, subject="c2")
+    rotate(1)
+    say(KeyReplaced(HAND.key.id, SECOND.key), HAND, 2)
+    say(TriggerSet("segmentation", "below", "drift", 1), SECOND, 3)
+    rotate(4)
+    mandate = say(MandateGiven(DELEGATE.key, ("segmentation",), NOON + 9 * YEAR), SECOND, 5)
+    say(GRANTED, DELEGATE, 6, mandate=event.digest(mandate.event))
+    due = NOON + 7 * YEAR + COOLING_OFF
+    request = say(RecoveryRequested(THIRD.key, "card", due), None, 7)
+    kept = ledger.receipt(request.index)
+    say(KeyRecovered(event.digest(request.event)), None, 7, at=due)
+    rotate(8)
+    say(GRANTED, THIRD, 10)
+    say(Withdrawn("segmentation"), None, 10)
+    return kept
 
 
 @cache
@@ -99,12 +116,13 @@ def archive() -> Archive:
     with ExitStack() as stack:
         home = Path(mkdtemp())
         Ledger.open(home / "home", origin=ORIGIN).close()
-        witnesses = watched(home, stack)
+        clock = Clock()
+        witnesses = watched(home, stack, clock)
         ledger = opened(home / "home")
         first = policies(home / "home")
-        story(ledger, home / "home", witnesses)
+        kept = [receipt.parse(story(ledger, home / "home", witnesses, clock))]
         texts = {
-            seq: str(gathered(ledger, home / "home", "c1", seq))
+            seq: str(gathered(ledger, home / "home", "c1", seq, kept))
             for seq in range(1, ledger.version("c1") + 1)
         }
         texts[0] = str(gathered(ledger, home / "home", "c2", 1))
@@ -112,11 +130,12 @@ def archive() -> Archive:
     return Archive(texts, first, policies(home / "home"), home / "home")
 
 
-def watched(home: Path, stack: ExitStack) -> list[Witness]:
+def watched(home: Path, stack: ExitStack, clock: Clock) -> list[Witness]:
+    """Three witnesses who all must cosign."""
     witnesses, lines = [], []
     for number in range(3):
         key = cosignature.generate(f"witness.example/w{number}")
-        one = Witness(home / f"w{number}.sqlite", key, known_keys(home / "home"), lambda: NOON)
+        one = Witness(home / f"w{number}.sqlite", key, known_keys(home / "home"), lambda: clock.now)
         url = stack.enter_context(served(witness_http.app(one)))
         lines.append(f"witness w{number} {key.key} {url}\n")
         witnesses.append(one)
@@ -263,6 +282,37 @@ def exchanged(one: dict[str, Any], two: dict[str, Any], name: str) -> None:
     one[name], two[name] = two[name], one[name]
 
 
+def test_i75_witnesses_saw_the_request_of_a_recovery_when_it_was_made() -> None:
+    way = archive().verified(BY_THIRD).way
+    assert [each.seen for each in way] == [None, None, NOON + 7 * YEAR]
+
+
+def test_i75_without_a_receipt_from_then_only_the_log_says_when() -> None:
+    found = datareplace(evidence.parse(archive().texts[BY_THIRD]), kept=())
+    assert {each.seen for each in evidence.verify(found, archive().first).way} == {None}
+
+
+def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
+    with ExitStack() as stack:
+        home = Path(mkdtemp())
+        opened(home / "home").close()
+        clock = Clock()
+        watched(home, stack, clock)
+        ledger = opened(home / "home")
+        trusted = policies(home / "home")
+        give(ledger, KeyEnrolled(HAND.key), at=NOON + SKEW)
+        evidence.verify(gathered(ledger, home / "home", "c1", 1), trusted)
+        due = NOON + SKEW + COOLING_OFF
+        request = give(ledger, RecoveryRequested(THIRD.key, "card", due), at=NOON).event
+        give(ledger, KeyRecovered(event.digest(request)), at=due)
+        with pytest.raises(EvidenceError, match="not yet"):
+            evidence.verify(gathered(ledger, home / "home", "c1", 3), trusted)
+        clock.now = due
+        give(ledger, GRANTED, THIRD, at=due)
+        evidence.verify(gathered(ledger, home / "home", "c1", 4), trusted)
+        ledger.close()
+
+
 CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
     "an entry left out": lambda m: m["entries"].pop(3),
     "the first left out": lambda m: m["entries"].pop(0),
@@ -304,6 +354,12 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         receipt=m["rotations"][1]["receipt"]
     ),
     "a state as the checkpoint": lambda m: m.update(checkpoint=m["state"]),
+    "a kept receipt of another's entry": lambda m: m.update(kept=[other_receipt()]),
+    "a kept receipt twice": lambda m: m.update(kept=m["kept"] * 2),
+    "a kept receipt that nobody cosigned": lambda m: m.update(
+        kept=[without_witnesses(m["kept"][0])]
+    ),
+    "a rotation as a kept receipt": lambda m: m.update(kept=[m["rotations"][0]["receipt"]]),
     "an older checkpoint": lambda m: m.update(
         checkpoint=m["rotations"][0]["receipt"].partition("\n\n")[2]
     ),
@@ -311,6 +367,16 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
 FORGED = event.instruction(
     ORIGIN, "c1", 0, event.FIRST, GRANTED, NOON, WORDING, event.Evidence.SESSION
 )
+
+
+def other_receipt() -> str:
+    found = evidence.parse(archive().texts[0])
+    return str(found.entries[0])
+
+
+def without_witnesses(text: str) -> str:
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if "— witness.example" not in line)
 
 
 @pytest.mark.parametrize("why", CHANGED)
