@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gate.sources import SourceUnavailableError
+from ledger.authority import UnauthorisedError
+from ledger.instruction import SignatureError
 from ledger.ledger import VersionConflictError
 from portal.pages import page, partial, words
 from portal.passkey import PasskeyError
@@ -40,6 +42,14 @@ class UnknownSceneError(LookupError):
 
 class UnknownItemError(LookupError):
     """The scene does not use an item of this name."""
+
+
+class NothingToSignError(LookupError):
+    """A signature came in, and no instruction waits for one in this session."""
+
+
+class ProveAgainError(Exception):
+    """Signing in was too long ago for what is asked."""
 
 
 class NotFoundError(LookupError):
@@ -84,6 +94,10 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     VersionConflictError: (409, "version-conflict"),
     ChangedWordsError: (409, "changed-words"),
+    NothingToSignError: (409, "nothing-to-sign"),
+    UnauthorisedError: (403, "key-needed"),
+    SignatureError: (400, "signature"),
+    ProveAgainError: (403, "prove-again"),
     ReviewError: (400, "malformed"),
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),
