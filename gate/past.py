@@ -13,12 +13,13 @@ from gate.contract import Scene
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.state import ConsentState
-from ledger.event import SubjectErased, SyntheticReleased
+from ledger.event import EntryErased, SubjectErased, SyntheticReleased
 from ledger.follower import Follower
 from ledger.frontier import Frontier
 from ledger.reader import CHUNK, Recorded
 from ledger.tree import Hash
 
+_ERASURES = SubjectErased | EntryErased
 MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
 
 
@@ -100,10 +101,10 @@ class Past:
         return self._plans[service, scene].get(digest)
 
     def erases_later(self) -> bool:
-        """Whether somebody is erased beyond `size`: whose rows were where is no longer known."""
+        """Whether anything is erased beyond `size`: whose rows were where is no longer known."""
         if self._last_erased is None:
             acts = self._ledger.announced()
-            erased = [each.index for each in acts if isinstance(each.event, SubjectErased)]
+            erased = [each.index for each in acts if isinstance(each.event, _ERASURES)]
             self._last_erased = max(erased, default=-1)
         return self._last_erased >= self.size
 

@@ -280,7 +280,8 @@ class _Replayer:
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
         if (in_force := shape.in_force or self._in_force(shape)) is None:
             return self._without_plan(shape.reading)
-        return derivation.of_one(in_force, shape, minute, subject, rests)
+        derived = derivation.of_one(in_force, shape, minute, subject, rests)
+        return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
 
     def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
         subject = self._names.get(name)

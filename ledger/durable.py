@@ -26,6 +26,17 @@ def write(path: Path, data: bytes, mode: int = PUBLIC) -> None:
     synchronise(path.parent)
 
 
+def overwrite(file: int, data: bytes) -> None:
+    """Write over the beginning of an open file, in place. Durable when it returns.
+
+    Only as far as the disk writes where it wrote before: flash and copy-on-write file systems keep
+    old blocks for a while.
+    """
+    os.lseek(file, 0, os.SEEK_SET)
+    _write_all(file, data)
+    os.fsync(file)
+
+
 def synchronise(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)

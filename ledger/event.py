@@ -218,6 +218,22 @@ class SubjectErased(Tagged, frozen=True):
     at: datetime
 
 
+class EntryErased(Tagged, frozen=True):
+    """One instruction was made unreadable at its customer's wish: the entry at this index."""
+
+    entry: int
+    at: datetime
+
+
+class ManifestPublished(Tagged, frozen=True):
+    """What a model was trained on, as of `size` entries: SHA-256 of its manifest, in hex."""
+
+    model: str
+    manifest: str
+    size: int
+    at: datetime
+
+
 PublicEvent = (
     ScenePublished
     | PolicyPublished
@@ -229,6 +245,8 @@ PublicEvent = (
     | ReadLogOpened
     | ReadLogAnchored
     | SubjectErased
+    | EntryErased
+    | ManifestPublished
 )
 Event = Instruction | PublicEvent
 

@@ -12,7 +12,7 @@ from ledger import checkpoint, commitment, note, tile, tree
 from ledger.checkpoint import Checkpoint
 from ledger.commitment import PERSONAL, TAG_SIZE, ReadingTags
 from ledger.entry import opened, public
-from ledger.event import SubjectErased
+from ledger.event import EntryErased, SubjectErased
 from ledger.log import CorruptLogError
 from ledger.reader import CHUNK, Recorded, Said
 from ledger.stores.sql import SqlStore
@@ -93,6 +93,11 @@ class Follower:
         """The subject's names in a read log, many at once. Without a data key: None."""
         return self._vault.reading_tags(subject, log_origin)
 
+    def gaps(self, subject: str) -> bool:
+        """Whether an entry of the subject's was erased: what they had allowed is not all known."""
+        key = self._vault.key(subject)
+        return key is not None and bool(commitment.label(key))
+
     def follow(self, since: int) -> Iterator[Recorded]:
         """Every event that still opens from entry `since` on, in log order."""
         if since < self._at:
@@ -129,9 +134,11 @@ class Follower:
         self._look()
 
     def _look(self) -> None:
-        """Expect the first event of everybody whose key was not known."""
+        """Expect the first event of everybody whose key was not known, and the next one of those
+        of whom an entry was erased: what they say from then on has tags that nobody expected."""
         for key in self._vault.renewed(self._known):
-            self._next[commitment.tag(key, 1)] = (key, 1)
+            for seq in {commitment.following(key, 0), commitment.began(key)}:
+                self._next[commitment.tag(key, seq)] = (key, seq)
 
     def _advance(self, upto: int) -> Iterator[Recorded]:
         while self._at < upto:
@@ -152,14 +159,15 @@ class Follower:
     def _open(self, index: int, entry: bytes, sealed: bytes | None) -> Recorded | None:
         if entry[:1] != PERSONAL:
             event = public(entry)
-            if isinstance(event, SubjectErased):
+            if isinstance(event, SubjectErased | EntryErased):
                 self._vault.forget()
             return Recorded(index, event)
         owner = self._owner(entry[1 : 1 + TAG_SIZE])
         if owner is None or sealed is None:
             return None  # its customer was erased
         key, seq = owner
-        self._next[commitment.tag(key, seq + 1)] = (key, seq + 1)
+        following = commitment.following(key, seq)
+        self._next[commitment.tag(key, following)] = (key, following)
         return Said(index, *opened(commitment.secrets(key, seq), sealed, entry))
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:

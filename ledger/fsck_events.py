@@ -95,7 +95,11 @@ class _Events:
         everybody = (key for _, key in self._keys.everybody())
         while some := [*islice(everybody, COMPARED)]:
             self._ahead = self._store.sealed_of(
-                [commitment.tag(key, seq) for key in some for seq in range(1, AHEAD + 1)]
+                [
+                    commitment.tag(key, seq)
+                    for key in some
+                    for seq in commitment.existing(key, AHEAD)
+                ]
             )
             for key in some:
                 yield from self._customer(key)
@@ -123,8 +127,9 @@ class _Events:
 
     def _customer(self, key: bytes) -> Iterator[Finding]:
         """Every event of one customer opens, follows the one before, and none is missing."""
-        held: Held | None = Held(ConsentState(""))  # None: unknown, as something is wrong
-        previous, seq = event.FIRST, 1
+        held: Held | None = Held(ConsentState(""), commitment.label(key))  # None: unknown
+        seq = commitment.following(key, 0)
+        previous = event.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
             secrets = commitment.secrets(key, seq)
             if (index := self._unsealed.get(secrets.opening.tag)) is not None:
@@ -140,7 +145,8 @@ class _Events:
                 except _BROKEN as error:
                     yield Finding(f"sealed event {index}", str(error))
                     held, previous = None, b""
-            seq += 1
+            after = commitment.following(key, seq)
+            previous, seq = previous if after == seq + 1 else b"", after
         if held and held.label and self._origin:
             self._states[held.label] = shown(held.state, key, self._origin).value
 
@@ -186,7 +192,7 @@ def _followed(
 
 
 def _named(held: Held, said: Instruction) -> Held:
-    return held if held.label else Held(ConsentState(said.subject))
+    return held if held.state.subject else Held(ConsentState(said.subject), held.label)
 
 
 def _public(index: int, entry: bytes) -> Iterator[Finding]:

@@ -59,7 +59,8 @@ class Latest:
 
     def folded(self, subject: str) -> Held:
         """What everything that was said adds up to, whatever the map says."""
-        held = Held(ConsentState(subject))
+        key = self._vault.key(subject)
+        held = Held(ConsentState(subject), commitment.label(key) if key else b"")
         for said in self._reader.history(subject):
             held = held.after(said.event, event.encode(said.event), said.index)
         return held

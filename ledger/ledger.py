@@ -8,13 +8,14 @@ from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from threading import RLock
 from typing import TypeVar
 
-from ledger import commitment, event, keyring, note, receipt, rotation, vault
+from ledger import commitment, event, keyring, note, oblivion, receipt, rotation, vault
 from ledger.chain import VersionConflictError, chained
 from ledger.commitment import ReadingTags
 from ledger.consent import ConsentState
@@ -26,6 +27,7 @@ from ledger.instruction import InstructionError, Signature
 from ledger.keyring import Keys
 from ledger.latest import Held, Latest
 from ledger.log import NOTHING, CorruptLogError, Log, Sealed
+from ledger.note import Note
 from ledger.reader import Reader, Recorded, Said
 from ledger.receipt import Receipt, ReceiptError
 from ledger.statelog import StateLog
@@ -102,7 +104,9 @@ class Ledger:
         heads = [each.head() for each in (store, store.beside())]
         keyring.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = keyring.keys(home, origin)
-        return cls(store, keys, signers, moved, keyring.witnesses(home))
+        made = cls(store, keys, signers, moved, keyring.witnesses(home))
+        rotation.keep(home, made.log, made.receipt)
+        return made
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -132,6 +136,13 @@ class Ledger:
     def cosign(self) -> str:
         """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
         return self._cosigned.newest()
+
+    def cosigned(self) -> Note:
+        """The newest checkpoint, cosigned if there are witnesses and they answer.
+
+        Raises RolledBackError.
+        """
+        return self._cosigned.over(self.size - 1)[1]
 
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
@@ -246,7 +257,12 @@ class Ledger:
         """
         size, signed = self._cosigned.over(index)
         with self._lock:
-            shown = self._reader.opening(index, subject)
+            recent = range(self._tail_from, self.log.size)
+            said = self._tail[index - self.log.size] if index in recent else None
+            if isinstance(said, Said) and subject in {None, said.event.subject}:
+                shown = self._reader.opened(said)
+            else:
+                shown = self._reader.opening(index, subject)
             made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, shown)
         try:
             receipt.verify(made, self.log.verifiers)
@@ -267,21 +283,25 @@ class Ledger:
     def erase(self, subject: str, at: datetime) -> None:
         """Destroy the subject's key. The proofs survive, the contents do not.
 
-        The sealed bytes stay where they are: nobody can open them, and gaps where they were would
-        tell which entries belonged together.
+        The sealed bytes stay: nobody can open them, and gaps would tell which belonged together.
         """
         with self._lock:
             self._vault.destroy(subject)
             # Crash here: erased, and the log does not say so yet; erase again to have it said.
-            self._latest.forget(subject)
-            self._tail.clear()
-            self._tail_from = self.log.size
-            self.announce([SubjectErased(at.astimezone(UTC).replace(microsecond=0))])
+            self._forget(subject, SubjectErased, at)
+
+    def erase_entry(self, subject: str, index: int, at: datetime) -> None:
+        """Make one instruction unreadable for ever. Raises as `ledger.oblivion.entry` does."""
+        with self._lock:
+            oblivion.entry(self._reader, self._latest, self._vault, subject, index)
+            # Crash here: as above, but it is not found again to be said.
+            self._forget(subject, partial(event.EntryErased, index), at)
 
     def rotate(self, home: Path, at: datetime) -> None:
         """Put new signing keys in force in both logs. Entries that old and new sign say so."""
         with self._lock:
             rotation.rotate(home, (self.log, self.states.log), self.announce, at)
+            rotation.keep(home, self.log, self.receipt)
 
     def export(self, folder: Path) -> None:
         """Write the public tile directory of the consent log, cosigned if it has witnesses.
@@ -347,6 +367,12 @@ class Ledger:
         indexes = self.log.commit(staged, moved.batch)
         self.states.settle(moved)
         return indexes
+
+    def _forget(self, subject: str, act: Callable[[datetime], PublicEvent], at: datetime) -> None:
+        self._latest.forget(subject)
+        self._tail.clear()
+        self._tail_from = self.log.size
+        self.announce([act(at.astimezone(UTC).replace(microsecond=0))])
 
     def _again(
         self,

@@ -216,4 +216,6 @@ _EVENTS: dict[str, dict[str, Rule]] = {
     "read-log-opened": {"origin": _text, "key": _text, "at": _time},
     "read-log-anchored": {"origin": _text, "size": _integer, "root": _text, "at": _time},
     "subject-erased": {"at": _time},
+    "entry-erased": {"entry": _integer, "at": _time},
+    "manifest-published": {"model": _text, "manifest": _text, "size": _integer, "at": _time},
 }

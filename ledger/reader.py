@@ -53,9 +53,10 @@ class Reader:
         if (key := self._vault.key(subject)) is None:
             return []
         found = self._history(key)
-        if upto is not None and len(found) != upto:
+        want = len(commitment.existing(key, upto or 0))
+        if upto is not None and len(found) != want:
             raise CorruptLogError(
-                f"{len(found)} events of a customer are in the store, want {upto}; run fsck"
+                f"{len(found)} events of a customer are in the store, want {want}; run fsck"
             )
         return found
 
@@ -103,10 +104,21 @@ class Reader:
         for key in filter(None, map(self._vault.key, names)):
             for derived, (_, sealed) in self._sealed(key):
                 if derived.opening.tag == tag:
-                    said, signature = opened(derived, sealed, entry)
-                    shown = {"salt": derived.opening.salt.hex(), "tag": tag.hex()}
-                    return {"event": _json(said), **shown, **self._signed(key, signature)}
+                    return self._shown(key, derived, *opened(derived, sealed, entry))
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
+
+    def opened(self, said: Said) -> dict[str, object]:
+        """As `opening`, of what is known already. Raises KeyError if the customer was erased."""
+        if (key := self._vault.key(said.event.subject)) is None:
+            raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
+        derived = commitment.secrets(key, said.event.seq)
+        return self._shown(key, derived, said.event, said.signature)
+
+    def _shown(
+        self, key: bytes, derived: Secrets, said: Instruction, signature: Signature | None
+    ) -> dict[str, object]:
+        salt, tag = derived.opening.salt.hex(), derived.opening.tag.hex()
+        return {"event": _json(said), "salt": salt, "tag": tag, **self._signed(key, signature)}
 
     def _signed(self, key: bytes, signature: Signature | None) -> dict[str, object]:
         """The signature, and the key that made it if the customer's own history names it."""
@@ -127,9 +139,10 @@ class Reader:
         """
         first, wanted, missing = 1, FIRST_LOOK, 0
         while not missing:
-            some = [commitment.secrets(key, seq) for seq in range(first, first + wanted)]
-            found = self._store.sealed_of([each.opening.tag for each in some])
-            for seq, each in enumerate(some, first):
+            numbers = commitment.existing(key, first + wanted - 1)
+            some = {seq: commitment.secrets(key, seq) for seq in numbers if seq >= first}
+            found = self._store.sealed_of([each.opening.tag for each in some.values()])
+            for seq, each in some.items():
                 if (place := found.get(each.opening.tag)) is None:
                     missing = missing or seq
                 elif missing:
@@ -143,10 +156,10 @@ class Reader:
         tags = self._store.tags()
         owners: dict[bytes, tuple[bytes, int]] = {}
         for _, key in self._vault.everybody():
-            seq = 1
+            seq = commitment.following(key, 0)
             while (tag := commitment.tag(key, seq)) in tags:
                 owners[tag] = (key, seq)
-                seq += 1
+                seq = commitment.following(key, seq)
             owners[tag] = (key, seq)
         return owners
 

@@ -124,6 +124,14 @@ class Passkeys:
         with self._lock:
             return self._database.execute(query, [subject, key.upper()]).rowcount == 1
 
+    def forget(self, subject: str) -> int:
+        """Forget the customer, with all keys; how many there were. No bytes of them stay."""
+        with self._lock:
+            gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
+            self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone.rowcount
+
     def ask(self, host: Host) -> tuple[bytes, str]:
         """A challenge, and what to ask a browser that says who it is by the key it uses."""
         challenge = secrets.token_bytes(32)

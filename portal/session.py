@@ -115,6 +115,22 @@ class Sessions:
         if session is not None:
             session.closed = True
 
+    def reopen(self, subject: str) -> None:
+        """Have every session of this customer open what they said anew."""
+        with self._lock:
+            for each in self._sessions.values():
+                if each.subject == subject:
+                    each.agreement, each.notice, each.undo = Agreement(subject), None, None
+
+    def end(self, subject: str) -> int:
+        """End every session of this customer; how many there were."""
+        with self._lock:
+            ended = {key: each for key, each in self._sessions.items() if each.subject == subject}
+            self._sessions = {k: v for k, v in self._sessions.items() if k not in ended}
+        for each in ended.values():
+            each.closed = True
+        return len(ended)
+
     def _sweep(self, at: datetime) -> None:
         """Drop the ended ones once a minute; if there are still too many, the least used tenth."""
         if at - self._swept < SWEEP_EVERY and len(self._sessions) < MOST_SESSIONS:

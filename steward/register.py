@@ -119,6 +119,10 @@ class Register:
         with self.reading() as database:
             database.executescript(_SCHEMA + schema)
 
+    @property
+    def path(self) -> Path:
+        return self._path
+
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """A transaction; durable when the context ends without an error."""

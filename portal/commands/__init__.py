@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portal.commands import (
+    archive,
     audit,
     budget,
     contracts,
+    erase,
     gate,
     ledger,
+    legacy,
+    manifest,
     replay,
     state,
     steward,
     synth,
+    vault,
     witness,
 )
 
@@ -29,15 +34,21 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
 
+app.add_typer(archive.app)
 app.add_typer(audit.app)
+app.add_typer(erase.app)
+app.add_typer(erase.holds, name="hold")
 app.add_typer(ledger.app)
+app.add_typer(legacy.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(gate.app, name="gate")
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
+app.add_typer(vault.app, name="vault")
 app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[

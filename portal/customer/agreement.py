@@ -41,18 +41,24 @@ class Agreement:
         """One that this session has just recorded. Out of turn it is left to the next access."""
         with self._lock:
             instruction = recorded.event
-            if isinstance(instruction, Instruction) and instruction.seq == len(self._recorded) + 1:
+            if isinstance(instruction, Instruction) and instruction.seq == self._version() + 1:
                 self._append(recorded, instruction)
 
     def _catch_up(self, ledger: Ledger) -> None:
         version = ledger.version(self.subject)
-        if version == len(self._recorded):
+        if version == self._version():
             return
         found = ledger.history(self.subject)
-        if version < len(self._recorded):  # erased: nothing of before is left
+        if version < self._version():  # erased: nothing of before is left
             self._recorded, self._state = [], None
-        for each in found[len(self._recorded) :]:
-            self._append(each, each.event)
+        known = self._version()
+        for each in found:
+            if each.event.seq > known:
+                self._append(each, each.event)
+
+    def _version(self) -> int:
+        """Of what was opened; entries that were erased are missing before it."""
+        return self._state.seq if self._state else 0
 
     def _append(self, recorded: Recorded, instruction: Instruction) -> None:
         self._state = consent.apply(self._state, instruction, recorded.index)

@@ -242,6 +242,8 @@ const EVENTS = {
   "read-log-opened": { origin: text, key: text, at: time },
   "read-log-anchored": { origin: text, size: integer, root: text, at: time },
   "subject-erased": { at: time },
+  "entry-erased": { entry: integer, at: time },
+  "manifest-published": { model: text, manifest: text, size: integer, at: time },
 };
 
 /** Who signed: {id, kind, rp}, or null if a session vouches. Throws unless the key did sign. */

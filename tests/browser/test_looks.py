@@ -24,6 +24,8 @@ PAGES = [
     "/customer/keys",
     "/customer/mandates",
     "/customer/receipts/43/paper",
+    "/customer/leave",
+    "/customer/leave/everything",
     "/handoff",
     "/regulator",
     "/regulator/opening",

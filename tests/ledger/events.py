@@ -13,6 +13,7 @@ from ledger.event import (
     Algorithm,
     BudgetReserved,
     CustomerKey,
+    EntryErased,
     Evidence,
     Granted,
     Imported,
@@ -25,6 +26,7 @@ from ledger.event import (
     KeyRotated,
     MandateEnded,
     MandateGiven,
+    ManifestPublished,
     PolicyPublished,
     PublicEvent,
     ReadLogAnchored,
@@ -96,6 +98,8 @@ PUBLIC: tuple[PublicEvent, ...] = (
     ReadLogOpened("test.example/reads", "key", NOON),
     ReadLogAnchored("test.example/reads", 3, "root", NOON),
     SubjectErased(NOON),
+    EntryErased(7, NOON),
+    ManifestPublished("scoring-2", "9f", 12, NOON),
 )
 assert {type(each) for each in (*ACTS, *KEY_ACTS)} == {*get_args(Act)}
 assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
@@ -158,4 +162,6 @@ publics = st.one_of(
     st.builds(ReadLogOpened, texts, texts, times),
     st.builds(ReadLogAnchored, texts, integers, texts, times),
     st.builds(SubjectErased, times),
+    st.builds(EntryErased, integers, times),
+    st.builds(ManifestPublished, texts, texts, integers, times),
 )

@@ -30,6 +30,7 @@ from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
 
 EVENTS = 6
+WRAPPED = (40, commitment.KEY_SIZE + 8)  # bytes of a wrapped half, and of a wrapped data key
 ERASED, OTHER = "c-erased", "c-other"
 Row = tuple[int, bytes, bytes]
 
@@ -88,7 +89,7 @@ def _records(database: Path) -> bytes:
 
 
 def _keys(home: Path) -> Iterator[bytes]:
-    """Whatever may be a data key: what can be derived, what the key store holds, and any 40 bytes
+    """Whatever may be a data key: what can be derived, what the key store holds, and any bytes
     of any file that open under the key-encryption key."""
     kek = (home / "keys" / "kek").read_bytes()
     yield from (kek, bytes(32), sha256(ERASED.encode()).digest(), sha256(kek).digest())
@@ -97,8 +98,8 @@ def _keys(home: Path) -> Iterator[bytes]:
         yield from (key for _, key in keys.everybody())
     for path in (home / "keys" / "customers.db", home / "ledger.sqlite", home / "backup"):
         data = path.read_bytes()
-        for at in range(len(data) - 39):
-            if any(window := data[at : at + 40]):
+        for at, size in product(range(len(data) - 39), WRAPPED):
+            if any(window := data[at : at + size]) and len(window) == size:
                 try:
                     yield aes_key_unwrap(kek, window)
                 except InvalidUnwrap:

@@ -313,7 +313,7 @@ def test_l60_public_acts_are_kept_in_clear(ledger: Ledger) -> None:
     recorded = ledger.announce(PUBLIC)
     assert [each.event for each in recorded] == [*PUBLIC]
     assert [*ledger.follow(0)] == recorded
-    assert isinstance(recorded[-1].event, SubjectErased)
+    assert SubjectErased in {type(each.event) for each in recorded}
     for entry, each in zip(ledger.log.entries(0, len(PUBLIC)), PUBLIC, strict=True):
         assert entry == b"\x02" + event.encode(each)
 

@@ -1,0 +1,29 @@
+"""What a house has about its customers, without a gate: nothing here is served to a service."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gate.contract import Scene, Source
+from ledger.ledger import Ledger
+from steward import review
+from steward.register import Register
+
+
+class Rows(Protocol):
+    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+        """One customer's values, or None if there is no such customer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    home: Path
+    ledger: Ledger
+    source: Source
+    scenes: Mapping[str, Scene]
+    tables: Rows | None  # None: the house has no table of customers
+
+    def register(self) -> Register:
+        return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)

@@ -1,0 +1,88 @@
+"""Take a customer out of what was written down about changes of their consent.
+
+Cases, acts and counts stay: they are what the company did. What goes is whatever says who: masked
+names, in the changes of a case and in its notices, and the customer's number at proposals that
+wait. The tags of a case need not go, they end with the customer's key.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+from steward.docket import DATABASE, WAIT_S, Docket
+from steward.masked import NOBODY
+from steward.register import Register, Tagger
+
+
+def forget(
+    home: Path, register: Register, tagger: Tagger, origin: str, subject: str, said: Collection[int]
+) -> int:
+    """How many cases named the customer, whose instructions stand at the indexes `said`.
+
+    Needs the customer's key, so it comes before that is destroyed. Once more: the same again.
+    """
+    with register.writing() as writing:
+        writing.database.execute("PRAGMA secure_delete=ON")
+        writing.database.execute("UPDATE waiting SET subject = '' WHERE subject = ?", [subject])
+    _truncate(register.path)
+    if not (home / DATABASE).exists():
+        return 0
+    docket = Docket(home)
+    try:
+        with docket.writing() as database:
+            database.execute("PRAGMA secure_delete=ON")
+            numbers = _concerned(database, tagger, origin, subject)
+            for number in numbers:
+                _redact(database, number, said)
+    finally:
+        docket.close()
+    _truncate(home / DATABASE)
+    return len(numbers)
+
+
+def _truncate(database: Path) -> None:
+    """What was overwritten must not stay in the write-ahead log."""
+    with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _concerned(database: Connection, tagger: Tagger, origin: str, subject: str) -> list[int]:
+    known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
+    every = [row["id"] for row in database.execute("SELECT id FROM cases").fetchall()]
+    tags = ((number, tagger.reading_tag(subject, f"{origin}/case", number)) for number in every)
+    return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
+
+
+def _redact(database: Connection, number: int, said: Collection[int]) -> None:
+    """The names of the customer's own changes, and of those that came about together (expiries and
+    freezes name several): nobody can tell any more which was whose."""
+    rows = database.execute(
+        "SELECT rowid, entry, masked FROM change WHERE number = ? AND masked <> '[]'", [number]
+    ).fetchall()
+    gone = [row for row in rows if row["entry"] is None or row["entry"] in said]
+    for row in gone:
+        database.execute("UPDATE change SET masked = '[]' WHERE rowid = ?", [row["rowid"]])
+    names = {name for row in gone for name in json.loads(row["masked"])} - {NOBODY}
+    letters = database.execute("SELECT seq, body FROM outbox WHERE number = ?", [number]).fetchall()
+    for letter in letters:
+        body = json.dumps(_without(json.loads(letter["body"]), names), ensure_ascii=False)
+        database.execute("UPDATE outbox SET body = ? WHERE seq = ?", [body.encode(), letter["seq"]])
+
+
+def _without(value: Any, names: Collection[str]) -> Any:
+    """The same JSON with stars in the place of each masked name."""
+    match value:
+        case str():
+            for name in names:
+                value = value.replace(name, NOBODY)
+            return value
+        case list():
+            return [_without(each, names) for each in value]
+        case dict():
+            return {key: _without(each, names) for key, each in value.items()}
+        case _:
+            return value
