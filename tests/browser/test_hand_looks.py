@@ -6,6 +6,7 @@ from itertools import product as every
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from ledger.act import KeyEnrolled
 from portal.customer import paper
 from tests.browser.hosts import Site, arrive, authenticator, make, two
 from tests.browser.test_looks import (
@@ -111,7 +112,11 @@ def test_the_code_on_a_paper_opens_the_page_that_verifies_it(two: Two) -> None:
     page = arrive(browser, site, "c00043")
     authenticator(page)
     make(page, site)
-    index = site.product.ledger.history("c00043")[0].index
+    page.goto(f"{site.consent}/customer")
+    with page.expect_navigation():
+        page.click("#segmentation-allow")
+    enrolled, granted = site.product.ledger.history("c00043")
+    index = granted.index
     asked: list[str] = []
     anybody = browser.new_context().new_page()
     anybody.on("request", lambda request: asked.append(request.url))
@@ -119,7 +124,10 @@ def test_the_code_on_a_paper_opens_the_page_that_verifies_it(two: Two) -> None:
     address = paper.address(f"{site.login}/verify", key, "c00043", index)
     anybody.goto(str(address))
     expect(anybody.locator("#good")).to_be_visible()
-    expect(anybody.locator("[data-fact=act] dd")).to_have_text("key-enrolled")
+    expect(anybody.locator("[data-fact=act] dd")).to_have_text("granted")
+    assert isinstance(enrolled.event.act, KeyEnrolled)
+    by = f"passkey {enrolled.event.act.key.id.hex()}"
+    expect(anybody.locator("[data-fact=signer] dd")).to_have_text(by)
     secret = str(address).partition(".")[2].rpartition(".")[2]
     assert secret not in anybody.url
     assert not [url for url in asked if secret in url.partition("#")[0]]

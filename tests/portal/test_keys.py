@@ -19,7 +19,9 @@ from ledger.event import (
     RecoveryCancelled,
     RecoveryRequested,
 )
+from portal.credential import Credentials
 from portal.customer import keys, wording
+from portal.passkey import Passkeys
 from portal.product import Product
 from portal.settings import Settings
 from tests.ledger.hands import Passkey
@@ -432,3 +434,17 @@ def test_no_keys_are_offered_where_there_is_no_consent_host(
     assert "/customer/keys" not in me.login.get("/customer").text
     assert me.login.post("/customer/continue").status_code == 404
     assert me.login.post("/enter", data={"code": "x"}).status_code == 404
+
+
+def test_after_erasure_nothing_says_whose_credential_it_was(
+    me: Person, key: Passkey, clock: Clock
+) -> None:
+    path = me.product.home / "passkeys.sqlite"
+    identifier = passkey().id
+    me.app.state.faces.credentials.close()
+    assert identifier in path.read_bytes()
+    store = Passkeys(path)
+    store.forget(ME)
+    store.close()
+    assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]
+    assert Credentials(path).of(ME) == {}
