@@ -247,7 +247,12 @@ class Ledger:
         """
         size, signed = self._cosigned.over(index)
         with self._lock:
-            shown = self._reader.opening(index, subject)
+            recent = range(self._tail_from, self.log.size)
+            said = self._tail[index - self.log.size] if index in recent else None
+            if isinstance(said, Said) and subject in {None, said.event.subject}:
+                shown = self._reader.opened(said)
+            else:
+                shown = self._reader.opening(index, subject)
             made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, shown)
         try:
             receipt.verify(made, self.log.verifiers)

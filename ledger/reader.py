@@ -104,10 +104,21 @@ class Reader:
         for key in filter(None, map(self._vault.key, names)):
             for derived, (_, sealed) in self._sealed(key):
                 if derived.opening.tag == tag:
-                    said, signature = opened(derived, sealed, entry)
-                    shown = {"salt": derived.opening.salt.hex(), "tag": tag.hex()}
-                    return {"event": _json(said), **shown, **self._signed(key, signature)}
+                    return self._shown(key, derived, *opened(derived, sealed, entry))
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
+
+    def opened(self, said: Said) -> dict[str, object]:
+        """As `opening`, of what is known already. Raises KeyError if the customer was erased."""
+        if (key := self._vault.key(said.event.subject)) is None:
+            raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
+        derived = commitment.secrets(key, said.event.seq)
+        return self._shown(key, derived, said.event, said.signature)
+
+    def _shown(
+        self, key: bytes, derived: Secrets, said: Instruction, signature: Signature | None
+    ) -> dict[str, object]:
+        salt, tag = derived.opening.salt.hex(), derived.opening.tag.hex()
+        return {"event": _json(said), "salt": salt, "tag": tag, **self._signed(key, signature)}
 
     def _signed(self, key: bytes, signature: Signature | None) -> dict[str, object]:
         """The signature, and the key that made it if the customer's own history names it."""

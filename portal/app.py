@@ -11,8 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
-from portal import components, home, problems, signin
-from portal.customer import leaving, passkeys
+from portal import components, crossing, home, problems, signin
+from portal.customer import key_routes, leaving, passkeys, receipts, signing
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
 from portal.desk import intake
@@ -64,10 +64,14 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.include_router(home.router)
     app.include_router(signin.router)
+    app.include_router(crossing.router)
     app.include_router(components.router)
     app.include_router(customer.router)
+    app.include_router(signing.router)
+    app.include_router(key_routes.router)
     app.include_router(passkeys.router)
     app.include_router(leaving.router)
+    app.include_router(receipts.router)
     app.include_router(regulator.router)
     app.include_router(openings.router)
     app.include_router(desk.router)

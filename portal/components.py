@@ -109,6 +109,7 @@ def shown(request: Request, name: str) -> Response:
     if (made := COMPONENTS.get(name)) is None:
         raise NotFoundError
     facts: dict[str, Any] = {"notice": None, "undo": None, "fragment": False, "conflict": False}
+    facts |= {"hand": None, "elsewhere": False, "recovery": None, "signs": False}
     facts |= made(_stage(request))
     return page(request, "shared/components.html", names=[*COMPONENTS], name=name, **facts)
 

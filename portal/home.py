@@ -1,11 +1,12 @@
 """The first page, the language, and the files that every page needs."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from portal.customer import gpc
 from portal.i18n import LANGUAGES
 from portal.pages import LANGUAGE_COOKIE, faces, page
 from portal.problems import MalformedFormError, NotFoundError
@@ -14,13 +15,26 @@ from portal.security import own_path
 router = APIRouter(include_in_schema=False)
 
 DEMO_PEOPLE = tuple(f"c{number:05d}" for number in (1, 7, 8, 42, 77, 361, 1024, 4711))
-YEAR_S = 365 * 24 * 3600
+DAY_S = 24 * 3600
+YEAR_S = 365 * DAY_S
 
 
 @router.get("/")
 def landing(request: Request) -> Response:
     provider = faces(request).provider is not None
-    return page(request, "shared/landing.html", people=DEMO_PEOPLE, provider=provider)
+    facts: dict[str, Any] = {
+        "people": DEMO_PEOPLE,
+        "provider": provider,
+        "signal": gpc.asked(request),
+    }
+    return page(request, "shared/landing.html", **facts)
+
+
+@router.get("/.well-known/gpc.json")
+def honours_the_signal() -> Response:
+    """That Global Privacy Control is honoured here: section "GPC Support Resource" of its text."""
+    said = {"gpc": True, "lastUpdate": gpc.LAST_UPDATE}
+    return JSONResponse(said, headers={"Cache-Control": f"public, max-age={DAY_S}"})
 
 
 @router.post("/language")

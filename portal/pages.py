@@ -13,13 +13,16 @@ from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from portal import i18n
+from portal import i18n, mail
+from portal.credential import Credentials
 from portal.customer.handoff import Handoffs
+from portal.hosts import Hosts
 from portal.i18n import Words
+from portal.mail import Post
 from portal.oidc import Client, Provider
 from portal.once import Once
 from portal.passkey import Passkeys
-from portal.product import Product
+from portal.product import Product, secret
 from portal.regulator.period import Replays
 from portal.session import COOKIE, Session, Sessions
 from steward.explain import Explanations, KeptReadLogs
@@ -30,6 +33,7 @@ STATIC = HERE / "static"
 TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 AUDIENCES = ("customer", "desk", "regulator", "service")
 LANGUAGE_COOKIE = "sovereign-language"
+CROSS_WITHIN = timedelta(minutes=1)
 BEGUN_FOR = timedelta(minutes=10)  # at the provider, or until a passkey answers
 
 
@@ -55,6 +59,7 @@ class Faces:
     sessions: Sessions
     handoffs: Handoffs
     clock: Callable[[], datetime] = _now
+    crossings: Once[Any] = field(default_factory=lambda: Once(CROSS_WITHIN))  # see portal.crossing
     begun: Once[Any] = field(default_factory=lambda: Once(BEGUN_FOR))  # see portal.signin
 
     @cached_property
@@ -70,6 +75,27 @@ class Faces:
     @cached_property
     def passkeys(self) -> Passkeys:
         return Passkeys(self.product.home / "passkeys.sqlite")
+
+    @cached_property
+    def hosts(self) -> Hosts | None:
+        """Where consent is signed and where people sign in, if the settings name both."""
+        known = self.product.settings
+        return Hosts(known.consent_origin, known.login_origin) if known.consent_origin else None
+
+    @cached_property
+    def post(self) -> Post | None:
+        """Letters to customers, if the settings name a way out."""
+        way = mail.sender(self.product.settings.mail)
+        return Post(way) if way else None
+
+    @cached_property
+    def link_key(self) -> bytes:
+        """Seals the secrets in the codes on printed receipts: see portal.customer.paper."""
+        return secret(self.product.home / "keys" / "receipt-link.key")
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials(self.product.home / "passkeys.sqlite")
 
     @cached_property
     def explanations(self) -> Explanations:
@@ -145,7 +171,9 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
         "demo": faces(request).product.settings.demo,
     }
     body = faces(request).templates.get_template(template).render(shared | facts)
-    return HTMLResponse(body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request"})
+    return HTMLResponse(
+        body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request, Sec-GPC"}
+    )
 
 
 def partial(request: Request) -> bool:

@@ -10,7 +10,7 @@ import json
 import secrets
 import sqlite3
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -93,8 +93,8 @@ class Passkeys:
 
     def add(self, subject: str, answer: bytes, challenge: bytes, host: Host, at: datetime) -> None:
         """Keep the key that the browser made. Raises PasskeyError."""
-        sent = _from_our_page(answer)
-        with _refused():
+        sent = read(answer)
+        with refused():
             made = webauthn.verify_registration_response(
                 credential=sent,
                 expected_challenge=challenge,
@@ -142,10 +142,10 @@ class Passkeys:
 
     def whose(self, answer: bytes, challenge: bytes, host: Host) -> str:
         """The customer whose key answered the challenge. Raises PasskeyError."""
-        sent = _from_our_page(answer)
+        sent = read(answer)
         with self._lock:
             known, subject, key, count = self._found(sent)
-            with _refused():
+            with refused():
                 seen = webauthn.verify_authentication_response(
                     credential=sent,
                     expected_challenge=challenge,
@@ -168,7 +168,7 @@ class Passkeys:
             "SELECT id, subject, key, count, handle FROM passkey JOIN person USING (subject)"
             " WHERE id = ?"
         )
-        with _refused():
+        with refused():
             known = _decoded(sent["rawId"])
             handle = _decoded(sent["response"]["userHandle"])
         row = self._database.execute(query, [known]).fetchone()
@@ -185,21 +185,30 @@ class Passkeys:
             return bytes(self._database.execute(query, [subject]).fetchone()[0])
 
 
-def _from_our_page(answer: bytes) -> dict[str, Any]:
-    """The browser's answer, unless a page of somebody else was around ours. Raises PasskeyError."""
-    with _refused():
+def read(answer: bytes) -> dict[str, Any]:
+    """The browser's answer. Raises PasskeyError if it is none, or not from a page of ours."""
+    with refused():
         sent: dict[str, Any] = json.loads(answer)
+    from_our_page(sent)
+    return sent
+
+
+def from_our_page(sent: Mapping[str, Any]) -> None:
+    """Raises PasskeyError if a page of somebody else was around ours."""
+    with refused():
         client = json.loads(_decoded(sent["response"]["clientDataJSON"]))
         framed = client.get("crossOrigin", False) is not False or "topOrigin" in client
     if framed:
         raise PasskeyError("it was asked for inside a page of somebody else")
-    return sent
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
+    """Whatever is wrong with what a browser sent is a PasskeyError."""
     try:
         yield
+    except PasskeyError:
+        raise
     except (WebAuthnException, ValueError, KeyError, TypeError, AttributeError) as error:
         raise PasskeyError(f"the browser's answer is not accepted: {error}") from error
 

@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gate.sources import SourceUnavailableError
+from ledger.authority import UnauthorisedError
 from ledger.commitment import OneHalfError
+from ledger.instruction import SignatureError
 from ledger.ledger import VersionConflictError
 from ledger.oblivion import InForceError, NoSuchEntryError
 from portal.archive import building as archive_busy
@@ -44,6 +46,14 @@ class UnknownSceneError(LookupError):
 
 class UnknownItemError(LookupError):
     """The scene does not use an item of this name."""
+
+
+class NothingToSignError(LookupError):
+    """A signature came in, and no instruction waits for one in this session."""
+
+
+class ProveAgainError(Exception):
+    """Signing in was too long ago for what is asked."""
 
 
 class NotFoundError(LookupError):
@@ -93,6 +103,10 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     NoSuchEntryError: (404, "not-found"),
     archive_busy.BusyError: (503, "busy"),
     ChangedWordsError: (409, "changed-words"),
+    NothingToSignError: (409, "nothing-to-sign"),
+    UnauthorisedError: (403, "key-needed"),
+    SignatureError: (400, "signature"),
+    ProveAgainError: (403, "prove-again"),
     ReviewError: (400, "malformed"),
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),

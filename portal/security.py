@@ -3,16 +3,18 @@
 A browser says of each request where it comes from (Fetch Metadata). A request that writes is let
 through only from our own pages: `Sec-Fetch-Site: same-origin`, or, from a browser too old to say,
 an `Origin` that names this host. Services carry a bearer token and no cookie: their paths are
-exempt.
+exempt. The one write that crosses hosts brings a customer to the consent host: see portal.hosts.
 """
 
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from portal.problems import CrossSiteError, answer
+from portal.hosts import Hosts, served_on_consent_host
+from portal.pages import faces
+from portal.problems import CrossSiteError, NotFoundError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 BEARER_PATHS = ("/v1/", "/access/", "/token")
@@ -35,8 +37,13 @@ Next = Callable[[Request], Awaitable[Response]]
 
 async def guard(request: Request, call_next: Next) -> Response:
     """ASGI middleware: refuse cross-site writes, then add the headers every answer carries."""
-    if crosses_sites(request):
+    hosts = faces(request).hosts
+    if crosses_sites(request) and not (
+        hosts and hosts.comes_over(request.url.path, request.headers)
+    ):
         response = await answer(request, CrossSiteError())
+    elif hosts and hosts.signs(request.headers) and not served_on_consent_host(request.url.path):
+        response = await _elsewhere(request, hosts)
     else:
         response = await call_next(request)
     for name, value in HEADERS.items():
@@ -45,6 +52,14 @@ async def guard(request: Request, call_next: Next) -> Response:
     if request.url.scheme == "https":
         response.headers["Strict-Transport-Security"] = f"max-age={2 * YEAR_S}; includeSubDomains"
     return response
+
+
+async def _elsewhere(request: Request, hosts: Hosts) -> Response:
+    """The consent host serves nothing but the centre; whatever else is asked for is next door."""
+    if request.method not in SAFE_METHODS:
+        return await answer(request, NotFoundError())
+    query = f"?{request.url.query}" if request.url.query else ""
+    return RedirectResponse(f"{hosts.login}{request.url.path}{query}", 303)
 
 
 def crosses_sites(request: Request) -> bool:

@@ -14,6 +14,7 @@ from threading import Lock
 from starlette.requests import Request
 from starlette.responses import Response
 
+from ledger.event import Instruction
 from portal.customer.agreement import Agreement
 
 COOKIE = "sovereign-session"
@@ -42,6 +43,16 @@ class Notice:
     receipt: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An instruction that waits for the customer's signature, and what to do once it is there."""
+
+    instruction: Instruction
+    notice: Notice
+    undo: Undo | None
+    deadline: datetime
+
+
 @dataclass(slots=True)
 class Session:
     subject: str
@@ -49,9 +60,17 @@ class Session:
     began: datetime
     used: datetime
     agreement: Agreement
+    proved: datetime  # when they last showed who they are: a code brings that along
     notice: Notice | None = None
     undo: Undo | None = None
+    signal: tuple[int, ...] | None = None  # receipts of what a browser's signal withdrew, once seen
+    draft: Draft | None = None
     closed: bool = False
+
+    def take_draft(self, at: datetime) -> Draft | None:
+        """The last draft, if it may still be signed; it is not found again."""
+        draft, self.draft = self.draft, None
+        return draft if draft and at < draft.deadline else None
 
     def take_notice(self) -> Notice | None:
         notice, self.notice = self.notice, None
@@ -69,12 +88,14 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
         self._swept = datetime.min.replace(tzinfo=UTC)
 
-    def open(self, subject: str, name: str, at: datetime) -> str:
-        """Begin a session; the token for the cookie."""
+    def open(self, subject: str, name: str, at: datetime, proved: datetime | None = None) -> str:
+        """Begin a session; the token for the cookie. `proved`: if not now, when they signed in."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             self._sweep(at)
-            self._sessions[_digest(token)] = Session(subject, name, at, at, Agreement(subject))
+            agreement = Agreement(subject)
+            made = Session(subject, name, at, at, agreement, proved or at)
+            self._sessions[_digest(token)] = made
         return token
 
     def find(self, token: str | None, at: datetime) -> Session | None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Self
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -43,6 +45,25 @@ class Settings(BaseSettings):
         " answer with ids, table_share_told in one without",
     )
 
+    consent_origin: str = Field(
+        "",
+        description="where customers sign consent with keys of their own, e.g."
+        " https://consent.bank.example: a host on which nobody signs in; no such keys if empty",
+    )
+    login_origin: str = Field(
+        "",
+        description="where customers sign in, e.g. https://privacy.bank.example; needed along with"
+        " consent_origin, and on another host",
+    )
+
+    mail: str = Field(
+        "",
+        description="how copies of receipts reach customers: smtp://host:port, smtps://host:port or"
+        " folder:path; none are sent if empty",
+        repr=False,  # it may hold a password
+    )
+    mail_from: str = Field("privacy@portal.invalid", description="sender of letters to customers")
+
     shadow_every: int = Field(
         1000, ge=1, description="one answer of so many is decided again by the full policy"
     )
@@ -66,6 +87,24 @@ class Settings(BaseSettings):
         " token that is bound to a key (DPoP) counts",
     )
 
+    @model_validator(mode="after")
+    def _two_hosts(self) -> Self:
+        """A page that signs people in must not be able to ask for a signature under a consent."""
+        consent, login = urlsplit(self.consent_origin), urlsplit(self.login_origin)
+        if not (self.consent_origin or self.login_origin):
+            return self
+        for name, where in (("consent_origin", consent), ("login_origin", login)):
+            if where.scheme not in {"http", "https"} or where.geturl() != _origin(where):
+                raise ValueError(
+                    f"{name} is {where.geturl()!r}, want https://host and nothing more"
+                )
+        if f".{login.hostname}".endswith(f".{consent.hostname}"):
+            raise ValueError(
+                f"login_origin is {login.geturl()!r}, want a host that is neither that of"
+                f" {consent.geturl()!r} nor under it: its pages could use the keys for consent"
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -76,3 +115,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _origin(where: SplitResult) -> str:
+    return f"{where.scheme}://{where.netloc}"

@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query
@@ -14,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.read import ReadRequest
+from portal.customer import gpc
 from portal.oidc import LoginError, Pending
 from portal.pages import Faces, faces, page
 from portal.passkey import Host, PasskeyError
 from portal.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
-from portal.session import COOKIE, put_cookie
+from portal.session import COOKIE, Session, put_cookie
 
 router = APIRouter(include_in_schema=False)
 
@@ -108,7 +110,7 @@ def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Re
     by = known.handoffs.redeem(code, known.clock())
     if by is None:
         raise UsedCodeError
-    return _signed_in(request, by.subject, by.name, RedirectResponse("/customer", 303))
+    return brought_over(request, by)
 
 
 @router.post("/logout")
@@ -177,11 +179,23 @@ def _welcome(request: Request, customer: str, response: Response | None = None) 
     return _signed_in(request, customer, name, response or RedirectResponse("/customer", 303))
 
 
-def _signed_in(request: Request, subject: str, name: str, response: Response) -> Response:
+def brought_over(request: Request, by: Session) -> Response:
+    """Somebody who signed in elsewhere goes on here, on the same proof of who they are."""
+    response = RedirectResponse("/customer", 303)
+    return _signed_in(request, by.subject, by.name, response, by.proved)
+
+
+def _signed_in(
+    request: Request, subject: str, name: str, response: Response, proved: datetime | None = None
+) -> Response:
     """Always a new session: whatever the browser had before is worth nothing from now on."""
     known = faces(request)
     known.sessions.close(request.cookies.get(COOKIE))
-    put_cookie(response, request, known.sessions.open(subject, name, known.clock()))
+    token = known.sessions.open(subject, name, known.clock(), proved)
+    put_cookie(response, request, token)
+    began = known.sessions.find(token, known.clock())
+    if began is not None and gpc.asked(request):
+        gpc.greet(request, began)
     return response
 
 

@@ -75,6 +75,7 @@ class BucketRow(SQLModel, table=True):
 
 
 _AT_ONCE = 10_000  # values in one statement
+FOLDED = 4000  # pages of the write-ahead log at which it is folded in: rarely, since one act waits
 BESIDE = "state_"  # what the tables of the log beside are called
 SEALED = SQLModel.metadata.tables["sealed"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
@@ -280,6 +281,7 @@ def engine(path: Path) -> Engine:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             raw.execute(f"PRAGMA {pragma}")
         raw.execute("PRAGMA busy_timeout=10000")
+        raw.execute(f"PRAGMA wal_autocheckpoint={FOLDED}")
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:

@@ -22,7 +22,7 @@ from gate.contract import Scene
 from ledger import consent, durable, event, policy, receipt, state
 from ledger.commitment import canonical
 from ledger.consent import ConsentState, SceneConsent
-from ledger.event import Act, Evidence, Imported, Instruction, Withdrawn, Wording
+from ledger.event import Act, Evidence, Imported, Instruction, SceneAct, Withdrawn, Wording
 from ledger.policy import Policy, PolicyError
 from ledger.reader import Said
 from ledger.receipt import ReceiptError
@@ -126,8 +126,8 @@ def _acts(
     scenes: Mapping[str, Scene], agreed: Sequence[Said], before: Sequence[Said], digest: str
 ) -> tuple[list[tuple[Act, Instruction]], tuple[str, ...]]:
     """What to record, each with the instruction it rests on; and the scenes that are left."""
-    here = [each.event for each in before if each.event.evidence != Evidence.IMPORTED]
-    decided = {getattr(each.act, "scene", None) for each in here}
+    said = (each.event for each in before if each.event.evidence != Evidence.IMPORTED)
+    decided = {each.act.scene for each in said if isinstance(each.act, SceneAct)}
     acts: list[tuple[Act, Instruction]] = []
     left: list[str] = []
     by_index = {each.index: each.event for each in agreed}

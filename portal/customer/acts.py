@@ -1,13 +1,23 @@
 """From a pressed button to a recorded instruction. Gather, decide, apply."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gate.contract import Scene
 from gate.read import Gate
 from ledger.consent import ConsentState, SceneConsent
-from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn, Wording
+from ledger.event import (
+    Act,
+    Evidence,
+    Granted,
+    Instruction,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+    Wording,
+)
+from ledger.instruction import Signature
 from ledger.ledger import Ledger
 from portal.customer import terms, triggers, wording
 from portal.customer.centre import live_fields
@@ -17,7 +27,7 @@ from portal.problems import (
     MalformedFormError,
     UnknownItemError,
 )
-from portal.session import Notice, Session, Undo
+from portal.session import Draft, Notice, Session, Undo
 
 UNDO_FOR = timedelta(seconds=10)
 MOST_DIGITS = 9  # of a version in a form
@@ -38,6 +48,17 @@ class Button:
     item: str | None  # None: the whole scene
     wording: Wording
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be said: an act, on the words that were shown, at the version that was shown."""
+
+    act: Act
+    wording: Wording
+    version: int
+    notice: Notice  # what to tell once it is recorded
+    undo: Undo | None = None
 
 
 def button(scene: Scene, wish: Wish, item: str | None, words: str, version: str) -> Button:
@@ -76,18 +97,17 @@ def decide(pressed: Button, state: ConsentState | None, at: datetime) -> Switch 
             return Withdrawn(scene.id, (str(item),)) if item in live else None
 
 
-def set_condition(
+def wanted_condition(
     gate: Gate,
     ledger: Ledger,
     session: Session,
     pressed: Button,
     place: int,
     figure: str | None,
-    at: datetime,
-) -> None:
-    """Set the scene's condition number `place` to `figure`, or clear it (None).
+) -> Wanted | None:
+    """To set the scene's condition number `place` to `figure`, or to clear it (None).
 
-    Raises UnknownItemError, MalformedFormError, VersionConflictError.
+    Raises UnknownItemError, MalformedFormError, ChangedWordsError. None if it stands so already.
     """
     scene = pressed.scene
     if not 0 <= place < len(scene.triggers):
@@ -95,46 +115,64 @@ def set_condition(
     terms.require_current(gate, scene)
     state = terms.in_force(gate, session.agreement.state(ledger))
     act = triggers.decide(scene, scene.triggers[place], figure, state)
-    if act is None:
-        session.notice = Notice(scene.id, "notice.unchanged")
-        return
-    session.notice, session.undo = _record(ledger, session, act, pressed, at), None
+    return None if act is None else _wanted(act, pressed, None)
 
 
-def carry_out(gate: Gate, ledger: Ledger, session: Session, pressed: Button, at: datetime) -> None:
-    """Record what the button asks for, and leave word of it in the session.
-
-    Raises VersionConflictError if the agreement changed since the page was made, and records
-    nothing then. Durable when it returns.
-    """
+def wanted_switch(
+    gate: Gate, ledger: Ledger, session: Session, pressed: Button, at: datetime
+) -> Wanted | None:
+    """What the button asks for; None if things stand so already. Raises ChangedWordsError."""
     terms.require_current(gate, pressed.scene)
     state = terms.in_force(gate, session.agreement.state(ledger))
     act = decide(pressed, state, at)
-    if act is None:
-        session.notice = Notice(pressed.scene.id, "notice.unchanged")
-        return
-    undo = _undo(pressed.scene, state, at)
-    session.notice = _record(ledger, session, act, pressed, at)
-    session.undo = undo
+    return None if act is None else _wanted(act, pressed, _undo(act, pressed.scene, state, at))
 
 
-def take_back(ledger: Ledger, session: Session, pressed: Button, at: datetime) -> None:
-    """Append the entry that reverses the last act, if it is still offered."""
+def wanted_back(session: Session, pressed: Button, at: datetime) -> Wanted | None:
+    """The act that reverses the last one, if that is still offered; it is not offered again."""
     undo, session.undo = session.undo, None
     if undo is None or undo.scene != pressed.scene.id or at >= undo.deadline:
-        session.notice = Notice(pressed.scene.id, "notice.undo-over")
-        return
+        return None
     act = Granted(undo.scene, undo.fields, undo.until) if undo.fields else Withdrawn(undo.scene)
-    session.notice = _record(ledger, session, act, pressed, at)
+    return _wanted(act, pressed, None)
 
 
-def _record(ledger: Ledger, session: Session, act: Act, pressed: Button, at: datetime) -> Notice:
-    instruction = ledger.draft(
-        session.subject, act, at=at, wording=pressed.wording, expected=pressed.version
+def record(ledger: Ledger, session: Session, wanted: Wanted, at: datetime) -> None:
+    """Have it said in the customer's session, and leave word of it there.
+
+    Raises VersionConflictError if the agreement changed since the page was made, and
+    UnauthorisedError if it needs a key of the customer's; nothing is recorded then. Durable when
+    it returns.
+    """
+    said = draft(ledger, session, wanted, Evidence.SESSION, at)
+    settle(ledger, session, Draft(said, wanted.notice, wanted.undo, at), None)
+
+
+def draft(
+    ledger: Ledger, session: Session, wanted: Wanted, evidence: Evidence, at: datetime
+) -> Instruction:
+    """The instruction that says it. Raises VersionConflictError."""
+    return ledger.draft(
+        session.subject,
+        wanted.act,
+        at=at,
+        wording=wanted.wording,
+        evidence=evidence,
+        expected=wanted.version,
     )
-    (recorded,) = ledger.record([instruction])
+
+
+def settle(ledger: Ledger, session: Session, draft: Draft, signature: Signature | None) -> None:
+    """Record a draft, signed or not, and leave word of it in the session. Raises as `record`."""
+    (recorded,) = ledger.record([draft.instruction], signatures=[signature])
     session.agreement.add(recorded)
-    return Notice(pressed.scene.id, _said(act, of_item=pressed.item is not None), recorded.index)
+    session.notice = replace(draft.notice, receipt=recorded.index)
+    session.undo = draft.undo
+
+
+def _wanted(act: Act, pressed: Button, undo: Undo | None) -> Wanted:
+    notice = Notice(pressed.scene.id, _said(act, of_item=pressed.item is not None))
+    return Wanted(act, pressed.wording, pressed.version, notice, undo)
 
 
 def _said(act: Act, *, of_item: bool) -> str:
@@ -157,7 +195,11 @@ def _with(scene: Scene, state: ConsentState | None, fields: tuple[str, ...]) -> 
     return Granted(scene.id, tuple(name for name in scene.fields if name in fields), until)
 
 
-def _undo(scene: Scene, state: ConsentState | None, at: datetime) -> Undo:
+def _undo(act: Act, scene: Scene, state: ConsentState | None, at: datetime) -> Undo | None:
+    """What takes the act back; None where that would take a key, which a press on Allow asks for
+    as well."""
+    if state and state.authority.keys and isinstance(act, Withdrawn):
+        return None
     live = tuple(live_fields(scene, state, at))
     last = state.scenes.get(scene.id) if state else None
     until = last.until if live and isinstance(last, SceneConsent) else None

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gate.contract import Scene, Text
-from ledger.event import Act, Granted, Imported, Instruction, TriggerCleared, TriggerSet, Withdrawn
+from ledger.event import Act, Granted, Imported, Instruction, Withdrawn
 from ledger.reader import Recorded
+from portal.customer import gpc
+from portal.i18n import Words
 
 PAGE_SIZE = 50
 
@@ -38,10 +40,23 @@ def page(recorded: Sequence[Recorded], scenes: Mapping[str, Scene], number: int)
     pages = max(1, -(-len(recorded) // PAGE_SIZE))
     last = len(recorded) - (number - 1) * PAGE_SIZE
     shown = recorded[max(0, last - PAGE_SIZE) : max(0, last)]
-    return Page(tuple(_entry(each, scenes) for each in reversed(shown)), number, pages)
+    return Page(tuple(entry(each, scenes) for each in reversed(shown)), number, pages)
 
 
-def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
+def sentence(said: Entry, spoken: Words) -> str:
+    """What was said, in one plain sentence without markup."""
+    parts = [spoken.plain(said.did)]
+    if said.scene:
+        parts.append(spoken.of(said.scene))
+    whole = " ".join(parts)
+    if said.items:
+        scope = spoken.plain(said.scope, items=spoken.listed(said.items))
+        whole += spoken.plain("list.comma") + scope
+    return whole
+
+
+def entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
+    """One instruction of a customer's history."""
     said = recorded.event
     assert isinstance(said, Instruction)  # noqa: S101 - a customer's history holds nothing else
     scene = scenes.get(getattr(said.act, "scene", ""))
@@ -50,7 +65,7 @@ def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
         index=recorded.index,
         at=said.at,
         scene=scene.title if scene else None,
-        did=_did(said.act),
+        did=_did(said),
         scope=scope,
         items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
         locale=said.wording.locale,
@@ -59,18 +74,18 @@ def _entry(recorded: Recorded, scenes: Mapping[str, Scene]) -> Entry:
     )
 
 
-def _did(act: Act) -> str:
-    match act:
-        case Granted() | Imported():
+def _did(said: Instruction) -> str:
+    match said.act:
+        case Granted():
             return "did.allowed"
+        case Withdrawn() if gpc.said_by_signal(said):
+            return "did.withdrawn-by-signal"
         case Withdrawn():
             return "did.withdrawn"
-        case TriggerSet():
-            return "did.trigger-set"
-        case TriggerCleared():
-            return "did.trigger-cleared"
-        case _:
-            return "did.other"
+        case Imported():
+            return "did.imported"
+        case act:
+            return f"did.{act.__struct_config__.tag}"
 
 
 def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:

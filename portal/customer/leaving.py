@@ -22,7 +22,7 @@ from portal.archive.building import Builds
 from portal.archive.holding import Holding
 from portal.archive.store import KEY, Store
 from portal.customer import history
-from portal.customer.routes import Me
+from portal.customer.who import Me
 from portal.erasure import Eraser
 from portal.pages import faces, page
 from portal.problems import NotFoundError

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portal import signin
-from portal.customer.routes import Me
+from portal.customer.who import Me
 from portal.pages import faces, page
 from portal.problems import NotFoundError
 from portal.signin import JSON, Body, Challenge

@@ -3,7 +3,7 @@
 from itertools import islice
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Path, Query
+from fastapi import APIRouter, Form, Query
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -13,43 +13,31 @@ from gate.decide import Reason
 from gate.read import Gate, ReadRequest
 from gate.signal import Report
 from ledger.consent import ConsentState
-from portal.customer import acts, flow, handoff, history, reads, terms, triggers
+from portal.customer import (
+    acts,
+    flow,
+    gpc,
+    handoff,
+    history,
+    key_routes,
+    reads,
+    receipts,
+    signing,
+    terms,
+    triggers,
+)
 from portal.customer.acts import Wish
 from portal.customer.centre import Centre, Marks, SceneCard, centre
+from portal.customer.who import KnownScene, Me
 from portal.pages import Faces, faces, page, partial, session, words
-from portal.problems import (
-    INSTEAD_OF_THE_PAGE,
-    NotFoundError,
-    SignedOutError,
-    UnknownSceneError,
-    answer,
-    reads_pages,
-)
-from portal.session import Session
+from portal.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
+from portal.session import Notice, Session
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
 MOST_READS_COUNTED = 1000  # the newest, for the map
 
 
-def signed_in(request: Request) -> Session:
-    """Raises SignedOutError."""
-    found = session(request)
-    if found is None:
-        raise SignedOutError
-    return found
-
-
-def known_scene(request: Request, scene: Annotated[str, Path()]) -> Scene:
-    """Raises UnknownSceneError."""
-    found = faces(request).product.scenes.get(scene)
-    if found is None:
-        raise UnknownSceneError(scene)
-    return found
-
-
-Me = Annotated[Session, Depends(signed_in)]
-KnownScene = Annotated[Scene, Depends(known_scene)]
 Field = Annotated[str, Form()]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
 
@@ -68,10 +56,9 @@ def show_scene(request: Request, me: Me, scene: KnownScene) -> Response:
 def undo(
     request: Request, me: Me, scene: KnownScene, version: Field, words: Field, back: Field = ""
 ) -> Response:
-    here = faces(request)
     pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
-    acts.take_back(here.product.ledger, me, pressed, here.clock())
-    return _changed(request, me, scene, back)
+    wanted = acts.wanted_back(me, pressed, faces(request).clock())
+    return _say(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
 
 
 @router.post("/scenes/{scene}/{wish}")
@@ -124,6 +111,14 @@ def clear_condition(
     )
 
 
+@router.post("/gpc")
+def hear_signal(request: Request, me: Me) -> Response:
+    """The browser's Global Privacy Control, sent along with a form of the page."""
+    if gpc.asked(request):
+        gpc.greet(request, me)
+    return _centre(request, me) if partial(request) else RedirectResponse("/customer", 303)
+
+
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = faces(request).product
@@ -155,17 +150,6 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     return page(request, "customer/map.html", flow=drawn)
 
 
-@router.get("/receipts/{index}")
-def download_receipt(request: Request, me: Me, index: int) -> Response:
-    """A receipt of one's own. Another's says the same as one that does not exist."""
-    ledger = faces(request).product.ledger
-    if index not in {each.index for each in me.agreement.history(ledger)}:
-        raise NotFoundError(index)
-    name = f"receipt-{index}.tlog-proof"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(ledger.receipt(index, me.subject), media_type="text/plain", headers=headers)
-
-
 @router.post("/handoff")
 def hand_off(request: Request, me: Me) -> Response:
     """Make a code that signs this customer's phone in."""
@@ -186,21 +170,42 @@ async def conflict(request: Request, error: Exception) -> Response:
 
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
     here = faces(request)
-    acts.carry_out(here.product.gate, here.product.ledger, me, pressed, here.clock())
-    return _changed(request, me, pressed.scene, back)
+    product = here.product
+    wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock())
+    answered = _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
+    if pressed.wish is Wish.ALLOW and gpc.asked(request):
+        gpc.allowed(me, pressed.scene.id)
+    return answered
 
 
 def _condition(
     request: Request, me: Session, pressed: acts.Button, place: int, figure: str | None
 ) -> Response:
-    here = faces(request)
-    product, at = here.product, here.clock()
-    acts.set_condition(product.gate, product.ledger, me, pressed, place, figure, at)
-    return _changed(request, me, pressed.scene, "scene")
+    product = faces(request).product
+    wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
+    return _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
 
 
-def _changed(request: Request, me: Session, scene: Scene, back: str) -> Response:
+def _say(
+    request: Request, me: Session, wanted: acts.Wanted | None, otherwise: Notice, back: str
+) -> Response:
+    """Record what is wanted, or hand it to the page's script to be signed first."""
+    here, evidence = faces(request), signing.asked(request)
+    if wanted is None:
+        me.notice = otherwise
+    elif evidence is not None:
+        return signing.offer(request, me, wanted, evidence)
+    else:
+        acts.record(here.product.ledger, me, wanted, here.clock())
+        receipts.send_last(request, me)
+    if evidence is not None:
+        return Response(status_code=204)
+    return _changed(request, me, otherwise.scene, back)
+
+
+def _changed(request: Request, me: Session, name: str, back: str) -> Response:
     """After an act: the fragment that changed, or, without a script, the page it stands on."""
+    scene = faces(request).product.scenes[name]
     if not partial(request):
         on_scene = back == "scene"
         place = f"/customer/scenes/{scene.id}" if on_scene else f"/customer#{scene.id}"
@@ -217,6 +222,7 @@ def _centre(
 ) -> Response:
     template = "customer/_centre.html" if partial(request) else "customer/centre.html"
     facts = _facts(request, me) | {"centre": _now(request, me), "conflict": conflict}
+    facts["signal"] = _heard(request, me)
     response = page(request, template, status=status, **facts)
     if conflict and partial(request):
         response.headers.update(INSTEAD_OF_THE_PAGE)
@@ -265,6 +271,13 @@ def _now(request: Request, me: Session) -> Centre:
     return centre(product.scenes, systems, state, locale, here.clock(), marks)
 
 
+def _heard(request: Request, me: Session) -> gpc.Heard | None:
+    here = faces(request)
+    if not gpc.asked(request):
+        return None
+    return gpc.heard(here.product.scenes, _agreed(request, me), me, here.clock())
+
+
 def _agreed(request: Request, me: Session) -> ConsentState | None:
     product = faces(request).product
     return terms.in_force(product.gate, me.agreement.state(product.ledger))
@@ -278,4 +291,5 @@ def _facts(request: Request, me: Session) -> dict[str, Any]:
     """What the last act left behind: a notice shown once, and the undo while it is offered."""
     notice, at = me.take_notice(), faces(request).clock()
     undo = me.undo if me.undo and at < me.undo.deadline else None
-    return {"notice": notice, "undo": undo, "fragment": False}
+    told: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
+    return told | key_routes.facts(request, me)

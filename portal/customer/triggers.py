@@ -32,6 +32,10 @@ class Condition:
     figure: str  # the customer's, or the one the contract proposes
     reported: float | None  # the last report, in the same unit
     reported_at: datetime | None
+    template: str  # with the rest: what the page's script holds a drafted instruction against
+    signal: str
+    unit: int
+    threshold: int  # the contract's
 
 
 def conditions(
@@ -97,6 +101,10 @@ def _condition(place: int, trigger: Trigger, held: int | None, report: Report | 
         figure=f"{shown / _unit(trigger):g}",
         reported=report.value / _unit(trigger) if report else None,
         reported_at=EPOCH + timedelta(minutes=report.minute) if report else None,
+        template=trigger.template,
+        signal=trigger.signal,
+        unit=_unit(trigger),
+        threshold=trigger.threshold,
     )
 
 

@@ -15,8 +15,13 @@ document.getElementById("file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   if (file) receipt.value = await file.text();
 });
-if (/^#[0-9]{1,15}$/.test(location.hash)) {
-  const answer = await fetch(`/customer/receipts/${location.hash.slice(1)}`);
+const [, index, secret] = /^#([0-9]{1,15})(?:\.([\w-]{22,120}))?$/.exec(location.hash) ?? [];
+if (secret) history.replaceState(null, "", location.pathname); // it was on paper; it stays there
+if (index) {
+  const body = new URLSearchParams({ index, secret });
+  const answer = secret
+    ? await fetch("/receipts", { method: "POST", body })
+    : await fetch(`/customer/receipts/${index}`);
   if (answer.ok) receipt.value = await answer.text();
   if (answer.ok) check();
 }

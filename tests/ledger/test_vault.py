@@ -20,13 +20,13 @@ from tests.ledger.worlds import AGE, opened, say
 def home(tmp_path: Path) -> Path:
     """c1, c2 and c3 spoke; everything was copied to `backup`; then c1 was erased, and an entry."""
     ledger = opened(tmp_path)
-    say(ledger, "c1", AGE, AGE)
+    say(ledger, "ada-1", AGE, AGE)
     say(ledger, "c2", AGE, AGE)
     say(ledger, "c3", AGE)
     ledger.close()
     shutil.copytree(tmp_path / "keys", tmp_path / "backup")
     again = opened(tmp_path)
-    again.erase("c1", NOON)
+    again.erase("ada-1", NOON)
     again.erase_entry("c2", 2, NOON)
     again.close()
     return tmp_path
@@ -40,7 +40,7 @@ def restored(home: Path) -> Ledger:
 
 def test_v31_an_old_key_store_brings_nobody_back(home: Path) -> None:
     ledger = restored(home)
-    assert ledger.history("c1") == []
+    assert ledger.history("ada-1") == []
     assert [each.index for each in ledger.history("c2")] == [3]
     assert [each.index for each in ledger.history("c3")] == [4]
     ledger.close()
@@ -49,20 +49,20 @@ def test_v31_an_old_key_store_brings_nobody_back(home: Path) -> None:
 
 def test_v31_nor_do_its_bytes_hold_what_it_brought(home: Path) -> None:
     restored(home).close()
-    assert b"c1" not in (home / "keys" / "customers.db").read_bytes()
+    assert b"ada-1" not in (home / "keys" / "customers.db").read_bytes()
 
 
 def test_v31_who_came_back_stays(home: Path) -> None:
     ledger = opened(home)
-    say(ledger, "c1", AGE)
+    say(ledger, "ada-1", AGE)
     ledger.close()
     again = opened(home)
-    assert again.version("c1") == 1
+    assert again.version("ada-1") == 1
     again.close()
     shutil.copytree(home / "keys", home / "later")
     shutil.copy(home / "later" / "customers.db", home / "keys" / "customers.db")
     last = opened(home)
-    assert last.version("c1") == 1
+    assert last.version("ada-1") == 1
     last.close()
 
 
@@ -80,13 +80,13 @@ def test_v30_the_list_names_nobody(home: Path) -> None:
             assert key[32:].hex() not in "".join(lines)
 
 
-@pytest.mark.parametrize("whose", ["c1", "c2"])
+@pytest.mark.parametrize("whose", ["ada-1", "c2"])
 def test_v30_a_crash_before_the_key_goes_is_made_up_for(home: Path, whose: str) -> None:
     """The list is ahead of the key store: that is what the crash leaves."""
     shutil.copytree(home, home / "crashed", ignore=shutil.ignore_patterns("crashed"))
     crashed = home / "crashed"
     ledger = restored(crashed)
-    assert len(ledger.history(whose)) == {"c1": 0, "c2": 1}[whose]
+    assert len(ledger.history(whose)) == {"ada-1": 0, "c2": 1}[whose]
     ledger.close()
 
 
@@ -114,7 +114,7 @@ def test_v33_what_an_old_copy_opens_elsewhere_a_rotation_of_a_keeper_ends(home: 
     elsewhere = home / "elsewhere"
     shutil.copytree(home / "backup", elsewhere / "keys")
     with closing(Vault(elsewhere / "keys")) as old:
-        assert old.key("c1") is not None
+        assert old.key("ada-1") is not None
     with closing(Vault(home / "keys")) as today:
         today.rotate(kek.File())
     shutil.copy(home / "keys" / "kek", elsewhere / "keys" / "kek")

@@ -4,11 +4,13 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from gate.contract import Fallback
 from gate.decide import Reason, View
+from ledger.act import KeyAct, TriggerCleared, TriggerSet
 from portal import i18n, problems
 from portal.desk.office import GROUNDS
 from portal.i18n import MissingMessageError, Words
@@ -25,8 +27,10 @@ CODE = sorted(PORTAL.rglob("*.py"))
 WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
-USED_IN_CODE = re.compile(r""""((?:notice|did|items)\.[a-z0-9.-]+)\"""")
+USED_IN_CODE = re.compile(r""""((?:notice|did|items|mail|key\.how)\.[a-z0-9.-]+)\"""")
 GREEK = ("epsilon", "delta", "rho")
+KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
+SAID = [TriggerSet, TriggerCleared, *get_args(KeyAct)]
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "standing.": ["locked", "allowed", "partly", "refused", "expired", "frozen"],
     "fallback.": ["withhold", "synthetic", "generalise"],
@@ -47,6 +51,17 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "evidence.": ["A", "B", "C", "D"],
     "view.": [*View],
     "reason.": [*Reason],
+    "did.": [*(f"{each.__struct_config__.tag}" for each in SAID)],
+    "sign.": [f"{name}.{part}" for name in KEY_ACTS for part in ("title", "text")],
+    "key.kind.": ["passkey", "browser"],
+    "keys.replace.": ["passkey", "browser"],
+    "keys.add.": ["passkey", "browser"],
+    "keys.recover.": ["passkey", "browser"],
+    "mail.": [
+        f"{what}.{part}"
+        for what in ("recovery-requested", "key-recovered")
+        for part in ("subject", "body")
+    ],
     "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],
     "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "unchecked"],
     "operation.": [
@@ -60,7 +75,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         "actions",
     ],
 }
-SYMBOLS = {"list.comma", "login.as", "regulator.digest", "search.found"} | {
+SYMBOLS = {"list.comma", "list.colon", "login.as", "regulator.digest", "search.found"} | {
     f"regulator.{each}" for each in GREEK
 }
 JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)

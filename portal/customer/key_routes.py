@@ -1,0 +1,230 @@
+"""The pages of the customer's own keys, and of mandates. What they decide: keys.py."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Form, Path
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from ledger import jcs
+from ledger.act import (
+    CustomerKey,
+    KeyAct,
+    KeyRecovered,
+    KeyRemoved,
+    MandateEnded,
+    RecoveryCancelled,
+    RecoveryRequested,
+)
+from ledger.consent import ConsentState
+from portal import credential, signin
+from portal.customer import acts, keys, receipts, signing, wording
+from portal.customer.acts import Wanted, read_version
+from portal.customer.who import Me
+from portal.hosts import Hosts
+from portal.pages import faces, page, words
+from portal.problems import ChangedWordsError, MalformedFormError, NotFoundError
+from portal.session import Notice, Session
+from portal.signin import JSON, Body, Challenge
+
+router = APIRouter(prefix="/customer", include_in_schema=False)
+
+Field = Annotated[str, Form()]
+Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
+KEYS, MANDATES = "/customer/keys", "/customer/mandates"
+PLACE = "keys"  # where the notice of an act on keys is shown
+
+
+@router.get("/keys")
+def show(request: Request, me: Me) -> Response:
+    here, state = faces(request), _state(request, me)
+    history = me.agreement.history(here.product.ledger)
+    shown = facts(request, me) | {"held": keys.held(state, history), "notice": me.take_notice()}
+    return page(request, "customer/keys.html", version=state.seq if state else 0, **shown)
+
+
+@router.post("/keys/options")
+def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
+    """What to ask the browser for: a new passkey, or a browser key's proof on the challenge.
+
+    A device that holds a key in force makes no second one, unless that takes the first one's place.
+    """
+    here, hosts = faces(request), consent_host(request)
+    known = here.credentials.of(me.subject)
+    live = keys.authority(_state(request, me)).keys
+    kept = live if purpose == keys.ENROL else ()
+    current = {key: each for key, each in known.items() if key in kept}
+    challenge, options = credential.offer(hosts.party, me.name, current)
+    return signin.begin(
+        request, Challenge(challenge, me.subject), Response(options, media_type=JSON)
+    )
+
+
+@router.post("/keys")
+def add(request: Request, me: Me, body: Body) -> Response:
+    """A key that the browser made: enrolled at once, or drafted to be signed by another."""
+    here, hosts = faces(request), consent_host(request)
+    asked, sent = signin.finish(request), _sent(body)
+    if not isinstance(asked, Challenge) or asked.subject != me.subject:
+        raise NotFoundError
+    made = _made(request, me, sent, asked.value, hosts)
+    act = keys.act_for(_text(sent, "purpose"), made, _text(sent, "old"), me, here.clock())
+    return _say(request, me, act, _text(sent, "words"), _text(sent, "version"), KEYS)
+
+
+@router.post("/keys/{key}/remove")
+def remove(request: Request, me: Me, key: Digest, words: Field, version: Field) -> Response:
+    act = KeyRemoved(keys.in_force(_state(request, me), key))
+    return _say(request, me, act, words, version, KEYS)
+
+
+@router.post("/recovery/cancel")
+def cancel_recovery(request: Request, me: Me, words: Field, version: Field) -> Response:
+    return _say(request, me, RecoveryCancelled(_waiting(request, me)), words, version, KEYS)
+
+
+@router.post("/recovery/complete")
+def complete_recovery(request: Request, me: Me, words: Field, version: Field) -> Response:
+    return _say(request, me, KeyRecovered(_waiting(request, me)), words, version, KEYS)
+
+
+@router.get("/mandates")
+def show_mandates(request: Request, me: Me) -> Response:
+    here, state = faces(request), _state(request, me)
+    scenes = here.product.scenes
+    shown = facts(request, me) | {
+        "mandates": keys.mandates(state, scenes),
+        "scenes": [each for each in scenes.values() if not each.locked],
+        "notice": me.take_notice(),
+        "version": state.seq if state else 0,
+        "today": here.clock().date(),
+    }
+    return page(request, "customer/mandates.html", **shown)
+
+
+@router.post("/mandates")
+def give_mandate(
+    request: Request,
+    me: Me,
+    words: Field,
+    version: Field,
+    key: Annotated[str, Form(max_length=4000)],
+    until: Field,
+    scene: Annotated[list[str], Form()] = [],  # noqa: B006 - the framework reads it, nobody writes
+) -> Response:
+    act = keys.mandate(_public_key(request, key), scene, until, faces(request).product.scenes)
+    return _say(request, me, act, words, version, MANDATES)
+
+
+@router.post("/mandates/{mandate}/end")
+def end_mandate(
+    request: Request, me: Me, mandate: Digest, words: Field, version: Field
+) -> Response:
+    found = bytes.fromhex(mandate)
+    if found not in keys.authority(_state(request, me)).mandates:
+        raise NotFoundError(mandate)
+    return _say(request, me, MandateEnded(found), words, version, MANDATES)
+
+
+def facts(request: Request, me: Session) -> dict[str, Any]:
+    """What every page of the centre says of the customer's keys."""
+    here, state, spoken = faces(request), _state(request, me), words(request)
+    hosts, recovery = here.hosts, keys.waiting(state)
+    signs = hosts is not None and hosts.signs(request.headers)
+    known = here.credentials.of(me.subject) if signs else {}
+    hand = keys.hand(state, known, here.product.ledger.origin)
+    return {
+        "hosts": hosts,
+        "signs": signs,
+        "hand": hand if signs else None,
+        "elsewhere": hand is not None and not signs,
+        "recovery": recovery,
+        "recovered_from": keys.ends_waiting(recovery) if recovery else None,
+        "recovery_due": recovery is not None and keys.due(recovery, here.clock()),
+        "act_words": lambda act: wording.act_token(act, spoken),
+    }
+
+
+def consent_host(request: Request) -> Hosts:
+    """Both hosts, if this request came to the one that signs. Raises NotFoundError."""
+    hosts = faces(request).hosts
+    if hosts is None or not hosts.signs(request.headers):
+        raise NotFoundError
+    return hosts
+
+
+def _say(
+    request: Request, me: Session, act: KeyAct, token: str, version: str, back: str
+) -> Response:
+    """Record an act on keys, or hand it to the page's script to be signed first."""
+    here, evidence = faces(request), signing.asked(request)
+    name = str(act.__struct_config__.tag)
+    seen = wording.read_act_token(token, name, here.words)
+    if seen is None:
+        raise ChangedWordsError(name)
+    wanted = Wanted(act, seen, read_version(version), Notice(PLACE, f"did.{name}"))
+    if evidence is not None:
+        return signing.offer(request, me, wanted, evidence)
+    acts.record(here.product.ledger, me, wanted, here.clock())
+    receipts.send_last(request, me)
+    if isinstance(act, RecoveryRequested | KeyRecovered):
+        receipts.warn(request, me, name)
+    scripted = "text/html" not in request.headers.get("accept", "")
+    return Response(status_code=204) if scripted else RedirectResponse(back, 303)
+
+
+def _made(
+    request: Request, me: Session, sent: Mapping[str, Any], challenge: bytes, hosts: Hosts
+) -> CustomerKey:
+    if sent.get("kind") == "browser":
+        return credential.made_in_browser(sent, challenge, hosts.party)
+    made = sent.get("made")
+    if not isinstance(made, dict):
+        raise MalformedFormError("there is no made key in it, want what the browser made")
+    key, identifier = credential.made_passkey(made, challenge, hosts.party)
+    faces(request).credentials.keep(me.subject, identifier, key.id)
+    return key
+
+
+def _public_key(request: Request, text: str) -> CustomerKey:
+    """The key that somebody handed over. Raises MalformedFormError."""
+    hosts = consent_host(request)
+    try:
+        key = msgspec.json.decode(text.strip().encode(), type=CustomerKey)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise MalformedFormError(
+            "the key is none, want the text from their page of keys"
+        ) from error
+    if key.key.party != hosts.party:
+        raise MalformedFormError(f"the key is for {key.rp[:80]!r}, want one for {hosts.party.id!r}")
+    return key
+
+
+def _waiting(request: Request, me: Session) -> bytes:
+    recovery = keys.waiting(_state(request, me))
+    if recovery is None:
+        raise NotFoundError
+    return recovery.request
+
+
+def _state(request: Request, me: Session) -> ConsentState | None:
+    return me.agreement.state(faces(request).product.ledger)
+
+
+def _sent(body: bytes) -> Mapping[str, Any]:
+    try:
+        found = jcs.parse(body)
+    except jcs.StrictJsonError as error:
+        raise MalformedFormError(f"what the script sent is {error}") from error
+    if not isinstance(found, dict):
+        raise MalformedFormError("what the script sent is no object")
+    return found
+
+
+def _text(sent: Mapping[str, Any], name: str) -> str:
+    found = sent.get(name, "")
+    if not isinstance(found, str):
+        raise MalformedFormError(f"{name} is no text")
+    return found

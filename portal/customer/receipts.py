@@ -1,0 +1,157 @@
+"""Receipts leave the dashboard: as a file, on paper, by mail, and through the code on the paper."""
+
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gate.read import ReadRequest
+from ledger.authority import COOLING_OFF
+from ledger.reader import Recorded
+from portal import mail
+from portal.customer import handoff, history, paper
+from portal.customer.who import Me
+from portal.i18n import Words
+from portal.pages import Faces, faces, page, words
+from portal.problems import NotFoundError
+from portal.session import Session
+
+router = APIRouter(include_in_schema=False)
+
+LETTER_SCENE = "contract-service"  # the address is read through the gate, as every read is
+LETTER_SERVICE = "sovereignty-centre"
+MEDIA_TYPE = "text/plain"
+
+
+@router.get("/customer/receipts/{index}")
+def download(request: Request, me: Me, index: int) -> Response:
+    """A receipt of one's own. Another's says the same as one that does not exist."""
+    own(request, me, index)
+    headers = {"Content-Disposition": f'attachment; filename="{file_name(index)}"'}
+    written = faces(request).product.ledger.receipt(index, me.subject)
+    return Response(written, media_type=MEDIA_TYPE, headers=headers)
+
+
+@router.get("/customer/receipts/{index}/paper")
+def show_paper(request: Request, me: Me, index: int) -> Response:
+    """The receipt to be printed."""
+    here = faces(request)
+    entry = history.entry(own(request, me, index), here.product.scenes)
+    place = str(request.url_for("verify"))
+    address = paper.address(place, here.link_key, me.subject, index)
+    picture = Markup(handoff.picture(address)) if address else None  # noqa: S704 - our own drawing
+    return page(
+        request,
+        "customer/paper.html",
+        entry=entry,
+        sentence=history.sentence(entry, words(request)),
+        address=address,
+        picture=picture,
+        log=here.product.ledger.origin,
+        file=file_name(index),
+        mails=here.post is not None,
+    )
+
+
+@router.post("/customer/receipts/{index}/mail")
+def mail_again(request: Request, me: Me, index: int) -> Response:
+    recorded = own(request, me, index)
+    send(request, me, recorded)
+    return RedirectResponse(f"/customer/receipts/{index}/paper", 303)
+
+
+@router.post("/receipts")
+def open_by_secret(
+    request: Request, index: Annotated[int, Form()], secret: Annotated[str, Form(max_length=200)]
+) -> Response:
+    """The receipt that the code on a paper leads to. Any other secret finds nothing."""
+    here = faces(request)
+    subject = paper.whose(here.link_key, secret, index)
+    if subject is None:
+        raise NotFoundError
+    try:
+        written = here.product.ledger.receipt(index, subject)
+    except (KeyError, IndexError) as error:
+        raise NotFoundError from error
+    return Response(written, media_type=MEDIA_TYPE)
+
+
+def own(request: Request, me: Session, index: int) -> Recorded:
+    """The customer's own entry of that number. Raises NotFoundError."""
+    ledger = faces(request).product.ledger
+    for each in me.agreement.history(ledger):
+        if each.index == index:
+            return each
+    raise NotFoundError(index)
+
+
+def file_name(index: int) -> str:
+    return f"receipt-{index}.tlog-proof"
+
+
+def send_last(request: Request, me: Session) -> None:
+    """Have the receipt of the act that the session has just recorded mailed."""
+    if me.notice is not None and me.notice.receipt is not None:
+        send(request, me, own(request, me, me.notice.receipt))
+
+
+def send(request: Request, me: Session, recorded: Recorded) -> None:
+    """Have a copy mailed, if letters leave this house. Returns at once, whatever comes of it."""
+    here, spoken = faces(request), words(request)
+    if here.post is not None:
+        subject, at = me.subject, here.clock()
+        here.post.put(lambda: _letter(here, spoken, subject, recorded, at))
+
+
+def warn(request: Request, me: Session, what: str) -> None:
+    """Have word of what happens to the customer's keys mailed, beside the receipt."""
+    here, spoken = faces(request), words(request)
+    if here.post is not None:
+        subject, at, wait = me.subject, here.clock(), COOLING_OFF
+        here.post.put(lambda: _warning(here, spoken, subject, what, at, at + wait))
+
+
+def mailbox(here: Faces, subject: str, at: datetime) -> str | None:
+    """The customer's address, read through the gate; None if there is none."""
+    request = ReadRequest(LETTER_SERVICE, LETTER_SCENE, subject, ("email",), at)
+    return here.product.gate.read(request).values.get("email")
+
+
+def _letter(
+    here: Faces, spoken: Words, subject: str, recorded: Recorded, at: datetime
+) -> EmailMessage | None:
+    to = mailbox(here, subject, at)
+    if to is None:
+        return None
+    entry = history.entry(recorded, here.product.scenes)
+    facts = {
+        "said": history.sentence(entry, spoken),
+        "at": spoken.moment(entry.at),
+        "evidence": spoken.plain(f"evidence.{entry.evidence}"),
+        "index": spoken.number(entry.index),
+        "file": file_name(entry.index),
+    }
+    settings = here.product.settings
+    body = spoken.plain("mail.receipt.body", **facts)
+    made = mail.letter(settings.mail_from, to, spoken.plain("mail.receipt.subject", **facts), body)
+    proof = here.product.ledger.receipt(recorded.index, subject)
+    made.add_attachment(  # as bytes: a line end that is changed on the way breaks the proof
+        proof.encode(), "application", "octet-stream", filename=file_name(recorded.index)
+    )
+    return made
+
+
+def _warning(
+    here: Faces, spoken: Words, subject: str, what: str, at: datetime, until: datetime
+) -> EmailMessage | None:
+    to = mailbox(here, subject, at)
+    if to is None:
+        return None
+    facts = {"at": spoken.moment(at), "until": spoken.moment(until)}
+    title = spoken.plain(f"mail.{what}.subject", **facts)
+    body = spoken.plain(f"mail.{what}.body", **facts)
+    return mail.letter(here.product.settings.mail_from, to, title, body)

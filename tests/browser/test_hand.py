@@ -1,0 +1,231 @@
+"""Section 12 of specs/portal.md in a real browser: a customer signs, and a regulator verifies."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from ledger.consent import SceneConsent, SceneWithdrawal
+from ledger.event import Evidence, Instruction
+from ledger.verifier import main as verify
+from tests.browser.hosts import Site, arrive, authenticator, come_over, make, sign_in, two
+from tests.portal.conftest import seeded
+
+__all__ = ["seeded", "two"]
+
+Two = tuple[Browser, Site]
+SCENE = "segmentation"
+SILENT = """() => {
+  navigator.credentials.get = () => Promise.reject(new DOMException("", "NotAllowedError"));
+}"""
+
+
+def last(site: Site, subject: str) -> Instruction:
+    return site.product.ledger.history(subject)[-1].event
+
+
+def said(site: Site, subject: str) -> list[str]:
+    """What the customer said, with its evidence: `granted A`."""
+    events = [each.event for each in site.product.ledger.history(subject)]
+    return [f"{each.act.__struct_config__.tag} {each.evidence}" for each in events]
+
+
+def held(site: Site, subject: str, scene: str = SCENE) -> SceneConsent | SceneWithdrawal | None:
+    state = site.product.ledger.state(subject)
+    return state.scenes.get(scene) if state else None
+
+
+def press(page: Page, wish: str, scene: str = SCENE) -> None:
+    """One press, and the page says that it is recorded."""
+    with page.expect_navigation():
+        page.click(f"#{scene}-{wish}")
+    expect(page.locator(f"#{scene} .notice")).to_be_visible()
+
+
+def centre(page: Page, site: Site) -> None:
+    page.goto(f"{site.consent}/customer")
+
+
+def test_enrol_grant_withdraw_rotate_recover_and_the_regulator_verifies(
+    two: Two, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00020")
+    device, name = authenticator(page)
+    make(page, site)
+    centre(page, site)
+    press(page, "allow")
+    press(page, "withdraw")
+    make(page, site, "replace")
+    centre(page, site)
+    press(page, "allow")
+    device.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": name})  # it is lost
+    authenticator(page)
+    make(page, site, "recover")
+    site.clock.advance(hours=72)
+    page = arrive(browser, site, "c00020")
+    page.goto(f"{site.consent}/customer/keys")
+    page.click("text=Use the new key from now on")
+    expect(page.locator(".keys ul.items li")).to_have_count(1)
+    assert said(site, "c00020") == [
+        "key-enrolled C",
+        "granted A",
+        "withdrawn A",
+        "key-replaced A",
+        "granted A",
+        "recovery-requested C",
+        "key-recovered C",
+    ]
+    key = site.product.home / "keys" / "consent.vkey"
+    for place, each in enumerate(site.product.ledger.history("c00020")):
+        receipt = tmp_path / f"{place}.tlog-proof"
+        receipt.write_bytes(site.product.ledger.receipt(each.index, "c00020").encode())
+        assert verify([str(receipt), "--key", str(key)]) == 0, capsys.readouterr().err
+    page.context.close()
+
+
+def test_the_recovered_key_signs_and_the_lost_one_does_not(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00021")
+    authenticator(page)
+    make(page, site)
+    lost = {*site.product.ledger.state("c00021").authority.keys}  # type: ignore[union-attr] # just enrolled
+    make(page, site, "recover")
+    site.clock.advance(hours=72)
+    sign_in(page, site, "c00021")
+    come_over(page, site)
+    page.goto(f"{site.consent}/customer/keys")
+    page.click("text=Use the new key from now on")
+    centre(page, site)
+    press(page, "allow")
+    assert last(site, "c00021").evidence is Evidence.PASSKEY
+    assert not lost & {*site.product.ledger.state("c00021").authority.keys}  # type: ignore[union-attr] # as above
+    page.context.close()
+
+
+def test_a_browsers_own_key_signs_as_class_b(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00022")
+    make(page, site, kind="browser")
+    centre(page, site)
+    press(page, "allow")
+    press(page, "withdraw")
+    assert said(site, "c00022") == ["key-enrolled C", "granted B", "withdrawn B"]
+    out = page.evaluate("""async () => {
+        const open = indexedDB.open("sovereign");
+        await new Promise(done => open.onsuccess = done);
+        const store = open.result.transaction("keys").objectStore("keys").getAll();
+        await new Promise(done => store.onsuccess = done);
+        return crypto.subtle.exportKey("pkcs8", store.result[0]).then(() => "out", () => "kept");
+    }""")
+    assert out == "kept"
+    page.context.close()
+
+
+def test_granting_and_withdrawing_take_one_press_each(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00023")
+    authenticator(page)
+    make(page, site)
+    for wish, kind in (("allow", SceneConsent), ("withdraw", SceneWithdrawal)):
+        centre(page, site)
+        page.click(f"#{SCENE}-{wish}")
+        expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
+        assert isinstance(held(site, "c00023"), kind)
+        assert last(site, "c00023").evidence is Evidence.PASSKEY
+    page.context.close()
+
+
+def test_items_and_conditions_are_signed_too(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00024")
+    authenticator(page)
+    make(page, site)
+    page.goto(f"{site.consent}/customer/scenes/nearest-branch")
+    for button in ("location-allow", "postcode_area-allow", "location-withdraw"):
+        with page.expect_navigation():
+            page.click(f"#{button}")
+    page.goto(f"{site.consent}/customer/scenes/anomaly-detection")
+    page.fill("#figure-0", "90.5")
+    for button in ("condition-0-set", "condition-0-clear"):
+        with page.expect_navigation():
+            page.click(f"#{button}")
+    assert said(site, "c00024")[1:] == [
+        "granted A",
+        "granted A",
+        "withdrawn A",
+        "trigger-set A",
+        "trigger-cleared A",
+    ]
+    page.context.close()
+
+
+def test_signing_works_in_chinese(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00025", locale="zh-CN")
+    authenticator(page)
+    make(page, site)
+    centre(page, site)
+    press(page, "allow", "anomaly-detection")
+    assert last(site, "c00025").wording.locale == "zh-CN"
+    assert last(site, "c00025").evidence is Evidence.PASSKEY
+    page.context.close()
+
+
+def test_a_lost_key_stops_no_withdrawal_and_every_grant(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00026")
+    device, name = authenticator(page)
+    make(page, site)
+    centre(page, site)
+    press(page, "allow")
+    device.send("WebAuthn.removeVirtualAuthenticator", {"authenticatorId": name})
+    device.send("WebAuthn.disable")
+    page.evaluate(SILENT)
+    page.click("#ai-training-allow")
+    expect(page.locator("#unsigned")).to_contain_text("your key did not answer")
+    page.click(f"#{SCENE}-withdraw")
+    expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
+    assert said(site, "c00026") == ["key-enrolled C", "granted A", "withdrawn C"]
+    page.context.close()
+
+
+def test_without_a_script_one_withdraws_and_is_told_how_to_allow(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00027")
+    authenticator(page)
+    make(page, site)
+    centre(page, site)
+    press(page, "allow")
+    plain = arrive(browser, site, "c00027", javascript=False)
+    plain.click("#ai-training-allow")
+    expect(plain.locator("h1")).to_have_text("This takes one of your keys")
+    centre(plain, site)
+    plain.click(f"#{SCENE}-withdraw")
+    expect(plain.locator(f"#{SCENE} .notice")).to_be_visible()
+    assert said(site, "c00027") == ["key-enrolled C", "granted A", "withdrawn C"]
+    for each in (page, plain):
+        each.context.close()
+
+
+def test_a_mandate_is_signed_by_a_key(two: Two) -> None:
+    browser, site = two
+    other = arrive(browser, site, "c00029")
+    make(other, site, kind="browser")
+    other.click("text=The public half")
+    public = other.locator(".keys code").first.inner_text()
+    page = arrive(browser, site, "c00028")
+    authenticator(page)
+    make(page, site)
+    page.goto(f"{site.consent}/customer/mandates")
+    page.fill("textarea[name=key]", public)
+    page.check(f"input[value={SCENE}]")
+    page.fill("input[name=until]", f"{site.clock().year + 1}-03-01")
+    with page.expect_navigation():
+        page.click("form.stack button")
+    expect(page.locator("ul.items li")).to_have_count(1)
+    page.click("ul.items button")
+    expect(page.locator("ul.items li")).to_have_count(0)
+    assert said(site, "c00028") == ["key-enrolled C", "mandate-given A", "mandate-ended C"]
+    for each in (page, other):
+        each.context.close()
