@@ -50,11 +50,11 @@ HERE = Host("testserver", "http://testserver")
 SOURCE = "customers.duckdb"  # the company's own system: not ours to delete
 
 
-@pytest.fixture
-def house(seeded: Path, tmp_path: Path, clock: Clock) -> Product:
+@pytest.fixture(scope="module")
+def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A customer with a case, a proposal, reads, an opening, a passkey, an archive, a receipt."""
-    made = copy(seeded, tmp_path / "home")
-    furnish(made, clock)
+    made = copy(seeded, tmp_path_factory.mktemp("furnished") / "home")
+    furnish(made, Clock())
     for scene in ("segmentation", "contract-service"):
         made.gate.read(request(made, scene))
     Openings(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
@@ -73,7 +73,14 @@ def house(seeded: Path, tmp_path: Path, clock: Clock) -> Product:
     (made.home / "receipts" / f"{index}.tlog-proof").write_text(made.ledger.receipt(index, ME))
     made.keep_state()
     made.publish()
-    return made
+    made.ledger.close()
+    return made.home
+
+
+@pytest.fixture
+def house(furnished: Path, tmp_path: Path) -> Product:
+    """A copy of it for each test, in use."""
+    return copy(furnished, tmp_path / "home")
 
 
 def request(house: Product, scene: str, subject: str = ME) -> ReadRequest:
