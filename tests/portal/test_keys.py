@@ -22,7 +22,6 @@ from ledger.event import (
 )
 from portal.credential import Credentials
 from portal.customer import keys, wording
-from portal.passkey import Passkeys
 from portal.product import Product
 from portal.settings import Settings
 from tests.ledger.hands import Passkey
@@ -461,7 +460,7 @@ def test_after_erasure_nothing_says_whose_credential_it_was(
     me.app.state.faces.credentials.close()
     kept = [*path.parent.glob("passkeys*")]
     assert [each for each in kept if identifier in each.read_bytes()]
-    store = Passkeys(path)
+    store = Credentials(path)
     store.forget(me.subject)
     store.close()
     assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]
