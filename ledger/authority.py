@@ -8,7 +8,7 @@ Instructions and acts are their JSON, so that whoever verifies offline applies t
 the standard library and `cryptography` alone. The law: specs/instruction.md.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -166,6 +166,43 @@ def require(
     return key
 
 
+def document(held: Authority) -> dict[str, Any]:
+    """As a customer's state shows it: "keys", "mandates", "recovery", as far as there are any."""
+    found: dict[str, Any] = {}
+    if held.keys:
+        keys = [{"index": each.index, "key": _text(name)} for name, each in held.keys.items()]
+        found["keys"] = sorted(keys, key=_index)
+    if held.mandates:
+        mandates = [_mandate(name, each) for name, each in held.mandates.items()]
+        found["mandates"] = sorted(mandates, key=_index)
+    if waiting := held.recovery:
+        found["recovery"] = {
+            "index": waiting.index,
+            "key": _text(waiting.key.id),
+            "not_before": waiting.not_before,
+            "request": _text(waiting.request),
+        }
+    return found
+
+
+def _mandate(name: bytes, held: Mandate) -> dict[str, Any]:
+    return {
+        "index": held.index,
+        "key": _text(held.key.id),
+        "mandate": _text(name),
+        "scenes": sorted(held.scenes),
+        "until": held.until,
+    }
+
+
+def _index(shown: Mapping[str, Any]) -> int:
+    return int(shown["index"])
+
+
+def _text(digest: bytes) -> str:
+    return b64encode(digest).decode()
+
+
 def _require_session(authority: Authority, said: Mapping[str, Any], narrows: bool) -> None:
     kind, evidence = said["act"]["type"], said["evidence"]
     if evidence in instruction.CLASSES:
@@ -240,7 +277,7 @@ def _require_request(authority: Authority, said: Mapping[str, Any]) -> None:
         raise UnauthorisedError("there is no key to recover: enrol one in a session")
     if authority.recovery:
         raise UnauthorisedError("a recovery is waiting already: cancel it first")
-    earliest, found = _moment(said["at"]) + COOLING_OFF, _moment(said["act"]["not_before"])
+    earliest, found = moment(said["at"]) + COOLING_OFF, moment(said["act"]["not_before"])
     if found < earliest:
         raise UnauthorisedError(f"a recovery at {found}, want {earliest} or later: it must wait")
 
@@ -260,5 +297,6 @@ def _require_mandate(authority: Authority, said: Mapping[str, Any]) -> None:
         raise UnauthorisedError(f"{MOST_MANDATES} mandates are in force: end one first")
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
+    """The time in an event."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -8,7 +8,7 @@ Key…       who may sign: see ledger.authority
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from ledger import authority, commitment
 from ledger.authority import NOBODY, Authority
@@ -28,6 +28,7 @@ from ledger.event import (
 from ledger.instruction import Signature
 
 _UNSIGNED = (Evidence.SESSION, Evidence.IMPORTED)
+_KEY_ACTS = frozenset(get_args(KeyAct))  # asked of every instruction: a set, not a union
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def apply(
             triggers[scene] = _without(triggers, scene, template, signal)
     head = head or digest(instruction)
     signers = state.authority
-    if isinstance(instruction.act, KeyAct):
+    if type(instruction.act) in _KEY_ACTS:
         signers = authority.apply(signers, _document(instruction), head, index)
     return ConsentState(state.subject, instruction.seq, head, scenes, triggers, signers)
 
@@ -105,7 +106,7 @@ def _plain(state: ConsentState, instruction: Instruction) -> bool:
         state.authority is NOBODY
         and instruction.evidence in _UNSIGNED
         and instruction.mandate is None
-        and not isinstance(instruction.act, KeyAct)
+        and type(instruction.act) not in _KEY_ACTS
     )
 
 

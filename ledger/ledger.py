@@ -27,6 +27,7 @@ from ledger.instruction import InstructionError, Signature
 from ledger.keyring import Keys
 from ledger.latest import Held, Latest
 from ledger.log import NOTHING, CorruptLogError, Log, Sealed
+from ledger.note import Note
 from ledger.reader import Reader, Recorded, Said
 from ledger.receipt import Receipt, ReceiptError
 from ledger.statelog import StateLog
@@ -103,7 +104,9 @@ class Ledger:
         heads = [each.head() for each in (store, store.beside())]
         keyring.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = keyring.keys(home, origin)
-        return cls(store, keys, signers, moved, keyring.witnesses(home))
+        made = cls(store, keys, signers, moved, keyring.witnesses(home))
+        rotation.keep(home, made.log, made.receipt)
+        return made
 
     @classmethod
     def reopen(cls, home: Path) -> "Ledger":
@@ -133,6 +136,13 @@ class Ledger:
     def cosign(self) -> str:
         """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
         return self._cosigned.newest()
+
+    def cosigned(self) -> Note:
+        """The newest checkpoint, cosigned if there are witnesses and they answer.
+
+        Raises RolledBackError.
+        """
+        return self._cosigned.over(self.size - 1)[1]
 
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
@@ -291,6 +301,7 @@ class Ledger:
         """Put new signing keys in force in both logs. Entries that old and new sign say so."""
         with self._lock:
             rotation.rotate(home, (self.log, self.states.log), self.announce, at)
+            rotation.keep(home, self.log, self.receipt)
 
     def export(self, folder: Path) -> None:
         """Write the public tile directory of the consent log, cosigned if it has witnesses.

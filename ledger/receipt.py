@@ -105,7 +105,7 @@ def verify(receipt: Receipt, verifiers: Sequence[Verifying]) -> Checkpoint:
         raise ReceiptError(str(error)) from error
     if any(each.name != proven.origin for each in verifiers):
         raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
-    _require_proven(receipt, proven)
+    require_proven(receipt, proven)
     return proven
 
 
@@ -118,7 +118,7 @@ def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
         proven = policy.verify(receipt.checkpoint)
     except PolicyError as error:
         raise ReceiptError(str(error)) from error
-    _require_proven(receipt, proven)
+    require_proven(receipt, proven)
     return proven
 
 
@@ -139,7 +139,9 @@ def _well_formed(receipt: Receipt) -> bool:
     )
 
 
-def _require_proven(receipt: Receipt, head: Checkpoint) -> None:
+def require_proven(receipt: Receipt, head: Checkpoint) -> None:
+    """Return if the entry stands under a checkpoint that is believed, and is signed by whoever it
+    says, else raise ReceiptError."""
     try:
         _require_event(receipt, head.origin)
         receipt.signer()

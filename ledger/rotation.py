@@ -1,10 +1,17 @@
-"""New signing keys for both logs of a ledger, in one commit that old and new keys sign."""
+"""New signing keys for both logs of a ledger, in one commit that old and new keys sign.
+
+home/rotations/000000007.tlog-proof    the receipt of each such entry, here of entry 7, under the
+                                       checkpoint that old and new keys have signed
+
+Whoever trusts the old keys finds in these files why to trust the new ones. They are public.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger import keyring
+from ledger import durable, entry, keyring
+from ledger.commitment import PERSONAL
 from ledger.event import KeyRotated, PublicEvent
 from ledger.log import Log
 
@@ -28,3 +35,22 @@ def rotate(home: Path, logs: tuple[Log, Log], announce: Announce, at: datetime) 
     keyring.end_rotation(home, logs[0].checkpoint(), logs[1].checkpoint())
     for log, new in zip(logs, news, strict=True):
         log.sign_with(*new)
+
+
+def keep(home: Path, log: Log, receipt: Callable[[int], str]) -> None:
+    """Keep the receipts of a rotation that the newest entries are, unless they are kept already.
+
+    To be called after a rotation and at every start: a crash in between loses nothing.
+    """
+    for index in range(max(log.size - 2, 0), log.size):
+        (found,) = log.entries(index, index + 1)
+        path = home / "rotations" / f"{index:09d}.tlog-proof"
+        rotated = found[:1] != PERSONAL and isinstance(entry.public(found), KeyRotated)
+        if rotated and not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            durable.write(path, receipt(index).encode())
+
+
+def kept(home: Path) -> list[str]:
+    """The receipts of all rotations, oldest first."""
+    return [path.read_text("utf-8") for path in sorted((home / "rotations").glob("*.tlog-proof"))]

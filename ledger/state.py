@@ -13,7 +13,8 @@ from base64 import b64encode
 from datetime import UTC, datetime
 from typing import Any
 
-from ledger.authority import NOBODY, Authority, Mandate
+from ledger import authority
+from ledger.authority import NOBODY
 from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger
 
 
@@ -26,7 +27,7 @@ def document(state: ConsentState) -> dict[str, Any]:
         "subject": state.subject,
         "triggers": {scene: _triggers(held) for scene, held in state.triggers.items() if held},
     }
-    return document if state.authority is NOBODY else document | _signers(state.authority)
+    return document if state.authority is NOBODY else document | authority.document(state.authority)
 
 
 def _scene(held: SceneConsent | SceneWithdrawal) -> dict[str, Any]:
@@ -41,39 +42,6 @@ def _scene(held: SceneConsent | SceneWithdrawal) -> dict[str, Any]:
 def _triggers(held: tuple[Trigger, ...]) -> list[dict[str, Any]]:
     found = sorted(held, key=lambda trigger: (trigger.template, trigger.signal))
     return [{"signal": t.signal, "template": t.template, "threshold": t.threshold} for t in found]
-
-
-def _signers(held: Authority) -> dict[str, Any]:
-    """Who may sign, by the ids of keys and the entries that brought them in force."""
-    found: dict[str, Any] = {}
-    if held.keys:
-        keys = [{"index": each.index, "key": _text(name)} for name, each in held.keys.items()]
-        found["keys"] = sorted(keys, key=lambda each: each["index"])
-    if held.mandates:
-        mandates = [_mandate(name, each) for name, each in held.mandates.items()]
-        found["mandates"] = sorted(mandates, key=lambda each: each["index"])
-    if waiting := held.recovery:
-        found["recovery"] = {
-            "index": waiting.index,
-            "key": _text(waiting.key.id),
-            "not_before": waiting.not_before,
-            "request": _text(waiting.request),
-        }
-    return found
-
-
-def _mandate(name: bytes, held: Mandate) -> dict[str, Any]:
-    return {
-        "index": held.index,
-        "key": _text(held.key.id),
-        "mandate": _text(name),
-        "scenes": sorted(held.scenes),
-        "until": held.until,
-    }
-
-
-def _text(digest: bytes) -> str:
-    return b64encode(digest).decode()
 
 
 def _time(at: datetime) -> str:

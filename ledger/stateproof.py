@@ -118,7 +118,7 @@ def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifying]) -> C
     head = checkpoint.parse(proof.note.text)
     if any(each.name != head.origin for each in verifiers):
         raise ProofError(f"a checkpoint of {head.origin}, want one of {verifiers[0].name}")
-    _require_newest(proof, where, head)
+    require_newest(proof, where, head)
     return head
 
 
@@ -128,7 +128,7 @@ def verify_under(proof: StateProof, where: bytes, policy: Policy) -> Checkpoint:
     Raises PolicyError, ProofError.
     """
     head = policy.verify(proof.note)
-    _require_newest(proof, where, head)
+    require_newest(proof, where, head)
     return head
 
 
@@ -153,7 +153,7 @@ def require_complete(proof: StateProof, instructions: Sequence[dict[str, Any]]) 
     )
 
 
-def _require_newest(proof: StateProof, where: bytes, head: Checkpoint) -> None:
+def require_newest(proof: StateProof, where: bytes, head: Checkpoint) -> None:
     if proof.index != head.size - 1:
         raise ProofError(f"entry {proof.index} of {head.size}, want the newest: ask again")
     leaf = tree.leaf_hash(bytes(proof.entry))

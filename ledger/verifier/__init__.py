@@ -2,8 +2,9 @@
 
     sovereign verify RECEIPT --policy POLICY   the same as: python -m ledger.verifier …
     sovereign verify RECEIPT --key VKEYS       every key of the file must have signed
+    sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
 
-Exit status 0: the receipt proves what is printed. 1: it does not, and the reason is printed.
+Exit status 0: the file proves what is printed. 1: it does not, and the reason is printed.
 2: the command was not understood.
 """
 
@@ -13,34 +14,63 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ledger import policy, receipt
+from ledger import evidence, policy, receipt
 from ledger.checkpoint import Checkpoint
+from ledger.evidence import EvidenceError, Proven, Step
 from ledger.instruction import Signer
 from ledger.note import NoteError
 from ledger.policy import LogKey, PolicyError
 from ledger.receipt import Receipt, ReceiptError
 
+_REFUSED = (OSError, UnicodeDecodeError, NoteError, PolicyError, ReceiptError, EvidenceError)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify one receipt and say what it proves. Returns the exit status."""
-    parser = argparse.ArgumentParser(prog="sovereign verify", description=__doc__)
-    parser.add_argument("receipt", type=Path, help="a .tlog-proof file")
-    trust = parser.add_mutually_exclusive_group(required=True)
-    trust.add_argument("--policy", type=Path, help="a tlog-policy: logs, witnesses, quorum")
-    trust.add_argument("--key", type=Path, help="verifier keys, one a line; all must have signed")
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    """Verify one file and say what it proves. Returns the exit status."""
+    parser = _parser()
     chosen = parser.parse_args(arguments)
+    if chosen.evidence and not chosen.policy:
+        parser.error("evidence is verified under policies: give --policy")
     try:
-        proven = receipt.parse(_read(chosen.receipt))
-        if chosen.policy:
-            head = receipt.verify_under(proven, policy.parse(chosen.policy.read_bytes()))
-        else:
-            head = receipt.verify(proven, keys(_read(chosen.key)))
-    except (OSError, UnicodeDecodeError, NoteError, PolicyError, ReceiptError) as error:
+        text = _proven(chosen) if chosen.evidence else _received(chosen)
+    except _REFUSED as error:
         sys.stderr.write(f"NOT VERIFIED: {error}\n")
         return 1
-    sys.stdout.write(_verdict(proven, head))
+    sys.stdout.write(text)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sovereign verify", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("receipt", type=Path, nargs="?", help="a .tlog-proof file")
+    what.add_argument("--evidence", type=Path, help="a file that `sovereign evidence` wrote")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument(
+        "--policy",
+        type=Path,
+        action="append",
+        help="a tlog-policy: logs, witnesses, quorum; several for evidence",
+    )
+    trust.add_argument("--key", type=Path, help="verifier keys, one a line; all must have signed")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def _received(chosen: argparse.Namespace) -> str:
+    proven = receipt.parse(_read(chosen.receipt))
+    if not chosen.policy:
+        head = receipt.verify(proven, keys(_read(chosen.key)))
+    elif len(chosen.policy) > 1:
+        raise PolicyError("a receipt is verified under one policy: leave the others out")
+    else:
+        head = receipt.verify_under(proven, policy.parse(chosen.policy[0].read_bytes()))
+    return _verdict(proven, head)
+
+
+def _proven(chosen: argparse.Namespace) -> str:
+    found = evidence.parse(_read(chosen.evidence))
+    return _evidence(evidence.verify(found, [policy.parse(p.read_bytes()) for p in chosen.policy]))
 
 
 def keys(text: str) -> list[LogKey]:
@@ -54,13 +84,38 @@ def _read(path: Path) -> str:
 
 
 def _verdict(proven: Receipt, head: Checkpoint) -> str:
-    lines = [
+    return _text(
         "VERIFIED",
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
         *_said(proven.extra["event"]),
         *_signed(proven.signer()),
-    ]
+    )
+
+
+def _evidence(proven: Proven) -> str:
+    signer = Signer.of(proven.key) if proven.key else None
+    held = [found["key"] for found in proven.latest.get("keys", [])]
+    return _text(
+        "VERIFIED",
+        f"  log       {proven.head.origin}, {proven.head.size} entries",
+        f"  entry     {proven.index}",
+        *_said(dict(proven.said)),
+        *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
+        *map(_step, proven.way[1:]),
+        f"  latest    {proven.latest.get('seq')} instructions, none missing",
+        f"  keys      {', '.join(held) or 'none'} in force",
+    )
+
+
+def _step(step: Step) -> str:
+    by = f"signed by the key {step.key.hex()}" if step.key else "in a session"
+    seen = f"witnesses saw it by {step.seen:%Y-%m-%dT%H:%M:%SZ}" if step.seen else "the log says so"
+    about = f"instruction {step.seq}, entry {step.index}: {step.how}, {by}"
+    return f"  before    {step.at} ({seen}) {about}"
+
+
+def _text(*lines: str) -> str:
     return "".join(f"{_printable(line)}\n" for line in lines)
 
 
@@ -80,9 +135,14 @@ def _said(event: dict[str, Any]) -> list[str]:
     if event.get("type") != "instruction":
         return [f"  public    {event.get('type')} at {event.get('at')}"]
     act = event["act"]
-    about = ", ".join(act.get("fields") or ["the whole scene"])
     return [
         f"  customer  {event['subject']}, instruction {event['seq']}",
-        f"  said      {act['type']} {act.get('scene', '')}: {about}",
+        f"  said      {act['type']}{_about(act)}",
         f"  at        {event['at']}, evidence class {event['evidence']}",
     ]
+
+
+def _about(act: dict[str, Any]) -> str:
+    if "scene" not in act:
+        return f" {', '.join(act['scenes'])} until {act['until']}" if "scenes" in act else ""
+    return f" {act['scene']}: {', '.join(act.get('fields') or ['the whole scene'])}"

@@ -1,4 +1,4 @@
-"""`sovereign audit`, `audit-states`: follow a log as somebody who trusts nobody."""
+"""`sovereign audit`, `audit-states`, `evidence`: for those who trust nobody."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -73,6 +73,44 @@ def audit_states(
         run = partial(beside.audit_states, source.at(log), _under(policy), trusted, _seen(state))
         report = _with_progress(run)
     _conclude(report, state, as_json=as_json)
+
+
+@app.command()
+def evidence(
+    subject: Annotated[str, typer.Argument(help="The customer's id.")],
+    seq: Annotated[int, typer.Argument(help="Which of the customer's instructions, from 1.")],
+    to: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+    ] = Path("data"),
+    kept: Annotated[
+        list[Path] | None,
+        typer.Option(help="A receipt from then, which tells when witnesses saw its entry."),
+    ] = None,
+) -> None:
+    """Write one file that proves an instruction, who signed it, and how the key became theirs.
+
+    It holds everything the customer said: give it to the customer, or to who may see that.
+    `sovereign verify --evidence FILE --policy …` checks it, offline. Exit status 1: not written.
+    """
+    from ledger import receipt
+    from ledger.cosigning import RolledBackError
+    from ledger.gathering import RestlessError, gathered
+    from ledger.ledger import Ledger, UnknownSubjectError
+    from ledger.log import CorruptLogError
+
+    ledger = Ledger.reopen(data_dir)
+    refused = (OSError, ValueError, UnknownSubjectError, RestlessError, RolledBackError)
+    try:
+        older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
+        found = gathered(ledger, data_dir, subject, seq, older)
+    except (*refused, CorruptLogError) as error:
+        typer.echo(f"not written: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        ledger.close()
+    to.write_text(str(found), encoding="utf-8", newline="")
+    typer.echo(f"{to}: {len(found.entries)} instructions, {len(found.rotations)} rotations of keys")
 
 
 @contextmanager

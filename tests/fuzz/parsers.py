@@ -47,7 +47,8 @@ class Parser:
 
 def parsers() -> list[Parser]:
     """Every parser of ledger/ that reads what others wrote."""
-    return [*_notes(), *_keys(), *_files(), *_documents(), *_events(), *_timestamps()]
+    made = (_notes(), _keys(), _files(), _documents(), _events(), _instructions(), _timestamps())
+    return [each for some in made for each in some]
 
 
 def _notes() -> Iterator[Parser]:
@@ -173,6 +174,42 @@ def _events() -> Iterator[Parser]:
     yield Parser("event", lambda d: event.encode(event.decode(d)), (MalformedEventError,), seeds)
     yield Parser("event, digest", written, (MalformedEventError,), seeds)
     yield Parser("profile", read, (ProfileError,), seeds)
+
+
+def _instructions() -> Iterator[Parser]:
+    from ledger import evidence, instruction, jcs, receipt, stateproof
+    from ledger.evidence import EvidenceError
+    from ledger.instruction import SignatureError
+    from ledger.jcs import StrictJsonError
+
+    case = _first("instruction")
+    said, signer = (json.loads(case[name]) for name in ("event", "signer"))
+    key = instruction.signer(signer)
+
+    def signature(data: bytes) -> bytes:
+        return jcs.canonical(instruction.members(instruction.parse(jcs.parse(data))))
+
+    def strict(data: bytes) -> bytes | None:
+        written = jcs.canonical(jcs.parse(data))
+        return None if jcs.parse(written) == jcs.parse(data) else written
+
+    def verified(data: bytes) -> None:
+        instruction.verify_alone(said, instruction.parse(jcs.parse(data)), key)
+
+    def named(data: bytes) -> None:
+        found = instruction.signer(jcs.parse(data))
+        instruction.verify_alone(said, instruction.parse(json.loads(case["signature"])), found)
+
+    signatures, signers = _seeds("instruction", "signature"), _seeds("instruction", "signer")
+    errors = (SignatureError, StrictJsonError)
+    yield Parser("strict JSON", strict, (StrictJsonError,), (*signatures, *signers))
+    yield Parser("signature", _accepts(signature), errors, signatures)
+    yield Parser("signature, verified", verified, errors, signatures)
+    yield Parser("signer", named, errors, signers)
+    kept = receipt.parse(_first("receipt")["receipt"])
+    state = stateproof.parse(_first("state")["proof"])
+    seeds = (str(evidence.Evidence(1, (kept,), kept.checkpoint, state)).encode(),)
+    yield Parser("evidence", _writer(_of_text(evidence.parse)), (EvidenceError,), seeds)
 
 
 def _timestamps() -> Iterator[Parser]:

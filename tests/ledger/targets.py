@@ -11,6 +11,10 @@ from ledger import (
     audit,
     checkpoint,
     cosignature,
+    evidence,
+    gathering,
+    instruction,
+    jcs,
     mldsa,
     note,
     policy,
@@ -23,6 +27,7 @@ from ledger import (
 )
 from ledger import witness as witnessing
 from ledger.cosignature import CosignatureError, WitnessKey
+from ledger.event import KeyEnrolled
 from ledger.frontier import Frontier
 from ledger.ledger import Ledger
 from ledger.log import Log
@@ -32,6 +37,9 @@ from ledger.source import UnreadableError
 from ledger.statemap import StateMap
 from ledger.stateproof import Shown, StateProof, StateRoot
 from ledger.timestamp import Authority, TimestampError
+from tests.ledger.events import GRANTED
+from tests.ledger.events import ORIGIN as SIGNED_ORIGIN
+from tests.ledger.hands import Passkey, give
 from tests.ledger.judges import JUDGES
 from tests.ledger.mutators import LINES, Mutator, entries, records, steps
 from tests.ledger.recorded import ledger_with
@@ -150,6 +158,19 @@ def _token_of(name: str, case: dict[str, Any]) -> Target:
     return Target(name, "timestamp vector", b64decode(case["token"]), check, (), (), read)
 
 
+def _signature_of(name: str, case: dict[str, Any]) -> Target:
+    def check(data: bytes) -> None:
+        JUDGES[name](case | {"signature": data.decode()})
+
+    told = f"{name} vector, {case['case']}"
+    return Target("signature", told, case["signature"].encode(), check, LINES, (), _given)
+
+
+def _given(data: bytes) -> Hashable:
+    """What a signature says, however its JSON is written."""
+    return instruction.parse(jcs.parse(data))
+
+
 def _submission_of(name: str, case: dict[str, Any]) -> Target:
     before = case["before"] and witnessing.parse(case["before"].encode()).head
     seen = (before.size, before.root) if before else (0, tree.EMPTY_ROOT)
@@ -170,6 +191,7 @@ _OF_VECTORS: dict[str, Callable[[str, dict[str, Any]], Target]] = {
     "inclusion": _proof_of,
     "consistency": _proof_of,
     "submission": _submission_of,
+    "instruction": _signature_of,
     "timestamp": _token_of,
 }
 
@@ -188,6 +210,24 @@ def _made(home: Path) -> Iterator[Target]:
     ledger = ledger_with(home / "ledger", customers=9)
     yield from _receipts(ledger, home / "ledger/consent.policy")
     yield from _states(home)
+    yield from _evidence(home / "evidence")
+
+
+def _evidence(home: Path) -> Iterator[Target]:
+    """Of each instruction of one customer, after the logs' keys were rotated."""
+    hand, ledger = Passkey(), Ledger.open(home, origin=SIGNED_ORIGIN)
+    trusted = [policy.parse((home / f"{log}.policy").read_bytes()) for log in ("consent", "state")]
+    give(ledger, KeyEnrolled(hand.key))
+    ledger.rotate(home, NOON)
+    give(ledger, GRANTED, hand)
+
+    def proven(data: bytes) -> Hashable:
+        return repr(evidence.verify(evidence.parse(data.decode()), trusted))
+
+    for seq in (1, 2):
+        data = str(gathering.gathered(ledger, home, "c1", seq)).encode()
+        yield Target("evidence", f"evidence of {seq}", data, proven, LINES, (), proven)
+    ledger.close()
 
 
 def _notes(log: Log, keys: list[LogKey]) -> Iterator[Target]:

@@ -23,6 +23,7 @@ def test_l97_each_format_with_a_verifier_is_a_target(chosen: list[Target]) -> No
     assert {each.kind for each in chosen} == {
         "bundle",
         "consistency",
+        "evidence",
         "inclusion",
         "key",
         "log",
@@ -30,6 +31,7 @@ def test_l97_each_format_with_a_verifier_is_a_target(chosen: list[Target]) -> No
         "map",
         "note",
         "receipt",
+        "signature",
         "state",
         "submission",
         "tile",

@@ -1,4 +1,4 @@
-"""Clauses L110 to L112 of specs/ledger.md."""
+"""Clauses L110 to L114 of specs/ledger.md."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import durable, event, keyring, note, policy, receipt, stateproof
+from ledger import durable, event, keyring, note, policy, receipt, rotation, stateproof
 from ledger.event import KeyRotated
 from ledger.fsck import fsck
 from ledger.ledger import Ledger
@@ -90,6 +90,39 @@ def signed(ledger: Ledger, home: Path) -> None:
     ledger.log.sign_with(*older.consent, *newer.consent)
     ledger.states.log.sign_with(*older.state, *newer.state)
     ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer.consent), NOON)])
+
+
+def test_l114_old_and_new_keys_sign_the_receipts_of_a_rotation_that_are_kept(
+    tmp_path: Path,
+) -> None:
+    ledger = opened(tmp_path)
+    trusted = trust(tmp_path)
+    for number in range(3):
+        ledger.rotate(tmp_path, NOON)
+        consent, state = (receipt.parse(each) for each in rotation.kept(tmp_path)[2 * number :])
+        for each in (consent, state):
+            receipt.verify_under(each, trusted)
+        assert state.extra["event"]["origin"] == f"{ORIGIN}/state"
+        named = [policy.log_key(key) for key in consent.extra["event"]["keys"]]
+        receipt.verify(consent, named)
+        trusted = policy.Policy((*named,))
+        say(ledger, "c1", AGE)
+    assert len(rotation.kept(tmp_path)) == 6
+    ledger.close()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_l114_receipts_that_a_crash_prevented_are_made_at_the_next_start(
+    left: int, tmp_path: Path
+) -> None:
+    ledger = opened(tmp_path)
+    ledger.rotate(tmp_path, NOON)
+    ledger.close()
+    kept = rotation.kept(tmp_path)
+    for each in sorted((tmp_path / "rotations").iterdir())[left:]:
+        each.unlink()
+    opened(tmp_path).close()
+    assert rotation.kept(tmp_path) == kept
 
 
 STEPS: dict[str, Callable[[Ledger, Path], object]] = {
