@@ -30,7 +30,6 @@ def forget(
     Needs the customer's key, so it comes before that is destroyed. Once more: the same again.
     """
     with register.writing() as writing:
-        writing.database.execute("PRAGMA secure_delete=ON")
         writing.database.execute("UPDATE waiting SET subject = '' WHERE subject = ?", [subject])
     _truncate(register.path)
     if not (home / DATABASE).exists():
@@ -38,7 +37,6 @@ def forget(
     docket = Docket(home)
     try:
         with docket.writing() as database:
-            database.execute("PRAGMA secure_delete=ON")
             numbers = _concerned(database, tagger, origin, subject)
             letters = [each for number in numbers for each in _redact(database, number, said)]
     finally:
