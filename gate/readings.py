@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,9 @@ def readings(home: Path, tagger: ManyTagger, subject: str) -> Iterator[tuple[int
             yield each.place, entry
 
 
-def listed(home: Path, tagger: ManyTagger, subject: str) -> Iterator[Listed]:
-    """What stands in one customer's list in the read log under `home`, newest first.
+def listed(home: Path, tagger: ManyTagger, subject: str, skip: int = 0) -> Iterator[Listed]:
+    """What stands in one customer's list in the read log under `home`, newest first; without the
+    first `skip`, of which nothing is read.
 
     Raises MalformedListError if a list is missing, and `Listed.reading` if it is another.
     """
@@ -101,7 +102,7 @@ def listed(home: Path, tagger: ManyTagger, subject: str) -> Iterator[Listed]:
         if (tags := tagger.reading_tags(subject, at.origin)) is None:
             return  # without a key nothing can be found
         lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
-        places = _places(database, name, at.size)
+        places = islice(_places(database, name, at.size), skip, None)
         for bundle, together in groupby(places, key=lambda each: each[0] // tile.WIDTH):
             entries = tile.unbundle(store.bundle(bundle) or b"")
             for entry, member in together:
@@ -115,6 +116,8 @@ def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tu
     """Entries below `size` and places in their lists, newest first."""
     database.executescript(owners.SCHEMA)  # of a log that was written before there were lists
     alone = ((entry, ALONE) for entry in owners.of(database, name, size))
+    if database.execute("SELECT 1 FROM member LIMIT 1").fetchone() is None:
+        return alone
     numbers = owners.of(database, name, _EVER, MEMBERS)
     found = (_member(database, number) for number in numbers)
     return merge(alone, (each for each in found if each[0] < size), reverse=True)

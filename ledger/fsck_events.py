@@ -127,9 +127,7 @@ class _Events:
 
     def _customer(self, key: bytes) -> Iterator[Finding]:
         """Every event of one customer opens, follows the one before, and none is missing."""
-        held: Held | None = Held(
-            ConsentState(""), commitment.label(key)
-        )  # None: something is wrong
+        held: Held | None = Held(ConsentState(""), commitment.label(key))  # None: unknown
         gaps, seq = bool(commitment.label(key)), commitment.following(key, 0)
         previous = event.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:

@@ -1,8 +1,8 @@
 """Erase one instruction of a customer, and leave everything else as it is: specs/vault.md, V10.
 
 What is in force must not rest on it: an erased withdrawal would bring back what it withdrew, at the
-next replay, in every gate. So the fold without it has to be the fold with it, to the byte. And what
-was said of a key stays for good: the signatures of other instructions rest on it.
+next replay, in every gate. So the fold without it has to be the fold with it, to the byte. Nor is
+an act on keys erased by itself: whether later signatures count rests on it.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,8 +20,8 @@ class InForceError(ValueError):
 
     def __init__(self, index: int) -> None:
         super().__init__(
-            f"entry {index} is the last word on something: want one that a later entry replaced; "
-            "change what it says first, or erase all of the customer"
+            f"entry {index} is the last word on something, or about keys: want one that a later "
+            "entry replaced; change what it says first, or erase all of the customer"
         )
 
 
@@ -36,9 +36,9 @@ class NoSuchEntryError(LookupError):
 
 def erasable(history: Sequence[Said], among: Collection[int]) -> frozenset[int]:
     """Which of these indexes are of entries that nothing in force rests on."""
-    held = _folded(history)
-    of_keys = {each.index for each in history if isinstance(each.event.act, KeyAct)}
-    free = (index for index in among if index not in of_keys)
+    held, newest = _folded(history), max((each.index for each in history), default=-1)
+    signing = {each.index for each in history if isinstance(each.event.act, KeyAct)}
+    free = {*among} - signing - {newest}
     return frozenset(index for index in free if _same(held, _folded(history, index)))
 
 
@@ -59,7 +59,7 @@ def entry(reader: Reader, latest: Latest, keys: Vault, subject: str, index: int)
 def _folded(history: Sequence[Said], without: int = -1) -> ConsentState:
     held = ConsentState(history[0].event.subject if history else "")
     for each in history:
-        if each.index != without:  # the head is left out: where it differs, so does seq
+        if each.index != without and not isinstance(each.event.act, KeyAct):
             held = consent.apply(held, each.event, each.index, FIRST)
     return held
 

@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.ledger import VersionConflictError
 from portal import components, crossing, home, problems, signin
-from portal.customer import key_routes, passkeys, receipts, signing
+from portal.customer import key_routes, leaving, passkeys, receipts, signing
 from portal.customer import routes as customer
 from portal.customer.handoff import Handoffs
 from portal.desk import intake
@@ -56,6 +56,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     faces = Faces(product, Sessions(), Handoffs())
     app.state.faces = replace(faces, clock=clock) if clock else faces
     app.state.office = Office(product)
+    app.state.builds = leaving.builds(product)
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)
@@ -70,6 +71,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(key_routes.router)
     app.include_router(passkeys.router)
     app.include_router(receipts.router)
+    app.include_router(leaving.router)
     app.include_router(regulator.router)
     app.include_router(openings.router)
     app.include_router(desk.router)

@@ -25,7 +25,7 @@ from steward import forgetting
 from steward.hold import HeldError, Holds
 from steward.register import Register
 
-Ended = Callable[[str], object]  # ends a customer's sessions
+Told = Callable[[str], object]  # whoever holds something open of the customer's
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Eraser:
     home: Path
     ledger: Ledger
     register: Register
-    ended: Ended = lambda _subject: None
+    ended: Told = lambda _subject: None
+    changed: Told = lambda _subject: None
 
     def customer(self, subject: str, at: datetime) -> Erased:
         """Raises HeldError, after keeping the request; UnknownSubjectError for who never spoke."""
@@ -71,7 +72,7 @@ class Eraser:
         # Crash here: archives and a receipt that were kept for the customer still hold it.
         store.discard(self.home, self.ledger, subject)
         _receipts(self.home, [index])
-        self.ended(subject)
+        self.changed(subject)
 
     def _around(self, subject: str, indexes: Sequence[int]) -> Erased:
         """What stands outside the ledger."""

@@ -14,8 +14,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from gate.sources import SourceUnavailableError
 from ledger.authority import UnauthorisedError
+from ledger.commitment import OneHalfError
 from ledger.instruction import SignatureError
 from ledger.ledger import VersionConflictError
+from ledger.oblivion import InForceError, NoSuchEntryError
+from portal.archive import building as archive_busy
 from portal.pages import page, partial, words
 from portal.passkey import PasskeyError
 from portal.regulator.period import BusyError, PeriodError
@@ -23,6 +26,7 @@ from steward.accuracy import SignalError
 from steward.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contract_health import RunOrderError
 from steward.explain import ExplanationError
+from steward.hold import HeldError
 from steward.opening import OpeningError
 from steward.register import UnsealableError
 from steward.review import NotWaitingError, ReviewError
@@ -93,6 +97,11 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     UnknownItemError: (404, "unknown-item"),
     NotFoundError: (404, "not-found"),
     VersionConflictError: (409, "version-conflict"),
+    InForceError: (409, "in-force"),
+    OneHalfError: (409, "one-half"),
+    HeldError: (409, "held"),
+    NoSuchEntryError: (404, "not-found"),
+    archive_busy.BusyError: (503, "busy"),
     ChangedWordsError: (409, "changed-words"),
     NothingToSignError: (409, "nothing-to-sign"),
     UnauthorisedError: (403, "key-needed"),

@@ -73,9 +73,13 @@ class Product:
         """Every point read of one customer, through every gate there ever was, newest first;
         without the first `skip`, which are passed over unread."""
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        found = [listed(folder, self.ledger, subject) for folder in folders]
-        merged = merge(*found, key=lambda each: each.at, reverse=True)
-        for each in islice(merged, skip, None):
+        hold = [each for each in folders if any(True for _ in listed(each, self.ledger, subject))]
+        if len(hold) == 1:
+            found = listed(hold[0], self.ledger, subject, skip)
+        else:
+            several = (listed(each, self.ledger, subject) for each in hold)
+            found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
+        for each in found:
             if (entry := each.reading()) is not None:
                 yield each.place, entry
 

@@ -115,6 +115,13 @@ class Sessions:
         if session is not None:
             session.closed = True
 
+    def reopen(self, subject: str) -> None:
+        """Have every session of this customer open what they said anew."""
+        with self._lock:
+            for each in self._sessions.values():
+                if each.subject == subject:
+                    each.agreement, each.notice, each.undo = Agreement(subject), None, None
+
     def end(self, subject: str) -> int:
         """End every session of this customer; how many there were."""
         with self._lock:

@@ -1,15 +1,20 @@
 """What a house has about its customers, without a gate: nothing here is served to a service."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from gate.contract import Scene, Source
-from gate.sources.duckdb import DuckDBSource
-from gate.sources.postgres import PostgresSource
 from ledger.ledger import Ledger
 from steward import review
 from steward.register import Register
+
+
+class Rows(Protocol):
+    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+        """One customer's values, or None if there is no such customer."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +23,7 @@ class Holding:
     ledger: Ledger
     source: Source
     scenes: Mapping[str, Scene]
-    tables: DuckDBSource | PostgresSource | None  # None: the house has no table of customers
+    tables: Rows | None  # None: the house has no table of customers
 
     def register(self) -> Register:
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)

@@ -13,6 +13,8 @@ from portal.commands import (
     erase,
     gate,
     ledger,
+    legacy,
+    manifest,
     replay,
     state,
     steward,
@@ -37,11 +39,13 @@ app.add_typer(audit.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
 app.add_typer(ledger.app)
+app.add_typer(legacy.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(gate.app, name="gate")
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")
 app.add_typer(vault.app, name="vault")

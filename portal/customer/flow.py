@@ -66,11 +66,14 @@ class Flow:
 
 def count(entries: Iterable[Mapping[str, object]]) -> Reads:
     """Count a customer's read log entries per scene and item."""
-    reads: Reads = Counter()
+    alike: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for entry in entries:
         views = entry["views"]
         if isinstance(views, dict):
-            reads.update((str(entry["scene"]), str(item)) for item in views)
+            alike[str(entry["scene"]), tuple(views)] += 1
+    reads: Reads = Counter()
+    for (scene, items), times in alike.items():
+        reads.update(dict.fromkeys(((scene, item) for item in items), times))
     return reads
 
 

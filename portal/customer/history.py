@@ -95,6 +95,6 @@ def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:
         return "items.only", []
     only = [name for name in scene.fields if name in named]
     without = [name for name in scene.fields if name not in named]
-    if isinstance(act, Granted) and len(without) < len(only):
+    if isinstance(act, Granted | Imported) and len(without) < len(only):
         return "items.without", without
     return "items.only", only

@@ -21,6 +21,8 @@ PAGES = [
     "/customer/history",
     "/customer/reads",
     "/customer/passkeys",
+    "/customer/leave",
+    "/customer/leave/everything",
     "/handoff",
     "/regulator",
     "/regulator/opening",

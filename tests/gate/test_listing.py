@@ -18,7 +18,7 @@ from gate.listing import Batch, MalformedListError
 from gate.owners import ENTRIES, MEMBERS, Owners
 from gate.past import Grounds
 from gate.read import Question, ReadRequest
-from gate.readings import readings
+from gate.readings import listed, readings
 from gate.replay import Report, replay
 from gate.ruling import Ruling, Together
 from gate.shadow import Shadow
@@ -107,6 +107,18 @@ def test_g46_exactly_the_decisions_of_a_customer_are_found_newest_first(bank: Wo
     assert {each["scene"] for _, each in found} == {"segmentation"}
     assert len({each["subject"] for _, each in found}) == len(found)
     assert [*readings(bank.gate.journal.home, bank.ledger, "nobody")] == []
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 7, 300, 1000])
+def test_g46_what_is_skipped_is_the_newest(bank: World, skip: int) -> None:
+    for _ in range(150):
+        ask(bank, ["c2", "c1", "c1"])
+        bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
+    home = bank.gate.journal.home
+    every = [(each.place, each.member) for each in listed(home, bank.ledger, "c1")]
+    rest = [(each.place, each.member) for each in listed(home, bank.ledger, "c1", skip)]
+    assert len(every) == 450
+    assert rest == every[skip:]
 
 
 def test_g46_what_a_log_of_an_earlier_build_holds_is_found(bank: World) -> None:

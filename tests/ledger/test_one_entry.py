@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,8 +21,9 @@ from ledger.follower import Follower
 from ledger.fsck import fsck
 from ledger.ledger import Ledger
 from ledger.oblivion import InForceError, NoSuchEntryError, erasable
+from ledger.reader import Said
 from ledger.vault import Vault
-from tests.ledger.events import NOON
+from tests.ledger.events import INSTRUCTION, KEY_ACTS, NOON
 from tests.ledger.worlds import AGE, opened, say
 
 OTHER = Granted("lead-scoring", ("age",), None)
@@ -86,6 +88,16 @@ def test_v11_a_withdrawal_stays_while_it_holds_back_a_grant(ledger: Ledger) -> N
     say(ledger, "c1", Gone("segmentation"), OTHER)
     with pytest.raises(InForceError):
         ledger.erase_entry("c1", 6, NOON)
+
+
+def test_v11_an_act_on_keys_stays() -> None:
+    """Though another took its place: signatures of its time rest on it."""
+    acts = [*KEY_ACTS, AGE, AGE]
+    history = [
+        Said(index, msgspec.structs.replace(INSTRUCTION, act=act, seq=index + 1))
+        for index, act in enumerate(acts)
+    ]
+    assert erasable(history, range(len(acts))) == {len(KEY_ACTS)}
 
 
 NONE = {"another customer's": 2, "nobody's": 99, "a public act": 6}

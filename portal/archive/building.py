@@ -1,0 +1,75 @@
+"""Archives being made, one at a time for each customer, while their page looks on."""
+
+import logging
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Lock, Thread
+
+from portal.archive import store
+from portal.archive.content import Progress, archive
+from portal.archive.holding import Holding
+from portal.archive.store import Store
+
+MOST = 4  # at once, over all customers: each reads whole read logs
+_LOG = logging.getLogger("sovereign")
+
+
+class BusyError(Exception):
+    """So many archives are being made that another has to wait a moment."""
+
+
+@dataclass(slots=True)
+class Build:
+    """How far an archive is: receipts and reads done, of how many are known."""
+
+    done: int = 0
+    of: int = 0
+    running: bool = True
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Builds:
+    """Thread-safe. What a build kept lies in the store; these are only its progress."""
+
+    held: Holding
+    store: Store
+    _builds: dict[str, Build] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def begin(self, subject: str, at: datetime) -> Build:
+        """Make the customer's archive in the background, unless it is being made already.
+
+        Raises BusyError.
+        """
+        folder = store.folder(self.held.ledger, subject)
+        with self._lock:
+            running = {name: each for name, each in self._builds.items() if each.running}
+            if folder in running:
+                return running[folder]
+            if len(running) >= MOST:
+                raise BusyError
+            self._builds = {**running, folder: (build := Build())}
+        Thread(target=self._make, args=(build, subject, folder, at), daemon=True).start()
+        return build
+
+    def of(self, subject: str) -> Build | None:
+        """The customer's last one, if it runs or failed."""
+        with self._lock:
+            build = self._builds.get(store.folder(self.held.ledger, subject))
+        return build if build and (build.running or build.failed) else None
+
+    def _make(self, build: Build, subject: str, folder: str, at: datetime) -> None:
+        try:
+            self.store.put(folder, archive(self.held, subject, at, _told(build)), at)
+        except Exception:  # noqa: BLE001 - whatever it was, the customer is told that it failed
+            _LOG.exception("an archive could not be made")
+            build.failed = True
+        build.running = False
+
+
+def _told(build: Build) -> Progress:
+    def progress(done: int, of: int) -> None:
+        build.done, build.of = done, of
+
+    return progress

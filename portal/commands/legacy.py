@@ -1,0 +1,65 @@
+"""`sovereign import-consents`: consents that were recorded elsewhere, as class D."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
+HERE = Path("data")
+
+
+class Format(StrEnum):
+    CSV = "csv"
+    KANTARA = "kantara"
+
+
+@app.command("import-consents")
+def import_consents(
+    file: Annotated[Path, typer.Argument(help="A CSV file, or consent receipts in JSON.")],
+    source: Annotated[str, typer.Option(help="Where it comes from: stands in every instruction.")],
+    form: Annotated[Format, typer.Option("--format", help="Of the file.")] = Format.CSV,
+    mapping: Annotated[
+        Path | None, typer.Option(help="What its names mean here: a TOML file.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Pass bad rows over, and list them.")
+    ] = False,
+    data_dir: DataDir = HERE,
+) -> None:
+    """Record consents of before as instructions of class D, all or none, once for each file.
+
+    What a customer said here themselves is never overwritten. Stop what writes the ledger first.
+    Exit status 1: nothing was recorded, and each bad row is named.
+    """
+    from ledger.ledger import Ledger
+    from portal.legacy import csvfile, kantara, row, take
+    from portal.legacy.row import Bad, MappingError
+    from portal.legacy.take import RefusedFileError
+    from portal.product import contracts
+
+    read = csvfile.rows if form is Format.CSV else kantara.rows
+    ledger = None
+    try:
+        data, now = file.read_bytes(), datetime.now(UTC)
+        found = [*read(data, row.mapping(mapping), contracts()[1], now)]
+        passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
+        rows = take.require_good([each for each in found if each not in passed])
+        ledger = Ledger.reopen(data_dir)
+        taken = take.take(ledger, rows, data, source)
+    except (MappingError, RefusedFileError, OSError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    finally:
+        if ledger is not None:
+            ledger.close()
+    for each in (*passed, *taken.left):
+        typer.echo(f"passed over: {each}")
+    if taken.again:
+        typer.echo("this file was taken before; nothing was recorded")
+    else:
+        typer.echo(f"{taken.recorded} instructions of class D recorded")

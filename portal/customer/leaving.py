@@ -1,0 +1,131 @@
+"""Take everything along, erase one instruction, or leave: each told before it is done.
+
+GET  /customer/leave                        what can be done, and the file if it is ready
+POST /customer/leave/archive                begin to make the file
+GET  /archive/<folder>/<name>.zip           the file: by its signed name, in parts if need be
+GET  /customer/leave/entries/17             what erasing this one would mean
+POST /customer/leave/entries/17             erase it
+GET  /customer/leave/everything             what leaving would mean, or why not yet
+POST /customer/leave/everything             leave
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+
+from ledger import oblivion
+from ledger.oblivion import NoSuchEntryError
+from portal.archive import store
+from portal.archive.building import Builds
+from portal.archive.holding import Holding
+from portal.archive.store import KEY, Store
+from portal.customer import history
+from portal.customer.who import Me
+from portal.erasure import Eraser
+from portal.pages import faces, page
+from portal.problems import NotFoundError
+from portal.product import Product, secret
+from portal.session import COOKIE, Session
+from steward.hold import HeldError, Holds
+
+router = APIRouter(include_in_schema=False)
+
+Index = Annotated[int, Path(ge=0, le=1 << 40)]
+MOST_SHOWN = 50  # instructions, the newest
+
+
+def builds(product: Product) -> Builds:
+    """What makes archives for one application."""
+    held = Holding(
+        product.home, product.ledger, product.source, product.scenes, product.gate.source
+    )
+    return Builds(held, Store(product.home, secret(product.home / KEY)))
+
+
+@router.get("/customer/leave")
+def show(request: Request, me: Me) -> Response:
+    here, making = faces(request), _builds(request)
+    said = here.product.ledger.history(me.subject)
+    free = oblivion.erasable(said, [each.index for each in said[-MOST_SHOWN:]])
+    ready = making.store.newest(store.folder(here.product.ledger, me.subject), here.clock())
+    return page(
+        request,
+        "customer/leave.html",
+        build=making.of(me.subject),
+        ready=ready,
+        size=ready.stat().st_size if ready else 0,
+        ends=store.ends(ready) if ready else None,
+        rows=history.page([e for e in said if e.index in free], here.product.scenes, 1).rows,
+    )
+
+
+@router.post("/customer/leave/archive")
+def make(request: Request, me: Me) -> Response:
+    _builds(request).begin(me.subject, faces(request).clock())
+    return RedirectResponse("/customer/leave", 303)
+
+
+@router.get("/archive/{folder}/{name}")
+def download(request: Request, folder: str, name: str) -> Response:
+    """Whoever has the address has the file, until it ends. A part of it with `Range`."""
+    path = _builds(request).store.find(folder, name, faces(request).clock())
+    if path is None:
+        raise NotFoundError(name)
+    headers = {
+        "Content-Encoding": "identity",  # or a range would be one of the compressed bytes
+        "ETag": f'"{name.split("-")[1]}"',
+        "Cache-Control": "private, no-store",
+    }
+    return FileResponse(path, headers=headers, media_type="application/zip", filename="archive.zip")
+
+
+@router.get("/customer/leave/entries/{index}")
+def show_entry(request: Request, me: Me, index: Index) -> Response:
+    product = faces(request).product
+    said = [each for each in product.ledger.history(me.subject) if each.index == index]
+    if not said:
+        raise NoSuchEntryError(index)
+    (row,) = history.page(said, product.scenes, 1).rows
+    return page(request, "customer/leave_entry.html", entry=row, hold=_hold(request, me))
+
+
+@router.post("/customer/leave/entries/{index}")
+def erase_entry(request: Request, me: Me, index: Index) -> Response:
+    _eraser(request).entry(me.subject, index, faces(request).clock())
+    return RedirectResponse("/customer/leave", 303)
+
+
+@router.get("/customer/leave/everything")
+def show_everything(request: Request, me: Me) -> Response:
+    holds = Holds(faces(request).product.register())
+    asked = holds.requested(me.subject)
+    return page(request, "customer/leave_all.html", hold=holds.of(me.subject), asked=asked)
+
+
+@router.post("/customer/leave/everything")
+def erase_everything(request: Request, me: Me) -> Response:
+    try:
+        _eraser(request).customer(me.subject, faces(request).clock())
+    except HeldError:  # the request was kept, and the page says so
+        return RedirectResponse("/customer/leave/everything", 303)
+    answer = page(request, "customer/left.html")
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _eraser(request: Request) -> Eraser:
+    here = faces(request)
+    product = here.product
+    sessions = here.sessions
+    return Eraser(product.home, product.ledger, product.register(), sessions.end, sessions.reopen)
+
+
+def _hold(request: Request, me: Session) -> object:
+    return Holds(faces(request).product.register()).of(me.subject)
+
+
+def _builds(request: Request) -> Builds:
+    found: Builds = request.app.state.builds
+    return found
