@@ -1,6 +1,7 @@
 """Passkeys for signing in: W3C Web Authentication, discoverable credentials, a verified user.
 
-home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret
+home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret. Beside
+                         them the identifiers of keys that sign consent: see portal.credential
 
 They sign people in at this host and authorise nothing else. `webauthn` checks what a browser
 sends, except that it came from a page of ours and from no frame inside another: that is here.
@@ -30,13 +31,16 @@ from webauthn.helpers.structs import (
 
 MOST_KEYS = 20  # of one customer
 _REQUIRED = UserVerificationRequirement.REQUIRED
-_SCHEMA = """
+SCHEMA = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
 CREATE TABLE IF NOT EXISTS person (subject TEXT PRIMARY KEY, handle BLOB UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS passkey (
   id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,
   copied INTEGER NOT NULL, added TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
+CREATE TABLE IF NOT EXISTS consent_credential (
+  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject);
 """
 
 
@@ -65,7 +69,7 @@ class Passkeys:
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(SCHEMA)
 
     def of(self, subject: str) -> list[Passkey]:
         """The customer's keys, oldest first."""
@@ -128,7 +132,8 @@ class Passkeys:
         """Forget the customer, with all keys; how many there were. No bytes of them stay."""
         with self._lock:
             gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
-            self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
+            for beside in ("person", "consent_credential"):
+                self._database.execute(f"DELETE FROM {beside} WHERE subject = ?", [subject])  # noqa: S608 - two names of ours
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone.rowcount
 
