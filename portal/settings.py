@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -14,6 +14,17 @@ from pydantic_settings import (
 )
 
 from gate.quota import Quota
+
+LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
+
+
+class Partner(BaseModel, frozen=True, extra="forbid"):
+    """A company outside the house."""
+
+    id: str
+    name: str
+    address: str
+    email: str
 
 
 class Settings(BaseSettings):
@@ -63,6 +74,30 @@ class Settings(BaseSettings):
         repr=False,  # it may hold a password
     )
     mail_from: str = Field("privacy@portal.invalid", description="sender of letters to customers")
+
+    controller_name: str = Field(
+        "",
+        description="legal name of the company that is responsible; it stands in consent records,"
+        " which are made only once this and the next five are set, or in the demonstration",
+    )
+    controller_id: str = Field(
+        "", description="an IRI that names the company, e.g. https://bank.example"
+    )
+    controller_address: str = Field("", description="the company's postal address, in one line")
+    controller_email: str = Field("", description="where the company answers about personal data")
+    jurisdiction: str = Field(
+        "",
+        pattern=LOCATION,
+        description="whose law applies: an ISO 3166 code such as IE, or EU, EEA",
+    )
+    storage_location: str = Field(
+        "", pattern=LOCATION, description="where personal data lies, in the same codes"
+    )
+    partners: Mapping[str, Partner] = Field(
+        {},
+        description="companies outside that receive, by service: id, name, address, email; one that"
+        " is not named is reached care of the company",
+    )
 
     shadow_every: int = Field(
         1000, ge=1, description="one answer of so many is decided again by the full policy"

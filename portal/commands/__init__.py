@@ -9,6 +9,7 @@ from portal.commands import (
     archive,
     audit,
     budget,
+    consent_record,
     contracts,
     erase,
     gate,
@@ -36,6 +37,7 @@ app = typer.Typer(
 
 app.add_typer(archive.app)
 app.add_typer(audit.app)
+app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
 app.add_typer(ledger.app)

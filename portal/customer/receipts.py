@@ -13,12 +13,15 @@ from gate.read import ReadRequest
 from ledger.authority import COOLING_OFF
 from ledger.reader import Recorded
 from portal import mail
+from portal.archive import pack
 from portal.customer import handoff, history, paper
 from portal.customer.who import Me
+from portal.house import house, stated
 from portal.i18n import Words
 from portal.pages import Faces, faces, page, words
 from portal.problems import NotFoundError
 from portal.session import Session
+from steward.dpv import consent_receipt
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,6 +37,21 @@ def download(request: Request, me: Me, index: int) -> Response:
     headers = {"Content-Disposition": f'attachment; filename="{file_name(index)}"'}
     written = faces(request).product.ledger.receipt(index, me.subject)
     return Response(written, media_type=MEDIA_TYPE, headers=headers)
+
+
+@router.get("/customer/receipts/{index}/jsonld")
+def download_record(request: Request, me: Me, index: int) -> Response:
+    """The same as a consent record by ISO/IEC TS 27560: of a decision on a scene, not of keys."""
+    here = faces(request)
+    product = here.product
+    if not stated(product.settings) or not consent_receipt.expressible(
+        own(request, me, index).event, product.scenes
+    ):
+        raise NotFoundError(index)
+    proof = product.ledger.receipt(index, me.subject)
+    made = consent_receipt.document(proof, product.scenes, house(product.settings), here.clock())
+    headers = {"Content-Disposition": f'attachment; filename="receipt-{index}.jsonld"'}
+    return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
 
 
 @router.get("/customer/receipts/{index}/paper")

@@ -1,0 +1,48 @@
+"""`sovereign consent-record`: a receipt in the words of ISO/IEC TS 27560 and the W3C DPV."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command("consent-record")
+def consent_record(
+    file: Annotated[Path, typer.Argument(metavar="RECEIPT", help="A receipt (tlog-proof).")],
+    out: Annotated[Path | None, typer.Option(help="The file to write; else it is printed.")] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Let the demonstration's company stand for yours.")
+    ] = False,
+) -> None:
+    """Write a receipt as JSON-LD: a consent record by ISO/IEC TS 27560 in the DPV profile.
+
+    The receipt is not verified: `sovereign verify` does that. Exit status 1: there is no consent
+    record in it, or the settings do not say who is responsible.
+    """
+    from ledger import durable
+    from ledger.receipt import ReceiptError
+    from portal.archive import pack
+    from portal.house import UnstatedError, house
+    from portal.product import contracts
+    from portal.settings import Settings
+    from steward.dpv.consent_receipt import NoConsentError, document
+
+    now = datetime.now(UTC).replace(microsecond=0)
+    settings = Settings(demo=True) if demo else Settings()
+    try:
+        proof = file.read_bytes().decode()
+        made = pack.document(document(proof, contracts()[1], house(settings), now))
+    except (OSError, UnicodeDecodeError) as error:
+        typer.echo(f"want a receipt, found {error}; download it again", err=True)
+        raise typer.Exit(1) from None
+    except (ReceiptError, NoConsentError, UnstatedError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    if out is None:
+        typer.echo(made.decode(), nl=False)
+    else:
+        durable.write(out, made, durable.OWNER_ONLY)
+        typer.echo(f"{out}: {len(made)} bytes")

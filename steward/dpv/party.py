@@ -1,0 +1,73 @@
+"""Who is responsible for what a receipt allows, and who else receives: facts the company states.
+
+House(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
+            "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {})
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gate.contract import Service
+from steward.dpv.term import Node, ref
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    id: str  # an IRI
+    name: str  # the legal one
+    address: str  # postal, in one line
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What the company says of itself."""
+
+    controller: Party
+    jurisdiction: str  # a name of DPV's `loc`: an ISO 3166 code, or EU, EEA
+    storage: str  # the same: where the data lies
+    centre: str  # the address at which customers withdraw and exercise their rights
+    partners: Mapping[str, Party]  # by service; one that is not there is reached through us
+
+
+def described(party: Party, role: str) -> Node:
+    """A party in full. `role`: the class it has in the processing."""
+    return {
+        "@id": party.id,
+        "@type": role,
+        "dpv:hasIdentifier": party.id,
+        "dpv:hasName": party.name,
+        "schema:contactPoint": {"@type": "schema:ContactPoint", "schema:email": party.email},
+        "schema:address": {
+            "@type": "schema:PostalAddress",
+            "schema:streetAddress": party.address,
+        },
+    }
+
+
+def partner(service: Service, house: House) -> Party:
+    """A service's company outside the house; without facts of its own, care of the controller."""
+    if (known := house.partners.get(service.id)) is not None:
+        return known
+    ours = house.controller
+    address = f"c/o {ours.name}, {ours.address}"
+    return Party(service_iri(service), service.title["en"], address, ours.email)
+
+
+def service_iri(service: Service) -> str:
+    return f"urn:sovereign:service:{service.id}"
+
+
+def recipients(services: tuple[Service, ...], house: House) -> list[Node]:
+    """By reference: the controller for services inside the house, and every partner."""
+    inside = [ref(house.controller.id)] if any(not each.partner for each in services) else []
+    return inside + [ref(partner(each, house).id) for each in services if each.partner]
+
+
+def entities(services: tuple[Service, ...], house: House) -> list[Node]:
+    """Every party that the processing refers to, in full."""
+    outside = {p.id: p for p in (partner(each, house) for each in services if each.partner)}
+    return [
+        described(house.controller, "dpv:DataController"),
+        *(described(each, "dpv:ThirdParty") for each in outside.values()),
+    ]

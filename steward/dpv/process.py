@@ -1,0 +1,106 @@
+"""What an instruction allows or ends, as a `dpv:Process`.
+
+Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and rights: what the
+contract of the scene says, and what the company says of itself. Nothing else is known.
+"""
+
+from gate.contract import LegalBasis, Scene
+from steward.dpv.party import House, recipients, service_iri
+from steward.dpv.term import CATEGORIES, UNKNOWN, Node, prefixed, ref, typed, words
+
+UNION = ("EU", "EEA")  # where rights are named by their articles of the GDPR
+RIGHTS = {  # those that the customer exercises in the portal
+    "A7-3": {"en": "Right to withdraw consent", "zh-CN": "撤回同意的权利"},
+    "A15": {"en": "Right of access", "zh-CN": "查阅权"},
+    "A17": {"en": "Right to erasure", "zh-CN": "删除权"},
+    "A20": {"en": "Right to data portability", "zh-CN": "数据可携权"},
+}
+
+
+def process(scene: Scene, fields: tuple[str, ...], house: House) -> Node:
+    """The use of exactly these fields for the scene, under its contract."""
+    return {
+        "@type": "dpv:Process",
+        "dct:identifier": scene.id,
+        "dct:source": {
+            "@id": f"urn:sovereign:contract:sha256:{scene.digest}",
+            "dct:hasVersion": scene.version,
+        },
+        "dpv:hasPurpose": _purpose(scene),
+        "dpv:hasLegalBasis": ref(_basis(scene)),
+        "dpv:hasPersonalData": [_item(scene, name) for name in fields],
+        "dpv:hasProcessing": _operations(scene),
+        "dpv:hasStorageCondition": [_place(house), _retention(scene)],
+        "dpv:hasDataController": ref(house.controller.id),
+        "dpv:hasRecipient": recipients(scene.services, house),
+        "dpv:hasService": [
+            {"@id": service_iri(s), "@type": "dpv:Service", "dct:title": words(s.title)}
+            for s in scene.services
+        ],
+        "dpv:hasConsentControl": {
+            "@type": ["dpv:ProvideConsent", "dpv:WithdrawConsent"],
+            "dpv:isExercisedAt": ref(house.centre),
+        },
+        "dpv:hasJurisdiction": ref(f"loc:{house.jurisdiction}"),
+        "dpv:hasRight": _rights(house),
+    }
+
+
+def _purpose(scene: Scene) -> Node:
+    return {
+        "@type": "dpv:Purpose",
+        "skos:broader": ref(prefixed(scene.purpose)),
+        "dct:title": words(scene.title),
+        "dct:description": words(scene.summary),
+    }
+
+
+def _basis(scene: Scene) -> str:
+    match scene.legal_basis:
+        case LegalBasis.CONSENT:
+            return "dpv:Consent"
+        case LegalBasis.CONTRACT:
+            return "dpv:Contract"
+
+
+def _item(scene: Scene, name: str) -> Node:
+    """An item by its name; one that the contract no longer has is named all the same."""
+    item: Node = {
+        "@type": "dpv:PersonalData",
+        "dct:identifier": name,
+        "skos:broader": ref(CATEGORIES.get(name, UNKNOWN)),
+        "dpv:hasNecessity": ref("dpv:Optional"),  # every item has a switch of its own
+    }
+    if (field := scene.fields.get(name)) is not None:
+        item |= {"dct:title": words(field.item.title), "dct:description": words(field.use)}
+    return item
+
+
+def _operations(scene: Scene) -> list[Node]:
+    shared = any(service.partner for service in scene.services)
+    return [ref("dpv:Use"), *([ref("dpv:Share")] if shared else [])]
+
+
+def _place(house: House) -> Node:
+    return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{house.storage}")}
+
+
+def _retention(scene: Scene) -> Node:
+    """How long what was read may be kept; indeterminate if the contract does not say."""
+    length: Node = {"@type": "dpv:IndeterminateDuration"}
+    if scene.retention is not None:
+        days = typed(f"P{scene.retention.days}D", "duration")
+        length = {"@type": "dpv:TemporalDuration", "rdf:value": days}
+    return {"@type": "dpv:StorageDuration", "dpv:hasDuration": length}
+
+
+def _rights(house: House) -> list[Node]:
+    named = house.jurisdiction in UNION
+    return [
+        {
+            "@type": ["dpv:DataSubjectRight", *([f"eu-gdpr:{article}"] if named else [])],
+            "dct:title": words(title),
+            "dpv:isExercisedAt": ref(house.centre),
+        }
+        for article, title in RIGHTS.items()
+    ]

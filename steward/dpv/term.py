@@ -1,0 +1,81 @@
+"""Names of the vocabularies as a document writes them, and the categories of our items.
+
+A name is a prefix and a local part: `dpv:Consent`. Every name of DPV that stands here exists in
+specs/dpv/terms.csv: tests/steward/test_dpv_terms.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gate.contract import Text
+
+Node = dict[str, Any]  # an object of JSON-LD
+
+CONTEXT = {
+    "ai": "https://w3id.org/dpv/ai#",
+    "dct": "http://purl.org/dc/terms/",
+    "dpv": "https://w3id.org/dpv#",
+    "dpv-27560": "https://w3id.org/dpv/schema/dpv-27560#",
+    "eu-gdpr": "https://w3id.org/dpv/legal/eu/gdpr#",
+    "loc": "https://w3id.org/dpv/loc#",
+    "pd": "https://w3id.org/dpv/pd#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "schema": "https://schema.org/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "spdx": "http://spdx.org/rdf/terms#",
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+}
+UNKNOWN = "dpv:PersonalData"  # the category of an item that no table of ours knows
+CATEGORIES: Mapping[str, str] = {
+    "age": "pd:Age",
+    "authorisation_stability": "pd:IndividualProfile",
+    "balance": "pd:BankAccount",
+    "campaign": "pd:CommunicationsMetadata",
+    "contact": "pd:CommunicationsMetadata",
+    "day": "pd:CommunicationsMetadata",
+    "default": "pd:CreditRecord",
+    "device_id": "pd:UID",
+    "duration": "pd:CommunicationsMetadata",
+    "education": "pd:Education",
+    "email": "pd:EmailAddress",
+    "housing": "pd:LoanRecord",
+    "ip_range": "pd:IPAddress",
+    "job": "pd:Job",
+    "loan": "pd:LoanRecord",
+    "location": "pd:Location",
+    "marital": "pd:MaritalStatus",
+    "month": "pd:CommunicationsMetadata",
+    "name": "pd:Name",
+    "pdays": "pd:CommunicationsMetadata",
+    "phone": "pd:TelephoneNumber",
+    "postcode": "pd:PostalCode",
+    "postcode_area": "pd:PostalCode",
+    "poutcome": "pd:CommunicationsMetadata",
+    "previous": "pd:CommunicationsMetadata",
+    "y": "pd:Purchase",
+}
+
+
+def prefixed(purpose: str) -> str:
+    """A contract's term: one without a prefix is of the core vocabulary."""
+    return purpose if ":" in purpose else f"dpv:{purpose}"
+
+
+def ref(name: str) -> Node:
+    """What is described elsewhere, by its IRI or prefixed name."""
+    return {"@id": name}
+
+
+def words(said: Text) -> list[Node]:
+    """The same in every language."""
+    return [{"@language": locale, "@value": text} for locale, text in sorted(said.items())]
+
+
+def typed(value: str, kind: str) -> Node:
+    """A value of a type of XML Schema: `typed("P180D", "duration")`."""
+    return {"@type": f"xsd:{kind}", "@value": value}
+
+
+def checksum(digest: str) -> Node:
+    """A SHA-256 in hex."""
+    return {"spdx:algorithm": "sha256", "spdx:checksumValue": digest}
