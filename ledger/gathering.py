@@ -17,6 +17,16 @@ class RestlessError(Exception):
     """The log moved on between any two looks at it. Ask again when less is written."""
 
 
+class ErasedError(LookupError):
+    """An entry of the customer was erased: what is left no longer shows that nothing is missing.
+
+    The receipts that the customer holds still verify, one by one.
+    """
+
+    def __init__(self, missing: int) -> None:
+        super().__init__(f"{missing} of the customer's entries were erased: show receipts instead")
+
+
 def gathered(
     ledger: Ledger, home: Path, subject: str, seq: int, kept: Sequence[Receipt] = ()
 ) -> Evidence:
@@ -24,8 +34,10 @@ def gathered(
     receipts of some of the subject's entries that were cosigned when they were new.
 
     Raises UnknownSubjectError if there is no such instruction or it no longer opens,
-    RestlessError, RolledBackError, CorruptLogError.
+    ErasedError, RestlessError, RolledBackError, CorruptLogError.
     """
+    if missing := ledger.version(subject) - len(ledger.history(subject)):
+        raise ErasedError(missing)
     if not 1 <= seq <= ledger.version(subject):
         raise UnknownSubjectError(f"no instruction {seq}, there are {ledger.version(subject)}")
     for _ in range(ATTEMPTS):

@@ -49,6 +49,7 @@ ALGORITHMS = {
 }
 PROOF = b"sovereign/browser-key-made/v1\0"  # a browser key signs this and the challenge
 _REQUIRED = UserVerificationRequirement.REQUIRED
+
 _SCHEMA = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
 CREATE TABLE IF NOT EXISTS consent_credential (
@@ -79,8 +80,10 @@ class Credentials:
                 raise PasskeyError("this key is known already")
 
     def forget(self, subject: str) -> None:
+        """Forget the customer's. No bytes of them stay."""
         with self._lock:
             self._database.execute("DELETE FROM consent_credential WHERE subject = ?", [subject])
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self._database.close()

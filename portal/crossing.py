@@ -18,17 +18,19 @@ from portal.customer.who import Me
 from portal.hosts import ENTRY, Hosts
 from portal.pages import faces, page
 from portal.problems import NotFoundError, UsedCodeError
-from portal.security import POLICY
+from portal.security import POLICY, own_path
 from portal.session import Session
 from portal.signin import brought_over
 
 router = APIRouter(include_in_schema=False)
 
+CENTRE = "/customer"
+
 
 @router.post("/customer/continue")
-def cross(request: Request, me: Me) -> Response:
+def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Response:
     here, hosts = faces(request), _hosts(request)
-    code = here.crossings.begin(me, here.clock())
+    code = here.crossings.begin((me, own_path(to)), here.clock())
     target = f"{hosts.consent}{ENTRY}"
     response = page(request, "customer/crossing.html", target=target, code=code)
     response.headers["Content-Security-Policy"] = POLICY.replace(
@@ -43,10 +45,10 @@ def enter(request: Request, code: Annotated[str, Form(max_length=100)]) -> Respo
     here, hosts = faces(request), _hosts(request)
     if not hosts.comes_over(request.url.path, request.headers):
         raise NotFoundError
-    by: Session | None = here.crossings.finish(code, here.clock())
-    if by is None or not by.live(here.clock()):
+    begun: tuple[Session, str] | None = here.crossings.finish(code, here.clock())
+    if begun is None or not begun[0].live(here.clock()):
         raise UsedCodeError
-    return brought_over(request, by)
+    return brought_over(request, *begun)
 
 
 def _hosts(request: Request) -> Hosts:

@@ -13,7 +13,13 @@ from urllib.parse import urlsplit
 from ledger.customer_key import RelyingParty
 
 ENTRY = "/enter"  # where a customer comes over from the other host
-HERE = ("/customer", "/static/", "/receipts", "/keys/")  # what the consent host serves, and below
+HERE = (
+    "/customer",
+    "/archive/",
+    "/static/",
+    "/receipts",
+    "/keys/",
+)  # what the consent host serves, and below
 HERE_ALONE = {ENTRY, "/language", "/logout", "/verify"}
 ELSEWHERE = ("/customer/passkeys", "/customer/handoff", "/customer/continue")
 

@@ -1,6 +1,7 @@
 """Passkeys for signing in: W3C Web Authentication, discoverable credentials, a verified user.
 
-home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret
+home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret. Beside
+                         them the identifiers of keys that sign consent: see portal.credential
 
 They sign people in at this host and authorise nothing else. `webauthn` checks what a browser
 sends, except that it came from a page of ours and from no frame inside another: that is here.

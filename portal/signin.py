@@ -179,9 +179,9 @@ def _welcome(request: Request, customer: str, response: Response | None = None) 
     return _signed_in(request, customer, name, response or RedirectResponse("/customer", 303))
 
 
-def brought_over(request: Request, by: Session) -> Response:
+def brought_over(request: Request, by: Session, to: str = "/customer") -> Response:
     """Somebody who signed in elsewhere goes on here, on the same proof of who they are."""
-    response = RedirectResponse("/customer", 303)
+    response = RedirectResponse(to, 303)
     return _signed_in(request, by.subject, by.name, response, by.proved)
 
 

@@ -8,15 +8,19 @@ announce`), and only then does the gate begin.
     example.org/reads-1a2b3c4d
     example.org/reads-1a2b3c4d+9f8e7d6c+AbCd…
 
-It starts only under the very contracts and policy that the ledger says are in force.
+It starts only under the very contracts and policy that the ledger says are in force, and what comes
+under others later is suspended there.
 """
 
 import json
+import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 from gate import policy
@@ -28,7 +32,7 @@ from gate.policy import Policy
 from gate.read import Gate
 from gate.shadow import Shadow
 from ledger import durable, note
-from ledger.event import PolicyPublished, ReadLogOpened, ScenePublished
+from ledger.event import PolicyPublished, ReadLogOpened, ScenePublished, SyntheticReleased
 from ledger.follower import Follower
 from ledger.ledger import Ledger
 from ledger.log import Log
@@ -44,9 +48,13 @@ from portal.product import (
 )
 from portal.settings import Settings
 from steward.released import Released
+from synthetic.release import Release
+
+_LOG = logging.getLogger("gate")
 
 OPENING = "opening"
-POLL_S = 0.1
+POLICY = "policy"  # no scene is called so
+POLL_S, LOOK_S = 0.1, 2.0
 HEALTH = "/healthz"
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -94,6 +102,58 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     return Standalone(gate, reads, follower, scenes)
 
 
+class Watch:
+    """Keeps a gate to what the ledger announces after it began: new releases are served, and a
+    scene that is under another contract or policy now is suspended until the gate starts anew."""
+
+    def __init__(self, alone: Standalone, home: Path) -> None:
+        self._gate = alone.gate
+        self._ours = _digests(alone.scenes, alone.gate.policy)
+        self._ledger = Follower(home)
+        self._seen = 0
+        self._over = Event()
+        self.look()
+
+    def look(self) -> None:
+        """Take in what was announced since the last look."""
+        releases: dict[str, SyntheticReleased] = {}
+        terms: list[ScenePublished | PolicyPublished] = []
+        for entry in self._ledger.announced(self._seen):
+            self._seen = entry.index + 1
+            if isinstance(entry.event, SyntheticReleased):
+                releases[entry.event.scene] = entry.event
+            elif isinstance(entry.event, ScenePublished | PolicyPublished):
+                terms.append(entry.event)
+        for name, digest in _held(terms).items():
+            if name in self._ours and digest != self._ours[name]:
+                self._suspend(self._gate.scenes if name == POLICY else [name])
+        for scene in releases.keys() & self._gate.scenes.keys():
+            self._gate.serve(scene, Release.from_body(releases[scene].body))
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look every two seconds, in a thread, while the context lasts."""
+        thread = Thread(target=self._run, name="terms", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - the next look tries again; decisions fail closed
+                _LOG.exception("the ledger cannot be followed; what it announced is not known here")
+
+    def _suspend(self, scenes: Iterable[str]) -> None:
+        for scene in set(scenes) - self._gate.suspended:
+            self._gate.suspend(scene)
+            _LOG.warning("scene %s is under other terms now: start the gate anew with them", scene)
+
+
 def announce(ledger: Ledger, home: Path) -> int:
     """Announce the read logs of gates that wait for it; how many. Called by the ledger's writer.
 
@@ -132,15 +192,23 @@ def _followed(home: Path) -> tuple[Released, list[ScenePublished | PolicyPublish
 
 
 def _same_terms(
-    terms: list[ScenePublished | PolicyPublished], scenes: Mapping[str, Scene], rules: Policy
+    terms: Iterable[ScenePublished | PolicyPublished], scenes: Mapping[str, Scene], rules: Policy
 ) -> None:
-    held = {e.scene if isinstance(e, ScenePublished) else "policy": e.digest for e in terms}
-    ours = {name: scene.digest for name, scene in scenes.items()} | {"policy": rules.digest}
-    if other := sorted(name for name, digest in ours.items() if held.get(name) != digest):
+    ours, held = _digests(scenes, rules), _held(terms)
+    if other := sorted(name for name in ours if held.get(name) != ours[name]):
         raise OtherTermsError(
             f"the ledger has other terms in force for {', '.join(other)}: "
             "start `sovereign serve` of this version once, or install the version it ran"
         )
+
+
+def _digests(scenes: Mapping[str, Scene], rules: Policy) -> dict[str, str]:
+    return {name: scene.digest for name, scene in scenes.items()} | {POLICY: rules.digest}
+
+
+def _held(terms: Iterable[ScenePublished | PolicyPublished]) -> dict[str, str]:
+    """The last digest that was announced of each scene, and of the policy."""
+    return {e.scene if isinstance(e, ScenePublished) else POLICY: e.digest for e in terms}
 
 
 def _open_read_log(home: Path, origin: str) -> Log:

@@ -32,7 +32,7 @@ def serve(
     from portal.publishing import exporting, folder
     from portal.service.routes import authenticator
     from portal.settings import Settings
-    from portal.standalone import Healthy, NotAnnouncedError, OtherTermsError, open_gate
+    from portal.standalone import Healthy, NotAnnouncedError, OtherTermsError, Watch, open_gate
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
@@ -43,7 +43,8 @@ def serve(
         raise typer.Exit(1) from error
     who = authenticator(settings, alone.scenes.values(), None)
     typer.echo(f"The gate alone on http://localhost:{port} – Ctrl-C stops it.")
-    with exporting(alone.reads, folder(settings.data_dir, alone.reads)):
+    watch = Watch(alone, settings.data_dir)
+    with exporting(alone.reads, folder(settings.data_dir, alone.reads)), watch.looking():
         uvicorn.run(
             Healthy(alone.gate, GateApp(alone.gate, who)),
             host=settings.host,

@@ -51,12 +51,19 @@ class Handoffs:
 
 
 def picture(address: str) -> str:
-    """`address` as a QR code: SVG markup without script or style."""
+    """`address` as a QR code: SVG markup without script or style, which scales as a whole."""
     import segno
 
     drawn = BytesIO()
     segno.make(address, error="m").save(
-        drawn, kind="svg", xmldecl=False, svgns=True, scale=5, border=4, dark="#111", light="#fff"
+        drawn,
+        kind="svg",
+        xmldecl=False,
+        svgns=True,
+        omitsize=True,
+        border=4,
+        dark="#111",
+        light="#fff",
     )
     return drawn.getvalue().decode()
 

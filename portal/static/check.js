@@ -42,7 +42,7 @@ async function check() {
 }
 
 function show(proven) {
-  const { event } = proven, act = event.act ?? event;
+  const { event, signer } = proven, act = event.act ?? event;
   const values = {
     who: event.subject ?? event.source ?? "",
     act: act.type,
@@ -51,6 +51,7 @@ function show(proven) {
     at: event.at ?? "",
     place: `${proven.index} / ${proven.size}`,
     log: proven.origin,
+    signer: signer ? `${signer.kind} ${signer.id}` : "",
     unchecked: proven.unchecked ? String(proven.unchecked) : "",
   };
   for (const [name, value] of Object.entries(values)) {

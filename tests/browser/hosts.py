@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
+from fastapi import FastAPI
 from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_playwright
 
 from portal.app import create_app
@@ -44,6 +45,7 @@ class Site:
     consent: str
     evil: str
     letters: Path
+    app: FastAPI
 
 
 @dataclass
@@ -109,8 +111,9 @@ def serving(seeded: Path, folder: Path, made: Certificate) -> Iterator[Site]:
         mail=f"folder:{letters}",
     )
     clock = Clock(datetime.now(UTC).replace(microsecond=0))
+    app = create_app(product, clock)
     config = uvicorn.Config(
-        create_app(product, clock),
+        app,
         port=port,
         log_level="warning",
         ssl_keyfile=str(made.key),
@@ -122,7 +125,7 @@ def serving(seeded: Path, folder: Path, made: Certificate) -> Iterator[Site]:
     while not server.started:
         thread.join(0.02)
         assert thread.is_alive(), "the server did not start"
-    yield Site(product, clock, login, consent, evil, letters)
+    yield Site(product, clock, login, consent, evil, letters, app)
     server.should_exit = True
     thread.join()
 
@@ -158,7 +161,8 @@ def come_over(page: Page, site: Site, *, javascript: bool = True) -> None:
     page.click("main .button")
     if not javascript:
         page.click("#crossing button")
-    page.wait_for_url(f"{site.consent}/customer")
+    page.wait_for_url(f"{site.consent}/customer/keys")
+    page.goto(f"{site.consent}/customer")
 
 
 def sign_in(page: Page, site: Site, subject: str) -> None:

@@ -1,13 +1,14 @@
 """Section 12 of specs/portal.md in a real browser: a customer signs, and a regulator verifies."""
 
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ledger.consent import SceneConsent, SceneWithdrawal
 from ledger.event import Evidence, Instruction
-from ledger.verifier import main as verify
+from ledger.gathering import gathered
 from tests.browser.hosts import Site, arrive, authenticator, come_over, make, sign_in, two
 from tests.portal.conftest import seeded
 
@@ -47,7 +48,7 @@ def centre(page: Page, site: Site) -> None:
 
 
 def test_enrol_grant_withdraw_rotate_recover_and_the_regulator_verifies(
-    two: Two, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    two: Two, tmp_path: Path
 ) -> None:
     browser, site = two
     page = arrive(browser, site, "c00020")
@@ -76,12 +77,25 @@ def test_enrol_grant_withdraw_rotate_recover_and_the_regulator_verifies(
         "recovery-requested C",
         "key-recovered C",
     ]
-    key = site.product.home / "keys" / "consent.vkey"
-    for place, each in enumerate(site.product.ledger.history("c00020")):
-        receipt = tmp_path / f"{place}.tlog-proof"
-        receipt.write_bytes(site.product.ledger.receipt(each.index, "c00020").encode())
-        assert verify([str(receipt), "--key", str(key)]) == 0, capsys.readouterr().err
     page.context.close()
+    verdicts = [verdict(site, "c00020", seq, tmp_path) for seq in range(1, 8)]
+    assert all(each.startswith("VERIFIED") for each in verdicts)
+    for place in (1, 2, 3, 4):
+        assert "signed    by the passkey key" in verdicts[place]
+    for place in (0, 5, 6):
+        assert "signed    by nobody: a session vouches for it" in verdicts[place]
+
+
+def verdict(site: Site, subject: str, seq: int, folder: Path) -> str:
+    """What the regulator's program says of the evidence: a process of its own, and no server."""
+    home, file = site.product.home, folder / f"{seq}.evidence"
+    found = gathered(site.product.ledger, home, subject, seq, [])
+    file.write_text(str(found), encoding="utf-8", newline="")
+    policies = [
+        part for log in ("consent", "state") for part in ("--policy", home / f"{log}.policy")
+    ]
+    command = [sys.executable, "-m", "ledger.verifier", "--evidence", file, *policies]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def test_the_recovered_key_signs_and_the_lost_one_does_not(two: Two) -> None:

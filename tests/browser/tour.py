@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
 from gate.read import ReadRequest
 from ledger.event import SignalReported
 from portal import releases
 from portal.product import Product
-from tests.browser import find
+from tests.browser import find, hosts
 from tests.browser.conftest import opened, serving
 from tests.portal.conftest import Clock, copy, seed
 from tests.portal.desk import furnish
@@ -37,6 +37,7 @@ class Shot:
     click: str = ""  # a control to use first
     show: str = ""  # what to scroll to
     steward: bool = False  # signed in at the desk, not as a customer
+    keys: bool = False  # on the consent host, with a key
 
 
 SHOTS = (
@@ -56,9 +57,20 @@ SHOTS = (
     Shot("map", "/customer/map?item=balance", "Where one item flows, and where it does not."),
     Shot("history", "/customer/history", "Every decision, with the words seen and its receipt."),
     Shot("reads", "/customer/reads", "Every read, refusals and coarser answers too.", 360),
+    Shot("paper", "/customer/receipts/43/paper", "A receipt to print, with a code that opens it."),
     Shot("handoff", "/customer", "Continue on the phone: once, for two minutes.",
          click=".phone button"),
     Shot("passkeys", "/customer/passkeys", "Signing in without a password.", 360),
+    Shot("keys", "/customer/keys", "Keys of one's own: nobody else allows anything.", keys=True),
+    Shot("keys-phone-zh", "/customer/keys", "The same on a phone, dark, in Chinese.", 360, "dark",
+         "zh-CN", keys=True),
+    Shot("signing", "/customer", "Everything that the key signs stands on the page.", keys=True,
+         click="#segmentation summary", show="#segmentation"),
+    Shot("mandates", "/customer/mandates", "Somebody else signs some scenes, for a while.", 360,
+         keys=True),
+    Shot("leave", "/customer/leave", "Everything to take along, and the way out."),
+    Shot("leave-phone-zh", "/customer/leave/everything", "What leaving means, before it is done.",
+         360, "dark", "zh-CN"),
     Shot("regulator", "/regulator", "For regulators: nothing to log in to.", signed_in=False),
     Shot("releases", "/regulator", "Synthetic releases with their promise.", signed_in=False,
          show="#releases-title"),
@@ -97,9 +109,10 @@ def main() -> None:
         furnish(product, Clock(datetime.now(UTC).replace(microsecond=0) - timedelta(hours=5)))
         with serving(product) as site:
             for shot in SHOTS:
-                _take(browser, site, shot)
-                sys.stdout.write(f"{PICTURES / shot.name}.png\n")
+                if not shot.keys:
+                    _take(browser, site, shot)
         browser.close()
+        _take_with_keys(playwright, Path(folder))
     (DOCS / "tour.md").write_text(text(), encoding="utf-8")
 
 
@@ -123,6 +136,28 @@ def _lived_in(folder: Path) -> Product:
     return product
 
 
+def _take_with_keys(playwright: Playwright, folder: Path) -> None:
+    """The pages of the consent host, of somebody with a passkey and a browser key."""
+    made = hosts.certificate(folder)
+    browser = hosts.launched(playwright, made.pin)
+    with hosts.serving(folder / "seed", folder / "two", made) as site:
+        for place, shot in enumerate(each for each in SHOTS if each.keys):
+            page = hosts.arrive(
+                browser,
+                site,
+                f"c{20 + place:05d}",
+                locale=shot.language,
+                color_scheme=shot.scheme,
+                viewport={"width": shot.width, "height": 900},
+            )
+            hosts.authenticator(page)
+            hosts.make(page, site)
+            hosts.make(page, site, kind="browser")
+            page.goto(f"{site.consent}{shot.path}")
+            _finish(page, shot)
+    browser.close()
+
+
 def _take(browser: Browser, site: str, shot: Shot) -> None:
     page: Page = opened(
         browser,
@@ -136,6 +171,10 @@ def _take(browser: Browser, site: str, shot: Shot) -> None:
     if shot.steward:
         page.click('button[value="account-manager"]')
         page.goto(f"{site}{shot.path}")
+    _finish(page, shot)
+
+
+def _finish(page: Page, shot: Shot) -> None:
     if shot.click:
         page.click(shot.click)
         page.wait_for_load_state("networkidle")
@@ -143,6 +182,7 @@ def _take(browser: Browser, site: str, shot: Shot) -> None:
         page.locator(shot.show).evaluate("each => each.scrollIntoView({block: 'center'})")
     page.screenshot(path=PICTURES / f"{shot.name}.png")
     page.context.close()
+    sys.stdout.write(f"{PICTURES / shot.name}.png\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,8 +134,8 @@ def person(product: Product, clock: Clock, subject: str = ME) -> Person:
     return Person(product, create_app(product, clock), subject)
 
 
-def passkey(name: bytes = b"consent-key-one!") -> Key:
-    return Key(host=PARTY, origin=CONSENT, id=name)
+def passkey() -> Key:
+    return Key(host=PARTY, origin=CONSENT, id=secrets.token_bytes(16))
 
 
 def hand(key: Key) -> Passkey:

@@ -23,7 +23,14 @@ from tests.portal.conftest import Clock, browser, sign_in
 ME, OTHER = "c00007", "c00008"
 SCENE = "segmentation"
 XSS = '"><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}'
-OWN_PAGES = ["/customer", "/customer/history", "/customer/reads", "/customer/map"]
+OWN_PAGES = [
+    "/customer",
+    "/customer/history",
+    "/customer/reads",
+    "/customer/map",
+    "/customer/keys",
+    "/customer/mandates",
+]
 
 
 @pytest.fixture
@@ -91,7 +98,23 @@ CROSS_SITE = {
     "old browser, no origin at all": {"Sec-Fetch-Site": ""},
     "old browser, origin null": {"Sec-Fetch-Site": "", "Origin": "null"},
 }
-WRITES = [f"/customer/scenes/{SCENE}/allow", "/login", "/logout", "/language", "/handoff", "/docs"]
+WRITES = [
+    f"/customer/scenes/{SCENE}/allow",
+    "/login",
+    "/logout",
+    "/language",
+    "/handoff",
+    "/docs",
+    "/enter",
+    "/receipts",
+    "/customer/gpc",
+    "/customer/signed",
+    "/customer/continue",
+    "/customer/keys",
+    "/customer/keys/options",
+    "/customer/recovery/cancel",
+    "/customer/mandates",
+]
 
 
 @pytest.mark.usefixtures("still")

@@ -63,7 +63,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         for part in ("subject", "body")
     ],
     "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],
-    "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "unchecked"],
+    "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "signer", "unchecked"],
     "operation.": [
         "read",
         "rows",

@@ -1,5 +1,6 @@
 """Section 12 of specs/portal.md: the customer's own keys, without a browser."""
 
+from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from ledger.event import (
     RecoveryCancelled,
     RecoveryRequested,
 )
+from portal.credential import Credentials
 from portal.customer import keys, wording
 from portal.product import Product
 from portal.settings import Settings
 from tests.ledger.hands import Passkey
-from tests.portal.conftest import Clock, copy
+from tests.portal.conftest import CUSTOMERS, Clock, copy
 from tests.portal.signer import (
     CONSENT,
     ENGLISH,
@@ -37,19 +39,35 @@ from tests.portal.signer import (
     person,
 )
 
-SCENE = "segmentation"  # which c00007 has not allowed
-ALLOWED = "nearest-branch"  # which c00007 has
+SCENE = "segmentation"  # which `me` has not allowed
+ALLOWED = "nearest-branch"  # which `me` has
+
+
+@pytest.fixture(scope="module")
+def product(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """For all tests of this file: each that records takes a customer of its own."""
+    home = tmp_path_factory.mktemp("keys") / "home"
+    return copy(seeded, home, consent_origin=CONSENT, login_origin=LOGIN)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> Iterator[str]:
+    """Customers who never said anything."""
+    return (f"c{number:05d}" for number in range(13, CUSTOMERS + 1))
 
 
 @pytest.fixture
-def product(seeded: Path, tmp_path: Path) -> Product:
-    return copy(seeded, tmp_path / "home", consent_origin=CONSENT, login_origin=LOGIN)
-
-
-@pytest.fixture
-def me(product: Product, clock: Clock) -> Person:
-    """On the consent host, without a key."""
+def reader(product: Product, clock: Clock) -> Person:
+    """On the consent host, without a key, and recording nothing."""
     return person(product, clock).cross()
+
+
+@pytest.fixture
+def me(product: Product, clock: Clock, fresh: Iterator[str]) -> Person:
+    """On the consent host, without a key, having allowed one scene."""
+    somebody = person(product, clock, next(fresh)).cross()
+    assert somebody.press(ALLOWED, "allow").status_code == 303
+    return somebody
 
 
 @pytest.fixture
@@ -88,24 +106,24 @@ def test_hosts_whose_logins_could_use_the_keys_are_refused(origins: tuple[str, s
 
 
 @pytest.mark.parametrize("path", ["/login", "/login/passkey/options", "/login/passkey", "/handoff"])
-def test_nobody_signs_in_on_the_consent_host(me: Person, path: str) -> None:
-    answer = me.consent.post(path, data={"customer": ME}, follow_redirects=False)
+def test_nobody_signs_in_on_the_consent_host(reader: Person, path: str) -> None:
+    answer = reader.consent.post(path, data={"customer": ME}, follow_redirects=False)
     assert answer.status_code == 404
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/desk", "/customer/passkeys", "/login/provider", "/docs?a=b"]
 )
-def test_whatever_else_is_asked_of_it_leads_to_the_other_host(me: Person, path: str) -> None:
-    answer = me.consent.get(path, follow_redirects=False)
+def test_whatever_else_is_asked_of_it_leads_to_the_other_host(reader: Person, path: str) -> None:
+    answer = reader.consent.get(path, follow_redirects=False)
     assert (answer.status_code, answer.headers["location"]) == (303, f"{LOGIN}{path}")
 
 
-def test_a_signed_out_customer_is_led_to_where_one_signs_in(me: Person) -> None:
-    me.consent.post("/logout", follow_redirects=False)
-    front = me.consent.get("/customer", follow_redirects=False).headers["location"]
+def test_a_signed_out_customer_is_led_to_where_one_signs_in(reader: Person) -> None:
+    reader.consent.post("/logout", follow_redirects=False)
+    front = reader.consent.get("/customer", follow_redirects=False).headers["location"]
     assert front == "/"
-    assert me.consent.get(front, follow_redirects=False).headers["location"] == f"{LOGIN}/"
+    assert reader.consent.get(front, follow_redirects=False).headers["location"] == f"{LOGIN}/"
 
 
 def test_one_press_brings_a_customer_over(product: Product, clock: Clock) -> None:
@@ -169,7 +187,7 @@ def test_a_key_made_in_a_frame_is_not_enrolled(me: Person) -> None:
 
 
 def test_another_key_is_signed_for_by_one_in_force(me: Person, key: Passkey) -> None:
-    second = passkey(b"consent-key-two!")
+    second = passkey()
     answer = me.made(second, "enrol", evidence="A")
     said = event.decode(answer.content)
     assert isinstance(said, Instruction)
@@ -179,14 +197,14 @@ def test_another_key_is_signed_for_by_one_in_force(me: Person, key: Passkey) -> 
 
 
 def test_without_a_signature_no_further_key_is_enrolled(me: Person, key: Passkey) -> None:
-    answer = me.made(passkey(b"consent-key-two!"), "enrol")
+    answer = me.made(passkey(), "enrol")
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:sovereign:problem:key-needed"
     assert in_force(me) == {key.key.id}
 
 
 def test_a_key_is_replaced_by_its_own_signature(me: Person, key: Passkey) -> None:
-    new = passkey(b"consent-key-two!")
+    new = passkey()
     answer = me.made(new, "replace", old=key.key.id.hex(), evidence="A")
     said = event.decode(answer.content)
     assert isinstance(said, Instruction)
@@ -226,7 +244,7 @@ def test_a_withdrawal_is_signed_if_the_key_is_at_hand(me: Person, key: Passkey) 
 def test_a_withdrawal_needs_no_key(me: Person, key: Passkey, host: str) -> None:
     assert me.press(ALLOWED, "withdraw", host).status_code == 303
     assert last(me).evidence is Evidence.SESSION
-    index = me.product.ledger.history(ME)[-1].index
+    index = me.product.ledger.history(me.subject)[-1].index
     paper = me.consent.get(f"/customer/receipts/{index}/paper").text
     assert "given while signed in" in paper
 
@@ -299,7 +317,7 @@ def test_a_malformed_signature_is_refused(me: Person, key: Passkey, body: bytes)
 
 
 def request_recovery(me: Person) -> Passkey:
-    new = passkey(b"consent-key-new!")
+    new = passkey()
     answer = me.made(new, "recover")
     assert answer.status_code == 204, answer.text
     return hand(new)
@@ -314,7 +332,7 @@ def test_a_recovery_waits_three_days_and_leaves_only_the_new_key(
     assert "A new key is about to take the place" in me.login.get("/customer").text
     assert me.on_keys("/customer/recovery/complete", "key-recovered").status_code == 403
     clock.advance(hours=72)
-    again = person(me.product, clock).cross()
+    again = person(me.product, clock, me.subject).cross()
     assert again.on_keys("/customer/recovery/complete", "key-recovered").status_code == 204
     assert isinstance(last(again).act, KeyRecovered)
     assert in_force(again) == {new.key.id}
@@ -332,7 +350,7 @@ def test_a_recovery_is_cancelled_by_one_press_and_without_a_key(me: Person, key:
 def test_a_recovery_takes_a_fresh_proof_of_identity(me: Person, key: Passkey, clock: Clock) -> None:
     clock.advance(minutes=5)
     me.cross()  # coming over anew is no fresh proof
-    answer = me.made(passkey(b"consent-key-new!"), "recover")
+    answer = me.made(passkey(), "recover")
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:sovereign:problem:prove-again"
 
@@ -395,12 +413,12 @@ BAD_MANDATES = {
 
 
 @pytest.mark.parametrize("changed", BAD_MANDATES.values(), ids=BAD_MANDATES.keys())
-def test_a_malformed_mandate_is_refused(me: Person, changed: dict[str, str]) -> None:
+def test_a_malformed_mandate_is_refused(reader: Person, changed: dict[str, str]) -> None:
     good = MANDATE | {"key": keys.public_text(Passkey(rp=PARTY, page=CONSENT).key.key)}
-    before = me.version
-    answer = me.on_keys("/customer/mandates", "mandate-given", **(good | changed))
+    before = reader.version
+    answer = reader.on_keys("/customer/mandates", "mandate-given", **(good | changed))
     assert answer.status_code == 400
-    assert me.version == before
+    assert reader.version == before
 
 
 def test_words_that_changed_since_are_not_signed_on(me: Person) -> None:
@@ -432,3 +450,18 @@ def test_no_keys_are_offered_where_there_is_no_consent_host(
     assert "/customer/keys" not in me.login.get("/customer").text
     assert me.login.post("/customer/continue").status_code == 404
     assert me.login.post("/enter", data={"code": "x"}).status_code == 404
+
+
+def test_after_erasure_nothing_says_whose_credential_it_was(
+    me: Person, key: Passkey, clock: Clock
+) -> None:
+    path = me.product.home / "passkeys.sqlite"
+    identifier = next(iter(me.app.state.faces.credentials.of(me.subject).values()))
+    me.app.state.faces.credentials.close()
+    kept = [*path.parent.glob("passkeys*")]
+    assert [each for each in kept if identifier in each.read_bytes()]
+    store = Credentials(path)
+    store.forget(me.subject)
+    store.close()
+    assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]
+    assert Credentials(path).of(me.subject) == {}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
@@ -16,14 +17,21 @@ import pytest
 from typer.testing import CliRunner
 
 from gate.client import GateClient
-from ledger.event import ReadLogOpened, ScenePublished, Withdrawn
+from gate.decide import Reason
+from gate.read import ReadRequest
+from ledger.event import (
+    PolicyPublished,
+    ReadLogOpened,
+    ScenePublished,
+    Withdrawn,
+)
 from ledger.ledger import Ledger
-from portal import standalone
+from portal import releases, standalone
 from portal.commands import app
 from portal.customer import wording
 from portal.product import Product
 from portal.settings import Settings
-from portal.standalone import NotAnnouncedError, OtherTermsError, open_gate
+from portal.standalone import NotAnnouncedError, OtherTermsError, Standalone, Watch, open_gate
 from tests.portal.conftest import START, Clock
 
 SCENE, SERVICE, ME, FIELD = "nearest-branch", "branch-finder", "c00007", "postcode_area"
@@ -105,6 +113,51 @@ def test_under_other_contracts_it_does_not_start(product: Product) -> None:
     product.ledger.announce([ScenePublished(SCENE, "9.0.0", "f" * 64, START)])
     with pytest.raises(OtherTermsError, match=SCENE):
         open_gate(Settings(data_dir=product.home), wait_s=0)
+
+
+@pytest.fixture
+def alone(product: Product) -> Iterator[Standalone]:
+    """A gate in this process, announced."""
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_gate, Settings(data_dir=product.home), wait_s=NEVER)
+        until_it_waits(product.home)
+        standalone.announce(product.ledger, product.home)
+        yield opening.result()
+
+
+def test_a_scene_that_comes_under_other_terms_is_suspended(
+    alone: Standalone, product: Product
+) -> None:
+    watch = Watch(alone, product.home)
+    assert alone.gate.suspended == set()
+    product.ledger.announce([ScenePublished("elsewhere", "9.0.0", "f" * 64, START)])
+    product.ledger.announce([ScenePublished(SCENE, "9.0.0", "f" * 64, START)])
+    watch.look()
+    assert alone.gate.suspended == {SCENE}
+    answer = alone.gate.read(ReadRequest(SERVICE, SCENE, ME, (FIELD,), START))
+    assert (answer.decision.allowed, answer.decision.reason) == (False, Reason.SUSPENDED)
+
+
+def test_under_another_policy_every_scene_is_suspended(alone: Standalone, product: Product) -> None:
+    watch = Watch(alone, product.home)
+    product.ledger.announce([PolicyPublished("f" * 64, START)])
+    watch.look()
+    assert alone.gate.suspended == {*alone.scenes}
+
+
+def test_a_release_that_is_announced_meanwhile_is_served(
+    alone: Standalone, product: Product
+) -> None:
+    with Watch(alone, product.home).looking():
+        assert alone.gate.release("segmentation") is None
+        releases.release(product, product.scenes["segmentation"], START)
+        deadline = time.monotonic() + NEVER
+        while (found := alone.gate.release("segmentation")) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    served = product.gate.release("segmentation")
+    assert served is not None
+    assert found.id == served.id
 
 
 def test_where_no_portal_runs_a_command_announces(product: Product, tmp_path: Path) -> None:
