@@ -299,6 +299,27 @@ def test_a_signature_of_another_class_than_drafted_is_refused(me: Person, key: P
     assert held(me, SCENE) is None
 
 
+def test_an_undo_is_offered_where_it_takes_no_key(me: Person, key: Passkey) -> None:
+    me.signed(key.sign(me.draft(SCENE, "allow")))
+    assert me.press(SCENE, "undo").status_code == 303
+    assert isinstance(held(me, SCENE), SceneWithdrawal)
+    me.signed(key.sign(me.draft(ALLOWED, "withdraw")))
+    before = me.version
+    assert "Undo" not in me.consent.get("/customer").text
+    assert me.press(ALLOWED, "undo").status_code == 303
+    assert me.version == before
+
+
+def test_a_browsers_signal_withdraws_what_a_key_allowed(
+    me: Person, key: Passkey, clock: Clock
+) -> None:
+    me.signed(key.sign(me.draft("ads-device-id", "allow")))
+    me.login.headers["Sec-GPC"] = "1"
+    me.login.post("/login", data={"customer": me.subject})
+    assert isinstance(held(me, "ads-device-id"), SceneWithdrawal)
+    assert last(me).evidence is Evidence.SESSION
+
+
 MALFORMED = {
     "nothing": b"",
     "no json": b"{",
