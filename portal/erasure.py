@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ledger.ledger import Ledger, UnknownSubjectError
 from portal.archive import store
+from portal.credential import Credentials
 from portal.passkey import Passkeys
 from portal.product import SNAPSHOT
 from steward import forgetting
@@ -96,8 +97,10 @@ def _receipts(home: Path, indexes: Sequence[int]) -> int:
 def _passkeys(path: Path, subject: str) -> int:
     if not path.exists():
         return 0
-    keys = Passkeys(path)
+    signing, keys = Credentials(path), Passkeys(path)
     try:
+        signing.forget(subject)
         return keys.forget(subject)
     finally:
+        signing.close()
         keys.close()

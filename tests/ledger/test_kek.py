@@ -140,6 +140,24 @@ def test_v21_the_token_key_of_an_earlier_generation_is_destroyed(
         Vault(kept)
 
 
+def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
+    vault: Vault, tmp_path: Path, uri: Callable[[str], str]
+) -> None:
+    where = uri("pkcs11")
+
+    def fails(done: int, _of: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vault.rotate(kek.fresh(where), fails)
+    left = kek.read(tmp_path / "keys" / "kek.next")
+    left.open()
+    vault.rotate(kek.fresh(where))
+    with pytest.raises(KekError, match="NoSuchKey"):
+        left.open()
+
+
 def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     older = (folder / "kek").read_bytes()
