@@ -10,6 +10,7 @@ associated data. GCM does not bind the key; the SHA-256 commitment in the leaf d
 on every opening. Without its customer's data key a sealed event can be neither opened nor found.
 """
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -62,7 +63,8 @@ class Vault:
         begun = database.exists() and database.stat().st_size > 0
         if not begun:
             self._begin()
-        database.touch(mode=0o600)
+        if not database.exists():
+            database.touch(mode=0o600)
         self._lock = Lock()
         self._database = sqlite3.connect(
             database, timeout=_WAIT_S, check_same_thread=False, isolation_level=None
@@ -76,7 +78,7 @@ class Vault:
         self._tags: dict[str, ReadingTags] = {}
         with self._lock:
             self._kek = self._in_force(self._named())
-            if self._places[1].exists():
+            if self._places[1].exists() and os.access(folder, os.W_OK):
                 self._settle()
             self._erase_again()
 

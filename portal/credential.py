@@ -40,7 +40,7 @@ from webauthn.helpers.structs import (
 
 from ledger.act import Algorithm, CustomerKey, KeyKind
 from ledger.customer_key import RelyingParty
-from portal.passkey import SCHEMA, PasskeyError, from_our_page, refused
+from portal.passkey import PasskeyError, from_our_page, refused
 
 ALGORITHMS = {
     COSEAlgorithmIdentifier.ECDSA_SHA_256: Algorithm.ES256,
@@ -50,6 +50,13 @@ ALGORITHMS = {
 PROOF = b"sovereign/browser-key-made/v1\0"  # a browser key signs this and the challenge
 _REQUIRED = UserVerificationRequirement.REQUIRED
 
+_SCHEMA = """
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
+CREATE TABLE IF NOT EXISTS consent_credential (
+  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject);
+"""
+
 
 class Credentials:
     """Thread-safe. What a method wrote is durable when it returns."""
@@ -57,7 +64,7 @@ class Credentials:
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.executescript(SCHEMA)
+        self._database.executescript(_SCHEMA)
 
     def of(self, subject: str) -> Mapping[bytes, bytes]:
         """The customer's passkeys: id of the key (SHA-256) -> identifier of the credential."""
@@ -71,6 +78,12 @@ class Credentials:
             query = "INSERT OR IGNORE INTO consent_credential VALUES (?, ?, ?)"
             if self._database.execute(query, [credential, subject, key]).rowcount != 1:
                 raise PasskeyError("this key is known already")
+
+    def forget(self, subject: str) -> None:
+        """Forget the customer's. No bytes of them stay."""
+        with self._lock:
+            self._database.execute("DELETE FROM consent_credential WHERE subject = ?", [subject])
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self._database.close()

@@ -31,16 +31,13 @@ from webauthn.helpers.structs import (
 
 MOST_KEYS = 20  # of one customer
 _REQUIRED = UserVerificationRequirement.REQUIRED
-SCHEMA = """
+_SCHEMA = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
 CREATE TABLE IF NOT EXISTS person (subject TEXT PRIMARY KEY, handle BLOB UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS passkey (
   id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,
   copied INTEGER NOT NULL, added TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
-CREATE TABLE IF NOT EXISTS consent_credential (
-  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject);
 """
 
 
@@ -69,7 +66,7 @@ class Passkeys:
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.executescript(SCHEMA)
+        self._database.executescript(_SCHEMA)
 
     def of(self, subject: str) -> list[Passkey]:
         """The customer's keys, oldest first."""
@@ -132,8 +129,7 @@ class Passkeys:
         """Forget the customer, with all keys; how many there were. No bytes of them stay."""
         with self._lock:
             gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
-            for beside in ("person", "consent_credential"):
-                self._database.execute(f"DELETE FROM {beside} WHERE subject = ?", [subject])  # noqa: S608 - two names of ours
+            self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return gone.rowcount
 

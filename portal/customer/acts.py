@@ -198,9 +198,9 @@ def _with(scene: Scene, state: ConsentState | None, fields: tuple[str, ...]) -> 
 def _undo(act: Act, scene: Scene, state: ConsentState | None, at: datetime) -> Undo | None:
     """What takes the act back; None where that would take a key, which a press on Allow asks for
     as well."""
-    if state and state.authority.keys and isinstance(act, Withdrawn):
-        return None
     live = tuple(live_fields(scene, state, at))
+    if state and state.authority.keys and (live or isinstance(act, Withdrawn)):
+        return None
     last = state.scenes.get(scene.id) if state else None
     until = last.until if live and isinstance(last, SceneConsent) else None
     return Undo(scene.id, live, until, at + UNDO_FOR)

@@ -1,5 +1,6 @@
 """The pages of the customer's own keys, and of mandates. What they decide: keys.py."""
 
+import logging
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -25,11 +26,14 @@ from portal.customer.acts import Wanted, read_version
 from portal.customer.who import Me
 from portal.hosts import Hosts
 from portal.pages import faces, page, words
+from portal.passkey import PasskeyError
 from portal.problems import ChangedWordsError, MalformedFormError, NotFoundError
 from portal.session import Notice, Session
 from portal.signin import JSON, Body, Challenge
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
+
+log = logging.getLogger(__name__)
 
 Field = Annotated[str, Form()]
 Digest = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
@@ -69,7 +73,11 @@ def add(request: Request, me: Me, body: Body) -> Response:
     asked, sent = signin.finish(request), _sent(body)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError
-    made = _made(request, me, sent, asked.value, hosts)
+    try:
+        made = _made(request, me, sent, asked.value, hosts)
+    except PasskeyError as error:
+        log.warning("a key for consent was refused: %s", error)
+        raise
     act = keys.act_for(_text(sent, "purpose"), made, _text(sent, "old"), me, here.clock())
     return _say(request, me, act, _text(sent, "words"), _text(sent, "version"), KEYS)
 

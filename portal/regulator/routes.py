@@ -13,6 +13,7 @@ from gate.contract import specs_folder
 from portal.pages import faces, page
 from portal.problems import NotFoundError
 from portal.regulator import logs, releases
+from steward import refit
 
 router = APIRouter(include_in_schema=False)
 
@@ -96,7 +97,8 @@ def quality(request: Request, scene: str) -> Response:
     if found is None or known is None:
         raise NotFoundError
     shown = releases.quality(found, known)
-    return page(request, "regulator/release.html", quality=shown)
+    erased = refit.erased_since(product.ledger, found.ledger_size)
+    return page(request, "regulator/release.html", quality=shown, erased=erased)
 
 
 @router.get("/releases/{scene}.json")

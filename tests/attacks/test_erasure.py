@@ -1,4 +1,4 @@
-"""Clauses V40 to V49 of specs/vault.md: somebody leaves, and the house is searched for them.
+"""Clauses V34 and V40 to V50 of specs/vault.md: somebody leaves, and the house is searched.
 
 The attacker is the company: every file, every key that is left, every backup. Each search is run
 first while they are still a customer, and finds them.
@@ -11,6 +11,8 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from itertools import product as every
 from pathlib import Path
 
@@ -21,36 +23,43 @@ from gate.read import ReadRequest
 from ledger import commitment, policy, receipt, state, stateproof
 from ledger.audit import Trust, audit
 from ledger.consent import ConsentState
-from ledger.event import Granted, SubjectErased, Withdrawn
+from ledger.event import Granted, SubjectErased, SyntheticReleased, Withdrawn
 from ledger.fsck import fsck
 from ledger.latest import shown
+from ledger.log import CorruptLogError
 from ledger.source import Directory
 from ledger.vault import Vault
 from portal.archive import store
 from portal.archive.content import archive
 from portal.archive.holding import Holding
+from portal.credential import Credentials
 from portal.erasure import Eraser
 from portal.passkey import Host, Passkeys
 from portal.product import Product, open_product
 from portal.regulator.period import Replays
 from portal.session import Sessions
 from portal.settings import Settings
+from steward import recipient, refit
 from steward.hold import HeldError, HoldError, Holds
 from steward.opening import Openings
+from steward.outbox import Outbox
 from tests.portal.authenticator import Key
-from tests.portal.conftest import START, Clock, copy
+from tests.portal.conftest import START, Clock, browser, copy
 from tests.portal.desk import ME, furnish, say
+from tests.steward.change.office import bank_release
 
 OTHER = "c00008"
 HERE = Host("testserver", "http://testserver")
 SOURCE = "customers.duckdb"  # the company's own system: not ours to delete
 
 
-@pytest.fixture
-def house(seeded: Path, tmp_path: Path, clock: Clock) -> Product:
+@pytest.fixture(scope="module")
+def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A customer with a case, a proposal, reads, an opening, a passkey, an archive, a receipt."""
-    made = copy(seeded, tmp_path / "home")
-    furnish(made, clock)
+    made = copy(seeded, tmp_path_factory.mktemp("furnished") / "home")
+    furnish(made, Clock())
+    recipients = recipient.load(made.home)
+    assert Outbox(made.home).deliver(recipients.sender, START).delivered == 1
     for scene in ("segmentation", "contract-service"):
         made.gate.read(request(made, scene))
     Openings(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
@@ -58,6 +67,9 @@ def house(seeded: Path, tmp_path: Path, clock: Clock) -> Product:
     challenge, options = keys.offer(ME, "Somebody", HERE)
     keys.add(ME, key.made(json.loads(options)), challenge, HERE, START)
     keys.close()
+    signing = Credentials(made.home / "passkeys.sqlite")
+    signing.keep(ME, b"a credential", bytes(32))
+    signing.close()
     held = Holding(made.home, made.ledger, made.source, made.scenes, made.tables)
     kept = store.Store(made.home, bytes(32))
     kept.put(store.folder(made.ledger, ME), archive(held, ME, START), START)
@@ -66,7 +78,14 @@ def house(seeded: Path, tmp_path: Path, clock: Clock) -> Product:
     (made.home / "receipts" / f"{index}.tlog-proof").write_text(made.ledger.receipt(index, ME))
     made.keep_state()
     made.publish()
-    return made
+    made.ledger.close()
+    return made.home
+
+
+@pytest.fixture
+def house(furnished: Path, tmp_path: Path) -> Product:
+    """A copy of it for each test, in use."""
+    return copy(furnished, tmp_path / "home")
 
 
 def request(house: Product, scene: str, subject: str = ME) -> ReadRequest:
@@ -103,6 +122,14 @@ def places(home: Path, needles: list[bytes]) -> set[str]:
     }
 
 
+def masked_in(home: Path) -> set[str]:
+    """The names that notices in files carry: their bytes are encoded for the mail."""
+    letters = [message_from_bytes(p.read_bytes(), policy=default) for p in home.rglob("*.eml")]
+    assert letters
+    texts = [str(each["Subject"]) + each.get_content() for each in letters]
+    return {found for text in texts for found in re.findall(r"\S?\*\*\*", text)}
+
+
 def test_v40_no_file_of_the_house_says_who_it_was(house: Product) -> None:
     needles = words(house)
     before = places(house.home, needles)
@@ -111,7 +138,10 @@ def test_v40_no_file_of_the_house_says_who_it_was(house: Product) -> None:
     assert any(each.startswith("archives/") for each in before)
     assert [*(house.home / "receipts").iterdir()]
     assert any(each.startswith("state/") for each in before)
+    (masked,) = masked_in(house.home)
+    assert masked.encode() in needles
     gone = eraser(house).customer(ME, START)
+    assert masked_in(house.home) == {"***"}
     assert (gone.cases, gone.passkeys, gone.archives, gone.receipts) == (1, 1, 1, 1)
     assert places(house.home, needles) == set()
     assert not [*(house.home / "receipts").iterdir()]
@@ -361,3 +391,35 @@ def test_v15_a_read_that_rested_on_an_erased_entry_is_not_accused(
     assert granted not in {each.index for each in house.ledger.history(ME)}
     report = Replays(house.home).run(START.date(), START.date()).report
     assert (report.differences, report.unopened) == ([], 1)
+
+
+def test_v50_a_release_stays_and_says_how_many_were_erased_since(
+    house: Product, clock: Clock
+) -> None:
+    made = replace(bank_release(), ledger_size=house.ledger.size)
+    house.ledger.announce([SyntheticReleased(made.id, "segmentation", made.body(), START)])
+    house.gate.serve("segmentation", made)
+    with browser(house, clock) as client:
+        record = client.get("/releases/segmentation.json").content
+        assert "erased since" not in client.get("/regulator/releases/segmentation").text
+        for subject, told in ((ME, "1 customer was"), (OTHER, "2 customers were")):
+            eraser(house).customer(subject, START)
+            assert f"{told} erased since" in client.get("/regulator/releases/segmentation").text
+        assert client.get("/releases/segmentation.json").content == record
+    assert refit.erased_since(house.ledger, house.ledger.size) == 0
+    assert ME not in house.gate.consenting("segmentation", ["age"], START)
+
+
+def test_v34_a_whole_house_of_before_is_back_and_whoever_saw_the_log_notices(
+    house: Product, backup: Path, tmp_path: Path
+) -> None:
+    """Said honestly: with everything from before, the list of erasures included, they are back."""
+    eraser(house).customer(ME, START)
+    house.ledger.export(tmp_path / "public")
+    house.ledger.close()
+    shutil.rmtree(house.home)
+    shutil.copytree(backup, house.home)
+    again = open_product(Settings(data_dir=house.home, demo=True))
+    assert again.ledger.history(ME)
+    with pytest.raises(CorruptLogError, match="nothing was changed"):
+        again.ledger.export(tmp_path / "public")

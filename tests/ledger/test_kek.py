@@ -18,7 +18,7 @@ from ledger import kek
 from ledger.fsck import fsck
 from ledger.kek import KekError
 from ledger.vault import Vault, VaultError
-from tests.ledger.softhsm import MODULE, WANTED, token
+from tests.ledger.softhsm import WANTED, find_or_install, token
 from tests.ledger.worlds import AGE, opened, say
 
 ROOT = Path(__file__).parents[2]
@@ -28,9 +28,9 @@ KEEPERS = ("file", "pkcs11", "aws-kms")
 
 @pytest.fixture(scope="module")
 def hsm(tmp_path_factory: pytest.TempPathFactory) -> str:
-    if MODULE is None:
+    if (module := find_or_install()) is None:
         pytest.skip(WANTED)
-    return token(MODULE, tmp_path_factory.mktemp("hsm"))
+    return token(module, tmp_path_factory.mktemp("hsm"))
 
 
 @pytest.fixture(scope="module")

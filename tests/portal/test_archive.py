@@ -27,7 +27,7 @@ from portal.product import Product, open_source
 from portal.settings import Settings
 from steward.opening import Openings
 from steward.review import PROPOSED
-from tests.portal.conftest import SAID, START
+from tests.portal.conftest import SAID, START, copy
 
 WHO, OTHER = "c00007", "c00008"
 SPOKEN = [f"c{n:05d}" for n in range(1, 13)]
@@ -38,9 +38,11 @@ def holding(product: Product) -> Holding:
     return Holding(product.home, product.ledger, product.source, product.scenes, product.tables)
 
 
-@pytest.fixture
-def lived(product: Product) -> Product:
-    """A product in which things happened: reads, a withdrawal, an opening, a proposal."""
+@pytest.fixture(scope="module")
+def lived(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+    """A product in which things happened: reads, a withdrawal, an opening, a proposal. The tests
+    only read it."""
+    product = copy(seeded, tmp_path_factory.mktemp("lived") / "home")
     for subject in (WHO, OTHER):
         for scene in ("segmentation", "contract-service"):
             fields = tuple(product.scenes[scene].fields)[:3]
@@ -171,12 +173,21 @@ def another(home: Path) -> Iterator[Holding]:
     ledger.close()
 
 
+@pytest.fixture(scope="module")
+def newcomers(tmp_path_factory: pytest.TempPathFactory, seeded: Path) -> Iterator[Holding]:
+    """Another house, that everybody moves to."""
+    home = tmp_path_factory.mktemp("newcomers")
+    shutil.copy(seeded / "customers.duckdb", home)
+    yield from another(home)
+
+
 @pytest.mark.parametrize("subject", [*SPOKEN])
 def test_p10_export_import_export_is_byte_identical(
-    subject: str, still: Product, fresh: Holding
+    subject: str, still: Product, newcomers: Holding
 ) -> None:
     if not still.ledger.history(subject):
         pytest.skip("allowed nothing in the demonstration's data")
+    fresh = newcomers
     first = archive(holding(still), subject, START)
     taken = imported.take(fresh, first)
     assert (taken.subject, taken.left) == (subject, ())

@@ -22,7 +22,6 @@ from ledger.event import (
 )
 from portal.credential import Credentials
 from portal.customer import keys, wording
-from portal.passkey import Passkeys
 from portal.product import Product
 from portal.settings import Settings
 from tests.ledger.hands import Passkey
@@ -300,6 +299,27 @@ def test_a_signature_of_another_class_than_drafted_is_refused(me: Person, key: P
     assert held(me, SCENE) is None
 
 
+def test_an_undo_is_offered_where_it_takes_no_key(me: Person, key: Passkey) -> None:
+    me.signed(key.sign(me.draft(SCENE, "allow")))
+    assert me.press(SCENE, "undo").status_code == 303
+    assert isinstance(held(me, SCENE), SceneWithdrawal)
+    me.signed(key.sign(me.draft(ALLOWED, "withdraw")))
+    before = me.version
+    assert "Undo" not in me.consent.get("/customer").text
+    assert me.press(ALLOWED, "undo").status_code == 303
+    assert me.version == before
+
+
+def test_a_browsers_signal_withdraws_what_a_key_allowed(
+    me: Person, key: Passkey, clock: Clock
+) -> None:
+    me.signed(key.sign(me.draft("ads-device-id", "allow")))
+    me.login.headers["Sec-GPC"] = "1"
+    me.login.post("/login", data={"customer": me.subject})
+    assert isinstance(held(me, "ads-device-id"), SceneWithdrawal)
+    assert last(me).evidence is Evidence.SESSION
+
+
 MALFORMED = {
     "nothing": b"",
     "no json": b"{",
@@ -461,7 +481,7 @@ def test_after_erasure_nothing_says_whose_credential_it_was(
     me.app.state.faces.credentials.close()
     kept = [*path.parent.glob("passkeys*")]
     assert [each for each in kept if identifier in each.read_bytes()]
-    store = Passkeys(path)
+    store = Credentials(path)
     store.forget(me.subject)
     store.close()
     assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]

@@ -308,4 +308,4 @@ def test_i1_the_customer_sees_where_it_comes_from(home: Path) -> None:
     with browser(product, Clock()) as client:
         page = sign_in(client, "c00050").get("/customer/history").text
     assert "taken over from earlier records" in page
-    assert "Allowed:" in page
+    assert "Taken over as allowed:" in page

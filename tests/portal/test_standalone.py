@@ -23,7 +23,6 @@ from ledger.event import (
     PolicyPublished,
     ReadLogOpened,
     ScenePublished,
-    SyntheticReleased,
     Withdrawn,
 )
 from ledger.ledger import Ledger
