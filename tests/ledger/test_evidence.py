@@ -356,6 +356,18 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         receipt=m["rotations"][1]["receipt"]
     ),
     "a state as the checkpoint": lambda m: m.update(checkpoint=m["state"]),
+    "an act of the company's among the entries": lambda m: m["entries"].insert(
+        3, {"proof": m["rotations"][0]["proof"]} | of_receipt(m["rotations"][0]["receipt"])
+    ),
+    "a text for an event": lambda m: entry(m, GAVE)["extra"].update(event="granted"),
+    "nothing for an event": lambda m: entry(m, GAVE)["extra"].update(event=None),
+    "a text for a rotation": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], "key-rotated")
+    ),
+    "a rotation without its parts": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], {"type": "key-rotated"})
+    ),
+    "a text for a kept event": lambda m: m.update(kept=[with_event(m["kept"][0], "granted")]),
     "a kept receipt of another's entry": lambda m: m.update(kept=[other_receipt()]),
     "a kept receipt twice": lambda m: m.update(kept=m["kept"] * 2),
     "a kept receipt that nobody cosigned": lambda m: m.update(
@@ -369,6 +381,16 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
 FORGED = event.instruction(
     ORIGIN, "c1", 0, event.FIRST, GRANTED, NOON, WORDING, event.Evidence.SESSION
 )
+
+
+def of_receipt(text: str) -> dict[str, Any]:
+    found = receipt.parse(text)
+    return {"extra": found.extra, "index": found.index}
+
+
+def with_event(text: str, said: Any) -> str:
+    found = receipt.parse(text)
+    return str(datareplace(found, extra=found.extra | {"event": said}))
 
 
 def other_receipt() -> str:
