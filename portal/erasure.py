@@ -69,7 +69,8 @@ class Eraser:
         if (hold := Holds(self.register).of(subject)) is not None:
             raise HeldError(hold)
         self.ledger.erase_entry(subject, index, at)
-        # Crash here: archives and a receipt that were kept for the customer still hold it.
+        # Crash here: a notice, archives and a receipt kept for the customer still hold it.
+        forgetting.forget_entry(self.home, index)
         store.discard(self.home, self.ledger, subject)
         _receipts(self.home, [index])
         self.changed(subject)
