@@ -7,17 +7,7 @@ from ledger import consent
 from ledger.event import Instruction
 from ledger.instruction import InstructionError, Signature
 from ledger.latest import Held
-
-
-class VersionConflictError(Exception):
-    """The instruction was written for another version of the agreement. Nothing was recorded.
-
-    Show the customer what is in force at version `current`, and ask again.
-    """
-
-    def __init__(self, subject: str, wanted: int, current: int) -> None:
-        super().__init__(f"the agreement is at version {current}, the instruction wants {wanted}")
-        self.subject, self.wanted, self.current = subject, wanted, current
+from ledger.refusal import VersionConflictError
 
 
 def chained(

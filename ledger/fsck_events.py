@@ -19,7 +19,7 @@ from ledger.checkpoint import MalformedCheckpointError
 from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.consent import ConsentState
 from ledger.entry import opened
-from ledger.event import Instruction, MalformedEventError
+from ledger.event import Instruction, MalformedEventError, TriggerSet
 from ledger.instruction import InstructionError, Signature
 from ledger.latest import Held, shown
 from ledger.log import CorruptLogError
@@ -128,7 +128,7 @@ class _Events:
     def _customer(self, key: bytes) -> Iterator[Finding]:
         """Every event of one customer opens, follows the one before, and none is missing."""
         held: Held | None = Held(ConsentState(""), commitment.label(key))  # None: unknown
-        seq = commitment.following(key, 0)
+        gaps, seq = bool(commitment.label(key)), commitment.following(key, 0)
         previous = event.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
             secrets = commitment.secrets(key, seq)
@@ -141,7 +141,7 @@ class _Events:
                 index, data = found
                 try:
                     said = self._open(secrets, seq, index, data)
-                    held, previous = _followed(held, previous, *said, index)
+                    held, previous = _followed(held, previous, *said, index, gaps)
                 except _BROKEN as error:
                     yield Finding(f"sealed event {index}", str(error))
                     held, previous = None, b""
@@ -179,14 +179,19 @@ def _followed(
     said: Instruction,
     signature: Signature | None,
     index: int,
+    gaps: bool,
 ) -> tuple[Held | None, bytes]:
-    """State and digest after one more instruction. Raises unless it may follow."""
+    """State and digest after one more instruction. Raises unless it may follow.
+
+    `gaps`: something was erased, so that which trigger a session replaced is not known any more.
+    """
     if previous and said.prev != previous:
         raise CorruptLogError("it does not follow the instruction before")
     encoded = event.encode(said)
     if held:
         held = _named(held, said)
-        consent.require_authorised(held.state, said, signature)
+        if signature or not (gaps and isinstance(said.act, TriggerSet)):
+            consent.require_authorised(held.state, said, signature)
         held = held.after(said, encoded, index)
     return held, sha256(encoded).digest()
 

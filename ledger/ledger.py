@@ -16,7 +16,7 @@ from threading import RLock
 from typing import TypeVar
 
 from ledger import commitment, event, keyring, note, oblivion, receipt, rotation, vault
-from ledger.chain import VersionConflictError, chained
+from ledger.chain import chained
 from ledger.commitment import ReadingTags
 from ledger.consent import ConsentState
 from ledger.cosigned import Cosigned
@@ -30,6 +30,7 @@ from ledger.log import NOTHING, CorruptLogError, Log, Sealed
 from ledger.note import Note
 from ledger.reader import Reader, Recorded, Said
 from ledger.receipt import Receipt, ReceiptError
+from ledger.refusal import IdempotencyError, UnknownSubjectError, VersionConflictError
 from ledger.statelog import StateLog
 from ledger.statemap import Label, Value
 from ledger.stateproof import StateProof
@@ -48,14 +49,6 @@ TAIL = 65_536  # entries kept open in memory for those who follow closely
 
 Moved = Callable[[int], None]
 _Event = TypeVar("_Event", bound=Recorded)
-
-
-class IdempotencyError(Exception):
-    """The key was used for another request. Nothing was recorded; use a fresh key."""
-
-
-class UnknownSubjectError(LookupError):
-    """Nothing was ever said by this subject, or their data key was destroyed."""
 
 
 class Ledger:
@@ -137,13 +130,6 @@ class Ledger:
         """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
         return self._cosigned.newest()
 
-    def cosigned(self) -> Note:
-        """The newest checkpoint, cosigned if there are witnesses and they answer.
-
-        Raises RolledBackError.
-        """
-        return self._cosigned.over(self.size - 1)[1]
-
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
         return [subject for subject, _ in self._vault.everybody()]
@@ -164,10 +150,9 @@ class Ledger:
         expected: int | None = None,
         mandate: bytes | None = None,
     ) -> Instruction:
-        """The subject's next instruction. `expected`: the version that the customer was shown;
-        `mandate`: digest of the instruction that lets somebody else sign this one.
+        """The subject's next instruction. `mandate`: digest of what lets somebody else sign it.
 
-        Raises VersionConflictError if the agreement has moved on since.
+        Raises VersionConflictError if the customer was shown another version than `expected`.
         """
         with self._lock:
             current = self._latest.of(subject).state
@@ -197,9 +182,8 @@ class Ledger:
             if idempotency is not None and (found := self._store.idempotent(idempotency)):
                 return self._again(found, request, instructions)
             hands = signatures or [None] * len(encoded)
-            held = chained(
-                self.origin, instructions, encoded, hands, self.log.size, self._latest.of
-            )
+            known = self.log.size, self._latest.of
+            held = chained(self.origin, instructions, encoded, hands, *known)
             self._vault.create(each.subject for each in instructions)
             said = [*zip(instructions, encoded, hands, strict=True)]
             recorded = self._append(said, held, idempotency, request)
@@ -269,6 +253,10 @@ class Ledger:
         except ReceiptError as error:
             raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
         return str(made)
+
+    def openings(self, history: Sequence[Said]) -> tuple[Note, list[dict[str, object]]]:
+        """The newest checkpoint, cosigned as in `receipt`, and what opens all these entries."""
+        return self._cosigned.over(self.size - 1)[1], self._reader.openings(history)
 
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """The subject's name in one entry of a read log. Without a data key: a random one."""

@@ -96,7 +96,12 @@ class Docket:
         )
         finalize(self, self._database.close)
         self._database.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+        ):
             self._database.execute(f"PRAGMA {pragma}")
         (found,) = self._database.execute("PRAGMA user_version").fetchone()
         if found not in {0, VERSION}:

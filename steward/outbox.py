@@ -136,7 +136,7 @@ class Outbox:
     def _letters(self, where: str, values: Sequence[object]) -> list[Letter]:
         query = f"SELECT * FROM outbox WHERE {where} ORDER BY seq"  # noqa: S608 - ours, not input
         with self._docket.reading() as database:
-            return [_letter(row) for row in database.execute(query, values).fetchall()]
+            return [letter(row) for row in database.execute(query, values).fetchall()]
 
     def _note(self, letter: Letter, state: State, error: str, at: datetime) -> None:
         attempts = letter.attempts + 1
@@ -194,7 +194,8 @@ def _set(
     database.execute(query, [state, attempts, stamp(next_at), error, id_])
 
 
-def _letter(row: Row) -> Letter:
+def letter(row: Row) -> Letter:
+    """A row of the table."""
     return Letter(
         row["id"],
         row["number"],

@@ -135,6 +135,7 @@ class Register:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self._path, isolation_level=None, timeout=30)) as database:
+            database.execute("PRAGMA secure_delete=ON")
             yield database
 
     def entries(self, kind: str | None = None, since: int = 0) -> list[Entry]:

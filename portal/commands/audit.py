@@ -95,16 +95,16 @@ def evidence(
     """
     from ledger import receipt
     from ledger.cosigning import RolledBackError
-    from ledger.gathering import RestlessError, gathered
+    from ledger.gathering import ErasedError, RestlessError, gathered
     from ledger.ledger import Ledger, UnknownSubjectError
     from ledger.log import CorruptLogError
 
     ledger = Ledger.reopen(data_dir)
-    refused = (OSError, ValueError, UnknownSubjectError, RestlessError, RolledBackError)
+    refused = (OSError, ValueError, UnknownSubjectError, ErasedError, RestlessError)
     try:
         older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
         found = gathered(ledger, data_dir, subject, seq, older)
-    except (*refused, CorruptLogError) as error:
+    except (*refused, RolledBackError, CorruptLogError) as error:
         typer.echo(f"not written: {error}", err=True)
         raise typer.Exit(1) from None
     finally:

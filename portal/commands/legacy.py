@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from portal.commands.vault import progress
+
 app = typer.Typer()
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
@@ -50,7 +52,8 @@ def import_consents(
         passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
         rows = take.require_good([each for each in found if each not in passed])
         ledger = Ledger.reopen(data_dir)
-        taken = take.take(ledger, rows, data, source)
+        with progress("rows") as told:
+            taken = take.take(ledger, rows, data, source, progress=told)
     except (MappingError, RefusedFileError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None

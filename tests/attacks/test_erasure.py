@@ -11,6 +11,8 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from itertools import product as every
 from pathlib import Path
 
@@ -37,9 +39,10 @@ from portal.product import Product, open_product
 from portal.regulator.period import Replays
 from portal.session import Sessions
 from portal.settings import Settings
-from steward import refit
+from steward import recipient, refit
 from steward.hold import HeldError, HoldError, Holds
 from steward.opening import Openings
+from steward.outbox import Outbox
 from tests.portal.authenticator import Key
 from tests.portal.conftest import START, Clock, browser, copy
 from tests.portal.desk import ME, furnish, say
@@ -55,6 +58,8 @@ def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A customer with a case, a proposal, reads, an opening, a passkey, an archive, a receipt."""
     made = copy(seeded, tmp_path_factory.mktemp("furnished") / "home")
     furnish(made, Clock())
+    recipients = recipient.load(made.home)
+    assert Outbox(made.home).deliver(recipients.sender, START).delivered == 1
     for scene in ("segmentation", "contract-service"):
         made.gate.read(request(made, scene))
     Openings(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
@@ -117,6 +122,14 @@ def places(home: Path, needles: list[bytes]) -> set[str]:
     }
 
 
+def masked_in(home: Path) -> set[str]:
+    """The names that notices in files carry: their bytes are encoded for the mail."""
+    letters = [message_from_bytes(p.read_bytes(), policy=default) for p in home.rglob("*.eml")]
+    assert letters
+    texts = [str(each["Subject"]) + each.get_content() for each in letters]
+    return {found for text in texts for found in re.findall(r"\S?\*\*\*", text)}
+
+
 def test_v40_no_file_of_the_house_says_who_it_was(house: Product) -> None:
     needles = words(house)
     before = places(house.home, needles)
@@ -125,10 +138,24 @@ def test_v40_no_file_of_the_house_says_who_it_was(house: Product) -> None:
     assert any(each.startswith("archives/") for each in before)
     assert [*(house.home / "receipts").iterdir()]
     assert any(each.startswith("state/") for each in before)
+    (masked,) = masked_in(house.home)
+    assert masked.encode() in needles
     gone = eraser(house).customer(ME, START)
+    assert masked_in(house.home) == {"***"}
     assert (gone.cases, gone.passkeys, gone.archives, gone.receipts) == (1, 1, 1, 1)
     assert places(house.home, needles) == set()
     assert not [*(house.home / "receipts").iterdir()]
+
+
+def test_v40_the_notice_of_an_erased_entry_names_nobody(house: Product, clock: Clock) -> None:
+    (withdrawn,) = [e for e in house.ledger.history(ME) if isinstance(e.event.act, Withdrawn)]
+    scene = withdrawn.event.act.scene
+    (masked,) = masked_in(house.home)
+    assert places(house.home, [masked.encode()]) == {"steward.sqlite-wal"}
+    say(house, clock, Granted(scene, tuple(house.scenes[scene].fields), None))
+    eraser(house).entry(ME, withdrawn.index, START)
+    assert masked_in(house.home) == {"***"}
+    assert places(house.home, [masked.encode()]) == set()
 
 
 def test_v41_no_free_page_or_side_file_holds_the_key(house: Product) -> None:

@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from ledger import checkpoint, commitment, event, evidence, instruction, note, receipt
 from ledger.authority import COOLING_OFF
-from ledger.chain import VersionConflictError
 from ledger.cosigning import RolledBackError
 from ledger.event import (
     Act,
@@ -42,6 +41,7 @@ from ledger.fsck import fsck
 from ledger.gathering import gathered
 from ledger.instruction import InstructionError, PasskeySignature, Signature, Signer
 from ledger.receipt import Receipt, ReceiptError
+from ledger.refusal import VersionConflictError
 from tests.ledger.events import GRANTED, NOON, WORDING
 from tests.ledger.hands import Hand, Passkey, class_of, document, give
 from tests.ledger.test_evidence import Clock, policies, watched

@@ -172,7 +172,10 @@ class Customer:
 
     def say(self, act: Act, hand: Hand | None = None, **how: Any) -> bytes:
         """The digest of what was said. Raises InstructionError."""
-        said = self.draft(act, hand, **how)
+        return self.hear(self.draft(act, hand, **how), hand)
+
+    def hear(self, said: Instruction, hand: Hand | None) -> bytes:
+        """The digest of an instruction that was drafted. Raises InstructionError."""
         require_authorised(self.state, said, hand.sign(said) if hand else None)
         self.state = apply(self.state, said, self.index)
         self.index += 1

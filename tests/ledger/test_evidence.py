@@ -26,11 +26,13 @@ from ledger.event import (
     KeyReplaced,
     MandateGiven,
     RecoveryRequested,
+    TriggerCleared,
     TriggerSet,
     Withdrawn,
 )
 from ledger.evidence import SKEW, EvidenceError, Proven
-from ledger.gathering import gathered
+from ledger.fsck import fsck
+from ledger.gathering import ErasedError, gathered
 from ledger.ledger import Ledger, UnknownSubjectError
 from ledger.policy import LogKey, Policy
 from ledger.reader import Said
@@ -424,6 +426,24 @@ def test_i70_this_is_no_evidence(why: str) -> None:
     made = MALFORMED[why]
     with pytest.raises(EvidenceError):
         evidence.parse(made if isinstance(made, str) else made())  # type: ignore[operator] - a text or what makes one
+
+
+def test_i70_after_an_entry_was_erased_evidence_no_longer_shows_that_all_is_there(
+    tmp_path: Path,
+) -> None:
+    ledger = opened(tmp_path)
+    give(ledger, KeyEnrolled(HAND.key))
+    below = TriggerSet("segmentation", "below", "drift", 1)
+    give(ledger, below)
+    cleared = give(ledger, TriggerCleared("segmentation", "below", "drift"), HAND)
+    give(ledger, replace(below, threshold=2))
+    kept = receipt.parse(ledger.receipt(3))
+    ledger.erase_entry("c1", cleared.index, NOON)
+    with pytest.raises(ErasedError, match="receipts"):
+        gathered(ledger, tmp_path, "c1", 4)
+    receipt.verify(kept, ledger.log.verifiers)
+    ledger.close()
+    assert [*fsck(tmp_path)] == []
 
 
 def test_i72_a_crash_before_the_receipts_of_a_rotation_are_kept_loses_nothing(
