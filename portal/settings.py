@@ -15,6 +15,8 @@ from pydantic_settings import (
 
 from gate.quota import Quota
 
+PORTS = {"http": 80, "https": 443}
+
 
 class Settings(BaseSettings):
     """The environment wins over `sovereign.toml` in the working directory."""
@@ -118,4 +120,6 @@ class Settings(BaseSettings):
 
 
 def _origin(where: SplitResult) -> str:
-    return f"{where.scheme}://{where.netloc}"
+    """As browsers write it: small letters, and no port where it is the scheme's own."""
+    port = "" if where.port in {None, PORTS.get(where.scheme)} else f":{where.port}"
+    return f"{where.scheme}://{where.hostname}{port}"

@@ -198,8 +198,7 @@ def test_a_lost_key_stops_no_withdrawal_and_every_grant(two: Two) -> None:
     page.evaluate(SILENT)
     page.click("#ai-training-allow")
     expect(page.locator("#unsigned")).to_contain_text("your key did not answer")
-    page.click(f"#{SCENE}-withdraw")
-    expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
+    press(page, "withdraw")
     assert said(site, "c00026") == ["key-enrolled C", "granted A", "withdrawn C"]
     page.context.close()
 
