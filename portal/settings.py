@@ -89,6 +89,18 @@ class Settings(BaseSettings):
         " token that is bound to a key (DPoP) counts",
     )
 
+    def at_home(self) -> Self:
+        """For a demonstration on one machine: customers' keys on a second name of it, and their
+        letters in a folder, unless the settings say otherwise."""
+        if self.consent_origin or self.login_origin:
+            return self
+        names = {
+            "login_origin": f"http://localhost:{self.port}",
+            "consent_origin": f"http://consent.localhost:{self.port}",
+            "mail": self.mail or f"folder:{self.data_dir / 'letters'}",
+        }
+        return self.model_copy(update=names)
+
     @model_validator(mode="after")
     def _two_hosts(self) -> Self:
         """A page that signs people in must not be able to ask for a signature under a consent."""
