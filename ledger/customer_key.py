@@ -110,9 +110,10 @@ def require_usable(key: Key) -> None:
 
 def require_origin(origin: str, rp: str) -> None:
     """Raises KeyFormError unless the host of the origin is `rp` or lies under it, and it is
-    https, or localhost."""
+    https, or localhost or under it, which never leave the machine (RFC 6761, 6.3)."""
     found = _ORIGIN.fullmatch(origin)
     host = found["host"] if found else ""
-    secure = found is not None and (found["scheme"] == "https" or host == "localhost")
+    at_home = host == "localhost" or host.endswith(".localhost")
+    secure = found is not None and (found["scheme"] == "https" or at_home)
     if not secure or not (host == rp or host.endswith(f".{rp}")):
         raise KeyFormError(f"the origin is {origin!r}, want https:// and a host of {rp!r}")

@@ -141,6 +141,8 @@ def _require_complete(evidence: Evidence, trust: Trust, head: Checkpoint) -> Non
     _want(1 <= evidence.seq <= len(said), f"instruction {evidence.seq} of {len(said)}")
     for each in evidence.entries:
         receipts.require_proven(each, head)
+    spoken = all(each["type"] == "instruction" for each in said)
+    _want(spoken, "an act of the company's among what the customer said")
     indexes = [each.index for each in evidence.entries]
     _want(indexes == sorted({*indexes}), "the entries are not in the order of the log")
     _want(len({each["subject"] for each in said}) == 1, "entries of more than one customer")
@@ -280,9 +282,10 @@ def _parse(members: Any) -> Evidence:
         for each in members["rotations"]
     ]
     entries = [
-        receipts.parse(str(Receipt(each["index"], _hashes(each["proof"]), signed, each["extra"])))
+        Receipt(each["index"], _hashes(each["proof"]), signed, each["extra"])
         for each in members["entries"]
     ]
+    _want(all(map(receipts.well_formed, entries)), "an entry is no part of a receipt")
     state = stateproof.parse(members["state"])
     kept = (*map(receipts.parse, members["kept"]),)
     return Evidence(members["seq"], (*entries,), signed, state, (*rotations,), kept)

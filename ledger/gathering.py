@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ledger import checkpoint, receipt, rotation
+from ledger import checkpoint, evidence, policy, receipt, rotation
 from ledger.evidence import Evidence
 from ledger.ledger import Ledger, UnknownSubjectError
+from ledger.policy import Policy
 from ledger.receipt import Receipt
 from ledger.trust import Rotation
 
@@ -34,7 +35,8 @@ def gathered(
     receipts of some of the subject's entries that were cosigned when they were new.
 
     Raises UnknownSubjectError if there is no such instruction or it no longer opens,
-    ErasedError, RestlessError, RolledBackError, CorruptLogError.
+    ErasedError, RestlessError, RolledBackError, CorruptLogError, and EvidenceError if it would not
+    verify under the ledger's own policies: a quorum of witnesses may be out of reach.
     """
     if missing := ledger.version(subject) - len(ledger.history(subject)):
         raise ErasedError(missing)
@@ -42,19 +44,27 @@ def gathered(
         raise UnknownSubjectError(f"no instruction {seq}, there are {ledger.version(subject)}")
     for _ in range(ATTEMPTS):
         if (found := _at_once(ledger, home, subject, seq)) is not None:
-            return replace(found, kept=(*kept,))
+            made = replace(found, kept=(*kept,))
+            evidence.verify(made, [_policy(home, log) for log in ("consent", "state")])
+            return made
     raise RestlessError(f"the log moved on {ATTEMPTS} times meanwhile: ask again")
+
+
+def _policy(home: Path, log: str) -> Policy:
+    return policy.parse((home / f"{log}.policy").read_bytes())
 
 
 def _at_once(ledger: Ledger, home: Path, subject: str, seq: int) -> Evidence | None:
     """The same, or None if the log moved on meanwhile."""
-    signed = ledger.cosigned()
-    state = ledger.state_proof(subject)
     said = ledger.history(subject)
-    entries = [receipt.parse(ledger.receipt(each.index, subject)) for each in said]
-    size = checkpoint.parse(signed.text).size
-    if state.entry.size != size or any(each.checkpoint != signed for each in entries):
+    signed, shown = ledger.openings(said)
+    state, size = ledger.state_proof(subject), checkpoint.parse(signed.text).size
+    if state.entry.size != size:
         return None
+    entries = [
+        Receipt(each.index, tuple(ledger.log.prove_inclusion(each.index, size)), signed, opening)
+        for each, opening in zip(said, shown, strict=True)
+    ]
     kept = [receipt.parse(each) for each in rotation.kept(home)]
     rotations = [
         Rotation(each, tuple(ledger.log.prove_inclusion(each.index, size))) for each in kept

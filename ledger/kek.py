@@ -136,14 +136,12 @@ class Pkcs11:
         return f"pkcs11:{path}?{self._query_text}"
 
     def seal(self, kek: bytes) -> bytes:
-        import pkcs11
-        from pkcs11 import Attribute, KeyType
-
-        hidden = {Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}
+        pkcs11 = _pkcs11()
+        hidden = {pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False}
         nonce = secrets.token_bytes(_NONCE_SIZE)
         with self._session(rw=True) as session, self._asked():
             key = session.generate_key(
-                KeyType.AES, 256, label=self._path["object"], store=True, template=hidden
+                pkcs11.KeyType.AES, 256, label=self._path["object"], store=True, template=hidden
             )
             params = pkcs11.GCMParams(nonce, _DOMAIN, 128)
             return nonce + bytes(
@@ -151,8 +149,7 @@ class Pkcs11:
             )
 
     def open(self, sealed: bytes) -> bytes:
-        import pkcs11
-
+        pkcs11 = _pkcs11()
         params = pkcs11.GCMParams(sealed[:_NONCE_SIZE], _DOMAIN, 128)
         with self._session() as session, self._asked():
             key = session.get_key(
@@ -167,9 +164,9 @@ class Pkcs11:
             )
 
     def destroy(self) -> None:
-        from pkcs11 import Attribute, ObjectClass
-
-        wanted = {Attribute.CLASS: ObjectClass.SECRET_KEY, Attribute.LABEL: self._path["object"]}
+        pkcs11 = _pkcs11()
+        kind, label = pkcs11.Attribute.CLASS, pkcs11.Attribute.LABEL
+        wanted = {kind: pkcs11.ObjectClass.SECRET_KEY, label: self._path["object"]}
         with self._session(rw=True) as session, self._asked():
             for each in [*session.get_objects(wanted)]:
                 each.destroy()

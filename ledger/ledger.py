@@ -130,13 +130,6 @@ class Ledger:
         """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
         return self._cosigned.newest()
 
-    def cosigned(self) -> Note:
-        """The newest checkpoint, cosigned if there are witnesses and they answer.
-
-        Raises RolledBackError.
-        """
-        return self._cosigned.over(self.size - 1)[1]
-
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
         return [subject for subject, _ in self._vault.everybody()]
@@ -260,6 +253,10 @@ class Ledger:
         except ReceiptError as error:
             raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
         return str(made)
+
+    def openings(self, history: Sequence[Said]) -> tuple[Note, list[dict[str, object]]]:
+        """The newest checkpoint, cosigned as in `receipt`, and what opens all these entries."""
+        return self._cosigned.over(self.size - 1)[1], self._reader.openings(history)
 
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """The subject's name in one entry of a read log. Without a data key: a random one."""

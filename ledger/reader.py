@@ -4,20 +4,28 @@ No table says who said how much, or which entries belong together: a customer's 
 by the tags that their data key yields, one after the other.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import commitment, customer_key, event, instruction
+from ledger import commitment, event, instruction
 from ledger.commitment import PERSONAL, TAG_SIZE, Secrets
 from ledger.entry import opened, public
-from ledger.event import Instruction, PublicEvent
+from ledger.event import (
+    Instruction,
+    KeyEnrolled,
+    KeyReplaced,
+    MandateGiven,
+    PublicEvent,
+    RecoveryRequested,
+)
 from ledger.instruction import Signature, Signer
 from ledger.log import CorruptLogError, Log
 from ledger.stores.sql import SqlStore
 from ledger.vault import Vault
 
 CHUNK = 4096  # entries opened at once when following from far back
+_NAMING = (KeyEnrolled, KeyReplaced, RecoveryRequested, MandateGiven)  # acts that bring a key
 FIRST_LOOK = 16  # events of a customer looked for at once; then twice as many
 
 
@@ -114,22 +122,22 @@ class Reader:
         derived = commitment.secrets(key, said.event.seq)
         return self._shown(key, derived, said.event, said.signature)
 
+    def openings(self, history: Sequence[Said]) -> list[dict[str, object]]:
+        """As `opening`, of everything a customer said. Raises KeyError likewise."""
+        signers = _signers(history)
+        found = []
+        for said in history:
+            if (key := self._vault.key(said.event.subject)) is None:
+                raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
+            shown = _opening(commitment.secrets(key, said.event.seq), said.event)
+            found.append(shown | _signed(said.signature, signers))
+        return found
+
     def _shown(
         self, key: bytes, derived: Secrets, said: Instruction, signature: Signature | None
     ) -> dict[str, object]:
-        salt, tag = derived.opening.salt.hex(), derived.opening.tag.hex()
-        return {"event": _json(said), "salt": salt, "tag": tag, **self._signed(key, signature)}
-
-    def _signed(self, key: bytes, signature: Signature | None) -> dict[str, object]:
-        """The signature, and the key that made it if the customer's own history names it."""
-        if signature is None:
-            return {}
-        acts = (_json(said.event)["act"] for said in self._history(key))
-        for found in (act["key"] for act in acts if "key" in act):
-            if customer_key.parse(found).id == signature.key:
-                signer = Signer.of(customer_key.parse(found)).members()
-                return {"signature": instruction.members(signature), "signer": signer}
-        raise CorruptLogError("signed by a key that the customer's history does not name; run fsck")
+        signers = {} if signature is None else _signers(self._history(key))
+        return _opening(derived, said) | _signed(signature, signers)
 
     def _sealed(self, key: bytes) -> Iterator[tuple[Secrets, tuple[int, bytes]]]:
         """The customer's sealed events with what opens them, in the order they were said.
@@ -162,6 +170,29 @@ class Reader:
                 seq = commitment.following(key, seq)
             owners[tag] = (key, seq)
         return owners
+
+
+def _opening(derived: Secrets, said: Instruction) -> dict[str, object]:
+    salt, tag = derived.opening.salt.hex(), derived.opening.tag.hex()
+    return {"event": _json(said), "salt": salt, "tag": tag}
+
+
+def _signers(history: Iterable[Said]) -> dict[bytes, dict[str, Any]]:
+    """Every key that a customer's history names, by its id, as receipts tell it."""
+    acts = (each.event.act for each in history)
+    keys = (act.key for act in acts if isinstance(act, _NAMING))
+    return {key.id: Signer.of(key.key).members() for key in keys}
+
+
+def _signed(
+    signature: Signature | None, signers: Mapping[bytes, dict[str, Any]]
+) -> dict[str, object]:
+    """The signature, and the key that made it if the customer's own history names it."""
+    if signature is None:
+        return {}
+    if (signer := signers.get(signature.key)) is None:
+        raise CorruptLogError("signed by a key that the customer's history lacks; run fsck")
+    return {"signature": instruction.members(signature), "signer": signer}
 
 
 def _json(said: Instruction) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def parse(text: str) -> Receipt:
         formatted = str(receipt)
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise ReceiptError(f"not a tlog-proof: {error}") from error
-    if header != _HEADER or not _well_formed(receipt) or formatted != text:
+    if header != _HEADER or not well_formed(receipt) or formatted != text:
         raise ReceiptError("not a tlog-proof in its canonical form")
     return receipt
 
@@ -122,7 +122,8 @@ def verify_under(receipt: Receipt, policy: Policy) -> Checkpoint:
     return proven
 
 
-def _well_formed(receipt: Receipt) -> bool:
+def well_formed(receipt: Receipt) -> bool:
+    """Whether the parts that are JSON or hashes have the types and sizes of a receipt."""
     keys = set(receipt.extra) if isinstance(receipt.extra, dict) else set()
     if keys - {"signature", "signer"} == {"event", "salt", "tag"}:
         sizes = (("salt", commitment.SALT_SIZE), ("tag", commitment.TAG_SIZE))

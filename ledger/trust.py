@@ -14,6 +14,7 @@ from ledger.checkpoint import Checkpoint
 from ledger.cosignature import WitnessKey
 from ledger.note import Note
 from ledger.policy import LogKey, Policy, PolicyError
+from ledger.profile import require_event
 from ledger.receipt import Receipt
 from ledger.tree import Hash
 
@@ -34,7 +35,8 @@ class Rotation:
 
 @dataclass
 class Trust:
-    """Raises PolicyError, NoteError, ReceiptError or RotationError for what is not believed."""
+    """Raises a ValueError of its kind (policy, note, receipt, profile, rotation) for what is not
+    believed."""
 
     known: list[Policy]
     before: list[Policy] = field(default_factory=list)  # as the policies were before rotations
@@ -63,7 +65,8 @@ class Trust:
         """
         event, index = rotation.receipt.extra["event"], rotation.receipt.index
         origin = _origin(rotation.receipt.checkpoint)
-        _want(event.get("type") == "key-rotated", "an entry among the rotations that is none")
+        require_event(event)
+        _want(event["type"] == "key-rotated", "an entry among the rotations that is none")
         _want(event["origin"] in {origin, f"{origin}/state"}, "a rotation of another log's keys")
         _want(index > self.followed, "the rotations are not in the order of the log")
         self.followed = index

@@ -14,7 +14,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -180,6 +180,7 @@ class Vault:
         newer = kek.made()
         with self._lock:
             with self._writing() as current:
+                self._abandon()
                 kek.write(self._places[1], newer, keeper)
                 # Crash here: a key that wraps nothing; the next rotation replaces it.
                 self._rewrap(current, newer, progress)
@@ -244,6 +245,11 @@ class Vault:
         with self._writing() as current:  # whoever else would end it waits, and finds it ended
             if newer.exists() and kek.read(newer).generation == current.generation:
                 kek.replace(kept, newer)
+
+    def _abandon(self) -> None:
+        """Have the key of a rotation that did not come to an end destroyed, if it left one."""
+        with suppress(FileNotFoundError, KekError):  # what cannot be opened wraps nothing either
+            kek.read(self._places[1]).keeper.destroy()
 
     def _begin(self) -> None:
         """The first key-encryption key, unless somebody put one there."""

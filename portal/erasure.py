@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ledger.ledger import Ledger, UnknownSubjectError
 from portal.archive import store
+from portal.credential import Credentials
 from portal.passkey import Passkeys
 from portal.product import SNAPSHOT
 from steward import forgetting
@@ -69,7 +70,8 @@ class Eraser:
         if (hold := Holds(self.register).of(subject)) is not None:
             raise HeldError(hold)
         self.ledger.erase_entry(subject, index, at)
-        # Crash here: archives and a receipt that were kept for the customer still hold it.
+        # Crash here: a notice, archives and a receipt kept for the customer still hold it.
+        forgetting.forget_entry(self.home, index)
         store.discard(self.home, self.ledger, subject)
         _receipts(self.home, [index])
         self.changed(subject)
@@ -95,8 +97,10 @@ def _receipts(home: Path, indexes: Sequence[int]) -> int:
 def _passkeys(path: Path, subject: str) -> int:
     if not path.exists():
         return 0
-    keys = Passkeys(path)
+    signing, keys = Credentials(path), Passkeys(path)
     try:
+        signing.forget(subject)
         return keys.forget(subject)
     finally:
+        signing.close()
         keys.close()

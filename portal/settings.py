@@ -15,6 +15,7 @@ from pydantic_settings import (
 
 from gate.quota import Quota
 
+PORTS = {"http": 80, "https": 443}
 LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
 
 
@@ -122,6 +123,18 @@ class Settings(BaseSettings):
         " token that is bound to a key (DPoP) counts",
     )
 
+    def at_home(self) -> Self:
+        """For a demonstration on one machine: customers' keys on a second name of it, and their
+        letters in a folder, unless the settings say otherwise."""
+        if self.consent_origin or self.login_origin:
+            return self
+        names = {
+            "login_origin": f"http://localhost:{self.port}",
+            "consent_origin": f"http://consent.localhost:{self.port}",
+            "mail": self.mail or f"folder:{self.data_dir / 'letters'}",
+        }
+        return self.model_copy(update=names)
+
     @model_validator(mode="after")
     def _two_hosts(self) -> Self:
         """A page that signs people in must not be able to ask for a signature under a consent."""
@@ -153,4 +166,6 @@ class Settings(BaseSettings):
 
 
 def _origin(where: SplitResult) -> str:
-    return f"{where.scheme}://{where.netloc}"
+    """As browsers write it: small letters, and no port where it is the scheme's own."""
+    port = "" if where.port in {None, PORTS.get(where.scheme)} else f":{where.port}"
+    return f"{where.scheme}://{where.hostname}{port}"

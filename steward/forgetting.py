@@ -48,6 +48,23 @@ def forget(
     return len(numbers)
 
 
+def forget_entry(home: Path, index: int) -> None:
+    """Take the masked name out of what was written about the instruction at this index."""
+    if not (home / DATABASE).exists():
+        return
+    docket = Docket(home)
+    try:
+        with docket.writing() as database:
+            query = "SELECT DISTINCT number FROM change WHERE entry = ?"
+            numbers = [row["number"] for row in database.execute(query, [index]).fetchall()]
+            letters = [each for n in numbers for each in _redact(database, n, [index])]
+    finally:
+        docket.close()
+    _truncate(home / DATABASE)
+    for letter in letters:
+        _rewrite(home, letter)
+
+
 def _rewrite(home: Path, letter: Letter) -> None:
     """A notice that lies in a file of ours, as it would be written now."""
     kind, _, role = letter.channel.partition("/")

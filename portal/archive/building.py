@@ -3,13 +3,14 @@
 import logging
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock, Thread
+from threading import Lock, Thread, Timer
 
 from portal.archive import store
 from portal.archive.content import Progress, archive
 from portal.archive.holding import Holding
-from portal.archive.store import Store
+from portal.archive.store import LASTS, Store
 
+NAME = "archive"  # of the threads
 MOST = 4  # at once, over all customers: each reads whole read logs
 _LOG = logging.getLogger("sovereign")
 
@@ -50,7 +51,8 @@ class Builds:
             if len(running) >= MOST:
                 raise BusyError
             self._builds = {**running, folder: (build := Build())}
-        Thread(target=self._make, args=(build, subject, folder, at), daemon=True).start()
+        work = Thread(target=self._make, args=(build, subject, folder, at), name=NAME, daemon=True)
+        work.start()
         return build
 
     def of(self, subject: str) -> Build | None:
@@ -62,6 +64,10 @@ class Builds:
     def _make(self, build: Build, subject: str, folder: str, at: datetime) -> None:
         try:
             self.store.put(folder, archive(self.held, subject, at, _told(build)), at)
+            later = Timer(LASTS.total_seconds() + 1, self.store.sweep, [at + LASTS])
+            later.daemon = True
+            later.start()
+            # Crash before it rings: the next start deletes what has expired.
         except Exception:  # noqa: BLE001 - whatever it was, the customer is told that it failed
             _LOG.exception("an archive could not be made")
             build.failed = True

@@ -20,6 +20,7 @@ from dataclasses import asdict
 from datetime import datetime
 from heapq import merge
 from io import StringIO
+from math import isfinite
 from typing import Any
 
 from gate.journal import LOG
@@ -171,6 +172,8 @@ def _cell(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """The same in JSON: times as text, and numbers of libraries as numbers."""
+    if isinstance(value, float) and not isfinite(value):
+        value = str(value)
     match value:
         case dict():
             return {str(key): _plain(each) for key, each in value.items()}

@@ -15,6 +15,7 @@ one time, so that nothing depends on the machine or on the version of a compress
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -31,6 +32,17 @@ CONTEXT = {
 }
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
 _MODE = 0o100600 << 16
+
+
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    RuntimeError,  # encrypted, of an unknown kind, or nested without end
+    TypeError,
+    ValueError,
+)
 
 
 class ArchiveError(ValueError):
@@ -72,16 +84,15 @@ def unpacked(data: bytes) -> Archive:
     """Everything in an archive, each file as the index describes it. Raises ArchiveError."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
-            if sum(each.file_size for each in file.infolist()) > MOST_SIZE:
-                raise ArchiveError(f"it unpacks to more than {MOST_SIZE} bytes; nothing was read")
+            _require_size(sum(each.file_size for each in file.infolist()))
             files = {name: file.read(name) for name in file.namelist()}
             doubled = len(files) != len(file.namelist())
         index = json.loads(files.pop(INDEX))
         described = {each["@id"]: each for each in index["dcat:distribution"]}
         form = index["dct:conformsTo"]
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError) as error:
-        if isinstance(error, ArchiveError):
-            raise
+    except ArchiveError:
+        raise
+    except _BROKEN as error:
         raise ArchiveError(f"want a ZIP with {INDEX}, found: {error}; export it again") from error
     if form != FORM:
         raise ArchiveError(f"of the form {form!r}, want {FORM}: use the program that made it")
@@ -92,6 +103,13 @@ def unpacked(data: bytes) -> Archive:
         if _checksum(data_) != described[name].get("spdx:checksum"):
             raise ArchiveError(f"{name} is not what the index says; export it again")
     return Archive(index, files)
+
+
+def _require_size(size: int) -> None:
+    if size > MOST_SIZE:
+        raise ArchiveError(
+            f"it unpacks to {size} bytes, want at most {MOST_SIZE}; nothing was read"
+        )
 
 
 def document(value: Any) -> bytes:

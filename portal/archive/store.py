@@ -21,6 +21,7 @@ from steward.register import Tagger
 READY = Path("archives") / "ready"
 KEY = Path("keys") / "archive.key"
 LASTS = timedelta(hours=24)
+MOST_KEPT = 3  # of one customer: a download of the one before goes on
 _NAME = "archive#index"
 _FORM = re.compile(r"(\d{1,12})-([0-9a-f]{32})-([0-9a-f]{32})\.zip")
 
@@ -38,6 +39,8 @@ class Store:
         digest = sha256(data).hexdigest()[:32]
         name = f"{expiry}-{digest}-{self._mac(folder, expiry, digest)}.zip"
         durable.write(self._home / READY / folder / name, data, durable.OWNER_ONLY)
+        for older in self._names(folder)[:-MOST_KEPT]:
+            (self._home / READY / folder / older).unlink(missing_ok=True)
         return name
 
     def find(self, folder: str, name: str, at: datetime) -> Path | None:
@@ -53,8 +56,13 @@ class Store:
 
     def newest(self, folder: str, at: datetime) -> Path | None:
         """The customer's newest archive that may still be downloaded."""
-        names = sorted(path.name for path in (self._home / READY / folder).glob("*.zip"))
-        return next(filter(None, (self.find(folder, name, at) for name in names[::-1])), None)
+        found = (self.find(folder, name, at) for name in self._names(folder)[::-1])
+        return next(filter(None, found), None)
+
+    def _names(self, folder: str) -> list[str]:
+        """Of the customer's archives, the oldest first."""
+        found = (path.name for path in (self._home / READY / folder).glob("*.zip"))
+        return sorted(found, key=lambda name: int(name.partition("-")[0]))
 
     def sweep(self, at: datetime) -> None:
         for path in (self._home / READY).glob("*/*.zip"):

@@ -75,7 +75,7 @@ def demo(
     from portal.settings import Settings
 
     settings = Settings(demo=True, port=port)
-    product = play(_with(settings, data_dir))
+    product = play(_with(settings, data_dir).at_home())
     if not once:
         _serve(product)
 

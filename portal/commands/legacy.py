@@ -3,9 +3,14 @@
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from portal.commands.vault import progress
+
+if TYPE_CHECKING:
+    from portal.legacy.row import Bad, Row
 
 app = typer.Typer()
 
@@ -37,20 +42,19 @@ def import_consents(
     Exit status 1: nothing was recorded, and each bad row is named.
     """
     from ledger.ledger import Ledger
-    from portal.legacy import csvfile, kantara, row, take
+    from portal.legacy import take
     from portal.legacy.row import Bad, MappingError
     from portal.legacy.take import RefusedFileError
-    from portal.product import contracts
 
-    read = csvfile.rows if form is Format.CSV else kantara.rows
     ledger = None
     try:
-        data, now = file.read_bytes(), datetime.now(UTC)
-        found = [*read(data, row.mapping(mapping), contracts()[1], now)]
+        data = file.read_bytes()
+        found = _read(data, form, mapping)
         passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
         rows = take.require_good([each for each in found if each not in passed])
         ledger = Ledger.reopen(data_dir)
-        taken = take.take(ledger, rows, data, source)
+        with progress("rows") as told:
+            taken = take.take(ledger, rows, data, source, progress=told)
     except (MappingError, RefusedFileError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -63,3 +67,11 @@ def import_consents(
         typer.echo("this file was taken before; nothing was recorded")
     else:
         typer.echo(f"{taken.recorded} instructions of class D recorded")
+
+
+def _read(data: bytes, form: Format, names: Path | None) -> "list[Row | Bad]":
+    from portal.legacy import csvfile, kantara, row
+    from portal.product import contracts
+
+    read = csvfile.rows if form is Format.CSV else kantara.rows
+    return [*read(data, row.mapping(names), contracts()[1], datetime.now(UTC))]

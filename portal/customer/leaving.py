@@ -9,6 +9,7 @@ GET  /customer/leave/everything             what leaving would mean, or why not 
 POST /customer/leave/everything             leave
 """
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -41,7 +42,9 @@ def builds(product: Product) -> Builds:
     held = Holding(
         product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
-    return Builds(held, Store(product.home, secret(product.home / KEY)))
+    made = Store(product.home, secret(product.home / KEY))
+    made.sweep(datetime.now(UTC))
+    return Builds(held, made)
 
 
 @router.get("/customer/leave")

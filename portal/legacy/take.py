@@ -1,6 +1,6 @@
 """Record the rows of a file as instructions of class D: all or none, and once for each file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -10,6 +10,7 @@ from ledger.event import Act, Evidence, Imported, Instruction, Withdrawn, Wordin
 from ledger.ledger import IdempotencyError, Ledger
 from portal.legacy.row import Bad, Row
 
+Progress = Callable[[int, int], None]  # rows looked at, of how many
 MOST_ROWS = 200_000  # of a file: it is one transaction
 
 
@@ -36,7 +37,12 @@ def require_good(found: Sequence[Row | Bad]) -> list[Row]:
 
 
 def take(
-    ledger: Ledger, rows: Sequence[Row], data: bytes, source: str, locale: str = "en"
+    ledger: Ledger,
+    rows: Sequence[Row],
+    data: bytes,
+    source: str,
+    locale: str = "en",
+    progress: Progress = lambda _done, _of: None,
 ) -> Taken:
     """Durable when it returns. What a customer said here themselves is never overwritten.
 
@@ -50,6 +56,7 @@ def take(
     ordered = sorted(rows, key=lambda each: (each.subject, each.at, each.place))
     for subject, theirs in groupby(ordered, key=lambda each: each.subject):
         _draft(ledger, subject, [*theirs], f"{source} {digest}", locale, drafts, left)
+        progress(len(drafts) + len(left), len(rows))
     try:
         recorded = ledger.record(drafts, idempotency=f"consents:{digest}") if drafts else []
     except IdempotencyError:  # nonces differ each time: the file is what is the same

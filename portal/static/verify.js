@@ -184,7 +184,8 @@ const FORMS = {
 const truth = rule((value) => typeof value === "boolean");
 const isOrigin = (value, rp) => {
   const [, scheme, host] = /^(https?):\/\/([a-z0-9.-]+)(?::[1-9][0-9]{0,4})?$/.exec(value) ?? [];
-  return (scheme === "https" || host === "localhost") && (host === rp || host.endsWith(`.${rp}`));
+  const atHome = host === "localhost" || host?.endsWith(".localhost");
+  return (scheme === "https" || atHome) && (host === rp || host.endsWith(`.${rp}`));
 };
 const formOf = (der) => {
   const found = hex(der);

@@ -150,10 +150,9 @@ def _lenient() -> Iterator[Vector]:
     for page in (f"{PAGE}:8443", f"https://a.{RP}"):
         said = hand.asserted(event, {"origin": page})
         yield from cases(f"the page {page}", signed(event, said, hand.signer))
-    said = hand.asserted(
-        event, {"origin": "http://localhost:8000"}, authenticator_data("localhost")
-    )
-    yield from cases("at home", signed(event, said, hand.signer | {"rp": "localhost"}))
+    for rp in ("localhost", "consent.localhost"):
+        said = hand.asserted(event, {"origin": f"http://{rp}:8000"}, authenticator_data(rp))
+        yield from cases(f"at home, {rp}", signed(event, said, hand.signer | {"rp": rp}))
 
 
 def _mutations(good: Vector) -> Iterator[tuple[str, Vector]]:

@@ -147,6 +147,17 @@ def test_v40_no_file_of_the_house_says_who_it_was(house: Product) -> None:
     assert not [*(house.home / "receipts").iterdir()]
 
 
+def test_v40_the_notice_of_an_erased_entry_names_nobody(house: Product, clock: Clock) -> None:
+    (withdrawn,) = [e for e in house.ledger.history(ME) if isinstance(e.event.act, Withdrawn)]
+    scene = withdrawn.event.act.scene
+    (masked,) = masked_in(house.home)
+    assert places(house.home, [masked.encode()]) == {"steward.sqlite-wal"}
+    say(house, clock, Granted(scene, tuple(house.scenes[scene].fields), None))
+    eraser(house).entry(ME, withdrawn.index, START)
+    assert masked_in(house.home) == {"***"}
+    assert places(house.home, [masked.encode()]) == set()
+
+
 def test_v41_no_free_page_or_side_file_holds_the_key(house: Product) -> None:
     """The wrapped key, the key, both halves and what they yield, in every file of the house."""
     with closing(sqlite3.connect(house.home / "keys" / "customers.db")) as database:

@@ -29,6 +29,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_play
 
 from portal.app import create_app
 from portal.product import Product
+from portal.settings import Settings
 from tests.browser import find
 from tests.portal.conftest import Clock, copy
 
@@ -96,12 +97,16 @@ def launched(playwright: Playwright, pin: str) -> Browser:
 
 
 @contextmanager
-def serving(seeded: Path, folder: Path, made: Certificate) -> Iterator[Site]:
-    """Serve the portal under both names on a free port while the context lasts."""
+def serving(seeded: Path, folder: Path, made: Certificate | None) -> Iterator[Site]:
+    """Serve the portal under both names on a free port while the context lasts; without a
+    certificate under those of a demonstration."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     login, consent, evil = (f"https://{name}:{port}" for name in NAMES)
+    if made is None:
+        home = Settings(demo=True, port=port).at_home()
+        login, consent = home.login_origin, home.consent_origin
     letters = folder / "letters"
     product = copy(
         seeded,
@@ -116,8 +121,8 @@ def serving(seeded: Path, folder: Path, made: Certificate) -> Iterator[Site]:
         app,
         port=port,
         log_level="warning",
-        ssl_keyfile=str(made.key),
-        ssl_certfile=str(made.chain),
+        ssl_keyfile=str(made.key) if made else None,
+        ssl_certfile=str(made.chain) if made else None,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -9,7 +9,16 @@ from playwright.sync_api import Browser, Page, expect
 from ledger.consent import SceneConsent, SceneWithdrawal
 from ledger.event import Evidence, Instruction
 from ledger.gathering import gathered
-from tests.browser.hosts import Site, arrive, authenticator, come_over, make, sign_in, two
+from tests.browser.hosts import (
+    Site,
+    arrive,
+    authenticator,
+    come_over,
+    make,
+    serving,
+    sign_in,
+    two,
+)
 from tests.portal.conftest import seeded
 
 __all__ = ["seeded", "two"]
@@ -198,8 +207,7 @@ def test_a_lost_key_stops_no_withdrawal_and_every_grant(two: Two) -> None:
     page.evaluate(SILENT)
     page.click("#ai-training-allow")
     expect(page.locator("#unsigned")).to_contain_text("your key did not answer")
-    page.click(f"#{SCENE}-withdraw")
-    expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
+    press(page, "withdraw")
     assert said(site, "c00026") == ["key-enrolled C", "granted A", "withdrawn C"]
     page.context.close()
 
@@ -243,3 +251,18 @@ def test_a_mandate_is_signed_by_a_key(two: Two) -> None:
     assert said(site, "c00028") == ["key-enrolled C", "mandate-given A", "mandate-ended C"]
     for each in (page, other):
         each.context.close()
+
+
+def test_in_a_demonstration_a_second_name_of_the_machine_is_the_consent_host(
+    two: Two, seeded: Path, tmp_path: Path
+) -> None:
+    browser, _ = two
+    with serving(seeded, tmp_path, None) as site:
+        page = arrive(browser, site, "c00021")
+        assert page.url.startswith("http://consent.localhost:")
+        authenticator(page)
+        make(page, site)
+        centre(page, site)
+        press(page, "allow")
+        page.context.close()
+        assert said(site, "c00021") == ["key-enrolled C", "granted A"]

@@ -292,7 +292,8 @@ UNREADABLE = {
     "a list": b"- a\n",
     "nothing": b"",
     "an impossible date": b"apiVersion: 2026-99-99\n",
-    "nested without end": b"[" * 5000,
+    "nested without end": b"[" * 100_000,
+    "nested block in block": b"- " * 100_000,
 }
 
 

@@ -1,13 +1,14 @@
 """Clauses I70 to I75 of specs/instruction.md: evidence, verified without the ledger it is from."""
 
 import json
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
 from dataclasses import replace as datareplace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -356,6 +357,18 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         receipt=m["rotations"][1]["receipt"]
     ),
     "a state as the checkpoint": lambda m: m.update(checkpoint=m["state"]),
+    "an act of the company's among the entries": lambda m: m["entries"].insert(
+        3, {"proof": m["rotations"][0]["proof"]} | of_receipt(m["rotations"][0]["receipt"])
+    ),
+    "a text for an event": lambda m: entry(m, GAVE)["extra"].update(event="granted"),
+    "nothing for an event": lambda m: entry(m, GAVE)["extra"].update(event=None),
+    "a text for a rotation": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], "key-rotated")
+    ),
+    "a rotation without its parts": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], {"type": "key-rotated"})
+    ),
+    "a text for a kept event": lambda m: m.update(kept=[with_event(m["kept"][0], "granted")]),
     "a kept receipt of another's entry": lambda m: m.update(kept=[other_receipt()]),
     "a kept receipt twice": lambda m: m.update(kept=m["kept"] * 2),
     "a kept receipt that nobody cosigned": lambda m: m.update(
@@ -369,6 +382,16 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
 FORGED = event.instruction(
     ORIGIN, "c1", 0, event.FIRST, GRANTED, NOON, WORDING, event.Evidence.SESSION
 )
+
+
+def of_receipt(text: str) -> dict[str, Any]:
+    found = receipt.parse(text)
+    return {"extra": found.extra, "index": found.index}
+
+
+def with_event(text: str, said: Any) -> str:
+    found = receipt.parse(text)
+    return str(datareplace(found, extra=found.extra | {"event": said}))
 
 
 def other_receipt() -> str:
@@ -387,6 +410,32 @@ def test_i74_evidence_is_refused_with(why: str) -> None:
     assert text != archive().texts[BY_THIRD]
     with pytest.raises(EvidenceError):
         evidence.verify(evidence.parse(text), archive().first)
+
+
+VALUES: list[Any] = [None, True, 0, -1, 1 << 60, "", "x", "AAAA", [], {}, {"a": 1}, ["a", "a"]]
+VALUES += ["instruction", "key-enrolled"]
+
+
+def places(value: Any, *above: str | int) -> Iterator[tuple[str | int, ...]]:
+    """The way to every part of a JSON value."""
+    if above:
+        yield above
+    inner = [*enumerate(value)] if isinstance(value, list) else []
+    for name, each in value.items() if isinstance(value, dict) else inner:
+        yield from places(each, *above, name)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_i74_no_part_exchanged_for_another_value_is_accepted(seed: int) -> None:
+    chance, genuine = random.Random(seed), json.loads(archive().texts[BY_THIRD])
+    parts = [each for each in places(genuine) if each != ("kept",)]  # there may be none
+    for _ in range(100):
+        members: Any = deepcopy(genuine)
+        *above, last = chance.choice(parts)
+        at = reduce(lambda value, name: value[name], above, members)
+        at[last] = chance.choice([each for each in VALUES if each != at[last]])
+        with pytest.raises(EvidenceError):
+            evidence.verify(evidence.parse(jcs.canonical(members).decode() + "\n"), archive().first)
 
 
 def test_i74_no_changed_byte_is_accepted() -> None:

@@ -20,7 +20,11 @@ from msgspec.structs import replace
 from ledger import customer_key, event, instruction
 from ledger.customer_key import FORMS, Key, KeyFormError
 from ledger.event import CustomerKey, Evidence, Instruction, MalformedEventError
-from ledger.instruction import BrowserSignature, PasskeySignature, SignatureError
+from ledger.instruction import (
+    BrowserSignature,
+    PasskeySignature,
+    SignatureError,
+)
 from tests.ledger.events import INSTRUCTION, instructions
 from tests.ledger.hands import (
     AT,
@@ -151,9 +155,16 @@ def test_i9_an_origin_lies_under_its_relying_party(origin: str) -> None:
     verify(SIGNED, hand.sign(SIGNED), hand.key)
 
 
-def test_i9_at_home_a_page_needs_no_encryption() -> None:
-    hand = Passkey(rp="localhost", page="http://localhost:8000")
+@pytest.mark.parametrize("rp", ["localhost", "consent.localhost"])
+def test_i9_at_home_a_page_needs_no_encryption(rp: str) -> None:
+    hand = Passkey(rp=rp, page=f"http://{rp}:8000")
     verify(SIGNED, hand.sign(SIGNED), hand.key)
+
+
+@pytest.mark.parametrize("host", ["notlocalhost", "localhost.example", "127.0.0.1"])
+def test_i9_elsewhere_it_does(host: str) -> None:
+    with pytest.raises(MalformedEventError, match="https"):
+        assert Passkey(rp=host, page=f"http://{host}:8000").key
 
 
 @pytest.mark.parametrize("evidence", [each for each in Evidence if each != "A"])

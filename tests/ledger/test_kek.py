@@ -1,6 +1,7 @@
 """Clauses V1 to V6 and V20 to V24 of specs/vault.md: who keeps the key-encryption key, and how
 another takes its place."""
 
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -139,6 +140,24 @@ def test_v21_the_token_key_of_an_earlier_generation_is_destroyed(
         Vault(kept)
 
 
+def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
+    vault: Vault, tmp_path: Path, uri: Callable[[str], str]
+) -> None:
+    where = uri("pkcs11")
+
+    def fails(done: int, _of: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        vault.rotate(kek.fresh(where), fails)
+    left = kek.read(tmp_path / "keys" / "kek.next")
+    left.open()
+    vault.rotate(kek.fresh(where))
+    with pytest.raises(KekError, match="NoSuchKey"):
+        left.open()
+
+
 def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     older = (folder / "kek").read_bytes()
@@ -175,21 +194,28 @@ def step(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 vault = Vault(Path(sys.argv[1]))
 changes = {"open", "os.rename", "os.remove", "sqlite3.connect"}
-sys.addaudithook(lambda event, _: step() if event in changes else None)
-vault.rotate(kek.File(), step)
+def hook(event, args):
+    if event in changes and sys.argv[1] in str(args):
+        step()
+sys.addaudithook(hook)
+vault.rotate(kek.fresh(sys.argv[3]), step)
 print("rotated", left)
 """
 
 
-def rotated(folder: Path, nth: int) -> bool:
+def rotated(folder: Path, nth: int, to: str) -> bool:
     """Rotate in a process that is killed at its nth step; whether it was alive at the end."""
-    run = [sys.executable, "-c", CHILD, str(folder), str(nth)]
+    run = [sys.executable, "-c", CHILD, str(folder), str(nth), to]
     done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode in {0, -9}, done.stderr
     return done.returncode == 0
 
 
-def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["file", "pkcs11"])
+def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
+    kind: str, tmp_path: Path, uri: Callable[[str], str]
+) -> None:
+    where = uri(kind)
     with closing(Vault(tmp_path / "keys")) as made:
         made.create(["c1", "c2", "c3"])
         want = dict(made.everybody())
@@ -198,12 +224,12 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(tmp_pa
         folder = tmp_path / f"killed-{nth}"
         shutil.copytree(tmp_path / "keys", folder)
         older = kek.read(folder / "kek").generation
-        alive = rotated(folder, nth)
+        alive = rotated(folder, nth, where)
         assert everything(folder) == want, f"killed at step {nth}"
         with closing(Vault(folder)) as again:
             truths.add(again._kek.generation == older)
             again.create(["c4"])
-            again.rotate(kek.File())
+            again.rotate(kek.fresh(where))
         assert everything(folder).keys() == {*want, "c4"}
         assert not (folder / "kek.next").exists()
         if alive:
@@ -300,3 +326,46 @@ def test_v24_a_service_that_cannot_be_reached_says_what_to_do(credentials: None)
     gone = kek.keeper("aws-kms:some-key?region=eu-central-1&endpoint=http://127.0.0.1:9")
     with pytest.raises(KekError, match="see that it is there"):
         gone.open(b"sealed")
+
+
+@pytest.mark.parametrize(
+    ("library", "where", "extra"),
+    [("boto3", "aws-kms:key", "kms"), ("pkcs11", "pkcs11:token=a?module-path=/lib/a.so", "pkcs11")],
+)
+def test_v24_a_library_that_is_not_installed_is_named_with_its_extra(
+    library: str, where: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(KekError, match=f"install customer-sovereignty.{extra}"):
+        kek.keeper(where).open(bytes(60))
+
+
+def test_v24_a_module_or_a_pin_that_is_not_there_says_where_it_was_wanted(
+    uri: Callable[[str], str], tmp_path: Path
+) -> None:
+    where = uri("pkcs11")
+    gone = where.replace("pin-source=", f"pin-source={tmp_path}/no")
+    with pytest.raises(KekError, match="the PIN is wanted in"):
+        kek.keeper(gone).open(bytes(60))
+    nowhere = kek.keeper(f"pkcs11:token=house?module-path={tmp_path}/none.so")
+    with pytest.raises(KekError, match="see that it is there"):
+        nowhere.open(bytes(60))
+
+
+def test_v24_the_service_that_is_gone_keeps_the_ledger_closed(
+    tmp_path: Path, uri: Callable[[str], str]
+) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE)
+    ledger.close()
+    with closing(Vault(tmp_path / "keys")) as vault:
+        vault.rotate(kek.fresh(uri("aws-kms")))
+    path = tmp_path / "keys" / "kek"
+    kept = path.read_text()
+    path.write_text(re.sub(r"endpoint=\S+", "endpoint=http://127.0.0.1:9", kept))
+    with pytest.raises(VaultError, match="see that it is there"):
+        opened(tmp_path)
+    path.write_text(kept)
+    again = opened(tmp_path)
+    assert again.version("c1") == 1
+    again.close()

@@ -8,8 +8,11 @@ import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from gate.read import ReadRequest
@@ -312,6 +315,42 @@ def test_p16_an_archive_that_was_changed_is_refused(lived: Product, fresh: Holdi
         with pytest.raises(ArchiveError):
             imported.take(fresh, body)
         assert fresh.ledger.size == 0, why
+
+
+def test_p16_whatever_byte_is_changed_it_is_refused_or_says_the_same(
+    lived: Product, fresh: Holding
+) -> None:
+    """Bytes of the ZIP's own, such as a time, say nothing: then all files are what they were."""
+    data, random = archive(holding(lived), WHO, START), Random(1)
+    want, same = pack.unpacked(data), 0
+    for _ in range(300):
+        at = random.randrange(len(data))
+        changed = data[:at] + bytes([data[at] ^ random.randrange(1, 256)]) + data[at + 1 :]
+        try:
+            found = pack.unpacked(changed)
+        except ArchiveError:
+            continue
+        assert (found.files, found.index) == (want.files, want.index)
+        same += 1
+    assert same < 100
+    assert fresh.ledger.size == 0
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=200))
+def test_p16_whatever_the_bytes_there_is_one_error(data: bytes) -> None:
+    with pytest.raises(ArchiveError):
+        pack.unpacked(data)
+
+
+def test_p16_an_encrypted_archive_is_refused(lived: Product) -> None:
+    data = bytearray(archive(holding(lived), WHO, START))
+    with zipfile.ZipFile(io.BytesIO(bytes(data))) as file:
+        place = file.start_dir
+    data[6] |= 1
+    data[place + 8] |= 1
+    with pytest.raises(ArchiveError, match="want a ZIP"):
+        pack.unpacked(bytes(data))
 
 
 def test_p17_whoever_signed_it_must_be_one_the_operator_knows(

@@ -95,6 +95,9 @@ BAD_ORIGINS = {
     "login below consent": ("https://a.example", "https://login.a.example"),
     "a path": ("https://a.example/consent", "https://b.example"),
     "no scheme": ("a.example", "https://b.example"),
+    "capital letters": ("https://A.example", "https://b.example"),
+    "a port that goes without saying": ("https://a.example:443", "https://b.example"),
+    "a name and password": ("https://a.example", "https://me:secret@b.example"),
     "one alone": ("https://a.example", ""),
 }
 

@@ -32,7 +32,7 @@ def settled() -> Iterator[None]:
     import threading
 
     for each in threading.enumerate():
-        if each.daemon and each is not threading.current_thread():
+        if each.name == building.NAME:
             each.join(timeout=10)
 
 
@@ -96,6 +96,19 @@ def test_p21_a_name_that_was_not_made_here_opens_nothing(customer: TestClient) -
     }
     for why, address in names.items():
         assert customer.get(address).status_code == 404, why
+
+
+def test_p21_of_one_customer_the_newest_three_are_kept(product: Product) -> None:
+    kept = Store(product.home, bytes(32))
+    names = [kept.put("0" * 48, b"%d" % n, START + timedelta(seconds=n)) for n in range(5)]
+    found = [kept.find("0" * 48, name, START) is not None for name in names]
+    assert found == [False, False, True, True, True]
+
+
+def test_p21_what_expired_is_deleted_when_the_portal_starts(product: Product) -> None:
+    Store(product.home, bytes(32)).put("0" * 48, b"one", START - timedelta(days=400))
+    leaving.builds(product)
+    assert not [*(product.home / store.READY).rglob("*.zip")]
 
 
 def test_p21_what_expired_is_deleted_with_the_next(product: Product, clock: Clock) -> None:

@@ -1,0 +1,84 @@
+"""Clauses V10, V40 and V49 of specs/vault.md: `sovereign erase` and `sovereign hold`."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger.event import Withdrawn
+from ledger.fsck import fsck
+from ledger.ledger import Ledger
+from portal.commands import app
+from tests.ledger.worlds import AGE, opened, say
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """c1 said 0 and 1, c2 said 2."""
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE, Withdrawn("segmentation"))
+    say(ledger, "c2", AGE)
+    ledger.close()
+    return tmp_path
+
+
+def run(home: Path, *words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [*words, "--data-dir", str(home)])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def said(home: Path, subject: str) -> list[int]:
+    ledger = Ledger.reopen(home)
+    found = [each.index for each in ledger.history(subject)]
+    ledger.close()
+    return found
+
+
+def test_v40_a_customer_is_erased_and_it_says_what_went_and_what_is_left_to_do(home: Path) -> None:
+    status, told = run(home, "erase", "c1")
+    assert (status, "erased: 2 instructions" in told) == (0, True)
+    assert "Delete their rows in your own systems" in told
+    assert (said(home, "c1"), said(home, "c2")) == ([], [2])
+    assert [*fsck(home)] == []
+
+
+def test_v10_one_entry_is_erased(home: Path) -> None:
+    assert run(home, "erase", "c1", "--entry", "0")[0] == 0
+    assert said(home, "c1") == [1]
+    assert [*fsck(home)] == []
+
+
+NOT_ERASED = {
+    "nobody": (["erase", "c9"], "want a customer who gave an instruction"),
+    "the last word": (["erase", "c1", "--entry", "1"], "want one that a later entry replaced"),
+    "another customer's entry": (["erase", "c1", "--entry", "2"], "want an entry of this customer"),
+    "a hold without a reason": (["hold", "set", "c1", "--reason", " "], "want who and a reason"),
+    "a hold on nobody": (["hold", "set", "c9", "--reason", "claim"], "has no data key"),
+    "a hold that is not there": (["hold", "lift", "c1", "--reason", "x"], "want one to lift"),
+}
+
+
+@pytest.mark.parametrize("why", NOT_ERASED)
+def test_v49_what_cannot_be_changes_nothing_and_says_why(why: str, home: Path) -> None:
+    words, message = NOT_ERASED[why]
+    status, told = run(home, *words)
+    assert (status, message in told) == (1, True), told
+    assert (said(home, "c1"), said(home, "c2")) == ([0, 1], [2])
+
+
+def test_v49_a_request_under_a_hold_is_kept_and_carried_out_when_it_is_lifted(home: Path) -> None:
+    assert run(home, "hold", "set", "c1", "--reason", "claim 114")[0] == 0
+    status, told = run(home, "erase", "c1")
+    assert (status, "claim 114" in told, "the request is kept" in told) == (1, True, True)
+    assert run(home, "erase", "c1", "--entry", "0")[0] == 1
+    assert said(home, "c1") == [0, 1]
+    status, told = run(home, "hold", "lift", "c1", "--reason", "settled")
+    assert (status, "erased: 2 instructions" in told) == (0, True)
+    assert said(home, "c1") == []
+
+
+def test_v49_without_a_request_lifting_erases_nothing(home: Path) -> None:
+    run(home, "hold", "set", "c1", "--reason", "claim")
+    status, told = run(home, "hold", "lift", "c1", "--reason", "settled")
+    assert (status, "nobody had asked" in told) == (0, True)
+    assert said(home, "c1") == [0, 1]
