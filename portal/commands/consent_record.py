@@ -8,6 +8,8 @@ import typer
 
 app = typer.Typer()
 
+HERE = Path("data")
+
 
 @app.command("consent-record")
 def consent_record(
@@ -16,25 +18,30 @@ def consent_record(
     demo: Annotated[
         bool, typer.Option("--demo", help="Let the demonstration's company stand for yours.")
     ] = False,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Where earlier versions of the contracts lie.")
+    ] = HERE,
 ) -> None:
     """Write a receipt as JSON-LD: a consent record by ISO/IEC TS 27560 in the DPV profile.
 
     The receipt is not verified: `sovereign verify` does that. Exit status 1: there is no consent
     record in it, or the settings do not say who is responsible.
     """
-    from ledger import durable
+    from ledger import durable, receipt
     from ledger.receipt import ReceiptError
     from portal.archive import pack
+    from portal.customer import shown
     from portal.house import UnstatedError, house
     from portal.product import contracts
     from portal.settings import Settings
-    from steward.dpv.consent_receipt import NoConsentError, document
+    from steward.dpv.consent_receipt import NoConsentError, document, instruction
 
     now = datetime.now(UTC).replace(microsecond=0)
     settings = Settings(demo=True) if demo else Settings()
     try:
         proof = file.read_bytes().decode()
-        made = pack.document(document(proof, contracts()[1], house(settings), now))
+        scenes = shown.contracts(instruction(receipt.parse(proof)), contracts()[1], data_dir)
+        made = pack.document(document(proof, scenes, house(settings), now))
     except (OSError, UnicodeDecodeError) as error:
         typer.echo(f"want a receipt, found {error}; download it again", err=True)
         raise typer.Exit(1) from None

@@ -14,7 +14,7 @@ from ledger.authority import COOLING_OFF
 from ledger.reader import Recorded
 from portal import mail
 from portal.archive import pack
-from portal.customer import handoff, history, paper
+from portal.customer import handoff, history, paper, shown
 from portal.customer.who import Me
 from portal.house import house, stated
 from portal.i18n import Words
@@ -43,13 +43,12 @@ def download(request: Request, me: Me, index: int) -> Response:
 def download_record(request: Request, me: Me, index: int) -> Response:
     """The same as a consent record by ISO/IEC TS 27560: of a decision on a scene, not of keys."""
     here = faces(request)
-    product = here.product
-    if not stated(product.settings) or not consent_receipt.expressible(
-        own(request, me, index).event, product.scenes
-    ):
+    product, said = here.product, own(request, me, index).event
+    scenes = shown.contracts(said, product.scenes, product.home)
+    if not stated(product.settings) or not consent_receipt.expressible(said, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
-    made = consent_receipt.document(proof, product.scenes, house(product.settings), here.clock())
+    made = consent_receipt.document(proof, scenes, house(product.settings), here.clock())
     headers = {"Content-Disposition": f'attachment; filename="receipt-{index}.jsonld"'}
     return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
 

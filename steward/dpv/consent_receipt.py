@@ -49,7 +49,7 @@ def document(proof: str, scenes: Mapping[str, Scene], house: House, at: datetime
     Raises ReceiptError if it is none, NoConsentError.
     """
     kept = receipt.parse(proof)
-    said = _instruction(kept)
+    said = instruction(kept)
     if not expressible(said, scenes):
         raise NoConsentError(
             f"want a receipt about one of {_open(scenes)}, found one about {said.scene or 'keys'}:"
@@ -68,6 +68,19 @@ def document(proof: str, scenes: Mapping[str, Scene], house: House, at: datetime
         "dpv:hasIdentifier": identifier,
         "dpv:hasRecordOfActivity": _record(kept, said, scenes[said.scene or ""], house),
     }
+
+
+def instruction(kept: Receipt) -> Instruction:
+    """What the receipt is about. Raises ReceiptError, NoConsentError."""
+    try:
+        found = decode(commitment.canonical(kept.extra["event"]))
+    except ValueError as error:
+        raise ReceiptError(f"its event is {error}; download the receipt again") from error
+    if not isinstance(found, Instruction) or "tag" not in kept.extra:
+        raise NoConsentError(
+            "want a customer's instruction, found an act of the company: there is no consent in it"
+        )
+    return found
 
 
 def _record(kept: Receipt, said: Instruction, scene: Scene, house: House) -> Node:
@@ -127,18 +140,6 @@ def _source(kept: Receipt, digest: str) -> Node:
         "schema:position": kept.index,
         "spdx:checksum": checksum(digest),
     }
-
-
-def _instruction(kept: Receipt) -> Instruction:
-    try:
-        found = decode(commitment.canonical(kept.extra["event"]))
-    except ValueError as error:
-        raise ReceiptError(f"its event is {error}; download the receipt again") from error
-    if not isinstance(found, Instruction) or "tag" not in kept.extra:
-        raise NoConsentError(
-            "want a customer's instruction, found an act of the company: there is no consent in it"
-        )
-    return found
 
 
 def _open(scenes: Mapping[str, Scene]) -> list[str]:

@@ -9,12 +9,15 @@ from rdflib.namespace import DCTERMS, RDF
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from ledger.event import KeyEnrolled
+from gate.contract import Scene, load_scene, load_source, specs_folder
+from ledger.event import Granted, KeyEnrolled
 from portal.archive import pack
 from portal.archive.content import archive
 from portal.archive.holding import Holding
 from portal.commands import app
+from portal.customer import wording
 from portal.product import Product
+from steward.archive import Archive
 from tests.ledger.events import PASSKEY, WORDING
 from tests.portal.conftest import START, Clock, browser, copy, sign_in
 from tests.steward.receipts import DPV, broken, graph, looked_at
@@ -176,3 +179,44 @@ def test_the_index_of_an_archive_is_json_ld_that_names_every_file_and_its_digest
         assert [*data.objects(each, DCAT.byteSize)]
         (checksum,) = data.objects(each, SPDX.checksum)
         assert [*data.objects(checksum, SPDX.checksumValue)]
+
+
+def older(folder: Path, product: Product) -> Scene:
+    """An earlier version of a scene's contract: other words, and another retention."""
+    scene, source = folder / "old.odcs.yaml", specs_folder() / "sources" / "customer.odcs.yaml"
+    text = (specs_folder() / "scenes" / "direct-marketing.odcs.yaml").read_text("utf-8")
+    text = text.replace("version: 1.0.0", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
+    scene.write_text(text.replace("We send you offers", "You get offers"), "utf-8")
+    old = load_scene(scene, load_source(source))
+    Archive(product.home / "contracts").keep(scene, source, old.digest)
+    return old
+
+
+def test_a_record_is_about_the_version_of_the_contract_whose_words_were_shown(
+    customer: TestClient, product: Product, tmp_path: Path
+) -> None:
+    old, present = older(tmp_path, product), product.scenes["direct-marketing"]
+    act = Granted("direct-marketing", ("email",), None)
+    for scene, days in ((old, "P30D"), (present, "P180D")):
+        said = product.ledger.draft(ME, act, at=START, wording=wording.wording(scene, "zh-CN"))
+        index = product.ledger.record([said])[0].index
+        data = graph(customer.get(f"/customer/receipts/{index}/jsonld").json())
+        (use,) = data.objects(None, DPV.hasProcess)
+        (contract,) = data.objects(use, DCTERMS.source)
+        assert str(contract).endswith(scene.digest)
+        assert [*data.objects(contract, DCTERMS.hasVersion)] == [Literal(scene.version)]
+        assert days in {str(each) for each in data.objects(None, RDF.value)}
+
+
+def test_words_of_no_page_are_about_the_version_in_force(
+    customer: TestClient, product: Product, tmp_path: Path
+) -> None:
+    older(tmp_path, product)
+    (product.home / "contracts" / "damaged").mkdir()
+    act = Granted("direct-marketing", ("email",), None)
+    said = product.ledger.draft(ME, act, at=START, wording=WORDING)
+    index = product.ledger.record([said])[0].index
+    data = graph(customer.get(f"/customer/receipts/{index}/jsonld").json())
+    (use,) = data.objects(None, DPV.hasProcess)
+    (contract,) = data.objects(use, DCTERMS.source)
+    assert str(contract).endswith(product.scenes["direct-marketing"].digest)
