@@ -245,6 +245,22 @@ def test_an_item_that_the_contract_no_longer_has_is_named_all_the_same(ledger: L
     assert broken(data) == set()
 
 
+@pytest.mark.parametrize("name", [s.id for s in scenes().values() if not s.locked])
+def test_recipients_are_the_company_for_its_own_services_and_every_partner(
+    ledger: Ledger, name: str
+) -> None:
+    scene = scenes()[name]
+    data = graph(made(proof_of(ledger, Withdrawn(name))))
+    (use,) = data.objects(None, DPV.hasProcess)
+    outside = {f"urn:sovereign:service:{each.id}" for each in scene.services if each.partner}
+    inside = {OURS.controller.id} if len(outside) < len(scene.services) else set()
+    assert {str(each) for each in data.objects(use, DPV.hasRecipient)} == outside | inside
+    parties = {str(each) for each in data.objects(None, DPV.hasEntity)}
+    assert parties == outside | {OURS.controller.id}
+    operations = {*data.objects(use, DPV.hasProcessing)}
+    assert operations == ({DPV.Use, DPV.Share} if outside else {DPV.Use})
+
+
 def test_a_partner_without_facts_is_reached_care_of_the_company(ledger: Ledger) -> None:
     act = Granted("third-party-sharing", ("name",), None)
     proof = proof_of(ledger, act)
