@@ -102,13 +102,13 @@ class Ledger:
         return made
 
     @classmethod
-    def reopen(cls, home: Path) -> "Ledger":
+    def reopen(cls, home: Path, moved: Moved = lambda _size: None) -> "Ledger":
         """Open the ledger that lies under `home`. Raises CorruptLogError if there is none."""
         key = home / "keys" / "consent.vkey"
         if not key.exists():
             raise CorruptLogError(f"no ledger under {home}: {key} is missing")
         first = key.read_text("utf-8").partition("\n")[0]
-        return cls.open(home, origin=note.verifier(first).name)
+        return cls.open(home, origin=note.verifier(first).name, moved=moved)
 
     @property
     def size(self) -> int:

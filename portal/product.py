@@ -25,7 +25,6 @@ from typing import Any
 from gate import policy, snapshot
 from gate.alert import Alarm, Alert, log
 from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
-from gate.epoch import Epoch
 from gate.journal import LOG, Journal, instance_name
 from gate.policy import Policy
 from gate.quota import Quotas
@@ -38,6 +37,7 @@ from ledger import note
 from ledger.event import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
+from portal import writing
 from portal.publishing import Publisher
 from portal.settings import Settings
 from steward import publication, recipient, review
@@ -50,7 +50,6 @@ from synthetic.release import Release
 
 SECRET = Path("keys") / "surrogate.key"
 DEFAULT_QUOTA = "default"
-EPOCH = Path("state") / "epoch"
 SNAPSHOT = Path("state") / "consent.npz"
 _LOG = logging.getLogger("sovereign")
 
@@ -109,7 +108,7 @@ def open_product(settings: Settings) -> Product:
     """Open everything under `settings.data_dir`. Raises what its parts raise."""
     home = settings.data_dir
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=settings.origin, moved=Epoch(home / EPOCH).publish)
+    ledger = writing.begin(home, settings.origin)
     reads = _open_read_log(ledger, home)
     tables = open_source(settings)
     gate = Gate(

@@ -37,7 +37,6 @@ from ledger.follower import Follower
 from ledger.ledger import Ledger
 from ledger.log import Log
 from portal.product import (
-    EPOCH,
     SECRET,
     alarm,
     contracts,
@@ -47,6 +46,7 @@ from portal.product import (
     secret,
 )
 from portal.settings import Settings
+from portal.writing import EPOCH
 from steward.released import Released
 from synthetic.release import Release
 

@@ -73,7 +73,7 @@ def import_archive(
 
 @contextmanager
 def _holding(home: Path) -> Iterator["Holding"]:
-    from ledger.ledger import Ledger
+    from portal import writing
     from portal.archive.holding import Holding
     from portal.product import contracts, open_source
     from portal.settings import Settings
@@ -81,7 +81,7 @@ def _holding(home: Path) -> Iterator["Holding"]:
     settings = Settings(data_dir=home)
     known = settings.source or (home / "customers.duckdb").exists()
     source, scenes = contracts()
-    ledger = Ledger.open(home, origin=_origin(home, settings.origin))
+    ledger = writing.begin(home, _origin(home, settings.origin))
     try:
         yield Holding(home, ledger, source, scenes, open_source(settings) if known else None)
     finally:

@@ -72,15 +72,16 @@ def hold_lift(
 def _eraser(home: Path) -> Iterator["Eraser"]:
     """Opens the ledger; what is refused inside ends the command with status 1."""
     from ledger.commitment import OneHalfError
-    from ledger.ledger import Ledger, UnknownSubjectError
+    from ledger.ledger import UnknownSubjectError
     from ledger.oblivion import InForceError, NoSuchEntryError
+    from portal import writing
     from portal.erasure import Eraser
     from steward import review
     from steward.hold import HeldError, HoldError
     from steward.register import Register, UnsealableError
 
     refused = (HeldError, HoldError, InForceError, NoSuchEntryError, OneHalfError)
-    ledger = Ledger.reopen(home)
+    ledger = writing.reopen(home)
     try:
         register = Register(home / "register.sqlite", ledger, review.SCHEMA)
         yield Eraser(home, ledger, register)

@@ -63,14 +63,11 @@ def announce(data_dir: DataDir = None) -> None:
     """
     from contextlib import closing
 
-    from gate.epoch import Epoch
-    from ledger.ledger import Ledger
-    from portal.product import EPOCH
+    from portal import writing
     from portal.settings import Settings
     from portal.standalone import announce as announced
 
     settings = Settings()
     home = data_dir or settings.data_dir
-    moved = Epoch(home / EPOCH).publish
-    with closing(Ledger.open(home, origin=settings.origin, moved=moved)) as ledger:
+    with closing(writing.begin(home, settings.origin)) as ledger:
         typer.echo(f"{announced(ledger, home)} read logs announced")

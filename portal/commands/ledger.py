@@ -69,9 +69,9 @@ def rotate_key(data_dir: DataDir = HERE) -> None:
     """
     from datetime import UTC, datetime
 
-    from ledger.ledger import Ledger
+    from portal import writing
 
-    ledger = Ledger.reopen(data_dir)
+    ledger = writing.reopen(data_dir)
     try:
         ledger.rotate(data_dir, datetime.now(UTC))
     finally:

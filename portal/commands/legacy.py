@@ -41,7 +41,7 @@ def import_consents(
     What a customer said here themselves is never overwritten. Stop what writes the ledger first.
     Exit status 1: nothing was recorded, and each bad row is named.
     """
-    from ledger.ledger import Ledger
+    from portal import writing
     from portal.legacy import take
     from portal.legacy.row import Bad, MappingError
     from portal.legacy.take import RefusedFileError
@@ -52,7 +52,7 @@ def import_consents(
         found = _read(data, form, mapping)
         passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
         rows = take.require_good([each for each in found if each not in passed])
-        ledger = Ledger.reopen(data_dir)
+        ledger = writing.reopen(data_dir)
         with progress("rows") as told:
             taken = take.take(ledger, rows, data, source, progress=told)
     except (MappingError, RefusedFileError, OSError) as error:

@@ -104,10 +104,10 @@ def affected(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
 @contextmanager
 def _ledger(home: Path) -> Iterator["Ledger"]:
     from gate.contract import ContractError
-    from ledger.ledger import Ledger
+    from portal import writing
     from steward.manifest import ManifestError
 
-    ledger = Ledger.reopen(home)
+    ledger = writing.reopen(home)
     try:
         yield ledger
     except (ManifestError, ContractError, OSError) as error:

@@ -76,10 +76,10 @@ def register(
 
     Stop what writes the ledger first. Exit status 2: it is no such key, and nothing was recorded.
     """
-    from ledger.ledger import Ledger
+    from portal import writing
     from steward.accuracy import SignalError, Signals
 
-    ledger = Ledger.reopen(data_dir)
+    ledger = writing.reopen(data_dir)
     try:
         Signals(ledger).register(vkey, datetime.now(UTC).replace(microsecond=0))
     except SignalError as error:

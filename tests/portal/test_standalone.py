@@ -138,6 +138,16 @@ def test_a_scene_that_comes_under_other_terms_is_suspended(
     assert (answer.decision.allowed, answer.decision.reason) == (False, Reason.SUSPENDED)
 
 
+def test_what_a_command_records_is_known_to_it_at_once(alone: Standalone, product: Product) -> None:
+    asked = ReadRequest(SERVICE, SCENE, ME, (FIELD,), START)
+    assert alone.gate.decide(asked).allowed
+    product.ledger.close()
+    done = CliRunner().invoke(app, ["erase", ME, "--data-dir", str(product.home)])
+    assert done.exit_code == 0, done.output
+    answer = alone.gate.read(asked)
+    assert (answer.decision.allowed, answer.values) == (False, {FIELD: None})
+
+
 def test_under_another_policy_every_scene_is_suspended(alone: Standalone, product: Product) -> None:
     watch = Watch(alone, product.home)
     product.ledger.announce([PolicyPublished("f" * 64, START)])
