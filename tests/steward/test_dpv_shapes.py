@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyshacl
 import pytest
+from rdflib import Graph
 
 from ledger.ledger import Ledger
 from tests.ledger.worlds import opened, say
-from tests.steward.receipts import ACTS, ME, broken, graph, looked_at, made, musts
+from tests.steward.receipts import ACTS, ME, broken, graph, looked_at, made, musts, shapes
 
 RECORD = ("dpv:hasRecordOfActivity",)
 PROCESS = (*RECORD, "dpv:hasProcess")
@@ -143,6 +145,11 @@ def test_a_party_without_contact_is_refused_but_a_data_subject_is_not(
     assert broken(graph(changed)) == set()
     person["@type"] = "dpv:ThirdParty"
     assert broken(graph(changed)) == {"E4", "E5"}
+
+
+def test_the_shapes_are_shapes() -> None:
+    conforms, _, text = pyshacl.validate(Graph(), shacl_graph=shapes(), meta_shacl=True)
+    assert conforms, text
 
 
 def test_a_document_without_a_receipt_is_looked_at_by_nobody() -> None:
