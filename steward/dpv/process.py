@@ -4,7 +4,7 @@ Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and r
 contract of the scene says, and what the company says of itself. Nothing else is known.
 """
 
-from gate.contract import LegalBasis, Scene
+from gate.contract import Scene
 from steward.dpv.party import House, recipients, service_iri
 from steward.dpv.term import CATEGORIES, UNKNOWN, Node, prefixed, ref, typed, words
 
@@ -27,7 +27,7 @@ def process(scene: Scene, fields: tuple[str, ...], house: House) -> Node:
             "dct:hasVersion": scene.version,
         },
         "dpv:hasPurpose": _purpose(scene),
-        "dpv:hasLegalBasis": ref(_basis(scene)),
+        "dpv:hasLegalBasis": ref("dpv:Consent"),  # others have no record
         "dpv:hasPersonalData": [_item(scene, name) for name in fields],
         "dpv:hasProcessing": _operations(scene),
         "dpv:hasStorageCondition": [_place(house), _retention(scene)],
@@ -53,14 +53,6 @@ def _purpose(scene: Scene) -> Node:
         "dct:title": words(scene.title),
         "dct:description": words(scene.summary),
     }
-
-
-def _basis(scene: Scene) -> str:
-    match scene.legal_basis:
-        case LegalBasis.CONSENT:
-            return "dpv:Consent"
-        case LegalBasis.CONTRACT:
-            return "dpv:Contract"
 
 
 def _item(scene: Scene, name: str) -> Node:

@@ -35,14 +35,14 @@ from ledger.receipt import ReceiptError
 from ledger.tree import leaf_hash
 from portal.house import DEMONSTRATION, UnstatedError, house
 from portal.settings import Partner, Settings
-from steward.dpv.consent_receipt import NoConsentError, expressible
+from steward.dpv.consent_receipt import NoConsentError, document, expressible
 from steward.dpv.event import UNTIL_SAID_AGAIN, WHOLE
 from steward.dpv.party import Party
 from steward.dpv.term import CONTEXT
 from tests.ledger.events import KEY_ACTS, NOON, ORIGIN, PUBLIC, WORDING
 from tests.ledger.hands import BrowserKey, Passkey, give
 from tests.ledger.worlds import opened, say
-from tests.steward.receipts import ACTS, DPV, ME, OURS, broken, graph, made, scenes
+from tests.steward.receipts import ACTS, DPV, MADE, ME, OURS, broken, graph, made, scenes
 
 SKOS, SPDX = Namespace(CONTEXT["skos"]), Namespace(CONTEXT["spdx"])
 SCHEMA = Namespace(CONTEXT["schema"])
@@ -235,6 +235,21 @@ def test_the_contract_is_named_by_version_and_digest(ledger: Ledger) -> None:
     contract, scene = only(data, use, DCTERMS.source), scenes()["segmentation"]
     assert contract == URIRef(f"urn:sovereign:contract:sha256:{scene.digest}")
     assert str(only(data, contract, DCTERMS.hasVersion)) == scene.version
+
+
+@pytest.mark.parametrize("days", [30, None])
+def test_how_long_data_is_kept_is_what_the_contract_says_or_said_to_be_open(
+    ledger: Ledger, days: int | None
+) -> None:
+    kept = timedelta(days=days) if days else None
+    scene = replace(scenes()["segmentation"], retention=kept)
+    data = graph(document(proof_of(ledger, FULL), {scene.id: scene}, OURS, MADE))
+    (storage,) = data.subjects(RDF.type, DPV.StorageDuration)
+    length = only(data, storage, DPV.hasDuration)
+    wanted = (DPV.TemporalDuration, ["P30D"]) if days else (DPV.IndeterminateDuration, [])
+    assert only(data, length, RDF.type) == wanted[0]
+    assert [str(each) for each in data.objects(length, RDF.value)] == wanted[1]
+    assert broken(data) == set()
 
 
 def test_an_item_that_the_contract_no_longer_has_is_named_all_the_same(ledger: Ledger) -> None:
