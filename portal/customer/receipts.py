@@ -1,5 +1,6 @@
 """Receipts leave the dashboard: as a file, on paper, by mail, and through the code on the paper."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Annotated
@@ -9,6 +10,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gate.contract import Scene
 from gate.read import ReadRequest
 from ledger.authority import COOLING_OFF
 from ledger.reader import Recorded
@@ -20,6 +22,7 @@ from portal.house import house, stated
 from portal.i18n import Words
 from portal.pages import Faces, faces, page, words
 from portal.problems import NotFoundError
+from portal.product import Product
 from portal.session import Session
 from steward.dpv import consent_receipt
 
@@ -45,7 +48,7 @@ def download_record(request: Request, me: Me, index: int) -> Response:
     here = faces(request)
     product, said = here.product, own(request, me, index).event
     scenes = shown.contracts(said, product.scenes, product.home)
-    if not stated(product.settings) or not consent_receipt.expressible(said, scenes):
+    if not _linked(product, said, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
     made = consent_receipt.document(proof, scenes, house(product.settings), here.clock())
@@ -57,7 +60,9 @@ def download_record(request: Request, me: Me, index: int) -> Response:
 def show_paper(request: Request, me: Me, index: int) -> Response:
     """The receipt to be printed."""
     here = faces(request)
-    entry = history.entry(own(request, me, index), here.product.scenes)
+    recorded, product = own(request, me, index), here.product
+    entry = history.entry(recorded, product.scenes)
+    scenes = shown.contracts(recorded.event, product.scenes, product.home)
     place = str(request.url_for("verify"))
     address = paper.address(place, here.link_key, me.subject, index)
     picture = Markup(handoff.picture(address)) if address else None  # noqa: S704 - our own drawing
@@ -68,9 +73,10 @@ def show_paper(request: Request, me: Me, index: int) -> Response:
         sentence=history.sentence(entry, words(request)),
         address=address,
         picture=picture,
-        log=here.product.ledger.origin,
+        log=product.ledger.origin,
         file=file_name(index),
         mails=here.post is not None,
+        linked=_linked(product, recorded.event, scenes),
     )
 
 
@@ -104,6 +110,11 @@ def own(request: Request, me: Session, index: int) -> Recorded:
         if each.index == index:
             return each
     raise NotFoundError(index)
+
+
+def _linked(product: Product, said: object, scenes: Mapping[str, Scene]) -> bool:
+    """Whether a decision has a consent record: the company says who it is, and it is on a scene."""
+    return stated(product.settings) and consent_receipt.expressible(said, scenes)
 
 
 def file_name(index: int) -> str:

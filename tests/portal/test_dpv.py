@@ -91,6 +91,13 @@ def test_an_act_on_keys_has_a_receipt_and_no_record(customer: TestClient, produc
     index = product.ledger.record([said])[0].index
     assert customer.get(f"/customer/receipts/{index}").status_code == 200
     assert customer.get(f"/customer/receipts/{index}/jsonld").status_code == 404
+    assert "/jsonld" not in customer.get(f"/customer/receipts/{index}/paper").text
+
+
+@pytest.mark.usefixtures("still")
+def test_the_receipt_on_paper_leads_to_the_record(customer: TestClient, product: Product) -> None:
+    address = f"/customer/receipts/{index_of(product)}"
+    assert f'href="{address}/jsonld"' in customer.get(f"{address}/paper").text
 
 
 def test_no_record_is_given_while_nobody_is_said_to_be_responsible(
