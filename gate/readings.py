@@ -20,10 +20,10 @@ from gate.listing import Batch, Listing, MalformedListError
 from gate.owners import MEMBERS
 from ledger import checkpoint, note, tile
 from ledger.commitment import ReadingTags
-from ledger.stores.sql import SqlStore
 
 ALONE = -1  # the place of what stands in no list
 _EVER = 1 << 62
+_BUNDLE = 'SELECT data FROM bundle WHERE "index" = ?'
 _AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
 
 
@@ -93,23 +93,22 @@ def listed(home: Path, tagger: ManyTagger, subject: str, skip: int = 0) -> Itera
 
     Raises MalformedListError if a list is missing, and `Listed.reading` if it is another.
     """
-    store = SqlStore(home / LOG)
-    database = sqlite3.connect(home / LOG)
+    database = sqlite3.connect(home / LOG)  # the tables of ledger.stores.sql, read as they are
     try:
-        if (head := store.head()) is None:
+        if (head := database.execute("SELECT note FROM head").fetchone()) is None:
             return
-        at = checkpoint.parse(note.parse(head.note).text)
+        at = checkpoint.parse(note.parse(head[0]).text)
         if (tags := tagger.reading_tags(subject, at.origin)) is None:
             return  # without a key nothing can be found
         lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
         places = islice(_places(database, name, at.size), skip, None)
         for bundle, together in groupby(places, key=lambda each: each[0] // tile.WIDTH):
-            entries = tile.unbundle(store.bundle(bundle) or b"")
+            (data,) = database.execute(_BUNDLE, [bundle]).fetchone() or (b"",)
+            entries = tile.unbundle(data)
             for entry, member in together:
                 yield Listed(entry, member, entries[entry % tile.WIDTH], tags, lists)
     finally:
         database.close()
-        store.close()
 
 
 def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tuple[int, int]]:

@@ -72,11 +72,12 @@ class Product:
         """Every point read of one customer, through every gate there ever was, newest first;
         without the first `skip`, which are passed over unread."""
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        hold = [each for each in folders if any(True for _ in listed(each, self.ledger, subject))]
-        if len(hold) == 1:
-            found = listed(hold[0], self.ledger, subject, skip)
+        if len(folders) > 1:  # most logs of gates that have ended hold nothing of this customer
+            folders = [f for f in folders if any(True for _ in listed(f, self.ledger, subject))]
+        if len(folders) == 1:
+            found = listed(folders[0], self.ledger, subject, skip)
         else:
-            several = (listed(each, self.ledger, subject) for each in hold)
+            several = (listed(each, self.ledger, subject) for each in folders)
             found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
         for each in found:
             if (entry := each.reading()) is not None:
