@@ -20,9 +20,9 @@ from gate import policy, word
 from gate.journal import LOG, Journal
 from gate.past import Grounds
 from gate.policy import FAR, Facts
-from gate.read import Gate, Question
+from gate.read import Gate
 from gate.replay import Report, replay
-from gate.ruling import Ruling
+from gate.ruling import Question, Ruling
 from ledger import note
 from ledger.event import Act, Granted, Withdrawn, Wording
 from ledger.follower import Follower

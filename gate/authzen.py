@@ -19,8 +19,8 @@ import msgspec
 
 from gate.decide import Reason, refusal
 from gate.journal import Reading
-from gate.read import Gate, Question
-from gate.ruling import Ruling
+from gate.read import Gate
+from gate.ruling import Question, Ruling
 
 MOST_EVALUATIONS = 10_000
 MOST_RESULTS = 1_000  # of one page

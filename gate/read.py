@@ -12,8 +12,6 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Protocol
 
-import msgspec
-
 from gate import masking, policy, purpose, word
 from gate.alert import Alarm, log
 from gate.cohort import Cohort
@@ -24,7 +22,7 @@ from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.quota import Quotas
-from gate.ruling import Moment, Ruling, Wording, moment, worded, wording
+from gate.ruling import Moment, Question, Ruling, Wording, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
 
@@ -45,16 +43,6 @@ class ReadRequest:
     at: datetime
     minimum_size: int = 0
     purpose: str | None = None  # the caller's own word, held against the contract's
-
-
-class Question(msgspec.Struct, frozen=True, gc=False):
-    """The same asked of one customer or of many; as `ReadRequest`, for those who ask very often."""
-
-    service: str
-    scene: str
-    subjects: Sequence[str]
-    fields: tuple[str, ...]
-    minimum_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

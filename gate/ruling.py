@@ -26,6 +26,16 @@ REMEMBERED = 8192  # texts of decisions, about a kilobyte each
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """The same asked of one customer or of many: a `ReadRequest` for those who ask very often."""
+
+    service: str
+    scene: str
+    subjects: Sequence[str]
+    fields: tuple[str, ...]
+    minimum_size: int = 0
+
+
 class Moment(msgspec.Struct, frozen=True):
     """A second at one point of the ledger, and how every entry of that second begins."""
 

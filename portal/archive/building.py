@@ -68,8 +68,8 @@ class Builds:
             later.daemon = True
             later.start()
             # Crash before it rings: the next start deletes what has expired.
-        except Exception:  # noqa: BLE001 - whatever it was, the customer is told that it failed
-            _LOG.exception("an archive could not be made")
+        except Exception as error:  # noqa: BLE001 - whatever it was, the customer is told that it failed
+            _LOG.error("an archive could not be made: %s", type(error).__name__)
             build.failed = True
         build.running = False
 

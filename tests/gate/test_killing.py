@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gate.read import Question
+from gate.ruling import Question
 from ledger.event import Granted
 from tests.gate import killing
 from tests.gate.killing import Answer, Known, require_entry, require_grant

@@ -17,10 +17,10 @@ from gate.journal import LOG, Several
 from gate.listing import Batch, MalformedListError
 from gate.owners import ENTRIES, MEMBERS, Owners
 from gate.past import Grounds
-from gate.read import Question, ReadRequest
+from gate.read import ReadRequest
 from gate.readings import listed, readings
 from gate.replay import Report, replay
-from gate.ruling import Ruling, Together
+from gate.ruling import Question, Ruling, Together
 from gate.shadow import Shadow
 from ledger.event import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower

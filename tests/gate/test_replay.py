@@ -18,9 +18,9 @@ from gate.decide import Reason, View
 from gate.filter import Condition
 from gate.journal import LOG, Reading, pseudonym
 from gate.past import Grounds
-from gate.read import Gate, Question, ReadRequest
+from gate.read import Gate, ReadRequest
 from gate.replay import Report, replay
-from gate.ruling import Ruling
+from gate.ruling import Question, Ruling
 from gate.sources import SourceUnavailableError
 from gate.table import TableRequest, read_rows, read_table
 from ledger.event import Granted, ScenePublished, SyntheticReleased, TriggerSet, Withdrawn
