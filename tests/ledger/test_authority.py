@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ledger import authority, event
 from ledger.authority import COOLING_OFF, MOST_KEYS, MOST_MANDATES, NOBODY
 from ledger.commitment import canonical
-from ledger.consent import apply
+from ledger.consent import SceneConsent, SceneWithdrawal, apply
 from ledger.event import (
     Act,
     Evidence,
@@ -63,13 +63,16 @@ def refused(customer: Customer, act: Act, hand: Hand | None = None, **how: objec
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: type(act).__name__)
 def test_i20_without_a_key_a_session_suffices(act: Act) -> None:
-    Customer().say(act)
+    customer = Customer()
+    customer.say(act)
+    assert customer.state.seq == 1
 
 
 def test_i20_without_a_key_a_mandate_may_be_given_in_a_session() -> None:
     customer = Customer()
     name = customer.say(MANDATE)
     customer.say(GRANTED, SECOND, mandate=name)
+    assert isinstance(customer.state.scenes["segmentation"], SceneConsent)
 
 
 WIDENING: dict[str, Act] = {
@@ -97,7 +100,9 @@ def test_i21_i23_with_a_key_what_widens_needs_a_signature(why: str) -> None:
 
 @pytest.mark.parametrize("hand", [HAND, SECOND], ids=["passkey", "browser key"])
 def test_i21_any_key_in_force_signs(hand: Hand) -> None:
-    keyed(HAND, SECOND).say(GRANTED, hand)
+    customer = keyed(HAND, SECOND)
+    customer.say(GRANTED, hand)
+    assert isinstance(customer.state.scenes["segmentation"], SceneConsent)
 
 
 NARROWING: dict[str, Act] = {
@@ -116,15 +121,18 @@ def test_i22_with_a_key_what_narrows_still_needs_none(why: str) -> None:
     customer.say(GRANTED, HAND)
     customer.say(SET)
     name = customer.say(MANDATE, HAND)
-    act = NARROWING[why]
+    act, before = NARROWING[why], customer.state.seq
     customer.say(MandateEnded(name) if isinstance(act, MandateEnded) else act)
+    assert customer.state.seq == before + 1
 
 
 @pytest.mark.parametrize("why", [each for each in NARROWING if "ended" not in each])
 def test_i22_what_narrows_may_be_signed(why: str) -> None:
     customer = keyed(HAND)
     customer.say(SET)
+    before = customer.state.seq
     customer.say(NARROWING[why], HAND)
+    assert customer.state.seq == before + 1
 
 
 @given(st.lists(acts | key_acts, max_size=8))
@@ -133,6 +141,7 @@ def test_i22_whatever_was_said_a_session_withdraws(said: list[Act]) -> None:
     for act in said:  # whether or not each was allowed
         customer.state = apply(customer.state, customer.draft(act), customer.index)
     customer.say(Withdrawn("segmentation"))
+    assert isinstance(customer.state.scenes["segmentation"], SceneWithdrawal)
 
 
 def test_i21_every_act_either_widens_or_is_open() -> None:
@@ -206,7 +215,8 @@ def test_i26_a_class_that_claims_a_signature_has_one(evidence: Evidence, act: Ac
 
 @pytest.mark.parametrize("evidence", [Evidence.SESSION, Evidence.IMPORTED])
 def test_i26_a_class_without_signature_has_none(evidence: Evidence) -> None:
-    refused(keyed(HAND), Withdrawn("segmentation"), HAND, evidence=evidence)
+    said = refused(keyed(HAND), Withdrawn("segmentation"), HAND, evidence=evidence)
+    assert "want class A for passkeys" in said
 
 
 def test_i26_nobodys_signature_counts_for_a_customer_without_keys() -> None:
@@ -270,7 +280,9 @@ UNDER_A_MANDATE: dict[str, Act] = {
 @pytest.mark.parametrize("why", UNDER_A_MANDATE)
 def test_i40_i41_a_mandated_key_signs_for_its_scenes(why: str) -> None:
     customer, name = mandated()
+    before = customer.state.seq
     customer.say(UNDER_A_MANDATE[why], SECOND, mandate=name)
+    assert customer.state.seq == before + 1
 
 
 BEYOND: dict[str, Callable[[Customer, bytes], object]] = {
@@ -299,7 +311,7 @@ def test_i41_a_mandate_does_not_reach(why: str) -> None:
 def test_i41_a_mandate_that_was_ended_is_over() -> None:
     customer, name = mandated()
     customer.say(MandateEnded(name))
-    refused(customer, GRANTED, SECOND, mandate=name)
+    assert "not in force" in refused(customer, GRANTED, SECOND, mandate=name)
 
 
 @given(instructions)
