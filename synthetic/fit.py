@@ -36,7 +36,6 @@ from synthetic.spending import Reservation, Reserve
 Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
-CONTRIBUTION = 1  # the table has one row per customer
 SINGLE_SHARE = Fraction(12, 100)  # of rho, to every column alone
 DECLARED_SHARE = Fraction(64, 100)  # to the declared workload; the rest to chosen pairs
 SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
@@ -56,14 +55,18 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     at: datetime,
     ledger_size: int,
     mechanism: str = GRAPHICAL,
+    contribution: int = 1,
+    customer: str | None = None,
     contract: str = "",
     period: str = "",
     reserve: Reserve | None = None,
     like: Release | None = None,
     noise: Noise | None = None,
 ) -> Release:
-    """Fit `table`, an Ibis table with one row per consenting customer, within `loss`.
+    """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
+    Without `customer` the table has one row per customer. With it, the name of the column that says
+    whose a row is, a customer may have many, of which at most `contribution` are counted.
     With `like`, an earlier release over the same domain, its marginals are measured again in the
     same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
     noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
@@ -72,17 +75,19 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
     require_known(mechanism)
+    _require_bounded(contribution, customer)
     served = _require_servable(domain, workload)
-    budget, delta = _budget(loss, mechanism)
+    budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
     debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce())
-    task = _Task(domain, budget.rho, drawn)
-    known = counts.count(table, domain, _counted(domain, served, mechanism, like))
+    task = _Task(domain, budget.rho, drawn, contribution)
+    rows = counts.bounded(table, domain, customer, contribution) if customer else table
+    known = counts.count(rows, domain, _counted(domain, served, mechanism, like))
     if reserve:
         reserve(debit.body())
     # From here on the debit stands, whatever happens: a crash spends it without a release.
     task.run(known, served, mechanism, like)
-    promise = statement(task.measurements, task.selections, delta, mechanism, CONTRIBUTION)
+    promise = statement(task.measurements, task.selections, delta, mechanism, contribution)
     _cross_check(task, delta, promise.epsilon)
     return Release(
         scene=scene,
@@ -108,6 +113,7 @@ class _Task:
     domain: Domain
     rho: Fraction
     noise: Noise
+    contribution: int  # rows of one customer, at most: the sensitivity of every count and score
     measurements: list[Measurement] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
 
@@ -129,7 +135,7 @@ class _Task:
         share = PrivacyLoss(self.rho / len(known))
         for clique, exact in known.items():
             self.measurements.append(
-                measure.laplace(exact, clique, CONTRIBUTION, share, self.noise)
+                measure.laplace(exact, clique, self.contribution, share, self.noise)
             )
 
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
@@ -161,7 +167,8 @@ class _Task:
         if not candidates or rho <= 0:
             return
         loss = PrivacyLoss(rho * SCORE_SHARE)
-        scores = select.score(known, self._beliefs(), candidates, CONTRIBUTION, loss, self.noise)
+        beliefs = self._beliefs()
+        scores = select.score(known, beliefs, candidates, self.contribution, loss, self.noise)
         self.selections.append(scores)
         left = rho - scores.loss.rho
         chosen = select.best(self.domain, scores, measured, left, MODEL_CELLS)
@@ -172,7 +179,9 @@ class _Task:
     ) -> None:
         for clique, rho in zip(cliques, rhos, strict=True):
             self.measurements.append(
-                measure.gaussian(known[clique], clique, CONTRIBUTION, PrivacyLoss(rho), self.noise)
+                measure.gaussian(
+                    known[clique], clique, self.contribution, PrivacyLoss(rho), self.noise
+                )
             )
 
     def _beliefs(self) -> Beliefs:
@@ -241,11 +250,22 @@ def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tupl
     return served
 
 
-def _budget(loss: Loss, mechanism: str) -> tuple[PrivacyLoss, Fraction]:
+def _require_bounded(contribution: int, customer: str | None) -> None:
+    if contribution < 1:
+        raise LossError(f"contribution is {contribution}, want at least 1 row of a customer")
+    if contribution > 1 and customer is None:
+        raise LossError(
+            f"contribution is {contribution}, but nothing says whose a row is: name the column "
+            "with `customer`"
+        )
+
+
+def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss, Fraction]:
     if isinstance(loss, PrivacyLoss):
         return loss, DELTA
     epsilon, delta = map(_fraction, loss)
-    within = accounting.loss_within if mechanism == GRAPHICAL else loss_within
+    tight = mechanism == GRAPHICAL and contribution == 1  # as `statement` will promise it
+    within = accounting.loss_within if tight else loss_within
     return within(epsilon, delta), delta
 
 

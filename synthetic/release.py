@@ -193,13 +193,20 @@ def statement(
     mechanism: str,
     contribution: int,
 ) -> Statement:
-    """What may be promised: recomputed from what was released, whatever was asked for."""
+    """What may be promised: recomputed from what was released, whatever was asked for.
+
+    Several rows of one customer may lie in several cells, which noise of one dimension does not
+    stand for: their promise is that of zCDP, which holds for any shift of this L2 length
+    (Canonne, Kamath & Steinke 2020, on the multivariate discrete Gaussian).
+    """
     spent = _spent(measurements, selections)
-    if mechanism == GRAPHICAL:
-        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
-    else:
+    if mechanism != GRAPHICAL:
         pure = sum((each.epsilon for each in measurements), Fraction(0))
         epsilon = min(spent.epsilon(delta), pure)
+    elif contribution == 1:
+        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
+    else:
+        epsilon = spent.epsilon(delta)
     return Statement(contribution, spent, delta, epsilon, mechanism)
 
 
@@ -268,10 +275,10 @@ def _consistent(release: Release) -> Release:
     spent = _spent(release.measurements, release.selections)
     _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
     _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
-    sound = accounting.gaussian_epsilon(spent, said.delta), float(spent.epsilon(said.delta))
     if release.mechanism == GRAPHICAL:
-        inside = sound[0] * (1 - 1e-9) <= said.epsilon <= sound[1]
-        _require(inside, f"epsilon {float(said.epsilon)} is not between {sound[0]} and {sound[1]}")
+        least, most = accounting.gaussian_epsilon(spent, said.delta), spent.epsilon(said.delta)
+        inside = least * (1 - 1e-9) <= said.epsilon <= most
+        _require(inside, f"epsilon {exact(said.epsilon)} is not between {least} and {exact(most)}")
     else:
         verify(release)
     covered = [m.sensitivity for m in release.measurements]
