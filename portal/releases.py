@@ -5,8 +5,9 @@ a public entry of the consent log before any noise is drawn: a process that dies
 spent its budget, and the last release stays in force.
 """
 
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
 from threading import Lock
 from typing import Any
@@ -17,7 +18,7 @@ from ledger.ledger import Ledger
 from ledger.reader import Recorded
 from portal.product import Product
 from synthetic import spending
-from synthetic.budget import PrivacyLoss
+from synthetic.budget import Account, PrivacyLoss
 from synthetic.fit import fit
 
 EPSILON = Fraction(1)  # of one release
@@ -30,6 +31,7 @@ _reserving = Lock()  # between looking at what is spent and recording the debit
 def release(product: Product, scene: Scene, at: datetime) -> None:
     """Fit a release, record it, serve it. Raises BudgetExceededError: then nothing changed."""
     columns = list(scene.domain.columns)
+    size, root = product.ledger.root()
     consenting = product.gate.consenting(scene.id, columns, at)
     fitted = fit(
         product.gate.source.rows(consenting, columns),
@@ -38,7 +40,9 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
         workload=[*scene.workload, *((trend,) for trend in scene.trends)],
         loss=(EPSILON, DELTA),
         at=at,
-        ledger_size=product.ledger.size,
+        ledger_size=size,
+        ledger_root=b64decode(root).hex(),
+        period=period(at),
         contract=f"{scene.id} {scene.version} {scene.digest}",
         reserve=lambda body: reserve(product.ledger, scene.id, body, at),
     )
@@ -46,11 +50,21 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
     product.gate.serve(scene.id, fitted)
 
 
-def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> None:
-    """Record a debit, durably, or raise BudgetExceededError."""
+def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> Account:
+    """Record a debit durably, unless it stands there already; the account right after it.
+
+    Raises BudgetExceededError and UsedReservationError.
+    """
     with _reserving:
-        spending.admit(bodies(ledger.announced()), body, limits({scene}))
-        ledger.announce([BudgetReserved(scene, body, at)])
+        admission = spending.admit(bodies(ledger.announced()), body, limits({scene}))
+        if not admission.recorded:
+            ledger.announce([BudgetReserved(scene, body, at)])
+        return admission.account
+
+
+def period(at: datetime) -> str:
+    """Budgets are by calendar year, in UTC."""
+    return str(at.astimezone(UTC).year)
 
 
 def unreleased(product: Product) -> list[Scene]:

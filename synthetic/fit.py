@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from synthetic import accounting, counts, junction, measure, select
+from synthetic import accounting, counts, junction, measure, provenance, select
 from synthetic.budget import (
     GAUSSIAN_NOISE,
     LAPLACE_NOISE,
@@ -54,6 +54,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     loss: Loss,
     at: datetime,
     ledger_size: int,
+    ledger_root: str = "",
     mechanism: str = GRAPHICAL,
     contribution: int = 1,
     customer: str | None = None,
@@ -69,7 +70,8 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     whose a row is, a customer may have many, of which at most `contribution` are counted.
     With `like`, an earlier release over the same domain, its marginals are measured again in the
     same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
-    noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
+    noise is drawn, or refuses by raising. `at` is aware. `ledger_root`: of the consent log at
+    `ledger_size`, hex. Only the domain's columns are
     read, as marginals counted inside the database.
     `workload`: the group-bys served; a single column is a trend, and is measured once more.
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
@@ -79,12 +81,11 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     served = _require_servable(domain, workload)
     budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
-    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce())
+    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root)
     task = _Task(domain, budget.rho, drawn, contribution)
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
     known = counts.count(rows, domain, _counted(domain, served, mechanism, like))
-    if reserve:
-        reserve(debit.body())
+    account = reserve(debit.body()) if reserve else None
     # From here on the debit stands, whatever happens: a crash spends it without a release.
     task.run(known, served, mechanism, like)
     promise = statement(task.measurements, task.selections, delta, mechanism, contribution)
@@ -98,6 +99,10 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         statement=promise,
         fitted_at=at.replace(microsecond=0),
         ledger_size=ledger_size,
+        ledger_root=ledger_root,
+        account=account,
+        code=provenance.code(),
+        lock=provenance.lock(),
         contract=contract,
         period=period,
         reservation=debit.id if reserve else "",

@@ -3,17 +3,27 @@
 Its `body` is public. It holds the noisy integers themselves, so that anyone recomputes the budget
 and the model without private data; JSON without floats, fractions as "p/q":
 
-    {"format": "synthetic-release/v1", "scene": "segmentation", "mechanism": "independent",
-     "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "contract": "segmentation 1.0.0",
+    {"format": "synthetic-release/v2", "scene": "segmentation", "mechanism": "independent",
+     "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
+     "contract": "segmentation 1.0.0 77ab…", "code": "91d0…", "lock": "e2c4…",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
+     "domain_digest": "0b6f…",
      "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [],
+     "account": {"delta": "1/100000", "spent": {"rho": "1/32", "epsilon": "262/250"},
+                 "left": {"rho": "3/32", "epsilon": "1951/1000"}},
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
                    "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
                        "sensitivity": 1, "values": [1029, 17044, 27131]}]}
+
+`ledger_root` is the root of the consent log at `ledger_size`; `contract` says where the domain was
+published: scene, version and digest of its contract; `code` and `lock`: see provenance; `account`:
+the scene's, right after the reservation, null without one. Records of v1 lack these, and stay
+valid.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,9 +32,17 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from synthetic import accounting, conditional, measure, sample, select
+from synthetic import accounting, conditional, measure, sample, select, spending
 from synthetic import domain as domains
-from synthetic.budget import PrivacyLoss, exact, parse_exact, total
+from synthetic.budget import (
+    GAUSSIAN_NOISE,
+    LAPLACE_NOISE,
+    Account,
+    PrivacyLoss,
+    exact,
+    parse_exact,
+    total,
+)
 from synthetic.domain import Domain
 from synthetic.estimate import Beliefs
 from synthetic.marginal import Clique, declared
@@ -34,9 +52,12 @@ from synthetic.noise import post_processing
 from synthetic.sample import Model
 from synthetic.select import Selection
 
-FORMAT = "synthetic-release/v1"
+FORMAT = spending.RELEASE
+EARLIER = spending.EARLIER[FORMAT]
+ADDED = ("ledger_root", "code", "lock", "domain_digest", "account")  # since EARLIER
 UNIT = "customer"
 NEIGHBOURS = "add or remove one"
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
 
 
 class MalformedReleaseError(ValueError):
@@ -96,6 +117,11 @@ class Release:
     reservation: str = ""  # the id of the debit that preceded it
     workload: tuple[Clique, ...] = ()
     selections: tuple[Selection, ...] = ()
+    ledger_root: str = ""  # of the consent log at that size, hex; empty: fitted beside no log
+    code: str = ""  # see provenance
+    lock: str = ""
+    account: Account | None = None  # right after the reservation
+    format: str = FORMAT
     publishable: bool = True
 
     @cached_property
@@ -169,16 +195,26 @@ class Release:
         return model_of(self.beliefs)
 
     def _body(self) -> dict[str, object]:
+        body = self._newest_body()
+        return body if self.format == FORMAT else {k: body[k] for k in body if k not in ADDED}
+
+    def _newest_body(self) -> dict[str, object]:
+        account = self.account and spending.stated(self.account, self.statement.delta)
         return {
-            "format": FORMAT,
+            "format": self.format,
             "scene": self.scene,
             "mechanism": self.mechanism,
             "fitted_at": self.fitted_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "ledger_size": self.ledger_size,
+            "ledger_root": self.ledger_root,
             "contract": self.contract,
+            "code": self.code,
+            "lock": self.lock,
             "period": self.period,
             "reservation": self.reservation,
+            "account": account,
             "domain": self.domain.declaration(),
+            "domain_digest": self.domain.digest,
             "workload": [list(clique) for clique in self.workload],
             "statement": self.statement.body(),
             "measurements": [each.body() for each in self.measurements],
@@ -235,7 +271,7 @@ def _spent(measurements: Sequence[Measurement], selections: Sequence[Selection])
 
 
 def _parsed(body: Mapping[str, Any]) -> Release:
-    if body["format"] != FORMAT:
+    if body["format"] not in (FORMAT, EARLIER):
         raise MalformedReleaseError(f"format is {body['format']!r}, want {FORMAT!r}")
     domain = domains.parse(body["domain"])
     mechanism = str(body["mechanism"])
@@ -253,7 +289,23 @@ def _parsed(body: Mapping[str, Any]) -> Release:
         contract=str(body["contract"]),
         period=str(body["period"]),
         reservation=str(body["reservation"]),
+        format=body["format"],
+        **(_added(body, domain) if body["format"] == FORMAT else {}),
     )
+
+
+def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
+    """What records of the newest format say beyond those before."""
+    digest, said = body["domain_digest"], body["account"]
+    _require(digest == domain.digest, f"domain_digest is {digest!r}, want {domain.digest!r}")
+    account = None if said is None else spending.parse_account(said)
+    if account is not None:
+        due = spending.stated(account, parse_exact(body["statement"]["delta"]))
+        _require(said == due, f"the account is said to be {said}, its rho give {due}")
+    digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
+    for name, digest in digests.items():
+        _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
+    return {**digests, "account": account}
 
 
 def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:
@@ -273,6 +325,9 @@ def _consistent(release: Release) -> Release:
     than noise of this size allows. `verify` recomputes epsilon to its last digit."""
     said = release.statement
     spent = _spent(release.measurements, release.selections)
+    noise = GAUSSIAN_NOISE if release.mechanism == GRAPHICAL else LAPLACE_NOISE
+    others = sorted({m.noise for m in release.measurements} - {noise})
+    _require(not others, f"a {release.mechanism} release has {noise} noise only, not {others}")
     _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
     _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
     if release.mechanism == GRAPHICAL:

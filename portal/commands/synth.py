@@ -120,6 +120,19 @@ def budget(
     raise typer.Exit(1 if found.findings else 0)
 
 
+@app.command()
+def provenance() -> None:
+    """Print what a release of this installation says it was made by, and the lines behind it."""
+    from synthetic import provenance as made
+
+    typer.echo(f"code {made.code()}")
+    for line in sorted(made.files(Path(made.__file__).parent)):
+        typer.echo(f"  {line}")
+    typer.echo(f"lock {made.lock()}")
+    for line in sorted(made.versions(made.DISTRIBUTION)):
+        typer.echo(f"  {line}")
+
+
 def _release(path: Path) -> "Release":
     from synthetic.release import Release
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from synthetic import spending
-from synthetic.budget import BudgetExceededError, PrivacyLoss
+from synthetic.budget import Account, BudgetExceededError, PrivacyLoss
 from synthetic.domain import Categories, Domain
 from synthetic.exposure import Cadence, Exposure
 from synthetic.fit import fit
@@ -41,11 +41,13 @@ def append(path: Path, body: dict[str, Any]) -> None:
 def reserving(path: Path) -> Reserve:
     """A budget ledger in a file: asks and appends under one lock, durable when it returns."""
 
-    def reserve(body: dict[str, object]) -> None:
+    def reserve(body: dict[str, object]) -> Account:
         with (path.parent / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            spending.admit(records(path), body, LIMITS)
-            append(path, body)
+            admission = spending.admit(records(path), body, LIMITS)
+            if not admission.recorded:
+                append(path, body)
+            return admission.account
 
     return reserve
 
@@ -97,7 +99,7 @@ def test_a_refused_reservation_draws_no_noise() -> None:
 
         gaussian = laplace
 
-    def refuse(_body: dict[str, object]) -> None:
+    def refuse(_body: dict[str, object]) -> Account:
         raise Refusal
 
     rows = table({"answer": ["yes"]}, {"answer": "string"})
