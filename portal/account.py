@@ -100,6 +100,8 @@ class _Replay:
         except MalformedReleaseError as error:
             self._find(index, str(error))
             return
+        for segment in found.resumed:
+            self._compare_root(index, segment.ledger_size, segment.ledger_root)
         if found.id != name:
             self._find(index, f"is called {name}, but its body makes {found.id}")
         if self._contracts.get(found.contract, found.ledger_size) >= found.ledger_size:

@@ -8,7 +8,7 @@ and the model without private data; JSON without floats, fractions as "p/q":
      "contract": "segmentation 1.0.0 77ab…", "code": "91d0…", "lock": "e2c4…",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
      "domain_digest": "0b6f…",
-     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [],
+     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [], "resumed": [],
      "account": {"delta": "1/100000", "spent": {"rho": "1/32", "epsilon": "262/250"},
                  "left": {"rho": "3/32", "epsilon": "1951/1000"}},
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
@@ -18,8 +18,9 @@ and the model without private data; JSON without floats, fractions as "p/q":
 
 `ledger_root` is the root of the consent log at `ledger_size`; `contract` says where the domain was
 published: scene, version and digest of its contract; `code` and `lock`: see provenance; `account`:
-the scene's, right after the reservation, null without one. Records of v1 lack these, and stay
-valid.
+the scene's, right after the reservation, null without one. `resumed` is empty unless the fit was
+interrupted: then it lists earlier states of the log, and how many of the first measurements and
+selections were made on each. Records of v1 lack these, and stay valid.
 """
 
 import json
@@ -32,7 +33,7 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from synthetic import accounting, conditional, measure, sample, select, spending
+from synthetic import accounting, conditional, measure, partial, sample, select, spending
 from synthetic import domain as domains
 from synthetic.budget import (
     GAUSSIAN_NOISE,
@@ -49,12 +50,13 @@ from synthetic.marginal import Clique, declared
 from synthetic.measure import Measurement, MeasurementError
 from synthetic.model import GRAPHICAL, beliefs_of, model_of, require_known
 from synthetic.noise import post_processing
+from synthetic.partial import Segment
 from synthetic.sample import Model
 from synthetic.select import Selection
 
 FORMAT = spending.RELEASE
 EARLIER = spending.EARLIER[FORMAT]
-ADDED = ("ledger_root", "code", "lock", "domain_digest", "account")  # since EARLIER
+ADDED = ("ledger_root", "code", "lock", "domain_digest", "account", "resumed")  # since EARLIER
 UNIT = "customer"
 NEIGHBOURS = "add or remove one"
 _DIGEST = re.compile(r"([0-9a-f]{64})?")
@@ -121,6 +123,7 @@ class Release:
     code: str = ""  # see provenance
     lock: str = ""
     account: Account | None = None  # right after the reservation
+    resumed: tuple[Segment, ...] = ()  # before an interruption; the rest is on `ledger_size`
     format: str = FORMAT
     publishable: bool = True
 
@@ -219,6 +222,7 @@ class Release:
             "statement": self.statement.body(),
             "measurements": [each.body() for each in self.measurements],
             "selections": [each.body() for each in self.selections],
+            "resumed": [each.body() for each in self.resumed],
         }
 
 
@@ -305,7 +309,7 @@ def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
     digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
     for name, digest in digests.items():
         _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
-    return {**digests, "account": account}
+    return {**digests, "account": account, "resumed": partial.resumed(body)}
 
 
 def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:

@@ -65,6 +65,21 @@ class Reservation:
         """SHA-256 of the body's canonical JSON, hex."""
         return _id(self.body())
 
+    @classmethod
+    def from_body(cls, body: Body) -> "Reservation":
+        """The inverse of `body`. Raises KeyError, TypeError, ValueError."""
+        if body["format"] != RESERVATION:
+            raise MalformedRecordError(f"want {RESERVATION}, found {body['format']!r}")
+        return cls(
+            str(body["scene"]),
+            str(body["period"]),
+            PrivacyLoss(parse_exact(body["rho"])),
+            datetime.strptime(body["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+            int(body["ledger_size"]),
+            str(body["nonce"]),
+            str(body["ledger_root"]),
+        )
+
     def body(self) -> dict[str, object]:
         return {
             "format": RESERVATION,
