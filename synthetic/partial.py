@@ -99,6 +99,13 @@ class Partial:
     def exists(self) -> bool:
         return self.path.exists()
 
+    def reservation(self) -> Reservation:
+        """The debit that is written down here. Raises PartialError."""
+        try:
+            return Reservation.from_body(json.loads(self.path.read_bytes())["reservation"])
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise PartialError(f"{self.path} is no {FORMAT} ({error!r}): {_AWAY}") from error
+
     def begin(self, reservation: Reservation, terms: Terms) -> Begun:
         """Write down a debit that is about to be recorded."""
         self._body = {"format": FORMAT, "terms": dict(terms), "reservation": reservation.body()}
