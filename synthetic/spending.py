@@ -63,7 +63,7 @@ class Reservation:
     @property
     def id(self) -> str:
         """SHA-256 of the body's canonical JSON, hex."""
-        return _id(self.body())
+        return body_id(self.body())
 
     @classmethod
     def from_body(cls, body: Body) -> "Reservation":
@@ -128,7 +128,7 @@ def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admissio
     UsedReservationError when a release already rests on it.
     """
     replay = _replayed(bodies, limits)
-    debit = _id(reservation)
+    debit = body_id(reservation)
     if debit in replay.used:
         raise UsedReservationError(
             f"reservation {debit[:16]} already paid for a release: fit anew, which reserves anew"
@@ -192,7 +192,8 @@ def _replayed(bodies: Iterable[Body], limits: Limits) -> "_Replay":
     return replay
 
 
-def _id(body: Body) -> str:
+def body_id(body: Body) -> str:
+    """SHA-256 of a record's canonical JSON, hex: what a release names its reservation by."""
     text = dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return sha256(text.encode()).hexdigest()
 
@@ -219,7 +220,7 @@ class _Replay:
 
     def _reserve(self, position: int, body: Body) -> None:
         scene, period = str(body["scene"]), str(body["period"])
-        loss, debit = PrivacyLoss(parse_exact(body["rho"])), _id(body)
+        loss, debit = PrivacyLoss(parse_exact(body["rho"])), body_id(body)
         if debit in self.open or debit in self.used:
             self._find(position, "a reservation is recorded twice")
         account = self._charge(position, scene, period, loss)

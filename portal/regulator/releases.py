@@ -8,6 +8,7 @@ from math import isfinite
 from gate.contract import Scene, Text
 from gate.read import Gate
 from portal.chart import Chart, Line, chart
+from portal.releases import period
 from synthetic.evaluate import SHARES, expected_loss
 from synthetic.measure import Measurement
 from synthetic.release import Release
@@ -70,6 +71,21 @@ def quality(release: Release, scene: Scene) -> Quality:
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
     groups = tuple(_group(each, release, scene) for each in served_measurements(release))
     return Quality(_row(release, scene), str(release.statement), drawn, groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """`days`: since it was fitted. `last`: its year's budget pays for no further one."""
+
+    days: int
+    last: bool
+
+
+def age(release: Release, at: datetime) -> Age:
+    """From the public record alone: the account stands in it."""
+    account, this_year = release.account, release.period == period(at)
+    last = account is not None and this_year and account.left < release.statement.rho
+    return Age(max(0, (at - release.fitted_at).days), last)
 
 
 def _finite(figure: float) -> float | None:
