@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from synthetic import accounting, counts, junction, measure, select
+from synthetic import accounting, allot, counts, junction, measure, select
 from synthetic.budget import (
     GAUSSIAN_NOISE,
     LAPLACE_NOISE,
@@ -37,13 +34,7 @@ Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsil
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
 CONTRIBUTION = 1  # the table has one row per customer
-SINGLE_SHARE = Fraction(12, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(64, 100)  # to the declared workload; the rest to chosen pairs
-SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
-ROUNDS = 2
-LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
 MODEL_CELLS = 500_000  # of the junction tree that choosing may grow
-SERVED = 0.008  # segments of at least this share of all rows are what a scene is served for
 
 
 def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
@@ -55,6 +46,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     loss: Loss,
     at: datetime,
     ledger_size: int,
+    targets: Sequence[str] = (),
     mechanism: str = GRAPHICAL,
     contract: str = "",
     period: str = "",
@@ -69,15 +61,17 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
     read, as marginals counted inside the database.
     `workload`: the group-bys served; a single column is a trend, and is measured once more.
+    `targets`: the columns that the scene predicts from the others, for instance who bought.
     Raises DomainError, LossError, UnknownMechanismError before anything is measured.
     """
     require_known(mechanism)
     served = _require_servable(domain, workload)
+    predicted = tuple(name for name in domain.columns if name in targets)
     budget, delta = _budget(loss, mechanism)
     drawn = noise or OperatingSystemNoise()
     debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce())
-    task = _Task(domain, budget.rho, drawn)
-    known = counts.count(table, domain, _counted(domain, served, mechanism, like))
+    task = _Task(domain, budget.rho, drawn, predicted)
+    known = counts.count(table, domain, _counted(domain, served, predicted, mechanism, like))
     if reserve:
         reserve(debit.body())
     # From here on the debit stands, whatever happens: a crash spends it without a release.
@@ -108,6 +102,7 @@ class _Task:
     domain: Domain
     rho: Fraction
     noise: Noise
+    targets: Sequence[str] = ()
     measurements: list[Measurement] = field(default_factory=list)
     selections: list[Selection] = field(default_factory=list)
 
@@ -133,19 +128,20 @@ class _Task:
             )
 
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
-        """Every column, then the declared workload, then rounds of chosen pairs."""
+        """Every column, the declared workload, the targets, then rounds of chosen marginals."""
         columns = singles(self.domain)
-        self._measure(known, columns, _even(self.rho * SINGLE_SHARE, columns))
+        self._measure(known, columns, allot.even(self.rho * allot.SINGLES, columns))
         if served:
-            rho = self.rho * DECLARED_SHARE
-            weights = _weights(self._beliefs(), served)
-            self._measure(known, served, [rho * weight for weight in weights])
-        for index in range(ROUNDS):
-            self._round(known, (self.rho - self._spent()) / (ROUNDS - index))
+            rhos = allot.by_need(self.rho * allot.DECLARED, self._beliefs(), served)
+            self._measure(known, served, rhos)
+        beside = allot.with_target(self.domain, self.targets, served)
+        self._measure(known, beside, allot.even(self.rho * allot.TARGETS, beside))
+        for index in range(allot.ROUNDS):
+            self._round(known, (self.rho - self._spent()) / (allot.ROUNDS - index))
         left = self.rho - self._spent()
-        if left > self.rho * LEFT_OVER:  # nothing worth choosing: sharpen what is measured
+        if left > self.rho * allot.LEFT_OVER:  # nothing worth choosing: sharpen what is measured
             again = served or columns
-            self._measure(known, again, _even(left, again))
+            self._measure(known, again, allot.even(left, again))
 
     def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
         """Every marginal of an earlier release, once, with its share of the budget."""
@@ -157,15 +153,15 @@ class _Task:
 
     def _round(self, known: Mapping[Clique, Counts], rho: Fraction) -> None:
         measured = [each.clique for each in self.measurements]
-        candidates = select.pairs(self.domain, measured)
+        candidates = select.candidates(self.domain, self.targets, measured)
         if not candidates or rho <= 0:
             return
-        loss = PrivacyLoss(rho * SCORE_SHARE)
+        loss = PrivacyLoss(rho * allot.SCORES)
         scores = select.score(known, self._beliefs(), candidates, CONTRIBUTION, loss, self.noise)
         self.selections.append(scores)
         left = rho - scores.loss.rho
         chosen = select.best(self.domain, scores, measured, left, MODEL_CELLS)
-        self._measure(known, chosen, _even(left, chosen))
+        self._measure(known, chosen, allot.even(left, chosen))
 
     def _measure(
         self, known: Mapping[Clique, Counts], cliques: Sequence[Clique], rhos: Sequence[Fraction]
@@ -184,7 +180,11 @@ class _Task:
 
 
 def _counted(
-    domain: Domain, served: Sequence[Clique], mechanism: str, like: Release | None
+    domain: Domain,
+    served: Sequence[Clique],
+    targets: Sequence[str],
+    mechanism: str,
+    like: Release | None,
 ) -> Sequence[Clique]:
     """Every marginal that the fit may need, so that one pass over the data is enough."""
     if like is not None:
@@ -192,7 +192,8 @@ def _counted(
         return kept_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
-    return [*singles(domain), *combinations(domain.columns, 2), *served]
+    beside = allot.with_target(domain, targets, served)
+    return [*singles(domain), *served, *beside, *select.candidates(domain, targets, served)]
 
 
 def kept_cliques(release: Release) -> tuple[Clique, ...]:
@@ -205,27 +206,6 @@ def _require_alike(like: Release, domain: Domain, mechanism: str) -> None:
             "a refit keeps the domain and the graphical mechanism of the earlier release, and "
             "these differ: fit without `like`"
         )
-
-
-def _even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
-    return [rho / len(cliques)] * len(cliques) if cliques else []
-
-
-def _weights(beliefs: Beliefs, served: Sequence[Clique]) -> list[Fraction]:
-    """Shares of rho that make the mean relative error of the served segments least.
-
-    With k segments of sizes s, the error of a marginal is sigma times sum 1/s; minimising the sum
-    over marginals for a given sum of 1/sigma² makes each rho proportional to (sum 1/s)^(2/3). The
-    sizes come from what is already released.
-    """
-    needs = []
-    for clique in served:
-        expected = beliefs.marginal(clique)
-        segments = expected[expected >= SERVED * beliefs.total]
-        needs.append(float((1 / segments).sum()) if segments.size else 1 / max(beliefs.total, 1.0))
-    weights = np.array(needs) ** (2 / 3)
-    units = [max(1, int(share * 2**20)) for share in weights / weights.sum()]
-    return [Fraction(unit, sum(units)) for unit in units]
 
 
 def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
