@@ -60,6 +60,11 @@ def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     return found
 
 
+def lines(product: Product, by: str) -> Sequence[dict[str, Any]]:
+    """The same for a page: what an answer does not say is None."""
+    return [dict.fromkeys(SHOWN) | each for each in answers(product, by)]
+
+
 def _alone(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A table that was made up to another release's counts names its mode; others do not."""
     return {name: entry[name] for name in SHOWN if name in entry}
