@@ -25,7 +25,7 @@ from ledger.event import Granted, SyntheticReleased, Withdrawn
 from ledger.ledger import Ledger
 from ledger.log import Log
 from synthetic.budget import PrivacyLoss
-from synthetic.fit import fit
+from synthetic.fit import Loss, fit
 from synthetic.release import Release
 from synthetic.reweight import Mode
 from tests.gate.scenes import DOMAINS, SCENES, SEGMENTATION
@@ -93,50 +93,55 @@ def database(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 def bank(home: Path, scene: Scene = ANCHORED) -> World:
     """Everybody has granted every field, at noon."""
+    source = DuckDBSource(database(home / "people.duckdb", true_rows()))
+    return opened(home, source, scene, [customer(n) for n in range(PEOPLE)])
+
+
+def opened(home: Path, source: Source, scene: Scene, people: Sequence[str]) -> World:
+    """A gate over `source`, in whose scene all of `people` have granted every field, at noon."""
     ledger = Ledger.open(home, origin="test.example/consent")
-    drafts = [
-        ledger.draft(customer(n), Granted(scene.id, FIELDS, None), at=NOON, wording=WORDING)
-        for n in range(PEOPLE)
-    ]
-    ledger.record(drafts)
+    act = Granted(scene.id, tuple(scene.fields), None)
+    ledger.record([ledger.draft(who, act, at=NOON, wording=WORDING) for who in people])
     log = Log.open(home / "reads" / LOG, ORIGIN, note.generate(ORIGIN))
-    watched = Watched(DuckDBSource(database(home / "people.duckdb", true_rows())))
     journal = Journal(log, ledger, home / "reads")
     scenes = SCENES | {scene.id: scene}
-    return World(ledger, Gate(ledger, watched, scenes, journal, shipped(), bytes(32)))
+    return World(ledger, Gate(ledger, Watched(source), scenes, journal, shipped(), bytes(32)))
 
 
-def released(bank: World, scene: str = "segmentation") -> Release:
+def released(bank: World, loss: Loss = LOSS) -> Release:
     """Fit a release on those who consent, announce it, serve it."""
-    contract = bank.gate.scenes[scene]
-    who = bank.gate.consenting(scene, list(contract.domain.columns), NOON)
-    if (found := _fitted.get((contract.digest, *who))) is None:
-        found = _fitted[contract.digest, *who] = _fit(bank, contract, who)
-    bank.ledger.announce([SyntheticReleased(found.id, scene, found.body(), NOON)])
-    bank.gate.serve(scene, found)
+    scene = bank.gate.scenes["segmentation"]
+    who = bank.gate.consenting(scene.id, list(scene.domain.columns), NOON)
+    if (found := _fitted.get((scene.digest, *who))) is None:
+        found = _fitted[scene.digest, *who] = _fit(bank, scene, who, loss)
+    bank.ledger.announce([SyntheticReleased(found.id, scene.id, found.body(), NOON)])
+    bank.gate.serve(scene.id, found)
     return found
 
 
 _fitted: dict[tuple[str, ...], Release] = {}  # by contract and population: fitting takes seconds
 
 
-def _fit(bank: World, scene: Scene, who: Sequence[str]) -> Release:
+def _fit(bank: World, scene: Scene, who: Sequence[str], loss: Loss) -> Release:
     return fit(
         bank.gate.source.rows(who, list(scene.domain.columns)),
         scene=scene.id,
         domain=scene.domain,
-        workload=WORKLOAD,
-        loss=LOSS,
+        workload=scene.workload or WORKLOAD,
+        loss=loss,
         at=NOON,
         ledger_size=bank.ledger.size,
     )
 
 
-def the_young_leave(bank: World, scene: str = "segmentation") -> None:
+def the_young_leave(bank: World) -> None:
     """Nine in ten of them."""
-    leaving = [customer(n) for n in range(PEOPLE) if young(n) and n % 10]
-    shown = {"at": NOON, "wording": WORDING}
-    bank.ledger.record([bank.ledger.draft(who, Withdrawn(scene), **shown) for who in leaving])
+    leave(bank, [customer(n) for n in range(PEOPLE) if young(n) and n % 10])
+
+
+def leave(bank: World, people: Sequence[str], scene: str = "segmentation") -> None:
+    act, draft = Withdrawn(scene), bank.ledger.draft
+    bank.ledger.record([draft(who, act, at=NOON, wording=WORDING) for who in people])
 
 
 def ask(bank: World, fields: Sequence[str] = FIELDS, at: datetime = NOON) -> TableAnswer:
