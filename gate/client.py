@@ -75,6 +75,14 @@ class Completion:
     p95: float | None = None
     covers: str | None = None
 
+    @classmethod
+    def parse(cls, said: str) -> "Completion":
+        """What the header `Sovereign-Completion` says: see gate.rows."""
+        found = _PARAMETER.findall(said)
+        told = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in found}
+        mean, p95 = (float(told[each]) / 100 if each in told else None for each in ("mean", "p95"))
+        return cls(said.partition(";")[0], told.get("release"), mean, p95, told.get("covers"))
+
 
 class TableRows(Iterator[Mapping[str, Any]]):
     """The rows of a table as they arrive; `completion` is there with the first of them."""
@@ -87,7 +95,7 @@ class TableRows(Iterator[Mapping[str, Any]]):
         return next(self.rows)
 
     def begin(self, response: HTTPResponse) -> None:
-        self.completion = _completion(response.headers.get("Sovereign-Completion", "none"))
+        self.completion = Completion.parse(response.headers.get("Sovereign-Completion", "none"))
 
 
 class GateClient:
@@ -189,18 +197,7 @@ class GateClient:
         return self._token.headers("POST", address)
 
 
-def _completion(said: str) -> Completion:
-    """The header `Sovereign-Completion`: see gate.rows."""
-    told = {name: quoted or plain for name, quoted, plain in _PARAMETER.findall(said)}
-    return Completion(
-        said.partition(";")[0],
-        told.get("release"),
-        float(told["mean"]) / 100 if "mean" in told else None,
-        float(told["p95"]) / 100 if "p95" in told else None,
-        told.get("covers"),
-    )
-
-
+_ESCAPED = re.compile(r"\\(.)")
 _PARAMETER = re.compile(r';(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
 
 
