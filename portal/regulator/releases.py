@@ -59,11 +59,15 @@ class GroupBy:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What a release is worth, from its public record alone. `anchor`: the release whose counts
-    tables of the scene are made up to; None: they are naive."""
+    """What a release is worth, from its public record alone.
+
+    `anchor`: the release whose counts tables of the scene are made up to; None: they are naive.
+    `error`: of a segment in such a table, its mean and 95th percentile, where they can be told.
+    """
 
     row: Row
     anchor: Row | None
+    error: tuple[float, float] | None
     promise: str
     losses: Chart  # expected relative error of the segments, by share withdrawn
     groups: tuple[GroupBy, ...]
@@ -83,7 +87,14 @@ def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
     groups = tuple(_group(each, release, scene) for each in served_measurements(release))
     counted = _row(anchor, scene) if anchor else None
-    return Quality(_row(release, scene), counted, str(release.statement), drawn, groups)
+    error = _error(anchor) if anchor else None
+    return Quality(_row(release, scene), counted, error, str(release.statement), drawn, groups)
+
+
+def _error(anchor: Release) -> tuple[float, float] | None:
+    """Of a table in which nobody stands as they are: all of it carries the noise of the counts."""
+    found = expected_loss(anchor, 1.0)
+    return (found.mean, found.p95) if isfinite(found.mean) else None
 
 
 def _finite(figure: float) -> float | None:
