@@ -15,7 +15,7 @@ from gate.contract import Fallback, Scene
 from ledger.event import BudgetReserved, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.reader import Recorded
-from portal.product import Product
+from portal.product import Product, releases
 from synthetic import spending
 from synthetic.budget import PrivacyLoss
 from synthetic.fit import fit
@@ -25,6 +25,7 @@ DELTA = Fraction(1, 10**6)
 RHO_A_YEAR = Fraction(1, 8)  # of one scene: (2.42, 1e-6) at the end, by PrivacyLoss.epsilon
 
 _reserving = Lock()  # between looking at what is spent and recording the debit
+_serving = Lock()  # the gate has a scene's releases in the order in which the log has them
 
 
 def release(product: Product, scene: Scene, at: datetime) -> None:
@@ -42,8 +43,10 @@ def release(product: Product, scene: Scene, at: datetime) -> None:
         contract=f"{scene.id} {scene.version} {scene.digest}",
         reserve=lambda body: reserve(product.ledger, scene.id, body, at),
     )
-    product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
-    product.gate.serve(scene.id, fitted)
+    with _serving:
+        product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
+        known = releases(product.ledger.announced(), {scene.id: scene})
+        product.gate.serve(scene.id, *known[scene.id])
 
 
 def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> None:
