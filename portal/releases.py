@@ -23,7 +23,7 @@ from ledger.ledger import Ledger
 from ledger.reader import Recorded
 from portal import exposures
 from portal.grounds import grounds
-from portal.product import Product
+from portal.product import Product, releases
 from synthetic import accounting, partial, spending
 from synthetic.budget import Account, PrivacyLoss
 from synthetic.fit import fit
@@ -39,6 +39,7 @@ CAP = PrivacyLoss(Fraction(1, 4))  # of one customer, over all scenes: (3.55, 1e
 LEAST_ADMITTED = Fraction(1, 2)  # of those who consent: a release of fewer would serve nobody
 
 _reserving = Lock()  # between looking at what is spent and recording the debit
+_serving = Lock()  # the gate has a scene's releases in the order in which the log has them
 _LOG = logging.getLogger("sovereign")
 
 
@@ -70,10 +71,12 @@ def release(product: Product, scene: Scene, at: datetime, like: Release | None =
         except PartialError:
             kept.drop()
             raise
-        product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
-        # Crash here: the release is recorded, and its reservation makes no second one.
-        kept.drop()
-    product.gate.serve(scene.id, fitted)
+        with _serving:
+            product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
+            # Crash here: the release is recorded, and its reservation makes no second one.
+            kept.drop()
+            known = releases(product.ledger.announced(), {scene.id: scene})
+            product.gate.serve(scene.id, *known[scene.id])
 
 
 def unfinished(home: Path, scene: str) -> Path:

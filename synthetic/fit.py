@@ -7,10 +7,9 @@ promised at the end is recomputed from what was measured.
 from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
-from itertools import combinations
 from typing import Any
 
-from synthetic import accounting, counts, junction, provenance
+from synthetic import accounting, allot, counts, junction, provenance, select
 from synthetic.budget import (
     GAUSSIAN_NOISE,
     LAPLACE_NOISE,
@@ -45,6 +44,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     at: datetime,
     ledger_size: int,
     ledger_root: str = "",
+    targets: Sequence[str] = (),
     mechanism: str = GRAPHICAL,
     contribution: int = 1,
     customer: str | None = None,
@@ -65,6 +65,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     noise is drawn, or refuses by raising. `at` is aware. `ledger_root`: of the consent log at
     `ledger_size`, hex. Only the domain's columns are read, as marginals counted inside the
     database. `workload`: the group-bys served; a single column is a trend, measured once more.
+    `targets`: the columns that the scene predicts from the others, for instance who bought.
     `partial`, which the caller holds, keeps each stage as it is measured. If it has a fit that was
     interrupted, that one goes on under its own reservation: `table` gives what is not measured yet.
     The caller drops it when the release is recorded. `progress` hears of every stage.
@@ -73,17 +74,24 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     require_known(mechanism)
     _require_bounded(contribution, customer)
     served = _require_servable(domain, workload)
+    predicted = tuple(name for name in domain.columns if name in targets)
     budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
     debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root)
-    terms = _terms(debit, domain, served, mechanism, contribution, drawn, like)
+    terms = {
+        **_terms(debit, domain, served, predicted),
+        "mechanism": mechanism,
+        "contribution": contribution,
+        "publishable": drawn.publishable,
+        "like": like.id if like else "",
+    }
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
-    known = counts.count(rows, domain, _counted(domain, served, mechanism, like))
+    known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
     begun, account = _debited(debit, terms, domain, reserve, partial)
     # From here on the debit stands, whatever happens: a crash spends it without a release.
     keep = partial.keep if partial else _forget
     state = Stage("", ledger_size, ledger_root)
-    task = Task(domain, drawn, contribution, begun, state, keep, progress or _silent)
+    task = Task(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
     task.run(known, served, mechanism, like)
     promise = statement(task.measurements, task.selections, delta, mechanism, contribution)
     _cross_check(task, delta, promise.epsilon)
@@ -110,23 +118,14 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
 
 
 def _terms(
-    debit: Reservation,
-    domain: Domain,
-    served: Sequence[Clique],
-    mechanism: str,
-    contribution: int,
-    noise: Noise,
-    like: Release | None,
+    debit: Reservation, domain: Domain, served: Sequence[Clique], targets: Sequence[str]
 ) -> Terms:
-    """What must be the same when an interrupted fit goes on."""
+    """What a scene asks for: it must be the same when an interrupted fit goes on."""
     return {
         "scene": debit.scene,
         "domain_digest": domain.digest,
         "workload": [list(clique) for clique in served],
-        "mechanism": mechanism,
-        "contribution": contribution,
-        "publishable": noise.publishable,
-        "like": like.id if like else "",
+        "targets": list(targets),
     }
 
 
@@ -162,7 +161,11 @@ def _silent(_stage: str, _done: int, _of: int) -> None:
 
 
 def _counted(
-    domain: Domain, served: Sequence[Clique], mechanism: str, like: Release | None
+    domain: Domain,
+    served: Sequence[Clique],
+    targets: Sequence[str],
+    mechanism: str,
+    like: Release | None,
 ) -> Sequence[Clique]:
     """Every marginal that the fit may need, so that one pass over the data is enough."""
     if like is not None:
@@ -170,7 +173,8 @@ def _counted(
         return kept_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
-    return [*singles(domain), *combinations(domain.columns, 2), *served]
+    beside = allot.with_target(domain, targets, served)
+    return [*singles(domain), *served, *beside, *select.candidates(domain, targets, served)]
 
 
 def kept_cliques(release: Release) -> tuple[Clique, ...]:

@@ -1,16 +1,15 @@
 """The stages of a fit: what is measured in which order, and what is taken from before.
 
-`graphical` spends most of the budget on the marginals that the scene declares, the rest on those
-pairs of columns that the model misrepresents most; `alone` measures every column by itself.
+`graphical` spends most of the budget on the marginals that the scene declares, the rest on what it
+predicts and on whatever the model misrepresents most (shares: `allot`); `alone` measures every
+column by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-import numpy as np
-
-from synthetic import measure, select
+from synthetic import allot, measure, select
 from synthetic.budget import PrivacyLoss, total
 from synthetic.counts import Counts
 from synthetic.domain import Domain
@@ -25,21 +24,24 @@ from synthetic.select import Selection
 
 Progress = Callable[[str, int, int], None]  # (stage, done, of at most)
 
-COLUMNS, DECLARED, SCORES, CHOSEN, SHARPENED, LIKE_BEFORE = (  # stages, as people read them
+(
+    COLUMNS,
+    DECLARED,
+    TARGETS,
+    SCORES,
+    CHOSEN,
+    SHARPENED,
+    LIKE_BEFORE,
+) = (  # stages, as people read them
     "every column",
     "declared group-bys",
+    "beside the targets",
     "scores of round",
     "choice of round",
     "what is left",
     "as measured before",
 )
-SINGLE_SHARE = Fraction(12, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(64, 100)  # to the declared workload; the rest to chosen pairs
-SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
-ROUNDS = 2
-LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
 MODEL_CELLS = 500_000  # of the junction tree that choosing may grow
-SERVED = 0.008  # segments of at least this share of all rows are what a scene is served for
 
 
 @dataclass
@@ -52,6 +54,7 @@ class Task:
     """
 
     domain: Domain
+    targets: Sequence[str]
     noise: Noise
     contribution: int  # rows of one customer, at most: the sensitivity of every count and score
     begun: Begun
@@ -98,17 +101,22 @@ class Task:
         self._stage(COLUMNS, 1, measured)
 
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
-        """Every column, then the declared workload, then rounds of chosen pairs."""
-        columns, of = singles(self.domain), 3 + 2 * ROUNDS
-        self._measure(COLUMNS, of, known, columns, lambda: _even(self.rho * SINGLE_SHARE, columns))
+        """Every column, the declared workload, the targets, then rounds of chosen marginals."""
+        columns, of = singles(self.domain), 4 + 2 * allot.ROUNDS
+        self._measure(
+            COLUMNS, of, known, columns, lambda: allot.even(self.rho * allot.SINGLES, columns)
+        )
         if served:
             self._measure(DECLARED, of, known, served, lambda: self._declared(served))
-        for index in range(ROUNDS):
-            self._round(known, (self.rho - self._spent()) / (ROUNDS - index), index + 1, of)
+        if beside := allot.with_target(self.domain, self.targets, served):
+            rhos = allot.even(self.rho * allot.TARGETS, beside)
+            self._measure(TARGETS, of, known, beside, lambda: rhos)
+        for index in range(allot.ROUNDS):
+            self._round(known, (self.rho - self._spent()) / (allot.ROUNDS - index), index + 1, of)
         left = self.rho - self._spent()
-        if left > self.rho * LEFT_OVER:  # nothing worth choosing: sharpen what is measured
+        if left > self.rho * allot.LEFT_OVER:  # nothing worth choosing: sharpen what is measured
             again = served or columns
-            self._measure(SHARPENED, of, known, again, lambda: _even(left, again))
+            self._measure(SHARPENED, of, known, again, lambda: allot.even(left, again))
 
     def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
         """Every marginal of an earlier release, once, with its share of the budget."""
@@ -120,17 +128,16 @@ class Task:
         self._measure(LIKE_BEFORE, 1, known, [*known], lambda: rhos)
 
     def _declared(self, served: Sequence[Clique]) -> list[Fraction]:
-        rho = self.rho * DECLARED_SHARE
-        return [rho * weight for weight in _weights(self._beliefs(), served)]
+        return allot.by_need(self.rho * allot.DECLARED, self._beliefs(), served)
 
     def _round(self, known: Mapping[Clique, Counts], rho: Fraction, number: int, of: int) -> None:
         measured = [each.clique for each in self.measurements]
-        candidates = select.pairs(self.domain, measured)
+        candidates = select.candidates(self.domain, self.targets, measured)
         if not candidates or rho <= 0:
             return
 
         def scored() -> Stage:
-            loss, beliefs = PrivacyLoss(rho * SCORE_SHARE), self._beliefs()
+            loss, beliefs = PrivacyLoss(rho * allot.SCORES), self._beliefs()
             found = select.score(known, beliefs, candidates, self.contribution, loss, self.noise)
             return replace(self.now, selections=(found,))
 
@@ -138,7 +145,7 @@ class Task:
         left = rho - scores.loss.rho
         chosen = select.best(self.domain, scores, measured, left, MODEL_CELLS)
         if chosen:
-            self._measure(f"{CHOSEN} {number}", of, known, chosen, lambda: _even(left, chosen))
+            self._measure(f"{CHOSEN} {number}", of, known, chosen, lambda: allot.even(left, chosen))
 
     def _measure(
         self,
@@ -181,24 +188,3 @@ class Task:
     def _spent(self) -> Fraction:
         spent = [m.loss for m in self.measurements] + [s.loss for s in self.selections]
         return total(spent).rho
-
-
-def _even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
-    return [rho / len(cliques)] * len(cliques) if cliques else []
-
-
-def _weights(beliefs: Beliefs, served: Sequence[Clique]) -> list[Fraction]:
-    """Shares of rho that make the mean relative error of the served segments least.
-
-    With k segments of sizes s, the error of a marginal is sigma times sum 1/s; minimising the sum
-    over marginals for a given sum of 1/sigma² makes each rho proportional to (sum 1/s)^(2/3). The
-    sizes come from what is already released.
-    """
-    needs = []
-    for clique in served:
-        expected = beliefs.marginal(clique)
-        segments = expected[expected >= SERVED * beliefs.total]
-        needs.append(float((1 / segments).sum()) if segments.size else 1 / max(beliefs.total, 1.0))
-    weights = np.array(needs) ** (2 / 3)
-    units = [max(1, int(share * 2**20)) for share in weights / weights.sum()]
-    return [Fraction(unit, sum(units)) for unit in units]
