@@ -25,7 +25,8 @@ from synthetic.release import Release
 from synthetic.reweight import Completion, ErrorBar, Mode, Task, complete
 
 NONE = "none"  # no synthetic row stands in the table
-MOST_KEPT = 32
+MOST_KEPT = 32  # estimates
+MOST_CELLS = 1 << 25  # codes of all that are kept: 256 MB
 KEPT = timedelta(hours=1)  # meanwhile the source may have delivered other values
 UNCORRECTED = ErrorBar(float("inf"), float("inf"), "who withdrew is not corrected for")
 Key = tuple[str, str]  # the anchor, and a digest of what stands in the table
@@ -93,15 +94,21 @@ class Completions:
             if found is None:
                 found = _estimated(anchor, missing)
                 kept.completion, kept.since = found, at
+                self._trim()
         return Completed(found.mode, found.error, anchor.id, found.rows, _tables(found, missing))
 
     def _place(self, key: Key) -> "_Kept":
         with self._lock:
             kept = self._kept.setdefault(key, _Kept())
             self._kept.move_to_end(key)
-            if len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
             return kept
+
+    def _trim(self) -> None:
+        """The last one stays, whatever its size."""
+        with self._lock:
+            cells = sum(each.cells for each in self._kept.values())
+            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or cells > MOST_CELLS):
+                cells -= self._kept.popitem(last=False)[1].cells
 
 
 @dataclass(slots=True)
@@ -109,6 +116,11 @@ class _Kept:
     lock: Lock = field(default_factory=Lock)
     completion: Completion | None = None
     since: datetime | None = None
+
+    @property
+    def cells(self) -> int:
+        found = self.completion
+        return 0 if found is None else found.rows * len(found.domain.columns)
 
     def at(self, at: datetime) -> Completion | None:
         """What was estimated, if that is not too long ago."""
@@ -133,5 +145,7 @@ def _within(release: Release, columns: Sequence[str]) -> Release:
 
 
 def _tables(found: Completion, missing: Missing) -> Iterator[Any]:
-    whole = found.table(missing.columns)
-    return (whole.slice(at, DRAWN_ROWS) for at in range(0, found.rows, DRAWN_ROWS))
+    for at in range(0, found.rows, DRAWN_ROWS):
+        codes = {name: each[at : at + DRAWN_ROWS] for name, each in found.codes.items()}
+        part = replace(found, rows=min(DRAWN_ROWS, found.rows - at), codes=codes)
+        yield part.table(missing.columns)

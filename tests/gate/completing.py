@@ -17,7 +17,7 @@ import pyarrow as pa
 from gate.contract import Scene
 from gate.journal import LOG, Journal
 from gate.read import Gate
-from gate.sources import Source
+from gate.sources import Source, SourceUnavailableError
 from gate.sources.duckdb import DuckDBSource
 from gate.table import TableAnswer, TableRequest, read_table
 from ledger import note
@@ -44,6 +44,7 @@ class Watched:
     """A source that remembers whose rows were asked for, and in which columns."""
 
     source: Source
+    down: bool = False
     asked: list[tuple[frozenset[str], tuple[str, ...]]] = field(default_factory=list)
 
     @property
@@ -56,6 +57,8 @@ class Watched:
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         self.asked.append((frozenset(subjects), tuple(columns)))
+        if self.down and len(self.asked) > 1:
+            raise SourceUnavailableError("down after the first answer")
         return self.source.rows(subjects, columns)
 
     def everybody(self, columns: Sequence[str]) -> Any:

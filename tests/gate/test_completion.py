@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -20,6 +21,7 @@ from gate.journal import Reading
 from gate.past import Grounds
 from gate.read import ReadRequest
 from gate.replay import Report, replay
+from gate.sources import SourceUnavailableError
 from gate.sources.duckdb import DuckDBSource
 from gate.table import TableAnswer, TableRequest, read_table
 from ledger.event import BudgetReserved, SyntheticReleased, Withdrawn
@@ -83,13 +85,13 @@ def test_g111_withdrawn_values_are_never_read(left: tuple[World, Release], tmp_p
         {"age": 90, "job": "other", "housing": "yes"} if customer(n) in gone else row
         for n, row in enumerate(true_rows())
     ]
-    watched = Watched(DuckDBSource(database(tmp_path / "lies.duckdb", lies)))
-    world.gate.source = watched
+    told = Watched(DuckDBSource(database(tmp_path / "lies.duckdb", lies)))
+    world.gate.source = told
     answer = ask(world, ("age", "job"))
     assert (answer.mode, answer.release) == (Mode.RELEASE_ANCHORED, first.id)
     assert young_admins(answer) == pytest.approx(YOUNG, rel=0.05)
-    assert watched.asked
-    for whose, columns in watched.asked:
+    assert told.asked
+    for whose, columns in told.asked:
         assert not whose & gone
         assert {*columns} <= {"age", "job"}
 
@@ -236,10 +238,14 @@ def test_g113_a_point_has_no_mode(left: tuple[World, Release], tmp_path: Path) -
 
 def counted(world: World) -> int:
     """How often rows were asked for."""
-    assert isinstance(world.gate.source, Watched)
-    found = len(world.gate.source.asked)
-    world.gate.source.asked.clear()
+    found = len(watched(world).asked)
+    watched(world).asked.clear()
     return found
+
+
+def watched(world: World) -> Watched:
+    assert isinstance(world.gate.source, Watched)
+    return world.gate.source
 
 
 def test_g114_an_estimate_is_kept_while_the_same_rows_stand(left: tuple[World, Release]) -> None:
@@ -259,6 +265,42 @@ def test_g114_an_estimate_is_kept_while_the_same_rows_stand(left: tuple[World, R
     answer = ask(world)
     assert counted(world) == 2
     assert answer.table.num_rows == PEOPLE
+
+
+def test_g114_who_asks_meanwhile_waits_for_the_same_estimate(left: tuple[World, Release]) -> None:
+    world, _ = left
+    counted(world)
+    with ThreadPoolExecutor(4) as pool:
+        answers = [*pool.map(lambda _: ask(world), range(4))]
+    assert counted(world) == 4 + 1
+    assert {young_admins(each) for each in answers} == {young_admins(ask(world))}
+
+
+def test_g114_what_could_not_be_estimated_is_estimated_next_time(
+    left: tuple[World, Release],
+) -> None:
+    world, first = left
+    counted(world)
+    size = world.gate.journal.log.size
+    watched(world).down = True
+    with pytest.raises(SourceUnavailableError):
+        ask(world)
+    assert world.gate.journal.log.size == size
+    watched(world).down = False
+    assert ask(world).release == first.id
+
+
+def test_g114_so_many_estimates_are_kept_and_no_more(
+    left: tuple[World, Release], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, _ = left
+    monkeypatch.setattr("gate.completion.MOST_CELLS", 1)
+    for fields in (FIELDS, ("age",), FIELDS):
+        counted(world)
+        ask(world, fields)
+        assert counted(world) == 2
+    ask(world)
+    assert counted(world) == 1  # the last one stays
 
 
 def test_g114_a_read_spends_no_budget(left: tuple[World, Release]) -> None:
