@@ -95,7 +95,8 @@ class Completions:
                 found = _estimated(anchor, missing)
                 kept.completion, kept.since = found, at
                 self._trim()
-        return Completed(found.mode, found.error, anchor.id, found.rows, _tables(found, missing))
+        error = _of_everybody(found.error, anchor.rows / max(1, missing.everybody))
+        return Completed(found.mode, error, anchor.id, found.rows, _tables(found, missing))
 
     def _place(self, key: Key) -> "_Kept":
         with self._lock:
@@ -126,6 +127,17 @@ class _Kept:
         """What was estimated, if that is not too long ago."""
         fresh = self.since is not None and self.since <= at < self.since + KEPT
         return self.completion if fresh else None
+
+
+def _of_everybody(error: ErrorBar, counted: float) -> ErrorBar:
+    """Whoever never consented was in no release: the anchor counted the share `counted` of all.
+
+    The others are drawn as the counted are. If a segment is at most twice as frequent among them,
+    that puts it off by at most their share.
+    """
+    never = max(0.0, 1 - counted)
+    covers = f"{error.covers}; {never:.1%} never counted, a segment up to twice as frequent in them"
+    return ErrorBar(error.mean + never, error.p95 + never, covers if never else error.covers)
 
 
 def _estimated(anchor: Release, missing: Missing) -> Completion:
