@@ -8,6 +8,7 @@ from math import isfinite
 from gate.contract import Scene, Text
 from gate.read import Gate
 from portal.chart import Chart, Line, chart
+from portal.releases import period
 from synthetic.evaluate import SHARES, expected_loss
 from synthetic.measure import Measurement
 from synthetic.release import Release
@@ -96,6 +97,21 @@ def _error(anchor: Release) -> tuple[float, float] | None:
     """Of a table in which nobody stands as they are: all of it carries the noise of the counts."""
     found = expected_loss(anchor, 1.0)
     return (found.mean, found.p95) if isfinite(found.mean) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """`days`: since it was fitted. `last`: its year's budget pays for no further one."""
+
+    days: int
+    last: bool
+
+
+def age(release: Release, at: datetime) -> Age:
+    """From the public record alone: the account stands in it."""
+    account, this_year = release.account, release.period == period(at)
+    last = account is not None and this_year and account.left < release.statement.rho
+    return Age(max(0, (at - release.fitted_at).days), last)
 
 
 def _finite(figure: float) -> float | None:

@@ -97,8 +97,13 @@ def quality(request: Request, scene: str) -> Response:
     if found is None or known is None:
         raise NotFoundError
     shown = releases.quality(found, known, product.gate.served(scene).anchor)
-    erased = refit.erased_since(product.ledger, found.ledger_size)
-    return page(request, "regulator/release.html", quality=shown, erased=erased)
+    return page(
+        request,
+        "regulator/release.html",
+        quality=shown,
+        erased=refit.erased_since(product.ledger, found.ledger_size),
+        age=releases.age(found, faces(request).clock()),
+    )
 
 
 @router.get("/releases/{name}.json")
