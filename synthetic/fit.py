@@ -78,7 +78,13 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
     debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root)
-    terms = _terms(debit, domain, served, predicted, mechanism, contribution, drawn, like)
+    terms = {
+        **_terms(debit, domain, served, predicted),
+        "mechanism": mechanism,
+        "contribution": contribution,
+        "publishable": drawn.publishable,
+        "like": like.id if like else "",
+    }
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
     known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
     begun, account = _debited(debit, terms, domain, reserve, partial)
@@ -111,26 +117,15 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     )
 
 
-def _terms(  # noqa: PLR0913, PLR0917 - one line each
-    debit: Reservation,
-    domain: Domain,
-    served: Sequence[Clique],
-    targets: Sequence[str],
-    mechanism: str,
-    contribution: int,
-    noise: Noise,
-    like: Release | None,
+def _terms(
+    debit: Reservation, domain: Domain, served: Sequence[Clique], targets: Sequence[str]
 ) -> Terms:
-    """What must be the same when an interrupted fit goes on."""
+    """What a scene asks for: it must be the same when an interrupted fit goes on."""
     return {
         "scene": debit.scene,
         "domain_digest": domain.digest,
         "workload": [list(clique) for clique in served],
         "targets": list(targets),
-        "mechanism": mechanism,
-        "contribution": contribution,
-        "publishable": noise.publishable,
-        "like": like.id if like else "",
     }
 
 

@@ -1,8 +1,8 @@
 """The stages of a fit: what is measured in which order, and what is taken from before.
 
-`graphical` spends most of the budget on the marginals that the scene declares, the rest on those
-pairs of columns that the model misrepresents most, beside what the scene predicts (see `allot` for
-the shares); `alone` measures every column by itself.
+`graphical` spends most of the budget on the marginals that the scene declares, the rest on what it
+predicts and on whatever the model misrepresents most (shares: `allot`); `alone` measures every
+column by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]  # (stage, done, of at most)
 ) = (  # stages, as people read them
     "every column",
     "declared group-bys",
-    "what is predicted",
+    "beside the targets",
     "scores of round",
     "choice of round",
     "what is left",
@@ -103,18 +103,16 @@ class Task:
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
         """Every column, the declared workload, the targets, then rounds of chosen marginals."""
         columns, of = singles(self.domain), 4 + 2 * allot.ROUNDS
-        single = allot.even(self.rho * allot.SINGLES, columns)
-        self._measure(COLUMNS, of, known, columns, lambda: single)
+        self._measure(
+            COLUMNS, of, known, columns, lambda: allot.even(self.rho * allot.SINGLES, columns)
+        )
         if served:
-            declared = self.rho * allot.DECLARED
-            rhos = lambda: allot.by_need(declared, self._beliefs(), served)  # noqa: E731
-            self._measure(DECLARED, of, known, served, rhos)
+            self._measure(DECLARED, of, known, served, lambda: self._declared(served))
         if beside := allot.with_target(self.domain, self.targets, served):
-            target = allot.even(self.rho * allot.TARGETS, beside)
-            self._measure(TARGETS, of, known, beside, lambda: target)
+            rhos = allot.even(self.rho * allot.TARGETS, beside)
+            self._measure(TARGETS, of, known, beside, lambda: rhos)
         for index in range(allot.ROUNDS):
-            left = self.rho - self._spent()
-            self._round(known, left / (allot.ROUNDS - index), index + 1, of)
+            self._round(known, (self.rho - self._spent()) / (allot.ROUNDS - index), index + 1, of)
         left = self.rho - self._spent()
         if left > self.rho * allot.LEFT_OVER:  # nothing worth choosing: sharpen what is measured
             again = served or columns
@@ -128,6 +126,9 @@ class Task:
         whole = sum(spent.values(), Fraction(0))
         rhos = [self.rho * part / whole for part in spent.values()]
         self._measure(LIKE_BEFORE, 1, known, [*known], lambda: rhos)
+
+    def _declared(self, served: Sequence[Clique]) -> list[Fraction]:
+        return allot.by_need(self.rho * allot.DECLARED, self._beliefs(), served)
 
     def _round(self, known: Mapping[Clique, Counts], rho: Fraction, number: int, of: int) -> None:
         measured = [each.clique for each in self.measurements]
