@@ -95,7 +95,7 @@ class Completions:
                 found = _estimated(anchor, missing)
                 kept.completion, kept.since = found, at
                 self._trim()
-        error = _of_everybody(found.error, anchor.rows / max(1, missing.everybody))
+        error = _of_everybody(found.error, anchor, missing)
         return Completed(found.mode, error, anchor.id, found.rows, _tables(found, missing))
 
     def _place(self, key: Key) -> "_Kept":
@@ -129,15 +129,17 @@ class _Kept:
         return self.completion if fresh else None
 
 
-def _of_everybody(error: ErrorBar, counted: float) -> ErrorBar:
-    """Whoever never consented was in no release: the anchor counted the share `counted` of all.
+def _of_everybody(error: ErrorBar, anchor: Release, missing: Missing) -> ErrorBar:
+    """Whoever never consented is in no release, and is drawn like those whom the anchor counted.
 
-    The others are drawn as the counted are. If a segment is at most twice as frequent among them,
-    that puts it off by at most their share.
+    If a segment is at most twice as frequent among them as among these, that puts its count off by
+    at most their share of all customers, in proportion to what the table shows.
     """
-    never = max(0.0, 1 - counted)
-    covers = f"{error.covers}; {never:.1%} never counted, a segment up to twice as frequent in them"
-    return ErrorBar(error.mean + never, error.p95 + never, covers if never else error.covers)
+    never = max(0, min(missing.count, missing.everybody - anchor.rows)) / missing.everybody
+    if not never:
+        return error
+    covers = f"{error.covers}, and {never:.1%} of the customers, who were never counted"
+    return ErrorBar(error.mean + never, error.p95 + never, covers)
 
 
 def _estimated(anchor: Release, missing: Missing) -> Completion:
