@@ -72,16 +72,24 @@ def synthesise(
         folder = Path(name)
         give(folder, task, train)
         found = _run(peer, folder, task, limit_s)
-        if place is not None and (folder / "made.json").exists():
-            (folder / "train.csv").unlink()
-            shutil.copytree(folder, place, dirs_exist_ok=True)
+        if place is not None:
+            _keep(folder, place)
     return found
+
+
+def _keep(folder: Path, place: Path) -> None:
+    """All but the real rows. That there was no time for more never replaces rows."""
+    finished = (folder / "answer.json").exists()
+    if not (folder / "made.json").exists() or (not finished and (place / "answer.json").exists()):
+        return
+    (folder / "train.csv").unlink()
+    shutil.copytree(folder, place, dirs_exist_ok=True)
 
 
 def _run(peer: Peer, folder: Path, task: Task, limit_s: float) -> Made | Absence:
     try:
         python = interpreter(peer.environment) if peer.environment else Path(sys.executable)
-        _execute(python, peer.program, folder, limit_s)
+        execute(python, peer.program, folder, limit_s)
         answer = take(folder, task)
     except MissingEnvironmentError as error:
         return Absence(f"skipped: {error}")
@@ -89,14 +97,14 @@ def _run(peer: Peer, folder: Path, task: Task, limit_s: float) -> Made | Absence
         _note(folder, limit_s)
         return Absence(_unfinished(limit_s))
     except subprocess.CalledProcessError as error:
-        return Absence(f"failed: {_last_line(error.stderr)}")
+        return Absence(f"failed: {last_line(error.stderr)}")
     except (MalformedAnswerError, OSError) as error:
         return Absence(f"failed: {error}")
     _note(folder, None)
     return Made(answer)
 
 
-def _execute(python: Path, program: str, folder: Path, limit_s: float) -> None:
+def execute(python: Path, program: str, folder: Path, limit_s: float) -> None:
     """In the order of the standard library: TimeoutExpired or CalledProcessError."""
     words = [
         str(python),
@@ -140,7 +148,7 @@ def _unfinished(limit_s: float) -> str:
     return f"did not finish in {limit_s:.0f} s"
 
 
-def _last_line(stderr: bytes) -> str:
+def last_line(stderr: bytes) -> str:
     lines = stderr.decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "it printed nothing"
 

@@ -82,6 +82,7 @@ class DataSet:
     domain: Domain
     train: Rows
     test: Rows
+    ordinal: frozenset[str] = frozenset()  # columns whose codes are in an order
 
     @property
     def columns(self) -> list[str]:
@@ -114,7 +115,8 @@ def load(name: str) -> DataSet | None:
     domain = Domain({c: Categories(tuple(map(str, range(sizes[c]["size"]))), "0") for c in columns})
     order = np.random.default_rng(7).permutation(len(rows))
     cut = len(rows) * 4 // 5
-    return DataSet(name, domain, rows[order[:cut]], rows[order[cut:]])
+    ordinal = frozenset(c for c in columns if sizes[c]["kind"] == "ord")
+    return DataSet(name, domain, rows[order[:cut]], rows[order[cut:]], ordinal)
 
 
 def declared(name: str) -> tuple[tuple[str, ...], ...]:

@@ -14,11 +14,12 @@ from itertools import chain, combinations
 from math import pi, sqrt
 from typing import Any
 
-import mbi
 import numpy as np
 from numpy.typing import NDArray
+from opt_einsum import contract
 
 from benchmarks.peers_synthetic.exchange import Rows
+from benchmarks.peers_synthetic.inference import mbi
 
 Clique = tuple[str, ...]
 
@@ -81,8 +82,11 @@ class Run:
             self.domain, self.measured, iters=ITERATIONS, warm_start=self.model
         )
 
+    def answers(self, cliques: Sequence[Clique]) -> dict[Clique, NDArray[np.float64]]:
+        return answers(self.model, cliques)
+
     def answer(self, clique: Clique) -> NDArray[np.float64]:
-        return np.asarray(self.model.project(clique).datavector(), dtype=np.float64)
+        return self.answers([clique])[clique]
 
 
 def fit(
@@ -141,15 +145,16 @@ def _round(run: Run, costs: Costs) -> Costs:
 def choose(run: Run, costs: Costs) -> Clique:
     """The exponential mechanism over weighted errors less what noise alone would leave of them."""
     open_to = [*_affordable(run)]
-    scores = np.array([_score(run, clique, costs.sigma) for clique in open_to])
+    answered = run.answers(open_to)
+    scores = np.array([_score(run, clique, answered[clique], costs.sigma) for clique in open_to])
     sensitivity = max(run.weights[clique] for clique in open_to)
     noisy = scores * costs.epsilon / (2 * sensitivity) + run.generator.gumbel(size=scores.shape)
     return open_to[int(np.argmax(noisy))]
 
 
-def _score(run: Run, clique: Clique, sigma: float) -> float:
+def _score(run: Run, clique: Clique, answered: NDArray[np.float64], sigma: float) -> float:
     exact = run.counts(clique)
-    error = float(np.abs(exact - run.answer(clique)).sum())
+    error = float(np.abs(exact - answered).sum())
     return run.weights[clique] * (error - _expected_noise(exact.size, sigma))
 
 
@@ -167,3 +172,29 @@ def _affordable(run: Run) -> Sequence[Clique]:
         for clique in run.weights
         if any({*clique} <= {*one} for one in known) or size(run.domain, [*known, clique]) <= limit
     ]
+
+
+def answers(model: Any, cliques: Sequence[Clique]) -> dict[Clique, NDArray[np.float64]]:
+    """What `model` says of marginals, as `model.project` would, which compiles each one anew."""
+    names = {name: place for place, name in enumerate(model.domain.attributes)}
+    factors = _factors(model)
+    operands = [part for clique, values in factors.items() for part in (values, _at(names, clique))]
+    found = {}
+    for clique in cliques:
+        values = np.asarray(contract(*operands, _at(names, clique), optimize="greedy")).ravel()
+        found[clique] = values * (float(model.total) / values.sum())
+    return found
+
+
+def _factors(model: Any) -> dict[Clique, NDArray[np.float64]]:
+    """The model's factors, each 1 at the row of most frequent values, so that none underflows."""
+    likely = {name: int(np.argmax(model.project(name).values)) for name in model.domain.attributes}
+    potentials = {clique: np.asarray(model.potentials[clique].values) for clique in model.cliques}
+    return {
+        clique: np.exp(values - values[tuple(likely[name] for name in clique)])
+        for clique, values in potentials.items()
+    }
+
+
+def _at(names: Mapping[str, int], clique: Clique) -> list[int]:
+    return [names[name] for name in clique]

@@ -13,9 +13,10 @@ Imports nothing but numpy, because the environments of the peers hold little els
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,7 @@ class MalformedAnswerError(ValueError):
 
 def give(folder: Path, task: Task, train: Rows) -> None:
     (folder / "task.json").write_text(json.dumps(asdict(task)))
-    _write(folder / "train.csv", task, train)
+    write(folder / "train.csv", task.columns, train)
 
 
 def take(folder: Path, task: Task) -> Answer:
@@ -75,17 +76,23 @@ def serve(methods: Mapping[str, Fit]) -> None:
     train = np.loadtxt(folder / "train.csv", delimiter=",", skiprows=1, dtype=np.int64)
     wall, processor = time.perf_counter(), time.process_time()
     draw = methods[task.method](task, train)
-    _write(folder / "rows.csv", task, draw(task.rows))
+    write(folder / "rows.csv", task.columns, draw(task.rows))
     spent = (time.perf_counter() - wall, time.process_time() - processor)
     if task.more:
-        _write(folder / "more.csv", task, draw(task.more))
+        write(folder / "more.csv", task.columns, draw(task.more))
     answer = dict(zip(("seconds", "processor_s"), spent, strict=True))
     (folder / "answer.json").write_text(json.dumps(answer))
 
 
-def _write(path: Path, task: Task, rows: Rows) -> None:
-    header = ",".join(task.columns)
-    np.savetxt(path, rows, fmt="%d", delimiter=",", header=header, comments="")
+def write(path: Path, columns: Sequence[str], rows: Rows) -> None:
+    np.savetxt(path, rows, fmt="%d", delimiter=",", header=",".join(columns), comments="")
+
+
+def _codes(name: str, file: TextIO) -> Rows:
+    try:
+        return np.loadtxt(file, delimiter=",", dtype=np.int64, ndmin=2)
+    except ValueError as error:
+        raise MalformedAnswerError(f"{name}: {error}, want whole numbers") from error
 
 
 def _read(path: Path, task: Task, wanted: int) -> Rows:
@@ -93,7 +100,7 @@ def _read(path: Path, task: Task, wanted: int) -> Rows:
         columns = file.readline().strip().split(",")
         if columns != task.columns:
             raise MalformedAnswerError(f"{path.name}: columns {columns}, want {task.columns}")
-        rows = np.loadtxt(file, delimiter=",", dtype=np.int64, ndmin=2)
+        rows = _codes(path.name, file)
     if rows.shape != (wanted, len(columns)):
         raise MalformedAnswerError(f"{path.name}: shape {rows.shape}, want {wanted} rows")
     if (rows < 0).any() or (rows >= [*task.sizes.values()]).any():

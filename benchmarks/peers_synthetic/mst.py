@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-import mbi
 import numpy as np
 
 from benchmarks.peers_synthetic.aim import Clique, counts
 from benchmarks.peers_synthetic.exchange import Rows
+from benchmarks.peers_synthetic.inference import mbi
 
 
 def fit(sizes: Mapping[str, int], train: Rows, rho: float, generator: np.random.Generator) -> Any:

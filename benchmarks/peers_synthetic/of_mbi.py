@@ -4,7 +4,6 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-import jax
 import numpy as np
 
 from benchmarks.peers_synthetic import aim, mst
@@ -48,5 +47,4 @@ def _draw(task: Task, model: Any) -> Draw:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
     serve({"MST": tree, "AIM": every_pair, "AIM, declared": declared})
