@@ -7,7 +7,7 @@
                    "control": 0.80, "blind": 0.64, "risk": 0.05, "low": 0.0, "high": 0.1}, …]
 
 `success` and `control` are the rates against the original and against the control, `blind` that of
-guessing; the risk is what the first has over the second, with its interval at 95 %.
+guessing at random; the risk is what the first has over the second, with its interval at 95 %.
 """
 
 import json
@@ -97,7 +97,15 @@ def inference(attack: Attack, secret: str) -> dict[str, Any]:
         n_attacks=attack.attacks,
     )
     evaluator.evaluate(n_jobs=1)
-    return _found(f"inference of {secret}", attack.attacks, evaluator)
+    blind = _agreement(attack.synthetic[secret], attack.original[secret])
+    return _found(f"inference of {secret}", attack.attacks, evaluator) | {"blind": blind}
+
+
+def _agreement(drawn: pd.Series, held: pd.Series) -> float:
+    """How often a value drawn from the table is right. The evaluator's own blind guesses are wrong
+    for another reason: it compares only those that were drawn from the row's own place."""
+    shares = drawn.value_counts(normalize=True) * held.value_counts(normalize=True)
+    return float(shares.sum())
 
 
 def _possible(synthetic: pd.DataFrame, mode: str, width: int, wanted: int) -> int:
@@ -106,7 +114,9 @@ def _possible(synthetic: pd.DataFrame, mode: str, width: int, wanted: int) -> in
     generator = np.random.default_rng()
     if mode == "univariate":
         return len(univariate_singling_out_queries(distinct, wanted, generator))
-    found = multivariate_singling_out_queries(distinct, wanted, width, generator, TRIES)
+    found = multivariate_singling_out_queries(
+        distinct, n_queries=wanted, n_cols=width, rng=generator, max_attempts=TRIES
+    )
     return len(found)
 
 
