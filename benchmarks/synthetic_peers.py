@@ -97,7 +97,7 @@ def _run(peer: Peer, folder: Path, task: Task, limit_s: float) -> Made | Absence
         _note(folder, limit_s)
         return Absence(_unfinished(limit_s))
     except subprocess.CalledProcessError as error:
-        return Absence(f"failed: {last_line(error.stderr)}")
+        return Absence(f"failed: {last_words(error)}")
     except (MalformedAnswerError, OSError) as error:
         return Absence(f"failed: {error}")
     _note(folder, None)
@@ -148,9 +148,9 @@ def _unfinished(limit_s: float) -> str:
     return f"did not finish in {limit_s:.0f} s"
 
 
-def last_line(stderr: bytes) -> str:
-    lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
+def last_words(error: subprocess.CalledProcessError) -> str:
+    lines = error.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"ended with status {error.returncode}, and printed nothing"
 
 
 def _slug(name: str) -> str:

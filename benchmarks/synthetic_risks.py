@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.peers_synthetic.environment import MissingEnvironmentError, interpreter
 from benchmarks.peers_synthetic.exchange import Rows, write
-from benchmarks.synthetic_peers import LIMIT_S, execute, last_line
+from benchmarks.synthetic_peers import LIMIT_S, execute, last_words
 from benchmarks.synthetic_quality import EPSILON, LABELS, DataSet, drawn, load, release
 from synthetic.model import GRAPHICAL, INDEPENDENT
 
@@ -110,4 +110,4 @@ def main() -> None:
     except subprocess.TimeoutExpired:
         print(f"  anonymeter did not finish in {asked.limit:.0f} s; allow more with --limit")
     except subprocess.CalledProcessError as error:
-        print(f"  anonymeter failed: {last_line(error.stderr)}")
+        print(f"  anonymeter failed: {last_words(error)}")

@@ -27,20 +27,20 @@ def run() -> aim.Run:
 
 
 def test_measurements_and_choices_spend_rho_to_the_last(run: aim.Run) -> None:
-    measured = [1 / (2 * each.stddev**2) for each in run.measured]
+    measured = [1 / (2 * sigma**2) for _, sigma in run.noise]
     alone, rounds = measured[: len(SIZES)], measured[len(SIZES) :]
     assert run.spent == run.rho
     assert sum(alone) + sum(rounds) / aim.MEASURED_SHARE == pytest.approx(run.rho, rel=1e-9)
 
 
 def test_one_way_marginals_come_first_and_the_worst_pair_next(run: aim.Run) -> None:
-    cliques = [each.clique for each in run.measured]
+    cliques = [clique for clique, _ in run.noise]
     assert cliques[: len(SIZES)] == [(name,) for name in SIZES]
     assert cliques[len(SIZES)] == ("a", "b")
 
 
 def test_noise_only_ever_falls_but_for_the_last_round(run: aim.Run) -> None:
-    noise = [each.stddev for each in run.measured][:-1]
+    noise = [sigma for _, sigma in run.noise][:-1]
     assert noise == sorted(noise, reverse=True)
     assert noise[-1] < noise[0]
 
@@ -57,6 +57,14 @@ def test_marginals_of_the_model_are_those_that_mbi_projects(
 ) -> None:
     projected = np.asarray(run.model.project(clique).datavector())
     assert run.answer(clique) == pytest.approx(projected, rel=1e-6, abs=1e-6)
+
+
+def test_repeated_measurements_count_by_their_precision() -> None:
+    earlier = aim.mbi.LinearMeasurement(np.array([10.0, 0.0]), ("c",), stddev=2.0)
+    later = aim.mbi.LinearMeasurement(np.array([0.0, 5.0]), ("c",), stddev=1.0)
+    both = aim.combined(earlier, later)
+    assert both.noisy_measurement.tolist() == [2.0, 4.0]
+    assert both.stddev == pytest.approx(0.8**0.5)
 
 
 def test_candidates_are_every_part_weighted_by_what_it_shares() -> None:
