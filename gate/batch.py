@@ -3,7 +3,7 @@
 What is here holds one batch at a time, whatever the length of the answer.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,13 +58,13 @@ class Mark:
         return pa.record_batch(columns, schema=self.schema)
 
 
-def sampled(sample: Callable[[int], Any], rows: int, schema: Any, tests: Sequence[Test]) -> Batches:
-    """`rows` synthetic rows, less those that the tests leave out; null where nothing is drawn."""
+def drawn(tables: Iterator[Any], schema: Any, tests: Sequence[Test]) -> Batches:
+    """Synthetic rows, less those that the tests leave out; null where nothing is drawn."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for done in range(0, rows, DRAWN_ROWS):
-        found = filter.keep(sample(min(DRAWN_ROWS, rows - done)), tests, pc.field)
+    for table in tables:
+        found = filter.keep(table, tests, pc.field)
         columns = [
             found[field.name].cast(field.type, safe=False)
             if field.name in found.column_names

@@ -25,12 +25,14 @@ from gate.signal import Template, Trigger
 from gate.version import NONE, Version
 from gate.word import MOST_TRIGGERS
 from synthetic.domain import Column, Domain, column
+from synthetic.reweight import Mode
 
 __all__ = [
     "LOCALES", "Change", "ContractError", "Fallback", "Item", "LegalBasis", "Scene", "SceneField",
     "Service", "Source", "Text", "load_scene", "load_scenes", "load_source", "specs_folder",
 ]  # fmt: skip
 MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
+COMPLETIONS = (Mode.RELEASE_ANCHORED, Mode.NAIVE)  # how a table is completed: gate.completion
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
 
@@ -131,6 +133,7 @@ class Scene:
     retention: timedelta | None = None  # how long what was read for the scene may be kept
     latency: Mapping[str, timedelta] = field(default_factory=dict)  # how late a field may arrive
     reminder: timedelta = timedelta(days=365)  # at most one neutral reminder in this time
+    completion: Mode = Mode.NAIVE  # how synthetic rows stand for those who are missing in a table
 
     @property
     def locked(self) -> bool:
@@ -211,6 +214,7 @@ def load_scene(path: Path, source: Source) -> Scene:
             retention=sla.retention(data.get("slaProperties", [])),
             latency=sla.by_field(data.get("slaProperties", []), "latency", fields),
             reminder=timedelta(days=odcs.positive(extra.get("reminderDays", 365), "reminderDays")),
+            completion=_completion(extra.get("completion", {"mode": Mode.NAIVE}), fields),
         )
 
 
@@ -323,6 +327,17 @@ def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...
     )
     odcs.want(len(set(names)) == len(names), f"a field stands twice in {names}")
     return tuple(names)
+
+
+def _completion(declared: dict[str, Any], fields: Mapping[str, SceneField]) -> Mode:
+    odcs.want(declared.keys() == {"mode"}, f"completion is {declared!r}, want its mode alone")
+    mode, known = declared["mode"], [each.value for each in COMPLETIONS]
+    odcs.want(mode in known, f"tables are completed in mode {mode!r}, want one of {known}")
+    synthesised = any(each.fallback is Fallback.SYNTHETIC for each in fields.values())
+    odcs.want(
+        synthesised or mode == Mode.NAIVE, f"{mode} completes nothing: want a synthetic field"
+    )
+    return Mode(mode)
 
 
 def _purpose(term: str) -> str:

@@ -163,7 +163,8 @@ class DataReads:
                 wait = quota.wait_s(request.at, quota.DAY)
                 raise _refused(answer.reason, answer.read_log, answer.entry, wait)
             otherwise.pop_all()
-        return Stream(_Chunks(rows.chunks(answer, form), place), form.encode())
+        completed = rows.COMPLETION.lower().encode(), rows.completion(answer).encode()
+        return Stream(_Chunks(rows.chunks(answer, form), place), form.encode(), (completed,))
 
     def _many(self, service: str, asked: Table | Rows) -> TableRequest:
         return TableRequest(
@@ -193,7 +194,8 @@ async def stream(
     """Send the answer piece by piece, until its end or until the client is gone."""
     gone = asyncio.ensure_future(_gone(receive))
     try:
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sent = [*headers, *answer.headers]
+        await send({"type": "http.response.start", "status": 200, "headers": sent})
         while not gone.done() and (chunk := await asyncio.to_thread(_next, answer.chunks)):
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from gate import cohort, decide, word
 from gate.decide import Reason, Verdict, View
@@ -14,6 +15,7 @@ from gate.journal import Reading
 from gate.leaf import Shape
 from gate.past import InForce
 from gate.plan import Plan
+from synthetic.reweight import Mode
 
 # Refusals that follow from nothing in the ledger, but gave nothing either.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
@@ -51,7 +53,8 @@ def _follows(plan: Plan, reading: Reading, found: Verdict) -> bool:
     same = reading.views == found.views and reading.reason is found.reason
     synthetic = View.SYNTHETIC in reading.views.values()
     release, rows = plan.release if synthetic else None, 1 if reading.views else 0
-    return (same or _less(reading, found)) and (reading.release, reading.rows) == (release, rows)
+    told = reading.release, reading.rows, reading.mode
+    return (same or _less(reading, found)) and told == (release, rows, UNSET)
 
 
 def of_everybody(in_force: InForce, reading: Reading, minute: int, found: str | None) -> str | None:
@@ -64,12 +67,22 @@ def of_everybody(in_force: InForce, reading: Reading, minute: int, found: str | 
     shown = decide.views(plan, reading.fields, plan.always)
     if reading.reason is not Reason.GRANTED or not _shown(reading, shown):
         return f"{Reason.GRANTED.value} {_values(shown)}"
-    if reading.release is not None and (reading.action, reading.release) != ("table", plan.release):
-        return f"release {plan.release}"
+    rests = _completing(plan) if reading.action == "table" else _NO_ROWS
+    if (reading.release, reading.mode) not in {rests, _NO_ROWS}:
+        return f"release {rests[0]}, mode {rests[1] or None}"
     stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
     members = cohort.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
+
+
+def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
+    """What synthetic rows of a table rest on, and their mode as a journal names it."""
+    anchored = plan.anchor, Mode.RELEASE_ANCHORED
+    return anchored if plan.anchor else (plan.release, UNSET)
+
+
+_NO_ROWS: tuple[str | None, str | UnsetType] = None, UNSET
 
 
 def _shown(reading: Reading, shown: Mapping[str, View]) -> bool:
@@ -93,7 +106,7 @@ def _refused(plan: Plan, reading: Reading) -> str | None:
 
 
 def _nothing(reading: Reading) -> bool:
-    return (reading.views, reading.rows, reading.release) == ({}, 0, None)
+    return (reading.views, reading.rows, reading.release, reading.mode) == ({}, 0, None, UNSET)
 
 
 def _less(reading: Reading, found: Verdict) -> bool:

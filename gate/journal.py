@@ -8,7 +8,8 @@ One log per gate instance, announced in the consent log when it opens. A leaf is
 
 `subject` is a tag under the customer's own key, different in every leaf: the log itself links no
 two reads of one customer. Values are never written. A table read names its cohort by the digest
-of a bitmap over the rows of the consent state, stored beside the log.
+of a bitmap over the rows of the consent state, stored beside the log; and where its synthetic rows
+are not naive, their `mode` ("release-anchored"), `release` being the one whose counts they rest on.
 """
 
 import os
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
+from msgspec import UNSET, UnsetType
 
 from gate import owners
 from gate.cohort import Cohort
@@ -64,6 +66,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     views: Mapping[str, View]
     reason: Reason
     determined_by: int | None = None
+    mode: str | UnsetType = UNSET  # of synthetic rows in a table, unless they are naive
     plan: str
     release: str | None = None
     consent: ConsentPoint

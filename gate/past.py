@@ -7,8 +7,9 @@ entry of a read log may rest on a contract that has been replaced since.
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
-from gate import policy
+from gate import policy, releases
 from gate.contract import Scene
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
@@ -18,6 +19,7 @@ from ledger.follower import Follower
 from ledger.frontier import Frontier
 from ledger.reader import CHUNK, Recorded
 from ledger.tree import Hash
+from synthetic.release import MalformedReleaseError, Release
 
 _ERASURES = SubjectErased | EntryErased
 MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
@@ -69,7 +71,7 @@ class Past:
         self._next: Recorded | None = next(self._coming, None)
         self._frontier = Frontier()
         self._hashes: list[Hash] = []  # of the entries from the frontier on
-        self._releases: dict[str, list[str | None]] = {}
+        self._releases: dict[str, list[_Announced]] = {}
         self._plans: dict[tuple[str, str], dict[str, InForce]] = {}
         self._offered: dict[tuple[str, str, str], frozenset[str]] = {}
         self._last_erased: int | None = None  # not looked for yet
@@ -112,7 +114,7 @@ class Past:
         while self._next is not None and self._next.index < size:
             event = self._next.event
             if isinstance(event, SyntheticReleased):
-                self._releases.setdefault(event.scene, [None]).append(event.release)
+                self._releases.setdefault(event.scene, []).append(_Announced(event))
                 self._plans.clear()
             if not isinstance(event, SubjectErased):  # what they said does not open any more
                 yield self._next
@@ -135,17 +137,49 @@ class Past:
             for rules in self._policies:
                 admitted = contract.admits(service)  # of whoever is not, Cedar need not be asked
                 offered = self._offers(rules, contract, service) if admitted else ()
-                for release in self._releases.get(scene, [None]):
+                for release, anchor in self._served(contract):
                     plan = compile_plan(
-                        service, contract, offered=offered, release=release, policy=rules.digest
+                        service,
+                        contract,
+                        offered=offered,
+                        release=release,
+                        anchor=anchor,
+                        policy=rules.digest,
                     )
                     yield plan.digest, InForce(plan, state)
+
+    def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None]]:
+        """Each release that may have answered, and the anchor that its table had."""
+        yield None, None
+        announced = self._releases.get(contract.id, [])
+        for count, last in enumerate(announced, 1):
+            anchor = releases.anchor(contract, (each.release for each in announced[:count]))
+            yield last.id, anchor.id if anchor else None
 
     def _offers(self, rules: Policy, contract: Scene, service: str) -> frozenset[str]:
         key = rules.digest, contract.digest, service
         if key not in self._offered:
             self._offered[key] = policy.offered(rules, contract, service)
         return self._offered[key]
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A release as the log has it."""
+
+    event: SyntheticReleased
+
+    @property
+    def id(self) -> str:
+        return self.event.release
+
+    @cached_property
+    def release(self) -> Release | None:
+        """None if the body is none: then no gate served it."""
+        try:
+            return Release.from_body(self.event.body)
+        except MalformedReleaseError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class Plan:
     bits: Mapping[str, int]  # field -> its bit in a consent word
     always: int  # fields whose legal basis is the contract itself: no grant needed
     digest: str
+    anchor: str | None = None  # the release that completes its tables; None: they are naive
     suspended: bool = False  # then nothing is offered, whatever contract and policy say
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
@@ -40,12 +41,14 @@ def compile_plan(
     *,
     offered: Collection[str],
     release: str | None,
+    anchor: str | None = None,
     policy: str = "",
     suspended: bool = False,
 ) -> Plan:
     """`policy`: digest of the organisation policy, which would let the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
     bits = {name: 1 << position for position, name in enumerate(scene.fields)}
+    grounds = [policy, scene.digest, service, str(release), *([anchor] if anchor else [])]
     return Plan(
         service=service,
         scene=scene,
@@ -53,7 +56,8 @@ def compile_plan(
         release=release,
         bits=bits,
         always=FIELDS if scene.locked else 0,
-        digest=sha256(f"{policy}\n{scene.digest}\n{service}\n{release}".encode()).hexdigest(),
+        digest=sha256("\n".join(grounds).encode()).hexdigest(),
+        anchor=anchor,
         suspended=suspended,
     )
 

@@ -16,12 +16,14 @@ from gate import masking, policy, purpose, word
 from gate.alert import Alarm, log
 from gate.cohort import Cohort
 from gate.cohorts import Cohorts
+from gate.completion import Completions
 from gate.contract import Scene
 from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
 from gate.journal import ConsentPoint, Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.quota import Quotas
+from gate.releases import NOTHING, Served, Synthesiser
 from gate.ruling import Moment, Question, Ruling, Wording, moment, worded, wording
 from gate.sources import Source, SourceUnavailableError
 from gate.state import ConsentState, Followed
@@ -66,22 +68,6 @@ class Ledger(Followed, Protocol):
         ...
 
 
-class Synthesiser(Protocol):
-    """What the gate needs of a synthetic release: see `synthetic.release.Release`."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def statement(self) -> object:
-        """What is promised to the people it was fitted on, in words (`str`)."""
-        ...
-
-    def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
-    def conditional(
-        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
-    ) -> Any: ...
-
-
 class Gate:
     """The one way to personal data. Thread-safe. Fails closed: any error means no data.
 
@@ -111,16 +97,18 @@ class Gate:
         self._point = ConsentPoint(0, "")
         self._cohorts = Cohorts()
         self._now: Moment | None = None
-        self._releases: dict[str, Synthesiser] = {}
+        self._served: dict[str, Served] = {}
+        self.completions = Completions()
         self._plans: dict[tuple[str, str], Plan] = {}
         self.quotas = Quotas()
         self.alarm: Alarm = log
         self.known_by: tuple[str, ...] = ()  # columns whose values are masked in free text
 
-    def serve(self, scene: str, release: Synthesiser) -> None:
-        """From now on, answer `scene` from this release where personal data may not be read."""
+    def serve(self, scene: str, *more: Synthesiser) -> None:
+        """From now on, answer `scene` from the last of these releases where personal data may not
+        be read. They come in log order, after those that are served already, which are kept."""
         with self._lock:
-            self._releases[scene] = release
+            self._served[scene] = self.served(scene).after(self.scenes[scene], more)
             self._plans.clear()
 
     def suspend(self, scene: str) -> None:
@@ -129,8 +117,11 @@ class Gate:
             self.suspended.add(scene)
             self._plans.clear()
 
+    def served(self, scene: str) -> Served:
+        return self._served.get(scene, NOTHING)
+
     def release(self, scene: str) -> Synthesiser | None:
-        return self._releases.get(scene)
+        return self.served(scene).last
 
     def decide(self, request: ReadRequest) -> Decision:
         """The decision alone, not journalled: no data is read. Raises StaleStateError."""
@@ -209,19 +200,20 @@ class Gate:
             return None
         plan = self._plans.get((service, scene))
         if plan is None:
-            release = self._releases.get(scene)
-            stopped = scene in self.suspended
+            served, stopped = self.served(scene), scene in self.suspended
             plan = compile_plan(
                 service,
                 contract,
                 offered=() if stopped else policy.offered(self.policy, contract, service),
-                release=release.id if release else None,
+                release=served.last.id if served.last else None,
+                anchor=served.anchor.id if served.anchor else None,
                 policy=self.policy.digest,
                 suspended=stopped,
             )
             if plan.offered:  # whoever is not admitted must not fill the cache with names
                 self._plans[service, scene] = plan
-            if scene in self.suspended and not stopped:  # meanwhile: `suspend` may have been before
+            # Meanwhile `suspend` or `serve` may have been before.
+            if (scene in self.suspended, self.served(scene)) != (stopped, served):
                 self._plans.pop((service, scene), None)
                 return self.plan(service, scene)
         return plan
@@ -312,8 +304,8 @@ class Gate:
         import pyarrow as pa
 
         fields = [field for field, view in views.items() if view is View.SYNTHETIC]
-        release = self._releases.get(request.scene)
-        if not fields or release is None:
+        release = self.served(request.scene).named(plan.release) if fields else None
+        if release is None:
             return {}
         shown = {
             field: [values[field]]

@@ -32,6 +32,7 @@ class Stream:
 
     chunks: Iterator[bytes]
     content_type: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # besides those that every answer has
 
 
 class HttpError(Exception):

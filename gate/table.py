@@ -22,15 +22,15 @@ import msgspec
 
 from gate import batch, cohort, filter, masking, purpose, sources  # noqa: A004 - the field's word
 from gate.batch import Batches, Mark
+from gate.completion import NONE, NOTHING, Completed, Missing, naive
 from gate.decide import Reason, View, refusal, views
 from gate.filter import Condition, Test
 from gate.journal import ConsentPoint, Reading
 from gate.plan import Plan
 from gate.read import Gate
 from gate.sources import SourceUnavailableError
-
-NAIVE = "naive"  # drawn like those who consented: repeats the bias of who stayed
-NONE = "none"
+from synthetic.release import Release
+from synthetic.reweight import ErrorBar
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ class TableAnswer:
     authorised: int  # rows of customers who granted every field asked for
     synthetic: int  # rows in place of the others
     reason: Reason
-    mode: str  # how the others' rows were made: "naive", or "none" if there are no such rows
-    release: str | None
+    mode: str  # how the others' rows were made: a Mode, or "none" if there are no such rows
+    error: ErrorBar | None  # of the counts of segments; None if there are no such rows
+    release: str | None  # whose counts the others' rows rest on
     ledger_size: int
     entry: int
     read_log: str
@@ -89,17 +90,17 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     personal = _personal(gate, asked, asked.columns, shuffled=True)
     if isinstance(personal, Reason):
         return _refused(gate, request, "table", personal)
-    drawn, others = _drawn(gate, asked, personal)
+    completed = _completed(gate, asked, personal)
     shown = views(asked.plan, asked.columns, asked.plan.always)
     ours = [View.PERSONAL] if personal.rows else []
     mark = Mark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
-    release = asked.plan.release if drawn else None
-    entry = _journalled(gate, asked, "table", personal.rows + drawn, shown, release)
+    entry = _journalled(gate, asked, "table", personal.rows, shown, completed)
     _tell(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
+    others = batch.drawn(completed.tables, personal.schema, asked.tests)
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
-    batches = batch.mixed((theirs, personal.rows), (drawings, drawn))
-    return _answer(gate, asked, entry, mark, batches, (personal.rows, drawn))
+    batches = batch.mixed((theirs, personal.rows), (drawings, completed.rows))
+    return _answer(gate, asked, entry, (mark.schema, batches), personal.rows, completed)
 
 
 def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
@@ -113,10 +114,11 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
         return _refused(gate, request, "rows", personal)
     shown = dict.fromkeys(asked.columns, View.PERSONAL)
     mark = Mark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
-    entry = _journalled(gate, asked, "rows", personal.rows, shown, None)
+    entry = _journalled(gate, asked, "rows", personal.rows, shown, NOTHING)
     _tell(gate, request, "rows", personal)
     # Durable from here on: the answer may leave.
-    return _answer(gate, asked, entry, mark, mark.each(personal.batches, 0), (personal.rows, 0))
+    body = mark.schema, mark.each(personal.batches, 0)
+    return _answer(gate, asked, entry, body, personal.rows, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,13 +139,12 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Personal:
-    """Rows that may be read as they are, `rows` of them. `missing`: customers who did not grant
-    what was asked for."""
+    """Rows that may be read as they are."""
 
     schema: Any
     everybody: int  # customers of the source
-    missing: int
-    rows: int
+    stand: int  # of whom a row may be read as it is
+    rows: int  # of these, those that the filter leaves
     batches: Batches
 
 
@@ -177,7 +178,7 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     plan = gate.plan(request.service, request.scene)
     entry = gate.journal.record(_reading(request, action, plan, reason, point))
     origin = gate.journal.log.origin
-    return TableAnswer(None, None, 0, 0, reason, NONE, None, point.size, entry, origin)
+    return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, entry, origin)
 
 
 def _personal(
@@ -205,7 +206,7 @@ def _personal(
         first = [*islice(following, 1)]
     batches = batch.at_most(count, chain(first, batch.reporting(following)))
     batches = masking.batches(batches, free, gate.known_by) if free else batches
-    return _Personal(schema, everybody, everybody - people, count, batches)
+    return _Personal(schema, everybody, people, count, batches)
 
 
 @contextmanager
@@ -228,19 +229,25 @@ def _count(rows: Any) -> int:
     return int(rows.count().to_pyarrow().as_py())
 
 
-def _drawn(gate: Gate, asked: _Asked, personal: _Personal) -> tuple[int, Batches]:
-    """Synthetic rows in place of the customers who are missing, in the schema of the others."""
-    shown = views(asked.plan, asked.columns, asked.plan.always)
-    drawn = [field for field in asked.columns if shown[field] is View.SYNTHETIC]
-    release = gate.release(asked.plan.scene.id)
+def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
+    """Synthetic rows in place of the customers who did not grant what was asked for."""
+    plan, served = asked.plan, gate.served(asked.plan.scene.id)
+    shown = views(plan, asked.columns, plan.always)
+    drawn = tuple(field for field in asked.columns if shown[field] is View.SYNTHETIC)
     unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # then nobody can say who is kept
-    if not drawn or release is None or unknown or personal.missing <= 0:
-        return 0, iter(())
+    release = served.named(plan.release)
+    if not drawn or release is None or unknown or personal.stand >= personal.everybody:
+        return NOTHING
 
-    def sample(rows: int) -> Any:
-        return release.sample(rows, drawn)
+    def rows() -> Any:
+        return gate.source.rows(asked.subjects, drawn)
 
-    return personal.missing, batch.sampled(sample, personal.missing, personal.schema, asked.tests)
+    missing = Missing(rows, asked.subjects, personal.stand, personal.everybody, drawn)
+    anchor = served.named(plan.anchor)
+    if not isinstance(anchor, Release):
+        return naive(release, missing)
+    with _down():
+        return gate.completions.anchored(anchor, missing, asked.request.at)
 
 
 def _journalled(
@@ -249,7 +256,7 @@ def _journalled(
     action: str,
     rows: int,
     shown: Mapping[str, View],
-    release: str | None,
+    completed: Completed,
 ) -> int:
     """The entry, durable. A filter tells who is in the answer, so its fields were read as well."""
     reading = _reading(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
@@ -257,26 +264,32 @@ def _journalled(
         msgspec.structs.replace(
             reading,
             cohort=gate.journal.store(asked.members),
-            rows=rows,
+            rows=rows + completed.rows,
             views=shown,
-            release=release,
+            release=completed.release,
+            mode=completed.told,
         )
     )
 
 
 def _answer(
-    gate: Gate, asked: _Asked, entry: int, mark: Mark, batches: Batches, rows: tuple[int, int]
+    gate: Gate,
+    asked: _Asked,
+    entry: int,
+    body: tuple[Any, Batches],
+    authorised: int,
+    completed: Completed,
 ) -> TableAnswer:
-    authorised, synthetic = rows
-    release = asked.plan.release if synthetic else None
+    schema, batches = body
     return TableAnswer(
-        schema=mark.schema,
+        schema=schema,
         batches=batches,
         authorised=authorised,
-        synthetic=synthetic,
+        synthetic=completed.rows,
         reason=Reason.GRANTED,
-        mode=NAIVE if release else NONE,
-        release=release,
+        mode=completed.mode,
+        error=completed.error,
+        release=completed.release,
         ledger_size=asked.point.size,
         entry=entry,
         read_log=gate.journal.log.origin,

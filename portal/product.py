@@ -14,7 +14,7 @@ home/health.sqlite       the history of checks of the contracts
 
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import merge
@@ -37,6 +37,7 @@ from ledger import note
 from ledger.event import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.ledger import Ledger
 from ledger.log import Log
+from ledger.reader import Recorded
 from portal import writing
 from portal.publishing import Publisher
 from portal.settings import Settings
@@ -127,8 +128,8 @@ def open_product(settings: Settings) -> Product:
     publish_scenes(ledger, scenes, home)
     publish_policy(ledger, gate.policy, home)
     Shadow(gate, settings.shadow_every)
-    for release in releases(ledger, scenes).values():
-        gate.serve(release.scene, release)
+    for scene, known in releases(ledger.announced(), scenes).items():
+        gate.serve(scene, *known)
     return Product(settings, ledger, gate, source, scenes, reads, tables)
 
 
@@ -192,13 +193,15 @@ def publish_policy(ledger: Ledger, rules: Policy, home: Path) -> None:
         ledger.announce([PolicyPublished(rules.digest, _now())])
 
 
-def releases(ledger: Ledger, scenes: Mapping[str, Scene]) -> dict[str, Release]:
-    """The last synthetic release of each scene, rebuilt from the ledger alone."""
-    found: dict[str, Release] = {}
-    for entry in ledger.announced():
+def releases(
+    announced: Iterable[Recorded], scenes: Mapping[str, Scene]
+) -> dict[str, list[Release]]:
+    """The synthetic releases of each scene in log order, rebuilt from the ledger alone."""
+    found: dict[str, list[Release]] = {}
+    for entry in announced:
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
-            found[event.scene] = Release.from_body(event.body)
+            found.setdefault(event.scene, []).append(Release.from_body(event.body))
     return found
 
 

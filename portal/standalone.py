@@ -32,10 +32,11 @@ from gate.policy import Policy
 from gate.read import Gate
 from gate.shadow import Shadow
 from ledger import durable, note
-from ledger.event import PolicyPublished, ReadLogOpened, ScenePublished, SyntheticReleased
+from ledger.event import PolicyPublished, ReadLogOpened, ScenePublished
 from ledger.follower import Follower
 from ledger.ledger import Ledger
 from ledger.log import Log
+from ledger.reader import Recorded
 from portal.product import (
     SECRET,
     alarm,
@@ -43,12 +44,11 @@ from portal.product import (
     known_by,
     open_source,
     quotas,
+    releases,
     secret,
 )
 from portal.settings import Settings
 from portal.writing import EPOCH
-from steward.released import Released
-from synthetic.release import Release
 
 _LOG = logging.getLogger("gate")
 
@@ -85,8 +85,8 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     home = settings.data_dir
     source, scenes = contracts()
     rules = policy.load(specs_folder() / "policy")
-    released, terms = _followed(home)
-    _same_terms(terms, scenes, rules)
+    announced = [*Follower(home).announced()]
+    _same_terms(_terms(announced), scenes, rules)
     reads = _open_read_log(home, settings.origin)
     _wait(home, reads, wait_s)
     follower = Follower(home, _moved(home))
@@ -96,9 +96,8 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     gate.alarm = alarm(settings, settings.origin, scenes)
     gate.quotas = quotas(settings, scenes, gate.alarm)
     Shadow(gate, settings.shadow_every)
-    for scene in scenes:
-        if (release := released.release(scene)) is not None:
-            gate.serve(scene, release)
+    for scene, known in releases(announced, scenes).items():
+        gate.serve(scene, *known)
     return Standalone(gate, reads, follower, scenes)
 
 
@@ -116,19 +115,13 @@ class Watch:
 
     def look(self) -> None:
         """Take in what was announced since the last look."""
-        releases: dict[str, SyntheticReleased] = {}
-        terms: list[ScenePublished | PolicyPublished] = []
-        for entry in self._ledger.announced(self._seen):
-            self._seen = entry.index + 1
-            if isinstance(entry.event, SyntheticReleased):
-                releases[entry.event.scene] = entry.event
-            elif isinstance(entry.event, ScenePublished | PolicyPublished):
-                terms.append(entry.event)
-        for name, digest in _held(terms).items():
+        announced = [*self._ledger.announced(self._seen)]
+        for name, digest in _held(_terms(announced)).items():
             if name in self._ours and digest != self._ours[name]:
                 self._suspend(self._gate.scenes if name == POLICY else [name])
-        for scene in releases.keys() & self._gate.scenes.keys():
-            self._gate.serve(scene, Release.from_body(releases[scene].body))
+        for scene, known in releases(announced, self._gate.scenes).items():
+            self._gate.serve(scene, *known)
+        self._seen = announced[-1].index + 1 if announced else self._seen
 
     @contextmanager
     def looking(self) -> Iterator[None]:
@@ -184,11 +177,9 @@ class Healthy:
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
 
-def _followed(home: Path) -> tuple[Released, list[ScenePublished | PolicyPublished]]:
-    """The releases and the terms that the ledger holds."""
-    released = Released(Follower(home))
-    events = (entry.event for entry in released.follow(0))
-    return released, [e for e in events if isinstance(e, ScenePublished | PolicyPublished)]
+def _terms(announced: Iterable[Recorded]) -> list[ScenePublished | PolicyPublished]:
+    events = (entry.event for entry in announced)
+    return [each for each in events if isinstance(each, ScenePublished | PolicyPublished)]
 
 
 def _same_terms(

@@ -16,6 +16,9 @@ from synthetic.marginal import Clique, cells
 Counts = NDArray[np.int64]
 
 COVER_CELLS = 20_000  # of a marginal that is counted in place of several smaller ones
+_WHOSE, _TOLD, _TIME, _LOT, _PLACE = (  # columns beside those of a domain
+    f"sovereign {name}" for name in ("whose", "told", "time", "lot", "place")
+)
 
 
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
@@ -31,6 +34,35 @@ def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique,
     for clique, codes, numbers in _grouped(table, domain, names, covers):
         found[clique][codes] = numbers
     return {clique: _summed(found, clique) for clique in cliques}
+
+
+def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any:
+    """The domain's columns of at most `contribution` rows of each customer: a table to count.
+
+    `customer` names the column that says whose a row is; a row without one is nobody's and is left
+    out. Which rows stay is drawn by lot, and the lots are digests of who the customer is and what
+    their own rows say: the same at every count and on every engine, whatever rows others have.
+    Raises DomainError.
+    """
+    if customer not in table.columns:
+        raise DomainError(
+            f"no column {customer!r} says whose a row is, found {list(table.columns)}: name one"
+        )
+    import ibis
+
+    owned = table.filter(table[customer].notnull())
+    encode(owned, domain)  # a column that is missing or cannot be compared is refused here
+    names = [*domain.columns]
+    told = _joined([code(owned[name], c).cast("string") for name, c in domain.columns.items()])
+    rows = owned.select(*names, **{_WHOSE: owned[customer].cast("string"), _TOLD: told})
+    alike = ibis.window(group_by=[_WHOSE, _TOLD], order_by=_TOLD)
+    rows = rows.mutate(**{_TIME: ibis.row_number().over(alike).cast("string")})
+    rows = rows.mutate(
+        **{_LOT: _joined([rows[each] for each in (_WHOSE, _TOLD, _TIME)]).hexdigest("md5")}
+    )
+    theirs = ibis.window(group_by=_WHOSE, order_by=_LOT)
+    rows = rows.mutate(**{_PLACE: ibis.row_number().over(theirs)})
+    return rows.filter(rows[_PLACE] < contribution).select(*names)
 
 
 def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
@@ -86,6 +118,13 @@ def _require_comparable(name: str, kind: Any, column: Column) -> None:
             f"column {name!r} is boolean, but its domain declares neither 'true' nor 'false': "
             f"found {spec(column)}; declare those, or serve the column as text"
         )
+
+
+def _joined(texts: Sequence[Any]) -> Any:
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = joined + "|" + text
+    return joined
 
 
 def _category(value: Any, values: Sequence[str], other: int) -> Any:

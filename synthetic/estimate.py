@@ -2,12 +2,14 @@
 
 Minimises, over nonnegative tables mu (Poisson form, so that the total is estimated along),
 
-    sum over measurements c of  |mu_c - y_c|² / (2 sigma_c²)  +  t KL(mu, uniform)
+    sum over marginals c of  |mu_c - y_c|² / (2 sigma_c²)  +  t KL(mu, uniform)
 
+where y_c are the measured marginals after they were reconciled with one another by least squares,
 by exact block ascent in the dual: one measurement at a time, the cells of its marginal m solve
 m' + a ln(m'/m) = y - a theta with a = t sigma², that is m' = a omega((y - a theta)/a + ln(m/a)),
-omega being Wright's function. It is iterative proportional fitting that believes a measurement only
-as far as its noise allows. `t` falls in stages. Nothing private is read; nothing is random.
+omega being Wright's function. It is iterative proportional fitting that believes a marginal only as
+far as its noise allows; it is quick, for all of them agree already. `t` falls in stages. Nothing
+private is read; nothing is random.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,10 +24,11 @@ from synthetic.domain import Domain
 from synthetic.junction import JunctionTree
 from synthetic.marginal import Clique
 from synthetic.measure import Measurement, total_rows
+from synthetic.reconcile import Reconciled, reconciled
 
 Floats = NDArray[np.float64]
 
-STAGES = ((0.3, 10), (0.1, 20), (0.03, 60))  # (t, sweeps over the tree)
+STAGES = ((0.1, 10), (0.03, 30))  # (t, sweeps over the tree)
 SINGLE_TRUST = 0.03  # one-way marginals carry no interaction that smoothing should shrink
 TINY = 1e-200
 
@@ -73,7 +76,7 @@ def estimate(domain: Domain, measurements: Sequence[Measurement]) -> Beliefs:
     """The same beliefs for the same measurements, whatever the number of customers."""
     tree = junction.build(sizes(domain), [each.clique for each in measurements])
     rows = max(1.0, float(total_rows(list(measurements), domain)))
-    ascent = _Ascent(domain, tree, measurements, rows)
+    ascent = _Ascent(domain, tree, reconciled(measurements), rows)
     for smoothing, sweeps in STAGES:
         for _ in range(sweeps):
             ascent.sweep(smoothing)
@@ -89,13 +92,13 @@ class _Ascent:
     """The state of the block ascent: tables of the cliques, separators, dual variables."""
 
     def __init__(
-        self, domain: Domain, tree: JunctionTree, measurements: Sequence[Measurement], rows: float
+        self, domain: Domain, tree: JunctionTree, marginals: Sequence[Reconciled], rows: float
     ) -> None:
         self.tree = tree
         self.tables = [_uniform(domain.shape(clique), rows) for clique in tree.cliques]
         self._margins = [_uniform(domain.shape(each), rows) for each in tree.separators]
         self._measured: list[list[_Term]] = [[] for _ in tree.cliques]
-        for each in measurements:
+        for each in marginals:
             self._measured[self._home(each.clique)].append(_Term(each))
 
     def sweep(self, smoothing: float) -> None:
@@ -134,14 +137,14 @@ class _Ascent:
 
 
 class _Term:
-    """One measurement and its dual variable."""
+    """One marginal and its dual variable."""
 
-    def __init__(self, measurement: Measurement) -> None:
-        self.clique = measurement.clique
-        self._values = measurement.values.astype(np.float64)
+    def __init__(self, marginal: Reconciled) -> None:
+        self.clique = marginal.clique
+        self._values = marginal.values
         self._dual = np.zeros_like(self._values)
         trust = SINGLE_TRUST if len(self.clique) == 1 else 1.0
-        self._variance = trust * measurement.variance
+        self._variance = trust * marginal.variance
 
     def update(self, margin: Floats, smoothing: float) -> Floats:
         """By what the cells of the current margin are to be multiplied."""

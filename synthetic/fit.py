@@ -1,49 +1,37 @@
 """Private rows -> release. The only place where counts of personal data meet a budget.
 
-`graphical` spends most of the budget on the marginals that the scene declares, the rest on those
-pairs of columns that the model misrepresents most; `independent` measures every column alone.
+What the mechanisms measure, stage by stage, is in `task`; here the debit comes first, and what is
+promised at the end is recomputed from what was measured.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
 from fractions import Fraction
-from itertools import combinations
 from typing import Any
 
-import numpy as np
-
-from synthetic import accounting, counts, junction, measure, select
+from synthetic import accounting, allot, counts, junction, provenance, select
 from synthetic.budget import (
     GAUSSIAN_NOISE,
     LAPLACE_NOISE,
+    Account,
+    BudgetExceededError,
     LossError,
     PrivacyLoss,
     loss_within,
-    total,
 )
-from synthetic.counts import Counts
 from synthetic.domain import Domain, DomainError
-from synthetic.estimate import Beliefs, estimate, sizes
+from synthetic.estimate import sizes
 from synthetic.marginal import MOST_CELLS, Clique, declared, singles
-from synthetic.measure import Measurement
 from synthetic.model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.noise import Noise, OperatingSystemNoise, accountant_epsilon
+from synthetic.partial import Begun, Partial, PartialError, Stage, Terms
 from synthetic.release import Release, statement
-from synthetic.select import Selection
-from synthetic.spending import Reservation, Reserve
+from synthetic.spending import Reservation, Reserve, UsedReservationError
+from synthetic.task import Progress, Task
 
 Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
-CONTRIBUTION = 1  # the table has one row per customer
-SINGLE_SHARE = Fraction(12, 100)  # of rho, to every column alone
-DECLARED_SHARE = Fraction(64, 100)  # to the declared workload; the rest to chosen pairs
-SCORE_SHARE = Fraction(10, 100)  # of a round, to choosing
-ROUNDS = 2
-LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
-MODEL_CELLS = 500_000  # of the junction tree that choosing may grow
-SERVED = 0.008  # segments of at least this share of all rows are what a scene is served for
 
 
 def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
@@ -55,34 +43,57 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     loss: Loss,
     at: datetime,
     ledger_size: int,
+    ledger_root: str = "",
+    targets: Sequence[str] = (),
     mechanism: str = GRAPHICAL,
+    contribution: int = 1,
+    customer: str | None = None,
     contract: str = "",
     period: str = "",
     reserve: Reserve | None = None,
     like: Release | None = None,
+    partial: Partial | None = None,
+    progress: Progress | None = None,
     noise: Noise | None = None,
 ) -> Release:
-    """Fit `table`, an Ibis table with one row per consenting customer, within `loss`.
+    """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
+    Without `customer` the table has one row per customer. With it, the name of the column that says
+    whose a row is, a customer may have many, of which at most `contribution` are counted.
     With `like`, an earlier release over the same domain, its marginals are measured again in the
     same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
-    noise is drawn, or refuses by raising. `at` is aware. Only the domain's columns are
-    read, as marginals counted inside the database.
-    `workload`: the group-bys served; a single column is a trend, and is measured once more.
-    Raises DomainError, LossError, UnknownMechanismError before anything is measured.
+    noise is drawn, or refuses by raising. `at` is aware. `ledger_root`: of the consent log at
+    `ledger_size`, hex. Only the domain's columns are read, as marginals counted inside the
+    database. `workload`: the group-bys served; a single column is a trend, measured once more.
+    `targets`: the columns that the scene predicts from the others, for instance who bought.
+    `partial`, which the caller holds, keeps each stage as it is measured. If it has a fit that was
+    interrupted, that one goes on under its own reservation: `table` gives what is not measured yet.
+    The caller drops it when the release is recorded. `progress` hears of every stage.
+    Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
     """
     require_known(mechanism)
+    _require_bounded(contribution, customer)
     served = _require_servable(domain, workload)
-    budget, delta = _budget(loss, mechanism)
+    predicted = tuple(name for name in domain.columns if name in targets)
+    budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
-    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce())
-    task = _Task(domain, budget.rho, drawn)
-    known = counts.count(table, domain, _counted(domain, served, mechanism, like))
-    if reserve:
-        reserve(debit.body())
+    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root)
+    terms = {
+        **_terms(debit, domain, served, predicted),
+        "mechanism": mechanism,
+        "contribution": contribution,
+        "publishable": drawn.publishable,
+        "like": like.id if like else "",
+    }
+    rows = counts.bounded(table, domain, customer, contribution) if customer else table
+    known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
+    begun, account = _debited(debit, terms, domain, reserve, partial)
     # From here on the debit stands, whatever happens: a crash spends it without a release.
+    keep = partial.keep if partial else _forget
+    state = Stage("", ledger_size, ledger_root)
+    task = Task(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
     task.run(known, served, mechanism, like)
-    promise = statement(task.measurements, task.selections, delta, mechanism, CONTRIBUTION)
+    promise = statement(task.measurements, task.selections, delta, mechanism, contribution)
     _cross_check(task, delta, promise.epsilon)
     return Release(
         scene=scene,
@@ -93,98 +104,68 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         statement=promise,
         fitted_at=at.replace(microsecond=0),
         ledger_size=ledger_size,
+        ledger_root=ledger_root,
+        account=account,
+        code=provenance.code(),
+        lock=provenance.lock(),
         contract=contract,
-        period=period,
-        reservation=debit.id if reserve else "",
+        period=begun.reservation.period,
+        reservation=begun.reservation.id if reserve else "",
+        resumed=task.resumed(),
         workload=served,
         publishable=drawn.publishable,
     )
 
 
-@dataclass
-class _Task:
-    """What has been released so far of one fit. `rho`: to spend in all."""
+def _terms(
+    debit: Reservation, domain: Domain, served: Sequence[Clique], targets: Sequence[str]
+) -> Terms:
+    """What a scene asks for: it must be the same when an interrupted fit goes on."""
+    return {
+        "scene": debit.scene,
+        "domain_digest": domain.digest,
+        "workload": [list(clique) for clique in served],
+        "targets": list(targets),
+    }
 
-    domain: Domain
-    rho: Fraction
-    noise: Noise
-    measurements: list[Measurement] = field(default_factory=list)
-    selections: list[Selection] = field(default_factory=list)
 
-    def run(
-        self,
-        known: Mapping[Clique, Counts],
-        served: Sequence[Clique],
-        mechanism: str,
-        like: Release | None,
-    ) -> None:
-        if like is not None:
-            self.again(known, like)
-        elif mechanism == INDEPENDENT:
-            self.alone(known)
-        else:
-            self.graphical(known, served)
+def _debited(
+    debit: Reservation,
+    terms: Terms,
+    domain: Domain,
+    reserve: Reserve | None,
+    partial: Partial | None,
+) -> tuple[Begun, Account | None]:
+    """The fit that goes on, or this one, begun: written down first, then reserved."""
+    if reserve is None:
+        if partial:
+            raise PartialError("only a fit with `reserve` can be interrupted and go on: give one")
+        return Begun(debit), None
+    if partial is None:
+        return Begun(debit), reserve(debit.body())
+    begun = partial.go_on(domain, terms) if partial.exists else partial.begin(debit, terms)
+    # Crash here: a file without a debit, which is recorded when the fit goes on.
+    try:
+        return begun, reserve(begun.reservation.body())
+    except (BudgetExceededError, UsedReservationError):
+        partial.drop()
+        raise
 
-    def alone(self, known: Mapping[Clique, Counts]) -> None:
-        share = PrivacyLoss(self.rho / len(known))
-        for clique, exact in known.items():
-            self.measurements.append(
-                measure.laplace(exact, clique, CONTRIBUTION, share, self.noise)
-            )
 
-    def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
-        """Every column, then the declared workload, then rounds of chosen pairs."""
-        columns = singles(self.domain)
-        self._measure(known, columns, _even(self.rho * SINGLE_SHARE, columns))
-        if served:
-            rho = self.rho * DECLARED_SHARE
-            weights = _weights(self._beliefs(), served)
-            self._measure(known, served, [rho * weight for weight in weights])
-        for index in range(ROUNDS):
-            self._round(known, (self.rho - self._spent()) / (ROUNDS - index))
-        left = self.rho - self._spent()
-        if left > self.rho * LEFT_OVER:  # nothing worth choosing: sharpen what is measured
-            again = served or columns
-            self._measure(known, again, _even(left, again))
+def _forget(_stage: Stage) -> None:
+    """A fit that nobody goes on with."""
 
-    def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
-        """Every marginal of an earlier release, once, with its share of the budget."""
-        spent = {clique: Fraction(0) for clique in known}
-        for each in like.measurements:
-            spent[each.clique] += each.loss.rho
-        whole = sum(spent.values(), Fraction(0))
-        self._measure(known, [*known], [self.rho * part / whole for part in spent.values()])
 
-    def _round(self, known: Mapping[Clique, Counts], rho: Fraction) -> None:
-        measured = [each.clique for each in self.measurements]
-        candidates = select.pairs(self.domain, measured)
-        if not candidates or rho <= 0:
-            return
-        loss = PrivacyLoss(rho * SCORE_SHARE)
-        scores = select.score(known, self._beliefs(), candidates, CONTRIBUTION, loss, self.noise)
-        self.selections.append(scores)
-        left = rho - scores.loss.rho
-        chosen = select.best(self.domain, scores, measured, left, MODEL_CELLS)
-        self._measure(known, chosen, _even(left, chosen))
-
-    def _measure(
-        self, known: Mapping[Clique, Counts], cliques: Sequence[Clique], rhos: Sequence[Fraction]
-    ) -> None:
-        for clique, rho in zip(cliques, rhos, strict=True):
-            self.measurements.append(
-                measure.gaussian(known[clique], clique, CONTRIBUTION, PrivacyLoss(rho), self.noise)
-            )
-
-    def _beliefs(self) -> Beliefs:
-        return estimate(self.domain, self.measurements)
-
-    def _spent(self) -> Fraction:
-        spent = [m.loss for m in self.measurements] + [s.loss for s in self.selections]
-        return total(spent).rho
+def _silent(_stage: str, _done: int, _of: int) -> None:
+    """A fit that nobody watches."""
 
 
 def _counted(
-    domain: Domain, served: Sequence[Clique], mechanism: str, like: Release | None
+    domain: Domain,
+    served: Sequence[Clique],
+    targets: Sequence[str],
+    mechanism: str,
+    like: Release | None,
 ) -> Sequence[Clique]:
     """Every marginal that the fit may need, so that one pass over the data is enough."""
     if like is not None:
@@ -192,7 +173,8 @@ def _counted(
         return kept_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
-    return [*singles(domain), *combinations(domain.columns, 2), *served]
+    beside = allot.with_target(domain, targets, served)
+    return [*singles(domain), *served, *beside, *select.candidates(domain, targets, served)]
 
 
 def kept_cliques(release: Release) -> tuple[Clique, ...]:
@@ -205,27 +187,6 @@ def _require_alike(like: Release, domain: Domain, mechanism: str) -> None:
             "a refit keeps the domain and the graphical mechanism of the earlier release, and "
             "these differ: fit without `like`"
         )
-
-
-def _even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
-    return [rho / len(cliques)] * len(cliques) if cliques else []
-
-
-def _weights(beliefs: Beliefs, served: Sequence[Clique]) -> list[Fraction]:
-    """Shares of rho that make the mean relative error of the served segments least.
-
-    With k segments of sizes s, the error of a marginal is sigma times sum 1/s; minimising the sum
-    over marginals for a given sum of 1/sigma² makes each rho proportional to (sum 1/s)^(2/3). The
-    sizes come from what is already released.
-    """
-    needs = []
-    for clique in served:
-        expected = beliefs.marginal(clique)
-        segments = expected[expected >= SERVED * beliefs.total]
-        needs.append(float((1 / segments).sum()) if segments.size else 1 / max(beliefs.total, 1.0))
-    weights = np.array(needs) ** (2 / 3)
-    units = [max(1, int(share * 2**20)) for share in weights / weights.sum()]
-    return [Fraction(unit, sum(units)) for unit in units]
 
 
 def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
@@ -241,11 +202,22 @@ def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tupl
     return served
 
 
-def _budget(loss: Loss, mechanism: str) -> tuple[PrivacyLoss, Fraction]:
+def _require_bounded(contribution: int, customer: str | None) -> None:
+    if contribution < 1:
+        raise LossError(f"contribution is {contribution}, want at least 1 row of a customer")
+    if contribution > 1 and customer is None:
+        raise LossError(
+            f"contribution is {contribution}, but nothing says whose a row is: name the column "
+            "with `customer`"
+        )
+
+
+def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss, Fraction]:
     if isinstance(loss, PrivacyLoss):
         return loss, DELTA
     epsilon, delta = map(_fraction, loss)
-    within = accounting.loss_within if mechanism == GRAPHICAL else loss_within
+    tight = mechanism == GRAPHICAL and contribution == 1  # as `statement` will promise it
+    within = accounting.loss_within if tight else loss_within
     return within(epsilon, delta), delta
 
 
@@ -257,7 +229,7 @@ def _fraction(number: float | Fraction) -> Fraction:
         raise LossError(f"{number!r} is no finite number") from error
 
 
-def _cross_check(task: _Task, delta: Fraction, promised: Fraction) -> None:
+def _cross_check(task: Task, delta: Fraction, promised: Fraction) -> None:
     """The second bookkeeper, which adds up (epsilon, delta) one by one, must never say less."""
     share = delta / (len(task.measurements) + len(task.selections))
     gaussian = [m.loss for m in task.measurements if m.noise == GAUSSIAN_NOISE]

@@ -80,5 +80,5 @@ def _information(joint: Floats) -> float:
     total = max(joint.sum(), 1.0)
     share = joint / total
     alone = share.sum(axis=1, keepdims=True) * share.sum(axis=0, keepdims=True)
-    inside = share > 0
+    inside = (share > 0) & (alone > 0)
     return float((share[inside] * np.log(share[inside] / alone[inside])).sum())

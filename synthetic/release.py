@@ -3,17 +3,28 @@
 Its `body` is public. It holds the noisy integers themselves, so that anyone recomputes the budget
 and the model without private data; JSON without floats, fractions as "p/q":
 
-    {"format": "synthetic-release/v1", "scene": "segmentation", "mechanism": "independent",
-     "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "contract": "segmentation 1.0.0",
+    {"format": "synthetic-release/v2", "scene": "segmentation", "mechanism": "independent",
+     "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
+     "contract": "segmentation 1.0.0 77ab…", "code": "91d0…", "lock": "e2c4…",
      "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
-     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [],
+     "domain_digest": "0b6f…",
+     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [], "resumed": [],
+     "account": {"delta": "1/100000", "spent": {"rho": "1/32", "epsilon": "262/250"},
+                 "left": {"rho": "3/32", "epsilon": "1951/1000"}},
      "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
                    "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
                        "sensitivity": 1, "values": [1029, 17044, 27131]}]}
+
+`ledger_root` is the root of the consent log at `ledger_size`; `contract` says where the domain was
+published: scene, version and digest of its contract; `code` and `lock`: see provenance; `account`:
+the scene's, right after the reservation, null without one. `resumed` is empty unless the fit was
+interrupted: then it lists earlier states of the log, and how many of the first measurements and
+selections were made on each. Records of v1 lack these, and stay valid.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,21 +33,33 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from synthetic import accounting, conditional, measure, sample, select
+from synthetic import accounting, conditional, measure, partial, sample, select, spending
 from synthetic import domain as domains
-from synthetic.budget import PrivacyLoss, exact, parse_exact, total
+from synthetic.budget import (
+    GAUSSIAN_NOISE,
+    LAPLACE_NOISE,
+    Account,
+    PrivacyLoss,
+    exact,
+    parse_exact,
+    total,
+)
 from synthetic.domain import Domain
 from synthetic.estimate import Beliefs
 from synthetic.marginal import Clique, declared
 from synthetic.measure import Measurement, MeasurementError
 from synthetic.model import GRAPHICAL, beliefs_of, model_of, require_known
 from synthetic.noise import post_processing
+from synthetic.partial import Segment
 from synthetic.sample import Model
 from synthetic.select import Selection
 
-FORMAT = "synthetic-release/v1"
+FORMAT = spending.RELEASE
+EARLIER = spending.EARLIER[FORMAT]
+ADDED = ("ledger_root", "code", "lock", "domain_digest", "account", "resumed")  # since EARLIER
 UNIT = "customer"
 NEIGHBOURS = "add or remove one"
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
 
 
 class MalformedReleaseError(ValueError):
@@ -96,6 +119,12 @@ class Release:
     reservation: str = ""  # the id of the debit that preceded it
     workload: tuple[Clique, ...] = ()
     selections: tuple[Selection, ...] = ()
+    ledger_root: str = ""  # of the consent log at that size, hex; empty: fitted beside no log
+    code: str = ""  # see provenance
+    lock: str = ""
+    account: Account | None = None  # right after the reservation
+    resumed: tuple[Segment, ...] = ()  # before an interruption; the rest is on `ledger_size`
+    format: str = FORMAT
     publishable: bool = True
 
     @cached_property
@@ -169,20 +198,31 @@ class Release:
         return model_of(self.beliefs)
 
     def _body(self) -> dict[str, object]:
+        body = self._newest_body()
+        return body if self.format == FORMAT else {k: body[k] for k in body if k not in ADDED}
+
+    def _newest_body(self) -> dict[str, object]:
+        account = self.account and spending.stated(self.account, self.statement.delta)
         return {
-            "format": FORMAT,
+            "format": self.format,
             "scene": self.scene,
             "mechanism": self.mechanism,
             "fitted_at": self.fitted_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "ledger_size": self.ledger_size,
+            "ledger_root": self.ledger_root,
             "contract": self.contract,
+            "code": self.code,
+            "lock": self.lock,
             "period": self.period,
             "reservation": self.reservation,
+            "account": account,
             "domain": self.domain.declaration(),
+            "domain_digest": self.domain.digest,
             "workload": [list(clique) for clique in self.workload],
             "statement": self.statement.body(),
             "measurements": [each.body() for each in self.measurements],
             "selections": [each.body() for each in self.selections],
+            "resumed": [each.body() for each in self.resumed],
         }
 
 
@@ -193,13 +233,20 @@ def statement(
     mechanism: str,
     contribution: int,
 ) -> Statement:
-    """What may be promised: recomputed from what was released, whatever was asked for."""
+    """What may be promised: recomputed from what was released, whatever was asked for.
+
+    Several rows of one customer may lie in several cells, which noise of one dimension does not
+    stand for: their promise is that of zCDP, which holds for any shift of this L2 length
+    (Canonne, Kamath & Steinke 2020, on the multivariate discrete Gaussian).
+    """
     spent = _spent(measurements, selections)
-    if mechanism == GRAPHICAL:
-        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
-    else:
+    if mechanism != GRAPHICAL:
         pure = sum((each.epsilon for each in measurements), Fraction(0))
         epsilon = min(spent.epsilon(delta), pure)
+    elif contribution == 1:
+        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
+    else:
+        epsilon = spent.epsilon(delta)
     return Statement(contribution, spent, delta, epsilon, mechanism)
 
 
@@ -228,7 +275,7 @@ def _spent(measurements: Sequence[Measurement], selections: Sequence[Selection])
 
 
 def _parsed(body: Mapping[str, Any]) -> Release:
-    if body["format"] != FORMAT:
+    if body["format"] not in (FORMAT, EARLIER):
         raise MalformedReleaseError(f"format is {body['format']!r}, want {FORMAT!r}")
     domain = domains.parse(body["domain"])
     mechanism = str(body["mechanism"])
@@ -246,7 +293,23 @@ def _parsed(body: Mapping[str, Any]) -> Release:
         contract=str(body["contract"]),
         period=str(body["period"]),
         reservation=str(body["reservation"]),
+        format=body["format"],
+        **(_added(body, domain) if body["format"] == FORMAT else {}),
     )
+
+
+def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
+    """What records of the newest format say beyond those before."""
+    digest, said = body["domain_digest"], body["account"]
+    _require(digest == domain.digest, f"domain_digest is {digest!r}, want {domain.digest!r}")
+    account = None if said is None else spending.parse_account(said)
+    if account is not None:
+        due = spending.stated(account, parse_exact(body["statement"]["delta"]))
+        _require(said == due, f"the account is said to be {said}, its rho give {due}")
+    digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
+    for name, digest in digests.items():
+        _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
+    return {**digests, "account": account, "resumed": partial.resumed(body)}
 
 
 def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:
@@ -266,12 +329,15 @@ def _consistent(release: Release) -> Release:
     than noise of this size allows. `verify` recomputes epsilon to its last digit."""
     said = release.statement
     spent = _spent(release.measurements, release.selections)
+    noise = GAUSSIAN_NOISE if release.mechanism == GRAPHICAL else LAPLACE_NOISE
+    others = sorted({m.noise for m in release.measurements} - {noise})
+    _require(not others, f"a {release.mechanism} release has {noise} noise only, not {others}")
     _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
     _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
-    sound = accounting.gaussian_epsilon(spent, said.delta), float(spent.epsilon(said.delta))
     if release.mechanism == GRAPHICAL:
-        inside = sound[0] * (1 - 1e-9) <= said.epsilon <= sound[1]
-        _require(inside, f"epsilon {float(said.epsilon)} is not between {sound[0]} and {sound[1]}")
+        least, most = accounting.gaussian_epsilon(spent, said.delta), spent.epsilon(said.delta)
+        inside = least * (1 - 1e-9) <= said.epsilon <= most
+        _require(inside, f"epsilon {exact(said.epsilon)} is not between {least} and {exact(most)}")
     else:
         verify(release)
     covered = [m.sensitivity for m in release.measurements]

@@ -27,6 +27,7 @@ from synthetic.measure import MeasurementError, sigma_within
 from synthetic.noise import Noise
 
 MOST_CHOSEN = 60
+SMALL_TARGET = 4  # codes of a target that is measured together with pairs
 MEAN_ABSOLUTE = 0.8  # of a Gaussian, in units of sigma
 
 
@@ -67,10 +68,28 @@ def from_body(body: Mapping[str, Any]) -> Selection:
     return Selection(candidates, scale, sensitivity, values)
 
 
-def pairs(domain: Domain, measured: Sequence[Clique]) -> tuple[Clique, ...]:
-    """The pairs of columns that no measurement covers yet."""
-    covered = {pair for clique in measured for pair in combinations(clique, 2)}
-    return tuple(pair for pair in combinations(domain.columns, 2) if pair not in covered)
+def candidates(
+    domain: Domain, targets: Sequence[str], measured: Sequence[Clique]
+) -> tuple[Clique, ...]:
+    """What may be chosen: the pairs of columns that no measurement covers yet, each together with
+    every target that is small enough to stand beside it."""
+    covered = {part for clique in measured for part in _pairs_and_triples(clique)}
+    found = [
+        each for pair in combinations(domain.columns, 2) for each in _beside(pair, domain, targets)
+    ]
+    return tuple(each for each in dict.fromkeys(found) if each not in covered)
+
+
+def _beside(pair: Clique, domain: Domain, targets: Sequence[str]) -> list[Clique]:
+    """The pair with each target; a pair with a target in it, or with none to add, stands alone."""
+    added = [t for t in targets if domain[t].size <= SMALL_TARGET]
+    if not added or any(name in targets for name in pair):
+        return [pair]
+    return [tuple(n for n in domain.columns if n in (*pair, target)) for target in added]
+
+
+def _pairs_and_triples(clique: Clique) -> list[Clique]:
+    return [part for size in (2, 3) for part in combinations(clique, size)]
 
 
 def score(

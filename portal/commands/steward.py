@@ -191,10 +191,11 @@ def _rounds(product: "Product", done: Event) -> None:
     from portal import standalone
     from portal.desk.office import Office
     from portal.publishing import Publisher
+    from portal.refits import Refits
     from steward import recipient
     from steward.outbox import Outbox
 
-    office = Office(product)
+    office, refits = Office(product), Refits(product)
     publisher = Publisher(product.home, product.ledger, product.reads)
     made, told = None, ""
     while not done.wait(EVERY_S):
@@ -206,6 +207,7 @@ def _rounds(product: "Product", done: Event) -> None:
             office.check_hourly(at)
             standalone.announce(product.ledger, product.home)
             publisher.round(at)
+            refits.round(at)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
             if told != (told := f"steward: {type(error).__name__}: {error}"):
                 typer.echo(told, err=True)

@@ -1,6 +1,7 @@
 """`sovereign synth`: fit, sample and judge synthetic releases; recompute their budget."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -9,18 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from gate.contract import Scene as Contract
     from synthetic.release import Release
 
 app = typer.Typer(help="Synthetic releases: fit, sample, report, budget.", no_args_is_help=True)
 
 Body = Annotated[Path, typer.Argument(help="A release's public record, as JSON.")]
-Rows = Annotated[Path, typer.Option("--rows", help="Parquet or CSV: one row per customer.")]
+Rows = Annotated[Path, typer.Option("--rows", help="Parquet or CSV: the customers' rows.")]
 Scene = Annotated[Path, typer.Option("--scene", help="A scene contract (ODCS YAML).")]
 Source = Annotated[Path, typer.Option("--source", help="The source contract it is over.")]
+Customer = Annotated[
+    str | None, typer.Option("--customer", help="The column that says whose a row is.")
+]
+Contribution = Annotated[
+    int, typer.Option("--contribution", help="Rows of one customer that are counted, at most.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 @app.command()
-def fit(
+def fit(  # noqa: PLR0913, PLR0917 - one option each
     rows: Rows,
     scene: Scene,
     source: Source,
@@ -30,29 +39,47 @@ def fit(
     like: Annotated[
         Path | None, typer.Option("--like", help="Measure what this earlier release measured.")
     ] = None,
+    customer: Customer = None,
+    contribution: Contribution = 1,
+    records: Annotated[
+        Path | None,
+        typer.Option("--records", help="The budget ledger. Default: beside --to, .records.jsonl."),
+    ] = None,
+    limit: Annotated[str, typer.Option(help="P/Q: rho that a year may spend.")] = "1/8",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the fit that was interrupted.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Fit a release on ROWS, which must hold consenting customers only.
 
-    Interrupting before the record is written leaves no release; no budget account is kept here.
+    The debit is recorded before anything is measured, and each stage is kept beside --to until the
+    release is recorded. Interrupted (Ctrl-C) or killed, the same command with --resume goes on and
+    spends nothing twice. Exit status 1: refused, and why. 130: interrupted.
     """
-    from gate.contract import load_scene, load_source
-    from synthetic.fit import fit as fitting
+    from portal.commands.fitting import Fitting
+    from portal.records import Records
+    from synthetic.budget import PrivacyLoss, parse_exact
 
-    contract = load_scene(scene, load_source(source))
-    with _progress(f"Fitting {contract.id}"):
-        release = fitting(
-            _table(rows, [*contract.domain.columns]),
-            scene=contract.id,
-            domain=contract.domain,
-            workload=[*contract.workload, *((name,) for name in contract.trends)],
+    def fitting() -> "Release":
+        fit = Fitting(
+            contract=_contract(scene, source),
+            records=Records(
+                records or to.with_suffix(".records.jsonl"), PrivacyLoss(parse_exact(limit))
+            ),
+            to=to,
             loss=(Fraction(str(epsilon)), Fraction(str(delta))),
-            at=datetime.now(UTC),
-            ledger_size=0,
-            contract=f"{contract.id} {contract.version} {contract.digest}",
+            bounds=(contribution, customer),
             like=_release(like) if like else None,
         )
-    to.write_text(json.dumps(release.body(), ensure_ascii=False) + "\n", encoding="utf-8")
-    typer.echo(f"{release.id}: about {release.rows} customers\n{release.statement}")
+        names = [*fit.contract.domain.columns, *([customer] if customer else [])]
+        return (fit.go_on if resume else fit.begin)(_table(rows, names), datetime.now(UTC))
+
+    release = _refusing(fitting)
+    if as_json:
+        typer.echo(json.dumps(_summary(release, to)))
+    else:
+        typer.echo(f"{release.id}: about {release.rows} rows\n{release.statement}")
 
 
 @app.command()
@@ -60,6 +87,7 @@ def sample(
     body: Body,
     to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
     rows: Annotated[int, typer.Option(min=0)] = 1000,
+    as_json: AsJson = False,
 ) -> None:
     """Draw synthetic rows. Post-processing: it costs no budget."""
     import pyarrow.parquet as pq
@@ -67,7 +95,10 @@ def sample(
     release = _release(body)
     with _progress(f"Drawing {rows} rows"):
         pq.write_table(release.sample(rows, [*release.domain.columns]), to)
-    typer.echo(f"{rows} synthetic rows of {release.id} in {to}")
+    if as_json:
+        typer.echo(json.dumps({"release": release.id, "rows": rows, "file": str(to)}))
+    else:
+        typer.echo(f"{rows} synthetic rows of {release.id} in {to}")
 
 
 @app.command()
@@ -120,6 +151,56 @@ def budget(
     raise typer.Exit(1 if found.findings else 0)
 
 
+@app.command()
+def provenance() -> None:
+    """Print what a release of this installation says it was made by, and the lines behind it."""
+    from synthetic import provenance as made
+
+    typer.echo(f"code {made.code()}")
+    for line in sorted(made.files(Path(made.__file__).parent)):
+        typer.echo(f"  {line}")
+    typer.echo(f"lock {made.lock()}")
+    for line in sorted(made.versions(made.DISTRIBUTION)):
+        typer.echo(f"  {line}")
+
+
+def _refusing(act: Callable[[], "Release"]) -> "Release":
+    """What was made; or why not, and exit status 1."""
+    from portal.commands.fitting import InterruptedFitError
+    from synthetic.budget import BudgetExceededError, LossError
+    from synthetic.domain import DomainError
+    from synthetic.partial import PartialError
+    from synthetic.spending import MalformedRecordError
+
+    try:
+        return act()
+    except InterruptedFitError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(130) from None
+    except (
+        BudgetExceededError,
+        DomainError,
+        LossError,
+        MalformedRecordError,
+        OSError,
+        PartialError,
+    ) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+
+
+def _summary(release: "Release", to: Path) -> dict[str, Any]:
+    said = release.statement.body()
+    figures = {"rows": release.rows, "measurements": len(release.measurements)}
+    return {"release": release.id, "file": str(to), **figures, "statement": said}
+
+
+def _contract(scene: Path, source: Path) -> "Contract":
+    from gate.contract import load_scene, load_source
+
+    return load_scene(scene, load_source(source))
+
+
 def _release(path: Path) -> "Release":
     from synthetic.release import Release
 
@@ -130,10 +211,16 @@ def _table(rows: Path, columns: list[str]) -> Any:
     """As text where a CSV is read: domains say what values mean, not a guess at types."""
     import ibis
 
+    from synthetic.domain import DomainError
+
     connection = ibis.duckdb.connect()
-    if rows.suffix == ".parquet":
-        return connection.read_parquet(rows).select(*columns)
-    return connection.read_csv(rows, all_varchar=True).select(*columns)
+    parquet = rows.suffix == ".parquet"
+    found = (
+        connection.read_parquet(rows) if parquet else connection.read_csv(rows, all_varchar=True)
+    )
+    if missing := [name for name in columns if name not in found.columns]:
+        raise DomainError(f"{rows} has no columns {missing}, found {list(found.columns)}: add them")
+    return found.select(*columns)
 
 
 def _progress(what: str) -> Any:

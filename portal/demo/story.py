@@ -137,6 +137,7 @@ def _tell_table(console: Console, answer: TableAnswer) -> None:
         f"   {answer.table.num_rows:,} rows, same schema: {answer.authorised:,} authorised,"
         f" {answer.synthetic:,} synthetic ({answer.mode}) in place of the others; no identifiers"
     )
+    console.print(f"   error of a segment's count: {answer.error}")
 
 
 def _tell_proof(console: Console, product: Product, receipt: Path) -> None:

@@ -8,10 +8,11 @@ from math import isfinite
 from gate.contract import Scene, Text
 from gate.read import Gate
 from portal.chart import Chart, Line, chart
+from portal.releases import period
 from synthetic.evaluate import SHARES, expected_loss
 from synthetic.measure import Measurement
 from synthetic.release import Release
-from synthetic.reweight import SERVED, served_measurements
+from synthetic.reweight import SERVED, Mode, served_measurements
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,15 @@ def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[Row]:
 
 
 def of(gate: Gate, scene: str) -> Release | None:
+    """The release that answers now."""
     found = gate.release(scene)
     return found if isinstance(found, Release) else None
+
+
+def named(gate: Gate, name: str) -> Release | None:
+    """Any release that stands in the log, by its id; of a scene's name the one that answers now."""
+    found = gate.served(name.rpartition("-")[0]).named(name)
+    return found if isinstance(found, Release) else of(gate, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +60,25 @@ class GroupBy:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What a release is worth, from its public record alone."""
+    """What a release is worth, from its public record alone.
+
+    `anchor`: the release whose counts tables of the scene are made up to; None: they are naive.
+    `error`: of a segment in such a table, its mean and 95th percentile, where they can be told.
+    """
 
     row: Row
+    anchor: Row | None
+    error: tuple[float, float] | None
     promise: str
     losses: Chart  # expected relative error of the segments, by share withdrawn
     groups: tuple[GroupBy, ...]
 
+    @property
+    def mode(self) -> Mode:
+        return Mode.RELEASE_ANCHORED if self.anchor else Mode.NAIVE
 
-def quality(release: Release, scene: Scene) -> Quality:
+
+def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
     """Raises nothing: a release without large segments has a chart without lines."""
     found = [expected_loss(release, share) for share in SHARES]
     lines = [
@@ -69,7 +87,30 @@ def quality(release: Release, scene: Scene) -> Quality:
     ]
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
     groups = tuple(_group(each, release, scene) for each in served_measurements(release))
-    return Quality(_row(release, scene), str(release.statement), drawn, groups)
+    counted = _row(anchor, scene) if anchor else None
+    error = _error(anchor) if anchor else None
+    return Quality(_row(release, scene), counted, error, str(release.statement), drawn, groups)
+
+
+def _error(anchor: Release) -> tuple[float, float] | None:
+    """Of a table in which nobody stands as they are: all of it carries the noise of the counts."""
+    found = expected_loss(anchor, 1.0)
+    return (found.mean, found.p95) if isfinite(found.mean) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """`days`: since it was fitted. `last`: its year's budget pays for no further one."""
+
+    days: int
+    last: bool
+
+
+def age(release: Release, at: datetime) -> Age:
+    """From the public record alone: the account stands in it."""
+    account, this_year = release.account, release.period == period(at)
+    last = account is not None and this_year and account.left < release.statement.rho
+    return Age(max(0, (at - release.fitted_at).days), last)
 
 
 def _finite(figure: float) -> float | None:

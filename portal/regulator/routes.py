@@ -96,15 +96,21 @@ def quality(request: Request, scene: str) -> Response:
     found, known = releases.of(product.gate, scene), product.scenes.get(scene)
     if found is None or known is None:
         raise NotFoundError
-    shown = releases.quality(found, known)
-    erased = refit.erased_since(product.ledger, found.ledger_size)
-    return page(request, "regulator/release.html", quality=shown, erased=erased)
+    shown = releases.quality(found, known, product.gate.served(scene).anchor)
+    return page(
+        request,
+        "regulator/release.html",
+        quality=shown,
+        erased=refit.erased_since(product.ledger, found.ledger_size),
+        age=releases.age(found, faces(request).clock()),
+    )
 
 
-@router.get("/releases/{scene}.json")
-def release(request: Request, scene: str) -> Response:
-    """The public record of a scene's release: noisy counts, scales and budget, to be recomputed."""
-    found = releases.of(faces(request).product.gate, scene)
+@router.get("/releases/{name}.json")
+def release(request: Request, name: str) -> Response:
+    """The public record of a scene's release, or of an earlier one by its id: noisy counts, scales
+    and budget, to be recomputed."""
+    found = releases.named(faces(request).product.gate, name)
     if found is None:
         raise NotFoundError
     return JSONResponse(found.body())

@@ -28,6 +28,13 @@ EVERY_PROBLEM = PROBLEMS | {
     413: "The body is too large",
 }
 STREAMED = {"/v1/rows", "/v1/table"}
+COMPLETION = {
+    "description": "How synthetic rows stand for customers who are missing: the mode, the release "
+    "they rest on, and the error of a segment's count in per cent; none where no such row stands",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": 'release-anchored;release="segmentation-0";mean=1.4;p95=4.9;covers="noise"',
+}
 ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
 METADATA_PROBLEMS = (400,)
 
@@ -202,6 +209,8 @@ def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
 def _responses(path: str, schema: dict[type, Any], statuses: Iterable[int]) -> dict[str, Any]:
     form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
+    if path in STREAMED:
+        answer["headers"] = {rows.COMPLETION: COMPLETION}
     problems = {str(s): {"description": EVERY_PROBLEM[s], "content": form} for s in statuses}
     return {"200": answer} | problems
 

@@ -124,7 +124,7 @@ def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Respon
         operations=description.OPERATIONS,
         problems=description.EVERY_PROBLEM,
         quotas=usage.quotas(product, tried["service"], faces(request).clock()),
-        answers=usage.answers(product, tried["service"]),
+        answers=usage.lines(product, tried["service"]),
         scenes=product.scenes.values(),
         services=services(product.scenes.values()),
         answer=answer,

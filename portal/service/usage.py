@@ -21,7 +21,7 @@ from portal.pages import faces
 from portal.product import Product
 
 MOST_ANSWERS, LOOKED_AT = 20, 4096
-SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows")
+SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows", "release", "mode")
 
 router = APIRouter(prefix="/v1", tags=["usage"])
 Service = Annotated[str, Depends(service)]
@@ -53,13 +53,21 @@ def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     for place, entry in newest:
         reading = json.loads(entry)
         if reading["service"] == by:
-            shown = (
-                {name: reading[name] for name in SHOWN} if "scene" in reading else _batch(reading)
-            )
+            shown = _alone(reading) if "scene" in reading else _batch(reading)
             found.append({"entry": first + place} | shown)
         if len(found) == MOST_ANSWERS:
             break
     return found
+
+
+def lines(product: Product, by: str) -> Sequence[dict[str, Any]]:
+    """The same for a page: what an answer does not say is None."""
+    return [dict.fromkeys(SHOWN) | each for each in answers(product, by)]
+
+
+def _alone(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A table that was made up to another release's counts names its mode; others do not."""
+    return {name: entry[name] for name in SHOWN if name in entry}
 
 
 def _batch(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from gate import rows
-from gate.client import GateClient, GateRefusedError, GateUnavailableError
+from gate.client import Completion, GateClient, GateRefusedError, GateUnavailableError
 from gate.http import GateApp
 from ledger.event import Granted
 from tests.gate.world import NOON, World, world
@@ -82,6 +82,30 @@ def test_rows_and_tables_arrive_row_by_row(address: str) -> None:
     assert sorted(views) == ["personal", "synthetic", "synthetic"]
     with pytest.raises(GateRefusedError, match="malformed"):
         next(client.rows("segmentation", ["age"], where=[("age", "like", 40)]))
+
+
+def test_g112_a_table_says_how_it_was_completed(address: str) -> None:
+    arriving = GateClient(address, "analytics").table_rows("segmentation", ["age"])
+    assert len([*arriving]) == 3
+    naive = Completion("naive", "release-constant", covers="who withdrew is not corrected for")
+    assert arriving.completion == naive
+
+
+SAID = {
+    "none": Completion("none"),
+    'release-anchored;release="segmentation-9f";mean=1.412;p95=4.873;covers="noise; of \\"it\\""': (
+        Completion("release-anchored", "segmentation-9f", 0.01412, 0.04873, 'noise; of "it"')
+    ),
+    'naive;release="a"': Completion("naive", "a"),
+}
+
+
+@pytest.mark.parametrize("header", SAID)
+def test_g112_the_client_reads_what_the_header_says(header: str) -> None:
+    found = Completion.parse(header)
+    said = SAID[header]
+    assert (found.mode, found.release, found.covers) == (said.mode, said.release, said.covers)
+    assert [found.mean, found.p95] == pytest.approx([said.mean, said.p95])
 
 
 def test_an_answer_that_breaks_off_is_no_answer(

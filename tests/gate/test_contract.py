@@ -15,6 +15,7 @@ import yaml
 from gate import contract
 from gate.contract import LOCALES, ContractError, Fallback, LegalBasis, Scene, Source
 from synthetic.domain import Numbers
+from synthetic.reweight import Mode
 
 SPECS = contract.specs_folder()
 SOURCE_FILE = SPECS / "sources" / "customer.odcs.yaml"
@@ -139,6 +140,24 @@ def test_the_digest_names_the_bytes_of_the_file(tmp_path: Path, source: Source) 
     assert contract.load_scene(copy, source).title == first.title
 
 
+def test_g110_scenes_that_are_answered_synthetically_complete_their_tables_anchored(
+    scenes: dict[str, Scene],
+) -> None:
+    for scene in scenes.values():
+        anchored = scene.completion is Mode.RELEASE_ANCHORED
+        assert anchored == (scene.fallback is Fallback.SYNTHETIC), scene.id
+
+
+def test_g110_a_contract_that_names_no_mode_completes_naively(
+    tmp_path: Path, source: Source
+) -> None:
+    data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
+    _drop("completion")(data)
+    path = tmp_path / "segmentation.odcs.yaml"
+    path.write_text(yaml.safe_dump(data, allow_unicode=True))
+    assert contract.load_scene(path, source).completion is Mode.NAIVE
+
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -227,6 +246,13 @@ BAD_SCENES: dict[str, Change] = {
     "group-by is a word": _put("workload", ["age"]),
     "group-by of lists": _put("workload", [[["age"]]]),
     "trend over an unknown field": _put("trends", ["shoe_size"]),
+    "completion is a word": _put("completion", "naive"),
+    "completion without a mode": _put("completion", {}),
+    "completion in an unknown mode": _put("completion", {"mode": "best"}),
+    "completion from counts that nobody takes": _put("completion", {"mode": "dp-counts"}),
+    "completion in a list of modes": _put("completion", {"mode": ["naive"]}),
+    "completion that says more": _put("completion", {"mode": "naive", "controls": ["age"]}),
+    "completion of what is withheld": _put("fallback", "withhold"),
 }
 
 

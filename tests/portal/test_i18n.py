@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from gate.contract import Fallback
+from gate.contract import COMPLETIONS, Fallback
 from gate.decide import Reason, View
 from ledger.act import KeyAct, TriggerCleared, TriggerSet
 from portal import i18n, problems
@@ -38,6 +38,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "role.": ["account-manager", "data-protection-officer"],
     "figure.": ["coverage", "freshness", "dependence"],
     "loss.": ["mean", "p95"],
+    "completion.": [f"{mode}{part}" for mode in COMPLETIONS for part in ("", ".text")],
     "agreement.limit.": ["coverage", "freshness", "dependence"],
     "kind.": [*Kind],
     "fallback-in-force.": [*Fallback],

@@ -118,6 +118,15 @@ def test_a_releases_page_follows_from_its_public_record(
     for measured in served_measurements(record):
         sigma = spoken.number(float(measured.variance) ** 0.5)
         assert f"<td>{sigma}</td>" in page.text
+    assert spoken.say("completion.release-anchored") in page.text
+    anchor = product.gate.served("segmentation").anchor
+    assert anchor
+    noise = expected_loss(anchor, 1.0)
+    told = {"mean": spoken.share(noise.mean), "p95": spoken.share(noise.p95)}
+    assert spoken.say("case.loss.text", **told) in page.text
+    assert f'href="/releases/{anchor.id}.json"' in page.text
+    assert public.get(f"/releases/{record.id}.json").json() == record.body()
+    assert public.get("/releases/segmentation-0.json").status_code == 404
     for nothing in ("contract-service", "no-such-scene"):
         assert public.get(f"/regulator/releases/{nothing}").status_code == 404
 

@@ -1,17 +1,20 @@
 """The budget ledger: a debit precedes its noise, and no debit passes the limit."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from ledger.event import SyntheticReleased
 from ledger.ledger import Ledger
 from portal import releases
+from portal.product import Product, open_product
 from synthetic import spending
 from synthetic.budget import BudgetExceededError, PrivacyLoss
 from synthetic.spending import Reservation
+from tests.portal.conftest import START
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HALF = PrivacyLoss(releases.RHO_A_YEAR / 2)
@@ -59,3 +62,23 @@ def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
     assert len(refused) == 6
     assert spent.findings == []
     assert spent.accounts["segmentation", "2026"].left == PrivacyLoss(Fraction(0))
+
+
+def test_g115_a_product_started_anew_keeps_every_release_and_finds_the_same_anchor(
+    product: Product,
+) -> None:
+    scene = product.scenes["segmentation"]
+    for days in range(2):
+        releases.release(product, scene, START + timedelta(days=days))
+    served = product.gate.served(scene.id)
+    assert served.anchor is not None
+    assert [each.id for each in served.releases] == [
+        each.event.release
+        for each in product.ledger.announced()
+        if isinstance(each.event, SyntheticReleased)
+    ]
+    product.ledger.close()
+    again = open_product(product.settings).gate.served(scene.id)
+    assert [each.id for each in again.releases] == [each.id for each in served.releases]
+    assert again.anchor is not None
+    assert again.anchor.id == served.anchor.id

@@ -165,9 +165,17 @@ def test_a_release_that_is_announced_meanwhile_is_served(
         while (found := alone.gate.release("segmentation")) is None:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-    served = product.gate.release("segmentation")
-    assert served is not None
-    assert found.id == served.id
+    served = product.gate.served("segmentation")
+    assert served.last is not None
+    assert found.id == served.last.id
+    releases.release(product, product.scenes["segmentation"], START)
+    Watch(alone, product.home)  # looks from the beginning of the log
+    ours, theirs = alone.gate.served("segmentation"), product.gate.served("segmentation")
+    assert [each.id for each in ours.releases] == [each.id for each in theirs.releases]
+    assert len(ours.releases) == 2
+    assert ours.anchor is not None
+    assert theirs.anchor is not None
+    assert ours.anchor.id == theirs.anchor.id  # G115
 
 
 def test_where_no_portal_runs_a_command_announces(product: Product, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from gate.quota import Quota, Quotas
 from portal.product import Product
 
 ANALYTICS = {"Authorization": "Bearer demo-analytics"}
+FORM = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
 ASKED = {"scene": "segmentation", "customer": "c00007", "fields": ["age"]}
 
 
@@ -42,7 +43,21 @@ def test_without_a_token_nothing_is_told(visitor: TestClient) -> None:
 
 
 def test_the_developers_page_shows_it_of_the_service_that_was_tried(visitor: TestClient) -> None:
-    form = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
-    page = visitor.post("/docs", data=form).text
+    page = visitor.post("/docs", data=FORM).text
     assert "What analytics may read and has read" in page
     assert 'id="answers-title"' in page
+
+
+def test_the_developers_page_lists_a_batch_as_one_answer(visitor: TestClient) -> None:
+    one = {
+        "subject": {"type": "service", "id": "analytics"},
+        "action": {"name": "read"},
+        "resource": {"type": "customer", "id": "c00007"},
+        "context": {"scene": "segmentation", "fields": ["age"]},
+    }
+    asked = {"evaluations": [one, one]}
+    answer = visitor.post("/access/v1/evaluations", json=asked, headers=ANALYTICS)
+    assert answer.status_code == 200
+    page = visitor.post("/docs", data=FORM)
+    assert page.status_code == 200
+    assert "<code>batch</code>" in page.text

@@ -1,6 +1,7 @@
 """Privacy is tested, not assumed: samplers, sensitivities, audits and attacks."""
 
 from fractions import Fraction
+from math import erf, sqrt
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,9 @@ from synthetic.domain import Categories, Domain
 from synthetic.estimate import estimate
 from synthetic.fit import fit
 from synthetic.measure import Measurement, gaussian
-from synthetic.noise import Integers, OperatingSystemNoise
+from synthetic.noise import Integers, Noise, OperatingSystemNoise
 from synthetic.release import Release
-from tests.synthetic.material import AT, BANK, WORKLOAD, bank, table
+from tests.synthetic.material import AT, BANK, WORKLOAD, RepeatableNoise, bank, table
 
 TRIALS = 12_000
 DELTA = Fraction(7, 10**6)
@@ -149,18 +150,93 @@ def test_one_gaussian_gets_the_exact_epsilon() -> None:
     assert np.maximum(shifted - np.exp(found * 0.99) * weights, 0).sum() > float(DELTA)
 
 
-def test_the_difference_of_two_releases_does_not_point_at_who_left() -> None:
-    """The attack: subtract a leaver's cell in two releases; if it fell, say that they left."""
-    loss, noise, right = PrivacyLoss(Fraction(1, 800)), OperatingSystemNoise(), 0
-    before, attempts = np.array([300]), 1_500
-    wide = np.repeat(before, attempts)
-    first = gaussian(wide, ("a",), 1, loss, noise).values
+FILLED = [(a, b, c) for a in "xyz" for b in ("no", "yes") for c in "1234"] * 5
+Person = tuple[str, str, str]
+
+
+def two_releases(leaver: Person, noises: tuple[Noise, Noise]) -> list[Release]:
+    """Around the withdrawal of one customer. Two rows of each may count: it spares time."""
+    here = [*FILLED, leaver], FILLED
+    return [_released(rows, noise) for rows, noise in zip(here, noises, strict=True)]
+
+
+def _released(people: list[Person], noise: Noise) -> Release:
+    columns = dict(zip("abc", zip(*people, strict=True), strict=True))
+    columns["who"] = tuple(str(n) for n in range(len(people)))
+    return fit(
+        table(columns, dict.fromkeys([*"abc", "who"], "string")),
+        scene="segmentation",
+        domain=SMALL,
+        workload=[("a", "b"), ("b", "c")],
+        loss=PrivacyLoss(Fraction(1, 50)),
+        at=AT,
+        ledger_size=7,
+        contribution=2,
+        customer="who",
+        noise=noise,
+    )
+
+
+def who_left(first: Release, second: Release) -> Person:
+    """The attack: whose cells fell most from one release to the next, weighed by their noise?"""
+
+    def fallen(person: Person) -> float:
+        codes = dict(zip("abc", map(_code, "abc", person), strict=True))
+        return sum(
+            float((m.values - n.values)[tuple(codes[name] for name in m.clique)]) / m.variance
+            for m, n in zip(first.measurements, second.measurements, strict=False)
+            if m.clique == n.clique
+        )
+
+    return max(dict.fromkeys(FILLED), key=fallen)
+
+
+def _code(name: str, value: str) -> int:
+    column = SMALL[name]
+    assert isinstance(column, Categories)
+    return column.values.index(value)
+
+
+LEAVERS: list[Person] = FILLED[:24:2]
+
+
+def test_with_one_seed_for_two_releases_their_difference_names_who_left() -> None:
+    """Why no build that can publish has a seed: the same attack never fails."""
+    seeds = [(RepeatableNoise(n), RepeatableNoise(n)) for n in range(len(LEAVERS))]
+    found = [who_left(*two_releases(*each)) for each in zip(LEAVERS, seeds, strict=True)]
+    assert found == LEAVERS
+
+
+def test_the_difference_of_two_releases_does_not_name_who_left() -> None:
+    """One in 24 would be right by chance; two releases of rho 1/50 allow little more."""
+    noises = OperatingSystemNoise(), OperatingSystemNoise()
+    found = [who_left(*two_releases(leaver, noises)) for leaver in LEAVERS]
+    right = sum(one == other for one, other in zip(found, LEAVERS, strict=True))
+    assert right <= 5  # of 12: at 1/16 each, six or more happen less than once in 10,000 runs
+
+
+def test_an_attacker_with_two_releases_does_no_better_than_the_claim_allows() -> None:
+    """They know the leaver's row, and guess whether the leaver is in the second release. The claim:
+    at most Phi(mu / 2) of guesses are right, with mu = sqrt(2 rho) (Dong, Roth & Su 2022)."""
+    rho, attempts, noise = Fraction(1, 2), 20_000, OperatingSystemNoise()
+    here = np.full(attempts, 300, dtype=np.int64)
     left = np.arange(attempts) % 2
-    second = gaussian(wide - left, ("a",), 1, loss, noise).values
-    right = int(((first - second > 0) == (left == 1)).sum())
-    assert right / attempts < 0.5 + 0.05  # mu = 0.035 over two releases; chance is one half
-    # With one seed for both, the same attack never fails: why no build that publishes has a seed.
-    assert ((first - (first - left) > 0) == (left == 1)).all()
+    fallen, weight = np.zeros(attempts), 0.0
+    for share in (Fraction(1, 6), Fraction(1, 3), Fraction(1, 2)):  # three marginals
+        each = PrivacyLoss(rho * share)
+        first, second = (gaussian(n, ("a",), 1, each, noise) for n in (here, here - left))
+        fallen += (first.values - second.values) / first.variance
+        weight += 1 / first.variance
+    right = float(((fallen > weight / 2) == (left == 1)).mean())
+    spread = 3 * sqrt(0.25 / attempts)
+    mu = sqrt(2 * rho)
+    assert right <= _phi(mu / 2) + spread
+    assert right >= _phi(mu / sqrt(8)) - spread  # as good as two noisy releases make it
+    assert _phi(mu / sqrt(8)) > 0.5 + 2 * spread  # a real attack, not a coin
+
+
+def _phi(x: float) -> float:
+    return 0.5 * (1 + erf(x / sqrt(2)))
 
 
 @pytest.mark.parametrize("integers", [1, 40, 500])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from synthetic import release as releases
+from synthetic import select
 from synthetic.budget import LossError, PrivacyLoss
 from synthetic.domain import Categories, Domain, DomainError, Numbers
 from synthetic.fit import fit
@@ -283,3 +284,18 @@ def test_a_declared_trend_is_measured_once_more() -> None:
     assert measured["month",] == 1 + rounds
     assert measured["age",] == 1
     assert ("month",) in release.workload
+
+
+def test_what_a_scene_predicts_is_measured_beside_every_column() -> None:
+    given = {"domain": BANK, "workload": [("age", "job")], "loss": LOSS, "targets": ["y"]}
+    found = fit(bank(), scene="renewal", at=AT, ledger_size=7, **given)
+    measured = {each.clique for each in found.measurements}
+    assert {(name, "y") for name in BANK.columns if name != "y"} <= measured
+    offered = {each for selection in found.selections for each in selection.candidates}
+    assert ("job", "balance", "y") in offered
+    assert all("y" in clique for clique in offered)
+
+
+def test_a_target_of_many_values_does_not_stand_in_every_choice() -> None:
+    assert ("age", "marital", "job") not in {*select.candidates(BANK, ["job"], [])}
+    assert ("age", "marital") in select.candidates(BANK, ["job"], [])

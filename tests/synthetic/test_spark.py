@@ -36,3 +36,16 @@ def test_spark_counts_the_same_integers_as_duckdb(spark: Any) -> None:
     ours = counts.count(ibis.pyspark.connect(spark).table("customers"), BANK, cliques)
     theirs = counts.count(rows, BANK, cliques)
     assert all(np.array_equal(ours[clique], theirs[clique]) for clique in cliques)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_spark_chooses_the_same_rows_of_a_customer_as_duckdb(spark: Any) -> None:
+    rows = bank().select(*BANK.columns).limit(5_000).mutate(who=ibis.row_number() % 700).cache()
+    spark.createDataFrame(rows.to_pyarrow().to_pandas()).createOrReplaceTempView("visits")
+    tables = ibis.pyspark.connect(spark).table("visits"), rows
+    ours, theirs = (
+        counts.count(counts.bounded(each, BANK, "who", 3), BANK, [("age", "job")])
+        for each in tables
+    )
+    assert ours["age", "job"].sum() == 2_100
+    assert np.array_equal(ours["age", "job"], theirs["age", "job"])

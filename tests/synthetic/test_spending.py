@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from synthetic import spending
-from synthetic.budget import BudgetExceededError, PrivacyLoss
+from synthetic.budget import Account, BudgetExceededError, PrivacyLoss
 from synthetic.domain import Categories, Domain
 from synthetic.exposure import Cadence, Exposure
 from synthetic.fit import fit
-from synthetic.spending import MalformedRecordError, Reserve
+from synthetic.spending import Limits, MalformedRecordError, Reserve
 from tests.synthetic.material import AT, table
 
 LOSS = PrivacyLoss(Fraction(1, 100))
@@ -38,14 +38,16 @@ def append(path: Path, body: dict[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def reserving(path: Path) -> Reserve:
+def reserving(path: Path, limits: Limits = LIMITS) -> Reserve:
     """A budget ledger in a file: asks and appends under one lock, durable when it returns."""
 
-    def reserve(body: dict[str, object]) -> None:
+    def reserve(body: dict[str, object]) -> Account:
         with (path.parent / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            spending.admit(records(path), body, LIMITS)
-            append(path, body)
+            admission = spending.admit(records(path), body, limits)
+            if not admission.recorded:
+                append(path, body)
+            return admission.account
 
     return reserve
 
@@ -97,7 +99,7 @@ def test_a_refused_reservation_draws_no_noise() -> None:
 
         gaussian = laplace
 
-    def refuse(_body: dict[str, object]) -> None:
+    def refuse(_body: dict[str, object]) -> Account:
         raise Refusal
 
     rows = table({"answer": ["yes"]}, {"answer": "string"})
@@ -110,7 +112,14 @@ def processes() -> Any:
     """Processes of their own, forked from one that has imported what takes seconds."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["tests.synthetic.material", "opendp.prelude", "diffprivlib", "scipy.special"]
+        [
+            "tests.synthetic.material",
+            "opendp.prelude",
+            "diffprivlib",
+            "scipy.special",
+            "opt_einsum",
+            "ibis.backends.duckdb",
+        ]
     )
     return context
 

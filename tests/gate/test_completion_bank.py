@@ -1,0 +1,31 @@
+"""Withdrawal that is not random does not bend the segments of a table (G111)."""
+
+from statistics import mean
+
+import pytest
+
+from synthetic.reweight import Mode
+from tests.gate.completing import ask
+from tests.gate.withdrawal import FIELDS, Bank, naively, withdrawn
+
+EACH, LOSS = 3, (2.0, 1e-6)  # a third of the customers, and less noise than for all of them
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Bank:
+    return withdrawn(tmp_path_factory.mktemp("bank"), EACH, LOSS)
+
+
+def test_g111_segments_stay_within_a_few_per_cent_whoever_withdraws(left: Bank) -> None:
+    answer = ask(left.world, FIELDS)
+    assert answer.mode is Mode.RELEASE_ANCHORED
+    assert answer.table.num_rows == left.true.total()
+    assert answer.error is not None
+    assert mean(left.errors(answer)) < 0.05
+    assert mean(left.errors(answer)) < 3 * answer.error.mean  # the answer said so itself
+
+
+def test_g111_naive_rows_are_off_by_more_than_a_tenth(left: Bank) -> None:
+    answer = naively(left)
+    assert answer.mode is Mode.NAIVE
+    assert mean(left.errors(answer)) > 0.1

@@ -1,0 +1,331 @@
+"""Releases by epoch, customers' own caps, and fits that a crash interrupted (S26, S27, S29)."""
+
+import logging
+import os
+import shutil
+import signal
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from ledger.event import BudgetReserved, Granted, SyntheticReleased, Withdrawn
+from ledger.source import Directory
+from portal import exposures, releases
+from portal.account import recompute
+from portal.customer import wording
+from portal.exposures import Fit
+from portal.product import Product, open_product
+from portal.refits import Refits, changed_since
+from portal.releases import TooFewAdmittedError
+from portal.settings import Settings
+from synthetic import accounting
+from synthetic.budget import PrivacyLoss
+from synthetic.exposure import Cadence
+from synthetic.partial import Partial, PartialError
+from synthetic.release import Release
+from synthetic.spending import Reservation
+from tests.portal.conftest import START, Clock
+from tests.synthetic.test_spending import processes
+
+SCENE = "anomaly-detection"
+LOSS = accounting.loss_within(releases.EPSILON, releases.DELTA)
+QUICK = Cadence(least=timedelta(days=7), changes=3)
+LATER = START + timedelta(days=30)
+
+
+def say(product: Product, subject: str, act: Granted | Withdrawn, at: datetime = START) -> None:
+    shown = wording.wording(product.scenes[act.scene], "en")
+    product.ledger.record([product.ledger.draft(subject, act, at=at, wording=shown)])
+
+
+def grant(product: Product, *subjects: str, scene: str = SCENE) -> None:
+    fields = tuple(product.scenes[scene].fields)
+    for subject in subjects:
+        say(product, subject, Granted(scene, fields, None))
+
+
+def debit(product: Product, nonce: str, scene: str = SCENE, period: str = "2026") -> Reservation:
+    """A debit as any fit makes it, on the ledger as it is now."""
+    size, root = product.ledger.root()
+    made = Reservation(scene, period, LOSS, START, size, nonce, b64decode(root).hex())
+    releases.reserve(product.ledger, scene, made.body(), START)
+    return made
+
+
+def consenting(product: Product, scene: str = SCENE) -> list[str]:
+    columns = [*product.scenes[scene].domain.columns]
+    return product.gate.consenting(scene, columns, START)
+
+
+def fits(product: Product, period: str = "2026") -> list[Fit]:
+    return exposures.fits(product.ledger.announced(), period)
+
+
+def lost(product: Product) -> dict[str, int]:
+    """How many fits each customer has paid for."""
+    found = exposures.exposure(product.ledger, [product.scenes], fits(product))
+    return {subject: int(loss.rho / LOSS.rho) for subject, loss in found.spent.items()}
+
+
+def test_a_customer_pays_for_the_fits_that_they_consented_to_and_for_no_other(
+    product: Product,
+) -> None:
+    debit(product, "01")
+    first = {*consenting(product)}
+    leaver, joiner = min(first), "c00050"
+    say(product, leaver, Withdrawn(SCENE))
+    grant(product, joiner)
+    debit(product, "02")
+    debit(product, "03", scene="segmentation", period="2025")
+    paid = lost(product)
+    assert paid[leaver] == paid[joiner] == 1
+    assert {paid[each] for each in first - {leaver}} == {2}
+    assert "c00060" not in paid  # who never said anything
+
+
+def test_losses_of_all_scenes_add_up(product: Product) -> None:
+    debit(product, "01")
+    debit(product, "02", scene="segmentation")
+    both = {*consenting(product)} & {*consenting(product, "segmentation")}
+    assert both
+    assert {lost(product)[each] for each in both} == {2}
+
+
+def test_a_grant_that_is_too_narrow_or_over_is_charged_all_the_same(product: Product) -> None:
+    say(product, "c00050", Granted(SCENE, (next(iter(product.scenes[SCENE].fields)),), None))
+    say(product, "c00051", Granted(SCENE, (), START + timedelta(minutes=1)))
+    grant(product, "c00052")
+    say(product, "c00052", Withdrawn(SCENE))
+    debit(product, "01")
+    assert lost(product)["c00050"] == 1
+    assert "c00052" not in lost(product)
+
+
+def test_a_fit_that_went_on_charges_whoever_joined_meanwhile_and_nobody_twice(
+    product: Product,
+) -> None:
+    made = debit(product, "01")
+    before = {*consenting(product)}
+    grant(product, "c00050")
+    size, _ = product.ledger.root()
+    found = [Fit(made.id, SCENE, LOSS, (made.ledger_size, size))]
+    paid = exposures.exposure(product.ledger, [product.scenes], found).spent
+    assert {*paid} >= {*before, "c00050"}
+    assert set(paid.values()) == {LOSS}
+
+
+def test_whoever_was_erased_leaves_no_history(product: Product) -> None:
+    debit(product, "01")
+    someone = consenting(product)[0]
+    assert lost(product)[someone] == 1
+    product.ledger.erase(someone, START)
+    assert someone not in lost(product)
+
+
+@pytest.fixture
+def capped(monkeypatch: pytest.MonkeyPatch) -> PrivacyLoss:
+    """A cap that two fits reach, and a scene that could pay for more."""
+    cap = PrivacyLoss(LOSS.rho * 2)
+    monkeypatch.setattr(releases, "CAP", cap)
+    return cap
+
+
+def test_whom_a_fit_would_take_past_the_cap_is_left_out_of_it(
+    product: Product, capped: PrivacyLoss, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene, before = product.scenes[SCENE], {*consenting(product)}
+    assert {*releases.population(product, scene, START).subjects} == before
+    debit(product, "01")
+    debit(product, "02")
+    joined = [f"c{n:05d}" for n in range(30, 30 + 2 * len(before))]
+    grant(product, *joined)
+    with caplog.at_level(logging.INFO, "sovereign"):
+        people = releases.population(product, scene, START)
+    assert {*people.subjects} == {*joined}
+    assert people.ledger_size == product.ledger.size
+    assert f"{len(before)} customers are left out" in caplog.text
+    assert not any(subject in caplog.text for subject in before)
+    paid = exposures.exposure(product.ledger, [product.scenes], fits(product))
+    assert all(loss <= capped for loss in paid.spent.values())
+
+
+@pytest.mark.usefixtures("capped")
+def test_no_release_is_made_of_the_few_whom_the_cap_leaves(product: Product) -> None:
+    debit(product, "01")
+    debit(product, "02")
+    size = product.ledger.size
+    with pytest.raises(TooFewAdmittedError, match="the last release stays in force"):
+        releases.release(product, product.scenes[SCENE], START)
+    assert product.ledger.size == size
+
+
+@pytest.mark.usefixtures("capped")
+def test_a_fit_that_goes_on_does_not_leave_out_its_own_population(product: Product) -> None:
+    debit(product, "01")
+    made, scene = debit(product, "02"), product.scenes[SCENE]
+    assert {*releases.population(product, scene, START, going_on=made.id).subjects} == {
+        *consenting(product)
+    }
+
+
+@pytest.fixture
+def released(product: Product) -> Product:
+    releases.release(product, product.scenes[SCENE], START)
+    return product
+
+
+def test_a_refit_by_epoch_measures_what_was_measured_before(
+    released: Product, tmp_path: Path
+) -> None:
+    """One story, for fits are slow: no refit after one withdrawal, nor before its time."""
+    first = of(released)
+    refits = Refits(released, QUICK)
+    everybody = consenting(released)
+    say(released, everybody[0], Withdrawn(SCENE))
+    assert refits.next_due(LATER) is None  # one change
+    grant(released, "c00050", "c00051")
+    assert changed_since(released, SCENE, first.ledger_size) == 3
+    assert refits.next_due(START + timedelta(days=6)) is None  # too soon
+    refits.round(LATER)
+    wait(refits)
+    second = of(released)
+    assert second.id != first.id
+    assert not second.selections
+    assert {m.clique for m in second.measurements} == {m.clique for m in first.measurements}
+    assert second.fitted_at == LATER
+    assert refits.next_due(LATER) is None
+    released.publish()
+    found = recompute(Directory(released.home / "log" / "consent"))
+    assert found.findings == []
+    assert found.spending.accounts[SCENE, "2026"].spent.rho == 2 * LOSS.rho
+    assert second.account is not None
+    assert second.account.spent.rho == 2 * LOSS.rho
+    text = str(second.body())
+    assert not any(subject in text for subject in everybody)
+
+
+def of(product: Product) -> Release:
+    found = product.gate.release(SCENE)
+    assert isinstance(found, Release)
+    return found
+
+
+def wait(refits: Refits) -> None:
+    assert refits._running is not None
+    refits._running.join(120)
+    assert not refits._running.is_alive()
+
+
+def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown(
+    released: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
+) -> None:
+    first, refits = of(released), Refits(released, QUICK)
+    shown = visitor.get(f"/regulator/releases/{SCENE}").text
+    assert "(0 days ago)" in shown
+    monkeypatch.setattr(releases, "RHO_A_YEAR", LOSS.rho)
+    grant(released, "c00050", "c00051", "c00052")
+    size = released.ledger.size
+    assert refits.next_due(LATER) is released.scenes[SCENE]
+    refits.fit(released.scenes[SCENE], LATER)
+    assert of(released) is first
+    assert released.ledger.size == size
+    assert not releases.unfinished(released.home, SCENE).exists()
+    assert refits.next_due(LATER) is None  # not asked again before the next period
+    clock.now = LATER
+    assert "(30 days ago)" in visitor.get(f"/regulator/releases/{SCENE}").text
+
+
+def test_the_page_says_when_a_release_is_the_last_of_its_year(
+    product: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
+) -> None:
+    monkeypatch.setattr(releases, "RHO_A_YEAR", LOSS.rho * Fraction(3, 2))
+    releases.release(product, product.scenes[SCENE], START)
+    page = f"/regulator/releases/{SCENE}"
+    assert "pays for no further release" in visitor.get(page).text
+    clock.now = START.replace(year=2027)
+    assert "pays for no further release" not in visitor.get(page).text
+
+
+def _die(*_: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _killed_while_it_measures(home: Path) -> None:
+    keep = Partial.keep
+
+    def kept(self: Partial, stage: Any) -> None:
+        keep(self, stage)
+        _die()
+
+    Partial.keep = kept  # type: ignore[method-assign] # in a process of its own, which dies of it
+    _release(home)
+
+
+def _killed_before_it_forgets(home: Path) -> None:
+    Partial.drop = _die  # type: ignore[method-assign] # in a process of its own, which dies of it
+    _release(home)
+
+
+def _release(home: Path) -> None:
+    product = open_product(Settings(data_dir=home, demo=True))
+    releases.release(product, product.scenes[SCENE], START)
+
+
+@pytest.mark.parametrize(
+    ("killed", "recorded"),
+    [(_killed_while_it_measures, False), (_killed_before_it_forgets, True)],
+    ids=["while it measures", "before it forgets"],
+)
+def test_a_start_finishes_a_fit_that_was_killed_and_spends_nothing_twice(
+    killed: Callable[[Path], None], recorded: bool, seeded: Path, tmp_path: Path
+) -> None:
+    home = Path(shutil.copytree(seeded, tmp_path / "home"))
+    process = processes().Process(target=killed, args=(home,))
+    process.start()
+    process.join(180)
+    assert process.exitcode == -signal.SIGKILL
+    product = open_product(Settings(data_dir=home, demo=True))
+    assert (product.gate.release(SCENE) is not None) is recorded
+    grant(product, "c00050")
+    refits = Refits(product, QUICK)
+    refits.round(LATER)  # at the first look after the start
+    wait(refits)
+    assert not releases.unfinished(home, SCENE).exists()
+    reserved, made = (
+        [e.event for e in product.ledger.announced() if isinstance(e.event, kind)]
+        for kind in (BudgetReserved, SyntheticReleased)
+    )
+    assert (len(reserved), len(made)) == (1, 1)
+    assert bool(of(product).resumed) is not recorded
+    product.publish()
+    assert recompute(Directory(home / "log" / "consent")).findings == []
+
+
+def test_a_kept_fit_that_is_spoilt_is_dropped_and_its_budget_stays_spent(product: Product) -> None:
+    made = debit(product, "01")
+    path = releases.unfinished(product.home, SCENE)
+    path.parent.mkdir()
+    path.write_text("{")
+    with pytest.raises(PartialError):
+        releases.release(product, product.scenes[SCENE], START)
+    assert not path.exists()
+    assert [each.reservation for each in fits(product)] == [made.id]
+
+
+def test_what_was_declared_otherwise_since_is_not_measured_like_before(released: Product) -> None:
+    last, scene = of(released), released.scenes[SCENE]
+    assert releases.kept_marginals(last, scene) is last
+    others: Sequence[Any] = (
+        replace(scene, workload=scene.workload[1:]),
+        replace(scene, trends=()),
+        released.scenes["segmentation"],
+    )
+    assert all(releases.kept_marginals(last, each) is None for each in others)
+    assert releases.kept_marginals(None, scene) is None
