@@ -12,7 +12,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from fractions import Fraction
 from hashlib import sha256
+from math import prod
 from threading import Lock
 from typing import Any
 
@@ -21,6 +23,7 @@ from msgspec import UNSET, UnsetType
 
 from gate.batch import DRAWN_ROWS
 from gate.releases import Synthesiser
+from synthetic.measure import Measurement
 from synthetic.release import Release
 from synthetic.reweight import Completion, ErrorBar, Mode, Task, complete
 
@@ -95,7 +98,8 @@ class Completions:
                 found = _estimated(anchor, missing)
                 kept.completion, kept.since = found, at
                 self._trim()
-        return Completed(found.mode, found.error, anchor.id, found.rows, _tables(found, missing))
+        error = _of_everybody(found.error, anchor, missing)
+        return Completed(found.mode, error, anchor.id, found.rows, _tables(found, missing))
 
     def _place(self, key: Key) -> "_Kept":
         with self._lock:
@@ -128,6 +132,20 @@ class _Kept:
         return self.completion if fresh else None
 
 
+def _of_everybody(error: ErrorBar, anchor: Release, missing: Missing) -> ErrorBar:
+    """Whoever never consented is in no release, and is drawn like those whom the anchor counted.
+
+    If a segment is at most twice as frequent among them as among these, that puts its count off by
+    at most their share of all customers, in proportion to what the table shows.
+    """
+    uncounted = max(0, min(missing.count, missing.everybody - anchor.rows))
+    never = round(uncounted / missing.everybody, 3)
+    if not never:
+        return error
+    covers = f"{error.covers}, and {never:.1%} of the customers, who were never counted"
+    return ErrorBar(error.mean + never, error.p95 + never, covers)
+
+
 def _estimated(anchor: Release, missing: Missing) -> Completion:
     asked = _within(anchor, missing.columns)
     return complete(Task(missing.rows(), missing.everybody, asked, asked), Mode.RELEASE_ANCHORED)
@@ -135,13 +153,26 @@ def _estimated(anchor: Release, missing: Missing) -> Completion:
 
 def _within(release: Release, columns: Sequence[str]) -> Release:
     """What the release says of these columns alone: nothing else is counted."""
-    kept = [name for name in release.domain.columns if name in columns]
+    kept = release.domain.restricted([name for name in release.domain.columns if name in columns])
+    found = [_projected(each, columns) for each in release.measurements]
     return replace(
         release,
-        domain=release.domain.restricted(kept),
-        measurements=tuple(each for each in release.measurements if {*each.clique} <= {*kept}),
-        workload=tuple(each for each in release.workload if {*each} <= {*kept}),
+        domain=kept,
+        measurements=tuple(each for each in found if each is not None),
+        workload=tuple(tuple(n for n in each if n in columns) for each in release.workload),
     )
+
+
+def _projected(measured: Measurement, columns: Sequence[str]) -> Measurement | None:
+    """Its sums over the other columns, with the noise that these have. None of a single column that
+    was measured by itself, with less noise."""
+    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in columns)
+    clique = tuple(name for name in measured.clique if name in columns)
+    if not away or len(clique) < 2:  # noqa: PLR2004 - of two columns or more
+        return None if away else measured
+    summed = prod(measured.values.shape[axis] for axis in away)
+    scale, values = measured.scale * Fraction(summed**0.5), measured.values.sum(axis=away)
+    return replace(measured, clique=clique, scale=scale, values=values)
 
 
 def _tables(found: Completion, missing: Missing) -> Iterator[Any]:

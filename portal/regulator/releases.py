@@ -26,6 +26,7 @@ class Row:
     delta: float
     rho: float  # zero-concentrated differential privacy
     measurements: int
+    customers: int  # noisy
 
 
 def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[Row]:
@@ -63,7 +64,7 @@ class Quality:
     """What a release is worth, from its public record alone.
 
     `anchor`: the release whose counts tables of the scene are made up to; None: they are naive.
-    `error`: of a segment in such a table, its mean and 95th percentile, where they can be told.
+    `error`: of a segment in such a table, by noise alone: mean and 95th percentile, if any is told.
     """
 
     row: Row
@@ -141,4 +142,5 @@ def _row(release: Release, scene: Scene) -> Row:
         float(promise.delta),
         float(promise.rho.rho),
         len(release.measurements),
+        release.rows,
     )

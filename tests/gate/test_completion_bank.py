@@ -1,12 +1,13 @@
 """Withdrawal that is not random does not bend the segments of a table (G111)."""
 
-from statistics import mean
+from pathlib import Path
+from statistics import mean, quantiles
 
 import pytest
 
 from synthetic.reweight import Mode
 from tests.gate.completing import ask
-from tests.gate.withdrawal import FIELDS, Bank, naively, withdrawn
+from tests.gate.withdrawal import FIELDS, Bank, naively, never_agreed, withdrawn
 
 EACH, LOSS = 3, (2.0, 1e-6)  # a third of the customers, and less noise than for all of them
 
@@ -29,3 +30,13 @@ def test_g111_naive_rows_are_off_by_more_than_a_tenth(left: Bank) -> None:
     answer = naively(left)
     assert answer.mode is Mode.NAIVE
     assert mean(left.errors(answer)) > 0.1
+
+
+def test_g112_those_who_never_agreed_are_in_the_error_that_is_told(tmp_path: Path) -> None:
+    bank = never_agreed(tmp_path, EACH, LOSS)
+    answer = ask(bank.world, FIELDS)
+    assert (answer.mode, answer.error is None) == (Mode.RELEASE_ANCHORED, False)
+    assert answer.error is not None
+    assert 0.05 < mean(bank.errors(answer)) < answer.error.mean
+    assert quantiles(bank.errors(answer), n=20)[-1] < answer.error.p95
+    assert "never counted" in answer.error.covers

@@ -11,6 +11,7 @@ import duckdb
 from gate.sources.duckdb import DuckDBSource
 from gate.table import TableAnswer
 from portal.demo import customers
+from portal.demo.grants import initial_grants
 from portal.product import contracts
 from synthetic.domain import Numbers
 from synthetic.fit import Loss
@@ -38,11 +39,7 @@ class Bank:
 
 def withdrawn(home: Path, each: int, loss: Loss = LOSS) -> Bank:
     """Every `each`-th customer agreed, a release was made, three in ten left, another was made."""
-    with duckdb.connect(home / "customers.duckdb") as connection:
-        customers.load(connection)
-        connection.execute(f"DELETE FROM customer WHERE substr(id, 2)::INTEGER % {each} <> 0")
-        known = connection.execute("SELECT id, age, y FROM customer ORDER BY id").fetchall()
-    source = DuckDBSource(home / "customers.duckdb")
+    source, known = _customers(home, each)
     world = opened(home, source, SCENE, [who for who, _, _ in known])
     released(world, loss)
     gone = [who for n, (who, age, _) in enumerate(known) if n % 20 < (15 if age < 35 else 2)]
@@ -50,6 +47,26 @@ def withdrawn(home: Path, each: int, loss: Loss = LOSS) -> Bank:
     leave(world, gone)
     released(world, loss)
     return Bank(world, _counted((age, y) for _, age, y in known))
+
+
+def never_agreed(home: Path, each: int, loss: Loss = LOSS) -> Bank:
+    """Of every `each`-th customer, those agreed who do when the demonstration begins."""
+    source, known = _customers(home, each)
+    everything = {
+        (who, len(fields)) for who, scene, fields in initial_grants() if scene == SCENE.id
+    }
+    agreed = [who for who, _, _ in known if (who, len(SCENE.fields)) in everything]
+    world = opened(home, source, SCENE, agreed)
+    released(world, loss)
+    return Bank(world, _counted((age, y) for _, age, y in known))
+
+
+def _customers(home: Path, each: int) -> tuple[DuckDBSource, list[tuple[str, int, str]]]:
+    with duckdb.connect(home / "customers.duckdb") as connection:
+        customers.load(connection)
+        connection.execute(f"DELETE FROM customer WHERE substr(id, 2)::INTEGER % {each} <> 0")
+        known = connection.execute("SELECT id, age, y FROM customer ORDER BY id").fetchall()
+    return DuckDBSource(home / "customers.duckdb"), known
 
 
 def segments(rows: Any) -> Segments:

@@ -120,12 +120,14 @@ def test_a_releases_page_follows_from_its_public_record(
         assert f"<td>{sigma}</td>" in page.text
     assert spoken.say("completion.release-anchored") in page.text
     anchor = product.gate.served("segmentation").anchor
-    assert anchor
+    assert anchor is not None
     noise = expected_loss(anchor, 1.0)
     told = {"mean": spoken.share(noise.mean), "p95": spoken.share(noise.p95)}
     assert spoken.say("case.loss.text", **told) in page.text
+    for each in (record, anchor):
+        assert public.get(f"/releases/{each.id}.json").json() == each.body()
     assert f'href="/releases/{anchor.id}.json"' in page.text
-    assert public.get(f"/releases/{record.id}.json").json() == record.body()
+    assert f"<dd>{spoken.number(anchor.rows)}</dd>" in page.text
     assert public.get("/releases/segmentation-0.json").status_code == 404
     for nothing in ("contract-service", "no-such-scene"):
         assert public.get(f"/regulator/releases/{nothing}").status_code == 404

@@ -3,9 +3,13 @@
 from starlette.testclient import TestClient
 
 from gate.quota import Quota, Quotas
+from portal import i18n, releases
 from portal.product import Product
+from synthetic.reweight import Mode
+from tests.portal.conftest import START
 
 ANALYTICS = {"Authorization": "Bearer demo-analytics"}
+MODE = Mode.RELEASE_ANCHORED
 FORM = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
 ASKED = {"scene": "segmentation", "customer": "c00007", "fields": ["age"]}
 
@@ -61,3 +65,21 @@ def test_the_developers_page_lists_a_batch_as_one_answer(visitor: TestClient) ->
     page = visitor.post("/docs", data=FORM)
     assert page.status_code == 200
     assert "<code>batch</code>" in page.text
+
+
+def test_a_table_stands_there_with_how_it_was_completed(
+    product: Product, visitor: TestClient
+) -> None:
+    releases.release(product, product.scenes["segmentation"], START)
+    asked = {"scene": "segmentation", "fields": ["age", "job"]}
+    answer = visitor.post("/v1/table", json=asked, headers=ANALYTICS | {"Accept": "text/csv"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Sovereign-Completion"].startswith("release-anchored;release=")
+    line = usage(visitor)["answers"][0]
+    anchor = product.gate.served("segmentation").anchor
+    assert anchor is not None
+    assert (line["action"], line["mode"], line["release"]) == ("table", MODE, anchor.id)
+    for language, words in i18n.load().items():
+        page = visitor.post("/docs", data=FORM, headers={"Accept-Language": language}).text
+        assert f"<code>granted</code> {words.say('completion.' + MODE)}" in page
+        assert words.say("docs.completion", mode=words.say("completion." + MODE)) in page
