@@ -84,6 +84,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "contribution": contribution,
         "publishable": drawn.publishable,
         "like": like.id if like else "",
+        "code": provenance.code(),  # which the release will name for all that was measured
     }
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
     known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))

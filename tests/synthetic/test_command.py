@@ -144,6 +144,7 @@ def test_a_release_that_was_recorded_but_not_written_is_written_again(
         "contribution": 1,
         "publishable": True,
         "like": "",
+        "code": recorded["code"],
     }
     with partial.held(tmp_path / "release.partial.json") as kept:
         kept.begin(Reservation.from_body(json.loads(lines(records)[0])), terms)

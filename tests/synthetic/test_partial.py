@@ -270,6 +270,7 @@ SPOILT: dict[str, tuple[Callable[[str], str], str]] = {
         _dump(lambda b: b["stages"][0].update(name="every row")),
         "another version",
     ),
+    "begun by other code": (_dump(lambda b: b["terms"].update(code="77")), "other terms"),
     "more measured than reserved": (
         _dump(lambda b: b["stages"][0]["measurements"][0].update(scale="1/4")),
         "more than it reserved",
