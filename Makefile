@@ -36,8 +36,9 @@ fix: $(VENV)/.development ## let the formatter and the linter mend what they can
 bench: $(VENV)/.development ## every benchmark, peers side by side in one run
 	$(RUN)python -m benchmarks
 
-peers: $(VENV)/.development ## the other engines that benchmarks compare decisions with
+peers: $(VENV)/.development ## what benchmarks compare with: engines here, synthesisers each in .peers/<name>
 	$(UV) sync --frozen --inexact --group peers
+	$(RUN)python -m benchmarks.peers_synthetic.environment $(ONLY)
 
 setup: $(VENV)/.development ## the development environment
 

@@ -1,17 +1,21 @@
-"""Run every benchmark, or those named: `python -m benchmarks gate_decision ledger_root`."""
+"""Run every benchmark, or those named: `python -m benchmarks gate_decision ledger_root`.
+
+Options of one benchmark stand behind its name: `python -m benchmarks synthetic_quality --more 5`.
+"""
 
 import sys
 from importlib import import_module
+from itertools import takewhile
 from pkgutil import iter_modules
 
 import benchmarks
 
-HELPERS = {"__main__", "peers", "table"}
+HELPERS = {"__main__", "peers", "peers_synthetic", "synthetic_peers", "table"}
 
 
 def main() -> None:
     known = [each.name for each in iter_modules(benchmarks.__path__) if each.name not in HELPERS]
-    chosen = sys.argv[1:] or known
+    chosen = [*takewhile(lambda word: not word.startswith("-"), sys.argv[1:])] or known
     if unknown := set(chosen) - set(known):
         sys.exit(f"no benchmark named {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     for name in chosen:

@@ -1,12 +1,21 @@
-"""Synthetic quality at epsilon 1: ours beside independent histograms and a spanning tree (MST).
+"""Synthetic quality at epsilon 1: ours beside independent histograms and other synthesisers.
 
-Train-on-synthetic is scored on a fifth of the rows that no release has seen. Needs the coded data
-sets in a `shared/data` folder above the repository; skipped with a reason otherwise.
+    python -m benchmarks synthetic_quality [--sets adult,bank] [--only PATTERN] [--more 5]
+                                           [--limit 900] [--keep FOLDER]
+
+Train-on-synthetic is scored on a fifth of the rows that no release has seen, everybody's from as
+many synthetic rows as there were real ones; `--more 5` adds a column from five times as many, which
+cost nothing once a model is fitted. Needs the coded data sets in a `shared/data` folder above the
+repository; skipped with a reason otherwise. Foreign peers: `make peers`. Where CPU s is well below
+seconds, others used the machine.
 """
 
+import argparse
 import json
+import os
+import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -17,6 +26,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.peers_synthetic.exchange import Answer, Task
+from benchmarks.synthetic_peers import LIMIT_S, PEERS, Absence, Made
+from benchmarks.synthetic_peers import synthesise as peer_rows
 from synthetic import sample
 from synthetic.domain import Categories, Domain
 from synthetic.fit import fit
@@ -70,6 +82,7 @@ class DataSet:
     domain: Domain
     train: Rows
     test: Rows
+    ordinal: frozenset[str] = frozenset()  # columns whose codes are in an order
 
     @property
     def columns(self) -> list[str]:
@@ -102,7 +115,13 @@ def load(name: str) -> DataSet | None:
     domain = Domain({c: Categories(tuple(map(str, range(sizes[c]["size"]))), "0") for c in columns})
     order = np.random.default_rng(7).permutation(len(rows))
     cut = len(rows) * 4 // 5
-    return DataSet(name, domain, rows[order[:cut]], rows[order[cut:]])
+    ordinal = frozenset(c for c in columns if sizes[c]["kind"] == "ord")
+    return DataSet(name, domain, rows[order[:cut]], rows[order[cut:]], ordinal)
+
+
+def declared(name: str) -> tuple[tuple[str, ...], ...]:
+    """The group-bys and the trends that a contract would name; everybody is told of them."""
+    return (*WORKLOADS[name], *((column,) for column in TRENDS[name]))
 
 
 def as_table(data: DataSet, rows: Rows) -> Any:
@@ -122,7 +141,7 @@ def release(
         as_table(data, rows),
         scene=data.name,
         domain=data.domain,
-        workload=[*WORKLOADS[data.name], *((name,) for name in TRENDS[data.name])],
+        workload=declared(data.name),
         loss=(EPSILON, Fraction(str(data.delta))),
         at=AT,
         ledger_size=0,
@@ -134,69 +153,6 @@ def release(
 def drawn(found: Release, rows: int) -> Rows:
     codes = sample.draw(found._model, rows, sample.balanced(np.random.default_rng()))  # noqa: SLF001 - codes, not values
     return np.stack([codes[name] for name in found.domain.columns], axis=1)
-
-
-def ours(data: DataSet) -> Rows:
-    return drawn(release(data, data.train), len(data.train))
-
-
-def histograms(data: DataSet) -> Rows:
-    return drawn(release(data, data.train, INDEPENDENT), len(data.train))
-
-
-def spanning_tree(data: DataSet) -> Rows:
-    """MST (McKenna, Miklau & Sheldon 2021) over mbi's mirror descent; zCDP; numpy's noise."""
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-    import mbi
-
-    from synthetic.budget import loss_within
-
-    generator = np.random.default_rng()
-    rho = float(loss_within(Fraction(EPSILON), Fraction(str(data.delta))).rho) / 3
-    domain = mbi.Domain(data.columns, data.domain.shape(data.columns))
-    alone = [(name,) for name in data.columns]
-    measured = _measured(data, alone, rho, generator)
-    total = float(np.mean([each.noisy_measurement.sum() for each in measured]))
-    first = mbi.estimation.MirrorDescent().estimate(domain, measured, known_total=total)
-    edges = _spanning_edges(data, first, rho, generator)
-    measured += _measured(data, edges, rho, generator)
-    model = mbi.estimation.MirrorDescent().estimate(domain, measured, known_total=total)
-    rows = model.synthetic_data(rows=len(data.train))
-    return np.stack([np.asarray(rows.data[name]) for name in data.columns], axis=1)
-
-
-def _measured(
-    data: DataSet, cliques: Sequence[tuple[str, ...]], rho: float, generator: np.random.Generator
-) -> list[Any]:
-    import mbi
-
-    sigma = (len(cliques) / (2 * rho)) ** 0.5
-    noisy = [data.marginal(data.train, c) for c in cliques]
-    noisy = [each + generator.normal(0, sigma, each.shape) for each in noisy]
-    pairs = zip(noisy, cliques, strict=True)
-    return [mbi.LinearMeasurement(values, clique, stddev=sigma) for values, clique in pairs]
-
-
-def _spanning_edges(
-    data: DataSet, model: Any, rho: float, generator: np.random.Generator
-) -> list[tuple[str, ...]]:
-    """Columns joined one after the other by the exponential mechanism."""
-    scores = {}
-    for pair in combinations(data.columns, 2):
-        expected = np.asarray(model.project(pair).datavector())
-        scores[pair] = float(np.abs(data.marginal(data.train, pair) - expected).sum())
-    epsilon = (8 * rho / (len(data.columns) - 1)) ** 0.5
-    groups, edges = {name: {name} for name in data.columns}, []
-    while len(edges) < len(data.columns) - 1:
-        open_pairs = [pair for pair in scores if groups[pair[0]] is not groups[pair[1]]]
-        noisy = [scores[pair] * epsilon / 2 + generator.gumbel() for pair in open_pairs]
-        edge = open_pairs[int(np.argmax(noisy))]
-        edges.append(edge)
-        merged = groups[edge[0]] | groups[edge[1]]
-        groups.update(dict.fromkeys(merged, merged))
-    return edges
 
 
 def segment_errors(data: DataSet, rows: Rows) -> NDArray[np.float64]:
@@ -237,37 +193,91 @@ def utility(data: DataSet, rows: Rows) -> float:
     return float(roc_auc_score(data.test[:, label], scores))
 
 
-PEERS: dict[str, Callable[[DataSet], Rows]] = {
-    "ours (graphical)": ours,
-    "independent histograms": histograms,
-    "MST over mbi": spanning_tree,
-}
-ABSENT = {
-    "AIM over mbi": "not in mbi's wheel, and some six minutes a fit",
-    "dpmm": "wants an environment of its own",
-    "smartnoise-synth": "wants an environment of its own",
-}
+def within(mechanism: str) -> Callable[[DataSet, int], Made]:
+    """What is fitted here: ours, and independent histograms by the same code."""
+
+    def synthesise(data: DataSet, more: int) -> Made:
+        wall, processor = time.perf_counter(), time.process_time()
+        found = release(data, data.train, mechanism)
+        rows = drawn(found, len(data.train))
+        spent = time.perf_counter() - wall, time.process_time() - processor
+        return Made(Answer(rows, drawn(found, more) if more else None, *spent))
+
+    return synthesise
+
+
+OURS = {"ours": within(GRAPHICAL), "independent histograms": within(INDEPENDENT)}
+
+
+def task_of(data: DataSet, method: str, more: int) -> Task:
+    shape = map(int, data.domain.shape(data.columns))
+    return Task(
+        method=method,
+        sizes=dict(zip(data.columns, shape, strict=True)),
+        epsilon=float(EPSILON),
+        delta=data.delta,
+        rows=len(data.train),
+        more=more,
+        workload=declared(data.name),
+    )
+
+
+def every(data: DataSet, asked: argparse.Namespace) -> Iterator[tuple[str, Made | Absence]]:
+    """By name, one after the other, so that each has the machine to itself."""
+    more = asked.more * len(data.train) if asked.more > 1 else 0
+    wanted = re.compile(asked.only, re.IGNORECASE)
+    for name, synthesise in OURS.items():
+        if wanted.search(name):
+            yield name, synthesise(data, more)
+    for peer in PEERS:
+        if wanted.search(peer.name):
+            task = task_of(data, peer.method, more)
+            yield peer.name, peer_rows(peer, task, data.train, asked.limit, asked.keep)
+
+
+def head(data: DataSet, real: float, more: int) -> str:
+    load_now = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+    title = f"Synthetic quality, {data.name}, {len(data.train):,} rows, epsilon {EPSILON}, one fit"
+    columns = f"{'segments':>9}{'p95':>7}{'in 3.2 %':>9}{'trends':>8}{'tvd-1':>8}{'tvd-2':>8}"
+    columns += f"{'tvd-3':>8}{'AUC':>7}{'gap':>7}"
+    columns += f"{f'AUC {more}x':>8}{'gap':>7}" if more > 1 else ""
+    return (
+        f"\n{title}; real AUC {real:.3f}; {load_now}\n  {'':24}{columns}{'seconds':>9}{'CPU s':>8}"
+    )
+
+
+def line(data: DataSet, name: str, made: Made, real: float) -> str:
+    rows, more = made.answer.rows, made.answer.more
+    errors, auc = segment_errors(data, rows), utility(data, rows)
+    text = f"  {name:24}{errors.mean():>9.2%}{np.quantile(errors, 0.95):>7.1%}"
+    text += f"{(errors <= GOAL).mean():>9.1%}{trend_error(data, rows):>8.2%}"
+    text += "".join(f"{distance(data, rows, size):>8.4f}" for size in (1, 2, 3))
+    text += f"{auc:>7.3f}{real - auc:>7.3f}"
+    if more is not None:
+        richer = utility(data, more)
+        text += f"{richer:>8.3f}{real - richer:>7.3f}"
+    text += f"{made.answer.seconds:>9.1f}{made.answer.processor_s:>8.1f}"
+    return text + (f"  kept, {made.kept_since}" if made.kept_since else "")
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks synthetic_quality")
+    parser.add_argument("--sets", default="adult,bank", help="data sets, by comma")
+    parser.add_argument("--only", default="", help="a pattern; the methods whose names match")
+    parser.add_argument("--more", type=int, default=1, help="draw this many times as many rows too")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for each peer")
+    parser.add_argument("--keep", type=Path, help="where rows of peers are kept and looked for")
+    return parser.parse_known_args()[0]
 
 
 def main() -> None:
-    for name in WORKLOADS:
-        data = load(name)
-        if data is None:
-            continue
+    asked = options()
+    for data in filter(None, map(load, asked.sets.split(","))):
         real = utility(data, data.train)
-        print(f"\nSynthetic quality, {name}, {len(data.train):,} rows, epsilon {EPSILON}, one fit")
-        print(f"  {'':24}{'segments':>9}{'p95':>7}{'in 3.2 %':>9}{'trends':>8}", end="")
-        print(f"{'tvd-1':>8}{'tvd-2':>8}{'tvd-3':>8}{'AUC':>7}{'gap':>7}{'seconds':>9}")
-        for peer, synthesise in PEERS.items():
-            start = time.perf_counter()
-            rows = synthesise(data)
-            spent = time.perf_counter() - start
-            errors, auc = segment_errors(data, rows), utility(data, rows)
-            print(
-                f"  {peer:24}{errors.mean():>9.2%}{np.quantile(errors, 0.95):>7.1%}"
-                f"{(errors <= GOAL).mean():>9.1%}{trend_error(data, rows):>8.2%}"
-                f"{distance(data, rows, 1):>8.4f}{distance(data, rows, 2):>8.4f}"
-                f"{distance(data, rows, 3):>8.4f}{auc:>7.3f}{real - auc:>7.3f}{spent:>9.1f}"
-            )
-        for peer, reason in ABSENT.items():
-            print(f"  {peer:24}skipped: {reason}")
+        print(head(data, real, asked.more))
+        for name, found in every(data, asked):
+            match found:
+                case Made():
+                    print(line(data, name, found, real), flush=True)
+                case Absence(reason):
+                    print(f"  {name:24}{reason}", flush=True)

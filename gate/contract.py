@@ -134,6 +134,7 @@ class Scene:
     latency: Mapping[str, timedelta] = field(default_factory=dict)  # how late a field may arrive
     reminder: timedelta = timedelta(days=365)  # at most one neutral reminder in this time
     completion: Mode = Mode.NAIVE  # how synthetic rows stand for those who are missing in a table
+    predicts: tuple[str, ...] = ()  # fields that the scene's models foretell from the others
 
     @property
     def locked(self) -> bool:
@@ -208,6 +209,7 @@ def load_scene(path: Path, source: Source) -> Scene:
             fields=fields,
             workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
             trends=_group(extra.get("trends", []), fields),
+            predicts=_group(extra.get("predicts", []), fields),
             triggers=_triggers(extra.get("triggers", [])),
             change=_change(extra.get("change", {})),
             consent_since=version.since(extra.get("consentSince"), data["version"]),

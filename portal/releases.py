@@ -24,7 +24,7 @@ from ledger.reader import Recorded
 from portal import exposures
 from portal.grounds import grounds
 from portal.product import Product, releases
-from synthetic import accounting, partial, spending
+from synthetic import accounting, allot, partial, spending
 from synthetic.budget import Account, PrivacyLoss
 from synthetic.fit import fit
 from synthetic.model import GRAPHICAL
@@ -112,6 +112,7 @@ def _fitted(
         scene=scene.id,
         domain=scene.domain,
         workload=[*scene.workload, *((trend,) for trend in scene.trends)],
+        targets=scene.predicts,
         loss=(EPSILON, DELTA),
         at=at,
         ledger_size=people.ledger_size,
@@ -151,7 +152,10 @@ def kept_marginals(last: Release | None, scene: Scene) -> Release | None:
     workload = [*scene.workload, *((trend,) for trend in scene.trends)]
     if last is None or last.mechanism != GRAPHICAL or last.domain != scene.domain:
         return None
-    return last if {*map(frozenset, workload)} == {*map(frozenset, last.workload)} else None
+    measured = [each.clique for each in last.measurements]
+    declared = {*map(frozenset, workload)} == {*map(frozenset, last.workload)}
+    foretold = not allot.with_target(scene.domain, scene.predicts, measured)
+    return last if declared and foretold else None
 
 
 def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> Account:

@@ -16,9 +16,9 @@ from synthetic.domain import Domain
 from synthetic.estimate import Beliefs
 from synthetic.marginal import Clique
 
-SINGLES = Fraction(4, 100)  # shares of rho
-DECLARED = Fraction(68, 100)
-TARGETS = Fraction(4, 100)
+SINGLES = Fraction(3, 100)  # shares of rho
+DECLARED = Fraction(74, 100)
+TARGETS = Fraction(3, 100)
 SCORES = Fraction(10, 100)  # of a round of choosing, to the scores
 ROUNDS = 2
 LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement

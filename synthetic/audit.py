@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import sqrt
+from time import monotonic
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from numpy.typing import NDArray
 from synthetic.noise import Noise, OperatingSystemNoise
 from synthetic.release import Release
 
+Floats = NDArray[np.float64]
+
+MOST_TRIALS = 4_000
+BATCH = 100  # trials between looks at the clock
 CONFIDENCE = 3.29  # standard errors: 999 in 1,000
 
 
@@ -38,10 +43,29 @@ class Audit:
 
 def audit(release: Release, trials: int, noise: Noise | None = None) -> Audit:
     """Measure both worlds `trials` times. About 20 microseconds per integer and trial."""
-    source = noise or OperatingSystemNoise()
+    return _compared(release, *_worlds(release, trials, noise or OperatingSystemNoise()))
+
+
+def audit_within(
+    release: Release, seconds: float, most: int = MOST_TRIALS, noise: Noise | None = None
+) -> Audit:
+    """As `audit`, with as many trials as `seconds` allow: one batch at least, `most` at most."""
+    source, end = noise or OperatingSystemNoise(), monotonic() + seconds
+    batches = [_worlds(release, min(BATCH, most), source)]
+    while len(batches) * BATCH < most and monotonic() < end:
+        batches.append(_worlds(release, BATCH, source))
+    absent, present = (np.concatenate(world) for world in zip(*batches, strict=True))
+    return _compared(release, absent, present)
+
+
+def _worlds(release: Release, trials: int, noise: Noise) -> tuple[Floats, Floats]:
     touched = _touched(release)
-    absent = _evidence(touched, trials, source, present=0)
-    present = _evidence(touched, trials, source, present=1)
+    absent, present = (_evidence(touched, trials, noise, present=n) for n in (0, 1))
+    return absent, present
+
+
+def _compared(release: Release, absent: Floats, present: Floats) -> Audit:
+    trials = len(absent)
     spread = sqrt((float(absent.var(ddof=1)) + float(present.var(ddof=1))) / 2)
     found = (float(present.mean()) - float(absent.mean())) / spread
     error = CONFIDENCE * sqrt(2 / trials + found**2 / (4 * trials))
@@ -58,7 +82,7 @@ def _touched(release: Release) -> list[tuple[Fraction, int]]:
 
 def _evidence(
     touched: Sequence[tuple[Fraction, int]], trials: int, noise: Noise, *, present: int
-) -> NDArray[np.float64]:
+) -> Floats:
     """The log likelihood ratio of presence in each trial, up to a constant."""
     ratio = np.zeros(trials)
     for sigma, sensitivity in touched:

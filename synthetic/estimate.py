@@ -30,6 +30,7 @@ Floats = NDArray[np.float64]
 
 STAGES = ((0.1, 10), (0.03, 30))  # (t, sweeps over the tree)
 SINGLE_TRUST = 0.03  # one-way marginals carry no interaction that smoothing should shrink
+LEAST_VARIANCE = 1.0  # rows²: nobody needs a cell to less than one row
 TINY = 1e-200
 
 
@@ -74,9 +75,14 @@ class Beliefs:
 
 def estimate(domain: Domain, measurements: Sequence[Measurement]) -> Beliefs:
     """The same beliefs for the same measurements, whatever the number of customers."""
-    tree = junction.build(sizes(domain), [each.clique for each in measurements])
-    rows = max(1.0, float(total_rows(list(measurements), domain)))
-    ascent = _Ascent(domain, tree, reconciled(measurements), rows)
+    rows = float(total_rows(list(measurements), domain))
+    return believed(domain, reconciled(measurements), rows)
+
+
+def believed(domain: Domain, marginals: Sequence[Reconciled], rows: float) -> Beliefs:
+    """Of about `rows` customers, from marginals that agree with one another."""
+    tree = junction.build(sizes(domain), [each.clique for each in marginals])
+    ascent = _Ascent(domain, tree, marginals, max(1.0, rows))
     for smoothing, sweeps in STAGES:
         for _ in range(sweeps):
             ascent.sweep(smoothing)
@@ -144,7 +150,7 @@ class _Term:
         self._values = marginal.values
         self._dual = np.zeros_like(self._values)
         trust = SINGLE_TRUST if len(self.clique) == 1 else 1.0
-        self._variance = trust * marginal.variance
+        self._variance = trust * max(marginal.variance, LEAST_VARIANCE)
 
     def update(self, margin: Floats, smoothing: float) -> Floats:
         """By what the cells of the current margin are to be multiplied."""

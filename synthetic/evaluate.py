@@ -7,7 +7,7 @@ withdrawal.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from html import escape
 from itertools import combinations
 from typing import Any
@@ -21,6 +21,7 @@ from synthetic.domain import Categories
 from synthetic.marginal import Clique, singles
 from synthetic.release import Release
 from synthetic.reweight import HALF_NORMAL, MEAN_ABSOLUTE, SERVED, ErrorBar, served_measurements
+from synthetic.utility import Utility
 
 GOAL = 0.032  # the relative error within which a segment counts as served well
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # withdrawn, for the expected loss
@@ -52,12 +53,17 @@ class Report:
     distance_two: float
     losses: Mapping[float, ErrorBar]
     unknown: Mapping[str, int]
+    total: int  # rows that it was fitted on
     audit: Audit | None = None
+    utilities: tuple[Utility, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """JSON, with floats: a diagnosis, never a public record."""
-        losses = {str(share): {"mean": e.mean, "p95": e.p95} for share, e in self.losses.items()}
-        audited = self.audit and {"claimed": self.audit.claimed, "empirical": self.audit.empirical}
+        losses = {
+            str(share): {"mean": _finite(error.mean), "p95": _finite(error.p95)}
+            for share, error in self.losses.items()
+        }
+        audited = self.audit and asdict(self.audit) | {"holds": self.audit.holds}
         return {
             "release": self.release.id,
             "statement": str(self.release.statement),
@@ -67,10 +73,13 @@ class Report:
             "expected_loss": losses,
             "outside_domain": dict(self.unknown),
             "audit": audited,
+            "model_utility": [each.body() for each in self.utilities],
         }
 
 
-def report(release: Release, table: Any, audited: Audit | None = None) -> Report:
+def report(
+    release: Release, table: Any, audited: Audit | None = None, utilities: Sequence[Utility] = ()
+) -> Report:
     """Compare a release with `table`, the Ibis table that it was fitted on. Steward only."""
     names = [*release.domain.columns]
     pairs = tuple(combinations(names, 2))
@@ -88,7 +97,9 @@ def report(release: Release, table: Any, audited: Audit | None = None) -> Report
         float(np.mean([distances[c] for c in pairs])) if pairs else 0.0,
         {share: expected_loss(release, share) for share in SHARES},
         counts.unknown(table, release.domain),
+        total,
         audited,
+        tuple(utilities),
     )
 
 
@@ -117,6 +128,7 @@ def html(found: Report) -> str:
     segments = [(" × ".join(each.clique), each.mean) for each in found.segments]
     losses = [(f"{share:.0%}", error.mean) for share, error in found.losses.items()]
     trends = [(" × ".join(each.clique), each.mean) for each in found.trends]
+    unknown = [(name, number / found.total) for name, number in found.unknown.items()]
     parts = [
         f"<h1>{escape(found.release.id)}</h1><p>{said}</p>",
         (
@@ -126,6 +138,8 @@ def html(found: Report) -> str:
         _chart("Mean error of declared segments", segments),
         _chart("Mean error of trends", trends),
         _chart("Expected loss by share of customers withdrawn (public)", losses),
+        _chart("Values outside the public domain, by column", unknown),
+        _utility(found.utilities),
         (
             f"<p>Total variation distance: {found.distance_one:.4f} for single columns, "
             f"{found.distance_two:.4f} for pairs.</p>"
@@ -137,6 +151,11 @@ def html(found: Report) -> str:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Synthetic release</title>'
         f"<style>{style}</style><main>{''.join(parts)}</main></html>"
     )
+
+
+def _finite(figure: float) -> float | None:
+    """JSON has no infinity: what cannot be promised is null."""
+    return figure if np.isfinite(figure) else None
 
 
 def _is_ordered(release: Release, name: str) -> bool:
@@ -158,25 +177,51 @@ def _distance(exact: NDArray[Any], model: NDArray[Any]) -> float:
 
 
 def _chart(title: str, figures: Sequence[tuple[str, float]]) -> str:
+    """Relative errors and shares, beside the goal."""
+    finite = [value for _, value in figures if np.isfinite(value)]
+    return _bars(f"{title}; red line: 3.2 %", figures, max([*finite, GOAL]), GOAL)
+
+
+def _bars(
+    title: str, figures: Sequence[tuple[str, float]], longest: float, goal: float | None = None
+) -> str:
     """Horizontal bars as inline SVG, and the same figures as a table."""
     if not figures:
         return ""
-    finite = [value for _, value in figures if np.isfinite(value)]
-    longest = max([*finite, GOAL])
+    lengths = [min(value, longest) / longest * 400 for _, value in figures]
     bars = "".join(
-        f'<rect x="0" y="{20 * row}" width="{min(value, longest) / longest * 400:.1f}" height="16" '
-        'fill="#2a6f97"/>'
-        for row, (_, value) in enumerate(figures)
+        f'<rect x="0" y="{20 * row}" width="{length:.1f}" height="16" fill="#2a6f97"/>'
+        for row, length in enumerate(lengths)
     )
-    goal = f'<line x1="{GOAL / longest * 400:.1f}" x2="{GOAL / longest * 400:.1f}" y1="0" '
-    goal += f'y2="{20 * len(figures)}" stroke="#c1121f"/>'
+    height = 20 * len(figures)
+    if goal is not None:
+        at = f"{goal / longest * 400:.1f}"
+        bars += f'<line x1="{at}" x2="{at}" y1="0" y2="{height}" stroke="#c1121f"/>'
     rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{value:.2%}</td></tr>" for name, value in figures
+        f"<tr><td>{escape(name)}</td><td>{_percent(value)}</td></tr>" for name, value in figures
     )
     return (
-        f'<h2>{escape(title)}</h2><svg role="img" aria-label="{escape(title)}; red line: 3.2 %" '
-        f'width="420" height="{20 * len(figures)}">{bars}{goal}</svg><table>{rows}</table>'
+        f'<h2>{escape(title)}</h2><svg role="img" aria-label="{escape(title)}" '
+        f'width="420" height="{height}">{bars}</svg><table>{rows}</table>'
     )
+
+
+def _percent(value: float) -> str:
+    return f"{value:.2%}" if np.isfinite(value) else "nothing can be promised"
+
+
+def _utility(utilities: Sequence[Utility]) -> str:
+    """Both classifiers of every target, side by side."""
+    if not utilities:
+        return (
+            "<p>Model utility was not measured: it needs a target that the contract predicts, and "
+            "real customers who were not in the fit.</p>"
+        )
+    trained = [("synthetic", "on_synthetic"), ("real", "on_real")]
+    areas = [(f"{u.target}, {on}", float(getattr(u, at))) for u in utilities for on, at in trained]
+    tried = ", ".join(f"{each.target} on {each.tried} customers" for each in utilities)
+    title = "Area under the ROC curve, trained on synthetic and on real rows"
+    return f"{_bars(title, areas, 1.0)}<p>Tried: {escape(tried)} who were not in the fit.</p>"
 
 
 def _audit_line(audited: Audit | None) -> str:

@@ -9,7 +9,7 @@ all measured marginals that contain A say of it, weighted by inverse variance; a
 together give every measured marginal back, each sharper than it was measured.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, combinations
 from math import prod
@@ -44,52 +44,77 @@ class Reconciled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Component:
-    values: Floats  # one axis per column of its subset; sums to 0 along each
-    variance: float  # before centring
+class Component:
+    """What the columns of a subset say together. `values`: an axis per column, sums to 0 along
+    each; noise of `variance` on each cell before it is centred."""
+
+    values: Floats
+    variance: float
+
+
+Components = Mapping[Clique, Component]
 
 
 def reconciled(measured: Sequence[Noisy]) -> list[Reconciled]:
     """Every measured clique once, in the order of its first measurement."""
-    components = {
-        part: _component(part, [each for each in measured if {*part} <= {*each.clique}])
-        for part in dict.fromkeys(chain.from_iterable(_parts(m.clique) for m in measured))
-    }
+    found = components(measured)
     cliques = {each.clique: each.values.shape for each in measured}
-    return [_assembled(clique, shape, components) for clique, shape in cliques.items()]
+    return [assembled(clique, shape, found) for clique, shape in cliques.items()]
 
 
-def _component(part: Clique, measured: Sequence[Noisy]) -> _Component:
-    weights = [1 / (each.variance * _others(each, part)) for each in measured]
-    weighted = (w * _centred(each, part) for w, each in zip(weights, measured, strict=True))
-    return _Component(np.asarray(sum(weighted) / sum(weights)), 1 / sum(weights))
+def components(measured: Sequence[Noisy]) -> dict[Clique, Component]:
+    """Of every subset of every measured clique, smaller ones first."""
+    every = dict.fromkeys(chain.from_iterable(parts(each.clique) for each in measured))
+    return {
+        part: _component(part, [each for each in measured if {*part} <= {*each.clique}])
+        for part in sorted(every, key=len)
+    }
 
 
-def _centred(measured: Noisy, part: Clique) -> Floats:
-    """The measurement's component over `part`."""
-    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in part)
-    found = measured.values.sum(axis=away).astype(np.float64)
-    for axis in range(len(part)):
-        found = found - found.mean(axis=axis, keepdims=True)
-    return np.asarray(found)
-
-
-def _assembled(
-    clique: Clique, shape: tuple[int, ...], components: Mapping[Clique, _Component]
-) -> Reconciled:
+def assembled(clique: Clique, shape: Sequence[int], found: Components) -> Reconciled:
+    """The marginal over `clique`, of which every subset is in `found`."""
     sizes = dict(zip(clique, shape, strict=True))
-    values, variance = np.zeros(shape), 0.0
-    for part in _parts(clique):
+    values, variance = np.zeros(tuple(shape)), 0.0
+    for part in parts(clique):
         others = prod(size for name, size in sizes.items() if name not in part)
         along = [size if name in part else 1 for name, size in sizes.items()]
-        values += components[part].values.reshape(along) / others
-        kept = prod(1 - 1 / sizes[name] for name in part)
-        variance += components[part].variance * kept / others**2
+        values += found[part].values.reshape(along) / others
+        variance += found[part].variance * freedom(part, sizes) / others**2
     return Reconciled(clique, values, variance)
 
 
-def _parts(clique: Clique) -> list[Clique]:
+def projected(measured: Noisy, columns: Collection[str]) -> Reconciled:
+    """What the measurement says of these columns alone."""
+    kept = tuple(name for name in measured.clique if name in columns)
+    values, others = _summed(measured, kept), _others(measured, kept)
+    return Reconciled(kept, values, measured.variance * others)
+
+
+def centred(table: Floats) -> Floats:
+    """The part of a table that fewer of its columns do not say."""
+    for axis in range(table.ndim):
+        table = table - table.mean(axis=axis, keepdims=True)
+    return table
+
+
+def freedom(part: Clique, sizes: Mapping[str, int]) -> float:
+    """Degrees of freedom of a component, per cell of it."""
+    return prod(1 - 1 / sizes[name] for name in part)
+
+
+def parts(clique: Clique) -> list[Clique]:
     return [part for size in range(len(clique) + 1) for part in combinations(clique, size)]
+
+
+def _component(part: Clique, measured: Sequence[Noisy]) -> Component:
+    weights = [1 / (each.variance * _others(each, part)) for each in measured]
+    weighted = (w * _summed(each, part) for w, each in zip(weights, measured, strict=True))
+    return Component(centred(np.asarray(sum(weighted) / sum(weights))), 1 / sum(weights))
+
+
+def _summed(measured: Noisy, kept: Clique) -> Floats:
+    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in kept)
+    return np.asarray(measured.values.sum(axis=away), dtype=np.float64)
 
 
 def _others(measured: Noisy, part: Clique) -> int:

@@ -4,8 +4,8 @@ Synthetic rows drawn like the rows that stayed repeat the bias of who stayed. Fo
 every answer with their error bar:
 
 - release-anchored: the noisy counts of the last release made while they still consented, minus the
-  counts of the rows that stayed, are noisy counts of those who left: a model of them is estimated
-  from these. Post-processing of a release; it costs no budget.
+  counts of the rows that stayed, are noisy counts of those who left (synthetic.withdrawn takes most
+  of the noise out again). Post-processing of a release; it costs no budget.
 - dp-counts: their number per coarse cell, measured with a budget of its own; inside a cell they
   are drawn as the current release has it.
 - stratum: drawn given the fields they still authorise.
@@ -23,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from synthetic import conditional, counts, measure, sample
+from synthetic import conditional, counts, measure, reconcile, sample, withdrawn
 from synthetic.budget import PrivacyLoss
-from synthetic.counts import Counts
 from synthetic.domain import Domain
-from synthetic.estimate import TINY, Beliefs, estimate
+from synthetic.estimate import TINY, Beliefs, believed, estimate
 from synthetic.marginal import Clique
 from synthetic.measure import Measurement
 from synthetic.model import model_of
 from synthetic.noise import Noise, OperatingSystemNoise, post_processing
+from synthetic.reconcile import Noisy, Reconciled
 from synthetic.release import Release
 from synthetic.sample import Codes
 
@@ -92,6 +92,7 @@ class Task:
 
     `anchor`: the last release made while those who left still consented. `controls`: see
     `measure_controls`. `strata`: an Arrow table of what those who left still authorise, a row each.
+    `columns`: those wanted; all of the domain if none is named. `release-anchored` counts no other.
     """
 
     authorised: Any
@@ -100,6 +101,10 @@ class Task:
     anchor: Release | None = None
     controls: Measurement | None = None
     strata: Any = None
+    columns: tuple[str, ...] = ()
+
+    def asked(self, domain: Domain) -> Sequence[str]:
+        return [name for name in domain.columns if name in self.columns] or [*domain.columns]
 
     @cached_property
     def missing(self) -> int:
@@ -138,23 +143,25 @@ def served_measurements(release: Release) -> list[Measurement]:
 
 def _anchored(task: Task) -> Completion:
     anchor = _require(task.anchor, Mode.RELEASE_ANCHORED, "a release made before they withdrew")
-    cliques = list(dict.fromkeys(each.clique for each in anchor.measurements))
-    stayed = counts.count(task.authorised, anchor.domain, cliques)
+    domain = anchor.domain.restricted(task.asked(anchor.domain))
+    every = (reconcile.projected(each, domain.columns) for each in anchor.measurements)
+    before = [each for each in every if each.clique]
+    stayed = counts.count(task.authorised, domain, [each.clique for each in before])
     grown = task.total / max(1, anchor.rows)
-    left = [_residual(each, stayed[each.clique], grown) for each in anchor.measurements]
-    beliefs = estimate(anchor.domain, left)
-    return _completion(
-        replace(task, current=anchor),
+    left = withdrawn.differences(before, stayed, grown)
+    marginals = withdrawn.marginals(left, stayed, task.missing)
+    return Completion(
         Mode.RELEASE_ANCHORED,
-        _drawn(beliefs, task.missing),
-        _noise_bar(served_measurements(anchor), task.total),
+        _noise_bar(_served(reconcile.reconciled(before), anchor.workload), anchor.rows),
+        domain,
+        task.missing,
+        _drawn(believed(domain, marginals, task.missing), task.missing),
     )
 
 
-def _residual(measured: Measurement, stayed: Counts, grown: float) -> Measurement:
-    """What the measurement says of those who left."""
-    values = np.rint(measured.values * grown).astype(np.int64) - stayed
-    return replace(measured, values=values)
+def _served(found: Sequence[Reconciled], workload: Sequence[Clique]) -> Sequence[Reconciled]:
+    """The marginals that the scene declares; if it declares none of these, all of them."""
+    return [each for each in found if each.clique in workload] or found
 
 
 def _controlled(task: Task) -> Completion:
@@ -210,7 +217,7 @@ def _completion(task: Task, mode: Mode, codes: Mapping[str, Codes], error: Error
 _UNKNOWN = ErrorBar(float("inf"), float("inf"), "who withdrew is not corrected for")
 
 
-def _noise_bar(measured: Sequence[Measurement], total: int) -> ErrorBar:
+def _noise_bar(measured: Sequence[Noisy], total: int) -> ErrorBar:
     """From the released noise and the released counts of the cells that are large enough."""
     spreads = [each.variance**0.5 / each.values[each.values >= SERVED * total] for each in measured]
     errors = np.concatenate(spreads) if spreads else np.zeros(0)

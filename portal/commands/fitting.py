@@ -73,6 +73,7 @@ class Fitting:
                 scene=self.contract.id,
                 domain=self.contract.domain,
                 workload=[*self.contract.workload, *((name,) for name in self.contract.trends)],
+                targets=self.contract.predicts,
                 loss=self.loss,
                 at=at,
                 ledger_size=0,

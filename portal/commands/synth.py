@@ -5,13 +5,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from gate.contract import Scene as Contract
+    from synthetic.evaluate import Report
     from synthetic.release import Release
+
+Made = TypeVar("Made")
 
 app = typer.Typer(help="Synthetic releases: fit, sample, report, budget.", no_args_is_help=True)
 
@@ -102,26 +105,40 @@ def sample(
 
 
 @app.command()
-def report(
+def report(  # noqa: PLR0913, PLR0917 - one option each
     body: Body,
     rows: Rows,
     to: Annotated[Path, typer.Option("--to", help="HTML file to write; JSON lies beside it.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option("--held-out", help="Real rows that were not in the fit: models are tried."),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option("--target", help="A column that models predict: see `predicts`."),
+    ] = None,
+    customer: Customer = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Measure the noise in two worlds.")
+        bool, typer.Option("--audit", help="Measure the noise in two worlds, for a minute.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare a release with the rows it was fitted on. For the steward: not private."""
-    from synthetic import evaluate
-    from synthetic.audit import audit as auditing
+    from portal.commands.reporting import Reporting
 
     release = _release(body)
-    with _progress("Comparing"):
-        audited = auditing(release, trials=4_000) if audit else None
-        found = evaluate.report(release, _table(rows, [*release.domain.columns]), audited)
-    to.write_text(evaluate.html(found), encoding="utf-8")
-    beside = to.with_suffix(".json")
-    beside.write_text(json.dumps(found.body(), indent=2, ensure_ascii=False), encoding="utf-8")
-    typer.echo(f"{to} and {beside}")
+    names = [*release.domain.columns, *([customer] if customer else [])]
+    reporting = Reporting(release, [*(target or ())], customer)
+
+    def found() -> "Report":
+        with _progress("Comparing"):
+            return reporting.report(
+                _table(rows, names), _table(held_out, names) if held_out else None, audit=audit
+            )
+
+    files = reporting.write(_refusing(found), to)
+    said = {"release": release.id, "files": [str(each) for each in files]}
+    typer.echo(json.dumps(said) if as_json else " and ".join(said["files"]))
 
 
 @app.command()
@@ -164,8 +181,9 @@ def provenance() -> None:
         typer.echo(f"  {line}")
 
 
-def _refusing(act: Callable[[], "Release"]) -> "Release":
+def _refusing(act: Callable[[], Made]) -> Made:
     """What was made; or why not, and exit status 1."""
+    from gate.contract import ContractError
     from portal.commands.fitting import InterruptedFitError
     from synthetic.budget import BudgetExceededError, LossError
     from synthetic.domain import DomainError
@@ -179,6 +197,7 @@ def _refusing(act: Callable[[], "Release"]) -> "Release":
         raise typer.Exit(130) from None
     except (
         BudgetExceededError,
+        ContractError,
         DomainError,
         LossError,
         MalformedRecordError,
@@ -202,9 +221,13 @@ def _contract(scene: Path, source: Path) -> "Contract":
 
 
 def _release(path: Path) -> "Release":
-    from synthetic.release import Release
+    from synthetic.release import MalformedReleaseError, Release
 
-    return Release.from_body(json.loads(path.read_text(encoding="utf-8")))
+    try:
+        return Release.from_body(json.loads(path.read_text(encoding="utf-8")))
+    except (MalformedReleaseError, OSError, ValueError) as error:
+        typer.echo(f"{path} is no public record of a release ({error}): name one", err=True)
+        raise typer.Exit(1) from None
 
 
 def _table(rows: Path, columns: list[str]) -> Any:
@@ -214,6 +237,8 @@ def _table(rows: Path, columns: list[str]) -> Any:
     from synthetic.domain import DomainError
 
     connection = ibis.duckdb.connect()
+    if not rows.exists():
+        raise DomainError(f"{rows} is not there: name a Parquet or CSV file")
     parquet = rows.suffix == ".parquet"
     found = (
         connection.read_parquet(rows) if parquet else connection.read_csv(rows, all_varchar=True)

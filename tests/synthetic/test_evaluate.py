@@ -1,23 +1,28 @@
 """The report that the steward reads, and the loss that anybody may be told."""
 
 import json
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
+import ibis
 import numpy as np
 import pytest
 
 from synthetic import evaluate
-from synthetic.audit import Audit
+from synthetic.audit import Audit, audit_within
 from synthetic.evaluate import Report, expected_loss
+from synthetic.fit import fit
 from synthetic.release import Release
-from tests.synthetic.material import WORKLOAD, bank, bank_release
+from synthetic.utility import Utility, utility
+from tests.synthetic.material import AT, BANK, LOSS, WORKLOAD, bank, bank_release
 
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return evaluate.report(bank_release(), bank(), Audit(0.25, 0.24, 0.2, 0.3))
+    audited, tried = Audit(0.25, 0.24, 0.2, 0.3), Utility("y", 0.87, 0.9, 4_500)
+    return evaluate.report(bank_release(), bank(), audited, [tried])
 
 
 def test_a_report_measures_every_declared_group_by(report: Report) -> None:
@@ -40,7 +45,9 @@ def test_a_report_is_json(report: Report) -> None:
     body = json.loads(json.dumps(report.body()))
     assert body["release"] == bank_release().id
     assert body["audit"]["claimed"] == 0.25
+    assert body["audit"]["holds"] is True
     assert body["outside_domain"]["age"] == 0
+    assert body["model_utility"][0]["gap"] == pytest.approx(0.03)
 
 
 class Page(HTMLParser):
@@ -57,7 +64,7 @@ class Page(HTMLParser):
 def test_the_page_has_a_table_beside_every_chart_and_asks_for_nothing(report: Report) -> None:
     page = Page()
     page.feed(evaluate.html(report))
-    assert page.tags.count("svg") == page.tags.count("table") == 3
+    assert page.tags.count("svg") == page.tags.count("table") == 5
     assert "script" not in page.tags
     assert page.links == []
 
@@ -100,6 +107,59 @@ def test_the_expected_loss_is_what_a_random_withdrawal_costs() -> None:
         errors += (np.abs(served - real) / np.maximum(real, 1))[large].tolist()
     expected = expected_loss(release, share).mean
     assert expected / 1.4 < np.mean(errors) < expected * 1.4
+
+
+def halves() -> list[Any]:
+    """Two tables of different customers: one row in ten is kept from the fit."""
+    connection = ibis.duckdb.connect()
+    numbered = bank(connection).mutate(n=ibis.row_number() % 10)
+    rows = connection.create_table("numbered", numbered)
+    return [rows.filter(rows.n != 0), rows.filter(rows.n == 0)]
+
+
+def test_models_trained_on_synthetic_rows_are_tried_on_customers_who_were_not_in_the_fit() -> None:
+    fitted, unseen = halves()
+    given: dict[str, Any] = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS, "targets": ["y"]}
+    release = fit(fitted, scene="segmentation", at=AT, ledger_size=7, **given)
+    found = utility(release, fitted, unseen, "y")
+    assert found is not None
+    assert found.tried == 4_522
+    assert 0.6 < found.on_synthetic < found.on_real + 0.01 < 0.9
+    assert found.gap < 0.05
+
+
+def test_a_target_of_several_values_is_told_from_all_others() -> None:
+    fitted, unseen = halves()
+    found = utility(bank_release(), fitted.limit(4_000), unseen.limit(2_000), "marital")
+    assert found is not None
+    assert 0.6 < found.on_synthetic <= found.on_real + 0.05 < 1
+
+
+def test_where_the_held_out_customers_are_all_alike_nothing_is_told_apart() -> None:
+    fitted, unseen = halves()
+    assert utility(bank_release(), fitted, unseen.filter(unseen.y == "no"), "y") is None
+
+
+def test_a_report_without_held_out_customers_says_so() -> None:
+    page = evaluate.html(evaluate.report(bank_release(), bank()))
+    assert "Model utility was not measured" in page
+
+
+def test_a_report_counts_unknown_values_column_by_column() -> None:
+    rows = bank()
+    odd = rows.mutate(job=ibis.ifelse(rows.month == "may", "astronaut", rows.job))
+    found = evaluate.report(bank_release(), odd)
+    assert found.unknown["job"] == 13_766
+    assert found.unknown["age"] == 0
+    assert "<td>job</td><td>30.45%</td>" in evaluate.html(found)
+
+
+def test_an_audit_ends_with_its_time() -> None:
+    began = time.monotonic()
+    found = audit_within(bank_release(), 0.5)
+    assert time.monotonic() - began < 10
+    assert found.holds
+    assert found.high - found.low > 0.1  # one batch tells little, and says so
 
 
 def test_a_release_without_large_segments_promises_nothing() -> None:
