@@ -12,9 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from fractions import Fraction
 from hashlib import sha256
-from math import prod
 from threading import Lock
 from typing import Any
 
@@ -23,7 +21,6 @@ from msgspec import UNSET, UnsetType
 
 from gate.batch import DRAWN_ROWS
 from gate.releases import Synthesiser
-from synthetic.measure import Measurement
 from synthetic.release import Release
 from synthetic.reweight import Completion, ErrorBar, Mode, Task, complete
 
@@ -149,32 +146,8 @@ def _of_everybody(error: ErrorBar, anchor: Release, missing: Missing) -> ErrorBa
 
 
 def _estimated(anchor: Release, missing: Missing) -> Completion:
-    asked = _within(anchor, missing.columns)
-    return complete(Task(missing.rows(), missing.everybody, asked, asked), Mode.RELEASE_ANCHORED)
-
-
-def _within(release: Release, columns: Sequence[str]) -> Release:
-    """What the release says of these columns alone: nothing else is counted."""
-    kept = release.domain.restricted([name for name in release.domain.columns if name in columns])
-    found = [_projected(each, columns) for each in release.measurements]
-    return replace(
-        release,
-        domain=kept,
-        measurements=tuple(each for each in found if each is not None),
-        workload=tuple(tuple(n for n in each if n in columns) for each in release.workload),
-    )
-
-
-def _projected(measured: Measurement, columns: Sequence[str]) -> Measurement | None:
-    """Its sums over the other columns, with the noise that these have. None of a single column that
-    was measured by itself, with less noise."""
-    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in columns)
-    clique = tuple(name for name in measured.clique if name in columns)
-    if not away or len(clique) < 2:  # noqa: PLR2004 - of two columns or more
-        return None if away else measured
-    summed = prod(measured.values.shape[axis] for axis in away)
-    scale, values = measured.scale * Fraction(summed**0.5), measured.values.sum(axis=away)
-    return replace(measured, clique=clique, scale=scale, values=values)
+    task = Task(missing.rows(), missing.everybody, anchor, anchor, columns=missing.columns)
+    return complete(task, Mode.RELEASE_ANCHORED)
 
 
 def _tables(found: Completion, missing: Missing) -> Iterator[Any]:
