@@ -152,16 +152,18 @@ def _anchored(task: Task) -> Completion:
     marginals = withdrawn.marginals(left, stayed, task.missing)
     return Completion(
         Mode.RELEASE_ANCHORED,
-        _noise_bar(_served(reconcile.reconciled(before), anchor.workload), anchor.rows),
+        _noise_bar(_served(reconcile.reconciled(before), anchor), anchor.rows),
         domain,
         task.missing,
         _drawn(believed(domain, marginals, task.missing), task.missing),
     )
 
 
-def _served(found: Sequence[Reconciled], workload: Sequence[Clique]) -> Sequence[Reconciled]:
-    """The marginals that the scene declares; if it declares none of these, all of them."""
-    return [each for each in found if each.clique in workload] or found
+def _served(found: Sequence[Reconciled], anchor: Release) -> Sequence[Reconciled]:
+    """What the scene declares, as far as it lies within the columns found; else all of them."""
+    within = {name for each in found for name in each.clique}
+    served = {tuple(n for n in clique if n in within) for clique in anchor.workload}
+    return [each for each in found if each.clique in served] or found
 
 
 def _controlled(task: Task) -> Completion:
