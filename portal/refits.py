@@ -55,7 +55,7 @@ class Refits:
         for scene in open_scenes:
             if releases.unfinished(self.product.home, scene.id).exists():
                 return scene
-        return next((scene for scene in open_scenes if self._is_due(scene, at)), None)
+        return next((scene for scene in open_scenes if self.is_due(scene, at)), None)
 
     def fit(self, scene: Scene, at: datetime) -> None:
         """Fit and serve; a refusal is told once and leaves the last release in force."""
@@ -71,13 +71,13 @@ class Refits:
         except Exception:  # noqa: BLE001 - whatever it was, serving goes on, and so does this fit
             _LOG.exception("%s could not be fitted", scene.id)
 
-    def _is_due(self, scene: Scene, at: datetime) -> bool:
+    def is_due(self, scene: Scene, at: datetime) -> bool:
+        """Whether a release is old enough, and enough changed since; a first one is never old."""
         last = self.product.gate.release(scene.id)
         if not isinstance(last, Release):
-            return False  # the first release of a scene is made when the product is set up
-        return self.cadence.due(
-            last.fitted_at, at, changed_since(self.product, scene.id, last.ledger_size)
-        )
+            return changed_since(self.product, scene.id, 0) >= self.cadence.changes
+        changes = changed_since(self.product, scene.id, last.ledger_size)
+        return self.cadence.due(last.fitted_at, at, changes)
 
 
 def changed_since(product: Product, scene: str, size: int) -> int:

@@ -6,7 +6,7 @@ public record alone and may be shown to anyone, for instance in the notice that 
 withdrawal.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from itertools import combinations
@@ -24,6 +24,7 @@ from synthetic.reweight import HALF_NORMAL, MEAN_ABSOLUTE, SERVED, ErrorBar, ser
 from synthetic.utility import Utility
 
 GOAL = 0.032  # the relative error within which a segment counts as served well
+WIDTH = 400  # of a chart's longest bar, in pixels
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # withdrawn, for the expected loss
 
 
@@ -138,7 +139,7 @@ def html(found: Report) -> str:
         _chart("Mean error of declared segments", segments),
         _chart("Mean error of trends", trends),
         _chart("Expected loss by share of customers withdrawn (public)", losses),
-        _chart("Values outside the public domain, by column", unknown),
+        _bars("Share of values outside the public domain, by column", unknown, 1.0),
         _utility(found.utilities),
         (
             f"<p>Total variation distance: {found.distance_one:.4f} for single columns, "
@@ -146,7 +147,10 @@ def html(found: Report) -> str:
         ),
         _audit_line(found.audit),
     ]
-    style = "body{font:16px system-ui;max-width:50em;margin:2em auto}td,th{padding:.1em 1em}"
+    style = (
+        "body{font:16px system-ui;max-width:50em;margin:2em auto}td,th{padding:.1em 1em}"
+        "figure{margin:0}text{font-size:13px}svg{max-width:100%}figcaption{color:#555}"
+    )
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Synthetic release</title>'
         f"<style>{style}</style><main>{''.join(parts)}</main></html>"
@@ -176,38 +180,43 @@ def _distance(exact: NDArray[Any], model: NDArray[Any]) -> float:
     return float(0.5 * np.abs(exact / max(1, exact.sum()) - model / model.sum()).sum())
 
 
+def _percent(value: float) -> str:
+    return f"{value:.2%}" if np.isfinite(value) else "nothing can be promised"
+
+
 def _chart(title: str, figures: Sequence[tuple[str, float]]) -> str:
-    """Relative errors and shares, beside the goal."""
+    """Relative errors, beside the goal."""
     finite = [value for _, value in figures if np.isfinite(value)]
-    return _bars(f"{title}; red line: 3.2 %", figures, max([*finite, GOAL]), GOAL)
+    return _bars(title, figures, max([*finite, GOAL]), GOAL)
 
 
 def _bars(
-    title: str, figures: Sequence[tuple[str, float]], longest: float, goal: float | None = None
+    title: str,
+    figures: Sequence[tuple[str, float]],
+    longest: float,
+    goal: float | None = None,
+    shown: Callable[[float], str] = _percent,
 ) -> str:
     """Horizontal bars as inline SVG, and the same figures as a table."""
     if not figures:
         return ""
-    lengths = [min(value, longest) / longest * 400 for _, value in figures]
-    bars = "".join(
-        f'<rect x="0" y="{20 * row}" width="{length:.1f}" height="16" fill="#2a6f97"/>'
-        for row, length in enumerate(lengths)
+    left = 8 * max(len(name) for name, _ in figures) + 24  # room for the names
+    rows = (
+        f'<text x="{left - 8}" y="{20 * row + 13}" text-anchor="end">{escape(name)}</text>'
+        f'<rect x="{left}" y="{20 * row}" width="{min(value, longest) / longest * WIDTH:.1f}" '
+        'height="16" fill="#2a6f97"/>'
+        for row, (name, value) in enumerate(figures)
     )
-    height = 20 * len(figures)
+    drawn, height, said = "".join(rows), 20 * len(figures), escape(title)
     if goal is not None:
-        at = f"{goal / longest * 400:.1f}"
-        bars += f'<line x1="{at}" x2="{at}" y1="0" y2="{height}" stroke="#c1121f"/>'
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td><td>{_percent(value)}</td></tr>" for name, value in figures
-    )
+        at, said = f"{left + goal / longest * WIDTH:.1f}", f"{said}; red line: {goal:.1%}"
+        drawn += f'<line x1="{at}" x2="{at}" y1="0" y2="{height}" stroke="#c1121f"/>'
+    table = "".join(f"<tr><td>{escape(n)}</td><td>{shown(v)}</td></tr>" for n, v in figures)
     return (
-        f'<h2>{escape(title)}</h2><svg role="img" aria-label="{escape(title)}" '
-        f'width="420" height="{height}">{bars}</svg><table>{rows}</table>'
+        f'<h2>{escape(title)}</h2><figure><svg role="img" aria-label="{said}" '
+        f'width="{left + WIDTH + 10}" height="{height}">{drawn}</svg>'
+        f"<figcaption>{said}</figcaption></figure><table>{table}</table>"
     )
-
-
-def _percent(value: float) -> str:
-    return f"{value:.2%}" if np.isfinite(value) else "nothing can be promised"
 
 
 def _utility(utilities: Sequence[Utility]) -> str:
@@ -221,7 +230,8 @@ def _utility(utilities: Sequence[Utility]) -> str:
     areas = [(f"{u.target}, {on}", float(getattr(u, at))) for u in utilities for on, at in trained]
     tried = ", ".join(f"{each.target} on {each.tried} customers" for each in utilities)
     title = "Area under the ROC curve, trained on synthetic and on real rows"
-    return f"{_bars(title, areas, 1.0)}<p>Tried: {escape(tried)} who were not in the fit.</p>"
+    drawn = _bars(title, areas, 1.0, shown="{:.3f}".format)
+    return f"{drawn}<p>Tried: {escape(tried)} who were not in the fit.</p>"
 
 
 def _audit_line(audited: Audit | None) -> str:
@@ -230,5 +240,6 @@ def _audit_line(audited: Audit | None) -> str:
     off = audited.empirical / audited.claimed - 1
     return (
         f"<p>Audit in two worlds: empirical mu {audited.empirical:.4f}, claimed "
-        f"{audited.claimed:.4f} ({off:+.1%}).</p>"
+        f"{audited.claimed:.4f} ({off:+.1%}); between {audited.low:.4f} and {audited.high:.4f} "
+        "with a confidence of 99.9 %.</p>"
     )

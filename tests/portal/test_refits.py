@@ -186,21 +186,21 @@ def test_a_refit_by_epoch_measures_what_was_measured_before(
 ) -> None:
     """One story, for fits are slow: no refit after one withdrawal, nor before its time."""
     first = of(released)
-    refits = Refits(released, QUICK)
+    refits, scene = Refits(released, QUICK), released.scenes[SCENE]
     everybody = consenting(released)
     say(released, everybody[0], Withdrawn(SCENE))
-    assert refits.next_due(LATER) is None  # one change
+    assert not refits.is_due(scene, LATER)  # one change
     grant(released, "c00050", "c00051")
     assert changed_since(released, SCENE, first.ledger_size) == 3
-    assert refits.next_due(START + timedelta(days=6)) is None  # too soon
-    refits.round(LATER)
-    wait(refits)
+    assert not refits.is_due(scene, START + timedelta(days=6))  # too soon
+    assert refits.is_due(scene, LATER)
+    refits.fit(scene, LATER)
     second = of(released)
     assert second.id != first.id
     assert not second.selections
     assert {m.clique for m in second.measurements} == {m.clique for m in first.measurements}
     assert second.fitted_at == LATER
-    assert refits.next_due(LATER) is None
+    assert not refits.is_due(scene, LATER)
     released.publish()
     found = recompute(Directory(released.home / "log" / "consent"))
     assert found.findings == []
@@ -209,6 +209,15 @@ def test_a_refit_by_epoch_measures_what_was_measured_before(
     assert second.account.spent.rho == 2 * LOSS.rho
     text = str(second.body())
     assert not any(subject in text for subject in everybody)
+
+
+def test_a_scene_gets_its_first_release_when_enough_customers_have_spoken(product: Product) -> None:
+    scene = product.scenes[SCENE]
+    spoken = changed_since(product, SCENE, 0)
+    assert 0 < spoken < 50
+    for least, due in ((spoken, True), (spoken + 1, False)):
+        assert Refits(product, replace(QUICK, changes=least)).is_due(scene, START) is due
+    assert Refits(product).next_due(START) is None
 
 
 def of(product: Product) -> Release:
@@ -226,18 +235,18 @@ def wait(refits: Refits) -> None:
 def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown(
     released: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
 ) -> None:
-    first, refits = of(released), Refits(released, QUICK)
+    first, refits, scene = of(released), Refits(released, QUICK), released.scenes[SCENE]
     shown = visitor.get(f"/regulator/releases/{SCENE}").text
     assert "(0 days ago)" in shown
     monkeypatch.setattr(releases, "RHO_A_YEAR", LOSS.rho)
     grant(released, "c00050", "c00051", "c00052")
     size = released.ledger.size
-    assert refits.next_due(LATER) is released.scenes[SCENE]
-    refits.fit(released.scenes[SCENE], LATER)
+    assert refits.is_due(scene, LATER)
+    refits.fit(scene, LATER)
     assert of(released) is first
     assert released.ledger.size == size
     assert not releases.unfinished(released.home, SCENE).exists()
-    assert refits.next_due(LATER) is None  # not asked again before the next period
+    assert refits.next_due(LATER) is not scene  # not asked again before the next period
     clock.now = LATER
     assert "(30 days ago)" in visitor.get(f"/regulator/releases/{SCENE}").text
 

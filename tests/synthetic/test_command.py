@@ -83,6 +83,7 @@ def test_a_fit_that_is_stopped_goes_on_with_resume(tmp_path: Path, sent: signal.
     path, kept = tmp_path / "release.json", tmp_path / "release.partial.json"
     contracts = small_contracts(tmp_path, [["age", "job"], ["job", "y"]], JOBS)
     command = ["fit", "--rows", str(some_rows(tmp_path, 2_000)), *contracts, "--to", str(path)]
+    command += ["--customer", "who", "--contribution", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "portal.cli", "synth", *command],
         stderr=subprocess.PIPE,
@@ -105,7 +106,9 @@ def test_a_fit_that_is_stopped_goes_on_with_resume(tmp_path: Path, sent: signal.
     records = [json.loads(each) for each in lines(tmp_path / "release.records.jsonl")]
     assert spending.verify(records, {"segmentation": PrivacyLoss(Fraction(1, 8))}).findings == []
     assert [each["format"] for each in records] == [spending.RESERVATION, spending.RELEASE]
-    releases.verify(Release.from_body(json.loads(path.read_text())))
+    release = Release.from_body(json.loads(path.read_text()))
+    releases.verify(release)
+    assert release.statement.contribution == 2
     nothing = run(*command, "--resume")
     assert nothing.exit_code == 1
     assert "nothing was interrupted" in nothing.output
@@ -225,7 +228,9 @@ def small_source(jobs: list[str]) -> Any:
 
 
 def some_rows(folder: Path, number: int, *, jobs: bool = True) -> Path:
+    """Two rows a customer."""
     data = bank().select(*EVERY).limit(number).to_pyarrow()
+    data = data.append_column("who", pa.array([f"c{n // 2}" for n in range(len(data))]))
     if not jobs:
         nothing = pa.nulls(len(data), pa.string())
         data = data.set_column(data.column_names.index("job"), "job", nothing)
@@ -248,7 +253,8 @@ def test_a_poor_input_gets_a_sound_noisy_answer(
 ) -> None:
     contracts = small_contracts(tmp_path, workload, jobs)
     rows, path = some_rows(tmp_path, number, jobs=known), tmp_path / "release.json"
-    done = run("fit", "--rows", rows, *contracts, "--to", path)
+    bounds = ["--customer", "who", "--contribution", "2"]
+    done = run("fit", "--rows", rows, *contracts, "--to", path, *bounds)
     assert done.exit_code == 0, done.output
     release = Release.from_body(json.loads(path.read_text()))
     releases.verify(release)
