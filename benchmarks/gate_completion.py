@@ -12,7 +12,7 @@ from time import perf_counter
 
 from portal.releases import DELTA, EPSILON
 from tests.gate.completing import ask
-from tests.gate.withdrawal import FIELDS, Bank, naively, never_agreed, withdrawn
+from tests.gate.withdrawal import FIELDS, SCENE, Bank, naively, never_agreed, withdrawn
 
 KINDS = ("estimated", "kept", "kept")
 
@@ -27,13 +27,15 @@ def main() -> None:
             print(f"\nTable of {bank.true.total():,} customers by {FIELDS}, {why}")
             naive = mean(bank.errors(naively(bank)))
             print(f"  {'naive':12}segments off by {naive:6.2%}")
-            for kind in KINDS:
-                _table(bank, kind)
+            for fields in (FIELDS, tuple(SCENE.fields)):
+                print(f"  {len(fields)} fields asked for")
+                for kind in KINDS:
+                    _table(bank, kind, fields)
 
 
-def _table(bank: Bank, kind: str) -> None:
+def _table(bank: Bank, kind: str, fields: tuple[str, ...]) -> None:
     start = perf_counter()
-    answer = ask(bank.world, FIELDS)
+    answer = ask(bank.world, fields)
     begun = perf_counter() - start
     rows = answer.table.num_rows
     whole = perf_counter() - start

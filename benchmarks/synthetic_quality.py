@@ -145,6 +145,7 @@ def release(
         loss=(EPSILON, Fraction(str(data.delta))),
         at=AT,
         ledger_size=0,
+        targets=(LABELS[data.name],),
         mechanism=mechanism,
         like=like,
     )

@@ -67,8 +67,10 @@ class Missing:
 
     def key(self, anchor: Release) -> Key:
         """The same where an earlier estimate stands for this one."""
-        about = [sorted(self.columns), self.stand, self.everybody, self.subjects]
-        return anchor.id, sha256(msgspec.json.encode(about)).hexdigest()
+        digest = sha256(msgspec.json.encode([sorted(self.columns), self.stand, self.everybody]))
+        for at in range(0, len(self.subjects), DRAWN_ROWS):
+            digest.update(msgspec.json.encode(self.subjects[at : at + DRAWN_ROWS]))
+        return anchor.id, digest.hexdigest()
 
 
 def naive(release: Synthesiser, missing: Missing) -> Completed:
@@ -144,8 +146,7 @@ def _of_everybody(error: ErrorBar, anchor: Release, missing: Missing) -> ErrorBa
 
 
 def _estimated(anchor: Release, missing: Missing) -> Completion:
-    rows, columns = missing.rows(), missing.columns
-    task = Task(rows, missing.everybody, anchor, anchor, columns=columns)
+    task = Task(missing.rows(), missing.everybody, anchor, anchor, columns=missing.columns)
     return complete(task, Mode.RELEASE_ANCHORED)
 
 

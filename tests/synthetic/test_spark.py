@@ -12,7 +12,7 @@ import pytest
 from synthetic import counts
 from tests.synthetic.material import BANK, bank
 
-pytest.importorskip("pyspark", reason="pyspark is optional: pip install 'pyspark<4.1'")
+pytest.importorskip("pyspark")
 
 
 @pytest.fixture(scope="module")
