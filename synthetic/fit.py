@@ -32,6 +32,7 @@ from synthetic.task import Progress, Task
 Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
 DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
+MOST_RHO = 2  # an epsilon of about 10: beyond, discrete noise is no Gaussian noise any more
 
 
 def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
@@ -215,11 +216,20 @@ def _require_bounded(contribution: int, customer: str | None) -> None:
 
 def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss, Fraction]:
     if isinstance(loss, PrivacyLoss):
-        return loss, DELTA
+        return _meaningful(loss), DELTA
     epsilon, delta = map(_fraction, loss)
     tight = mechanism == GRAPHICAL and contribution == 1  # as `statement` will promise it
     within = accounting.loss_within if tight else loss_within
-    return within(epsilon, delta), delta
+    return _meaningful(within(epsilon, delta)), delta
+
+
+def _meaningful(loss: PrivacyLoss) -> PrivacyLoss:
+    if loss.rho > MOST_RHO:
+        raise LossError(
+            f"a loss of rho = {float(loss.rho):.3g} protects nobody, want at most {MOST_RHO}: ask for "
+            "an epsilon of 10 or less"
+        )
+    return loss
 
 
 def _fraction(number: float | Fraction) -> Fraction:

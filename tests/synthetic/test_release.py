@@ -196,6 +196,8 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception]]] = {
     "an epsilon of zero": ({"loss": (0, 1e-6)}, LossError),
     "an infinite epsilon": ({"loss": (float("inf"), 1e-6)}, LossError),
     "a delta of one": ({"loss": (1, 1)}, LossError),
+    "a loss that protects nobody": ({"loss": PrivacyLoss(Fraction(3))}, LossError),
+    "an epsilon that protects nobody": ({"loss": (20, 1e-6)}, LossError),
     "a loss too small to measure with": ({"loss": PrivacyLoss(Fraction(1, 10**14))}, LossError),
 }
 
