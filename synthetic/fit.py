@@ -226,8 +226,8 @@ def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss,
 def _meaningful(loss: PrivacyLoss) -> PrivacyLoss:
     if loss.rho > MOST_RHO:
         raise LossError(
-            f"a loss of rho = {float(loss.rho):.3g} protects nobody, want at most {MOST_RHO}: ask for "
-            "an epsilon of 10 or less"
+            f"a loss of rho = {float(loss.rho):.3g} protects nobody, want at most {MOST_RHO}: ask "
+            "for an epsilon of 10 or less"
         )
     return loss
 
