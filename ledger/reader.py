@@ -4,8 +4,11 @@ No table says who said how much, or which entries belong together: a customer's 
 by the tags that their data key yields, one after the other.
 """
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 from ledger import commitment, event, instruction
@@ -22,6 +25,7 @@ from ledger.event import (
 from ledger.instruction import Signature, Signer
 from ledger.log import CorruptLogError, Log
 from ledger.stores.sql import SqlStore
+from ledger.tile import WIDTH
 from ledger.vault import Vault
 
 CHUNK = 4096  # entries opened at once when following from far back
@@ -52,6 +56,9 @@ class Reader:
         self._log = log
         self._store = store
         self._vault = keys
+        self._looking = Lock()
+        self._looked = 0  # entries of the log so far, of which the public ones are known
+        self._places = array("Q")
 
     def history(self, subject: str, upto: int | None = None) -> list[Said]:
         """What the subject said, oldest first: so many instructions, or all that are there.
@@ -77,10 +84,24 @@ class Reader:
         ]
 
     def announced(self, since: int) -> Iterator[Recorded]:
-        """The public acts from entry `since` on, in log order. No key is needed."""
-        for index, entry in enumerate(self._log.entries(since, self._log.size), since):
-            if entry[:1] != PERSONAL:
+        """The public acts from entry `since` on, in log order. No key is needed.
+
+        Which entries these are is looked up once, for the log only grows.
+        """
+        places = self._public_places()
+        for start in range(bisect_left(places, since), len(places), WIDTH):
+            indexes = places[start : start + WIDTH]
+            for index, entry in zip(indexes, self._log.at(indexes), strict=True):
                 yield Recorded(index, public(entry))
+
+    def _public_places(self) -> Sequence[int]:
+        """Indexes of all public entries of the log as it is now."""
+        with self._looking:
+            size = self._log.size
+            entries = enumerate(self._log.entries(self._looked, size), self._looked)
+            self._places.extend([index for index, entry in entries if entry[:1] != PERSONAL])
+            self._looked = size
+            return self._places[:]
 
     def between(self, since: int, upto: int) -> Iterator[Recorded]:
         """Every event of [since, upto) that still opens, in log order.

@@ -105,7 +105,7 @@ def test_an_explanation_rests_on_ones_own_reading_of_this_customer(
 
 
 def test_inputs_are_only_what_the_reading_answered(explanations: Explanations, bank: World) -> None:
-    bank.gate._releases.clear()
+    bank.gate._served.clear()
     bank.gate._plans.clear()
     answer = read(bank)
     assert answer.values["job"] is None  # withheld
