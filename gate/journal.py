@@ -12,7 +12,6 @@ of a bitmap over the rows of the consent state, stored beside the log; and where
 are not naive, their `mode` ("release-anchored"), `release` being the one whose counts they rest on.
 """
 
-import os
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from gate.cohort import Cohort
 from gate.decide import Reason, View
 from gate.folding import MOST_PAGES, Folding
 from gate.owners import MEMBERS, Owners, Put
+from ledger import durable
 from ledger.commitment import TAG_SIZE, ReadingTags
 from ledger.log import Log, Staged
 from ledger.stores import Batch
@@ -138,7 +138,7 @@ class Journal:
         self.home = home
         (home / COHORTS).mkdir(parents=True, exist_ok=True)
         self._waiting: list[_Waiting] = []
-        self._queue, self._turn = Lock(), Lock()
+        self._queue, self._turn, self._storing = Lock(), Lock(), Lock()
         self._begun: tuple[Staged, Put, Put] | None = None
         self._database = sqlite3.connect(home / LOG, check_same_thread=False, isolation_level=None)
         self._database.executescript(_PRAGMAS)
@@ -185,13 +185,9 @@ class Journal:
         bitmap = np.packbits(cohort).tobytes()
         digest = sha256(bitmap).hexdigest()
         path = self.home / COHORTS / digest
-        if not path.exists():
-            unfinished = path.with_suffix(".tmp")
-            with unfinished.open("wb") as file:
-                file.write(bitmap)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.rename(path)  # a crash before this leaves a .tmp that nobody reads
+        with self._storing:  # the same cohort may be asked for by several at once
+            if not path.exists():
+                durable.write(path, bitmap)
         return digest
 
     def cohort(self, digest: str, rows: int) -> Cohort:
