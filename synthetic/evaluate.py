@@ -20,7 +20,7 @@ from synthetic.audit import Audit
 from synthetic.domain import Categories
 from synthetic.marginal import Clique, singles
 from synthetic.release import Release
-from synthetic.reweight import HALF_NORMAL, MEAN_ABSOLUTE, SERVED, ErrorBar, served_measurements
+from synthetic.reweight import HALF_NORMAL, MEAN_ABSOLUTE, SERVED, ErrorBar
 from synthetic.utility import Utility
 
 GOAL = 0.032  # the relative error within which a segment counts as served well
@@ -112,7 +112,7 @@ def expected_loss(release: Release, share: float) -> ErrorBar:
     variance (share sigma/s)² + share (1 - share)/s. From the public record alone.
     """
     spreads: list[NDArray[np.float64]] = []
-    for each in served_measurements(release):
+    for each in release.served:
         sizes = each.values[each.values >= max(1, SERVED * release.rows)].astype(np.float64)
         chance = share * (1 - share) / sizes
         spreads.append(np.sqrt(share**2 * each.variance / sizes**2 + chance))

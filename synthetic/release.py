@@ -51,6 +51,7 @@ from synthetic.measure import Measurement, MeasurementError
 from synthetic.model import GRAPHICAL, beliefs_of, model_of, require_known
 from synthetic.noise import post_processing
 from synthetic.partial import Segment
+from synthetic.reconcile import Reconciled, reconciled
 from synthetic.sample import Model
 from synthetic.select import Selection
 
@@ -192,6 +193,13 @@ class Release:
     def beliefs(self) -> Beliefs:
         """What the release says about every set of columns, in expected rows."""
         return beliefs_of(self.mechanism, self.domain, self.measurements)
+
+    @cached_property
+    def served(self) -> tuple[Reconciled, ...]:
+        """The marginals that the scene declares, each once, with the noise that is left in them
+        after all measurements were reconciled; without a declared workload, all of them."""
+        every = reconciled(self.measurements)
+        return tuple(m for m in every if m.clique in self.workload) or tuple(every)
 
     @cached_property
     def _model(self) -> Model:

@@ -135,12 +135,6 @@ def measure_controls(
     return measure.gaussian(exact, clique, 1, loss, noise or OperatingSystemNoise())
 
 
-def served_measurements(release: Release) -> list[Measurement]:
-    """The measurements that the scene declares; without a declared workload, all of them."""
-    inside = [each for each in release.measurements if each.clique in release.workload]
-    return inside or list(release.measurements)
-
-
 def _anchored(task: Task) -> Completion:
     anchor = _require(task.anchor, Mode.RELEASE_ANCHORED, "a release made before they withdrew")
     domain = anchor.domain.restricted(task.asked(anchor.domain))

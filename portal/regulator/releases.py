@@ -10,9 +10,9 @@ from gate.read import Gate
 from portal.chart import Chart, Line, chart
 from portal.releases import period
 from synthetic.evaluate import SHARES, expected_loss
-from synthetic.measure import Measurement
+from synthetic.reconcile import Reconciled
 from synthetic.release import Release
-from synthetic.reweight import SERVED, Mode, served_measurements
+from synthetic.reweight import SERVED, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
         Line("p95", tuple(_finite(each.p95) for each in found)),
     ]
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
-    groups = tuple(_group(each, release, scene) for each in served_measurements(release))
+    groups = tuple(_group(each, release, scene) for each in release.served)
     counted = _row(anchor, scene) if anchor else None
     error = _error(anchor) if anchor else None
     return Quality(_row(release, scene), counted, error, str(release.statement), drawn, groups)
@@ -118,15 +118,15 @@ def _finite(figure: float) -> float | None:
     return figure if isfinite(figure) else None
 
 
-def _group(measured: Measurement, release: Release, scene: Scene) -> GroupBy:
+def _group(measured: Reconciled, release: Release, scene: Scene) -> GroupBy:
     values = measured.values.ravel()
     served = values[values >= max(1, SERVED * release.rows)]
     return GroupBy(
         tuple(scene.fields[name].item.title for name in measured.clique),
         int(values.size),
         float(measured.variance) ** 0.5,
-        int(values.max(initial=0)),
-        int(served.min(initial=values.max(initial=0))),
+        round(values.max(initial=0)),
+        round(served.min(initial=values.max(initial=0))),
     )
 
 

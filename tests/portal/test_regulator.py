@@ -9,7 +9,6 @@ from portal import i18n, releases
 from portal.product import Product
 from synthetic.evaluate import SHARES, expected_loss
 from synthetic.release import Release
-from synthetic.reweight import served_measurements
 from tests.portal.conftest import START
 
 pytestmark = pytest.mark.usefixtures("still")
@@ -115,7 +114,7 @@ def test_a_releases_page_follows_from_its_public_record(
         expected = expected_loss(record, share)
         assert f"<td>{spoken.share(expected.mean)}</td>" in page.text
         assert f"<td>{spoken.share(expected.p95)}</td>" in page.text
-    for measured in served_measurements(record):
+    for measured in record.served:
         sigma = spoken.number(float(measured.variance) ** 0.5)
         assert f"<td>{sigma}</td>" in page.text
     assert spoken.say("completion.release-anchored") in page.text
