@@ -23,7 +23,7 @@ from benchmarks.table import Row, rate, show
 from gate import snapshot, word
 from gate.contract import Scene, load_scenes, load_source, specs_folder
 from gate.decide import personal
-from gate.journal import ConsentPoint
+from gate.epoch import ConsentPoint
 from gate.plan import compile_plan
 from gate.state import ConsentState, Triggers
 from gate.subjects import Subjects

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from starlette.testclient import TestClient
 
 from gate.decide import Reason, View
-from gate.journal import ConsentPoint, Reading
+from gate.epoch import ConsentPoint
+from gate.journal import Reading
 from ledger.event import Granted, Instruction, Withdrawn
 from portal.app import create_app, settled
 from portal.customer import wording

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.plan import Plan
-from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAST_MINUTE
+from gate.word import ARMED, ARMED_SHIFT, CROSSED_SHIFT, EXPIRY_SHIFT, FIELDS, LAST_MINUTE, Words
 
-Words = npt.NDArray[np.uint64]  # one consent word per row of the state
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
 BLOCK = 32_768  # words at a time
 

@@ -17,10 +17,10 @@ from itertools import islice
 
 import numpy as np
 
-from gate.cohort import BLOCK, Cohort, Words, readable
+from gate.cohort import BLOCK, Cohort, readable
 from gate.plan import Plan
 from gate.state import ConsentState
-from gate.word import EXPIRY_SHIFT, LAST_MINUTE
+from gate.word import EXPIRY_SHIFT, LAST_MINUTE, Words
 
 MOST_BYTES = 64 << 20  # of all that are kept; a cohort takes a byte a customer
 _Key = tuple[str, int, int]  # scene, bits asked for, triggers whose signals do not count

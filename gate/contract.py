@@ -21,9 +21,8 @@ from typing import Any
 
 from gate import odcs, sla, version
 from gate.odcs import LOCALES, ContractError, Text
-from gate.signal import Template, Trigger
+from gate.signal import MOST_TRIGGERS, Template, Trigger
 from gate.version import NONE, Version
-from gate.word import MOST_TRIGGERS
 from synthetic.domain import Column, Domain, column
 from synthetic.reweight import Mode
 

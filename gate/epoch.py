@@ -16,9 +16,18 @@ from pathlib import Path
 from threading import Lock
 from time import monotonic
 
+import msgspec
+
 PATIENCE_S = 5.0  # how long a question waits for those before it
 REST_S = 1.0  # for how long nobody is asked after a read that failed
 _SIZE = 8  # read and written in one aligned access
+
+
+class ConsentPoint(msgspec.Struct, frozen=True):
+    """The state of the consent log a decision rests on."""
+
+    size: int
+    root: str  # base64
 
 
 class EpochUnavailableError(Exception):

@@ -30,6 +30,7 @@ from msgspec import UNSET, UnsetType
 from gate import owners
 from gate.cohort import Cohort
 from gate.decide import Reason, View
+from gate.epoch import ConsentPoint
 from gate.folding import MOST_PAGES, Folding
 from gate.owners import MEMBERS, Owners, Put
 from ledger import durable
@@ -43,13 +44,6 @@ INDEX = LOG  # whose readings they are: see gate.owners
 
 class JournalError(Exception):
     """The read log could not be written, so no answer may leave. See the cause; then ask again."""
-
-
-class ConsentPoint(msgspec.Struct, frozen=True):
-    """The state of the consent log a decision rests on."""
-
-    size: int
-    root: str  # base64
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):

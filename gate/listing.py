@@ -17,7 +17,8 @@ from typing import Literal
 import msgspec
 
 from gate.decide import Reason, View
-from gate.journal import ConsentPoint, Reading
+from gate.epoch import ConsentPoint
+from gate.journal import Reading
 
 BEGINS = b'{"action":"batch",'  # no other entry begins like this
 

@@ -19,7 +19,8 @@ from gate.cohorts import Cohorts
 from gate.completion import Completions
 from gate.contract import Scene
 from gate.decide import REFUSED, Decision, Reason, View, decide, verdict
-from gate.journal import ConsentPoint, Journal, Reading
+from gate.epoch import ConsentPoint
+from gate.journal import Journal, Reading
 from gate.plan import Plan, compile_plan
 from gate.policy import Policy
 from gate.quota import Quotas

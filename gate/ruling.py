@@ -18,7 +18,7 @@ import msgspec
 
 from gate import word
 from gate.decide import Reason, Verdict, View
-from gate.journal import ConsentPoint
+from gate.epoch import ConsentPoint
 from gate.listing import Batch
 from gate.plan import Plan
 

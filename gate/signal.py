@@ -20,6 +20,8 @@ import numpy.typing as npt
 
 Thresholds = npt.NDArray[np.int64]
 
+MOST_TRIGGERS = 4  # of a scene: they have to fit the consent word
+
 
 class Template(StrEnum):
     METRIC_BELOW = "metric_below"

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.contract import Scene
-from gate.journal import ConsentPoint
+from gate.epoch import ConsentPoint
 from gate.signal import Report
 from gate.state import ConsentState, Triggers
 from gate.subjects import Subjects

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gate import version, word
-from gate.cohort import Words
 from gate.contract import Scene
 from gate.signal import Report, Thresholds, counts, crossed, slot
 from gate.subjects import NOBODY, Subjects
 from gate.version import Version
+from gate.word import Words
 from ledger.event import (
     Granted,
     Imported,

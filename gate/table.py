@@ -24,8 +24,9 @@ from gate import batch, cohort, filter, masking, purpose, sources  # noqa: A004 
 from gate.batch import Batches, Mark
 from gate.completion import NONE, NOTHING, Completed, Missing, naive
 from gate.decide import Reason, View, refusal, views
+from gate.epoch import ConsentPoint
 from gate.filter import Condition, Test
-from gate.journal import ConsentPoint, Reading
+from gate.journal import Reading
 from gate.plan import Plan
 from gate.read import Gate
 from gate.sources import SourceUnavailableError

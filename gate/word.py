@@ -12,8 +12,12 @@ Example: fields 0 and 2 until 2026-01-01T00:00Z is `3156480 << 36 | 0b101`.
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
+import numpy.typing as npt
+
+Words = npt.NDArray[np.uint64]  # one consent word per row of the state
+
 FIELDS = (1 << 28) - 1
-MOST_TRIGGERS = 4
 ARMED_SHIFT = 28
 CROSSED_SHIFT = 32
 ARMED = 0b1111 << ARMED_SHIFT

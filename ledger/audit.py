@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from ledger import checkpoint, commitment, event, note, tile, tree
+from ledger import checkpoint, note, tile, tree
 from ledger.checkpoint import Checkpoint
 from ledger.cosignature import CosignatureError, WitnessKey
-from ledger.event import Instruction
 from ledger.frontier import Frontier
 from ledger.note import Note, NoteError, Verifying
 from ledger.policy import Policy
@@ -124,20 +123,6 @@ def audit(
     walk = _Walk(Files(source, head.size), head, notes, judge, progress)
     findings = walk.findings(before)
     return Report(findings, seen if findings else shown, head, walk.read)
-
-
-def consent_entry(entry: bytes) -> str | None:
-    """The judge of a consent log: what is no entry of one, and why."""
-    if entry[:1] == commitment.PERSONAL:
-        wanted = commitment.PERSONAL_SIZE
-        return None if len(entry) == wanted else f"a commitment of {len(entry)} bytes, not {wanted}"
-    if entry[:1] != commitment.PUBLIC:
-        return f"kind {entry[:1].hex() or 'none'}, want 01 or 02"
-    try:
-        said = event.decode(entry[1:])
-    except ValueError as error:
-        return f"no public event: {error}"
-    return "an instruction in the clear" if isinstance(said, Instruction) else None
 
 
 @dataclass(slots=True)

@@ -7,14 +7,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ledger import checkpoint, note
 from ledger.cosigning import Frozen, Provable, QuorumError, Witnesses
 from ledger.log import Log
 from ledger.note import Note
-from ledger.stateproof import StateProof
 from ledger.stores import Head
 from ledger.stores.sql import SqlLog
+
+
+class _Noted(Protocol):
+    """A dataclass that carries the checkpoint it was made under."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def note(self) -> Note: ...
+
+
+P = TypeVar("P", bound=_Noted)
 
 
 class Cosigned:
@@ -57,8 +69,8 @@ class Cosigned:
             return checkpoint.parse(found.text).size, found
         return kept.size, note.parse(kept.note)
 
-    def shown(self, make: Callable[[], StateProof]) -> StateProof:
-        """What `make` shows, its very checkpoint cosigned, if the witnesses answer.
+    def shown(self, make: Callable[[], P]) -> P:
+        """The proof that `make` returns, its own checkpoint cosigned if the witnesses answer.
 
         Raises RolledBackError, and what `make` raises.
         """

@@ -50,3 +50,17 @@ def _signature(data: bytes) -> Signature:
     if jcs.canonical(instruction.members(found)) != data:
         raise CorruptLogError("a sealed signature is not in its canonical form; run fsck")
     return found
+
+
+def consent_entry(entry: bytes) -> str | None:
+    """The judge of a consent log: what is no entry of one, and why."""
+    if entry[:1] == commitment.PERSONAL:
+        wanted = commitment.PERSONAL_SIZE
+        return None if len(entry) == wanted else f"a commitment of {len(entry)} bytes, not {wanted}"
+    if entry[:1] != commitment.PUBLIC:
+        return f"kind {entry[:1].hex() or 'none'}, want 01 or 02"
+    try:
+        said = event.decode(entry[1:])
+    except ValueError as error:
+        return f"no public event: {error}"
+    return "an instruction in the clear" if isinstance(said, Instruction) else None

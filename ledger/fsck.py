@@ -193,7 +193,7 @@ class _Check:
             yield Finding(where, f"{what} of the entries below")
 
     def _beyond(self, size: int) -> Iterator[Finding]:
-        bundles, tiles = self._store.beyond(size)
+        bundles, tiles = self._store.beyond(tile.counts(size))
         if bundles or tiles:
             what = f"{bundles} bundles and {tiles} tiles lie beyond the {size} signed entries"
             yield Finding("database", what)

@@ -55,6 +55,11 @@ def levels(size: int) -> range:
     return range(count)
 
 
+def counts(size: int) -> list[int]:
+    """Number of tiles of each level from 0 to 7 in a tree of `size` leaves."""
+    return [-(-(size >> HEIGHT * level) // WIDTH) for level in range(8)]
+
+
 def split(tile: bytes) -> list[Hash]:
     if len(tile) % HASH_SIZE or not 0 < len(tile) <= WIDTH * HASH_SIZE:
         raise MalformedTileError(f"{len(tile)} bytes, want 1 to {WIDTH} hashes of {HASH_SIZE}")

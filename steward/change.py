@@ -222,7 +222,7 @@ class _Single:
         return iter((self.entry,))
 
 
-def _live(words: cohort.Words, minute: int) -> Rows:
+def _live(words: word.Words, minute: int) -> Rows:
     """Who has a grant that has not ended, frozen or not."""
     live: Rows = ((words & _FIELDS) != 0) & ((words >> _EXPIRY) > np.uint64(minute))
     return live

@@ -13,7 +13,6 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.functions import count
 from sqlmodel import Field, SQLModel, create_engine
 
-from ledger import tile
 from ledger.stores import Batch, ForkError, Head
 
 # SQLite numbers its rows by INTEGER alone, PostgreSQL's INTEGER ends at 2^31.
@@ -122,20 +121,23 @@ class SqlLog:
         table = self._tables.bundle
         return self._bytes(select(table.c.data).where(table.c["index"] == index))
 
-    def beyond(self, size: int) -> tuple[int, int]:
-        """How many bundles and tiles a log of `size` entries has no use for."""
-        bundle, tile_ = self._tables.bundle, self._tables.tile
-        bundles = [bundle.c["index"] >= _tiles(size, 0)]
+    def beyond(self, counts: Sequence[int]) -> tuple[int, int]:
+        """Number of stored bundles and tiles past the first `counts[level]` of each level.
+
+        A bundle belongs to the tile of level 0 with the same index.
+        """
+        bundle, tile = self._tables.bundle, self._tables.tile
+        bundles = [bundle.c["index"] >= counts[0]]
         tiles = [
-            (tile_.c.level == level) & (tile_.c["index"] >= _tiles(size, level))
-            for level in range(8)
+            (tile.c.level == level) & (tile.c["index"] >= count)
+            for level, count in enumerate(counts)
         ]
         with self._engine.connect() as connection:
             counts = [
                 connection.execute(
                     select(count()).select_from(table).where(or_(*where))
                 ).scalar_one()
-                for table, where in ((bundle, bundles), (tile_, tiles))
+                for table, where in ((bundle, bundles), (tile, tiles))
             ]
         return counts[0], counts[1]
 
@@ -289,10 +291,6 @@ def engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return made
-
-
-def _tiles(size: int, level: int) -> int:
-    return -(-(size >> tile.HEIGHT * level) // tile.WIDTH)
 
 
 @cache

@@ -42,8 +42,9 @@ def audit(
     """
     from ledger import audit as auditing
     from ledger import source
+    from ledger.entry import consent_entry
 
-    judge = None if opaque else auditing.consent_entry
+    judge = None if opaque else consent_entry
     with _auditing():
         trust = _under(policy) if policy else _trust(key)
         run = partial(auditing.audit, source.at(log), trust, _seen(state), judge)

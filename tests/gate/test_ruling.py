@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from gate import ruling
 from gate.decide import REFUSED, Reason, decide, verdict
-from gate.journal import ConsentPoint, Reading
+from gate.epoch import ConsentPoint
+from gate.journal import Reading
 from gate.plan import Plan, compile_plan
 from gate.ruling import Ruling
 from tests.gate.scenes import SCENES

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gate import snapshot
-from gate.journal import ConsentPoint
+from gate.epoch import ConsentPoint
 from gate.state import ConsentState
 from ledger.event import Granted, Withdrawn
 from tests.gate.scenes import SCENES

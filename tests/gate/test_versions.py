@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gate import snapshot, version, word
 from gate.contract import Scene
 from gate.decide import Reason, View
-from gate.journal import ConsentPoint
+from gate.epoch import ConsentPoint
 from gate.past import Grounds
 from gate.read import Answer, Gate, ReadRequest
 from gate.replay import replay

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from ledger import audit, checkpoint, commitment, cosignature, event, note, source, tree
 from ledger.audit import Kind, Report, Trust
+from ledger.entry import consent_entry
 from ledger.event import SubjectErased
 from ledger.note import Note
 from ledger.source import Directory, UnreadableError
@@ -232,7 +233,7 @@ def test_an_entry_without_a_place_in_a_consent_log_is_reported(
     log = log_with(tmp_path, 0, SIGNER)
     log.append([commitment.PUBLIC + ERASED, entry, commitment.PERSONAL + bytes(56)])
     log.export(tmp_path / "log")
-    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=audit.consent_entry)
+    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=consent_entry)
     [finding] = report.findings
     assert finding.kind is Kind.MALFORMED_ENTRY
     assert finding.message.startswith("entry 1:")
@@ -243,7 +244,7 @@ def test_findings_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     log = log_with(tmp_path, 0, SIGNER)
     log.append([b"\x07"] * (audit.MOST_FINDINGS + 50))
     log.export(tmp_path / "log")
-    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=audit.consent_entry)
+    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=consent_entry)
     assert len(report.findings) == audit.MOST_FINDINGS
 
 

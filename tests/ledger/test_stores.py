@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger import event, note, stateproof
+from ledger import event, note, stateproof, tile
 from ledger.keyring import Keys
 from ledger.ledger import Ledger
 from ledger.log import Log
@@ -110,7 +110,7 @@ class Alike(RuleBasedStateMachine):
                 key: log.store.idempotent(key) for key in "abc" if key in self.keys
             } == self.keys
             assert log.store.idempotent("d") is None
-            assert log.store.beyond(size) == (0, 0)
+            assert log.store.beyond(tile.counts(size)) == (0, 0)
 
     def teardown(self) -> None:
         self.teardown_logs()

@@ -6,6 +6,7 @@ from pathlib import Path
 from gate.read import ReadRequest
 from ledger import audit, checkpoint, note, source
 from ledger.audit import Trust
+from ledger.entry import consent_entry
 from ledger.event import ReadLogAnchored
 from portal.product import Product
 from portal.publishing import EVERY, Publisher, exporting, folder
@@ -62,7 +63,7 @@ def test_what_is_published_is_audited_clean(product: Product) -> None:
     line = (product.home / "keys/consent.vkey").read_text().split()[0]
     trust = Trust([note.verifier(line)])
     place = source.at(str(product.home / "log/consent"))
-    assert audit.audit(place, trust, judge=audit.consent_entry).clean
+    assert audit.audit(place, trust, judge=consent_entry).clean
 
 
 def test_a_gate_alone_writes_its_own_directory(product: Product, tmp_path: Path) -> None:
