@@ -18,16 +18,16 @@ import numpy as np
 
 from benchmarks.gate_memory import contracts
 from benchmarks.table import Row, rate, show
-from gate import word
-from gate.cohorts import Cohorts
-from gate.plan import Plan, compile_plan
-from gate.state import ConsentState, Triggers
-from gate.subjects import Subjects
+from gate.decision.eligibility_cache import Cohorts
+from gate.policy.compiled import Plan, compile_plan
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.subjects import Subjects
 
 SIZES = [int(n) for n in os.environ.get("SIZES", "100000,1000000,10000000").split(",")]
 SCENE, FIELDS = "segmentation", ("age", "job", "balance")
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-MINUTE = word.minute(NOW)
+MINUTE = consent_bits.minute(NOW)
 
 
 class World:
@@ -41,12 +41,12 @@ class World:
         self.fields = rng.integers(0, 1 << len(scene.fields), people, np.uint64)
         self.fields |= rng.integers(0, 1 << len(scene.fields), people, np.uint64)
         nothing = {each: np.zeros(people, np.uint64) for each in scenes}
-        words = nothing | {SCENE: self.ends << np.uint64(word.EXPIRY_SHIFT) | self.fields}
+        words = nothing | {SCENE: self.ends << np.uint64(consent_bits.EXPIRY_SHIFT) | self.fields}
         indexes = {each: np.zeros(people, np.uint32) for each in scenes}
         slots = [(s.id, n) for s in scenes.values() for n in range(len(s.triggers))]
         triggers = Triggers({each: np.zeros(people, np.int64) for each in slots}, {}, {})
         names = Subjects.named(f"c{n}" for n in range(people))
-        self.state = ConsentState.resumed(scenes, people, names, words, indexes, triggers)
+        self.state = ConsentIndex.resumed(scenes, people, names, words, indexes, triggers)
         self.plan = self.compiled("p")
         self.wanted = self.plan.mask(FIELDS) or 0
 

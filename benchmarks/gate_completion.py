@@ -10,7 +10,7 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from portal.releases import DELTA, EPSILON
+from portal.operations.release_service import DELTA, EPSILON
 from tests.gate.completing import ask
 from tests.gate.withdrawal import FIELDS, SCENE, Bank, naively, never_agreed, withdrawn
 

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from benchmarks.peers import Decider, Question, deciders
 from benchmarks.table import Row, rate, show
-from gate import policy, word
-from gate.contract import Scene, load_scenes, load_source, specs_folder
-from gate.decide import decide, personal
-from gate.plan import compile_plan
-from gate.policy import Facts
-from gate.state import ConsentState
-from ledger.event import FIRST, Evidence, Granted, Instruction, Wording, instruction
-from ledger.reader import Recorded
+from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.decision.decide import decide, personal
+from gate.policy import cedar
+from gate.policy.cedar import PolicyFacts
+from gate.policy.compiled import compile_plan
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import FIRST, EvidenceClass, Granted, Instruction, Wording, instruction
+from ledger.reader import RecordedEvent
 
 CUSTOMERS = 100_000
 ASKED = 100_000
@@ -34,27 +35,29 @@ class Grants:
     def __init__(self, fields: tuple[str, ...]) -> None:
         self.fields = fields
 
-    def follow(self, _since: int) -> "list[Recorded]":
+    def follow(self, _since: int) -> "list[RecordedEvent]":
         act = Granted(SCENE, self.fields, None)
         wording = Wording("en", bytes(32))
-        return [Recorded(i, self._said(f"c{2 * i:06d}", act, wording)) for i in range(self.size)]
+        return [
+            RecordedEvent(i, self._said(f"c{2 * i:06d}", act, wording)) for i in range(self.size)
+        ]
 
     @staticmethod
     def _said(subject: str, act: Granted, wording: Wording) -> Instruction:
-        return instruction("b/c", subject, 0, FIRST, act, NOW, wording, Evidence.SESSION)
+        return instruction("b/c", subject, 0, FIRST, act, NOW, wording, EvidenceClass.SESSION)
 
 
 def main() -> None:
     scenes = load_scenes(SPECS / "scenes", load_source(SPECS / "sources" / "customer.odcs.yaml"))
     scene, fields = scenes[SCENE], ("age", "job", "balance")
-    rules = policy.load(SPECS / "policy")
+    rules = cedar.load(SPECS / "policy")
     plan = compile_plan(
-        SERVICE, scene, offered=policy.offered(rules, scene, SERVICE), release="r", policy="p"
+        SERVICE, scene, offered=cedar.offered(rules, scene, SERVICE), release="r", policy="p"
     )
-    state = ConsentState(scenes)
+    state = ConsentIndex(scenes)
     state.catch_up(Grants(tuple(scene.fields)))  # type: ignore[arg-type] # a list is an iterator's source
     asked = [f"c{random.randrange(CUSTOMERS):06d}" for _ in range(ASKED)]
-    minute, wanted = word.minute(NOW + timedelta(days=1)), plan.mask(fields) or 0
+    minute, wanted = consent_bits.minute(NOW + timedelta(days=1)), plan.mask(fields) or 0
 
     few = [f"c{random.randrange(FEW):06d}" for _ in range(ASKED)]
 
@@ -113,27 +116,33 @@ def _peers(asked: list[str], allowed: int) -> list[Row]:
 
 
 def _cedar(
-    rules: policy.Policy, scene: Scene, asked: list[str], state: ConsentState, minute: int
+    rules: cedar.CedarPolicy, scene: Scene, asked: list[str], state: ConsentIndex, minute: int
 ) -> Row:
     some = [state.word(SCENE, each) for each in asked[:64]]
     facts = [
-        Facts("age", granted=bool(w & 1), minute=minute, until=w >> word.EXPIRY_SHIFT, frozen=False)
+        PolicyFacts(
+            "age",
+            granted=bool(w & 1),
+            minute=minute,
+            until=w >> consent_bits.EXPIRY_SHIFT,
+            frozen=False,
+        )
         for w in some
     ]
     plan = compile_plan(SERVICE, scene, offered=("age",), release=None)
     ours = [bool(personal(plan, w, minute) & 1) for w in some]
-    if policy.permits(rules, scene, SERVICE, facts) != ours:
+    if cedar.permits(rules, scene, SERVICE, facts) != ours:
         raise AssertionError("Cedar decides otherwise")
-    each = rate(lambda: policy.permits(rules, scene, SERVICE, facts), len(facts), rounds=3)
+    each = rate(lambda: cedar.permits(rules, scene, SERVICE, facts), len(facts), rounds=3)
     return Row("Cedar (cedarpy, batches of 64)", each, "the same law, evaluated in full")
 
 
-def _engines(asked: list[str], state: ConsentState, minute: int, wanted: int) -> list[Row]:
+def _engines(asked: list[str], state: ConsentIndex, minute: int, wanted: int) -> list[Row]:
     """Other engines over the same questions, with the same answers; those that are installed."""
     questions: list[Question] = []
     for each in asked[:ENGINES_ASKED]:
         held = state.word(SCENE, each)
-        questions.append((held & wanted == wanted, minute, held >> word.EXPIRY_SHIFT))
+        questions.append((held & wanted == wanted, minute, held >> consent_bits.EXPIRY_SHIFT))
     ours = [granted and minute < until for granted, minute, until in questions]
     rows = []
     for name, (what, make) in deciders().items():

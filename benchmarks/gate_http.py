@@ -19,10 +19,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.table import Row, show
-from gate.http import GateApp
-from gate.journal import LOG
-from gate.owners import MEMBERS, Owners
-from ledger.event import Granted
+from gate.http.app import GateApp
+from gate.readlog.membership import MEMBERS, Membership
+from gate.readlog.writer import LOG
+from ledger.events.envelope import Granted
 from tests.gate.world import World, world
 
 REQUESTS = 20_000
@@ -82,7 +82,7 @@ def require_journalled(bank: World, before: int) -> None:
     written = bank.gate.journal.log.size - before
     warm, batches = 4 * (64 + 512), 2 * BATCHES + 4 * (8 + 64)
     with closing(sqlite3.connect(bank.gate.journal.home / LOG)) as database:
-        listed = Owners(database, what=MEMBERS).size
+        listed = Membership(database, what=MEMBERS).size
     if (written, listed) != (want := (2 * REQUESTS + warm + batches, 100 * batches)):
         raise AssertionError(f"entries and listed decisions: {(written, listed)}, want {want}")
 

@@ -20,13 +20,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.table import Row, rate, show
-from gate import snapshot, word
-from gate.contract import Scene, load_scenes, load_source, specs_folder
-from gate.decide import personal
-from gate.epoch import ConsentPoint
-from gate.plan import compile_plan
-from gate.state import ConsentState, Triggers
-from gate.subjects import Subjects
+from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.decision.decide import personal
+from gate.policy.compiled import compile_plan
+from gate.state import consent_bits, snapshot
+from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.ledger_position import ConsentPoint
+from gate.state.subjects import Subjects
 
 CUSTOMERS = int(os.environ.get("CUSTOMERS", "10000000"))
 ASKED = 100_000
@@ -62,16 +62,18 @@ def write(path: Path) -> None:
     scenes = contracts()
     subjects = Subjects.named(f"c{n:08d}" for n in range(CUSTOMERS))
     rng = np.random.default_rng(1)
-    ends = rng.integers(word.minute(NOW) - 10_000, word.minute(NOW) + 500_000, CUSTOMERS, np.uint64)
+    ends = rng.integers(
+        consent_bits.minute(NOW) - 10_000, consent_bits.minute(NOW) + 500_000, CUSTOMERS, np.uint64
+    )
     words, indexes = {}, {}
     for each in scenes.values():
         fields = rng.integers(1, 1 << len(each.fields), CUSTOMERS, np.uint64)
-        words[each.id] = ends << np.uint64(word.EXPIRY_SHIFT) | fields
+        words[each.id] = ends << np.uint64(consent_bits.EXPIRY_SHIFT) | fields
         indexes[each.id] = rng.integers(0, CUSTOMERS, CUSTOMERS, np.uint32)
     slots = [(s.id, n) for s in scenes.values() for n in range(len(s.triggers))]
     thresholds = {slot: np.full(CUSTOMERS, 9200, np.int64) for slot in slots}
     triggers = Triggers(thresholds, {}, {})
-    state = ConsentState.resumed(scenes, POINT.size, subjects, words, indexes, triggers)
+    state = ConsentIndex.resumed(scenes, POINT.size, subjects, words, indexes, triggers)
     snapshot.save(state, POINT, path)
 
 
@@ -98,10 +100,10 @@ def start(path: Path) -> None:
     show("Point decision among them", "decisions", decided)
 
 
-def rates(state: ConsentState, scenes: Mapping[str, Scene]) -> list[Row]:
+def rates(state: ConsentIndex, scenes: Mapping[str, Scene]) -> list[Row]:
     scene = scenes["segmentation"]
     plan = compile_plan("analytics", scene, offered=tuple(scene.fields), release=None)
-    wanted, minute = plan.mask(tuple(scene.fields)[:1]) or 0, word.minute(NOW)
+    wanted, minute = plan.mask(tuple(scene.fields)[:1]) or 0, consent_bits.minute(NOW)
     few = [f"c{random.randrange(CUSTOMERS):08d}" for _ in range(ASKED)]
     many = [f"c{n:08d}" for n in random.sample(range(CUSTOMERS), min(CUSTOMERS, 4 * ASKED))]
 

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gate.read import ReadRequest
-from ledger.event import Granted, Withdrawn
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import WORDING, World, world
 
 PEOPLE = 200

@@ -16,18 +16,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.table import Row, show
-from gate import policy, word
-from gate.journal import LOG, Journal
-from gate.past import Grounds
-from gate.policy import FAR, Facts
-from gate.read import Gate
-from gate.replay import Report, replay
-from gate.ruling import Question, Ruling
-from ledger import note
-from ledger.event import Act, Granted, Withdrawn, Wording
+from gate.policy import cedar
+from gate.policy.cedar import FAR, PolicyFacts
+from gate.readlog.entry import Question, WrittenDecision
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import ReplayReport, replay
+from gate.state import consent_bits
+from ledger.events.envelope import Act, Granted, Withdrawn, Wording
 from ledger.follower import Follower
-from ledger.ledger import Ledger
-from ledger.log import Log
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from tests.gate.linearizability import Empty
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.world import NOON, shipped
@@ -55,7 +56,7 @@ def _write(home: Path) -> None:
     """A gate that answers while customers change their minds."""
     ledger = Ledger.open(home, origin="bench.example/consent")
     origin = "bench.example/reads"
-    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
     journal = Journal(log, ledger, home / "reads")
     gate = Gate(ledger, Empty(), SCENES, journal, shipped(), bytes(32))
     rounds = ENTRIES // TOGETHER
@@ -76,7 +77,7 @@ def _say(ledger: Ledger, count: int, at: datetime) -> None:
     ledger.record([ledger.draft(who, act, at=at, wording=WORDING) for who, act in said])
 
 
-def _asked(gate: Gate, at: datetime) -> list[tuple[Ruling, str]]:
+def _asked(gate: Gate, at: datetime) -> list[tuple[WrittenDecision, str]]:
     chosen = random.choices(CUSTOMERS, k=TOGETHER)
     questions = [
         Question("analytics", "segmentation", (who,), random.choice(FIELDS)) for who in chosen
@@ -87,7 +88,10 @@ def _asked(gate: Gate, at: datetime) -> list[tuple[Ruling, str]]:
 def _replayed(home: Path, processes: int) -> Row:
     start, used = time.perf_counter(), time.process_time()
     report = replay(
-        partial(Follower, home), home / "reads", Grounds(SCENES, shipped()), processes=processes
+        partial(Follower, home),
+        home / "reads",
+        ReplayGrounds(SCENES, shipped()),
+        processes=processes,
     )
     seconds, used = time.perf_counter() - start, time.process_time() - used
     _require(report)
@@ -96,19 +100,19 @@ def _replayed(home: Path, processes: int) -> Row:
     return Row(name, report.derived / seconds, note)
 
 
-def _require(report: Report) -> None:
+def _require(report: ReplayReport) -> None:
     if report.derived != ENTRIES or report.differences:
         raise AssertionError(f"{report.entries} entries, {report.derived} derived again")
 
 
 def _cedar() -> Row:
     """What a replay without plans would do: ask Cedar for every field of every decision."""
-    rules, at = shipped(), word.minute(NOON)
+    rules, at = shipped(), consent_bits.minute(NOON)
     start = time.perf_counter()
     for _ in range(SAMPLE):
         asked = [
-            Facts(name, granted=True, minute=at, until=FAR, frozen=False)
+            PolicyFacts(name, granted=True, minute=at, until=FAR, frozen=False)
             for name in random.choice(FIELDS)
         ]
-        policy.permits(rules, SEGMENTATION, "analytics", asked)
+        cedar.permits(rules, SEGMENTATION, "analytics", asked)
     return Row("full Cedar, a sample", SAMPLE / (time.perf_counter() - start), "cedarpy")

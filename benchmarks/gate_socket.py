@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.gate_http import NOW, PEOPLE, Anybody, one
 from benchmarks.table import Row, show
-from gate.http import GateApp
-from ledger.event import Granted
+from gate.http.app import GateApp
+from ledger.events.envelope import Granted
 from tests.gate.world import world
 
 CONNECTIONS = 64

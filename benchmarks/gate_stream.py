@@ -19,25 +19,26 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from gate import rows, word
-from gate.journal import LOG, Journal
-from gate.read import Gate
-from gate.sources.duckdb import DuckDBSource
-from gate.sources.postgres import PostgresSource
-from gate.state import ConsentState, Triggers
-from gate.subjects import Subjects
-from gate.table import TableRequest, read_rows, read_table
-from ledger import note
-from ledger.event import PolicyPublished
-from ledger.ledger import Ledger
-from ledger.log import Log
+from gate.readlog.writer import LOG, Journal
+from gate.reads import formats
+from gate.reads.point import Gate
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.postgres import PostgresSource
+from gate.reads.table import TableRequest, read_rows, read_table
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.subjects import Subjects
+from ledger.events.envelope import PolicyPublished
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, Constant, shipped
 
 PEOPLE = 1_000_000
 FIELDS = ("age", "job")
 READS = {"rows": read_rows, "table": read_table}
-FORMS = {"Arrow": rows.ARROW, "JSON Lines": rows.JSON_LINES}
+FORMS = {"Arrow": formats.ARROW, "JSON Lines": formats.JSON_LINES}
 WAYS = ("streamed", "whole")
 
 
@@ -104,9 +105,9 @@ def _measured(place: str, read: str, form: str, way: str) -> dict[str, Any]:
         answer = READS[read](gate, request)
         if way == "whole":
             object.__setattr__(answer, "batches", iter(answer.table.to_batches()))
-            pieces = iter([b"".join(rows.chunks(answer, FORMS[form]))])
+            pieces = iter([b"".join(formats.chunks(answer, FORMS[form]))])
         else:
-            pieces = rows.chunks(answer, FORMS[form])
+            pieces = formats.chunks(answer, FORMS[form])
         size, first = len(next(pieces)), time.perf_counter() - start
         size += sum(len(each) for each in pieces)
         whole = time.perf_counter() - start
@@ -118,7 +119,7 @@ def _gate(home: Path, place: str) -> Gate:
     """Two customers of three granted the fields."""
     ledger = Ledger.open(home, origin="bench.example/consent")
     origin = "bench.example/reads"
-    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
     ledger.announce([PolicyPublished("0" * 64, NOON)])
     journal = Journal(log, ledger, home / "reads")
     state = _state(ledger.size)
@@ -128,8 +129,8 @@ def _gate(home: Path, place: str) -> Gate:
     return gate
 
 
-def _state(size: int) -> ConsentState:
-    held = word.granted(0b11, NOON, None, SCENES["segmentation"].longest)
+def _state(size: int) -> ConsentIndex:
+    held = consent_bits.granted(0b11, NOON, None, SCENES["segmentation"].longest)
     words = {scene: np.zeros(PEOPLE, np.uint64) for scene in SCENES}
     words["segmentation"][np.arange(PEOPLE) % 3 > 0] = held
     indexes = {scene: np.zeros(PEOPLE, np.uint32) for scene in SCENES}
@@ -137,7 +138,7 @@ def _state(size: int) -> ConsentState:
     thresholds = {("segmentation", place): np.zeros(PEOPLE, np.int64) for place in places}
     subjects = Subjects.named(f"c{number}" for number in range(PEOPLE))
     triggers = Triggers(thresholds, {}, {})
-    return ConsentState.resumed(SCENES, size, subjects, words, indexes, triggers)
+    return ConsentIndex.resumed(SCENES, size, subjects, words, indexes, triggers)
 
 
 def _reset_peak() -> int:

@@ -19,27 +19,23 @@ from time import perf_counter
 
 from benchmarks.ledger_root import load
 from benchmarks.table import rate
-from ledger import (
-    commitment,
-    cosignature,
-    evidence,
-    instruction,
-    keyring,
-    policy,
-    receipt,
-    stateproof,
-)
-from ledger import event as events
-from ledger.cosignature import WitnessSigner
-from ledger.cosigning import Asked, Witnesses
-from ledger.event import Granted, KeyEnrolled, SignalReported, Withdrawn, Wording
-from ledger.evidence import Evidence
-from ledger.gathering import gathered
-from ledger.instruction import PasskeySignature
-from ledger.ledger import Ledger
-from ledger.stores.sql import SqlStore
-from ledger.vault import Vault
-from ledger.witness import Reply, Witness
+from ledger.events import envelope as events
+from ledger.events import instruction_signature
+from ledger.events.envelope import Granted, KeyEnrolled, SignalReported, Withdrawn, Wording
+from ledger.events.instruction_signature import PasskeySignature
+from ledger.evidence_builder import gathered
+from ledger.keys import log_keys
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import cosignature, policy
+from ledger.tlog.cosignature import WitnessSigner
+from ledger.vault import commitments
+from ledger.vault.vault import Vault
+from ledger.verify import evidence, receipt
+from ledger.verify.evidence import Evidence
+from ledger.witness.client import AskedWitness, Witnesses
+from ledger.witness.witness import Reply, Witness
 from tests.ledger.hands import Passkey
 
 ORIGIN = "bench.example/consent"
@@ -78,15 +74,15 @@ def main() -> None:
 
 def _made(home: Path) -> Evidence:
     """Evidence of the customer's newest grant. Leaves the first day's policies in `home`."""
-    signers = keyring.keys(home, ORIGIN)
+    signers = log_keys.keys(home, ORIGIN)
     keys = [cosignature.generate(f"witness.example/w{number}") for number in range(3)]
     people = _people(home, keys)
     lines = "".join(f"witness w{number} {key.key}\n" for number, key in enumerate(keys))
     (home / "witnesses.policy").write_text(f"{lines}group three all w0 w1 w2\nquorum three\n")
-    wanted = keyring.witnesses(home).policy
+    wanted = log_keys.witnesses(home).policy
     for log in LOGS:
         (home / f"{log}.first").write_bytes((home / f"{log}.policy").read_bytes())
-    asked = (*(Asked(key.key, _post(people, number)) for number, key in enumerate(keys)),)
+    asked = (*(AskedWitness(key.key, _post(people, number)) for number, key in enumerate(keys)),)
     parts = SqlStore(home / "ledger.sqlite"), Vault(home / "keys"), signers
     ledger = Ledger(*parts, witnesses=Witnesses(asked, wanted))
     _fill(ledger)
@@ -132,7 +128,7 @@ def _say(ledger: Ledger, turn: int) -> None:
         ledger.record([said])
         return
     act = (Granted("segmentation", ("age",), None), Withdrawn("segmentation"))[turn % 2]
-    said = ledger.draft("c", act, at=AT, wording=WORDS, evidence=events.Evidence.PASSKEY)
+    said = ledger.draft("c", act, at=AT, wording=WORDS, evidence=events.EvidenceClass.PASSKEY)
     ledger.record([said], signatures=[HAND.sign(said)])
 
 
@@ -140,19 +136,21 @@ def _steps(made: Evidence, text: str, home: Path) -> dict[str, Callable[[], obje
     """What a verification is made of; each again, by itself."""
     consent, states = (policy.parse((home / f"{log}.policy").read_bytes()) for log in LOGS)
     found, head = made.entries[-2], consent.verify(made.checkpoint)
-    where = stateproof.label(commitment.canonical(made.entries[0].extra["event"]))
-    rotated = policy.Policy(consent.logs)
-    said, signature = found.extra["event"], instruction.parse(found.extra["signature"])
+    where = map_proof.label(commitments.canonical(made.entries[0].extra["event"]))
+    rotated = policy.LogPolicy(consent.logs)
+    said, signature = found.extra["event"], instruction_signature.parse(found.extra["signature"])
     return {
         "the file, parsed": lambda: evidence.parse(text),
         "the rotations, each signed by old and new keys": lambda: [
             receipt.verify_under(each.receipt, rotated) for each in made.rotations
         ],
         "the checkpoint: two log keys, three witnesses": lambda: consent.verify(made.checkpoint),
-        "the state: the same again, and the map": lambda: stateproof.verify_under(
+        "the state: the same again, and the map": lambda: map_proof.verify_under(
             made.state, where, states
         ),
-        "one customer's signature": lambda: instruction.verify(said, signature, HAND.key.key),
+        "one customer's signature": lambda: instruction_signature.verify(
+            said, signature, HAND.key.key
+        ),
         "one entry: inclusion, profile, signature": lambda: receipt.require_proven(found, head),
         f"all {SAID} entries": lambda: [receipt.require_proven(e, head) for e in made.entries],
     }
@@ -162,7 +160,7 @@ def _webauthn(made: Evidence) -> Callable[[], object]:
     import webauthn
 
     found = made.entries[-2].extra
-    signature = instruction.parse(found["signature"])
+    signature = instruction_signature.parse(found["signature"])
     if not isinstance(signature, PasskeySignature):
         raise TypeError("the benchmark's customer signs with a passkey")
     point = HAND.key.public[-64:]
@@ -179,7 +177,7 @@ def _webauthn(made: Evidence) -> Callable[[], object]:
     }
     return lambda: webauthn.verify_authentication_response(
         credential=sent,
-        expected_challenge=instruction.challenge(found["event"]),
+        expected_challenge=instruction_signature.challenge(found["event"]),
         expected_rp_id=HAND.rp,
         expected_origin=HAND.page,
         credential_public_key=cose,
@@ -196,7 +194,7 @@ def _process(home: Path, text: str) -> float:
     """Milliseconds of the whole command, imports included."""
     (home / "evidence").write_text(text, newline="")
     trust = [f"--policy={home}/{log}.first" for log in LOGS]
-    command = [sys.executable, "-m", "ledger.verifier", "--evidence", f"{home}/evidence", *trust]
+    command = [sys.executable, "-m", "ledger.verify", "--evidence", f"{home}/evidence", *trust]
     times = []
     for _ in range(5):
         start = perf_counter()

@@ -16,12 +16,12 @@ import psycopg
 
 from benchmarks.ledger_root import load, pymerkle, quiet
 from benchmarks.table import Row, rate, show
-from ledger import audit, note, tree
-from ledger.event import Granted, Wording
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.source import Directory
-from ledger.stores.postgres import PostgresStore
+from ledger.events.envelope import Granted, Wording
+from ledger.service import Ledger
+from ledger.storage.postgres import PostgresStore
+from ledger.tlog import auditor, merkle, signed_note
+from ledger.tlog.fetcher import DirectorySource
+from ledger.tlog.writer import Log
 
 ORIGIN = "bench.example/log"
 BATCH = 1_000
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _appends(home: Path, batch: int, batches: int) -> float:
-    log = Log.open(home / f"log-{batch}.sqlite", ORIGIN, note.generate(ORIGIN))
+    log = Log.open(home / f"log-{batch}.sqlite", ORIGIN, signed_note.generate(ORIGIN))
     numbers = count()
 
     def work() -> None:
@@ -136,22 +136,22 @@ def _pymerkle(home: Path) -> Iterator[Row]:
 
 
 def _audited(home: Path) -> float:
-    key = note.generate(ORIGIN)
+    key = signed_note.generate(ORIGIN)
     log = Log.open(home / "audited.sqlite", ORIGIN, key)
     log.append([number.to_bytes(57) for number in range(AUDITED)])
     log.export(home / "audited")
     log.close()
-    trust, files = audit.Trust([key.verifier]), Directory(home / "audited")
+    trust, files = auditor.KeyDemand([key.verifier]), DirectorySource(home / "audited")
 
     def work() -> None:
-        if not audit.audit(files, trust).clean:
+        if not auditor.audit(files, trust).clean:
             raise AssertionError("the audit has findings")
 
     return rate(work, AUDITED, 3)
 
 
 def _copied(address: str) -> float:
-    log = Log(PostgresStore(address, "bench"), ORIGIN, note.generate(ORIGIN))
+    log = Log(PostgresStore(address, "bench"), ORIGIN, signed_note.generate(ORIGIN))
     numbers = count()
 
     def work() -> None:
@@ -198,7 +198,7 @@ def _provable(home: Path) -> None:
     os.sync()  # neither the disk nor the collector is to be busy with what the rows above have left
     gc.collect()
     gc.freeze()
-    log = Log.open(home / "provable.sqlite", ORIGIN, note.generate(ORIGIN))
+    log = Log.open(home / "provable.sqlite", ORIGIN, signed_note.generate(ORIGIN))
     took, done, start = [], 0, time.perf_counter()
     while (now := time.perf_counter() - start) < ARRIVING_S:
         arrived = int(now * ARRIVING) - done
@@ -208,7 +208,7 @@ def _provable(home: Path) -> None:
         entries = [os.urandom(57) for _ in range(arrived)]
         first = log.append(entries)[0]
         head, proof = log.head(), log.prove_inclusion(first)
-        tree.verify_inclusion(tree.leaf_hash(entries[0]), first, head.size, head.root, proof)
+        merkle.verify_inclusion(merkle.leaf_hash(entries[0]), first, head.size, head.root, proof)
         took += [time.perf_counter() - start - at / ARRIVING for at in range(done, done + arrived)]
         done += arrived
     log.close()

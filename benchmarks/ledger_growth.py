@@ -25,13 +25,16 @@ from statistics import median
 from typing import Any
 
 from benchmarks.ledger_root import load, pymerkle, quiet
-from ledger import audit, commitment, event, mldsa, note, receipt
-from ledger.checkpoint import Checkpoint
-from ledger.event import SubjectErased
-from ledger.log import Log
-from ledger.receipt import Receipt
-from ledger.source import Directory
-from ledger.statemap import Change, StateMap
+from ledger.events import envelope
+from ledger.events.envelope import SubjectErased
+from ledger.statemap.verifiable_map import MapChange, StateMap
+from ledger.tlog import auditor, mldsa, signed_note
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.fetcher import DirectorySource
+from ledger.tlog.writer import Log
+from ledger.vault import commitments
+from ledger.verify import receipt
+from ledger.verify.receipt import Receipt
 
 ORIGIN = "bench.example/log"
 LARGEST = int(os.environ.get("LARGEST", "1000000"))
@@ -41,7 +44,7 @@ AT_ONCE = 50_000  # entries, while it grows
 ROUNDS = 9
 PEERS_UP_TO = 100_000  # merkletools takes a second for each 100,000, each time
 FIGURES = Path(__file__).parents[1] / "docs/figures"
-ENTRY = commitment.public_entry(event.encode(SubjectErased(datetime(2026, 1, 1, tzinfo=UTC))))
+ENTRY = commitments.public_entry(envelope.encode(SubjectErased(datetime(2026, 1, 1, tzinfo=UTC))))
 COLOURS = ("#0b6e99", "#b3541e", "#3f7d20", "#7b3f9e", "#a8323e", "#6b6b00", "#00776b", "#555555")
 
 
@@ -63,7 +66,7 @@ class House:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.signers = note.generate(ORIGIN), mldsa.generate(ORIGIN)
+        self.signers = signed_note.generate(ORIGIN), mldsa.generate(ORIGIN)
         self.keys = [each.verifier for each in self.signers]
         self.log = Log.open(home / "log.sqlite", ORIGIN, *self.signers)
         self.buckets: dict[int, bytes] = {}
@@ -76,7 +79,7 @@ class House:
             self.log.append([ENTRY] * count)
             self.put(range(first, first + count), b"first")
 
-    def put(self, customers: range, said: bytes) -> Change:
+    def put(self, customers: range, said: bytes) -> MapChange:
         value = sha256(said).digest()
         change = self.map.change({_label(each): value for each in customers})
         self.buckets.update(change.buckets)
@@ -130,18 +133,18 @@ def _measured(house: House) -> Iterator[tuple[str, str, float]]:
 
 
 def _signed(house: House) -> object:
-    return note.sign(str(Checkpoint(ORIGIN, house.log.size, bytes(32))), house.signers)
+    return signed_note.sign(str(Checkpoint(ORIGIN, house.log.size, bytes(32))), house.signers)
 
 
 def _receipt(house: House, index: int) -> str:
-    said: dict[str, Any] = {"event": commitment.parse(ENTRY[1:])}
+    said: dict[str, Any] = {"event": commitments.parse(ENTRY[1:])}
     path = tuple(house.log.prove_inclusion(index))
-    return str(Receipt(index, path, note.parse(house.log.checkpoint()), said))
+    return str(Receipt(index, path, signed_note.parse(house.log.checkpoint()), said))
 
 
 def _audit(house: House) -> None:
-    trust = audit.Trust(house.keys)
-    if not audit.audit(Directory(house.home / "log"), trust).clean:
+    trust = auditor.KeyDemand(house.keys)
+    if not auditor.audit(DirectorySource(house.home / "log"), trust).clean:
         raise AssertionError("the audit has findings")
 
 

@@ -12,8 +12,8 @@ from statistics import mean
 from time import perf_counter
 
 from benchmarks.ledger_root import load
-from ledger import statemap
-from ledger.statemap import StateMap
+from ledger.statemap import verifiable_map
+from ledger.statemap.verifiable_map import StateMap
 
 LABELS = int(os.environ.get("LABELS", "1000000"))
 BATCHES = (1_000, 10_000, 100_000)
@@ -74,7 +74,7 @@ def _print_proofs(made: StateMap) -> None:
     values = [proof.leaf[1] if proof.leaf else b"" for proof in proofs]
     start = perf_counter()
     for label, value, proof in zip(labels, values, proofs, strict=True):
-        statemap.verify_presence(label, value, made.root, proof)
+        verifiable_map.verify_presence(label, value, made.root, proof)
     verify_us = (perf_counter() - start) / PROOFS * 1e6
     sizes = [len(bytes(proof)) for proof in proofs]
     print(

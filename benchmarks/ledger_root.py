@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks.table import Row, rate, show
-from ledger import tile, tree
+from ledger.tlog import merkle, tiles
 
 LEAVES = 1_000_000
 PYMERKLE = 20_000  # leaves; it is measured on fewer, its cost a leaf is constant
@@ -35,14 +35,14 @@ def main() -> None:
 
 def _ours() -> bytes:
     """As a log does it: 256 leaves to a tile, a tile to one hash above."""
-    hashes = tree.leaf_hashes(ENTRIES)
+    hashes = merkle.leaf_hashes(ENTRIES)
     edge: list[list[bytes]] = []
     while hashes:
-        full = len(hashes) // tile.WIDTH * tile.WIDTH
+        full = len(hashes) // tiles.WIDTH * tiles.WIDTH
         edge.append(hashes[full:])
-        starts = range(0, full, tile.WIDTH)
-        hashes = [tree.complete_root(hashes[at : at + tile.WIDTH]) for at in starts]
-    return tile.edge_root(LEAVES, edge)
+        starts = range(0, full, tiles.WIDTH)
+        hashes = [merkle.complete_root(hashes[at : at + tiles.WIDTH]) for at in starts]
+    return tiles.edge_root(LEAVES, edge)
 
 
 def _limit() -> None:

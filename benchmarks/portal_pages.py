@@ -11,13 +11,13 @@ from tempfile import TemporaryDirectory
 
 from starlette.testclient import TestClient
 
-from gate.decide import Reason, View
-from gate.epoch import ConsentPoint
-from gate.journal import Reading
-from ledger.event import Granted, Instruction, Withdrawn
+from gate.decision.decide import Reason, View
+from gate.readlog.writer import ReadLogEntry
+from gate.state.ledger_position import ConsentPoint
+from ledger.events.envelope import Granted, Instruction, Withdrawn
 from portal.app import create_app, settled
-from portal.customer import wording
-from portal.product import Product
+from portal.consent import wording
+from portal.operations.wiring import Product
 from tests.portal.conftest import START, Clock, copy, seed, sign_in
 
 SUBJECT = "c00007"
@@ -86,7 +86,7 @@ def _read(product: Product) -> None:
     """Journal reads in batches; the gate writes one at a time, each durable before its answer."""
     scene = product.scenes["segmentation"]
     point = ConsentPoint(*product.ledger.root())
-    reading = Reading(
+    reading = ReadLogEntry(
         action="read",
         at=START,
         service="analytics",

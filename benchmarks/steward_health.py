@@ -4,18 +4,18 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.table import Row, rate, show
-from gate import word
-from gate.contract import Scene, load_scenes, load_source, specs_folder
-from gate.state import ConsentState
-from ledger.event import FIRST, Evidence, Granted, Instruction, Wording, instruction
-from ledger.ledger import Recorded
-from steward.health import AgreementHealth, thresholds
-from steward.running import RunningHealth
+from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import FIRST, EvidenceClass, Granted, Instruction, Wording, instruction
+from ledger.reader import RecordedEvent
+from steward.agreements.health import AgreementHealth, thresholds
+from steward.agreements.running_health import RunningHealth
 
 CUSTOMERS = 100_000
 CHANGES = 10_000
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-LATER = word.minute(NOW + timedelta(days=1))
+LATER = consent_bits.minute(NOW + timedelta(days=1))
 
 
 class Grants:
@@ -23,13 +23,13 @@ class Grants:
 
     def __init__(self, scenes: list[Scene]) -> None:
         self._scenes = scenes
-        self.said: list[Recorded] = []
+        self.said: list[RecordedEvent] = []
 
     @property
     def size(self) -> int:
         return len(self.said)
 
-    def follow(self, since: int) -> "list[Recorded]":
+    def follow(self, since: int) -> "list[RecordedEvent]":
         return self.said[since:]
 
     def say(self, customer: int) -> None:
@@ -37,12 +37,12 @@ class Grants:
         scene = random.choice(self._scenes)
         fields = random.sample([*scene.fields], random.randint(1, len(scene.fields)))
         act = Granted(scene.id, tuple(fields), None)
-        self.said.append(Recorded(self.size, _said(f"c{customer:06d}", act)))
+        self.said.append(RecordedEvent(self.size, _said(f"c{customer:06d}", act)))
 
 
 def _said(subject: str, act: Granted) -> Instruction:
     wording = Wording("en", bytes(32))
-    return instruction("b/c", subject, 0, FIRST, act, NOW, wording, Evidence.SESSION)
+    return instruction("b/c", subject, 0, FIRST, act, NOW, wording, EvidenceClass.SESSION)
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     ledger = Grants([each for each in scenes.values() if not each.locked])
     for each in range(CUSTOMERS):
         ledger.say(each)
-    state = ConsentState(scenes)
+    state = ConsentIndex(scenes)
     state.catch_up(ledger)  # type: ignore[arg-type] # a list is an iterator's source
     watched = {scene.id: dict.fromkeys(scene.fields, True) for scene in scenes.values()}
     health, limits = AgreementHealth(scenes, scenes, watched), thresholds()
@@ -86,7 +86,7 @@ def main() -> None:
         raise AssertionError("the running figures are not those of a recount")
 
 
-def _changes(ledger: Grants, state: ConsentState, running: RunningHealth) -> float:
+def _changes(ledger: Grants, state: ConsentIndex, running: RunningHealth) -> float:
     def change() -> None:
         for _ in range(CHANGES):
             seen = ledger.size

@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.table import Row, show
-from gate.contract import Scene
-from ledger.event import Act, Granted, Instruction, SignalReported, TriggerSet, Withdrawn
-from ledger.ledger import Ledger
-from steward.case import Cases
-from steward.flow import ChangeFlow
-from steward.outbox import Outbox
-from steward.webhook import Webhook
+from gate.contracts.scene import Scene
+from ledger.events.envelope import Act, Granted, Instruction, SignalReported, TriggerSet, Withdrawn
+from ledger.service import Ledger
+from steward.cases.case import Cases
+from steward.change_flow import ChangeFlow
+from steward.notify.outbox import Outbox
+from steward.notify.webhook import Webhook
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.gate.world import NOON, WORDING
 from tests.steward.change.office import bank_release

@@ -19,10 +19,11 @@ from benchmarks.synthetic_quality import (
     release,
     segment_errors,
 )
-from synthetic import reweight
-from synthetic.budget import PrivacyLoss
-from synthetic.release import Release
-from synthetic.reweight import Mode, Task
+from synthetic.completion import completion
+from synthetic.completion.completion import CompletionTask
+from synthetic.completion.mode import Mode
+from synthetic.fitting.release import Release
+from synthetic.privacy.budget import PrivacyLoss
 
 RUNS = 10
 SHARE = 0.3
@@ -53,7 +54,7 @@ def _runs(data: DataSet, driver: str, first: Release) -> dict[str, list[NDArray[
     for run in range(RUNS):
         gone = _withdrawn(data, driver, np.random.default_rng(run))
         stayed = data.train[~gone]
-        task = Task(
+        task = CompletionTask(
             as_table(data, stayed),
             len(data.train),
             current=release(data, stayed, like=first),
@@ -61,16 +62,18 @@ def _runs(data: DataSet, driver: str, first: Release) -> dict[str, list[NDArray[
             controls=_controls(data, data.train[gone]),
         )
         for mode in MODES:
-            added = reweight.complete(task, mode).codes
+            added = completion.complete(task, mode).codes
             rows = np.stack([added[name] for name in data.columns], axis=1)
             errors[mode.value].append(segment_errors(data, np.concatenate([stayed, rows])))
         errors["drop, rescaled"].append(segment_errors(data, stayed))
     return errors
 
 
-def _controls(data: DataSet, left: Rows) -> reweight.Measurement:
+def _controls(data: DataSet, left: Rows) -> completion.Measurement:
     clique: Sequence[str] = [n for n in data.columns if n in ("age", LABELS[data.name])]
-    return reweight.measure_controls(as_table(data, left), data.domain, tuple(clique), CONTROL_LOSS)
+    return completion.measure_controls(
+        as_table(data, left), data.domain, tuple(clique), CONTROL_LOSS
+    )
 
 
 def _withdrawn(data: DataSet, driver: str, generator: np.random.Generator) -> NDArray[np.bool_]:

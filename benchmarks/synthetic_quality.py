@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from benchmarks.peers_synthetic.exchange import Answer, Task
 from benchmarks.synthetic_peers import LIMIT_S, PEERS, Absence, Made
 from benchmarks.synthetic_peers import synthesise as peer_rows
-from synthetic import sample
-from synthetic.domain import Categories, Domain
-from synthetic.fit import fit
-from synthetic.model import GRAPHICAL, INDEPENDENT
-from synthetic.release import Release
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
+from synthetic.model import sample
+from synthetic.model.domain import Categories, Domain
+from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT
 
 Rows = NDArray[np.int64]
 

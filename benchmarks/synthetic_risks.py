@@ -24,7 +24,7 @@ from benchmarks.peers_synthetic.environment import MissingEnvironmentError, inte
 from benchmarks.peers_synthetic.exchange import Rows, write
 from benchmarks.synthetic_peers import LIMIT_S, execute, last_words
 from benchmarks.synthetic_quality import EPSILON, LABELS, DataSet, drawn, load, release
-from synthetic.model import GRAPHICAL, INDEPENDENT
+from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT
 
 SECRETS = {"adult": ("occupation", "marital_status"), "bank": ("job", "balance")}
 WIDTHS = (4, 6)  # columns of a predicate that is to single somebody out

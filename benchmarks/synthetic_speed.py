@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.synthetic_quality import DataSet, load, release
-from gate.contract import load_source, specs_folder
-from synthetic import conditional, counts, sample
-from synthetic.domain import Domain, Numbers
-from synthetic.estimate import estimate
-from synthetic.release import Release
+from gate.contracts.scene import load_source, specs_folder
+from synthetic.fitting.release import Release
+from synthetic.model import conditional, counts, sample
+from synthetic.model.domain import Domain, Numbers
+from synthetic.model.inference import estimate
 
 BANK = Path(__file__).parents[1] / "portal" / "demo" / "bank.csv.gz"
 COUNTED_ROWS = 10_000_000

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.synthetic_quality import DataSet, Rows, load, release, segment_errors
-from synthetic import conditional, sample
-from synthetic.release import Release
+from synthetic.fitting.release import Release
+from synthetic.model import conditional, sample
 
 RUNS = 5
 SHARE = 0.3

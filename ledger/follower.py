@@ -8,16 +8,17 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ledger import checkpoint, commitment, note, tile, tree
-from ledger.checkpoint import Checkpoint
-from ledger.commitment import PERSONAL, TAG_SIZE, ReadingTags
-from ledger.entry import opened, public
-from ledger.event import EntryErased, SubjectErased
-from ledger.log import CorruptLogError
-from ledger.reader import CHUNK, Recorded, Said
-from ledger.stores.sql import SqlStore
-from ledger.tree import Hash, NodeReader
-from ledger.vault import Vault
+from ledger.errors import CorruptLogError
+from ledger.events.envelope import EntryErased, SubjectErased
+from ledger.events.sealed_entry import opened, public
+from ledger.reader import CHUNK, RecordedEvent, RecordedInstruction
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import checkpoint, merkle, signed_note, tiles
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.merkle import Hash, NodeReader
+from ledger.vault import commitments
+from ledger.vault.commitments import PERSONAL, TAG_SIZE, ReadingTags
+from ledger.vault.vault import Vault
 
 
 class Follower:
@@ -25,8 +26,8 @@ class Follower:
 
     `home/keys` holds the vault, `store` the log (None: `home/ledger.sqlite`). `moved_to` says how
     far the log has come, and is asked at every decision: it must be cheap, and never lag behind a
-    receipt (see gate.epoch). Nothing beyond it is shown, so that of two who ask one after the other
-    the second never sees less. None: the database itself is asked.
+    receipt (see gate.state.ledger_position). Nothing beyond it is shown, so that of two who ask
+    one after the other the second never sees less. None: the database itself is asked.
     """
 
     def __init__(
@@ -67,17 +68,17 @@ class Follower:
                 f"the ledger has {held} entries, want the {size} that were published; "
                 "restore the database that goes with them"
             )
-        return b64encode(tree.root(size, self._nodes())).decode()
+        return b64encode(merkle.root(size, self._nodes())).decode()
 
     def leaf_hashes(self, lo: int, hi: int) -> list[Hash]:
         """Of the entries [lo, hi), computed from the entries themselves."""
-        return tree.leaf_hashes([*self._entries(lo, hi)])
+        return merkle.leaf_hashes([*self._entries(lo, hi)])
 
-    def announced(self, since: int = 0) -> Iterator[Recorded]:
+    def announced(self, since: int = 0) -> Iterator[RecordedEvent]:
         """The public acts from entry `since` on, in log order. No key is needed."""
         for index, entry in enumerate(self._entries(since, self.size), since):
             if entry[:1] != PERSONAL:
-                yield Recorded(index, public(entry))
+                yield RecordedEvent(index, public(entry))
 
     def subjects(self) -> list[str]:
         """Everybody who has a data key."""
@@ -86,8 +87,8 @@ class Follower:
     def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """See `Ledger.reading_tag`."""
         if (key := self._vault.key(subject)) is None:
-            return commitment.random_tag()
-        return commitment.reading_tag(key, log_origin, index)
+            return commitments.random_tag()
+        return commitments.reading_tag(key, log_origin, index)
 
     def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
         """The subject's names in a read log, many at once. Without a data key: None."""
@@ -96,9 +97,9 @@ class Follower:
     def gaps(self, subject: str) -> bool:
         """Whether an entry of the subject's was erased: what they had allowed is not all known."""
         key = self._vault.key(subject)
-        return key is not None and bool(commitment.label(key))
+        return key is not None and bool(commitments.label(key))
 
-    def follow(self, since: int) -> Iterator[Recorded]:
+    def follow(self, since: int) -> Iterator[RecordedEvent]:
         """Every event that still opens from entry `since` on, in log order."""
         if since < self._at:
             self._restart()
@@ -110,19 +111,19 @@ class Follower:
         """The checkpoint last committed. Raises CorruptLogError."""
         if (head := self._store.head()) is None:
             raise CorruptLogError("the ledger has no checkpoint yet; start its writer first")
-        return checkpoint.parse(note.parse(head.note).text)
+        return checkpoint.parse(signed_note.parse(head.note).text)
 
     def _nodes(self) -> NodeReader:
         """Complete subtrees, from tiles that are read once."""
         known: dict[tuple[int, int], list[Hash]] = {}
 
         def read(level: int, index: int) -> Hash:
-            place = tile.home(level, index)
+            place = tiles.home(level, index)
             if place not in known:
                 if (data := self._store.tile(*place)) is None:
                     raise CorruptLogError(f"tile {place} is missing; restore a backup")
-                known[place] = tile.split(data)
-            return tile.node(known[place], level, index)
+                known[place] = tiles.split(data)
+            return tiles.node(known[place], level, index)
 
         return read
 
@@ -137,10 +138,10 @@ class Follower:
         """Expect the first event of everybody whose key was not known, and the next one of those
         of whom an entry was erased: what they say from then on has tags that nobody expected."""
         for key in self._vault.renewed(self._known):
-            for seq in {commitment.following(key, 0), commitment.began(key)}:
-                self._next[commitment.tag(key, seq)] = (key, seq)
+            for seq in {commitments.following(key, 0), commitments.began(key)}:
+                self._next[commitments.tag(key, seq)] = (key, seq)
 
-    def _advance(self, upto: int) -> Iterator[Recorded]:
+    def _advance(self, upto: int) -> Iterator[RecordedEvent]:
         while self._at < upto:
             lo, hi = self._at, min(self._at + CHUNK, upto)
             sealed = self._store.sealed_between(lo, hi)
@@ -150,25 +151,25 @@ class Follower:
                     yield recorded
 
     def _entries(self, lo: int, hi: int) -> Iterator[bytes]:
-        for number in range(lo // tile.WIDTH, -(-hi // tile.WIDTH)):
+        for number in range(lo // tiles.WIDTH, -(-hi // tiles.WIDTH)):
             if (bundle := self._store.bundle(number)) is None:
                 raise CorruptLogError(f"entry bundle {number} is missing; restore a backup")
-            start = number * tile.WIDTH
-            yield from tile.unbundle(bundle)[max(lo - start, 0) : hi - start]
+            start = number * tiles.WIDTH
+            yield from tiles.unbundle(bundle)[max(lo - start, 0) : hi - start]
 
-    def _open(self, index: int, entry: bytes, sealed: bytes | None) -> Recorded | None:
+    def _open(self, index: int, entry: bytes, sealed: bytes | None) -> RecordedEvent | None:
         if entry[:1] != PERSONAL:
             event = public(entry)
             if isinstance(event, SubjectErased | EntryErased):
                 self._vault.forget()
-            return Recorded(index, event)
+            return RecordedEvent(index, event)
         owner = self._owner(entry[1 : 1 + TAG_SIZE])
         if owner is None or sealed is None:
             return None  # its customer was erased
         key, seq = owner
-        following = commitment.following(key, seq)
-        self._next[commitment.tag(key, following)] = (key, following)
-        return Said(index, *opened(commitment.secrets(key, seq), sealed, entry))
+        following = commitments.following(key, seq)
+        self._next[commitments.tag(key, following)] = (key, following)
+        return RecordedInstruction(index, *opened(commitments.secrets(key, seq), sealed, entry))
 
     def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
         if tag not in self._next:

@@ -14,51 +14,53 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from ledger import checkpoint, note, policy, statemap, stateproof, tile, tree
-from ledger.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.fsck_events import Finding, sealed
-from ledger.note import NoteError
-from ledger.policy import Policy, PolicyError
-from ledger.statemap import StateMap
-from ledger.stateproof import StateRoot
-from ledger.stores import Head
-from ledger.stores.sql import SqlLog, SqlStore, StateStore
-from ledger.tile import HEIGHT, WIDTH, MalformedTileError
-from ledger.tree import Hash
+from ledger.fsck_events import FsckFinding, sealed
+from ledger.statemap import map_proof, verifiable_map
+from ledger.statemap.map_proof import StateRoot
+from ledger.statemap.verifiable_map import StateMap
+from ledger.storage.interface import Head
+from ledger.storage.sqlite import SqlLog, SqlStore, StateStore
+from ledger.tlog import checkpoint, merkle, policy, signed_note
+from ledger.tlog import tiles as tile
+from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.tlog.merkle import Hash
+from ledger.tlog.policy import LogPolicy, LogPolicyError
+from ledger.tlog.signed_note import NoteError
+from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
 Progress = Callable[[int, int], None]  # entries checked, entries in all
 
 
-def fsck(home: Path, progress: Progress = lambda _done, _all: None) -> Iterator[Finding]:
+def fsck(home: Path, progress: Progress = lambda _done, _all: None) -> Iterator[FsckFinding]:
     """Findings about everything under `home`, which no process may be writing meanwhile."""
     yield from _consent(home, progress)
     for folder in sorted((home / "reads").glob("*")):
         key = home / "keys" / f"{folder.name}.vkey"
         published = home / "log" / folder.name
         for each in _log(folder / "log.sqlite", key, published, progress):
-            yield Finding(f"{folder.name}, {each.where}", each.what)
+            yield FsckFinding(f"{folder.name}, {each.where}", each.what)
 
 
-def _log(database: Path, key: Path, published: Path, progress: Progress) -> Iterator[Finding]:
+def _log(database: Path, key: Path, published: Path, progress: Progress) -> Iterator[FsckFinding]:
     if not database.exists():
-        yield Finding("database", f"{database} is missing; restore it from a backup")
+        yield FsckFinding("database", f"{database} is missing; restore it from a backup")
         return
     try:
         with closing(SqlStore(database)) as store:
             yield from _one(store, key, published, progress)
     except DatabaseError as error:
-        yield Finding("database", f"{error.orig}; restore it from a backup")
+        yield FsckFinding("database", f"{error.orig}; restore it from a backup")
 
 
-def _one(store: SqlLog, key: Path, published: Path, progress: Progress) -> Iterator[Finding]:
+def _one(store: SqlLog, key: Path, published: Path, progress: Progress) -> Iterator[FsckFinding]:
     try:
         yield from _Check(store, _trust(key), progress).findings()
         yield from _published(store, published)
-    except (OSError, NoteError, PolicyError) as error:
-        yield Finding("verifier key", str(error))
+    except (OSError, NoteError, LogPolicyError) as error:
+        yield FsckFinding("verifier key", str(error))
 
 
-def _consent(home: Path, progress: Progress) -> Iterator[Finding]:
+def _consent(home: Path, progress: Progress) -> Iterator[FsckFinding]:
     database = home / "ledger.sqlite"
     yield from _log(database, home / "consent.policy", home / "log" / "consent", progress)
     if database.exists():
@@ -66,73 +68,77 @@ def _consent(home: Path, progress: Progress) -> Iterator[Finding]:
         yield from _states(home, database, progress)
 
 
-def _states(home: Path, database: Path, progress: Progress) -> Iterator[Finding]:
+def _states(home: Path, database: Path, progress: Progress) -> Iterator[FsckFinding]:
     try:
         with closing(SqlStore(database)) as store:
             states, key = store.beside(), home / "state.policy"
             for each in _one(states, key, home / "log" / "state", progress):
-                yield Finding(f"state log, {each.where}", each.what)
+                yield FsckFinding(f"state log, {each.where}", each.what)
             yield from _map(states, store.head() or Head(0, ""))
     except DatabaseError:
         return  # reported with the log
 
 
-def _map(states: StateStore, head: Head) -> Iterator[Finding]:
+def _map(states: StateStore, head: Head) -> Iterator[FsckFinding]:
     """The map against its own records, and the newest entry against map and consent log."""
     for number, root, records in states.buckets():
-        if statemap.bucket_root(records) != root:
-            yield Finding("state map", f"bucket {number} has another root; restore a backup")
+        if verifiable_map.bucket_root(records) != root:
+            yield FsckFinding("state map", f"bucket {number} has another root; restore a backup")
     try:
         newest = _newest(states)
-        consent = checkpoint.parse(note.parse(head.note).text) if head.note else None
+        consent = checkpoint.parse(signed_note.parse(head.note).text) if head.note else None
     except (ValueError, KeyError, TypeError) as error:
-        yield Finding("state log, newest entry", str(error))
+        yield FsckFinding("state log, newest entry", str(error))
         return
     if StateMap(states.roots(), states.records).root != newest.map:
-        yield Finding("state map", "it is not the one of the newest entry of the state log")
+        yield FsckFinding("state map", "it is not the one of the newest entry of the state log")
     if consent and (newest.size, newest.root) != (consent.size, consent.root):
         what = f"of {newest.size} entries, the consent log has {consent.size}, or other ones"
-        yield Finding("state log, newest entry", what)
+        yield FsckFinding("state log, newest entry", what)
 
 
 def _newest(states: StateStore) -> StateRoot:
     if not (size := (states.head() or Head(0, "")).size):
-        return stateproof.newest([])
+        return map_proof.newest([])
     index, width = divmod(size - 1, WIDTH)
-    return stateproof.newest(tile.unbundle(states.bundle(index) or b"")[: width + 1])
+    return map_proof.newest(tile.unbundle(states.bundle(index) or b"")[: width + 1])
 
 
-def _trust(path: Path) -> Policy:
+def _trust(path: Path) -> LogPolicy:
     if path.suffix == ".policy":  # what is stored need not be cosigned yet
         return replace(policy.parse(path.read_bytes()), quorum=policy.NONE)
-    return Policy(tuple(policy.log_key(line) for line in path.read_text("utf-8").splitlines()))
+    return LogPolicy(tuple(policy.log_key(line) for line in path.read_text("utf-8").splitlines()))
 
 
 class _Check:
     """One log against itself. Holds the right edge of the tree and nothing that grows."""
 
-    def __init__(self, store: SqlLog, trust: Policy, progress: Progress) -> None:
+    def __init__(self, store: SqlLog, trust: LogPolicy, progress: Progress) -> None:
         self._store = store
         self._trust = trust
         self._progress = progress
         self._edge: list[list[Hash]] = []
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[FsckFinding]:
         if (head := self._store.head()) is None:
             if self._store.bundle(0) is not None:
-                yield Finding("checkpoint", "missing, though there are entries; restore a backup")
+                yield FsckFinding(
+                    "checkpoint", "missing, though there are entries; restore a backup"
+                )
             return
         try:
-            signed = self._trust.verify(note.parse(head.note))
-        except (NoteError, PolicyError) as error:
-            yield Finding("checkpoint", str(error))
+            signed = self._trust.verify(signed_note.parse(head.note))
+        except (NoteError, LogPolicyError) as error:
+            yield FsckFinding("checkpoint", str(error))
             return
         if signed.size != head.size:
-            yield Finding("checkpoint", f"of {signed.size} entries, the database says {head.size}")
+            yield FsckFinding(
+                "checkpoint", f"of {signed.size} entries, the database says {head.size}"
+            )
         yield from self._entries(signed)
         yield from self._beyond(signed.size)
 
-    def _entries(self, head: Checkpoint) -> Iterator[Finding]:
+    def _entries(self, head: Checkpoint) -> Iterator[FsckFinding]:
         for index, width in tile.widths(head.size, 0):
             leaves, found = self._leaves(index, width)
             yield from found
@@ -140,30 +146,30 @@ class _Check:
             self._progress(min((index + 1) * WIDTH, head.size), head.size)
         yield from self._partial(head.size)
         if not any(self._edge) and head.size == 0:
-            computed = tree.EMPTY_ROOT
+            computed = merkle.EMPTY_ROOT
         else:
             computed = tile.edge_root(head.size, self._edge)
         if computed != head.root:
-            yield Finding("checkpoint", f"its root is not that of the {head.size} entries")
+            yield FsckFinding("checkpoint", f"its root is not that of the {head.size} entries")
 
-    def _leaves(self, index: int, width: int) -> tuple[list[Hash], list[Finding]]:
+    def _leaves(self, index: int, width: int) -> tuple[list[Hash], list[FsckFinding]]:
         """The leaf hashes of a bundle; if it is unreadable, what the tile says they were."""
         where = f"entry bundle {index}"
         try:
             entries = tile.unbundle(self._store.bundle(index) or b"")
         except MalformedTileError as error:
-            return self._stored(0, index, width), [Finding(where, str(error))]
+            return self._stored(0, index, width), [FsckFinding(where, str(error))]
         if len(entries) != width:
-            finding = Finding(where, f"{len(entries)} entries, want {width}")
+            finding = FsckFinding(where, f"{len(entries)} entries, want {width}")
             return self._stored(0, index, width), [finding]
-        return tree.leaf_hashes(entries), []
+        return merkle.leaf_hashes(entries), []
 
     def _stored(self, level: int, index: int, width: int) -> list[Hash]:
         data = self._store.tile(level, index) or b""
         hashes = [data[at : at + 32] for at in range(0, len(data), 32)][:width]
         return hashes + [bytes(32)] * (width - len(hashes))
 
-    def _push(self, level: int, index: int, hashes: list[Hash]) -> Iterator[Finding]:
+    def _push(self, level: int, index: int, hashes: list[Hash]) -> Iterator[FsckFinding]:
         """Compare one tile with what it should hold, and carry its root up if it is full."""
         if len(self._edge) == level:
             self._edge.append([])
@@ -174,50 +180,52 @@ class _Check:
         self._edge[level] = []
         if len(self._edge) == level + 1:
             self._edge.append([])
-        above = [*self._edge[level + 1], tree.complete_root(hashes)]
+        above = [*self._edge[level + 1], merkle.complete_root(hashes)]
         yield from self._push(level + 1, index // WIDTH, above)
 
-    def _partial(self, size: int) -> Iterator[Finding]:
+    def _partial(self, size: int) -> Iterator[FsckFinding]:
         for level, hashes in enumerate(self._edge):
             if hashes:
                 yield from self._compare(level, (size >> HEIGHT * level) // WIDTH, hashes)
 
-    def _compare(self, level: int, index: int, hashes: list[Hash]) -> Iterator[Finding]:
+    def _compare(self, level: int, index: int, hashes: list[Hash]) -> Iterator[FsckFinding]:
         where = f"tile {index} of level {level}"
         if (data := self._store.tile(level, index)) is None:
-            yield Finding(where, "missing")
+            yield FsckFinding(where, "missing")
         elif data != b"".join(hashes):
             stored = self._stored(level, index, len(hashes))
             wrong = [at for at, each in enumerate(hashes) if stored[at] != each]
             what = f"hashes {wrong[:8]} are not those" if wrong else "it does not end with those"
-            yield Finding(where, f"{what} of the entries below")
+            yield FsckFinding(where, f"{what} of the entries below")
 
-    def _beyond(self, size: int) -> Iterator[Finding]:
+    def _beyond(self, size: int) -> Iterator[FsckFinding]:
         bundles, tiles = self._store.beyond(tile.counts(size))
         if bundles or tiles:
             what = f"{bundles} bundles and {tiles} tiles lie beyond the {size} signed entries"
-            yield Finding("database", what)
+            yield FsckFinding("database", what)
 
 
-def _published(store: SqlLog, folder: Path) -> Iterator[Finding]:
+def _published(store: SqlLog, folder: Path) -> Iterator[FsckFinding]:
     """What was published is a prefix of the log, byte for byte."""
     if not (folder / "checkpoint").exists():
         return
     head = store.head() or Head(0, "")
     try:
         text = (folder / "checkpoint").read_bytes().decode()
-        older = checkpoint.parse(note.parse(text).text)
+        older = checkpoint.parse(signed_note.parse(text).text)
     except (ValueError, MalformedCheckpointError) as error:
-        yield Finding("published checkpoint", str(error))
+        yield FsckFinding("published checkpoint", str(error))
         return
     if older.size > head.size:
-        yield Finding("published checkpoint", f"of {older.size} entries, the log has {head.size}")
+        yield FsckFinding(
+            "published checkpoint", f"of {older.size} entries, the log has {head.size}"
+        )
         return
     for kind, files in groupby(_files(store, older.size), key=lambda file: file[0].split("/")[1]):
         wrong = [path for path, data in files if _bytes(folder / path) != data]
         if wrong:
             what = f"{len(wrong)} files missing or with other bytes: {', '.join(wrong[:4])}"
-            yield Finding(f"published {kind}", what)
+            yield FsckFinding(f"published {kind}", what)
 
 
 def _files(store: SqlLog, size: int) -> Iterator[tuple[str, bytes]]:

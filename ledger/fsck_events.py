@@ -14,21 +14,23 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
-from ledger import checkpoint, commitment, consent, event, note, tile
-from ledger.checkpoint import MalformedCheckpointError
-from ledger.commitment import PERSONAL, PERSONAL_SIZE, TAG_SIZE
-from ledger.consent import ConsentState
-from ledger.entry import opened
-from ledger.event import Instruction, MalformedEventError, TriggerSet
-from ledger.instruction import InstructionError, Signature
-from ledger.latest import Held, shown
-from ledger.log import CorruptLogError
-from ledger.note import NoteError
-from ledger.statemap import Label, StateMap, Value
-from ledger.stores import Head
-from ledger.stores.sql import SqlStore
-from ledger.tile import WIDTH, MalformedTileError
-from ledger.vault import Vault, VaultError
+from ledger.errors import CorruptLogError
+from ledger.events import envelope, reducer
+from ledger.events.envelope import Instruction, MalformedEventError, TriggerSet
+from ledger.events.instruction_signature import InstructionError, Signature
+from ledger.events.reducer import ConsentState
+from ledger.events.sealed_entry import opened
+from ledger.latest_state import CustomerState, shown
+from ledger.statemap.verifiable_map import Label, StateMap, Value
+from ledger.storage.interface import Head
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import checkpoint, signed_note, tiles
+from ledger.tlog.checkpoint import MalformedCheckpointError
+from ledger.tlog.signed_note import NoteError
+from ledger.tlog.tiles import WIDTH, MalformedTileError
+from ledger.vault import commitments
+from ledger.vault.commitments import PERSONAL, PERSONAL_SIZE, TAG_SIZE
+from ledger.vault.vault import Vault, VaultError
 
 BUNDLES = 256  # kept in memory while the customers' events are opened
 COMPARED = 1_000  # customers whose states are compared with the map at once
@@ -43,7 +45,7 @@ _BROKEN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class FsckFinding:
     where: str
     what: str
 
@@ -51,12 +53,12 @@ class Finding:
         return f"{self.where}: {self.what}"
 
 
-def sealed(home: Path, database: Path) -> Iterator[Finding]:
+def sealed(home: Path, database: Path) -> Iterator[FsckFinding]:
     try:
         with closing(SqlStore(database)) as store, closing(Vault(home / "keys")) as keys:
             yield from _Events(store, keys, _origin(store)).findings()
     except VaultError as error:
-        yield Finding("key store", str(error))
+        yield FsckFinding("key store", str(error))
     except DatabaseError:
         return  # reported with the log
 
@@ -65,7 +67,7 @@ def _origin(store: SqlStore) -> str:
     """Of the state log. Without a checkpoint that says so, no state is compared."""
     head = store.beside().head()
     try:
-        return checkpoint.parse(note.parse(head.note).text).origin if head else ""
+        return checkpoint.parse(signed_note.parse(head.note).text).origin if head else ""
     except (NoteError, MalformedCheckpointError):
         return ""  # reported with the state log
 
@@ -85,20 +87,22 @@ class _Events:
         self._entries = lru_cache(BUNDLES)(self._unbundled)
         self._unsealed: dict[bytes, int] = {}  # tag -> index, of entries without sealed event
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[FsckFinding]:
         head = self._store.head() or Head(0, "")
-        for index, width in tile.widths(head.size, 0):
+        for index, width in tiles.widths(head.size, 0):
             yield from self._bundle(index * WIDTH, width)
         stray = self._store.sealed_tags(head.size, 1 << 62)
         if stray:
-            yield Finding("vault", f"sealed events for entries {sorted(stray)[:8]}, which are none")
+            yield FsckFinding(
+                "vault", f"sealed events for entries {sorted(stray)[:8]}, which are none"
+            )
         everybody = (key for _, key in self._keys.everybody())
         while some := [*islice(everybody, COMPARED)]:
             self._ahead = self._store.sealed_of(
                 [
-                    commitment.tag(key, seq)
+                    commitments.tag(key, seq)
                     for key in some
-                    for seq in commitment.existing(key, AHEAD)
+                    for seq in commitments.existing(key, AHEAD)
                 ]
             )
             for key in some:
@@ -106,9 +110,9 @@ class _Events:
             yield from self._compare()
 
     def _unbundled(self, index: int) -> list[bytes]:
-        return tile.unbundle(self._store.bundle(index) or b"")
+        return tiles.unbundle(self._store.bundle(index) or b"")
 
-    def _bundle(self, lo: int, width: int) -> Iterator[Finding]:
+    def _bundle(self, lo: int, width: int) -> Iterator[FsckFinding]:
         try:
             entries = self._entries(lo // WIDTH)[:width]
         except MalformedTileError:
@@ -119,21 +123,23 @@ class _Events:
             if entry[:1] == PERSONAL and tag is None:
                 self._unsealed[entry[1 : 1 + TAG_SIZE]] = index
             elif tag is not None and (entry[:1] != PERSONAL or entry[1 : 1 + TAG_SIZE] != tag):
-                yield Finding(f"sealed event {index}", "its tag is not the one of its leaf")
+                yield FsckFinding(f"sealed event {index}", "its tag is not the one of its leaf")
             elif tag is None:
                 yield from _public(index, entry)
             elif len(entry) != PERSONAL_SIZE:
-                yield Finding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
+                yield FsckFinding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
 
-    def _customer(self, key: bytes) -> Iterator[Finding]:
+    def _customer(self, key: bytes) -> Iterator[FsckFinding]:
         """Every event of one customer opens, follows the one before, and none is missing."""
-        held: Held | None = Held(ConsentState(""), commitment.label(key))  # None: unknown
-        gaps, seq = bool(commitment.label(key)), commitment.following(key, 0)
-        previous = event.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
+        held: CustomerState | None = CustomerState(
+            ConsentState(""), commitments.label(key)
+        )  # None: unknown
+        gaps, seq = bool(commitments.label(key)), commitments.following(key, 0)
+        previous = envelope.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
-            secrets = commitment.secrets(key, seq)
+            secrets = commitments.secrets(key, seq)
             if (index := self._unsealed.get(secrets.opening.tag)) is not None:
-                yield Finding(f"entry {index}", "its sealed event is missing; restore a backup")
+                yield FsckFinding(f"entry {index}", "its sealed event is missing; restore a backup")
                 held, previous = None, b""
             elif (found := self._found(secrets.opening.tag, seq)) is None:
                 break
@@ -143,9 +149,9 @@ class _Events:
                     said = self._open(secrets, seq, index, data)
                     held, previous = _followed(held, previous, *said, index, gaps)
                 except _BROKEN as error:
-                    yield Finding(f"sealed event {index}", str(error))
+                    yield FsckFinding(f"sealed event {index}", str(error))
                     held, previous = None, b""
-            after = commitment.following(key, seq)
+            after = commitments.following(key, seq)
             previous, seq = previous if after == seq + 1 else b"", after
         if held and held.label and self._origin:
             self._states[held.label] = shown(held.state, key, self._origin).value
@@ -154,7 +160,7 @@ class _Events:
         return self._ahead.get(tag) if seq <= AHEAD else self._store.sealed(tag)
 
     def _open(
-        self, secrets: commitment.Secrets, seq: int, index: int, data: bytes
+        self, secrets: commitments.Secrets, seq: int, index: int, data: bytes
     ) -> tuple[Instruction, Signature | None]:
         bundle = self._entries(index // WIDTH)
         entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
@@ -163,48 +169,48 @@ class _Events:
             raise CorruptLogError(f"it is not the customer's instruction {seq}")
         return said, signature
 
-    def _compare(self) -> Iterator[Finding]:
+    def _compare(self) -> Iterator[FsckFinding]:
         """The map holds the states that were found."""
         stored = self._map.values(self._states)
         for label, value in self._states.items():
             if stored.get(label) != value:
                 what = "the state is not what its customer's events add up to"
-                yield Finding(f"state map, label {label.hex()}", what)
+                yield FsckFinding(f"state map, label {label.hex()}", what)
         self._states.clear()
 
 
 def _followed(
-    held: Held | None,
+    held: CustomerState | None,
     previous: bytes,
     said: Instruction,
     signature: Signature | None,
     index: int,
     gaps: bool,
-) -> tuple[Held | None, bytes]:
+) -> tuple[CustomerState | None, bytes]:
     """State and digest after one more instruction. Raises unless it may follow.
 
     `gaps`: something was erased, so that which trigger a session replaced is not known any more.
     """
     if previous and said.prev != previous:
         raise CorruptLogError("it does not follow the instruction before")
-    encoded = event.encode(said)
+    encoded = envelope.encode(said)
     if held:
         held = _named(held, said)
         if signature or not (gaps and isinstance(said.act, TriggerSet)):
-            consent.require_authorised(held.state, said, signature)
+            reducer.require_authorised(held.state, said, signature)
         held = held.after(said, encoded, index)
     return held, sha256(encoded).digest()
 
 
-def _named(held: Held, said: Instruction) -> Held:
-    return held if held.state.subject else Held(ConsentState(said.subject), held.label)
+def _named(held: CustomerState, said: Instruction) -> CustomerState:
+    return held if held.state.subject else CustomerState(ConsentState(said.subject), held.label)
 
 
-def _public(index: int, entry: bytes) -> Iterator[Finding]:
+def _public(index: int, entry: bytes) -> Iterator[FsckFinding]:
     try:
-        found = event.decode(entry[1:])
+        found = envelope.decode(entry[1:])
     except MalformedEventError as error:
-        yield Finding(f"entry {index}", f"not an event: {error}")
+        yield FsckFinding(f"entry {index}", f"not an event: {error}")
         return
-    if entry[:1] != commitment.PUBLIC or isinstance(found, event.Instruction):
-        yield Finding(f"entry {index}", "an instruction stands in clear, or of no kind")
+    if entry[:1] != commitments.PUBLIC or isinstance(found, envelope.Instruction):
+        yield FsckFinding(f"entry {index}", "an instruction stands in clear, or of no kind")

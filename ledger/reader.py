@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-from ledger import commitment, event, instruction
-from ledger.commitment import PERSONAL, TAG_SIZE, Secrets
-from ledger.entry import opened, public
-from ledger.event import (
+from ledger.errors import CorruptLogError
+from ledger.events import envelope, instruction_signature
+from ledger.events.envelope import (
     Instruction,
     KeyEnrolled,
     KeyReplaced,
@@ -22,11 +21,14 @@ from ledger.event import (
     PublicEvent,
     RecoveryRequested,
 )
-from ledger.instruction import Signature, Signer
-from ledger.log import CorruptLogError, Log
-from ledger.stores.sql import SqlStore
-from ledger.tile import WIDTH
-from ledger.vault import Vault
+from ledger.events.instruction_signature import InstructionSigner, Signature
+from ledger.events.sealed_entry import opened, public
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog.tiles import WIDTH
+from ledger.tlog.writer import Log
+from ledger.vault import commitments
+from ledger.vault.commitments import PERSONAL, TAG_SIZE, Secrets
+from ledger.vault.vault import Vault
 
 CHUNK = 4096  # entries opened at once when following from far back
 _NAMING = (KeyEnrolled, KeyReplaced, RecoveryRequested, MandateGiven)  # acts that bring a key
@@ -34,7 +36,7 @@ FIRST_LOOK = 16  # events of a customer looked for at once; then twice as many
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedEvent:
     """An event and its place in the log."""
 
     index: int
@@ -42,7 +44,7 @@ class Recorded:
 
 
 @dataclass(frozen=True, slots=True)
-class Said(Recorded):
+class RecordedInstruction(RecordedEvent):
     """A customer's instruction, its place in the log, and what it was signed with, if it was."""
 
     event: Instruction
@@ -60,7 +62,7 @@ class Reader:
         self._looked = 0  # entries of the log so far, of which the public ones are known
         self._places = array("Q")
 
-    def history(self, subject: str, upto: int | None = None) -> list[Said]:
+    def history(self, subject: str, upto: int | None = None) -> list[RecordedInstruction]:
         """What the subject said, oldest first: so many instructions, or all that are there.
 
         Raises CorruptLogError, VaultError.
@@ -68,22 +70,22 @@ class Reader:
         if (key := self._vault.key(subject)) is None:
             return []
         found = self._history(key)
-        want = len(commitment.existing(key, upto or 0))
+        want = len(commitments.existing(key, upto or 0))
         if upto is not None and len(found) != want:
             raise CorruptLogError(
                 f"{len(found)} events of a customer are in the store, want {want}; run fsck"
             )
         return found
 
-    def _history(self, key: bytes) -> list[Said]:
+    def _history(self, key: bytes) -> list[RecordedInstruction]:
         found = list(self._sealed(key))
         entries = self._log.at([index for _, (index, _) in found])
         return [
-            Said(index, *opened(derived, sealed, entry))
+            RecordedInstruction(index, *opened(derived, sealed, entry))
             for (derived, (index, sealed)), entry in zip(found, entries, strict=True)
         ]
 
-    def announced(self, since: int) -> Iterator[Recorded]:
+    def announced(self, since: int) -> Iterator[RecordedEvent]:
         """The public acts from entry `since` on, in log order. No key is needed.
 
         Which entries these are is looked up once, for the log only grows.
@@ -92,7 +94,7 @@ class Reader:
         for start in range(bisect_left(places, since), len(places), WIDTH):
             indexes = places[start : start + WIDTH]
             for index, entry in zip(indexes, self._log.at(indexes), strict=True):
-                yield Recorded(index, public(entry))
+                yield RecordedEvent(index, public(entry))
 
     def _public_places(self) -> Sequence[int]:
         """Indexes of all public entries of the log as it is now."""
@@ -103,7 +105,7 @@ class Reader:
             self._looked = size
             return self._places[:]
 
-    def between(self, since: int, upto: int) -> Iterator[Recorded]:
+    def between(self, since: int, upto: int) -> Iterator[RecordedEvent]:
         """Every event of [since, upto) that still opens, in log order.
 
         Raises CorruptLogError for an event that is missing though its customer is not erased.
@@ -114,10 +116,12 @@ class Reader:
             sealed = self._store.sealed_between(lo, hi)
             for index, entry in enumerate(self._log.entries(lo, hi), lo):
                 if entry[:1] != PERSONAL:
-                    yield Recorded(index, public(entry))
+                    yield RecordedEvent(index, public(entry))
                 elif owner := owners.get(entry[1 : 1 + TAG_SIZE]):
-                    derived = commitment.secrets(*owner)
-                    yield Said(index, *opened(derived, _present(sealed, index), entry))
+                    derived = commitments.secrets(*owner)
+                    yield RecordedInstruction(
+                        index, *opened(derived, _present(sealed, index), entry)
+                    )
 
     def opening(self, index: int, subject: str | None) -> dict[str, object]:
         """What opens entry `index`: the event; of a personal one also tag and salt, and of a
@@ -127,7 +131,7 @@ class Reader:
         """
         (entry,) = self._log.entries(index, index + 1)
         if entry[:1] != PERSONAL:
-            return {"event": commitment.parse(event.encode(public(entry)))}
+            return {"event": commitments.parse(envelope.encode(public(entry)))}
         names = [subject] if subject is not None else [name for name, _ in self._vault.everybody()]
         tag = entry[1 : 1 + TAG_SIZE]
         for key in filter(None, map(self._vault.key, names)):
@@ -136,21 +140,21 @@ class Reader:
                     return self._shown(key, derived, *opened(derived, sealed, entry))
         raise KeyError(f"entry {index} no longer opens; its customer was erased")
 
-    def opened(self, said: Said) -> dict[str, object]:
+    def opened(self, said: RecordedInstruction) -> dict[str, object]:
         """As `opening`, of what is known already. Raises KeyError if the customer was erased."""
         if (key := self._vault.key(said.event.subject)) is None:
             raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
-        derived = commitment.secrets(key, said.event.seq)
+        derived = commitments.secrets(key, said.event.seq)
         return self._shown(key, derived, said.event, said.signature)
 
-    def openings(self, history: Sequence[Said]) -> list[dict[str, object]]:
+    def openings(self, history: Sequence[RecordedInstruction]) -> list[dict[str, object]]:
         """As `opening`, of everything a customer said. Raises KeyError likewise."""
         signers = _signers(history)
         found = []
         for said in history:
             if (key := self._vault.key(said.event.subject)) is None:
                 raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
-            shown = _opening(commitment.secrets(key, said.event.seq), said.event)
+            shown = _opening(commitments.secrets(key, said.event.seq), said.event)
             found.append(shown | _signed(said.signature, signers))
         return found
 
@@ -168,8 +172,8 @@ class Reader:
         """
         first, wanted, missing = 1, FIRST_LOOK, 0
         while not missing:
-            numbers = commitment.existing(key, first + wanted - 1)
-            some = {seq: commitment.secrets(key, seq) for seq in numbers if seq >= first}
+            numbers = commitments.existing(key, first + wanted - 1)
+            some = {seq: commitments.secrets(key, seq) for seq in numbers if seq >= first}
             found = self._store.sealed_of([each.opening.tag for each in some.values()])
             for seq, each in some.items():
                 if (place := found.get(each.opening.tag)) is None:
@@ -185,10 +189,10 @@ class Reader:
         tags = self._store.tags()
         owners: dict[bytes, tuple[bytes, int]] = {}
         for _, key in self._vault.everybody():
-            seq = commitment.following(key, 0)
-            while (tag := commitment.tag(key, seq)) in tags:
+            seq = commitments.following(key, 0)
+            while (tag := commitments.tag(key, seq)) in tags:
                 owners[tag] = (key, seq)
-                seq = commitment.following(key, seq)
+                seq = commitments.following(key, seq)
             owners[tag] = (key, seq)
         return owners
 
@@ -198,11 +202,11 @@ def _opening(derived: Secrets, said: Instruction) -> dict[str, object]:
     return {"event": _json(said), "salt": salt, "tag": tag}
 
 
-def _signers(history: Iterable[Said]) -> dict[bytes, dict[str, Any]]:
+def _signers(history: Iterable[RecordedInstruction]) -> dict[bytes, dict[str, Any]]:
     """Every key that a customer's history names, by its id, as receipts tell it."""
     acts = (each.event.act for each in history)
     keys = (act.key for act in acts if isinstance(act, _NAMING))
-    return {key.id: Signer.of(key.key).members() for key in keys}
+    return {key.id: InstructionSigner.of(key.key).members() for key in keys}
 
 
 def _signed(
@@ -213,11 +217,11 @@ def _signed(
         return {}
     if (signer := signers.get(signature.key)) is None:
         raise CorruptLogError("signed by a key that the customer's history lacks; run fsck")
-    return {"signature": instruction.members(signature), "signer": signer}
+    return {"signature": instruction_signature.members(signature), "signer": signer}
 
 
 def _json(said: Instruction) -> dict[str, Any]:
-    found: dict[str, Any] = commitment.parse(event.encode(said))
+    found: dict[str, Any] = commitments.parse(envelope.encode(said))
     return found
 
 

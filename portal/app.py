@@ -10,21 +10,24 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 
-from ledger.ledger import VersionConflictError
-from portal import components, crossing, home, problems, signin
+from ledger.service import VersionConflictError
+from portal import gallery, home
+from portal.auth.handoff import Handoffs
+from portal.auth.session import Sessions
 from portal.customer import key_routes, leaving, passkeys, receipts, signing
 from portal.customer import routes as customer
-from portal.customer.handoff import Handoffs
 from portal.desk import intake
 from portal.desk import routes as desk
 from portal.desk.office import Office
-from portal.pages import Faces
-from portal.product import Product
+from portal.operations.wiring import Product
 from portal.regulator import openings
 from portal.regulator import routes as regulator
-from portal.security import guard
 from portal.service import routes as service
-from portal.session import Sessions
+from portal.signin import crossing
+from portal.signin import routes as signin
+from portal.web import problems
+from portal.web.pages import PortalContext
+from portal.web.security import guard
 
 DESCRIPTION = "Ask before you read. Answers are marked field by field; every answer is journalled."
 
@@ -53,7 +56,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
         redoc_url=None,
         openapi_url=None,  # portal.service describes the gate as well
     )
-    faces = Faces(product, Sessions(), Handoffs())
+    faces = PortalContext(product, Sessions(), Handoffs())
     app.state.faces = replace(faces, clock=clock) if clock else faces
     app.state.office = Office(product)
     app.state.builds = leaving.builds(product)
@@ -65,7 +68,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.include_router(home.router)
     app.include_router(signin.router)
     app.include_router(crossing.router)
-    app.include_router(components.router)
+    app.include_router(gallery.router)
     app.include_router(customer.router)
     app.include_router(signing.router)
     app.include_router(key_routes.router)

@@ -9,7 +9,7 @@ import sys
 
 def main() -> None:
     if sys.argv[1:2] == ["verify"]:
-        from ledger.verifier import main as verify
+        from ledger.verify.cli import main as verify
 
         sys.exit(verify(sys.argv[2:]))
     from portal.commands import app

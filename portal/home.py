@@ -6,11 +6,11 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from portal.customer import gpc
-from portal.i18n import LANGUAGES
-from portal.pages import LANGUAGE_COOKIE, faces, page
-from portal.problems import MalformedFormError, NotFoundError
-from portal.security import own_path
+from portal.consent import gpc
+from portal.web.i18n import LANGUAGES
+from portal.web.pages import LANGUAGE_COOKIE, faces, page
+from portal.web.problems import MalformedFormError, NotFoundError
+from portal.web.security import own_path
 
 router = APIRouter(include_in_schema=False)
 

@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from ledger import event
+from ledger.events import envelope
 from specs.schemas.make import FOLDER, SCHEMAS, text
 from tests.ledger.test_event import EVERY
 
@@ -18,5 +18,5 @@ def test_the_published_schema_is_current(name: str) -> None:
 def test_every_event_is_valid_under_its_schema() -> None:
     validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "event.json").read_text()))
     for each in EVERY:
-        validator.validate(json.loads(event.encode(each)))
+        validator.validate(json.loads(envelope.encode(each)))
     assert not validator.is_valid({"type": "granted"})

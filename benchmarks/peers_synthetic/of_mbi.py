@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.peers_synthetic import aim, mst
 from benchmarks.peers_synthetic.exchange import Draw, Rows, Task, serve
-from synthetic.budget import loss_within
+from synthetic.privacy.budget import loss_within
 
 
 def tree(task: Task, train: Rows) -> Draw:

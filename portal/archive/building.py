@@ -7,15 +7,15 @@ from threading import Lock, Thread, Timer
 
 from portal.archive import store
 from portal.archive.content import Progress, archive
-from portal.archive.holding import Holding
-from portal.archive.store import LASTS, Store
+from portal.archive.holding import CustomerRecords
+from portal.archive.store import LASTS, ArchiveStore
 
 NAME = "archive"  # of the threads
 MOST = 4  # at once, over all customers: each reads whole read logs
 _LOG = logging.getLogger("sovereign")
 
 
-class BusyError(Exception):
+class ArchiveBusyError(Exception):
     """So many archives are being made that another has to wait a moment."""
 
 
@@ -33,8 +33,8 @@ class Build:
 class Builds:
     """Thread-safe. What a build kept lies in the store; these are only its progress."""
 
-    held: Holding
-    store: Store
+    held: CustomerRecords
+    store: ArchiveStore
     _builds: dict[str, Build] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -49,7 +49,7 @@ class Builds:
             if folder in running:
                 return running[folder]
             if len(running) >= MOST:
-                raise BusyError
+                raise ArchiveBusyError
             self._builds = {**running, folder: (build := Build())}
         work = Thread(target=self._make, args=(build, subject, folder, at), name=NAME, daemon=True)
         work.start()

@@ -23,16 +23,16 @@ from io import StringIO
 from math import isfinite
 from typing import Any
 
-from gate.journal import LOG
-from gate.readings import listed
-from ledger import event, state
-from ledger.reader import Said
+from gate.readlog.by_customer import listed
+from gate.readlog.writer import LOG
+from ledger.events import envelope, state_document
+from ledger.reader import RecordedInstruction
 from portal.archive import imported
-from portal.archive.holding import Holding
-from portal.archive.pack import Part, document, packed
-from steward.explain import Explanations, KeptReadLogs
-from steward.opening import Openings
-from steward.review import DECIDED, PROPOSED
+from portal.archive.holding import CustomerRecords
+from portal.archive.pack import ArchivePart, document, packed
+from steward.oversight.authority_access import AuthorityAccesses
+from steward.oversight.explanations import Explanations, KeptReadLogs
+from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
 ROW = "data/customer.json"
@@ -47,7 +47,7 @@ class NobodyError(LookupError):
 
 
 def archive(
-    held: Holding, subject: str, at: datetime, progress: Progress = lambda _done, _of: None
+    held: CustomerRecords, subject: str, at: datetime, progress: Progress = lambda _done, _of: None
 ) -> bytes:
     """The archive as of `at`: the same bytes while nothing happens.
 
@@ -62,7 +62,9 @@ def archive(
     if original := imported.unchanged(brought, history, parts):
         return original
     parts += [
-        Part(f"imported/{digest}.zip", data, "application/zip", "An archive of another house")
+        ArchivePart(
+            f"imported/{digest}.zip", data, "application/zip", "An archive of another house"
+        )
         for digest, data in brought.items()
     ]
     head = {
@@ -74,14 +76,16 @@ def archive(
 
 
 def _parts(
-    held: Holding, subject: str, history: Sequence[Said], progress: Progress
-) -> Iterator[Part]:
+    held: CustomerRecords, subject: str, history: Sequence[RecordedInstruction], progress: Progress
+) -> Iterator[ArchivePart]:
     reads = [*_reads(held, subject)]
     known = len(history) + len(reads)
     for done, each in enumerate(history):
         progress(done, known)
         receipt = held.ledger.receipt(each.index, subject).encode()
-        yield Part(f"receipts/{each.index}.tlog-proof", receipt, TEXT, "Proof of an instruction")
+        yield ArchivePart(
+            f"receipts/{each.index}.tlog-proof", receipt, TEXT, "Proof of an instruction"
+        )
     if history:
         yield from _agreed(held, subject, history)
     yield from _table("reads", reads, "Every read of your data, by name")
@@ -90,20 +94,24 @@ def _parts(
     progress(known, known)
 
 
-def _agreed(held: Holding, subject: str, history: Sequence[Said]) -> Iterator[Part]:
+def _agreed(
+    held: CustomerRecords, subject: str, history: Sequence[RecordedInstruction]
+) -> Iterator[ArchivePart]:
     found = held.ledger.state(subject)
     if found is not None:
-        yield Part("agreement.json", document(state.document(found)), JSON, "What is in force")
-    rows = [{"index": each.index, **json.loads(event.encode(each.event))} for each in history]
+        yield ArchivePart(
+            "agreement.json", document(state_document.document(found)), JSON, "What is in force"
+        )
+    rows = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in history]
     yield from _table("history", rows, "Every instruction you gave")
     proof = str(held.ledger.state_proof(subject)).encode()
-    yield Part("receipts/state.tlog-proof", proof, TEXT, "Proof of the latest state")
+    yield ArchivePart("receipts/state.tlog-proof", proof, TEXT, "Proof of the latest state")
     for name in ("consent.policy", "state.policy"):
         data = (held.home / name).read_bytes()
-        yield Part(f"trust/{name}", data, TEXT, "Keys that must have signed")
+        yield ArchivePart(f"trust/{name}", data, TEXT, "Keys that must have signed")
 
 
-def _reads(held: Holding, subject: str) -> Iterator[dict[str, Any]]:
+def _reads(held: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
     """Newest first, as they stand in the read logs."""
     folders = sorted(path.parent for path in (held.home / "reads").glob(f"*/{LOG}"))
     found = [listed(folder, held.ledger, subject) for folder in folders]
@@ -112,7 +120,7 @@ def _reads(held: Holding, subject: str) -> Iterator[dict[str, Any]]:
             yield {"entry": each.place, **entry}
 
 
-def _row(held: Holding, subject: str) -> Iterator[Part]:
+def _row(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     if held.tables is None:
         return
     columns = [each.name for each in held.source.items.values() if not each.provided]
@@ -120,37 +128,37 @@ def _row(held: Holding, subject: str) -> Iterator[Part]:
     if row is None:
         return
     plain = {name: _plain(value) for name, value in row.items()}
-    yield Part(ROW, document(plain), JSON, "What the company's table says of you")
-    yield Part("data/customer.csv", _csv([plain]), CSV, "The same as a table")
+    yield ArchivePart(ROW, document(plain), JSON, "What the company's table says of you")
+    yield ArchivePart("data/customer.csv", _csv([plain]), CSV, "The same as a table")
     for item in held.source.items.values():
         if item.free_text and isinstance(text := row.get(item.name), str):
             name = f"interactions/{item.name}.txt"
-            yield Part(name, text.encode(), TEXT, "Free text, as it was written")
+            yield ArchivePart(name, text.encode(), TEXT, "Free text, as it was written")
 
 
-def _written(held: Holding, subject: str) -> Iterator[Part]:
+def _written(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     """What stands in the register: decisions, openings, and messages that services proposed."""
     register = held.register()
     explained = Explanations(register, KeptReadLogs(held.home), held.ledger).of(subject)
     if explained:
         rows = [_plain(asdict(each)) for each in explained]
-        yield Part("decisions.json", document(rows), JSON, "Decisions about you, explained")
-    if opened := Openings(register).of(subject):
+        yield ArchivePart("decisions.json", document(rows), JSON, "Decisions about you, explained")
+    if opened := AuthorityAccesses(register).of(subject):
         rows = [_plain(asdict(each)) for each in opened]
-        yield Part("openings.json", document(rows), JSON, "Who was let into your history")
+        yield ArchivePart("openings.json", document(rows), JSON, "Who was let into your history")
     for kind in (PROPOSED, DECIDED):
         for entry, private in register.of(subject, kind):
             about = {"at": _plain(entry.at), "kind": kind, **entry.open, **private}
             name = f"interactions/{entry.number}-{kind}"
-            yield Part(f"{name}.json", document(_plain(about)), JSON, "A message about you")
+            yield ArchivePart(f"{name}.json", document(_plain(about)), JSON, "A message about you")
             if text := private.get("text"):
-                yield Part(f"{name}.txt", str(text).encode(), TEXT, "Its text, as written")
+                yield ArchivePart(f"{name}.txt", str(text).encode(), TEXT, "Its text, as written")
 
 
-def _table(name: str, rows: Sequence[Mapping[str, Any]], about: str) -> Iterator[Part]:
+def _table(name: str, rows: Sequence[Mapping[str, Any]], about: str) -> Iterator[ArchivePart]:
     if rows:
-        yield Part(f"{name}.json", document(rows), JSON, about)
-        yield Part(f"{name}.csv", _csv(rows), CSV, f"{about}, as a table")
+        yield ArchivePart(f"{name}.json", document(rows), JSON, about)
+        yield ArchivePart(f"{name}.csv", _csv(rows), CSV, f"{about}, as a table")
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

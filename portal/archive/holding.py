@@ -5,25 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from gate.contract import Scene, Source
-from ledger.ledger import Ledger
-from steward import review
-from steward.register import Register
+from gate.contracts.scene import Scene, SourceContract
+from ledger.service import Ledger
+from steward.oversight import review
+from steward.oversight.register import Register
 
 
-class Rows(Protocol):
+class SubjectRows(Protocol):
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         """One customer's values, or None if there is no such customer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class CustomerRecords:
     home: Path
     ledger: Ledger
-    source: Source
+    source: SourceContract
     scenes: Mapping[str, Scene]
-    tables: Rows | None  # None: the house has no table of customers
+    tables: SubjectRows | None  # None: the house has no table of customers
 
     def register(self) -> Register:
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)

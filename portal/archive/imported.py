@@ -18,18 +18,28 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from gate.contract import Scene
-from ledger import consent, durable, event, policy, receipt, state
-from ledger.commitment import canonical
-from ledger.consent import ConsentState, SceneConsent
-from ledger.event import Act, Evidence, Imported, Instruction, SceneAct, Withdrawn, Wording
-from ledger.policy import Policy, PolicyError
-from ledger.reader import Said
-from ledger.receipt import ReceiptError
+from gate.contracts.scene import Scene
+from ledger.events import envelope, reducer, state_document
+from ledger.events.envelope import (
+    Act,
+    EvidenceClass,
+    Imported,
+    Instruction,
+    SceneAct,
+    Withdrawn,
+    Wording,
+)
+from ledger.events.reducer import ConsentState, SceneConsent
+from ledger.reader import RecordedInstruction
+from ledger.tlog import atomic_file, policy
+from ledger.tlog.policy import LogPolicy, LogPolicyError
+from ledger.vault.commitments import canonical
+from ledger.verify import receipt
+from ledger.verify.receipt import ReceiptError
 from portal.archive import pack
-from portal.archive.holding import Holding
-from portal.archive.pack import Archive, ArchiveError, Part
-from steward.register import Tagger
+from portal.archive.holding import CustomerRecords
+from portal.archive.pack import ArchiveError, ArchivePart, PackedArchive
+from steward.oversight.register import SubjectTagger
 
 FOLDER = Path("archives") / "imported"
 _NAME = "imported-archive"  # under which customers' keys are derived from
@@ -38,14 +48,14 @@ _OURS = {"agreement.json", "history.json", "history.csv"}  # and receipts, trust
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ArchiveImport:
     subject: str
     digest: str
     recorded: int  # instructions of class D
     left: tuple[str, ...]  # scenes that stay as they are here, each with the reason
 
 
-def take(held: Holding, data: bytes, trusted: Policy | None = None) -> Taken:
+def take(held: CustomerRecords, data: bytes, trusted: LogPolicy | None = None) -> ArchiveImport:
     """Import an archive, once however often. Durable when it returns.
 
     `trusted`: what its receipts must be signed with; None: what the archive says itself. Raises
@@ -62,17 +72,19 @@ def take(held: Holding, data: bytes, trusted: Policy | None = None) -> Taken:
         raise ArchiveError("no scene of it exists here, want one at least: nothing was recorded")
     # Crash here: recorded, and the archive is not kept; taking it again keeps it.
     _keep(held, subject, digest, data)
-    return Taken(subject, digest, recorded, left)
+    return ArchiveImport(subject, digest, recorded, left)
 
 
-def kept(held: Holding, subject: str) -> Mapping[str, bytes]:
+def kept(held: CustomerRecords, subject: str) -> Mapping[str, bytes]:
     """The archives of other houses that were taken in for this customer: digest -> bytes."""
     found = sorted(folder(held.home, held.ledger, subject).glob("*.sealed"))
     return {path.stem: _unsealed(held, subject, path) for path in found}
 
 
 def unchanged(
-    brought: Mapping[str, bytes], history: Sequence[Said], parts: Sequence[Part]
+    brought: Mapping[str, bytes],
+    history: Sequence[RecordedInstruction],
+    parts: Sequence[ArchivePart],
 ) -> bytes | None:
     """The one archive that says all there is about the customer, if one does."""
     if len(brought) != 1:
@@ -86,47 +98,50 @@ def unchanged(
     return data if all(theirs.get(name) == ours[name] for name in more) else None
 
 
-def _agreement(found: Archive, trusted: Policy | None) -> list[Said]:
+def _agreement(found: PackedArchive, trusted: LogPolicy | None) -> list[RecordedInstruction]:
     """The instructions of the archive, as its receipts prove them. Raises ArchiveError."""
     try:
         believed = trusted or policy.parse(found.files["trust/consent.policy"])
         proven = [*_proven(found, believed)]
         agreement = json.loads(found.files["agreement.json"])
         history = json.loads(found.files["history.json"])
-    except (KeyError, ValueError, PolicyError, ReceiptError) as error:
+    except (KeyError, ValueError, LogPolicyError, ReceiptError) as error:
         raise ArchiveError(f"its receipts prove nothing: {error}; nothing was recorded") from error
-    said = [{"index": each.index, **json.loads(event.encode(each.event))} for each in proven]
+    said = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in proven]
     if not proven or said != history or len({each.event.subject for each in proven}) != 1:
         raise ArchiveError("its history is not what its receipts prove; nothing was recorded")
-    if state.document(_folded(proven)) != agreement:
+    if state_document.document(_folded(proven)) != agreement:
         raise ArchiveError("its agreement is not what its history adds up to; nothing was recorded")
     return proven
 
 
-def _proven(found: Archive, believed: Policy) -> Iterator[Said]:
+def _proven(found: PackedArchive, believed: LogPolicy) -> Iterator[RecordedInstruction]:
     names = [name for name in found.files if name.startswith("receipts/")]
     numbered = sorted(int(n[9:-11]) for n in names if n != "receipts/state.tlog-proof")
     for index in numbered:
         parsed = receipt.parse(found.files[f"receipts/{index}.tlog-proof"].decode())
         receipt.verify_under(parsed, believed)
-        said = event.decode(canonical(parsed.extra["event"]))
+        said = envelope.decode(canonical(parsed.extra["event"]))
         if parsed.index != index or not isinstance(said, Instruction):
             raise ArchiveError(f"receipts/{index}.tlog-proof is of something else")
-        yield Said(index, said)
+        yield RecordedInstruction(index, said)
 
 
-def _folded(proven: Sequence[Said]) -> ConsentState:
+def _folded(proven: Sequence[RecordedInstruction]) -> ConsentState:
     held = ConsentState(proven[0].event.subject)
     for each in proven:
-        held = consent.apply(held, each.event, each.index)
+        held = reducer.apply(held, each.event, each.index)
     return held
 
 
 def _acts(
-    scenes: Mapping[str, Scene], agreed: Sequence[Said], before: Sequence[Said], digest: str
+    scenes: Mapping[str, Scene],
+    agreed: Sequence[RecordedInstruction],
+    before: Sequence[RecordedInstruction],
+    digest: str,
 ) -> tuple[list[tuple[Act, Instruction]], tuple[str, ...]]:
     """What to record, each with the instruction it rests on; and the scenes that are left."""
-    said = (each.event for each in before if each.event.evidence != Evidence.IMPORTED)
+    said = (each.event for each in before if each.event.evidence != EvidenceClass.IMPORTED)
     decided = {each.act.scene for each in said if isinstance(each.act, SceneAct)}
     acts: list[tuple[Act, Instruction]] = []
     left: list[str] = []
@@ -147,7 +162,7 @@ def _acts(
     return acts, tuple(left)
 
 
-def _record(held: Holding, subject: str, acts: Sequence[tuple[Act, Instruction]]) -> int:
+def _record(held: CustomerRecords, subject: str, acts: Sequence[tuple[Act, Instruction]]) -> int:
     drafts: list[Instruction] = []
     for act, rests in acts:
         about = Wording(rests.wording.locale, rests.wording.digest)
@@ -155,13 +170,13 @@ def _record(held: Holding, subject: str, acts: Sequence[tuple[Act, Instruction]]
             drafts[-1].next(act, at=rests.at, wording=about)
             if drafts
             else held.ledger.draft(
-                subject, act, at=rests.at, wording=about, evidence=Evidence.IMPORTED
+                subject, act, at=rests.at, wording=about, evidence=EvidenceClass.IMPORTED
             )
         )
     return len(held.ledger.record(drafts))
 
 
-def _known(before: Sequence[Said], digest: str) -> bool:
+def _known(before: Sequence[RecordedInstruction], digest: str) -> bool:
     return any(
         isinstance(each.event.act, Imported) and each.event.act.source == f"archive:{digest}"
         for each in before
@@ -170,27 +185,27 @@ def _known(before: Sequence[Said], digest: str) -> bool:
 
 def _brought(said: Instruction, digest: str) -> bool:
     source = said.act.source if isinstance(said.act, Imported) else f"archive:{digest}"
-    return said.evidence == Evidence.IMPORTED and source == f"archive:{digest}"
+    return said.evidence == EvidenceClass.IMPORTED and source == f"archive:{digest}"
 
 
-def folder(home: Path, tagger: Tagger, subject: str) -> Path:
+def folder(home: Path, tagger: SubjectTagger, subject: str) -> Path:
     """Where the customer's archives of other houses lie."""
     return home / FOLDER / tagger.reading_tag(subject, f"{_NAME}#index", 0).hex()
 
 
-def _key(held: Holding, subject: str) -> bytes:
+def _key(held: CustomerRecords, subject: str) -> bytes:
     secret = held.ledger.reading_tag(subject, f"{_NAME}#seal", 0)
     return sha256(b"sovereign/imported-archive/v1\0" + secret).digest()
 
 
-def _keep(held: Holding, subject: str, digest: str, data: bytes) -> None:
+def _keep(held: CustomerRecords, subject: str, digest: str, data: bytes) -> None:
     nonce = os.urandom(_NONCE_SIZE)
     sealed = nonce + AESGCM(_key(held, subject)).encrypt(nonce, data, digest.encode())
     place = folder(held.home, held.ledger, subject)
-    durable.write(place / f"{digest}.sealed", sealed, durable.OWNER_ONLY)
+    atomic_file.write(place / f"{digest}.sealed", sealed, atomic_file.OWNER_ONLY)
 
 
-def _unsealed(held: Holding, subject: str, path: Path) -> bytes:
+def _unsealed(held: CustomerRecords, subject: str, path: Path) -> bytes:
     sealed = path.read_bytes()
     key = AESGCM(_key(held, subject))
     return key.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], path.stem.encode())

@@ -50,7 +50,7 @@ class ArchiveError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ArchivePart:
     """One file: its name, bytes, media type, and what it is in a few words."""
 
     name: str
@@ -60,14 +60,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Archive:
+class PackedArchive:
     """An archive that was read: its index, and its files by name."""
 
     index: Mapping[str, Any]
     files: Mapping[str, bytes]
 
 
-def packed(head: Mapping[str, Any], parts: Sequence[Part]) -> bytes:
+def packed(head: Mapping[str, Any], parts: Sequence[ArchivePart]) -> bytes:
     """`head`: what the index says besides its files."""
     ordered = sorted(parts, key=lambda part: part.name)
     index = {"@context": CONTEXT, "@type": "dcat:Dataset", "dct:conformsTo": FORM, **head}
@@ -80,7 +80,7 @@ def packed(head: Mapping[str, Any], parts: Sequence[Part]) -> bytes:
     return made.getvalue()
 
 
-def unpacked(data: bytes) -> Archive:
+def unpacked(data: bytes) -> PackedArchive:
     """Everything in an archive, each file as the index describes it. Raises ArchiveError."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as file:
@@ -102,7 +102,7 @@ def unpacked(data: bytes) -> Archive:
     for name, data_ in files.items():
         if _checksum(data_) != described[name].get("spdx:checksum"):
             raise ArchiveError(f"{name} is not what the index says; export it again")
-    return Archive(index, files)
+    return PackedArchive(index, files)
 
 
 def _require_size(size: int) -> None:
@@ -124,7 +124,7 @@ def _put(file: zipfile.ZipFile, name: str, data: bytes) -> None:
     file.writestr(entry, data)
 
 
-def _described(part: Part) -> dict[str, Any]:
+def _described(part: ArchivePart) -> dict[str, Any]:
     return {
         "@id": part.name,
         "@type": "dcat:Distribution",

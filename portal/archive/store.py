@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from ledger import durable
+from ledger.tlog import atomic_file
 from portal.archive import imported
-from steward.register import Tagger
+from steward.oversight.register import SubjectTagger
 
 READY = Path("archives") / "ready"
 KEY = Path("keys") / "archive.key"
@@ -26,7 +26,7 @@ _NAME = "archive#index"
 _FORM = re.compile(r"(\d{1,12})-([0-9a-f]{32})-([0-9a-f]{32})\.zip")
 
 
-class Store:
+class ArchiveStore:
     """Thread-safe. `key`: 32 random bytes that sign names."""
 
     def __init__(self, home: Path, key: bytes) -> None:
@@ -38,7 +38,7 @@ class Store:
         expiry = int((at + LASTS).timestamp())
         digest = sha256(data).hexdigest()[:32]
         name = f"{expiry}-{digest}-{self._mac(folder, expiry, digest)}.zip"
-        durable.write(self._home / READY / folder / name, data, durable.OWNER_ONLY)
+        atomic_file.write(self._home / READY / folder / name, data, atomic_file.OWNER_ONLY)
         for older in self._names(folder)[:-MOST_KEPT]:
             (self._home / READY / folder / older).unlink(missing_ok=True)
         return name
@@ -74,7 +74,7 @@ class Store:
         return hmac.digest(self._key, message, "sha256").hex()[:32]
 
 
-def folder(tagger: Tagger, subject: str) -> str:
+def folder(tagger: SubjectTagger, subject: str) -> str:
     """The customer's pseudonym here; of whom there is no key, one that is never used again."""
     return tagger.reading_tag(subject, _NAME, 0).hex()
 
@@ -83,12 +83,12 @@ def ends(path: Path) -> datetime:
     return datetime.fromtimestamp(int(path.name.partition("-")[0]), UTC)
 
 
-def discard(home: Path, tagger: Tagger, subject: str) -> int:
+def discard(home: Path, tagger: SubjectTagger, subject: str) -> int:
     """Delete the customer's finished archives; how many."""
     return _removed(home / READY / folder(tagger, subject))
 
 
-def forget(home: Path, tagger: Tagger, subject: str) -> int:
+def forget(home: Path, tagger: SubjectTagger, subject: str) -> int:
     """Delete the customer's archives, those that came from other houses too; how many."""
     brought = imported.folder(home, tagger, subject)
     return discard(home, tagger, subject) + _removed(brought)

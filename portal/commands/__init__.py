@@ -5,28 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import (
-    archive,
-    audit,
-    budget,
-    consent_record,
-    contracts,
-    erase,
-    gate,
-    ledger,
-    legacy,
-    manifest,
-    replay,
-    state,
-    steward,
-    synth,
-    vault,
-    witness,
-)
+from portal.commands import contracts, gate, steward
+from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
+from portal.commands.log import audit, budget, maintenance, replay, state, vault, witness
+from portal.commands.synthesis import synth
 
 if TYPE_CHECKING:
-    from portal.product import Product
-    from portal.settings import Settings
+    from portal.operations.settings import Settings
+    from portal.operations.wiring import Product
 
 app = typer.Typer(
     name="sovereign",
@@ -40,8 +26,8 @@ app.add_typer(audit.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
-app.add_typer(ledger.app)
-app.add_typer(legacy.app)
+app.add_typer(maintenance.app)
+app.add_typer(import_consents.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
@@ -61,7 +47,7 @@ DataDir = Annotated[
 @app.command()
 def verify() -> None:
     """Verify a receipt offline: sovereign verify RECEIPT --key VKEY."""
-    raise AssertionError("portal.cli hands `verify` to ledger.verifier before this is imported")
+    raise AssertionError("portal.cli hands `verify` to ledger.verify before this is imported")
 
 
 @app.command()
@@ -72,7 +58,7 @@ def demo(
 ) -> None:
     """Load 45,211 real bank customers, play the story, then serve the portal."""
     from portal.demo.story import play
-    from portal.settings import Settings
+    from portal.operations.settings import Settings
 
     settings = Settings(demo=True, port=port)
     product = play(_with(settings, data_dir).at_home())
@@ -83,8 +69,8 @@ def demo(
 @app.command()
 def serve(data_dir: DataDir = None) -> None:
     """Serve the portal and the gate over an existing data directory."""
-    from portal.product import open_product
-    from portal.settings import Settings
+    from portal.operations.settings import Settings
+    from portal.operations.wiring import open_product
 
     _serve(open_product(_with(Settings(), data_dir)))
 

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from steward.contract_health import Alert, Check
+    from steward.contracts.health import Check, ContractAlert
 
 app = typer.Typer(help="Contracts and whether the sources keep them.", no_args_is_help=True)
 
@@ -30,16 +30,17 @@ def check(
     Reads no row and opens no ledger, so it runs beside a portal. Exit status 0: nothing misses for
     the third time. 1: something does, and is listed. 2: the source cannot be looked at.
     """
-    from gate.sources import SourceUnavailableError
-    from gate.sources.duckdb import DuckDBSource
-    from portal.product import contracts
-    from steward import contract_health, probe
-    from steward.contract_health import ContractHealth, RunOrderError
+    from gate.reads.sources.duckdb import DuckDBSource
+    from gate.reads.sources.interface import SourceUnavailableError
+    from portal.operations.wiring import contracts
+    from steward.contracts import health as contract_health
+    from steward.contracts import source_probe
+    from steward.contracts.health import ContractHealth, RunOrderError
 
     source, scenes = contracts()
     at = datetime.now(UTC)
     try:
-        facts = probe.observe(DuckDBSource(data_dir / "customers.duckdb"), source)
+        facts = source_probe.observe(DuckDBSource(data_dir / "customers.duckdb"), source)
         found = contract_health.checks(scenes, source, facts, at)
         health = ContractHealth(data_dir / "health.sqlite", scenes)
         health.record(found, at)
@@ -51,7 +52,7 @@ def check(
     raise typer.Exit(1 if alerts else 0)
 
 
-def _told(found: "Sequence[Check]", alerts: "Sequence[Alert]") -> str:
+def _told(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
     missed = [each for each in found if not each.kept]
     lines = [f"{len(found)} checks, {len(missed)} missed"]
     lines += [
@@ -66,7 +67,7 @@ def _told(found: "Sequence[Check]", alerts: "Sequence[Alert]") -> str:
     return "\n".join(lines)
 
 
-def _json(found: "Sequence[Check]", alerts: "Sequence[Alert]") -> str:
+def _json(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
     missed = [
         {
             "scene": c.scene,

@@ -28,11 +28,17 @@ def serve(
     """
     import uvicorn
 
-    from gate.http import GateApp
-    from portal.publishing import exporting, folder
+    from gate.http.app import GateApp
+    from portal.operations.gate_process import (
+        Healthy,
+        LedgerWatch,
+        NotAnnouncedError,
+        OtherTermsError,
+        open_gate,
+    )
+    from portal.operations.publishing import exporting, folder
+    from portal.operations.settings import Settings
     from portal.service.routes import authenticator
-    from portal.settings import Settings
-    from portal.standalone import Healthy, NotAnnouncedError, OtherTermsError, Watch, open_gate
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
@@ -43,7 +49,7 @@ def serve(
         raise typer.Exit(1) from error
     who = authenticator(settings, alone.scenes.values(), None)
     typer.echo(f"The gate alone on http://localhost:{port} – Ctrl-C stops it.")
-    watch = Watch(alone, settings.data_dir)
+    watch = LedgerWatch(alone, settings.data_dir)
     with exporting(alone.reads, folder(settings.data_dir, alone.reads)), watch.looking():
         uvicorn.run(
             Healthy(alone.gate, GateApp(alone.gate, who)),
@@ -63,11 +69,11 @@ def announce(data_dir: DataDir = None) -> None:
     """
     from contextlib import closing
 
-    from portal import writing
-    from portal.settings import Settings
-    from portal.standalone import announce as announced
+    from portal.operations import open_ledger
+    from portal.operations.gate_process import announce as announced
+    from portal.operations.settings import Settings
 
     settings = Settings()
     home = data_dir or settings.data_dir
-    with closing(writing.begin(home, settings.origin)) as ledger:
+    with closing(open_ledger.begin(home, settings.origin)) as ledger:
         typer.echo(f"{announced(ledger, home)} read logs announced")

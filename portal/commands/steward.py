@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from portal.product import Product
-    from steward.case import Case
-    from steward.flow import ChangeFlow
-    from steward.masked import Naming
-    from steward.outbox import Delivery, Letter
-    from synthetic.release import Release
+    from portal.operations.wiring import Product
+    from steward.cases.case import Case
+    from steward.change_flow import ChangeFlow
+    from steward.notify.masked_name import Naming
+    from steward.notify.outbox import DeliveryResult, OutgoingNotice
+    from synthetic.fitting.release import Release
 
 app = typer.Typer(
     help="Changes of consent: cases, notices and their delivery.", no_args_is_help=True
@@ -46,17 +46,17 @@ def run(
     Runs beside the portal, which does the same by itself: whichever is first does the work. It
     reads the ledger and writes none of it. Without --gate customers are called *** in notices.
     """
-    from gate.client import GateClient
-    from steward import masked, recipient
-    from steward.outbox import Outbox
+    from gate.sdk.client import GateClient
+    from steward.notify import masked_name, recipients
+    from steward.notify.outbox import Outbox
 
-    named = masked.over(GateClient(gate, token)) if gate else masked.unnamed
+    named = masked_name.over(GateClient(gate, token)) if gate else masked_name.unnamed
     flow, outbox = _beside(data_dir, named), Outbox(data_dir)
     while True:
         at = datetime.now(UTC)
         try:
-            senders = recipient.load(data_dir).sender
-        except recipient.RecipientError as error:
+            senders = recipients.load(data_dir).sender
+        except recipients.RecipientError as error:
             raise typer.BadParameter(str(error)) from error
         changes = flow.run(at)
         done = outbox.deliver(senders, at)
@@ -76,10 +76,10 @@ def register(
 
     Stop what writes the ledger first. Exit status 2: it is no such key, and nothing was recorded.
     """
-    from portal import writing
-    from steward.accuracy import SignalError, Signals
+    from portal.operations import open_ledger
+    from steward.oversight.model_signals import SignalError, Signals
 
-    ledger = writing.reopen(data_dir)
+    ledger = open_ledger.reopen(data_dir)
     try:
         Signals(ledger).register(vkey, datetime.now(UTC).replace(microsecond=0))
     except SignalError as error:
@@ -91,7 +91,7 @@ def register(
 @app.command()
 def cases(data_dir: DataDir, as_json: AsJson = False) -> None:
     """List the open cases, the most urgent first."""
-    from steward.case import Cases
+    from steward.cases.case import Cases
 
     found = Cases(data_dir).open_cases()
     if as_json:
@@ -112,7 +112,7 @@ def notices(
     as_json: AsJson = False,
 ) -> None:
     """List the notices that are not delivered: those that wait, and dead letters with the cause."""
-    from steward.outbox import Outbox
+    from steward.notify.outbox import Outbox
 
     outbox = Outbox(data_dir)
     found = outbox.dead() if dead else [*outbox.dead(), *outbox.waiting()]
@@ -140,7 +140,7 @@ def replay(
     by: Annotated[str, typer.Option(help="Who says so; it is kept.")] = "operator",
 ) -> None:
     """Give dead letters their attempts anew. Exit status 1: a named one is not dead."""
-    from steward.outbox import Outbox
+    from steward.notify.outbox import Outbox
 
     done = Outbox(data_dir).replay(by, datetime.now(UTC), ids or None)
     typer.echo(f"{done} dead letters will be sent again")
@@ -164,11 +164,11 @@ def beside(product: "Product") -> Iterator[None]:
 
 def flow_of(product: "Product") -> "ChangeFlow":
     """The flow inside the product's own process: names are read through its gate."""
-    from gate import snapshot
-    from portal.product import SNAPSHOT
-    from steward import masked, recipient
-    from steward.flow import ChangeFlow
-    from synthetic.release import Release
+    from gate.state import snapshot
+    from portal.operations.wiring import SNAPSHOT
+    from steward.change_flow import ChangeFlow
+    from steward.notify import masked_name, recipients
+    from synthetic.fitting.release import Release
 
     def released(scene: str) -> "Release | None":
         found = product.gate.release(scene)
@@ -179,21 +179,21 @@ def flow_of(product: "Product") -> "ChangeFlow":
         product.ledger,
         product.scenes,
         product.ledger.origin,
-        lambda role: recipient.load(product.home).channels(role),
+        lambda role: recipients.load(product.home).channels(role),
         released,
-        masked.through(product.gate),
+        masked_name.through(product.gate),
         lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
     )
 
 
 def _rounds(product: "Product", done: Event) -> None:
     """A round that fails is told, once, and tried again: what it would have done is in the log."""
-    from portal import standalone
     from portal.desk.office import Office
-    from portal.publishing import Publisher
-    from portal.refits import Refits
-    from steward import recipient
-    from steward.outbox import Outbox
+    from portal.operations import gate_process
+    from portal.operations.publishing import Publisher
+    from portal.operations.refits import Refits
+    from steward.notify import recipients
+    from steward.notify.outbox import Outbox
 
     office, refits = Office(product), Refits(product)
     publisher = Publisher(product.home, product.ledger, product.reads)
@@ -203,9 +203,9 @@ def _rounds(product: "Product", done: Event) -> None:
         try:
             made = made or (flow_of(product), Outbox(product.home))
             made[0].run(at)
-            made[1].deliver(recipient.load(product.home).sender, at)
+            made[1].deliver(recipients.load(product.home).sender, at)
             office.check_hourly(at)
-            standalone.announce(product.ledger, product.home)
+            gate_process.announce(product.ledger, product.home)
             publisher.round(at)
             refits.round(at)
         except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
@@ -217,12 +217,12 @@ def _rounds(product: "Product", done: Event) -> None:
 
 def _beside(home: Path, named: "Naming") -> "ChangeFlow":
     """The flow in a process of its own, which may read the ledger and not write it."""
-    from ledger import note
     from ledger.follower import Follower
-    from portal.product import contracts
-    from steward import recipient
-    from steward.flow import ChangeFlow
-    from steward.released import Released
+    from ledger.tlog import signed_note
+    from portal.operations.wiring import contracts
+    from steward.change_flow import ChangeFlow
+    from steward.notify import recipients
+    from steward.release_follower import Released
 
     key = home / "keys" / "consent.vkey"
     if not key.exists():
@@ -233,14 +233,14 @@ def _beside(home: Path, named: "Naming") -> "ChangeFlow":
         home,
         ledger,
         contracts()[1],
-        note.vkey_parts(key.read_text("utf-8").partition("\n")[0])[0],
-        lambda role: recipient.load(home).channels(role),
+        signed_note.vkey_parts(key.read_text("utf-8").partition("\n")[0])[0],
+        lambda role: recipients.load(home).channels(role),
         ledger.release,
         named,
     )
 
 
-def _told(changes: int, done: "Delivery") -> str:
+def _told(changes: int, done: "DeliveryResult") -> str:
     return (
         f"{changes} changes; {done.delivered} notices delivered, {done.failed} will be tried again,"
         f" {done.dead} dead"
@@ -272,7 +272,7 @@ def _row(case: "Case") -> list[str]:
     return [*map(str, parts), case.responsible]
 
 
-def _letter(letter: "Letter") -> dict[str, Any]:
+def _letter(letter: "OutgoingNotice") -> dict[str, Any]:
     return {
         "id": letter.id,
         "case": letter.case,
@@ -285,7 +285,7 @@ def _letter(letter: "Letter") -> dict[str, Any]:
     }
 
 
-def _words(letter: "Letter") -> str:
+def _words(letter: "OutgoingNotice") -> str:
     """Title and body in every language."""
     texts = json.loads(letter.body)["data"]["text"]
     return "\n" + "\n\n".join(f"{each['title']}\n{each['body']}" for each in texts.values())

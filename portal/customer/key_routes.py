@@ -9,8 +9,8 @@ from fastapi import APIRouter, Form, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from ledger import jcs
-from ledger.act import (
+from ledger.events import canonical_json
+from ledger.events.acts import (
     CustomerKey,
     KeyAct,
     KeyRecovered,
@@ -19,17 +19,19 @@ from ledger.act import (
     RecoveryCancelled,
     RecoveryRequested,
 )
-from ledger.consent import ConsentState
-from portal import credential, signin
-from portal.customer import acts, keys, receipts, signing, wording
-from portal.customer.acts import Wanted, read_version
-from portal.customer.who import Me
-from portal.hosts import Hosts
-from portal.pages import faces, page, words
-from portal.passkey import PasskeyError
-from portal.problems import ChangedWordsError, MalformedFormError, NotFoundError
-from portal.session import Notice, Session
-from portal.signin import JSON, Body, Challenge
+from ledger.events.reducer import ConsentState
+from portal.auth import consent_keys
+from portal.auth.passkeys import PasskeyError
+from portal.auth.session import Notice, Session
+from portal.consent import acts, keys, wording
+from portal.consent.acts import Wanted, read_version
+from portal.customer import receipts, signing
+from portal.signin import routes
+from portal.signin.current_customer import Me
+from portal.signin.routes import JSON, Body, Challenge
+from portal.web.hosts import Hosts
+from portal.web.pages import faces, page, words
+from portal.web.problems import ChangedWordsError, MalformedFormError, NotFoundError
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
@@ -60,8 +62,8 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
     live = keys.authority(_state(request, me)).keys
     kept = live if purpose == keys.ENROL else ()
     current = {key: each for key, each in known.items() if key in kept}
-    challenge, options = credential.offer(hosts.party, me.name, current)
-    return signin.begin(
+    challenge, options = consent_keys.offer(hosts.party, me.name, current)
+    return routes.begin(
         request, Challenge(challenge, me.subject), Response(options, media_type=JSON)
     )
 
@@ -70,7 +72,7 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
 def add(request: Request, me: Me, body: Body) -> Response:
     """A key that the browser made: enrolled at once, or drafted to be signed by another."""
     here, hosts = faces(request), consent_host(request)
-    asked, sent = signin.finish(request), _sent(body)
+    asked, sent = routes.finish(request), _sent(body)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError
     try:
@@ -187,11 +189,11 @@ def _made(
     request: Request, me: Session, sent: Mapping[str, Any], challenge: bytes, hosts: Hosts
 ) -> CustomerKey:
     if sent.get("kind") == "browser":
-        return credential.made_in_browser(sent, challenge, hosts.party)
+        return consent_keys.made_in_browser(sent, challenge, hosts.party)
     made = sent.get("made")
     if not isinstance(made, dict):
         raise MalformedFormError("there is no made key in it, want what the browser made")
-    key, identifier = credential.made_passkey(made, challenge, hosts.party)
+    key, identifier = consent_keys.made_passkey(made, challenge, hosts.party)
     faces(request).credentials.keep(me.subject, identifier, key.id)
     return key
 
@@ -223,8 +225,8 @@ def _state(request: Request, me: Session) -> ConsentState | None:
 
 def _sent(body: bytes) -> Mapping[str, Any]:
     try:
-        found = jcs.parse(body)
-    except jcs.StrictJsonError as error:
+        found = canonical_json.parse(body)
+    except canonical_json.StrictJsonError as error:
         raise MalformedFormError(f"what the script sent is {error}") from error
     if not isinstance(found, dict):
         raise MalformedFormError("what the script sent is no object")

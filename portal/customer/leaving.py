@@ -16,20 +16,20 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from ledger import oblivion
-from ledger.oblivion import NoSuchEntryError
+from ledger import entry_erasure
+from ledger.entry_erasure import NoSuchEntryError
 from portal.archive import store
 from portal.archive.building import Builds
-from portal.archive.holding import Holding
-from portal.archive.store import KEY, Store
-from portal.customer import history
-from portal.customer.who import Me
-from portal.erasure import Eraser
-from portal.pages import faces, page
-from portal.problems import NotFoundError
-from portal.product import Product, secret
-from portal.session import COOKIE, Session
-from steward.hold import HeldError, Holds
+from portal.archive.holding import CustomerRecords
+from portal.archive.store import KEY, ArchiveStore
+from portal.auth.session import COOKIE, Session
+from portal.consent import history
+from portal.operations.erasure import Eraser
+from portal.operations.wiring import Product, secret
+from portal.signin.current_customer import Me
+from portal.web.pages import faces, page
+from portal.web.problems import NotFoundError
+from steward.oversight.legal_hold import HeldError, Holds
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,10 +39,10 @@ MOST_SHOWN = 50  # instructions, the newest
 
 def builds(product: Product) -> Builds:
     """What makes archives for one application."""
-    held = Holding(
+    held = CustomerRecords(
         product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
-    made = Store(product.home, secret(product.home / KEY))
+    made = ArchiveStore(product.home, secret(product.home / KEY))
     made.sweep(datetime.now(UTC))
     return Builds(held, made)
 
@@ -51,7 +51,7 @@ def builds(product: Product) -> Builds:
 def show(request: Request, me: Me) -> Response:
     here, making = faces(request), _builds(request)
     said = here.product.ledger.history(me.subject)
-    free = oblivion.erasable(said, [each.index for each in said[-MOST_SHOWN:]])
+    free = entry_erasure.erasable(said, [each.index for each in said[-MOST_SHOWN:]])
     ready = making.store.newest(store.folder(here.product.ledger, me.subject), here.clock())
     return page(
         request,

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portal import signin
-from portal.customer.who import Me
-from portal.pages import faces, page
-from portal.problems import NotFoundError
-from portal.signin import JSON, Body, Challenge
+from portal.signin import routes
+from portal.signin.current_customer import Me
+from portal.signin.routes import JSON, Body, Challenge
+from portal.web.pages import faces, page
+from portal.web.problems import NotFoundError
 
 router = APIRouter(prefix="/customer/passkeys", include_in_schema=False)
 
@@ -24,20 +24,20 @@ def show(request: Request, me: Me) -> Response:
 
 @router.post("/options")
 def offer(request: Request, me: Me) -> Response:
-    host = signin.here(request)
+    host = routes.here(request)
     value, options = faces(request).passkeys.offer(me.subject, me.name, host)
     answer = Response(options, media_type=JSON)
-    return signin.begin(request, Challenge(value, me.subject), answer)
+    return routes.begin(request, Challenge(value, me.subject), answer)
 
 
 @router.post("")
 def add(request: Request, me: Me, body: Body) -> Response:
     """204: the script that asked shows the page again."""
-    asked = signin.finish(request)
+    asked = routes.finish(request)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError
     here = faces(request)
-    here.passkeys.add(me.subject, body, asked.value, signin.here(request), here.clock())
+    here.passkeys.add(me.subject, body, asked.value, routes.here(request), here.clock())
     return Response(status_code=204)
 
 

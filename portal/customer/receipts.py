@@ -10,20 +10,22 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gate.contract import Scene
-from gate.read import ReadRequest
-from ledger.authority import COOLING_OFF
-from ledger.reader import Recorded
-from portal import mail
+from gate.contracts.scene import Scene
+from gate.reads.point import ReadRequest
+from ledger.events.authority import COOLING_OFF
+from ledger.reader import RecordedEvent
 from portal.archive import pack
-from portal.customer import handoff, history, paper, shown
-from portal.customer.who import Me
-from portal.house import house, stated
-from portal.i18n import Words
-from portal.pages import Faces, faces, page, words
-from portal.problems import NotFoundError
-from portal.product import Product
-from portal.session import Session
+from portal.auth import handoff
+from portal.auth.session import Session
+from portal.consent import history, shown_version
+from portal.customer import paper
+from portal.operations import mail
+from portal.operations.controller import house, stated
+from portal.operations.wiring import Product
+from portal.signin.current_customer import Me
+from portal.web.i18n import Words
+from portal.web.pages import PortalContext, faces, page, words
+from portal.web.problems import NotFoundError
 from steward.dpv import consent_receipt
 
 router = APIRouter(include_in_schema=False)
@@ -47,7 +49,7 @@ def download_record(request: Request, me: Me, index: int) -> Response:
     """The same as a consent record by ISO/IEC TS 27560: of a decision on a scene, not of keys."""
     here = faces(request)
     product, said = here.product, own(request, me, index).event
-    scenes = shown.contracts(said, product.scenes, product.home)
+    scenes = shown_version.contracts(said, product.scenes, product.home)
     if not _linked(product, said, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
@@ -62,7 +64,7 @@ def show_paper(request: Request, me: Me, index: int) -> Response:
     here = faces(request)
     recorded, product = own(request, me, index), here.product
     entry = history.entry(recorded, product.scenes)
-    scenes = shown.contracts(recorded.event, product.scenes, product.home)
+    scenes = shown_version.contracts(recorded.event, product.scenes, product.home)
     place = str(request.url_for("verify"))
     address = paper.address(place, here.link_key, me.subject, index)
     picture = Markup(handoff.picture(address)) if address else None  # noqa: S704 - our own drawing
@@ -103,7 +105,7 @@ def open_by_secret(
     return Response(written, media_type=MEDIA_TYPE)
 
 
-def own(request: Request, me: Session, index: int) -> Recorded:
+def own(request: Request, me: Session, index: int) -> RecordedEvent:
     """The customer's own entry of that number. Raises NotFoundError."""
     ledger = faces(request).product.ledger
     for each in me.agreement.history(ledger):
@@ -127,7 +129,7 @@ def send_last(request: Request, me: Session) -> None:
         send(request, me, own(request, me, me.notice.receipt))
 
 
-def send(request: Request, me: Session, recorded: Recorded) -> None:
+def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
     """Have a copy mailed, if letters leave this house. Returns at once, whatever comes of it."""
     here, spoken = faces(request), words(request)
     if here.post is not None:
@@ -143,14 +145,14 @@ def warn(request: Request, me: Session, what: str) -> None:
         here.post.put(lambda: _warning(here, spoken, subject, what, at, at + wait))
 
 
-def mailbox(here: Faces, subject: str, at: datetime) -> str | None:
+def mailbox(here: PortalContext, subject: str, at: datetime) -> str | None:
     """The customer's address, read through the gate; None if there is none."""
     request = ReadRequest(LETTER_SERVICE, LETTER_SCENE, subject, ("email",), at)
     return here.product.gate.read(request).values.get("email")
 
 
 def _letter(
-    here: Faces, spoken: Words, subject: str, recorded: Recorded, at: datetime
+    here: PortalContext, spoken: Words, subject: str, recorded: RecordedEvent, at: datetime
 ) -> EmailMessage | None:
     to = mailbox(here, subject, at)
     if to is None:
@@ -174,7 +176,7 @@ def _letter(
 
 
 def _warning(
-    here: Faces, spoken: Words, subject: str, what: str, at: datetime, until: datetime
+    here: PortalContext, spoken: Words, subject: str, what: str, at: datetime, until: datetime
 ) -> EmailMessage | None:
     to = mailbox(here, subject, at)
     if to is None:

@@ -8,30 +8,21 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gate.contract import Scene
-from gate.decide import Reason
-from gate.read import Gate, ReadRequest
-from gate.signal import Report
-from ledger.consent import ConsentState
-from portal.customer import (
-    acts,
-    flow,
-    gpc,
-    handoff,
-    history,
-    key_routes,
-    reads,
-    receipts,
-    signing,
-    terms,
-    triggers,
-)
-from portal.customer.acts import Wish
-from portal.customer.centre import Centre, Marks, SceneCard, centre
-from portal.customer.who import KnownScene, Me
-from portal.pages import Faces, faces, page, partial, session, words
-from portal.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
-from portal.session import Notice, Session
+from gate.contracts.scene import Scene
+from gate.contracts.triggers import ReportedSignal
+from gate.decision.decide import Reason
+from gate.reads.point import Gate, ReadRequest
+from ledger.events.reducer import ConsentState
+from portal.auth import handoff
+from portal.auth.session import Notice, Session
+from portal.consent import acts, data_map, gpc, history, reads, terms
+from portal.consent import conditions as triggers
+from portal.consent.acts import Wish
+from portal.consent.centre import Centre, Marks, SceneCard, centre
+from portal.customer import key_routes, receipts, signing
+from portal.signin.current_customer import KnownScene, Me
+from portal.web.pages import PortalContext, faces, page, partial, session, words
+from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
@@ -144,9 +135,9 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     product = here.product
     recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
     state, at = _agreed(request, me), here.clock()
-    counted = flow.count(entry for _, entry in recent)
-    found = flow.uses(product.source, product.scenes, state, counted, at)
-    drawn = flow.draw(product.source, product.scenes, found, item)
+    counted = data_map.count(entry for _, entry in recent)
+    found = data_map.uses(product.source, product.scenes, state, counted, at)
+    drawn = data_map.draw(product.source, product.scenes, found, item)
     return page(request, "customer/map.html", flow=drawn)
 
 
@@ -243,7 +234,7 @@ def _scene(
     return page(request, template, **facts)
 
 
-def _reports(gate: Gate, scene: Scene) -> dict[int, Report]:
+def _reports(gate: Gate, scene: Scene) -> dict[int, ReportedSignal]:
     """The last report of each signal that the scene's conditions watch."""
     with gate.lock:
         state, _ = gate.current(0)
@@ -263,7 +254,7 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[st
 
 
 def _now(request: Request, me: Session) -> Centre:
-    here: Faces = faces(request)
+    here: PortalContext = faces(request)
     product = here.product
     state = _agreed(request, me)
     marks = Marks(_frozen(request, me, state), terms.lapsed(product.gate, me.subject))

@@ -14,15 +14,16 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ledger import event, instruction, jcs
-from ledger.event import Evidence
-from portal.customer import acts, receipts
-from portal.customer.acts import Wanted
-from portal.customer.who import Me
-from portal.pages import faces
-from portal.problems import MalformedFormError, NothingToSignError
-from portal.session import Draft, Session
-from portal.signin import Body
+from ledger.events import canonical_json, envelope, instruction_signature
+from ledger.events.envelope import EvidenceClass
+from portal.auth.session import Draft, Session
+from portal.consent import acts
+from portal.consent.acts import Wanted
+from portal.customer import receipts
+from portal.signin.current_customer import Me
+from portal.signin.routes import Body
+from portal.web.pages import faces
+from portal.web.problems import MalformedFormError, NothingToSignError
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
@@ -30,12 +31,12 @@ HEADER = "Sovereign-Evidence"
 MEDIA_TYPE = "application/json"
 WAITS = timedelta(minutes=10)
 SIGNED = {
-    Evidence.PASSKEY.value: Evidence.PASSKEY,
-    Evidence.BROWSER_KEY.value: Evidence.BROWSER_KEY,
+    EvidenceClass.PASSKEY.value: EvidenceClass.PASSKEY,
+    EvidenceClass.BROWSER_KEY.value: EvidenceClass.BROWSER_KEY,
 }
 
 
-def asked(request: Request) -> Evidence | None:
+def asked(request: Request) -> EvidenceClass | None:
     """The class of evidence that the page's script is about to give; None if it is a plain form."""
     hosts = faces(request).hosts
     if hosts is None or not hosts.signs(request.headers):
@@ -43,12 +44,12 @@ def asked(request: Request) -> Evidence | None:
     return SIGNED.get(request.headers.get(HEADER, ""))
 
 
-def offer(request: Request, me: Session, wanted: Wanted, evidence: Evidence) -> Response:
+def offer(request: Request, me: Session, wanted: Wanted, evidence: EvidenceClass) -> Response:
     """The instruction, to be signed. Raises VersionConflictError."""
     here = faces(request)
     said = acts.draft(here.product.ledger, me, wanted, evidence, here.clock())
     me.draft = Draft(said, wanted.notice, wanted.undo, here.clock() + WAITS)
-    return Response(event.encode(said), media_type=MEDIA_TYPE)
+    return Response(envelope.encode(said), media_type=MEDIA_TYPE)
 
 
 @router.post("/signed")
@@ -59,8 +60,8 @@ def take(request: Request, me: Me, body: Body) -> Response:
     if draft is None:
         raise NothingToSignError
     try:
-        signature = instruction.parse(jcs.parse(body))
-    except jcs.StrictJsonError as error:
+        signature = instruction_signature.parse(canonical_json.parse(body))
+    except canonical_json.StrictJsonError as error:
         raise MalformedFormError(f"the signature is {error}") from error
     acts.settle(here.product.ledger, me, draft, signature)
     receipts.send_last(request, me)

@@ -10,12 +10,12 @@ demonstration left running for days shows how contracts are missed.
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gate.contract import Source
+from gate.contracts.scene import SourceContract
 
 ON_THE_WAY = timedelta(minutes=20)
 
 
-def record(database: Path, source: Source, at: datetime) -> None:
+def record(database: Path, source: SourceContract, at: datetime) -> None:
     """Write the table into the DuckDB file `database`, replacing what was there."""
     import duckdb
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.contract import Scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
 from portal.demo import customers
 
 BASE = {  # how readily a forty-year-old allows a scene

@@ -9,13 +9,13 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
-from ledger.event import Granted, Instruction, Wording
-from ledger.ledger import Ledger
-from portal.customer.wording import wording
+from ledger.events.envelope import Granted, Instruction, Wording
+from ledger.service import Ledger
+from portal.consent.wording import wording
 from portal.demo import deliveries
 from portal.demo.customers import build
 from portal.demo.grants import Grant, initial_grants
-from portal.product import Product, contracts
+from portal.operations.wiring import Product, contracts
 
 BATCH = 5_000  # instructions recorded at once
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed

@@ -12,19 +12,19 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from gate.decide import View
-from gate.read import Answer, ReadRequest
-from gate.table import TableAnswer, TableRequest, read_table
-from ledger.event import Withdrawn
-from ledger.verifier import main as verify
-from portal import releases
+from gate.decision.decide import View
+from gate.reads.point import Answer, ReadRequest
+from gate.reads.table import TableAnswer, TableRequest, read_table
+from ledger.events.envelope import Withdrawn
+from ledger.verify.cli import main as verify
 from portal.commands.steward import flow_of
-from portal.customer.wording import wording
+from portal.consent.wording import wording
 from portal.demo import load
-from portal.product import Product, open_product
-from portal.settings import Settings
-from steward import notice
-from steward.case import Cases
+from portal.operations import release_service
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_product
+from steward.cases.case import Cases
+from steward.notify import notice
 
 SCENE = "segmentation"
 SERVICE = "analytics"
@@ -64,9 +64,9 @@ def _loaded(settings: Settings, console: Console) -> Product:
         task = bar.add_task("recording grants")
         granted = load.grants(product, lambda done, of: bar.update(task, completed=done, total=of))
     with Bar(console=console, transient=True) as bar:
-        missing = releases.unreleased(product)
+        missing = release_service.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):
-            releases.release(product, scene, _now())
+            release_service.release(product, scene, _now())
     _tell_loaded(console, product, granted)
     return product
 
@@ -125,7 +125,7 @@ def _tell_read(console: Console, title: str, answer: Answer) -> None:
 def _tell_case(console: Console, product: Product) -> None:
     """The newest case of the scene, in the words that the account manager is sent."""
     case = next(each for each in Cases(product.home).open_cases() if each.scene == SCENE)
-    told = notice.text(notice.Type.OPENED, case, product.scenes[SCENE], "en")
+    told = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], "en")
     console.print(f"\n[bold]4  the account manager is told (case {case.id})[/]")
     for line in (told["title"], *told["body"].splitlines()):
         console.print(f"   {line}")

@@ -14,19 +14,19 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.requests import Request
 
-from gate.http import Authenticator
+from gate.http.app import Authenticator
 from portal.desk.office import Office
-from portal.pages import faces
-from portal.problems import UnauthenticatedError
-from steward.explain import Explanation, Reference
-from steward.review import Proposal
+from portal.web.pages import faces
+from portal.web.problems import UnauthenticatedError
+from steward.oversight.explanations import Explanation, Reference
+from steward.oversight.review import Proposal
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
 Subject = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Decision(BaseModel):
+class ExplainedDecisionBody(BaseModel):
     """A decision, explained. `inputs`: values as the reading `entry` of `read_log` answered."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
@@ -60,7 +60,7 @@ class Signed(BaseModel):
     note: str
 
 
-class Asked(BaseModel):
+class SubjectBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     subject: Subject
@@ -93,7 +93,7 @@ def report(request: Request, here: Here, _by: Service, signed: Signed) -> dict[s
 
 
 @router.post("/decisions", status_code=201)
-def explain(request: Request, by: Service, decision: Decision) -> dict[str, int]:
+def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> dict[str, int]:
     """Attach inputs, reasons, model and prompt version to a decision; the customer can read it."""
     here = faces(request)
     told = Explanation(
@@ -119,7 +119,7 @@ def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> di
 
 
 @router.post("/proposals/{number}/ruling")
-def ruling(here: Here, by: Service, number: Number, asked: Asked) -> dict[str, Any]:
+def ruling(here: Here, by: Service, number: Number, asked: SubjectBody) -> dict[str, Any]:
     """What a person decided of your proposal. `text` is what may be carried out; null: nothing."""
     found = here.reviews.ruling(number, asked.subject, by)
     if found is None:

@@ -1,8 +1,9 @@
 """What the steward's desk works with, put together once per application.
 
-home/steward.sqlite      cases and notices (steward.case, steward.outbox)
-home/register.sqlite     reviews, explained decisions, reminders, searches (steward.register)
-home/health.sqlite       the history of contract checks (steward.contract_health), steward.trend
+home/steward.sqlite      cases and notices (steward.cases.case, steward.notify.outbox)
+home/register.sqlite     reviews, explained decisions, reminders, searches
+(steward.oversight.register) home/health.sqlite       the history of contract checks
+(steward.contracts.health), steward.agreements.trend
 """
 
 from collections.abc import Mapping
@@ -11,20 +12,23 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from threading import Lock
 
-from gate import word
-from gate.read import ReadRequest
-from portal.product import Product
-from portal.session import Sessions
-from steward import contract_health, health, probe, risk
-from steward.accuracy import Signals
-from steward.case import Cases
-from steward.contract_health import Alert, ContractHealth
-from steward.health import Advice, AgreementHealth, Freshness, Report, Thresholds
-from steward.outbox import Outbox
-from steward.register import Register, UnsealableError
-from steward.review import Reviews
-from steward.running import RunningHealth
-from steward.trend import Trend
+from gate.reads.point import ReadRequest
+from gate.state import consent_bits
+from portal.auth.session import Sessions
+from portal.operations.wiring import Product
+from steward.agreements import health
+from steward.agreements.health import Advice, AgreementHealth, Freshness, HealthReport, Thresholds
+from steward.agreements.running_health import RunningHealth
+from steward.agreements.trend import Trend
+from steward.cases.case import Cases
+from steward.contracts import health as contract_health
+from steward.contracts import source_probe
+from steward.contracts.health import ContractAlert, ContractHealth
+from steward.notify.outbox import Outbox
+from steward.oversight import risk
+from steward.oversight.model_signals import Signals
+from steward.oversight.register import Register, UnsealableError
+from steward.oversight.review import Reviews
 
 HOUR = timedelta(hours=1)  # between checks of the contracts
 SEARCHED = "searched"
@@ -39,7 +43,7 @@ class Agreements:
     """All agreements together."""
 
     customers: int
-    total: Report
+    total: HealthReport
     advised: Mapping[Advice, int]
     limits: Thresholds
 
@@ -50,7 +54,7 @@ class Found:
 
     subject: str
     name: str | None
-    report: Report
+    report: HealthReport
     advice: tuple[Advice, ...]
     searches: int  # how often they were looked up, this time included
 
@@ -97,11 +101,11 @@ class Office:
     def limits(self) -> Thresholds:
         return health.thresholds()
 
-    def check(self, at: datetime) -> list[Alert]:
+    def check(self, at: datetime) -> list[ContractAlert]:
         """Hold the source against every contract now, and note the health of all agreements; the
         alerts that this raises for the first time. Raises SourceUnavailableError, RunOrderError."""
         product = self.product
-        facts = probe.observe(product.tables, product.source)
+        facts = source_probe.observe(product.tables, product.source)
         found = contract_health.checks(product.scenes, product.source, facts, at)
         alerts = self.contracts.record(found, at)
         together = self.agreements(at)
@@ -116,7 +120,7 @@ class Office:
 
     def agreements(self, at: datetime) -> Agreements:
         """The aggregate, kept up to date from one call to the next."""
-        gate, minute = self.product.gate, word.minute(at)
+        gate, minute = self.product.gate, consent_bits.minute(at)
         yardstick, key = self._yardstick()
         with self._lock, gate.lock:
             state, _ = gate.current(0)
@@ -139,7 +143,7 @@ class Office:
         gate, (yardstick, _) = self.product.gate, self._yardstick()
         with gate.lock:
             state, _point = gate.current(0)
-            report = yardstick.report(state, subject, word.minute(at))
+            report = yardstick.report(state, subject, consent_bits.minute(at))
         asked = ReadRequest(NAME_SERVICE, NAME_SCENE, subject, ("name",), at)
         name = gate.read(asked).values.get("name")
         searches = len(self.register.of(subject, SEARCHED))

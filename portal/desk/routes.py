@@ -7,18 +7,13 @@ from fastapi import APIRouter, Depends, Form, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portal import signin
+from portal.auth.session import Session
 from portal.desk import tables
 from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
-from portal.pages import faces, page, words
-from portal.problems import (
-    LoginRefusedError,
-    MalformedFormError,
-    NotFoundError,
-    SignedOutError,
-)
-from portal.session import Session
-from steward.review import Verdict
+from portal.signin import routes
+from portal.web.pages import faces, page, words
+from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, SignedOutError
+from steward.oversight.review import ReviewOutcome
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
@@ -79,14 +74,14 @@ def sign_in(request: Request, here: Here, role: Short) -> Response:
 
 @router.get("/login/provider")
 def go_to_provider(request: Request) -> Response:
-    return signin.to_provider(request, "come_back_to_desk")
+    return routes.to_provider(request, "come_back_to_desk")
 
 
 @router.get("/login/callback")
 def come_back_to_desk(
-    request: Request, here: Here, code: signin.Code = "", state: signin.State = ""
+    request: Request, here: Here, code: routes.Code = "", state: routes.State = ""
 ) -> Response:
-    claims = signin.claims(request, code, state)
+    claims = routes.claims(request, code, state)
     held = claims.get(here.product.settings.oidc_roles_claim)
     role = next((role for role in ROLES if isinstance(held, list) and role in held), None)
     if role is None or not str(claims.get("sub", "")):
@@ -146,11 +141,11 @@ def decide(
     here: Here,
     me: Me,
     number: Number,
-    verdict: Verdict,
+    verdict: ReviewOutcome,
     reason: Short,
     text: Text = "",
 ) -> Response:
-    edited = text if verdict is Verdict.EDIT else None
+    edited = text if verdict is ReviewOutcome.EDIT else None
     at = faces(request).clock()
     here.reviews.decide(number, verdict, by=me.subject, reason=reason, text=edited, at=at)
     return RedirectResponse("/desk/reviews", 303)

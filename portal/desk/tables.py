@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from gate.contract import Item, Scene, Source, Text
-from portal.chart import Chart, Line, chart
+from gate.contracts.scene import Item, Scene, SourceContract, Text
 from portal.desk.office import Agreements, Found
-from steward.contract_health import Alert, Attainment, Check, ContractHealth
-from steward.health import TEN_THOUSAND, Advice, Report
-from steward.trend import Day
+from portal.web.chart import Chart, ChartLine, chart
+from steward.agreements.health import TEN_THOUSAND, Advice, HealthReport
+from steward.agreements.trend import Day
+from steward.contracts.health import Attainment, Check, ContractAlert, ContractHealth
 
 PER_CENT = 100  # ten-thousandths
 
@@ -60,7 +60,7 @@ class ContractRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ItemRow:
+class ContractItemRow:
     """One line of the data-source map."""
 
     title: Text
@@ -88,8 +88,10 @@ def found(found: Found) -> FoundRow:
     return FoundRow(found.subject, found.name or "", figures, advice, found.searches)
 
 
-def alerts(raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source) -> list[AlertRow]:
-    by_item: dict[str, list[Alert]] = {}
+def alerts(
+    raised: Sequence[ContractAlert], scenes: Mapping[str, Scene], source: SourceContract
+) -> list[AlertRow]:
+    by_item: dict[str, list[ContractAlert]] = {}
     for each in raised:
         if each.scene in scenes:
             by_item.setdefault(each.field, []).append(each)
@@ -104,9 +106,9 @@ def attained(
         yield ContractRow(scene, _share(shares.get(scene.id)), tuple(health.missed(scene.id)))
 
 
-def items(source: Source) -> Iterator[ItemRow]:
+def items(source: SourceContract) -> Iterator[ContractItemRow]:
     for item in source.items.values():
-        yield ItemRow(
+        yield ContractItemRow(
             title=item.title,
             system=source.systems[item.system],
             producer=item.producer,
@@ -119,7 +121,7 @@ def items(source: Source) -> Iterator[ItemRow]:
 
 
 def _figures(
-    report: Report, advice: Sequence[Advice], limits: tuple[int, int, int]
+    report: HealthReport, advice: Sequence[Advice], limits: tuple[int, int, int]
 ) -> tuple[Figure, ...]:
     names = ("coverage", "freshness", "dependence")
     shares = (report.coverage, report.freshness, report.dependence)
@@ -130,7 +132,7 @@ def _figures(
 
 
 def _alert(
-    item: Item, raised: Sequence[Alert], scenes: Mapping[str, Scene], source: Source
+    item: Item, raised: Sequence[ContractAlert], scenes: Mapping[str, Scene], source: SourceContract
 ) -> AlertRow:
     return AlertRow(
         item=item.title,
@@ -164,7 +166,7 @@ def over_time(days: Sequence[Day], label: Callable[[date], str]) -> Chart | None
         "dependence": [each.dependence for each in days],
     }
     lines = [
-        Line(key, tuple(None if f is None else f / TEN_THOUSAND for f in found))
+        ChartLine(key, tuple(None if f is None else f / TEN_THOUSAND for f in found))
         for key, found in figures.items()
     ]
     return chart([label(each.day) for each in days], lines)

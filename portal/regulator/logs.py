@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger import checkpoint
-from ledger.checkpoint import MalformedCheckpointError
+from ledger.tlog import checkpoint
+from ledger.tlog.checkpoint import MalformedCheckpointError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portal.customer import history, reads
-from portal.pages import faces, page
-from portal.problems import LoginRefusedError
+from portal.consent import history, reads
+from portal.web.pages import faces, page
+from portal.web.problems import LoginRefusedError
 
 router = APIRouter(prefix="/regulator/opening", include_in_schema=False)
 

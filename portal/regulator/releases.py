@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
-from gate.contract import Scene, Text
-from gate.read import Gate
-from portal.chart import Chart, Line, chart
-from portal.releases import period
-from synthetic.evaluate import SHARES, expected_loss
-from synthetic.reconcile import Reconciled
-from synthetic.release import Release
-from synthetic.reweight import SERVED, Mode
+from gate.contracts.scene import Scene, Text
+from gate.reads.point import Gate
+from portal.operations.release_service import period
+from portal.web.chart import Chart, ChartLine, chart
+from synthetic.completion.completion import SERVED
+from synthetic.completion.mode import Mode
+from synthetic.evaluation.evaluate import SHARES, expected_loss
+from synthetic.fitting.release import Release
+from synthetic.model.consistency import Reconciled
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReleaseRow:
     scene: str
     title: Text
     id: str
@@ -29,7 +30,7 @@ class Row:
     customers: int  # noisy
 
 
-def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[Row]:
+def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[ReleaseRow]:
     """One row for each scene that is answered from a release now."""
     for scene in scenes.values():
         if (release := of(gate, scene.id)) is not None:
@@ -67,8 +68,8 @@ class Quality:
     `error`: of a segment in such a table, by noise alone: mean and 95th percentile, if any is told.
     """
 
-    row: Row
-    anchor: Row | None
+    row: ReleaseRow
+    anchor: ReleaseRow | None
     error: tuple[float, float] | None
     promise: str
     losses: Chart  # expected relative error of the segments, by share withdrawn
@@ -83,8 +84,8 @@ def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
     """Raises nothing: a release without large segments has a chart without lines."""
     found = [expected_loss(release, share) for share in SHARES]
     lines = [
-        Line("mean", tuple(_finite(each.mean) for each in found)),
-        Line("p95", tuple(_finite(each.p95) for each in found)),
+        ChartLine("mean", tuple(_finite(each.mean) for each in found)),
+        ChartLine("p95", tuple(_finite(each.p95) for each in found)),
     ]
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
     groups = tuple(_group(each, release, scene) for each in release.served)
@@ -130,9 +131,9 @@ def _group(measured: Reconciled, release: Release, scene: Scene) -> GroupBy:
     )
 
 
-def _row(release: Release, scene: Scene) -> Row:
+def _row(release: Release, scene: Scene) -> ReleaseRow:
     promise = release.statement
-    return Row(
+    return ReleaseRow(
         scene.id,
         scene.title,
         release.id,

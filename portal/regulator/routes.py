@@ -9,11 +9,11 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
-from gate.contract import specs_folder
-from portal.pages import faces, page
-from portal.problems import NotFoundError
+from gate.contracts.scene import specs_folder
 from portal.regulator import logs, releases
-from steward import refit
+from portal.web.pages import faces, page
+from portal.web.problems import NotFoundError
+from steward.oversight import stale_releases
 
 router = APIRouter(include_in_schema=False)
 
@@ -101,7 +101,7 @@ def quality(request: Request, scene: str) -> Response:
         request,
         "regulator/release.html",
         quality=shown,
-        erased=refit.erased_since(product.ledger, found.ledger_size),
+        erased=stale_releases.erased_since(product.ledger, found.ledger_size),
         age=releases.age(found, faces(request).clock()),
     )
 

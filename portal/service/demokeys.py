@@ -12,7 +12,7 @@ from typing import Any
 
 from joserfc.jwk import ECKey
 
-from ledger import durable
+from ledger.tlog import atomic_file
 
 FILE = Path("keys") / "demo-services.json"
 
@@ -26,7 +26,7 @@ def private(home: Path, services: Iterable[str]) -> Mapping[str, Mapping[str, An
         for each in missing:
             key = ECKey.generate_key("P-256", {"kid": each})
             known[each] = dict(key.as_dict(private=True))
-        durable.write(path, json.dumps(known).encode(), durable.OWNER_ONLY)
+        atomic_file.write(path, json.dumps(known).encode(), atomic_file.OWNER_ONLY)
     return known
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from gate import authzen, data, http, rows
-from gate.decide import Reason, View
-from gate.response import Problem
+from gate.decision.decide import Reason, View
+from gate.http import app, authzen, reads
+from gate.http.response import Problem
+from gate.reads import formats
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
 PROBLEMS = {
@@ -141,12 +142,12 @@ ANSWERS: dict[str, Any] = {
     "/access/v1/search/subject": FoundEntities,
     "/access/v1/search/resource": FoundEntities,
     "/access/v1/search/action": FoundActions,
-    http.METADATA: Metadata,
+    app.METADATA: Metadata,
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
-    "/v1/read": ("read", "Read one customer's fields for one scene", data.Read),
-    "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", data.Rows),
-    "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", data.Table),
+    "/v1/read": ("read", "Read one customer's fields for one scene", reads.ReadBody),
+    "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", reads.RowsBody),
+    "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", reads.TableBody),
     "/access/v1/evaluation": ("evaluation", f"May I? ({AUTHZEN})", authzen.Evaluation),
     "/access/v1/evaluations": ("evaluations", f"May I? Often ({AUTHZEN})", authzen.Evaluations),
     "/access/v1/search/subject": ("subjects", f"Who may? ({AUTHZEN})", authzen.SubjectSearch),
@@ -166,7 +167,7 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
     paths: dict[str, Any] = {
         path: {"post": _operation(path, schema, body)} for path, body in requests.items()
     }
-    paths[http.METADATA] = {"get": _metadata(schema)}
+    paths[app.METADATA] = {"get": _metadata(schema)}
     known = document.setdefault("components", {})
     known.setdefault("schemas", {}).update(components)
     known["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -202,7 +203,7 @@ def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
     return {
         "operationId": "metadata",
         "summary": f"Where is what? ({AUTHZEN})",
-        "responses": _responses(http.METADATA, schema, METADATA_PROBLEMS),
+        "responses": _responses(app.METADATA, schema, METADATA_PROBLEMS),
     }
 
 
@@ -210,13 +211,13 @@ def _responses(path: str, schema: dict[type, Any], statuses: Iterable[int]) -> d
     form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
     if path in STREAMED:
-        answer["headers"] = {rows.COMPLETION: COMPLETION}
+        answer["headers"] = {formats.COMPLETION: COMPLETION}
     problems = {str(s): {"description": EVERY_PROBLEM[s], "content": form} for s in statuses}
     return {"200": answer} | problems
 
 
 def _answers(path: str, schema: dict[type, Any]) -> dict[str, Any]:
     if path in STREAMED:
-        return {form: {"schema": {"type": "string", "format": "binary"}} for form in rows.FORMS}
+        return {form: {"schema": {"type": "string", "format": "binary"}} for form in formats.FORMS}
     kinds = [schema[each] for each in _alternatives(ANSWERS[path])]
     return {"application/json": {"schema": kinds[0] if len(kinds) == 1 else {"oneOf": kinds}}}

@@ -10,19 +10,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gate import rows
-from gate.contract import Scene
-from gate.dpop import Proofs
-from gate.http import Authenticator, GateApp
-from gate.identity import AccessTokens
-from gate.issuer import KEYS, TOKEN, Issuer, IssuerApp
-from gate.jwks import Jwks
-from gate.read import ReadRequest
-from portal.pages import faces, page
-from portal.problems import NotFoundError
-from portal.product import Product
+from gate.contracts.scene import Scene
+from gate.http.access_tokens import AccessTokens
+from gate.http.app import Authenticator, GateApp
+from gate.http.dpop import Proofs
+from gate.http.jwks import Jwks
+from gate.http.token_issuer import KEYS, TOKEN, Issuer, IssuerApp
+from gate.reads import formats
+from gate.reads.point import ReadRequest
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 from portal.service import demokeys, description, tokens, usage
-from portal.settings import Settings
+from portal.web.pages import faces, page
+from portal.web.problems import NotFoundError
 
 router = APIRouter(include_in_schema=False)
 GATE_PATHS = (*description.OPERATIONS, "/.well-known/authzen-configuration")
@@ -111,7 +111,7 @@ def try_it(
     contract = here.product.scenes.get(scene)
     fields = (*contract.fields,) if contract else ()
     asked = ReadRequest(service, scene, customer, fields, here.clock())
-    answer = rows.point(here.product.gate.read(asked))
+    answer = formats.point(here.product.gate.read(asked))
     tried = {"service": service, "scene": scene, "customer": customer}
     return _docs(request, tried, json.dumps(answer, indent=2, ensure_ascii=False))
 

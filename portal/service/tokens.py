@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from hmac import compare_digest
 
-from gate.http import Authenticator
+from gate.http.app import Authenticator
 
 DEMO_PREFIX = "demo-"
 SCHEME = b"bearer "

@@ -17,8 +17,8 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
 from portal.desk.intake import service
-from portal.pages import faces
-from portal.product import Product
+from portal.operations.wiring import Product
+from portal.web.pages import faces
 
 MOST_ANSWERS, LOOKED_AT = 20, 4096
 SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows", "release", "mode")

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from gate.contract import Fallback, Scene
-from gate.signal import Template, Trigger
-from ledger.event import (
+from gate.contracts.scene import Fallback, Scene
+from gate.contracts.triggers import Template, Trigger
+from ledger.events.envelope import (
     Event,
     Granted,
     Instruction,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gate.contract import Scene
+from gate.contracts.scene import Scene
 
 Expression = tuple[Any, ...]
 

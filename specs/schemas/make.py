@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from gate.journal import Reading
-from gate.listing import Batch
-from ledger.event import Event
+from gate.readlog.batch_entry import DecisionBatch
+from gate.readlog.writer import ReadLogEntry
+from ledger.events.envelope import Event
 
 FOLDER = Path(__file__).parent
 SCHEMAS: dict[str, Any] = {
     "event.json": Event,
-    "reading.json": Reading,
-    "batch.json": Batch,
+    "reading.json": ReadLogEntry,
+    "batch.json": DecisionBatch,
 }
 
 

@@ -17,14 +17,16 @@ from datetime import datetime
 from hashlib import sha256
 from typing import get_args
 
-from gate.contract import Scene
-from ledger import checkpoint, commitment, receipt
-from ledger.checkpoint import MalformedCheckpointError
-from ledger.event import Instruction, SceneAct, TriggerSet, decode
-from ledger.receipt import Receipt, ReceiptError
-from ledger.tree import leaf_hash
+from gate.contracts.scene import Scene
+from ledger.events.envelope import Instruction, SceneAct, TriggerSet, decode
+from ledger.tlog import checkpoint
+from ledger.tlog.checkpoint import MalformedCheckpointError
+from ledger.tlog.merkle import leaf_hash
+from ledger.vault import commitments
+from ledger.verify import receipt
+from ledger.verify.receipt import Receipt, ReceiptError
 from steward.dpv import event
-from steward.dpv.party import House, entities
+from steward.dpv.party import Organisation, entities
 from steward.dpv.process import process
 from steward.dpv.term import CONTEXT, Node, checksum, ref
 
@@ -42,7 +44,7 @@ def expressible(said: object, scenes: Mapping[str, Scene]) -> bool:
     return scene is not None and not scene.locked
 
 
-def document(proof: str, scenes: Mapping[str, Scene], house: House, at: datetime) -> Node:
+def document(proof: str, scenes: Mapping[str, Scene], house: Organisation, at: datetime) -> Node:
     """The receipt `proof` (a tlog-proof) under these contracts, as of `at`.
 
     It is not verified here: `sovereign verify` does that, with the file that the document names.
@@ -73,7 +75,7 @@ def document(proof: str, scenes: Mapping[str, Scene], house: House, at: datetime
 def instruction(kept: Receipt) -> Instruction:
     """What the receipt is about. Raises ReceiptError, NoConsentError."""
     try:
-        found = decode(commitment.canonical(kept.extra["event"]))
+        found = decode(commitments.canonical(kept.extra["event"]))
     except ValueError as error:
         raise ReceiptError(f"its event is {error}; download the receipt again") from error
     if not isinstance(found, Instruction) or "tag" not in kept.extra:
@@ -83,7 +85,7 @@ def instruction(kept: Receipt) -> Instruction:
     return found
 
 
-def _record(kept: Receipt, said: Instruction, scene: Scene, house: House) -> Node:
+def _record(kept: Receipt, said: Instruction, scene: Scene, house: Organisation) -> Node:
     act = said.act
     assert isinstance(act, get_args(SceneAct))  # noqa: S101 - it names a scene
     identifier = f"urn:sovereign:entry:sha256:{leaf_hash(kept.entry()).hex()}"

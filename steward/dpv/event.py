@@ -6,9 +6,9 @@ not tell which holds: its state is `dpv:ConsentUnknown`, which nobody may proces
 
 from datetime import datetime
 
-from gate.contract import Scene
-from ledger.event import (
-    Evidence,
+from gate.contracts.scene import Scene
+from ledger.events.envelope import (
+    EvidenceClass,
     Granted,
     Imported,
     Instruction,
@@ -20,16 +20,18 @@ from ledger.event import (
 from steward.dpv.term import Node, ref, typed
 
 KINDS = {  # how consent was expressed, as far as the evidence shows
-    Evidence.PASSKEY: "dpv:ExplicitlyExpressedConsent",
-    Evidence.BROWSER_KEY: "dpv:ExplicitlyExpressedConsent",
-    Evidence.SESSION: "dpv:ExpressedConsent",
-    Evidence.IMPORTED: "dpv:Consent",
+    EvidenceClass.PASSKEY: "dpv:ExplicitlyExpressedConsent",
+    EvidenceClass.BROWSER_KEY: "dpv:ExplicitlyExpressedConsent",
+    EvidenceClass.SESSION: "dpv:ExpressedConsent",
+    EvidenceClass.IMPORTED: "dpv:Consent",
 }
 METHODS = {
-    Evidence.PASSKEY: "signed by the customer's passkey over the words shown and the choice",
-    Evidence.BROWSER_KEY: "signed by a key in the customer's browser over the words and the choice",
-    Evidence.SESSION: "chosen in a session in which the customer had signed in",
-    Evidence.IMPORTED: "taken over from an earlier record, with its source",
+    EvidenceClass.PASSKEY: "signed by the customer's passkey over the words shown and the choice",
+    EvidenceClass.BROWSER_KEY: (
+        "signed by a key in the customer's browser over the words and the choice"
+    ),
+    EvidenceClass.SESSION: "chosen in a session in which the customer had signed in",
+    EvidenceClass.IMPORTED: "taken over from an earlier record, with its source",
 }
 WHOLE = "the whole scene"
 UNTIL_SAID_AGAIN = "the customer decides on the scene again"

@@ -7,7 +7,7 @@ House(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gate.contract import Service
+from gate.contracts.scene import Service
 from steward.dpv.term import Node, ref
 
 
@@ -20,7 +20,7 @@ class Party:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Organisation:
     """What the company says of itself."""
 
     controller: Party
@@ -45,7 +45,7 @@ def described(party: Party, role: str) -> Node:
     }
 
 
-def partner(service: Service, house: House) -> Party:
+def partner(service: Service, house: Organisation) -> Party:
     """A service's company outside the house; without facts of its own, care of the controller."""
     if (known := house.partners.get(service.id)) is not None:
         return known
@@ -58,13 +58,13 @@ def service_iri(service: Service) -> str:
     return f"urn:sovereign:service:{service.id}"
 
 
-def recipients(services: tuple[Service, ...], house: House) -> list[Node]:
+def recipients(services: tuple[Service, ...], house: Organisation) -> list[Node]:
     """By reference: the controller for services inside the house, and every partner."""
     inside = [ref(house.controller.id)] if any(not each.partner for each in services) else []
     return inside + [ref(partner(each, house).id) for each in services if each.partner]
 
 
-def entities(services: tuple[Service, ...], house: House) -> list[Node]:
+def entities(services: tuple[Service, ...], house: Organisation) -> list[Node]:
     """Every party that the processing refers to, in full."""
     outside = {p.id: p for p in (partner(each, house) for each in services if each.partner)}
     return [

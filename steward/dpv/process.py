@@ -4,8 +4,8 @@ Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and r
 contract of the scene says, and what the company says of itself. Nothing else is known.
 """
 
-from gate.contract import Scene
-from steward.dpv.party import House, recipients, service_iri
+from gate.contracts.scene import Scene
+from steward.dpv.party import Organisation, recipients, service_iri
 from steward.dpv.term import CATEGORIES, UNKNOWN, Node, prefixed, ref, typed, words
 
 UNION = ("EU", "EEA")  # where rights are named by their articles of the GDPR
@@ -17,7 +17,7 @@ RIGHTS = {  # those that the customer exercises in the portal
 }
 
 
-def process(scene: Scene, fields: tuple[str, ...], house: House) -> Node:
+def process(scene: Scene, fields: tuple[str, ...], house: Organisation) -> Node:
     """The use of exactly these fields for the scene, under its contract."""
     return {
         "@type": "dpv:Process",
@@ -73,7 +73,7 @@ def _operations(scene: Scene) -> list[Node]:
     return [ref("dpv:Use"), *([ref("dpv:Share")] if shared else [])]
 
 
-def _place(house: House) -> Node:
+def _place(house: Organisation) -> Node:
     return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{house.storage}")}
 
 
@@ -86,7 +86,7 @@ def _retention(scene: Scene) -> Node:
     return {"@type": "dpv:StorageDuration", "dpv:hasDuration": length}
 
 
-def _rights(house: House) -> list[Node]:
+def _rights(house: Organisation) -> list[Node]:
     named = house.jurisdiction in UNION
     return [
         {

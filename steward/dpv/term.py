@@ -7,7 +7,7 @@ specs/dpv/terms.csv: tests/steward/test_dpv_terms.py.
 from collections.abc import Mapping
 from typing import Any
 
-from gate.contract import Text
+from gate.contracts.scene import Text
 
 Node = dict[str, Any]  # an object of JSON-LD
 

@@ -18,31 +18,36 @@ from pathlib import Path
 
 import pytest
 
-from gate.decide import Reason
-from gate.read import ReadRequest
-from ledger import commitment, policy, receipt, state, stateproof
-from ledger.audit import Trust, audit
-from ledger.consent import ConsentState
-from ledger.event import Granted, SubjectErased, SyntheticReleased, Withdrawn
+from gate.decision.decide import Reason
+from gate.reads.point import ReadRequest
+from ledger.errors import CorruptLogError
+from ledger.events import state_document
+from ledger.events.envelope import Granted, SubjectErased, SyntheticReleased, Withdrawn
+from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
-from ledger.latest import shown
-from ledger.log import CorruptLogError
-from ledger.source import Directory
-from ledger.vault import Vault
+from ledger.latest_state import shown
+from ledger.statemap import map_proof
+from ledger.tlog import policy
+from ledger.tlog.auditor import KeyDemand, audit
+from ledger.tlog.fetcher import DirectorySource
+from ledger.vault import commitments
+from ledger.vault.vault import Vault
+from ledger.verify import receipt
 from portal.archive import store
 from portal.archive.content import archive
-from portal.archive.holding import Holding
-from portal.credential import Credentials
-from portal.erasure import Eraser
-from portal.passkey import Host, Passkeys
-from portal.product import Product, open_product
-from portal.regulator.period import Replays
-from portal.session import Sessions
-from portal.settings import Settings
-from steward import recipient, refit
-from steward.hold import HeldError, HoldError, Holds
-from steward.opening import Openings
-from steward.outbox import Outbox
+from portal.archive.holding import CustomerRecords
+from portal.auth.consent_keys import ConsentKeyStore
+from portal.auth.passkeys import Host, Passkeys
+from portal.auth.session import Sessions
+from portal.operations.erasure import Eraser
+from portal.operations.replay_service import Replays
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_product
+from steward.notify import recipients as recipient
+from steward.notify.outbox import Outbox
+from steward.oversight import stale_releases
+from steward.oversight.authority_access import AuthorityAccesses
+from steward.oversight.legal_hold import HeldError, HoldError, Holds
 from tests.portal.authenticator import Key
 from tests.portal.conftest import START, Clock, browser, copy
 from tests.portal.desk import ME, furnish, say
@@ -62,16 +67,16 @@ def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert Outbox(made.home).deliver(recipients.sender, START).delivered == 1
     for scene in ("segmentation", "contract-service"):
         made.gate.read(request(made, scene))
-    Openings(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
+    AuthorityAccesses(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
     keys, key = Passkeys(made.home / "passkeys.sqlite"), Key()
     challenge, options = keys.offer(ME, "Somebody", HERE)
     keys.add(ME, key.made(json.loads(options)), challenge, HERE, START)
     keys.close()
-    signing = Credentials(made.home / "passkeys.sqlite")
+    signing = ConsentKeyStore(made.home / "passkeys.sqlite")
     signing.keep(ME, b"a credential", bytes(32))
     signing.close()
-    held = Holding(made.home, made.ledger, made.source, made.scenes, made.tables)
-    kept = store.Store(made.home, bytes(32))
+    held = CustomerRecords(made.home, made.ledger, made.source, made.scenes, made.tables)
+    kept = store.ArchiveStore(made.home, bytes(32))
     kept.put(store.folder(made.ledger, ME), archive(held, ME, START), START)
     index = made.ledger.history(ME)[0].index
     (made.home / "receipts").mkdir()
@@ -166,7 +171,7 @@ def test_v41_no_free_page_or_side_file_holds_the_key(house: Product) -> None:
     with closing(Vault(house.home / "keys")) as vault:
         key = vault.key(ME)
     assert key is not None
-    derived = [commitment.secrets(key, seq) for seq in range(1, 40)]
+    derived = [commitments.secrets(key, seq) for seq in range(1, 40)]
     needles = [wrapped, key[:32], key[32:], *(each.sealing_key for each in derived)]
     assert places(house.home, [wrapped]) == {"keys/customers.db"}
     eraser(house).customer(ME, START)
@@ -206,7 +211,7 @@ def test_v43_whoever_was_signed_in_is_not_any_more(house: Product) -> None:
 
 
 def test_v44_what_was_said_about_them_does_not_open(house: Product) -> None:
-    openings, register = Openings(house.register()), house.register()
+    openings, register = AuthorityAccesses(house.register()), house.register()
     assert openings.of(ME)
     assert [*house.reads_of(ME)]
     numbers = [each.number for each in register.entries()]
@@ -227,11 +232,11 @@ def test_v45_every_proof_given_before_still_verifies(house: Product, tmp_path: P
     for text in kept:
         receipt.verify_under(receipt.parse(text), trusted)
     said = [receipt.parse(text).extra["event"] for text in kept]
-    where = stateproof.label(commitment.canonical(said[0]))
-    stateproof.verify(proof, where, house.ledger.states.log.verifiers)
-    stateproof.require_complete(proof, said)
-    seen = Trust(house.ledger.log.verifiers)
-    assert audit(Directory(house.home / "log" / "consent"), seen, head).clean
+    where = map_proof.label(commitments.canonical(said[0]))
+    map_proof.verify(proof, where, house.ledger.states.log.verifiers)
+    map_proof.require_complete(proof, said)
+    seen = KeyDemand(house.ledger.log.verifiers)
+    assert audit(DirectorySource(house.home / "log" / "consent"), seen, head).clean
     house.ledger.close()
     assert [*fsck(house.home)] == []
 
@@ -271,8 +276,8 @@ def guessed(house: Product, mine: ConsentState, scenes: list[str]) -> bool:
             for name, found in mine.scenes.items()
             if name not in some or answers[some.index(name)]
         }
-        document = state.document(replace(mine, scenes=kept))
-        if any(stateproof.Shown(document, salt).value in held for salt in salts):
+        document = state_document.document(replace(mine, scenes=kept))
+        if any(map_proof.StateOpening(document, salt).value in held for salt in salts):
             return True
     return False
 
@@ -296,11 +301,11 @@ def test_v47_neither_tags_nor_lengths_link_what_they_said(house: Product) -> Non
     tags = {house.ledger.receipt(e.index, ME) for e in house.ledger.history(ME)}
     mine = {bytes.fromhex(receipt.parse(each).extra["tag"]) for each in tags}
     found = loot(house.home, house)
-    yielded = {commitment.tag(key, seq) for key in found.keys for seq in range(1, 30)}
+    yielded = {commitments.tag(key, seq) for key in found.keys for seq in range(1, 30)}
     assert mine <= yielded, "with the key they are all found"
     eraser(house).customer(ME, START)
     found = loot(house.home, house)
-    yielded = {commitment.tag(key, seq) for key in found.keys for seq in range(1, 30)}
+    yielded = {commitments.tag(key, seq) for key in found.keys for seq in range(1, 30)}
     assert not mine & yielded
     assert {size % 512 for size in found.sizes} == {16}, "padded: the lengths are few"
 
@@ -342,7 +347,7 @@ def test_v48_a_restored_backup_brings_nobody_back(why: str, house: Product, back
     again = restored(house, backup, *RESTORED[why])
     assert again.ledger.history(ME) == []
     assert [*again.reads_of(ME)] == []
-    assert Openings(again.register()).of(ME) == []
+    assert AuthorityAccesses(again.register()).of(ME) == []
     assert ME not in again.gate.subjects()
     for scene in again.scenes.values():
         if not scene.locked:
@@ -417,7 +422,7 @@ def test_v50_a_release_stays_and_says_how_many_were_erased_since(
             eraser(house).customer(subject, START)
             assert f"{told} erased since" in client.get("/regulator/releases/segmentation").text
         assert client.get("/releases/segmentation.json").content == record
-    assert refit.erased_since(house.ledger, house.ledger.size) == 0
+    assert stale_releases.erased_since(house.ledger, house.ledger.size) == 0
     assert ME not in house.gate.consenting("segmentation", ["age"], START)
 
 

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from ledger import checkpoint, commitment, event, evidence, instruction, note, receipt
-from ledger.authority import COOLING_OFF
-from ledger.cosigning import RolledBackError
-from ledger.event import (
+from ledger.errors import VersionConflictError
+from ledger.events import envelope, instruction_signature
+from ledger.events.authority import COOLING_OFF
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Instruction,
     KeyEnrolled,
@@ -36,12 +36,20 @@ from ledger.event import (
     Withdrawn,
     Wording,
 )
-from ledger.evidence import EvidenceError, Proven
+from ledger.events.instruction_signature import (
+    InstructionError,
+    InstructionSigner,
+    PasskeySignature,
+    Signature,
+)
+from ledger.evidence_builder import gathered
 from ledger.fsck import fsck
-from ledger.gathering import gathered
-from ledger.instruction import InstructionError, PasskeySignature, Signature, Signer
-from ledger.receipt import Receipt, ReceiptError
-from ledger.refusal import VersionConflictError
+from ledger.tlog import checkpoint, signed_note
+from ledger.vault import commitments
+from ledger.verify import evidence, receipt
+from ledger.verify.evidence import EvidenceError, Proven
+from ledger.verify.receipt import Receipt, ReceiptError
+from ledger.witness.client import RolledBackError
 from tests.ledger.events import GRANTED, NOON, WORDING
 from tests.ledger.hands import Hand, Passkey, class_of, document, give
 from tests.ledger.test_evidence import Clock, policies, watched
@@ -64,12 +72,12 @@ class Insider:
         self.home = home
         self.ledger = opened(home)
 
-    def draft(self, act: Act, evidence: Evidence, at: datetime = LATER) -> Instruction:
+    def draft(self, act: Act, evidence: EvidenceClass, at: datetime = LATER) -> Instruction:
         return self.ledger.draft("c1", act, at=at, wording=WORDING, evidence=evidence)
 
     def insert(self, said: Instruction, signature: Signature | None = None) -> int:
         """Seal, chain, integrate and sign it, whatever it is."""
-        data = event.encode(said)
+        data = envelope.encode(said)
         self.ledger._vault.create([said.subject])
         held = self.ledger._latest.of(said.subject).after(said, data, self.ledger.size)
         written = [(said, data, signature)]
@@ -83,10 +91,10 @@ class Insider:
 
     def receipt(self, index: int) -> Receipt:
         """Made by hand: the ledger's own code hands out none that does not verify."""
-        signed = note.parse(self.ledger.checkpoint())
+        signed = signed_note.parse(self.ledger.checkpoint())
         proof = tuple(self.ledger.log.prove_inclusion(index))
         (said,) = (each for each in self.ledger.history("c1") if each.index == index)
-        derived = commitment.secrets(self.ledger._key("c1"), said.event.seq).opening
+        derived = commitments.secrets(self.ledger._key("c1"), said.event.seq).opening
         opening = {"salt": derived.salt.hex(), "tag": derived.tag.hex()}
         return Receipt(index, proof, signed, shown(said.event, said.signature) | opening)
 
@@ -105,10 +113,10 @@ class Insider:
 def shown(said: Instruction, signature: Signature | None) -> dict[str, Any]:
     if signature is None:
         return {"event": document(said)}
-    signer = Signer.of(KEYS[signature.key].key).members()
+    signer = InstructionSigner.of(KEYS[signature.key].key).members()
     return {
         "event": document(said),
-        "signature": instruction.members(signature),
+        "signature": instruction_signature.members(signature),
         "signer": signer,
     }
 
@@ -142,21 +150,21 @@ def test_the_insider_can_do_all_that_a_ledger_does(insider: Insider) -> None:
 
 
 def _under(it: Insider, sign: Callable[[Instruction], Signature]) -> None:
-    said = it.draft(EVERYTHING, Evidence.PASSKEY)
+    said = it.draft(EVERYTHING, EvidenceClass.PASSKEY)
     it.insert(said, sign(said))
 
 
 def _mandated(it: Insider, hand: Passkey | None) -> None:
     scenes = (EVERYTHING.scene,)
     it.say(MandateGiven(INSIDER.key, scenes, LATER + timedelta(days=9)), hand)
-    name = event.digest(it.ledger.history("c1")[-1].event)
-    said = replace(it.draft(EVERYTHING, Evidence.PASSKEY), mandate=name)
+    name = envelope.digest(it.ledger.history("c1")[-1].event)
+    said = replace(it.draft(EVERYTHING, EvidenceClass.PASSKEY), mandate=name)
     it.insert(said, INSIDER.sign(said))
 
 
 def _recovered(it: Insider, wait: timedelta, *, cancelled: bool = False) -> None:
     it.say(RecoveryRequested(INSIDER.key, "trust me", LATER + wait))
-    name = event.digest(it.ledger.history("c1")[-1].event)
+    name = envelope.digest(it.ledger.history("c1")[-1].event)
     if cancelled:
         it.say(RecoveryCancelled(name), CUSTOMER)
     it.say(KeyRecovered(name), at=LATER + wait)
@@ -169,8 +177,8 @@ def _cancelled(it: Insider) -> None:
 
 FORGERIES: dict[str, Callable[[Insider], object]] = {
     "in a session": lambda it: it.say(EVERYTHING),
-    "as an import": lambda it: it.insert(it.draft(EVERYTHING, Evidence.IMPORTED)),
-    "class A, not signed": lambda it: it.insert(it.draft(EVERYTHING, Evidence.PASSKEY)),
+    "as an import": lambda it: it.insert(it.draft(EVERYTHING, EvidenceClass.IMPORTED)),
+    "class A, not signed": lambda it: it.insert(it.draft(EVERYTHING, EvidenceClass.PASSKEY)),
     "class A, signed by the insider": lambda it: it.say(EVERYTHING, INSIDER),
     "class A, signed by another customer": lambda it: it.say(EVERYTHING, OTHER),
     "with a signature of something else": lambda it: _under(it, stolen),
@@ -287,12 +295,12 @@ def replays(insider: Insider) -> tuple[Instruction, PasskeySignature]:
 REPLAYS: dict[str, Callable[[Insider, Instruction], Instruction]] = {
     "as it was": lambda _, said: said,
     "under the next number": lambda it, said: replace(said, seq=it.ledger.version("c1") + 1),
-    "as the next": lambda it, said: replace(it.draft(said.act, Evidence.PASSKEY), at=said.at),
+    "as the next": lambda it, said: replace(it.draft(said.act, EvidenceClass.PASSKEY), at=said.at),
     "as the next, with its nonce": lambda it, said: replace(
-        it.draft(said.act, Evidence.PASSKEY), at=said.at, nonce=said.nonce
+        it.draft(said.act, EvidenceClass.PASSKEY), at=said.at, nonce=said.nonce
     ),
     "in another log": lambda _, said: replace(said, origin="other.example/consent"),
-    "for another customer": lambda _, said: replace(said, subject="c2", seq=1, prev=event.FIRST),
+    "for another customer": lambda _, said: replace(said, subject="c2", seq=1, prev=envelope.FIRST),
 }
 
 
@@ -334,7 +342,7 @@ REWORDED: dict[str, Callable[[Instruction], Instruction]] = {
 
 @pytest.mark.parametrize("why", REWORDED)
 def test_what_was_signed_is_not_reworded(why: str, insider: Insider) -> None:
-    said = insider.draft(GRANTED, Evidence.PASSKEY)
+    said = insider.draft(GRANTED, EvidenceClass.PASSKEY)
     unverified = "verified nobody" in why
     signature = CUSTOMER.sign(said, data=CUSTOMER.data(flags=1 | 8) if unverified else None)
     changed = REWORDED[why](said)
@@ -349,10 +357,10 @@ def test_what_was_signed_is_not_reworded(why: str, insider: Insider) -> None:
 
 def test_another_customers_key_signs_nothing_here(insider: Insider) -> None:
     give(insider.ledger, KeyEnrolled(OTHER.key), subject="c2")
-    said = insider.draft(EVERYTHING, Evidence.PASSKEY)
+    said = insider.draft(EVERYTHING, EvidenceClass.PASSKEY)
     with pytest.raises(InstructionError, match="none of the customer's"):
         insider.ledger.record([said], signatures=[OTHER.sign(said)])
-    enrolment = insider.draft(KeyEnrolled(OTHER.key), Evidence.PASSKEY)
+    enrolment = insider.draft(KeyEnrolled(OTHER.key), EvidenceClass.PASSKEY)
     with pytest.raises(InstructionError):
         insider.ledger.record([enrolment], signatures=[OTHER.sign(enrolment)])
 
@@ -390,7 +398,7 @@ LAUNDERED: dict[str, Callable[[Instruction], PasskeySignature]] = {
 
 @pytest.mark.parametrize("why", LAUNDERED)
 def test_no_other_page_launders_a_signature(why: str, insider: Insider) -> None:
-    said = insider.draft(EVERYTHING, Evidence.PASSKEY)
+    said = insider.draft(EVERYTHING, EvidenceClass.PASSKEY)
     signature = LAUNDERED[why](said)
     with pytest.raises(InstructionError):
         insider.ledger.record([said], signatures=[signature])
@@ -400,7 +408,7 @@ def test_no_other_page_launders_a_signature(why: str, insider: Insider) -> None:
 
 
 def test_a_gap_in_the_numbers_is_found(insider: Insider) -> None:
-    said = insider.draft(GRANTED, Evidence.PASSKEY)
+    said = insider.draft(GRANTED, EvidenceClass.PASSKEY)
     skipping = replace(said, seq=said.seq + 1)
     with pytest.raises(VersionConflictError):
         insider.ledger.record([skipping], signatures=[CUSTOMER.sign(skipping)])
@@ -412,7 +420,7 @@ def test_a_gap_in_the_numbers_is_found(insider: Insider) -> None:
 
 
 def test_of_two_instructions_with_one_number_one_is_recorded(insider: Insider) -> None:
-    one, two = (insider.draft(act, Evidence.PASSKEY) for act in (GRANTED, EVERYTHING))
+    one, two = (insider.draft(act, EvidenceClass.PASSKEY) for act in (GRANTED, EVERYTHING))
     insider.ledger.record([one], signatures=[CUSTOMER.sign(one)])
     with pytest.raises(VersionConflictError):
         insider.ledger.record([two], signatures=[CUSTOMER.sign(two)])
@@ -450,10 +458,10 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 def test_a_text_that_looks_the_same_is_another_instruction(why: str, insider: Insider) -> None:
     proof = "Ausweis, Zürich, ﬁliale e"
     shown_act = RecoveryRequested(OTHER.key, proof, LATER + COOLING_OFF)
-    said = insider.draft(shown_act, Evidence.PASSKEY)
+    said = insider.draft(shown_act, EvidenceClass.PASSKEY)
     signature = CUSTOMER.sign(said)
     changed = replace(said, act=replace(shown_act, proof=SPELLINGS[why](proof)))
-    assert event.encode(changed) != event.encode(said)
+    assert envelope.encode(changed) != envelope.encode(said)
     with pytest.raises(InstructionError):
         insider.ledger.record([changed], signatures=[signature])
     insider.ledger.record([said], signatures=[signature])
@@ -472,8 +480,8 @@ REWRITTEN: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("why", REWRITTEN)
 def test_bytes_that_some_parser_reads_alike_are_refused(why: str, insider: Insider) -> None:
-    data = event.encode(insider.draft(GRANTED, Evidence.PASSKEY))
+    data = envelope.encode(insider.draft(GRANTED, EvidenceClass.PASSKEY))
     other = REWRITTEN[why](data)
     assert other != data
-    with pytest.raises(event.MalformedEventError):
-        event.decode(other)
+    with pytest.raises(envelope.MalformedEventError):
+        envelope.decode(other)

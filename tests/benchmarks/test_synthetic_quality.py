@@ -18,7 +18,7 @@ from benchmarks.synthetic_quality import (
     task_of,
     trend_error,
 )
-from synthetic.domain import Categories, Domain
+from synthetic.model.domain import Categories, Domain
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks.synthetic_quality import DataSet
 from benchmarks.synthetic_risks import halves, line, verdict
-from synthetic.domain import Categories, Domain
+from synthetic.model.domain import Categories, Domain
 
 DOMAIN = Domain({"person": Categories(tuple(map(str, range(101))), "0")})
 PEOPLE = np.arange(101).reshape(-1, 1)

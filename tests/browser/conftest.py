@@ -11,7 +11,7 @@ import uvicorn
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from portal.app import create_app
-from portal.product import Product
+from portal.operations.wiring import Product
 from tests.browser import find
 from tests.portal.conftest import copy, seeded
 

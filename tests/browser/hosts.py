@@ -28,8 +28,8 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_playwright
 
 from portal.app import create_app
-from portal.product import Product
-from portal.settings import Settings
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 from tests.browser import find
 from tests.portal.conftest import Clock, copy
 

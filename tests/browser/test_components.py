@@ -5,7 +5,7 @@ from itertools import product as every
 import pytest
 from playwright.sync_api import Browser
 
-from portal.components import COMPONENTS
+from portal.gallery import COMPONENTS
 from tests.browser.conftest import opened
 from tests.browser.test_looks import AXE, RULES, RUN_AXE, SCHEMES, WIDTHS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from portal.product import Product
+from portal.operations.wiring import Product
 from tests.browser.conftest import opened, serving
 from tests.browser.test_looks import AXE, RULES, RUN_AXE
 from tests.portal.conftest import Clock, copy

@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from ledger.consent import SceneConsent, SceneWithdrawal
-from portal.product import Product
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from portal.operations.wiring import Product
 from tests.browser.conftest import Open
 
 

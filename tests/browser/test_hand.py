@@ -6,9 +6,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from ledger.consent import SceneConsent, SceneWithdrawal
-from ledger.event import Evidence, Instruction
-from ledger.gathering import gathered
+from ledger.events.envelope import EvidenceClass, Instruction
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from ledger.evidence_builder import gathered
 from tests.browser.hosts import (
     Site,
     arrive,
@@ -103,7 +103,7 @@ def verdict(site: Site, subject: str, seq: int, folder: Path) -> str:
     policies = [
         part for log in ("consent", "state") for part in ("--policy", home / f"{log}.policy")
     ]
-    command = [sys.executable, "-m", "ledger.verifier", "--evidence", file, *policies]
+    command = [sys.executable, "-m", "ledger.verify", "--evidence", file, *policies]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -121,7 +121,7 @@ def test_the_recovered_key_signs_and_the_lost_one_does_not(two: Two) -> None:
     page.click("text=Use the new key from now on")
     centre(page, site)
     press(page, "allow")
-    assert last(site, "c00021").evidence is Evidence.PASSKEY
+    assert last(site, "c00021").evidence is EvidenceClass.PASSKEY
     assert not lost & {*site.product.ledger.state("c00021").authority.keys}  # type: ignore[union-attr] # as above
     page.context.close()
 
@@ -155,7 +155,7 @@ def test_granting_and_withdrawing_take_one_press_each(two: Two) -> None:
         page.click(f"#{SCENE}-{wish}")
         expect(page.locator(f"#{SCENE} .notice")).to_be_visible()
         assert isinstance(held(site, "c00023"), kind)
-        assert last(site, "c00023").evidence is Evidence.PASSKEY
+        assert last(site, "c00023").evidence is EvidenceClass.PASSKEY
     page.context.close()
 
 
@@ -191,7 +191,7 @@ def test_signing_works_in_chinese(two: Two) -> None:
     centre(page, site)
     press(page, "allow", "anomaly-detection")
     assert last(site, "c00025").wording.locale == "zh-CN"
-    assert last(site, "c00025").evidence is Evidence.PASSKEY
+    assert last(site, "c00025").evidence is EvidenceClass.PASSKEY
     page.context.close()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ledger.event import Instruction
+from ledger.events.envelope import Instruction
 from tests.browser.hosts import Site, arrive, authenticator, make, sign_in, two
 from tests.portal.conftest import seeded
 

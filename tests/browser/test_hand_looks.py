@@ -6,7 +6,7 @@ from itertools import product as every
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ledger.act import KeyEnrolled
+from ledger.events.acts import KeyEnrolled
 from portal.customer import paper
 from tests.browser.hosts import Site, arrive, authenticator, make, two
 from tests.browser.test_looks import (

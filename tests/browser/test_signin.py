@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page
 
-from portal.product import Product
+from portal.operations.wiring import Product
 from tests.browser.conftest import Open, opened, serving
 from tests.portal.conftest import copy
 

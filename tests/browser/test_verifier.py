@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from portal.product import Product
+from portal.operations.wiring import Product
 from tests.browser.conftest import Open
 
 VECTORS = Path(__file__).parents[2] / "specs" / "vectors" / "inclusion.json"

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from gate.read import ReadRequest
-from ledger.event import SignalReported
-from portal import releases
-from portal.product import Product
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import SignalReported
+from portal.operations import release_service
+from portal.operations.wiring import Product
 from tests.browser import find, hosts
 from tests.browser.conftest import opened, serving
 from tests.portal.conftest import Clock, copy, seed
@@ -131,7 +131,7 @@ def _lived_in(folder: Path) -> Product:
         product.gate.read(ReadRequest(service, scene, SUBJECT, fields, now))
     monitor = product.scenes["anomaly-detection"].triggers[0]
     product.ledger.announce([SignalReported(monitor.source, monitor.signal, 9475, now)])
-    releases.release(product, product.scenes["segmentation"], now)
+    release_service.release(product, product.scenes["segmentation"], now)
     product.publish()
     return product
 

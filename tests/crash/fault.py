@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ledger.ledger import Ledger
+from ledger.service import Ledger
 from tests.ledger.events import NOON, ORIGIN, WORDING
 from tests.ledger.worlds import AGE
 

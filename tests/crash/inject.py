@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ledger import checkpoint, note
 from ledger.fsck import fsck
+from ledger.tlog import checkpoint, signed_note
 from tests.ledger.worlds import AGE, opened, say
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ def check(home: Path, told: Told) -> None:
     published = max((each["published"] for each in told if "published" in each), default=0)
     if published:
         text = (home / "log" / "consent" / "checkpoint").read_text()
-        assert checkpoint.parse(note.parse(text).text).size >= published, "it regressed"
+        assert checkpoint.parse(signed_note.parse(text).text).size >= published, "it regressed"
     say(ledger, "c1", AGE)
     ledger.export(home / "log" / "consent")
     ledger.close()

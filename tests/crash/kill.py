@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ledger import checkpoint, note
-from ledger.event import PolicyPublished
+from ledger.events.envelope import PolicyPublished
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.service import Ledger
+from ledger.tlog import checkpoint, signed_note
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import AGE, opened
 
@@ -134,7 +134,7 @@ def check(home: Path, known: Known) -> None:
         known.unsure.clear()
         published = home / "log" / "consent" / "checkpoint"
         if published.exists():
-            head = checkpoint.parse(note.parse(published.read_text()).text)
+            head = checkpoint.parse(signed_note.parse(published.read_text()).text)
             assert head.size >= known.published, "the published checkpoint regressed"
     finally:
         ledger.close()

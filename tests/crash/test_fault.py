@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from ledger import durable
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.service import Ledger
+from ledger.tlog import atomic_file
 from tests.crash import inject
 from tests.ledger.worlds import AGE, opened, say
 
@@ -54,16 +54,16 @@ def test_l96_a_file_is_the_old_one_or_the_new_one(
     call: str, nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
-    durable.write(path, b"old")
-    monkeypatch.setattr(f"ledger.durable.os.{call}", failing(call, nth))
+    atomic_file.write(path, b"old")
+    monkeypatch.setattr(f"ledger.tlog.atomic_file.os.{call}", failing(call, nth))
     try:
-        durable.write(path, b"new")
+        atomic_file.write(path, b"new")
     except OSError:
         assert path.read_bytes() in {b"old", b"new"}
     else:
         assert path.read_bytes() == b"new"
     monkeypatch.undo()
-    durable.write(path, b"newer")
+    atomic_file.write(path, b"newer")
     assert path.read_bytes() == b"newer"
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 

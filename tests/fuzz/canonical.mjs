@@ -1,5 +1,5 @@
 // Documents come one a line in base64 on standard input; out goes the canonical text in base64, or
-// "-" for what is refused:  node canonical.mjs MODULE     MODULE: portal/static/canonical.js
+// "-" for what is refused:  node canonical.mjs MODULE     MODULE: portal/web/static/canonical.js
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 

@@ -2,9 +2,10 @@
 
     python -m tests.fuzz.canonical --count 100000 --seed 1
 
-ledger/jcs.py here, portal/static/canonical.js under Node. They differ if one accepts what the other
-refuses, or if the canonical bytes are not the same. Documents are random values, written in many
-ways, and what is left of them after a few bytes were changed, put in, doubled or taken out.
+ledger/events/canonical_json.py here, portal/web/static/canonical.js under Node. They differ if one
+accepts what the other refuses, or if the canonical bytes are not the same. Documents are random
+values, written in many ways, and what is left of them after a few bytes were changed, put in,
+doubled or taken out.
 """
 
 import argparse
@@ -22,8 +23,8 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from ledger import jcs
-from ledger.jcs import StrictJsonError
+from ledger.events import canonical_json
+from ledger.events.canonical_json import StrictJsonError
 from tests.interop.opinions import has_node, modules
 
 AT_ONCE = 20_000
@@ -99,7 +100,7 @@ def compared(asked: Iterable[bytes]) -> Compared:
 
 def _by_server(data: bytes) -> bytes | None:
     try:
-        return jcs.canonical(jcs.parse(data))
+        return canonical_json.canonical(canonical_json.parse(data))
     except StrictJsonError:
         return None
 

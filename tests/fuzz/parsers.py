@@ -52,22 +52,22 @@ def parsers() -> list[Parser]:
 
 
 def _notes() -> Iterator[Parser]:
-    from ledger import checkpoint, cosignature, mldsa, note, policy
-    from ledger.checkpoint import MalformedCheckpointError
-    from ledger.cosignature import CosignatureError
-    from ledger.note import NoteError
-    from ledger.policy import PolicyError
+    from ledger.tlog import checkpoint, cosignature, mldsa, policy, signed_note
+    from ledger.tlog.checkpoint import MalformedCheckpointError
+    from ledger.tlog.cosignature import CosignatureError
+    from ledger.tlog.policy import LogPolicyError
+    from ledger.tlog.signed_note import NoteError
 
     notes = (*_seeds("note", "note"), *_seeds("mldsa", "note"), *_seeds("cosignature", "note"))
-    log = note.verifier(_first("note")["keys"][0])
+    log = signed_note.verifier(_first("note")["keys"][0])
     pq = mldsa.verifier(_first("mldsa")["keys"][0])
     witness = cosignature.key(_first("cosignature")["key"])
     trusted = policy.parse(_first("policy")["policy"].encode())
-    yield Parser("note", lambda d: _bytes(note.parse(_text(d))), (NoteError,), notes)
-    yield _judge("note, signatures", lambda n: note.verify(n, [log]), NoteError, notes)
-    yield _judge("note, ML-DSA-44", lambda n: note.verify(n, [pq]), NoteError, notes)
+    yield Parser("note", lambda d: _bytes(signed_note.parse(_text(d))), (NoteError,), notes)
+    yield _judge("note, signatures", lambda n: signed_note.verify(n, [log]), NoteError, notes)
+    yield _judge("note, ML-DSA-44", lambda n: signed_note.verify(n, [pq]), NoteError, notes)
     yield _judge("note, cosignature", witness.verify, CosignatureError, notes)
-    yield _judge("note, policy", trusted.verify, PolicyError, notes)
+    yield _judge("note, policy", trusted.verify, LogPolicyError, notes)
     texts = _seeds("checkpoint", "text")
     read = _writer(lambda d: checkpoint.parse(_text(d)))
     yield Parser("checkpoint", read, (MalformedCheckpointError,), texts)
@@ -77,24 +77,24 @@ def _judge(
     name: str, judge: Callable[[Any], object], error: type[Exception], seeds: tuple[bytes, ...]
 ) -> Parser:
     """What is a note is judged; the judge has one error too."""
-    from ledger import note
+    from ledger.tlog import signed_note
 
     def parse(data: bytes) -> None:
-        judge(note.parse(_text(data)))
+        judge(signed_note.parse(_text(data)))
 
-    return Parser(name, parse, (note.NoteError, error), seeds)
+    return Parser(name, parse, (signed_note.NoteError, error), seeds)
 
 
 def _keys() -> Iterator[Parser]:
-    from ledger import cosignature, mldsa, note, policy
-    from ledger.note import NoteError
+    from ledger.tlog import cosignature, mldsa, policy, signed_note
+    from ledger.tlog.signed_note import NoteError
 
     public = [*_first("note")["keys"], *_first("mldsa")["keys"], _first("cosignature")["key"]]
-    secrets = [each.generate("fuzz.example").secret() for each in (note, mldsa, cosignature)]
+    secrets = [each.generate("fuzz.example").secret() for each in (signed_note, mldsa, cosignature)]
     seeds = tuple(each.encode() for each in (*public, *secrets))
     reads: dict[str, Callable[[str], object]] = {
         "key of a log": policy.log_key,
-        "key, Ed25519": note.verifier,
+        "key, Ed25519": signed_note.verifier,
         "key, ML-DSA-44": mldsa.verifier,
     }
     for name, read in reads.items():
@@ -102,7 +102,7 @@ def _keys() -> Iterator[Parser]:
     of_witness = _accepts(_of_text(cosignature.key))
     yield Parser("key of a witness", of_witness, (NoteError,), seeds)
     private: dict[str, Callable[[str], object]] = {
-        "secret, Ed25519": note.signer,
+        "secret, Ed25519": signed_note.signer,
         "secret, ML-DSA-44": mldsa.signer,
     }
     for name, read in private.items():
@@ -112,33 +112,39 @@ def _keys() -> Iterator[Parser]:
 
 
 def _files() -> Iterator[Parser]:
-    from ledger import statemap, tile
-    from ledger.statemap import MalformedProofError
-    from ledger.tile import MalformedTileError
-    from ledger.tree import ProofError
+    from ledger.statemap import verifiable_map
+    from ledger.statemap.verifiable_map import MalformedProofError
+    from ledger.tlog import tiles as tile
+    from ledger.tlog.merkle import ProofError
+    from ledger.tlog.tiles import MalformedTileError
 
     tiles, bundles = _hex_seeds("tile", "tile"), _hex_seeds("bundle", "bundle")
     yield Parser("tile", lambda d: b"".join(tile.split(d)), (MalformedTileError,), tiles)
     yield Parser("bundle", lambda d: tile.bundle(tile.unbundle(d)), (MalformedTileError,), bundles)
     proofs = _hex_seeds("map", "proof")
-    yield Parser("map proof", lambda d: bytes(statemap.parse(d)), (MalformedProofError,), proofs)
+    yield Parser(
+        "map proof", lambda d: bytes(verifiable_map.parse(d)), (MalformedProofError,), proofs
+    )
     case = next(c for c in _cases("map") if c["value"] is None and c["mutation"] is None)
     label, root = (bytes.fromhex(case[name]) for name in ("label", "root"))
 
     def absent(data: bytes) -> None:
-        statemap.verify_absence(label, root, statemap.parse(data))
+        verifiable_map.verify_absence(label, root, verifiable_map.parse(data))
 
     yield Parser("map proof, verified", absent, (MalformedProofError, ProofError), proofs)
 
 
 def _documents() -> Iterator[Parser]:
-    from ledger import policy, receipt, stateproof, witness
-    from ledger.note import NoteError
-    from ledger.policy import PolicyError
-    from ledger.receipt import ReceiptError
-    from ledger.stateproof import MalformedStateProofError
-    from ledger.tree import ProofError
-    from ledger.witness import MalformedSubmissionError
+    from ledger.statemap import map_proof
+    from ledger.statemap.map_proof import MalformedStateProofError
+    from ledger.tlog import policy
+    from ledger.tlog.merkle import ProofError
+    from ledger.tlog.policy import LogPolicyError
+    from ledger.tlog.signed_note import NoteError
+    from ledger.verify import receipt
+    from ledger.verify.receipt import ReceiptError
+    from ledger.witness import witness
+    from ledger.witness.witness import MalformedSubmissionError
 
     receipts, states = _seeds("receipt", "receipt"), _seeds("state", "proof")
     sent, policies = _seeds("submission", "submission"), _seeds("policy", "policy")
@@ -150,55 +156,66 @@ def _documents() -> Iterator[Parser]:
         receipt.verify_under(receipt.parse(_text(data)), trusted)
 
     def latest(data: bytes) -> None:
-        stateproof.verify(stateproof.parse(_text(data)), label, keys)
+        map_proof.verify(map_proof.parse(_text(data)), label, keys)
 
     of_state = MalformedStateProofError
     yield Parser("receipt", _writer(_of_text(receipt.parse)), (ReceiptError,), receipts)
     yield Parser("receipt, verified", verified, (ReceiptError,), receipts)
-    yield Parser("state proof", _writer(_of_text(stateproof.parse)), (of_state,), states)
+    yield Parser("state proof", _writer(_of_text(map_proof.parse)), (of_state,), states)
     yield Parser("state proof, verified", latest, (of_state, NoteError, ProofError), states)
     yield Parser("submission", _writer(witness.parse), (MalformedSubmissionError,), sent)
-    yield Parser("policy", _accepts(policy.parse), (PolicyError,), policies)
+    yield Parser("policy", _accepts(policy.parse), (LogPolicyError,), policies)
 
 
 def _events() -> Iterator[Parser]:
-    from ledger import event, profile
-    from ledger.event import MalformedEventError
-    from ledger.profile import ProfileError
+    from ledger.events import envelope
+    from ledger.events.envelope import MalformedEventError
+    from ledger.verify import event_profile
+    from ledger.verify.event_profile import ProfileError
 
     def read(data: bytes) -> None:
-        profile.require_event(_json(data))
+        event_profile.require_event(_json(data))
 
     seeds = _seeds("event", "event")
-    written = _accepts(lambda d: event.encode(event.decode(d)))
-    yield Parser("event", lambda d: event.encode(event.decode(d)), (MalformedEventError,), seeds)
+    written = _accepts(lambda d: envelope.encode(envelope.decode(d)))
+    yield Parser(
+        "event", lambda d: envelope.encode(envelope.decode(d)), (MalformedEventError,), seeds
+    )
     yield Parser("event, digest", written, (MalformedEventError,), seeds)
     yield Parser("profile", read, (ProfileError,), seeds)
 
 
 def _instructions() -> Iterator[Parser]:
-    from ledger import evidence, instruction, jcs, receipt, stateproof
-    from ledger.evidence import EvidenceError
-    from ledger.instruction import SignatureError
-    from ledger.jcs import StrictJsonError
+    from ledger.events import canonical_json, instruction_signature
+    from ledger.events.canonical_json import StrictJsonError
+    from ledger.events.instruction_signature import SignatureError
+    from ledger.statemap import map_proof
+    from ledger.verify import evidence, receipt
+    from ledger.verify.evidence import EvidenceError
 
     case = _first("instruction")
     said, signer = (json.loads(case[name]) for name in ("event", "signer"))
-    key = instruction.signer(signer)
+    key = instruction_signature.signer(signer)
 
     def signature(data: bytes) -> bytes:
-        return jcs.canonical(instruction.members(instruction.parse(jcs.parse(data))))
+        return canonical_json.canonical(
+            instruction_signature.members(instruction_signature.parse(canonical_json.parse(data)))
+        )
 
     def strict(data: bytes) -> bytes | None:
-        written = jcs.canonical(jcs.parse(data))
-        return None if jcs.parse(written) == jcs.parse(data) else written
+        written = canonical_json.canonical(canonical_json.parse(data))
+        return None if canonical_json.parse(written) == canonical_json.parse(data) else written
 
     def verified(data: bytes) -> None:
-        instruction.verify_alone(said, instruction.parse(jcs.parse(data)), key)
+        instruction_signature.verify_alone(
+            said, instruction_signature.parse(canonical_json.parse(data)), key
+        )
 
     def named(data: bytes) -> None:
-        found = instruction.signer(jcs.parse(data))
-        instruction.verify_alone(said, instruction.parse(json.loads(case["signature"])), found)
+        found = instruction_signature.signer(canonical_json.parse(data))
+        instruction_signature.verify_alone(
+            said, instruction_signature.parse(json.loads(case["signature"])), found
+        )
 
     signatures, signers = _seeds("instruction", "signature"), _seeds("instruction", "signer")
     errors = (SignatureError, StrictJsonError)
@@ -207,25 +224,25 @@ def _instructions() -> Iterator[Parser]:
     yield Parser("signature, verified", verified, errors, signatures)
     yield Parser("signer", named, errors, signers)
     kept = receipt.parse(_first("receipt")["receipt"])
-    state = stateproof.parse(_first("state")["proof"])
+    state = map_proof.parse(_first("state")["proof"])
     seeds = (str(evidence.Evidence(1, (kept,), kept.checkpoint, state)).encode(),)
     yield Parser("evidence", _writer(_of_text(evidence.parse)), (EvidenceError,), seeds)
 
 
 def _timestamps() -> Iterator[Parser]:
-    from ledger import timestamp
-    from ledger.note import Note
-    from ledger.timestamp import Authority, TimestampError
+    from ledger.tlog import rfc3161
+    from ledger.tlog.rfc3161 import TimestampAuthority, TimestampError
+    from ledger.tlog.signed_note import Note
 
     case = _first("timestamp")
-    authority = Authority(timestamp.certificates(case["root"].encode()))
+    authority = TimestampAuthority(rfc3161.certificates(case["root"].encode()))
     signed = Note(case["text"], ())
     tokens = tuple(b64decode(each["token"]) for each in _cases("timestamp"))
 
     def read(data: bytes) -> None:
-        timestamp.verify(data, signed, authority)
+        rfc3161.verify(data, signed, authority)
 
-    roots = _accepts(timestamp.certificates)
+    roots = _accepts(rfc3161.certificates)
     yield Parser("timestamp", read, (TimestampError,), tokens)
     yield Parser("certificates", roots, (TimestampError,), (case["root"].encode(),))
 

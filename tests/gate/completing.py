@@ -14,20 +14,20 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from gate.contract import Scene
-from gate.journal import LOG, Journal
-from gate.read import Gate
-from gate.sources import Source, SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableAnswer, TableRequest, read_table
-from ledger import note
-from ledger.event import Granted, SyntheticReleased, Withdrawn
-from ledger.ledger import Ledger
-from ledger.log import Log
-from synthetic.budget import PrivacyLoss
-from synthetic.fit import Loss, fit
-from synthetic.release import Release
-from synthetic.reweight import Mode
+from gate.contracts.scene import Scene
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.reads.table import TableAnswer, TableRequest, read_table
+from ledger.events.envelope import Granted, SyntheticReleased, Withdrawn
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
+from synthetic.completion.mode import Mode
+from synthetic.fitting.fit import Loss, fit
+from synthetic.fitting.release import Release
+from synthetic.privacy.budget import PrivacyLoss
 from tests.gate.scenes import DOMAINS, SCENES, SEGMENTATION
 from tests.gate.world import NOON, WORDING, World, shipped
 
@@ -43,7 +43,7 @@ ORIGIN = "test.example/reads-1"
 class Watched:
     """A source that remembers whose rows were asked for, and in which columns."""
 
-    source: Source
+    source: RowSource
     down: bool = False
     asked: list[tuple[frozenset[str], tuple[str, ...]]] = field(default_factory=list)
 
@@ -100,12 +100,12 @@ def bank(home: Path, scene: Scene = ANCHORED) -> World:
     return opened(home, source, scene, [customer(n) for n in range(PEOPLE)])
 
 
-def opened(home: Path, source: Source, scene: Scene, people: Sequence[str]) -> World:
+def opened(home: Path, source: RowSource, scene: Scene, people: Sequence[str]) -> World:
     """A gate over `source`, in whose scene all of `people` have granted every field, at noon."""
     ledger = Ledger.open(home, origin="test.example/consent")
     act = Granted(scene.id, tuple(scene.fields), None)
     ledger.record([ledger.draft(who, act, at=NOON, wording=WORDING) for who in people])
-    log = Log.open(home / "reads" / LOG, ORIGIN, note.generate(ORIGIN))
+    log = Log.open(home / "reads" / LOG, ORIGIN, signed_note.generate(ORIGIN))
     journal = Journal(log, ledger, home / "reads")
     scenes = SCENES | {scene.id: scene}
     return World(ledger, Gate(ledger, Watched(source), scenes, journal, shipped(), bytes(32)))

@@ -14,16 +14,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from gate import decide, policy, word
-from gate.contract import Scene, Service
-from gate.decide import Verdict
-from gate.plan import Plan, compile_plan
-from gate.policy import Facts, Policy
-from gate.state import ConsentState
-from ledger.event import (
+from gate.contracts.scene import Scene, Service
+from gate.decision import decide
+from gate.decision.decide import Verdict
+from gate.policy import cedar as policy
+from gate.policy.cedar import CedarPolicy, PolicyFacts
+from gate.policy.compiled import Plan, compile_plan
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import (
     Act,
     Event,
-    Evidence,
+    EvidenceClass,
     Granted,
     Instruction,
     ScenePublished,
@@ -32,7 +34,7 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.reader import Recorded
+from ledger.reader import RecordedEvent
 from specs.model import gate as model
 from specs.model import policy as rules_model
 from specs.model.policy import Asked, Expression, Rule
@@ -57,7 +59,7 @@ TOGETHER = 25  # requests of one service in one scene
 ROUNDS = 3  # services and scenes of one history
 HISTORIES = 4  # of one policy
 Decides = Callable[[Plan, tuple[str, ...], int, int, int], Verdict]
-Permits = Callable[[Policy, Scene, str, Sequence[Facts]], list[bool]]
+Permits = Callable[[CedarPolicy, Scene, str, Sequence[PolicyFacts]], list[bool]]
 
 
 @dataclass
@@ -93,8 +95,8 @@ class Told:
     def size(self) -> int:
         return len(self.events)
 
-    def follow(self, since: int) -> Iterator[Recorded]:
-        return (Recorded(at, event) for at, event in enumerate(self.events) if at >= since)
+    def follow(self, since: int) -> Iterator[RecordedEvent]:
+        return (RecordedEvent(at, event) for at, event in enumerate(self.events) if at >= since)
 
 
 def run(
@@ -112,7 +114,7 @@ def run(
         for _ in range(HISTORIES):
             scenes = _scenes(chance)
             history = _history(chance, scenes)
-            state = ConsentState(WITH_PARTNER)
+            state = ConsentIndex(WITH_PARTNER)
             state.catch_up(Told(history))
             for _ in range(ROUNDS):
                 trial = Trial(rules, parsed, history, state, decides, permits)
@@ -120,20 +122,20 @@ def run(
     return result
 
 
-def policed(rules: Sequence[Rule]) -> Policy:
+def policed(rules: Sequence[Rule]) -> CedarPolicy:
     """The rules under the law, unchecked: what makes mistakes would not pass the check."""
     import cedarpy
 
     words = "\n".join([LAW.rules, *map(rules_model.text, rules)])
-    return Policy(words, "", cedarpy.PolicySet.from_str(words))
+    return CedarPolicy(words, "", cedarpy.PolicySet.from_str(words))
 
 
 @dataclass(frozen=True)
 class Trial:
     rules: Sequence[Rule]
-    parsed: Policy
+    parsed: CedarPolicy
     history: Sequence[Event]
-    state: ConsentState
+    state: ConsentIndex
     decides: Decides
     permits: Permits
 
@@ -163,9 +165,9 @@ class Trial:
         offered = policy.offered(self.parsed, scene, service)
         plan = compile_plan(service, scene, offered=offered, release="r" if released else None)
         for each in asked:
-            minute = word.minute(each.at)
+            minute = consent_bits.minute(each.at)
             consent = self.state.word(scene.id, each.subject)
-            stale = self.state.stale(scene.id, minute) if consent & word.ARMED else 0
+            stale = self.state.stale(scene.id, minute) if consent & consent_bits.ARMED else 0
             found = self.decides(plan, each.fields, consent, minute, stale)
             alone = self.decides(plan, each.fields[:1], consent, minute, stale)
             yield {name: view.value for name, view in found.views.items()}, alone.allowed
@@ -193,15 +195,15 @@ class Trial:
             )
             yield views, [*alone.values()] == ["personal"]
 
-    def _facts(self, scene: Scene, each: Request) -> Facts:
+    def _facts(self, scene: Scene, each: Request) -> PolicyFacts:
         """What Cedar is to know, from the history and not from any word."""
         held = model.grants(self.history, each.subject, scene)
         name = each.fields[0]
-        return Facts(
+        return PolicyFacts(
             name,
             granted=name in held,
-            minute=word.minute(each.at),
-            until=word.minute(held[name]) if name in held else 0,
+            minute=consent_bits.minute(each.at),
+            until=consent_bits.minute(held[name]) if name in held else 0,
             frozen=model.frozen(self.history, each.subject, scene, each.at),
         )
 
@@ -247,7 +249,7 @@ def _history(chance: random.Random, scenes: Sequence[str]) -> list[Event]:
 
 def _said(who: str, seq: int, act: Act, at: datetime) -> Instruction:
     return Instruction(
-        "t/consent", who, seq, bytes(32), bytes(16), at, WORDING, Evidence.SESSION, act
+        "t/consent", who, seq, bytes(32), bytes(16), at, WORDING, EvidenceClass.SESSION, act
     )
 
 

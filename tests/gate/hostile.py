@@ -23,9 +23,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gate.body import MOST_BYTES
-from gate.http import GateApp
-from ledger.event import Granted, Withdrawn
+from gate.http.app import GateApp
+from gate.http.request_body import MOST_BYTES
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 BOUND_S = 5.0  # for one case; what takes longer hangs

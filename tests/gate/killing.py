@@ -34,21 +34,21 @@ from typing import Any
 
 import uvicorn
 
-from gate.epoch import Epoch
-from gate.http import GateApp
-from gate.journal import LOG, Journal
-from gate.past import Grounds
-from gate.policy import Policy
-from gate.read import Gate
-from gate.replay import replay
-from gate.sources.duckdb import DuckDBSource
-from ledger import checkpoint, note
-from ledger.event import Granted, SyntheticReleased, Withdrawn
+from gate.http.app import GateApp
+from gate.policy.cedar import CedarPolicy
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import replay
+from gate.state.ledger_position import Epoch
+from ledger.events.envelope import Granted, SyntheticReleased, Withdrawn
 from ledger.follower import Follower
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.stores.sql import SqlStore
+from ledger.service import Ledger
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import checkpoint, signed_note
+from ledger.tlog.writer import Log
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.world import NOON, PEOPLE, WORDING, Constant, people, shipped
 
@@ -99,10 +99,10 @@ class Tokens:
         return headers.get(b"authorization", b"").decode() or None
 
 
-def serve(home: Path, secret: str, rules: Policy, tells: Connection) -> None:
+def serve(home: Path, secret: str, rules: CedarPolicy, tells: Connection) -> None:
     """The child: a gate over HTTP, until it is killed."""
     follower = Follower(home, Epoch(home / "epoch").size)
-    log = Log.open(home / "reads" / INSTANCE / LOG, READS, note.signer(secret))
+    log = Log.open(home / "reads" / INSTANCE / LOG, READS, signed_note.signer(secret))
     journal = Journal(log, follower, home / "reads" / INSTANCE)
     source = DuckDBSource(home / "people.duckdb")
     gate = Gate(follower, source, SCENES, journal, rules, bytes(32))
@@ -214,7 +214,7 @@ def watch(home: Path, known: Known, over: Event) -> None:
     store = SqlStore(home / "reads" / INSTANCE / LOG)
     while not over.is_set():
         if (head := store.head()) is not None:
-            seen = checkpoint.parse(note.parse(head.note).text)
+            seen = checkpoint.parse(signed_note.parse(head.note).text)
             known.heads.add((seen.size, seen.root))
         time.sleep(0.01)
     store.close()
@@ -222,7 +222,7 @@ def watch(home: Path, known: Known, over: Event) -> None:
 
 def check(home: Path, ledger: Ledger, secret: str, known: Known) -> None:
     """Raises AssertionError if an answer has no entry, or the log is not the one that was seen."""
-    log = Log.open(home / "reads" / INSTANCE / LOG, READS, note.signer(secret))
+    log = Log.open(home / "reads" / INSTANCE / LOG, READS, signed_note.signer(secret))
     for size, root in known.heads:
         assert size <= log.size, f"{size} entries were signed, {log.size} are left"
         assert log.root_at(size) == root, f"the first {size} entries are others now"
@@ -303,7 +303,7 @@ def home_of(kills: int, chance: random.Random) -> tuple[int, int]:
     known = Known()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        signer = note.generate(READS)
+        signer = signed_note.generate(READS)
         people(home / "people.duckdb")
         (home / "reads" / INSTANCE).mkdir(parents=True)
         with writer(home) as ledger:
@@ -315,7 +315,7 @@ def home_of(kills: int, chance: random.Random) -> tuple[int, int]:
         findings = [str(each) for each in fsck(home)]
         assert not findings, findings
         opened, reads = partial(Follower, home), home / "reads" / INSTANCE
-        report = replay(opened, reads, Grounds(SCENES, shipped()))
+        report = replay(opened, reads, ReplayGrounds(SCENES, shipped()))
         assert not report.differences, report.differences[:5]
         strangers = report.unopened  # entries about "nobody", who has no key
         assert report.derived + strangers == report.entries

@@ -19,19 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from gate.epoch import Epoch, EpochUnavailableError, RemoteEpoch
-from gate.journal import LOG, Journal
-from gate.policy import Policy
-from gate.read import Gate, ReadRequest
-from gate.sources import SourceUnavailableError
-from ledger import note
-from ledger.event import Granted, PolicyPublished, Withdrawn, Wording
+from gate.policy.cedar import CedarPolicy
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate, ReadRequest
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.state.ledger_position import Epoch, EpochUnavailableError, RemoteEpoch
+from ledger.events.envelope import Granted, PolicyPublished, Withdrawn, Wording
 from ledger.follower import Follower
-from ledger.keyring import Keys
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.stores.postgres import PostgresHead, PostgresReader, PostgresStore
-from ledger.vault import Vault
+from ledger.keys.log_keys import Keys
+from ledger.service import Ledger
+from ledger.storage.postgres import PostgresHead, PostgresReader, PostgresStore
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
+from ledger.vault.vault import Vault
 from tests.gate.judgement import ACT, DECISION, Array, Verdict, judge
 from tests.gate.scenes import SCENES
 from tests.gate.world import shipped
@@ -57,7 +57,7 @@ class Place:
     def ledger(self) -> Iterator[Ledger]:
         """The one writer."""
         if self.address:
-            keys = Keys([note.generate(ORIGIN)], [note.generate(f"{ORIGIN}/state")])
+            keys = Keys([signed_note.generate(ORIGIN)], [signed_note.generate(f"{ORIGIN}/state")])
             store = PostgresStore(self.address, self.schema)
             ledger = Ledger(store, Vault(self.home / "keys"), keys)
         else:
@@ -117,11 +117,11 @@ class Empty:
         return 0
 
 
-def worker(place: Place, name: str, rules: Policy, disturbed: Disturbed) -> None:
+def worker(place: Place, name: str, rules: CedarPolicy, disturbed: Disturbed) -> None:
     """Decide until killed; what was decided, on what, and when, goes to a file."""
     follower = place.follower(disturbed)
     home = place.home / name
-    log = Log.open(home / LOG, f"test.example/{name}", note.generate(f"test.example/{name}"))
+    log = Log.open(home / LOG, f"test.example/{name}", signed_note.generate(f"test.example/{name}"))
     gate = Gate(follower, Empty(), SCENES, Journal(log, follower, home), rules, bytes(32))
     with (place.home / f"{name}.decisions").open("ab", buffering=0) as file:
         while True:

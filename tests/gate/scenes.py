@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from gate.contract import Fallback, Item, LegalBasis, Scene, SceneField, Service
-from gate.signal import Template, Trigger
-from synthetic.domain import Categories, Numbers
+from gate.contracts.scene import Fallback, Item, LegalBasis, Scene, SceneField, Service
+from gate.contracts.triggers import Template, Trigger
+from synthetic.model.domain import Categories, Numbers
 
 WORDS = {"en": "words", "zh-CN": "词语"}
 DOMAINS = {

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.authzen import Action, Context, Entity, Evaluation, Evaluations, ask
-from ledger.event import Granted
+from gate.http.authzen import Action, Context, Entity, Evaluation, Evaluations, ask
+from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 
 subjects = st.sampled_from([

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from gate.http import GateApp
-from ledger.event import Granted
+from gate.http.app import GateApp
+from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 
 pytestmark = pytest.mark.anyio

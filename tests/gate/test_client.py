@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 import uvicorn
 
-from gate import rows
-from gate.client import Completion, GateClient, GateRefusedError, GateUnavailableError
-from gate.http import GateApp
-from ledger.event import Granted
+from gate.http.app import GateApp
+from gate.reads import formats
+from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError, TableCompletion
+from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 
 
@@ -87,22 +87,22 @@ def test_rows_and_tables_arrive_row_by_row(address: str) -> None:
 def test_g112_a_table_says_how_it_was_completed(address: str) -> None:
     arriving = GateClient(address, "analytics").table_rows("segmentation", ["age"])
     assert len([*arriving]) == 3
-    naive = Completion("naive", "release-constant", covers="who withdrew is not corrected for")
+    naive = TableCompletion("naive", "release-constant", covers="who withdrew is not corrected for")
     assert arriving.completion == naive
 
 
 SAID = {
-    "none": Completion("none"),
+    "none": TableCompletion("none"),
     'release-anchored;release="segmentation-9f";mean=1.412;p95=4.873;covers="noise; of \\"it\\""': (
-        Completion("release-anchored", "segmentation-9f", 0.01412, 0.04873, 'noise; of "it"')
+        TableCompletion("release-anchored", "segmentation-9f", 0.01412, 0.04873, 'noise; of "it"')
     ),
-    'naive;release="a"': Completion("naive", "a"),
+    'naive;release="a"': TableCompletion("naive", "a"),
 }
 
 
 @pytest.mark.parametrize("header", SAID)
 def test_g112_the_client_reads_what_the_header_says(header: str) -> None:
-    found = Completion.parse(header)
+    found = TableCompletion.parse(header)
     said = SAID[header]
     assert (found.mode, found.release, found.covers) == (said.mode, said.release, said.covers)
     assert [found.mean, found.p95] == pytest.approx([said.mean, said.p95])
@@ -115,7 +115,7 @@ def test_an_answer_that_breaks_off_is_no_answer(
         yield b'{"customer":"c1"}\n'
         raise OSError("the source is gone")
 
-    monkeypatch.setattr(rows, "chunks", breaking)
+    monkeypatch.setattr(formats, "chunks", breaking)
     client = GateClient(address, "analytics")
     arriving = client.rows("segmentation", ["age"])
     assert next(arriving) == {"customer": "c1"}

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import cohort
-from gate.decide import personal
-from gate.plan import Plan
+from gate.decision import eligibility
+from gate.decision.decide import personal
+from gate.policy.compiled import Plan
 from tests.gate.test_decide import minutes, plans, words
 
 
@@ -20,6 +20,6 @@ from tests.gate.test_decide import minutes, plans, words
 def test_a_cohort_holds_exactly_those_whom_the_point_decision_allows(
     plan: Plan, consents: list[int], wanted: int, minute: int, stale: int
 ) -> None:
-    members = cohort.readable(plan, np.array(consents, np.uint64), wanted, minute, stale)
+    members = eligibility.readable(plan, np.array(consents, np.uint64), wanted, minute, stale)
     alone = [wanted & ~personal(plan, consent, minute, stale) == 0 for consent in consents]
     assert members.tolist() == alone

@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate import cohort, cohorts, word
-from gate.cohorts import Cohorts
-from gate.plan import Plan, compile_plan
-from gate.state import _MOST_CHANGES, ConsentState
-from ledger.event import (
+from gate.decision import eligibility, eligibility_cache
+from gate.decision.eligibility_cache import Cohorts
+from gate.policy.compiled import Plan, compile_plan
+from gate.state import consent_bits
+from gate.state.consent_index import _MOST_CHANGES, ConsentIndex
+from ledger.events.envelope import (
     FIRST,
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     PublicEvent,
     SignalReported,
@@ -27,7 +28,7 @@ from ledger.event import (
     Wording,
     instruction,
 )
-from ledger.reader import Recorded
+from ledger.reader import RecordedEvent
 from tests.gate.scenes import SCENES
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -47,17 +48,17 @@ class Said:
     def size(self) -> int:
         return len(self.entries)
 
-    def follow(self, since: int) -> Iterator[Recorded]:
+    def follow(self, since: int) -> Iterator[RecordedEvent]:
         for index, (who, what, at) in enumerate(self.entries[since:], since):
             if index in self.gone:
                 continue
             if who is None:
-                yield Recorded(index, what)  # type: ignore[arg-type] # a public event then
+                yield RecordedEvent(index, what)  # type: ignore[arg-type] # a public event then
             else:
                 seq = sum(1 for n, (w, *_) in enumerate(self.entries[:index]) if w == who
                           and n not in self.gone)  # fmt: skip
-                said = instruction("t/c", who, seq, FIRST, what, at, WORDING, Evidence.SESSION)  # type: ignore[arg-type] # an act then
-                yield Recorded(index, said)
+                said = instruction("t/c", who, seq, FIRST, what, at, WORDING, EvidenceClass.SESSION)  # type: ignore[arg-type] # an act then
+                yield RecordedEvent(index, said)
 
     def erase(self, who: str, at: datetime) -> None:
         self.gone |= {n for n, (w, *_) in enumerate(self.entries) if w == who}
@@ -102,7 +103,7 @@ def begun() -> Said:
     return said
 
 
-def agree(kept: Cohorts, state: ConsentState, minute: int) -> list[np.ndarray]:
+def agree(kept: Cohorts, state: ConsentIndex, minute: int) -> list[np.ndarray]:
     """The kept cohorts of a few questions; each is the one the rule gives."""
     found = []
     for scene, asked in ((SCENE, ("age",)), (SCENE, FIELDS), ("contract-service", ("name",))):
@@ -110,7 +111,7 @@ def agree(kept: Cohorts, state: ConsentState, minute: int) -> list[np.ndarray]:
         wanted = by.mask(asked) or 0
         members = kept.readable(state, by, wanted, minute)
         stale = state.stale(scene, minute)
-        ruled = cohort.readable(by, state.words(scene), wanted, minute, stale)
+        ruled = eligibility.readable(by, state.words(scene), wanted, minute, stale)
         assert members.tolist() == ruled.tolist()
         found.append(members)
     return found
@@ -121,7 +122,7 @@ def agree(kept: Cohorts, state: ConsentState, minute: int) -> list[np.ndarray]:
 def test_g9_a_kept_cohort_is_the_one_the_rule_gives_after_every_step(
     history: list[tuple[str, object, object]], looks: list[int]
 ) -> None:
-    said, state, kept = begun(), ConsentState(SCENES), Cohorts()
+    said, state, kept = begun(), ConsentIndex(SCENES), Cohorts()
     at, held = NOON, []
     for what, who, act in history:
         match what:
@@ -135,13 +136,13 @@ def test_g9_a_kept_cohort_is_the_one_the_rule_gives_after_every_step(
             case "waits":
                 at = NOON + timedelta(minutes=who)  # type: ignore[arg-type] # backwards, too
         state.catch_up(said)
-        for minute in (word.minute(at), *(word.minute(NOON) + n for n in looks)):
+        for minute in (consent_bits.minute(at), *(consent_bits.minute(NOON) + n for n in looks)):
             held += [(each, each.tolist()) for each in agree(kept, state, minute)]
     assert all(each.tolist() == before for each, before in held), "an answer changed afterwards"
 
 
-def grown(people: int) -> tuple[Said, ConsentState]:
-    said, state = Said(), ConsentState(SCENES)
+def grown(people: int) -> tuple[Said, ConsentIndex]:
+    said, state = Said(), ConsentIndex(SCENES)
     for n in range(people):
         said.entries.append((f"c{n}", Granted(SCENE, FIELDS, None), NOON))
     state.catch_up(said)
@@ -150,7 +151,7 @@ def grown(people: int) -> tuple[Said, ConsentState]:
 
 def test_g9_a_cohort_is_kept_while_nothing_changes_and_one_word_makes_another() -> None:
     said, state = grown(100)
-    kept, minute = Cohorts(), word.minute(NOON)
+    kept, minute = Cohorts(), consent_bits.minute(NOON)
     first, *_ = agree(kept, state, minute)
     assert agree(kept, state, minute + 1)[0] is first
     said.entries.append(("c7", Withdrawn(SCENE, None), NOON))
@@ -165,7 +166,7 @@ def test_g9_nobody_inherits_the_row_of_somebody_erased() -> None:
     said, state = grown(3)
     said.entries.append(("silent", Granted("direct-marketing", ("name",), None), NOON))
     state.catch_up(said)
-    kept, minute = Cohorts(), word.minute(NOON)
+    kept, minute = Cohorts(), consent_bits.minute(NOON)
     agree(kept, state, minute)
     said.erase("c2", NOON)
     said.entries.append(("new", Granted("direct-marketing", ("name",), None), NOON))
@@ -176,7 +177,7 @@ def test_g9_nobody_inherits_the_row_of_somebody_erased() -> None:
 
 def test_g9_changes_too_many_to_name_are_changes_all_the_same() -> None:
     said, state = grown(50)
-    kept, minute = Cohorts(), word.minute(NOON)
+    kept, minute = Cohorts(), consent_bits.minute(NOON)
     agree(kept, state, minute)
     for _ in range(_MOST_CHANGES + 10):
         state.changes(SCENE).one(3)
@@ -187,8 +188,8 @@ def test_g9_changes_too_many_to_name_are_changes_all_the_same() -> None:
 
 def test_g9_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     _, state = grown(50)
-    monkeypatch.setattr(cohorts, "MOST_BYTES", 120)
+    monkeypatch.setattr(eligibility_cache, "MOST_BYTES", 120)
     kept = Cohorts()
     for wanted in (1, 2, 3, 4, 5):
-        kept.readable(state, plan(), wanted, word.minute(NOON))
+        kept.readable(state, plan(), wanted, consent_bits.minute(NOON))
         assert sum(each.members.nbytes for each in kept._kept.values()) <= 120

@@ -13,21 +13,21 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from gate import rows
-from gate.completion import KEPT
-from gate.contract import Scene
-from gate.filter import Condition
-from gate.journal import Reading
-from gate.past import Grounds
-from gate.read import ReadRequest
-from gate.replay import Report, replay
-from gate.sources import SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableAnswer, TableRequest, read_table
-from ledger.event import BudgetReserved, SyntheticReleased, Withdrawn
+from gate.contracts.scene import Scene
+from gate.readlog.writer import ReadLogEntry
+from gate.reads import formats
+from gate.reads.completion import KEPT
+from gate.reads.filter import FilterCondition
+from gate.reads.point import ReadRequest
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.table import TableAnswer, TableRequest, read_table
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import ReplayReport, replay
+from ledger.events.envelope import BudgetReserved, SyntheticReleased, Withdrawn
 from ledger.follower import Follower
-from synthetic.release import Release
-from synthetic.reweight import Mode
+from synthetic.completion.mode import Mode
+from synthetic.fitting.release import Release
 from tests.gate.completing import (
     ANCHORED,
     FIELDS,
@@ -97,7 +97,7 @@ def test_g111_withdrawn_values_are_never_read(left: tuple[World, Release], tmp_p
 
 
 def test_g111_a_filter_sees_the_completed_table(left: tuple[World, Release]) -> None:
-    condition = Condition("job", "eq", "admin")
+    condition = FilterCondition("job", "eq", "admin")
     asked = TableRequest("analytics", "segmentation", ("age", "job"), NOON, filter=(condition,))
     answer = read_table(left[0].gate, asked)
     assert {*answer.table["job"].to_pylist()} == {"admin"}
@@ -132,13 +132,13 @@ def test_g112_a_table_with_nobody_missing_has_no_mode(tmp_path: Path) -> None:
     released(world)
     answer = ask(world)
     assert (answer.mode, answer.release, answer.error) == ("none", None, None)
-    assert rows.completion(answer) == "none"
+    assert formats.completion(answer) == "none"
 
 
 def about(answer: TableAnswer) -> Mapping[str, str]:
     import pyarrow as pa
 
-    sent = b"".join(rows.chunks(answer, rows.ARROW))
+    sent = b"".join(formats.chunks(answer, formats.ARROW))
     said = pa.ipc.open_stream(sent).schema.metadata
     return {name.decode(): value.decode() for name, value in said.items()}
 
@@ -150,7 +150,7 @@ def test_g112_every_table_says_what_it_rests_on_and_how_far_it_may_be_off(
     answer = ask(world)
     assert answer.error is not None
     assert 0 < answer.error.mean < answer.error.p95 < 1
-    header = rows.completion(answer)
+    header = formats.completion(answer)
     mean, p95 = answer.error.mean * 100, answer.error.p95 * 100
     assert header.startswith(f'release-anchored;release="{first.id}";mean={mean:.3f};p95={p95:.3f}')
     told = about(answer)
@@ -166,8 +166,8 @@ def entry_of(world: World, answer: TableAnswer) -> dict[str, Any]:
     return found
 
 
-def replayed(world: World, home: Path) -> Report:
-    grounds = Grounds(world.gate.scenes, shipped())
+def replayed(world: World, home: Path) -> ReplayReport:
+    grounds = ReplayGrounds(world.gate.scenes, shipped())
     return replay(partial(Follower, home), home / "reads", grounds)
 
 
@@ -220,7 +220,9 @@ def test_g113_a_false_account_of_a_completion_is_named(
         last = world.gate.release("segmentation")
         assert last is not None
         entry["release"] = last.id
-    lie = msgspec.convert({k: v for k, v in entry.items() if (k, v) != ("mode", None)}, Reading)
+    lie = msgspec.convert(
+        {k: v for k, v in entry.items() if (k, v) != ("mode", None)}, ReadLogEntry
+    )
     index = world.gate.journal.record(lie)
     assert [each.entry for each in replayed(world, tmp_path).differences] == [index]
 
@@ -229,7 +231,7 @@ def test_g113_a_point_has_no_mode(left: tuple[World, Release], tmp_path: Path) -
     world, _ = left
     world.gate.read(ReadRequest("analytics", "segmentation", customer(1), ("age",), NOON))
     (text,) = world.gate.journal.log.entries(0, 1)
-    honest = msgspec.json.decode(text, type=Reading)
+    honest = msgspec.json.decode(text, type=ReadLogEntry)
     assert honest.mode is UNSET
     lie = msgspec.structs.replace(honest, subject=None, mode="release-anchored")
     index = world.gate.journal.record(lie, customer(1))
@@ -294,7 +296,7 @@ def test_g114_so_many_estimates_are_kept_and_no_more(
     left: tuple[World, Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, _ = left
-    monkeypatch.setattr("gate.completion.MOST_CELLS", 1)
+    monkeypatch.setattr("gate.reads.completion.MOST_CELLS", 1)
     for fields in (FIELDS, ("age",), FIELDS):
         counted(world)
         ask(world, fields)

@@ -5,7 +5,7 @@ from statistics import mean, quantiles
 
 import pytest
 
-from synthetic.reweight import Mode
+from synthetic.completion.mode import Mode
 from tests.gate.completing import ask
 from tests.gate.withdrawal import FIELDS, Bank, naively, never_agreed, withdrawn
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gate.sources.postgres import PostgresSource
-from synthetic.reweight import Mode
+from gate.reads.sources.postgres import PostgresSource
+from synthetic.completion.mode import Mode
 from tests.gate import postgres
 from tests.gate.completing import (
     ANCHORED,

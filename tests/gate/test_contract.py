@@ -12,10 +12,10 @@ import open_data_contract_standard
 import pytest
 import yaml
 
-from gate import contract
-from gate.contract import LOCALES, ContractError, Fallback, LegalBasis, Scene, Source
-from synthetic.domain import Numbers
-from synthetic.reweight import Mode
+from gate.contracts import scene as contract
+from gate.contracts.scene import LOCALES, ContractError, Fallback, LegalBasis, Scene, SourceContract
+from synthetic.completion.mode import Mode
+from synthetic.model.domain import Numbers
 
 SPECS = contract.specs_folder()
 SOURCE_FILE = SPECS / "sources" / "customer.odcs.yaml"
@@ -39,12 +39,12 @@ PURPOSES = {  # W3C DPV 2.3 and its AI extension, and the fallback of each scene
 
 
 @pytest.fixture(scope="module")
-def source() -> Source:
+def source() -> SourceContract:
     return contract.load_source(SOURCE_FILE)
 
 
 @pytest.fixture(scope="module")
-def scenes(source: Source) -> dict[str, Scene]:
+def scenes(source: SourceContract) -> dict[str, Scene]:
     return contract.load_scenes(SPECS / "scenes", source)
 
 
@@ -68,7 +68,9 @@ def test_only_the_contract_service_is_locked(scenes: dict[str, Scene]) -> None:
     assert scenes["contract-service"].legal_basis is LegalBasis.CONTRACT
 
 
-def test_every_text_is_there_in_every_language(source: Source, scenes: dict[str, Scene]) -> None:
+def test_every_text_is_there_in_every_language(
+    source: SourceContract, scenes: dict[str, Scene]
+) -> None:
     texts = [*source.systems.values(), *(item.title for item in source.items.values())]
     for scene in scenes.values():
         texts += [scene.title, scene.summary, scene.consequence, scene.alternative]
@@ -80,7 +82,7 @@ def test_every_text_is_there_in_every_language(source: Source, scenes: dict[str,
 
 
 def test_ai_training_covers_every_published_column(
-    source: Source, scenes: dict[str, Scene]
+    source: SourceContract, scenes: dict[str, Scene]
 ) -> None:
     published = [name for name, item in source.items.items() if item.domain]
     assert len(published) == 17
@@ -125,13 +127,13 @@ def test_partners_are_only_in_the_scene_that_names_them(scenes: dict[str, Scene]
     assert sharing == {"third-party-sharing"}
 
 
-def test_the_public_domain_covers_the_published_range(source: Source) -> None:
+def test_the_public_domain_covers_the_published_range(source: SourceContract) -> None:
     balance = source.items["balance"].domain
     assert isinstance(balance, Numbers)
     assert (balance.lower, balance.upper) == (-10000, 120000)
 
 
-def test_the_digest_names_the_bytes_of_the_file(tmp_path: Path, source: Source) -> None:
+def test_the_digest_names_the_bytes_of_the_file(tmp_path: Path, source: SourceContract) -> None:
     copy = tmp_path / "segmentation.odcs.yaml"
     raw = (SPECS / "scenes" / copy.name).read_bytes()
     copy.write_bytes(raw + b"# a remark\n")
@@ -149,7 +151,7 @@ def test_g110_scenes_that_are_answered_synthetically_complete_their_tables_ancho
 
 
 def test_g110_a_contract_that_names_no_mode_completes_naively(
-    tmp_path: Path, source: Source
+    tmp_path: Path, source: SourceContract
 ) -> None:
     data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
     _drop("completion")(data)
@@ -258,7 +260,7 @@ BAD_SCENES: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", BAD_SCENES.values(), ids=BAD_SCENES.keys())
 def test_a_bad_scene_contract_is_refused_and_the_file_named(
-    change: Change, tmp_path: Path, source: Source
+    change: Change, tmp_path: Path, source: SourceContract
 ) -> None:
     data = deepcopy(yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text()))
     change(data)
@@ -336,14 +338,14 @@ def test_a_missing_contract_is_refused_and_the_file_named(tmp_path: Path) -> Non
         contract.load_source(tmp_path / "gone.odcs.yaml")
 
 
-def test_a_folder_without_contracts_is_refused(tmp_path: Path, source: Source) -> None:
+def test_a_folder_without_contracts_is_refused(tmp_path: Path, source: SourceContract) -> None:
     with pytest.raises(ContractError, match="one contract per scene, found 0"):
         contract.load_scenes(tmp_path, source)
 
 
 @pytest.mark.parametrize("change", [_put("order", 8), lambda data: data.update(id="other")])
 def test_two_contracts_for_one_scene_or_one_place_are_refused(
-    change: Change, tmp_path: Path, source: Source
+    change: Change, tmp_path: Path, source: SourceContract
 ) -> None:
     data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
     (tmp_path / "a.odcs.yaml").write_text(yaml.safe_dump(data))
@@ -354,7 +356,7 @@ def test_two_contracts_for_one_scene_or_one_place_are_refused(
 
 
 def test_a_contract_says_how_late_how_often_and_how_long(
-    source: Source, scenes: dict[str, Scene]
+    source: SourceContract, scenes: dict[str, Scene]
 ) -> None:
     service = scenes["contract-service"]
     assert service.latency == {"balance": timedelta(hours=24), "phone": timedelta(hours=1)}
@@ -364,7 +366,9 @@ def test_a_contract_says_how_late_how_often_and_how_long(
     assert (source.items["name"].most_nulls, source.items["job"].most_nulls) == (0, 500)
 
 
-def test_a_contract_says_where_an_item_comes_from_and_which_system_wins(source: Source) -> None:
+def test_a_contract_says_where_an_item_comes_from_and_which_system_wins(
+    source: SourceContract,
+) -> None:
     assert source.items["ip_range"].lineage == ("device_id",)
     assert source.items["phone"].conflict == ("sms-platform", "crm")
     assert all(item.producer and item.update and item.legal_basis for item in source.items.values())
@@ -404,7 +408,7 @@ BAD_LEVELS: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", BAD_LEVELS.values(), ids=BAD_LEVELS.keys())
 def test_a_service_level_that_cannot_be_kept_is_refused(
-    change: Change, tmp_path: Path, source: Source
+    change: Change, tmp_path: Path, source: SourceContract
 ) -> None:
     test_a_bad_scene_contract_is_refused_and_the_file_named(change, tmp_path, source)
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import word
-from gate.decide import Reason, View, decide, personal, reason, refusal, verdict, views
-from gate.plan import Plan, compile_plan
+from gate.decision.decide import Reason, View, decide, personal, reason, refusal, verdict, views
+from gate.policy.compiled import Plan, compile_plan
+from gate.state import consent_bits
 from tests.gate.scenes import MARKETING, NEAREST_BRANCH, SCENES, SEGMENTATION, SERVICE
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-AT = word.minute(NOON)
+AT = consent_bits.minute(NOON)
 YEAR = timedelta(days=365)
 ALL = frozenset(field for scene in SCENES.values() for field in scene.fields)
 
@@ -45,8 +45,8 @@ def test_no_personal_field_without_a_live_grant(
         if view in {View.PERSONAL, View.GENERALISED} and not plan.scene.locked:
             source = plan.scene.fields[field].generalised_by if view == "generalised" else field
             assert consent & plan.bits[str(source)]
-            assert consent >> word.EXPIRY_SHIFT > minute
-            assert not consent & word.ARMED & consent >> 4
+            assert consent >> consent_bits.EXPIRY_SHIFT > minute
+            assert not consent & consent_bits.ARMED & consent >> 4
 
 
 @given(plans, fields, words, minutes)
@@ -61,10 +61,10 @@ def test_every_field_has_a_view_or_the_request_is_refused(
     assert decision.allowed is (inside and {*decision.views.values()} == {View.PERSONAL})
 
 
-stales = st.integers(0, 15).map(lambda bits: bits << word.ARMED_SHIFT)
-ends = st.sampled_from([0, 1, 2, 3, AT - 1, AT, AT + 1, word.LAST_MINUTE])
+stales = st.integers(0, 15).map(lambda bits: bits << consent_bits.ARMED_SHIFT)
+ends = st.sampled_from([0, 1, 2, 3, AT - 1, AT, AT + 1, consent_bits.LAST_MINUTE])
 worded = st.builds(
-    lambda rest, end: rest | end << word.EXPIRY_SHIFT, st.integers(0, 2**36 - 1), ends
+    lambda rest, end: rest | end << consent_bits.EXPIRY_SHIFT, st.integers(0, 2**36 - 1), ends
 )
 
 
@@ -111,15 +111,15 @@ def test_contract_refuses_whatever_was_consented(why: str) -> None:
 
 
 def live(fields: int) -> int:
-    return word.granted(fields, NOON, NOON + YEAR, YEAR)
+    return consent_bits.granted(fields, NOON, NOON + YEAR, YEAR)
 
 
 REASONS = {
     "granted": (live(0b111), ("age", "job"), Reason.GRANTED),
     "one field granted": (live(0b001), ("age", "job"), Reason.FIELD_NOT_GRANTED),
-    "withdrawn": (word.withdrawn(NOON), ("age",), Reason.WITHDRAWN),
+    "withdrawn": (consent_bits.withdrawn(NOON), ("age",), Reason.WITHDRAWN),
     "never granted": (0, ("age",), Reason.NEVER_GRANTED),
-    "expired": (word.granted(1, NOON - YEAR, NOON, YEAR), ("age",), Reason.EXPIRED),
+    "expired": (consent_bits.granted(1, NOON - YEAR, NOON, YEAR), ("age",), Reason.EXPIRED),
     "frozen by its signal": (live(1) | 0b1 << 28 | 0b1 << 32, ("age",), Reason.FROZEN),
     "frozen by silence": (live(1) | 0b10 << 28, ("age",), Reason.FROZEN),
 }
@@ -132,8 +132,8 @@ def test_the_reason_says_why(why: str) -> None:
 
 
 def test_a_grant_ends_exactly_at_its_end() -> None:
-    consent = word.granted(1, NOON - YEAR, NOON, 2 * YEAR)
-    before = word.minute(NOON - timedelta(microseconds=1))
+    consent = consent_bits.granted(1, NOON - YEAR, NOON, 2 * YEAR)
+    before = consent_bits.minute(NOON - timedelta(microseconds=1))
     assert decide(plan("segmentation"), ("age",), consent, before, index=1, size=2).allowed
     assert not decide(plan("segmentation"), ("age",), consent, AT, index=1, size=2).allowed
 
@@ -150,7 +150,7 @@ def test_location_is_generalised_under_the_grant_of_its_coarser_field() -> None:
     only_area = live(asked.bits["postcode_area"])
     views = decide(asked, ("location", "postcode_area"), only_area, AT, index=1, size=2).views
     assert views == {"location": View.GENERALISED, "postcode_area": View.PERSONAL}
-    nothing = decide(asked, ("location",), word.withdrawn(NOON), AT, index=1, size=2).views
+    nothing = decide(asked, ("location",), consent_bits.withdrawn(NOON), AT, index=1, size=2).views
     assert nothing == {"location": View.WITHHELD}
 
 
@@ -161,15 +161,15 @@ def test_contract_scenes_need_no_grant() -> None:
 
 
 def test_nothing_outlives_the_contracts_longest_duration() -> None:
-    consent = word.granted(1, NOON, None, MARKETING.longest)
-    last = word.minute(NOON + MARKETING.longest) - 1
+    consent = consent_bits.granted(1, NOON, None, MARKETING.longest)
+    last = consent_bits.minute(NOON + MARKETING.longest) - 1
     assert decide(plan(MARKETING.id), ("name",), consent, last, index=1, size=2).allowed
     assert not decide(plan(MARKETING.id), ("name",), consent, last + 1, index=1, size=2).allowed
 
 
-@given(words, st.integers(0, word.FIELDS))
+@given(words, st.integers(0, consent_bits.FIELDS))
 def test_withdrawing_fields_leaves_only_the_others(consent: int, gone: int) -> None:
-    left = word.without(consent, gone, NOON)
-    assert left & word.FIELDS == consent & word.FIELDS & ~gone
-    assert left & word.TRIGGERS == consent & word.TRIGGERS
+    left = consent_bits.without(consent, gone, NOON)
+    assert left & consent_bits.FIELDS == consent & consent_bits.FIELDS & ~gone
+    assert left & consent_bits.TRIGGERS == consent & consent_bits.TRIGGERS
     assert left != 0

@@ -8,11 +8,12 @@ from typing import Any
 import cedarpy
 import pytest
 
-from gate import policy, word
-from gate.contract import Scene
-from gate.decide import Verdict, verdict
-from gate.plan import Plan
-from gate.policy import Facts, Pair, Policy
+from gate.contracts.scene import Scene
+from gate.decision.decide import Verdict, verdict
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy, Pair, PolicyFacts
+from gate.policy.compiled import Plan
+from gate.state import consent_bits
 from specs.model import policy as model
 from tests.gate import differential
 from tests.gate.differential import MISTAKES, PLAIN, Decides, _makes_mistakes, _rule
@@ -43,11 +44,11 @@ def a_minute_shorter(plan: Plan, fields: Fields, held: int, minute: int, stale: 
 
 
 def without_triggers(plan: Plan, fields: Fields, held: int, minute: int, _stale: int) -> Verdict:
-    return verdict(plan, fields, held & ~word.TRIGGERS, minute, 0)
+    return verdict(plan, fields, held & ~consent_bits.TRIGGERS, minute, 0)
 
 
 def without_crossing(plan: Plan, fields: Fields, held: int, minute: int, stale: int) -> Verdict:
-    return verdict(plan, fields, held & ~(0b1111 << word.CROSSED_SHIFT), minute, stale)
+    return verdict(plan, fields, held & ~(0b1111 << consent_bits.CROSSED_SHIFT), minute, stale)
 
 
 def with_any_signal(plan: Plan, fields: Fields, held: int, minute: int, _stale: int) -> Verdict:
@@ -60,7 +61,7 @@ def without_policy(plan: Plan, fields: Fields, held: int, minute: int, stale: in
 
 
 def scene_by_scene(plan: Plan, fields: Fields, held: int, minute: int, stale: int) -> Verdict:
-    granted = word.FIELDS if held & word.FIELDS else 0
+    granted = consent_bits.FIELDS if held & consent_bits.FIELDS else 0
     return verdict(plan, fields, held | granted, minute, stale)
 
 
@@ -93,12 +94,12 @@ def test_a_plan_that_decides_otherwise_is_caught(why: str) -> None:
 
 
 def skipping_errors(
-    rules: Policy, scene: Scene, service: str, asked: Sequence[Facts]
+    rules: CedarPolicy, scene: Scene, service: str, asked: Sequence[PolicyFacts]
 ) -> list[bool]:
     """What Cedar alone would say: a rule that makes a mistake is as if it were not there."""
-    requests = [policy._request(scene, service, each) for each in asked]
+    requests = [cedar._request(scene, service, each) for each in asked]
     found: Any = cedarpy.is_authorized_batch(
-        requests, rules.parsed, policy._entities(scene, service)
+        requests, rules.parsed, cedar._entities(scene, service)
     )
     return [each.decision is cedarpy.Decision.Allow for each in found]
 
@@ -114,7 +115,7 @@ def test_the_random_rules_are_ones_that_an_organisation_can_write() -> None:
     sound = [r for r in rules if not any(_makes_mistakes(each) for _, each in r.conditions)]
     assert len(sound) > 20
     text = "\n".join(map(model.text, sound))
-    assert policy.check(LAW, Pair(OURS.schema, text)).rules.endswith(text)
+    assert cedar.check(LAW, Pair(OURS.schema, text)).rules.endswith(text)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: each[0])
@@ -124,9 +125,9 @@ def test_a_rule_that_makes_a_mistake_denies_whomever_it_is_about(
     broken = model.Rule(permit=False, service="crm", scene=None, conditions=((True, mistake),))
     rules = differential.policed([differential.EVERYBODY, broken])
     scene = differential.WITH_PARTNER["segmentation"]
-    live = Facts("age", granted=True, minute=0, until=policy.FAR, frozen=False)
-    assert policy.permits(rules, scene, "crm", [live]) == [False]
-    assert policy.permits(rules, scene, "analytics", [live]) == [True]
+    live = PolicyFacts("age", granted=True, minute=0, until=cedar.FAR, frozen=False)
+    assert cedar.permits(rules, scene, "crm", [live]) == [False]
+    assert cedar.permits(rules, scene, "analytics", [live]) == [True]
 
 
 def test_every_kind_of_expression_is_tried() -> None:

@@ -9,13 +9,13 @@ import pytest
 from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
-from gate.fastapi import reads
-from gate.http import GateApp
-from gate.journal import JournalError
-from gate.quota import Quota, Quotas
-from gate.read import Answer
-from ledger.event import Granted
-from portal.standalone import Healthy
+from gate.decision.quota import Quota, Quotas
+from gate.http.app import GateApp
+from gate.readlog.writer import JournalError
+from gate.reads.point import Answer
+from gate.sdk.fastapi import reads
+from ledger.events.envelope import Granted
+from portal.operations.gate_process import Healthy
 from tests.gate.world import NOON, World, world
 
 

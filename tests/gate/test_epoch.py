@@ -15,14 +15,14 @@ import httpx
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from gate.epoch import Epoch, EpochUnavailableError, RemoteEpoch
-from gate.http import GateApp
-from gate.read import Gate
-from ledger.event import Granted, Withdrawn, Wording
+from gate.http.app import GateApp
+from gate.reads.point import Gate
+from gate.state.ledger_position import Epoch, EpochUnavailableError, RemoteEpoch
+from ledger.errors import CorruptLogError
+from ledger.events.envelope import Granted, Withdrawn, Wording
 from ledger.follower import Follower
-from ledger.ledger import Ledger
-from ledger.log import CorruptLogError
-from ledger.stores.postgres import PostgresHead, PostgresReader
+from ledger.service import Ledger
+from ledger.storage.postgres import PostgresHead, PostgresReader
 from tests.gate.killing import Tokens
 from tests.gate.linearizability import Place
 from tests.gate.postgres import server

@@ -5,8 +5,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from gate import folding
-from gate.folding import Folding
+from gate.readlog import wal_checkpoint
+from gate.readlog.wal_checkpoint import Folding
 
 
 def test_commits_fold_the_write_ahead_file_beside_them_and_lose_nothing(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_commits_fold_the_write_ahead_file_beside_them_and_lose_nothing(tmp_path
         writer.executescript("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0;")
         writer.execute("CREATE TABLE t (n INTEGER, data BLOB)")
         held = Folding(path)
-        for n in range(40 * folding.EVERY):
+        for n in range(40 * wal_checkpoint.EVERY):
             writer.execute("INSERT INTO t VALUES (?, zeroblob(4000))", [n])
             held.committed()
         deadline = time.monotonic() + 10
@@ -24,13 +24,13 @@ def test_commits_fold_the_write_ahead_file_beside_them_and_lose_nothing(tmp_path
             time.sleep(0.001)
         assert path.stat().st_size >= 1 << 20, "pages were copied into the database"
         found = writer.execute("SELECT n FROM t ORDER BY n").fetchall()
-    assert [n for (n,) in found] == [*range(40 * folding.EVERY)]
+    assert [n for (n,) in found] == [*range(40 * wal_checkpoint.EVERY)]
 
 
 def test_a_fold_that_fails_hurts_nobody_and_the_next_one_is_tried(tmp_path: Path) -> None:
     held = Folding(tmp_path / "missing" / "log.sqlite")
     for _ in range(3):
-        for _ in range(folding.EVERY):
+        for _ in range(wal_checkpoint.EVERY):
             held.committed()
         assert held._under_way.acquire(timeout=10)
         held._under_way.release()

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from gate import word
-from gate.epoch import Epoch
-from gate.state import ConsentState
-from ledger.event import Act, Granted, Instruction, Withdrawn
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from gate.state.ledger_position import Epoch
+from ledger.events.envelope import Act, Granted, Instruction, Withdrawn
 from ledger.follower import Follower
-from ledger.ledger import Ledger
-from ledger.reader import Recorded
-from ledger.vault import Vault
+from ledger.reader import RecordedEvent
+from ledger.service import Ledger
+from ledger.vault.vault import Vault
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, WORDING
 
@@ -29,9 +29,9 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def followed(home: Path) -> tuple[Follower, ConsentState]:
+def followed(home: Path) -> tuple[Follower, ConsentIndex]:
     """A gate's state in another process, up to date with what was said so far."""
-    follower, state = Follower(home), ConsentState(SCENES)
+    follower, state = Follower(home), ConsentIndex(SCENES)
     state.catch_up(follower)
     assert held(state, "c1") == [True, True]
     return follower, state
@@ -42,8 +42,8 @@ def say(ledger: Ledger, subject: str, *acts: Act) -> None:
         ledger.record([ledger.draft(subject, act, at=NOON, wording=WORDING)])
 
 
-def held(state: ConsentState, subject: str) -> list[bool]:
-    return [bool(state.word(scene, subject) & word.FIELDS) for scene in BOTH]
+def held(state: ConsentIndex, subject: str) -> list[bool]:
+    return [bool(state.word(scene, subject) & consent_bits.FIELDS) for scene in BOTH]
 
 
 def come_back(home: Path, *acts: Act) -> None:
@@ -55,7 +55,7 @@ def come_back(home: Path, *acts: Act) -> None:
 
 
 def test_g13_an_erasure_that_is_not_announced_yet_leaves_no_old_grant(
-    home: Path, followed: tuple[Follower, ConsentState]
+    home: Path, followed: tuple[Follower, ConsentIndex]
 ) -> None:
     follower, state = followed
     come_back(home, Granted("segmentation", ("age",), None))
@@ -65,7 +65,7 @@ def test_g13_an_erasure_that_is_not_announced_yet_leaves_no_old_grant(
 
 
 def test_g13_what_somebody_says_under_a_new_key_is_followed(
-    home: Path, followed: tuple[Follower, ConsentState]
+    home: Path, followed: tuple[Follower, ConsentIndex]
 ) -> None:
     follower, state = followed
     come_back(home, Granted("segmentation", ("age",), None), Withdrawn("segmentation"))
@@ -79,7 +79,7 @@ def test_g50_a_follower_sees_what_the_writer_sees(tmp_path: Path) -> None:
     epoch = Epoch(tmp_path / "epoch")
     ledger = Ledger.open(tmp_path, origin=ORIGIN, moved=epoch.publish)
     follower = Follower(tmp_path, Epoch(tmp_path / "epoch").size)
-    seen: list[Recorded] = []
+    seen: list[RecordedEvent] = []
     for n in range(60):
         say(ledger, f"c{n % 7}", Granted("s", ("a",), None) if n % 2 else Withdrawn("s"))
         assert follower.size == ledger.size

@@ -12,11 +12,11 @@ import msgspec
 import pytest
 import uvicorn
 
-from gate.authzen import Action, Context, Entity, Evaluation, Name, Names, ask
-from gate.commits import Commits
-from gate.http import GateApp
-from gate.ruling import Ruling
-from ledger.event import Granted
+from gate.http.app import GateApp
+from gate.http.authzen import Action, Context, Entity, Evaluation, Name, Names, ask
+from gate.readlog.entry import WrittenDecision
+from gate.readlog.group_commit import Commits
+from ledger.events.envelope import Granted
 from tests.gate.hostile import (
     ACT,
     ASKED,
@@ -132,7 +132,7 @@ def test_the_names_of_a_request_fit_into_an_entry_of_the_read_log() -> None:
     assert worst < 1 << 16
 
 
-def too_long(bank: World) -> Ruling:
+def too_long(bank: World) -> WrittenDecision:
     """An evaluation whose entry no read log takes, as if its names had not been bounded."""
     asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
     (whole,) = ask(bank.gate, "analytics", [asked], NOON)
@@ -165,7 +165,7 @@ def server(app: GateApp) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     patch = pytest.MonkeyPatch()
-    patch.setattr("gate.body.TIMEOUT_S", 0.5)
+    patch.setattr("gate.http.request_body.TIMEOUT_S", 0.5)
     running = uvicorn.Server(
         uvicorn.Config(app, port=port, http="h11", log_level="critical", lifespan="off")
     )

@@ -10,10 +10,10 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from gate import rows
-from gate.body import MOST_BYTES
-from gate.http import GateApp
-from ledger.event import Granted, Withdrawn
+from gate.http.app import GateApp
+from gate.http.request_body import MOST_BYTES
+from gate.reads import formats
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 
@@ -186,12 +186,12 @@ async def test_a_table_comes_in_three_forms(http: httpx.AsyncClient) -> None:
     async def table(form: str) -> httpx.Response:
         return await http.post("/v1/table", json=asked, headers={"accept": form})
 
-    arrow = pa.ipc.open_stream(BytesIO((await table(rows.ARROW)).content)).read_all()
+    arrow = pa.ipc.open_stream(BytesIO((await table(formats.ARROW)).content)).read_all()
     assert arrow.column_names == ["age", "age.view"]
     assert arrow.num_rows == 3
-    lines = (await table(rows.JSON_LINES)).text.splitlines()
+    lines = (await table(formats.JSON_LINES)).text.splitlines()
     assert sorted(json.loads(line)["age"] for line in lines) == [20, 20, 31]
-    csv = (await table(rows.CSV)).text.splitlines()
+    csv = (await table(formats.CSV)).text.splitlines()
     assert csv[0] == '"age","age.view"'
     assert len(csv) == 4
     assert (await table("image/png")).status_code == 406

@@ -10,7 +10,7 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
-from gate.identity import AccessTokens
+from gate.http.access_tokens import AccessTokens
 
 NOW = 1_767_268_800
 KEY = ECKey.generate_key("P-256", {"kid": "k1"})

@@ -11,11 +11,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
-from gate import jwks
-from gate.dpop import METHOD, PATH, Once, Proofs, told
-from gate.identity import AccessTokens
-from gate.issuer import ASSERTION, Issuer, IssuerApp, NotADemonstrationError, OAuthError
-from gate.jwks import Jwks, JwksError
+from gate.http import jwks
+from gate.http.access_tokens import AccessTokens
+from gate.http.dpop import METHOD, PATH, Proofs, SeenProofs, told
+from gate.http.jwks import Jwks, JwksError
+from gate.http.token_issuer import ASSERTION, Issuer, IssuerApp, NotADemonstrationError, OAuthError
 
 NOW = 1_767_268_800
 HERE = "https://gate.example"
@@ -297,7 +297,7 @@ def test_what_a_client_calls_method_and_path_counts_for_nothing() -> None:
 
 
 def test_a_full_memory_refuses_rather_than_forgets() -> None:
-    once = Once(most=2)
+    once = SeenProofs(most=2)
     assert once.first("a", 10, 0)
     assert once.first("b", 20, 0)
     assert not once.first("c", 20, 0)

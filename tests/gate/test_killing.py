@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gate.ruling import Question
-from ledger.event import Granted
+from gate.readlog.entry import Question
+from ledger.events.envelope import Granted
 from tests.gate import killing
 from tests.gate.killing import Answer, Known, require_entry, require_grant
 from tests.gate.world import NOON, World, world

@@ -11,21 +11,21 @@ from typing import Any
 
 import pytest
 
-from gate import listing, owners
-from gate.decide import Reason
-from gate.journal import LOG, Several
-from gate.listing import Batch, MalformedListError
-from gate.owners import ENTRIES, MEMBERS, Owners
-from gate.past import Grounds
-from gate.read import ReadRequest
-from gate.readings import listed, readings
-from gate.replay import Report, replay
-from gate.ruling import Question, Ruling, Together
-from gate.shadow import Shadow
-from ledger.event import Granted, SyntheticReleased, TriggerSet, Withdrawn
+from gate.decision.decide import Reason
+from gate.readlog import batch_entry, membership
+from gate.readlog.batch_entry import DecisionBatch, MalformedListError
+from gate.readlog.by_customer import listed, readings
+from gate.readlog.entry import DecisionGroup, Question, WrittenDecision
+from gate.readlog.membership import ENTRIES, MEMBERS, Membership
+from gate.readlog.writer import LOG, Several
+from gate.reads.crosscheck import Crosscheck
+from gate.reads.point import ReadRequest
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import ReplayReport, replay
+from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
-from steward.explain import Explanation, ExplanationError, Explanations, Reference
-from steward.register import Register
+from steward.oversight.explanations import Explanation, ExplanationError, Explanations, Reference
+from steward.oversight.register import Register
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, World, shipped, world
 
@@ -44,14 +44,14 @@ def bank(tmp_path: Path) -> World:
     return bank
 
 
-def ruled(bank: World, who: list[str], *fields: str) -> list[Ruling]:
+def ruled(bank: World, who: list[str], *fields: str) -> list[WrittenDecision]:
     return bank.gate.rule([Question("analytics", "segmentation", who, fields or AGE)], NOON)
 
 
 def ask(bank: World, who: list[str] = EVERYBODY, service: str = "analytics") -> int:
     """Ask about everybody at once; the entry."""
     rulings = ruled(bank, who)
-    return bank.gate.journal.record_all([Several(Together(service, rulings), who)])[0]
+    return bank.gate.journal.record_all([Several(DecisionGroup(service, rulings), who)])[0]
 
 
 def database(bank: World) -> sqlite3.Connection:
@@ -68,9 +68,9 @@ def kept(bank: World, index: int) -> bytes:
     return bytes(row[0])
 
 
-def replayed(bank: World) -> Report:
+def replayed(bank: World) -> ReplayReport:
     home = bank.gate.journal.home
-    return replay(partial(Follower, home.parent), home, Grounds(SCENES, shipped()))
+    return replay(partial(Follower, home.parent), home, ReplayGrounds(SCENES, shipped()))
 
 
 def test_g45_a_batch_is_one_entry_that_names_its_list(bank: World) -> None:
@@ -90,8 +90,8 @@ def test_g45_a_batch_is_one_entry_that_names_its_list(bank: World) -> None:
 
 def test_g45_a_decision_of_the_list_says_what_an_entry_of_its_own_would(bank: World) -> None:
     index = ask(bank)
-    named = listing.batch(entry(bank, index))
-    found = listing.listing(kept(bank, index), named)
+    named = batch_entry.batch(entry(bank, index))
+    found = batch_entry.listing(kept(bank, index), named)
     for place, alone in enumerate(ruled(bank, EVERYBODY)):
         reading = found.reading(named, place)
         assert reading.encode() == alone.entry(reading.subject)
@@ -132,14 +132,14 @@ def test_g46_what_a_log_of_an_earlier_build_holds_is_found(bank: World) -> None:
 def test_g46_names_go_on_where_they_ended(bank: World) -> None:
     ask(bank)
     with closing(database(bank)) as held:
-        again = Owners(held, what=MEMBERS)
+        again = Membership(held, what=MEMBERS)
         assert again.size == len(EVERYBODY)
-        put = again.put([b"x" * owners.SIZE] * 600, again.size)
+        put = again.put([b"x" * membership.SIZE] * 600, again.size)
         again.settle(put)
-        assert Owners(held, what=MEMBERS).size == again.size == len(EVERYBODY) + 600
-        found = [*owners.of(held, b"x" * owners.SIZE, 1 << 40, MEMBERS)]
+        assert Membership(held, what=MEMBERS).size == again.size == len(EVERYBODY) + 600
+        found = [*membership.of(held, b"x" * membership.SIZE, 1 << 40, MEMBERS)]
         assert found == [*range(again.size - 1, len(EVERYBODY) - 1, -1)]
-        assert Owners(held, what=ENTRIES).size == 1
+        assert Membership(held, what=ENTRIES).size == 1
 
 
 def test_g64_a_batch_is_derived_again(bank: World) -> None:
@@ -161,7 +161,7 @@ def test_g64_who_is_erased_cannot_be_opened_and_the_others_still_count(bank: Wor
 
 def lie(bank: World, change: Callable[[dict[str, Any]], object]) -> None:
     """Journal a batch whose list says something else than was decided."""
-    together = Together("analytics", ruled(bank, ["c1", "c2"]))
+    together = DecisionGroup("analytics", ruled(bank, ["c1", "c2"]))
     said: list[bytes] = []
 
     class Liar:
@@ -172,8 +172,8 @@ def lie(bank: World, change: Callable[[dict[str, Any]], object]) -> None:
             return said[0]
 
         def entry(self, digest: str) -> bytes:
-            honest = listing.batch(together.entry(digest))
-            return Batch(
+            honest = batch_entry.batch(together.entry(digest))
+            return DecisionBatch(
                 "batch",
                 honest.at,
                 honest.consent,
@@ -261,11 +261,11 @@ MALFORMED: dict[str, bytes] = {
 @pytest.mark.parametrize("why", MALFORMED)
 def test_g64_an_entry_that_no_journal_writes_is_none(why: str) -> None:
     with pytest.raises(MalformedListError):
-        listing.batch(MALFORMED[why])
+        batch_entry.batch(MALFORMED[why])
 
 
 def test_a_batch_is_compared_with_full_cedar_decision_by_decision(bank: World) -> None:
-    shadow = Shadow(bank.gate, every=1)
+    shadow = Crosscheck(bank.gate, every=1)
     ask(bank, ["c1", "c2", "c1", "c2"])
     shadow.drain()
     assert (shadow.checked.agreed, shadow.checked.differed) == (4, 0)

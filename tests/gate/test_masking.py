@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.contract import Fallback
-from gate.filter import Condition, FilterError
-from gate.masking import mask
-from gate.read import ReadRequest
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted
+from gate.contracts.scene import Fallback
+from gate.reads.filter import FilterCondition, FilterError
+from gate.reads.masking import mask
+from gate.reads.point import ReadRequest
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.table import TableRequest, read_rows, read_table
+from ledger.events.envelope import Granted
 from tests.gate.scenes import SCENES, scene
 from tests.gate.world import NOON, World, world
 
@@ -131,7 +131,7 @@ def test_a_free_text_of_a_contract_leaves_masked(tmp_path: Path) -> None:
 
 
 def test_a_free_text_is_compared_with_nothing(tmp_path: Path) -> None:
-    condition = Condition("note", "eq", "Ada here")
+    condition = FilterCondition("note", "eq", "Ada here")
     request = TableRequest("analytics", "care", ("note",), NOON, filter=(condition,))
     with pytest.raises(FilterError, match="free text"):
         read_rows(bank(tmp_path).gate, request)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate import owners
-from gate.owners import NOBODY, RUN, Owners
+from gate.readlog import membership
+from gate.readlog.membership import NOBODY, RUN, Membership
 
-PEOPLE = [bytes([n]) * owners.SIZE for n in range(1, 6)]
+PEOPLE = [bytes([n]) * membership.SIZE for n in range(1, 6)]
 TWIN = PEOPLE[0][:8] + b"twinning"  # begins like the first one
 WORLDS = {
     "nothing": 0,
@@ -25,7 +25,7 @@ WORLDS = {
 def filled(sizes: Sequence[int], names: Sequence[bytes]) -> sqlite3.Connection:
     """Everybody in turn, written in batches of `sizes`."""
     database = sqlite3.connect(":memory:", isolation_level=None)
-    held, at = Owners(database, 0), 0
+    held, at = Membership(database, 0), 0
     for size in sizes:
         held.settle(held.put(names[at : at + size], at))
         at += size
@@ -37,7 +37,7 @@ def by_turns(size: int) -> list[bytes]:
 
 
 def found(database: sqlite3.Connection, who: bytes, size: int) -> list[int]:
-    return list(owners.of(database, who, size))
+    return list(membership.of(database, who, size))
 
 
 @pytest.mark.parametrize("why", WORLDS)
@@ -62,7 +62,7 @@ def test_g34_whatever_the_batches_were(sizes: list[int], below: int) -> None:
 
 def test_g34_what_was_put_and_not_kept_leaves_no_trace() -> None:
     database = sqlite3.connect(":memory:", isolation_level=None)
-    held = Owners(database, 0)
+    held = Membership(database, 0)
     held.settle(held.put(PEOPLE[:3], 0))
     database.execute("BEGIN")
     held.put([TWIN] * 300, 3)
@@ -74,7 +74,7 @@ def test_g34_what_was_put_and_not_kept_leaves_no_trace() -> None:
 
 def test_g34_a_log_that_is_opened_again_goes_on() -> None:
     database = filled([300], by_turns(300))
-    held = Owners(database, 300)
+    held = Membership(database, 300)
     held.settle(held.put([TWIN], 300))
     assert found(database, TWIN, 301) == [300]
     assert found(database, PEOPLE[0], 301)[0] == 294

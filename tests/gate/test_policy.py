@@ -7,34 +7,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate import policy, word
-from gate.contract import Scene
-from gate.decide import frozen, personal
-from gate.plan import compile_plan
-from gate.policy import FAR, Facts, Pair, Policy, PolicyError
+from gate.contracts.scene import Scene
+from gate.decision.decide import frozen, personal
+from gate.policy import cedar
+from gate.policy.cedar import FAR, CedarPolicy, CedarPolicyError, Pair, PolicyFacts
+from gate.policy.compiled import compile_plan
+from gate.state import consent_bits
 from tests.gate.scenes import SCENES, SEGMENTATION, SERVICE
 
 POLICY = Path(__file__).parents[2] / "specs" / "policy"
 
-SHIPPED = policy.load(POLICY)
-LAW = policy.law(POLICY)
+SHIPPED = cedar.load(POLICY)
+LAW = cedar.law(POLICY)
 OURS = Pair(
     (POLICY / "organisation.cedarschema").read_text(), (POLICY / "organisation.cedar").read_text()
 )
-LIVE = Facts("age", granted=True, minute=0, until=FAR, frozen=False)
+LIVE = PolicyFacts("age", granted=True, minute=0, until=FAR, frozen=False)
 
 
 def test_the_shipped_policy_offers_what_the_contract_names() -> None:
-    assert policy.offered(SHIPPED, SEGMENTATION, "analytics") == {*SEGMENTATION.fields}
-    assert policy.offered(SHIPPED, SEGMENTATION, "stranger") == frozenset()
+    assert cedar.offered(SHIPPED, SEGMENTATION, "analytics") == {*SEGMENTATION.fields}
+    assert cedar.offered(SHIPPED, SEGMENTATION, "stranger") == frozenset()
 
 
 def test_a_partner_may_ask_only_where_sharing_is_the_purpose() -> None:
     partner = replace(SEGMENTATION.services[0], id="partner", partner=True)
     shared = replace(SEGMENTATION, services=(partner,))
-    assert policy.offered(SHIPPED, shared, "partner") == frozenset()
+    assert cedar.offered(SHIPPED, shared, "partner") == frozenset()
     sharing = replace(shared, id="third-party-sharing")
-    assert policy.offered(SHIPPED, sharing, "partner") == {*SEGMENTATION.fields}
+    assert cedar.offered(SHIPPED, sharing, "partner") == {*SEGMENTATION.fields}
 
 
 NO_GRANT = {
@@ -47,19 +48,19 @@ NO_GRANT = {
 @pytest.mark.parametrize("why", NO_GRANT)
 def test_the_law_forbids_without_a_live_grant(why: str) -> None:
     asked = [LIVE, NO_GRANT[why]]
-    assert policy.permits(SHIPPED, SEGMENTATION, "analytics", asked) == [True, False]
-    assert policy.permits(SHIPPED, SERVICE, "analytics", asked) == [True, True]
+    assert cedar.permits(SHIPPED, SEGMENTATION, "analytics", asked) == [True, False]
+    assert cedar.permits(SHIPPED, SERVICE, "analytics", asked) == [True, True]
 
 
 def test_an_erroring_forbid_denies() -> None:
     """Cedar itself would skip the forbid and allow."""
     rules = checked("forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };")
-    assert policy.permits(rules, SEGMENTATION, "analytics", [LIVE]) == [False]
+    assert cedar.permits(rules, SEGMENTATION, "analytics", [LIVE]) == [False]
 
 
 def test_the_organisation_cannot_let_in_whom_the_contract_does_not_name() -> None:
     rules = checked("permit (principal, action, resource);")
-    assert policy.offered(rules, SEGMENTATION, "stranger") == frozenset()
+    assert cedar.offered(rules, SEGMENTATION, "stranger") == frozenset()
 
 
 BAD = {
@@ -69,7 +70,7 @@ BAD = {
     "half a policy": "permit(",
     "deep nesting": "(" * 100,
     "many negations": "permit(principal,action,resource) when {" + "!" * 30_000 + "true};",
-    "too many bytes": "// " + "x" * policy.MOST_BYTES,
+    "too many bytes": "// " + "x" * cedar.MOST_BYTES,
     "a NUL byte": "permit(principal,action,resource)\0;",
     "another type": "permit(principal,action,resource) when {context.field > true};",
 }
@@ -77,13 +78,13 @@ BAD = {
 
 @pytest.mark.parametrize("why", BAD)
 def test_a_policy_that_does_not_pass_is_not_used(why: str) -> None:
-    with pytest.raises(PolicyError):
-        policy.check(LAW, Pair(OURS.schema, BAD[why]))
+    with pytest.raises(CedarPolicyError):
+        cedar.check(LAW, Pair(OURS.schema, BAD[why]))
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(PolicyError, match=r"consent\.cedar"):
-        policy.load(POLICY / "nowhere")
+    with pytest.raises(CedarPolicyError, match=r"consent\.cedar"):
+        cedar.load(POLICY / "nowhere")
 
 
 RULES = [
@@ -96,12 +97,12 @@ RULES = [
     'forbid (principal, action, resource) when { resource.purpose == "x" && 0 - 9 > 0 };',
     "forbid (principal, action, resource) when { 9223372036854775807 + 1 > 0 };",
 ]
-POLICIES: dict[str, Policy] = {}
+POLICIES: dict[str, CedarPolicy] = {}
 
 
-def checked(extra: str) -> Policy:
+def checked(extra: str) -> CedarPolicy:
     if extra not in POLICIES:
-        POLICIES[extra] = policy.check(LAW, Pair(OURS.schema, f"{OURS.rules}\n{extra}"))
+        POLICIES[extra] = cedar.check(LAW, Pair(OURS.schema, f"{OURS.rules}\n{extra}"))
     return POLICIES[extra]
 
 
@@ -121,30 +122,30 @@ def test_the_plan_decides_as_full_cedar_does(
     plan = compile_plan(
         service,
         contract,
-        offered=policy.offered(rules, contract, service),
+        offered=cedar.offered(rules, contract, service),
         release=None,
     )
     asked = [
-        Facts(
+        PolicyFacts(
             name,
             granted=bool(consent & bit),
             minute=minute,
-            until=consent >> word.EXPIRY_SHIFT,
+            until=consent >> consent_bits.EXPIRY_SHIFT,
             frozen=frozen(consent, stale),
         )
         for name, bit in plan.bits.items()
     ]
     planned = personal(plan, consent, minute, stale) & plan.offered
-    assert policy.permits(rules, contract, service, asked) == [
+    assert cedar.permits(rules, contract, service, asked) == [
         bool(planned & bit) for bit in plan.bits.values()
     ]
 
 
 def test_a_policy_is_kept_as_it_was_read(tmp_path: Path) -> None:
-    place = policy.keep(SHIPPED, tmp_path)
+    place = cedar.keep(SHIPPED, tmp_path)
     assert place.name == SHIPPED.digest
-    assert policy.load(place) == SHIPPED
-    assert policy.keep(SHIPPED, tmp_path) == place
+    assert cedar.load(place) == SHIPPED
+    assert cedar.keep(SHIPPED, tmp_path) == place
 
 
 LONG = {
@@ -160,7 +161,7 @@ def test_a_policy_that_passes_can_be_evaluated(why: str) -> None:
     """Either it does not pass, or the gate decides by it without falling over."""
     rule = f"permit (principal, action, resource) when {{ {LONG[why]} }};"
     try:
-        rules = policy.check(LAW, Pair(OURS.schema, rule))
-    except PolicyError:
+        rules = cedar.check(LAW, Pair(OURS.schema, rule))
+    except CedarPolicyError:
         return
-    assert len(policy.permits(rules, SEGMENTATION, "analytics", [LIVE])) == 1
+    assert len(cedar.permits(rules, SEGMENTATION, "analytics", [LIVE])) == 1

@@ -9,25 +9,25 @@ from typing import Any
 import httpx
 import pytest
 
-from gate.alert import Alert, AlertKind
-from gate.decide import Reason
-from gate.http import GateApp
-from gate.quota import DAY, MINUTE, Quota, Quotas, wait_s
-from gate.read import Answer, ReadRequest
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted
+from gate.decision.alert import AlertKind, GateAlert
+from gate.decision.decide import Reason
+from gate.decision.quota import DAY, MINUTE, Quota, Quotas, wait_s
+from gate.http.app import GateApp
+from gate.reads.point import Answer, ReadRequest
+from gate.reads.table import TableRequest, read_rows, read_table
+from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 
 NO_LIMIT = Quota(points_told=None, share_told=None)
 
 
 @pytest.fixture
-def alerts() -> list[Alert]:
+def alerts() -> list[GateAlert]:
     return []
 
 
 @pytest.fixture
-def bank(tmp_path: Path, alerts: list[Alert]) -> World:
+def bank(tmp_path: Path, alerts: list[GateAlert]) -> World:
     bank = world(tmp_path)
     for subject in ("c1", "c2"):
         bank.says(subject, Granted("segmentation", ("age",), None))
@@ -92,7 +92,7 @@ def test_a_clock_that_goes_back_opens_no_new_window(bank: World) -> None:
     assert point(bank, NOON - timedelta(hours=3)).decision.reason is Reason.QUOTA_EXCEEDED
 
 
-def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[Alert]) -> None:
+def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[GateAlert]) -> None:
     rows(bank)
     (alert,) = alerts
     assert (alert.kind, alert.service, alert.scene) == (
@@ -107,7 +107,7 @@ def test_a_large_share_in_one_answer_is_told(bank: World, alerts: list[Alert]) -
     assert len(alerts) == 2
 
 
-def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[Alert]) -> None:
+def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[GateAlert]) -> None:
     request = TableRequest("analytics", "segmentation", ("age",), NOON)
     read_table(bank.gate, request)
     assert alerts == []
@@ -118,13 +118,13 @@ def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[
     assert [each.detail for each in alerts] == ["one answer (table) holds 2 of 3 customers"]
 
 
-def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[Alert]) -> None:
+def test_a_table_names_nobody_and_tells_nobody(bank: World, alerts: list[GateAlert]) -> None:
     asked = TableRequest("analytics", "segmentation", ("age",), NOON)
     assert read_table(bank.gate, asked).reason is Reason.GRANTED
     assert alerts == []
 
 
-def test_many_points_are_told_once_an_hour(bank: World, alerts: list[Alert]) -> None:
+def test_many_points_are_told_once_an_hour(bank: World, alerts: list[GateAlert]) -> None:
     for minute in range(6):
         point(bank, NOON + timedelta(minutes=minute))
     assert [each.customers for each in alerts] == [3]
@@ -133,7 +133,7 @@ def test_many_points_are_told_once_an_hour(bank: World, alerts: list[Alert]) -> 
     assert len(alerts) == 2
 
 
-def test_an_alert_names_no_customer_and_no_value(bank: World, alerts: list[Alert]) -> None:
+def test_an_alert_names_no_customer_and_no_value(bank: World, alerts: list[GateAlert]) -> None:
     rows(bank)
     assert "c1" not in repr(alerts)
     assert "31" not in repr(alerts)

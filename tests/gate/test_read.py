@@ -8,11 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate.decide import Reason, View
-from gate.read import Answer, ReadRequest, StaleStateError
-from gate.readings import readings
-from gate.sources import SourceUnavailableError
-from ledger.event import Act, Granted, SignalReported, TriggerCleared, TriggerSet, Withdrawn
+from gate.decision.decide import Reason, View
+from gate.readlog.by_customer import readings
+from gate.reads.point import Answer, ReadRequest, StaleStateError
+from gate.reads.sources.interface import SourceUnavailableError
+from ledger.events.envelope import (
+    Act,
+    Granted,
+    SignalReported,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
 from specs.model import gate as model
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world

@@ -13,17 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from gate.authzen import ResourceSearch, search_resources
-from gate.decide import Reason, View
-from gate.filter import Condition
-from gate.journal import LOG, Reading, pseudonym
-from gate.past import Grounds
-from gate.read import Gate, ReadRequest
-from gate.replay import Report, replay
-from gate.ruling import Question, Ruling
-from gate.sources import SourceUnavailableError
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted, ScenePublished, SyntheticReleased, TriggerSet, Withdrawn
+from gate.decision.decide import Reason, View
+from gate.http.authzen import ResourceSearch, search_resources
+from gate.readlog.entry import Question, WrittenDecision
+from gate.readlog.writer import LOG, ReadLogEntry, pseudonym
+from gate.reads.filter import FilterCondition
+from gate.reads.point import Gate, ReadRequest
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.table import TableRequest, read_rows, read_table
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import ReplayReport, replay
+from ledger.events.envelope import Granted, ScenePublished, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.test_policy import checked
@@ -70,8 +70,8 @@ def bank(tmp_path: Path) -> World:
     return bank
 
 
-def replayed(bank: World, home: Path) -> Report:
-    return replay(partial(Follower, home), home / "reads", Grounds(SCENES, shipped()))
+def replayed(bank: World, home: Path) -> ReplayReport:
+    return replay(partial(Follower, home), home / "reads", ReplayGrounds(SCENES, shipped()))
 
 
 def test_g60_every_answer_is_derived_again(bank: World, tmp_path: Path) -> None:
@@ -81,12 +81,12 @@ def test_g60_every_answer_is_derived_again(bank: World, tmp_path: Path) -> None:
     assert report.entries == bank.gate.journal.log.size == 12
 
 
-def last(bank: World) -> Reading:
+def last(bank: World) -> ReadLogEntry:
     log = bank.gate.journal.log
     for entry in reversed(list(log.entries(0, log.size))):
         found = json.loads(entry)
         if found["reason"] == Reason.WITHDRAWN:
-            return msgspec.convert(found, Reading)
+            return msgspec.convert(found, ReadLogEntry)
     raise AssertionError("no withdrawn read in the log")
 
 
@@ -110,7 +110,7 @@ def test_g61_an_answer_that_does_not_follow_is_named(bank: World, tmp_path: Path
     honest = json.loads(last(bank).encode()) | {"subject": None}
     size, root = bank.ledger.root()
     lie = LIES[why] | {"consent": {"root": root, "size": size} | LIES[why].get("consent", {})}
-    entry = bank.gate.journal.record(msgspec.convert(honest | lie, Reading), "c1")
+    entry = bank.gate.journal.record(msgspec.convert(honest | lie, ReadLogEntry), "c1")
     report = replayed(bank, tmp_path)
     assert [each.entry for each in report.differences] == [entry]
 
@@ -130,7 +130,7 @@ def test_g61_a_table_that_does_not_follow_is_named(bank: World, tmp_path: Path, 
     log = bank.gate.journal.log
     (honest,) = (e for e in log.entries(0, log.size) if b'"table"' in e and b'"granted"' in e)
     lie = json.loads(honest) | COHORTS[why]
-    entry = bank.gate.journal.record(msgspec.convert(lie, Reading))
+    entry = bank.gate.journal.record(msgspec.convert(lie, ReadLogEntry))
     assert [each.entry for each in replayed(bank, tmp_path).differences] == [entry]
 
 
@@ -182,7 +182,7 @@ def test_g61_entries_that_rest_on_an_erased_customer_stay_unopened(
     assert report.differences == []
 
 
-YOUNG = (Condition("age", "lt", 40),)
+YOUNG = (FilterCondition("age", "lt", 40),)
 MANY: dict[str, dict[str, Any]] = {
     "with a filter": {"filter": YOUNG},
     "for the contract's purpose": {"purpose": "ServiceUsageAnalytics"},
@@ -246,7 +246,7 @@ def test_g60_a_read_that_gave_less_and_said_so_follows(
     assert replayed(bank, tmp_path).differences == []
 
 
-def rule(bank: World, who: str = "c2") -> Ruling:
+def rule(bank: World, who: str = "c2") -> WrittenDecision:
     (ruled,) = bank.gate.rule([Question("analytics", "segmentation", (who,), AGE)], NOON)
     return ruled
 
@@ -265,7 +265,7 @@ def test_g61_what_was_said_before_an_erasure_still_counts_after_it(
 def test_g60_answers_may_be_written_in_another_order_than_decided(
     bank: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gate.replay.WINDOW", 1)
+    monkeypatch.setattr("gate.replay.replay.WINDOW", 1)
     slow, slower = rule(bank), rule(bank)
     bank.says("c2", Withdrawn("segmentation"))
     withdrawn = rule(bank)
@@ -282,7 +282,9 @@ def test_g60_what_a_replay_finds_does_not_depend_on_how_many_processes_it_has(
     bank: World, tmp_path: Path
 ) -> None:
     honest = rule(bank)
-    lie = msgspec.convert(json.loads(last(bank).encode()) | {"subject": None, "rows": 9}, Reading)
+    lie = msgspec.convert(
+        json.loads(last(bank).encode()) | {"subject": None, "rows": 9}, ReadLogEntry
+    )
     for _ in range(2):
         bank.gate.journal.record_all([(honest, "c2")] * 20_000)
         bank.gate.journal.record(lie, "c1")
@@ -291,7 +293,7 @@ def test_g60_what_a_replay_finds_does_not_depend_on_how_many_processes_it_has(
         replay(
             partial(Follower, tmp_path),
             tmp_path / "reads",
-            Grounds(SCENES, shipped()),
+            ReplayGrounds(SCENES, shipped()),
             processes=processes,
             progress=lambda done, of: seen.append((done, of)),
         )
@@ -321,16 +323,18 @@ def test_g62_an_entry_rests_on_the_contract_of_then(bank: World, tmp_path: Path)
     assert [before.decision.reason, after.decision.reason] == [Reason.FROZEN, Reason.GRANTED]
     read_table(older, TableRequest("analytics", "segmentation", AGE, NOON))
     assert [each.entry for each in replayed(bank, tmp_path).differences] == [12, 13, 14]
-    grounds = Grounds(SCENES, shipped(), [OLDER])
+    grounds = ReplayGrounds(SCENES, shipped(), [OLDER])
     report = replay(partial(Follower, tmp_path), tmp_path / "reads", grounds)
     assert (report.derived, report.differences) == (15, [])
 
 
 def test_g62_an_entry_rests_on_the_policy_of_then(bank: World, tmp_path: Path) -> None:
     forbidding = checked('forbid (principal, action, resource) when { context.field == "age" };')
-    report = replay(partial(Follower, tmp_path), tmp_path / "reads", Grounds(SCENES, forbidding))
+    report = replay(
+        partial(Follower, tmp_path), tmp_path / "reads", ReplayGrounds(SCENES, forbidding)
+    )
     assert len(report.differences) == 11
-    grounds = Grounds(SCENES, forbidding, earlier_policies=[shipped()])
+    grounds = ReplayGrounds(SCENES, forbidding, earlier_policies=[shipped()])
     report = replay(partial(Follower, tmp_path), tmp_path / "reads", grounds)
     assert report.differences == []
 
@@ -340,9 +344,9 @@ def test_g62_a_scene_that_is_no_longer_offered_is_still_derived(
 ) -> None:
     left = {scene: each for scene, each in SCENES.items() if scene != "nearest-branch"}
     folder, opened = tmp_path / "reads", partial(Follower, tmp_path)
-    assert len(replay(opened, folder, Grounds(left, shipped())).differences) == 1
+    assert len(replay(opened, folder, ReplayGrounds(left, shipped())).differences) == 1
     earlier = [SCENES["nearest-branch"]]
-    assert replay(opened, folder, Grounds(left, shipped(), earlier)).differences == []
+    assert replay(opened, folder, ReplayGrounds(left, shipped(), earlier)).differences == []
 
 
 def test_g62_a_scene_is_unknown_until_it_is_published(bank: World, tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gate.contract import load_scene, load_scenes, load_source, specs_folder
-from gate.journal import LOG, Journal
-from gate.read import Gate, ReadRequest
-from ledger import note
-from ledger.event import Granted
-from ledger.ledger import Ledger
-from ledger.log import Log
+from gate.contracts.scene import load_scene, load_scenes, load_source, specs_folder
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate, ReadRequest
+from ledger.events.envelope import Granted
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from portal.commands import app
-from steward.archive import Archive
+from steward.contracts.archive import ContractArchive
 from tests.gate.linearizability import Empty
 from tests.gate.world import NOON, WORDING, shipped
 
@@ -35,13 +35,15 @@ def home(tmp_path: Path) -> Path:
     before = load_scene(older, load_source(SOURCE))
     now = load_scenes(SPECS / "scenes", load_source(SOURCE))
     data = tmp_path / "data"
-    Archive(data / "contracts").keep(older, SOURCE, before.digest)
+    ContractArchive(data / "contracts").keep(older, SOURCE, before.digest)
     ledger = Ledger.open(data, origin="t/consent")
     act = Granted("segmentation", ("age",), None)
     ledger.record([ledger.draft("c1", act, at=NOON, wording=WORDING)])
     reads = data / "reads" / "reads-1"
     reads.mkdir(parents=True)
-    journal = Journal(Log.open(reads / LOG, "t/reads-1", note.generate("t/reads-1")), ledger, reads)
+    journal = Journal(
+        Log.open(reads / LOG, "t/reads-1", signed_note.generate("t/reads-1")), ledger, reads
+    )
     for scenes in (now, now | {"segmentation": before}):
         gate = Gate(ledger, Empty(), scenes, journal, shipped(), bytes(32))
         service = before.services[0].id

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from gate.decide import Reason
-from gate.filter import Condition
-from gate.past import Grounds
-from gate.quota import Quota, Quotas
-from gate.read import Gate, ReadRequest
-from gate.replay import Report, replay
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted, SyntheticReleased
+from gate.decision.decide import Reason
+from gate.decision.quota import Quota, Quotas
+from gate.reads.filter import FilterCondition
+from gate.reads.point import Gate, ReadRequest
+from gate.reads.table import TableRequest, read_rows, read_table
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import ReplayReport, replay
+from ledger.events.envelope import Granted, SyntheticReleased
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, World, shipped, world
@@ -34,8 +34,8 @@ def bank(tmp_path: Path) -> World:
     return bank
 
 
-def replayed(home: Path) -> Report:
-    return replay(partial(Follower, home), home / "reads", Grounds(SCENES, shipped()))
+def replayed(home: Path) -> ReplayReport:
+    return replay(partial(Follower, home), home / "reads", ReplayGrounds(SCENES, shipped()))
 
 
 def many(bank: World, request: TableRequest) -> list[Reason]:
@@ -43,7 +43,7 @@ def many(bank: World, request: TableRequest) -> list[Reason]:
 
 
 def filtered(bank: World) -> list[Reason]:
-    condition = (Condition("job", "eq", "admin"),)
+    condition = (FilterCondition("job", "eq", "admin"),)
     return many(bank, replace(REQUEST, filter=condition))
 
 

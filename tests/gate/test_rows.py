@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gate.decide import Reason
-from gate.filter import Condition, Conditions, FilterError
-from gate.table import TableAnswer, TableRequest, read_rows, read_table
-from ledger.event import Granted, Withdrawn
+from gate.decision.decide import Reason
+from gate.reads.filter import Conditions, FilterCondition, FilterError
+from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 FIELDS = ("age", "job")
@@ -26,7 +26,7 @@ def bank(tmp_path: Path) -> World:
     return bank
 
 
-def request(fields: tuple[str, ...], *conditions: Condition, **more: Any) -> TableRequest:
+def request(fields: tuple[str, ...], *conditions: FilterCondition, **more: Any) -> TableRequest:
     known = {"service": "analytics", "scene": "segmentation"} | more
     return TableRequest(fields=fields, at=NOON, filter=conditions, **known)
 
@@ -87,13 +87,13 @@ def test_the_contract_itself_names_everybody(bank: World) -> None:
 
 
 def test_a_filter_narrows_both_kinds_of_answer(bank: World) -> None:
-    old = Condition("age", "ge", 60)
+    old = FilterCondition("age", "ge", 60)
     assert who(read_rows(bank.gate, request(("job",), old))) == {"c3"}
-    both = (Condition("age", "lt", 60), Condition("job", "in", ["admin", "retired"]))
+    both = (FilterCondition("age", "lt", 60), FilterCondition("job", "in", ["admin", "retired"]))
     assert who(read_rows(bank.gate, request(("job",), *both))) == {"c1"}
     table = read_table(bank.gate, request(("job",), old))
     assert [row["job"] for row in table.table.to_pylist()] == ["retired"]
-    young = read_table(bank.gate, request(("job",), Condition("age", "lt", 30)))
+    young = read_table(bank.gate, request(("job",), FilterCondition("age", "lt", 30)))
     assert young.table["job.view"].to_pylist() == ["synthetic"]  # every synthetic age is 20
     assert young.table.column_names == ["job", "job.view"]
 
@@ -101,34 +101,34 @@ def test_a_filter_narrows_both_kinds_of_answer(bank: World) -> None:
 def test_a_filter_looks_only_at_what_each_customer_granted(bank: World) -> None:
     """c2 is 44 and says so to nobody: neither being in an answer nor missing from it may tell."""
     bank.says("c2", Granted("segmentation", ("job",), None))
-    for condition in (Condition("age", "eq", 44), Condition("age", "ne", 44)):
+    for condition in (FilterCondition("age", "eq", 44), FilterCondition("age", "ne", 44)):
         assert "c2" not in who(read_rows(bank.gate, request(("job",), condition)))
 
 
 def test_the_fields_of_a_filter_are_journalled_as_read(bank: World) -> None:
-    answer = read_rows(bank.gate, request(("job",), Condition("age", "ge", 60)))
+    answer = read_rows(bank.gate, request(("job",), FilterCondition("age", "ge", 60)))
     entry = journalled(bank, answer)
     assert entry["fields"] == ["job", "age"]
     assert entry["views"] == {"job": "personal", "age": "personal"}
 
 
 def test_a_filter_on_a_field_the_caller_may_not_ask_for_is_refused(bank: World) -> None:
-    answer = read_rows(bank.gate, request(("age",), Condition("name", "eq", "Ada")))
+    answer = read_rows(bank.gate, request(("age",), FilterCondition("name", "eq", "Ada")))
     assert (answer.batches, answer.reason) == (None, Reason.FIELD_OUTSIDE_SCENE)
-    stranger = request(("age",), Condition("age", "eq", 31), service="stranger")
+    stranger = request(("age",), FilterCondition("age", "eq", 31), service="stranger")
     assert read_rows(bank.gate, stranger).reason is Reason.UNKNOWN_SERVICE
 
 
 FOREIGN = {
-    "a number for a text": Condition("job", "eq", 7),
-    "a text for a number": Condition("age", "ge", "30"),
-    "truth for a number": Condition("age", "eq", True),
-    "what no job is called": Condition("job", "eq", "' OR 1=1 --"),
-    "an age nobody has": Condition("age", "lt", 1000),
-    "an order of texts": Condition("job", "lt", "other"),
-    "a list without in": Condition("job", "eq", ["admin"]),
-    "in without a list": Condition("job", "in", "admin"),
-    "a list with one of another kind": Condition("job", "in", ["admin", 7]),
+    "a number for a text": FilterCondition("job", "eq", 7),
+    "a text for a number": FilterCondition("age", "ge", "30"),
+    "truth for a number": FilterCondition("age", "eq", True),
+    "what no job is called": FilterCondition("job", "eq", "' OR 1=1 --"),
+    "an age nobody has": FilterCondition("age", "lt", 1000),
+    "an order of texts": FilterCondition("job", "lt", "other"),
+    "a list without in": FilterCondition("job", "eq", ["admin"]),
+    "in without a list": FilterCondition("job", "in", "admin"),
+    "a list with one of another kind": FilterCondition("job", "in", ["admin", 7]),
 }
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate import ruling
-from gate.decide import REFUSED, Reason, decide, verdict
-from gate.epoch import ConsentPoint
-from gate.journal import Reading
-from gate.plan import Plan, compile_plan
-from gate.ruling import Ruling
+from gate.decision.decide import REFUSED, Reason, decide, verdict
+from gate.policy.compiled import Plan, compile_plan
+from gate.readlog import entry as ruling
+from gate.readlog.entry import WrittenDecision
+from gate.readlog.writer import ReadLogEntry
+from gate.state.ledger_position import ConsentPoint
 from tests.gate.scenes import SCENES
 from tests.gate.test_decide import ALL, fields, minutes, plans, words
 
@@ -25,10 +25,12 @@ odd = st.lists(st.text(max_size=8), max_size=3).map(tuple)
 
 
 def written(plan: Plan, asked: tuple[str, ...], consent: int, at: datetime, index: int | None,
-            point: ConsentPoint) -> Ruling:  # fmt: skip
+            point: ConsentPoint) -> WrittenDecision:  # fmt: skip
     now = ruling.moment(int(at.timestamp()), point)
     found = verdict(plan, asked, consent, now.minute)
-    return Ruling(now, ruling.wording(plan, asked, found), index if found.views else None, "c1")
+    return WrittenDecision(
+        now, ruling.wording(plan, asked, found), index if found.views else None, "c1"
+    )
 
 
 @given(plans, fields | odd, words, minutes, indexes, points, tags)
@@ -44,7 +46,7 @@ def test_g33_an_entry_is_byte_for_byte_its_reading(
     at = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(minutes=minute)
     found = decide(plan, asked, consent, minute, index=index, size=point.size)
     synthetic = "synthetic" in found.views.values()
-    reading = Reading(
+    reading = ReadLogEntry(
         action="evaluate",
         at=at,
         service=plan.service,
@@ -89,7 +91,7 @@ def test_g33_also_where_there_is_no_such_scene(scene: str, asked: tuple[str, ...
     point = ConsentPoint(7, "AA==")
     unknown = REFUSED[Reason.UNKNOWN_SCENE]
     text = ruling.worded("analytics", scene, None, asked, unknown)
-    reading = Reading(
+    reading = ReadLogEntry(
         action="evaluate",
         at=AT,
         service="analytics",
@@ -101,7 +103,7 @@ def test_g33_also_where_there_is_no_such_scene(scene: str, asked: tuple[str, ...
         consent=point,
     )
     assert (
-        Ruling(ruling.moment(int(AT.timestamp()), point), text, None, "c1").entry(None)
+        WrittenDecision(ruling.moment(int(AT.timestamp()), point), text, None, "c1").entry(None)
         == reading.encode()
     )
 

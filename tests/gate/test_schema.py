@@ -20,8 +20,8 @@ from schemathesis.specs.openapi import checks
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from gate.http import METADATA, GateApp
-from ledger.event import Granted
+from gate.http.app import METADATA, GateApp
+from ledger.events.envelope import Granted
 from portal.service.description import OPERATIONS, describe
 from tests.gate.hostile import TEMPLATES
 from tests.gate.world import NOON, world

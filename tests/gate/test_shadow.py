@@ -8,15 +8,15 @@ from threading import Event
 
 import pytest
 
-from gate.alert import Alert, AlertKind
-from gate.authzen import Action, Context, Entity, Evaluation, ask
-from gate.decide import Reason
-from gate.policy import Policy
-from gate.read import ReadRequest
-from gate.shadow import MOST_WAITING, Shadow
-from gate.table import TableRequest, read_rows, read_table
-from gate.word import FIELDS
-from ledger.event import Granted, TriggerSet, Withdrawn
+from gate.decision.alert import AlertKind, GateAlert
+from gate.decision.decide import Reason
+from gate.http.authzen import Action, Context, Entity, Evaluation, ask
+from gate.policy.cedar import CedarPolicy
+from gate.reads.crosscheck import MOST_WAITING, Crosscheck
+from gate.reads.point import ReadRequest
+from gate.reads.table import TableRequest, read_rows, read_table
+from gate.state.consent_bits import FIELDS
+from ledger.events.envelope import Granted, TriggerSet, Withdrawn
 from tests.gate.test_policy import checked
 from tests.gate.world import NOON, World, world
 
@@ -24,12 +24,12 @@ NO_AGE = 'forbid (principal, action, resource) when { context.field == "age" };'
 
 
 @pytest.fixture
-def alerts() -> list[Alert]:
+def alerts() -> list[GateAlert]:
     return []
 
 
 @pytest.fixture
-def bank(tmp_path: Path, alerts: list[Alert]) -> World:
+def bank(tmp_path: Path, alerts: list[GateAlert]) -> World:
     bank = world(tmp_path)
     bank.says("c1", Granted("segmentation", ("age", "job"), None))
     bank.says("c2", Granted("segmentation", ("age",), None))
@@ -41,8 +41,8 @@ def bank(tmp_path: Path, alerts: list[Alert]) -> World:
 
 
 @pytest.fixture
-def shadow(bank: World) -> Shadow:
-    return Shadow(bank.gate, every=1)
+def shadow(bank: World) -> Crosscheck:
+    return Crosscheck(bank.gate, every=1)
 
 
 def evaluate(bank: World, customer: str, *fields: str) -> bool:
@@ -72,20 +72,20 @@ def ask_everything(bank: World) -> int:
     return 4 * 4 + 3
 
 
-def test_what_the_gate_answers_full_cedar_decides_alike(bank: World, shadow: Shadow) -> None:
+def test_what_the_gate_answers_full_cedar_decides_alike(bank: World, shadow: Crosscheck) -> None:
     asked = ask_everything(bank)
     shadow.drain()
     assert (shadow.checked.agreed, shadow.checked.differed) == (asked, 0)
     assert not bank.gate.suspended
 
 
-def stricter(bank: World) -> Policy:
+def stricter(bank: World) -> CedarPolicy:
     """The policy behind the plans is another by now: they give what it forbids."""
     return checked(NO_AGE)
 
 
 def test_a_mismatch_suspends_the_scene_and_is_told(
-    bank: World, shadow: Shadow, alerts: list[Alert]
+    bank: World, shadow: Crosscheck, alerts: list[GateAlert]
 ) -> None:
     assert read(bank, "c1", "segmentation", "age") is Reason.GRANTED
     shadow.drain()
@@ -108,7 +108,7 @@ def test_every_kind_of_answer_is_compared(bank: World, form: str) -> None:
     request = TableRequest("analytics", "segmentation", ("age",), NOON)
     evaluate(bank, "c1", "age")  # the plan is compiled under the policy of before
     bank.gate.policy = stricter(bank)
-    shadow = Shadow(bank.gate, every=1)
+    shadow = Crosscheck(bank.gate, every=1)
     match form:
         case "evaluate":
             evaluate(bank, "c1", "age")
@@ -121,7 +121,7 @@ def test_every_kind_of_answer_is_compared(bank: World, form: str) -> None:
 
 
 def test_a_plan_that_gives_less_than_the_policy_is_a_mismatch_too(
-    bank: World, shadow: Shadow
+    bank: World, shadow: Crosscheck
 ) -> None:
     plan = bank.gate.plan("analytics", "segmentation")
     assert plan is not None
@@ -131,7 +131,7 @@ def test_a_plan_that_gives_less_than_the_policy_is_a_mismatch_too(
     assert bank.gate.suspended == {"segmentation"}
 
 
-def test_a_plan_that_forgets_consent_is_noticed(bank: World, shadow: Shadow) -> None:
+def test_a_plan_that_forgets_consent_is_noticed(bank: World, shadow: Crosscheck) -> None:
     plan = bank.gate.plan("analytics", "segmentation")
     assert plan is not None
     bank.gate._plans["analytics", "segmentation"] = replace(plan, always=FIELDS)
@@ -140,7 +140,7 @@ def test_a_plan_that_forgets_consent_is_noticed(bank: World, shadow: Shadow) -> 
     assert bank.gate.suspended == {"segmentation"}
 
 
-def test_what_the_ledger_has_left_behind_is_passed(bank: World, shadow: Shadow) -> None:
+def test_what_the_ledger_has_left_behind_is_passed(bank: World, shadow: Crosscheck) -> None:
     request = ReadRequest("analytics", "segmentation", "c1", ("age",), NOON)
     answer = bank.gate.read(request)
     shadow.drain()
@@ -150,7 +150,7 @@ def test_what_the_ledger_has_left_behind_is_passed(bank: World, shadow: Shadow) 
     assert (shadow.checked.passed, shadow.checked.differed) == (1, 0)
 
 
-def test_refusals_are_passed(bank: World, shadow: Shadow) -> None:
+def test_refusals_are_passed(bank: World, shadow: Crosscheck) -> None:
     read(bank, "c1", "segmentation", "shoe")
     read(bank, "c1", "nowhere", "age")
     shadow.drain()
@@ -159,7 +159,7 @@ def test_refusals_are_passed(bank: World, shadow: Shadow) -> None:
 
 def test_about_one_answer_of_so_many_is_taken(bank: World) -> None:
     taken: list[object] = []
-    shadow = Shadow(bank.gate, every=10, random=Random(7))
+    shadow = Crosscheck(bank.gate, every=10, random=Random(7))
     shadow._take = taken.append  # type: ignore[method-assign] # counted, not checked
     for together in (1, 3, 100, 7, 889, 9000):
         shadow.see([b""] * together, [(object(), None)] * together)  # type: ignore[list-item] # only counted
@@ -179,7 +179,7 @@ def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
     bank: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checking, going_on = Event(), Event()
-    shadow = Shadow(bank.gate, every=1)
+    shadow = Crosscheck(bank.gate, every=1)
 
     def slow(_sample: object) -> None:
         checking.set()
@@ -196,9 +196,9 @@ def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
 
 
 def test_the_thread_ends_when_there_is_nothing_to_do_and_begins_again(
-    bank: World, shadow: Shadow, monkeypatch: pytest.MonkeyPatch
+    bank: World, shadow: Crosscheck, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gate.shadow.IDLE_S", 0.01)
+    monkeypatch.setattr("gate.reads.crosscheck.IDLE_S", 0.01)
     for agreed in (1, 2):
         read(bank, "c1", "segmentation", "age")
         shadow.drain()

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gate import snapshot
-from gate.epoch import ConsentPoint
-from gate.state import ConsentState
-from ledger.event import Granted, Withdrawn
+from gate.state import snapshot
+from gate.state.consent_index import ConsentIndex
+from gate.state.ledger_position import ConsentPoint
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, World, world
 
@@ -22,8 +22,8 @@ def bank(tmp_path: Path) -> World:
     return bank
 
 
-def followed(bank: World) -> ConsentState:
-    state = ConsentState(SCENES)
+def followed(bank: World) -> ConsentIndex:
+    state = ConsentIndex(SCENES)
     state.catch_up(bank.ledger)
     return state
 
@@ -33,7 +33,7 @@ def saved(bank: World, path: Path) -> Path:
     return path
 
 
-def same(one: ConsentState, other: ConsentState) -> bool:
+def same(one: ConsentIndex, other: ConsentIndex) -> bool:
     return [*one.subjects] == [*other.subjects] and all(
         one.word(scene, who) == other.word(scene, who)
         and one.index(scene, who) == other.index(scene, who)

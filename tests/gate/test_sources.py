@@ -12,17 +12,18 @@ import psycopg
 import pyarrow as pa
 import pytest
 
-from gate import batch, sources
-from gate.decide import Reason, View
-from gate.filter import Condition
-from gate.read import ReadRequest
-from gate.sources import Source, SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from gate.sources.postgres import PostgresSource
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted
-from portal.product import open_source
-from portal.settings import Settings
+from gate.decision.decide import Reason, View
+from gate.reads import record_batches
+from gate.reads.filter import FilterCondition
+from gate.reads.point import ReadRequest
+from gate.reads.sources import interface
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.reads.sources.postgres import PostgresSource
+from gate.reads.table import TableRequest, read_rows, read_table
+from ledger.events.envelope import Granted
+from portal.operations.settings import Settings
+from portal.operations.wiring import open_source
 from tests.gate.world import NOON, PEOPLE, PLACES, World, people, world
 
 COLUMNS = ["id", *PEOPLE["c1"], *PLACES]
@@ -66,7 +67,7 @@ def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture
-def bank(tmp_path: Path, source: Source) -> World:
+def bank(tmp_path: Path, source: RowSource) -> World:
     bank = world(tmp_path)
     bank.gate.source = source
     bank.says("c1", Granted("segmentation", ("age", "job"), None))
@@ -75,7 +76,7 @@ def bank(tmp_path: Path, source: Source) -> World:
     return bank
 
 
-def request(*conditions: Condition, scene: str = "segmentation") -> TableRequest:
+def request(*conditions: FilterCondition, scene: str = "segmentation") -> TableRequest:
     fields = ("name",) if scene == "contract-service" else ("age", "job")
     return TableRequest("analytics", scene, fields, NOON, filter=conditions)
 
@@ -93,9 +94,9 @@ def test_rows_are_joined_and_filtered(bank: World) -> None:
         ("c1", 31, "admin"),
         ("c3", 67, "retired"),
     }
-    old = read_rows(bank.gate, request(Condition("age", "ge", 60))).table
+    old = read_rows(bank.gate, request(FilterCondition("age", "ge", 60))).table
     assert old["customer"].to_pylist() == ["c3"]
-    some = read_rows(bank.gate, request(Condition("job", "in", ["admin", "other"]))).table
+    some = read_rows(bank.gate, request(FilterCondition("job", "in", ["admin", "other"]))).table
     assert some["customer"].to_pylist() == ["c1"]
 
 
@@ -113,7 +114,7 @@ def test_everybody_is_read_where_the_contract_itself_allows_it(bank: World) -> N
     assert bank.gate.source.count() == 3
 
 
-def test_nobody_is_an_empty_answer(bank: World, source: Source) -> None:
+def test_nobody_is_an_empty_answer(bank: World, source: RowSource) -> None:
     assert source.rows([], ["age"]).count().to_pyarrow().as_py() == 0
     assert read(source.rows([], ["age"]), 2) == []
 
@@ -122,16 +123,16 @@ ODD = ["c\\n1", "c\t1", "c\n1", "\\N", "\\.", "", "c1\r", "名", "'; DROP TABLE 
 
 
 @pytest.mark.parametrize("who", ODD)
-def test_whatever_a_customer_is_called_only_they_are_joined(source: Source, who: str) -> None:
+def test_whatever_a_customer_is_called_only_they_are_joined(source: RowSource, who: str) -> None:
     rows = source.rows([who, "c2"], ["name"])
     assert rows.to_pyarrow()["name"].to_pylist() == ["Bo"]
 
 
-def test_a_reader_takes_as_many_rows_at_a_time_as_asked(source: Source) -> None:
+def test_a_reader_takes_as_many_rows_at_a_time_as_asked(source: RowSource) -> None:
     assert read(source.everybody(["name"]), 2) == [2, 1]
 
 
-def test_a_column_that_is_not_there_is_the_sources_fault(bank: World, source: Source) -> None:
+def test_a_column_that_is_not_there_is_the_sources_fault(bank: World, source: RowSource) -> None:
     for ask in (source.row, source.rows):
         with pytest.raises(SourceUnavailableError, match="no column"):
             ask("c1", ['age" FROM customer --'])
@@ -178,7 +179,7 @@ def test_what_is_counted_is_what_is_read(address: str) -> None:
     counted = rows.count().to_pyarrow().as_py()
     with psycopg.connect(address) as connection:
         connection.execute("INSERT INTO customer (id, name) VALUES ('c9', 'Di')")
-    assert read(rows, batch.ROWS) == [counted] == [3]
+    assert read(rows, record_batches.ROWS) == [counted] == [3]
     source.close()
 
 
@@ -188,7 +189,7 @@ def test_no_connection_outlives_its_read(address: str) -> None:
     before = clients(address)
     for _ in range(5):
         read(source.rows(["c1"], ["name"]), 2)
-    _, left = sources.batches(source.rows(["c1", "c2", "c3"], ["name"]), 1)
+    _, left = interface.batches(source.rows(["c1", "c2", "c3"], ["name"]), 1)
     next(left)
     assert isinstance(left, Generator)
     left.close()
@@ -200,7 +201,7 @@ def test_no_connection_outlives_its_read(address: str) -> None:
 
 
 def read(rows: Any, size: int) -> list[int]:
-    return [each.num_rows for each in sources.batches(rows, size)[1]]
+    return [each.num_rows for each in interface.batches(rows, size)[1]]
 
 
 def clients(address: str) -> int:

@@ -11,14 +11,15 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from gate import batch, data, rows
-from gate.data import BrokenStreamError
-from gate.http import GateApp
-from gate.response import HttpError
-from gate.sources import SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableRequest, read_rows, read_table
-from ledger.event import Granted
+from gate.http import reads as data
+from gate.http.app import GateApp
+from gate.http.reads import BrokenStreamError
+from gate.http.response import HttpError
+from gate.reads import formats, record_batches
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.table import TableRequest, read_rows, read_table
+from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world
 
 PEOPLE = 40_000
@@ -83,7 +84,7 @@ class Client:
         return not self.messages[-1].get("more_body", False)
 
 
-def play(bank: World, client: Client, path: str = "/v1/rows", accept: str = rows.ARROW) -> None:
+def play(bank: World, client: Client, path: str = "/v1/rows", accept: str = formats.ARROW) -> None:
     scope = {
         "type": "http",
         "method": "POST",
@@ -101,15 +102,15 @@ def test_a_long_answer_leaves_in_pieces_and_is_whole(bank: World, path: str) -> 
     names = pa.ipc.open_stream(BytesIO(client.body)).read_all()["name"].to_pylist()
     assert sorted(names) == sorted(f"n{n}" for n in range(PEOPLE))
     assert client.ended
-    assert len(client.messages) > PEOPLE / batch.ROWS
+    assert len(client.messages) > PEOPLE / record_batches.ROWS
 
 
-@pytest.mark.parametrize("form", [rows.JSON_LINES, rows.CSV])
+@pytest.mark.parametrize("form", [formats.JSON_LINES, formats.CSV])
 def test_every_form_leaves_in_pieces(bank: World, form: str) -> None:
     client = Client()
     play(bank, client, accept=form)
-    assert len(client.body.splitlines()) == PEOPLE + (form == rows.CSV)
-    assert len(client.messages) > PEOPLE / batch.ROWS
+    assert len(client.body.splitlines()) == PEOPLE + (form == formats.CSV)
+    assert len(client.messages) > PEOPLE / record_batches.ROWS
 
 
 def test_a_table_does_not_keep_the_order_of_the_source(bank: World) -> None:
@@ -157,8 +158,8 @@ def test_a_stream_that_breaks_off_has_no_end_and_quotes_nothing(bank: World) -> 
         yield next(batches)
         raise ValueError("Conversion error near 'Ada Lovelace'")
 
-    object.__setattr__(answer, "batches", batch.reporting(failing(answer.batches)))
-    chunks = rows.chunks(answer, rows.ARROW)
+    object.__setattr__(answer, "batches", record_batches.reporting(failing(answer.batches)))
+    chunks = formats.chunks(answer, formats.ARROW)
     next(chunks)
     with pytest.raises(SourceUnavailableError):
         next(chunks)
@@ -166,7 +167,7 @@ def test_a_stream_that_breaks_off_has_no_end_and_quotes_nothing(bank: World) -> 
     object.__setattr__(
         answer, "batches", failing(read_rows(bank.gate, request).batches or iter(()))
     )
-    sent = data.Stream(rows.chunks(answer, rows.ARROW), b"")
+    sent = data.Stream(formats.chunks(answer, formats.ARROW), b"")
     with pytest.raises(BrokenStreamError) as broken:
         asyncio.run(data.stream(sent, [], Client().receive, client.send))
     assert "Ada" not in f"{broken.value} {broken.value.__cause__}"
@@ -198,13 +199,13 @@ def test_two_readers_do_not_disturb_each_other(bank: World) -> None:
     assert first.batches is not None
     next(first.batches)
     assert second.table.num_rows == PEOPLE
-    assert sum(each.num_rows for each in first.batches) == PEOPLE - batch.ROWS
+    assert sum(each.num_rows for each in first.batches) == PEOPLE - record_batches.ROWS
 
 
 def test_no_more_rows_leave_than_were_counted() -> None:
     batches = [pa.record_batch({"n": [1, 2, 3]}), pa.record_batch({"n": [4, 5]})]
     for most in range(7):
-        kept = sum(each.num_rows for each in batch.at_most(most, iter(batches)))
+        kept = sum(each.num_rows for each in record_batches.at_most(most, iter(batches)))
         assert kept == min(most, 5)
 
 
@@ -214,4 +215,4 @@ def test_synthetic_rows_are_drawn_piece_by_piece(bank: World) -> None:
     answer = read_table(bank.gate, request)
     assert (answer.authorised, answer.synthetic) == (1, PEOPLE - 1)
     assert answer.table.num_rows == PEOPLE
-    assert max(each.num_rows for each in answer.table.to_batches()) <= batch.ROWS
+    assert max(each.num_rows for each in answer.table.to_batches()) <= record_batches.ROWS

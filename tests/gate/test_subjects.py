@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate import subjects
-from gate.subjects import Subjects
+from gate.state import subjects
+from gate.state.subjects import Subjects
 
 names = st.lists(st.text(max_size=12), unique=True, max_size=60)
 

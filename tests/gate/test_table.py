@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from gate.decide import Reason
-from gate.sources import SourceUnavailableError
-from gate.table import TableAnswer, TableRequest, read_table
-from ledger.event import Granted, Withdrawn
+from gate.decision.decide import Reason
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.table import TableAnswer, TableRequest, read_table
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 FIELDS = ("age", "job")

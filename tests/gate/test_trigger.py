@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gate import snapshot
-from gate.decide import Reason, View
-from gate.read import ReadRequest
-from gate.table import TableRequest, read_table
-from ledger.event import Granted, TriggerCleared, TriggerSet
+from gate.decision.decide import Reason, View
+from gate.reads.point import ReadRequest
+from gate.reads.table import TableRequest, read_table
+from gate.state import snapshot
+from ledger.events.envelope import Granted, TriggerCleared, TriggerSet
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
 

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate import snapshot, version, word
-from gate.contract import Scene
-from gate.decide import Reason, View
-from gate.epoch import ConsentPoint
-from gate.past import Grounds
-from gate.read import Answer, Gate, ReadRequest
-from gate.replay import replay
-from gate.state import ConsentState
-from ledger.event import Event, Granted, ScenePublished, Withdrawn
+from gate.contracts import versions
+from gate.contracts.scene import Scene
+from gate.decision.decide import Reason, View
+from gate.reads.point import Answer, Gate, ReadRequest
+from gate.replay.history import ReplayGrounds
+from gate.replay.replay import replay
+from gate.state import consent_bits, snapshot
+from gate.state.consent_index import ConsentIndex
+from gate.state.ledger_position import ConsentPoint
+from ledger.events.envelope import Event, Granted, ScenePublished, Withdrawn
 from ledger.follower import Follower
 from specs.model import gate as model
 from tests.gate.scenes import SCENES, SEGMENTATION
@@ -120,14 +121,14 @@ def test_a_snapshot_remembers_which_version_is_in_force(bank: World, tmp_path: P
     publishes(bank, WIDER)
     scenes = SCENES | {"segmentation": WIDER}
     bank.says("c2", Granted("segmentation", AGE, None))
-    state = ConsentState(scenes)
+    state = ConsentIndex(scenes)
     state.catch_up(bank.ledger)
     snapshot.save(state, ConsentPoint(*bank.ledger.root()), tmp_path / "consent.npz")
     resumed = snapshot.load(tmp_path / "consent.npz", scenes, bank.ledger)
     assert resumed is not None
     bank.says("c1", Granted("segmentation", AGE, None))
     resumed.catch_up(bank.ledger)
-    assert word.FIELDS & resumed.word("segmentation", "c1") == 1
+    assert consent_bits.FIELDS & resumed.word("segmentation", "c1") == 1
     assert not resumed.lapsed("segmentation", "c1")
 
 
@@ -139,7 +140,7 @@ def test_a_replay_derives_lapsed_answers_too(bank: World, tmp_path: Path) -> Non
     bank.says("c1", Granted("segmentation", AGE, None))
     ask(wider)
     found = replay(
-        partial(Follower, tmp_path), tmp_path / "reads", Grounds(wider.scenes, shipped())
+        partial(Follower, tmp_path), tmp_path / "reads", ReplayGrounds(wider.scenes, shipped())
     )
     assert (found.entries, found.derived, found.differences) == (2, 2, [])
 
@@ -154,9 +155,9 @@ contracts = st.builds(
     lambda own, since, job: replace(
         SEGMENTATION,
         version=own,
-        consent_since=version.parse(since),
+        consent_since=versions.parse(since),
         fields=SEGMENTATION.fields
-        | {"job": replace(SEGMENTATION.fields["job"], since=version.parse(job))},
+        | {"job": replace(SEGMENTATION.fields["job"], since=versions.parse(job))},
     ),
     *[st.sampled_from(VERSIONS)] * 3,
 )
@@ -203,11 +204,11 @@ BAD = {
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
 def test_a_version_is_three_plain_numbers(text: str) -> None:
     with pytest.raises(ValueError, match="want three numbers"):
-        version.parse(text)
-    assert version.published(text) == version.NONE
+        versions.parse(text)
+    assert versions.published(text) == versions.NONE
 
 
 def test_a_version_from_which_consent_counts_is_not_in_the_future() -> None:
-    assert version.since("1.0.0", "1.0.0") == (1, 0, 0)
+    assert versions.since("1.0.0", "1.0.0") == (1, 0, 0)
     with pytest.raises(ValueError, match=r"agreed since 1\.0\.1, but this is only version 1\.0\.0"):
-        version.since("1.0.1", "1.0.0")
+        versions.since("1.0.1", "1.0.0")

@@ -8,14 +8,14 @@ from typing import Any
 
 import duckdb
 
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableAnswer
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.table import TableAnswer
 from portal.demo import customers
 from portal.demo.grants import initial_grants
-from portal.product import contracts
-from synthetic.domain import Numbers
-from synthetic.fit import Loss
-from synthetic.reweight import Mode
+from portal.operations.wiring import contracts
+from synthetic.completion.mode import Mode
+from synthetic.fitting.fit import Loss
+from synthetic.model.domain import Numbers
 from tests.gate.completing import LOSS, ask, leave, opened, released
 from tests.gate.world import World
 

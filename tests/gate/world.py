@@ -12,15 +12,15 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from gate import policy
-from gate.journal import LOG, Journal
-from gate.policy import Policy
-from gate.read import Gate
-from gate.sources.duckdb import DuckDBSource
-from ledger import note
-from ledger.event import Act, Event, SignalReported, Wording
-from ledger.ledger import Ledger
-from ledger.log import Log
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Gate
+from gate.reads.sources.duckdb import DuckDBSource
+from ledger.events.envelope import Act, Event, SignalReported, Wording
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from tests.gate.scenes import SCENES
 
 POLICY = Path(__file__).parents[2] / "specs" / "policy"
@@ -78,9 +78,9 @@ class World:
 
 
 @cache
-def shipped() -> Policy:
+def shipped() -> CedarPolicy:
     """The product's own policy, checked once: the check runs in a process of its own."""
-    return policy.load(POLICY)
+    return cedar.load(POLICY)
 
 
 @cache
@@ -107,7 +107,7 @@ def people(path: Path) -> Path:
 def world(home: Path, *, release: bool = True) -> World:
     ledger = Ledger.open(home, origin="test.example/consent")
     origin = "test.example/reads-1"
-    log = Log.open(home / "reads" / LOG, origin, note.generate(origin))
+    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
     gate = Gate(
         ledger,
         source(),

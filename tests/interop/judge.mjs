@@ -2,7 +2,7 @@
 // ["receipt", text, keys], ["inclusion", vector] or ["instruction", vector]. The answer is 1 or 0.
 const bytes = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 
-/** `verifier`: the module portal/static/verify.js. */
+/** `verifier`: the module portal/web/static/verify.js. */
 export function judge(verifier, [kind, ...rest]) {
   const judges = {
     receipt: (text, keys) => verifier.verify(text, keys),

@@ -1,6 +1,6 @@
 // Under Node: questions come one a line on standard input, answers go one a line to standard output.
 //
-//	node node.mjs VERIFIER        VERIFIER: portal/static/verify.js, in a folder whose files are modules
+//	node node.mjs VERIFIER        VERIFIER: portal/web/static/verify.js, in a folder whose files are modules
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { judge } from "./judge.mjs";

@@ -50,7 +50,7 @@ def _runs(*command: str) -> bool:
 
 
 def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list[bool]:
-    """What portal/static/verify.js says to each: under Node, or in Chromium."""
+    """What portal/web/static/verify.js says to each: under Node, or in Chromium."""
     lines = "".join(f"{json.dumps(each)}\n" for each in questions)
     with TemporaryDirectory() as home:
         command = [sys.executable, "-m", "tests.interop.page"]
@@ -64,7 +64,7 @@ def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list
 def modules(home: Path) -> str:
     """The verifier as Node loads it: a folder whose files are modules."""
     for name in ("verify.js", "canonical.js"):
-        shutil.copy(ROOT / "portal/static" / name, home / name)
+        shutil.copy(ROOT / "portal/web/static" / name, home / name)
     (home / "package.json").write_text('{"type":"module"}')
     return str(home / "verify.js")
 

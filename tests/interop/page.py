@@ -12,7 +12,7 @@ from playwright.sync_api import Page, Route, sync_playwright
 from tests.browser import find
 
 PLACE = "https://verifier.example"  # WebCrypto wants a secure page; nothing leaves the machine
-STATIC = Path(__file__).parents[2] / "portal/static"
+STATIC = Path(__file__).parents[2] / "portal/web/static"
 FILES = {
     "/verify.mjs": STATIC / "verify.js",
     "/canonical.js": STATIC / "canonical.js",

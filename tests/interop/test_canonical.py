@@ -4,8 +4,8 @@ import pytest
 import rfc8785
 from hypothesis import given
 
-from ledger import event, jcs
-from ledger.jcs import StrictJsonError
+from ledger.events import canonical_json, envelope
+from ledger.events.canonical_json import StrictJsonError
 from tests.fuzz.canonical import compared, documents
 from tests.interop.opinions import has_node
 from tests.ledger.events import instructions, trees
@@ -56,25 +56,25 @@ ACCEPTED = {
 @pytest.mark.parametrize("why", REFUSED)
 def test_i60_strict_json_is_not(why: str) -> None:
     with pytest.raises(StrictJsonError):
-        jcs.parse(REFUSED[why])
+        canonical_json.parse(REFUSED[why])
 
 
 @pytest.mark.parametrize("data", ACCEPTED)
 def test_i60_one_value_has_one_form(data: bytes) -> None:
-    assert jcs.canonical(jcs.parse(data)).decode() == ACCEPTED[data]
+    assert canonical_json.canonical(canonical_json.parse(data)).decode() == ACCEPTED[data]
 
 
 @given(trees)
 def test_i60_what_is_written_reads_back(found: object) -> None:
-    data = jcs.canonical(found)
-    assert jcs.parse(data) == found
+    data = canonical_json.canonical(found)
+    assert canonical_json.parse(data) == found
     assert data == rfc8785.dumps(found)  # type: ignore[arg-type] - a tree
 
 
 @given(instructions)
-def test_i60_instructions_are_strict_json(said: event.Instruction) -> None:
-    data = event.encode(said)
-    assert jcs.canonical(jcs.parse(data)) == data
+def test_i60_instructions_are_strict_json(said: envelope.Instruction) -> None:
+    data = envelope.encode(said)
+    assert canonical_json.canonical(canonical_json.parse(data)) == data
 
 
 @pytest.mark.skipif(not has_node(), reason="needs Node 20 or later")

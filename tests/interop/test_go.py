@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ledger import note
-from ledger.ledger import Ledger
-from ledger.log import Log
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from tests.ledger.recorded import ledger_with
 from tests.ledger.witnessing import ORIGIN, log_with
 
 GOPATH = Path("/usr/share/gocode")
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 
 needs_go = pytest.mark.skipif(
     shutil.which("go") is None or not (GOPATH / "src/golang.org/x/mod/sumdb/tlog").exists(),
@@ -77,7 +77,7 @@ def test_go_refuses_any_file_with_a_changed_byte(verify: Path, tmp_path: Path) -
 
 def test_go_refuses_another_key(verify: Path, tmp_path: Path) -> None:
     log_with(tmp_path, 5, SIGNER).export(tmp_path / "log")
-    assert run(verify, tmp_path / "log", note.generate(ORIGIN).verifier).returncode == 1
+    assert run(verify, tmp_path / "log", signed_note.generate(ORIGIN).verifier).returncode == 1
 
 
 def test_go_verifies_the_receipts_of_a_consent_ledger(verify: Path, home: Path) -> None:

@@ -2,8 +2,8 @@
 
     python -m tests.interop.verifiers --count 1000000 --seed 1
 
-Both are asked about the same mutations: `ledger.receipt` and portal/static/verify.js, run by Node.
-What counts as accepted is said in tests/ledger/mutations.py.
+Both are asked about the same mutations: `ledger.verify.receipt` and portal/web/static/verify.js,
+run by Node. What counts as accepted is said in tests/ledger/mutations.py.
 """
 
 import argparse

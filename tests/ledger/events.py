@@ -5,8 +5,8 @@ from typing import get_args
 
 from hypothesis import strategies as st
 
-from ledger.customer_key import FORMS
-from ledger.event import (
+from ledger.events.customer_keys import FORMS
+from ledger.events.envelope import (
     FIRST,
     MOST_INTEGER,
     Act,
@@ -14,7 +14,7 @@ from ledger.event import (
     BudgetReserved,
     CustomerKey,
     EntryErased,
-    Evidence,
+    EvidenceClass,
     Granted,
     Imported,
     Instruction,
@@ -105,7 +105,7 @@ assert {type(each) for each in (*ACTS, *KEY_ACTS)} == {*get_args(Act)}
 assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
 
 INSTRUCTION = Instruction(
-    ORIGIN, "c1", 1, FIRST, bytes(16), NOON, WORDING, Evidence.SESSION, GRANTED
+    ORIGIN, "c1", 1, FIRST, bytes(16), NOON, WORDING, EvidenceClass.SESSION, GRANTED
 )
 
 customer_keys = st.sampled_from([PASSKEY, BROWSER_KEY])
@@ -147,7 +147,7 @@ instructions = st.builds(
     st.binary(min_size=16, max_size=16),
     times,
     st.builds(Wording, texts, digests),
-    st.sampled_from(Evidence),
+    st.sampled_from(EvidenceClass),
     acts | key_acts,
     st.none() | digests,
 )

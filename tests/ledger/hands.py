@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ledger import event, instruction
-from ledger.consent import ConsentState, apply, require_authorised
-from ledger.event import Act, Algorithm, CustomerKey, Evidence, Instruction, KeyKind
-from ledger.instruction import BrowserSignature, PasskeySignature, Signature
-from ledger.ledger import Ledger
-from ledger.reader import Said
+from ledger.events import envelope, instruction_signature
+from ledger.events.envelope import Act, Algorithm, CustomerKey, EvidenceClass, Instruction, KeyKind
+from ledger.events.instruction_signature import BrowserSignature, PasskeySignature, Signature
+from ledger.events.reducer import ConsentState, apply, require_authorised
+from ledger.reader import RecordedInstruction
+from ledger.service import Ledger
 from tests.ledger.events import NOON, ORIGIN, PAGE, RP, WORDING
 
 UP, UV, BE, BS, AT, ED = 1, 4, 8, 16, 64, 128
@@ -96,7 +96,7 @@ class BrowserKey:
         )
 
     def sign(self, said: Instruction) -> BrowserSignature:
-        message = instruction.browser_message(document(said))
+        message = instruction_signature.browser_message(document(said))
         return BrowserSignature(self.key.id, self.private.sign(message))
 
 
@@ -104,12 +104,12 @@ Hand = Passkey | BrowserKey
 
 
 def document(said: Instruction) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(event.encode(said))
+    found: dict[str, Any] = json.loads(envelope.encode(said))
     return found
 
 
 def challenge(said: Instruction) -> bytes:
-    return instruction.challenge(document(said))
+    return instruction_signature.challenge(document(said))
 
 
 def spki(private: Private) -> bytes:
@@ -127,7 +127,7 @@ def raw(private: Private, message: bytes) -> bytes:
 
 
 def verify(said: Instruction, signature: Signature, key: CustomerKey) -> None:
-    instruction.verify(document(said), signature, key.key)
+    instruction_signature.verify(document(said), signature, key.key)
 
 
 def _kind(private: Private) -> str:
@@ -154,11 +154,11 @@ class Customer:
         hand: Hand | None = None,
         *,
         at: datetime = NOON,
-        evidence: Evidence | None = None,
+        evidence: EvidenceClass | None = None,
         mandate: bytes | None = None,
     ) -> Instruction:
         state = self.state
-        return event.instruction(
+        return envelope.instruction(
             ORIGIN,
             state.subject,
             state.seq,
@@ -182,14 +182,14 @@ class Customer:
         return self.state.head
 
 
-def class_of(hand: Hand | None) -> Evidence:
+def class_of(hand: Hand | None) -> EvidenceClass:
     match hand:
         case Passkey():
-            return Evidence.PASSKEY
+            return EvidenceClass.PASSKEY
         case BrowserKey():
-            return Evidence.BROWSER_KEY
+            return EvidenceClass.BROWSER_KEY
         case None:
-            return Evidence.SESSION
+            return EvidenceClass.SESSION
 
 
 def give(
@@ -200,7 +200,7 @@ def give(
     subject: str = "c1",
     at: datetime = NOON,
     mandate: bytes | None = None,
-) -> Said:
+) -> RecordedInstruction:
     """Say it to a ledger, signed or in a session."""
     said = ledger.draft(
         subject, act, at=at, wording=WORDING, evidence=class_of(hand), mandate=mandate

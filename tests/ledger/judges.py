@@ -7,27 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ledger import (
-    checkpoint,
-    commitment,
-    cosignature,
-    event,
-    jcs,
-    note,
-    policy,
-    profile,
-    receipt,
-    statemap,
-    stateproof,
-    tile,
-    timestamp,
-    tree,
-)
-from ledger.cosignature import CosignatureError
-from ledger.note import Note
-from ledger.timestamp import Authority, TimestampError
-from ledger.tree import ProofError
-from ledger.witness import Witness
+from ledger.events import canonical_json, envelope
+from ledger.statemap import map_proof, verifiable_map
+from ledger.tlog import checkpoint, cosignature, merkle, policy, rfc3161, signed_note, tiles
+from ledger.tlog.cosignature import CosignatureError
+from ledger.tlog.merkle import ProofError
+from ledger.tlog.rfc3161 import TimestampAuthority, TimestampError
+from ledger.tlog.signed_note import Note
+from ledger.vault import commitments
+from ledger.verify import event_profile, receipt
+from ledger.witness.witness import Witness
 
 Vector = dict[str, Any]
 REFUSALS = (ValueError, ProofError, CosignatureError, TimestampError)  # the errors of parsers
@@ -39,7 +28,7 @@ class RefusedError(ValueError):
 
 def _note(case: Vector) -> None:
     keys = [policy.log_key(vkey) for vkey in case["keys"]]
-    note.verify(note.parse(case["note"]), keys)
+    signed_note.verify(signed_note.parse(case["note"]), keys)
 
 
 def _checkpoint(case: Vector) -> None:
@@ -48,46 +37,46 @@ def _checkpoint(case: Vector) -> None:
 
 
 def _path(case: Vector) -> None:
-    _require(tile.path(case["kind"], case["index"], case["width"]), case["path"])
+    _require(tiles.path(case["kind"], case["index"], case["width"]), case["path"])
 
 
 def _tile(case: Vector) -> None:
-    hashes = tile.split(bytes.fromhex(case["tile"]))
+    hashes = tiles.split(bytes.fromhex(case["tile"]))
     _require(len(hashes), case["width"])
     _require(_root(hashes), case["root"])
 
 
 def _bundle(case: Vector) -> None:
-    hashes = tree.leaf_hashes(tile.unbundle(bytes.fromhex(case["bundle"])))
+    hashes = merkle.leaf_hashes(tiles.unbundle(bytes.fromhex(case["bundle"])))
     _require(_root(hashes), case["root"])
 
 
 def _root(hashes: list[bytes]) -> str:
     def read(level: int, index: int) -> bytes:
-        return tree.complete_root(hashes[index << level : index + 1 << level])
+        return merkle.complete_root(hashes[index << level : index + 1 << level])
 
-    return tree.root(len(hashes), read).hex()
+    return merkle.root(len(hashes), read).hex()
 
 
 def _inclusion(case: Vector) -> None:
     leaf, root = (bytes.fromhex(case[name]) for name in ("leaf", "root"))
     proof = [bytes.fromhex(each) for each in case["proof"]]
-    tree.verify_inclusion(leaf, case["index"], case["size"], root, proof)
+    merkle.verify_inclusion(leaf, case["index"], case["size"], root, proof)
 
 
 def _consistency(case: Vector) -> None:
     old, new = (bytes.fromhex(case[name]) for name in ("old_root", "new_root"))
     proof = [bytes.fromhex(each) for each in case["proof"]]
-    tree.verify_consistency(case["old"], case["new"], old, new, proof)
+    merkle.verify_consistency(case["old"], case["new"], old, new, proof)
 
 
 def _cosignature(case: Vector) -> None:
-    at = cosignature.key(case["key"]).verify(note.parse(case["note"]))
+    at = cosignature.key(case["key"]).verify(signed_note.parse(case["note"]))
     _require(int(at.timestamp()), case["time"])
 
 
 def _policy(case: Vector) -> None:
-    policy.parse(case["policy"].encode()).verify(note.parse(case["note"]))
+    policy.parse(case["policy"].encode()).verify(signed_note.parse(case["note"]))
 
 
 def _receipt(case: Vector) -> None:
@@ -99,53 +88,53 @@ def _event(case: Vector) -> None:
     """By both of our decoders: the ledger's, and the offline verifier's."""
     data = case["event"].encode("utf-8", "surrogatepass")
     try:
-        event.decode(data)
-    except event.MalformedEventError:
+        envelope.decode(data)
+    except envelope.MalformedEventError:
         _require_not(data)
         raise
-    profile.require_event(commitment.parse(data))
+    event_profile.require_event(commitments.parse(data))
 
 
 def _require_not(data: bytes) -> None:
     """The offline verifier refuses these bytes too, as canonical JSON or as an event."""
     try:
-        found = commitment.parse(data)
-        if commitment.canonical(found) != data:
+        found = commitments.parse(data)
+        if commitments.canonical(found) != data:
             return
-        profile.require_event(found)
+        event_profile.require_event(found)
     except ValueError:
         return
     raise AssertionError(f"the offline verifier takes this for an event: {data!r}")
 
 
 def _instruction(case: Vector) -> None:
-    said = jcs.parse(case["event"].encode())
-    profile.require_event(said)
-    extra = {"event": said, "signer": jcs.parse(case["signer"].encode())}
-    extra["signature"] = jcs.parse(case["signature"].encode())
+    said = canonical_json.parse(case["event"].encode())
+    event_profile.require_event(said)
+    extra = {"event": said, "signer": canonical_json.parse(case["signer"].encode())}
+    extra["signature"] = canonical_json.parse(case["signature"].encode())
     receipt.Receipt(0, (), Note("", ()), extra).signer()
 
 
 def _commitment(case: Vector) -> None:
-    derived = commitment.secrets(bytes.fromhex(case["data_key"]), case["seq"])
+    derived = commitments.secrets(bytes.fromhex(case["data_key"]), case["seq"])
     parts = (derived.opening.tag, derived.opening.salt, derived.sealing_key)
     _require(tuple(each.hex() for each in parts), _all(case, "tag", "salt", "sealing_key"))
-    entry = commitment.personal_entry(derived.opening, case["event"].encode())
+    entry = commitments.personal_entry(derived.opening, case["event"].encode())
     _require(entry.hex(), case["entry"])
 
 
 def _map(case: Vector) -> None:
     label, root, data = (bytes.fromhex(case[name]) for name in ("label", "root", "proof"))
-    proof = statemap.parse(data)
+    proof = verifiable_map.parse(data)
     if case["value"] is None:
-        statemap.verify_absence(label, root, proof)
+        verifiable_map.verify_absence(label, root, proof)
     else:
-        statemap.verify_presence(label, bytes.fromhex(case["value"]), root, proof)
+        verifiable_map.verify_presence(label, bytes.fromhex(case["value"]), root, proof)
 
 
 def _state(case: Vector) -> None:
     keys = [policy.log_key(vkey) for vkey in case["keys"]]
-    stateproof.verify(stateproof.parse(case["proof"]), bytes.fromhex(case["label"]), keys)
+    map_proof.verify(map_proof.parse(case["proof"]), bytes.fromhex(case["label"]), keys)
 
 
 def _submission(case: Vector) -> None:
@@ -157,7 +146,7 @@ def _submission(case: Vector) -> None:
 
 
 def _answer(case: Vector) -> int:
-    keys = [note.verifier(vkey) for vkey in case["keys"]]
+    keys = [signed_note.verifier(vkey) for vkey in case["keys"]]
     with TemporaryDirectory() as home:
         witness = Witness(Path(home) / "memory", cosignature.generate("w"), keys)
         if case["before"] is not None:
@@ -166,8 +155,8 @@ def _answer(case: Vector) -> int:
 
 
 def _timestamp(case: Vector) -> None:
-    authority = Authority(timestamp.certificates(case["root"].encode()))
-    stamp = timestamp.verify(b64decode(case["token"]), Note(case["text"], ()), authority)
+    authority = TimestampAuthority(rfc3161.certificates(case["root"].encode()))
+    stamp = rfc3161.verify(b64decode(case["token"]), Note(case["text"], ()), authority)
     _require((stamp.at, stamp.serial), (datetime.fromisoformat(case["at"]), case["serial"]))
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ledger.event import Granted, Wording
-from ledger.ledger import Ledger
+from ledger.events.envelope import Granted, Wording
+from ledger.service import Ledger
 from tests.ledger.witnessing import NOON, ORIGIN
 
 WORDING = Wording("en", bytes(32))

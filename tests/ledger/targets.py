@@ -7,36 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ledger import (
-    audit,
+from ledger import evidence_builder
+from ledger.events import canonical_json, instruction_signature
+from ledger.events.envelope import KeyEnrolled
+from ledger.service import Ledger
+from ledger.statemap import map_proof, verifiable_map
+from ledger.statemap.map_proof import StateOpening, StateProof, StateRoot
+from ledger.statemap.verifiable_map import StateMap
+from ledger.tlog import (
+    auditor,
     checkpoint,
     cosignature,
-    evidence,
-    gathering,
-    instruction,
-    jcs,
+    merkle,
     mldsa,
-    note,
     policy,
-    receipt,
-    statemap,
-    stateproof,
-    tile,
-    timestamp,
-    tree,
+    rfc3161,
+    signed_note,
+    tiles,
 )
-from ledger import witness as witnessing
-from ledger.cosignature import CosignatureError, WitnessKey
-from ledger.event import KeyEnrolled
-from ledger.frontier import Frontier
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.note import Note
-from ledger.policy import CosignerKey, LogKey
-from ledger.source import UnreadableError
-from ledger.statemap import StateMap
-from ledger.stateproof import Shown, StateProof, StateRoot
-from ledger.timestamp import Authority, TimestampError
+from ledger.tlog.compact_range import Frontier
+from ledger.tlog.cosignature import CosignatureError, WitnessKey
+from ledger.tlog.fetcher import UnreadableError
+from ledger.tlog.policy import CosignerKey, LogKey
+from ledger.tlog.rfc3161 import TimestampAuthority, TimestampError
+from ledger.tlog.signed_note import Note
+from ledger.tlog.writer import Log
+from ledger.verify import evidence, receipt
+from ledger.witness import witness as witnessing
 from tests.ledger.events import GRANTED
 from tests.ledger.events import ORIGIN as SIGNED_ORIGIN
 from tests.ledger.hands import Passkey, give
@@ -47,7 +44,7 @@ from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_
 
 VECTORS = Path(__file__).parents[2] / "specs/vectors"
 SEEN = 99  # entries that an auditor saw before
-REFUSALS = (ValueError, tree.ProofError, CosignatureError, UnreadableError, TimestampError)
+REFUSALS = (ValueError, merkle.ProofError, CosignatureError, UnreadableError, TimestampError)
 Check = Callable[[bytes], object]  # raises one of REFUSALS unless the bytes are accepted
 Key = LogKey | CosignerKey
 
@@ -120,7 +117,7 @@ def _believed(case: dict[str, Any]) -> Iterator[Key]:
     return _asked(policy.parse(case["policy"].encode()))
 
 
-def _asked(trusted: policy.Policy) -> Iterator[Key]:
+def _asked(trusted: policy.LogPolicy) -> Iterator[Key]:
     yield from trusted.logs
     yield from trusted.witnesses.values()
 
@@ -147,10 +144,10 @@ def _proof_of(name: str, case: dict[str, Any]) -> Target:
 
 
 def _token_of(name: str, case: dict[str, Any]) -> Target:
-    authority = Authority(timestamp.certificates(case["root"].encode()))
+    authority = TimestampAuthority(rfc3161.certificates(case["root"].encode()))
 
     def read(data: bytes) -> Hashable:
-        return timestamp.verify(data, Note(case["text"], ()), authority)
+        return rfc3161.verify(data, Note(case["text"], ()), authority)
 
     def check(data: bytes) -> None:
         JUDGES[name](case | {"token": b64encode(data).decode()})
@@ -168,13 +165,13 @@ def _signature_of(name: str, case: dict[str, Any]) -> Target:
 
 def _given(data: bytes) -> Hashable:
     """What a signature says, however its JSON is written."""
-    return instruction.parse(jcs.parse(data))
+    return instruction_signature.parse(canonical_json.parse(data))
 
 
 def _submission_of(name: str, case: dict[str, Any]) -> Target:
     before = case["before"] and witnessing.parse(case["before"].encode()).head
-    seen = (before.size, before.root) if before else (0, tree.EMPTY_ROOT)
-    keys = [note.verifier(vkey) for vkey in case["keys"]]
+    seen = (before.size, before.root) if before else (0, merkle.EMPTY_ROOT)
+    keys = [signed_note.verifier(vkey) for vkey in case["keys"]]
     return _submitted(f"{name} vector, {case['case']}", case["submission"].encode(), seen, keys)
 
 
@@ -197,7 +194,7 @@ _OF_VECTORS: dict[str, Callable[[str, dict[str, Any]], Target]] = {
 
 
 def _made(home: Path) -> Iterator[Target]:
-    key, pq = note.generate(ORIGIN), mldsa.generate(ORIGIN)
+    key, pq = signed_note.generate(ORIGIN), mldsa.generate(ORIGIN)
     log = log_with(home / "log", 300, key)
     yield from _proofs(log)
     yield _submission(log, key, home / "witness")
@@ -225,19 +222,21 @@ def _evidence(home: Path) -> Iterator[Target]:
         return repr(evidence.verify(evidence.parse(data.decode()), trusted))
 
     for seq in (1, 2):
-        data = str(gathering.gathered(ledger, home, "c1", seq)).encode()
+        data = str(evidence_builder.gathered(ledger, home, "c1", seq)).encode()
         yield Target("evidence", f"evidence of {seq}", data, proven, LINES, (), proven)
     ledger.close()
 
 
 def _notes(log: Log, keys: list[LogKey]) -> Iterator[Target]:
     witness = cosignature.generate("witness.example/w1")
-    text = note.parse(log.checkpoint()).text
-    signed = str(Note(text, (*note.parse(log.checkpoint()).signatures, witness.cosign(text, NOON))))
+    text = signed_note.parse(log.checkpoint()).text
+    signed = str(
+        Note(text, (*signed_note.parse(log.checkpoint()).signatures, witness.cosign(text, NOON)))
+    )
 
     def check(data: bytes) -> None:
-        found = note.parse(data.decode())
-        note.verify(found, keys)
+        found = signed_note.parse(data.decode())
+        signed_note.verify(found, keys)
         checkpoint.parse(found.text)
         witness.key.verify(found)
 
@@ -254,14 +253,14 @@ def _reader(parse: Callable[[str], object]) -> Check:
 def _proofs(log: Log) -> Iterator[Target]:
     head = log.head()
     for index in (0, 7, 299):
-        yield _inclusion(tree.leaf_hash(*log.entries(index, index + 1)), index, head, log)
+        yield _inclusion(merkle.leaf_hash(*log.entries(index, index + 1)), index, head, log)
     for size in (1, 99, 256):
         yield _consistency(log.root_at(size), size, head, log)
 
 
 def _inclusion(leaf: bytes, index: int, head: checkpoint.Checkpoint, log: Log) -> Target:
     def check(data: bytes) -> None:
-        tree.verify_inclusion(leaf, index, head.size, head.root, _hashes(data))
+        merkle.verify_inclusion(leaf, index, head.size, head.root, _hashes(data))
 
     proof = b"".join(log.prove_inclusion(index))
     return Target("inclusion", f"inclusion of {index}", proof, check, (records,))
@@ -269,7 +268,7 @@ def _inclusion(leaf: bytes, index: int, head: checkpoint.Checkpoint, log: Log) -
 
 def _consistency(root: bytes, size: int, head: checkpoint.Checkpoint, log: Log) -> Target:
     def check(data: bytes) -> None:
-        tree.verify_consistency(size, head.size, root, head.root, _hashes(data))
+        merkle.verify_consistency(size, head.size, root, head.root, _hashes(data))
 
     proof = b"".join(log.prove_consistency(size))
     return Target("consistency", f"consistency from {size}", proof, check, (records,))
@@ -279,10 +278,10 @@ def _hashes(data: bytes) -> list[bytes]:
     return [data[at : at + 32] for at in range(0, len(data), 32)]
 
 
-def _files(key: note.Verifier, folder: Path) -> Iterator[Target]:
+def _files(key: signed_note.Verifier, folder: Path) -> Iterator[Target]:
     """Each file of a published log, in an otherwise valid one."""
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-    trust = audit.Trust([key])
+    trust = auditor.KeyDemand([key])
     for path, data in files.items():
         check = _audit_with(files, path, trust)
         if path == "checkpoint":
@@ -292,9 +291,9 @@ def _files(key: note.Verifier, folder: Path) -> Iterator[Target]:
             yield Target(kind, f"file {path}", data, check, (entries, records))
 
 
-def _audit_with(files: dict[str, bytes], path: str, trust: audit.Trust) -> Check:
+def _audit_with(files: dict[str, bytes], path: str, trust: auditor.KeyDemand) -> Check:
     def check(data: bytes) -> None:
-        if not audit.audit(_Changed(files, path, data), trust).clean:
+        if not auditor.audit(_Changed(files, path, data), trust).clean:
             raise RefusedError
 
     return check
@@ -312,13 +311,13 @@ class _Changed:
         return self.data if path == self.path else self.files[path]
 
 
-def _histories(log: Log, key: note.Signer) -> Iterator[Target]:
+def _histories(log: Log, key: signed_note.Signer) -> Iterator[Target]:
     """All entries of a log, published anew after a mutation, tiles and bundles as they should be.
 
     Under the checkpoint that was signed, nothing else may be published. If the log's own key signs
     the other history, an auditor who saw the first `SEEN` entries finds it, unless it keeps these.
     """
-    before, trust = _signed_by(key, [*log.entries(0, SEEN)]), audit.Trust([key.verifier])
+    before, trust = _signed_by(key, [*log.entries(0, SEEN)]), auditor.KeyDemand([key.verifier])
     data = b"".join(len(each).to_bytes(2) + each for each in log.entries(0, log.size))
     shown = log.checkpoint()
 
@@ -349,27 +348,29 @@ def _kept(data: bytes) -> Hashable:
     return tuple(_read(data)[:SEEN])
 
 
-def _signed_by(key: note.Signer, found: list[bytes]) -> str:
+def _signed_by(key: signed_note.Signer, found: list[bytes]) -> str:
     frontier = Frontier()
-    frontier.append(tree.leaf_hashes(found))
-    return str(note.sign(str(checkpoint.Checkpoint(ORIGIN, len(found), frontier.root())), [key]))
+    frontier.append(merkle.leaf_hashes(found))
+    return str(
+        signed_note.sign(str(checkpoint.Checkpoint(ORIGIN, len(found), frontier.root())), [key])
+    )
 
 
 def _published(found: list[bytes], signed: str) -> dict[str, bytes]:
-    files, hashes, width = {"checkpoint": signed.encode()}, tree.leaf_hashes(found), tile.WIDTH
-    for index, _ in tile.widths(len(found), 0):
+    files, hashes, width = {"checkpoint": signed.encode()}, merkle.leaf_hashes(found), tiles.WIDTH
+    for index, _ in tiles.widths(len(found), 0):
         part = found[index * width : (index + 1) * width]
-        files[tile.path("entries", index, len(part))] = tile.bundle(part)
-    for level in tile.levels(len(found)):
+        files[tiles.path("entries", index, len(part))] = tiles.bundle(part)
+    for level in tiles.levels(len(found)):
         parts = [hashes[at : at + width] for at in range(0, len(hashes), width)]
         for index, part in enumerate(parts):
-            files[tile.path(str(level), index, len(part))] = b"".join(part)
-        hashes = [tree.complete_root(part) for part in parts if len(part) == width]
+            files[tiles.path(str(level), index, len(part))] = b"".join(part)
+        hashes = [merkle.complete_root(part) for part in parts if len(part) == width]
     return files
 
 
-def _require_clean(files: dict[str, bytes], trust: audit.Trust, seen: str | None) -> None:
-    if not audit.audit(_Changed(files, "", b""), trust, seen).clean:
+def _require_clean(files: dict[str, bytes], trust: auditor.KeyDemand, seen: str | None) -> None:
+    if not auditor.audit(_Changed(files, "", b""), trust, seen).clean:
         raise RefusedError
 
 
@@ -386,42 +387,44 @@ def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:
 
 
 def _states(home: Path) -> Iterator[Target]:
-    labels = {bytes([number]) * 32: Shown({"seq": number}, bytes(32)) for number in range(99)}
+    labels = {
+        bytes([number]) * 32: StateOpening({"seq": number}, bytes(32)) for number in range(99)
+    }
     buckets: dict[int, bytes] = {}
     made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
     change = made.change({where: shown.value for where, shown in labels.items()})
     buckets.update(change.buckets)
     made.apply(change)
-    signers = note.generate("ledger.example/state"), mldsa.generate("ledger.example/state")
+    signers = signed_note.generate("ledger.example/state"), mldsa.generate("ledger.example/state")
     log = Log.open(home / "state.sqlite", signers[0].name, *signers)
     entry = StateRoot(99, bytes(32), change.root)
     log.append([b"older", bytes(entry)])
     keys = [each.verifier for each in signers]
     for name, where in (("presence", b"\x07" * 32), ("absence", b"\xee" * 32)):
         shown, proof = labels.get(where), made.prove(where)
-        path, signed = tuple(log.prove_inclusion(1)), note.parse(log.checkpoint())
+        path, signed = tuple(log.prove_inclusion(1)), signed_note.parse(log.checkpoint())
         whole = str(StateProof(shown, proof, entry, 1, path, signed)).encode()
         in_map = _map_check(where, shown, made.root)
         yield Target("map", f"map {name}", bytes(proof), in_map, (steps,))
         yield Target("state", f"state {name}", whole, _state_check(where, keys), LINES, (*keys,))
 
 
-def _map_check(where: bytes, shown: Shown | None, root: bytes) -> Check:
+def _map_check(where: bytes, shown: StateOpening | None, root: bytes) -> Check:
     def check(data: bytes) -> None:
-        proof = statemap.parse(data)
+        proof = verifiable_map.parse(data)
         if shown is None:
-            statemap.verify_absence(where, root, proof)
+            verifiable_map.verify_absence(where, root, proof)
         else:
-            statemap.verify_presence(where, shown.value, root, proof)
+            verifiable_map.verify_presence(where, shown.value, root, proof)
 
     return check
 
 
 def _state_check(where: bytes, keys: Sequence[LogKey]) -> Check:
-    return lambda data: stateproof.verify(stateproof.parse(data.decode()), where, keys)
+    return lambda data: map_proof.verify(map_proof.parse(data.decode()), where, keys)
 
 
-def _submission(log: Log, key: note.Signer, folder: Path) -> Target:
+def _submission(log: Log, key: signed_note.Signer, folder: Path) -> Target:
     """What a witness is sent that remembers a smaller log."""
     folder.mkdir()
     witness = witness_of(folder / "witness", key)
@@ -431,13 +434,13 @@ def _submission(log: Log, key: note.Signer, folder: Path) -> Target:
 
 
 def _submitted(
-    name: str, data: bytes, seen: tuple[int, bytes], keys: list[note.Verifier]
+    name: str, data: bytes, seen: tuple[int, bytes], keys: list[signed_note.Verifier]
 ) -> Target:
     """A submission, judged afresh each time."""
 
     def check(changed: bytes) -> None:
         found = witnessing.parse(changed)
-        note.verify(found.note, keys)
+        signed_note.verify(found.note, keys)
         if found.head.origin != keys[0].name or witnessing._compare(found, seen) is not None:
             raise RefusedError
 

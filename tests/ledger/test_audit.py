@@ -14,16 +14,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import audit, checkpoint, commitment, cosignature, event, note, source, tree
-from ledger.audit import Kind, Report, Trust
-from ledger.entry import consent_entry
-from ledger.event import SubjectErased
-from ledger.note import Note
-from ledger.source import Directory, UnreadableError
+from ledger.events import envelope
+from ledger.events.envelope import SubjectErased
+from ledger.events.sealed_entry import consent_entry
+from ledger.tlog import auditor, checkpoint, cosignature, fetcher, merkle, signed_note
+from ledger.tlog.auditor import AuditReport, FindingKind, KeyDemand
+from ledger.tlog.fetcher import DirectorySource, UnreadableError
+from ledger.tlog.signed_note import Note
+from ledger.vault import commitments
 from tests.ledger.witnessing import NOON, ORIGIN, log_with
 
-SIGNER = note.generate(ORIGIN)
-TRUST = Trust([SIGNER.verifier])
+SIGNER = signed_note.generate(ORIGIN)
+TRUST = KeyDemand([SIGNER.verifier])
 SIZE = 300  # a full bundle and a partial one
 
 
@@ -43,11 +45,11 @@ def folder(published: Path, tmp_path: Path) -> Path:
     return copytree(published, tmp_path / "copy")
 
 
-def audited(folder: Path, seen: str | None = None, trust: Trust = TRUST) -> Report:
-    return audit.audit(Directory(folder), trust, seen)
+def audited(folder: Path, seen: str | None = None, trust: KeyDemand = TRUST) -> AuditReport:
+    return auditor.audit(DirectorySource(folder), trust, seen)
 
 
-def kinds(report: Report) -> set[Kind]:
+def kinds(report: AuditReport) -> set[FindingKind]:
     return {finding.kind for finding in report.findings}
 
 
@@ -70,28 +72,30 @@ def test_a_log_that_only_grew_is_clean(steps: list[int]) -> None:
 
 
 def test_an_unsigned_checkpoint_is_untrusted(folder: Path) -> None:
-    other = Trust([SIGNER.verifier, note.generate(ORIGIN).verifier])
+    other = KeyDemand([SIGNER.verifier, signed_note.generate(ORIGIN).verifier])
     report = audited(folder, trust=other)
-    assert kinds(report) == {Kind.UNTRUSTED}
+    assert kinds(report) == {FindingKind.UNTRUSTED}
     assert report.note is None
     assert report.findings[0].evidence["shown"] == (folder / "checkpoint").read_text()
 
 
 def test_a_checkpoint_of_another_log_is_untrusted(folder: Path) -> None:
     text = (folder / "checkpoint").read_text().replace(ORIGIN, "other.example/log", 1)
-    forged = note.sign(note.parse(text).text, [SIGNER])
+    forged = signed_note.sign(signed_note.parse(text).text, [SIGNER])
     (folder / "checkpoint").write_text(str(forged))
-    assert kinds(audited(folder)) == {Kind.UNTRUSTED}
+    assert kinds(audited(folder)) == {FindingKind.UNTRUSTED}
 
 
 def test_fewer_cosignatures_than_the_quorum_are_untrusted(folder: Path) -> None:
     witnesses = [cosignature.generate(f"w{i}.example") for i in range(3)]
-    signed = note.parse((folder / "checkpoint").read_text())
+    signed = signed_note.parse((folder / "checkpoint").read_text())
     by_two = [w.cosign(signed.text, NOON) for w in witnesses[:2]]
     (folder / "checkpoint").write_text(str(Note(signed.text, (*signed.signatures, *by_two))))
     keys = [witness.key for witness in witnesses]
-    assert audited(folder, trust=Trust([SIGNER.verifier], keys, 2)).clean
-    assert kinds(audited(folder, trust=Trust([SIGNER.verifier], keys, 3))) == {Kind.UNTRUSTED}
+    assert audited(folder, trust=KeyDemand([SIGNER.verifier], keys, 2)).clean
+    assert kinds(audited(folder, trust=KeyDemand([SIGNER.verifier], keys, 3))) == {
+        FindingKind.UNTRUSTED
+    }
 
 
 def test_a_rollback_is_found_with_both_notes_as_evidence(tmp_path: Path) -> None:
@@ -100,7 +104,7 @@ def test_a_rollback_is_found_with_both_notes_as_evidence(tmp_path: Path) -> None
     restored = log_with(tmp_path / "restored", 7, SIGNER)
     restored.export(tmp_path / "log")
     report = audited(tmp_path / "log", seen)
-    assert kinds(report) == {Kind.ROLLED_BACK}
+    assert kinds(report) == {FindingKind.ROLLED_BACK}
     assert report.note == seen
     assert set(report.findings[0].evidence.values()) == {seen, restored.checkpoint()}
 
@@ -111,7 +115,7 @@ def test_a_split_view_is_found_with_both_notes_as_evidence(tmp_path: Path, size:
     other = log_with(tmp_path / "other", size, SIGNER, mark=b"other")
     other.export(tmp_path / "log")
     report = audited(tmp_path / "log", seen)
-    assert kinds(report) == {Kind.SPLIT_VIEW}
+    assert kinds(report) == {FindingKind.SPLIT_VIEW}
     assert report.note == seen
     assert set(report.findings[0].evidence.values()) == {seen, other.checkpoint()}
 
@@ -121,9 +125,9 @@ def test_the_evidence_of_a_split_view_convinces_without_the_auditor(tmp_path: Pa
     other = log_with(tmp_path / "other", 5, SIGNER, mark=b"other")
     other.export(tmp_path / "log")
     evidence = audited(tmp_path / "log", seen).findings[0].evidence
-    notes = [note.parse(evidence[name]) for name in ("seen", "shown")]
+    notes = [signed_note.parse(evidence[name]) for name in ("seen", "shown")]
     for signed in notes:
-        note.verify(signed, [SIGNER.verifier])
+        signed_note.verify(signed, [SIGNER.verifier])
     one, two = (checkpoint.parse(signed.text) for signed in notes)
     assert one.size == two.size
     assert one.root != two.root
@@ -135,7 +139,7 @@ def test_changed_tiles_accuse_nobody_but_themselves(tmp_path: Path) -> None:
     log.append([b"more"])
     log.export(tmp_path / "log")
     _flip(tmp_path / "log/tile/0/000.p/6", 0)
-    assert kinds(audited(tmp_path / "log", seen)) == {Kind.WRONG_TILE}
+    assert kinds(audited(tmp_path / "log", seen)) == {FindingKind.WRONG_TILE}
 
 
 def test_changing_any_byte_of_any_file_is_found(tmp_path: Path) -> None:
@@ -161,7 +165,7 @@ def test_changed_bytes_of_tiles_of_any_level_are_found(tmp_path: Path, size: int
     for path in upper:
         for at in {0, path.stat().st_size // 2, path.stat().st_size - 1}:
             _flip(path, at)
-            assert kinds(audited(tmp_path / "log")) == {Kind.WRONG_TILE}, (path, at)
+            assert kinds(audited(tmp_path / "log")) == {FindingKind.WRONG_TILE}, (path, at)
             _flip(path, at)
     assert audited(tmp_path / "log").clean
 
@@ -169,7 +173,7 @@ def test_changed_bytes_of_tiles_of_any_level_are_found(tmp_path: Path, size: int
 def test_a_wrong_entry_leads_to_another_root(folder: Path) -> None:
     _flip(folder / "tile/entries/001.p/44", 5)
     report = audited(folder)
-    assert kinds(report) == {Kind.WRONG_ROOT, Kind.WRONG_TILE}
+    assert kinds(report) == {FindingKind.WRONG_ROOT, FindingKind.WRONG_TILE}
     assert "tile 0/1" in report.findings[0].message
 
 
@@ -189,17 +193,17 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 def test_a_damaged_file_is_named(folder: Path, file: str, damage: Callable[[Path], object]) -> None:
     damage(folder / file)
     report = audited(folder)
-    assert kinds(report) <= {Kind.UNREADABLE, Kind.UNTRUSTED}
+    assert kinds(report) <= {FindingKind.UNREADABLE, FindingKind.UNTRUSTED}
     [finding] = report.findings
-    assert finding.kind is Kind.UNTRUSTED or file in finding.message
+    assert finding.kind is FindingKind.UNTRUSTED or file in finding.message
 
 
 def test_an_endless_file_is_not_read_to_its_end(folder: Path) -> None:
     with (folder / "tile/entries/000").open("wb") as file:
-        file.truncate(source.MOST_BYTES + 1)
+        file.truncate(fetcher.MOST_BYTES + 1)
     with pytest.raises(UnreadableError, match="more than"):
-        Directory(folder).read("tile/entries/000")
-    assert kinds(audited(folder)) == {Kind.UNREADABLE}
+        DirectorySource(folder).read("tile/entries/000")
+    assert kinds(audited(folder)) == {FindingKind.UNREADABLE}
 
 
 def test_a_partial_tile_that_became_full_is_not_missing(tmp_path: Path) -> None:
@@ -215,14 +219,14 @@ def test_a_partial_tile_that_became_full_is_not_missing(tmp_path: Path) -> None:
     assert audited(tmp_path / "log").clean
 
 
-ERASED = event.encode(SubjectErased(NOON))
+ERASED = envelope.encode(SubjectErased(NOON))
 MISPLACED = {
     "nothing": b"",
     "another kind": b"\x03" + ERASED,
-    "a short commitment": commitment.PERSONAL + bytes(55),
-    "a long commitment": commitment.PERSONAL + bytes(57),
-    "no event": commitment.PUBLIC + b"{}",
-    "an event in another form": commitment.PUBLIC + ERASED + b" ",
+    "a short commitment": commitments.PERSONAL + bytes(55),
+    "a long commitment": commitments.PERSONAL + bytes(57),
+    "no event": commitments.PUBLIC + b"{}",
+    "an event in another form": commitments.PUBLIC + ERASED + b" ",
 }
 
 
@@ -231,38 +235,42 @@ def test_an_entry_without_a_place_in_a_consent_log_is_reported(
     tmp_path: Path, entry: bytes
 ) -> None:
     log = log_with(tmp_path, 0, SIGNER)
-    log.append([commitment.PUBLIC + ERASED, entry, commitment.PERSONAL + bytes(56)])
+    log.append([commitments.PUBLIC + ERASED, entry, commitments.PERSONAL + bytes(56)])
     log.export(tmp_path / "log")
-    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=consent_entry)
+    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, judge=consent_entry)
     [finding] = report.findings
-    assert finding.kind is Kind.MALFORMED_ENTRY
+    assert finding.kind is FindingKind.MALFORMED_ENTRY
     assert finding.message.startswith("entry 1:")
     assert finding.evidence["entry"] == entry.hex()
 
 
 def test_findings_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     log = log_with(tmp_path, 0, SIGNER)
-    log.append([b"\x07"] * (audit.MOST_FINDINGS + 50))
+    log.append([b"\x07"] * (auditor.MOST_FINDINGS + 50))
     log.export(tmp_path / "log")
-    report = audit.audit(Directory(tmp_path / "log"), TRUST, judge=consent_entry)
-    assert len(report.findings) == audit.MOST_FINDINGS
+    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, judge=consent_entry)
+    assert len(report.findings) == auditor.MOST_FINDINGS
 
 
 def test_an_audit_does_not_start_from_a_note_it_cannot_trust(folder: Path) -> None:
-    forged = note.sign(f"{ORIGIN}\n1\n{'A' * 43}=\n", [note.generate(ORIGIN)])
+    forged = signed_note.sign(f"{ORIGIN}\n1\n{'A' * 43}=\n", [signed_note.generate(ORIGIN)])
     with pytest.raises(ValueError, match="want 1"):
         audited(folder, str(forged))
 
 
 def test_the_log_cannot_change_its_name(tmp_path: Path) -> None:
-    seen = note.sign(str(checkpoint.Checkpoint("other.example/log", 0, tree.EMPTY_ROOT)), [SIGNER])
+    seen = signed_note.sign(
+        str(checkpoint.Checkpoint("other.example/log", 0, merkle.EMPTY_ROOT)), [SIGNER]
+    )
     with pytest.raises(ValueError, match=r"other\.example"):
         audited(tmp_path, str(seen))
 
 
 def test_progress_reaches_the_end(folder: Path) -> None:
     steps: list[tuple[int, int]] = []
-    audit.audit(Directory(folder), TRUST, progress=lambda done, total: steps.append((done, total)))
+    auditor.audit(
+        DirectorySource(folder), TRUST, progress=lambda done, total: steps.append((done, total))
+    )
     assert steps == [(256, SIZE), (SIZE, SIZE)]
 
 
@@ -300,12 +308,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 def test_a_log_is_audited_over_http_as_from_a_folder(folder: Path) -> None:
     with served(folder) as url:
-        report = audit.audit(source.at(url), TRUST)
+        report = auditor.audit(fetcher.at(url), TRUST)
         assert report == audited(folder)
         assert report.clean
         (folder / "tile/0/000").unlink()
-        assert kinds(audit.audit(source.at(url), TRUST)) == {Kind.UNREADABLE}
-    assert kinds(audit.audit(source.at(url), TRUST)) == {Kind.UNREADABLE}
+        assert kinds(auditor.audit(fetcher.at(url), TRUST)) == {FindingKind.UNREADABLE}
+    assert kinds(auditor.audit(fetcher.at(url), TRUST)) == {FindingKind.UNREADABLE}
 
 
 def _flip(path: Path, at: int) -> None:

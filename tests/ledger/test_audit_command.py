@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger import cosignature, note, policy
-from portal.commands import audit, witness
+from ledger.tlog import cosignature, policy, signed_note
+from portal.commands.log import audit, witness
 from tests.ledger.witnessing import ORIGIN, log_with
 
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_policy_may_say_whom_to_trust(home: Path) -> None:
     (home / "policy").write_text(policy.text([SIGNER.verifier]))
     arguments = [str(home / "log"), "--policy", str(home / "policy"), "--opaque"]
     assert CliRunner().invoke(audit.app, ["audit", *arguments]).exit_code == 0
-    (home / "policy").write_text(policy.text([note.generate(ORIGIN).verifier]))
+    (home / "policy").write_text(policy.text([signed_note.generate(ORIGIN).verifier]))
     found = CliRunner().invoke(audit.app, ["audit", *arguments])
     assert found.exit_code == 1
     assert "untrusted" in found.stdout

@@ -9,13 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import authority, event
-from ledger.authority import COOLING_OFF, MOST_KEYS, MOST_MANDATES, NOBODY
-from ledger.commitment import canonical
-from ledger.consent import SceneConsent, SceneWithdrawal, apply
-from ledger.event import (
+from ledger.events import authority, envelope
+from ledger.events.authority import COOLING_OFF, MOST_KEYS, MOST_MANDATES, NOBODY
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Imported,
     Instruction,
@@ -33,7 +31,9 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.instruction import InstructionError
+from ledger.events.instruction_signature import InstructionError
+from ledger.events.reducer import SceneConsent, SceneWithdrawal, apply
+from ledger.vault.commitments import canonical
 from tests.ledger.events import ACTS, GRANTED, INSTRUCTION, NOON, acts, instructions, key_acts
 from tests.ledger.hands import BrowserKey, Customer, Hand, Passkey, document
 
@@ -93,7 +93,7 @@ def test_i21_i23_with_a_key_what_widens_needs_a_signature(why: str) -> None:
     customer = keyed(HAND)
     customer.say(SET)
     assert "widens" in refused(customer, WIDENING[why])
-    assert "widens" in refused(customer, WIDENING[why], evidence=Evidence.IMPORTED)
+    assert "widens" in refused(customer, WIDENING[why], evidence=EvidenceClass.IMPORTED)
     refused(customer, WIDENING[why], STRANGER)
     customer.say(WIDENING[why], HAND)
 
@@ -145,7 +145,9 @@ def test_i22_whatever_was_said_a_session_withdraws(said: list[Act]) -> None:
 
 
 def test_i21_every_act_either_widens_or_is_open() -> None:
-    kinds = {each.__struct_config__.tag for each in (*get_args(event.SceneAct), *get_args(KeyAct))}
+    kinds = {
+        each.__struct_config__.tag for each in (*get_args(envelope.SceneAct), *get_args(KeyAct))
+    }
     assert kinds >= authority.OPEN
     assert kinds - authority.OPEN == {
         "granted",
@@ -206,15 +208,15 @@ def test_i25_there_are_at_most_so_many_keys_and_mandates() -> None:
     assert "end one" in refused(customer, MANDATE, HAND)
 
 
-@pytest.mark.parametrize("evidence", [Evidence.PASSKEY, Evidence.BROWSER_KEY])
+@pytest.mark.parametrize("evidence", [EvidenceClass.PASSKEY, EvidenceClass.BROWSER_KEY])
 @pytest.mark.parametrize("act", [GRANTED, Withdrawn("segmentation")], ids=["grant", "withdrawal"])
-def test_i26_a_class_that_claims_a_signature_has_one(evidence: Evidence, act: Act) -> None:
+def test_i26_a_class_that_claims_a_signature_has_one(evidence: EvidenceClass, act: Act) -> None:
     for customer in (Customer(), keyed(HAND)):
         assert "without a signature" in refused(customer, act, evidence=evidence)
 
 
-@pytest.mark.parametrize("evidence", [Evidence.SESSION, Evidence.IMPORTED])
-def test_i26_a_class_without_signature_has_none(evidence: Evidence) -> None:
+@pytest.mark.parametrize("evidence", [EvidenceClass.SESSION, EvidenceClass.IMPORTED])
+def test_i26_a_class_without_signature_has_none(evidence: EvidenceClass) -> None:
     said = refused(keyed(HAND), Withdrawn("segmentation"), HAND, evidence=evidence)
     assert "want class A for passkeys" in said
 
@@ -322,4 +324,4 @@ def test_i42_the_part_is_there_if_a_mandate_is_named_and_only_then(said: Instruc
 def test_i42_a_part_that_names_none_is_refused() -> None:
     nothing = canonical({**document(INSTRUCTION), "mandate": None})
     with pytest.raises(MalformedEventError, match="canonical"):
-        event.decode(nothing)
+        envelope.decode(nothing)

@@ -13,10 +13,10 @@ from typing import TypeVar
 
 import pytest
 
-from ledger.authority import Recovery
-from ledger.event import (
+from ledger.events.authority import Recovery
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Imported,
     Instruction,
@@ -32,7 +32,7 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.instruction import InstructionError
+from ledger.events.instruction_signature import InstructionError
 from specs.model import authority as model
 from tests.ledger.events import NOON
 from tests.ledger.hands import BrowserKey, Customer, Hand, Passkey, class_of, document
@@ -102,7 +102,7 @@ class Teller:
         if who.recovery and branch < 0.6:
             return self._recovering(who.recovery)
         hand = self.chance.choice((None, self.held(), self.held(), self.hand()))
-        evidence = self.mostly([class_of(hand)], self.chance.choice([*Evidence]))
+        evidence = self.mostly([class_of(hand)], self.chance.choice([*EvidenceClass]))
         return self.customer.draft(self.act(), hand, at=self.now, evidence=evidence), hand
 
     def _mandated(self, name: bytes) -> tuple[Instruction, Hand | None]:

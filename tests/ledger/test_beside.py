@@ -8,18 +8,19 @@ from shutil import copytree, rmtree
 import pytest
 from typer.testing import CliRunner
 
-from ledger import note, stateproof
-from ledger.audit import Kind, Report, Trust
-from ledger.beside import Consent, audit_states
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.source import Directory
-from ledger.stateproof import StateRoot
-from portal.commands.audit import app
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.statemap.map_auditor import Consent, audit_states
+from ledger.statemap.map_proof import StateRoot
+from ledger.tlog import signed_note
+from ledger.tlog.auditor import AuditReport, FindingKind, KeyDemand
+from ledger.tlog.fetcher import DirectorySource
+from ledger.tlog.writer import Log
+from portal.commands.log.audit import app
 from tests.ledger.recorded import GRANTED, WORDING
 from tests.ledger.witnessing import NOON, ORIGIN
 
-STATES = note.generate(f"{ORIGIN}/state")
+STATES = signed_note.generate(f"{ORIGIN}/state")
 COMMITS, TOGETHER = 30, 20  # 600 entries: two full bundles and a partial one
 
 
@@ -45,29 +46,29 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def consent(home: Path) -> Consent:
     """The consent log of a home, under its keys."""
     line = (home / "keys/consent.vkey").read_text().split()[0]
-    return Consent(Directory(home / "log/consent"), Trust([note.verifier(line)]))
+    return Consent(DirectorySource(home / "log/consent"), KeyDemand([signed_note.verifier(line)]))
 
 
 def entries(home: Path) -> list[StateRoot]:
     """The honest entries of the home's state log."""
     store = Ledger.open(home, origin=ORIGIN)
-    found = [stateproof.newest([each]) for each in store.states.log.entries(0, COMMITS)]
+    found = [map_proof.newest([each]) for each in store.states.log.entries(0, COMMITS)]
     store.close()
     return found
 
 
-def shown(folder: Path, entries: list[StateRoot]) -> Directory:
+def shown(folder: Path, entries: list[StateRoot]) -> DirectorySource:
     """A state log of these entries, signed and published."""
     log = Log.open(folder / "log.sqlite", STATES.name, STATES)
     for each in entries:
         log.append([bytes(each)])
     log.export(folder / "state")
     log.close()
-    return Directory(folder / "state")
+    return DirectorySource(folder / "state")
 
 
-def audited(states: Directory, home: Path, seen: str | None = None) -> Report:
-    return audit_states(states, Trust([STATES.verifier]), consent(home), seen)
+def audited(states: DirectorySource, home: Path, seen: str | None = None) -> AuditReport:
+    return audit_states(states, KeyDemand([STATES.verifier]), consent(home), seen)
 
 
 def arguments(home: Path, *more: str) -> list[str]:
@@ -118,7 +119,7 @@ def test_a10_an_entry_that_is_not_of_a_beginning_of_the_consent_log_is_named(
     honest = entries(published)
     assert audited(shown(tmp_path / "honest", honest), published).clean
     report = audited(shown(tmp_path / "wrong", change(honest)), published)
-    assert [each.kind for each in report.findings] == [Kind.MALFORMED_ENTRY]
+    assert [each.kind for each in report.findings] == [FindingKind.MALFORMED_ENTRY]
     assert finding in report.findings[0].message
     assert "entry" in report.findings[0].evidence
 
@@ -143,7 +144,7 @@ def test_a10_tiles_that_are_not_of_the_signed_consent_log_clear_nobody(
     data[-1] ^= 1
     last.write_bytes(data)
     report = audited(shown(tmp_path, entries(published)), home)
-    assert Kind.WRONG_ROOT in {each.kind for each in report.findings}
+    assert FindingKind.WRONG_ROOT in {each.kind for each in report.findings}
     assert report.note is None
 
 

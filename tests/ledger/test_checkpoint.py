@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import checkpoint
-from ledger.checkpoint import MOST_LEAVES, Checkpoint, MalformedCheckpointError
-from ledger.tree import EMPTY_ROOT
+from ledger.tlog import checkpoint
+from ledger.tlog.checkpoint import MOST_LEAVES, Checkpoint, MalformedCheckpointError
+from ledger.tlog.merkle import EMPTY_ROOT
 
 TEXT = "test.example/consent\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
 LINES = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ledger import cosignature, note
-from portal.commands.ledger import app
+from ledger.tlog import cosignature, signed_note
+from portal.commands.log.maintenance import app
 from tests.ledger.worlds import AGE, change, entries, opened, root, say
 
 
@@ -47,7 +47,7 @@ def test_keygen_makes_keys_that_parse_and_never_replaces_one(tmp_path: Path) -> 
     assert status == 0
     path = tmp_path / "log.example-consent.key"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert str(note.signer(path.read_text()).verifier) == said.strip()
+    assert str(signed_note.signer(path.read_text()).verifier) == said.strip()
     assert run("keygen", "log.example/consent", tmp_path)[0] == 2
     status, said = run("keygen", "w.example/w1", tmp_path, "--witness")
     assert cosignature.key(said.strip()).name == "w.example/w1"

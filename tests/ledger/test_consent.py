@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import consent, event
-from ledger.authority import NOBODY
-from ledger.consent import ConsentState, SceneConsent, SceneWithdrawal, Trigger
-from ledger.event import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from ledger.events import envelope, reducer
+from ledger.events.authority import NOBODY
+from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from ledger.events.reducer import ActiveTrigger, ConsentState, SceneConsent, SceneWithdrawal
 from tests.ledger.events import INSTRUCTION, NOON, acts, key_acts
 
 SCENE = "segmentation"
@@ -21,7 +21,7 @@ def after(*given_acts: Act) -> ConsentState:
     state: ConsentState | None = None
     for number, act in enumerate(given_acts):
         at = NOON + timedelta(minutes=number)
-        state = consent.apply(state, replace(INSTRUCTION, act=act, at=at), 10 + number)
+        state = reducer.apply(state, replace(INSTRUCTION, act=act, at=at), 10 + number)
     assert state is not None
     return state
 
@@ -56,8 +56,8 @@ def test_e12_a_trigger_replaces_the_one_on_its_signal_and_is_cleared_by_it() -> 
     below = TriggerSet(SCENE, "below", "accuracy", 9200)
     other = TriggerSet(SCENE, "above", "accuracy", 9900)
     state = after(below, other, replace(below, threshold=9000))
-    kept = Trigger("above", "accuracy", 9900)
-    assert state.triggers == {SCENE: (kept, Trigger("below", "accuracy", 9000))}
+    kept = ActiveTrigger("above", "accuracy", 9900)
+    assert state.triggers == {SCENE: (kept, ActiveTrigger("below", "accuracy", 9000))}
     cleared = after(below, other, TriggerCleared(SCENE, "below", "accuracy"))
     assert cleared.triggers == {SCENE: (kept,)}
 
@@ -94,6 +94,6 @@ def test_e14_the_version_and_head_are_those_of_the_last_instruction(history: lis
     )
     state: ConsentState | None = None
     for index, instruction in enumerate(instructions):
-        state = consent.apply(state, instruction, index)
+        state = reducer.apply(state, instruction, index)
     assert state is not None
-    assert (state.seq, state.head) == (len(history), event.digest(instructions[-1]))
+    assert (state.seq, state.head) == (len(history), envelope.digest(instructions[-1]))

@@ -7,9 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import cosignature, note
-from ledger.cosignature import CosignatureError
-from ledger.note import Note, NoteError, Signature
+from ledger.tlog import cosignature, signed_note
+from ledger.tlog.cosignature import CosignatureError
+from ledger.tlog.signed_note import Note, NoteError, Signature
 from tests.ledger.witnessing import NOON
 
 SIGNER = cosignature.generate("witness.example/w1")
@@ -76,7 +76,7 @@ BAD_KEYS = {
     "upper-case id": VKEY.replace(SIGNER.key.key_id.hex(), SIGNER.key.key_id.hex().upper() + "0"),
     "no base64": VKEY[:-1] + "!",
     "a carriage return": VKEY + "\r",
-    "a log's key": str(note.generate("witness.example/w1").verifier),
+    "a log's key": str(signed_note.generate("witness.example/w1").verifier),
     "cut off": VKEY[:-4],
 }
 

@@ -10,17 +10,21 @@ from shutil import copytree
 import pytest
 from typer.testing import CliRunner
 
-from ledger import checkpoint, cosignature, event, policy, receipt, stateproof, witness_http
-from ledger.cosigning import QuorumError, RolledBackError
-from ledger.event import Withdrawn
+from ledger.events import envelope
+from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
-from ledger.policy import PolicyError
-from ledger.verifier import main as verify
-from ledger.verifier import state as offline
-from ledger.witness import Witness
-from portal.commands.audit import app as both
-from portal.commands.ledger import app as upkeep
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.tlog import checkpoint, cosignature, policy
+from ledger.tlog.policy import LogPolicyError
+from ledger.verify import receipt
+from ledger.verify import state_cli as offline
+from ledger.verify.cli import main as verify
+from ledger.witness import server
+from ledger.witness.client import QuorumError, RolledBackError
+from ledger.witness.witness import Witness
+from portal.commands.log.audit import app as both
+from portal.commands.log.maintenance import app as upkeep
 from tests.ledger.recorded import GRANTED, WORDING
 from tests.ledger.test_cosigning import served
 from tests.ledger.witnessing import NOON, ORIGIN
@@ -47,7 +51,7 @@ def witnesses(home: Path, tmp_path: Path) -> Iterator[list[ExitStack]]:
     for number, key in enumerate(KEYS):
         stacks.append(ExitStack())
         one = Witness(tmp_path / f"w{number}.sqlite", key, known, lambda: NOON)
-        url = stacks[-1].enter_context(served(witness_http.app(one)))
+        url = stacks[-1].enter_context(served(server.app(one)))
         lines.append(f"witness w{number} {key.key} {url}\n")
     lines += ["group two 2 w0 w1 w2\n", "quorum two\n"]
     (home / "witnesses.policy").write_text("".join(lines))
@@ -185,7 +189,7 @@ def test_w15_a_checkpoint_once_cosigned_is_kept_over_restarts(
 def first(ledger: Ledger, subject: str) -> bytes:
     """Where the map keeps the subject."""
     said = ledger.history(subject)[0].event
-    return stateproof.label(event.encode(said))
+    return map_proof.label(envelope.encode(said))
 
 
 def test_w17_a_state_proof_carries_the_cosignatures_that_the_policy_demands(
@@ -194,12 +198,12 @@ def test_w17_a_state_proof_carries_the_cosignatures_that_the_policy_demands(
     trust = policy.parse((home / "state.policy").read_bytes())
     for number in range(3):
         say(ledger, f"c-{number}")
-        proof = stateproof.parse(str(ledger.state_proof(f"c-{number}")))
-        head = stateproof.verify_under(proof, first(ledger, f"c-{number}"), trust)
+        proof = map_proof.parse(str(ledger.state_proof(f"c-{number}")))
+        head = map_proof.verify_under(proof, first(ledger, f"c-{number}"), trust)
         assert (head.origin, proof.entry.size) == (f"{ORIGIN}/state", ledger.size)
         assert len(proof.note.signatures) == 2 + 3
     absent = ledger.absence_proof(bytes(32))
-    stateproof.verify_under(absent, bytes(32), trust)
+    map_proof.verify_under(absent, bytes(32), trust)
 
 
 def test_w17_a_state_proof_under_way_while_others_write_is_cosigned_all_the_same(
@@ -211,7 +215,7 @@ def test_w17_a_state_proof_under_way_while_others_write_is_cosigned_all_the_same
         writing = [pool.submit(say, ledger, f"d-{number}") for number in range(20)]
         shown = [pool.submit(ledger.state_proof, "c-0") for _ in range(20)]
         for each in shown:
-            stateproof.verify_under(each.result(), where, trust)
+            map_proof.verify_under(each.result(), where, trust)
         assert sorted(each.result() for each in writing) == [*range(1, 21)]
 
 
@@ -244,11 +248,11 @@ def test_w17_a_second_view_of_the_state_log_finds_no_witness(
     while liar.size < size:
         say(liar, "nobody")
     shown = liar.state_proof("c-0")
-    stateproof.verify(shown, where, liar.states.log.verifiers)  # every signature of its own holds
+    map_proof.verify(shown, where, liar.states.log.verifiers)  # every signature of its own holds
     liar.close()
     trust = policy.parse((home / "state.policy").read_bytes())
-    with pytest.raises(PolicyError, match="cosigned by no witness"):
-        stateproof.verify_under(shown, where, trust)
+    with pytest.raises(LogPolicyError, match="cosigned by no witness"):
+        map_proof.verify_under(shown, where, trust)
     shutil.copy(home / "witnesses.policy", hidden)
     again = Ledger.open(hidden, origin=ORIGIN)
     with pytest.raises(RolledBackError):
@@ -265,10 +269,10 @@ def test_w17_with_too_few_witnesses_a_proof_carries_the_companys_signatures_alon
         each.close()
     say(ledger, "c-1")
     proof = ledger.state_proof("c-1")
-    stateproof.verify(proof, first(ledger, "c-1"), ledger.states.log.verifiers)
+    map_proof.verify(proof, first(ledger, "c-1"), ledger.states.log.verifiers)
     trust = policy.parse((home / "state.policy").read_bytes())
-    with pytest.raises(PolicyError, match="want the quorum"):
-        stateproof.verify_under(proof, first(ledger, "c-1"), trust)
+    with pytest.raises(LogPolicyError, match="want the quorum"):
+        map_proof.verify_under(proof, first(ledger, "c-1"), trust)
 
 
 def test_w17_the_offline_verifier_demands_the_quorum(
@@ -297,7 +301,7 @@ MALFORMED = {
 def test_w16_a_malformed_list_of_witnesses_opens_nothing(home: Path, why: str) -> None:
     before = (home / "consent.policy").read_bytes()
     (home / "witnesses.policy").write_text(MALFORMED[why].format(KEYS[0].key))
-    with pytest.raises(PolicyError):
+    with pytest.raises(LogPolicyError):
         Ledger.open(home, origin=ORIGIN)
     assert (home / "consent.policy").read_bytes() == before
 

@@ -11,19 +11,21 @@ import httpx
 import pytest
 import uvicorn
 
-from ledger import cosignature, note, witness, witness_http
-from ledger.cosigning import (
-    Asked,
+from ledger.tlog import cosignature, signed_note
+from ledger.tlog.writer import Log
+from ledger.witness import server as witness_http
+from ledger.witness import witness
+from ledger.witness.client import (
+    AskedWitness,
     QuorumError,
     RolledBackError,
     WitnessUnavailableError,
     cosigned,
 )
-from ledger.log import Log
-from ledger.witness import Reply, Witness
+from ledger.witness.witness import Reply, Witness
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, witness_of
 
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 KEYS = [cosignature.generate(f"witness.example/w{i}") for i in range(3)]
 
 
@@ -37,15 +39,15 @@ def witnesses(tmp_path: Path) -> list[Witness]:
     return [witness_of(tmp_path / f"w{i}", SIGNER, key) for i, key in enumerate(KEYS)]
 
 
-def asked(witnesses: list[Witness]) -> list[Asked]:
-    return [Asked(key.key, w.add_checkpoint) for key, w in zip(KEYS, witnesses, strict=True)]
+def asked(witnesses: list[Witness]) -> list[AskedWitness]:
+    return [AskedWitness(key.key, w.add_checkpoint) for key, w in zip(KEYS, witnesses, strict=True)]
 
 
 def test_the_checkpoint_carries_every_cosignature_it_got(
     log: Log, witnesses: list[Witness]
 ) -> None:
-    found = note.parse(cosigned(log, asked(witnesses), quorum=3))
-    note.verify(found, [SIGNER.verifier])
+    found = signed_note.parse(cosigned(log, asked(witnesses), quorum=3))
+    signed_note.verify(found, [SIGNER.verifier])
     for key in KEYS:
         key.key.verify(found)
     assert len(found.signatures) == 4
@@ -64,8 +66,8 @@ def _down(body: bytes) -> Reply:
 
 
 def test_k_of_n_witnesses_are_enough_and_fewer_are_not(log: Log, witnesses: list[Witness]) -> None:
-    some = [Asked(KEYS[0].key, _down), *asked(witnesses)[1:]]
-    assert len(note.parse(cosigned(log, some, quorum=2)).signatures) == 3
+    some = [AskedWitness(KEYS[0].key, _down), *asked(witnesses)[1:]]
+    assert len(signed_note.parse(cosigned(log, some, quorum=2)).signatures) == 3
     with pytest.raises(QuorumError, match="2 cosignatures, want 3: w0: connection refused"):
         cosigned(log, some, quorum=3)
 
@@ -84,7 +86,7 @@ OUTSIDE = {
 @pytest.mark.parametrize("reply", OUTSIDE.values(), ids=OUTSIDE.keys())
 def test_a_witness_outside_the_protocol_counts_as_unavailable(log: Log, reply: Reply) -> None:
     with pytest.raises(QuorumError, match="0 cosignatures, want 1"):
-        cosigned(log, [Asked(KEYS[0].key, lambda _: reply)], quorum=1)
+        cosigned(log, [AskedWitness(KEYS[0].key, lambda _: reply)], quorum=1)
 
 
 def test_a_log_restored_from_an_old_copy_is_refused_at_start(
@@ -119,8 +121,8 @@ def test_a_log_with_another_history_is_refused_at_start(
 def test_a_log_that_nothing_is_missing_from_may_start(log: Log, witnesses: list[Witness]) -> None:
     cosigned(log, asked(witnesses), quorum=3)
     log.append([b"not yet witnessed"])
-    signed = note.parse(cosigned(log, asked(witnesses), quorum=3))
-    assert signed.text == note.parse(log.checkpoint()).text
+    signed = signed_note.parse(cosigned(log, asked(witnesses), quorum=3))
+    assert signed.text == signed_note.parse(log.checkpoint()).text
 
 
 @contextmanager
@@ -143,8 +145,8 @@ def test_a_log_and_a_witness_speak_over_http(
     tmp_path: Path, log: Log, witnesses: list[Witness]
 ) -> None:
     with served(witness_http.app(witnesses[0])) as url:
-        one = Asked.at(url, KEYS[0].key)
-        found = note.parse(cosigned(log, [one], quorum=1))
+        one = AskedWitness.at(url, KEYS[0].key)
+        found = signed_note.parse(cosigned(log, [one], quorum=1))
         KEYS[0].key.verify(found)
         log.append([b"more"])
         cosigned(log, [one], quorum=1)
@@ -180,4 +182,4 @@ def test_other_requests_are_refused_by_status(
 
 def test_an_address_must_be_one_of_the_web() -> None:
     with pytest.raises(ValueError, match="http"):
-        Asked.at("file:///etc/passwd", KEYS[0].key)
+        AskedWitness.at("file:///etc/passwd", KEYS[0].key)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Withdrawn
-from ledger.ledger import Ledger
+from ledger.events.envelope import Withdrawn
+from ledger.service import Ledger
 from tests.ledger.worlds import AGE, say
 
 ROOT = Path(__file__).parents[2]

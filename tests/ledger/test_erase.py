@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger import commitment, receipt
-from ledger.event import Instruction, SubjectErased, Withdrawn
-from ledger.ledger import Ledger
+from ledger.events.envelope import Instruction, SubjectErased, Withdrawn
+from ledger.service import Ledger
+from ledger.vault import commitments
+from ledger.verify import receipt
 from tests.ledger.events import NOON, ORIGIN
 from tests.ledger.worlds import AGE, opened, say
 
@@ -158,13 +159,13 @@ def test_l75_knowing_every_word_of_an_event_does_not_find_its_leaf(ledger: Ledge
     known = receipt.parse(ledger.receipt(0)).extra
     leaves = {*ledger.log.entries(0, 4)}
     ledger.erase("c1", NOON)
-    data = commitment.canonical(known["event"])
+    data = commitments.canonical(known["event"])
     guesses = [bytes(32), sha256(b"c1").digest(), sha256(ORIGIN.encode()).digest(), b"c1" * 16]
     for salt, tag in product(guesses, [entry[1:25] for entry in leaves]):
-        opening = commitment.Opening(tag, salt)
-        assert commitment.personal_entry(opening, data) not in leaves
-    right = commitment.Opening(bytes.fromhex(known["tag"]), bytes.fromhex(known["salt"]))
-    assert commitment.personal_entry(right, data) in leaves, "the customer's own receipt opens it"
+        opening = commitments.Opening(tag, salt)
+        assert commitments.personal_entry(opening, data) not in leaves
+    right = commitments.Opening(bytes.fromhex(known["tag"]), bytes.fromhex(known["salt"]))
+    assert commitments.personal_entry(right, data) in leaves, "the customer's own receipt opens it"
 
 
 def test_l75_reading_tags_of_the_erased_are_random(ledger: Ledger) -> None:

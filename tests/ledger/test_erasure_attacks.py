@@ -20,17 +20,20 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 
-from gate.contract import load_scenes, load_source, specs_folder
-from ledger import commitment, event, receipt, state, statemap, stateproof, vault
-from ledger.event import Granted, Instruction, Withdrawn
-from ledger.ledger import Ledger
-from ledger.stateproof import StateProof
-from ledger.vault import Vault
+from gate.contracts.scene import load_scenes, load_source, specs_folder
+from ledger.events import envelope, state_document
+from ledger.events.envelope import Granted, Instruction, Withdrawn
+from ledger.service import Ledger
+from ledger.statemap import map_proof, verifiable_map
+from ledger.statemap.map_proof import StateProof
+from ledger.vault import commitments, vault
+from ledger.vault.vault import Vault
+from ledger.verify import receipt
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
 
 EVENTS = 6
-WRAPPED = (40, commitment.KEY_SIZE + 8)  # bytes of a wrapped half, and of a wrapped data key
+WRAPPED = (40, commitments.KEY_SIZE + 8)  # bytes of a wrapped half, and of a wrapped data key
 ERASED, OTHER = "c-erased", "c-other"
 Row = tuple[int, bytes, bytes]
 
@@ -111,10 +114,10 @@ def found_by_dictionary(loot: Loot, subject: str) -> int:
     leaves = {*loot.entries}
     hits = 0
     for said, key in product(loot.said[subject], {*loot.keys}):
-        opening = commitment.secrets(key, said.seq).opening
+        opening = commitments.secrets(key, said.seq).opening
         guesses = [said, *(said.__class__(**_parts(said) | {"act": act}) for act in dictionary())]
-        encoded = (event.encode(guess) for guess in guesses)
-        hits += any(commitment.personal_entry(opening, each) in leaves for each in encoded)
+        encoded = (envelope.encode(guess) for guess in guesses)
+        hits += any(commitments.personal_entry(opening, each) in leaves for each in encoded)
     return hits
 
 
@@ -131,8 +134,10 @@ def _parts(said: Instruction) -> dict[str, object]:
 
 def linked(loot: Loot, subject: str) -> int:
     """How many of the customer's entries the attacker can say belong together."""
-    tags = {entry[1:25] for entry in loot.entries if entry[:1] == commitment.PERSONAL}
-    known = [{commitment.tag(key, seq) for seq in range(1, EVENTS + 1)} & tags for key in loot.keys]
+    tags = {entry[1:25] for entry in loot.entries if entry[:1] == commitments.PERSONAL}
+    known = [
+        {commitments.tag(key, seq) for seq in range(1, EVENTS + 1)} & tags for key in loot.keys
+    ]
     mine = {bytes.fromhex(receipt.parse(each).extra["tag"]) for each in loot.receipts[subject]}
     return max(len(group & mine) for group in known)
 
@@ -146,7 +151,7 @@ def opened_of(loot: Loot, subject: str) -> int:
         said = loot.said[subject][0].seq
         for seq in range(said, said + EVENTS):
             try:
-                vault.unseal(commitment.secrets(key, seq), data, loot.entries[index])
+                vault.unseal(commitments.secrets(key, seq), data, loot.entries[index])
                 hits += 1
             except vault.VaultError:
                 continue
@@ -158,18 +163,18 @@ def state_guessed(loot: Loot, subject: str) -> bool:
     proof = loot.proofs[subject]
     assert proof.shown is not None
     values = {
-        stateproof.Shown(proof.shown.state, salt).value
+        map_proof.StateOpening(proof.shown.state, salt).value
         for key in loot.keys
         for salt in (
             key,
             sha256(
                 b"sovereign/state-salt/v1\x00"
-                + commitment.reading_tag(key, "test.example/consent/state", EVENTS)
+                + commitments.reading_tag(key, "test.example/consent/state", EVENTS)
             ).digest(),
         )
     }
     records = {
-        loot.records[at + 32 : at + 64] for at in range(0, len(loot.records), statemap.RECORD)
+        loot.records[at + 32 : at + 64] for at in range(0, len(loot.records), verifiable_map.RECORD)
     }
     return bool(values & records)
 
@@ -219,12 +224,12 @@ def test_l71_every_proof_given_before_still_verifies(loot: Loot) -> None:
         kept = [receipt.parse(each) for each in loot.receipts[subject]]
         for each in kept:
             assert receipt.verify(each, again.log.verifiers).size <= again.size
-            assert commitment.canonical(each.extra["event"]) in {
-                event.encode(said) for said in loot.said[subject]
+            assert commitments.canonical(each.extra["event"]) in {
+                envelope.encode(said) for said in loot.said[subject]
             }
-        label = stateproof.label(event.encode(loot.said[subject][0]))
+        label = map_proof.label(envelope.encode(loot.said[subject][0]))
         proof = loot.proofs[subject]
-        stateproof.verify(proof, label, again.states.log.verifiers)
-        stateproof.require_complete(proof, [each.extra["event"] for each in kept])
-    assert state.document(again.state(OTHER)) == loot.proofs[OTHER].shown.state
+        map_proof.verify(proof, label, again.states.log.verifiers)
+        map_proof.require_complete(proof, [each.extra["event"] for each in kept])
+    assert state_document.document(again.state(OTHER)) == loot.proofs[OTHER].shown.state
     again.close()

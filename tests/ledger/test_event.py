@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import event
-from ledger.event import (
+from ledger.events import envelope
+from ledger.events.envelope import (
     Event,
     Granted,
     Imported,
@@ -33,7 +33,7 @@ from tests.ledger.events import (
     trees,
 )
 
-BYTES = event.encode(INSTRUCTION)
+BYTES = envelope.encode(INSTRUCTION)
 EVERY: tuple[Event, ...] = (
     *(replace(INSTRUCTION, act=act) for act in (*ACTS, *KEY_ACTS)),
     replace(INSTRUCTION, mandate=bytes(32)),
@@ -43,17 +43,17 @@ EVERY: tuple[Event, ...] = (
 
 @pytest.mark.parametrize("each", EVERY, ids=lambda each: type(each).__name__)
 def test_e1_every_kind_of_event_decodes_to_itself(each: Event) -> None:
-    assert event.decode(event.encode(each)) == each
+    assert envelope.decode(envelope.encode(each)) == each
 
 
 @given(instructions | publics)
 def test_e1_every_event_decodes_to_itself(each: Event) -> None:
-    assert event.decode(event.encode(each)) == each
+    assert envelope.decode(envelope.encode(each)) == each
 
 
 @given(instructions | publics)
 def test_e2_the_bytes_are_canonical_json_to_a_second_implementation(each: Event) -> None:
-    data = event.encode(each)
+    data = envelope.encode(each)
     assert rfc8785.dumps(json.loads(data)) == data
 
 
@@ -148,13 +148,13 @@ MALFORMED = {
 @pytest.mark.parametrize("why", MALFORMED)
 def test_e3_what_departs_from_the_profile_is_refused(why: str) -> None:
     with pytest.raises(MalformedEventError):
-        event.decode(MALFORMED[why])
+        envelope.decode(MALFORMED[why])
 
 
 @given(st.binary(max_size=60) | trees.map(lambda tree: json.dumps(tree).encode()))
 def test_e3_one_error_and_no_other(data: bytes) -> None:
     with pytest.raises(MalformedEventError):
-        event.decode(data)
+        envelope.decode(data)
 
 
 @given(st.integers(0, len(BYTES) - 1), st.integers(1, 255))
@@ -162,29 +162,29 @@ def test_e3_a_changed_byte_is_another_event_or_none(at: int, change: int) -> Non
     data = bytearray(BYTES)
     data[at] ^= change
     try:
-        found = event.decode(bytes(data))
+        found = envelope.decode(bytes(data))
     except MalformedEventError:
         return
     assert found != INSTRUCTION
-    assert event.encode(found) == bytes(data)
+    assert envelope.encode(found) == bytes(data)
 
 
 @given(trees, st.sampled_from(sorted(json.loads(BYTES))))
 def test_e3_any_value_in_any_part_is_refused_or_stands_for_itself(tree: Any, name: str) -> None:
     data = changed(**{name: tree})
     try:
-        found = event.decode(data)
+        found = envelope.decode(data)
     except MalformedEventError:
         return
-    assert event.encode(found) == data
+    assert envelope.encode(found) == data
 
 
 def wrong(**parts: Any) -> Callable[[], bytes]:
-    return lambda: event.encode(replace(INSTRUCTION, **parts))
+    return lambda: envelope.encode(replace(INSTRUCTION, **parts))
 
 
 UNENCODABLE: dict[str, Callable[[], bytes]] = {
-    "an end within a minute": lambda: event.encode(
+    "an end within a minute": lambda: envelope.encode(
         replace(INSTRUCTION, act=Imported("s", (), NOON.replace(second=1), "x"))
     ),
     "a naive time": wrong(at=NOON.replace(tzinfo=None)),
@@ -200,13 +200,13 @@ UNENCODABLE: dict[str, Callable[[], bytes]] = {
     "a long nonce": wrong(nonce=bytes(17)),
     "an event for an act": wrong(act=PUBLIC[0]),
     "an act for a wording": wrong(wording=GRANTED),
-    "a field twice": lambda: event.encode(
+    "a field twice": lambda: envelope.encode(
         replace(INSTRUCTION, act=Granted("s", ("age", "age"), None))
     ),
     "a text for fields": wrong(act=Granted("s", "age", None)),  # type: ignore[arg-type]  # on purpose
-    "a float in a body": lambda: event.encode(SyntheticReleased("r", "s", {"a": 0.5}, NOON)),
-    "a key outside ASCII": lambda: event.encode(SyntheticReleased("r", "s", {"é": 1}, NOON)),
-    "nothing": lambda: event.encode(None),  # type: ignore[arg-type]  # on purpose
+    "a float in a body": lambda: envelope.encode(SyntheticReleased("r", "s", {"a": 0.5}, NOON)),
+    "a key outside ASCII": lambda: envelope.encode(SyntheticReleased("r", "s", {"é": 1}, NOON)),
+    "nothing": lambda: envelope.encode(None),  # type: ignore[arg-type]  # on purpose
 }
 
 
@@ -218,12 +218,12 @@ def test_e4_what_could_not_be_decoded_is_not_encoded(why: str) -> None:
 
 def test_e5_the_next_instruction_names_the_one_before() -> None:
     following = INSTRUCTION.next(GRANTED, at=NOON, wording=INSTRUCTION.wording)
-    assert (following.seq, following.prev) == (2, event.digest(INSTRUCTION))
+    assert (following.seq, following.prev) == (2, envelope.digest(INSTRUCTION))
     assert following.nonce != INSTRUCTION.nonce
     assert following.evidence is INSTRUCTION.evidence
 
 
 def test_e1_a_class_keeps_its_name() -> None:
-    encoded = json.loads(event.encode(SignalReported("s", "accuracy", 9200, NOON)))
+    encoded = json.loads(envelope.encode(SignalReported("s", "accuracy", 9200, NOON)))
     assert encoded["type"] == "signal-reported"
-    assert isinstance(event.decode(BYTES), Instruction)
+    assert isinstance(envelope.decode(BYTES), Instruction)

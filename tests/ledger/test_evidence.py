@@ -17,9 +17,9 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from ledger import cosignature, event, evidence, jcs, policy, receipt, rotation, witness_http
-from ledger.authority import COOLING_OFF
-from ledger.event import (
+from ledger.events import canonical_json, envelope
+from ledger.events.authority import COOLING_OFF
+from ledger.events.envelope import (
     Act,
     Granted,
     KeyEnrolled,
@@ -31,15 +31,19 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.evidence import SKEW, EvidenceError, Proven
+from ledger.evidence_builder import ErasedError, gathered
 from ledger.fsck import fsck
-from ledger.gathering import ErasedError, gathered
-from ledger.ledger import Ledger, UnknownSubjectError
-from ledger.policy import LogKey, Policy
-from ledger.reader import Said
-from ledger.verifier import main
-from ledger.witness import Witness
-from portal.commands.audit import app
+from ledger.keys import rotation
+from ledger.reader import RecordedInstruction
+from ledger.service import Ledger, UnknownSubjectError
+from ledger.tlog import cosignature, policy
+from ledger.tlog.policy import LogKey, LogPolicy
+from ledger.verify import evidence, receipt
+from ledger.verify.cli import main
+from ledger.verify.evidence import SKEW, EvidenceError, Proven
+from ledger.witness import server
+from ledger.witness.witness import Witness
+from portal.commands.log.audit import app
 from tests.ledger.events import GRANTED, NOON, ORIGIN, WORDING
 from tests.ledger.hands import BrowserKey, Hand, Passkey, give
 from tests.ledger.test_cosigning import served
@@ -54,7 +58,7 @@ ENROLLED, GAVE, REPLACED, BY_SECOND, MANDATED, BY_DELEGATE, ASKED, RECOVERED, BY
 WITHDREW = 10
 
 
-def policies(home: Path) -> list[Policy]:
+def policies(home: Path) -> list[LogPolicy]:
     return [policy.parse((home / f"{log}.policy").read_bytes()) for log in ("consent", "state")]
 
 
@@ -63,8 +67,8 @@ class Archive:
     """What a customer and a regulator still have; there is no server any more."""
 
     texts: dict[int, str]  # by instruction
-    first: list[Policy]  # as they were before any rotation
-    last: list[Policy]
+    first: list[LogPolicy]  # as they were before any rotation
+    last: list[LogPolicy]
     home: Path  # for those tests that look into the ledger
 
     def verified(self, seq: int) -> Proven:
@@ -84,7 +88,7 @@ def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) ->
     The receipt that the customer was sent when a recovery was requested.
     """
 
-    def say(act: Act, hand: Hand | None, years: int, **how: Any) -> Said:
+    def say(act: Act, hand: Hand | None, years: int, **how: Any) -> RecordedInstruction:
         clock.now = how.pop("at", NOON + years * YEAR)
         return give(ledger, act, hand, at=clock.now, **how)
 
@@ -92,7 +96,7 @@ def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) ->
         clock.now = NOON + years * YEAR
         ledger.rotate(home, clock.now)
         for each in witnesses:
-            each._trust = Policy((*known_keys(home),))
+            each._trust = LogPolicy((*known_keys(home),))
 
     say(KeyEnrolled(HAND.key), None, 0)
     say(GRANTED, HAND, 0)
@@ -102,11 +106,11 @@ def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) ->
     say(TriggerSet("segmentation", "below", "drift", 1), SECOND, 3)
     rotate(4)
     mandate = say(MandateGiven(DELEGATE.key, ("segmentation",), NOON + 9 * YEAR), SECOND, 5)
-    say(GRANTED, DELEGATE, 6, mandate=event.digest(mandate.event))
+    say(GRANTED, DELEGATE, 6, mandate=envelope.digest(mandate.event))
     due = NOON + 7 * YEAR + COOLING_OFF
     request = say(RecoveryRequested(THIRD.key, "card", due), None, 7)
     kept = ledger.receipt(request.index)
-    say(KeyRecovered(event.digest(request.event)), None, 7, at=due)
+    say(KeyRecovered(envelope.digest(request.event)), None, 7, at=due)
     rotate(8)
     say(GRANTED, THIRD, 10)
     say(Withdrawn("segmentation"), None, 10)
@@ -139,7 +143,7 @@ def watched(home: Path, stack: ExitStack, clock: Clock) -> list[Witness]:
     for number in range(3):
         key = cosignature.generate(f"witness.example/w{number}")
         one = Witness(home / f"w{number}.sqlite", key, known_keys(home / "home"), lambda: clock.now)
-        url = stack.enter_context(served(witness_http.app(one)))
+        url = stack.enter_context(served(server.app(one)))
         lines.append(f"witness w{number} {key.key} {url}\n")
         witnesses.append(one)
     lines += ["group three all w0 w1 w2\n", "quorum three\n"]
@@ -166,7 +170,7 @@ def test_i72_the_newest_policies_suffice_as_well() -> None:
         assert evidence.verify(found, trusted).said["seq"] == GAVE
 
 
-def without_retired(trusted: list[Policy]) -> list[Policy]:
+def without_retired(trusted: list[LogPolicy]) -> list[LogPolicy]:
     return [datareplace(each, logs=each.logs[:2]) for each in trusted]
 
 
@@ -267,7 +271,7 @@ def test_i71_the_policies_must_list_the_logs() -> None:
 def changed(change: Callable[[dict[str, Any]], object]) -> str:
     members: dict[str, Any] = json.loads(archive().texts[BY_THIRD])
     change(members)
-    return jcs.canonical(members).decode() + "\n"
+    return canonical_json.canonical(members).decode() + "\n"
 
 
 def other() -> dict[str, Any]:
@@ -307,7 +311,7 @@ def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
         evidence.verify(gathered(ledger, home / "home", "c1", 1), trusted)
         due = NOON + SKEW + COOLING_OFF
         request = give(ledger, RecoveryRequested(THIRD.key, "card", due), at=NOON).event
-        give(ledger, KeyRecovered(event.digest(request)), at=due)
+        give(ledger, KeyRecovered(envelope.digest(request)), at=due)
         with pytest.raises(EvidenceError, match="not yet"):
             evidence.verify(gathered(ledger, home / "home", "c1", 3), trusted)
         clock.now = due
@@ -340,7 +344,7 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         signature=entry(m, GAVE)["extra"]["signature"], signer=entry(m, GAVE)["extra"]["signer"]
     ),
     "an enrolment with another key": lambda m: entry(m, ENROLLED)["extra"]["event"]["act"].update(
-        key=json.loads(event.encode(replace(FORGED, act=KeyEnrolled(THIRD.key))))["act"]["key"]
+        key=json.loads(envelope.encode(replace(FORGED, act=KeyEnrolled(THIRD.key))))["act"]["key"]
     ),
     "a shorter delay": lambda m: entry(m, ASKED)["extra"]["event"]["act"].update(
         not_before="2032-12-30T12:00:00Z"
@@ -379,8 +383,8 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         checkpoint=m["rotations"][0]["receipt"].partition("\n\n")[2]
     ),
 }
-FORGED = event.instruction(
-    ORIGIN, "c1", 0, event.FIRST, GRANTED, NOON, WORDING, event.Evidence.SESSION
+FORGED = envelope.instruction(
+    ORIGIN, "c1", 0, envelope.FIRST, GRANTED, NOON, WORDING, envelope.EvidenceClass.SESSION
 )
 
 
@@ -435,7 +439,9 @@ def test_i74_no_part_exchanged_for_another_value_is_accepted(seed: int) -> None:
         at = reduce(lambda value, name: value[name], above, members)
         at[last] = chance.choice([each for each in VALUES if each != at[last]])
         with pytest.raises(EvidenceError):
-            evidence.verify(evidence.parse(jcs.canonical(members).decode() + "\n"), archive().first)
+            evidence.verify(
+                evidence.parse(canonical_json.canonical(members).decode() + "\n"), archive().first
+            )
 
 
 def test_i74_no_changed_byte_is_accepted() -> None:

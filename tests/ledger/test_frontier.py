@@ -1,24 +1,24 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import tree
-from ledger.frontier import Frontier
+from ledger.tlog import merkle
+from ledger.tlog.compact_range import Frontier
 
 
 def definition(leaves: list[bytes]) -> bytes:
     """MTH of RFC 6962 §2.1, as it stands there."""
     if not leaves:
-        return tree.EMPTY_ROOT
+        return merkle.EMPTY_ROOT
     if len(leaves) == 1:
         return leaves[0]
     k = 1
     while k * 2 < len(leaves):
         k *= 2
-    return tree.node_hash(definition(leaves[:k]), definition(leaves[k:]))
+    return merkle.node_hash(definition(leaves[:k]), definition(leaves[k:]))
 
 
 def leaves_to(size: int) -> list[bytes]:
-    return tree.leaf_hashes(b"%d" % i for i in range(size))
+    return merkle.leaf_hashes(b"%d" % i for i in range(size))
 
 
 @given(st.lists(st.integers(0, 64), max_size=12))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ledger import note
-from ledger.event import SignalReported, Withdrawn
+from ledger.events.envelope import SignalReported, Withdrawn
 from ledger.fsck import fsck
-from ledger.log import Log
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
 from tests.ledger.events import NOON, PUBLIC
 from tests.ledger.worlds import AGE, change, opened, say
 
@@ -37,7 +37,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.export(home / "log" / "consent")
     ledger.announce(PUBLIC)
     ledger.close()
-    signer = note.generate("test.example/reads-1")
+    signer = signed_note.generate("test.example/reads-1")
     (home / "reads" / "reads-1").mkdir(parents=True)
     (home / "keys" / "reads-1.vkey").write_text(f"{signer.verifier}\n")
     reads = Log.open(home / "reads" / "reads-1" / "log.sqlite", signer.name, signer)

@@ -17,14 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import customer_key, event, instruction
-from ledger.customer_key import FORMS, Key, KeyFormError
-from ledger.event import CustomerKey, Evidence, Instruction, MalformedEventError
-from ledger.instruction import (
-    BrowserSignature,
-    PasskeySignature,
-    SignatureError,
-)
+from ledger.events import customer_keys, envelope, instruction_signature
+from ledger.events.customer_keys import FORMS, Key, KeyFormError
+from ledger.events.envelope import CustomerKey, EvidenceClass, Instruction, MalformedEventError
+from ledger.events.instruction_signature import BrowserSignature, PasskeySignature, SignatureError
 from tests.ledger.events import INSTRUCTION, instructions
 from tests.ledger.hands import (
     AT,
@@ -42,8 +38,8 @@ from tests.ledger.hands import (
 )
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
-SIGNED = replace(INSTRUCTION, evidence=Evidence.PASSKEY)
-BY_BROWSER = replace(INSTRUCTION, evidence=Evidence.BROWSER_KEY)
+SIGNED = replace(INSTRUCTION, evidence=EvidenceClass.PASSKEY)
+BY_BROWSER = replace(INSTRUCTION, evidence=EvidenceClass.BROWSER_KEY)
 HAND, BROWSER = Passkey(), BrowserKey()
 HANDS = {
     "ES256": HAND,
@@ -54,17 +50,19 @@ GOOD, BARE = HAND.sign(SIGNED), BROWSER.sign(BY_BROWSER)
 
 
 def test_i1_the_challenge_is_the_hash_of_domain_and_canonical_bytes() -> None:
-    data = event.encode(SIGNED)
+    data = envelope.encode(SIGNED)
     expected = sha256(b"sovereign/instruction/v1\x00" + data).digest()
-    assert instruction.challenge(json.loads(data)) == expected
+    assert instruction_signature.challenge(json.loads(data)) == expected
 
 
 @given(instructions, instructions)
 def test_i1_two_instructions_have_one_challenge_only_if_they_are_one(
     one: Instruction, other: Instruction
 ) -> None:
-    same = instruction.challenge(document(one)) == instruction.challenge(document(other))
-    assert same == (event.encode(one) == event.encode(other))
+    same = instruction_signature.challenge(document(one)) == instruction_signature.challenge(
+        document(other)
+    )
+    assert same == (envelope.encode(one) == envelope.encode(other))
 
 
 @pytest.mark.parametrize("algorithm", HANDS)
@@ -79,11 +77,18 @@ def test_i2_a_browser_key_signs() -> None:
 
 
 @pytest.mark.parametrize("signature", [GOOD, BARE], ids=["passkey", "browser"])
-def test_i2_a_signature_reads_back_from_its_json(signature: instruction.Signature) -> None:
-    assert instruction.parse(json.loads(json.dumps(instruction.members(signature)))) == signature
+def test_i2_a_signature_reads_back_from_its_json(
+    signature: instruction_signature.Signature,
+) -> None:
+    assert (
+        instruction_signature.parse(
+            json.loads(json.dumps(instruction_signature.members(signature)))
+        )
+        == signature
+    )
 
 
-MEMBERS = instruction.members(GOOD)
+MEMBERS = instruction_signature.members(GOOD)
 MALFORMED: dict[str, Any] = {
     "nothing": None,
     "a list": [MEMBERS],
@@ -104,7 +109,7 @@ MALFORMED: dict[str, Any] = {
 @pytest.mark.parametrize("why", MALFORMED)
 def test_i2_other_json_is_no_signature(why: str) -> None:
     with pytest.raises(SignatureError):
-        instruction.parse(MALFORMED[why])
+        instruction_signature.parse(MALFORMED[why])
 
 
 def with_key(**parts: Any) -> CustomerKey:
@@ -146,7 +151,7 @@ def test_i3_i9_no_key_of_a_customer_is_one_with(why: str) -> None:
     }
     made |= {"public": b64encode(made["public"]).decode(), "origins": [*made["origins"]]}
     with pytest.raises(KeyFormError):
-        customer_key.parse(made)
+        customer_keys.parse(made)
 
 
 @pytest.mark.parametrize("origin", [PAGE, f"{PAGE}:8443", f"https://a.{RP}"])
@@ -167,15 +172,15 @@ def test_i9_elsewhere_it_does(host: str) -> None:
         assert Passkey(rp=host, page=f"http://{host}:8000").key
 
 
-@pytest.mark.parametrize("evidence", [each for each in Evidence if each != "A"])
-def test_i4_a_passkey_signs_nothing_of_another_class(evidence: Evidence) -> None:
+@pytest.mark.parametrize("evidence", [each for each in EvidenceClass if each != "A"])
+def test_i4_a_passkey_signs_nothing_of_another_class(evidence: EvidenceClass) -> None:
     said = replace(INSTRUCTION, evidence=evidence)
     with pytest.raises(SignatureError, match="class"):
         verify(said, HAND.sign(said), HAND.key)
 
 
-@pytest.mark.parametrize("evidence", [each for each in Evidence if each != "B"])
-def test_i4_a_browser_key_signs_nothing_of_another_class(evidence: Evidence) -> None:
+@pytest.mark.parametrize("evidence", [each for each in EvidenceClass if each != "B"])
+def test_i4_a_browser_key_signs_nothing_of_another_class(evidence: EvidenceClass) -> None:
     said = replace(INSTRUCTION, evidence=evidence)
     with pytest.raises(SignatureError, match="class"):
         verify(said, BROWSER.sign(said), BROWSER.key)
@@ -318,9 +323,9 @@ def test_i7_no_signature_of_any_algorithm_with_a_bit_flipped_verifies(algorithm:
 @given(instructions)
 def test_i7_a_signature_is_of_one_instruction(other: Instruction) -> None:
     with pytest.raises(SignatureError):
-        verify(replace(other, evidence=Evidence.PASSKEY), GOOD, HAND.key)
+        verify(replace(other, evidence=EvidenceClass.PASSKEY), GOOD, HAND.key)
     with pytest.raises(SignatureError):
-        verify(replace(other, evidence=Evidence.BROWSER_KEY), BARE, BROWSER.key)
+        verify(replace(other, evidence=EvidenceClass.BROWSER_KEY), BARE, BROWSER.key)
 
 
 def test_i7_another_key_did_not_sign() -> None:
@@ -352,7 +357,7 @@ def test_i7_there_is_one_error(data: bytes, client: bytes, signed: bytes) -> Non
 def test_i7_a_key_whose_form_was_never_checked_is_refused() -> None:
     key = Key("passkey", "ES256", b"", HAND.key.key.party, True, False, "none")
     with pytest.raises(SignatureError):
-        instruction.verify(document(SIGNED), GOOD, key)
+        instruction_signature.verify(document(SIGNED), GOOD, key)
 
 
 def test_i8_ecdsa_has_a_second_signature_that_anybody_makes() -> None:

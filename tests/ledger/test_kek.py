@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from moto.server import ThreadedMotoServer
 
-from ledger import kek
 from ledger.fsck import fsck
-from ledger.kek import KekError
-from ledger.vault import Vault, VaultError
+from ledger.vault import key_encryption_key
+from ledger.vault.key_encryption_key import KekError
+from ledger.vault.vault import Vault, VaultError
 from tests.ledger.softhsm import WANTED, find_or_install, token
 from tests.ledger.worlds import AGE, opened, say
 
@@ -88,7 +88,7 @@ def test_v1_the_keys_open_under_every_keeper(
     kind: str, vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
     before = dict(vault.everybody())
-    vault.rotate(kek.fresh(uri(kind)))
+    vault.rotate(key_encryption_key.fresh(uri(kind)))
     assert vault.keeper.startswith(kind)
     assert dict(vault.everybody()) == before
     assert everything(tmp_path / "keys") == before
@@ -103,7 +103,7 @@ def test_v2_a_rotation_leads_from_any_keeper_to_any_other(
 ) -> None:
     before = dict(vault.everybody())
     for kind in (older, newer):
-        vault.rotate(kek.fresh(uri(kind)))
+        vault.rotate(key_encryption_key.fresh(uri(kind)))
     assert everything(tmp_path / "keys") == before
     assert not (tmp_path / "keys" / "kek.next").exists()
 
@@ -113,14 +113,18 @@ def test_v20_a_copy_of_the_keys_without_their_keeper_opens_nothing(
     kind: str, vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
     where = uri(kind)
-    vault.rotate(kek.fresh(where))
+    vault.rotate(key_encryption_key.fresh(where))
     secret = vault._kek.secret
     assert secret not in (tmp_path / "keys" / "kek").read_bytes()
     stolen = tmp_path / "stolen"
     shutil.copytree(tmp_path / "keys", stolen)
     path = stolen / "kek"
     lines = path.read_text().splitlines()
-    other = kek.fresh(uri(kind)) if kind == "aws-kms" else kek.fresh(where)
+    other = (
+        key_encryption_key.fresh(uri(kind))
+        if kind == "aws-kms"
+        else key_encryption_key.fresh(where)
+    )
     other.seal(bytes(32))
     path.write_text("\n".join([lines[0], other.uri, lines[2], ""]))
     with pytest.raises(VaultError, match="see that it is there"):
@@ -131,11 +135,11 @@ def test_v21_the_token_key_of_an_earlier_generation_is_destroyed(
     vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
     where = uri("pkcs11")
-    vault.rotate(kek.fresh(where))
+    vault.rotate(key_encryption_key.fresh(where))
     kept = tmp_path / "kept"
     shutil.copytree(tmp_path / "keys", kept)
     assert everything(kept)
-    vault.rotate(kek.fresh(where))
+    vault.rotate(key_encryption_key.fresh(where))
     with pytest.raises(VaultError, match="NoSuchKey"):
         Vault(kept)
 
@@ -150,10 +154,10 @@ def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        vault.rotate(kek.fresh(where), fails)
-    left = kek.read(tmp_path / "keys" / "kek.next")
+        vault.rotate(key_encryption_key.fresh(where), fails)
+    left = key_encryption_key.read(tmp_path / "keys" / "kek.next")
     left.open()
-    vault.rotate(kek.fresh(where))
+    vault.rotate(key_encryption_key.fresh(where))
     with pytest.raises(KekError, match="NoSuchKey"):
         left.open()
 
@@ -161,7 +165,7 @@ def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
 def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     older = (folder / "kek").read_bytes()
-    vault.rotate(kek.File())
+    vault.rotate(key_encryption_key.File())
     assert older not in b"".join(path.read_bytes() for path in folder.iterdir())
     with closing(sqlite3.connect(folder / "customers.db")) as database:
         for (wrapped,) in database.execute("SELECT wrapped FROM customer"):
@@ -172,11 +176,11 @@ def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -
 def test_v4_whoever_has_the_vault_open_meanwhile_goes_on(vault: Vault, tmp_path: Path) -> None:
     before = dict(vault.everybody())
     with closing(Vault(tmp_path / "keys")) as other, closing(Vault(tmp_path / "keys")) as third:
-        vault.rotate(kek.File())
+        vault.rotate(key_encryption_key.File())
         assert other.key("c3") == before["c3"]
         assert dict(third.everybody()) == before
         third.create(["new"])
-        vault.rotate(kek.File())
+        vault.rotate(key_encryption_key.File())
         assert {*other.renewed({})} == {*everything(tmp_path / "keys").values()}
     assert everything(tmp_path / "keys").keys() == {*before, "new"}
 
@@ -185,7 +189,7 @@ CHILD = """
 import os, signal, sys
 from pathlib import Path
 from ledger import kek
-from ledger.vault import Vault
+from ledger.vault.vault import Vault
 left = int(sys.argv[2])
 def step(*_):
     global left
@@ -223,13 +227,13 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
     while True:
         folder = tmp_path / f"killed-{nth}"
         shutil.copytree(tmp_path / "keys", folder)
-        older = kek.read(folder / "kek").generation
+        older = key_encryption_key.read(folder / "kek").generation
         alive = rotated(folder, nth, where)
         assert everything(folder) == want, f"killed at step {nth}"
         with closing(Vault(folder)) as again:
             truths.add(again._kek.generation == older)
             again.create(["c4"])
-            again.rotate(kek.fresh(where))
+            again.rotate(key_encryption_key.fresh(where))
         assert everything(folder).keys() == {*want, "c4"}
         assert not (folder / "kek.next").exists()
         if alive:
@@ -248,7 +252,7 @@ def test_v5_a_rotation_that_fails_leaves_the_old_key_in_force(vault: Vault, tmp_
 
     generation = vault._kek.generation
     with pytest.raises(KeyboardInterrupt):
-        vault.rotate(kek.File(), fails)
+        vault.rotate(key_encryption_key.File(), fails)
     assert (vault._kek.generation, everything(tmp_path / "keys")) == (generation, before)
     vault.create(["after"])
     assert "after" in everything(tmp_path / "keys")
@@ -275,7 +279,7 @@ def test_v6_the_wrong_key_is_not_taken_for_the_first(tmp_path: Path) -> None:
         Vault(tmp_path / "keys")
 
 
-SEALED = f"{kek.HEADER} {'0' * 32}\naws-kms:k\nAAAA\n"
+SEALED = f"{key_encryption_key.HEADER} {'0' * 32}\naws-kms:k\nAAAA\n"
 MALFORMED = {
     "nothing": b"",
     "a byte short": bytes(31),
@@ -292,7 +296,7 @@ def test_v22_a_file_that_holds_no_key_is_refused(why: str, tmp_path: Path) -> No
     path = tmp_path / "kek"
     path.write_bytes(MALFORMED[why])
     with pytest.raises(KekError, match="want 32 or a key sealed"):
-        kek.read(path)
+        key_encryption_key.read(path)
 
 
 NO_KEEPERS = {
@@ -307,23 +311,25 @@ NO_KEEPERS = {
 def test_v22_a_keeper_that_is_none_is_refused(why: str) -> None:
     text, message = NO_KEEPERS[why]
     with pytest.raises(KekError, match=message):
-        kek.keeper(text)
+        key_encryption_key.keeper(text)
 
 
 def test_v23_no_pin_and_no_key_stands_in_an_error_or_a_name(uri: Callable[[str], str]) -> None:
     where = uri("pkcs11")
     assert "pin-source=" in where
-    assert "1234" not in kek.fresh(where).uri
+    assert "1234" not in key_encryption_key.fresh(where).uri
     wrong = where.partition("&pin-source=")[0]
     with pytest.raises(KekError, match="UserNotLoggedIn"):
-        kek.fresh(wrong).seal(bytes(32))
-    made = kek.made()
+        key_encryption_key.fresh(wrong).seal(bytes(32))
+    made = key_encryption_key.made()
     assert made.secret.hex() not in repr(made)
     assert repr(made.secret) not in repr(made)
 
 
 def test_v24_a_service_that_cannot_be_reached_says_what_to_do(credentials: None) -> None:
-    gone = kek.keeper("aws-kms:some-key?region=eu-central-1&endpoint=http://127.0.0.1:9")
+    gone = key_encryption_key.keeper(
+        "aws-kms:some-key?region=eu-central-1&endpoint=http://127.0.0.1:9"
+    )
     with pytest.raises(KekError, match="see that it is there"):
         gone.open(b"sealed")
 
@@ -337,7 +343,7 @@ def test_v24_a_library_that_is_not_installed_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(KekError, match=f"install customer-sovereignty.{extra}"):
-        kek.keeper(where).open(bytes(60))
+        key_encryption_key.keeper(where).open(bytes(60))
 
 
 def test_v24_a_module_or_a_pin_that_is_not_there_says_where_it_was_wanted(
@@ -346,8 +352,8 @@ def test_v24_a_module_or_a_pin_that_is_not_there_says_where_it_was_wanted(
     where = uri("pkcs11")
     gone = where.replace("pin-source=", f"pin-source={tmp_path}/no")
     with pytest.raises(KekError, match="the PIN is wanted in"):
-        kek.keeper(gone).open(bytes(60))
-    nowhere = kek.keeper(f"pkcs11:token=house?module-path={tmp_path}/none.so")
+        key_encryption_key.keeper(gone).open(bytes(60))
+    nowhere = key_encryption_key.keeper(f"pkcs11:token=house?module-path={tmp_path}/none.so")
     with pytest.raises(KekError, match="see that it is there"):
         nowhere.open(bytes(60))
 
@@ -359,7 +365,7 @@ def test_v24_the_service_that_is_gone_keeps_the_ledger_closed(
     say(ledger, "c1", AGE)
     ledger.close()
     with closing(Vault(tmp_path / "keys")) as vault:
-        vault.rotate(kek.fresh(uri("aws-kms")))
+        vault.rotate(key_encryption_key.fresh(uri("aws-kms")))
     path = tmp_path / "keys" / "kek"
     kept = path.read_text()
     path.write_text(re.sub(r"endpoint=\S+", "endpoint=http://127.0.0.1:9", kept))

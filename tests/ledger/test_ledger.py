@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from ledger import consent, event, receipt
-from ledger.event import (
+from ledger.errors import CorruptLogError
+from ledger.events import envelope, reducer
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Instruction,
     PolicyPublished,
@@ -17,15 +18,10 @@ from ledger.event import (
     SubjectErased,
     Withdrawn,
 )
-from ledger.ledger import (
-    IdempotencyError,
-    InstructionError,
-    Ledger,
-    Recorded,
-    VersionConflictError,
-)
-from ledger.log import CorruptLogError
-from ledger.vault import VaultError
+from ledger.reader import RecordedEvent
+from ledger.service import IdempotencyError, InstructionError, Ledger, VersionConflictError
+from ledger.vault.vault import VaultError
+from ledger.verify import receipt
 from tests.ledger.events import ACTS, NOON, ORIGIN, PUBLIC, WORDING
 from tests.ledger.worlds import AGE, change, opened, say
 
@@ -59,7 +55,7 @@ def test_l60_what_is_recorded_is_the_history_and_its_fold_the_state(ledger: Ledg
     state = None
     for each in recorded:
         assert isinstance(each.event, Instruction)
-        state = consent.apply(state, each.event, each.index)
+        state = reducer.apply(state, each.event, each.index)
     assert ledger.state("c1") == state
     assert ledger.version("c1") == len(ACTS)
 
@@ -177,8 +173,8 @@ def test_l65_the_version_is_found_again_for_any_number_of_instructions(
 
 def test_l66_who_follows_sees_every_event_once_in_order(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
-    seen: list[Recorded] = []
-    said: list[Recorded] = []
+    seen: list[RecordedEvent] = []
+    said: list[RecordedEvent] = []
     for turn in range(4):
         said += say(ledger, "c1", AGE, GONE)
         said += ledger.announce([PolicyPublished(str(turn), NOON)])
@@ -195,7 +191,7 @@ def test_l66_who_follows_sees_every_event_once_in_order(tmp_path: Path) -> None:
 def test_l66_who_follows_from_further_back_than_memory_misses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.ledger.TAIL", 8)
+    monkeypatch.setattr("ledger.service.TAIL", 8)
     monkeypatch.setattr("ledger.reader.CHUNK", 4)
     ledger = opened(tmp_path)
     said = [each for _ in range(7) for each in say(ledger, "c1", AGE, GONE)]
@@ -214,9 +210,9 @@ def test_l67_every_entry_has_a_receipt_that_verifies(ledger: Ledger) -> None:
 def test_l67_a_receipt_shows_the_event_that_was_recorded(ledger: Ledger) -> None:
     (recorded,) = say(ledger, "c1", AGE)
     shown = receipt.parse(ledger.receipt(recorded.index)).extra["event"]
-    assert event.decode(event.encode(recorded.event)) == recorded.event
+    assert envelope.decode(envelope.encode(recorded.event)) == recorded.event
     assert shown["subject"] == "c1"
-    assert shown["evidence"] == Evidence.SESSION
+    assert shown["evidence"] == EvidenceClass.SESSION
 
 
 def test_l67_there_is_no_receipt_of_an_entry_that_is_not_there(ledger: Ledger) -> None:
@@ -315,11 +311,11 @@ def test_l60_public_acts_are_kept_in_clear(ledger: Ledger) -> None:
     assert [*ledger.follow(0)] == recorded
     assert SubjectErased in {type(each.event) for each in recorded}
     for entry, each in zip(ledger.log.entries(0, len(PUBLIC)), PUBLIC, strict=True):
-        assert entry == b"\x02" + event.encode(each)
+        assert entry == b"\x02" + envelope.encode(each)
 
 
 def test_l60_a_grant_of_nothing_is_no_withdrawal(ledger: Ledger) -> None:
     say(ledger, "c1", Granted("segmentation", (), None))
     state = ledger.state("c1")
     assert state is not None
-    assert isinstance(state.scenes["segmentation"], consent.SceneConsent)
+    assert isinstance(state.scenes["segmentation"], reducer.SceneConsent)

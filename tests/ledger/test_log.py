@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import note, tile, tree
-from ledger.frontier import Frontier
-from ledger.log import CorruptLogError, Log
-from ledger.note import NoteError
-from ledger.stores import ForkError
-from ledger.tile import EntryTooLargeError
+from ledger.errors import CorruptLogError
+from ledger.storage.interface import ForkError
+from ledger.tlog import merkle, signed_note, tiles
+from ledger.tlog.compact_range import Frontier
+from ledger.tlog.signed_note import NoteError
+from ledger.tlog.tiles import EntryTooLargeError
+from ledger.tlog.writer import Log
 from tests.ledger.test_note import OTHER, SIGNER
 from tests.ledger.worlds import change, entries, root
 
@@ -39,7 +40,7 @@ def grow(log: Log, count: int) -> None:
 
 
 def test_l50_the_checkpoint_is_the_root_of_all_entries(log: Log) -> None:
-    assert log.head().root == tree.EMPTY_ROOT
+    assert log.head().root == merkle.EMPTY_ROOT
     known: list[bytes] = []
     for count in (1, 2, 250, 3, 1, 600, 65_536 - 857, 300):
         known += [f"entry {log.size + at}".encode() for at in range(count)]
@@ -85,16 +86,16 @@ def test_l51_proofs_verify_at_every_earlier_size(log: Log) -> None:
     new = heads[-1]
     for old in heads:
         proof = log.prove_consistency(old.size)
-        tree.verify_consistency(old.size, new.size, old.root, new.root, proof)
+        merkle.verify_consistency(old.size, new.size, old.root, new.root, proof)
         index = old.size - 1
-        leaf = tree.leaf_hash(f"entry {index}".encode())
+        leaf = merkle.leaf_hash(f"entry {index}".encode())
         at_old = log.prove_inclusion(index, old.size)
-        tree.verify_inclusion(leaf, index, old.size, old.root, at_old)
+        merkle.verify_inclusion(leaf, index, old.size, old.root, at_old)
 
 
 def test_l51_proofs_across_three_levels_of_tiles_are_those_of_the_tree(log: Log) -> None:
     grow(log, 65_536 + 256 + 7)
-    leaves = tree.leaf_hashes(log.entries(0, log.size))
+    leaves = merkle.leaf_hashes(log.entries(0, log.size))
     rebuilt = Frontier()
     rebuilt.append(leaves)
     assert rebuilt.root() == log.head().root
@@ -103,10 +104,10 @@ def test_l51_proofs_across_three_levels_of_tiles_are_those_of_the_tree(log: Log)
     for index in (0, 255, 256, 65_535, 65_536, 65_791, 65_792, earlier - 1):
         for size in {earlier, max(index + 1, 257), log.size}:
             path = log.prove_inclusion(index, size)
-            leaf = tree.leaf_hash(f"entry {index}".encode())
-            tree.verify_inclusion(leaf, index, size, log.root_at(size), path)
+            leaf = merkle.leaf_hash(f"entry {index}".encode())
+            merkle.verify_inclusion(leaf, index, size, log.root_at(size), path)
     path = log.prove_consistency(earlier)
-    tree.verify_consistency(earlier, log.size, rebuilt.root(), log.head().root, path)
+    merkle.verify_consistency(earlier, log.size, rebuilt.root(), log.head().root, path)
 
 
 def test_l51_proofs_are_made_while_the_log_grows(log: Log) -> None:
@@ -114,11 +115,11 @@ def test_l51_proofs_are_made_while_the_log_grows(log: Log) -> None:
     head = log.head()
 
     def prove(index: int) -> None:
-        leaf = tree.leaf_hash(f"entry {index}".encode())
+        leaf = merkle.leaf_hash(f"entry {index}".encode())
         path = log.prove_inclusion(index, head.size)
-        tree.verify_inclusion(leaf, index, head.size, head.root, path)
+        merkle.verify_inclusion(leaf, index, head.size, head.root, path)
         size = log.size
-        tree.verify_inclusion(
+        merkle.verify_inclusion(
             leaf, index, size, log.root_at(size), log.prove_inclusion(index, size)
         )
 
@@ -167,7 +168,7 @@ def test_l54_a_batch_with_an_entry_too_large_is_refused_whole(log: Log) -> None:
     grow(log, 2)
     before = log.checkpoint()
     with pytest.raises(EntryTooLargeError):
-        log.append([b"fits", bytes(tile.MOST_ENTRY_BYTES + 1)])
+        log.append([b"fits", bytes(tiles.MOST_ENTRY_BYTES + 1)])
     assert (log.size, log.checkpoint()) == (2, before)
     grow(log, 1)
     assert log.head().root == root([b"entry 0", b"entry 1", b"entry 2"])
@@ -209,7 +210,7 @@ def test_l56_a_store_that_was_changed_does_not_open(why: str, tmp_path: Path) ->
     connection.close()
     if CORRUPTIONS[why]:
         change(path, CORRUPTIONS[why])
-    signer = note.generate(ORIGIN) if why == "another key" else SIGNER
+    signer = signed_note.generate(ORIGIN) if why == "another key" else SIGNER
     with pytest.raises(CorruptLogError):
         Log.open(path, ORIGIN, signer)
 

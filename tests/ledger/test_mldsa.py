@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import mldsa, note
-from ledger.checkpoint import Checkpoint
-from ledger.mldsa import MldsaSigner
-from ledger.note import NoteError, Signature
+from ledger.tlog import mldsa, signed_note
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.mldsa import MldsaSigner
+from ledger.tlog.signed_note import NoteError, Signature
 from tests.ledger.test_note import SIGNER
 
 ORIGIN = SIGNER.name
@@ -26,10 +26,10 @@ def signer() -> MldsaSigner:
 
 
 def test_l26_both_signatures_verify_and_either_missing_is_noticed() -> None:
-    both = note.parse(str(note.sign(TEXT, [SIGNER, signer()])))
-    note.verify(both, [SIGNER.verifier, signer().verifier])
+    both = signed_note.parse(str(signed_note.sign(TEXT, [SIGNER, signer()])))
+    signed_note.verify(both, [SIGNER.verifier, signer().verifier])
     with pytest.raises(NoteError):
-        note.verify(note.sign(TEXT, [SIGNER]), [SIGNER.verifier, signer().verifier])
+        signed_note.verify(signed_note.sign(TEXT, [SIGNER]), [SIGNER.verifier, signer().verifier])
 
 
 def test_l26_the_message_is_the_one_of_tlog_cosignature() -> None:

@@ -5,27 +5,27 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import note
-from ledger.note import Note, NoteError, Signer
+from ledger.tlog import signed_note
+from ledger.tlog.signed_note import Note, NoteError, Signer
 
 SEED = bytes(range(32))
 SIGNER = Signer("test.example/log", Ed25519PrivateKey.from_private_bytes(SEED))
 OTHER = Signer("other.example/log", Ed25519PrivateKey.from_private_bytes(SEED[::-1]))
 TEXT = "test.example/log\n7\nwords\n"
-SIGNED = str(note.sign(TEXT, [SIGNER]))
+SIGNED = str(signed_note.sign(TEXT, [SIGNER]))
 LINE = SIGNED.split("\n\n")[1]
 VKEY = str(SIGNER.verifier)
 SECRET = SIGNER.secret()
 
 
 def test_l20_what_is_signed_parses_and_verifies() -> None:
-    found = note.parse(SIGNED)
+    found = signed_note.parse(SIGNED)
     assert str(found) == SIGNED
-    note.verify(found, [SIGNER.verifier])
+    signed_note.verify(found, [SIGNER.verifier])
 
 
 def test_l20_the_signature_is_plain_ed25519_over_the_text() -> None:
-    (signature,) = note.parse(SIGNED).signatures
+    (signature,) = signed_note.parse(SIGNED).signatures
     SIGNER.private.public_key().verify(signature.signature, TEXT.encode())
 
 
@@ -54,14 +54,14 @@ MALFORMED_NOTES = {
 @pytest.mark.parametrize("why", MALFORMED_NOTES)
 def test_l21_malformed_notes_are_refused(why: str) -> None:
     with pytest.raises(NoteError):
-        note.parse(MALFORMED_NOTES[why])
+        signed_note.parse(MALFORMED_NOTES[why])
 
 
 @given(st.text() | st.text(alphabet="a\n—+ =A"))
 def test_l21_a_note_formats_back_or_is_refused(text: str) -> None:
     for data in (text, f"{text}\n\n{LINE}", f"{TEXT}\n{text}\n", TEXT + "\n— a " + text + "\n"):
         try:
-            found = note.parse(data)
+            found = signed_note.parse(data)
         except NoteError:
             continue
         assert str(found) == data
@@ -72,35 +72,35 @@ def test_l22_no_changed_byte_is_accepted(at: int, change: int) -> None:
     data = bytearray(SIGNED.encode())
     data[at] ^= change
     with pytest.raises((NoteError, UnicodeDecodeError)):
-        note.verify(note.parse(data.decode()), [SIGNER.verifier])
+        signed_note.verify(signed_note.parse(data.decode()), [SIGNER.verifier])
 
 
 def test_l23_every_key_that_is_asked_for_must_have_signed() -> None:
-    both = note.sign(TEXT, [SIGNER, OTHER])
-    note.verify(both, [SIGNER.verifier, OTHER.verifier])
+    both = signed_note.sign(TEXT, [SIGNER, OTHER])
+    signed_note.verify(both, [SIGNER.verifier, OTHER.verifier])
     with pytest.raises(NoteError, match="want 1"):
-        note.verify(note.parse(SIGNED), [SIGNER.verifier, OTHER.verifier])
+        signed_note.verify(signed_note.parse(SIGNED), [SIGNER.verifier, OTHER.verifier])
 
 
 def test_l23_signatures_of_unknown_keys_are_ignored() -> None:
-    note.verify(note.sign(TEXT, [OTHER, SIGNER]), [SIGNER.verifier])
+    signed_note.verify(signed_note.sign(TEXT, [OTHER, SIGNER]), [SIGNER.verifier])
 
 
 def test_l23_no_key_verifies_nothing() -> None:
     with pytest.raises(NoteError, match="no verifier key"):
-        note.verify(note.parse(SIGNED), [])
+        signed_note.verify(signed_note.parse(SIGNED), [])
 
 
 def test_l23_a_key_that_signed_twice_is_refused() -> None:
-    (signature,) = note.parse(SIGNED).signatures
+    (signature,) = signed_note.parse(SIGNED).signatures
     with pytest.raises(NoteError, match="2 signatures"):
-        note.verify(Note(TEXT, (signature, signature)), [SIGNER.verifier])
+        signed_note.verify(Note(TEXT, (signature, signature)), [SIGNER.verifier])
 
 
 def test_l23_the_same_key_under_another_name_is_another_signer() -> None:
     renamed = Signer("renamed.example/log", SIGNER.private)
     with pytest.raises(NoteError):
-        note.verify(note.sign(TEXT, [renamed]), [SIGNER.verifier])
+        signed_note.verify(signed_note.sign(TEXT, [renamed]), [SIGNER.verifier])
 
 
 UNSIGNABLE = {
@@ -115,13 +115,13 @@ UNSIGNABLE = {
 @pytest.mark.parametrize("why", UNSIGNABLE)
 def test_l20_what_could_not_be_parsed_is_not_signed(why: str) -> None:
     with pytest.raises(NoteError):
-        note.sign(UNSIGNABLE[why], [SIGNER])
+        signed_note.sign(UNSIGNABLE[why], [SIGNER])
 
 
 def test_l24_keys_format_and_parse() -> None:
-    assert note.verifier(VKEY) == SIGNER.verifier
-    assert note.signer(SECRET).secret() == SECRET
-    assert note.signer(SECRET + "\n").verifier == SIGNER.verifier
+    assert signed_note.verifier(VKEY) == SIGNER.verifier
+    assert signed_note.signer(SECRET).secret() == SECRET
+    assert signed_note.signer(SECRET + "\n").verifier == SIGNER.verifier
 
 
 MALFORMED_VKEYS = {
@@ -133,8 +133,8 @@ MALFORMED_VKEYS = {
     "the id in capitals": VKEY.replace(
         SIGNER.verifier.key_id.hex(), SIGNER.verifier.key_id.hex().upper()
     ),
-    "a short key": str(note.Verifier("a", bytes(31))),
-    "a long key": str(note.Verifier("a", bytes(33))),
+    "a short key": str(signed_note.Verifier("a", bytes(31))),
+    "a long key": str(signed_note.Verifier("a", bytes(33))),
     "a newline after it": VKEY + "\n",
     "not base64": VKEY[:-2] + "!!",
     "another type": VKEY.replace("+A", "+C"),
@@ -144,7 +144,7 @@ MALFORMED_VKEYS = {
 @pytest.mark.parametrize("why", MALFORMED_VKEYS)
 def test_l24_malformed_verifier_keys_are_refused(why: str) -> None:
     with pytest.raises(NoteError):
-        note.verifier(MALFORMED_VKEYS[why])
+        signed_note.verifier(MALFORMED_VKEYS[why])
 
 
 MALFORMED_SECRETS = {
@@ -161,13 +161,13 @@ MALFORMED_SECRETS = {
 @pytest.mark.parametrize("why", MALFORMED_SECRETS)
 def test_l25_malformed_private_keys_are_refused_and_never_repeated(why: str) -> None:
     with pytest.raises(NoteError) as refused:
-        note.signer(MALFORMED_SECRETS[why])
+        signed_note.signer(MALFORMED_SECRETS[why])
     assert SECRET[-24:-8] not in str(refused.value)
 
 
 @given(st.text())
 def test_l24_l25_keys_are_refused_with_one_error(text: str) -> None:
-    for parse in (note.verifier, note.signer):
+    for parse in (signed_note.verifier, signed_note.signer):
         for data in (text, f"a+00000000+{text}", f"PRIVATE+KEY+a+00000000+{text}"):
             with pytest.raises(NoteError):
                 parse(data)
@@ -179,4 +179,4 @@ NAMES = {"empty": "", "a plus": "a+b", "a space": "a b", "a newline": "a\n", "U+
 @pytest.mark.parametrize("why", NAMES)
 def test_l24_no_key_has_a_name_that_is(why: str) -> None:
     with pytest.raises(NoteError):
-        note.generate(NAMES[why])
+        signed_note.generate(NAMES[why])

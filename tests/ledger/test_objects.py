@@ -9,15 +9,15 @@ import pytest
 from moto.server import ThreadedMotoServer
 from obstore.store import MemoryStore, S3Store
 
-from ledger import audit, note, objects
-from ledger.audit import Kind, Trust
-from ledger.log import Log
-from ledger.objects import DivergedStoreError, LostRaceError, Objects
-from ledger.source import Directory, UnreadableError
+from ledger.tlog import auditor, object_store, signed_note
+from ledger.tlog.auditor import FindingKind, KeyDemand
+from ledger.tlog.fetcher import DirectorySource, UnreadableError
+from ledger.tlog.object_store import DivergedStoreError, LostRaceError, PublishedObjects
+from ledger.tlog.writer import Log
 from tests.ledger.witnessing import ORIGIN, log_with
 
-SIGNER = note.generate(ORIGIN)
-TRUST = Trust([SIGNER.verifier])
+SIGNER = signed_note.generate(ORIGIN)
+TRUST = KeyDemand([SIGNER.verifier])
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +55,9 @@ def log(tmp_path: Path) -> Log:
     return log_with(tmp_path, 300, SIGNER)
 
 
-def shown(log: Log, folder: Path) -> Directory:
+def shown(log: Log, folder: Path) -> DirectorySource:
     log.export(folder)
-    return Directory(folder)
+    return DirectorySource(folder)
 
 
 def content(store: Any) -> dict[str, bytes]:
@@ -71,28 +71,28 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_store_holds_the_files_of_the_folder(store: Any, log: Log, tmp_path: Path) -> None:
-    head = objects.publish(shown(log, tmp_path / "log"), store)
+    head = object_store.publish(shown(log, tmp_path / "log"), store)
     assert head == log.head()
     assert content(store) == files(tmp_path / "log")
-    assert audit.audit(Objects(store), TRUST).clean
+    assert auditor.audit(PublishedObjects(store), TRUST).clean
 
 
 def test_publishing_again_changes_nothing(store: Any, log: Log, tmp_path: Path) -> None:
     folder = shown(log, tmp_path / "log")
-    objects.publish(folder, store)
+    object_store.publish(folder, store)
     before = content(store)
-    objects.publish(folder, store)
+    object_store.publish(folder, store)
     assert content(store) == before
 
 
 @pytest.mark.parametrize("more", [1, 211, 212, 213, 700])
 def test_growth_writes_the_new_files_only(store: Any, log: Log, tmp_path: Path, more: int) -> None:
-    objects.publish(shown(log, tmp_path / "log"), store)
+    object_store.publish(shown(log, tmp_path / "log"), store)
     seen = log.checkpoint()
     log.append([b"more %d" % i for i in range(more)])
-    objects.publish(shown(log, tmp_path / "log"), store)
+    object_store.publish(shown(log, tmp_path / "log"), store)
     assert content(store) == files(tmp_path / "log")
-    report = audit.audit(Objects(store), TRUST, seen)
+    report = auditor.audit(PublishedObjects(store), TRUST, seen)
     assert (report.clean, report.read) == (True, more)
 
 
@@ -100,7 +100,7 @@ def test_a_file_is_never_overwritten(store: Any, log: Log, tmp_path: Path) -> No
     folder = shown(log, tmp_path / "log")
     store.put("tile/entries/000", b"other bytes")
     with pytest.raises(DivergedStoreError, match="tile/entries/000"):
-        objects.publish(folder, store)
+        object_store.publish(folder, store)
     assert content(store)["tile/entries/000"] == b"other bytes"
     assert "checkpoint" not in content(store)
 
@@ -116,19 +116,19 @@ OTHERS = {
 def test_another_history_is_refused(
     store: Any, log: Log, tmp_path: Path, other: tuple[int, bytes]
 ) -> None:
-    objects.publish(shown(log, tmp_path / "log"), store)
+    object_store.publish(shown(log, tmp_path / "log"), store)
     before = content(store)
     size, mark = other
     fork = log_with(tmp_path / "fork", size, SIGNER, mark=mark)
     with pytest.raises(DivergedStoreError):
-        objects.publish(shown(fork, tmp_path / "fork/log"), store)
+        object_store.publish(shown(fork, tmp_path / "fork/log"), store)
     assert content(store) == before
 
 
 def test_a_store_of_something_else_is_refused(store: Any, log: Log, tmp_path: Path) -> None:
     store.put("checkpoint", b"hello")
     with pytest.raises(DivergedStoreError):
-        objects.publish(shown(log, tmp_path / "log"), store)
+        object_store.publish(shown(log, tmp_path / "log"), store)
     assert content(store) == {"checkpoint": b"hello"}
 
 
@@ -154,7 +154,7 @@ class Failing:
 
 def test_a_crash_between_any_two_puts_is_completed_later(log: Log, tmp_path: Path) -> None:
     store = MemoryStore()
-    objects.publish(shown(log, tmp_path / "log"), store)
+    object_store.publish(shown(log, tmp_path / "log"), store)
     log.append([b"more %d" % i for i in range(300)])
     folder = shown(log, tmp_path / "log")
     puts = 0
@@ -163,11 +163,11 @@ def test_a_crash_between_any_two_puts_is_completed_later(log: Log, tmp_path: Pat
         for path, data in content(store).items():
             fresh.put(path, data)
         try:
-            objects.publish(folder, Failing(fresh, puts))  # type: ignore[arg-type]  # a store that fails
+            object_store.publish(folder, Failing(fresh, puts))  # type: ignore[arg-type]  # a store that fails
         except CrashError:
-            assert audit.audit(Objects(fresh), TRUST).clean
-            objects.publish(folder, fresh)
-            assert audit.audit(Objects(fresh), TRUST).head == log.head()
+            assert auditor.audit(PublishedObjects(fresh), TRUST).clean
+            object_store.publish(folder, fresh)
+            assert auditor.audit(PublishedObjects(fresh), TRUST).head == log.head()
             puts += 1
         else:
             break
@@ -177,13 +177,13 @@ def test_a_crash_between_any_two_puts_is_completed_later(log: Log, tmp_path: Pat
 class Racing(Failing):
     """A store to which another publisher comes first with the checkpoint."""
 
-    def __init__(self, store: Any, other: Directory) -> None:
+    def __init__(self, store: Any, other: DirectorySource) -> None:
         super().__init__(store, -1)
         self.other = other
 
     def put(self, path: str, data: bytes, mode: Any) -> Any:
         if path == "checkpoint":
-            objects.publish(self.other, self.store)
+            object_store.publish(self.other, self.store)
         return super().put(path, data, mode)
 
 
@@ -192,15 +192,15 @@ def test_of_two_publishers_one_loses_and_says_so(store: Any, log: Log, tmp_path:
     log.append([b"more"])
     fast = shown(log, tmp_path / "fast")
     with pytest.raises(LostRaceError):
-        objects.publish(slow, Racing(store, fast))  # type: ignore[arg-type]  # a store with a rival
+        object_store.publish(slow, Racing(store, fast))  # type: ignore[arg-type]  # a store with a rival
     assert content(store)["checkpoint"].decode() == log.checkpoint()
-    assert audit.audit(Objects(store), TRUST).clean
+    assert auditor.audit(PublishedObjects(store), TRUST).clean
 
 
 def test_a_missing_object_is_named(store: Any, log: Log, tmp_path: Path) -> None:
-    objects.publish(shown(log, tmp_path / "log"), store)
+    object_store.publish(shown(log, tmp_path / "log"), store)
     store.delete("tile/0/000")
-    report = audit.audit(Objects(store), TRUST)
-    assert [finding.kind for finding in report.findings] == [Kind.UNREADABLE]
+    report = auditor.audit(PublishedObjects(store), TRUST)
+    assert [finding.kind for finding in report.findings] == [FindingKind.UNREADABLE]
     with pytest.raises(UnreadableError, match="tile/0/000"):
-        Objects(store).read("tile/0/000")
+        PublishedObjects(store).read("tile/0/000")

@@ -13,16 +13,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from ledger import commitment, event, receipt, state, stateproof, vault
-from ledger.commitment import ErasedEntryError, OneHalfError
-from ledger.event import Act, EntryErased, Granted, Instruction, TriggerCleared, TriggerSet
-from ledger.event import Withdrawn as Gone
+from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError, erasable
+from ledger.events import envelope, state_document
+from ledger.events.envelope import (
+    Act,
+    EntryErased,
+    Granted,
+    Instruction,
+    TriggerCleared,
+    TriggerSet,
+)
+from ledger.events.envelope import Withdrawn as Gone
 from ledger.follower import Follower
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
-from ledger.oblivion import InForceError, NoSuchEntryError, erasable
-from ledger.reader import Said
-from ledger.vault import Vault
+from ledger.reader import RecordedInstruction
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.vault import commitments, vault
+from ledger.vault.commitments import ErasedEntryError, OneHalfError
+from ledger.vault.vault import Vault
+from ledger.verify import receipt
 from tests.ledger.events import INSTRUCTION, KEY_ACTS, NOON
 from tests.ledger.worlds import AGE, opened, say
 
@@ -59,11 +69,11 @@ def test_v10_the_entry_is_gone_and_the_others_are_not(ledger: Ledger, tmp_path: 
 
 
 def test_v10_the_first_entry_too_and_several(ledger: Ledger, tmp_path: Path) -> None:
-    where = stateproof.label(event.encode(ledger.history("c1")[0].event))
+    where = map_proof.label(envelope.encode(ledger.history("c1")[0].event))
     for index in (0, 1):
         ledger.erase_entry("c1", index, NOON)
     assert said(ledger, "c1") == [(3, 3), (4, 4)]
-    stateproof.verify(ledger.state_proof("c1"), where, ledger.states.log.verifiers)
+    map_proof.verify(ledger.state_proof("c1"), where, ledger.states.log.verifiers)
     say(ledger, "c1", Gone("segmentation"))
     ledger.erase_entry("c1", 3, NOON)
     assert said(ledger, "c1") == [(4, 4), (8, 5)]
@@ -71,14 +81,14 @@ def test_v10_the_first_entry_too_and_several(ledger: Ledger, tmp_path: Path) -> 
     again = opened(tmp_path)
     assert said(again, "c1") == [(4, 4), (8, 5)]
     say(again, "c1", AGE)
-    stateproof.verify(again.state_proof("c1"), where, again.states.log.verifiers)
+    map_proof.verify(again.state_proof("c1"), where, again.states.log.verifiers)
     again.close()
     assert [*fsck(tmp_path)] == []
 
 
 def test_v11_what_is_in_force_never_changes_so_the_last_word_stays(ledger: Ledger) -> None:
     for index in (3, 4):
-        with pytest.raises(InForceError, match="want one that a later entry replaced"):
+        with pytest.raises(ActiveEntryError, match="want one that a later entry replaced"):
             ledger.erase_entry("c1", index, NOON)
     assert said(ledger, "c1") == [(0, 1), (1, 2), (3, 3), (4, 4)]
     assert ledger.size == 6
@@ -86,7 +96,7 @@ def test_v11_what_is_in_force_never_changes_so_the_last_word_stays(ledger: Ledge
 
 def test_v11_a_withdrawal_stays_while_it_holds_back_a_grant(ledger: Ledger) -> None:
     say(ledger, "c1", Gone("segmentation"), OTHER)
-    with pytest.raises(InForceError):
+    with pytest.raises(ActiveEntryError):
         ledger.erase_entry("c1", 6, NOON)
 
 
@@ -94,7 +104,7 @@ def test_v11_an_act_on_keys_stays() -> None:
     """Though another took its place: signatures of its time rest on it."""
     acts = [*KEY_ACTS, AGE, AGE]
     history = [
-        Said(index, msgspec.structs.replace(INSTRUCTION, act=act, seq=index + 1))
+        RecordedInstruction(index, msgspec.structs.replace(INSTRUCTION, act=act, seq=index + 1))
         for index, act in enumerate(acts)
     ]
     assert erasable(history, range(len(acts))) == {len(KEY_ACTS)}
@@ -165,14 +175,16 @@ def attack(home: Path, known: Instruction, entry: bytes) -> bool:
     found = False
     for piece, seq in product({*held, *pieces}, range(1, 8)):
         try:
-            derived = commitment.secrets(piece, seq)
+            derived = commitments.secrets(piece, seq)
         except ErasedEntryError:
             continue
-        found |= commitment.personal_entry(derived.opening, event.encode(known)) == entry
+        found |= commitments.personal_entry(derived.opening, envelope.encode(known)) == entry
         found |= derived.opening.tag == entry[1:25]
     for salt in pieces:
         found |= (
-            commitment.personal_entry(commitment.Opening(entry[1:25], salt), event.encode(known))
+            commitments.personal_entry(
+                commitments.Opening(entry[1:25], salt), envelope.encode(known)
+            )
             == entry
         )
     for path in (home / "ledger.sqlite", home / "backup"):
@@ -184,7 +196,7 @@ def attack(home: Path, known: Instruction, entry: bytes) -> bool:
 
 def _opens(key: bytes, data: bytes, entry: bytes) -> bool:
     try:
-        vault.unseal(commitment.Secrets(commitment.Opening(b"", b""), key), data, entry)
+        vault.unseal(commitments.Secrets(commitments.Opening(b"", b""), key), data, entry)
     except vault.VaultError:
         return False
     return True
@@ -259,7 +271,7 @@ def test_v11_whatever_is_said_and_erased_the_state_is_that_of_everything_said(
                 ledger.erase_entry("c1", chosen, NOON)
                 gone.add(chosen)
             else:
-                with pytest.raises(InForceError):
+                with pytest.raises(ActiveEntryError):
                     ledger.erase_entry("c1", chosen, NOON)
             assert shown(ledger) == before
     want = shown(ledger), ledger.version("c1"), ledger.history("c1")
@@ -273,4 +285,4 @@ def test_v11_whatever_is_said_and_erased_the_state_is_that_of_everything_said(
 
 def shown(ledger: Ledger) -> object:
     held = ledger.state("c1")
-    return held and state.document(held)
+    return held and state_document.document(held)

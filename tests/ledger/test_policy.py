@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import cosignature, mldsa, note, policy
-from ledger.checkpoint import Checkpoint
-from ledger.note import Note, Signature
-from ledger.policy import PolicyError
+from ledger.tlog import cosignature, mldsa, policy, signed_note
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.policy import LogPolicyError
+from ledger.tlog.signed_note import Note, Signature
 from tests.ledger.test_mldsa import signer as mldsa_signer
 from tests.ledger.test_note import OTHER, SIGNER
 
@@ -24,44 +24,44 @@ LINES = "".join(f"witness w{n} {each.key}\n" for n, each in enumerate(WITNESSES)
 COSIGNATURES = [each.cosign(TEXT, AT) for each in WITNESSES]
 
 
-def parsed(text: str) -> policy.Policy:
+def parsed(text: str) -> policy.LogPolicy:
     return policy.parse(text.encode())
 
 
 def cosigned(*who: int) -> Note:
-    signed = note.sign(TEXT, [SIGNER])
+    signed = signed_note.sign(TEXT, [SIGNER])
     return Note(TEXT, (*signed.signatures, *(COSIGNATURES[n] for n in who)))
 
 
-def accepts(trust: policy.Policy, signed: Note) -> bool:
+def accepts(trust: policy.LogPolicy, signed: Note) -> bool:
     try:
         return trust.verify(signed) == HEAD
-    except PolicyError:
+    except LogPolicyError:
         return False
 
 
 def test_l80_a_log_must_have_signed() -> None:
     trust = parsed(LOG + "quorum none\n")
     assert trust.verify(cosigned()) == HEAD
-    with pytest.raises(PolicyError, match="no signature"):
+    with pytest.raises(LogPolicyError, match="no signature"):
         trust.verify(Note(TEXT, (COSIGNATURES[0],)))
-    with pytest.raises(PolicyError, match="lists no log"):
+    with pytest.raises(LogPolicyError, match="lists no log"):
         parsed(f"log {OTHER.verifier}\nquorum none\n").verify(cosigned())
 
 
 def test_l81_a_log_with_two_kinds_of_keys_must_have_signed_with_both() -> None:
     trust = parsed(policy.text([SIGNER.verifier, mldsa_signer().verifier]))
-    assert trust.verify(note.sign(TEXT, [SIGNER, mldsa_signer()])) == HEAD
+    assert trust.verify(signed_note.sign(TEXT, [SIGNER, mldsa_signer()])) == HEAD
     for one in (SIGNER, mldsa_signer()):
-        with pytest.raises(PolicyError, match="no signature"):
-            trust.verify(note.sign(TEXT, [one]))
+        with pytest.raises(LogPolicyError, match="no signature"):
+            trust.verify(signed_note.sign(TEXT, [one]))
 
 
 def test_l81_of_two_keys_of_one_kind_one_suffices() -> None:
-    newer = note.generate(SIGNER.name)
+    newer = signed_note.generate(SIGNER.name)
     trust = parsed(policy.text([SIGNER.verifier, newer.verifier]))
     for signers in ([SIGNER], [newer], [SIGNER, newer]):
-        assert trust.verify(note.sign(TEXT, signers)) == HEAD
+        assert trust.verify(signed_note.sign(TEXT, signers)) == HEAD
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -89,7 +89,7 @@ def test_l82_any_all_single_and_nested() -> None:
 def test_l82_a_witness_with_an_ml_dsa_key_counts() -> None:
     trust = parsed(f"{LOG}witness q {QUANTUM.verifier}\nquorum q\n")
     signed = cosigned()
-    with pytest.raises(PolicyError, match="quorum"):
+    with pytest.raises(LogPolicyError, match="quorum"):
         trust.verify(signed)
     assert trust.verify(Note(TEXT, (*signed.signatures, QUANTUM.sign(TEXT, 1)))) == HEAD
 
@@ -98,15 +98,15 @@ def test_l83_a_wrong_signature_of_a_known_key_refuses_the_note() -> None:
     trust = parsed(f"{LOG}{LINES}group g 1 w0 w1 w2\nquorum g\n")
     good = cosigned(0)
     forged = Signature(COSIGNATURES[1].name, COSIGNATURES[1].key_id, bytes(72))
-    with pytest.raises(PolicyError):
+    with pytest.raises(LogPolicyError):
         trust.verify(Note(TEXT, (*good.signatures, forged)))
-    with pytest.raises(PolicyError, match="2 signatures"):
+    with pytest.raises(LogPolicyError, match="2 signatures"):
         trust.verify(Note(TEXT, (*good.signatures, COSIGNATURES[0])))
 
 
 def test_l83_signatures_of_strangers_are_ignored() -> None:
     assert parsed(LOG + "quorum none\n").verify(cosigned(0, 1)) == HEAD
-    stranger = note.sign(TEXT, [OTHER, SIGNER])
+    stranger = signed_note.sign(TEXT, [OTHER, SIGNER])
     assert parsed(LOG + "quorum none\n").verify(stranger) == HEAD
 
 
@@ -146,7 +146,7 @@ MALFORMED = {
     "a name twice": f"{LOG}{LINES}group w0 any w1\nquorum w0\n",
     "a log twice": LOG + LOG + "quorum none\n",
     "a log twice by other names": LOG
-    + f"log {note.Verifier('other', SIGNER.verifier.public)}\nquorum none\n",
+    + f"log {signed_note.Verifier('other', SIGNER.verifier.public)}\nquorum none\n",
     "a witness twice": f"{LOG}{LINES}witness w9 {WITNESSES[0].key}\nquorum none\n",
     "a witness's key for a log": f"log {WITNESSES[0].key}\nquorum none\n",
     "a log's key for a witness": f"{LOG}witness w {OTHER.verifier}\nquorum none\n",
@@ -159,7 +159,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("why", MALFORMED)
 def test_l84_malformed_policies_are_refused(why: str) -> None:
-    with pytest.raises(PolicyError):
+    with pytest.raises(LogPolicyError):
         policy.parse(MALFORMED[why].encode())
 
 
@@ -169,6 +169,6 @@ def test_l84_one_error_and_no_other(data: bytes, at: int) -> None:
     for changed in (data, whole[:at] + data + whole[at + len(data) :]):
         try:
             trust = policy.parse(changed)
-        except PolicyError:
+        except LogPolicyError:
             continue
         assert trust.quorum in {"none", *trust.witnesses, *trust.groups}

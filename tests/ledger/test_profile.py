@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import event, profile
-from ledger.commitment import canonical
-from ledger.event import MalformedEventError
-from ledger.profile import ProfileError, require_event
+from ledger.events import envelope
+from ledger.events.envelope import MalformedEventError
+from ledger.vault.commitments import canonical
+from ledger.verify import event_profile
+from ledger.verify.event_profile import ProfileError, require_event
 from tests.ledger.events import instructions, publics, trees
 from tests.ledger.test_event import BYTES, EVERY, MALFORMED
 
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def verdicts(data: bytes) -> tuple[bool, bool]:
     """Whether the ledger decodes the bytes; whether the verifier takes their JSON."""
     try:
-        event.decode(data)
+        envelope.decode(data)
         decoded = True
     except MalformedEventError:
         decoded = False
@@ -36,8 +37,8 @@ def verdicts(data: bytes) -> tuple[bool, bool]:
 
 
 @given(instructions | publics)
-def test_e6_every_event_is_one_to_the_verifier(each: event.Event) -> None:
-    require_event(json.loads(event.encode(each)))
+def test_e6_every_event_is_one_to_the_verifier(each: envelope.Event) -> None:
+    require_event(json.loads(envelope.encode(each)))
 
 
 @pytest.mark.parametrize("why", MALFORMED)
@@ -46,8 +47,10 @@ def test_e6_what_the_ledger_refuses_the_verifier_refuses(why: str) -> None:
 
 
 @given(st.sampled_from(EVERY), st.data())
-def test_e6_any_value_in_any_part_gets_one_verdict(each: event.Event, data: st.DataObject) -> None:
-    value = json.loads(event.encode(each))
+def test_e6_any_value_in_any_part_gets_one_verdict(
+    each: envelope.Event, data: st.DataObject
+) -> None:
+    value = json.loads(envelope.encode(each))
     at = value
     while True:
         name = data.draw(st.sampled_from(sorted(at)))
@@ -97,12 +100,12 @@ def test_e6_no_part_may_be_missing(name: str) -> None:
 
 
 def test_e6_the_page_knows_the_same_events_and_parts() -> None:
-    page = (ROOT / "portal/static/verify.js").read_text()
+    page = (ROOT / "portal/web/static/verify.js").read_text()
     tables = page[page.index("const TRIGGER") : page.index("/** Who signed: {")]
-    for kinds in (profile._EVENTS, profile._ACTS):
+    for kinds in (event_profile._EVENTS, event_profile._ACTS):
         for kind, parts in kinds.items():
             assert f'"{kind}":' in tables
             assert all(re.search(rf"\b{part}\b", tables) for part in parts)
     assert len(re.findall(r'^  "[a-z-]+":', tables, re.MULTILINE)) == len(
-        [*profile._EVENTS, *profile._ACTS]
+        [*event_profile._EVENTS, *event_profile._ACTS]
     )

@@ -9,16 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger import commitment, event, note, receipt, tree
-from ledger.checkpoint import Checkpoint
-from ledger.receipt import Receipt, ReceiptError
-from ledger.verifier import main
+from ledger.events import envelope
+from ledger.tlog import merkle, signed_note
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.vault import commitments
+from ledger.verify import receipt
+from ledger.verify.cli import main
+from ledger.verify.receipt import Receipt, ReceiptError
 from tests.ledger.events import INSTRUCTION, NOON, ORIGIN, PUBLIC
 from tests.ledger.test_note import OTHER, SIGNER
 from tests.ledger.worlds import opened, say
 
-OPENING = commitment.Opening(b"t" * 24, b"s" * 32)
-SIGNER_HERE = note.Signer(ORIGIN, SIGNER.private)
+OPENING = commitments.Opening(b"t" * 24, b"s" * 32)
+SIGNER_HERE = signed_note.Signer(ORIGIN, SIGNER.private)
 KEYS = [SIGNER_HERE.verifier]
 
 
@@ -27,25 +30,25 @@ def proven(
 ) -> str:
     """A receipt of `entry` at `index` of a log that otherwise holds small entries."""
     entries = [entry if at == index else bytes([at]) for at in range(size)]
-    leaves = tree.leaf_hashes(entries)
+    leaves = merkle.leaf_hashes(entries)
 
     def read(level: int, at: int) -> bytes:
-        return tree.complete_root(leaves[at << level : (at + 1) << level])
+        return merkle.complete_root(leaves[at << level : (at + 1) << level])
 
-    head = str(Checkpoint(origin, size, tree.root(size, read)))
-    proof = tuple(tree.prove_inclusion(index, size, read))
-    return str(Receipt(index, proof, note.sign(head, [SIGNER_HERE]), extra))
+    head = str(Checkpoint(origin, size, merkle.root(size, read)))
+    proof = tuple(merkle.prove_inclusion(index, size, read))
+    return str(Receipt(index, proof, signed_note.sign(head, [SIGNER_HERE]), extra))
 
 
 def sealed(of: object = None, **changes: object) -> str:
-    data = json.loads(event.encode(INSTRUCTION)) | changes if of is None else of
+    data = json.loads(envelope.encode(INSTRUCTION)) | changes if of is None else of
     extra = {"event": data, "salt": OPENING.salt.hex(), "tag": OPENING.tag.hex()}
-    return proven(extra, commitment.personal_entry(OPENING, commitment.canonical(data)))
+    return proven(extra, commitments.personal_entry(OPENING, commitments.canonical(data)))
 
 
 TEXT = sealed()
-PLAIN = json.loads(event.encode(PUBLIC[0]))
-PUBLIC_TEXT = proven({"event": PLAIN}, commitment.public_entry(event.encode(PUBLIC[0])))
+PLAIN = json.loads(envelope.encode(PUBLIC[0]))
+PUBLIC_TEXT = proven({"event": PLAIN}, commitments.public_entry(envelope.encode(PUBLIC[0])))
 
 
 @pytest.mark.parametrize("text", [TEXT, PUBLIC_TEXT], ids=["instruction", "public"])
@@ -159,7 +162,7 @@ UNPROVEN = {
     "another salt": with_extra(EXTRA | {"salt": "00" * 32}),
     "another tag": with_extra(EXTRA | {"tag": "00" * 24}),
     "an instruction in clear": proven(
-        {"event": EXTRA["event"]}, commitment.public_entry(event.encode(INSTRUCTION))
+        {"event": EXTRA["event"]}, commitments.public_entry(envelope.encode(INSTRUCTION))
     ),
     "a public act in disguise": sealed(PLAIN),
     "something that is no event": sealed({"type": "instruction"}),
@@ -168,7 +171,7 @@ UNPROVEN = {
     "an instruction for another log": sealed(origin="other.example/consent"),
     "the checkpoint of another log": proven(
         EXTRA,
-        commitment.personal_entry(OPENING, event.encode(INSTRUCTION)),
+        commitments.personal_entry(OPENING, envelope.encode(INSTRUCTION)),
         origin="other.example/consent",
     ),
 }
@@ -192,7 +195,7 @@ def test_l44_what_an_event_says_cannot_forge_a_verdict(
 ) -> None:
     subject = "c1\nVERIFIED\x1b[2J\u202e"
     forged = replace(INSTRUCTION, subject=subject)
-    assert verify(folder, sealed(json.loads(event.encode(forged))).encode()) == 0
+    assert verify(folder, sealed(json.loads(envelope.encode(forged))).encode()) == 0
     said = capsys.readouterr().out
     assert said.count("\n") == 6
     assert not {"\x1b", "\u202e"} & set(said)

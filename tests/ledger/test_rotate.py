@@ -6,20 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from ledger import durable, event, keyring, note, policy, receipt, rotation, stateproof
-from ledger.event import KeyRotated
+from ledger.events import envelope
+from ledger.events.envelope import KeyRotated
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.keys import log_keys, rotation
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.tlog import atomic_file, policy, signed_note
+from ledger.verify import receipt
 from tests.ledger.events import NOON, ORIGIN
 from tests.ledger.worlds import AGE, opened, say
 
 
-def trust(home: Path) -> policy.Policy:
+def trust(home: Path) -> policy.LogPolicy:
     return policy.parse((home / "consent.policy").read_bytes())
 
 
 def names(ledger: Ledger) -> set[str]:
-    return {each.key_id.hex() for each in note.parse(ledger.checkpoint()).signatures}
+    return {each.key_id.hex() for each in signed_note.parse(ledger.checkpoint()).signatures}
 
 
 def ids(ledger: Ledger) -> set[str]:
@@ -66,13 +70,13 @@ def test_l113_the_state_log_changes_its_keys_in_the_same_commit(tmp_path: Path) 
     ledger = opened(tmp_path)
     say(ledger, "c1", AGE)
     (first,) = ledger.history("c1")
-    where = stateproof.label(event.encode(first.event))
+    where = map_proof.label(envelope.encode(first.event))
     before = ledger.state_proof("c1")
     old = {each.key_id for each in ledger.states.log.verifiers}
     ledger.rotate(tmp_path, NOON)
     new = {each.key_id for each in ledger.states.log.verifiers}
     assert not old & new
-    both = note.parse(ledger.states.log.checkpoint())
+    both = signed_note.parse(ledger.states.log.checkpoint())
     assert {each.key_id for each in both.signatures} == old | new
     say(ledger, "c1", AGE)
     after = ledger.state_proof("c1")
@@ -80,13 +84,13 @@ def test_l113_the_state_log_changes_its_keys_in_the_same_commit(tmp_path: Path) 
     ledger.close()
     demanded = policy.parse((tmp_path / "state.policy").read_bytes())
     for proof in (before, after):
-        stateproof.verify_under(proof, where, demanded)
+        map_proof.verify_under(proof, where, demanded)
     assert [*fsck(tmp_path)] == []
     assert not [*(tmp_path / "keys").glob("*.next.key")]
 
 
 def signed(ledger: Ledger, home: Path) -> None:
-    older, newer = keyring.keys(home, ORIGIN), keyring.begin_rotation(home, ORIGIN)
+    older, newer = log_keys.keys(home, ORIGIN), log_keys.begin_rotation(home, ORIGIN)
     ledger.log.sign_with(*older.consent, *newer.consent)
     ledger.states.log.sign_with(*older.state, *newer.state)
     ledger.announce([KeyRotated(ORIGIN, tuple(str(k.verifier) for k in newer.consent), NOON)])
@@ -105,7 +109,7 @@ def test_l114_old_and_new_keys_sign_the_receipts_of_a_rotation_that_are_kept(
         assert state.extra["event"]["origin"] == f"{ORIGIN}/state"
         named = [policy.log_key(key) for key in consent.extra["event"]["keys"]]
         receipt.verify(consent, named)
-        trusted = policy.Policy((*named,))
+        trusted = policy.LogPolicy((*named,))
         say(ledger, "c1", AGE)
     assert len(rotation.kept(tmp_path)) == 6
     ledger.close()
@@ -126,7 +130,7 @@ def test_l114_receipts_that_a_crash_prevented_are_made_at_the_next_start(
 
 
 STEPS: dict[str, Callable[[Ledger, Path], object]] = {
-    "begun": lambda _, home: keyring.begin_rotation(home, ORIGIN),
+    "begun": lambda _, home: log_keys.begin_rotation(home, ORIGIN),
     "signed": signed,
 }
 
@@ -159,15 +163,15 @@ def test_l112_cut_short_at_any_file_it_opens_again(
     ledger = opened(tmp_path)
     (recorded,) = say(ledger, "c1", AGE)
     kept = ledger.receipt(recorded.index)
-    left, real = [nth], durable.write
+    left, real = [nth], atomic_file.write
 
-    def fails(path: Path, data: bytes, mode: int = durable.PUBLIC) -> None:
+    def fails(path: Path, data: bytes, mode: int = atomic_file.PUBLIC) -> None:
         left[0] -= 1
         if left[0] == 0:
             raise PowerFailure
         real(path, data, mode)
 
-    monkeypatch.setattr("ledger.keyring.durable.write", fails)
+    monkeypatch.setattr("ledger.keys.log_keys.durable.write", fails)
     with suppress(PowerFailure):
         ledger.rotate(tmp_path, NOON)
     monkeypatch.undo()

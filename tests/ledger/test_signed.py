@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 )
 from msgspec.structs import replace
 
-from ledger import commitment, event, instruction, receipt, state, stateproof, vault
-from ledger.authority import COOLING_OFF
-from ledger.consent import ConsentState
-from ledger.event import (
-    Evidence,
+from ledger.errors import CorruptLogError
+from ledger.events import envelope, instruction_signature, state_document
+from ledger.events.authority import COOLING_OFF
+from ledger.events.envelope import (
+    EvidenceClass,
     Granted,
     Instruction,
     KeyEnrolled,
@@ -26,13 +26,16 @@ from ledger.event import (
     RecoveryRequested,
     Withdrawn,
 )
+from ledger.events.instruction_signature import InstructionError, PasskeySignature, SignatureError
+from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
-from ledger.instruction import InstructionError, PasskeySignature, SignatureError
-from ledger.ledger import Ledger
-from ledger.log import CorruptLogError
-from ledger.receipt import ReceiptError
-from ledger.stores.sql import SqlStore
-from ledger.verifier import main
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.storage.sqlite import SqlStore
+from ledger.vault import commitments, vault
+from ledger.verify import receipt
+from ledger.verify.cli import main
+from ledger.verify.receipt import ReceiptError
 from tests.ledger.events import GRANTED, NOON, WORDING
 from tests.ledger.hands import BrowserKey, Passkey, class_of, give
 from tests.ledger.test_instruction import ORDER
@@ -50,7 +53,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     made.close()
 
 
-def draft(ledger: Ledger, evidence: Evidence = Evidence.PASSKEY) -> Instruction:
+def draft(ledger: Ledger, evidence: EvidenceClass = EvidenceClass.PASSKEY) -> Instruction:
     return ledger.draft("c1", GRANTED, at=NOON, wording=WORDING, evidence=evidence)
 
 
@@ -81,12 +84,14 @@ def test_i8_the_same_request_with_another_valid_signature_is_the_same_request(
 def test_i8_the_leaf_is_the_same_whatever_the_signature(tmp_path: Path) -> None:
     first, second = HAND.sign(SAID), BROWSER.sign(SAID)
     assert first != second
-    derived = commitment.secrets(bytes(32), 1)
-    entry = commitment.personal_entry(derived.opening, event.encode(SAID))
+    derived = commitments.secrets(bytes(32), 1)
+    entry = commitments.personal_entry(derived.opening, envelope.encode(SAID))
     assert len(entry) == 57
 
 
-SAID = event.instruction("o", "c1", 0, event.FIRST, GRANTED, NOON, WORDING, Evidence.PASSKEY)
+SAID = envelope.instruction(
+    "o", "c1", 0, envelope.FIRST, GRANTED, NOON, WORDING, EvidenceClass.PASSKEY
+)
 
 REFUSED: dict[str, Callable[[Ledger, Instruction], object]] = {
     "in a session": lambda _, __: None,
@@ -101,7 +106,7 @@ REFUSED: dict[str, Callable[[Ledger, Instruction], object]] = {
 @pytest.mark.parametrize("why", REFUSED)
 def test_i27_a_refused_instruction_leaves_nothing(why: str, ledger: Ledger, tmp_path: Path) -> None:
     before = ledger.checkpoint(), ledger.states.log.checkpoint()
-    said = draft(ledger, Evidence.SESSION if why == "in a session" else Evidence.PASSKEY)
+    said = draft(ledger, EvidenceClass.SESSION if why == "in a session" else EvidenceClass.PASSKEY)
     also = ledger.draft("c2", GRANTED, at=NOON, wording=WORDING)
     hand = REFUSED[why](ledger, said)
     with pytest.raises(InstructionError):
@@ -126,7 +131,7 @@ def test_i21_a_batch_is_judged_in_its_order(tmp_path: Path) -> None:
     with pytest.raises(InstructionError, match="widens"):
         made.record([first, second])
     assert made.size == 0
-    signed = replace(second, evidence=Evidence.PASSKEY)
+    signed = replace(second, evidence=EvidenceClass.PASSKEY)
     made.record([first, signed], signatures=[None, HAND.sign(signed)])
     assert made.size == 2
     made.close()
@@ -180,7 +185,7 @@ def with_extra(text: str, **changed: object) -> str:
     header, extra, rest = text.split("\n", 2)
     found = json.loads(b64decode(extra.removeprefix("extra "))) | changed
     kept = {name: value for name, value in found.items() if value is not None}
-    return f"{header}\nextra {b64encode(commitment.canonical(kept)).decode()}\n{rest}"
+    return f"{header}\nextra {b64encode(commitments.canonical(kept)).decode()}\n{rest}"
 
 
 TAMPERED: dict[str, Callable[[PasskeySignature], dict[str, object]]] = {
@@ -191,18 +196,18 @@ TAMPERED: dict[str, Callable[[PasskeySignature], dict[str, object]]] = {
     "a signature that is none": lambda _: {"signature": {}},
     "a signer that is none": lambda _: {"signer": {}},
     "a browser's signature": lambda _: {
-        "signature": instruction.members(BROWSER.sign(SAID)),
+        "signature": instruction_signature.members(BROWSER.sign(SAID)),
         "signer": key_of(BROWSER),
     },
     "the signature by another key of something else": lambda _: {
-        "signature": instruction.members(OTHER.sign(SAID)),
+        "signature": instruction_signature.members(OTHER.sign(SAID)),
         "signer": key_of(OTHER),
     },
 }
 
 
 def key_of(hand: Passkey | BrowserKey) -> dict[str, object]:
-    encoded = event.encode(replace(SAID, act=KeyEnrolled(hand.key)))
+    encoded = envelope.encode(replace(SAID, act=KeyEnrolled(hand.key)))
     found: dict[str, object] = json.loads(encoded)["act"]["key"]
     return found
 
@@ -219,7 +224,7 @@ def test_i50_no_receipt_of_class_a_with(why: str, ledger: Ledger) -> None:
 def test_i50_a_receipt_with_the_twin_of_its_signature_says_the_same(ledger: Ledger) -> None:
     said = give(ledger, GRANTED, HAND)
     assert isinstance(said.signature, PasskeySignature)
-    other = instruction.members(twin(said.signature))
+    other = instruction_signature.members(twin(said.signature))
     changed = with_extra(ledger.receipt(said.index), signature=other)
     receipt.verify(receipt.parse(changed), ledger.log.verifiers)
 
@@ -227,8 +232,8 @@ def test_i50_a_receipt_with_the_twin_of_its_signature_says_the_same(ledger: Ledg
 def test_i51_the_state_shows_who_may_sign(ledger: Ledger) -> None:
     lost = RecoveryRequested(OTHER.key, "identity card", NOON + COOLING_OFF)
     given = MandateGiven(BROWSER.key, ("segmentation",), NOON + timedelta(days=9))
-    mandate = event.digest(give(ledger, given, HAND).event)
-    request = event.digest(give(ledger, lost).event)
+    mandate = envelope.digest(give(ledger, given, HAND).event)
+    request = envelope.digest(give(ledger, lost).event)
     shown = ledger.state_proof("c1").shown
     assert shown is not None
     found = shown.state
@@ -267,10 +272,12 @@ def test_i51_another_key_is_another_value_of_the_map(tmp_path: Path) -> None:
     for subject in ("c1", "c2"):
         proof = ledger.state_proof(subject)
         first = ledger.history(subject)[0].event
-        stateproof.verify(proof, stateproof.label(event.encode(first)), ledger.states.log.verifiers)
+        map_proof.verify(
+            proof, map_proof.label(envelope.encode(first)), ledger.states.log.verifiers
+        )
         assert proof.shown is not None
         without = {k: v for k, v in proof.shown.state.items() if k != "keys"}
-        assert stateproof.Shown(without, proof.shown.salt).value != proof.shown.value
+        assert map_proof.StateOpening(without, proof.shown.salt).value != proof.shown.value
         values.append(proof.shown.value)
     assert values[0] != values[1]
     ledger.close()
@@ -281,28 +288,30 @@ def test_i51_the_document_of_a_customer_without_keys_is_what_it_was(tmp_path: Pa
     say(ledger, "c1", AGE, Withdrawn("segmentation"))
     held = ledger.state("c1")
     assert held is not None
-    assert {*state.document(held)} == {"head", "scenes", "seq", "subject", "triggers"}
-    assert {*state.document(ConsentState("c1"))} == {*state.document(held)}
+    assert {*state_document.document(held)} == {"head", "scenes", "seq", "subject", "triggers"}
+    assert {*state_document.document(ConsentState("c1"))} == {*state_document.document(held)}
     ledger.close()
 
 
-def resealed(home: Path, index: int, said: Instruction, hand: instruction.Signature | None) -> None:
+def resealed(
+    home: Path, index: int, said: Instruction, hand: instruction_signature.Signature | None
+) -> None:
     """Somebody who has the customer's data key seals other words under the same entry."""
     keys, store = vault.Vault(home / "keys"), SqlStore(home / "ledger.sqlite")
     key = keys.key(said.subject)
     assert key is not None
-    derived = commitment.secrets(key, said.seq)
-    entry = commitment.personal_entry(derived.opening, event.encode(said))
-    data = event.encode(said)
+    derived = commitments.secrets(key, said.seq)
+    entry = commitments.personal_entry(derived.opening, envelope.encode(said))
+    data = envelope.encode(said)
     if hand is not None:
-        data += b"\n" + commitment.canonical(instruction.members(hand))
+        data += b"\n" + commitments.canonical(instruction_signature.members(hand))
     sealed = vault.seal(derived, data, entry)
     keys.close()
     store.close()
     change(home / "ledger.sqlite", 'UPDATE sealed SET data = ? WHERE "index" = ?', sealed, index)
 
 
-FORGED: dict[str, Callable[[Instruction], instruction.Signature | None]] = {
+FORGED: dict[str, Callable[[Instruction], instruction_signature.Signature | None]] = {
     "no signature": lambda _: None,
     "by another key": OTHER.sign,
     "of something else": lambda said: HAND.sign(replace(said, nonce=b"another nonce...")),
@@ -339,9 +348,9 @@ def test_i52_what_is_sealed_beside_an_instruction_is_a_signature(
     said = give(ledger, GRANTED, HAND).event
     ledger.close()
     keys = vault.Vault(tmp_path / "keys")
-    derived = commitment.secrets(keys.key("c1") or b"", said.seq)
-    entry = commitment.personal_entry(derived.opening, event.encode(said))
-    sealed = vault.seal(derived, event.encode(said) + NO_SIGNATURE[why], entry)
+    derived = commitments.secrets(keys.key("c1") or b"", said.seq)
+    entry = commitments.personal_entry(derived.opening, envelope.encode(said))
+    sealed = vault.seal(derived, envelope.encode(said) + NO_SIGNATURE[why], entry)
     keys.close()
     change(tmp_path / "ledger.sqlite", 'UPDATE sealed SET data = ? WHERE "index" = 1', sealed)
     again = opened(tmp_path)

@@ -13,15 +13,16 @@ import pytest
 from sqlalchemy.exc import DatabaseError
 from typer.testing import CliRunner
 
-from ledger import consent, event, state, stateproof
-from ledger.consent import ConsentState
-from ledger.event import Granted, Instruction, ScenePublished, Withdrawn
+from ledger.errors import CorruptLogError
+from ledger.events import envelope, reducer, state_document
+from ledger.events.envelope import Granted, Instruction, ScenePublished, Withdrawn
+from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
-from ledger.ledger import Ledger, UnknownSubjectError
-from ledger.log import CorruptLogError
-from ledger.tree import ProofError
-from ledger.verifier import state as offline
-from portal.commands import state as command
+from ledger.service import Ledger, UnknownSubjectError
+from ledger.statemap import map_proof
+from ledger.tlog.merkle import ProofError
+from ledger.verify import state_cli as offline
+from portal.commands.log import state as command
 from tests.ledger.recorded import WORDING
 from tests.ledger.witnessing import NOON, ORIGIN
 
@@ -49,15 +50,15 @@ def say(ledger: Ledger, subject: str, *acts: Granted | Withdrawn) -> None:
 def where(ledger: Ledger, subject: str) -> bytes:
     first = ledger.history(subject)[0].event
     assert isinstance(first, Instruction)
-    return stateproof.label(event.encode(first))
+    return map_proof.label(envelope.encode(first))
 
 
-def shows(ledger: Ledger, subject: str) -> stateproof.StateProof:
+def shows(ledger: Ledger, subject: str) -> map_proof.StateProof:
     """The subject's proof, verified, showing what the ledger folds."""
-    proof = stateproof.parse(str(ledger.state_proof(subject)))
-    stateproof.verify(proof, where(ledger, subject), ledger.states.log.verifiers)
+    proof = map_proof.parse(str(ledger.state_proof(subject)))
+    map_proof.verify(proof, where(ledger, subject), ledger.states.log.verifiers)
     assert proof.shown is not None
-    assert proof.shown.state == state.document(folded(ledger, subject))
+    assert proof.shown.state == state_document.document(folded(ledger, subject))
     assert proof.entry.size == ledger.size
     assert proof.entry.root == ledger.log.head().root
     return proof
@@ -67,7 +68,7 @@ def folded(ledger: Ledger, subject: str) -> ConsentState:
     """Everything read back and added up again."""
     held = None
     for said in ledger.history(subject):
-        held = consent.apply(held, said.event, said.index)
+        held = reducer.apply(held, said.event, said.index)
     assert held is not None
     return held
 
@@ -90,7 +91,7 @@ def test_s12_several_instructions_of_one_customer_in_one_commit(ledger: Ledger) 
 
 def test_s12_each_commit_has_its_entry(ledger: Ledger) -> None:
     log = ledger.states.log
-    entries = [stateproof.entry(json.loads(each)) for each in log.entries(0, log.size)]
+    entries = [map_proof.entry(json.loads(each)) for each in log.entries(0, log.size)]
     assert [each.size for each in entries] == list(range(1, 15))
     assert [each.root for each in entries] == [ledger.log.root_at(size) for size in range(1, 15)]
     assert entries[12].map == entries[11].map, "a public act changes nobody's state"
@@ -110,7 +111,7 @@ def test_s12_it_goes_on_after_a_restart(tmp_path: Path, ledger: Ledger) -> None:
 def test_s12_a_state_that_is_not_in_memory_is_read_again(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.latest.HELD", 2)
+    monkeypatch.setattr("ledger.latest_state.HELD", 2)
     for number in range(12):
         say(ledger, f"c-{number}", WITHDRAWAL, GRANT)
     assert {shows(ledger, f"c-{number}").entry.size for number in range(12)} == {38}
@@ -146,7 +147,7 @@ def test_of_somebody_unknown_nothing_is_shown(ledger: Ledger) -> None:
 def test_that_nothing_is_at_a_label_is_proven(ledger: Ledger) -> None:
     label = bytes(32)
     proof = ledger.absence_proof(label)
-    stateproof.verify(proof, label, ledger.states.log.verifiers)
+    map_proof.verify(proof, label, ledger.states.log.verifiers)
     assert proof.shown is None
     with pytest.raises(UnknownSubjectError):
         ledger.absence_proof(where(ledger, "c-1"))
@@ -159,7 +160,7 @@ def test_s14_after_erasure_nothing_can_be_shown_and_old_proofs_verify(
     ledger.erase("c-4", NOON)
     with pytest.raises(UnknownSubjectError):
         ledger.state_proof("c-4")
-    stateproof.verify(proof, label, ledger.states.log.verifiers)
+    map_proof.verify(proof, label, ledger.states.log.verifiers)
     assert shows(ledger, "c-5").entry.size == 15
     say(ledger, "c-4", GRANT)  # somebody new, as far as anybody can tell
     assert where(ledger, "c-4") != label
@@ -231,11 +232,11 @@ def test_a_hidden_newer_instruction_is_caught_by_an_older_proof(ledger: Ledger) 
     say(ledger, "c-1", GRANT)
     stale = ledger.state_proof("c-1")
     say(ledger, "c-1", WITHDRAWAL)
-    events = [json.loads(event.encode(each.event)) for each in ledger.history("c-1")]
-    stateproof.verify(stale, where(ledger, "c-1"), ledger.states.log.verifiers)
+    events = [json.loads(envelope.encode(each.event)) for each in ledger.history("c-1")]
+    map_proof.verify(stale, where(ledger, "c-1"), ledger.states.log.verifiers)
     with pytest.raises(ProofError, match="2 instructions, 3 were given"):
-        stateproof.require_complete(stale, events)
-    stateproof.require_complete(shows(ledger, "c-1"), events)
+        map_proof.require_complete(stale, events)
+    map_proof.require_complete(shows(ledger, "c-1"), events)
 
 
 def test_keys_are_their_owners_only(tmp_path: Path, ledger: Ledger) -> None:
@@ -304,7 +305,7 @@ class Block(MetaPathFinder):
         if top not in sys.stdlib_module_names | {"ledger", "cryptography", "_cffi_backend"}:
             raise ImportError(f"blocked: {name}")
 sys.meta_path.insert(0, Block())
-from ledger.verifier.state import main
+from ledger.verify.state_cli import main
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ledger import statemap
-from ledger.statemap import MalformedProofError, Proof, StateMap
-from ledger.tree import EMPTY_ROOT, ProofError
+from ledger.statemap import verifiable_map
+from ledger.statemap.verifiable_map import MalformedProofError, MapProof, StateMap
+from ledger.tlog.merkle import EMPTY_ROOT, ProofError
 from specs.model import statemap as model
 
 values = st.binary(min_size=32, max_size=32)
@@ -46,18 +46,18 @@ def test_the_root_is_the_root_of_the_model(content: dict[bytes, bytes]) -> None:
 def test_every_label_is_present_with_its_value_or_absent(content: dict[bytes, bytes]) -> None:
     made, _ = built(content)
     for label in [*content, *sample(5), bytes(32), b"\xff" * 32]:
-        proof = statemap.parse(bytes(made.prove(label)))
+        proof = verifiable_map.parse(bytes(made.prove(label)))
         assert made.value(label) == content.get(label)
         if label in content:
-            statemap.verify_presence(label, content[label], made.root, proof)
+            verifiable_map.verify_presence(label, content[label], made.root, proof)
             with pytest.raises(ProofError):
-                statemap.verify_absence(label, made.root, proof)
+                verifiable_map.verify_absence(label, made.root, proof)
             with pytest.raises(ProofError):
-                statemap.verify_presence(label, bytes(31) + b"x", made.root, proof)
+                verifiable_map.verify_presence(label, bytes(31) + b"x", made.root, proof)
         else:
-            statemap.verify_absence(label, made.root, proof)
+            verifiable_map.verify_absence(label, made.root, proof)
             with pytest.raises(ProofError):
-                statemap.verify_presence(label, bytes(32), made.root, proof)
+                verifiable_map.verify_presence(label, bytes(32), made.root, proof)
 
 
 @given(maps, maps)
@@ -72,11 +72,11 @@ def test_no_proof_holds_under_another_root(
                 _verify(label, content.get(label), other.root, made.prove(label))
 
 
-def _verify(label: bytes, value: bytes | None, root: bytes, proof: Proof) -> None:
+def _verify(label: bytes, value: bytes | None, root: bytes, proof: MapProof) -> None:
     if value is None:
-        statemap.verify_absence(label, root, proof)
+        verifiable_map.verify_absence(label, root, proof)
     else:
-        statemap.verify_presence(label, value, root, proof)
+        verifiable_map.verify_presence(label, value, root, proof)
 
 
 MADE, _BUCKETS = built(sample(200))
@@ -92,7 +92,7 @@ def test_every_changed_bit_of_a_proof_is_found(label: bytes) -> None:
             changed = bytearray(data)
             changed[at] ^= 1 << bit
             with pytest.raises(ProofError):
-                _verify(label, value, MADE.root, statemap.parse(bytes(changed)))
+                _verify(label, value, MADE.root, verifiable_map.parse(bytes(changed)))
 
 
 @pytest.mark.parametrize("label", [PRESENT, ABSENT], ids=["presence", "absence"])
@@ -123,7 +123,7 @@ def test_steps_left_out_doubled_or_swapped_are_found(label: bytes) -> None:
     forged += [(*steps[:i], steps[i + 1], steps[i], *steps[i + 2 :]) for i in swapped]
     for siblings in forged:
         with pytest.raises(ProofError):
-            _verify(label, value, MADE.root, Proof(proof.leaf, siblings))
+            _verify(label, value, MADE.root, MapProof(proof.leaf, siblings))
 
 
 NO_PROOF = {
@@ -137,13 +137,13 @@ NO_PROOF = {
 @pytest.mark.parametrize("data", NO_PROOF.values(), ids=NO_PROOF.keys())
 def test_what_is_no_proof_is_refused(data: bytes) -> None:
     with pytest.raises(MalformedProofError):
-        statemap.parse(data)
+        verifiable_map.parse(data)
 
 
 @given(st.binary(max_size=300))
 def test_a_proof_reads_back_to_the_same_bytes(data: bytes) -> None:
     try:
-        proof = statemap.parse(data)
+        proof = verifiable_map.parse(data)
     except MalformedProofError:
         return
     assert bytes(proof) == data
@@ -152,13 +152,13 @@ def test_a_proof_reads_back_to_the_same_bytes(data: bytes) -> None:
 def test_an_empty_map_has_nothing_and_proves_it() -> None:
     made, _ = built({})
     assert made.root == EMPTY_ROOT
-    statemap.verify_absence(ABSENT, EMPTY_ROOT, made.prove(ABSENT))
+    verifiable_map.verify_absence(ABSENT, EMPTY_ROOT, made.prove(ABSENT))
     with pytest.raises(ProofError):
-        statemap.verify_absence(ABSENT, MADE.root, Proof(None))
+        verifiable_map.verify_absence(ABSENT, MADE.root, MapProof(None))
     with pytest.raises(ProofError):
-        statemap.verify_presence(ABSENT, bytes(32), EMPTY_ROOT, Proof(None))
+        verifiable_map.verify_presence(ABSENT, bytes(32), EMPTY_ROOT, MapProof(None))
     with pytest.raises(ProofError):
-        statemap.verify_absence(ABSENT, EMPTY_ROOT, Proof(None, ((0, bytes(32)),)))
+        verifiable_map.verify_absence(ABSENT, EMPTY_ROOT, MapProof(None, ((0, bytes(32)),)))
 
 
 def test_labels_and_values_have_32_bytes() -> None:
@@ -167,7 +167,7 @@ def test_labels_and_values_have_32_bytes() -> None:
         with pytest.raises(ProofError):
             made.change({label: value})
     with pytest.raises(ProofError):
-        statemap.verify_presence(b"", b"", EMPTY_ROOT, Proof((b"", b"")))
+        verifiable_map.verify_presence(b"", b"", EMPTY_ROOT, MapProof((b"", b"")))
 
 
 class Growing(RuleBasedStateMachine):
@@ -194,7 +194,7 @@ class Growing(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        roots = {n: statemap.bucket_root(data) for n, data in self.buckets.items()}
+        roots = {n: verifiable_map.bucket_root(data) for n, data in self.buckets.items()}
         self.map = StateMap(roots, lambda numbers: {n: self.buckets[n] for n in numbers})
 
     @invariant()
@@ -209,17 +209,22 @@ TestGrowing.settings = settings(max_examples=10, stateful_step_count=8, deadline
 def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:
     """Of a million labels a part is made; the buckets beside them are as if all were."""
     generator = random.Random(1)
-    full, numbers = max(1, 1_000_000 >> statemap.PREFIX), range(0, 1 << statemap.PREFIX, 1 << 10)
+    full, numbers = (
+        max(1, 1_000_000 >> verifiable_map.PREFIX),
+        range(0, 1 << verifiable_map.PREFIX, 1 << 10),
+    )
     some = {
-        (number << 24 - statemap.PREFIX).to_bytes(3, "big") + generator.randbytes(29): bytes(32)
+        (number << 24 - verifiable_map.PREFIX).to_bytes(3, "big") + generator.randbytes(29): bytes(
+            32
+        )
         for number in numbers
         for _ in range(4 * full)
     }
-    roots = dict.fromkeys(range(1 << statemap.PREFIX), bytes(32))
+    roots = dict.fromkeys(range(1 << verifiable_map.PREFIX), bytes(32))
     _, buckets = built(some)
-    roots |= {n: statemap.bucket_root(data) for n, data in buckets.items()}
+    roots |= {n: verifiable_map.bucket_root(data) for n, data in buckets.items()}
     made = StateMap(roots, lambda numbers: {n: buckets[n] for n in numbers})
     sizes = [len(bytes(made.prove(label))) for label in some]
     assert max(sizes) <= 1024
     for label in some:
-        statemap.verify_presence(label, bytes(32), made.root, made.prove(label))
+        verifiable_map.verify_presence(label, bytes(32), made.root, made.prove(label))

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import checkpoint, consent, event, note, state, stateproof
-from ledger.consent import ConsentState
-from ledger.event import (
+from ledger.events import envelope, reducer, state_document
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Instruction,
     TriggerCleared,
@@ -21,15 +20,18 @@ from ledger.event import (
     Withdrawn,
     Wording,
 )
-from ledger.log import Log
-from ledger.note import NoteError
-from ledger.statemap import StateMap
-from ledger.stateproof import MalformedStateProofError, Shown, StateProof, StateRoot
-from ledger.tree import ProofError
+from ledger.events.reducer import ConsentState
+from ledger.statemap import map_proof
+from ledger.statemap.map_proof import MalformedStateProofError, StateOpening, StateProof, StateRoot
+from ledger.statemap.verifiable_map import StateMap
+from ledger.tlog import checkpoint, signed_note
+from ledger.tlog.merkle import ProofError
+from ledger.tlog.signed_note import NoteError
+from ledger.tlog.writer import Log
 from tests.ledger.witnessing import NOON
 
 ORIGIN = "ledger.example/state"
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 CONSENT = "ledger.example/consent"
 WORDS = Wording(locale="en", digest=bytes(32))
 KEYS = [SIGNER.verifier]
@@ -42,9 +44,9 @@ def said(acts: list[Act], subject: str = "c-1") -> list[Instruction]:
     """Instructions of one customer, chained."""
     made: list[Instruction] = []
     for act in acts:
-        prev = event.digest(made[-1]) if made else event.FIRST
+        prev = envelope.digest(made[-1]) if made else envelope.FIRST
         made.append(
-            event.instruction(
+            envelope.instruction(
                 CONSENT,
                 subject,
                 len(made),
@@ -52,20 +54,20 @@ def said(acts: list[Act], subject: str = "c-1") -> list[Instruction]:
                 act,
                 NOON,
                 WORDS,
-                Evidence.SESSION,
+                EvidenceClass.SESSION,
             )
         )
     return made
 
 
 def members(instructions: list[Instruction]) -> list[dict[str, Any]]:
-    return [json.loads(event.encode(each)) for each in instructions]
+    return [json.loads(envelope.encode(each)) for each in instructions]
 
 
 def folded(instructions: list[Instruction]) -> ConsentState:
     found: ConsentState | None = None
     for index, each in enumerate(instructions):
-        found = consent.apply(found, each, index)
+        found = reducer.apply(found, each, index)
     assert found is not None
     return found
 
@@ -75,7 +77,7 @@ class Writer:
     """The map and the state log, as the sequencer keeps them."""
 
     log: Log
-    shown: dict[bytes, Shown] = field(default_factory=dict)
+    shown: dict[bytes, StateOpening] = field(default_factory=dict)
     buckets: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -83,8 +85,8 @@ class Writer:
 
     def publish(self, instructions: list[Instruction]) -> None:
         """The state after these instructions of one customer."""
-        shown = Shown(state.document(folded(instructions)), SALT)
-        where = stateproof.label(event.encode(instructions[0]))
+        shown = StateOpening(state_document.document(folded(instructions)), SALT)
+        where = map_proof.label(envelope.encode(instructions[0]))
         self.shown[where] = shown
         change = self.map.change({where: shown.value})
         self.buckets.update(change.buckets)
@@ -100,7 +102,7 @@ class Writer:
             self.entry,
             index,
             tuple(self.log.prove_inclusion(index)),
-            note.parse(self.log.checkpoint()),
+            signed_note.parse(self.log.checkpoint()),
         )
 
 
@@ -113,14 +115,14 @@ def writer(tmp_path: Path) -> Writer:
 
 
 BOTH = said([GRANT, WITHDRAWAL])
-LABEL = stateproof.label(event.encode(BOTH[0]))
+LABEL = map_proof.label(envelope.encode(BOTH[0]))
 
 
 def verified(proof: StateProof, where: bytes = LABEL) -> StateProof:
     """What a verifier makes of the proof's text."""
-    read = stateproof.parse(str(proof))
+    read = map_proof.parse(str(proof))
     assert read == proof
-    stateproof.verify(read, where, KEYS)
+    map_proof.verify(read, where, KEYS)
     return read
 
 
@@ -128,31 +130,31 @@ def test_the_latest_state_is_proven(writer: Writer) -> None:
     writer.publish(BOTH)
     proof = verified(writer.prove(LABEL))
     assert proof.shown is not None
-    assert proof.shown.state == state.document(folded(BOTH))
+    assert proof.shown.state == state_document.document(folded(BOTH))
     assert proof.shown.state["scenes"]["segmentation"]["fields"] is None
-    stateproof.require_complete(proof, members(BOTH))
+    map_proof.require_complete(proof, members(BOTH))
 
 
 def test_that_there_is_no_state_is_proven(writer: Writer) -> None:
     proof = verified(writer.prove(LABEL))
     assert proof.shown is None
-    stateproof.require_complete(proof, [])
+    map_proof.require_complete(proof, [])
 
 
 def test_a_hidden_newer_withdrawal_is_found(writer: Writer) -> None:
     writer.publish(BOTH[:1])
     old = writer.prove(LABEL)
-    stateproof.require_complete(verified(old), members(BOTH[:1]))
+    map_proof.require_complete(verified(old), members(BOTH[:1]))
     with pytest.raises(ProofError, match="1 instructions, 2 were given"):
-        stateproof.require_complete(verified(old), members(BOTH))
+        map_proof.require_complete(verified(old), members(BOTH))
     writer.publish(BOTH)
     stale = replace(
         old,
         path=tuple(writer.log.prove_inclusion(old.index)),
-        note=note.parse(writer.log.checkpoint()),
+        note=signed_note.parse(writer.log.checkpoint()),
     )
     with pytest.raises(ProofError, match="want the newest"):
-        stateproof.verify(stale, LABEL, KEYS)
+        map_proof.verify(stale, LABEL, KEYS)
 
 
 def test_an_old_state_does_not_pass_under_the_newest_entry(writer: Writer) -> None:
@@ -162,12 +164,12 @@ def test_an_old_state_does_not_pass_under_the_newest_entry(writer: Writer) -> No
     new = writer.prove(LABEL)
     for forged in (replace(new, shown=old.shown), replace(new, shown=old.shown, in_map=old.in_map)):
         with pytest.raises(ProofError):
-            stateproof.verify(forged, LABEL, KEYS)
+            map_proof.verify(forged, LABEL, KEYS)
 
 
 def test_a_customer_left_out_of_the_map_is_found(writer: Writer) -> None:
     with pytest.raises(ProofError, match="left out"):
-        stateproof.require_complete(verified(writer.prove(LABEL)), members(BOTH))
+        map_proof.require_complete(verified(writer.prove(LABEL)), members(BOTH))
 
 
 LEFT_OUT = {
@@ -184,17 +186,17 @@ def test_instructions_that_are_not_all_are_found(writer: Writer, kept: list[int]
     writer.publish(BOTH)
     proof = verified(writer.prove(LABEL))
     with pytest.raises(ProofError):
-        stateproof.require_complete(proof, [members(BOTH)[at] for at in kept])
+        map_proof.require_complete(proof, [members(BOTH)[at] for at in kept])
 
 
 def test_an_instruction_left_out_in_the_middle_is_found(writer: Writer) -> None:
     three = said([GRANT, WITHDRAWAL, GRANT])
     writer.publish(three)
-    where = stateproof.label(event.encode(three[0]))
+    where = map_proof.label(envelope.encode(three[0]))
     proof = verified(writer.prove(where), where)
-    stateproof.require_complete(proof, members(three))
+    map_proof.require_complete(proof, members(three))
     with pytest.raises(ProofError, match="instruction 2 does not follow"):
-        stateproof.require_complete(proof, [members(three)[0], members(three)[2]])
+        map_proof.require_complete(proof, [members(three)[0], members(three)[2]])
 
 
 def test_a_changed_instruction_is_found(writer: Writer) -> None:
@@ -204,7 +206,7 @@ def test_a_changed_instruction_is_found(writer: Writer) -> None:
         changed = members(BOTH)
         changed[at]["at"] = "2026-11-21T12:00:01Z"
         with pytest.raises(ProofError):
-            stateproof.require_complete(proof, changed)
+            map_proof.require_complete(proof, changed)
 
 
 @pytest.mark.parametrize("present", [True, False], ids=["presence", "absence"])
@@ -224,7 +226,7 @@ def test_changing_any_byte_of_a_state_proof_is_found(writer: Writer, present: bo
 
 def _refused(data: bytes) -> bool:
     try:
-        stateproof.verify(stateproof.parse(data.decode()), LABEL, KEYS)
+        map_proof.verify(map_proof.parse(data.decode()), LABEL, KEYS)
     except (UnicodeDecodeError, MalformedStateProofError, NoteError, ProofError):
         return True
     return False
@@ -233,18 +235,18 @@ def _refused(data: bytes) -> bool:
 def test_a_proof_of_another_log_or_key_is_refused(writer: Writer) -> None:
     proof = writer.prove(LABEL)
     with pytest.raises(NoteError):
-        stateproof.verify(proof, LABEL, [note.generate(ORIGIN).verifier])
+        map_proof.verify(proof, LABEL, [signed_note.generate(ORIGIN).verifier])
     with pytest.raises(NoteError):
-        stateproof.verify(proof, LABEL, [])
+        map_proof.verify(proof, LABEL, [])
     text = str(checkpoint.parse(proof.note.text)).replace(ORIGIN, "other.example/state")
     with pytest.raises(ProofError, match=r"other\.example"):
-        stateproof.verify(replace(proof, note=note.sign(text, [SIGNER])), LABEL, KEYS)
+        map_proof.verify(replace(proof, note=signed_note.sign(text, [SIGNER])), LABEL, KEYS)
 
 
 @given(st.text())
 def test_only_its_own_error_leaves_the_parser(text: str) -> None:
     with pytest.raises(MalformedStateProofError):
-        stateproof.parse(text)
+        map_proof.parse(text)
 
 
 acts: st.SearchStrategy[Act] = st.one_of(
@@ -263,7 +265,7 @@ acts: st.SearchStrategy[Act] = st.one_of(
 @given(st.lists(acts, min_size=1, max_size=8))
 def test_the_document_says_what_is_in_force(chosen: list[Act]) -> None:
     found = folded(said(chosen))
-    document = state.document(found)
+    document = state_document.document(found)
     assert json.loads(json.dumps(document)) == document
     assert (document["seq"], document["subject"]) == (len(chosen), "c-1")
     for scene, held in found.scenes.items():
@@ -274,8 +276,8 @@ def test_the_document_says_what_is_in_force(chosen: list[Act]) -> None:
 
 
 def test_the_value_cannot_be_guessed_without_its_salt() -> None:
-    document = state.document(folded(BOTH))
-    values = {Shown(document, bytes([number]) * 32).value for number in range(9)}
+    document = state_document.document(folded(BOTH))
+    values = {StateOpening(document, bytes([number]) * 32).value for number in range(9)}
     assert len(values) == 9
 
 
@@ -283,11 +285,11 @@ def test_a_proof_is_for_one_label(writer: Writer) -> None:
     writer.publish(BOTH)
     other = bytes([LABEL[0] ^ 128]) + LABEL[1:]
     with pytest.raises(ProofError):
-        stateproof.verify(writer.prove(LABEL), other, KEYS)
+        map_proof.verify(writer.prove(LABEL), other, KEYS)
     with pytest.raises(ProofError):
-        stateproof.verify(replace(writer.prove(other), in_map=writer.map.prove(LABEL)), LABEL, KEYS)
+        map_proof.verify(replace(writer.prove(other), in_map=writer.map.prove(LABEL)), LABEL, KEYS)
 
 
 def test_a_label_is_of_one_first_instruction() -> None:
     again = said([GRANT])  # the same words, another nonce
-    assert stateproof.label(event.encode(again[0])) != LABEL
+    assert map_proof.label(envelope.encode(again[0])) != LABEL

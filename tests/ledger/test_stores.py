@@ -19,20 +19,22 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from ledger import event, note, stateproof, tile
-from ledger.keyring import Keys
-from ledger.ledger import Ledger
-from ledger.log import Log
-from ledger.stores import ForkError
-from ledger.stores.postgres import PostgresStore
-from ledger.stores.sql import SqlStore
-from ledger.vault import Vault
+from ledger.events import envelope
+from ledger.keys.log_keys import Keys
+from ledger.service import Ledger
+from ledger.statemap import map_proof
+from ledger.storage.interface import ForkError
+from ledger.storage.postgres import PostgresStore
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import signed_note, tiles
+from ledger.tlog.writer import Log
+from ledger.vault.vault import Vault
 from tests.ledger.events import NOON
 from tests.ledger.test_note import SIGNER
 from tests.ledger.worlds import AGE, root, say
 
 ORIGIN = SIGNER.name
-STATES = note.generate(f"{ORIGIN}/state")
+STATES = signed_note.generate(f"{ORIGIN}/state")
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,7 @@ class Alike(RuleBasedStateMachine):
                 key: log.store.idempotent(key) for key in "abc" if key in self.keys
             } == self.keys
             assert log.store.idempotent("d") is None
-            assert log.store.beyond(tile.counts(size)) == (0, 0)
+            assert log.store.beyond(tiles.counts(size)) == (0, 0)
 
     def teardown(self) -> None:
         self.teardown_logs()
@@ -235,5 +237,5 @@ def test_s13_on_postgresql_entries_and_map_are_durable_together(
     for subject in ("c1", "c2"):
         first = again.history(subject)[0].event
         proof = again.state_proof(subject)
-        stateproof.verify(proof, stateproof.label(event.encode(first)), [STATES.verifier])
+        map_proof.verify(proof, map_proof.label(envelope.encode(first)), [STATES.verifier])
     again.close()

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import tile, tree
-from ledger.tile import EntryTooLargeError, MalformedTileError
+from ledger.tlog import merkle, tiles
+from ledger.tlog.tiles import EntryTooLargeError, MalformedTileError
 
 ENTRIES = st.lists(st.binary(max_size=80), min_size=1, max_size=256)
 PATHS = {
@@ -28,45 +28,45 @@ MALFORMED_TILES = {"nothing": b"", "half a hash": bytes(48), "257 hashes": bytes
 
 @pytest.mark.parametrize(("named", "path"), PATHS.items(), ids=PATHS.values())
 def test_l10_paths_follow_tlog_tiles(named: tuple[str, int, int], path: str) -> None:
-    assert tile.path(*named) == path
+    assert tiles.path(*named) == path
 
 
 @given(ENTRIES)
 def test_l11_what_is_bundled_unbundles(entries: list[bytes]) -> None:
-    assert tile.unbundle(tile.bundle(entries)) == entries
+    assert tiles.unbundle(tiles.bundle(entries)) == entries
 
 
 @given(st.binary(max_size=400))
 def test_l11_unbundling_bundles_back_or_is_refused(data: bytes) -> None:
     try:
-        entries = tile.unbundle(data)
+        entries = tiles.unbundle(data)
     except MalformedTileError:
         return
-    assert tile.bundle(entries) == data
+    assert tiles.bundle(entries) == data
 
 
 @pytest.mark.parametrize("why", MALFORMED_BUNDLES)
 def test_l11_malformed_bundles_are_refused(why: str) -> None:
     with pytest.raises(MalformedTileError):
-        tile.unbundle(MALFORMED_BUNDLES[why])
+        tiles.unbundle(MALFORMED_BUNDLES[why])
 
 
 @pytest.mark.parametrize("why", MALFORMED_TILES)
 def test_l11_malformed_tiles_are_refused(why: str) -> None:
     with pytest.raises(MalformedTileError):
-        tile.split(MALFORMED_TILES[why])
+        tiles.split(MALFORMED_TILES[why])
 
 
 def test_l11_an_entry_of_64_kib_is_refused() -> None:
-    tile.bundle([bytes(tile.MOST_ENTRY_BYTES)])
+    tiles.bundle([bytes(tiles.MOST_ENTRY_BYTES)])
     with pytest.raises(EntryTooLargeError):
-        tile.bundle([bytes(tile.MOST_ENTRY_BYTES + 1)])
+        tiles.bundle([bytes(tiles.MOST_ENTRY_BYTES + 1)])
 
 
 @given(st.integers(0, 1 << 40), st.integers(0, 4))
 def test_l12_the_tiles_of_a_level_hold_its_hashes(size: int, level: int) -> None:
     size %= 1 << (8 * level + 12)
-    widths = [*tile.widths(size, level)]
+    widths = [*tiles.widths(size, level)]
     assert sum(width for _, width in widths) == size >> 8 * level
     assert [index for index, _ in widths] == [*range(len(widths))]
     assert all(0 < width <= 256 for _, width in widths)
@@ -74,14 +74,14 @@ def test_l12_the_tiles_of_a_level_hold_its_hashes(size: int, level: int) -> None
 
 @given(st.integers(1, 256), st.data())
 def test_l13_a_node_is_read_from_its_tile(width: int, data: st.DataObject) -> None:
-    hashes = tree.leaf_hashes([bytes([at]) for at in range(width)])
+    hashes = merkle.leaf_hashes([bytes([at]) for at in range(width)])
     level = data.draw(st.integers(0, 8))
     index = data.draw(st.integers(0, (256 >> level) - 1 if level < 8 else 0))
     inside = level % 8
     if level < 8 and (index + 1) << inside <= width:
-        expected = tree.complete_root(hashes[index << inside : (index + 1) << inside])
-        assert tile.node(hashes, level, index) == expected
+        expected = merkle.complete_root(hashes[index << inside : (index + 1) << inside])
+        assert tiles.node(hashes, level, index) == expected
     elif level < 8:
         with pytest.raises(MalformedTileError):
-            tile.node(hashes, level, index)
-    assert tile.home(level, index) == (level // 8, (index << inside) // 256)
+            tiles.node(hashes, level, index)
+    assert tiles.home(level, index) == (level // 8, (index << inside) // 256)

@@ -16,17 +16,17 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import note, timestamp
-from ledger.checkpoint import MalformedCheckpointError
-from ledger.note import Note
-from ledger.timestamp import Ask, Authority, TimestampError
+from ledger.tlog import rfc3161, signed_note
+from ledger.tlog.checkpoint import MalformedCheckpointError
+from ledger.tlog.rfc3161 import Ask, TimestampAuthority, TimestampError
+from ledger.tlog.signed_note import Note
 from tests.ledger.witnessing import ORIGIN
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="needs the openssl command, which is the authority here"
 )
 
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 CONFIG = """
 [tsa]
 default_tsa = me
@@ -42,7 +42,9 @@ ess_cert_id_alg = sha256
 
 
 def checkpoint_of(size: int) -> Note:
-    return note.sign(f"{ORIGIN}\n{size}\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n", [SIGNER])
+    return signed_note.sign(
+        f"{ORIGIN}\n{size}\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n", [SIGNER]
+    )
 
 
 SIGNED = checkpoint_of(7)
@@ -77,8 +79,8 @@ class Openssl:
         (folder / "config").write_text(CONFIG.format(folder=folder))
 
     @property
-    def authority(self) -> Authority:
-        return Authority(timestamp.certificates((self.folder / "root.pem").read_bytes()))
+    def authority(self) -> TimestampAuthority:
+        return TimestampAuthority(rfc3161.certificates((self.folder / "root.pem").read_bytes()))
 
     def __call__(self, query: bytes) -> bytes:
         (self.folder / "query").write_bytes(query)
@@ -125,18 +127,18 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Openssl:
 
 @pytest.fixture(scope="module")
 def token(openssl: Openssl) -> bytes:
-    return timestamp.obtain(SIGNED, openssl, openssl.authority)
+    return rfc3161.obtain(SIGNED, openssl, openssl.authority)
 
 
 def test_a_token_says_when_the_checkpoint_existed(openssl: Openssl, token: bytes) -> None:
-    stamp = timestamp.verify(token, SIGNED, openssl.authority)
+    stamp = rfc3161.verify(token, SIGNED, openssl.authority)
     assert abs(stamp.at - datetime.now(UTC)) < timedelta(minutes=5)
     assert stamp.serial > 0
 
 
 def test_a_token_holds_whatever_cosignatures_are_added(openssl: Openssl, token: bytes) -> None:
-    more = note.sign(SIGNED.text, [SIGNER, note.generate("another.example")])
-    timestamp.verify(token, more, openssl.authority)
+    more = signed_note.sign(SIGNED.text, [SIGNER, signed_note.generate("another.example")])
+    rfc3161.verify(token, more, openssl.authority)
 
 
 def test_openssl_accepts_what_we_keep(openssl: Openssl, token: bytes) -> None:
@@ -146,38 +148,38 @@ def test_openssl_accepts_what_we_keep(openssl: Openssl, token: bytes) -> None:
 
 def test_a_token_is_for_one_checkpoint(openssl: Openssl, token: bytes) -> None:
     with pytest.raises(TimestampError, match="does not hold"):
-        timestamp.verify(token, checkpoint_of(8), openssl.authority)
+        rfc3161.verify(token, checkpoint_of(8), openssl.authority)
 
 
 def test_only_checkpoints_are_stamped(openssl: Openssl) -> None:
     with pytest.raises(MalformedCheckpointError):
-        timestamp.obtain(note.sign("hello\n", [SIGNER]), openssl, openssl.authority)
+        rfc3161.obtain(signed_note.sign("hello\n", [SIGNER]), openssl, openssl.authority)
 
 
 def test_another_authority_is_not_believed(openssl: Openssl, token: bytes, tmp_path: Path) -> None:
     other = Openssl(tmp_path / "other")
     with pytest.raises(TimestampError):
-        timestamp.verify(token, SIGNED, other.authority)
+        rfc3161.verify(token, SIGNED, other.authority)
     with pytest.raises(TimestampError):
-        timestamp.obtain(SIGNED, other, openssl.authority)
+        rfc3161.obtain(SIGNED, other, openssl.authority)
 
 
 def test_nobody_is_believed_without_a_root(token: bytes) -> None:
     with pytest.raises(TimestampError, match="root"):
-        timestamp.verify(token, SIGNED, Authority([]))
+        rfc3161.verify(token, SIGNED, TimestampAuthority([]))
 
 
 def test_an_old_answer_to_another_query_is_refused(openssl: Openssl, token: bytes) -> None:
     with pytest.raises(TimestampError, match="Nonce"):
-        timestamp.obtain(SIGNED, lambda _: token, openssl.authority)
+        rfc3161.obtain(SIGNED, lambda _: token, openssl.authority)
 
 
 def test_no_changed_byte_makes_a_token_say_another_thing(openssl: Openssl, token: bytes) -> None:
-    truth = timestamp.verify(token, SIGNED, openssl.authority)
+    truth = rfc3161.verify(token, SIGNED, openssl.authority)
     for at in range(len(token)):
         changed = token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :]
         try:
-            found = timestamp.verify(changed, SIGNED, openssl.authority)
+            found = rfc3161.verify(changed, SIGNED, openssl.authority)
         except TimestampError:
             continue
         assert found == truth, at  # bytes of unsigned members, like the certificates' order
@@ -194,18 +196,18 @@ BAD = {
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
 def test_what_is_no_token_is_refused(openssl: Openssl, token: bytes, bad: bytes | None) -> None:
     with pytest.raises(TimestampError):
-        timestamp.verify(token[:-1] if bad is None else bad, SIGNED, openssl.authority)
+        rfc3161.verify(token[:-1] if bad is None else bad, SIGNED, openssl.authority)
 
 
 @given(st.binary())
 def test_only_timestamp_errors_leave_the_parser(data: bytes) -> None:
     with pytest.raises(TimestampError):
-        timestamp.verify(data, SIGNED, Authority([]))
+        rfc3161.verify(data, SIGNED, TimestampAuthority([]))
 
 
 def test_what_is_no_certificate_is_refused() -> None:
     with pytest.raises(TimestampError, match="PEM"):
-        timestamp.certificates(b"hello")
+        rfc3161.certificates(b"hello")
 
 
 @pytest.fixture
@@ -229,17 +231,17 @@ def served(openssl: Openssl) -> Iterator[str]:
 
 
 def test_an_authority_is_asked_over_http(openssl: Openssl, served: str) -> None:
-    ask: Ask = timestamp.at(served)
-    token = timestamp.obtain(SIGNED, ask, openssl.authority)
+    ask: Ask = rfc3161.at(served)
+    token = rfc3161.obtain(SIGNED, ask, openssl.authority)
     assert openssl.verifies(token, SIGNED.text)
 
 
 def test_an_authority_that_does_not_answer_is_an_error(openssl: Openssl) -> None:
     with pytest.raises(TimestampError, match="does not answer"):
-        timestamp.obtain(SIGNED, timestamp.at("http://127.0.0.1:9/"), openssl.authority)
+        rfc3161.obtain(SIGNED, rfc3161.at("http://127.0.0.1:9/"), openssl.authority)
     with pytest.raises(TimestampError, match="want http"):
-        timestamp.at("ftp://example.com")
+        rfc3161.at("ftp://example.com")
 
 
 def test_tokens_are_kept_by_size() -> None:
-    assert timestamp.path(70_000) == "timestamps/70000.tsr"
+    assert rfc3161.path(70_000) == "timestamps/70000.tsr"

@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger import tree
-from ledger.tree import ProofError
+from ledger.tlog import merkle
+from ledger.tlog.merkle import ProofError
 from specs.model import tree as model
 from specs.vectors import make_tree
 
 MOST = 300
 ENTRIES = [str(index).encode() for index in range(MOST)]
-LEAVES = tree.leaf_hashes(ENTRIES)
+LEAVES = merkle.leaf_hashes(ENTRIES)
 VECTORS = {name: (make_tree.FOLDER / f"{name}.json") for name in ("inclusion", "consistency")}
 
 
 @cache
 def read(level: int, index: int) -> bytes:
-    return tree.complete_root(LEAVES[index << level : (index + 1) << level])
+    return merkle.complete_root(LEAVES[index << level : (index + 1) << level])
 
 
 class SeparatedSHA256:
@@ -47,33 +47,35 @@ def second_opinion(size: int) -> merkletools.MerkleTools:
 def test_l1_root_and_paths_equal_merkletools_for_every_size() -> None:
     for size in range(1, MOST + 1):
         other = second_opinion(size)
-        assert tree.root(size, read).hex() == other.get_merkle_root(), size
+        assert merkle.root(size, read).hex() == other.get_merkle_root(), size
         for index in range(0, size, 1 if size < 40 else 17):
             path = [next(iter(step.values())) for step in other.get_proof(index)]
-            assert [each.hex() for each in tree.prove_inclusion(index, size, read)] == path
+            assert [each.hex() for each in merkle.prove_inclusion(index, size, read)] == path
 
 
 def test_l1_root_of_nothing_is_the_hash_of_nothing() -> None:
-    assert tree.root(0, read) == model.mth([]) == tree.EMPTY_ROOT
+    assert merkle.root(0, read) == model.mth([]) == merkle.EMPTY_ROOT
 
 
 @pytest.mark.parametrize("size", [*range(1, 34), 255, 256, 257, MOST])
 def test_l1_l2_roots_and_proofs_equal_the_definition(size: int) -> None:
     entries = ENTRIES[:size]
-    assert tree.root(size, read) == model.mth(entries)
+    assert merkle.root(size, read) == model.mth(entries)
     for at in range(1, size + 1, 1 if size < 34 else 41):
-        assert tree.prove_inclusion(at - 1, size, read) == model.path(at - 1, entries)
-        assert tree.prove_consistency(at, size, read) == model.proof(at, entries)
+        assert merkle.prove_inclusion(at - 1, size, read) == model.path(at - 1, entries)
+        assert merkle.prove_consistency(at, size, read) == model.proof(at, entries)
 
 
 @given(st.integers(1, MOST), st.data())
 def test_l3_every_proof_made_verifies(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
-    root = tree.root(size, read)
-    tree.verify_inclusion(LEAVES[index], index, size, root, tree.prove_inclusion(index, size, read))
-    older = tree.root(index + 1, read)
-    proof = tree.prove_consistency(index + 1, size, read)
-    tree.verify_consistency(index + 1, size, older, root, proof)
+    root = merkle.root(size, read)
+    merkle.verify_inclusion(
+        LEAVES[index], index, size, root, merkle.prove_inclusion(index, size, read)
+    )
+    older = merkle.root(index + 1, read)
+    proof = merkle.prove_consistency(index + 1, size, read)
+    merkle.verify_consistency(index + 1, size, older, root, proof)
 
 
 @given(st.integers(2, MOST), st.data())
@@ -81,11 +83,11 @@ def test_l4_an_inclusion_proof_with_a_flipped_bit_is_refused(
     size: int, data: st.DataObject
 ) -> None:
     index = data.draw(st.integers(0, size - 1))
-    proof = tree.prove_inclusion(index, size, read)
-    parts = [LEAVES[index], tree.root(size, read), *proof]
+    proof = merkle.prove_inclusion(index, size, read)
+    parts = [LEAVES[index], merkle.root(size, read), *proof]
     leaf, root, *mutated = flipped(parts, data)
     with pytest.raises(ProofError):
-        tree.verify_inclusion(leaf, index, size, root, mutated)
+        merkle.verify_inclusion(leaf, index, size, root, mutated)
 
 
 @given(st.integers(2, MOST), st.data())
@@ -93,11 +95,11 @@ def test_l4_a_consistency_proof_with_a_flipped_bit_is_refused(
     size: int, data: st.DataObject
 ) -> None:
     old = data.draw(st.integers(1, size - 1))
-    proof = tree.prove_consistency(old, size, read)
-    parts = [tree.root(old, read), tree.root(size, read), *proof]
+    proof = merkle.prove_consistency(old, size, read)
+    parts = [merkle.root(old, read), merkle.root(size, read), *proof]
     older, root, *mutated = flipped(parts, data)
     with pytest.raises(ProofError):
-        tree.verify_consistency(old, size, older, root, mutated)
+        merkle.verify_consistency(old, size, older, root, mutated)
 
 
 def flipped(parts: list[bytes], data: st.DataObject) -> list[bytes]:
@@ -111,18 +113,18 @@ def test_l4_no_leaf_passes_for_another(size: int, data: st.DataObject) -> None:
     index = data.draw(st.integers(0, size - 1))
     claimed = data.draw(st.integers(0, size - 1).filter(lambda other: other != index))
     with pytest.raises(ProofError):
-        tree.verify_inclusion(
+        merkle.verify_inclusion(
             LEAVES[index],
             claimed,
             size,
-            tree.root(size, read),
-            tree.prove_inclusion(index, size, read),
+            merkle.root(size, read),
+            merkle.prove_inclusion(index, size, read),
         )
 
 
 def test_l5_a_node_cannot_be_passed_off_as_a_leaf() -> None:
     forged = LEAVES[0] + LEAVES[1]
-    assert tree.leaf_hash(forged) != tree.node_hash(LEAVES[0], LEAVES[1])
+    assert merkle.leaf_hash(forged) != merkle.node_hash(LEAVES[0], LEAVES[1])
 
 
 @pytest.mark.parametrize("name", VECTORS)
@@ -141,7 +143,7 @@ def test_l6_inclusion_vectors_are_accepted_exactly_if_unmutated(vector: dict[str
     leaf, root = bytes.fromhex(vector["leaf"]), bytes.fromhex(vector["root"])
     expect(
         vector,
-        lambda: tree.verify_inclusion(leaf, vector["index"], vector["size"], root, proof),
+        lambda: merkle.verify_inclusion(leaf, vector["index"], vector["size"], root, proof),
     )
 
 
@@ -149,7 +151,7 @@ def test_l6_inclusion_vectors_are_accepted_exactly_if_unmutated(vector: dict[str
 def test_l6_consistency_vectors_are_accepted_exactly_if_unmutated(vector: dict[str, Any]) -> None:
     proof = [bytes.fromhex(each) for each in vector["proof"]]
     old, new = bytes.fromhex(vector["old_root"]), bytes.fromhex(vector["new_root"])
-    expect(vector, lambda: tree.verify_consistency(vector["old"], vector["new"], old, new, proof))
+    expect(vector, lambda: merkle.verify_consistency(vector["old"], vector["new"], old, new, proof))
 
 
 def expect(vector: dict[str, Any], check: Any) -> None:
@@ -161,10 +163,10 @@ def expect(vector: dict[str, Any], check: Any) -> None:
 
 
 NO_PROOF = {
-    "a leaf beyond the end": lambda: tree.prove_inclusion(3, 3, read),
-    "a leaf before the start": lambda: tree.prove_inclusion(-1, 3, read),
-    "consistency from nothing": lambda: tree.prove_consistency(0, 3, read),
-    "consistency backwards": lambda: tree.prove_consistency(4, 3, read),
+    "a leaf beyond the end": lambda: merkle.prove_inclusion(3, 3, read),
+    "a leaf before the start": lambda: merkle.prove_inclusion(-1, 3, read),
+    "consistency from nothing": lambda: merkle.prove_consistency(0, 3, read),
+    "consistency backwards": lambda: merkle.prove_consistency(4, 3, read),
 }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ledger import kek
-from ledger.erasures import NAME
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
-from ledger.vault import Vault, VaultError
+from ledger.service import Ledger
+from ledger.vault import key_encryption_key
+from ledger.vault.erasure_list import NAME
+from ledger.vault.vault import Vault, VaultError
 from tests.ledger.events import NOON
 from tests.ledger.worlds import AGE, opened, say
 
@@ -116,7 +116,7 @@ def test_v33_what_an_old_copy_opens_elsewhere_a_rotation_of_a_keeper_ends(home: 
     with closing(Vault(elsewhere / "keys")) as old:
         assert old.key("ada-1") is not None
     with closing(Vault(home / "keys")) as today:
-        today.rotate(kek.File())
+        today.rotate(key_encryption_key.File())
     shutil.copy(home / "keys" / "kek", elsewhere / "keys" / "kek")
     with pytest.raises(VaultError, match="restore it"):
         Vault(elsewhere / "keys")

@@ -22,9 +22,9 @@ class Block(MetaPathFinder):
 sys.meta_path.insert(0, Block())
 """
 COMMANDS = {
-    "python -m ledger.verifier": (
+    "python -m ledger.verify": (
         "ledger",
-        "from runpy import run_module; run_module('ledger.verifier', run_name='__main__')",
+        "from runpy import run_module; run_module('ledger.verify', run_name='__main__')",
     ),
     "sovereign verify": (
         "portal",
@@ -56,7 +56,7 @@ def test_l46_the_verifier_needs_the_standard_library_and_cryptography(
 
 def test_l46_the_block_blocks() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED % "ledger" + "import ledger.ledger"],
+        [sys.executable, "-c", BLOCKED % "ledger" + "import ledger.service"],
         capture_output=True,
         text=True,
         check=False,

@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from ledger import cosignature, mldsa, note, tree, witness
-from ledger.log import Log
-from ledger.note import Note
-from ledger.witness import MalformedSubmissionError, Reply, Witness
+from ledger.tlog import cosignature, merkle, mldsa, signed_note
+from ledger.tlog.signed_note import Note
+from ledger.tlog.writer import Log
+from ledger.witness import witness
+from ledger.witness.witness import MalformedSubmissionError, Reply, Witness
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
 
-SIGNER = note.generate(ORIGIN)
+SIGNER = signed_note.generate(ORIGIN)
 BY = cosignature.generate("witness.example/w1")
 
 
@@ -37,8 +38,8 @@ def test_what_extends_is_cosigned_and_remembered(log: Log, seen: Witness) -> Non
     log.append([b"six", b"seven"])
     reply = seen.add_checkpoint(submission(log, 5))
     assert reply.status == 200
-    text = note.parse(log.checkpoint()).text
-    assert BY.key.verify(note.parse(f"{text}\n{reply.body}")) == NOON
+    text = signed_note.parse(log.checkpoint()).text
+    assert BY.key.verify(signed_note.parse(f"{text}\n{reply.body}")) == NOON
     assert seen.remembered(ORIGIN) == log.checkpoint()
 
 
@@ -49,12 +50,12 @@ def test_what_is_remembered_survives_a_restart(tmp_path: Path, log: Log, seen: W
 
 
 def test_an_unknown_log_is_answered_404(tmp_path: Path, log: Log) -> None:
-    stranger = witness_of(tmp_path / "stranger", note.generate("other.example/log"))
+    stranger = witness_of(tmp_path / "stranger", signed_note.generate("other.example/log"))
     assert stranger.add_checkpoint(submission(log, 0)).status == 404
 
 
 def test_of_a_log_with_keys_of_two_types_both_must_have_signed(tmp_path: Path) -> None:
-    ed25519, mldsa44 = note.generate(ORIGIN), mldsa.generate(ORIGIN)
+    ed25519, mldsa44 = signed_note.generate(ORIGIN), mldsa.generate(ORIGIN)
     keys = [ed25519.verifier, mldsa44.verifier]
     for number, (signers, status) in enumerate(
         [([ed25519, mldsa44], 200), ([ed25519], 403), ([mldsa44], 403)]
@@ -69,7 +70,7 @@ def test_of_a_log_with_keys_of_two_types_both_must_have_signed(tmp_path: Path) -
 
 
 def test_a_checkpoint_of_an_untrusted_key_is_answered_403(tmp_path: Path, log: Log) -> None:
-    other = witness_of(tmp_path / "other", note.generate(ORIGIN))
+    other = witness_of(tmp_path / "other", signed_note.generate(ORIGIN))
     assert other.add_checkpoint(submission(log, 0)).status == 403
     assert other.remembered(ORIGIN) is None
 
@@ -109,8 +110,8 @@ def test_refusals_change_nothing(tmp_path: Path, log: Log, seen: Witness) -> Non
     assert seen.remembered(ORIGIN) == before
 
 
-HEAD = note.sign(f"{ORIGIN}\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n", [SIGNER])
-HELLO = note.sign("hello\n", [SIGNER])
+HEAD = signed_note.sign(f"{ORIGIN}\n1\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n", [SIGNER])
+HELLO = signed_note.sign("hello\n", [SIGNER])
 GOOD = f"old 1\n\n{HEAD}"
 MALFORMED = {
     "nothing": "",
@@ -176,8 +177,8 @@ def test_submissions_that_race_never_roll_a_witness_back(tmp_path: Path) -> None
     assert (len(won), len(lost)) == (1, len(bodies) - 1)
     remembered = seen.remembered(ORIGIN)
     assert remembered is not None
-    text = note.parse(remembered).text
-    BY.key.verify(note.parse(f"{text}\n{won[0].body}"))
+    text = signed_note.parse(remembered).text
+    BY.key.verify(signed_note.parse(f"{text}\n{won[0].body}"))
     assert {reply.body for reply in lost} == {f"{text.split()[1]}\n"}
 
 
@@ -206,7 +207,7 @@ class Histories(RuleBasedStateMachine):
         if reply.status == 409 and int(reply.body) <= log.size:
             reply = self.witness.add_checkpoint(submission(log, int(reply.body)))
         if reply.status == 200:
-            self.cosigned.append(note.parse(log.checkpoint()))
+            self.cosigned.append(signed_note.parse(log.checkpoint()))
 
     @invariant()
     def all_that_was_cosigned_is_one_history_that_grows(self) -> None:
@@ -231,7 +232,7 @@ class Histories(RuleBasedStateMachine):
 def _has(log: Log, size: int, root: str) -> bool:
     if log.size < size:
         return False
-    return b64encode(tree.root(size, log._nodes())).decode() == root
+    return b64encode(merkle.root(size, log._nodes())).decode() == root
 
 
 TestHistories = Histories.TestCase

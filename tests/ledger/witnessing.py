@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ledger import checkpoint, cosignature, note
-from ledger.cosignature import WitnessSigner
-from ledger.log import Log
-from ledger.note import Signer
-from ledger.witness import Submission, Witness
+from ledger.tlog import checkpoint, cosignature, signed_note
+from ledger.tlog.cosignature import WitnessSigner
+from ledger.tlog.signed_note import Signer
+from ledger.tlog.writer import Log
+from ledger.witness.witness import Submission, Witness
 
 ORIGIN = "ledger.example/consent"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -22,7 +22,7 @@ def log_with(folder: Path, entries: int, signer: Signer, mark: bytes = b"entry")
 
 
 def submission(log: Log, old: int) -> bytes:
-    signed = note.parse(log.checkpoint())
+    signed = signed_note.parse(log.checkpoint())
     head = checkpoint.parse(signed.text)
     proof = log.prove_consistency(old) if 0 < old < head.size else []
     return str(Submission(old, tuple(proof), signed, head)).encode()

@@ -4,9 +4,9 @@ import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.event import Act, Granted, Wording
-from ledger.ledger import Ledger
-from ledger.reader import Recorded
+from ledger.events.envelope import Act, Granted, Wording
+from ledger.reader import RecordedEvent
+from ledger.service import Ledger
 from tests.ledger.events import NOON, ORIGIN, WORDING
 
 AGE = Granted("segmentation", ("age",), None)
@@ -16,7 +16,9 @@ def opened(home: Path) -> Ledger:
     return Ledger.open(home, origin=ORIGIN)
 
 
-def say(ledger: Ledger, subject: str, *acts: Act, wording: Wording = WORDING) -> list[Recorded]:
+def say(
+    ledger: Ledger, subject: str, *acts: Act, wording: Wording = WORDING
+) -> list[RecordedEvent]:
     """One instruction after the other, each its own batch."""
     return [
         ledger.record([ledger.draft(subject, act, at=NOON, wording=wording)])[0] for act in acts

@@ -12,13 +12,13 @@ import duckdb
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.event import Evidence, Granted, Instruction
-from ledger.ledger import Ledger
+from ledger.events.envelope import EvidenceClass, Granted, Instruction
+from ledger.service import Ledger
 from portal.app import create_app
-from portal.customer import wording
+from portal.consent import wording
 from portal.demo import customers, grants
-from portal.product import Product, contracts, open_product
-from portal.settings import Settings
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, contracts, open_product
 
 CUSTOMERS = 60
 LAST = f"c{CUSTOMERS:05d}"
@@ -110,7 +110,7 @@ def _first_grants(ledger: Ledger) -> list[Instruction]:
         drafts.append(
             latest[subject].next(act, at=at, wording=said)
             if subject in latest
-            else ledger.draft(subject, act, at=at, wording=said, evidence=Evidence.IMPORTED)
+            else ledger.draft(subject, act, at=at, wording=said, evidence=EvidenceClass.IMPORTED)
         )
         latest[subject] = drafts[-1]
     return drafts

@@ -1,11 +1,11 @@
 """A bank with something on every page of the desk."""
 
-from ledger.event import Granted, Withdrawn
+from ledger.events.envelope import Granted, Withdrawn
 from portal.commands.steward import flow_of
-from portal.customer import wording
+from portal.consent import wording
 from portal.desk.office import Office
-from portal.product import Product
-from steward.review import Proposal
+from portal.operations.wiring import Product
+from steward.oversight.review import Proposal
 from tests.portal.conftest import Clock
 
 ME = "c00007"

@@ -12,14 +12,14 @@ from fastapi import FastAPI
 from httpx import Response
 from starlette.testclient import TestClient
 
-from ledger import event, instruction
-from ledger.event import Instruction
-from ledger.instruction import Signature
-from portal import credential
+from ledger.events import envelope, instruction_signature
+from ledger.events.envelope import Instruction
+from ledger.events.instruction_signature import Signature
 from portal.app import create_app
-from portal.customer import wording
-from portal.i18n import load
-from portal.product import Product
+from portal.auth import consent_keys
+from portal.consent import wording
+from portal.operations.wiring import Product
+from portal.web.i18n import load
 from tests.ledger.hands import UP, UV, Passkey, spki
 from tests.portal.authenticator import Key, _plain
 from tests.portal.conftest import Clock
@@ -82,12 +82,14 @@ class Person:
         path = f"/customer/scenes/{scene}/{wish}"
         answer = self.consent.post(path, data=self.form(scene), headers=headers)
         assert answer.status_code == 200, answer.text
-        found = event.decode(answer.content)
+        found = envelope.decode(answer.content)
         assert isinstance(found, Instruction)
         return found
 
     def signed(self, signature: Signature | dict[str, Any]) -> Response:
-        parts = signature if isinstance(signature, dict) else instruction.members(signature)
+        parts = (
+            signature if isinstance(signature, dict) else instruction_signature.members(signature)
+        )
         return self.consent.post("/customer/signed", content=json.dumps(parts), headers=SCRIPT)
 
     def made(self, key: Key | None, purpose: str, *, old: str = "", evidence: str = "") -> Response:
@@ -125,7 +127,7 @@ class Person:
 
     def _browser(self, options: dict[str, Any]) -> dict[str, str]:
         private = ed25519.Ed25519PrivateKey.generate()
-        proof = private.sign(credential.PROOF + _plain(options["challenge"]))
+        proof = private.sign(consent_keys.PROOF + _plain(options["challenge"]))
         public = b64encode(spki(private)).decode()
         return {"kind": "browser", "public": public, "proof": b64encode(proof).decode()}
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ledger.event import BudgetReserved, ScenePublished, SyntheticReleased
-from ledger.ledger import Ledger
-from ledger.source import Directory
-from portal import releases
-from portal.account import Recomputed, recompute
-from portal.commands.budget import app
-from synthetic import domain as domains
-from synthetic.budget import PrivacyLoss
-from synthetic.domain import Categories, Domain
-from synthetic.fit import fit
-from synthetic.release import MalformedReleaseError, Release
+from ledger.events.envelope import BudgetReserved, ScenePublished, SyntheticReleased
+from ledger.service import Ledger
+from ledger.tlog.fetcher import DirectorySource
+from portal.commands.log.budget import app
+from portal.operations import release_service
+from portal.operations.budget_account import Recomputed, recompute
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import MalformedReleaseError, Release
+from synthetic.model import domain as domains
+from synthetic.model.domain import Categories, Domain
+from synthetic.privacy.budget import PrivacyLoss
 from tests.synthetic.material import table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -48,9 +48,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Body, Body]:
         ledger_root=b64decode(root).hex(),
         contract=f"{SCENE} 1.0.0 {DIGEST}",
         period="2026",
-        reserve=lambda body: releases.reserve(ledger, SCENE, body, NOON),
+        reserve=lambda body: release_service.reserve(ledger, SCENE, body, NOON),
     )
-    (reserved,) = releases.bodies(ledger.announced())
+    (reserved,) = release_service.bodies(ledger.announced())
     return dict(reserved), dict(release.body())
 
 
@@ -66,7 +66,7 @@ def published(home: Path, reserved: Body, body: Body, name: str) -> Recomputed:
     ledger.announce([BudgetReserved(SCENE, reserved, NOON)])
     ledger.announce([SyntheticReleased(name, SCENE, body, NOON)])
     ledger.export(home / "tiles")
-    return recompute(Directory(home / "tiles"))
+    return recompute(DirectorySource(home / "tiles"))
 
 
 def test_what_the_product_records_is_recomputed_without_a_finding(
@@ -78,7 +78,7 @@ def test_what_the_product_records_is_recomputed_without_a_finding(
     assert found.records == 2
     account = found.spending.accounts[SCENE, "2026"]
     assert body["account"]["spent"]["rho"] == "1/50"
-    assert account.left.rho == releases.RHO_A_YEAR - Fraction(1, 50)
+    assert account.left.rho == release_service.RHO_A_YEAR - Fraction(1, 50)
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -176,12 +176,12 @@ def test_a_publisher_who_misstates_and_renames_is_found(
 def test_an_account_that_adds_up_but_is_not_the_scenes_is_found(
     tmp_path: Path, made: tuple[Body, Body]
 ) -> None:
-    from synthetic import spending
-    from synthetic.budget import Account
+    from synthetic.privacy import budget_ledger
+    from synthetic.privacy.budget import Account
 
     reserved, body = made
     false = Account(PrivacyLoss(Fraction(1)), PrivacyLoss(Fraction(1, 50)))
-    forged = {**body, "account": spending.stated(false, Fraction(body["statement"]["delta"]))}
+    forged = {**body, "account": budget_ledger.stated(false, Fraction(body["statement"]["delta"]))}
     found = published(tmp_path, reserved, forged, Release.from_body(forged).id)
     assert any("states the account as" in each for each in found.findings)
 

@@ -4,17 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from ledger.event import Granted, Withdrawn
-from ledger.reader import Recorded
-from portal.customer import wording
-from portal.customer.agreement import Agreement
-from portal.product import Product
+from ledger.events.envelope import Granted, Withdrawn
+from ledger.reader import RecordedEvent
+from portal.auth.session_history import Agreement
+from portal.consent import wording
+from portal.operations.wiring import Product
 from tests.portal.conftest import START
 
 ME = "c00007"
 
 
-def say(product: Product, act: Granted | Withdrawn) -> Recorded:
+def say(product: Product, act: Granted | Withdrawn) -> RecordedEvent:
     said = wording.wording(product.scenes[act.scene], "en")
     version = product.ledger.version(ME)
     at = START + timedelta(seconds=version)

@@ -15,21 +15,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from gate.read import ReadRequest
-from ledger import policy, receipt
-from ledger.event import Evidence, Granted, Imported, Withdrawn
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import EvidenceClass, Granted, Imported, Withdrawn
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.service import Ledger
+from ledger.tlog import policy
+from ledger.verify import receipt
 from portal.archive import imported, pack
 from portal.archive.content import NobodyError, archive
-from portal.archive.holding import Holding
-from portal.archive.pack import ArchiveError, Part
+from portal.archive.holding import CustomerRecords
+from portal.archive.pack import ArchiveError, ArchivePart
 from portal.commands import app
-from portal.customer import wording
-from portal.product import Product, open_source
-from portal.settings import Settings
-from steward.opening import Openings
-from steward.review import PROPOSED
+from portal.consent import wording
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_source
+from steward.oversight.authority_access import AuthorityAccesses
+from steward.oversight.review import PROPOSED
 from tests.portal.conftest import SAID, START, copy
 
 WHO, OTHER = "c00007", "c00008"
@@ -37,8 +38,10 @@ SPOKEN = [f"c{n:05d}" for n in range(1, 13)]
 TEXT = "Sehr geehrte Frau – 您好, your refund of 30 is on its way.\r\nKind regards"
 
 
-def holding(product: Product) -> Holding:
-    return Holding(product.home, product.ledger, product.source, product.scenes, product.tables)
+def holding(product: Product) -> CustomerRecords:
+    return CustomerRecords(
+        product.home, product.ledger, product.source, product.scenes, product.tables
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,9 @@ def lived(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
     product.ledger.record(
         [product.ledger.draft(WHO, Withdrawn("segmentation"), at=START, wording=said)]
     )
-    Openings(product.register()).grant(WHO, "data-protection-officer", "complaint", 3, START)
+    AuthorityAccesses(product.register()).grant(
+        WHO, "data-protection-officer", "complaint", 3, START
+    )
     with product.register().writing() as writing:
         shown = {"service": "care-desk", "operations": ["refund"], "deadline": 0}
         writing.append(PROPOSED, WHO, shown, {"text": TEXT}, START)
@@ -159,7 +164,7 @@ def test_p6_who_never_spoke_gets_what_is_kept_of_them(product: Product) -> None:
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, seeded: Path) -> Iterator[Holding]:
+def fresh(tmp_path: Path, seeded: Path) -> Iterator[CustomerRecords]:
     """Another house: its own ledger and keys, and the same table of customers."""
     home = tmp_path / "fresh"
     home.mkdir()
@@ -167,17 +172,17 @@ def fresh(tmp_path: Path, seeded: Path) -> Iterator[Holding]:
     yield from another(home)
 
 
-def another(home: Path) -> Iterator[Holding]:
-    from portal.product import contracts
+def another(home: Path) -> Iterator[CustomerRecords]:
+    from portal.operations.wiring import contracts
 
     source, scenes = contracts()
     ledger = Ledger.open(home, origin="other.example/consent")
-    yield Holding(home, ledger, source, scenes, open_source(Settings(data_dir=home)))
+    yield CustomerRecords(home, ledger, source, scenes, open_source(Settings(data_dir=home)))
     ledger.close()
 
 
 @pytest.fixture(scope="module")
-def newcomers(tmp_path_factory: pytest.TempPathFactory, seeded: Path) -> Iterator[Holding]:
+def newcomers(tmp_path_factory: pytest.TempPathFactory, seeded: Path) -> Iterator[CustomerRecords]:
     """Another house, that everybody moves to."""
     home = tmp_path_factory.mktemp("newcomers")
     shutil.copy(seeded / "customers.duckdb", home)
@@ -186,7 +191,7 @@ def newcomers(tmp_path_factory: pytest.TempPathFactory, seeded: Path) -> Iterato
 
 @pytest.mark.parametrize("subject", [*SPOKEN])
 def test_p10_export_import_export_is_byte_identical(
-    subject: str, still: Product, newcomers: Holding
+    subject: str, still: Product, newcomers: CustomerRecords
 ) -> None:
     if not still.ledger.history(subject):
         pytest.skip("allowed nothing in the demonstration's data")
@@ -197,14 +202,16 @@ def test_p10_export_import_export_is_byte_identical(
     assert archive(fresh, subject, START + timedelta(days=400)) == first
 
 
-def test_p10_with_reads_and_messages_too(lived: Product, fresh: Holding) -> None:
+def test_p10_with_reads_and_messages_too(lived: Product, fresh: CustomerRecords) -> None:
     first = archive(holding(lived), WHO, START)
     imported.take(fresh, first)
     assert archive(fresh, WHO, START) == first
     assert [*fsck(fresh.home)] == []
 
 
-def test_p11_what_is_restored_is_the_agreement_as_class_d(lived: Product, fresh: Holding) -> None:
+def test_p11_what_is_restored_is_the_agreement_as_class_d(
+    lived: Product, fresh: CustomerRecords
+) -> None:
     data = archive(holding(lived), WHO, START)
     taken = imported.take(fresh, data)
     before, after = lived.ledger.state(WHO), fresh.ledger.state(WHO)
@@ -216,12 +223,12 @@ def test_p11_what_is_restored_is_the_agreement_as_class_d(lived: Product, fresh:
         assert getattr(there, "until", None) == getattr(held, "until", None)
         assert there.at == held.at, "an import makes no consent younger"
     for each in fresh.ledger.history(WHO):
-        assert each.event.evidence == Evidence.IMPORTED
+        assert each.event.evidence == EvidenceClass.IMPORTED
         if isinstance(each.event.act, Imported):
             assert each.event.act.source == f"archive:{taken.digest}"
 
 
-def test_p12_taking_it_again_changes_nothing(lived: Product, fresh: Holding) -> None:
+def test_p12_taking_it_again_changes_nothing(lived: Product, fresh: CustomerRecords) -> None:
     data = archive(holding(lived), WHO, START)
     first = imported.take(fresh, data)
     size = fresh.ledger.size
@@ -231,7 +238,7 @@ def test_p12_taking_it_again_changes_nothing(lived: Product, fresh: Holding) -> 
 
 
 def test_p13_what_the_customer_said_here_is_never_overwritten(
-    lived: Product, fresh: Holding
+    lived: Product, fresh: CustomerRecords
 ) -> None:
     said = wording.wording(fresh.scenes["lead-scoring"], "en")
     act = Granted("lead-scoring", ("age",), None)
@@ -247,7 +254,7 @@ def test_p13_what_the_customer_said_here_is_never_overwritten(
 
 
 def test_p14_what_happened_since_makes_a_new_archive_that_holds_the_old(
-    lived: Product, fresh: Holding
+    lived: Product, fresh: CustomerRecords
 ) -> None:
     data = archive(holding(lived), WHO, START)
     taken = imported.take(fresh, data)
@@ -261,7 +268,7 @@ def test_p14_what_happened_since_makes_a_new_archive_that_holds_the_old(
 
 
 def test_p15_the_archive_is_kept_sealed_and_goes_with_the_customer(
-    lived: Product, fresh: Holding
+    lived: Product, fresh: CustomerRecords
 ) -> None:
     data = archive(holding(lived), WHO, START)
     imported.take(fresh, data)
@@ -282,14 +289,16 @@ def tampered(data: bytes, name: str, change: bytes | None) -> bytes:
         kept[name] = change
     described = {each["@id"]: each for each in read.index["dcat:distribution"]}
     parts = [
-        Part(each, body, *(described[each][k] for k in ("dcat:mediaType", "dct:description")))
+        ArchivePart(
+            each, body, *(described[each][k] for k in ("dcat:mediaType", "dct:description"))
+        )
         for each, body in kept.items()
     ]
     head = {k: v for k, v in read.index.items() if k.startswith("dct:") and k != "dct:conformsTo"}
     return pack.packed(head, parts)
 
 
-def test_p16_an_archive_that_was_changed_is_refused(lived: Product, fresh: Holding) -> None:
+def test_p16_an_archive_that_was_changed_is_refused(lived: Product, fresh: CustomerRecords) -> None:
     data = archive(holding(lived), WHO, START)
     found = files(data)
     assert tampered(data, "reads.csv", found["reads.csv"]) == data, "else this proves nothing"
@@ -318,7 +327,7 @@ def test_p16_an_archive_that_was_changed_is_refused(lived: Product, fresh: Holdi
 
 
 def test_p16_whatever_byte_is_changed_it_is_refused_or_says_the_same(
-    lived: Product, fresh: Holding
+    lived: Product, fresh: CustomerRecords
 ) -> None:
     """Bytes of the ZIP's own, such as a time, say nothing: then all files are what they were."""
     data, random = archive(holding(lived), WHO, START), Random(1)
@@ -354,7 +363,7 @@ def test_p16_an_encrypted_archive_is_refused(lived: Product) -> None:
 
 
 def test_p17_whoever_signed_it_must_be_one_the_operator_knows(
-    lived: Product, fresh: Holding
+    lived: Product, fresh: CustomerRecords
 ) -> None:
     data = archive(holding(lived), WHO, START)
     ours = policy.parse((fresh.home / "consent.policy").read_bytes())

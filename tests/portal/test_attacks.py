@@ -13,11 +13,11 @@ import duckdb
 import pytest
 from starlette.testclient import TestClient
 
-from portal.customer import wording
-from portal.product import Product, open_product
-from portal.security import own_path
-from portal.session import COOKIE
-from portal.settings import Settings
+from portal.auth.session import COOKIE
+from portal.consent import wording
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_product
+from portal.web.security import own_path
 from tests.portal.conftest import Clock, browser, sign_in
 
 ME, OTHER = "c00007", "c00008"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portal.chart import HEIGHT, MARKS, WIDTH, Line, chart
+from portal.web.chart import HEIGHT, MARKS, WIDTH, ChartLine, chart
 
 TOPS = {
     0.0: 1.0,
@@ -20,7 +20,7 @@ TOPS = {
 
 @pytest.mark.parametrize("most", TOPS)
 def test_the_scale_ends_at_a_round_figure_not_below_the_largest(most: float) -> None:
-    drawn = chart(["a"], [Line("x", (most,))])
+    drawn = chart(["a"], [ChartLine("x", (most,))])
     assert drawn.across[-1].figure == pytest.approx(TOPS[most])
     assert (drawn.across[0].at, drawn.across[-1].at) == (HEIGHT, 0)
     assert len(drawn.across) == MARKS + 1
@@ -32,7 +32,7 @@ figures = st.lists(st.none() | st.floats(0, 1e6, allow_subnormal=False), min_siz
 @given(figures)
 def test_every_figure_has_its_dot_at_its_height_and_its_row(line: list[float | None]) -> None:
     labels = [str(n) for n in range(len(line))]
-    drawn = chart(labels, [Line("x", tuple(line))])
+    drawn = chart(labels, [ChartLine("x", tuple(line))])
     top = drawn.across[-1].figure
     known = [(n, figure) for n, figure in enumerate(line) if figure is not None]
     assert [row for _, (row,) in drawn.rows] == line
@@ -45,5 +45,5 @@ def test_every_figure_has_its_dot_at_its_height_and_its_row(line: list[float | N
 
 
 def test_without_figures_there_is_an_axis_and_no_line() -> None:
-    drawn = chart(["a", "b"], [Line("x", (None, None))])
+    drawn = chart(["a", "b"], [ChartLine("x", (None, None))])
     assert (drawn.drawn[0].path, drawn.drawn[0].dots) == ("", ())

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from portal.components import COMPONENTS
+from portal.gallery import COMPONENTS
 from tests.portal.conftest import Clock, browser, copy
 
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from portal.commands import app
 from portal.demo import deliveries
-from portal.product import contracts
-from steward.contract_health import Aspect, Check, ContractHealth
+from portal.operations.wiring import contracts
+from steward.contracts.health import Aspect, Check, ContractHealth
 
 
 @pytest.fixture

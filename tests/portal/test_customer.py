@@ -5,12 +5,12 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from ledger.consent import SceneConsent, SceneWithdrawal
-from ledger.event import Evidence, Instruction, Withdrawn
-from ledger.verifier import main as verify
-from portal.customer import wording
-from portal.product import Product
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from ledger.verify.cli import main as verify
+from portal.consent import wording
+from portal.operations.wiring import Product
 from tests.portal.conftest import Clock, sign_in
 
 ME = "c00007"
@@ -89,7 +89,7 @@ def test_the_instruction_carries_the_words_shown_and_the_evidence_class(
     said = product.ledger.history(ME)[-1].event
     assert isinstance(said, Instruction)
     assert said.wording == wording.wording(product.scenes[SCENE], "en")
-    assert said.evidence is Evidence.SESSION
+    assert said.evidence is EvidenceClass.SESSION
 
 
 def test_an_item_can_be_withdrawn_and_allowed_by_itself(

@@ -2,10 +2,10 @@
 
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from portal.pages import Faces
-from portal.product import Product
-from steward.explain import Explanation, Reference
+from gate.reads.point import ReadRequest
+from portal.operations.wiring import Product
+from portal.web.pages import PortalContext
+from steward.oversight.explanations import Explanation, Reference
 from tests.portal.conftest import Clock, browser, sign_in
 from tests.portal.test_customer import ME
 
@@ -25,7 +25,7 @@ def explain(product: Product, clock: Clock) -> None:
         prompt_version="prompt-4",
         reading=Reference(answer.read_log, answer.entry),
     )
-    Faces(product, None, None).explanations.attach(told, ME, clock())  # type: ignore[arg-type]
+    PortalContext(product, None, None).explanations.attach(told, ME, clock())  # type: ignore[arg-type]
 
 
 def test_an_explained_decision_is_on_the_customers_page(

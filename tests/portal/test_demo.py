@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from gate import contract
+from gate.contracts import scene as contract
 from portal.demo import customers, grants
 
 ROWS = 45_211

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.event import Granted
+from ledger.events.envelope import Granted
+from portal.auth.session import COOKIE as CUSTOMER_COOKIE
 from portal.desk.office import SEARCHED, Office
-from portal.product import Product
-from portal.session import COOKIE as CUSTOMER_COOKIE
-from steward.review import Verdict
+from portal.operations.wiring import Product
+from steward.oversight.review import ReviewOutcome
 from tests.portal.conftest import Clock, browser, sign_in
 from tests.portal.desk import ME, TEXT, furnish, say
 
@@ -132,14 +132,16 @@ def test_a_case_that_is_not_there_is_not_found(desk: TestClient) -> None:
 
 
 VERDICTS = {
-    Verdict.APPROVE: ("We will refund the fee <b>today</b>.", TEXT),
-    Verdict.EDIT: ("We will look into it.", "We will look into it."),
-    Verdict.REFUSE: (TEXT, None),
+    ReviewOutcome.APPROVE: ("We will refund the fee <b>today</b>.", TEXT),
+    ReviewOutcome.EDIT: ("We will look into it.", "We will look into it."),
+    ReviewOutcome.REFUSE: (TEXT, None),
 }
 
 
-@pytest.mark.parametrize("verdict", Verdict)
-def test_a_person_decides_at_the_desk(verdict: Verdict, desk: TestClient, office: Office) -> None:
+@pytest.mark.parametrize("verdict", ReviewOutcome)
+def test_a_person_decides_at_the_desk(
+    verdict: ReviewOutcome, desk: TestClient, office: Office
+) -> None:
     typed, released = VERDICTS[verdict]
     (waiting,) = office.reviews.waiting()
     form = {"reason": "checked with the branch", "text": typed}

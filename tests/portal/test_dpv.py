@@ -9,15 +9,15 @@ from rdflib.namespace import DCTERMS, RDF
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from gate.contract import Scene, load_scene, load_source, specs_folder
-from ledger.event import Granted, KeyEnrolled
+from gate.contracts.scene import Scene, load_scene, load_source, specs_folder
+from ledger.events.envelope import Granted, KeyEnrolled
 from portal.archive import pack
 from portal.archive.content import archive
-from portal.archive.holding import Holding
+from portal.archive.holding import CustomerRecords
 from portal.commands import app
-from portal.customer import wording
-from portal.product import Product
-from steward.archive import Archive
+from portal.consent import wording
+from portal.operations.wiring import Product
+from steward.contracts.archive import ContractArchive
 from tests.ledger.events import PASSKEY, WORDING
 from tests.portal.conftest import START, Clock, browser, copy, sign_in
 from tests.steward.receipts import DPV, broken, graph, looked_at
@@ -174,7 +174,9 @@ def test_the_command_refuses_while_nobody_is_said_to_be_responsible(proof: Path)
 def test_the_index_of_an_archive_is_json_ld_that_names_every_file_and_its_digest(
     product: Product,
 ) -> None:
-    held = Holding(product.home, product.ledger, product.source, product.scenes, product.tables)
+    held = CustomerRecords(
+        product.home, product.ledger, product.source, product.scenes, product.tables
+    )
     opened = pack.unpacked(archive(held, ME, START))
     base = "urn:x-archive:/"
     data = Graph().parse(data=json.dumps(opened.index), format="json-ld", publicID=base)
@@ -195,7 +197,7 @@ def older(folder: Path, product: Product) -> Scene:
     text = text.replace("version: 1.0.0", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
     scene.write_text(text.replace("We send you offers", "You get offers"), "utf-8")
     old = load_scene(scene, load_source(source))
-    Archive(product.home / "contracts").keep(scene, source, old.digest)
+    ContractArchive(product.home / "contracts").keep(scene, source, old.digest)
     return old
 
 

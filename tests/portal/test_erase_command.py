@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ledger.event import Withdrawn
+from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.service import Ledger
 from portal.commands import app
 from tests.ledger.worlds import AGE, opened, say
 

@@ -6,21 +6,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gate.contract import Scene, Source
-from portal.customer import flow
-from portal.product import contracts
+from gate.contracts.scene import Scene, SourceContract
+from portal.consent import data_map
+from portal.operations.wiring import contracts
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def specs() -> tuple[Source, dict[str, Scene]]:
+def specs() -> tuple[SourceContract, dict[str, Scene]]:
     return contracts()
 
 
-def test_every_declared_use_is_there(specs: tuple[Source, dict[str, Scene]]) -> None:
+def test_every_declared_use_is_there(specs: tuple[SourceContract, dict[str, Scene]]) -> None:
     source, scenes = specs
-    found = flow.uses(source, scenes, None, Counter(), AT)
+    found = data_map.uses(source, scenes, None, Counter(), AT)
     assert {(use.scene, use.item) for use in found} == {
         (scene.id, name) for scene in scenes.values() for name in scene.fields
     }
@@ -29,26 +29,26 @@ def test_every_declared_use_is_there(specs: tuple[Source, dict[str, Scene]]) -> 
 
 
 def test_a_use_that_no_contract_declares_is_marked(
-    specs: tuple[Source, dict[str, Scene]],
+    specs: tuple[SourceContract, dict[str, Scene]],
 ) -> None:
     source, scenes = specs
-    reads = flow.count([{"scene": "nearest-branch", "views": {"phone": "personal"}}])
-    odd = [use for use in flow.uses(source, scenes, None, reads, AT) if not use.declared]
+    reads = data_map.count([{"scene": "nearest-branch", "views": {"phone": "personal"}}])
+    odd = [use for use in data_map.uses(source, scenes, None, reads, AT) if not use.declared]
     assert [(use.item, use.scene, use.reads) for use in odd] == [("phone", "nearest-branch", 1)]
 
 
 def test_reads_are_counted_per_scene_and_item() -> None:
     entry = {"scene": "segmentation", "views": {"age": "personal", "job": "synthetic"}}
-    counted = flow.count([entry, entry, {"scene": "segmentation", "views": {}}])
+    counted = data_map.count([entry, entry, {"scene": "segmentation", "views": {}}])
     assert counted == {("segmentation", "age"): 2, ("segmentation", "job"): 2}
 
 
 def test_a_picked_item_stands_out_with_its_whole_path(
-    specs: tuple[Source, dict[str, Scene]],
+    specs: tuple[SourceContract, dict[str, Scene]],
 ) -> None:
     source, scenes = specs
-    found = flow.uses(source, scenes, None, Counter(), AT)
-    drawn = flow.draw(source, scenes, found, "balance")
+    found = data_map.uses(source, scenes, None, Counter(), AT)
+    drawn = data_map.draw(source, scenes, found, "balance")
     using = {scene.id for scene in scenes.values() if "balance" in scene.fields}
     assert [node.id for node in drawn.items if node.chosen] == ["balance"]
     assert [node.id for node in drawn.systems if node.chosen] == ["core-banking"]
@@ -57,20 +57,20 @@ def test_a_picked_item_stands_out_with_its_whole_path(
     assert {use.item for use in drawn.uses} == {"balance"}
 
 
-def test_an_unknown_pick_shows_everything(specs: tuple[Source, dict[str, Scene]]) -> None:
+def test_an_unknown_pick_shows_everything(specs: tuple[SourceContract, dict[str, Scene]]) -> None:
     source, scenes = specs
-    found = flow.uses(source, scenes, None, Counter(), AT)
-    drawn = flow.draw(source, scenes, found, "shoe-size")
+    found = data_map.uses(source, scenes, None, Counter(), AT)
+    drawn = data_map.draw(source, scenes, found, "shoe-size")
     assert drawn.picked is None
     assert len(drawn.uses) == len(found)
 
 
-def test_boxes_do_not_overlap(specs: tuple[Source, dict[str, Scene]]) -> None:
+def test_boxes_do_not_overlap(specs: tuple[SourceContract, dict[str, Scene]]) -> None:
     source, scenes = specs
-    found = flow.uses(source, scenes, None, Counter(), AT)
-    drawn = flow.draw(source, scenes, found, None)
+    found = data_map.uses(source, scenes, None, Counter(), AT)
+    drawn = data_map.draw(source, scenes, found, None)
     for column in (drawn.items, drawn.systems, drawn.scenes):
         tops = [node.y for node in column]
-        assert all(low + flow.BOX <= high for low, high in itertools.pairwise(tops))
+        assert all(low + data_map.BOX <= high for low, high in itertools.pairwise(tops))
         assert tops[0] >= 0
-        assert tops[-1] + flow.BOX <= drawn.height
+        assert tops[-1] + data_map.BOX <= drawn.height

@@ -6,11 +6,11 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from ledger.consent import SceneConsent, SceneWithdrawal
-from ledger.event import Evidence, Instruction, Withdrawn
-from portal.customer import gpc, wording
-from portal.product import Product
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from portal.consent import gpc, wording
+from portal.operations.wiring import Product
 from tests.portal.conftest import Clock, browser, sign_in
 
 ME = "c00007"
@@ -53,7 +53,7 @@ def test_a_sign_in_that_carries_the_signal_withdraws_sharing_and_advertising(
     sign_in(sharing, ME)
     first, second = said(product)[before:]
     assert [first.act, second.act] == [Withdrawn(SHARING), Withdrawn(ADS)]
-    assert {first.evidence, second.evidence} == {Evidence.SESSION}
+    assert {first.evidence, second.evidence} == {EvidenceClass.SESSION}
     assert all(isinstance(held(product, scene), SceneWithdrawal) for scene in gpc.SCENES)
 
 

@@ -8,20 +8,20 @@ from typing import get_args
 
 import pytest
 
-from gate.contract import COMPLETIONS, Fallback
-from gate.decide import Reason, View
-from ledger.act import KeyAct, TriggerCleared, TriggerSet
-from portal import i18n, problems
+from gate.contracts.scene import COMPLETIONS, Fallback
+from gate.decision.decide import Reason, View
+from ledger.events.acts import KeyAct, TriggerCleared, TriggerSet
 from portal.desk.office import GROUNDS
-from portal.i18n import MissingMessageError, Words
-from steward import risk
-from steward.case import Status
-from steward.change import Kind
-from steward.contract_health import Aspect
-from steward.health import Advice
-from steward.outbox import State
+from portal.web import i18n, problems
+from portal.web.i18n import MissingMessageError, Words
+from steward.agreements.health import Advice
+from steward.cases.case import Status
+from steward.cases.changes import ChangeKind
+from steward.contracts.health import Aspect
+from steward.notify.outbox import NoticeState
+from steward.oversight import risk
 
-PORTAL = Path(i18n.__file__).parent
+PORTAL = Path(i18n.__file__).parents[1]
 TEMPLATES = sorted(PORTAL.rglob("*.html"))
 CODE = sorted(PORTAL.rglob("*.py"))
 WORDS = i18n.load()
@@ -40,11 +40,11 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "loss.": ["mean", "p95"],
     "completion.": [f"{mode}{part}" for mode in COMPLETIONS for part in ("", ".text")],
     "agreement.limit.": ["coverage", "freshness", "dependence"],
-    "kind.": [*Kind],
+    "kind.": [*ChangeKind],
     "fallback-in-force.": [*Fallback],
     "case-status.": [*Status],
     "case-act.": ["opened", "grew", "escalated", "taken", "closed", "replayed"],
-    "letter.": [*State],
+    "letter.": [*NoticeState],
     "risk.": [*risk.load()],
     "aspect.": [*Aspect],
     "advice.": [*Advice],

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from ledger import note
-from ledger.event import SignalReported
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import SignalReported
+from ledger.tlog import signed_note
 from portal.desk.office import Office
-from portal.product import Product
-from steward.accuracy import signed
-from steward.review import Verdict
+from portal.operations.wiring import Product
+from steward.oversight.model_signals import signed
+from steward.oversight.review import ReviewOutcome
 from tests.portal.conftest import Clock
 from tests.portal.test_customer import ME
 
@@ -82,7 +82,7 @@ def test_a_proposal_waits_until_a_person_decided_and_only_its_service_hears_of_i
     place = f"/v1/proposals/{number}/ruling"
     assert post(visitor, place, {"subject": ME}) == (200, {"decided": False})
     Office(product).reviews.decide(
-        number, Verdict.EDIT, by="lin", reason="checked", text="Not yet.", at=clock()
+        number, ReviewOutcome.EDIT, by="lin", reason="checked", text="Not yet.", at=clock()
     )
     _, told = post(visitor, place, {"subject": ME})
     assert (told["verdict"], told["text"]) == ("edit", "Not yet.")
@@ -123,7 +123,7 @@ def test_the_interface_is_described(visitor: TestClient) -> None:
 def test_a_signed_signal_is_announced_and_freezes(
     customer: TestClient, product: Product, clock: Clock
 ) -> None:
-    signer = note.generate("model-monitor")
+    signer = signed_note.generate("model-monitor")
     office: Office = customer.app.state.office  # type: ignore[attr-defined] # an ASGI app to starlette
     office.signals.register(str(signer.verifier), clock())
     told = SignalReported("model-monitor", "anomaly-model-accuracy", 9199, clock())
@@ -136,7 +136,7 @@ def test_a_signed_signal_is_announced_and_freezes(
 def test_a_signal_that_is_not_signed_by_its_source_is_refused(
     customer: TestClient, product: Product, clock: Clock
 ) -> None:
-    signer, size = note.generate("model-monitor"), product.ledger.size
+    signer, size = signed_note.generate("model-monitor"), product.ledger.size
     told = SignalReported("model-monitor", "anomaly-model-accuracy", 10_000, clock())
     refused = {
         "nobody registered": (signed(told, signer), "branch-finder", 400),

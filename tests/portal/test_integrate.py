@@ -19,8 +19,8 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from portal.app import create_app
-from portal.product import Product
-from portal.settings import Settings
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 
 pytestmark = pytest.mark.usefixtures("still")
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger import event
-from ledger.consent import SceneConsent, SceneWithdrawal
-from ledger.event import (
-    Evidence,
+from ledger.events import envelope
+from ledger.events.envelope import (
+    EvidenceClass,
     Instruction,
     KeyEnrolled,
     KeyRecovered,
@@ -20,10 +19,11 @@ from ledger.event import (
     RecoveryCancelled,
     RecoveryRequested,
 )
-from portal.credential import Credentials
-from portal.customer import keys, wording
-from portal.product import Product
-from portal.settings import Settings
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from portal.auth.consent_keys import ConsentKeyStore
+from portal.consent import keys, wording
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 from tests.ledger.hands import Passkey
 from tests.portal.conftest import CUSTOMERS, Clock, copy
 from tests.portal.signer import (
@@ -154,7 +154,7 @@ def test_the_first_key_is_enrolled_in_the_session(me: Person) -> None:
     key = me.enrol()
     said = last(me)
     assert isinstance(said.act, KeyEnrolled)
-    assert said.evidence is Evidence.SESSION
+    assert said.evidence is EvidenceClass.SESSION
     assert (said.act.key.rp, said.act.key.origins) == (PARTY, (CONSENT,))
     assert said.wording == wording.of_act("key-enrolled", ENGLISH)
     assert in_force(me) == {key.key.id}
@@ -192,7 +192,7 @@ def test_a_key_made_in_a_frame_is_not_enrolled(me: Person) -> None:
 def test_another_key_is_signed_for_by_one_in_force(me: Person, key: Passkey) -> None:
     second = passkey()
     answer = me.made(second, "enrol", evidence="A")
-    said = event.decode(answer.content)
+    said = envelope.decode(answer.content)
     assert isinstance(said, Instruction)
     assert me.signed(key.sign(said)).status_code == 204
     assert in_force(me) == {key.key.id, hand(second).key.id}
@@ -209,7 +209,7 @@ def test_without_a_signature_no_further_key_is_enrolled(me: Person, key: Passkey
 def test_a_key_is_replaced_by_its_own_signature(me: Person, key: Passkey) -> None:
     new = passkey()
     answer = me.made(new, "replace", old=key.key.id.hex(), evidence="A")
-    said = event.decode(answer.content)
+    said = envelope.decode(answer.content)
     assert isinstance(said, Instruction)
     assert me.signed(key.sign(said)).status_code == 204
     assert isinstance(last(me).act, KeyReplaced)
@@ -219,7 +219,7 @@ def test_a_key_is_replaced_by_its_own_signature(me: Person, key: Passkey) -> Non
 def test_a_key_is_removed_by_a_key_in_force(me: Person, key: Passkey) -> None:
     path = f"/customer/keys/{key.key.id.hex()}/remove"
     assert me.on_keys(path, "key-removed").status_code == 403
-    said = event.decode(me.on_keys(path, "key-removed", evidence="A").content)
+    said = envelope.decode(me.on_keys(path, "key-removed", evidence="A").content)
     assert isinstance(said, Instruction)
     assert me.signed(key.sign(said)).status_code == 204
     assert isinstance(last(me).act, KeyRemoved)
@@ -231,7 +231,7 @@ def test_a_grant_is_signed_as_it_was_drafted(me: Person, key: Passkey) -> None:
     assert held(me, SCENE) is None
     assert me.signed(key.sign(said)).status_code == 204
     assert last(me) == said
-    assert said.evidence is Evidence.PASSKEY
+    assert said.evidence is EvidenceClass.PASSKEY
     assert isinstance(held(me, SCENE), SceneConsent)
     assert "signed with your passkey" in me.consent.get("/customer/history").text
 
@@ -239,14 +239,14 @@ def test_a_grant_is_signed_as_it_was_drafted(me: Person, key: Passkey) -> None:
 def test_a_withdrawal_is_signed_if_the_key_is_at_hand(me: Person, key: Passkey) -> None:
     said = me.draft(ALLOWED, "withdraw")
     assert me.signed(key.sign(said)).status_code == 204
-    assert last(me).evidence is Evidence.PASSKEY
+    assert last(me).evidence is EvidenceClass.PASSKEY
     assert isinstance(held(me, ALLOWED), SceneWithdrawal)
 
 
 @pytest.mark.parametrize("host", [LOGIN, CONSENT])
 def test_a_withdrawal_needs_no_key(me: Person, key: Passkey, host: str) -> None:
     assert me.press(ALLOWED, "withdraw", host).status_code == 303
-    assert last(me).evidence is Evidence.SESSION
+    assert last(me).evidence is EvidenceClass.SESSION
     index = me.product.ledger.history(me.subject)[-1].index
     paper = me.consent.get(f"/customer/receipts/{index}/paper").text
     assert "given while signed in" in paper
@@ -320,7 +320,7 @@ def test_a_browsers_signal_withdraws_what_a_key_allowed(
     me.login.headers["Sec-GPC"] = "1"
     me.login.post("/login", data={"customer": me.subject})
     assert isinstance(held(me, "ads-device-id"), SceneWithdrawal)
-    assert last(me).evidence is Evidence.SESSION
+    assert last(me).evidence is EvidenceClass.SESSION
 
 
 MALFORMED = {
@@ -413,13 +413,13 @@ def test_a_mandate_is_given_by_a_signature_and_ended_without(me: Person, key: Pa
     form = MANDATE | {"key": keys.public_text(other.key.key)}
     assert me.on_keys("/customer/mandates", "mandate-given", **form).status_code == 403
     drafted = me.on_keys("/customer/mandates", "mandate-given", evidence="A", **form)
-    said = event.decode(drafted.content)
+    said = envelope.decode(drafted.content)
     assert isinstance(said, Instruction)
     assert me.signed(key.sign(said)).status_code == 204
     assert isinstance(last(me).act, MandateGiven)
     page = me.consent.get("/customer/mandates").text
     assert "until 31 December 2026" in page
-    path = f"/customer/mandates/{event.digest(said).hex()}/end"
+    path = f"/customer/mandates/{envelope.digest(said).hex()}/end"
     assert me.on_keys(path, "mandate-ended").status_code == 204
     assert isinstance(last(me).act, MandateEnded)
 
@@ -484,8 +484,8 @@ def test_after_erasure_nothing_says_whose_credential_it_was(
     me.app.state.faces.credentials.close()
     kept = [*path.parent.glob("passkeys*")]
     assert [each for each in kept if identifier in each.read_bytes()]
-    store = Credentials(path)
+    store = ConsentKeyStore(path)
     store.forget(me.subject)
     store.close()
     assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]
-    assert Credentials(path).of(me.subject) == {}
+    assert ConsentKeyStore(path).of(me.subject) == {}

@@ -10,15 +10,15 @@ from threading import Event
 import pytest
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from ledger.event import Withdrawn
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import Withdrawn
 from portal.archive import building, store
-from portal.archive.holding import Holding
-from portal.archive.store import Store
+from portal.archive.holding import CustomerRecords
+from portal.archive.store import ArchiveStore
+from portal.auth.session import COOKIE
 from portal.customer import leaving
-from portal.product import Product
-from portal.session import COOKIE
-from steward.hold import Holds
+from portal.operations.wiring import Product
+from steward.oversight.legal_hold import Holds
 from tests.portal.conftest import START, Clock, browser, sign_in
 from tests.portal.desk import ME, say
 
@@ -99,20 +99,20 @@ def test_p21_a_name_that_was_not_made_here_opens_nothing(customer: TestClient) -
 
 
 def test_p21_of_one_customer_the_newest_three_are_kept(product: Product) -> None:
-    kept = Store(product.home, bytes(32))
+    kept = ArchiveStore(product.home, bytes(32))
     names = [kept.put("0" * 48, b"%d" % n, START + timedelta(seconds=n)) for n in range(5)]
     found = [kept.find("0" * 48, name, START) is not None for name in names]
     assert found == [False, False, True, True, True]
 
 
 def test_p21_what_expired_is_deleted_when_the_portal_starts(product: Product) -> None:
-    Store(product.home, bytes(32)).put("0" * 48, b"one", START - timedelta(days=400))
+    ArchiveStore(product.home, bytes(32)).put("0" * 48, b"one", START - timedelta(days=400))
     leaving.builds(product)
     assert not [*(product.home / store.READY).rglob("*.zip")]
 
 
 def test_p21_what_expired_is_deleted_with_the_next(product: Product, clock: Clock) -> None:
-    kept = Store(product.home, bytes(32))
+    kept = ArchiveStore(product.home, bytes(32))
     kept.put("0" * 48, b"one", START)
     kept.put("1" * 48, b"two", START + timedelta(hours=25))
     names = [path.parent.name for path in (product.home / "archives").rglob("*.zip")]
@@ -120,11 +120,11 @@ def test_p21_what_expired_is_deleted_with_the_next(product: Product, clock: Cloc
 
 
 def test_p20_so_many_at_once_and_no_more(product: Product) -> None:
-    held = Holding(product.home, product.ledger, product.source, product.scenes, Slow())
-    builds = building.Builds(held, Store(product.home, bytes(32)))
+    held = CustomerRecords(product.home, product.ledger, product.source, product.scenes, Slow())
+    builds = building.Builds(held, ArchiveStore(product.home, bytes(32)))
     running = [builds.begin(f"c{n:05d}", START) for n in range(1, building.MOST + 1)]
     assert builds.begin("c00001", START) is running[0], "one at a time for each customer"
-    with pytest.raises(building.BusyError):
+    with pytest.raises(building.ArchiveBusyError):
         builds.begin("c00009", START)
     Slow.done.set()
     assert builds.of("c00009") is None

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ledger.consent import SceneConsent, SceneWithdrawal
-from ledger.event import Evidence, Granted, Imported, KeyEnrolled
+from ledger.events.envelope import EvidenceClass, Granted, Imported, KeyEnrolled
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.fsck import fsck
-from ledger.ledger import Ledger
+from ledger.service import Ledger
 from portal.commands import app
-from portal.customer import wording
-from portal.product import contracts, open_product
-from portal.settings import Settings
+from portal.consent import wording
+from portal.operations.settings import Settings
+from portal.operations.wiring import contracts, open_product
 from tests.ledger.events import KEY_ACTS
 from tests.portal.conftest import START, Clock, browser, sign_in
 
@@ -66,7 +66,7 @@ def test_i1_they_are_recorded_as_class_d_with_their_source(home: Path) -> None:
     done = run(home, GOOD)
     assert (done.exit_code, "4 instructions of class D" in done.output) == (0, True)
     first, second = said(home, "old1")
-    assert {each.evidence for each in (first, second)} == {Evidence.IMPORTED}
+    assert {each.evidence for each in (first, second)} == {EvidenceClass.IMPORTED}
     assert isinstance(first.act, Imported)
     assert first.act.source == f"CRM 2019 {sha256(GOOD.encode()).hexdigest()}"
     assert (first.act.scene, {*first.act.fields}) == ("direct-marketing", {"name", "email"})

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.receipt import parse, verify
-from portal import mail
-from portal.customer import wording
-from portal.mail import Folder, MailSettingError, Post, Smtp
-from portal.product import Product
+from ledger.verify.receipt import parse, verify
+from portal.consent import wording
+from portal.operations import mail
+from portal.operations.mail import CustomerMail, LetterFolder, LetterSmtp, MailSettingError
+from portal.operations.wiring import Product
 from tests.portal.conftest import Clock, browser, copy, sign_in
 
 ME, SCENE = "c00007", "segmentation"
@@ -28,12 +28,12 @@ BAD_SETTINGS = {
     "no folder": "folder:",
 }
 WAYS = {
-    "smtp://mail.bank.example": Smtp("mail.bank.example", 587, "", "", encrypted=False),
-    "smtps://me:s%40y@mail.bank.example": Smtp(
+    "smtp://mail.bank.example": LetterSmtp("mail.bank.example", 587, "", "", encrypted=False),
+    "smtps://me:s%40y@mail.bank.example": LetterSmtp(
         "mail.bank.example", 465, "me", "s@y", encrypted=True
     ),
-    "smtp://localhost:2525": Smtp("localhost", 2525, "", "", encrypted=False),
-    "folder:/var/spool/letters": Folder(Path("/var/spool/letters")),
+    "smtp://localhost:2525": LetterSmtp("localhost", 2525, "", "", encrypted=False),
+    "folder:/var/spool/letters": LetterFolder(Path("/var/spool/letters")),
 }
 
 
@@ -151,7 +151,7 @@ def test_a_mail_server_that_hangs_or_is_gone_holds_nobody_up(
 
 
 def test_a_letter_reaches_a_mail_server(server: Any) -> None:
-    way = Smtp("127.0.0.1", server.server_address[1], "", "", encrypted=False)
+    way = LetterSmtp("127.0.0.1", server.server_address[1], "", "", encrypted=False)
     way.send(mail.letter("a@portal.example", "b@home.example", "Your receipt", "Kept.\n"))
     (kept,) = server.kept
     assert b"Subject: Your receipt\r\n" in kept
@@ -170,7 +170,7 @@ def test_letters_that_nobody_carries_are_dropped_and_the_log_names_nobody(
     def never() -> EmailMessage:
         raise OSError("c00007 at home.example")
 
-    post = Post(Folder(Path("unused")))
+    post = CustomerMail(LetterFolder(Path("unused")))
     post.put(slow)
     assert started.wait(10)
     for _ in range(mail.MOST_WAITING):

@@ -7,10 +7,10 @@ from re import search
 import pytest
 from starlette.testclient import TestClient
 
-from ledger import receipt
-from portal.product import Product
-from steward.opening import OpeningError, Openings
-from steward.register import UnsealableError
+from ledger.verify import receipt
+from portal.operations.wiring import Product
+from steward.oversight.authority_access import AuthorityAccessError, AuthorityAccesses
+from steward.oversight.register import UnsealableError
 from tests.portal.conftest import START, Clock, browser, sign_in
 from tests.portal.test_desk import enter
 
@@ -89,7 +89,7 @@ def test_s50_the_register_keeps_no_token_and_no_name(token: str, product: Produc
 def test_s50_after_erasure_nothing_opens(visitor: TestClient, token: str, product: Product) -> None:
     product.ledger.erase(ME, START)
     assert opened(visitor, ME, token) == 401
-    assert Openings(product.register()).of(ME) == []
+    assert AuthorityAccesses(product.register()).of(ME) == []
 
 
 def test_s50_only_the_data_protection_officer_makes_tokens(
@@ -100,7 +100,7 @@ def test_s50_only_the_data_protection_officer_makes_tokens(
     enter(visitor)  # an account manager
     assert visitor.post("/desk/openings", data=form).status_code == 404
     assert visitor.get("/desk/openings").status_code == 404
-    assert Openings(product.register()).of(ME) == []
+    assert AuthorityAccesses(product.register()).of(ME) == []
 
 
 REFUSED = {
@@ -114,10 +114,10 @@ REFUSED = {
 @pytest.mark.parametrize("why", REFUSED)
 def test_s50_what_is_out_of_bounds_makes_no_token(why: str, product: Product) -> None:
     reason, days = REFUSED[why]
-    with pytest.raises(OpeningError, match="1 to 90 days"):
-        Openings(product.register()).grant(ME, "dpo", reason, days, START)
+    with pytest.raises(AuthorityAccessError, match="1 to 90 days"):
+        AuthorityAccesses(product.register()).grant(ME, "dpo", reason, days, START)
 
 
 def test_s50_there_is_nothing_to_open_of_who_never_said_anything(product: Product) -> None:
     with pytest.raises(UnsealableError):
-        Openings(product.register()).grant("c00050", "dpo", REASON, 3, START)
+        AuthorityAccesses(product.register()).grant("c00050", "dpo", REASON, 3, START)

@@ -5,9 +5,9 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.receipt import parse, verify
+from ledger.verify.receipt import parse, verify
 from portal.customer import paper
-from portal.product import Product
+from portal.operations.wiring import Product
 from tests.portal.conftest import Clock, browser, sign_in
 
 ME, OTHER = "c00007", "c00008"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from gate.read import ReadRequest
-from portal import i18n
-from portal.product import Product
-from portal.regulator.period import BusyError, PeriodError, Replays
+from gate.reads.point import ReadRequest
+from portal.operations.replay_service import PeriodError, ReplayBusyError, Replays
+from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import START, Clock, browser
 
 TODAY = START.date()
@@ -51,7 +51,7 @@ def test_the_page_says_what_follows(read: Product, clock: Clock) -> None:
 def test_an_answer_that_does_not_follow_is_named(
     read: Product, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portal.grounds.policy.load", lambda _: _policy(read))
+    monkeypatch.setattr("portal.operations.replay_grounds.cedar.load", lambda _: _policy(read))
     form = {"first": TODAY.isoformat(), "last": TODAY.isoformat()}
     with browser(read, clock) as public:
         shown = public.post("/regulator/replay", data=form).text
@@ -82,7 +82,7 @@ def test_one_replay_runs_at_a_time(still: Product, visitor: TestClient) -> None:
     form = {"first": TODAY.isoformat(), "last": TODAY.isoformat()}
     with running._alone():
         assert visitor.post("/regulator/replay", data=form).status_code == 503
-        with pytest.raises(BusyError):
+        with pytest.raises(ReplayBusyError):
             running.run(TODAY, TODAY)
     assert visitor.post("/regulator/replay", data=form).status_code == 200
     assert Path(still.home).exists()

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from gate import policy
-from gate.contract import specs_folder
-from ledger.event import PolicyPublished
-from portal.grounds import grounds
-from portal.product import Product, publish_policy
+from gate.contracts.scene import specs_folder
+from gate.policy import cedar
+from ledger.events.envelope import PolicyPublished
+from portal.operations.replay_grounds import grounds
+from portal.operations.wiring import Product, publish_policy
 
 pytestmark = pytest.mark.usefixtures("still")
 
@@ -24,7 +24,7 @@ def test_the_policy_in_force_is_announced_once_and_kept(product: Product, tmp_pa
     assert published(product) == [rules.digest]
     publish_policy(product.ledger, rules, product.home)
     assert published(product) == [rules.digest]
-    assert policy.load(product.home / "policies" / rules.digest) == rules
+    assert cedar.load(product.home / "policies" / rules.digest) == rules
 
 
 def test_another_policy_is_announced_and_the_first_one_again(product: Product) -> None:
@@ -36,14 +36,14 @@ def test_another_policy_is_announced_and_the_first_one_again(product: Product) -
 
 
 def test_a_replay_rests_on_the_policies_that_were_kept(product: Product, tmp_path: Path) -> None:
-    law = policy.law(specs_folder() / "policy")
+    law = cedar.law(specs_folder() / "policy")
     ours = product.gate.policy.organisation
     forbid = 'forbid (principal, action, resource) when { context.field == "age" };'
-    other = policy.check(law, policy.Pair(ours.schema, f"{ours.rules}\n{forbid}"))
+    other = cedar.check(law, cedar.Pair(ours.schema, f"{ours.rules}\n{forbid}"))
     for rules in (product.gate.policy, other):
-        policy.keep(rules, tmp_path / "policies")
+        cedar.keep(rules, tmp_path / "policies")
     (tmp_path / "policies" / "unreadable").mkdir()
-    copied = policy.keep(replace(other, digest="f" * 64), tmp_path / "policies")
+    copied = cedar.keep(replace(other, digest="f" * 64), tmp_path / "policies")
     said: list[str] = []
     found = grounds(tmp_path, [], said.append)
     assert [each.digest for each in found.policies] == [product.gate.policy.digest, other.digest]

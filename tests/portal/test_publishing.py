@@ -3,13 +3,13 @@
 from datetime import timedelta
 from pathlib import Path
 
-from gate.read import ReadRequest
-from ledger import audit, checkpoint, note, source
-from ledger.audit import Trust
-from ledger.entry import consent_entry
-from ledger.event import ReadLogAnchored
-from portal.product import Product
-from portal.publishing import EVERY, Publisher, exporting, folder
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import ReadLogAnchored
+from ledger.events.sealed_entry import consent_entry
+from ledger.tlog import auditor, checkpoint, fetcher, signed_note
+from ledger.tlog.auditor import KeyDemand
+from portal.operations.publishing import EVERY, Publisher, exporting, folder
+from portal.operations.wiring import Product
 from tests.portal.conftest import START
 
 ASKED = ReadRequest("analytics", "segmentation", "c00007", ("age",), START)
@@ -21,7 +21,7 @@ def publisher(product: Product) -> Publisher:
 
 def shown(path: Path) -> int:
     """The size of the published log."""
-    return checkpoint.parse(note.parse((path / "checkpoint").read_text()).text).size
+    return checkpoint.parse(signed_note.parse((path / "checkpoint").read_text()).text).size
 
 
 def anchors(product: Product) -> list[int]:
@@ -61,9 +61,9 @@ def test_what_is_published_is_audited_clean(product: Product) -> None:
     product.gate.read(ASKED)
     publisher(product).round(START)
     line = (product.home / "keys/consent.vkey").read_text().split()[0]
-    trust = Trust([note.verifier(line)])
-    place = source.at(str(product.home / "log/consent"))
-    assert audit.audit(place, trust, judge=consent_entry).clean
+    trust = KeyDemand([signed_note.verifier(line)])
+    place = fetcher.at(str(product.home / "log/consent"))
+    assert auditor.audit(place, trust, judge=consent_entry).clean
 
 
 def test_a_gate_alone_writes_its_own_directory(product: Product, tmp_path: Path) -> None:

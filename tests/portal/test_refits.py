@@ -15,27 +15,27 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from ledger.event import BudgetReserved, Granted, SyntheticReleased, Withdrawn
-from ledger.source import Directory
-from portal import exposures, releases
-from portal.account import recompute
-from portal.customer import wording
-from portal.exposures import Fit
-from portal.product import Product, open_product
-from portal.refits import Refits, changed_since
-from portal.releases import TooFewAdmittedError
-from portal.settings import Settings
-from synthetic import accounting
-from synthetic.budget import PrivacyLoss
-from synthetic.exposure import Cadence
-from synthetic.partial import Partial, PartialError
-from synthetic.release import Release
-from synthetic.spending import Reservation
+from ledger.events.envelope import BudgetReserved, Granted, SyntheticReleased, Withdrawn
+from ledger.tlog.fetcher import DirectorySource
+from portal.consent import wording
+from portal.operations import exposures, release_service
+from portal.operations.budget_account import recompute
+from portal.operations.exposures import Fit
+from portal.operations.refits import Refits, changed_since
+from portal.operations.release_service import TooFewAdmittedError
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_product
+from synthetic.fitting.checkpoint import Partial, PartialError
+from synthetic.fitting.release import Release
+from synthetic.privacy import accounting
+from synthetic.privacy.budget import PrivacyLoss
+from synthetic.privacy.budget_ledger import Reservation
+from synthetic.privacy.customer_cap import Cadence
 from tests.portal.conftest import START, Clock
 from tests.synthetic.test_spending import processes
 
 SCENE = "anomaly-detection"
-LOSS = accounting.loss_within(releases.EPSILON, releases.DELTA)
+LOSS = accounting.loss_within(release_service.EPSILON, release_service.DELTA)
 QUICK = Cadence(least=timedelta(days=7), changes=3)
 LATER = START + timedelta(days=30)
 
@@ -55,7 +55,7 @@ def debit(product: Product, nonce: str, scene: str = SCENE, period: str = "2026"
     """A debit as any fit makes it, on the ledger as it is now."""
     size, root = product.ledger.root()
     made = Reservation(scene, period, LOSS, START, size, nonce, b64decode(root).hex())
-    releases.reserve(product.ledger, scene, made.body(), START)
+    release_service.reserve(product.ledger, scene, made.body(), START)
     return made
 
 
@@ -133,7 +133,7 @@ def test_whoever_was_erased_leaves_no_history(product: Product) -> None:
 def capped(monkeypatch: pytest.MonkeyPatch) -> PrivacyLoss:
     """A cap that two fits reach, and a scene that could pay for more."""
     cap = PrivacyLoss(LOSS.rho * 2)
-    monkeypatch.setattr(releases, "CAP", cap)
+    monkeypatch.setattr(release_service, "CAP", cap)
     return cap
 
 
@@ -141,13 +141,13 @@ def test_whom_a_fit_would_take_past_the_cap_is_left_out_of_it(
     product: Product, capped: PrivacyLoss, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene, before = product.scenes[SCENE], {*consenting(product)}
-    assert {*releases.population(product, scene, START).subjects} == before
+    assert {*release_service.population(product, scene, START).subjects} == before
     debit(product, "01")
     debit(product, "02")
     joined = [f"c{n:05d}" for n in range(30, 30 + 2 * len(before))]
     grant(product, *joined)
     with caplog.at_level(logging.INFO, "sovereign"):
-        people = releases.population(product, scene, START)
+        people = release_service.population(product, scene, START)
     assert {*people.subjects} == {*joined}
     assert people.ledger_size == product.ledger.size
     assert f"{len(before)} customers are left out" in caplog.text
@@ -162,7 +162,7 @@ def test_no_release_is_made_of_the_few_whom_the_cap_leaves(product: Product) -> 
     debit(product, "02")
     size = product.ledger.size
     with pytest.raises(TooFewAdmittedError, match="the last release stays in force"):
-        releases.release(product, product.scenes[SCENE], START)
+        release_service.release(product, product.scenes[SCENE], START)
     assert product.ledger.size == size
 
 
@@ -170,14 +170,14 @@ def test_no_release_is_made_of_the_few_whom_the_cap_leaves(product: Product) -> 
 def test_a_fit_that_goes_on_does_not_leave_out_its_own_population(product: Product) -> None:
     debit(product, "01")
     made, scene = debit(product, "02"), product.scenes[SCENE]
-    assert {*releases.population(product, scene, START, going_on=made.id).subjects} == {
+    assert {*release_service.population(product, scene, START, going_on=made.id).subjects} == {
         *consenting(product)
     }
 
 
 @pytest.fixture
 def released(product: Product) -> Product:
-    releases.release(product, product.scenes[SCENE], START)
+    release_service.release(product, product.scenes[SCENE], START)
     return product
 
 
@@ -202,7 +202,7 @@ def test_a_refit_by_epoch_measures_what_was_measured_before(
     assert second.fitted_at == LATER
     assert not refits.is_due(scene, LATER)
     released.publish()
-    found = recompute(Directory(released.home / "log" / "consent"))
+    found = recompute(DirectorySource(released.home / "log" / "consent"))
     assert found.findings == []
     assert found.spending.accounts[SCENE, "2026"].spent.rho == 2 * LOSS.rho
     assert second.account is not None
@@ -238,14 +238,14 @@ def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown
     first, refits, scene = of(released), Refits(released, QUICK), released.scenes[SCENE]
     shown = visitor.get(f"/regulator/releases/{SCENE}").text
     assert "(0 days ago)" in shown
-    monkeypatch.setattr(releases, "RHO_A_YEAR", LOSS.rho)
+    monkeypatch.setattr(release_service, "RHO_A_YEAR", LOSS.rho)
     grant(released, "c00050", "c00051", "c00052")
     size = released.ledger.size
     assert refits.is_due(scene, LATER)
     refits.fit(scene, LATER)
     assert of(released) is first
     assert released.ledger.size == size
-    assert not releases.unfinished(released.home, SCENE).exists()
+    assert not release_service.unfinished(released.home, SCENE).exists()
     assert refits.next_due(LATER) is not scene  # not asked again before the next period
     clock.now = LATER
     assert "(30 days ago)" in visitor.get(f"/regulator/releases/{SCENE}").text
@@ -254,8 +254,8 @@ def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown
 def test_the_page_says_when_a_release_is_the_last_of_its_year(
     product: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
 ) -> None:
-    monkeypatch.setattr(releases, "RHO_A_YEAR", LOSS.rho * Fraction(3, 2))
-    releases.release(product, product.scenes[SCENE], START)
+    monkeypatch.setattr(release_service, "RHO_A_YEAR", LOSS.rho * Fraction(3, 2))
+    release_service.release(product, product.scenes[SCENE], START)
     page = f"/regulator/releases/{SCENE}"
     assert "pays for no further release" in visitor.get(page).text
     clock.now = START.replace(year=2027)
@@ -284,7 +284,7 @@ def _killed_before_it_forgets(home: Path) -> None:
 
 def _release(home: Path) -> None:
     product = open_product(Settings(data_dir=home, demo=True))
-    releases.release(product, product.scenes[SCENE], START)
+    release_service.release(product, product.scenes[SCENE], START)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +306,7 @@ def test_a_start_finishes_a_fit_that_was_killed_and_spends_nothing_twice(
     refits = Refits(product, QUICK)
     refits.round(LATER)  # at the first look after the start
     wait(refits)
-    assert not releases.unfinished(home, SCENE).exists()
+    assert not release_service.unfinished(home, SCENE).exists()
     reserved, made = (
         [e.event for e in product.ledger.announced() if isinstance(e.event, kind)]
         for kind in (BudgetReserved, SyntheticReleased)
@@ -314,27 +314,27 @@ def test_a_start_finishes_a_fit_that_was_killed_and_spends_nothing_twice(
     assert (len(reserved), len(made)) == (1, 1)
     assert bool(of(product).resumed) is not recorded
     product.publish()
-    assert recompute(Directory(home / "log" / "consent")).findings == []
+    assert recompute(DirectorySource(home / "log" / "consent")).findings == []
 
 
 def test_a_kept_fit_that_is_spoilt_is_dropped_and_its_budget_stays_spent(product: Product) -> None:
     made = debit(product, "01")
-    path = releases.unfinished(product.home, SCENE)
+    path = release_service.unfinished(product.home, SCENE)
     path.parent.mkdir()
     path.write_text("{")
     with pytest.raises(PartialError):
-        releases.release(product, product.scenes[SCENE], START)
+        release_service.release(product, product.scenes[SCENE], START)
     assert not path.exists()
     assert [each.reservation for each in fits(product)] == [made.id]
 
 
 def test_what_was_declared_otherwise_since_is_not_measured_like_before(released: Product) -> None:
     last, scene = of(released), released.scenes[SCENE]
-    assert releases.kept_marginals(last, scene) is last
+    assert release_service.kept_marginals(last, scene) is last
     others: Sequence[Any] = (
         replace(scene, workload=scene.workload[1:]),
         replace(scene, trends=()),
         released.scenes["segmentation"],
     )
-    assert all(releases.kept_marginals(last, each) is None for each in others)
-    assert releases.kept_marginals(None, scene) is None
+    assert all(release_service.kept_marginals(last, each) is None for each in others)
+    assert release_service.kept_marginals(None, scene) is None

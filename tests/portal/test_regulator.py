@@ -5,10 +5,11 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from portal import i18n, releases
-from portal.product import Product
-from synthetic.evaluate import SHARES, expected_loss
-from synthetic.release import Release
+from portal.operations import release_service
+from portal.operations.wiring import Product
+from portal.web import i18n
+from synthetic.evaluation.evaluate import SHARES, expected_loss
+from synthetic.fitting.release import Release
 from tests.portal.conftest import START
 
 pytestmark = pytest.mark.usefixtures("still")
@@ -133,7 +134,7 @@ def test_a_releases_page_follows_from_its_public_record(
 
 
 def load_release(product: Product) -> Release:
-    releases.release(product, product.scenes["segmentation"], START)
+    release_service.release(product, product.scenes["segmentation"], START)
     found = product.gate.release("segmentation")
     assert isinstance(found, Release)
     return found

@@ -7,17 +7,17 @@ from threading import Thread
 
 import pytest
 
-from ledger.event import SyntheticReleased
-from ledger.ledger import Ledger
-from portal import releases
-from portal.product import Product, open_product
-from synthetic import spending
-from synthetic.budget import BudgetExceededError, PrivacyLoss
-from synthetic.spending import Reservation
+from ledger.events.envelope import SyntheticReleased
+from ledger.service import Ledger
+from portal.operations import release_service
+from portal.operations.wiring import Product, open_product
+from synthetic.privacy import budget_ledger
+from synthetic.privacy.budget import BudgetExceededError, PrivacyLoss
+from synthetic.privacy.budget_ledger import Reservation
 from tests.portal.conftest import START
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HALF = PrivacyLoss(releases.RHO_A_YEAR / 2)
+HALF = PrivacyLoss(release_service.RHO_A_YEAR / 2)
 
 
 @pytest.fixture
@@ -30,18 +30,20 @@ def body(nonce: str, loss: PrivacyLoss = HALF, period: str = "2026") -> dict[str
 
 
 def test_a_debit_stands_in_the_public_log(ledger: Ledger) -> None:
-    releases.reserve(ledger, "segmentation", body("01"), NOON)
+    release_service.reserve(ledger, "segmentation", body("01"), NOON)
     (recorded,) = ledger.announced()
-    assert list(releases.bodies([recorded])) == [body("01")]
+    assert list(release_service.bodies([recorded])) == [body("01")]
 
 
 def test_a_debit_past_the_limit_is_refused_and_not_recorded(ledger: Ledger) -> None:
     for nonce in ("01", "02"):
-        releases.reserve(ledger, "segmentation", body(nonce), NOON)
+        release_service.reserve(ledger, "segmentation", body(nonce), NOON)
     with pytest.raises(BudgetExceededError, match="keep serving the last release"):
-        releases.reserve(ledger, "segmentation", body("03", PrivacyLoss(Fraction(1, 10**9))), NOON)
+        release_service.reserve(
+            ledger, "segmentation", body("03", PrivacyLoss(Fraction(1, 10**9))), NOON
+        )
     assert ledger.size == 2
-    releases.reserve(ledger, "segmentation", body("04", period="2027"), NOON)
+    release_service.reserve(ledger, "segmentation", body("04", period="2027"), NOON)
 
 
 def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
@@ -49,7 +51,7 @@ def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
 
     def debit(nonce: str) -> None:
         try:
-            releases.reserve(ledger, "segmentation", body(nonce), NOON)
+            release_service.reserve(ledger, "segmentation", body(nonce), NOON)
         except BudgetExceededError as error:
             refused.append(error)
 
@@ -58,7 +60,9 @@ def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
         each.start()
     for each in threads:
         each.join()
-    spent = spending.verify(releases.bodies(ledger.announced()), releases.limits({"segmentation"}))
+    spent = budget_ledger.verify(
+        release_service.bodies(ledger.announced()), release_service.limits({"segmentation"})
+    )
     assert len(refused) == 6
     assert spent.findings == []
     assert spent.accounts["segmentation", "2026"].left == PrivacyLoss(Fraction(0))
@@ -69,7 +73,7 @@ def test_g115_a_product_started_anew_keeps_every_release_and_finds_the_same_anch
 ) -> None:
     scene = product.scenes["segmentation"]
     for days in range(2):
-        releases.release(product, scene, START + timedelta(days=days))
+        release_service.release(product, scene, START + timedelta(days=days))
     served = product.gate.served(scene.id)
     assert served.anchor is not None
     assert [each.id for each in served.releases] == [

@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from portal.product import Product
+from portal.operations.wiring import Product
 from portal.service.tokens import Tokens, demo_digests
 
 pytestmark = pytest.mark.usefixtures("still")

@@ -14,8 +14,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey
 from starlette.testclient import TestClient
 
-from portal.product import Product
-from portal.session import COOKIE
+from portal.auth.session import COOKIE
+from portal.operations.wiring import Product
 from tests.portal.authenticator import PRESENT, Key
 from tests.portal.conftest import Clock, browser, copy, sign_in
 

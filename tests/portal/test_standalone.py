@@ -16,22 +16,23 @@ from urllib.request import urlopen
 import pytest
 from typer.testing import CliRunner
 
-from gate.client import GateClient
-from gate.decide import Reason
-from gate.read import ReadRequest
-from ledger.event import (
-    PolicyPublished,
-    ReadLogOpened,
-    ScenePublished,
-    Withdrawn,
-)
-from ledger.ledger import Ledger
-from portal import releases, standalone
+from gate.decision.decide import Reason
+from gate.reads.point import ReadRequest
+from gate.sdk.client import GateClient
+from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished, Withdrawn
+from ledger.service import Ledger
 from portal.commands import app
-from portal.customer import wording
-from portal.product import Product
-from portal.settings import Settings
-from portal.standalone import NotAnnouncedError, OtherTermsError, Standalone, Watch, open_gate
+from portal.consent import wording
+from portal.operations import gate_process, release_service
+from portal.operations.gate_process import (
+    LedgerWatch,
+    NotAnnouncedError,
+    OtherTermsError,
+    Standalone,
+    open_gate,
+)
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 from tests.portal.conftest import START, Clock
 
 SCENE, SERVICE, ME, FIELD = "nearest-branch", "branch-finder", "c00007", "postcode_area"
@@ -46,7 +47,7 @@ def free_port() -> int:
 
 def until_it_waits(home: Path) -> None:
     deadline = time.monotonic() + NEVER
-    while not [*home.glob(f"reads/*/{standalone.OPENING}")]:
+    while not [*home.glob(f"reads/*/{gate_process.OPENING}")]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -60,7 +61,7 @@ def serving(product: Product) -> Iterator[str]:
     process = subprocess.Popen([sys.executable, *command], env=environment)
     try:
         until_it_waits(product.home)
-        assert standalone.announce(product.ledger, product.home) == 1
+        assert gate_process.announce(product.ledger, product.home) == 1
         address = f"http://127.0.0.1:{port}"
         _until_up(address)
         yield address
@@ -121,14 +122,14 @@ def alone(product: Product) -> Iterator[Standalone]:
     with ThreadPoolExecutor(1) as pool:
         opening = pool.submit(open_gate, Settings(data_dir=product.home), wait_s=NEVER)
         until_it_waits(product.home)
-        standalone.announce(product.ledger, product.home)
+        gate_process.announce(product.ledger, product.home)
         yield opening.result()
 
 
 def test_a_scene_that_comes_under_other_terms_is_suspended(
     alone: Standalone, product: Product
 ) -> None:
-    watch = Watch(alone, product.home)
+    watch = LedgerWatch(alone, product.home)
     assert alone.gate.suspended == set()
     product.ledger.announce([ScenePublished("elsewhere", "9.0.0", "f" * 64, START)])
     product.ledger.announce([ScenePublished(SCENE, "9.0.0", "f" * 64, START)])
@@ -149,7 +150,7 @@ def test_what_a_command_records_is_known_to_it_at_once(alone: Standalone, produc
 
 
 def test_under_another_policy_every_scene_is_suspended(alone: Standalone, product: Product) -> None:
-    watch = Watch(alone, product.home)
+    watch = LedgerWatch(alone, product.home)
     product.ledger.announce([PolicyPublished("f" * 64, START)])
     watch.look()
     assert alone.gate.suspended == {*alone.scenes}
@@ -158,9 +159,9 @@ def test_under_another_policy_every_scene_is_suspended(alone: Standalone, produc
 def test_a_release_that_is_announced_meanwhile_is_served(
     alone: Standalone, product: Product
 ) -> None:
-    with Watch(alone, product.home).looking():
+    with LedgerWatch(alone, product.home).looking():
         assert alone.gate.release("segmentation") is None
-        releases.release(product, product.scenes["segmentation"], START)
+        release_service.release(product, product.scenes["segmentation"], START)
         deadline = time.monotonic() + NEVER
         while (found := alone.gate.release("segmentation")) is None:
             assert time.monotonic() < deadline
@@ -168,8 +169,8 @@ def test_a_release_that_is_announced_meanwhile_is_served(
     served = product.gate.served("segmentation")
     assert served.last is not None
     assert found.id == served.last.id
-    releases.release(product, product.scenes["segmentation"], START)
-    Watch(alone, product.home)  # looks from the beginning of the log
+    release_service.release(product, product.scenes["segmentation"], START)
+    LedgerWatch(alone, product.home)  # looks from the beginning of the log
     ours, theirs = alone.gate.served("segmentation"), product.gate.served("segmentation")
     assert [each.id for each in ours.releases] == [each.id for each in theirs.releases]
     assert len(ours.releases) == 2

@@ -5,7 +5,7 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from portal.pages import STATIC
+from portal.web.pages import STATIC
 
 pytestmark = pytest.mark.usefixtures("still")
 

@@ -6,12 +6,12 @@ from shutil import copytree
 
 import pytest
 
-from gate.contract import specs_folder
-from gate.decide import Reason
-from gate.read import ReadRequest
-from ledger.event import ScenePublished
-from portal import product as root
-from portal.product import Product
+from gate.contracts.scene import specs_folder
+from gate.decision.decide import Reason
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import ScenePublished
+from portal.operations import wiring as root
+from portal.operations.wiring import Product
 from tests.portal.conftest import Clock, browser, copy, sign_in
 from tests.portal.test_customer import ALLOWED, ME, press
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from gate.client import GateClient, GateRefusedError
-from gate.credentials import ClientCredentials, TokenRefusedError
+from gate.sdk.client import GateClient, GateRefusedError
+from gate.sdk.credentials import ClientCredentials, TokenRefusedError
 from portal.app import create_app
-from portal.product import Product
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product
 from portal.service import demokeys
 from portal.service.routes import authenticator, issuing
-from portal.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("still")
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from gate.decide import Reason
-from gate.read import ReadRequest
-from ledger.event import SignalReported, TriggerCleared, TriggerSet
-from portal.customer import triggers, wording
-from portal.customer.triggers import MalformedFormError
-from portal.product import Product
+from gate.decision.decide import Reason
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import SignalReported, TriggerCleared, TriggerSet
+from portal.consent import conditions, wording
+from portal.consent.conditions import MalformedFormError
+from portal.operations.wiring import Product
 from tests.portal.conftest import START, Clock
 
 ME, SCENE, SERVICE = "c00007", "anomaly-detection", "fraud-desk"
@@ -110,7 +110,7 @@ FIGURES = {"92": 9200, "92.5": 9250, "92,05": 9205, " 0 ": 0, "100": 10_000, "0.
 @pytest.mark.parametrize(("text", "parts"), FIGURES.items())
 @pytest.mark.usefixtures("still")
 def test_a_figure_is_read_in_per_cent(text: str, parts: int, product: Product) -> None:
-    assert triggers.read_figure(product.scenes[SCENE].triggers[0], text) == parts
+    assert conditions.read_figure(product.scenes[SCENE].triggers[0], text) == parts
 
 
 BAD_FIGURES = {
@@ -130,7 +130,7 @@ BAD_FIGURES = {
 @pytest.mark.usefixtures("still")
 def test_a_bad_figure_is_refused(text: str, product: Product, customer: TestClient) -> None:
     with pytest.raises(MalformedFormError, match="figure is"):
-        triggers.read_figure(product.scenes[SCENE].triggers[0], text)
+        conditions.read_figure(product.scenes[SCENE].triggers[0], text)
     version = product.ledger.version(ME)
     assert press(customer, product, "0/set", text)[0] == 400
     assert product.ledger.version(ME) == version

@@ -2,10 +2,11 @@
 
 from starlette.testclient import TestClient
 
-from gate.quota import Quota, Quotas
-from portal import i18n, releases
-from portal.product import Product
-from synthetic.reweight import Mode
+from gate.decision.quota import Quota, Quotas
+from portal.operations import release_service
+from portal.operations.wiring import Product
+from portal.web import i18n
+from synthetic.completion.mode import Mode
 from tests.portal.conftest import START
 
 ANALYTICS = {"Authorization": "Bearer demo-analytics"}
@@ -70,7 +71,7 @@ def test_the_developers_page_lists_a_batch_as_one_answer(visitor: TestClient) ->
 def test_a_table_stands_there_with_how_it_was_completed(
     product: Product, visitor: TestClient
 ) -> None:
-    releases.release(product, product.scenes["segmentation"], START)
+    release_service.release(product, product.scenes["segmentation"], START)
     asked = {"scene": "segmentation", "fields": ["age", "job"]}
     answer = visitor.post("/v1/table", json=asked, headers=ANALYTICS | {"Accept": "text/csv"})
     assert answer.status_code == 200, answer.text

@@ -11,19 +11,19 @@ import pyshacl
 from rdflib import Graph, Namespace, URIRef
 from rdflib.namespace import DCTERMS, RDF, SH
 
-from gate.contract import Scene
-from ledger.event import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
-from portal.house import house
-from portal.product import contracts
-from portal.settings import Settings
+from gate.contracts.scene import Scene
+from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from portal.operations.controller import house
+from portal.operations.settings import Settings
+from portal.operations.wiring import contracts
 from steward.dpv.consent_receipt import document
-from steward.dpv.party import House
+from steward.dpv.party import Organisation
 
 DPV = Namespace("https://w3id.org/dpv#")
 SHAPES = Path("specs/shapes/receipt.ttl")
 MADE = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ME = "c00007"
-OURS: House = house(Settings(demo=True))
+OURS: Organisation = house(Settings(demo=True))
 ACTS: Mapping[str, Act] = {
     "granted": Granted("segmentation", ("age", "job"), None),
     "granted until a day": Granted("segmentation", ("age",), datetime(2026, 6, 1, tzinfo=UTC)),
@@ -46,7 +46,7 @@ def shapes() -> Graph:
     return Graph().parse(SHAPES, format="turtle")
 
 
-def made(proof: str, ours: House = OURS) -> dict[str, Any]:
+def made(proof: str, ours: Organisation = OURS) -> dict[str, Any]:
     return document(proof, scenes(), ours, MADE)
 
 

@@ -17,10 +17,10 @@ from rdflib import Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCTERMS, RDF
 from rdflib.term import Node
 
-from ledger import commitment, event, receipt
-from ledger.event import (
+from ledger.events import envelope
+from ledger.events.envelope import (
     Act,
-    Evidence,
+    EvidenceClass,
     Granted,
     Imported,
     Instruction,
@@ -30,11 +30,13 @@ from ledger.event import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.ledger import Ledger
-from ledger.receipt import ReceiptError
-from ledger.tree import leaf_hash
-from portal.house import DEMONSTRATION, UnstatedError, house
-from portal.settings import Partner, Settings
+from ledger.service import Ledger
+from ledger.tlog.merkle import leaf_hash
+from ledger.vault import commitments
+from ledger.verify import receipt
+from ledger.verify.receipt import ReceiptError
+from portal.operations.controller import DEMONSTRATION, UnstatedError, house
+from portal.operations.settings import Partner, Settings
 from steward.dpv.consent_receipt import NoConsentError, document, expressible
 from steward.dpv.event import UNTIL_SAID_AGAIN, WHOLE
 from steward.dpv.party import Party
@@ -80,7 +82,7 @@ def proof_of(ledger: Ledger, act: Act) -> str:
 def instead(proof: str, said: object, **parts: Any) -> str:
     """The same file about another event. It proves nothing any more, and is well-formed."""
     kept = receipt.parse(proof)
-    told = commitment.parse(event.encode(said))  # type: ignore[arg-type] # any event
+    told = commitments.parse(envelope.encode(said))  # type: ignore[arg-type] # any event
     return str(replace(kept, extra=kept.extra | {"event": told} | parts))
 
 
@@ -170,7 +172,7 @@ def test_every_evidence_class_is_expressed(ledger: Ledger, name: str) -> None:
         give(ledger, KeyEnrolled(hand.key), subject=ME)
         index = give(ledger, FULL, hand, subject=ME).index
     else:
-        draft = ledger.draft(ME, FULL, at=NOON, wording=WORDING, evidence=Evidence(name))
+        draft = ledger.draft(ME, FULL, at=NOON, wording=WORDING, evidence=EvidenceClass(name))
         index = ledger.record([draft])[0].index
     data = graph(made(ledger.receipt(index, ME)))
     (status,) = data.objects(None, DPV.hasConsentStatus)
@@ -185,7 +187,7 @@ def test_who_signs_under_a_mandate_is_named_by_the_mandate(ledger: Ledger) -> No
     owner, delegate = Passkey(), BrowserKey()
     give(ledger, KeyEnrolled(owner.key), subject=ME)
     mandate = MandateGiven(delegate.key, ("segmentation",), NOON + timedelta(days=9))
-    given = event.digest(give(ledger, mandate, owner, subject=ME).event)
+    given = envelope.digest(give(ledger, mandate, owner, subject=ME).event)
     index = give(ledger, FULL, delegate, subject=ME, mandate=given).index
     data = graph(made(ledger.receipt(index, ME)))
     (who,) = data.objects(None, DPV.isIndicatedBy)
@@ -294,13 +296,15 @@ def test_a_partner_without_facts_is_reached_care_of_the_company(ledger: Ledger) 
 
 
 def about(act: Act) -> Callable[[str], str]:
-    said = Instruction(ORIGIN, ME, 1, event.FIRST, bytes(16), NOON, WORDING, Evidence.SESSION, act)
+    said = Instruction(
+        ORIGIN, ME, 1, envelope.FIRST, bytes(16), NOON, WORDING, EvidenceClass.SESSION, act
+    )
     return lambda proof: instead(proof, said)
 
 
 def public(proof: str) -> str:
     kept = receipt.parse(proof)
-    told = commitment.parse(event.encode(PUBLIC[0]))
+    told = commitments.parse(envelope.encode(PUBLIC[0]))
     return str(replace(kept, extra={"event": told}))
 
 

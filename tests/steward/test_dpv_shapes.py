@@ -10,7 +10,7 @@ import pyshacl
 import pytest
 from rdflib import Graph
 
-from ledger.ledger import Ledger
+from ledger.service import Ledger
 from tests.ledger.worlds import opened, say
 from tests.steward.receipts import ACTS, ME, broken, graph, looked_at, made, musts, shapes
 

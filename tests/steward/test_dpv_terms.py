@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from rdflib import Graph, URIRef
 
-from ledger.event import Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
-from ledger.ledger import Ledger
-from portal.product import contracts
+from ledger.events.envelope import Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from ledger.service import Ledger
+from portal.operations.wiring import contracts
 from steward.dpv.term import CATEGORIES, CONTEXT, UNKNOWN, prefixed
 from tests.ledger.worlds import opened, say
 from tests.steward.receipts import ME, graph, made, scenes, shapes

@@ -12,14 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from gate.contract import ContractError, Scene
-from ledger import receipt, tree
-from ledger.event import Act, Granted, ManifestPublished, Withdrawn
-from ledger.ledger import Ledger
+from gate.contracts.scene import ContractError, Scene
+from ledger.events.envelope import Act, Granted, ManifestPublished, Withdrawn
+from ledger.service import Ledger
+from ledger.tlog import merkle
+from ledger.verify import receipt
 from portal.commands import app
-from portal.product import contracts, publish_scenes
-from steward import manifest
-from steward.manifest import Manifest, ManifestError, VetoedError
+from portal.operations.wiring import contracts, publish_scenes
+from steward.oversight import manifest
+from steward.oversight.manifest import Manifest, ManifestError, VetoedError
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened, say
 
@@ -74,7 +75,7 @@ def test_n1_it_lists_the_live_grants_of_all_fields(ledger: Ledger) -> None:
     assert (found.size, found.root) == ledger.root()
     entries = [*ledger.log.entries(0, 6)]
     assert [leaf for _, leaf in found.entries] == [
-        tree.leaf_hash(entries[index]).hex() for index in (0, 5)
+        merkle.leaf_hash(entries[index]).hex() for index in (0, 5)
     ]
     assert verify(found, ledger) == 0
 
@@ -92,7 +93,7 @@ def test_n2_it_names_nobody_and_a_receipt_finds_its_entry(ledger: Ledger) -> Non
     assert said.keys() == document().keys()
     assert not {"c1", "c5"} & {*said["fields"], *(str(said[key]) for key in said)}
     kept = receipt.parse(ledger.receipt(5, "c5"))
-    assert dict(found.entries)[kept.index] == tree.leaf_hash(kept.entry()).hex()
+    assert dict(found.entries)[kept.index] == merkle.leaf_hash(kept.entry()).hex()
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def test_n3_whatever_the_bytes_there_is_one_error(data: bytes) -> None:
 
 def forged(found: Manifest, ledger: Ledger, *more: int) -> Manifest:
     """The same with entries that should not be in it, and their true leaves."""
-    leaves = tree.leaf_hashes(ledger.log.at([*more]))
+    leaves = merkle.leaf_hashes(ledger.log.at([*more]))
     added = [(index, leaf.hex()) for index, leaf in zip(more, leaves, strict=True)]
     return replace(found, entries=tuple(sorted((*found.entries, *added))))
 

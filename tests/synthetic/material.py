@@ -11,10 +11,10 @@ import ibis
 import numpy as np
 import pytest
 
-from synthetic.domain import Categories, Domain, Numbers
-from synthetic.fit import fit
-from synthetic.noise import Integers
-from synthetic.release import Release
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
+from synthetic.model.domain import Categories, Domain, Numbers
+from synthetic.privacy.mechanisms import Integers
 
 ROOT = Path(__file__).parents[2]
 AT = datetime(2026, 11, 21, 9, tzinfo=UTC)

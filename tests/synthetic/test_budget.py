@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synthetic import budget
-from synthetic.budget import Account, BudgetExceededError, LossError, PrivacyLoss
+from synthetic.privacy import budget
+from synthetic.privacy.budget import Account, BudgetExceededError, LossError, PrivacyLoss
 
 DELTA = Fraction(7, 10**6)
 losses = st.fractions(min_value=0, max_value=2, max_denominator=10**6).map(PrivacyLoss)

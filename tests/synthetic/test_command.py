@@ -16,14 +16,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from gate.contract import load_scenes, load_source
-from portal.commands.synth import app
-from portal.records import Records
-from synthetic import partial, spending
-from synthetic import release as releases
-from synthetic.budget import PrivacyLoss
-from synthetic.release import Release
-from synthetic.spending import Reservation
+from gate.contracts.scene import load_scenes, load_source
+from portal.commands.synthesis.synth import app
+from portal.operations.budget_records import Records
+from synthetic.fitting import checkpoint
+from synthetic.fitting import release as releases
+from synthetic.fitting.release import Release
+from synthetic.privacy import budget_ledger
+from synthetic.privacy.budget import PrivacyLoss
+from synthetic.privacy.budget_ledger import Reservation
 from tests.synthetic.material import JOBS, ROOT, bank, bank_path
 
 SPECS = ROOT / "specs"
@@ -127,8 +128,13 @@ def test_a_fit_that_is_stopped_goes_on_with_resume(tmp_path: Path, sent: signal.
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["file"] == str(path)
     records = [json.loads(each) for each in lines(path.parent / "release.records.jsonl")]
-    assert spending.verify(records, {"segmentation": PrivacyLoss(Fraction(1, 8))}).findings == []
-    assert [each["format"] for each in records] == [spending.RESERVATION, spending.RELEASE]
+    assert (
+        budget_ledger.verify(records, {"segmentation": PrivacyLoss(Fraction(1, 8))}).findings == []
+    )
+    assert [each["format"] for each in records] == [
+        budget_ledger.RESERVATION,
+        budget_ledger.RELEASE,
+    ]
     release = Release.from_body(json.loads(path.read_text()))
     releases.verify(release)
     assert release.statement.contribution == 2
@@ -169,7 +175,7 @@ def test_a_release_that_was_recorded_but_not_written_is_written_again(
         "like": "",
         "code": recorded["code"],
     }
-    with partial.held(tmp_path / "release.partial.json") as kept:
+    with checkpoint.held(tmp_path / "release.partial.json") as kept:
         kept.begin(Reservation.from_body(json.loads(lines(records)[0])), terms)
     path = tmp_path / "release.json"
     done = run("fit", "--rows", bank_path(), *CONTRACTS, "--to", path, "--resume")

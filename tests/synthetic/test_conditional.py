@@ -6,11 +6,11 @@ from itertools import product
 import numpy as np
 import pytest
 
-from synthetic import conditional, sample
-from synthetic.domain import Categories, Domain
-from synthetic.estimate import Beliefs, estimate
-from synthetic.measure import Measurement
-from synthetic.release import Release
+from synthetic.fitting.release import Release
+from synthetic.model import conditional, sample
+from synthetic.model.domain import Categories, Domain
+from synthetic.model.inference import Beliefs, estimate
+from synthetic.model.measure import Measurement
 from tests.synthetic.material import BANK, bank, bank_release
 
 KEY = b"k" * 32
@@ -116,7 +116,7 @@ def test_without_evidence_a_surrogate_is_a_population_draw(release: Release) -> 
 
 
 def test_values_are_coded_for_evidence_as_they_are_counted(release: Release) -> None:
-    from synthetic import counts
+    from synthetic.model import counts
 
     rows = bank().limit(3000)
     coded = counts.encode(rows, BANK).to_pyarrow()

@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic import counts, select
-from synthetic import release as releases
-from synthetic.audit import audit
-from synthetic.budget import GAUSSIAN_NOISE, LossError
-from synthetic.counts import Counts
-from synthetic.domain import Categories, Domain, DomainError, Numbers
-from synthetic.estimate import estimate
-from synthetic.fit import fit
-from synthetic.marginal import Clique
-from synthetic.measure import Measurement
-from synthetic.model import GRAPHICAL, INDEPENDENT
-from synthetic.release import Release
+from synthetic.evaluation.noise_audit import audit
+from synthetic.fitting import release as releases
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
+from synthetic.model import counts, select
+from synthetic.model.counts import Counts
+from synthetic.model.domain import Categories, Domain, DomainError, Numbers
+from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT
+from synthetic.model.inference import estimate
+from synthetic.model.marginals import Clique
+from synthetic.model.measure import Measurement
+from synthetic.privacy.budget import GAUSSIAN_NOISE, LossError
 from tests.synthetic.material import AT, table
 
 VISITS = Domain(

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from synthetic import counts
-from synthetic.domain import Categories, Dates, Domain, DomainError, Numbers
+from synthetic.model import counts
+from synthetic.model.domain import Categories, Dates, Domain, DomainError, Numbers
 from tests.synthetic.material import BANK, WORKLOAD, bank, table
 
 SMALL = Domain(
@@ -84,7 +84,7 @@ def test_marginals_counted_together_equal_those_counted_alone() -> None:
 
 
 def test_no_marginal_is_counted_that_is_larger_than_allowed() -> None:
-    from synthetic.marginal import cells
+    from synthetic.model.marginals import cells
 
     covers = counts.covering(BANK, [*WORKLOAD, *((name,) for name in BANK.columns)])
     assert all(cells(BANK, cover) <= counts.COVER_CELLS for cover in covers)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from synthetic import domain
-from synthetic.domain import Categories, Dates, Domain, DomainError, Numbers
+from synthetic.model import domain
+from synthetic.model.domain import Categories, Dates, Domain, DomainError, Numbers
 
 COLUMNS = {
     "answer": Categories(("no", "yes"), "no"),

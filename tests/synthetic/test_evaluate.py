@@ -10,38 +10,38 @@ import ibis
 import numpy as np
 import pytest
 
-from synthetic import evaluate
-from synthetic.audit import Audit, audit_within
-from synthetic.evaluate import Report, expected_loss
-from synthetic.fit import fit
-from synthetic.release import Release
-from synthetic.utility import Utility, utility
+from synthetic.evaluation import evaluate
+from synthetic.evaluation.evaluate import EvaluationReport, expected_loss
+from synthetic.evaluation.noise_audit import Audit, audit_within
+from synthetic.evaluation.utility import Utility, utility
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
 from tests.synthetic.material import AT, BANK, LOSS, WORKLOAD, bank, bank_release
 
 
 @pytest.fixture(scope="module")
-def report() -> Report:
+def report() -> EvaluationReport:
     audited, tried = Audit(0.25, 0.24, 0.2, 0.3), Utility("y", 0.87, 0.9, 4_500)
     return evaluate.report(bank_release(), bank(), audited, [tried])
 
 
-def test_a_report_measures_every_declared_group_by(report: Report) -> None:
+def test_a_report_measures_every_declared_group_by(report: EvaluationReport) -> None:
     assert {each.clique for each in report.segments} == set(WORKLOAD)
     assert all(each.segments > 0 for each in report.segments)
     assert np.mean([each.mean for each in report.segments]) < 0.02
 
 
-def test_a_report_measures_trends_along_ordered_columns(report: Report) -> None:
+def test_a_report_measures_trends_along_ordered_columns(report: EvaluationReport) -> None:
     assert {each.clique for each in report.trends} == {("age",), ("balance",), ("month",)}
     assert max(each.mean for each in report.trends) < 0.03
 
 
-def test_the_model_is_far_closer_in_pairs_than_chance(report: Report) -> None:
+def test_the_model_is_far_closer_in_pairs_than_chance(report: EvaluationReport) -> None:
     assert report.distance_one < 0.01
     assert report.distance_two < 0.02
 
 
-def test_a_report_is_json(report: Report) -> None:
+def test_a_report_is_json(report: EvaluationReport) -> None:
     body = json.loads(json.dumps(report.body()))
     assert body["release"] == bank_release().id
     assert body["audit"]["claimed"] == 0.25
@@ -61,7 +61,9 @@ class Page(HTMLParser):
         self.links += [value for name, value in attrs if name in ("src", "href")]
 
 
-def test_the_page_has_a_table_beside_every_chart_and_asks_for_nothing(report: Report) -> None:
+def test_the_page_has_a_table_beside_every_chart_and_asks_for_nothing(
+    report: EvaluationReport,
+) -> None:
     page = Page()
     page.feed(evaluate.html(report))
     assert page.tags.count("svg") == page.tags.count("table") == 5
@@ -94,7 +96,7 @@ def test_the_expected_loss_is_what_a_random_withdrawal_costs() -> None:
     errors: list[float] = []
     for clique in WORKLOAD:
         rows = bank().select(*clique).to_pyarrow()
-        from synthetic import sample
+        from synthetic.model import sample
 
         codes = sample.encode(release.domain, rows)
         shape = release.domain.shape(clique)

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthetic import partial, spending
-from synthetic import release as releases
-from synthetic.budget import Account, PrivacyLoss
-from synthetic.domain import Categories, Domain
-from synthetic.fit import fit
-from synthetic.partial import Partial, PartialError, Stage
-from synthetic.release import MalformedReleaseError, Release
-from synthetic.spending import UsedReservationError
+from synthetic.fitting import checkpoint
+from synthetic.fitting import release as releases
+from synthetic.fitting.checkpoint import FitStage, Partial, PartialError
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import MalformedReleaseError, Release
+from synthetic.model.domain import Categories, Domain
+from synthetic.privacy import budget_ledger
+from synthetic.privacy.budget import Account, PrivacyLoss
+from synthetic.privacy.budget_ledger import UsedReservationError
 from tests.synthetic.material import AT, RepeatableNoise, table
 from tests.synthetic.test_spending import append, processes, records, reserving
 
@@ -54,7 +55,7 @@ class Killed(Partial):
         super().__init__(path)
         self.stage, self.kept = stage, kept
 
-    def keep(self, stage: Stage) -> None:
+    def keep(self, stage: FitStage) -> None:
         if stage.name == self.stage and not self.kept:
             die()
         super().keep(stage)
@@ -90,7 +91,7 @@ def go(home: Path, kept: Partial, size: int = 7, **options: Any) -> Release:
 
 
 def _killed(home: Path, stage: str, kept: bool) -> None:
-    with partial.held(home / "partial") as held:
+    with checkpoint.held(home / "partial") as held:
         go(home, Killed(held.path, stage, kept=kept))
 
 
@@ -103,12 +104,12 @@ def _killed_around_the_debit(home: Path, after: bool) -> None:
         die()
         raise AssertionError
 
-    with partial.held(home / "partial") as held:
+    with checkpoint.held(home / "partial") as held:
         go(home, held, reserve=reserve)
 
 
 def _killed_before_it_forgets(home: Path) -> None:
-    with partial.held(home / "partial") as held:
+    with checkpoint.held(home / "partial") as held:
         go(home, held)
         die()
 
@@ -121,14 +122,14 @@ def kill(target: Callable[..., None], *arguments: Any) -> None:
 
 
 def finish(home: Path, size: int = 7) -> Release:
-    with partial.held(home / "partial") as held:
+    with checkpoint.held(home / "partial") as held:
         release = go(home, held, size)
         held.drop()
     return release
 
 
 def spent(home: Path) -> Fraction:
-    found = spending.verify(records(home / "ledger"), LIMITS)
+    found = budget_ledger.verify(records(home / "ledger"), LIMITS)
     assert found.findings == []
     accounts = found.accounts
     return accounts["segmentation", "2026"].spent.rho if accounts else Fraction(0)
@@ -136,9 +137,9 @@ def spent(home: Path) -> Fraction:
 
 def require_one_sound_release(home: Path) -> None:
     bodies = records(home / "ledger")
-    assert [body["format"] for body in bodies] == [spending.RESERVATION, spending.RELEASE]
+    assert [body["format"] for body in bodies] == [budget_ledger.RESERVATION, budget_ledger.RELEASE]
     releases.verify(Release.from_body(bodies[1]))
-    assert spending.loss_of(bodies[1]) <= LOSS
+    assert budget_ledger.loss_of(bodies[1]) <= LOSS
     assert spent(home) == LOSS.rho
     assert not (home / "partial").exists()
 
@@ -180,23 +181,23 @@ def test_what_is_kept_never_makes_two_releases(tmp_path: Path) -> None:
 
 def test_two_processes_never_go_on_with_the_same_fit(tmp_path: Path) -> None:
     with (
-        partial.held(tmp_path / "partial"),
+        checkpoint.held(tmp_path / "partial"),
         pytest.raises(PartialError, match="another process"),
-        partial.held(tmp_path / "partial"),
+        checkpoint.held(tmp_path / "partial"),
     ):
         raise AssertionError("held twice")
 
 
 def test_an_exhausted_budget_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
     finish(tmp_path)
-    with pytest.raises(spending.BudgetExceededError):
+    with pytest.raises(budget_ledger.BudgetExceededError):
         finish(tmp_path)
     assert not (tmp_path / "partial").exists()
 
 
 def test_a_fit_reports_every_stage_as_it_is_done(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    with partial.held(tmp_path / "partial") as held:
+    with checkpoint.held(tmp_path / "partial") as held:
         go(tmp_path, held, progress=lambda *each: told.append(each))
     assert [stage for stage, _, _ in told] == STAGES
     assert [done for _, done, _ in told] == [1, 2, 3, 4, 5]
@@ -213,7 +214,7 @@ def begun(tmp_path: Path) -> Path:
     def stop(_stage: str, _done: int, _of: int) -> None:
         raise Stopped
 
-    with partial.held(tmp_path / "partial") as held, pytest.raises(Stopped):
+    with checkpoint.held(tmp_path / "partial") as held, pytest.raises(Stopped):
         go(tmp_path, held, progress=stop)
     return tmp_path
 
@@ -241,7 +242,7 @@ def test_a_fit_on_other_terms_does_not_go_on(
     begun: Path, options: dict[str, Any], said: str
 ) -> None:
     with (
-        partial.held(begun / "partial") as held,
+        checkpoint.held(begun / "partial") as held,
         pytest.raises(PartialError, match=said),
     ):
         go(begun, held, **options)
@@ -291,7 +292,7 @@ def test_what_is_spoilt_is_not_gone_on_with(
 
 def test_a_fit_that_reserves_nothing_cannot_be_kept(tmp_path: Path) -> None:
     with (
-        partial.held(tmp_path / "partial") as held,
+        checkpoint.held(tmp_path / "partial") as held,
         pytest.raises(PartialError, match="give one"),
     ):
         go(tmp_path, held, reserve=None)

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic import accounting, budget, counts, measure, select
-from synthetic.audit import audit
-from synthetic.budget import PrivacyLoss
-from synthetic.domain import Categories, Domain
-from synthetic.estimate import estimate
-from synthetic.fit import fit
-from synthetic.measure import Measurement, gaussian
-from synthetic.noise import Integers, Noise, OperatingSystemNoise
-from synthetic.release import Release
+from synthetic.evaluation.noise_audit import audit
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
+from synthetic.model import counts, measure, select
+from synthetic.model.domain import Categories, Domain
+from synthetic.model.inference import estimate
+from synthetic.model.measure import Measurement, gaussian
+from synthetic.privacy import accounting, budget
+from synthetic.privacy.budget import PrivacyLoss
+from synthetic.privacy.mechanisms import Integers, Noise, OperatingSystemNoise
 from tests.synthetic.material import AT, BANK, WORKLOAD, RepeatableNoise, bank, table
 
 TRIALS = 12_000

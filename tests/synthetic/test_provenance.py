@@ -4,7 +4,7 @@ from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
-from synthetic import provenance
+from synthetic.fitting import provenance
 from tests.synthetic.material import bank_release
 
 
@@ -38,6 +38,6 @@ def test_a_release_names_the_code_and_the_versions_that_made_it() -> None:
 
 
 def test_the_lines_give_the_digests() -> None:
-    lines = sorted(provenance.files(Path(provenance.__file__).parent))
+    lines = sorted(provenance.files(provenance.PACKAGE))
     text = "".join(f"{line}\n" for line in lines)
     assert sha256(text.encode()).hexdigest() == provenance.code()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic.reconcile import Reconciled, reconciled
+from synthetic.model.consistency import Reconciled, reconciled
 
 SIZES = {"a": 3, "b": 2, "c": 4, "d": 1}
 CLIQUES = [("a",), ("b", "c"), ("a", "b"), ("a", "b", "c"), ("c", "d"), ("d",)]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthetic import release as releases
-from synthetic import select
-from synthetic.budget import LossError, PrivacyLoss
-from synthetic.domain import Categories, Domain, DomainError, Numbers
-from synthetic.fit import fit
-from synthetic.model import GRAPHICAL, INDEPENDENT, UnknownMechanismError
-from synthetic.release import MalformedReleaseError, Release, UnpublishableError
+from synthetic.fitting import release as releases
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import MalformedReleaseError, Release, UnpublishableError
+from synthetic.model import select
+from synthetic.model.domain import Categories, Domain, DomainError, Numbers
+from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT, UnknownMechanismError
+from synthetic.privacy.budget import LossError, PrivacyLoss
 from tests.synthetic.material import (
     AT,
     BANK,
@@ -80,7 +80,8 @@ def test_a_sample_has_the_columns_and_values_of_the_domain(release: Release) -> 
     sample = release.sample(5_000, ["balance", "job", "age"])
     assert sample.column_names == ["balance", "job", "age"]
     assert sample.num_rows == 5_000
-    assert set(sample["job"].to_pylist()) <= set(BANK["job"].values)  # type: ignore[union-attr] # a Categories
+    # a Categories
+    assert set(sample["job"].to_pylist()) <= set(BANK["job"].values)  # type: ignore[union-attr]
     ages = sample["age"].to_numpy()
     assert (ages.min() >= 18, ages.max() <= 96, ages.dtype) == (True, True, np.dtype("int64"))
 
@@ -255,7 +256,8 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
     heavy = ["opendp", "mbi", "jax", "diffprivlib", "sklearn", "ibis", "duckdb", "pyarrow"]
     code = (
-        "import sys, synthetic.domain, synthetic.budget, synthetic.marginal, synthetic.release;"
+        "import sys, synthetic.model.domain, synthetic.privacy.budget;"
+        "import synthetic.model.marginals, synthetic.fitting.release;"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthetic import reweight
-from synthetic.budget import PrivacyLoss
-from synthetic.fit import fit
-from synthetic.release import Release
-from synthetic.reweight import Completion, CompletionError, Mode, Task, complete
+from synthetic.completion import completion
+from synthetic.completion.completion import Completion, CompletionError, CompletionTask, complete
+from synthetic.completion.mode import Mode
+from synthetic.fitting.fit import fit
+from synthetic.fitting.release import Release
+from synthetic.privacy.budget import PrivacyLoss
 from tests.synthetic.material import AT, BANK, LOSS, WORKLOAD, bank, bank_release
 
 TOTAL = 45_211
@@ -24,7 +25,7 @@ def everybody() -> Any:
 
 
 @pytest.fixture(scope="module")
-def task(everybody: Any) -> Task:
+def task(everybody: Any) -> CompletionTask:
     """The older a customer, the likelier they stayed: four in five under 35 have left."""
     young, row = everybody.age < 35, everybody.balance + everybody.duration * 7 + everybody.day
     gone = (young & (row % 10 < 8)) | (~young & (row % 10 < 1))
@@ -32,12 +33,12 @@ def task(everybody: Any) -> Task:
     given = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
     current: Release = fit(stayed, scene="segmentation", at=AT, ledger_size=9, **given)
     loss = PrivacyLoss(Fraction(1, 100))
-    controls = reweight.measure_controls(left, BANK, CONTROLS, loss)
+    controls = completion.measure_controls(left, BANK, CONTROLS, loss)
     strata = left.select("age").to_pyarrow()
-    return Task(stayed, TOTAL, current, bank_release(), controls, strata)
+    return CompletionTask(stayed, TOTAL, current, bank_release(), controls, strata)
 
 
-def _segment_error(everybody: Any, task: Task, added: Completion) -> float:
+def _segment_error(everybody: Any, task: CompletionTask, added: Completion) -> float:
     import pyarrow as pa
 
     errors: list[float] = []
@@ -61,7 +62,9 @@ def _histogram(rows: Any) -> dict[tuple[Any, ...], int]:
 
 
 @pytest.mark.parametrize("mode", Mode)
-def test_a_completion_fills_the_table_up_with_values_of_the_domain(task: Task, mode: Mode) -> None:
+def test_a_completion_fills_the_table_up_with_values_of_the_domain(
+    task: CompletionTask, mode: Mode
+) -> None:
     added = complete(task, mode)
     rows = added.table(["job", "age"])
     assert (rows.num_rows, rows.column_names) == (task.missing, ["job", "age"])
@@ -70,7 +73,7 @@ def test_a_completion_fills_the_table_up_with_values_of_the_domain(task: Task, m
 
 
 def test_an_anchored_completion_repairs_withdrawal_that_is_not_random(
-    everybody: Any, task: Task
+    everybody: Any, task: CompletionTask
 ) -> None:
     naive = _segment_error(everybody, task, complete(task, Mode.NAIVE))
     anchored = _segment_error(everybody, task, complete(task, Mode.RELEASE_ANCHORED))
@@ -80,24 +83,24 @@ def test_an_anchored_completion_repairs_withdrawal_that_is_not_random(
 
 @pytest.mark.parametrize("mode", [Mode.DP_COUNTS, Mode.STRATUM])
 def test_coarse_knowledge_of_those_who_left_repairs_most_of_it(
-    everybody: Any, task: Task, mode: Mode
+    everybody: Any, task: CompletionTask, mode: Mode
 ) -> None:
     assert _segment_error(everybody, task, complete(task, mode)) < 0.05
 
 
 def test_the_error_bar_of_an_anchored_completion_covers_what_is_measured(
-    everybody: Any, task: Task
+    everybody: Any, task: CompletionTask
 ) -> None:
     added = complete(task, Mode.RELEASE_ANCHORED)
     assert _segment_error(everybody, task, added) < 2 * added.error.mean
     assert added.error.mean < added.error.p95 < 0.1
 
 
-def test_a_completion_that_corrects_nothing_claims_no_error_bar(task: Task) -> None:
+def test_a_completion_that_corrects_nothing_claims_no_error_bar(task: CompletionTask) -> None:
     assert complete(task, Mode.NAIVE).error.mean == float("inf")
 
 
-def test_withdrawn_values_are_not_read(everybody: Any, task: Task) -> None:
+def test_withdrawn_values_are_not_read(everybody: Any, task: CompletionTask) -> None:
     """The only tables that a completion touches are the rows that stayed."""
     only = replace(task, controls=None, strata=None)
     assert (
@@ -106,7 +109,7 @@ def test_withdrawn_values_are_not_read(everybody: Any, task: Task) -> None:
     )
 
 
-def test_nothing_is_added_when_everybody_consents(everybody: Any, task: Task) -> None:
+def test_nothing_is_added_when_everybody_consents(everybody: Any, task: CompletionTask) -> None:
     whole = replace(task, authorised=everybody)
     for mode in (Mode.RELEASE_ANCHORED, Mode.DP_COUNTS, Mode.NAIVE):
         assert complete(whole, mode).table(["age"]).num_rows == 0
@@ -121,12 +124,12 @@ LACKING: dict[str, tuple[Mode, dict[str, Any]]] = {
 
 @pytest.mark.parametrize(("mode", "without"), LACKING.values(), ids=LACKING.keys())
 def test_a_mode_without_what_it_rests_on_is_refused(
-    task: Task, mode: Mode, without: dict[str, Any]
+    task: CompletionTask, mode: Mode, without: dict[str, Any]
 ) -> None:
     with pytest.raises(CompletionError, match="rests on"):
         complete(replace(task, **without), mode)
 
 
-def test_strata_that_do_not_match_the_missing_rows_are_refused(task: Task) -> None:
+def test_strata_that_do_not_match_the_missing_rows_are_refused(task: CompletionTask) -> None:
     with pytest.raises(CompletionError, match="the strata have 3 rows"):
         complete(replace(task, strata=task.strata.slice(0, 3)), Mode.STRATUM)

@@ -9,7 +9,7 @@ import ibis
 import numpy as np
 import pytest
 
-from synthetic import counts
+from synthetic.model import counts
 from tests.synthetic.material import BANK, bank
 
 pytest.importorskip("pyspark")

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from synthetic import spending
-from synthetic.budget import Account, BudgetExceededError, PrivacyLoss
-from synthetic.domain import Categories, Domain
-from synthetic.exposure import Cadence, Exposure
-from synthetic.fit import fit
-from synthetic.spending import Limits, MalformedRecordError, Reserve
+from synthetic.fitting.fit import fit
+from synthetic.model.domain import Categories, Domain
+from synthetic.privacy import budget_ledger
+from synthetic.privacy.budget import Account, BudgetExceededError, PrivacyLoss
+from synthetic.privacy.budget_ledger import Limits, MalformedRecordError, Reserve
+from synthetic.privacy.customer_cap import Cadence, Exposure
 from tests.synthetic.material import AT, table
 
 LOSS = PrivacyLoss(Fraction(1, 100))
@@ -44,7 +44,7 @@ def reserving(path: Path, limits: Limits = LIMITS) -> Reserve:
     def reserve(body: dict[str, object]) -> Account:
         with (path.parent / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            admission = spending.admit(records(path), body, limits)
+            admission = budget_ledger.admit(records(path), body, limits)
             if not admission.recorded:
                 append(path, body)
             return admission.account
@@ -65,13 +65,13 @@ def test_a_regulator_recomputes_the_spending_to_the_last_digit(tmp_path: Path) -
     path = tmp_path / "ledger"
     run_fit(path)
     run_fit(path)
-    found = spending.verify(records(path), LIMITS)
+    found = budget_ledger.verify(records(path), LIMITS)
     assert found.findings == []
     account = found.accounts["segmentation", "2026"]
     assert account.spent.rho == 2 * LOSS.rho
     assert account.left.rho == Fraction(15, 1000)
-    released = [body for body in records(path) if body["format"] == spending.RELEASE]
-    assert all(spending.loss_of(body) <= LOSS for body in released)
+    released = [body for body in records(path) if body["format"] == budget_ledger.RELEASE]
+    assert all(budget_ledger.loss_of(body) <= LOSS for body in released)
 
 
 def test_an_exhausted_budget_refuses_before_anything_is_measured(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_concurrent_fits_never_overspend(tmp_path: Path) -> None:
     for each in fits:
         each.join()
     assert sorted(each.exitcode or 0 for each in fits) == [0, 0, 0, 3, 3]
-    found = spending.verify(records(path), LIMITS)
+    found = budget_ledger.verify(records(path), LIMITS)
     assert found.findings == []
     assert found.accounts["segmentation", "2026"].spent.rho == 3 * LOSS.rho
 
@@ -158,7 +158,7 @@ def test_a_fit_that_is_killed_has_spent_its_budget(tmp_path: Path) -> None:
     assert killed.pid is not None
     os.kill(killed.pid, signal.SIGKILL)
     killed.join()
-    found = spending.verify(records(path), LIMITS)
+    found = budget_ledger.verify(records(path), LIMITS)
     assert found.accounts["segmentation", "2026"].spent.rho == LOSS.rho
     assert found.findings == []
 
@@ -189,30 +189,35 @@ def test_a_regulator_finds(
 ) -> None:
     bodies = _honest(tmp_path)
     commit(bodies)
-    findings = spending.verify(bodies, LIMITS).findings
+    findings = budget_ledger.verify(bodies, LIMITS).findings
     assert any(finding in each for each in findings), findings
 
 
 def test_fraud_never_lowers_what_was_spent(tmp_path: Path) -> None:
     bodies = _honest(tmp_path)
-    honest = spending.loss_of(bodies[1])
-    found = spending.verify(bodies[1:], LIMITS)
+    honest = budget_ledger.loss_of(bodies[1])
+    found = budget_ledger.verify(bodies[1:], LIMITS)
     assert found.accounts["segmentation", "2026"].spent == honest
 
 
 UNREADABLE: dict[str, Any] = {
     "another format": {"format": "synthetic-release/v9"},
     "no format": {},
-    "no scene": {"format": spending.RESERVATION, "rho": "1/2"},
-    "a decimal": {"format": spending.RESERVATION, "scene": "s", "period": "p", "rho": "0.5"},
-    "a negative rho": {"format": spending.RESERVATION, "scene": "s", "period": "p", "rho": "-1/2"},
+    "no scene": {"format": budget_ledger.RESERVATION, "rho": "1/2"},
+    "a decimal": {"format": budget_ledger.RESERVATION, "scene": "s", "period": "p", "rho": "0.5"},
+    "a negative rho": {
+        "format": budget_ledger.RESERVATION,
+        "scene": "s",
+        "period": "p",
+        "rho": "-1/2",
+    },
 }
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_a_record_that_cannot_be_read_is_refused(body: Any) -> None:
     with pytest.raises(MalformedRecordError):
-        spending.verify([body], LIMITS)
+        budget_ledger.verify([body], LIMITS)
 
 
 def test_a_customer_leaves_the_population_before_the_cap() -> None:

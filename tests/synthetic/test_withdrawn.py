@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthetic import withdrawn
-from synthetic.reconcile import Reconciled, components, freedom
+from synthetic.completion import leavers
+from synthetic.model.consistency import Reconciled, components, freedom
 
 SIZES = {"age": 8, "job": 6}
 PAIR = ("age", "job")
@@ -28,8 +28,8 @@ def believed(
     """What is believed, and the noisy difference that it was made of."""
     noisy = everybody + generator.normal(0, sqrt(variance), everybody.shape)
     stayed = {PAIR: everybody - left}
-    (difference,) = withdrawn.differences([Reconciled(PAIR, noisy, variance)], stayed, 1.0)
-    (found,) = withdrawn.marginals([difference], stayed, int(left.sum()))
+    (difference,) = leavers.differences([Reconciled(PAIR, noisy, variance)], stayed, 1.0)
+    (found,) = leavers.marginals([difference], stayed, int(left.sum()))
     return found, difference
 
 
@@ -80,7 +80,7 @@ def test_no_cell_is_moved_far_beyond_its_noise(seed: int, age: int, job: int) ->
         if part:
             sigma = sqrt(said.variance * freedom(part, SIZES))
             moved = components([found])[part].values - said.values
-            assert np.abs(moved).max() <= 2 * withdrawn.MOST_MOVED * sigma + 1e-6
+            assert np.abs(moved).max() <= 2 * leavers.MOST_MOVED * sigma + 1e-6
 
 
 def test_exact_counts_of_before_are_believed() -> None:

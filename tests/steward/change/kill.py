@@ -22,12 +22,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from ledger.event import Act, Granted, Instruction, Withdrawn
+from ledger.events.envelope import Act, Granted, Instruction, Withdrawn
 from ledger.follower import Follower
-from ledger.ledger import Ledger
-from steward.docket import DATABASE
-from steward.flow import ChangeFlow
-from steward.outbox import Letter, Outbox
+from ledger.service import Ledger
+from steward.cases.case_store import DATABASE
+from steward.change_flow import ChangeFlow
+from steward.notify.outbox import Outbox, OutgoingNotice
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.ledger.events import NOON, ORIGIN, WORDING
 from tests.ledger.worlds import opened
@@ -48,7 +48,7 @@ class Paper:
 
     path: Path
 
-    def send(self, letter: Letter, at: datetime) -> None:
+    def send(self, letter: OutgoingNotice, at: datetime) -> None:
         line = f"{letter.channel} {letter.case} {letter.id} {letter.type} {at:%H:%M}\n"
         with self.path.open("ab", buffering=0) as paper:
             paper.write(line.encode())

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from gate.contract import Scene
-from steward import masked
-from steward.case import Cases
-from steward.flow import ChangeFlow
-from steward.outbox import Letter, Outbox, Sender, UndeliveredError
-from synthetic.release import Release
+from gate.contracts.scene import Scene
+from steward.cases.case import Cases
+from steward.change_flow import ChangeFlow
+from steward.notify import masked_name
+from steward.notify.outbox import NoticeSender, Outbox, OutgoingNotice, UndeliveredError
+from synthetic.fitting.release import Release
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.gate.world import NOON, World, world
 
@@ -53,7 +53,7 @@ def office(
         ORIGIN,
         lambda role: [f"{each}/{role}" for each in channels],
         (releases or {}).get,
-        masked.through(bank.gate, "crm"),
+        masked_name.through(bank.gate, "crm"),
     )
     return Office(home, bank, flow, Cases(home), Outbox(home))
 
@@ -62,13 +62,13 @@ def office(
 class Pile:
     """A sender that keeps what it is given, and fails while it is `down`."""
 
-    letters: list[Letter] = field(default_factory=list)
+    letters: list[OutgoingNotice] = field(default_factory=list)
     down: bool = False
 
-    def send(self, letter: Letter, at: datetime) -> None:  # noqa: ARG002 - it has all day
+    def send(self, letter: OutgoingNotice, at: datetime) -> None:  # noqa: ARG002 - it has all day
         if self.down:
             raise UndeliveredError("the pile is down")
         self.letters.append(letter)
 
-    def __call__(self, _channel: str) -> Sender:
+    def __call__(self, _channel: str) -> NoticeSender:
         return self

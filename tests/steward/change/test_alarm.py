@@ -6,24 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from gate.alert import Alert, AlertKind
-from ledger.event import Granted
-from portal import product as products
-from portal.settings import Settings
-from steward.alarm import Alarms
-from steward.case import Cases
-from steward.change import Kind
-from steward.docket import Docket
+from gate.decision.alert import AlertKind, GateAlert
+from ledger.events.envelope import Granted
+from portal.operations import wiring as products
+from portal.operations.settings import Settings
+from steward.alert_cases import Alarms
+from steward.cases.case import Cases
+from steward.cases.case_store import CaseStore
+from steward.cases.changes import ChangeKind
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, world
 
 OFFICER = "data-protection-officer"
 
 
-def alert(kind: AlertKind = AlertKind.MASS_EXPORT, customers: int = 7, minutes: int = 0) -> Alert:
+def alert(
+    kind: AlertKind = AlertKind.MASS_EXPORT, customers: int = 7, minutes: int = 0
+) -> GateAlert:
     at = NOON + timedelta(minutes=minutes)
     detail = f"one answer holds {customers} of 9 customers"
-    return Alert(kind, "analytics", "segmentation", at, customers, detail)
+    return GateAlert(kind, "analytics", "segmentation", at, customers, detail)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def alarms(tmp_path: Path) -> Alarms:
 
 
 def letters(home: Path) -> list[dict[str, object]]:
-    with Docket(home).reading() as database:
+    with CaseStore(home).reading() as database:
         rows = database.execute("SELECT body, channel FROM outbox ORDER BY seq").fetchall()
     return [json.loads(row["body"]) | {"channel": row["channel"]} for row in rows]
 
@@ -43,7 +45,7 @@ def test_an_alert_opens_a_case_and_tells_the_last_responsible(
 ) -> None:
     number = alarms.raised(alert(kind))
     case = Cases(tmp_path).case(number)
-    assert (case.kind, case.scene, case.count) == (Kind(kind), "segmentation", 7)
+    assert (case.kind, case.scene, case.count) == (ChangeKind(kind), "segmentation", 7)
     assert case.due == NOON + timedelta(days=3)
     (act,) = Cases(tmp_path).acts(number)
     assert act.note == "service analytics: one answer holds 7 of 9 customers"
@@ -68,7 +70,7 @@ def test_the_product_hands_alerts_of_its_gate_to_the_steward(tmp_path: Path) -> 
     raised = products.alarm(settings, bank.ledger.origin, SCENES)
     raised(alert())
     (case,) = Cases(tmp_path).open_cases()
-    assert case.kind is Kind.MASS_EXPORT
+    assert case.kind is ChangeKind.MASS_EXPORT
 
 
 def test_an_alert_that_cannot_be_filed_is_logged_and_the_read_goes_on(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Granted, Withdrawn
-from steward.case import (
+from ledger.events.envelope import Granted, Withdrawn
+from steward.cases.case import (
     Act,
     CaseConflictError,
     Cases,
@@ -16,7 +16,7 @@ from steward.case import (
     Status,
     UnknownCaseError,
 )
-from steward.docket import DATABASE
+from steward.cases.case_store import DATABASE
 from tests.gate.world import NOON
 from tests.steward.change.office import ALL, office
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gate import word
-from gate.state import ConsentState
-from ledger.event import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
-from ledger.ledger import Ledger
-from steward.change import Change, Kind, Watch
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
+from ledger.service import Ledger
+from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.gate.world import NOON, World, world
 
@@ -27,14 +27,14 @@ def bank(tmp_path: Path) -> World:
     return world(tmp_path)
 
 
-def changes(bank: World, now: datetime = NOON, since: int = 0) -> list[Change]:
+def changes(bank: World, now: datetime = NOON, since: int = 0) -> list[ConsentChange]:
     """Everything that was lost from entry `since` until `now`."""
-    watch = Watch(SCENES, bank.ledger, since, word.minute(NOON) if since else 0)
+    watch = ChangeWatch(SCENES, bank.ledger, since, consent_bits.minute(NOON) if since else 0)
     found = [each for e in bank.ledger.follow(since) for each in watch.entry(e, now)]
-    return [*found, *watch.until(word.minute(now))]
+    return [*found, *watch.until(consent_bits.minute(now))]
 
 
-def kinds(found: list[Change]) -> list[Kind]:
+def kinds(found: list[ConsentChange]) -> list[ChangeKind]:
     return [each.kind for each in found]
 
 
@@ -43,8 +43,10 @@ def test_a_withdrawal_names_the_entry_the_scene_and_how_many_could_be_read(bank:
         bank.says(who, Granted("segmentation", ALL, None))
     index = bank.says("c2", Withdrawn("segmentation"))
     (found,) = changes(bank)
-    minute = word.minute(NOON)
-    assert found == Change("segmentation", Kind.WITHDRAWAL, index, minute, ("c2",), (), 3)
+    minute = consent_bits.minute(NOON)
+    assert found == ConsentChange(
+        "segmentation", ChangeKind.WITHDRAWAL, index, minute, ("c2",), (), 3
+    )
 
 
 NOTHING_LOST: dict[str, list[Act]] = {
@@ -79,7 +81,7 @@ def test_a_second_withdrawal_takes_nothing_away(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ALL, None))
     bank.says("c1", Withdrawn("segmentation"))
     bank.says("c1", Withdrawn("segmentation"))
-    assert kinds(changes(bank)) == [Kind.WITHDRAWAL]
+    assert kinds(changes(bank)) == [ChangeKind.WITHDRAWAL]
 
 
 def test_a_withdrawn_item_is_named(bank: World) -> None:
@@ -93,26 +95,26 @@ def test_a_narrower_grant_is_a_change(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ALL, None))
     bank.says("c1", Granted("segmentation", ("age",), None))
     (found,) = changes(bank)
-    assert (found.kind, found.fields) == (Kind.NARROWING, ("job", "housing"))
+    assert (found.kind, found.fields) == (ChangeKind.NARROWING, ("job", "housing"))
 
 
 def test_a_grant_that_ends_in_the_past_takes_everything(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ALL, None))
     bank.says("c1", Granted("segmentation", ALL, NOON - DAY))
     (found,) = changes(bank)
-    assert (found.kind, found.fields) == (Kind.NARROWING, ())
+    assert (found.kind, found.fields) == (ChangeKind.NARROWING, ())
 
 
 def test_an_expiry_is_a_change_in_its_minute_and_not_before(bank: World) -> None:
     index = bank.says("c1", Granted("segmentation", ALL, NOON + DAY))
     assert changes(bank, NOON + DAY - timedelta(minutes=1)) == []
     (found,) = changes(bank, NOON + DAY)
-    assert (found.kind, found.index, found.subjects) == (Kind.EXPIRY, index, ("c1",))
+    assert (found.kind, found.index, found.subjects) == (ChangeKind.EXPIRY, index, ("c1",))
 
 
 def test_the_contracts_longest_duration_expires_too(bank: World) -> None:
     bank.says("c1", Granted("direct-marketing", ("email",), None))
-    assert kinds(changes(bank, NOON + 30 * DAY)) == [Kind.EXPIRY]
+    assert kinds(changes(bank, NOON + 30 * DAY)) == [ChangeKind.EXPIRY]
 
 
 def test_a_grant_renewed_in_time_does_not_expire_however_late_it_is_followed(bank: World) -> None:
@@ -125,16 +127,16 @@ def test_a_grant_renewed_too_late_had_expired(bank: World) -> None:
     index = bank.says("c1", Granted("segmentation", ALL, NOON + DAY))
     bank.says("c1", Granted("segmentation", ALL, NOON + 9 * DAY), NOON + 2 * DAY)
     (found,) = changes(bank, NOON + 3 * DAY)
-    assert (found.kind, found.index) == (Kind.EXPIRY, index)
+    assert (found.kind, found.index) == (ChangeKind.EXPIRY, index)
 
 
 def test_a_withdrawal_after_the_end_is_no_withdrawal(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ALL, NOON + DAY))
     bank.says("c1", Withdrawn("segmentation"), NOON + 2 * DAY)
-    assert kinds(changes(bank, NOON + 2 * DAY)) == [Kind.EXPIRY]
+    assert kinds(changes(bank, NOON + 2 * DAY)) == [ChangeKind.EXPIRY]
 
 
-def frozen_by(bank: World, value: int, now: datetime = NOON) -> list[Change]:
+def frozen_by(bank: World, value: int, now: datetime = NOON) -> list[ConsentChange]:
     for who in ("c1", "c2", "c3"):
         bank.says(who, Granted("segmentation", ALL, None))
     bank.reports("accuracy", 9500)
@@ -150,7 +152,7 @@ def test_ninety_two_point_nought_freezes_nobody(bank: World) -> None:
 
 def test_a_hundredth_below_freezes_exactly_whose_threshold_it_crosses(bank: World) -> None:
     (found,) = frozen_by(bank, 9199)
-    assert (found.kind, found.subjects) == (Kind.FREEZE, ("c1",))
+    assert (found.kind, found.subjects) == (ChangeKind.FREEZE, ("c1",))
     assert found.index == bank.ledger.size - 1
 
 
@@ -163,7 +165,7 @@ def test_a_worse_report_freezes_only_those_who_were_not(bank: World) -> None:
 def test_a_signal_that_goes_missing_freezes_everybody_who_watches_it(bank: World) -> None:
     assert frozen_by(bank, 9200, NOON + 7 * DAY - timedelta(minutes=1)) == []
     (found,) = changes(bank, NOON + 7 * DAY)
-    assert (found.kind, found.index, found.subjects) == (Kind.FREEZE, None, ("c1", "c2"))
+    assert (found.kind, found.index, found.subjects) == (ChangeKind.FREEZE, None, ("c1", "c2"))
 
 
 def test_a_signal_that_comes_back_can_freeze_again(bank: World) -> None:
@@ -177,7 +179,7 @@ def test_arming_a_trigger_that_is_crossed_freezes(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ALL, None))
     index = bank.says("c1", ARMED)
     (found,) = changes(bank)
-    assert (found.kind, found.index, found.subjects) == (Kind.FREEZE, index, ("c1",))
+    assert (found.kind, found.index, found.subjects) == (ChangeKind.FREEZE, index, ("c1",))
 
 
 def test_somebody_erased_no_longer_counts(bank: World) -> None:
@@ -192,14 +194,14 @@ def test_somebody_erased_no_longer_counts(bank: World) -> None:
 def test_a_snapshot_only_makes_the_start_quicker(bank: World) -> None:
     for who in ("c1", "c2"):
         bank.says(who, Granted("segmentation", ALL, None))
-    early, late = ConsentState(SCENES), ConsentState(SCENES)
+    early, late = ConsentIndex(SCENES), ConsentIndex(SCENES)
     early.catch_up(bank.ledger)
     size = bank.ledger.size + 1
     for who in ("c1", "c2"):
         bank.says(who, Withdrawn("segmentation"))
     late.catch_up(bank.ledger)
     for start in (None, early, late):
-        watch = Watch(SCENES, bank.ledger, size, word.minute(NOON), start)
+        watch = ChangeWatch(SCENES, bank.ledger, size, consent_bits.minute(NOON), start)
         found = [each for e in bank.ledger.follow(size) for each in watch.entry(e, NOON)]
         assert [(each.subjects, each.before) for each in found] == [(("c2",), 1)]
 
@@ -240,10 +242,10 @@ def test_following_late_or_in_pieces_finds_the_same(
         _ = bank.reports("accuracy", act, at) if isinstance(act, int) else bank.says(who, act, at)
     end = NOON + 20 * DAY
     whole = changes(bank, end)
-    watch, pieces = Watch(SCENES, bank.ledger), []
+    watch, pieces = ChangeWatch(SCENES, bank.ledger), []
     for entry in bank.ledger.follow(0):
         if entry.index == cut:
-            watch = Watch(SCENES, bank.ledger, watch.size, watch.minute)
+            watch = ChangeWatch(SCENES, bank.ledger, watch.size, watch.minute)
         pieces += watch.entry(entry, end)
-    assert [*pieces, *watch.until(word.minute(end))] == whole
+    assert [*pieces, *watch.until(consent_bits.minute(end))] == whole
     assert all(a.minute <= b.minute for a, b in pairwise(whole))

@@ -11,16 +11,16 @@ import pytest
 import uvicorn
 from typer.testing import CliRunner, Result
 
-from gate.contract import Fallback
-from ledger.event import Act, Granted, SyntheticReleased, Withdrawn
-from ledger.ledger import Ledger
+from gate.contracts.scene import Fallback
+from ledger.events.envelope import Act, Granted, SyntheticReleased, Withdrawn
+from ledger.service import Ledger
 from portal.app import create_app
 from portal.commands import app, steward
 from portal.demo import customers
-from portal.product import Product, open_product
-from portal.settings import Settings
-from steward.case import Cases
-from steward.outbox import RETRY_AFTER_S, Outbox
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, open_product
+from steward.cases.case import Cases
+from steward.notify.outbox import RETRY_AFTER_S, Outbox
 from tests.ledger.events import WORDING
 from tests.steward.change.office import Pile, bank_release
 from tests.steward.change.receiver import listening, nobody

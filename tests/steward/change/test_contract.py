@@ -7,14 +7,20 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contract import Change, ContractError, load_scene, load_source, specs_folder
+from gate.contracts.scene import (
+    ContractChange,
+    ContractError,
+    load_scene,
+    load_source,
+    specs_folder,
+)
 
 SPECS = specs_folder()
 SOURCE = load_source(SPECS / "sources" / "customer.odcs.yaml")
 SCENE = SPECS / "scenes" / "segmentation.odcs.yaml"
 
 
-def declared(folder: Path, change: Any) -> Change:
+def declared(folder: Path, change: Any) -> ContractChange:
     """What is read from the shipped contract with this `change` added."""
     contract = yaml.safe_load(SCENE.read_text(encoding="utf-8"))
     contract["customProperties"].append({"property": "change", "value": change})
@@ -32,7 +38,7 @@ def test_a_contract_that_says_nothing_has_the_usual_rules() -> None:
 def test_a_contract_sets_what_differs(tmp_path: Path) -> None:
     found = declared(tmp_path, {"window_minutes": 5, "review_days": 7, "responsible": ["dpo"]})
     days = timedelta(days=1)
-    assert found == Change(timedelta(minutes=5), 7 * days, days, ("dpo",))
+    assert found == ContractChange(timedelta(minutes=5), 7 * days, days, ("dpo",))
 
 
 BAD: dict[str, Any] = {

@@ -26,25 +26,25 @@ from standardwebhooks import Webhook as Verifier
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from gate.contract import Fallback
-from gate.read import ReadRequest
-from gate.rows import ARROW
-from ledger.event import Granted, Instruction, Withdrawn
-from ledger.ledger import Ledger
-from portal import releases
+from gate.contracts.scene import Fallback
+from gate.reads.formats import ARROW
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import Granted, Instruction, Withdrawn
+from ledger.service import Ledger
 from portal.app import create_app
 from portal.commands import app as commands
-from portal.customer.wording import wording
+from portal.consent.wording import wording
 from portal.demo import customers
 from portal.demo.grants import initial_grants
-from portal.product import Product, contracts, open_product
-from portal.settings import Settings
-from steward import masked, recipient
-from steward.case import Cases, Status
-from steward.flow import ChangeFlow
-from steward.outbox import Outbox
-from steward.webhook import PREFIX, keys
-from synthetic.release import Release
+from portal.operations import release_service
+from portal.operations.settings import Settings
+from portal.operations.wiring import Product, contracts, open_product
+from steward.cases.case import Cases, Status
+from steward.change_flow import ChangeFlow
+from steward.notify import masked_name, recipients
+from steward.notify.outbox import Outbox
+from steward.notify.webhook import PREFIX, keys
+from synthetic.fitting.release import Release
 from tests.steward.change.receiver import listening
 
 SCENE = "segmentation"
@@ -73,7 +73,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
     ledger.record([ledger.draft(who, act, at=at, wording=said) for who, act in agreed.items()])
     ledger.close()
     product = open_product(settings)
-    releases.release(product, product.scenes[SCENE], START)
+    release_service.release(product, product.scenes[SCENE], START)
     return product
 
 
@@ -83,9 +83,9 @@ def flow_of(product: Product) -> ChangeFlow:
         product.ledger,
         product.scenes,
         product.ledger.origin,
-        recipient.load(product.home).channels,
+        recipients.load(product.home).channels,
         lambda scene: found if isinstance(found := product.gate.release(scene), Release) else None,
-        masked.through(product.gate),
+        masked_name.through(product.gate),
     )
 
 
@@ -189,11 +189,11 @@ def wave(product: Product, tmp_path_factory: pytest.TempPathFactory) -> Wave:
     printed = evaluated(product, tmp_path_factory.mktemp("report"))
     leaving = product.gate.subjects()[:WAVE]
     with listening() as receiver, consuming(product, leaving[0]) as consumer:
-        (product.home / recipient.FILE).write_text(
+        (product.home / recipients.FILE).write_text(
             f'[webhook.crm]\nurl = "{receiver.url}"\nroles = ["account-manager"]\n'
         )
         flow, outbox = flow_of(product), Outbox(product.home)
-        senders = recipient.load(product.home).sender
+        senders = recipients.load(product.home).sender
         flow.run(START)
         consumer.see()
         for start in range(0, WAVE, 30):

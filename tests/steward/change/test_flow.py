@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from gate.contract import Change, Fallback
-from gate.decide import View
-from gate.read import ReadRequest
-from ledger.event import Granted, TriggerSet, Withdrawn
+from gate.contracts.scene import ContractChange, Fallback
+from gate.decision.decide import View
+from gate.reads.point import ReadRequest
+from ledger.events.envelope import Granted, TriggerSet, Withdrawn
 from ledger.follower import Follower
-from steward.case import Status
-from steward.change import Kind
-from steward.docket import DATABASE, Docket, DocketError
-from steward.flow import ChangeFlow
-from steward.loss import measured
-from steward.notice import ALERTS
+from steward.cases.case import Status
+from steward.cases.case_store import DATABASE, CaseStore, CaseStoreError
+from steward.cases.changes import ChangeKind
+from steward.cases.loss import measured
+from steward.change_flow import ChangeFlow
+from steward.notify.notice import ALERTS
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, world
 from tests.steward.change.office import ALL, ORIGIN, Office, Pile, bank_release, office
@@ -47,7 +47,7 @@ def test_s11_a_withdrawal_opens_a_case_with_a_deadline_and_a_notice(desk: Office
     index = desk.bank.says("c1", Withdrawn("segmentation"))
     assert desk.run() == 1
     (case,) = desk.cases.open_cases()
-    assert (case.scene, case.kind, case.count) == ("segmentation", Kind.WITHDRAWAL, 1)
+    assert (case.scene, case.kind, case.count) == ("segmentation", ChangeKind.WITHDRAWAL, 1)
     assert (case.opened, case.due) == (NOON, NOON + 3 * DAY)
     assert (case.status, case.responsible) == (Status.OPEN, "account-manager")
     assert desk.cases.entries(case.id) == [index]
@@ -68,7 +68,7 @@ def test_s11_each_kind_of_change_opens_a_case_of_its_own(desk: Office) -> None:
     desk.run()
     desk.run(NOON + DAY)
     kinds = {(each.scene, each.kind) for each in desk.cases.open_cases()}
-    assert kinds == {("segmentation", kind) for kind in {*Kind} - ALERTS}
+    assert kinds == {("segmentation", kind) for kind in {*ChangeKind} - ALERTS}
 
 
 def test_s12_many_changes_in_the_window_are_one_case_with_a_count(desk: Office) -> None:
@@ -187,7 +187,7 @@ def test_s16_items_are_named_and_the_whole_scene_swallows_them(desk: Office) -> 
 
 
 def test_s17_the_contract_sets_window_review_and_responsible(tmp_path: Path) -> None:
-    rules = Change(5 * MINUTE, 7 * DAY, 2 * DAY, ("dpo",))
+    rules = ContractChange(5 * MINUTE, 7 * DAY, 2 * DAY, ("dpo",))
     scenes = SCENES | {"segmentation": replace(SCENES["segmentation"], change=rules)}
     desk = office(tmp_path, scenes=scenes)
     desk.bank.says("c1", Granted("segmentation", ALL, None))
@@ -257,8 +257,8 @@ def test_s21_only_the_owner_may_read_the_docket(desk: Office) -> None:
 def test_a_docket_of_a_newer_program_is_left_alone(desk: Office) -> None:
     with sqlite3.connect(desk.home / DATABASE) as database:
         database.execute("PRAGMA user_version = 2")
-    with pytest.raises(DocketError, match="upgrade this program"):
-        Docket(desk.home)
+    with pytest.raises(CaseStoreError, match="upgrade this program"):
+        CaseStore(desk.home)
 
 
 def test_s22_two_flows_of_one_home_file_nothing_twice(desk: Office) -> None:
@@ -285,7 +285,7 @@ def test_s22_who_was_overtaken_in_between_begins_again_from_there(desk: Office) 
 def test_s22_a_history_longer_than_one_batch_is_followed_to_its_end(
     desk: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steward.flow.BATCH", 2)
+    monkeypatch.setattr("steward.change_flow.BATCH", 2)
     for who in PEOPLE:
         desk.bank.says(who, Withdrawn("segmentation"))
         desk.bank.says(who, Withdrawn("direct-marketing"))
@@ -300,15 +300,15 @@ def test_s4_a_clock_that_ran_ahead_once_hides_no_later_withdrawal(desk: Office) 
     assert desk.run(NOON) == 1
     desk.run(NOON + 30 * DAY)
     filed = [(each.kind, each.scene, each.count) for each in desk.cases.open_cases()]
-    assert (Kind.WITHDRAWAL, "segmentation", 1) in filed
-    assert filed.count((Kind.EXPIRY, "direct-marketing", 3)) == 1, "filed once for one minute"
+    assert (ChangeKind.WITHDRAWAL, "segmentation", 1) in filed
+    assert filed.count((ChangeKind.EXPIRY, "direct-marketing", 3)) == 1, "filed once for one minute"
 
 
 def test_s4_a_clock_that_is_set_back_a_little_files_nothing_twice(desk: Office) -> None:
     desk.bank.says("c3", Granted("segmentation", ALL, NOON + DAY))
     for minutes in (0, -1, -59, 0, 1):
         desk.run(NOON + DAY + minutes * MINUTE)
-    assert [(each.kind, each.count) for each in desk.cases.open_cases()] == [(Kind.EXPIRY, 1)]
+    assert [(each.kind, each.count) for each in desk.cases.open_cases()] == [(ChangeKind.EXPIRY, 1)]
 
 
 def test_s23_an_erased_customer_leaves_the_case_and_no_trace(desk: Office) -> None:
@@ -369,11 +369,12 @@ def test_s24_a_commit_that_fails_once_loses_and_doubles_nothing(
     nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank, pile, failures = world(tmp_path), Pile(), 0
-    Docket(tmp_path).close()  # the schema is there: what fails below are the flow's own commits
+    CaseStore(tmp_path).close()  # the schema is there: what fails below are the flow's own commits
     real, factory = sqlite3.connect, failing_at(nth)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "steward.docket.sqlite3.connect", lambda *a, **k: real(*a, **k, factory=factory)
+            "steward.cases.case_store.sqlite3.connect",
+            lambda *a, **k: real(*a, **k, factory=factory),
         )
         desk = office(tmp_path, bank=bank)
         for number, who in enumerate(PEOPLE):
@@ -413,13 +414,13 @@ def test_s22_a_docket_that_begins_later_opens_no_case_for_what_was_before(tmp_pa
     desk.flow.begin(NOON)  # once only: what was followed is not passed over
     assert desk.run() == 1
     (case,) = desk.cases.open_cases()
-    assert (case.kind, case.count) == (Kind.WITHDRAWAL, 1)
+    assert (case.kind, case.count) == (ChangeKind.WITHDRAWAL, 1)
 
 
 def test_s22_what_is_said_while_a_long_log_is_followed_is_not_passed_over(
     desk: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("steward.flow.BATCH", 2)
+    monkeypatch.setattr("steward.change_flow.BATCH", 2)
     for who in ("c1", "c2"):
         for _ in range(3):
             desk.bank.says(who, Withdrawn("segmentation"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Granted, Withdrawn
-from steward.docket import DATABASE
+from ledger.events.envelope import Granted, Withdrawn
+from steward.cases.case_store import DATABASE
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
 from tests.steward.change.kill import ALL, STEP, settled

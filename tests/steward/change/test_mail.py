@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Granted, Withdrawn
-from steward import recipient
-from steward.mail import Folder, Smtp
-from steward.outbox import Letter, UndeliveredError
-from steward.recipient import RecipientError
-from steward.webhook import Webhook
+from ledger.events.envelope import Granted, Withdrawn
+from steward.notify import recipients
+from steward.notify.mail import NoticeFolder, NoticeSmtp
+from steward.notify.outbox import OutgoingNotice, UndeliveredError
+from steward.notify.recipients import RecipientError
+from steward.notify.webhook import Webhook
 from tests.gate.world import NOON
 from tests.steward.change.office import ALL, office
 from tests.steward.change.receiver import mail_server
@@ -31,7 +31,7 @@ account-manager = "desk@bank.example"
 
 
 @pytest.fixture
-def letter(tmp_path: Path) -> Letter:
+def letter(tmp_path: Path) -> OutgoingNotice:
     desk = office(tmp_path)
     desk.bank.says("c1", Granted("segmentation", ALL, None))
     desk.bank.says("c1", Withdrawn("segmentation"))
@@ -41,9 +41,9 @@ def letter(tmp_path: Path) -> Letter:
 
 
 def test_a_message_says_what_the_event_says_in_both_languages(
-    letter: Letter, tmp_path: Path
+    letter: OutgoingNotice, tmp_path: Path
 ) -> None:
-    Folder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
+    NoticeFolder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
     (path,) = (tmp_path / "mail").iterdir()
     message = message_from_bytes(path.read_bytes(), policy=policy.default)
     texts = json.loads(letter.body)["data"]["text"]
@@ -55,56 +55,64 @@ def test_a_message_says_what_the_event_says_in_both_languages(
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_sending_again_leaves_one_message(letter: Letter, tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "mail", "desk@bank.example")
+def test_sending_again_leaves_one_message(letter: OutgoingNotice, tmp_path: Path) -> None:
+    folder = NoticeFolder(tmp_path / "mail", "desk@bank.example")
     folder.send(letter, NOON)
     first = [(each.name, each.read_bytes()) for each in folder.folder.iterdir()]
     folder.send(letter, NOON)
     assert [(each.name, each.read_bytes()) for each in folder.folder.iterdir()] == first
 
 
-def test_a_folder_that_cannot_be_written_is_undelivered(letter: Letter, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_undelivered(
+    letter: OutgoingNotice, tmp_path: Path
+) -> None:
     (tmp_path / "mail").write_text("a file stands in the way")
     with pytest.raises(UndeliveredError, match="see to the folder"):
-        Folder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
+        NoticeFolder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
 
 
-def test_a_mail_server_takes_it(letter: Letter) -> None:
+def test_a_mail_server_takes_it(letter: OutgoingNotice) -> None:
     with mail_server() as (port, messages):
-        Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(letter, NOON)
+        NoticeSmtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(
+            letter, NOON
+        )
     (message,) = messages
     assert message["To"] == "desk@bank.example"
     assert "工单" in message["Subject"]
     assert "A***" in message.get_content()
 
 
-def test_a_mail_server_that_refuses_is_undelivered(letter: Letter) -> None:
+def test_a_mail_server_that_refuses_is_undelivered(letter: OutgoingNotice) -> None:
     with mail_server(refuses=True) as (port, messages):
-        smtp = Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example")
+        smtp = NoticeSmtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example")
         with pytest.raises(UndeliveredError, match="try again later"):
             smtp.send(letter, NOON)
     assert messages == []
 
 
-def test_a_mail_server_that_is_down_is_undelivered(letter: Letter) -> None:
+def test_a_mail_server_that_is_down_is_undelivered(letter: OutgoingNotice) -> None:
     with mail_server() as (port, _):
         pass
     with pytest.raises(UndeliveredError, match="not accepted"):
-        Smtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(letter, NOON)
+        NoticeSmtp("127.0.0.1", port, "desk@bank.example", "consent@bank.example").send(
+            letter, NOON
+        )
 
 
 def test_s39_without_a_file_everybody_has_a_folder(tmp_path: Path) -> None:
-    found = recipient.load(tmp_path)
+    found = recipients.load(tmp_path)
     assert found.channels("anybody") == ["file/anybody"]
-    assert found.sender("file/anybody") == Folder(tmp_path / "mail", "anybody@steward.invalid")
+    assert found.sender("file/anybody") == NoticeFolder(
+        tmp_path / "mail", "anybody@steward.invalid"
+    )
 
 
 def test_s39_a_role_has_the_channels_that_name_it_else_the_folder(tmp_path: Path) -> None:
     (tmp_path / "steward.toml").write_text(FILE)
-    found = recipient.load(tmp_path)
+    found = recipients.load(tmp_path)
     assert found.channels("account-manager") == ["webhook/crm", "mail/account-manager"]
     assert found.channels("data-protection-officer") == ["file/data-protection-officer"]
-    smtp = Smtp("127.0.0.1", 25, "desk@bank.example", "consent@bank.example")
+    smtp = NoticeSmtp("127.0.0.1", 25, "desk@bank.example", "consent@bank.example")
     assert found.sender("mail/account-manager") == smtp
     hook = found.sender("webhook/crm")
     assert isinstance(hook, Webhook)
@@ -115,7 +123,7 @@ def test_s39_a_role_has_the_channels_that_name_it_else_the_folder(tmp_path: Path
 def test_s39_a_channel_that_is_configured_no_more_fails(channel: str, tmp_path: Path) -> None:
     (tmp_path / "steward.toml").write_text(FILE)
     with pytest.raises(UndeliveredError, match="no longer names"):
-        recipient.load(tmp_path).sender(channel)
+        recipients.load(tmp_path).sender(channel)
 
 
 def test_a_secret_that_was_damaged_fails_and_is_not_replaced(tmp_path: Path) -> None:
@@ -124,7 +132,7 @@ def test_a_secret_that_was_damaged_fails_and_is_not_replaced(tmp_path: Path) -> 
     path.parent.mkdir()
     path.write_text("whsec_short\n")
     with pytest.raises(UndeliveredError, match="cannot be signed"):
-        recipient.load(tmp_path).sender("webhook/crm")
+        recipients.load(tmp_path).sender("webhook/crm")
     assert path.read_text() == "whsec_short\n"
 
 
@@ -145,4 +153,4 @@ BAD = {
 def test_another_file_is_refused_and_named(why: str, tmp_path: Path) -> None:
     (tmp_path / "steward.toml").write_text(BAD[why])
     with pytest.raises(RecipientError, match=r"steward\.toml"):
-        recipient.load(tmp_path)
+        recipients.load(tmp_path)

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from gate.contract import LOCALES, Fallback
-from steward import notice
-from steward.case import Case, Status
-from steward.change import Kind
-from steward.loss import Loss, measured, parse
-from steward.masked import masked
-from steward.notice import Type
-from synthetic.evaluate import expected_loss
+from gate.contracts.scene import LOCALES, Fallback
+from steward.cases.case import Case, Status
+from steward.cases.changes import ChangeKind
+from steward.cases.loss import Loss, measured, parse
+from steward.notify import notice
+from steward.notify.masked_name import masked
+from steward.notify.notice import NoticeType
+from synthetic.evaluation.evaluate import expected_loss
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION
 from tests.gate.world import NOON
 from tests.steward.change.office import bank_release
@@ -24,7 +24,7 @@ from tests.steward.change.office import bank_release
 CASE = Case(
     id=7,
     scene="segmentation",
-    kind=Kind.WITHDRAWAL,
+    kind=ChangeKind.WITHDRAWAL,
     count=1,
     opened=NOON,
     due=NOON,
@@ -40,7 +40,7 @@ CASE = Case(
 
 
 def body(case: Case = CASE, locale: str = "en") -> str:
-    return notice.text(Type.OPENED, case, SEGMENTATION, locale)["body"]
+    return notice.text(NoticeType.OPENED, case, SEGMENTATION, locale)["body"]
 
 
 def tables(value: object = None, path: str = "") -> Iterator[tuple[str, Mapping[str, str]]]:
@@ -78,10 +78,10 @@ def test_s30_every_message_is_complete_in_both_languages(where: str) -> None:
 @pytest.mark.parametrize(
     ("table", "kind"),
     [
-        (notice.TITLES, Type),
-        (notice.REVIEW, Type),
-        (notice.WHAT, Kind),
-        (notice.HAPPENED, Kind),
+        (notice.TITLES, NoticeType),
+        (notice.REVIEW, NoticeType),
+        (notice.WHAT, ChangeKind),
+        (notice.HAPPENED, ChangeKind),
         (notice.FALLBACKS, Fallback),
     ],
 )
@@ -89,12 +89,12 @@ def test_s30_every_case_has_its_words(table: Mapping[Any, Any], kind: type[Enum]
     assert table.keys() == set(kind)
 
 
-@pytest.mark.parametrize("type_", Type)
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("type_", NoticeType)
+@pytest.mark.parametrize("kind", ChangeKind)
 @pytest.mark.parametrize("fallback", Fallback)
 @pytest.mark.parametrize("locale", LOCALES)
 def test_s30_a_notice_leaves_no_blank(
-    type_: Type, kind: Kind, fallback: Fallback, locale: str
+    type_: NoticeType, kind: ChangeKind, fallback: Fallback, locale: str
 ) -> None:
     case = replace(CASE, kind=kind, fallback=fallback, loss=None)
     said = notice.text(type_, case, SEGMENTATION, locale)
@@ -145,7 +145,7 @@ def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
     }
     scene = replace(NEAREST_BRANCH, fields=fields)
     case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
-    said = notice.text(Type.OPENED, case, scene, "en")["body"]
+    said = notice.text(NoticeType.OPENED, case, scene, "en")["body"]
     assert "switched off location in" in said
     assert ": postcode_area where the customer grants it" in said
     assert "not measured" in said
@@ -204,7 +204,7 @@ def test_s31_who_granted_after_the_case_began_counts_but_never_beyond_everybody(
 def test_s32_the_id_is_of_the_content_and_the_channel() -> None:
     made = [
         notice.event(type_, CASE, SEGMENTATION, "log", NOON, number)
-        for number, type_ in enumerate((Type.OPENED, Type.OVERDUE))
+        for number, type_ in enumerate((NoticeType.OPENED, NoticeType.OVERDUE))
     ]
     ids = [notice.identified(each, channel)[0] for each in made for channel in ("a", "b")]
     assert len(set(ids)) == 4

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Granted, Withdrawn
-from steward.outbox import RETRY_AFTER_S, Delivery, Outbox, RefusedError, Sender, UndeliveredError
-from steward.webhook import Webhook
+from ledger.events.envelope import Granted, Withdrawn
+from steward.notify.outbox import (
+    RETRY_AFTER_S,
+    DeliveryResult,
+    NoticeSender,
+    Outbox,
+    RefusedError,
+    UndeliveredError,
+)
+from steward.notify.webhook import Webhook
 from tests.gate.world import NOON, PEOPLE
 from tests.steward.change.office import ALL, Office, Pile, office
 from tests.steward.change.receiver import hang_up, listening, nobody, sleep, status
@@ -46,23 +53,23 @@ def types(bodies: list[bytes]) -> list[str]:
 
 def test_s36_notices_of_a_case_arrive_in_their_order(desk: Office) -> None:
     pile = Pile()
-    assert desk.outbox.deliver(pile, after(0)) == Delivery(2, 0, 0)
+    assert desk.outbox.deliver(pile, after(0)) == DeliveryResult(2, 0, 0)
     assert types([each.body for each in pile.letters]) == ["opened", "overdue"]
     assert [json.loads(e.body)["sequence"] for e in pile.letters] == ["00000001", "00000002"]
-    assert desk.outbox.deliver(pile, after(0)) == Delivery(0, 0, 0)
+    assert desk.outbox.deliver(pile, after(0)) == DeliveryResult(0, 0, 0)
 
 
 def test_s35_what_fails_is_tried_again_on_schedule_and_not_before(desk: Office) -> None:
     pile = Pile(down=True)
     for attempt in range(ATTEMPTS):
         early = after(attempt) - timedelta(seconds=1)
-        assert attempt == 0 or desk.outbox.deliver(pile, early) == Delivery(0, 0, 0)
+        assert attempt == 0 or desk.outbox.deliver(pile, early) == DeliveryResult(0, 0, 0)
         assert sum(vars_of(desk.outbox.deliver(pile, after(attempt)))) == 1
     assert [each.attempts for each in desk.outbox.dead()] == [ATTEMPTS]
-    assert desk.outbox.deliver(pile, after(7) + 99 * DAY) == Delivery(0, 0, 0)
+    assert desk.outbox.deliver(pile, after(7) + 99 * DAY) == DeliveryResult(0, 0, 0)
 
 
-def vars_of(done: Delivery) -> tuple[int, int, int]:
+def vars_of(done: DeliveryResult) -> tuple[int, int, int]:
     return done.delivered, done.failed, done.dead
 
 
@@ -74,12 +81,12 @@ def test_s36_nothing_overtakes_a_notice_that_waits_or_is_dead(desk: Office) -> N
     pile = Pile(down=True)
     desk.outbox.deliver(pile, after(0))
     pile.down = False
-    assert desk.outbox.deliver(pile, after(0)) == Delivery(0, 0, 0)
+    assert desk.outbox.deliver(pile, after(0)) == DeliveryResult(0, 0, 0)
     pile.down = True
     for attempt in range(1, ATTEMPTS):
         desk.outbox.deliver(pile, after(attempt))
     pile.down = False
-    assert desk.outbox.deliver(pile, after(7) + DAY) == Delivery(0, 0, 0)
+    assert desk.outbox.deliver(pile, after(7) + DAY) == DeliveryResult(0, 0, 0)
     assert types([each.body for each in desk.outbox.waiting()]) == ["overdue"]
 
 
@@ -92,7 +99,7 @@ def test_s37_a_dead_letter_says_why_and_is_replayed_in_order(desk: Office) -> No
     assert desk.outbox.replay("ada", after(8), ["another"]) == 0
     assert desk.outbox.replay("ada", after(8), [dead.id]) == 1
     pile.down = False
-    assert desk.outbox.deliver(pile, after(8)) == Delivery(2, 0, 0)
+    assert desk.outbox.deliver(pile, after(8)) == DeliveryResult(2, 0, 0)
     assert types([each.body for each in pile.letters]) == ["opened", "overdue"]
     assert pile.letters[0].id == dead.id
     last = desk.cases.acts(1)[-1]
@@ -105,16 +112,16 @@ class Gone:
 
 
 def test_s35_a_refusal_is_dead_at_once(desk: Office) -> None:
-    assert desk.outbox.deliver(lambda _channel: Gone(), after(0)) == Delivery(0, 0, 1)
+    assert desk.outbox.deliver(lambda _channel: Gone(), after(0)) == DeliveryResult(0, 0, 1)
     assert desk.outbox.replay("ada", after(0)) == 1
     assert desk.outbox.deliver(Pile(), after(0)).delivered == 2
 
 
 def test_s39_a_channel_that_is_no_more_loses_nothing(desk: Office) -> None:
-    def none(channel: str) -> Sender:
+    def none(channel: str) -> NoticeSender:
         raise UndeliveredError(f"no {channel}")
 
-    assert desk.outbox.deliver(none, after(0)) == Delivery(0, 1, 0)
+    assert desk.outbox.deliver(none, after(0)) == DeliveryResult(0, 1, 0)
     assert desk.outbox.deliver(Pile(), after(1)).delivered == 2
 
 
@@ -128,7 +135,7 @@ def test_s38_a_channel_that_fails_holds_up_no_other_and_costs_one_attempt(tmp_pa
     up, down = Pile(), Pile(down=True)
     senders = {"up": up, "down": down}
     done = desk.outbox.deliver(lambda channel: senders[channel.partition("/")[0]], NOON)
-    assert done == Delivery(3, 1, 0)
+    assert done == DeliveryResult(3, 1, 0)
 
 
 class Broken:

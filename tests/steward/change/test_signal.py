@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from gate.decide import Reason
-from gate.read import ReadRequest
-from ledger import event, note
-from ledger.event import Granted, ServiceRegistered, SignalReported, TriggerSet
-from steward.accuracy import HEADER, SignalError, Signals, accuracy, signed
-from steward.change import Kind
+from gate.decision.decide import Reason
+from gate.reads.point import ReadRequest
+from ledger.events import envelope
+from ledger.events.envelope import Granted, ServiceRegistered, SignalReported, TriggerSet
+from ledger.tlog import signed_note
+from steward.cases.changes import ChangeKind
+from steward.oversight.model_signals import HEADER, SignalError, Signals, accuracy, signed
 from tests.gate.world import NOON, World, world
 from tests.steward.change.office import ALL, office
 from tests.synthetic.material import bank_path
 
-MONITOR = note.generate("monitor")
-SOMEBODY = note.generate("somebody")
+MONITOR = signed_note.generate("monitor")
+SOMEBODY = signed_note.generate("somebody")
 MINUTE, WEEK = timedelta(minutes=1), timedelta(days=7)
 WATCHING = [f"w{number:03}" for number in range(40)]
 OTHERS = [f"o{number:03}" for number in range(60)]
@@ -78,7 +79,7 @@ def test_s40_one_report_is_one_case_with_a_count(bank: World, tmp_path: Path) ->
     signals.accept(signed(accuracy_of(9199, NOON + MINUTE), MONITOR), NOON + MINUTE)
     desk.run(NOON + MINUTE)
     (case,) = desk.cases.open_cases()
-    assert (case.kind, case.count, case.live) == (Kind.FREEZE, 40, 100)
+    assert (case.kind, case.count, case.live) == (ChangeKind.FREEZE, 40, 100)
     assert desk.cases.entries(case.id) == [bank.ledger.size - 1]
 
 
@@ -111,13 +112,13 @@ def test_s42_a_report_is_recorded_as_it_was_signed(bank: World) -> None:
 
 
 def other_text(body: str) -> str:
-    return str(note.sign(body, [MONITOR]))
+    return str(signed_note.sign(body, [MONITOR]))
 
 
 REFUSED: dict[str, tuple[Callable[[], str], str]] = {
     "signed by somebody else": (lambda: signed(accuracy_of(1), SOMEBODY), "0 signatures"),
     "by an impostor of the same name": (
-        lambda: signed(accuracy_of(1), note.generate("monitor")),
+        lambda: signed(accuracy_of(1), signed_note.generate("monitor")),
         "0 signatures",
     ),
     "for another service": (
@@ -128,18 +129,20 @@ REFUSED: dict[str, tuple[Callable[[], str], str]] = {
         lambda: signed(accuracy_of(9100), MONITOR).replace("9100", "9900"),
         "is wrong",
     ),
-    "not signed": (lambda: f"{HEADER}{event.encode(accuracy_of(1)).decode()}\n", "not a signed"),
+    "not signed": (lambda: f"{HEADER}{envelope.encode(accuracy_of(1)).decode()}\n", "not a signed"),
     "a signature over something else": (lambda: other_text("bank.example\n7\nabc=\n"), "not"),
     "another event": (
-        lambda: other_text(f"{HEADER}{event.encode(ServiceRegistered('a', 'b', NOON)).decode()}\n"),
+        lambda: other_text(
+            f"{HEADER}{envelope.encode(ServiceRegistered('a', 'b', NOON)).decode()}\n"
+        ),
         "signal-reported",
     ),
     "a report without its header": (
-        lambda: other_text(f"{event.encode(accuracy_of(1)).decode()}\n"),
+        lambda: other_text(f"{envelope.encode(accuracy_of(1)).decode()}\n"),
         "signal-reported",
     ),
     "not canonical": (
-        lambda: other_text(f"{HEADER}{event.encode(accuracy_of(1)).decode()} \n"),
+        lambda: other_text(f"{HEADER}{envelope.encode(accuracy_of(1)).decode()} \n"),
         "not a signed report",
     ),
     "dated in the future": (
@@ -182,7 +185,7 @@ def test_s43_sending_the_last_report_again_records_nothing_new(bank: World) -> N
 
 
 def test_s44_a_new_key_replaces_the_old_one(bank: World) -> None:
-    newer, signals = note.generate("monitor"), Signals(bank.ledger)
+    newer, signals = signed_note.generate("monitor"), Signals(bank.ledger)
     signals.register(str(newer.verifier), NOON)
     signals.register(str(newer.verifier), NOON)
     with pytest.raises(SignalError, match="0 signatures"):

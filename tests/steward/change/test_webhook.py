@@ -12,8 +12,8 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
-from steward.outbox import Letter, RefusedError, State, UndeliveredError
-from steward.webhook import PREFIX, Webhook, WebhookError, keys
+from steward.notify.outbox import NoticeState, OutgoingNotice, RefusedError, UndeliveredError
+from steward.notify.webhook import PREFIX, Webhook, WebhookError, keys
 from tests.steward.change.receiver import (
     Answer,
     drip,
@@ -35,7 +35,7 @@ EVENT = {
     "data": {"text": "张***"},
 }
 BODY = json.dumps(EVENT, ensure_ascii=False).encode()
-LETTER = Letter("9f2c", 1, "opened", "webhook/crm", BODY, State.WAITING, 0, NOW, "")
+LETTER = OutgoingNotice("9f2c", 1, "opened", "webhook/crm", BODY, NoticeState.WAITING, 0, NOW, "")
 SECRET = bytes(range(32))
 
 

@@ -8,23 +8,23 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from gate.contract import Scene, Source, load_scenes, load_source, specs_folder
-from gate.decide import View
-from gate.read import ReadRequest
-from gate.sources import SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from ledger.event import Granted
+from gate.contracts.scene import Scene, SourceContract, load_scenes, load_source, specs_folder
+from gate.decision.decide import View
+from gate.reads.point import ReadRequest
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import SourceUnavailableError
+from ledger.events.envelope import Granted
 from portal.demo import customers, deliveries
-from steward.contract_health import (
-    Alert,
+from steward.contracts.health import (
     Aspect,
     Attainment,
     Check,
+    ContractAlert,
     ContractHealth,
     RunOrderError,
     checks,
 )
-from steward.probe import Delivery, Facts, observe
+from steward.contracts.source_probe import SourceDelivery, SourceFacts, observe
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
 from tests.gate.world import NOON, world
 
@@ -39,7 +39,7 @@ SCENE = replace(
     },
 )
 SCENES = {"segmentation": SCENE}
-SOURCE = Source(
+SOURCE = SourceContract(
     "customer",
     "1.0.0",
     "0" * 64,
@@ -47,22 +47,22 @@ SOURCE = Source(
     {name: field.item for name, field in SCENE.fields.items()},
     "delivery",
 )
-GOOD = Facts(
+GOOD = SourceFacts(
     types={"age": "string", "job": "string"},
     rows=100,
     nulls={"age": 5, "job": 50},
-    deliveries={"core": Delivery(NOON - 2 * HOUR, NOON - HOUR)},
+    deliveries={"core": SourceDelivery(NOON - 2 * HOUR, NOON - HOUR)},
 )
 
 
-def missed(facts: Facts, at: datetime = NOON) -> list[tuple[str, Aspect]]:
+def missed(facts: SourceFacts, at: datetime = NOON) -> list[tuple[str, Aspect]]:
     return [
         (each.field, each.aspect) for each in checks(SCENES, SOURCE, facts, at) if not each.kept
     ]
 
 
-def delivered(as_of: timedelta, arrived: timedelta) -> Facts:
-    return replace(GOOD, deliveries={"core": Delivery(NOON - as_of, NOON - arrived)})
+def delivered(as_of: timedelta, arrived: timedelta) -> SourceFacts:
+    return replace(GOOD, deliveries={"core": SourceDelivery(NOON - as_of, NOON - arrived)})
 
 
 FACTS = {
@@ -124,7 +124,7 @@ def test_freshness_is_what_the_last_run_found_of_what_is_promised(tmp_path: Path
         assert health.freshness() == {"segmentation": {"age": expected}}
 
 
-def run(health: ContractHealth, number: int, *fields: str) -> list[Alert]:
+def run(health: ContractHealth, number: int, *fields: str) -> list[ContractAlert]:
     """The run of hour `number`, in which these fields miss."""
     found = [
         Check("segmentation", name, Aspect.PRESENCE, name not in fields, name, "")
@@ -142,7 +142,7 @@ def test_the_third_miss_in_a_row_alerts_and_the_second_does_not(health: Contract
     assert run(health, 1, "age") == []
     assert run(health, 2, "age") == []
     assert health.alerts() == []
-    alert = Alert("segmentation", "age", 3, NOON + HOUR, "job")
+    alert = ContractAlert("segmentation", "age", 3, NOON + HOUR, "job")
     assert run(health, 3, "age") == [alert] == health.alerts()
 
 
@@ -238,13 +238,13 @@ def test_a_substitute_passes_the_gate_like_any_other_field(tmp_path: Path) -> No
 
 
 @pytest.fixture(scope="module")
-def shipped() -> tuple[Source, dict[str, Scene]]:
+def shipped() -> tuple[SourceContract, dict[str, Scene]]:
     source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
     return source, load_scenes(specs_folder() / "scenes", source)
 
 
 @pytest.fixture
-def table(tmp_path: Path, shipped: tuple[Source, dict[str, Scene]]) -> Path:
+def table(tmp_path: Path, shipped: tuple[SourceContract, dict[str, Scene]]) -> Path:
     """The demonstration's customers and deliveries."""
     path = tmp_path / "customers.duckdb"
     customers.build(path)
@@ -252,7 +252,7 @@ def table(tmp_path: Path, shipped: tuple[Source, dict[str, Scene]]) -> Path:
     return path
 
 
-def look(path: Path, source: Source) -> Facts:
+def look(path: Path, source: SourceContract) -> SourceFacts:
     return observe(DuckDBSource(path), source)
 
 
@@ -263,7 +263,7 @@ def alter(path: Path, statements: Sequence[str]) -> None:
 
 
 def test_the_demonstration_keeps_every_contract(
-    table: Path, shipped: tuple[Source, dict[str, Scene]]
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
 ) -> None:
     source, scenes = shipped
     found = checks(scenes, source, look(table, source), NOON + HOUR)
@@ -273,7 +273,7 @@ def test_the_demonstration_keeps_every_contract(
 
 
 def test_a_real_source_that_breaks_its_promises_is_found_out(
-    table: Path, shipped: tuple[Source, dict[str, Scene]]
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
 ) -> None:
     source, scenes = shipped
     alter(
@@ -297,7 +297,9 @@ def test_a_real_source_that_breaks_its_promises_is_found_out(
     assert ("name", Aspect.FRESHNESS) not in seen  # promised weekly
 
 
-def test_the_last_delivery_counts(table: Path, shipped: tuple[Source, dict[str, Scene]]) -> None:
+def test_the_last_delivery_counts(
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
+) -> None:
     alter(
         table, ["INSERT INTO delivery SELECT system, as_of, arrived - INTERVAL 2 DAY FROM delivery"]
     )
@@ -305,14 +307,14 @@ def test_the_last_delivery_counts(table: Path, shipped: tuple[Source, dict[str, 
 
 
 def test_without_a_table_of_deliveries_nothing_counts_as_delivered(
-    table: Path, shipped: tuple[Source, dict[str, Scene]]
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
 ) -> None:
     alter(table, ["DROP TABLE delivery"])
     assert look(table, shipped[0]).deliveries == {}
 
 
 def test_a_source_that_cannot_be_looked_at_says_so(
-    table: Path, shipped: tuple[Source, dict[str, Scene]]
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
 ) -> None:
     alter(table, ["ALTER TABLE customer RENAME TO gone"])
     gone = DuckDBSource(table, table="gone")
@@ -321,7 +323,7 @@ def test_a_source_that_cannot_be_looked_at_says_so(
 
 
 def test_a_table_of_deliveries_of_another_shape_says_so(
-    table: Path, shipped: tuple[Source, dict[str, Scene]]
+    table: Path, shipped: tuple[SourceContract, dict[str, Scene]]
 ) -> None:
     alter(table, ["CREATE TABLE gone AS SELECT 1 AS one"])
     with pytest.raises(SourceUnavailableError, match=r"no \['arrived', 'as_of', 'system'\]"):

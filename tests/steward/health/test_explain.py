@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from gate.read import Answer, ReadRequest
-from ledger.event import Granted
-from steward.explain import (
+from gate.reads.point import Answer, ReadRequest
+from ledger.events.envelope import Granted
+from steward.oversight.explanations import (
     Explanation,
     ExplanationError,
     Explanations,
     KeptReadLogs,
     Reference,
 )
-from steward.register import Register, UnsealableError
+from steward.oversight.register import Register, UnsealableError
 from tests.gate.world import NOON, World, world
 
 

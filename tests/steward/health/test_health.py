@@ -7,23 +7,23 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gate import word
-from gate.state import ConsentState
-from ledger.event import Act, Granted, SubjectErased, TriggerSet, Withdrawn
-from steward.health import (
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import Act, Granted, SubjectErased, TriggerSet, Withdrawn
+from steward.agreements.health import (
     Advice,
     AgreementHealth,
-    Report,
-    Reports,
+    HealthReport,
+    HealthReports,
     ThresholdError,
     Thresholds,
     thresholds,
 )
-from steward.running import RunningHealth
+from steward.agreements.running_health import RunningHealth
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
 
-AT = word.minute(NOON) + 1
+AT = consent_bits.minute(NOON) + 1
 # Seven uses ask for consent: segmentation 3 (synthetic), nearest-branch 2, direct-marketing 2.
 FRESHNESS = {"segmentation": {"age": True, "job": False}, "direct-marketing": {"email": True}}
 LIMITS = Thresholds(least_coverage=5000, least_freshness=9000, most_dependence=2500)
@@ -38,17 +38,17 @@ def health(released: tuple[str, ...] = ("segmentation",)) -> AgreementHealth:
     return AgreementHealth(SCENES, released, FRESHNESS)
 
 
-def state(bank: World) -> ConsentState:
-    state = ConsentState(SCENES)
+def state(bank: World) -> ConsentIndex:
+    state = ConsentIndex(SCENES)
     state.catch_up(bank.ledger)
     return state
 
 
-def of(bank: World, subject: str = "c1", minute: int = AT) -> Report:
+def of(bank: World, subject: str = "c1", minute: int = AT) -> HealthReport:
     return health().report(state(bank), subject, minute)
 
 
-def figures(report: Report) -> tuple[int | None, int | None, int | None]:
+def figures(report: HealthReport) -> tuple[int | None, int | None, int | None]:
     return report.coverage, report.freshness, report.dependence
 
 
@@ -57,7 +57,7 @@ def test_the_figures_are_those_worked_out_by_hand(bank: World) -> None:
     bank.says("c1", Granted("direct-marketing", ("email",), None))
     # granted 3 of 7; of age, job and email, which are watched, job is late: 2 of 3;
     # housing is modelled: 1 of 7
-    assert of(bank) == Report(asked=7, granted=3, timed=3, fresh=2, modelled=1)
+    assert of(bank) == HealthReport(asked=7, granted=3, timed=3, fresh=2, modelled=1)
     assert figures(of(bank)) == (4285, 6666, 1429)
 
 
@@ -74,7 +74,7 @@ def test_without_a_release_nothing_depends_on_a_model(bank: World) -> None:
 def test_a_grant_that_ended_or_is_frozen_does_not_count(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ("age",), NOON + timedelta(minutes=5)))
     assert of(bank, minute=AT).granted == 1
-    assert of(bank, minute=word.minute(NOON) + 5).granted == 0
+    assert of(bank, minute=consent_bits.minute(NOON) + 5).granted == 0
     bank.says("c2", Granted("segmentation", ("age",), None))
     bank.says("c2", TriggerSet("segmentation", "metric_below", "accuracy", 9200))
     assert of(bank, "c2").granted == 0  # no report of the signal counts
@@ -83,14 +83,14 @@ def test_a_grant_that_ended_or_is_frozen_does_not_count(bank: World) -> None:
 
 
 ADVICE = {
-    "all is well": (Report(10, 5, 10, 9, 2), ()),
-    "at every threshold": (Report(10000, 5000, 10000, 9000, 2500), ()),
-    "little granted": (Report(10000, 4999, 10000, 9000, 2500), (Advice.EXPLAIN,)),
-    "old data": (Report(10000, 5000, 10000, 8999, 2500), (Advice.REFRESH,)),
-    "much modelled": (Report(10000, 5000, 10000, 9000, 2501), (Advice.REVIEW,)),
-    "nothing watched": (Report(10, 5, 0, 0, 2), ()),
-    "everything": (Report(10, 0, 1, 0, 10), (Advice.EXPLAIN, Advice.REFRESH, Advice.REVIEW)),
-    "no scene asks": (Report(0, 0, 0, 0, 0), ()),
+    "all is well": (HealthReport(10, 5, 10, 9, 2), ()),
+    "at every threshold": (HealthReport(10000, 5000, 10000, 9000, 2500), ()),
+    "little granted": (HealthReport(10000, 4999, 10000, 9000, 2500), (Advice.EXPLAIN,)),
+    "old data": (HealthReport(10000, 5000, 10000, 8999, 2500), (Advice.REFRESH,)),
+    "much modelled": (HealthReport(10000, 5000, 10000, 9000, 2501), (Advice.REVIEW,)),
+    "nothing watched": (HealthReport(10, 5, 0, 0, 2), ()),
+    "everything": (HealthReport(10, 0, 1, 0, 10), (Advice.EXPLAIN, Advice.REFRESH, Advice.REVIEW)),
+    "no scene asks": (HealthReport(0, 0, 0, 0, 0), ()),
 }
 
 
@@ -148,7 +148,7 @@ def test_point_cohort_and_running_figures_are_the_same(
         assert running.advised() == concerned
 
 
-def _require_same_advice(everybody: Reports, points: list[Report]) -> None:
+def _require_same_advice(everybody: HealthReports, points: list[HealthReport]) -> None:
     for advice, rows in everybody.advised(LIMITS).items():
         assert rows.tolist() == [advice in report.advice(LIMITS) for report in points]
 

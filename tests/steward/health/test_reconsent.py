@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contract import specs_folder
-from ledger.event import Granted, ScenePublished, TriggerSet, Withdrawn
-from steward import neutral
-from steward.neutral import BiasedReminderError, ReminderFileError
-from steward.reconsent import NothingEndedError, Reminders, RepeatedReminderError
-from steward.register import Register
+from gate.contracts.scene import specs_folder
+from ledger.events.envelope import Granted, ScenePublished, TriggerSet, Withdrawn
+from steward.agreements import neutral_reminder
+from steward.agreements.neutral_reminder import BiasedReminderError, ReminderFileError
+from steward.agreements.reconsent import NothingEndedError, Reminders, RepeatedReminderError
+from steward.oversight.register import Register
 from tests.gate.scenes import SCENES
 from tests.gate.test_versions import WIDER, under
 from tests.gate.world import NOON, World, world
@@ -57,7 +57,7 @@ def register(bank: World, tmp_path: Path) -> Register:
 
 @pytest.fixture
 def reminders(bank: World, register: Register, channel: Channel) -> Reminders:
-    text = neutral.load()
+    text = neutral_reminder.load()
     return Reminders(register, bank.gate, text, "https://bank.example/customer", channel)
 
 
@@ -148,7 +148,7 @@ def test_a_lapsed_permission_is_reminded_of(
     bank.says("c1", Granted("segmentation", ("age",), None))
     bank.ledger.announce([ScenePublished("segmentation", "2.0.0", "2" * 64, NOON)])
     wider = under(bank, WIDER)
-    reminders = Reminders(register, wider, neutral.load(), "https://bank.example", channel)
+    reminders = Reminders(register, wider, neutral_reminder.load(), "https://bank.example", channel)
     assert reminders.due(WIDER, NOON) == ["c1"]
     reminders.send("c1", WIDER, "en", NOON)
     assert register.entries()[0].open["standing"] == "lapsed"
@@ -173,7 +173,9 @@ def test_what_is_not_logged_is_not_sent_and_what_was_logged_is_not_sent_twice(
         assert len(register.entries("reminded")) == 1  # logged before it is handed on
         raise BrokenError
 
-    reminders = Reminders(register, bank.gate, neutral.load(), "https://bank.example", broken)
+    reminders = Reminders(
+        register, bank.gate, neutral_reminder.load(), "https://bank.example", broken
+    )
     with pytest.raises(BrokenError):
         reminders.send("c1", SCENE, "en", LATER)
     with pytest.raises(RepeatedReminderError):
@@ -234,18 +236,18 @@ def test_a_reminder_that_is_not_neutral_is_refused(why: str, tmp_path: Path) -> 
     with pytest.raises(
         BiasedReminderError, match=rf"the reminder in {locale} is refused: .*{rule}"
     ):
-        neutral.load(file(tmp_path, text=text))
+        neutral_reminder.load(file(tmp_path, text=text))
 
 
 @pytest.mark.parametrize("name", ["{scene}", "{day}", "{address}"])
 def test_a_reminder_says_what_ended_when_and_where_to_decide(name: str, tmp_path: Path) -> None:
     text = TEXT | {"en": TEXT["en"].replace(name, "it")}
     with pytest.raises(BiasedReminderError, match="want all of"):
-        neutral.load(file(tmp_path, text=text))
+        neutral_reminder.load(file(tmp_path, text=text))
 
 
 def test_the_shipped_reminder_passes_and_speaks_both_languages() -> None:
-    reminder = neutral.load()
+    reminder = neutral_reminder.load()
     english, chinese = (
         reminder.words(SCENE, date(2026, 1, 31), "https://bank.example", locale)
         for locale in ("en", "zh-CN")
@@ -259,9 +261,11 @@ BAD_FILES: dict[str, dict[str, Any]] = {
     "a text in one language": {"text": {"en": TEXT["en"]}},
     "no text": {"text": None},
     "no rules": {"refused": {}},
-    "a rule in one language": {"refused": {kind: {"en": ["gift*"]} for kind in neutral.KINDS}},
+    "a rule in one language": {
+        "refused": {kind: {"en": ["gift*"]} for kind in neutral_reminder.KINDS}
+    },
     "a rule without words": {
-        "refused": {kind: {"en": ["gift*"], "zh-CN": []} for kind in neutral.KINDS}
+        "refused": {kind: {"en": ["gift*"], "zh-CN": []} for kind in neutral_reminder.KINDS}
     },
 }
 
@@ -269,4 +273,4 @@ BAD_FILES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("why", BAD_FILES)
 def test_a_file_without_text_or_rules_is_refused(why: str, tmp_path: Path) -> None:
     with pytest.raises(ReminderFileError, match=r"reminder\.yaml: want text and refused words"):
-        neutral.load(file(tmp_path, **BAD_FILES[why]))
+        neutral_reminder.load(file(tmp_path, **BAD_FILES[why]))

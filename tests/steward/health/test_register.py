@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.event import Granted
-from steward.register import EMPTY, Register, TamperedError, UnsealableError
+from ledger.events.envelope import Granted
+from steward.oversight.register import EMPTY, Register, TamperedError, UnsealableError
 from tests.gate.world import NOON, World, world
 
 

@@ -7,12 +7,19 @@ from threading import Thread
 import pytest
 import yaml
 
-from gate.contract import specs_folder
-from ledger.event import Granted
-from steward import review, risk
-from steward.register import Register, UnsealableError
-from steward.review import NotWaitingError, Proposal, ReviewError, Reviews, Ruling, Verdict
-from steward.risk import RiskError
+from gate.contracts.scene import specs_folder
+from ledger.events.envelope import Granted
+from steward.oversight import review, risk
+from steward.oversight.register import Register, UnsealableError
+from steward.oversight.review import (
+    NotWaitingError,
+    Proposal,
+    ReviewDecision,
+    ReviewError,
+    ReviewOutcome,
+    Reviews,
+)
+from steward.oversight.risk import RiskError
 from tests.gate.world import NOON, World, world
 
 OPERATIONS = risk.load()
@@ -106,21 +113,21 @@ def test_the_shortest_deadline_counts_and_comes_first(reviews: Reviews) -> None:
 
 
 VERDICTS = {
-    Verdict.APPROVE: (None, REFUND),
-    Verdict.EDIT: ("We will look into it.", "We will look into it."),
-    Verdict.REFUSE: (None, None),
+    ReviewOutcome.APPROVE: (None, REFUND),
+    ReviewOutcome.EDIT: ("We will look into it.", "We will look into it."),
+    ReviewOutcome.REFUSE: (None, None),
 }
 
 
-@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("verdict", ReviewOutcome)
 def test_a_person_approves_edits_or_refuses_and_it_is_logged(
-    verdict: Verdict, reviews: Reviews, register: Register
+    verdict: ReviewOutcome, reviews: Reviews, register: Register
 ) -> None:
     text, released = VERDICTS[verdict]
     number = propose(reviews)
     assert reviews.ruling(number, "c1", "care-desk") is None
     made = reviews.decide(number, verdict, by="lin", reason="checked", at=NOON + HOUR, text=text)
-    assert made == Ruling(number, verdict, "lin", "checked", released, NOON + HOUR)
+    assert made == ReviewDecision(number, verdict, "lin", "checked", released, NOON + HOUR)
     assert reviews.ruling(number, "c1", "care-desk") == made
     assert reviews.ruling(number, "c1", "sales-desk") is None  # it proposed nothing
     assert reviews.ruling(number + 1, "c1", "care-desk") is None
@@ -138,16 +145,16 @@ BAD_RULINGS = {
     "without a name": {"by": " "},
     "without a reason": {"reason": ""},
     "approved with other words": {"text": "other words"},
-    "refused with other words": {"verdict": Verdict.REFUSE, "text": "other words"},
-    "edited without words": {"verdict": Verdict.EDIT},
-    "edited with blanks": {"verdict": Verdict.EDIT, "text": "  "},
+    "refused with other words": {"verdict": ReviewOutcome.REFUSE, "text": "other words"},
+    "edited without words": {"verdict": ReviewOutcome.EDIT},
+    "edited with blanks": {"verdict": ReviewOutcome.EDIT, "text": "  "},
 }
 
 
 @pytest.mark.parametrize("why", BAD_RULINGS)
 def test_a_decision_that_is_none_changes_nothing(why: str, reviews: Reviews) -> None:
     number = propose(reviews)
-    asked = {"verdict": Verdict.APPROVE, "by": "lin", "reason": "checked"} | BAD_RULINGS[why]
+    asked = {"verdict": ReviewOutcome.APPROVE, "by": "lin", "reason": "checked"} | BAD_RULINGS[why]
     verdict = asked.pop("verdict")
     with pytest.raises(ReviewError):
         reviews.decide(number, verdict, at=NOON, **asked)  # type: ignore[arg-type] # from a table
@@ -160,7 +167,7 @@ def test_a_proposal_is_decided_once(reviews: Reviews, register: Register) -> Non
 
     def decide(by: str) -> None:
         try:
-            reviews.decide(number, Verdict.APPROVE, by=by, reason="checked", at=NOON)
+            reviews.decide(number, ReviewOutcome.APPROVE, by=by, reason="checked", at=NOON)
             outcomes.append("decided")
         except NotWaitingError:
             outcomes.append("too late")
@@ -176,12 +183,12 @@ def test_a_proposal_is_decided_once(reviews: Reviews, register: Register) -> Non
 
 def test_a_proposal_that_never_was_cannot_be_decided(reviews: Reviews) -> None:
     with pytest.raises(NotWaitingError, match="proposal 7 does not wait"):
-        reviews.decide(7, Verdict.REFUSE, by="lin", reason="checked", at=NOON)
+        reviews.decide(7, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
 
 
 def test_once_decided_the_customers_name_stands_nowhere(reviews: Reviews, tmp_path: Path) -> None:
     number = propose(reviews)
-    reviews.decide(number, Verdict.REFUSE, by="lin", reason="checked", at=NOON)
+    reviews.decide(number, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
     with Register(tmp_path / "register.sqlite", reviews._register._tagger).reading() as database:
         assert database.execute("SELECT count(*) FROM waiting").fetchone() == (0,)
 
@@ -190,10 +197,10 @@ def test_after_erasure_a_proposal_can_only_be_refused(reviews: Reviews, bank: Wo
     number = propose(reviews)
     bank.ledger.erase("c1", NOON)
     assert reviews.waiting()[0].text is None
-    for verdict, text in ((Verdict.APPROVE, None), (Verdict.EDIT, "other words")):
+    for verdict, text in ((ReviewOutcome.APPROVE, None), (ReviewOutcome.EDIT, "other words")):
         with pytest.raises(ReviewError, match="only be refused"):
             reviews.decide(number, verdict, by="lin", reason="checked", at=NOON, text=text)
-    reviews.decide(number, Verdict.REFUSE, by="lin", reason="erased", at=NOON)
+    reviews.decide(number, ReviewOutcome.REFUSE, by="lin", reason="erased", at=NOON)
     assert reviews.waiting() == []
 
 

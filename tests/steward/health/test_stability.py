@@ -8,18 +8,18 @@ from typing import Any
 import duckdb
 import pytest
 
-from gate.contract import load_scenes, load_source, specs_folder
-from gate.decide import Reason, View
-from gate.journal import LOG, Journal
-from gate.read import Answer, Gate, ReadRequest
-from gate.sources import SourceUnavailableError
-from gate.sources.duckdb import DuckDBSource
-from gate.table import TableRequest, read_table
-from ledger import note
-from ledger.event import Granted, SubjectErased, Withdrawn
-from ledger.ledger import Ledger
-from ledger.log import Log
-from steward.stability import FIELD, WithStability, coefficient, ten_thousandths
+from gate.contracts.scene import load_scenes, load_source, specs_folder
+from gate.decision.decide import Reason, View
+from gate.readlog.writer import LOG, Journal
+from gate.reads.point import Answer, Gate, ReadRequest
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.table import TableRequest, read_table
+from ledger.events.envelope import Granted, SubjectErased, Withdrawn
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
+from steward.agreements.stability import FIELD, WithStability, coefficient, ten_thousandths
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, World, people, shipped, world
 
@@ -98,7 +98,9 @@ def bank(tmp_path: Path) -> World:
     source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
     scenes = load_scenes(specs_folder() / "scenes", source)
     ledger = Ledger.open(tmp_path, origin="test.example/consent")
-    log = Log.open(tmp_path / "reads" / LOG, "test.example/r", note.generate("test.example/r"))
+    log = Log.open(
+        tmp_path / "reads" / LOG, "test.example/r", signed_note.generate("test.example/r")
+    )
     journal = Journal(log, ledger, tmp_path / "reads")
     table = people(tmp_path / "people.duckdb")
     with duckdb.connect(table) as connection:

@@ -3,15 +3,15 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from steward.health import Report
-from steward.trend import Day, Trend
+from steward.agreements.health import HealthReport
+from steward.agreements.trend import Day, Trend
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
-def report(granted: int) -> Report:
+def report(granted: int) -> HealthReport:
     """A report of so many granted uses out of ten."""
-    return Report(10, granted, 0, 0, 0)
+    return HealthReport(10, granted, 0, 0, 0)
 
 
 def test_t1_the_last_count_of_a_day_stands_for_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contract import (
+from gate.contracts.scene import (
     LegalBasis,
     Scene,
     SceneField,
@@ -19,10 +19,16 @@ from gate.contract import (
     load_source,
     specs_folder,
 )
-from ledger.event import ScenePublished
-from steward import publication
-from steward.archive import Archive, MissingContractError
-from steward.widening import Difference, Kind, UndeclaredChangeError, differences, require_declared
+from ledger.events.envelope import ScenePublished
+from steward.contracts import publication
+from steward.contracts.archive import ContractArchive, MissingContractError
+from steward.contracts.widening import (
+    ContractDifference,
+    DifferenceKind,
+    UndeclaredChangeError,
+    differences,
+    require_declared,
+)
 from tests.gate.scenes import SEGMENTATION, WORDS, item
 from tests.gate.world import NOON, World, world
 
@@ -63,7 +69,9 @@ WIDENED = {
 @pytest.mark.parametrize("why", WIDENED)
 def test_what_allows_more_is_widened_and_counts_consent_anew(why: str) -> None:
     wider, what = WIDENED[why]
-    assert (Kind.WIDENED, what) in {(each.kind, each.what) for each in differences(V1, wider)}
+    assert (DifferenceKind.WIDENED, what) in {
+        (each.kind, each.what) for each in differences(V1, wider)
+    }
     for not_enough in ("1.0.0", "1.0.1", "1.9.9", "2.0.0"):
         with pytest.raises(UndeclaredChangeError, match="consentSince"):
             require_declared(V1, replace(wider, version=not_enough))
@@ -88,7 +96,9 @@ def test_what_allows_less_needs_nothing(why: str) -> None:
 
 def test_a_field_that_is_gone_breaks() -> None:
     fewer = replace(V1, fields={name: f for name, f in V1.fields.items() if name != "age"})
-    assert differences(V1, fewer) == [Difference(Kind.BREAKING, "field age", "string", "")]
+    assert differences(V1, fewer) == [
+        ContractDifference(DifferenceKind.BREAKING, "field age", "string", "")
+    ]
     with pytest.raises(UndeclaredChangeError, match=r"field age breaking: want version 2\.0\.0"):
         require_declared(V1, replace(fewer, version="1.1.0"))
     assert require_declared(V1, replace(fewer, version="2.0.0"))
@@ -112,7 +122,7 @@ def test_a_field_more_needs_a_minor_version_and_a_date_of_its_own() -> None:
     with pytest.raises(UndeclaredChangeError, match=r"want since 1\.1\.0"):
         require_declared(V1, replace(with_income(), version="1.1.0"))
     added = require_declared(V1, replace(with_income(since=(1, 1, 0)), version="1.1.0"))
-    assert added == [Difference(Kind.ADDED, "field income", "", "string")]
+    assert added == [ContractDifference(DifferenceKind.ADDED, "field income", "", "string")]
 
 
 def test_a_field_that_comes_back_is_a_new_one() -> None:
@@ -166,7 +176,9 @@ def specs(tmp_path: Path) -> Path:
 def publish(bank: World, specs: Path, home: Path) -> list[str]:
     source = load_source(specs / "sources" / "customer.odcs.yaml")
     scenes = load_scenes(specs / "scenes", source)
-    return publication.publish(bank.ledger, scenes, specs, Archive(home / "contracts"), NOON)
+    return publication.publish(
+        bank.ledger, scenes, specs, ContractArchive(home / "contracts"), NOON
+    )
 
 
 def edit(specs: Path, scene: str, change: Callable[[dict[str, Any]], object]) -> None:
@@ -238,7 +250,7 @@ def test_an_archived_contract_that_was_altered_is_as_good_as_none(
     kept = tmp_path / "contracts" / digest / "scene.odcs.yaml"
     kept.write_bytes(kept.read_bytes() + b"# altered\n")
     with pytest.raises(MissingContractError, match="want the contract that was published"):
-        Archive(tmp_path / "contracts").read(digest)
+        ContractArchive(tmp_path / "contracts").read(digest)
 
 
 def test_a_field_has_one_type_in_scene_and_source(specs: Path) -> None:

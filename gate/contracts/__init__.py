@@ -1,0 +1,1 @@
+"""Data contracts (ODCS): sources, scenes, service levels, versions and triggers."""

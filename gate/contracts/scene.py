@@ -1,0 +1,397 @@
+"""A scene's data contract: ODCS v3.1 YAML parsed into a `Scene`.
+
+Two kinds of contract, both ODCS, extended only through `customProperties`:
+
+- a *source* contract (`specs/sources/*.odcs.yaml`) says of every item who produces it, in which
+  system, how often, and over which public domain it may be synthesised;
+- a *scene* contract (`specs/scenes/*.odcs.yaml`) says for what the items may be used, by which
+  services, for how long, what the customer loses without it, and what is answered instead.
+
+One complete example of each: `specs/sources/customer.odcs.yaml` and
+`specs/scenes/segmentation.odcs.yaml`. The clauses are in `specs/portal.md`, "Contracts".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gate.contracts import odcs, sla, versions
+from gate.contracts.odcs import LOCALES, ContractError, Text
+from gate.contracts.triggers import MOST_TRIGGERS, Template, Trigger
+from gate.contracts.versions import NONE, Version
+from synthetic.completion.mode import Mode
+from synthetic.model.domain import Column, Domain, column
+
+__all__ = [
+    "LOCALES", "ContractChange", "ContractError", "Fallback", "Item", "LegalBasis", "Scene",
+    "SceneField", "Service", "SourceContract", "Text", "load_scene", "load_scenes", "load_source",
+    "specs_folder",
+]  # fmt: skip
+MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
+COMPLETIONS = (Mode.RELEASE_ANCHORED, Mode.NAIVE)  # how a table is completed: gate.reads.completion
+PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
+
+
+class Fallback(StrEnum):
+    """What is answered for a field that may not be read as personal data."""
+
+    WITHHOLD = "withhold"
+    SYNTHETIC = "synthetic"
+    GENERALISE = "generalise"
+
+
+class LegalBasis(StrEnum):
+    CONSENT = "consent"
+    CONTRACT = "contract"  # shown to the customer, locked, not switchable
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A column of the source: where it comes from, and how it may be synthesised (if at all)."""
+
+    name: str
+    title: Text
+    type: str  # ODCS logicalType
+    system: str
+    producer: str
+    update: str
+    legal_basis: str
+    domain: Column | None  # None: identifiers and free text are never synthesised
+    generalises: str | None  # the item of which this one is a coarser form
+    frequency: timedelta | None = None  # a new delivery comes at least this often
+    most_nulls: int | None = None  # ten-thousandths of all rows
+    lineage: tuple[str, ...] = ()  # the items it is derived from
+    conflict: tuple[str, ...] = ()  # systems that may disagree, the one that wins first
+    free_text: bool = False  # what people wrote: masked before it leaves, see gate.reads.masking
+    provided: bool = False  # not a column of the table: the company computes it when it is read
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContract:
+    id: str
+    version: str
+    digest: str  # SHA-256 of the file, hex
+    systems: Mapping[str, Text]
+    items: Mapping[str, Item]
+    deliveries: str | None = None  # the table in which each system records what it delivered when
+
+
+@dataclass(frozen=True, slots=True)
+class SceneField:
+    item: Item
+    use: Text
+    fallback: Fallback
+    generalised_by: str | None  # another field of the same scene, with a grant of its own
+    since: Version = NONE  # what was agreed under an earlier version does not cover it
+    substitute: str | None = None  # another field of the scene, with a grant of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who may ask in a scene; a `partner` is outside the company and is named to the customer."""
+
+    id: str
+    title: Text
+    partner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ContractChange:
+    """What the company does when consent in the scene shrinks: see specs/steward.md, "Change"."""
+
+    window: timedelta = timedelta(hours=1)  # changes within it are one case
+    review: timedelta = timedelta(days=3)  # within which the first responsible reviews
+    escalate: timedelta = timedelta(days=1)  # within which each next one does
+    responsible: tuple[str, ...] = ("account-manager", "data-protection-officer")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    id: str
+    version: str
+    digest: str  # SHA-256 of the file, hex
+    order: int
+    title: Text
+    summary: Text
+    consequence: Text
+    alternative: Text
+    purpose: str  # W3C DPV term
+    legal_basis: LegalBasis
+    longest: timedelta  # no consent outlives this
+    fallback: Fallback
+    services: tuple[Service, ...]
+    fields: Mapping[str, SceneField]  # in the order of their bits
+    workload: tuple[tuple[str, ...], ...]  # the group-bys the synthesiser must serve well
+    trends: tuple[str, ...]  # measures followed month by month
+    triggers: tuple[Trigger, ...] = ()  # what customers may make a grant depend on
+    change: ContractChange = ContractChange()
+    consent_since: Version = NONE  # what was agreed under an earlier version has lapsed
+    retention: timedelta | None = None  # how long what was read for the scene may be kept
+    latency: Mapping[str, timedelta] = field(default_factory=dict)  # how late a field may arrive
+    reminder: timedelta = timedelta(days=365)  # at most one neutral reminder in this time
+    completion: Mode = Mode.NAIVE  # how synthetic rows stand for those who are missing in a table
+    predicts: tuple[str, ...] = ()  # fields that the scene's models foretell from the others
+
+    @property
+    def locked(self) -> bool:
+        return self.legal_basis is LegalBasis.CONTRACT
+
+    @property
+    def domain(self) -> Domain:
+        """The public domain of those fields that can be synthesised."""
+        return Domain({n: f.item.domain for n, f in self.fields.items() if f.item.domain})
+
+    def holds(self, held: Version) -> bool:
+        """Whether a grant given while version `held` was in force is one for this contract."""
+        return versions.covers(held, self.consent_since, versions.parse(self.version))
+
+    def agreed(self, held: Version) -> tuple[str, ...]:
+        """The fields that a grant given while version `held` was in force can have meant."""
+        return tuple(name for name, each in self.fields.items() if held >= each.since)
+
+    def admits(self, service: str) -> bool:
+        return any(service == known.id for known in self.services)
+
+
+def specs_folder() -> Path:
+    """Where the shipped contracts are: `scenes/` and `sources/`, in a checkout or in a wheel."""
+    package = Path(__file__).parents[1]
+    inside = package / "specs"
+    return inside if inside.is_dir() else package.parent / "specs"
+
+
+def load_source(path: Path) -> SourceContract:
+    """Read a source contract. Raises ContractError."""
+    data, digest = odcs.read(path)
+    with odcs.reporting(path):
+        extra = odcs.custom(data)
+        items = [_item(each) for each in data["schema"][0]["properties"]]
+        systems = {str(k): odcs.text(v) for k, v in extra["systems"].items()}
+        used = {each.system for each in items}.union(*(each.conflict for each in items))
+        odcs.want(used <= systems.keys(), f"undeclared systems, have {[*systems]}")
+        names = {each.name: each for each in items}
+        odcs.want(len(names) == len(items), "an item is declared twice")
+        known = {None, *names}
+        odcs.want(
+            {i.generalises for i in items} <= known, "generalises an item that does not exist"
+        )
+        deliveries = odcs.slug(extra["deliveries"]) if "deliveries" in extra else None
+        read = SourceContract(
+            odcs.slug(data["id"]), versions.text(data["version"]), digest, systems, names
+        )
+        return replace(read, items=_promised(names, data, systems), deliveries=deliveries)
+
+
+def load_scene(path: Path, source: SourceContract) -> Scene:
+    """Read a scene contract over `source`. Raises ContractError."""
+    data, digest = odcs.read(path)
+    with odcs.reporting(path):
+        extra = odcs.custom(data)
+        fallback = Fallback(extra["fallback"])
+        fields = _fields(data["schema"][0]["properties"], source, fallback)
+        return Scene(
+            id=odcs.slug(data["id"]),
+            version=versions.text(data["version"]),
+            digest=digest,
+            order=odcs.positive(extra["order"], "order"),
+            title=odcs.text(extra["title"]),
+            summary=odcs.text(extra["summary"]),
+            consequence=odcs.text(extra["consequence"]),
+            alternative=odcs.text(extra["alternative"]),
+            purpose=_purpose(extra["purpose"]),
+            legal_basis=LegalBasis(extra["legalBasis"]),
+            longest=timedelta(
+                days=odcs.positive(extra["longestConsentDays"], "longestConsentDays")
+            ),
+            fallback=fallback,
+            services=_services(extra["services"]),
+            fields=fields,
+            workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
+            trends=_group(extra.get("trends", []), fields),
+            predicts=_group(extra.get("predicts", []), fields),
+            triggers=_triggers(extra.get("triggers", [])),
+            change=_change(extra.get("change", {})),
+            consent_since=versions.since(extra.get("consentSince"), data["version"]),
+            retention=sla.retention(data.get("slaProperties", [])),
+            latency=sla.by_field(data.get("slaProperties", []), "latency", fields),
+            reminder=timedelta(days=odcs.positive(extra.get("reminderDays", 365), "reminderDays")),
+            completion=_completion(extra.get("completion", {"mode": Mode.NAIVE}), fields),
+        )
+
+
+def load_scenes(folder: Path, source: SourceContract) -> dict[str, Scene]:
+    """All scenes of a folder, by id, in the order in which customers see them."""
+    scenes = [load_scene(path, source) for path in sorted(folder.glob("*.odcs.yaml"))]
+    if len({scene.id for scene in scenes}) != len(scenes) or not scenes:
+        raise ContractError(f"{folder}: want one contract per scene, found {len(scenes)} files")
+    if len({scene.order for scene in scenes}) != len(scenes):
+        raise ContractError(f"{folder}: two scenes have the same order, want each its own place")
+    return {scene.id: scene for scene in sorted(scenes, key=lambda scene: scene.order)}
+
+
+def _fields(
+    properties: list[dict[str, Any]], source: SourceContract, fallback: Fallback
+) -> dict[str, SceneField]:
+    odcs.want(
+        0 < len(properties) <= MOST_FIELDS, f"{len(properties)} fields, want 1 to {MOST_FIELDS}"
+    )
+    names = [str(each["name"]) for each in properties]
+    odcs.want(len(set(names)) == len(names), "a field is declared twice")
+    odcs.want(
+        set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}"
+    )
+    coarser = {source.items[name].generalises: name for name in names}
+    fields = {}
+    for name, declared in zip(names, properties, strict=True):
+        item = source.items[name]
+        wanted = declared.get("logicalType")
+        odcs.want(item.type == wanted, f"{name} is {wanted!r} here and {item.type!r} in the source")
+        fields[name] = _field(item, odcs.custom(declared), fallback, coarser.get(name))
+    others = {each.substitute for each in fields.values()} - {None}
+    odcs.want(others <= fields.keys(), f"substitutes {others - fields.keys()} are not in the scene")
+    return fields
+
+
+def _field(
+    item: Item, extra: dict[str, Any], fallback: Fallback, coarser: str | None
+) -> SceneField:
+    chosen = Fallback(extra.get("fallback", fallback))
+    if chosen is Fallback.SYNTHETIC and item.domain is None:
+        chosen = Fallback.WITHHOLD  # identifiers and free text are never synthesised
+    generalised = coarser if chosen is Fallback.GENERALISE else None
+    odcs.want(
+        chosen is not Fallback.GENERALISE or coarser is not None,
+        f"{item.name} falls back to a coarser item, but the scene has none",
+    )
+    substitute = extra.get("substitute")
+    odcs.want(substitute != item.name, f"{item.name} is its own substitute")
+    since = versions.since(extra.get("since"))
+    return SceneField(item, odcs.text(extra["use"]), chosen, generalised, since, substitute)
+
+
+def _item(declared: dict[str, Any]) -> Item:
+    extra = odcs.custom(declared)
+    domain = extra.get("domain")
+    return Item(
+        name=odcs.slug(declared["name"].replace("_", "-")).replace("-", "_"),
+        title=odcs.text(extra["title"]),
+        type=str(declared["logicalType"]),
+        system=str(extra["system"]),
+        producer=str(extra["producer"]),
+        update=str(extra["update"]),
+        legal_basis=str(extra["legalBasis"]),
+        domain=column(domain) if domain else None,
+        generalises=extra.get("generalises"),
+        most_nulls=sla.most_nulls(declared),
+        lineage=sla.lineage(declared),
+        conflict=tuple(str(each) for each in extra.get("conflict", [])),
+        free_text=extra.get("freeText", False) is True,
+        provided=extra.get("provided", False) is True,
+    )
+
+
+def _promised(
+    items: Mapping[str, Item], data: Mapping[str, Any], systems: Mapping[str, Text]
+) -> dict[str, Item]:
+    """The items with what the source promises about their delivery."""
+    for each in items.values():
+        unknown = {*each.lineage} - items.keys()
+        odcs.want(not unknown, f"{each.name} is derived from {sorted(unknown)}, which do not exist")
+        odcs.want(
+            not each.conflict or each.system in each.conflict,
+            f"{each.name}: {each.system} of "
+            f"{[*systems]} keeps it, but the conflict rule does not name it",
+        )
+    frequency = sla.by_field(data.get("slaProperties", []), "frequency", items)
+    return {name: replace(each, frequency=frequency.get(name)) for name, each in items.items()}
+
+
+def _services(declared: list[dict[str, Any]]) -> tuple[Service, ...]:
+    services = tuple(_service(each) for each in declared)
+    odcs.want(len(services) > 0, "no service, want at least one")
+    odcs.want(len({each.id for each in services}) == len(services), "a service is declared twice")
+    return services
+
+
+def _service(declared: dict[str, Any]) -> Service:
+    partner = declared["partner"]
+    odcs.want(isinstance(partner, bool), f"partner is {partner!r}, want true or false")
+    return Service(odcs.slug(declared["id"]), odcs.text(declared["title"]), partner)
+
+
+def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...]:
+    """The fields of one group-by. Only what has a public domain can be counted."""
+    known = {name for name, field in fields.items() if field.item.domain}
+    odcs.want(isinstance(names, list), f"a group-by is {names!r}, want a list of fields")
+    odcs.want(
+        set(names) <= known, f"cannot group by {sorted(set(names) - known)}, have {sorted(known)}"
+    )
+    odcs.want(len(set(names)) == len(names), f"a field stands twice in {names}")
+    return tuple(names)
+
+
+def _completion(declared: dict[str, Any], fields: Mapping[str, SceneField]) -> Mode:
+    odcs.want(declared.keys() == {"mode"}, f"completion is {declared!r}, want its mode alone")
+    mode, known = declared["mode"], [each.value for each in COMPLETIONS]
+    odcs.want(mode in known, f"tables are completed in mode {mode!r}, want one of {known}")
+    synthesised = any(each.fallback is Fallback.SYNTHETIC for each in fields.values())
+    odcs.want(
+        synthesised or mode == Mode.NAIVE, f"{mode} completes nothing: want a synthetic field"
+    )
+    return Mode(mode)
+
+
+def _purpose(term: str) -> str:
+    odcs.want(PURPOSE.fullmatch(term) is not None, f"purpose is {term!r}, want a DPV term")
+    return term
+
+
+def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
+    odcs.want(
+        len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}"
+    )
+    triggers = tuple(
+        Trigger(
+            template=Template(each["template"]),
+            signal=odcs.slug(each["signal"]),
+            source=odcs.slug(each["source"]),
+            fresh=timedelta(minutes=odcs.positive(each["freshMinutes"], "freshMinutes")),
+            threshold=int(each["threshold"]),
+            title=odcs.text(each["title"]),
+        )
+        for each in declared
+    )
+    odcs.want(
+        len({(t.template, t.signal) for t in triggers}) == len(triggers), "a trigger stands twice"
+    )
+    return triggers
+
+
+def _change(declared: dict[str, Any]) -> ContractChange:
+    """Only what a contract says otherwise than usual."""
+    usual = ContractChange()
+    known = {"window_minutes", "review_days", "escalate_days", "responsible"}
+    odcs.want(
+        declared.keys() <= known, f"change says {sorted(declared)}, want some of {sorted(known)}"
+    )
+    responsible = declared.get("responsible", [*usual.responsible])
+    odcs.want(
+        isinstance(responsible, list) and bool(responsible), "nobody is responsible for changes"
+    )
+    return ContractChange(
+        _span(declared, "window_minutes", usual.window),
+        _span(declared, "review_days", usual.review),
+        _span(declared, "escalate_days", usual.escalate),
+        tuple(odcs.slug(each) for each in responsible),
+    )
+
+
+def _span(declared: dict[str, Any], name: str, usual: timedelta) -> timedelta:
+    """The unit is the last word of the name."""
+    if name not in declared:
+        return usual
+    return timedelta(**{name.rpartition("_")[2]: odcs.positive(declared[name], name)})

@@ -1,0 +1,1 @@
+"""The gate over HTTP: AuthZEN, the read API, access tokens."""

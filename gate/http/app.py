@@ -1,0 +1,303 @@
+"""The gate over HTTP: AuthZEN 1.0 and the read API. Raw ASGI and msgspec, served alone or mounted.
+
+Every answer that carries a decision leaves after its journal entry is durable. Errors are RFC 9457
+problems; a malformed request is 400, an unauthenticated one 401, a refused read 403, a stale gate
+or a source that is down 503. A denied evaluation is 200 with `"decision": false`.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
+
+from gate.http import authzen, dpop, reads
+from gate.http.authzen import MalformedRequestError
+from gate.http.reads import DataReads, decoded
+from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
+from gate.http.response import HttpError, Response, Stream
+from gate.readlog.entry import DecisionGroup, WrittenDecision
+from gate.readlog.group_commit import Commits
+from gate.readlog.writer import JournalError, Several
+from gate.reads.filter import FilterError
+from gate.reads.point import Gate, StaleStateError
+from gate.reads.sources.interface import SourceUnavailableError
+from gate.state.ledger_position import EpochUnavailableError
+from ledger.errors import CorruptLogError
+
+Scope = Mapping[str, Any]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+JSON = b"application/json"
+METADATA = "/.well-known/authzen-configuration"
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+class Authenticator(Protocol):
+    """Says who a request comes from: the id of a registered service, or None."""
+
+    def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
+
+
+_EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
+_EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
+_LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
+_SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
+_RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
+_ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
+_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+class GateApp:
+    """An ASGI application. One instance serves one `Gate`; `clock` says what time it is."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        authenticator: Authenticator,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._gate = gate
+        self._authenticator = authenticator
+        self._clock = clock
+        self._commits = Commits(gate.journal)
+        self._bodies = Bodies()
+        self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
+            "/access/v1/evaluation": self._evaluation,
+            "/access/v1/evaluations": self._evaluations,
+        }
+        self._routes: dict[
+            str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
+        ] = {
+            "/access/v1/search/subject": self._search_subject,
+            "/access/v1/search/resource": self._search_resource,
+            "/access/v1/search/action": self._search_action,
+            **DataReads(gate, clock).routes,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        try:
+            response: Response | Stream = await self._respond(scope, headers, receive)
+        except Exception as error:  # noqa: BLE001 - what is no problem of the table is raised again
+            response = _problem(_told(error))
+        if isinstance(response, Stream):
+            await reads.stream(response, _headers(response.content_type, headers), receive, send)
+        else:
+            await _send(response, headers, send)
+
+    async def _respond(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Response | Stream:
+        path = scope["path"]
+        if path == METADATA:
+            return _metadata(scope, headers)
+        if path not in self._routes and path not in self._quick:
+            raise HttpError(
+                404, "not-found", "No such resource", f"see the API description: {path}"
+            )
+        if scope["method"] != "POST":
+            raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
+        if b"dpop" in headers:
+            headers = dpop.told(scope, headers)
+        if (service := self._authenticator.service(headers)) is None:
+            raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
+        _json_only(headers)
+        sent = await self._bodies.whole(receive)
+        if (quick := self._quick.get(path)) is not None:
+            return await quick(service, sent)
+        return await asyncio.to_thread(self._routes[path], service, sent, headers)
+
+    async def _evaluation(self, service: str, body: bytes) -> Response:
+        evaluation = decoded(_EVALUATION, body)
+        rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
+        entry = await self._commits.record([(rulings[0], rulings[0].customer)])
+        return Response(200, rulings[0].answer(entry).encode())
+
+    async def _evaluations(self, service: str, body: bytes) -> Response:
+        try:
+            batch = decoded(_EVALUATIONS, body)
+        except msgspec.ValidationError:
+            return await self._loose_evaluations(service, body)
+        if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
+            return await self._evaluation(service, body)
+        authzen.split_if_long(batch.evaluations)
+        return await self._batch(service, batch.evaluations, batch)
+
+    async def _loose_evaluations(self, service: str, body: bytes) -> Response:
+        """A batch of which some elements are no evaluations: those are denied, one by one."""
+        loose = decoded(_LOOSE, body)
+        if not loose.evaluations:
+            return await self._evaluation(service, body)
+        whole = authzen.Evaluations(options=loose.options)
+        return await self._batch(service, authzen.completed(loose), whole)
+
+    async def _batch(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        batch: authzen.Evaluations,
+    ) -> Response:
+        """Decided as far as the batch's semantic goes, journalled together, then answered."""
+        now = self._clock()
+        rulings, answers = self._decided(service, evaluations, batch, now)
+        if len(rulings) > 1 and rulings[0].moment is rulings[-1].moment:
+            together, customers = (
+                DecisionGroup(service, rulings),
+                [each.customer for each in rulings],
+            )
+            entry = await self._commits.record([Several(together, customers)])
+            told = together.answers(entry)
+        else:
+            alone = [(each, each.customer) for each in rulings]
+            entry = await self._commits.record(alone) if alone else 0
+            told = [each.answer(place) for place, each in enumerate(rulings, entry)]
+        if answers is not rulings:  # what was no evaluation has no entry
+            texts = iter(told)
+            told = [each if isinstance(each, str) else next(texts) for each in answers]
+        return Response(200, f'{{"evaluations":[{",".join(told)}]}}'.encode())
+
+    def _decided(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        batch: authzen.Evaluations,
+        now: datetime,
+    ) -> tuple[list[WrittenDecision], Sequence[WrittenDecision | str]]:
+        """What is journalled, and what is answered: all in one go where that is possible."""
+        broken = evaluations is not batch.evaluations and any(
+            isinstance(each, MalformedRequestError) for each in evaluations
+        )
+        if batch.options.evaluations_semantic == "execute_all" and not broken:
+            whole = cast("Sequence[authzen.Evaluation]", evaluations)
+            with suppress(MalformedRequestError):
+                rulings = authzen.ask(self._gate, service, whole, now, batch)
+                return rulings, rulings
+        return self._one_by_one(service, evaluations, batch, now)
+
+    def _one_by_one(
+        self,
+        service: str,
+        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
+        batch: authzen.Evaluations,
+        now: datetime,
+    ) -> tuple[list[WrittenDecision], list[WrittenDecision | str]]:
+        stop = authzen.stops(batch.options.evaluations_semantic)
+        rulings: list[WrittenDecision] = []
+        answers: list[WrittenDecision | str] = []
+        for each in evaluations:
+            try:
+                if isinstance(each, MalformedRequestError):
+                    raise each
+                rulings += authzen.ask(self._gate, service, [each], now, batch)
+                answers.append(rulings[-1])
+                allowed = rulings[-1].allowed
+            except MalformedRequestError as error:
+                answers.append(authzen.refused_item(str(error)))
+                allowed = False
+            if stop(allowed):
+                break
+        return rulings, answers
+
+    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
+        """One evaluation of a search, journalled like any other."""
+        (ruling,) = authzen.ask(self._gate, service, [evaluation], self._clock())
+        self._gate.journal.record(ruling, ruling.customer)
+        return ruling.allowed
+
+    def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = decoded(_SUBJECTS, body)
+        found = [
+            {"type": "service", "id": each.subject.id}
+            for each in authzen.search_subjects(self._gate, search)
+            if each.subject and self._evaluate(service, each)
+        ]
+        return _json({"results": found, "page": {"next_token": ""}})
+
+    def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = decoded(_RESOURCES, body)
+        if search.subject.id != service:
+            return _json({"results": [], "page": {"next_token": ""}})
+        return _json(authzen.search_resources(self._gate, search, self._clock()))
+
+    def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        search = decoded(_ACTIONS, body)
+        action = authzen.Action("read")
+        each = authzen.Evaluation(search.subject, action, search.resource, search.context)
+        allowed = self._evaluate(service, each)
+        found = [{"name": "read"}] if allowed else []
+        return _json({"results": found, "page": {"next_token": ""}})
+
+
+_MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
+_LEDGER = (EpochUnavailableError, CorruptLogError, SQLAlchemyError)
+_PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
+    (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
+    (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
+    (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
+    (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),
+    (_LEDGER, 503, "ledger", "The consent ledger is out of reach", "ask again later"),
+    (SourceUnavailableError, 503, "source", "The source is down", "try again later"),
+    (JournalError, 503, "journal", "The read log is down", "try again later"),
+)
+
+
+def _told(error: Exception) -> HttpError:
+    """Every way a request can fail, as one table of problems. Raises what is none of these."""
+    if isinstance(error, HttpError):
+        return error
+    for kinds, status, slug, title, detail in _PROBLEMS:
+        if isinstance(error, kinds):
+            return HttpError(status, slug, title, detail.format(error))
+    raise error
+
+
+def _json_only(headers: Mapping[bytes, bytes]) -> None:
+    """A body that says it is something else than JSON is not read as JSON."""
+    sent = headers.get(b"content-type", JSON)
+    if sent.partition(b";")[0].strip().lower() != JSON:
+        detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
+        raise HttpError(400, "malformed", "The request is malformed", detail)
+
+
+def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise HttpError(405, "method", "Only GET is understood here", "send a GET request")
+    host = headers.get(b"host", b"localhost").decode("latin-1")
+    if not _HOST.fullmatch(host):
+        detail = "the Host header is no host and port; the addresses are made from it"
+        raise HttpError(400, "malformed", "The request is malformed", detail)
+    return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
+
+
+def _json(value: Any) -> Response:
+    return Response(200, _ENCODER.encode(value))
+
+
+def _problem(error: HttpError) -> Response:
+    body = _ENCODER.encode(error.problem)
+    return Response(error.problem.status, body, b"application/problem+json", error.retry_after)
+
+
+async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:
+    sent = _headers(response.content_type, headers)
+    sent.append((b"content-length", str(len(response.body)).encode()))
+    if response.status == 401:  # noqa: PLR2004 - the status code says it best
+        sent.append((b"www-authenticate", b"Bearer"))
+    if response.retry_after:
+        sent.append((b"retry-after", str(response.retry_after).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": sent})
+    await send({"type": "http.response.body", "body": response.body})
+
+
+def _headers(kind: bytes, headers: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    sent = [(b"content-type", kind), (b"cache-control", b"no-store")]
+    if request_id := headers.get(b"x-request-id"):
+        sent.append((b"x-request-id", request_id))
+    return sent

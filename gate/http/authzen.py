@@ -1,0 +1,327 @@
+"""The OpenID AuthZEN Authorization API 1.0, as questions to the gate.
+
+An evaluation asks: may this *service* (subject) `read` this *customer* (resource) in this scene?
+
+    {"subject": {"type": "service", "id": "analytics"}, "action": {"name": "read"},
+     "resource": {"type": "customer", "id": "c00001"},
+     "context": {"scene": "segmentation", "fields": ["age"]}}
+    -> {"decision": false, "context": {"reason": "withdrawn", "views": {"age": "synthetic"}, …}}
+
+`context.fields` may be left out: then all fields of the scene are asked for. Whatever is not a
+service, `read` and a customer is answered `false`; what is not of this form is MalformedRequest.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gate.decision.decide import Reason, refusal
+from gate.readlog.entry import Question, WrittenDecision
+from gate.readlog.writer import ReadLogEntry
+from gate.reads.point import Gate
+
+MOST_EVALUATIONS = 10_000
+MOST_RESULTS = 1_000  # of one page
+MOST_DIGITS = 16  # of a page token
+_PARTS = ("subject", "action", "resource")
+_NAMES = ("type", "id", "name")
+
+
+# What stands in a read log is bounded here: an entry bundle holds entries of less than 2^16 bytes,
+# and a name that is written in a request can take six bytes a character in its entry.
+Name = Annotated[str, msgspec.Meta(max_length=64)]
+Names = Annotated[list[Name], msgspec.Meta(max_length=64)]
+LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
+
+
+class MalformedRequestError(ValueError):
+    """The request is not one of this API. The message says what is missing."""
+
+
+# Nothing that was decoded can refer to itself: the garbage collector need not look at it (`gc`).
+class Entity(msgspec.Struct, frozen=True, gc=False):
+    type: str
+    id: str
+    properties: dict[str, Any] = {}
+
+
+class EntityKind(msgspec.Struct, frozen=True, gc=False):
+    """An entity of which only the type is given: what a search looks for."""
+
+    type: str
+    properties: dict[str, Any] = {}
+
+
+class Action(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    properties: dict[str, Any] = {}
+
+
+class Context(msgspec.Struct, frozen=True, gc=False):
+    scene: Name = ""
+    fields: Names | None = None
+    minimum_size: LedgerSize = 0
+
+
+class Evaluation(msgspec.Struct, frozen=True, gc=False):
+    """Also one element of a batch, where what is left out is taken from the batch."""
+
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: Context | None = None
+
+
+_NO_CONTEXT = Context()
+NOTHING_GIVEN = Evaluation()
+Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]
+
+
+class Options(msgspec.Struct, frozen=True, gc=False):
+    evaluations_semantic: Semantic = "execute_all"
+
+
+class Evaluations(msgspec.Struct, frozen=True, gc=False):
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: Context | None = None
+    evaluations: list[Evaluation] = []
+    options: Options = Options()
+
+
+class Default(msgspec.Struct, frozen=True, gc=False):
+    """What a batch says of an entity for all its elements; may leave to them what it leaves out."""
+
+    type: str | None = None
+    id: str | None = None
+    name: str | None = None
+    properties: dict[str, Any] = {}
+
+
+class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
+    """A batch of which not every element is an evaluation in itself."""
+
+    subject: Default | None = None
+    action: Default | None = None
+    resource: Default | None = None
+    context: Context | None = None
+    evaluations: list[Any] = []
+    options: Options = Options()
+
+
+class SearchPage(msgspec.Struct, frozen=True, gc=False):
+    token: str = ""
+    limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
+
+
+class SubjectSearch(msgspec.Struct, frozen=True, gc=False):
+    subject: EntityKind
+    action: Action
+    resource: Entity
+    context: Context = Context()
+    page: SearchPage = SearchPage()
+
+
+class ResourceSearch(msgspec.Struct, frozen=True, gc=False):
+    subject: Entity
+    action: Action
+    resource: EntityKind
+    context: Context = Context()
+    page: SearchPage = SearchPage()
+
+
+class ActionSearch(msgspec.Struct, frozen=True, gc=False):
+    subject: Entity
+    resource: Entity
+    context: Context = Context()
+    page: SearchPage = SearchPage()
+
+
+def ask(
+    gate: Gate,
+    service: str,
+    evaluations: Iterable[Evaluation],
+    at: datetime,
+    given: Evaluations | Evaluation = NOTHING_GIVEN,
+) -> list[WrittenDecision]:
+    """Decide what `service` asks; what an evaluation leaves out is what the batch has `given`.
+
+    Raises MalformedRequestError, StaleStateError.
+    """
+    return gate.rule(_questions(gate, service, evaluations, given), at)
+
+
+def _questions(
+    gate: Gate,
+    service: str,
+    evaluations: Iterable[Evaluation],
+    given: Evaluations | Evaluation,
+) -> list[Question]:
+    """One question for all neighbours that ask the same of different customers."""
+    questions: list[Question] = []
+    last: tuple[Any, Any, Any] = (None, None, None)
+    subjects: list[str] = []
+    for each in evaluations:
+        subject, action = each.subject or given.subject, each.action or given.action
+        resource, context = each.resource or given.resource, each.context or given.context
+        if subject is None or action is None or resource is None:
+            raise _incomplete(subject, action, resource)
+        customer = resource.type == "customer"
+        if (
+            not customer
+            or subject is not last[0]
+            or action is not last[1]
+            or context is not last[2]
+        ):
+            last = (subject, action, context) if customer else (None, None, None)
+            asks = subject.type == "service" and subject.id == service and action.name == "read"
+            questions.append(
+                _question(gate, service if asks and customer else "", subjects := [], context)
+            )
+        subjects.append(resource.id)
+    return questions
+
+
+def split_if_long(evaluations: Sequence[object]) -> None:
+    """Raises MalformedRequestError for more than one batch may ask."""
+    if len(evaluations) > MOST_EVALUATIONS:
+        raise MalformedRequestError(
+            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
+        )
+
+
+def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestError]:
+    """The evaluations of a batch, whole; one that is none is its own error, not the batch's.
+
+    An element's entity stands for the batch's; only `type`, `id` and `name` that it leaves out are
+    the batch's. Raises MalformedRequestError where the batch itself is wrong.
+    """
+    split_if_long(batch.evaluations)
+    return [_completed(each, batch) for each in batch.evaluations]
+
+
+def _completed(element: Any, batch: LooseEvaluations) -> Evaluation | MalformedRequestError:
+    if not isinstance(element, dict):
+        return MalformedRequestError("an evaluation is an object")
+    own = {name: element.get(name) for name in _PARTS}
+    whole = {name: _entity(own[name], getattr(batch, name)) for name in _PARTS}
+    context = element.get("context")
+    whole["context"] = msgspec.to_builtins(batch.context) if context is None else context
+    try:
+        return msgspec.convert(whole, Evaluation)
+    except msgspec.ValidationError as error:
+        return MalformedRequestError(str(error))
+
+
+def _entity(own: Any, default: Default | None) -> Any:
+    """`own`, with the names that it leaves out from `default`; `default` where there is no own."""
+    if default is None or not (own is None or isinstance(own, dict)):
+        return own
+    names = {n: v for n in _NAMES if (v := getattr(default, n)) is not None}
+    return names | (own if own is not None else {"properties": default.properties})
+
+
+def stops(semantic: Semantic) -> Callable[[bool], bool]:
+    """After which decision a batch ends."""
+    match semantic:
+        case "execute_all":
+            return lambda _: False
+        case "deny_on_first_deny":
+            return lambda allowed: not allowed
+        case "permit_on_first_permit":
+            return lambda allowed: allowed
+
+
+def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[str, Any]:
+    """The customers whom a service may read in a scene, a page at a time; one cohort entry."""
+    plan = gate.plan(search.subject.id, search.context.scene)
+    fields = _fields(gate, search.context)
+    asked = search.subject.type == "service" and search.action.name == "read"
+    if plan is None or not asked or search.resource.type != "customer" or refusal(plan, fields):
+        return {"results": [], "page": {"next_token": ""}}
+    with gate.lock:
+        state, point = gate.current(search.context.minimum_size)
+        members = gate.members(plan, plan.mask(fields) or 0, at)
+        subjects = state.subjects.of(members)
+    reading = ReadLogEntry(
+        action="search",
+        at=at.replace(microsecond=0),
+        service=search.subject.id,
+        scene=search.context.scene,
+        cohort=gate.journal.store(members),
+        rows=len(subjects),
+        fields=fields,
+        views={},
+        reason=Reason.GRANTED,
+        plan=plan.digest,
+        consent=point,
+    )
+    gate.journal.record(reading)
+    start, limit = _page(search.page)
+    found = subjects[start : start + limit]
+    following = str(start + limit) if start + limit < len(subjects) else ""
+    page = {"next_token": following, "count": len(found), "total": len(subjects)}
+    return {"results": [{"type": "customer", "id": each} for each in found], "page": page}
+
+
+def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
+    """The evaluations that find which services may do this; the caller keeps those permitted."""
+    if search.subject.type != "service":
+        return []
+    scene = gate.scenes.get(search.context.scene)
+    services = scene.services if scene else ()
+    return [
+        Evaluation(Entity("service", each.id), search.action, search.resource, search.context)
+        for each in services
+    ]
+
+
+def metadata(base: str) -> dict[str, str]:
+    """What a client finds out for itself about the gate at `base`: AuthZEN 1.0, section 9."""
+    return {
+        "policy_decision_point": base,
+        "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
+        "access_evaluations_endpoint": f"{base}/access/v1/evaluations",
+        "search_subject_endpoint": f"{base}/access/v1/search/subject",
+        "search_resource_endpoint": f"{base}/access/v1/search/resource",
+        "search_action_endpoint": f"{base}/access/v1/search/action",
+    }
+
+
+def _question(
+    gate: Gate, service: str, subjects: Sequence[str], context: Context | None
+) -> Question:
+    asked = context or _NO_CONTEXT
+    return Question(service, asked.scene, subjects, _fields(gate, asked), asked.minimum_size)
+
+
+def _incomplete(*parts: object) -> MalformedRequestError:
+    missing = [name for name, part in zip(_PARTS, parts, strict=True) if part is None]
+    return MalformedRequestError(f"missing {' and '.join(missing)}")
+
+
+def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
+    if context.fields is not None:
+        return tuple(context.fields)
+    scene = gate.scenes.get(context.scene)
+    return tuple(scene.fields) if scene else ()
+
+
+def _page(page: SearchPage) -> tuple[int, int]:
+    given = page.token[:MOST_DIGITS]  # what is longer is told below
+    start = int(given) if given.isdecimal() and given.isascii() else 0
+    if page.token and str(start) != page.token:
+        raise MalformedRequestError(
+            f"page token {page.token[:MOST_DIGITS]!r} is not one this gate gave out; "
+            "take next_token of the page before, or none for the first"
+        )
+    return start, min(page.limit, MOST_RESULTS)
+
+
+def refused_item(message: str) -> str:
+    """A batch element that is not an evaluation is denied, and the batch goes on."""
+    error = {"status": 400, "message": message}
+    return msgspec.json.encode({"context": {"error": error}, "decision": False}).decode()

@@ -1,0 +1,246 @@
+"""The data reads over HTTP: one customer, many with ids, everybody for analysis.
+
+A point is answered in one piece. Tables and rows leave as a stream: what is in memory is bounded by
+a batch, a client who reads slowly is waited for and one who left is noticed. A stream that cannot
+be finished is broken off, never ended as if it were whole.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from threading import BoundedSemaphore
+from typing import Any, TypeVar
+
+import msgspec
+
+from gate.decision import quota
+from gate.decision.decide import Reason
+from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names
+from gate.http.response import HttpError, Response, Stream
+from gate.reads import formats
+from gate.reads.filter import Conditions
+from gate.reads.point import Gate, ReadRequest
+from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
+T = TypeVar("T")
+
+SEND_TIMEOUT_S = 30.0  # for a client to take one piece of a stream
+MOST_STREAMS = 32  # under way at once: each holds a connection to the source
+
+
+class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One customer's fields for one scene."""
+
+    scene: Name
+    customer: str
+    fields: Names
+    minimum_size: LedgerSize = 0
+    purpose: Name | None = None
+
+
+class TableBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everybody's fields for one scene, for analysis."""
+
+    scene: Name
+    fields: Names
+    minimum_size: LedgerSize = 0
+    filter: Conditions = []
+    purpose: Name | None = None
+
+
+class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The fields of those customers who may be acted upon in one scene, with their ids."""
+
+    scene: Name
+    fields: Names
+    minimum_size: LedgerSize = 0
+    filter: Conditions = []
+    purpose: Name | None = None
+
+
+_READ = msgspec.json.Decoder(ReadBody)
+_TABLE = msgspec.json.Decoder(TableBody)
+_ROWS = msgspec.json.Decoder(RowsBody)
+_ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
+
+
+class BrokenStreamError(Exception):
+    """The answer cannot be finished; the connection ends without the mark of its end."""
+
+
+class _Places:
+    """How many more streams may be under way."""
+
+    def __init__(self, most: int) -> None:
+        self._free = BoundedSemaphore(most)
+
+    def take(self) -> "_Place":
+        """Raises HttpError when there is none."""
+        if not self._free.acquire(blocking=False):
+            detail = "too many tables and rows are being read; ask again in a moment"
+            raise HttpError(503, "busy", "The gate is busy", detail, retry_after=1)
+        return _Place(self._free)
+
+
+class _Place:
+    """A stream's place. Left once, whoever does it."""
+
+    def __init__(self, free: BoundedSemaphore) -> None:
+        self._free: BoundedSemaphore | None = free
+
+    def leave(self) -> None:
+        free, self._free = self._free, None
+        if free is not None:
+            free.release()
+
+
+class _Chunks(Iterator[bytes]):
+    """The pieces of a stream, and its place."""
+
+    def __init__(self, pieces: Iterator[bytes], place: _Place) -> None:
+        self._pieces, self._place = pieces, place
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Let go of the source. Where a thread is still at it, it lets go when that is done."""
+        self._place.leave()
+        if isinstance(self._pieces, Generator):
+            with suppress(ValueError):  # it is being read at this moment
+                self._pieces.close()
+
+
+class DataReads:
+    """The routes of the data reads of one gate. They block: call them off the event loop."""
+
+    def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
+        self._gate, self._clock = gate, clock
+        self._places = _Places(MOST_STREAMS)
+
+    @property
+    def routes(self) -> dict[str, Route]:
+        return {"/v1/read": self.read, "/v1/rows": self.rows, "/v1/table": self.table}
+
+    def read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
+        asked = decoded(_READ, body)
+        fields = tuple(dict.fromkeys(asked.fields))
+        request = ReadRequest(
+            service,
+            asked.scene,
+            asked.customer,
+            fields,
+            self._clock(),
+            asked.minimum_size,
+            asked.purpose,
+        )
+        answer = self._gate.read(request)
+        if answer.decision.refused:
+            wait = quota.wait_s(request.at, quota.MINUTE)
+            raise _refused(answer.decision.reason, answer.read_log, answer.entry, wait)
+        return Response(200, _ENCODER.encode(formats.point(answer)))
+
+    def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
+        return self._streamed(read_table, self._many(service, decoded(_TABLE, body)), headers)
+
+    def rows(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
+        return self._streamed(read_rows, self._many(service, decoded(_ROWS, body)), headers)
+
+    def _streamed(
+        self,
+        read: Callable[[Gate, TableRequest], TableAnswer],
+        request: TableRequest,
+        headers: Mapping[bytes, bytes],
+    ) -> Stream:
+        form, place = _form(headers), self._places.take()
+        with ExitStack() as otherwise:
+            otherwise.callback(place.leave)
+            answer = read(self._gate, request)
+            if answer.batches is None:
+                wait = quota.wait_s(request.at, quota.DAY)
+                raise _refused(answer.reason, answer.read_log, answer.entry, wait)
+            otherwise.pop_all()
+        completed = formats.COMPLETION.lower().encode(), formats.completion(answer).encode()
+        return Stream(_Chunks(formats.chunks(answer, form), place), form.encode(), (completed,))
+
+    def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
+        return TableRequest(
+            service,
+            asked.scene,
+            tuple(dict.fromkeys(asked.fields)),
+            self._clock(),
+            asked.minimum_size,
+            tuple(asked.filter),
+            asked.purpose,
+        )
+
+
+def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
+    """The request in `body`. Raises msgspec.DecodeError, UnicodeError, MalformedRequestError."""
+    if not body.isascii():
+        body.decode()  # the decoder does not look into what it skips
+    try:
+        return decoder.decode(body)
+    except RecursionError as error:
+        raise MalformedRequestError("the body is nested too deep; send it flatter") from error
+
+
+async def stream(
+    answer: Stream, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+) -> None:
+    """Send the answer piece by piece, until its end or until the client is gone."""
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        sent = [*headers, *answer.headers]
+        await send({"type": "http.response.start", "status": 200, "headers": sent})
+        while not gone.done() and (chunk := await asyncio.to_thread(_next, answer.chunks)):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        if not gone.done():
+            await send({"type": "http.response.body", "body": b""})
+    except TimeoutError as error:
+        raise BrokenStreamError("the client takes too long to read") from error
+    finally:
+        gone.cancel()
+        await asyncio.to_thread(_close, answer.chunks)
+
+
+def _next(chunks: Iterator[bytes]) -> bytes:
+    """The next piece that is not empty; empty at the end. Says nothing of what went wrong: an
+    engine's own message can quote a row."""
+    try:
+        return next((chunk for chunk in chunks if chunk), b"")
+    except Exception:  # noqa: BLE001 - whatever it is, nothing of it may reach a client or a log
+        raise BrokenStreamError("the source stopped delivering rows; ask again later") from None
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    if isinstance(chunks, _Chunks | Generator):
+        chunks.close()
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client is gone."""
+    if (await receive())["type"] != "http.disconnect":
+        await asyncio.Event().wait()  # whoever sends more is still there
+
+
+def _form(headers: Mapping[bytes, bytes]) -> str:
+    form = formats.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
+    if form is None:
+        detail = f"accept one of {', '.join(formats.FORMS)}"
+        raise HttpError(406, "not-acceptable", "No such format", detail)
+    return form
+
+
+def _refused(reason: Reason, read_log: str, entry: int, wait_s: int) -> HttpError:
+    about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
+    if reason is Reason.QUOTA_EXCEEDED:
+        detail = f"ask again in {wait_s} s, or for less; see the quota of your service"
+        return HttpError(429, "quota", "The quota is used up", detail, retry_after=wait_s, **about)
+    detail = "ask for fields the scene's contract offers to your service; see /docs"
+    return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -1,0 +1,1 @@
+"""The organisation's policy: Cedar, and its compiled form."""

@@ -1,0 +1,242 @@
+"""The organisation's policy, in Cedar: which service may read which field in which scene.
+
+A policy is two pairs of files in one folder. `consent.cedar` is the law of the product and may
+speak of grants and time; `organisation.cedar` is the organisation's own and may not, so that it
+can be compiled once per service and scene. Both are checked at load in a process of their own with
+caps on size, nesting, time, memory and stack, because a hostile policy can take its parser or its
+evaluator down. A policy
+that does not pass is not used at all, and **any diagnostic error denies**: Cedar skips a `forbid`
+that errors.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from gate.contracts.scene import Scene, Service
+from ledger.tlog import atomic_file
+
+MOST_BYTES = 64 * 1024
+MOST_NESTING = 64
+CHECK_TIMEOUT_S = 20
+CHECK_MEMORY_BYTES = 2 << 30
+CHECK_STACK_BYTES = 512 << 10  # a sixteenth of a thread's: what passes does not overflow the gate's
+
+FAR = 2**62  # a minute that never comes
+
+
+class CedarPolicyError(ValueError):
+    """The policy cannot be used. The message says what is wrong and where to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Cedar rules, and the schema of what they may speak of."""
+
+    schema: str
+    rules: str
+
+
+@dataclass(frozen=True, slots=True)
+class CedarPolicy:
+    """A checked policy. `digest` is the SHA-256 of all it was read from, hex."""
+
+    rules: str  # of both pairs
+    digest: str
+    parsed: Any = field(repr=False, compare=False)  # cedarpy.PolicySet
+    consent: Pair = field(default=Pair("", ""), repr=False, compare=False)
+    organisation: Pair = field(default=Pair("", ""), repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        """Told to another process as text, which was checked and need not be again."""
+        return _restored, (self.rules, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFacts:
+    """What one request for one field rests on; see `specs/policy/consent.cedarschema`."""
+
+    field: str
+    granted: bool
+    minute: int
+    until: int
+    frozen: bool
+
+
+def load(folder: Path) -> CedarPolicy:
+    """Read and check the policy of a folder. Raises PolicyError."""
+    return check(law(folder), _pair(folder, "organisation"))
+
+
+def law(folder: Path) -> Pair:
+    """The law of the product, as the folder holds it."""
+    return _pair(folder, "consent")
+
+
+def check(consent: Pair, organisation: Pair) -> CedarPolicy:
+    """Check both pairs, out of process. Raises PolicyError."""
+    for pair in (consent, organisation):
+        _cap(pair.schema)
+        _cap(pair.rules)
+        _validate_elsewhere(pair)
+    rules = f"{consent.rules}\n{organisation.rules}"
+    everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
+    digest = sha256("\0".join(everything).encode()).hexdigest()
+    return replace(_restored(rules, digest), consent=consent, organisation=organisation)
+
+
+def keep(policy: CedarPolicy, folder: Path) -> Path:
+    """Write the policy under its digest, as `load` reads it; where it is. Durable when it
+    returns."""
+    place = folder / policy.digest
+    for name, pair in (("consent", policy.consent), ("organisation", policy.organisation)):
+        for kind, text in (("cedar", pair.rules), ("cedarschema", pair.schema)):
+            path = place / f"{name}.{kind}"
+            if not path.exists():
+                atomic_file.write(path, text.encode())
+    return place
+
+
+def _restored(rules: str, digest: str) -> CedarPolicy:
+    import cedarpy
+
+    return CedarPolicy(rules, digest, cedarpy.PolicySet.from_str(rules))
+
+
+def offered(policy: CedarPolicy, scene: Scene, service: str) -> frozenset[str]:
+    """The fields that the policy would let the service read if every customer granted them."""
+    asked = [
+        PolicyFacts(name, granted=True, minute=0, until=FAR, frozen=False) for name in scene.fields
+    ]
+    allowed = permits(policy, scene, service, asked)
+    return frozenset(name for name, yes in zip(scene.fields, allowed, strict=True) if yes)
+
+
+def permits(
+    policy: CedarPolicy, scene: Scene, service: str, asked: Sequence[PolicyFacts]
+) -> list[bool]:
+    """Full Cedar, for each of `asked`. Any diagnostic error is a no."""
+    import cedarpy
+
+    requests = [_request(scene, service, facts) for facts in asked]
+    results = cedarpy.is_authorized_batch(requests, policy.parsed, _entities(scene, service))
+    return [
+        result.decision is cedarpy.Decision.Allow and not result.diagnostics.errors
+        for result in results
+    ]
+
+
+def _request(scene: Scene, service: str, facts: PolicyFacts) -> dict[str, Any]:
+    return {
+        "principal": {"type": "Service", "id": service},
+        "action": {"type": "Action", "id": "read"},
+        "resource": {"type": "Scene", "id": scene.id},
+        "context": {
+            "field": facts.field,
+            "granted": facts.granted,
+            "minute": facts.minute,
+            "until": facts.until,
+            "frozen": facts.frozen,
+        },
+    }
+
+
+def _entities(scene: Scene, service: str) -> list[dict[str, Any]]:
+    named = {each.id: each for each in scene.services}
+    services = named | ({} if service in named else {service: Service(service, {}, partner=False)})
+    attributes = {
+        "purpose": scene.purpose,
+        "basis": scene.legal_basis.value,
+        "fallback": scene.fallback.value,
+        "services": [{"__entity": {"type": "Service", "id": each}} for each in named],
+    }
+    return [
+        _entity("Scene", scene.id, attributes),
+        *(_entity("Service", each.id, {"partner": each.partner}) for each in services.values()),
+    ]
+
+
+def _entity(kind: str, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"uid": {"type": kind, "id": name}, "attrs": dict(attributes), "parents": []}
+
+
+def _pair(folder: Path, name: str) -> Pair:
+    try:
+        rules = (folder / f"{name}.cedar").read_text("utf-8")
+        return Pair((folder / f"{name}.cedarschema").read_text("utf-8"), rules)
+    except (OSError, UnicodeDecodeError) as error:
+        raise CedarPolicyError(f"{folder}: cannot be read: {error}; restore the file") from error
+
+
+def _cap(text: str) -> None:
+    if (size := len(text.encode())) > MOST_BYTES:
+        raise CedarPolicyError(f"{size} bytes, want at most {MOST_BYTES}; split the policy")
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth > MOST_NESTING:
+            raise CedarPolicyError(
+                f"brackets nest deeper than {MOST_NESTING}; flatten the expression"
+            )
+
+
+_CHECK = f"""
+import resource, sys, threading
+resource.setrlimit(resource.RLIMIT_AS, ({CHECK_MEMORY_BYTES}, {CHECK_MEMORY_BYTES}))
+resource.setrlimit(resource.RLIMIT_CPU, ({CHECK_TIMEOUT_S}, {CHECK_TIMEOUT_S}))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+import cedarpy
+schema, rules = sys.stdin.read().split("\\0")
+found = ["not checked"]
+
+def check():
+    errors = cedarpy.validate_policies(rules, schema).errors
+    someone = dict(type="Service", id="someone")
+    context = dict(field="f", granted=True, minute=0, until=1, frozen=False)
+    scene = dict(type="Scene", id="some")
+    known = dict(purpose="p", basis="consent", fallback="withhold", services=[])
+    asked = dict(principal=someone, action=dict(type="Action", id="read"), resource=scene)
+    entities = [
+        dict(uid=someone, attrs=dict(partner=True), parents=[]),
+        dict(uid=scene, attrs=known, parents=[]),
+    ]
+    if not errors:
+        cedarpy.is_authorized(asked | dict(context=context), rules, entities)
+    found[:] = [str(error) for error in errors]
+
+threading.stack_size({CHECK_STACK_BYTES})
+checker = threading.Thread(target=check)
+checker.start()
+checker.join()
+sys.exit("\\n".join(found) or 0)
+"""
+
+
+def _validate_elsewhere(pair: Pair) -> None:
+    """Strict validation, and one decision, in a process that may die without taking the gate along.
+
+    It has less of everything than the gate: time, memory, stack; no files, no environment.
+    """
+    if "\0" in pair.schema + pair.rules:
+        raise CedarPolicyError("a policy holds no NUL byte; remove it")
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter, our own text
+            [sys.executable, "-I", "-c", _CHECK],
+            input=f"{pair.schema}\0{pair.rules}",
+            capture_output=True,
+            text=True,
+            timeout=CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CedarPolicyError(
+            f"not checked within {CHECK_TIMEOUT_S} s; simplify the policy"
+        ) from error
+    if done.returncode != 0:
+        said = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
+        raise CedarPolicyError(f"the policy does not pass strict validation: {said}")

@@ -1,0 +1,66 @@
+"""What policy and contract say about one service in one scene, compiled to bits once.
+
+A plan changes when a policy, a contract or the current synthetic release changes, never with a
+customer's consent. Its digest is written into every journal entry that rests on it.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+
+from gate.contracts.scene import Fallback, Scene
+from gate.state.consent_bits import FIELDS
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: plans key caches
+class Plan:
+    service: str
+    scene: Scene
+    offered: int  # the bits of the fields that policy and contract let this service ask for
+    release: str | None  # the synthetic release that answers in place of personal data
+    bits: Mapping[str, int]  # field -> its bit in a consent word
+    always: int  # fields whose legal basis is the contract itself: no grant needed
+    digest: str
+    anchor: str | None = None  # the release that completes its tables; None: they are naive
+    suspended: bool = False  # then nothing is offered, whatever contract and policy say
+
+    def mask(self, fields: tuple[str, ...]) -> int | None:
+        """The bits of `fields`, or None if one of them is not in the scene."""
+        bits = 0
+        for field in fields:
+            bit = self.bits.get(field)
+            if bit is None:
+                return None
+            bits |= bit
+        return bits
+
+
+def compile_plan(
+    service: str,
+    scene: Scene,
+    *,
+    offered: Collection[str],
+    release: str | None,
+    anchor: str | None = None,
+    policy: str = "",
+    suspended: bool = False,
+) -> Plan:
+    """`policy`: digest of the organisation policy, which would let the service read `offered`."""
+    named = scene.fields.keys() & offered if scene.admits(service) else set()
+    bits = {name: 1 << position for position, name in enumerate(scene.fields)}
+    grounds = [policy, scene.digest, service, str(release), *([anchor] if anchor else [])]
+    return Plan(
+        service=service,
+        scene=scene,
+        offered=sum(bits[name] for name in named),
+        release=release,
+        bits=bits,
+        always=FIELDS if scene.locked else 0,
+        digest=sha256("\n".join(grounds).encode()).hexdigest(),
+        anchor=anchor,
+        suspended=suspended,
+    )
+
+
+def synthesises(plan: Plan, field: str) -> bool:
+    return plan.release is not None and plan.scene.fields[field].fallback is Fallback.SYNTHETIC

@@ -1,0 +1,182 @@
+"""A decision in writing: the text of its answer and of its entry in the read log, made once.
+
+Everything a decision says follows from the plan, the fields asked for and the customer's word, and
+few such combinations are ever asked for. So their text is kept, and what differs from request to
+request is put in between: the second, the ledger's point, the entry that determined it, the tag.
+
+    {"action":"evaluate","at":"…","cohort":null,"consent":{"root":"…","size":7},"determined_by":
+        3 ,"fields":["age"],"plan":"9f…", … ,"subject": "4be1…" ,"views":{"age":"personal"}}
+
+Byte for byte what `journal.Reading` encodes to: see tests/gate/test_ruling.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
+
+from gate.decision.decide import Reason, Verdict, View
+from gate.policy.compiled import Plan
+from gate.readlog.batch_entry import DecisionBatch
+from gate.state import consent_bits
+from gate.state.ledger_position import ConsentPoint
+
+REMEMBERED = 8192  # texts of decisions, about a kilobyte each
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class Question(msgspec.Struct, frozen=True, gc=False):
+    """The same asked of one customer or of many: a `ReadRequest` for those who ask very often."""
+
+    service: str
+    scene: str
+    subjects: Sequence[str]
+    fields: tuple[str, ...]
+    minimum_size: int = 0
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A second at one point of the ledger, and how every entry of that second begins."""
+
+    second: int  # since 1970
+    minute: int  # as consent words count them
+    point: ConsentPoint
+    begins: str
+
+
+class _Middle(msgspec.Struct, frozen=True):
+    """What stands in an entry between `determined_by` and `subject`."""
+
+    fields: tuple[str, ...]
+    plan: str
+    reason: Reason
+    release: str | None
+    rows: int
+    scene: str
+    service: str
+
+
+class EntryText(msgspec.Struct, frozen=True):
+    """The parts of a decision's text that do not differ from customer to customer."""
+
+    allowed: bool
+    rests: bool  # whether it rests on an entry of the consent log
+    middle: str
+    ends: str  # of the entry
+    closes: str  # of the answer
+    text: str  # as it stands in a list
+
+
+class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
+    """One decision, in writing. `entry` is what `Journal` asks of what it records."""
+
+    moment: Moment
+    wording: EntryText
+    determined_by: int | None
+    customer: str
+
+    @property
+    def allowed(self) -> bool:
+        return self.wording.allowed
+
+    def entry(self, tag: str | None) -> bytes:
+        """The leaf of the read log."""
+        rests, wording = self.determined_by, self.wording
+        index = "null" if rests is None else rests
+        named = "null" if tag is None else f'"{tag}"'
+        return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
+
+    def answer(self, entry: int) -> str:
+        """The JSON of the answer, which names its entry."""
+        rests, size = self.determined_by, self.moment.point.size
+        index = "null" if rests is None else rests
+        return (
+            f'{{"context":{{"determined_by":{index},"entry":{entry},"ledger_size":{size}'
+            f"{self.wording.closes}"
+        )
+
+
+class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
+    """The decisions of one batch, all of one moment: one entry and its list
+    (gate.readlog.batch_entry)."""
+
+    service: str
+    rulings: Sequence[WrittenDecision]
+
+    def listing(self, tags: Sequence[str]) -> bytes:
+        """The list, which names the customers by `tags`."""
+        decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
+        for ruling, tag in zip(self.rulings, tags, strict=True):
+            said, rests = ruling.wording, ruling.determined_by
+            if (number := numbers.get(id(said))) is None:
+                number = numbers[id(said)] = len(texts)
+                texts.append(said.text)
+            decisions.append(f'["{tag}",{"null" if rests is None else rests},{number}]')
+        return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
+
+    def answers(self, entry: int) -> list[str]:
+        """The JSON of each answer, which names the entry and its place in the list there."""
+        between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
+        texts = []
+        for place, ruling in enumerate(self.rulings):
+            rests = "null" if ruling.determined_by is None else ruling.determined_by
+            closes = ruling.wording.closes
+            texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
+        return texts
+
+    def entry(self, digest: str) -> bytes:
+        """The leaf of the read log; `digest`: of the list, in hex."""
+        now = self.rulings[0].moment
+        at, consent = datetime.fromtimestamp(now.second, UTC), now.point
+        return DecisionBatch("batch", at, consent, len(self.rulings), digest, self.service).encode()
+
+    def alone(self, place: int) -> bytes:
+        """See `journal.Many`."""
+        return self.rulings[place].entry(None)
+
+
+def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:
+    """`second`: since 1970, UTC."""
+    at = datetime.fromtimestamp(second, UTC)
+    begins = (
+        f'{{"action":"{action}","at":{_text(at)},"cohort":null,"consent":{_text(point)},'
+        '"determined_by":'
+    )
+    return Moment(second, consent_bits.minute(at), point, begins)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def wording(plan: Plan, fields: tuple[str, ...], verdict: Verdict) -> EntryText:
+    """The text of a verdict under a plan."""
+    return worded(plan.service, plan.scene.id, plan, fields, verdict)
+
+
+def worded(
+    service: str, scene: str, plan: Plan | None, fields: tuple[str, ...], verdict: Verdict
+) -> EntryText:
+    """As `wording`, also where there is no such scene and so no plan."""
+    synthetic = plan is not None and View.SYNTHETIC in verdict.views.values()
+    middle = _Middle(
+        fields=fields,
+        plan=plan.digest if plan else "",
+        reason=verdict.reason,
+        release=plan.release if plan and synthetic else None,
+        rows=1 if verdict.views else 0,
+        scene=scene,
+        service=service,
+    )
+    views, begins = _text(dict(verdict.views)), _text(middle)[1:-1]
+    reason, decided = _text(verdict.reason), _text(verdict.allowed)
+    return EntryText(
+        allowed=verdict.allowed,
+        rests=bool(verdict.views),
+        middle=f',{begins},"subject":',
+        ends=f',"views":{views}}}',
+        closes=f',"reason":{reason},"views":{views}}},"decision":{decided}}}',
+        text=f'{{{begins},"views":{views}}}',
+    )
+
+
+def _text(value: datetime | ConsentPoint | _Middle | Mapping[str, View] | Reason | bool) -> str:
+    return _ENCODER.encode(value).decode()

@@ -1,0 +1,206 @@
+"""A second opinion: a share of what the gate answered, decided again by full Cedar.
+
+The gate decides by compiled plans; this asks the policy itself, off the hot path, in a thread that
+lives while there is something to do. One answer the two disagree about suspends its scene: from
+then on everything there is refused with reason `suspended`, an alert is raised, and health says so.
+It stays so until the gate is started anew, after somebody has looked.
+
+What cannot be compared any more, because the ledger moved on in between, is counted and left to a
+replay of the read log. When more is sampled than can be checked, it is counted and let go.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from queue import Empty, Full, Queue
+from random import Random
+from threading import Lock, Thread
+from typing import Any
+
+from gate.decision.alert import AlertKind, GateAlert
+from gate.decision.decide import Reason, View, frozen
+from gate.policy import cedar
+from gate.policy.cedar import PolicyFacts
+from gate.readlog.writer import Asked, Several
+from gate.reads.point import Gate
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+
+EVERY = 1000  # one answer of so many is decided again
+MOST_WAITING = 256
+MOST_MEMBERS = 16  # customers of a cohort who are decided again
+IDLE_S = 2.0  # after which the thread ends
+
+Sample = tuple[bytes, str | None]  # an entry of the read log, and whose it is (None: a cohort)
+
+
+@dataclass(slots=True)
+class CrosscheckResult:
+    """What became of the samples."""
+
+    agreed: int = 0
+    differed: int = 0
+    passed: int = 0  # refusals, and answers on a state that is no longer there
+    dropped: int = 0  # more than could be checked
+
+
+class Crosscheck:
+    """Watches the journal of one gate. Thread-safe."""
+
+    def __init__(self, gate: Gate, every: int = EVERY, random: Random | None = None) -> None:
+        self.checked = CrosscheckResult()
+        self._gate, self._every, self._random = gate, every, random or Random()  # noqa: S311 - a sample
+        self._waiting: Queue[Sample] = Queue(MOST_WAITING)
+        self._skip = self._gap() - 1
+        self._thread: Thread | None = None
+        self._lock = Lock()
+        gate.journal.watch = self.see
+
+    def see(self, entries: Sequence[bytes], asked: Sequence[Asked]) -> None:
+        """Called once a commit: takes some of its answers along. Never waits."""
+        skip = self._skip
+        for entry, each in zip(entries, asked, strict=True):
+            count = len(each.subjects) if isinstance(each, Several) else 1
+            while skip < count:
+                self._take(_sample(entry, each, skip))
+                skip += self._gap()
+            skip -= count
+        self._skip = skip
+
+    def drain(self) -> None:
+        """Return when everything sampled so far has been checked."""
+        self._waiting.join()
+
+    def check(self, sample: Sample) -> None:
+        """Decide one answer again, and act on what comes out."""
+        entry, subject = sample
+        reading = json.loads(entry)
+        agrees = self._agrees(reading, subject)
+        if agrees is None:
+            self.checked.passed += 1
+        elif agrees:
+            self.checked.agreed += 1
+        else:
+            self.checked.differed += 1
+            self._suspend(reading)
+
+    def _gap(self) -> int:
+        return self._random.randint(1, 2 * self._every - 1)
+
+    def _take(self, sample: Sample) -> None:
+        try:
+            self._waiting.put_nowait(sample)
+        except Full:
+            self.checked.dropped += 1
+        with self._lock:
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="shadow", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                sample = self._waiting.get(timeout=IDLE_S)
+            except Empty:
+                with self._lock:
+                    if self._waiting.empty():
+                        self._thread = None
+                        return
+                continue
+            try:
+                self.check(sample)
+            finally:
+                self._waiting.task_done()
+
+    def _agrees(self, reading: Mapping[str, Any], subject: str | None) -> bool | None:
+        """Whether full Cedar decides as the entry says; None if that cannot be told."""
+        scene = self._gate.scenes.get(reading["scene"])
+        if scene is None or reading["reason"] in _REFUSED or scene.id in self._gate.suspended:
+            return None
+        with self._gate.lock:
+            state, point = self._gate.current(0)
+            if point.size != reading["consent"]["size"]:
+                return None
+            if subject is None:
+                asked = self._members(state, reading)
+            else:
+                asked = [(self._facts(state, reading, subject), None)]
+        return all(self._same(reading, facts, member) for facts, member in asked)
+
+    def _members(
+        self, state: ConsentIndex, reading: Mapping[str, Any]
+    ) -> list[tuple[list[PolicyFacts], bool | None]]:
+        """Some customers, what is known of them, and whether the entry counts them in."""
+        members = self._gate.journal.cohort(reading["cohort"], len(state.subjects))
+        rows = range(len(state.subjects))
+        chosen = self._random.sample(rows, min(MOST_MEMBERS, len(rows)))
+        return [
+            (self._facts(state, reading, state.subjects[row]), bool(members[row])) for row in chosen
+        ]
+
+    def _facts(
+        self, state: ConsentIndex, reading: Mapping[str, Any], subject: str
+    ) -> list[PolicyFacts]:
+        scene = reading["scene"]
+        at = datetime.strptime(reading["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        minute = consent_bits.minute(at)
+        held = state.word(scene, subject)
+        stopped = frozen(held, state.stale(scene, minute))
+        places = {name: place for place, name in enumerate(self._gate.scenes[scene].fields)}
+        until = held >> consent_bits.EXPIRY_SHIFT
+        return [
+            PolicyFacts(name, bool(held >> places[name] & 1), minute, until, stopped)
+            for name in self._looked_at(reading)
+        ]
+
+    def _looked_at(self, reading: Mapping[str, Any]) -> list[str]:
+        """The fields of the entry; for a generalised one, the coarser field that answers it."""
+        fields = self._gate.scenes[reading["scene"]].fields
+        generalised = View.GENERALISED.value
+        return [
+            str(fields[name].generalised_by)
+            if reading["views"].get(name) == generalised and reading["cohort"] is None
+            else name
+            for name in reading["fields"]
+        ]
+
+    def _same(
+        self, reading: Mapping[str, Any], facts: list[PolicyFacts], member: bool | None
+    ) -> bool:
+        scene = self._gate.scenes[reading["scene"]]
+        permitted = cedar.permits(self._gate.policy, scene, reading["service"], facts)
+        if member is not None:
+            return all(permitted) == member
+        whole = reading["action"] == "evaluate"  # a read may give less: its source can be down
+        return all(
+            yes if reading["views"][name] in _GIVEN else not (whole and yes)
+            for name, yes in zip(reading["fields"], permitted, strict=True)
+        )
+
+    def _suspend(self, reading: Mapping[str, Any]) -> None:
+        scene, service = reading["scene"], reading["service"]
+        self._gate.suspend(scene)
+        detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
+        at = datetime.now(UTC).replace(microsecond=0)
+        self._gate.alarm(GateAlert(AlertKind.POLICY_MISMATCH, service, scene, at, 1, detail))
+
+
+def _sample(entry: bytes, asked: Asked, place: int) -> Sample:
+    """Of a batch the decision at `place`, as its entry would be if it stood alone."""
+    if isinstance(asked, Several):
+        return asked.line.alone(place), asked.subjects[place]
+    return entry, asked[1]
+
+
+_GIVEN = {View.PERSONAL.value, View.GENERALISED.value}
+_REFUSED = {
+    Reason.UNKNOWN_SCENE,
+    Reason.UNKNOWN_SERVICE,
+    Reason.FIELD_OUTSIDE_SCENE,
+    Reason.NO_FIELDS,
+    Reason.POLICY_FORBIDS,
+    Reason.PURPOSE_DIFFERS,
+    Reason.QUOTA_EXCEEDED,
+    Reason.SUSPENDED,
+}

@@ -1,0 +1,387 @@
+"""Enforcement: decide, fetch or synthesise, journal, answer. In this order, always.
+
+gather   the plan, and the customer's consent word, caught up with the ledger
+decide   pure: gate.decision.decide, gate.decision.eligibility
+apply    personal values are fetched only for fields the decision allows; the reading is
+         journalled and durable; only then does the answer leave
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from threading import Lock
+from typing import Any, Protocol
+
+from gate.contracts.scene import Scene
+from gate.decision import purpose
+from gate.decision.alert import Alarm, log
+from gate.decision.decide import REFUSED, Decision, Reason, View, decide, verdict
+from gate.decision.eligibility import Cohort
+from gate.decision.eligibility_cache import Cohorts
+from gate.decision.quota import Quotas
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy
+from gate.policy.compiled import Plan, compile_plan
+from gate.readlog.entry import EntryText, Moment, Question, WrittenDecision, moment, worded, wording
+from gate.readlog.writer import Journal, ReadLogEntry
+from gate.reads import masking
+from gate.reads.completion import Completions
+from gate.reads.releases import NOTHING, Served, Synthesiser
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex, Followed
+from gate.state.ledger_position import ConsentPoint
+
+
+class StaleStateError(Exception):
+    """The gate has not seen as much of the ledger as the caller demands. Nothing was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """One customer's `fields` for one scene. `minimum_size`: the ledger size the answer must rest
+    on at least, e.g. the one of a receipt the caller has seen."""
+
+    service: str
+    scene: str
+    subject: str
+    fields: tuple[str, ...]
+    at: datetime
+    minimum_size: int = 0
+    purpose: str | None = None  # the caller's own word, held against the contract's
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Every field asked for has a value (None when withheld) and a view, or the request was
+    refused and there is neither."""
+
+    decision: Decision
+    values: Mapping[str, Any]
+    views: Mapping[str, View]
+    release: str | None  # the synthetic release some values come from
+    entry: int  # of this answer in the read log
+    read_log: str  # its origin
+
+
+class LedgerView(Followed, Protocol):
+    """What the gate needs of the consent ledger."""
+
+    def root(self) -> tuple[int, str]:
+        """Size and base64 root of the current checkpoint."""
+        ...
+
+
+class Gate:
+    """The one way to personal data. Thread-safe. Fails closed: any error means no data.
+
+    `key` keeps surrogates stable per customer and release; it is secret to the gate. `state` is one
+    that has followed the ledger part of the way: see gate.state.snapshot.
+    """
+
+    def __init__(
+        self,
+        ledger: LedgerView,
+        source: RowSource,
+        scenes: Mapping[str, Scene],
+        journal: Journal,
+        organisation: CedarPolicy,
+        key: bytes,
+        state: ConsentIndex | None = None,
+    ) -> None:
+        self.scenes = scenes
+        self.journal = journal
+        self.source = source
+        self._ledger = ledger
+        self.policy = organisation
+        self.suspended: set[str] = (
+            set()
+        )  # scenes in which nothing is answered: see gate.reads.crosscheck
+        self._key = key
+        self._lock = Lock()
+        self._state = state or ConsentIndex(scenes)
+        self._point = ConsentPoint(0, "")
+        self._cohorts = Cohorts()
+        self._now: Moment | None = None
+        self._served: dict[str, Served] = {}
+        self.completions = Completions()
+        self._plans: dict[tuple[str, str], Plan] = {}
+        self.quotas = Quotas()
+        self.alarm: Alarm = log
+        self.known_by: tuple[str, ...] = ()  # columns whose values are masked in free text
+
+    def serve(self, scene: str, *more: Synthesiser) -> None:
+        """From now on, answer `scene` from the last of these releases where personal data may not
+        be read. They come in log order, after those that are served already, which are kept."""
+        with self._lock:
+            self._served[scene] = self.served(scene).after(self.scenes[scene], more)
+            self._plans.clear()
+
+    def suspend(self, scene: str) -> None:
+        """From now on refuse everything in the scene, until the gate is started anew."""
+        with self._lock:
+            self.suspended.add(scene)
+            self._plans.clear()
+
+    def served(self, scene: str) -> Served:
+        return self._served.get(scene, NOTHING)
+
+    def release(self, scene: str) -> Synthesiser | None:
+        return self.served(scene).last
+
+    def decide(self, request: ReadRequest) -> Decision:
+        """The decision alone, not journalled: no data is read. Raises StaleStateError."""
+        return self._decide(request, self.plan(request.service, request.scene))[0]
+
+    def decide_all(self, requests: Sequence[ReadRequest]) -> list[Decision]:
+        """The decisions alone, on the ledger as it was once all of them had been asked for: across
+        hosts one look at it serves them all. Raises StaleStateError."""
+        reached = self._ledger.size
+        plans = [self.plan(each.service, each.scene) for each in requests]
+        return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
+
+    def rule(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
+        """Decisions in writing, in the order of the questions and of their subjects, all at one
+        point of the ledger. Their entries must be durable before anybody hears of them. Raises
+        StaleStateError."""
+        minimum = max([each.minimum_size for each in asked], default=0)
+        plans = [self.plan(each.service, each.scene) for each in asked]
+        reached = self._ledger.size  # before the lock: one look serves all who wait for it
+        rulings: list[WrittenDecision] = []
+        with self._lock:
+            state, point = self._reach(reached, minimum)
+            now = self._moment(int(at.timestamp()), point)
+            for each, plan in zip(asked, plans, strict=True):
+                rulings += _ruled(state, now, each, plan)
+        return rulings
+
+    def _moment(self, second: int, point: ConsentPoint) -> Moment:
+        """The last one, most of the time."""
+        if self._now is None or self._now.second != second or self._now.point is not point:
+            self._now = moment(second, point)
+        return self._now
+
+    def read(self, request: ReadRequest) -> Answer:
+        """One customer's fields, each personal, generalised, synthetic or withheld.
+
+        Raises StaleStateError. A source that is down is answered with what needs no source.
+        """
+        plan = self.plan(request.service, request.scene)
+        decision, point = self._decide(request, plan)
+        if plan is not None and not decision.refused and (bar := self._bar(request, plan)):
+            decision = Decision(False, {}, bar, None, point.size)
+        values: Mapping[str, Any] = {}
+        if plan is not None and not decision.refused:
+            try:
+                values, views = self._values(request, plan, decision)
+            except SourceUnavailableError:
+                decision = _without_source(decision)
+                values, views = self._values(request, plan, decision)
+            decision = replace(decision, views=views)
+        reading = _reading(request, "read", plan, decision, point)
+        entry = self.journal.record(reading, request.subject)
+        # Durable from here on: the answer may leave.
+        origin = self.journal.log.origin
+        return Answer(decision, values, decision.views, reading.release, entry, origin)
+
+    def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
+        """Who grants all of `fields` in the scene at `at`: the only population a release may be
+        fitted on. Raises KeyError for a scene there is none of."""
+        contract = self.scenes[scene]
+        plan = compile_plan("", contract, offered=(), release=None)
+        with self._lock:
+            state, _ = self.current(0)
+            members = self.members(plan, plan.mask(tuple(fields)) or 0, at)
+            return state.subjects.of(members)
+
+    def members(self, plan: Plan, wanted: int, at: datetime) -> Cohort:
+        """Whose fields `wanted` (bits) may all be read as personal data at `at`, by row of the
+        state as it is. The caller holds `lock`, and writes nothing into what is returned."""
+        return self._cohorts.readable(self._state, plan, wanted, consent_bits.minute(at))
+
+    def plan(self, service: str, scene: str) -> Plan | None:
+        """Contract and policy for a service in a scene; None if there is no such scene."""
+        contract = self.scenes.get(scene)
+        if contract is None:
+            return None
+        plan = self._plans.get((service, scene))
+        if plan is None:
+            served, stopped = self.served(scene), scene in self.suspended
+            plan = compile_plan(
+                service,
+                contract,
+                offered=() if stopped else cedar.offered(self.policy, contract, service),
+                release=served.last.id if served.last else None,
+                anchor=served.anchor.id if served.anchor else None,
+                policy=self.policy.digest,
+                suspended=stopped,
+            )
+            if plan.offered:  # whoever is not admitted must not fill the cache with names
+                self._plans[service, scene] = plan
+            # Meanwhile `suspend` or `serve` may have been before.
+            if (scene in self.suspended, self.served(scene)) != (stopped, served):
+                self._plans.pop((service, scene), None)
+                return self.plan(service, scene)
+        return plan
+
+    def subjects(self) -> list[str]:
+        """Everybody who ever said anything, in the order in which they first did."""
+        with self._lock:
+            return list(self.current(0)[0].subjects)
+
+    def catch_up(self) -> int:
+        """Follow the ledger to its end; the size reached. Reads do this by themselves."""
+        with self._lock:
+            return self.current(0)[1].size
+
+    def current(self, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
+        """The consent state, caught up with the ledger, and where in the ledger that is.
+
+        The caller holds `lock`. Raises StaleStateError.
+        """
+        return self._reach(self._ledger.size, minimum_size)
+
+    def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
+        """The state that has seen `reached` entries of the ledger at least."""
+        while self._point.size < reached or not self._point.root:
+            self._state.catch_up(self._ledger)
+            size, root = self._ledger.root()
+            if size == self._state.size:  # otherwise the ledger moved in between: look again
+                self._point = ConsentPoint(size, root)
+        if self._point.size < minimum_size:
+            raise StaleStateError(
+                f"the ledger has {self._point.size} entries, want at least {minimum_size}; "
+                "ask again when the entry you have seen is there"
+            )
+        return self._state, self._point
+
+    @property
+    def lock(self) -> Lock:
+        return self._lock
+
+    def _decide(
+        self, request: ReadRequest, plan: Plan | None, reached: int | None = None
+    ) -> tuple[Decision, ConsentPoint]:
+        if reached is None:  # before the lock: across hosts one look serves all who wait for it
+            reached = self._ledger.size
+        with self._lock:
+            state, point = self._reach(reached, request.minimum_size)
+            if plan is None:
+                return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
+            consent, index = state.held(request.scene, request.subject)
+            minute = consent_bits.minute(request.at)
+            stale = state.stale(request.scene, minute) if consent & consent_bits.ARMED else 0
+        decision = decide(
+            plan, request.fields, consent, minute, index=index, size=point.size, stale=stale
+        )
+        return decision, point
+
+    def _bar(self, request: ReadRequest, plan: Plan) -> Reason | None:
+        """Why a read is refused that contract and policy allow."""
+        if not purpose.agrees(request.purpose, plan.scene):
+            return Reason.PURPOSE_DIFFERS
+        admitted = self.quotas.admits_point(request.service, request.scene, request.at)
+        return None if admitted else Reason.QUOTA_EXCEEDED
+
+    def _values(
+        self, request: ReadRequest, plan: Plan, decision: Decision
+    ) -> tuple[dict[str, Any], dict[str, View]]:
+        views = dict(decision.views)
+        columns = _columns(plan, views)
+        free = [name for name in columns if plan.scene.fields[name].item.free_text]
+        wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
+        row = self.source.row(request.subject, [*wanted]) if columns else {}
+        row = masking.row(row, free, self.known_by) if row and free else row
+        if row is None:  # a grant without a row: there is nothing to give
+            views |= dict.fromkeys(columns, View.WITHHELD)
+            row = {}
+        values = {field: row.get(columns.get(field, field)) for field in request.fields}
+        values |= self._surrogates(request, plan, views, values)
+        return values, views
+
+    def _surrogates(
+        self,
+        request: ReadRequest,
+        plan: Plan,
+        views: Mapping[str, View],
+        values: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """Population draws for what may not be read, given what this answer shows anyway."""
+        import pyarrow as pa
+
+        fields = [field for field, view in views.items() if view is View.SYNTHETIC]
+        release = self.served(request.scene).named(plan.release) if fields else None
+        if release is None:
+            return {}
+        shown = {
+            field: [values[field]]
+            for field, view in views.items()
+            if view is View.PERSONAL and plan.scene.fields[field].item.domain is not None
+        }
+        drawn = release.conditional(fields, pa.table(shown), self._key, [request.subject])
+        return dict(drawn.to_pylist()[0])
+
+
+def _ruled(
+    state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
+) -> Iterator[WrittenDecision]:
+    scene, held = asked.scene, state.held
+    known: dict[int, EntryText] = {}  # by consent word: nothing else differs among the subjects
+    for customer in asked.subjects:
+        consent, index = held(scene, customer) if plan is not None else _NOTHING
+        if (found := known.get(consent)) is None:
+            found = known[consent] = _worded(state, now, asked, plan, consent)
+        yield WrittenDecision(now, found, index if found.rests else None, customer)
+
+
+def _worded(
+    state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None, consent: int
+) -> EntryText:
+    scene, fields = asked.scene, asked.fields
+    if plan is None:
+        return worded(asked.service, scene, None, fields, REFUSED[Reason.UNKNOWN_SCENE])
+    stale = state.stale(scene, now.minute) if consent & consent_bits.ARMED else 0
+    found = verdict(plan, fields, consent, now.minute, stale)
+    if not plan.offered:  # nobody knows this service: its name is not kept
+        return worded(asked.service, scene, plan, fields, found)
+    return wording(plan, fields, found)
+
+
+_NOTHING = 0, None
+
+
+def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
+    """Which column of the source each personal or generalised field is read from."""
+    columns = {}
+    for field, view in views.items():
+        if view is View.PERSONAL:
+            columns[field] = field
+        elif view is View.GENERALISED:
+            columns[field] = str(plan.scene.fields[field].generalised_by)
+    return columns
+
+
+def _without_source(decision: Decision) -> Decision:
+    needs = {View.PERSONAL, View.GENERALISED}
+    views = {f: View.WITHHELD if v in needs else v for f, v in decision.views.items()}
+    return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
+
+
+def _reading(
+    request: ReadRequest, action: str, plan: Plan | None, decision: Decision, point: ConsentPoint
+) -> ReadLogEntry:
+    synthetic = plan is not None and View.SYNTHETIC in decision.views.values()
+    return ReadLogEntry(
+        action=action,
+        at=request.at.replace(microsecond=0),
+        service=request.service,
+        scene=request.scene,
+        rows=1 if decision.views else 0,
+        fields=request.fields,
+        views=decision.views,
+        reason=decision.reason,
+        determined_by=decision.determined_by,
+        plan=plan.digest if plan else "",
+        release=plan.release if plan and synthetic else None,
+        consent=point,
+    )

@@ -1,0 +1,65 @@
+"""The synthetic releases that a gate knows, scene by scene, in the order in which the log has them.
+
+The last one answers. Earlier ones stay: the *anchor* of a scene is the one whose counts tables are
+completed to. Which one it is follows from the contract and the log alone, so that a replay finds
+the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gate.contracts.scene import Scene
+from synthetic.completion.mode import Mode
+from synthetic.fitting.release import Release
+
+
+class Synthesiser(Protocol):
+    """What the gate needs of a synthetic release: see `synthetic.fitting.release.Release`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def statement(self) -> object:
+        """What is promised to the people it was fitted on, in words (`str`)."""
+        ...
+
+    def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any: ...
+
+
+def anchor(scene: Scene, releases: Iterable[object]) -> Release | None:
+    """The release that completes tables of `scene`, of those that the log has up to the one that
+    answers: the first that the most people were in. None where the contract names another mode, or
+    no release is over its domain."""
+    if scene.completion is not Mode.RELEASE_ANCHORED:
+        return None
+    domain = scene.domain
+    alike = [r for r in releases if isinstance(r, Release) and r.domain == domain]
+    return max(alike, key=lambda each: each.rows, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: each answers differently
+class Served:
+    """The releases of one scene, of which the last one answers."""
+
+    releases: tuple[Synthesiser, ...] = ()
+    anchor: Release | None = None
+
+    def after(self, scene: Scene, more: Sequence[Synthesiser]) -> "Served":
+        """With what the log has more; each release stands once."""
+        ids = {each.id for each in more}
+        every = (*(each for each in self.releases if each.id not in ids), *more)
+        return Served(every, anchor(scene, every))
+
+    @property
+    def last(self) -> Synthesiser | None:
+        return self.releases[-1] if self.releases else None
+
+    def named(self, name: str | None) -> Synthesiser | None:
+        return next((each for each in self.releases if each.id == name), None)
+
+
+NOTHING = Served()

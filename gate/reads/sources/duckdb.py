@@ -1,0 +1,80 @@
+"""The embedded source: a DuckDB database read through Ibis."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gate.reads.sources.interface import SourceUnavailableError
+
+MEMORY = "512MB"  # for sorting and joining; what needs more goes to disk
+
+
+class DuckDBSource:
+    """One table of a DuckDB file, opened read-only. See `gate.reads.sources.interface.Source`.
+
+    Point reads run prepared SQL on a cursor of their own, so threads do not wait for each other;
+    everything larger is an Ibis expression on a cursor of its own.
+    """
+
+    def __init__(self, path: Path, table: str = "customer", key: str = "id") -> None:
+        import ibis
+
+        with _reporting(path):
+            self._backend = ibis.duckdb.connect(path, read_only=True)
+            self._backend.con.execute(f"SET memory_limit = '{MEMORY}'")
+            self._known = frozenset(self._backend.table(table).columns)
+        self._name, self.key = table, key
+
+    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+        names = ", ".join(f'"{self._column(name)}"' for name in columns)
+        sql = f'SELECT {names} FROM "{self._name}" WHERE "{self.key}" = ?'  # noqa: S608 - known names
+        with _reporting(self._name), self._backend.con.cursor() as cursor:
+            found = cursor.execute(sql, [subject]).fetchone()
+        return None if found is None else dict(zip(columns, found, strict=True))
+
+    def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
+        import ibis
+        import pyarrow as pa
+
+        wanted = ibis.memtable(pa.table({self.key: pa.array(subjects, pa.string())}))
+        names = [self._column(name) for name in columns]
+        return self._table().semi_join(wanted, self.key).select(*names)
+
+    def everybody(self, columns: Sequence[str]) -> Any:
+        return self._table().select(*[self._column(name) for name in columns])
+
+    def count(self) -> int:
+        with _reporting(self._name), self._backend.con.cursor() as cursor:
+            found = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
+        return int(found[0])
+
+    def open(self, name: str) -> Any | None:
+        """A table as an Ibis expression, or None if there is none: for checks, never for rows."""
+        sql = "SELECT 1 FROM information_schema.tables WHERE table_name = ?"
+        with _reporting(name):
+            with self._backend.con.cursor() as cursor:
+                known = cursor.execute(sql, [name]).fetchone()
+            return self._backend.table(name) if known else None
+
+    def _table(self) -> Any:
+        import ibis
+
+        with _reporting(self._name):
+            return ibis.duckdb.from_connection(self._backend.con.cursor()).table(self._name)
+
+    def _column(self, name: str) -> str:
+        if name not in self._known:
+            raise SourceUnavailableError(f"table {self._name!r} has no column {name!r}")
+        return name
+
+
+@contextmanager
+def _reporting(what: object) -> Iterator[None]:
+    """DuckDB raises its own family of errors; callers see one."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.Error, OSError) as error:
+        raise SourceUnavailableError(f"{what}: {error}") from error

@@ -1,0 +1,1 @@
+"""Check a read log: derive every decision again from the consent log."""

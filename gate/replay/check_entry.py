@@ -1,0 +1,129 @@
+"""Does an entry of a read log follow from the state and the plan of then? Pure.
+
+None if it does; else, in words, what follows instead.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from gate.decision import decide, eligibility
+from gate.decision.decide import Reason, Verdict, View
+from gate.policy.compiled import Plan
+from gate.readlog.writer import ReadLogEntry
+from gate.replay.entry_parser import Shape
+from gate.replay.history import ActiveState
+from gate.state import consent_bits
+from synthetic.completion.mode import Mode
+
+# Refusals that follow from nothing in the ledger, but gave nothing either.
+GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
+MOST_WORDS = 65_536  # of which a shape remembers what follows
+COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
+
+
+def of_one(
+    in_force: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
+) -> str | None:
+    """One customer's answer, which names the entry it `rests` on in JSON. It may have given less
+    than was decided, where it says so."""
+    plan, state = in_force.plan, in_force.state
+    consent, index = state.held(plan.scene.id, subject)
+    found: Verdict | None = None
+    # Without triggers a verdict depends on the word, and on whether its end has passed.
+    key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
+    follows = None if consent & consent_bits.ARMED else shape.follows.get(key)
+    if follows is None:
+        stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
+        found = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
+        follows = _follows(plan, shape.reading, found)
+        if len(shape.follows) >= MOST_WORDS:
+            shape.follows.clear()
+        shape.follows[key] = follows
+    named = b"null" if index is None or not shape.reading.views else b"%d" % index
+    if follows and rests == named:
+        return None
+    found = found or decide.verdict(plan, shape.reading.fields, consent, minute, 0)
+    entry = index if found.views else None
+    return f"{found.reason.value} {_values(found.views)}, entry {entry}, release {plan.release}"
+
+
+def _follows(plan: Plan, reading: ReadLogEntry, found: Verdict) -> bool:
+    if reading.reason in GATES_OWN:
+        return _nothing(reading)
+    same = reading.views == found.views and reading.reason is found.reason
+    synthetic = View.SYNTHETIC in reading.views.values()
+    release, rows = plan.release if synthetic else None, 1 if reading.views else 0
+    told = reading.release, reading.rows, reading.mode
+    return (same or _less(reading, found)) and told == (release, rows, UNSET)
+
+
+def of_everybody(
+    in_force: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
+) -> str | None:
+    """A table, rows, or a search; `found`: the digest of the cohort that was answered."""
+    plan, state = in_force.plan, in_force.state
+    if found is None:
+        return _refused(plan, reading)
+    if (refused := decide.refusal(plan, reading.fields)) is not None:
+        return refused.value
+    shown = decide.views(plan, reading.fields, plan.always)
+    if reading.reason is not Reason.GRANTED or not _shown(reading, shown):
+        return f"{Reason.GRANTED.value} {_values(shown)}"
+    rests = _completing(plan) if reading.action == "table" else _NO_ROWS
+    if (reading.release, reading.mode) not in {rests, _NO_ROWS}:
+        return f"release {rests[0]}, mode {rests[1] or None}"
+    stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
+    members = eligibility.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
+    digest = sha256(np.packbits(members).tobytes()).hexdigest()
+    return None if digest == found else f"{COHORT}{digest}"
+
+
+def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
+    """What synthetic rows of a table rest on, and their mode as a journal names it."""
+    anchored = plan.anchor, Mode.RELEASE_ANCHORED
+    return anchored if plan.anchor else (plan.release, UNSET)
+
+
+_NO_ROWS: tuple[str | None, str | UnsetType] = None, UNSET
+
+
+def _shown(reading: ReadLogEntry, shown: Mapping[str, View]) -> bool:
+    """Whether a cohort's views can be: its members' fields are personal, and only a table shows
+    others, in the view they have without a grant. A search shows nothing but who they are."""
+    if reading.action == "search":
+        return not reading.views
+    others = shown if reading.action == "table" else {}
+    return reading.views.keys() == shown.keys() and all(
+        view in {View.PERSONAL, others.get(name)} for name, view in reading.views.items()
+    )
+
+
+def _refused(plan: Plan, reading: ReadLogEntry) -> str | None:
+    """A refusal rests on what was asked for, or on that and the fields of a filter after it."""
+    asked = (reading.fields[:count] for count in range(len(reading.fields) + 1))
+    reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
+    if reading.reason in reasons and _nothing(reading):
+        return None
+    return str(decide.refusal(plan, reading.fields) or "a cohort")
+
+
+def _nothing(reading: ReadLogEntry) -> bool:
+    return (reading.views, reading.rows, reading.release, reading.mode) == ({}, 0, None, UNSET)
+
+
+def _less(reading: ReadLogEntry, found: Verdict) -> bool:
+    """Whether a read withheld what its source did not give: the row was missing, or it was down."""
+    from_source = {View.PERSONAL, View.GENERALISED}
+    without = {f: View.WITHHELD if v in from_source else v for f, v in found.views.items()}
+    return (
+        reading.action == "read"
+        and reading.reason in {found.reason, Reason.SOURCE_UNAVAILABLE}
+        and reading.views == without != found.views
+    )
+
+
+def _values(views: Mapping[str, View]) -> dict[str, str]:
+    return {name: view.value for name, view in views.items()}

@@ -1,0 +1,194 @@
+"""What was in force at one size of the consent ledger after another: state, contracts, policies.
+
+A past only goes forward. It folds the ledger once, for every version of the contracts at a time: an
+entry of a read log may rest on a contract that has been replaced since.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gate.contracts.scene import Scene
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy
+from gate.policy.compiled import Plan, compile_plan
+from gate.reads import releases
+from gate.state.consent_index import ConsentIndex
+from ledger.events.envelope import EntryErased, SubjectErased, SyntheticReleased
+from ledger.follower import Follower
+from ledger.reader import CHUNK, RecordedEvent
+from ledger.tlog.compact_range import Frontier
+from ledger.tlog.merkle import Hash
+from synthetic.fitting.release import MalformedReleaseError, Release
+
+_ERASURES = SubjectErased | EntryErased
+MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayGrounds:
+    """What decisions rest on besides the ledger, in force now and before."""
+
+    scenes: Mapping[str, Scene]
+    policy: CedarPolicy
+    earlier: Sequence[Scene] = ()  # versions that are no longer in force, the newest first
+    earlier_policies: Sequence[CedarPolicy] = field(default=())
+
+    @property
+    def policies(self) -> list[CedarPolicy]:
+        return [self.policy, *self.earlier_policies]
+
+    def versions(self) -> list[Mapping[str, Scene]]:
+        """All contracts as they are in force; then the version before of each; and so on."""
+        others = {each.digest: each for each in self.earlier}
+        rows: dict[str, list[Scene]] = {scene: [it] for scene, it in self.scenes.items()}
+        for each in others.values():
+            if all(each.digest != known.digest for known in rows.setdefault(each.id, [])):
+                rows[each.id].append(each)
+        older = range(1, max(map(len, rows.values()), default=1))
+        last = [{s: row[min(n, len(row) - 1)] for s, row in rows.items()} for n in older]
+        gone = {scene: row[0] for scene, row in rows.items() if scene not in self.scenes}
+        return [self.scenes, *last, *([gone] if gone else [])]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveState:
+    """A plan, and the state folded under the contracts it was compiled from."""
+
+    plan: Plan
+    state: ConsentIndex
+
+
+class History:
+    """The ledger as of `size` entries, and the plans of then."""
+
+    def __init__(self, ledger: Follower, grounds: ReplayGrounds) -> None:
+        self.size, self.root = 0, ""
+        self.most = ledger.size  # beyond it nothing can be derived
+        self._ledger, self._policies = ledger, grounds.policies
+        self._states = [ConsentIndex(scenes) for scenes in grounds.versions()]
+        self._coming = ledger.follow(0)
+        self._next: RecordedEvent | None = next(self._coming, None)
+        self._frontier = Frontier()
+        self._hashes: list[Hash] = []  # of the entries from the frontier on
+        self._releases: dict[str, list[_Announced]] = {}
+        self._plans: dict[tuple[str, str], dict[str, ActiveState]] = {}
+        self._offered: dict[tuple[str, str, str], frozenset[str]] = {}
+        self._last_erased: int | None = None  # not looked for yet
+        self._known = frozenset(scene for state in self._states for scene in state.scenes)
+        self._mend_root()
+
+    def advance(self, size: int) -> None:
+        """Go on to `size`, which is not below the size reached, nor above `most`."""
+        if size == self.size:
+            return
+        stretch = _Stretch(size, [*self._until(size)])
+        for state in self._states:
+            state.catch_up(stretch)
+        self.size = size
+        self._mend_root()
+
+    def knows(self, scene: str) -> bool:
+        """Whether there is or was such a scene, as far as anybody could know by then."""
+        return scene in self._states[0].published or (
+            scene in self._known and not self._states[0].published
+        )
+
+    def in_force(self, service: str, scene: str, digest: str) -> ActiveState | None:
+        """The plan of this digest, if contracts, policies and releases of then make it."""
+        if (service, scene) not in self._plans:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[service, scene] = dict(self._compiled(service, scene))
+        return self._plans[service, scene].get(digest)
+
+    def erases_later(self) -> bool:
+        """Whether anything is erased beyond `size`: whose rows were where is no longer known."""
+        if self._last_erased is None:
+            acts = self._ledger.announced()
+            erased = [each.index for each in acts if isinstance(each.event, _ERASURES)]
+            self._last_erased = max(erased, default=-1)
+        return self._last_erased >= self.size
+
+    def _until(self, size: int) -> Iterator[RecordedEvent]:
+        while self._next is not None and self._next.index < size:
+            event = self._next.event
+            if isinstance(event, SyntheticReleased):
+                self._releases.setdefault(event.scene, []).append(_Announced(event))
+                self._plans.clear()
+            if not isinstance(event, SubjectErased):  # what they said does not open any more
+                yield self._next
+            self._next = next(self._coming, None)
+
+    def _mend_root(self) -> None:
+        while self._frontier.size < self.size:
+            first = self._frontier.size
+            if not self._hashes:
+                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.most))
+            count = min(self.size - first, len(self._hashes))
+            self._frontier.append(self._hashes[:count])
+            del self._hashes[:count]
+        self.root = b64encode(self._frontier.root()).decode()
+
+    def _compiled(self, service: str, scene: str) -> Iterator[tuple[str, ActiveState]]:
+        for state in reversed(self._states):  # of two states of one contract the newer one counts
+            if (contract := state.scenes.get(scene)) is None:
+                continue
+            for rules in self._policies:
+                admitted = contract.admits(service)  # of whoever is not, Cedar need not be asked
+                offered = self._offers(rules, contract, service) if admitted else ()
+                for release, anchor in self._served(contract):
+                    plan = compile_plan(
+                        service,
+                        contract,
+                        offered=offered,
+                        release=release,
+                        anchor=anchor,
+                        policy=rules.digest,
+                    )
+                    yield plan.digest, ActiveState(plan, state)
+
+    def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None]]:
+        """Each release that may have answered, and the anchor that its table had."""
+        yield None, None
+        announced = self._releases.get(contract.id, [])
+        for count, last in enumerate(announced, 1):
+            anchor = releases.anchor(contract, (each.release for each in announced[:count]))
+            yield last.id, anchor.id if anchor else None
+
+    def _offers(self, rules: CedarPolicy, contract: Scene, service: str) -> frozenset[str]:
+        key = rules.digest, contract.digest, service
+        if key not in self._offered:
+            self._offered[key] = cedar.offered(rules, contract, service)
+        return self._offered[key]
+
+
+@dataclass(frozen=True)
+class _Announced:
+    """A release as the log has it."""
+
+    event: SyntheticReleased
+
+    @property
+    def id(self) -> str:
+        return self.event.release
+
+    @cached_property
+    def release(self) -> Release | None:
+        """None if the body is none: then no gate served it."""
+        try:
+            return Release.from_body(self.event.body)
+        except MalformedReleaseError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """A piece of the ledger that ends at `size`, for states that have seen what is before it."""
+
+    size: int
+    entries: Sequence[RecordedEvent]
+
+    def follow(self, since: int) -> Iterator[RecordedEvent]:
+        return (each for each in self.entries if each.index >= since)

@@ -1,0 +1,341 @@
+"""Re-derive every decision of a read log from the ledger, the contracts and the policies of then.
+
+The read log says what was answered, why, and on which ledger prefix it rests. A replay folds the
+consent log up to that prefix and asks the same pure function again. An answer may have given less
+than the decision allowed (a source was down, a row was missing), never more.
+
+Answers that were decided one after the other may stand in the read log the other way round. So
+entries are derived in the order of their ledger sizes, within a window; what comes even later is
+derived at the end. Ranges of the log are shared out to processes, and what is found does not
+depend on how many there are. No process holds more than a window of the read log.
+"""
+
+import gc
+import multiprocessing
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gate.decision.decide import Reason
+from gate.readlog import batch_entry, membership
+from gate.readlog.batch_entry import DecisionBatch, MalformedListError
+from gate.readlog.by_customer import stored
+from gate.readlog.writer import LOG, ReadLogEntry, pseudonym
+from gate.replay import check_entry
+from gate.replay.entry_parser import Beginning, Leaf, Leaves, MalformedLeafError, Shape
+from gate.replay.history import ActiveState, History, ReplayGrounds
+from gate.state import consent_bits
+from ledger.follower import Follower
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import checkpoint, signed_note, tiles
+from ledger.vault.commitments import ReadingTags
+
+SHARE = 128  # bundles that one process derives in one go
+WINDOW = 16  # bundles within which entries are put in order
+MOST_OWNERS = 65_536  # whose tags are remembered
+UNOPENED = "it cannot be opened any more"
+
+Progress = Callable[[int, int], None]  # entries derived, entries in all
+Period = range  # of minutes since 2020: see gate.state.consent_bits
+EVER = range(consent_bits.LAST_MINUTE + 1)
+Opened = Callable[[], Follower]  # opens the ledger, in whatever process
+# Ledger size, index, what was answered, and whose it is (nobody's: that of a batch).
+Entry = tuple[int, int, Leaf | DecisionBatch, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayDifference:
+    """An entry whose answer cannot be derived, and what was derived instead."""
+
+    entry: int
+    found: str
+    derived: str
+
+
+@dataclass(slots=True)
+class ReplayReport:
+    derived: int = 0  # entries whose answer follows from ledger, contracts and policy
+    unopened: int = 0  # entries that rest on customers who cannot be named any more
+    differences: list[ReplayDifference] = field(default_factory=list)
+    late: list[int] = field(default_factory=list)  # entries put off to the end; empty when done
+
+    @property
+    def entries(self) -> int:
+        return self.derived + self.unopened + len(self.differences)
+
+    def differs(self, entry: int, found: str, derived: str) -> None:
+        self.differences.append(ReplayDifference(entry, found, derived))
+
+    def __add__(self, other: "ReplayReport") -> "ReplayReport":
+        return ReplayReport(
+            self.derived + other.derived,
+            self.unopened + other.unopened,
+            self.differences + other.differences,
+            self.late + other.late,
+        )
+
+
+def replay(
+    opened: Opened,
+    folder: Path,
+    grounds: ReplayGrounds,
+    *,
+    processes: int = 1,
+    progress: Progress = lambda _done, _all: None,
+    period: Period = EVER,
+) -> ReplayReport:
+    """Replay the read log under `folder`, which belongs to a gate over the ledger that `opened`
+    opens; of it the entries of `period`. With several processes, `opened` must be something that
+    can be pickled."""
+    with closing(SqlStore(folder / LOG)) as store:
+        head = store.head()
+    at = checkpoint.parse(signed_note.parse(head.note).text) if head else None
+    if at is None or not at.size:
+        return ReplayReport()
+    work = _Work(opened, folder, at.origin, at.size, grounds, period)
+    report = ReplayReport()
+    for part in _parts(work, processes):
+        report += part
+        progress(report.entries + len(report.late), at.size)
+    if report.late:
+        late, report.late = report.late, []
+        report += _Replayer(work).replay_each(late)
+    report.differences.sort(key=lambda each: each.entry)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A read log to be replayed, as it is told to a process."""
+
+    opened: Opened
+    folder: Path
+    origin: str
+    size: int
+    grounds: ReplayGrounds
+    period: Period
+
+    @property
+    def shares(self) -> list[range]:
+        """Which bundles are derived in one go."""
+        bundles = -(-self.size // tiles.WIDTH)
+        return [range(lo, min(lo + SHARE, bundles)) for lo in range(0, bundles, SHARE)]
+
+
+def _parts(work: _Work, processes: int) -> Iterator[ReplayReport]:
+    if processes == 1 or len(work.shares) == 1:
+        yield from map(_Replayer(work).replay, work.shares)
+        return
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload([__name__])  # imported once, not in each process
+    with ProcessPoolExecutor(processes, forking, _begin, (work,)) as pool:
+        yield from pool.map(_share, work.shares)
+
+
+_here: list["_Replayer"] = []  # in a process of the pool: the one that does its shares
+
+
+def _begin(work: _Work) -> None:
+    _here[:] = [_Replayer(work)]
+
+
+def _share(bundles: range) -> ReplayReport:
+    return _here[0].replay(bundles)
+
+
+class _Replayer:
+    """One process's part: its own view of the ledger, which only goes forward."""
+
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+        self._ledger = work.opened()
+        self._past = History(self._ledger, work.grounds)
+        self._leaves = Leaves()
+        self._owners: dict[bytes, tuple[str, ReadingTags]] = {}  # of entries that were opened
+        self._log = sqlite3.connect(work.folder / LOG)
+        self._names = {
+            pseudonym(self._ledger, subject, work.origin): subject
+            for subject in self._ledger.subjects()
+        }
+
+    def replay(self, bundles: range) -> ReplayReport:
+        """Derive the entries of some bundles, but for those that are late."""
+        report = ReplayReport()
+        with _uncollected():
+            for entries in self._windows(bundles, report):
+                self._derive(entries, report)
+        return report
+
+    def replay_each(self, indexes: Sequence[int]) -> ReplayReport:
+        """Derive these entries."""
+        report, wanted = ReplayReport(), {*indexes}
+        bundles = sorted({index // tiles.WIDTH for index in indexes})
+        found = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
+        self._derive(sorted(each for each in found if each[1] in wanted), report)
+        return report
+
+    def _windows(self, bundles: range, report: ReplayReport) -> Iterator[list[Entry]]:
+        """The entries in the order of ledger sizes, as far as a window shows it."""
+        held: list[Entry] = []
+        for lo in range(bundles.start, bundles.stop, WINDOW):
+            held += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
+            held.sort()
+            yield held[: -WINDOW * tiles.WIDTH]
+            held = held[-WINDOW * tiles.WIDTH :]
+        yield held
+
+    def _read(self, bundles: range, report: ReplayReport) -> list[Entry]:
+        parse = self._leaves.parse
+        found: list[Entry] = []
+        for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
+            first = number * tiles.WIDTH
+            leaves = tiles.unbundle(data)[: self._work.size - first]  # others came after we began
+            for at, text in enumerate(leaves):
+                try:
+                    if text.startswith(batch_entry.BEGINS):
+                        found += self._batch(first + at, text)
+                        continue
+                    leaf = parse(text)
+                except (MalformedLeafError, MalformedListError) as error:
+                    report.differs(first + at, text.decode(errors="replace"), str(error))
+                    continue
+                if leaf[0].minute in self._work.period:
+                    name = names[at * membership.SIZE : at * membership.SIZE + membership.SIZE]
+                    found.append((leaf[0].size, first + at, leaf, name))
+        return found
+
+    def _batch(self, index: int, text: bytes) -> list[Entry]:
+        batch = batch_entry.batch(text)
+        asked = consent_bits.minute(batch.at) in self._work.period
+        return [(batch.consent.size, index, batch, membership.NOBODY)] if asked else []
+
+    def _derive(self, entries: Sequence[Entry], report: ReplayReport) -> None:
+        past = self._past
+        for size, index, leaf, name in entries:
+            if size != past.size and not self._reach(size, index, report):
+                continue
+            if isinstance(leaf, DecisionBatch):
+                found, derived = "a batch", self._of_batch(index, leaf)
+            else:
+                found, derived = _told(leaf[1]), self._answer(index, leaf, name)
+            if derived is None:
+                report.derived += 1
+            elif derived is UNOPENED:
+                report.unopened += 1
+            else:
+                report.differs(index, found, derived)
+
+    def _reach(self, size: int, index: int, report: ReplayReport) -> bool:
+        """Go on to the ledger size of an entry, if it can be reached."""
+        if size < self._past.size:
+            report.late.append(index)
+        elif size > self._past.most:
+            most = self._past.most
+            report.differs(index, f"a ledger of {size} entries", f"there are {most}")
+        else:
+            self._past.advance(size)
+            return True
+        return False
+
+    def _answer(self, index: int, leaf: Leaf, name: bytes) -> str | None:
+        """None if the reading follows from what was in force; else what follows instead."""
+        beginning, shape, rests, tag = leaf
+        if beginning.root != self._past.root:
+            return f"the ledger has another root at this size: {self._past.root}"
+        if tag == _NOBODY:
+            return self._of_everybody(beginning, shape)
+        if (owner := self._owners.get(name) or self._owner(name)) is None:
+            return UNOPENED
+        subject, tags = owner
+        if tag != b'"%b"' % tags.at(index).encode():
+            return "an entry of another customer than the one it is listed for"
+        return self._derived(shape, beginning.minute, subject, rests)
+
+    def _of_batch(self, index: int, batch: DecisionBatch) -> str | None:
+        """As `_answer`, of everybody in a batch: what is said of the first who differs."""
+        if batch.consent.root != self._past.root:
+            return f"the ledger has another root at this size: {self._past.root}"
+        try:
+            found = batch_entry.listing(stored(self._log, index), batch)
+            shapes = [self._leaves.shape(batch, each) for each in found.wordings]
+        except MalformedListError as error:
+            return str(error)
+        minute, opened = consent_bits.minute(batch.at), True
+        names = membership.members(self._log, index, batch.decisions)
+        for place, (tag, determined_by, number) in enumerate(found.decisions):
+            name = names[place * membership.SIZE : place * membership.SIZE + membership.SIZE]
+            if (owner := self._owners.get(name) or self._owner(name)) is None:
+                opened = False
+                continue
+            subject, tags = owner
+            rests = b"null" if determined_by is None else b"%d" % determined_by
+            derived = self._derived(shapes[number], minute, subject, rests)
+            if tag != tags.member(index, place):
+                derived = "a decision on another customer than the one it is listed for"
+            if derived is not None:
+                return f"at place {place}, told {_told(shapes[number])}: {derived}"
+        return None if opened else UNOPENED
+
+    def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
+        if (in_force := shape.in_force or self._in_force(shape)) is None:
+            return self._without_plan(shape.reading)
+        derived = check_entry.of_one(in_force, shape, minute, subject, rests)
+        return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
+
+    def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
+        subject = self._names.get(name)
+        tags = self._ledger.reading_tags(subject, self._work.origin) if subject else None
+        if subject is None or tags is None:
+            return None
+        if len(self._owners) >= MOST_OWNERS:
+            self._owners.clear()
+        self._owners[name] = subject, tags
+        return subject, tags
+
+    def _of_everybody(self, beginning: Beginning, shape: Shape) -> str | None:
+        if (in_force := shape.in_force or self._in_force(shape)) is None:
+            return self._without_plan(shape.reading)
+        derived = check_entry.of_everybody(
+            in_force, shape.reading, beginning.minute, beginning.cohort
+        )
+        erased = derived is not None and derived.startswith(check_entry.COHORT)
+        return UNOPENED if erased and beginning.cohort and self._past.erases_later() else derived
+
+    def _in_force(self, shape: Shape) -> ActiveState | None:
+        asked = shape.reading
+        shape.in_force = self._past.in_force(asked.service, asked.scene, asked.plan)
+        return shape.in_force
+
+    def _without_plan(self, reading: ReadLogEntry) -> str | None:
+        if self._past.knows(reading.scene):
+            return "no plan of this digest: contract, policy or release of then is another"
+        unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
+        return None if unknown else Reason.UNKNOWN_SCENE.value
+
+
+def _told(shape: Shape) -> str:
+    return f"{shape.reading.reason} {shape.reading.views}"
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for cycles: windows are full of tuples that are in none, and it would take
+    a quarter of the time."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+_NOBODY = b"null"
+_READ = """
+SELECT bundle."index", data, coalesce(names, x'')
+    FROM bundle LEFT JOIN owner ON owner.bundle = bundle."index"
+    WHERE bundle."index" >= ? AND bundle."index" < ? ORDER BY bundle."index"
+"""

@@ -1,0 +1,1 @@
+"""For services: a client, credentials, and a FastAPI dependency."""

@@ -1,0 +1,1 @@
+"""Customers' consent as bits that follow the consent log."""

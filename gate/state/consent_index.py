@@ -1,0 +1,381 @@
+"""Live consent state: one word per customer and scene that follows the ledger.
+
+The state is a fold of the consent log and nothing else. It can be thrown away at any time and
+rebuilt by replay; `size` says how many entries it has seen. Not thread-safe: the gate holds a lock
+around `catch_up`, and readers see either the state before an entry or after it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gate.contracts import versions
+from gate.contracts.scene import Scene
+from gate.contracts.triggers import ReportedSignal, Thresholds, counts, crossed, slot
+from gate.contracts.versions import Version
+from gate.state import consent_bits
+from gate.state.consent_bits import Words
+from gate.state.subjects import NOBODY, Subjects
+from ledger.events.envelope import (
+    Granted,
+    Imported,
+    Instruction,
+    PublicEvent,
+    ScenePublished,
+    SignalReported,
+    SubjectErased,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
+
+Indexes = npt.NDArray[np.uint32]
+NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
+
+_FIRST_ROWS = 1024
+_DOUBLED = 1 << 20  # rows: up to here they double when they are full, later they grow by a quarter
+_MOST_CHANGES = 65_536  # of a scene, that are known row by row
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """By scene and slot: every customer's threshold, in row order, and the last report.
+
+    `published`: the version of each scene's contract that the log published last.
+    """
+
+    thresholds: Mapping[tuple[str, int], Thresholds]
+    reports: Mapping[tuple[str, int], ReportedSignal]
+    published: Mapping[str, Version]
+
+
+class StateChanges:
+    """Which rows of a scene changed, one after the other; the latest of them, and how many."""
+
+    def __init__(self) -> None:
+        self._before = 0  # that are no longer known one by one
+        self._rows: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return self._before + len(self._rows)
+
+    def since(self, count: int) -> Sequence[int] | None:
+        """The rows that changed after the first `count` changes; None: any may have."""
+        return self._rows[count - self._before :] if count >= self._before else None
+
+    def one(self, row: int) -> None:
+        if len(self._rows) == _MOST_CHANGES:
+            self._before += len(self._rows)
+            self._rows = []
+        self._rows.append(row)
+
+    def every(self) -> None:
+        self._before += len(self._rows) + 1
+        self._rows = []
+
+
+class ConsentEntry(Protocol):
+    @property
+    def index(self) -> int: ...
+    @property
+    def event(self) -> Instruction | PublicEvent: ...
+
+
+class Followed(Protocol):
+    """A consent log that can be followed: entries in log order, from any process."""
+
+    @property
+    def size(self) -> int: ...
+    def follow(self, since: int) -> Iterator[ConsentEntry]: ...
+
+
+class ConsentIndex:
+    """`words[scene][row]` is the consent word, `indexes[scene][row]` the entry it rests on."""
+
+    def __init__(self, scenes: Mapping[str, Scene]) -> None:
+        self.size = 0  # entries of the consent log this state has seen
+        self.scenes = scenes
+        self._changes = {scene: StateChanges() for scene in scenes}
+        self._clear()
+
+    @classmethod
+    def resumed(
+        cls,
+        scenes: Mapping[str, Scene],
+        size: int,
+        subjects: Subjects,
+        words: Mapping[str, Words],
+        indexes: Mapping[str, Indexes],
+        triggers: Triggers,
+    ) -> "ConsentIndex":
+        """The state as it was after `size` entries: see gate.state.snapshot. The arrays have at
+        least as many rows as there are subjects."""
+        state = cls(scenes)
+        state.size = size
+        state._subjects = subjects
+        state._words, state._indexes = dict(words), dict(indexes)
+        state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
+        state.published = dict(triggers.published)
+        state._view()
+        return state
+
+    @property
+    def people(self) -> int:
+        """How many rows there are."""
+        return len(self._subjects)
+
+    def changes(self, scene: str) -> StateChanges:
+        """What changed in the words of a scene; it goes on through a replay from the beginning."""
+        return self._changes[scene]
+
+    @property
+    def subjects(self) -> Subjects:
+        """Subject of each row. Do not modify."""
+        return self._subjects
+
+    def word(self, scene: str, subject: str) -> int:
+        row = self._hot.get(subject)
+        if row is None:
+            row = self._subjects.place(subject)
+        return self._fast[scene][row] if row >= 0 else 0
+
+    def index(self, scene: str, subject: str) -> int | None:
+        """The entry that last changed the subject's consent in the scene."""
+        return self.held(scene, subject)[1]
+
+    def held(self, scene: str, subject: str) -> tuple[int, int | None]:
+        """The subject's word in the scene, and the entry that last changed it."""
+        row = self._hot.get(subject)
+        if row is None:
+            row = self._subjects.place(subject)
+        if row == NOBODY:
+            return 0, None
+        index = self._fast_indexes[scene][row]
+        return self._fast[scene][row], None if index == NEVER else index
+
+    def stale(self, scene: str, minute: int) -> int:
+        """The triggers (as armed bits) whose signal does not count at `minute`."""
+        bits = 0
+        for place, trigger in enumerate(self.scenes[scene].triggers):
+            if not counts(trigger, self.reports.get((scene, place)), minute):
+                bits |= 1 << consent_bits.ARMED_SHIFT + place
+        return bits | consent_bits.ARMED & ~consent_bits.offered(len(self.scenes[scene].triggers))
+
+    def lapsed(self, scene: str, subject: str) -> bool:
+        """Whether the subject's grant was given before the scene's contract was widened."""
+        held = self.word(scene, subject)
+        return (
+            bool(held & consent_bits.FIELDS)
+            and held >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+        )
+
+    def words(self, scene: str) -> Words:
+        """All words of a scene, in row order; a view that the next `catch_up` may change."""
+        return self._words[scene][: len(self._subjects)]
+
+    def indexes(self, scene: str) -> Indexes:
+        """The entry each word rests on, in row order; NEVER where there is none."""
+        return self._indexes[scene][: len(self._subjects)]
+
+    def catch_up(self, ledger: Followed) -> None:
+        """Apply what the ledger holds beyond `size`. Raises what the ledger raises; then the
+        entries applied so far stay applied and `size` says how far they reach."""
+        since, upto = self.size, ledger.size
+        if since == upto:
+            return
+        if self._follow(ledger) and since:
+            self._clear()  # somebody was erased: only a replay knows whose entries still open
+            self._follow(ledger)
+        self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
+
+    def _follow(self, ledger: Followed) -> bool:
+        """Apply the tail, and say whether somebody was erased meanwhile."""
+        erased = False
+        for entry in ledger.follow(self.size):
+            erased = erased or self._erases(entry.event)
+            self._apply(entry)
+            self.size = entry.index + 1
+        return erased
+
+    def _erases(self, event: Instruction | PublicEvent) -> bool:
+        """Whether it says so, or a known customer begins anew: then the log has yet to say it."""
+        match event:
+            case SubjectErased():
+                return True
+            case Instruction(subject=subject, seq=1):
+                return subject in self._subjects
+            case _:
+                return False
+
+    def _clear(self) -> None:
+        self.size = 0
+        for changes in self._changes.values():
+            changes.every()
+        self._bits = {
+            scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
+            for scene in self.scenes.values()
+        }
+        self._subjects = Subjects()
+        self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
+        self._indexes = {scene: np.zeros(_FIRST_ROWS, np.uint32) for scene in self.scenes}
+        self.reports: dict[tuple[str, int], ReportedSignal] = {}
+        self.published: dict[str, Version] = {}  # the contract in force, by scene
+        self._agreed: dict[tuple[str, Version], tuple[bool, int]] = {}
+        self.thresholds = {
+            (scene.id, place): np.zeros(_FIRST_ROWS, np.int64)
+            for scene in self.scenes.values()
+            for place in range(len(scene.triggers))
+        }
+        self._view()
+
+    def _apply(self, entry: ConsentEntry) -> None:
+        match entry.event:
+            case Instruction(subject=subject, at=at, act=Granted(scene, fields, until)):
+                self._grant(entry.index, subject, at, scene, fields, until)
+            case Instruction(subject=subject, at=at, act=Imported(scene, fields, until)):
+                self._grant(entry.index, subject, at, scene, fields, until)
+            case Instruction(subject=subject, at=at, act=Withdrawn(scene, fields)):
+                self._withdraw(entry.index, subject, at, scene, fields)
+            case Instruction(subject=subject, act=TriggerSet(scene, template, signal, threshold)):
+                self._arm(subject, scene, template, signal, threshold)
+            case Instruction(subject=subject, act=TriggerCleared(scene, template, signal)):
+                self._disarm(subject, scene, template, signal)
+            case SignalReported(source=source, signal=signal, value=value, at=at):
+                self._report(source, signal, ReportedSignal(value, consent_bits.minute(at)))
+            case ScenePublished(scene=scene, version=text):
+                self.published[scene] = versions.published(text)
+            case _:  # other public acts and keys change no word
+                pass
+
+    def _grant(
+        self,
+        index: int,
+        subject: str,
+        at: datetime,
+        scene: str,
+        fields: tuple[str, ...],
+        until: datetime | None,
+    ) -> None:
+        if (contract := self.scenes.get(scene)) is None:
+            return  # a scene that is no longer offered grants nothing
+        held = self.published.get(scene, versions.NONE)
+        holds, agreed = self._terms(contract, held)
+        bits = self._mask(scene, fields) & agreed
+        row = self._row(subject)
+        kept = self._fast[scene][row] & consent_bits.TRIGGERS
+        given = (
+            consent_bits.granted(bits, at, until, contract.longest)
+            if holds
+            else consent_bits.lapsed(bits)
+        )
+        self._put(scene, row, given | kept, index)
+
+    def _withdraw(
+        self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
+    ) -> None:
+        if scene not in self.scenes:
+            return
+        row = self._row(subject)
+        gone = consent_bits.FIELDS if fields is None else self._mask(scene, fields)
+        self._put(scene, row, consent_bits.without(self._fast[scene][row], gone, at), index)
+
+    def _arm(self, subject: str, scene: str, template: str, signal: str, threshold: int) -> None:
+        if (place := self._slot(scene, template, signal)) is None:
+            return  # the contract does not offer it: the portal refuses it before it is recorded
+        row = self._row(subject)
+        self.thresholds[scene, place][row] = threshold
+        self._fast[scene][row] |= 1 << consent_bits.ARMED_SHIFT + place
+        self._changes[scene].one(row)
+        self._cross(scene, place, slice(row, row + 1))
+
+    def _disarm(self, subject: str, scene: str, template: str, signal: str) -> None:
+        if (place := self._slot(scene, template, signal)) is not None:
+            row = self._row(subject)
+            both = 1 << consent_bits.ARMED_SHIFT + place | 1 << consent_bits.CROSSED_SHIFT + place
+            self._fast[scene][row] &= ~both
+            self._changes[scene].one(row)
+
+    def _report(self, source: str, signal: str, report: ReportedSignal) -> None:
+        """The last report of a signal, from the source the contract names, moves everybody."""
+        for scene, place in list(self.thresholds):
+            trigger = self.scenes[scene].triggers[place]
+            if (trigger.source, trigger.signal) == (source, signal):
+                self.reports[scene, place] = report
+                self._changes[scene].every()
+                self._cross(scene, place, slice(None))
+
+    def _cross(self, scene: str, place: int, rows: slice) -> None:
+        """Set the crossed bit of one trigger from its last report: one vector comparison."""
+        if (report := self.reports.get((scene, place))) is None:
+            return  # no report counts, so the trigger freezes whatever this bit says
+        template = self.scenes[scene].triggers[place].template
+        bit = np.uint64(1 << consent_bits.CROSSED_SHIFT + place)
+        over = crossed(template, report.value, self.thresholds[scene, place][rows])
+        words = self._words[scene][rows]
+        words &= ~bit
+        words |= np.where(over, bit, np.uint64(0))
+
+    def _slot(self, scene: str, template: str, signal: str) -> int | None:
+        contract = self.scenes.get(scene)
+        return None if contract is None else slot(contract.triggers, template, signal)
+
+    def _terms(self, contract: Scene, held: Version) -> tuple[bool, int]:
+        """Whether a grant under version `held` holds, and the fields it can have meant."""
+        known = self._agreed.get((contract.id, held))
+        if known is None:
+            known = contract.holds(held), self._mask(contract.id, contract.agreed(held))
+            self._agreed[contract.id, held] = known
+        return known
+
+    def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
+        """A field that the contract no longer has is simply not granted."""
+        bits = 0
+        for field in fields:
+            bits |= self._bits[scene].get(field, 0)
+        return bits
+
+    def _put(self, scene: str, row: int, value: int, index: int) -> None:
+        self._fast[scene][row] = value
+        self._changes[scene].one(row)
+        self._fast_indexes[scene][row] = index
+
+    def _row(self, subject: str) -> int:
+        row = self._subjects.row(subject)
+        if row is None:
+            if len(self._subjects) == len(next(iter(self._words.values()))):
+                self._grow()
+            row = self._subjects.add(subject)
+            for held in self._fast_indexes.values():
+                held[row] = NEVER
+        return row
+
+    def _grow(self) -> None:
+        """More rows, zeroed: those that nobody uses yet take no memory."""
+        rows = len(self._subjects)
+        more = rows + max(_FIRST_ROWS, rows if rows < _DOUBLED else rows // 4)
+        for scene in self.scenes:
+            self._words[scene] = _longer(self._words[scene], more)
+            self._indexes[scene] = _longer(self._indexes[scene], more)
+        for place, held in self.thresholds.items():
+            self.thresholds[place] = _longer(held, more)
+        self._view()
+
+    def _view(self) -> None:
+        """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
+        self._hot = self._subjects.hot
+        self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
+        self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}
+
+
+_T = TypeVar("_T", bound=np.generic)
+
+
+def _longer(held: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
+    made = np.zeros(rows, held.dtype)
+    made[: len(held)] = held
+    return made

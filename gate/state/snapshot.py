@@ -1,0 +1,163 @@
+"""The consent state on disk, for a fast start: a cache of the ledger, never a source.
+
+A snapshot says which ledger prefix it was folded from (size and root) and under which contracts;
+if either differs, it is not used and the ledger is replayed. It holds who consented to what, so it
+is the owner's alone. One file, whose arrays are mapped and not read:
+
+    SHA-256 of all that follows, 32 bytes ‖ length of the next, 8 bytes
+    {"size":7,"root":"…","contracts":"…","arrays":[["text","|u1",21], …], …}
+    the arrays, each from a multiple of 64 bytes on
+"""
+
+import json
+import os
+from array import array
+from collections.abc import Iterator, Mapping
+from hashlib import file_digest, sha256
+from io import BufferedRandom
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gate.contracts.scene import Scene
+from gate.contracts.triggers import ReportedSignal
+from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.ledger_position import ConsentPoint
+from gate.state.subjects import Subjects
+
+_FORMAT = 4
+_ALIGNED = 64
+_DIGEST = 32
+_SPARE = 1024  # rows beyond the last, so that a newcomer does not have everything copied
+_Array = npt.NDArray[Any]
+
+
+class Rooted(Protocol):
+    """A log whose earlier roots can still be computed."""
+
+    @property
+    def size(self) -> int: ...
+    def root_at(self, size: int) -> str:
+        """Base64 root of the first `size` entries."""
+        ...
+
+
+def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
+    """Write a snapshot so that a reader sees all of it or the one before.
+
+    Nothing is written while nobody has said anything: there is nothing to save.
+    """
+    if not state.subjects:
+        return
+    arrays = _arrays(state)
+    about: dict[str, Any] = {"format": _FORMAT, "size": point.size, "root": point.root}
+    about["contracts"] = _contracts(state.scenes)
+    about["key"] = state.subjects.key.hex()
+    about["published"] = state.published
+    about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
+    about["arrays"] = [[name, each.dtype.str, len(each)] for name, each in arrays.items()]
+    unfinished = path.with_suffix(".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+        _write(file, json.dumps(about).encode(), arrays)
+    unfinished.rename(path)
+
+
+def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex | None:
+    """The state at the snapshot's ledger size, or None if it cannot be used here."""
+    try:
+        with path.open("rb") as file:
+            digest = file.read(_DIGEST)
+            if file_digest(file, "sha256").digest() != digest:
+                return None
+            file.seek(_DIGEST)
+            about = json.loads(file.read(int.from_bytes(file.read(8))))
+            if not _usable(about, scenes, log):
+                return None
+            held = dict(_mapped(path, about["arrays"], file.tell()))
+            return _resumed(about, held, scenes)
+    except (OSError, ValueError, KeyError, MemoryError):
+        return None
+
+
+def _arrays(state: ConsentIndex) -> dict[str, _Array]:
+    names = state.subjects
+    arrays: dict[str, _Array] = {
+        "text": np.frombuffer(names.text, np.uint8),
+        "ends": np.frombuffer(names.ends, f"u{names.ends.itemsize}"),
+        "slots": names.slots,
+    }
+    arrays |= {f"words/{scene}": _roomy(state.words(scene)) for scene in state.scenes}
+    arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
+    people = state.people
+    return arrays | {
+        f"thresholds/{s}/{n}": _roomy(held[:people]) for (s, n), held in state.thresholds.items()
+    }
+
+
+def _roomy(held: _Array) -> _Array:
+    made = np.zeros(len(held) + _SPARE + len(held) // 64, held.dtype)
+    made[: len(held)] = held
+    return made
+
+
+def _write(file: BufferedRandom, about: bytes, arrays: Mapping[str, _Array]) -> None:
+    file.write(bytes(_DIGEST) + len(about).to_bytes(8) + about)
+    for each in arrays.values():
+        file.write(bytes(-file.tell() % _ALIGNED))
+        each.tofile(file)
+    file.seek(_DIGEST)
+    digest = file_digest(file, "sha256").digest()
+    file.seek(0)
+    file.write(digest)
+
+
+def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str, _Array]]:
+    """Each array, its pages read when they are looked at, and copied when they are changed."""
+    for name, kind, length in listed:
+        at += -at % _ALIGNED
+        if length:
+            yield name, np.memmap(path, np.dtype(kind), "c", at, (length,)).view(np.ndarray)
+        else:
+            yield name, np.zeros(0, np.dtype(kind))
+        at += np.dtype(kind).itemsize * length
+
+
+def _resumed(
+    about: Mapping[str, Any], held: dict[str, _Array], scenes: Mapping[str, Scene]
+) -> ConsentIndex:
+    key = bytes.fromhex(about["key"])
+    text, kept = bytearray(held.pop("text").data), held.pop("ends")
+    ends = array("I" if kept.itemsize == array("I").itemsize else "Q")
+    ends.frombytes(kept.data.cast("B"))
+    return ConsentIndex.resumed(
+        scenes,
+        int(about["size"]),
+        Subjects.resumed(key, text, ends, held["slots"]),
+        {scene: held[f"words/{scene}"] for scene in scenes},
+        {scene: held[f"indexes/{scene}"] for scene in scenes},
+        _triggers(about, held, scenes),
+    )
+
+
+def _triggers(
+    about: Mapping[str, Any], held: Mapping[str, _Array], scenes: Mapping[str, Scene]
+) -> Triggers:
+    slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
+    thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}
+    reports = {(scene, n): ReportedSignal(value, at) for scene, n, value, at in about["reports"]}
+    major_minor_patch = {s: (a, b, c) for s, (a, b, c) in about["published"].items()}
+    return Triggers(thresholds, reports, major_minor_patch)
+
+
+def _usable(about: Mapping[str, Any], scenes: Mapping[str, Scene], log: Rooted) -> bool:
+    size = about["size"]
+    same_words = about["format"] == _FORMAT and about["contracts"] == _contracts(scenes)
+    return bool(same_words and 0 < size <= log.size and about["root"] == log.root_at(size))
+
+
+def _contracts(scenes: Mapping[str, Scene]) -> str:
+    """Which contracts the words were made under: a field's bit depends on them."""
+    return sha256("".join(sorted(s.id + s.digest for s in scenes.values())).encode()).hexdigest()

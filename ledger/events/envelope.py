@@ -1,0 +1,306 @@
+"""What a log says: instructions of customers, and the company's own public acts.
+
+An event is canonical JSON (RFC 8785) in a strict profile: no floats, integers within ±(2^53 - 1),
+ASCII keys, times in whole seconds UTC, bytes in base64. One complete example:
+
+    {"act":{"fields":["age"],"scene":"segmentation","type":"granted","until":null},
+     "at":"2026-01-01T12:00:00Z","evidence":"C","nonce":"AAAAAAAAAAAAAAAAAAAAAA==",
+     "origin":"demo.example/consent","prev":"AAAA…=","seq":1,"subject":"c00001",
+     "type":"instruction","wording":{"digest":"nxA…=","locale":"en"}}
+
+Every class here carries `"type": "its-name"`. In this profile msgspec's sorted encoding *is* the
+canonical form; tests/ledger compares it with an independent implementation of RFC 8785.
+"""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from ledger.events.acts import (
+    Act,
+    Algorithm,
+    CustomerKey,
+    Granted,
+    Imported,
+    KeyAct,
+    KeyEnrolled,
+    KeyKind,
+    KeyRecovered,
+    KeyRemoved,
+    KeyReplaced,
+    MandateEnded,
+    MandateGiven,
+    RecoveryCancelled,
+    RecoveryRequested,
+    SceneAct,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
+from ledger.events.field_rules import (
+    DIGEST_SIZE,
+    MOST_DEPTH,
+    MOST_INTEGER,
+    NONCE_SIZE,
+    CheckedStruct,
+    MalformedEventError,
+    TaggedStruct,
+)
+
+__all__ = [
+    "FIRST",
+    "MOST_DEPTH",
+    "MOST_INTEGER",
+    "NONCE_SIZE",
+    "Act",
+    "Algorithm",
+    "BudgetReserved",
+    "CustomerKey",
+    "Event",
+    "EvidenceClass",
+    "Granted",
+    "Imported",
+    "Instruction",
+    "KeyAct",
+    "KeyEnrolled",
+    "KeyKind",
+    "KeyRecovered",
+    "KeyRemoved",
+    "KeyReplaced",
+    "KeyRotated",
+    "MalformedEventError",
+    "MandateEnded",
+    "MandateGiven",
+    "PolicyPublished",
+    "PublicEvent",
+    "ReadLogAnchored",
+    "ReadLogOpened",
+    "RecoveryCancelled",
+    "RecoveryRequested",
+    "SceneAct",
+    "ScenePublished",
+    "ServiceRegistered",
+    "SignalReported",
+    "SubjectErased",
+    "SyntheticReleased",
+    "TriggerCleared",
+    "TriggerSet",
+    "Withdrawn",
+    "Wording",
+    "decode",
+    "digest",
+    "encode",
+    "instruction",
+]
+
+FIRST = bytes(DIGEST_SIZE)  # the predecessor of a customer's first instruction
+
+
+class EvidenceClass(StrEnum):
+    """How an instruction was authenticated; shown wherever the instruction is."""
+
+    PASSKEY = "A"
+    BROWSER_KEY = "B"
+    SESSION = "C"
+    IMPORTED = "D"
+
+
+class Wording(CheckedStruct, frozen=True):
+    """The words that were shown: their language, and SHA-256."""
+
+    locale: str
+    digest: bytes
+
+
+class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
+    """A customer's act in its envelope.
+
+    `seq` counts the customer's instructions from 1; `prev` is the digest of the one before.
+    `mandate` names the instruction that lets somebody else sign this one; else it is not written.
+    """
+
+    origin: str
+    subject: str
+    seq: int
+    prev: bytes
+    nonce: bytes
+    at: datetime
+    wording: Wording
+    evidence: EvidenceClass
+    act: Act
+    mandate: bytes | None = None
+
+    @property
+    def scene(self) -> str | None:
+        """The scene it is about; None if it is about keys."""
+        return getattr(self.act, "scene", None)
+
+    def next(self, act: Act, *, at: datetime, wording: Wording) -> "Instruction":
+        """The same customer's following instruction, with the same evidence."""
+        return instruction(
+            self.origin, self.subject, self.seq, digest(self), act, at, wording, self.evidence
+        )
+
+
+class ScenePublished(TaggedStruct, frozen=True):
+    scene: str
+    version: str
+    digest: str
+    at: datetime
+
+
+class PolicyPublished(TaggedStruct, frozen=True):
+    digest: str
+    at: datetime
+
+
+class ServiceRegistered(TaggedStruct, frozen=True):
+    service: str
+    key: str
+    at: datetime
+
+
+class KeyRotated(TaggedStruct, frozen=True):
+    """The log signs with these verifier keys from the next entry on."""
+
+    origin: str
+    keys: tuple[str, ...]
+    at: datetime
+
+
+class SignalReported(TaggedStruct, frozen=True):
+    """A figure that triggers watch, in ten-thousandths."""
+
+    source: str
+    signal: str
+    value: int
+    at: datetime
+
+
+class BudgetReserved(TaggedStruct, frozen=True):
+    """A privacy budget was debited, before the noise that it pays for was drawn."""
+
+    scene: str
+    body: Mapping[str, Any]
+    at: datetime
+
+
+class SyntheticReleased(TaggedStruct, frozen=True):
+    """A differentially private release: all that a regulator needs to recompute it."""
+
+    release: str
+    scene: str
+    body: Mapping[str, Any]
+    at: datetime
+
+
+class ReadLogOpened(TaggedStruct, frozen=True):
+    origin: str
+    key: str
+    at: datetime
+
+
+class ReadLogAnchored(TaggedStruct, frozen=True):
+    origin: str
+    size: int
+    root: str
+    at: datetime
+
+
+class SubjectErased(TaggedStruct, frozen=True):
+    """Somebody was erased. It does not say who: nobody can."""
+
+    at: datetime
+
+
+class EntryErased(TaggedStruct, frozen=True):
+    """One instruction was made unreadable at its customer's wish: the entry at this index."""
+
+    entry: int
+    at: datetime
+
+
+class ManifestPublished(TaggedStruct, frozen=True):
+    """What a model was trained on, as of `size` entries: SHA-256 of its manifest, in hex."""
+
+    model: str
+    manifest: str
+    size: int
+    at: datetime
+
+
+PublicEvent = (
+    ScenePublished
+    | PolicyPublished
+    | ServiceRegistered
+    | KeyRotated
+    | SignalReported
+    | BudgetReserved
+    | SyntheticReleased
+    | ReadLogOpened
+    | ReadLogAnchored
+    | SubjectErased
+    | EntryErased
+    | ManifestPublished
+)
+Event = Instruction | PublicEvent
+
+
+def instruction(  # noqa: PLR0913, PLR0917 - the envelope has that many parts
+    origin: str,
+    subject: str,
+    version: int,
+    prev: bytes,
+    act: Act,
+    at: datetime,
+    wording: Wording,
+    evidence: EvidenceClass,
+    mandate: bytes | None = None,
+) -> Instruction:
+    """The instruction that follows version `version` of the subject's agreement."""
+    at = at.astimezone(UTC).replace(microsecond=0)
+    nonce = secrets.token_bytes(NONCE_SIZE)
+    return Instruction(
+        origin, subject, version + 1, prev, nonce, at, wording, evidence, act, mandate
+    )
+
+
+def encode(event: Event) -> bytes:
+    """Canonical bytes. Raises MalformedEventError for an event outside the profile.
+
+    Structs do not check types when they are made, so what was encoded is decoded once: an entry
+    that nobody can read again must never reach a log.
+    """
+    try:
+        data = _ENCODER.encode(event)
+        again = _DECODER.decode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise MalformedEventError(f"cannot be encoded: {error}") from error
+    if again != event:
+        raise MalformedEventError("cannot be encoded: it reads back as another event")
+    return data
+
+
+def decode(data: bytes) -> Event:
+    """Raises MalformedEventError for anything but the canonical bytes of an event."""
+    try:
+        event = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedEventError(f"not an event: {error}") from error
+    if _ENCODER.encode(event) != data:
+        raise MalformedEventError("not in canonical form")
+    return event
+
+
+def digest(event: Event) -> bytes:
+    """What the customer's next instruction names as its predecessor."""
+    return sha256(encode(event)).digest()
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)

@@ -1,0 +1,1 @@
+"""The signing keys of the logs, and their rotation."""

@@ -1,0 +1,1 @@
+"""Databases that hold logs: the interface, SQLite and PostgreSQL."""

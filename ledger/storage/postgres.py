@@ -1,0 +1,242 @@
+"""A log in PostgreSQL: COPY for speed, an advisory lock and a fencing epoch for a single writer.
+
+Each log has a schema of its own. The writer holds an advisory lock for as long as its connection
+lives, and raises the epoch when it takes it; every commit compares its epoch with the stored one.
+A writer that was paused, lost its connection and comes back finds another epoch, and is refused.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from itertools import groupby
+from select import select
+from threading import RLock
+from time import monotonic
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+from sqlalchemy import URL, make_url
+from sqlalchemy.engine import Engine
+from sqlmodel import create_engine
+
+from ledger.storage.interface import ForkError, StorageBatch
+from ledger.storage.sqlite import BESIDE, SqlStore, StateStore, tables
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "bundle": ("index int8", "data bytea"),
+    "tile": ("level int4", "index int8", "data bytea"),
+    "bucket": ("number int4", "root bytea", "records bytea"),
+    "sealed": ("index int8", "tag bytea", "data bytea"),
+    "idempotency": ("key varchar", "digest bytea", "first int8"),
+}
+
+
+class PostgresStore(SqlStore):
+    """See `ledger.storage.interface.Store`. Reads never wait for the writer; a commit is
+    synchronised."""
+
+    def __init__(self, address: str, schema: str) -> None:
+        """`address`: postgresql://…; `schema`: this log's own, made if it is not there."""
+        self._url = make_url(address).set(drivername="postgresql+psycopg")
+        self._schema = schema
+        self._writing = RLock()
+        self._writer: psycopg.Connection[Any] | None = None
+        self._epoch = 0
+        with psycopg.connect(_plain(self._url), autocommit=True) as connection:
+            connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # makers wait for one another
+            name = sql.Identifier(schema)
+            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
+        super(SqlStore, self).__init__(_engine(self._url, schema))
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
+            tables("").head.metadata.create_all(connection, tables=tables("").all)
+            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS lease (epoch bigint NOT NULL)")
+
+    def beside(self) -> StateStore:
+        with self._engine.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
+            tables(BESIDE).head.metadata.create_all(connection, tables=tables(BESIDE).all)
+        return StateStore(self._engine, BESIDE)
+
+    def commit(self, batch: StorageBatch) -> None:
+        with self._writing:
+            writer = self._writer or self._lead()
+            try:
+                with writer.transaction():
+                    self._require_lead(writer)
+                    _put(writer, "", batch)
+                    if batch.beside is not None:
+                        _put(writer, BESIDE, batch.beside)
+                # Crash before the commit above: nothing is there. After it: everything is.
+            except psycopg.OperationalError:
+                self._resign()
+                raise
+
+    def close(self) -> None:
+        with self._writing:
+            self._resign()
+        super().close()
+
+    def _lead(self) -> psycopg.Connection[Any]:
+        """Take the lock and the next epoch. Raises ForkError if another process writes."""
+        writer = psycopg.connect(_plain(self._url), autocommit=True)
+        writer.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))
+        writer.execute("SET synchronous_commit TO on")
+        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
+        if not _one(writer.execute(lock, [self._schema])):
+            writer.close()
+            raise ForkError(f"another process writes the log {self._schema!r}: stop one of the two")
+        with writer.transaction():
+            last = _one(writer.execute("SELECT coalesce(max(epoch), 0) FROM lease"))
+            writer.execute("DELETE FROM lease")
+            writer.execute("INSERT INTO lease VALUES (%s)", [last + 1])
+        self._writer, self._epoch = writer, last + 1
+        return writer
+
+    def _require_lead(self, writer: psycopg.Connection[Any]) -> None:
+        epoch = _one(writer.execute("SELECT epoch FROM lease FOR UPDATE"))
+        if epoch != self._epoch:
+            self._resign()
+            raise ForkError(f"the lease is at epoch {epoch}, this writer's is {self._epoch}")
+
+    def _resign(self) -> None:
+        if self._writer is None:
+            return
+        with suppress(psycopg.Error):  # if the connection is lost, the server lets go by itself
+            self._writer.execute("SELECT pg_advisory_unlock_all()")
+        self._writer.close()
+        self._writer = None
+
+
+class PostgresReader(SqlStore):
+    """The log as another host follows it: nothing is made there, nothing can be written, and no
+    answer is waited for without end."""
+
+    def __init__(self, address: str, schema: str) -> None:
+        url = make_url(address).set(drivername="postgresql+psycopg")
+        super(SqlStore, self).__init__(_engine(url, schema, *_READING, **_PATIENCE))
+
+
+class PostgresHead:
+    """How many entries the log has, in one round trip of at most `timeout_s`. Not thread-safe.
+
+    It asks the primary only: a standby may not have heard of what the writer committed.
+    """
+
+    def __init__(self, address: str, schema: str, timeout_s: float = 2.0) -> None:
+        self._address = _plain(make_url(address))
+        query = sql.SQL("SELECT size FROM {}.head WHERE NOT pg_is_in_recovery()")
+        self._query = query.format(sql.Identifier(schema)).as_string().encode()
+        self._timeout_s = timeout_s
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def size(self) -> int:
+        """Raises psycopg.Error or TimeoutError; the next call connects anew."""
+        try:
+            return self._ask(self._connection or self._connect())
+        except (psycopg.Error, TimeoutError, OSError):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        timeout = max(2, round(self._timeout_s))  # libpq knows whole seconds, and two at least
+        made = psycopg.connect(self._address, autocommit=True, connect_timeout=timeout)
+        self._connection = made
+        return made
+
+    def _ask(self, connection: psycopg.Connection[Any]) -> int:
+        """The steps of libpq, because psycopg waits for an answer without end."""
+        server, until = connection.pgconn, monotonic() + self._timeout_s
+        server.send_query_params(self._query, None)
+        server.flush()  # a few bytes into an idle connection: they fit
+        found = None
+        while True:
+            while server.is_busy():
+                if not select([server.socket], [], [], max(until - monotonic(), 0))[0]:
+                    raise TimeoutError(f"no answer within {self._timeout_s} s; see to the database")
+                server.consume_input()
+            if (result := server.get_result()) is None:
+                break
+            found = result
+        return _size(found)
+
+
+def _size(result: PGresult | None) -> int:
+    if result is None or result.status != ExecStatus.TUPLES_OK:
+        said = result.error_message.decode("utf-8", "replace").strip() if result else "nothing"
+        raise psycopg.OperationalError(f"the database answered: {said}")
+    if (value := result.get_value(0, 0) if result.ntuples else None) is None:
+        raise psycopg.OperationalError("no ledger here, or a standby: name the primary's address")
+    return int(value)
+
+
+_READING = ("-cdefault_transaction_read_only=on", "-cstatement_timeout=10s")
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 5_000, "keepalives_idle": 5}
+
+
+def _engine(url: URL, schema: str, *options: str, **libpq: int) -> Engine:
+    options = (f"-csearch_path={schema}", *options)
+    return create_engine(url, connect_args={"options": " ".join(options), **libpq})
+
+
+def _plain(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> Any:
+    row = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def _put(writer: psycopg.Connection[Any], prefix: str, batch: StorageBatch) -> None:
+    """Write a batch of one log. Raises ForkError unless it was built on what is there.
+
+    What a log rewrites is at its end, so it is removed from there on and copied anew.
+    """
+    head, bundle, tile = (sql.Identifier(f"{prefix}{name}") for name in ("head", "bundle", "tile"))
+    found = _one(writer.execute(sql.SQL("SELECT size FROM {}").format(head))) or 0
+    if found != batch.previous:
+        raise ForkError(f"the log has {found} entries, want {batch.previous}")
+    writer.execute(sql.SQL(_NEWEST).format(head), [batch.head.size, batch.head.note] * 2)
+    if batch.bundles:
+        removed = sql.SQL("DELETE FROM {} WHERE index >= %s").format(bundle)
+        writer.execute(removed, [min(batch.bundles)])
+    for level, keys in groupby(sorted(batch.tiles), key=lambda key: key[0]):
+        lowest = min(index for _, index in keys)
+        removed = sql.SQL("DELETE FROM {} WHERE level = %s AND index >= %s").format(tile)
+        writer.execute(removed, [level, lowest])
+    _copy(writer, prefix, "bundle", batch.bundles.items())
+    _copy(writer, prefix, "tile", [(*key, data) for key, data in batch.tiles.items()])
+    if batch.buckets:
+        bucket = sql.Identifier(f"{prefix}bucket")
+        removed = sql.SQL("DELETE FROM {} WHERE number = ANY(%s)").format(bucket)
+        writer.execute(removed, [[*batch.buckets]])
+        _copy(writer, prefix, "bucket", [(at, *data) for at, data in batch.buckets.items()])
+    sealed = [(at, tag, data) for tag, (at, data) in batch.sealed.items()]
+    _copy(writer, prefix, "sealed", sealed)
+    _copy(writer, prefix, "idempotency", [(key, *kept) for key, kept in batch.idempotency.items()])
+
+
+def _copy(
+    writer: psycopg.Connection[Any], prefix: str, table: str, rows: Collection[Sequence[Any]]
+) -> None:
+    if not rows:
+        return
+    names, types = zip(*(column.split() for column in _COLUMNS[table]), strict=True)
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(
+        sql.Identifier(f"{prefix}{table}"), sql.SQL(", ").join(map(sql.Identifier, names))
+    )
+    with writer.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+
+
+_NEWEST = "INSERT INTO {} VALUES (1, %s, %s) ON CONFLICT (id) DO UPDATE SET size = %s, note = %s"

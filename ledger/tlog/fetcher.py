@@ -1,0 +1,128 @@
+"""Where an auditor reads a log from: a tile directory, on the disk or on the web."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from ledger.tlog import tiles
+from ledger.tlog.merkle import Hash, NodeReader
+from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
+
+MOST_BYTES = WIDTH * (2 + tiles.MOST_ENTRY_BYTES)  # of the largest file, an entry bundle
+TIMEOUT_S = 30
+
+
+class UnreadableError(Exception):
+    """A file of the log cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+class LogSource(Protocol):
+    def read(self, path: str) -> bytes:
+        """The file at a path of the tile directory. Raises UnreadableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySource:
+    root: Path
+
+    def read(self, path: str) -> bytes:
+        try:
+            with (self.root / path).open("rb") as file:
+                return _whole(path, file.read(MOST_BYTES + 1))
+        except OSError as error:
+            raise UnreadableError(path, error.strerror or str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class WebSource:
+    prefix: str  # without a slash at its end
+
+    def read(self, path: str) -> bytes:
+        try:
+            with urlopen(f"{self.prefix}/{path}", timeout=TIMEOUT_S) as response:  # noqa: S310 (`at` lets only http through)
+                return _whole(path, response.read(MOST_BYTES + 1))
+        except (URLError, OSError) as error:
+            raise UnreadableError(path, str(error)) from error
+
+
+def at(place: str) -> LogSource:
+    """The log in a folder or under an http(s) address."""
+    if urlsplit(place).scheme in ("http", "https"):
+        return WebSource(place.rstrip("/"))
+    return DirectorySource(Path(place))
+
+
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """The tiles and bundles of a log of `size` entries, whole or partial as they are published."""
+
+    source: LogSource
+    size: int
+
+    def hashes(self, level: int, n: int) -> list[Hash]:
+        """The hashes of a tile. Raises UnreadableError."""
+        wanted = min(WIDTH, (self.size >> (HEIGHT * level)) - n * WIDTH)
+        path, width, data = self._read(str(level), n, wanted)
+        try:
+            return _first(tiles.split(data), wanted, width)
+        except MalformedTileError as error:
+            raise UnreadableError(path, str(error)) from error
+
+    def entries(self, n: int) -> list[bytes]:
+        """The entries of a bundle. Raises UnreadableError."""
+        wanted = min(WIDTH, self.size - n * WIDTH)
+        path, width, data = self._read("entries", n, wanted)
+        try:
+            return _first(tiles.unbundle(data), wanted, width)
+        except MalformedTileError as error:
+            raise UnreadableError(path, str(error)) from error
+
+    def nodes(self) -> NodeReader:
+        """Complete subtrees, from tiles that are read once."""
+        known: dict[tuple[int, int], list[Hash]] = {}
+
+        def read(level: int, index: int) -> Hash:
+            place = tiles.home(level, index)
+            if place not in known:
+                known[place] = self.hashes(*place)
+            return tiles.node(known[place], level, index)
+
+        return read
+
+    def _read(self, kind: str, n: int, width: int) -> tuple[str, int, bytes]:
+        """A file and its width; where the partial one is gone, the full one has taken its place."""
+        path = tiles.path(kind, n, width)
+        try:
+            return path, width, self.source.read(path)
+        except UnreadableError:
+            if width == WIDTH:
+                raise
+            full = tiles.path(kind, n)
+            return full, WIDTH, self._full(full, path)
+
+    def _full(self, full: str, partial: str) -> bytes:
+        try:
+            return self.source.read(full)
+        except UnreadableError as error:
+            raise UnreadableError(partial, f"neither it nor the full file: {error}") from error
+
+
+def _first(parts: list[bytes], wanted: int, width: int) -> list[bytes]:
+    """The wanted parts of a file that must have `width`."""
+    if len(parts) != width:
+        raise MalformedTileError(f"{len(parts)} parts, want {width}")
+    return parts[:wanted]
+
+
+def _whole(path: str, data: bytes) -> bytes:
+    if len(data) > MOST_BYTES:
+        raise UnreadableError(path, f"more than {MOST_BYTES} bytes")
+    return data

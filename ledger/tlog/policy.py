@@ -1,0 +1,220 @@
+"""C2SP tlog-policy: which logs are believed, which witnesses, and how many of them.
+
+    log demo.example/consent+1d3f…+AXj2…
+    log demo.example/consent+90ab…+Bk6a…
+    witness w1 witness.example/w1+b2c4…+BFq…
+    witness w2 witness.example/w2+77de…+BJx…
+    witness w3 witness.example/w3+01af…+BKm…
+    group majority 2 w1 w2 w3
+    quorum majority
+
+A log that is listed with keys of two signature types must have signed with both: an Ed25519 key
+that is broken one day does not suffice. Of several keys of one type (a rotation) one must have.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from ledger.tlog import checkpoint, cosignature, mldsa, signed_note
+from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.tlog.cosignature import CosignatureError, WitnessKey
+from ledger.tlog.mldsa import MldsaVerifier
+from ledger.tlog.signed_note import Note, NoteError, Verifier
+
+NONE = "none"
+_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+MOST_LINES = 1_000
+
+LogKey = Verifier | MldsaVerifier
+CosignerKey = WitnessKey | MldsaVerifier
+
+
+class LogPolicyError(ValueError):
+    """The policy is malformed, or the checkpoint does not satisfy it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessGroup:
+    """At least `k` of `members`, each a witness or another group."""
+
+    k: int
+    members: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    logs: tuple[LogKey, ...]
+    witnesses: Mapping[str, CosignerKey] = field(default_factory=dict)
+    groups: Mapping[str, WitnessGroup] = field(default_factory=dict)
+    quorum: str = NONE
+    addresses: Mapping[str, str] = field(default_factory=dict)  # where a witness is asked
+
+    def verify(self, signed: Note) -> Checkpoint:
+        """The checkpoint that the note carries. Raises PolicyError unless log and quorum signed."""
+        try:
+            head = checkpoint.parse(signed.text)
+        except MalformedCheckpointError as error:
+            raise LogPolicyError(str(error)) from error
+        mine = [key for key in self.logs if key.name == head.origin]
+        if not mine:
+            raise LogPolicyError(
+                f"the policy lists no log {head.origin!r}; is it the right policy?"
+            )
+        for _, keys in groupby(sorted(mine, key=_kind), key=_kind):
+            _require_one([*keys], signed)
+        self.require_quorum(signed)
+        return head
+
+    def require_quorum(self, signed: Note) -> None:
+        """Return if enough witnesses have cosigned, else raise PolicyError."""
+        if self.quorum == NONE:
+            return
+        seen = {name for name, key in self.witnesses.items() if _signed(key, signed)}
+        if not self._witnessed(self.quorum, seen):
+            raise LogPolicyError(
+                f"cosigned by {sorted(seen) or 'no witness'}, want the quorum {self.quorum!r}: ask "
+                "the log for a checkpoint that more witnesses have seen"
+            )
+
+    def _witnessed(self, name: str, seen: set[str]) -> bool:
+        if (group := self.groups.get(name)) is None:
+            return name in seen
+        return sum(self._witnessed(each, seen) for each in group.members) >= group.k
+
+
+def text(logs: Sequence[LogKey], witnesses: str = "quorum none\n") -> str:
+    """The policy that demands every key of these logs, and what the lines `witnesses` say."""
+    return "".join(f"log {key}\n" for key in logs) + witnesses
+
+
+def parse(data: bytes) -> LogPolicy:
+    """Raises PolicyError."""
+    if _CONTROL.search(data) or not data.endswith(b"\n"):
+        raise LogPolicyError("want lines that end in newlines, without other control characters")
+    lines = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    if len(lines) > MOST_LINES:
+        raise LogPolicyError(f"{len(lines)} lines, want at most {MOST_LINES}")
+    reader = _Reader()
+    for number, line in enumerate(lines, 1):
+        try:
+            reader.read(_words(line))
+        except (LogPolicyError, NoteError) as error:
+            raise LogPolicyError(f"line {number}: {error}") from error
+    return reader.policy()
+
+
+class _Reader:
+    """What was read so far; lines may only name what stands above them."""
+
+    def __init__(self) -> None:
+        self._logs: list[LogKey] = []
+        self._witnesses: dict[str, CosignerKey] = {}
+        self._groups: dict[str, WitnessGroup] = {}
+        self._members: set[str] = set()
+        self._quorum: str | None = None
+        self._addresses: dict[str, str] = {}
+
+    def read(self, words: Sequence[str]) -> None:
+        match words:
+            case [] | ["#", *_]:
+                pass
+            case ["log", vkey] | ["log", vkey, _]:
+                log = log_key(vkey)
+                _require_new(log, self._logs)
+                self._logs.append(log)
+            case ["witness", name, vkey, *address] if len(address) <= 1:
+                cosigner = _cosigner_key(vkey)
+                _require_new(cosigner, [*self._witnesses.values()])
+                self._witnesses[self._free(name)] = cosigner
+                self._addresses |= dict.fromkeys([name] * len(address), *address)
+            case ["group", name, count, *members] if members:
+                self._groups[self._free(name)] = self._group(count, members)
+            case ["quorum", name] if self._quorum is None:
+                self._quorum = name if name == NONE else self._known(name)
+            case _:
+                raise LogPolicyError("want one of: log, witness, group, and one quorum")
+
+    def policy(self) -> LogPolicy:
+        if self._quorum is None:
+            raise LogPolicyError("no quorum line; to ask for no witness write `quorum none`")
+        known = self._witnesses, self._groups, self._quorum, self._addresses
+        return LogPolicy((*self._logs,), *known)
+
+    def _group(self, count: str, members: Sequence[str]) -> WitnessGroup:
+        for each in members:
+            if self._known(each) in self._members:
+                raise LogPolicyError(f"{each!r} is a member twice: it would count twice")
+            self._members.add(each)
+        k = {"any": 1, "all": len(members)}.get(count) or _decimal(count)
+        if not 1 <= k <= len(members):
+            raise LogPolicyError(f"{k} of {len(members)} members can never be, want at most all")
+        return WitnessGroup(k, (*members,))
+
+    def _known(self, name: str) -> str:
+        if name not in self._witnesses and name not in self._groups:
+            raise LogPolicyError(f"{name!r} is no witness or group of a line above")
+        return name
+
+    def _free(self, name: str) -> str:
+        if name == NONE or name in self._witnesses or name in self._groups:
+            raise LogPolicyError(f"the name {name!r} is taken")
+        return name
+
+
+def _require_new(key: LogKey | CosignerKey, known: Sequence[LogKey | CosignerKey]) -> None:
+    if any(key.public == each.public for each in known):
+        raise LogPolicyError(f"the key of {key.name!r} is listed twice")
+
+
+def _words(line: str) -> list[str]:
+    words = [word for word in line.replace("\t", " ").split(" ") if word]
+    return [] if words and words[0].startswith("#") else words
+
+
+def _decimal(count: str) -> int:
+    if not (count.isascii() and count.isdigit()) or str(int(count[:9])) != count:
+        raise LogPolicyError(f"{count[:80]!r} of a group, want any, all or a number")
+    return int(count)
+
+
+def log_key(vkey: str) -> LogKey:
+    """Parse a vkey of a log. Raises NoteError."""
+    return mldsa.verifier(vkey) if _type(vkey) == mldsa.TYPE else signed_note.verifier(vkey)
+
+
+def _cosigner_key(vkey: str) -> CosignerKey:
+    return mldsa.verifier(vkey) if _type(vkey) == mldsa.TYPE else cosignature.key(vkey)
+
+
+def _type(vkey: str) -> int | None:
+    _, material = signed_note.vkey_parts(vkey)
+    return material[0] if material else None
+
+
+def _kind(key: LogKey) -> str:
+    return type(key).__name__
+
+
+def _require_one(keys: Sequence[LogKey], signed: Note) -> None:
+    verdicts = [_signed(key, signed) for key in keys]  # each: a wrong signature refuses the note
+    if not any(verdicts):
+        raise LogPolicyError(f"no signature of {keys[0].name!r} by its {_kind(keys[0])} key")
+
+
+def _signed(key: LogKey | CosignerKey, signed: Note) -> bool:
+    """Whether the key signed; a signature that names the key and is wrong refuses the note."""
+    found = [s for s in signed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
+    if not found:
+        return False
+    if len(found) > 1:
+        raise LogPolicyError(f"{len(found)} signatures of {key.name!r}, want 1")
+    try:
+        if isinstance(key, WitnessKey):
+            key.verify(signed)
+        else:
+            key.verify(signed.text, found[0])
+    except (NoteError, CosignatureError) as error:
+        raise LogPolicyError(str(error)) from error
+    return True

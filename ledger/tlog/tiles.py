@@ -1,0 +1,140 @@
+"""C2SP tlog-tiles: where the hashes and entries of a log lie, and how a folder names them.
+
+A tile holds up to 256 hashes of one level: tile level L, index N covers the tree hashes of height
+8L from 256 N on. An entry bundle holds up to 256 entries, each after its length in two bytes.
+
+    checkpoint                       the signed checkpoint
+    tile/0/x001/x234/067             tile of level 0, index 1234067
+    tile/0/000.p/5                   the same kind, partial: 5 of 256 hashes
+    tile/entries/000.p/5             5 of 256 entries
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from ledger.tlog.merkle import HASH_SIZE, Hash, complete_root, node_hash, root
+
+Node = tuple[int, int]  # level and index of a complete subtree
+
+WIDTH = 256
+HEIGHT = 8
+MOST_ENTRY_BYTES = (1 << 16) - 1
+NOTHING: Mapping[Node, Hash] = MappingProxyType({})
+
+
+class MalformedTileError(ValueError):
+    """The bytes are not a tile or an entry bundle."""
+
+
+class EntryTooLargeError(ValueError):
+    """An entry must fit two length bytes."""
+
+
+def path(kind: str, index: int, width: int = WIDTH) -> str:
+    """The name of a tile (`kind` is its level) or an entry bundle (`kind` is `entries`)."""
+    groups = [f"{index % 1000:03d}"]
+    while (index := index // 1000) > 0:
+        groups.insert(0, f"x{index % 1000:03d}")
+    partial = "" if width == WIDTH else f".p/{width}"
+    return f"tile/{kind}/{'/'.join(groups)}{partial}"
+
+
+def widths(size: int, level: int) -> Iterator[tuple[int, int]]:
+    """Index and width of every tile of `level` in a tree of `size` leaves."""
+    hashes = size >> HEIGHT * level
+    yield from ((index, WIDTH) for index in range(hashes // WIDTH))
+    if hashes % WIDTH:
+        yield hashes // WIDTH, hashes % WIDTH
+
+
+def levels(size: int) -> range:
+    """The tile levels of a tree of `size` leaves."""
+    count = 0
+    while size >> HEIGHT * count:
+        count += 1
+    return range(count)
+
+
+def counts(size: int) -> list[int]:
+    """Number of tiles of each level from 0 to 7 in a tree of `size` leaves."""
+    return [-(-(size >> HEIGHT * level) // WIDTH) for level in range(8)]
+
+
+def split(tile: bytes) -> list[Hash]:
+    if len(tile) % HASH_SIZE or not 0 < len(tile) <= WIDTH * HASH_SIZE:
+        raise MalformedTileError(f"{len(tile)} bytes, want 1 to {WIDTH} hashes of {HASH_SIZE}")
+    return [tile[at : at + HASH_SIZE] for at in range(0, len(tile), HASH_SIZE)]
+
+
+def node(hashes: Sequence[Hash], level: int, index: int) -> Hash:
+    """The tree hash at (`level`, `index`), from the hashes of the tile it lies in."""
+    inside = level % HEIGHT
+    first = (index << inside) % WIDTH
+    found = hashes[first : first + (1 << inside)]
+    if len(found) != 1 << inside:
+        raise MalformedTileError(f"{len(hashes)} hashes, want at least {first + (1 << inside)}")
+    return complete_root(found)
+
+
+def home(level: int, index: int) -> tuple[int, int]:
+    """Level and index of the tile in which the tree hash at (`level`, `index`) lies."""
+    return level // HEIGHT, (index << level % HEIGHT) // WIDTH
+
+
+def edge_root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
+    """The root, from the incomplete tile of each level: all that a growing tree needs."""
+    return edge_parts(size, edge)[0]
+
+
+def edge_parts(
+    size: int, edge: Sequence[Sequence[Hash]], known: Mapping[Node, Hash] = NOTHING
+) -> tuple[Hash, dict[Node, Hash]]:
+    """The root, and the complete subtrees it was made of.
+
+    They are `known` to the next root, which then costs as many hashes as there are new leaves,
+    however full the tiles are.
+    """
+    parts: dict[Node, Hash] = {}
+
+    def read(level: int, index: int) -> Hash:
+        found = known.get((level, index))
+        if found is None:
+            left = known.get((level - 1, 2 * index)) if level % HEIGHT else None
+            found = complete(level, index) if left is None else grown(left, level, index)
+        parts[level, index] = found
+        return found
+
+    def grown(left: Hash, level: int, index: int) -> Hash:
+        return node_hash(left, read(level - 1, 2 * index + 1))
+
+    def complete(level: int, index: int) -> Hash:
+        tile_level, tile_index = home(level, index)
+        start = (index << level % HEIGHT) - tile_index * WIDTH
+        return complete_root(edge[tile_level][start : start + (1 << level % HEIGHT)])
+
+    return root(size, read), parts
+
+
+def bundle(entries: Sequence[bytes]) -> bytes:
+    """Entries as they stand in a bundle. Raises EntryTooLargeError."""
+    largest = max(map(len, entries), default=0)
+    if largest > MOST_ENTRY_BYTES:
+        raise EntryTooLargeError(
+            f"an entry of {largest} bytes, want at most {MOST_ENTRY_BYTES}; split it"
+        )
+    return b"".join([len(entry).to_bytes(2) + entry for entry in entries])
+
+
+def unbundle(data: bytes) -> list[bytes]:
+    """The entries of a bundle. Raises MalformedTileError."""
+    entries: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2])
+        if len(data) < max(at + 2, end):
+            raise MalformedTileError(f"entry {len(entries)} is cut off after {len(data)} bytes")
+        entries.append(data[at + 2 : end])
+        at = end
+    if not 0 < len(entries) <= WIDTH:
+        raise MalformedTileError(f"{len(entries)} entries, want 1 to {WIDTH}")
+    return entries

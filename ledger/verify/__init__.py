@@ -1,0 +1,1 @@
+"""The offline verifier: the standard library and `cryptography`, nothing else."""

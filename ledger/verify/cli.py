@@ -1,0 +1,149 @@
+"""The offline verifier: a receipt, a public key, the standard library and `cryptography`.
+
+    sovereign verify RECEIPT --policy POLICY   the same as: python -m ledger.verify …
+    sovereign verify RECEIPT --key VKEYS       every key of the file must have signed
+    sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
+
+Exit status 0: the file proves what is printed. 1: it does not, and the reason is printed.
+2: the command was not understood.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ledger.events.instruction_signature import InstructionSigner
+from ledger.tlog import policy
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.policy import LogKey, LogPolicyError
+from ledger.tlog.signed_note import NoteError
+from ledger.verify import evidence, receipt
+from ledger.verify.evidence import EvidenceError, EvidenceStep, Proven
+from ledger.verify.receipt import Receipt, ReceiptError
+
+_REFUSED = (OSError, UnicodeDecodeError, NoteError, LogPolicyError, ReceiptError, EvidenceError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Verify one file and say what it proves. Returns the exit status."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.evidence and not chosen.policy:
+        parser.error("evidence is verified under policies: give --policy")
+    try:
+        text = _proven(chosen) if chosen.evidence else _received(chosen)
+    except _REFUSED as error:
+        sys.stderr.write(f"NOT VERIFIED: {error}\n")
+        return 1
+    sys.stdout.write(text)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="sovereign verify", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("receipt", type=Path, nargs="?", help="a .tlog-proof file")
+    what.add_argument("--evidence", type=Path, help="a file that `sovereign evidence` wrote")
+    trust = parser.add_mutually_exclusive_group(required=True)
+    trust.add_argument(
+        "--policy",
+        type=Path,
+        action="append",
+        help="a tlog-policy: logs, witnesses, quorum; several for evidence",
+    )
+    trust.add_argument("--key", type=Path, help="verifier keys, one a line; all must have signed")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def _received(chosen: argparse.Namespace) -> str:
+    proven = receipt.parse(_read(chosen.receipt))
+    if not chosen.policy:
+        head = receipt.verify(proven, keys(_read(chosen.key)))
+    elif len(chosen.policy) > 1:
+        raise LogPolicyError("a receipt is verified under one policy: leave the others out")
+    else:
+        head = receipt.verify_under(proven, policy.parse(chosen.policy[0].read_bytes()))
+    return _verdict(proven, head)
+
+
+def _proven(chosen: argparse.Namespace) -> str:
+    found = evidence.parse(_read(chosen.evidence))
+    return _evidence(evidence.verify(found, [policy.parse(p.read_bytes()) for p in chosen.policy]))
+
+
+def keys(text: str) -> list[LogKey]:
+    """Verifier keys, one a line. Raises NoteError."""
+    return [policy.log_key(line) for line in text.split("\n") if line]
+
+
+def _read(path: Path) -> str:
+    """Bytes as they are: no newline is translated, no character replaced."""
+    return path.read_bytes().decode("utf-8")
+
+
+def _verdict(proven: Receipt, head: Checkpoint) -> str:
+    return _text(
+        "VERIFIED",
+        f"  log       {head.origin}, {head.size} entries",
+        f"  entry     {proven.index}",
+        *_said(proven.extra["event"]),
+        *_signed(proven.signer()),
+    )
+
+
+def _evidence(proven: Proven) -> str:
+    signer = InstructionSigner.of(proven.key) if proven.key else None
+    held = [found["key"] for found in proven.latest.get("keys", [])]
+    return _text(
+        "VERIFIED",
+        f"  log       {proven.head.origin}, {proven.head.size} entries",
+        f"  entry     {proven.index}",
+        *_said(dict(proven.said)),
+        *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
+        *map(_step, proven.way[1:]),
+        f"  latest    {proven.latest.get('seq')} instructions, none missing",
+        f"  keys      {', '.join(held) or 'none'} in force",
+    )
+
+
+def _step(step: EvidenceStep) -> str:
+    by = f"signed by the key {step.key.hex()}" if step.key else "in a session"
+    seen = f"witnesses saw it by {step.seen:%Y-%m-%dT%H:%M:%SZ}" if step.seen else "the log says so"
+    about = f"instruction {step.seq}, entry {step.index}: {step.how}, {by}"
+    return f"  before    {step.at} ({seen}) {about}"
+
+
+def _text(*lines: str) -> str:
+    return "".join(f"{_printable(line)}\n" for line in lines)
+
+
+def _signed(by: InstructionSigner | None) -> list[str]:
+    if by is None:
+        return []
+    party = f" for {by.rp}" if by.rp else ""
+    return [f"  signed    by the {by.kind} key {by.id.hex()}{party}"]
+
+
+def _printable(line: str) -> str:
+    """No text from a log moves the cursor, colours the screen or starts a line of its own."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+def _said(event: dict[str, Any]) -> list[str]:
+    if event.get("type") != "instruction":
+        return [f"  public    {event.get('type')} at {event.get('at')}"]
+    act = event["act"]
+    return [
+        f"  customer  {event['subject']}, instruction {event['seq']}",
+        f"  said      {act['type']}{_about(act)}",
+        f"  at        {event['at']}, evidence class {event['evidence']}",
+    ]
+
+
+def _about(act: dict[str, Any]) -> str:
+    if "scene" not in act:
+        return f" {', '.join(act['scenes'])} until {act['until']}" if "scenes" in act else ""
+    return f" {act['scene']}: {', '.join(act.get('fields') or ['the whole scene'])}"

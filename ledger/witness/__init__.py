@@ -1,0 +1,1 @@
+"""Witnesses (C2SP tlog-witness): the server, the client that asks them, and what they cosigned."""

@@ -1,0 +1,62 @@
+"""A witness over HTTP: one raw ASGI application, `POST /add-checkpoint`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from ledger.witness.witness import MOST_BYTES, TEXT, Reply, Witness
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+def app(witness: Witness) -> Asgi:
+    """Serve `witness` under any prefix; the path must end in /add-checkpoint."""
+
+    async def serve(scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _answer(send, await _reply(witness, scope, receive))
+
+    return serve
+
+
+async def _reply(witness: Witness, scope: Message, receive: Receive) -> Reply:
+    if not scope["path"].endswith("/add-checkpoint"):
+        return Reply(404, "want POST /add-checkpoint\n")
+    if scope["method"] != "POST":
+        return Reply(405, "want POST\n")
+    body = await _body(receive)
+    if body is None:
+        return Reply(413, f"want at most {MOST_BYTES} bytes\n")
+    return await asyncio.to_thread(witness.add_checkpoint, body)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's body, None if it is too long to be a submission."""
+    parts, size, more = list[bytes](), 0, True
+    while more:
+        message = await receive()
+        part = message.get("body", b"")
+        more, size = message.get("more_body", False), size + len(part)
+        if size > MOST_BYTES:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _answer(send: Send, reply: Reply) -> None:
+    headers = [(b"content-type", (reply.content_type or TEXT).encode())]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body.encode()})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

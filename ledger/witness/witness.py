@@ -1,0 +1,192 @@
+"""C2SP tlog-witness: remember the newest checkpoint of each log, cosign only what extends it.
+
+A submission (`POST /add-checkpoint`) is the size the log believes the witness to remember, a
+consistency proof from there, and the new checkpoint:
+
+    old 20852014
+    PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
+
+    ledger.example/consent
+    20852163
+    CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+
+    — ledger.example/consent Az3grl…
+
+The law this file implements: specs/witness.md.
+"""
+
+import sqlite3
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ledger.tlog import checkpoint, merkle, signed_note
+from ledger.tlog.checkpoint import Checkpoint
+from ledger.tlog.cosignature import WitnessSigner
+from ledger.tlog.merkle import Hash, ProofError
+from ledger.tlog.policy import LogKey, LogPolicy, LogPolicyError
+from ledger.tlog.signed_note import Note
+
+MOST_HASHES = 63
+MOST_BYTES = 1 << 20  # of a submission
+TEXT = "text/plain; charset=utf-8"
+SIZE = "text/x.tlog.size"
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS seen(origin TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+    "root BLOB NOT NULL, note TEXT NOT NULL)"
+)
+
+
+class MalformedSubmissionError(ValueError):
+    """The bytes are not a submission."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    old: int
+    proof: tuple[Hash, ...]
+    note: Note
+    head: Checkpoint
+
+    def __str__(self) -> str:
+        hashes = "".join(f"{b64encode(each).decode()}\n" for each in self.proof)
+        return f"old {self.old}\n{hashes}\n{self.note}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the witness answers: an HTTP status with a body."""
+
+    status: int
+    body: str
+    content_type: str = TEXT
+
+
+def parse(data: bytes) -> Submission:
+    """Read a submission; it formats back to the same bytes, or this raises."""
+    try:
+        text = data.decode()
+        head, _, signed = text.partition("\n\n")
+        old, *hashes = head.split("\n")
+        parsed = signed_note.parse(signed)
+        proof = tuple(map(_hash, hashes))
+        size = int(old.removeprefix("old "))
+        found = Submission(size, proof, parsed, checkpoint.parse(parsed.text))
+    except ValueError as error:
+        raise MalformedSubmissionError(f"not a submission: {error}") from error
+    if str(found) != text or found.old < 0 or len(proof) > MOST_HASHES:
+        raise MalformedSubmissionError(f"want canonical lines and at most {MOST_HASHES} hashes")
+    return found
+
+
+def _hash(line: str) -> Hash:
+    found = signed_note.decode_base64(line)
+    if len(found) != merkle.HASH_SIZE:
+        raise MalformedSubmissionError(f"a hash of {len(found)} bytes, want {merkle.HASH_SIZE}")
+    return found
+
+
+class Witness:
+    """One witness and its memory in a SQLite file. Safe for several threads and processes.
+
+    What it remembers of a log is compared and replaced in one transaction, durably, before it
+    answers: of two submissions that race, one is judged against what the other left.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        signer: WitnessSigner,
+        logs: Iterable[LogKey],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """`logs`: the keys of the logs it watches; of two types of one log, both must sign."""
+        self._path = path
+        self._signer = signer
+        self._trust = LogPolicy((*logs,))
+        self._now = now
+        with self._memory() as memory:
+            memory.execute(_SCHEMA)
+
+    def add_checkpoint(self, data: bytes) -> Reply:
+        """Judge a submission, and cosign it if it extends what is remembered."""
+        try:
+            submission = parse(data)
+        except MalformedSubmissionError as error:
+            return Reply(400, f"{error}\n")
+        return self._refusal(submission) or self._judge(submission)
+
+    def remembered(self, origin: str) -> str | None:
+        """The newest note of that log that was cosigned."""
+        with self._memory() as memory:
+            row = memory.execute("SELECT note FROM seen WHERE origin = ?", (origin,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _refusal(self, submission: Submission) -> Reply | None:
+        """Why the submission is refused whatever is remembered, if it is."""
+        head = submission.head
+        if all(key.name != head.origin for key in self._trust.logs):
+            return Reply(404, f"this witness does not know the log {head.origin}\n")
+        try:
+            self._trust.verify(submission.note)
+        except LogPolicyError as error:
+            return Reply(403, f"no trusted key has signed this checkpoint: {error}\n")
+        if submission.old > head.size:
+            return Reply(400, f"old size {submission.old}, want at most {head.size}\n")
+        return None
+
+    def _judge(self, submission: Submission) -> Reply:
+        with self._memory() as memory:
+            memory.execute("BEGIN IMMEDIATE")
+            seen = _seen(memory, submission.head.origin)
+            reply = _compare(submission, seen)
+            if reply is None:
+                _remember(memory, submission)
+            memory.execute("COMMIT")  # crash before: nothing was promised; after: it is remembered
+        return reply or Reply(200, str(self._signer.cosign(submission.note.text, self._now())))
+
+    @contextmanager
+    def _memory(self) -> Iterator[sqlite3.Connection]:
+        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
+        try:
+            connection.execute("PRAGMA synchronous=FULL")
+            yield connection
+        finally:
+            connection.close()  # which undoes what was not committed
+
+
+def _seen(memory: sqlite3.Connection, origin: str) -> tuple[int, Hash]:
+    sql = "SELECT size, root FROM seen WHERE origin = ?"
+    row: tuple[int, Hash] | None = memory.execute(sql, (origin,)).fetchone()
+    return row or (0, merkle.EMPTY_ROOT)
+
+
+def _compare(submission: Submission, seen: tuple[int, Hash]) -> Reply | None:
+    """Why the checkpoint cannot follow what was seen, or None if it does."""
+    size, root = seen
+    head = submission.head
+    if submission.old != size:
+        return Reply(409, f"{size}\n", SIZE)
+    if head.size == size and head.root != root:
+        return Reply(409, f"{size}\n", SIZE)
+    if size in (0, head.size):
+        empty = not submission.proof
+        return None if empty else Reply(422, "want no consistency proof here\n")
+    try:
+        merkle.verify_consistency(size, head.size, root, head.root, submission.proof)
+    except ProofError as error:
+        return Reply(422, f"not consistent with the {size} entries seen before: {error}\n")
+    return None
+
+
+def _remember(memory: sqlite3.Connection, submission: Submission) -> None:
+    head = submission.head
+    memory.execute(
+        "INSERT INTO seen(origin, size, root, note) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT(origin) DO UPDATE SET size = excluded.size, root = excluded.root, "
+        "note = excluded.note",
+        (head.origin, head.size, head.root, str(submission.note)),
+    )

@@ -1,0 +1,163 @@
+"""Keys that sign consent, as browsers make them: passkeys of the consent host, and browser keys.
+
+home/passkeys.sqlite, table consent_credential
+                         whose key, by what identifier an authenticator finds it; no secret
+
+The key itself stands in the customer's agreement, and counts only there; what is kept here lets a
+page ask for the right passkey, and not offer to make the same one twice.
+"""
+
+import base64
+import secrets
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import webauthn
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+)
+from webauthn.helpers import (
+    decode_credential_public_key,
+    decoded_public_key_to_cryptography,
+    options_to_json,
+)
+from webauthn.helpers.cose import COSEAlgorithmIdentifier
+from webauthn.helpers.structs import (
+    AttestationFormat,
+    AuthenticatorSelectionCriteria,
+    CredentialDeviceType,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+from ledger.events.acts import Algorithm, CustomerKey, KeyKind
+from ledger.events.customer_keys import RelyingParty
+from portal.auth.passkeys import PasskeyError, from_our_page, refused
+
+ALGORITHMS = {
+    COSEAlgorithmIdentifier.ECDSA_SHA_256: Algorithm.ES256,
+    COSEAlgorithmIdentifier.EDDSA: Algorithm.EDDSA,
+    COSEAlgorithmIdentifier.RSASSA_PKCS1_v1_5_SHA_256: Algorithm.RS256,
+}
+PROOF = b"sovereign/browser-key-made/v1\0"  # a browser key signs this and the challenge
+_REQUIRED = UserVerificationRequirement.REQUIRED
+
+_SCHEMA = """
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
+CREATE TABLE IF NOT EXISTS consent_credential (
+  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject);
+"""
+
+
+class ConsentKeyStore:
+    """Thread-safe. What a method wrote is durable when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.executescript(_SCHEMA)
+
+    def of(self, subject: str) -> Mapping[bytes, bytes]:
+        """The customer's passkeys: id of the key (SHA-256) -> identifier of the credential."""
+        query = "SELECT key, id FROM consent_credential WHERE subject = ?"
+        with self._lock:
+            return dict(self._database.execute(query, [subject]).fetchall())
+
+    def keep(self, subject: str, credential: bytes, key: bytes) -> None:
+        """Raises PasskeyError if another key has this identifier."""
+        with self._lock:
+            query = "INSERT OR IGNORE INTO consent_credential VALUES (?, ?, ?)"
+            if self._database.execute(query, [credential, subject, key]).rowcount != 1:
+                raise PasskeyError("this key is known already")
+
+    def forget(self, subject: str) -> None:
+        """Forget the customer's. No bytes of them stay."""
+        with self._lock:
+            self._database.execute("DELETE FROM consent_credential WHERE subject = ?", [subject])
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def offer(party: RelyingParty, name: str, known: Mapping[bytes, bytes]) -> tuple[bytes, str]:
+    """A challenge, and what to ask the browser to make a passkey that signs consent.
+
+    Each has a handle of its own, so that a new one takes no other's place on the device.
+    """
+    challenge = secrets.token_bytes(32)
+    options = webauthn.generate_registration_options(
+        rp_id=party.id,
+        rp_name=party.id,
+        user_id=secrets.token_bytes(32),
+        user_name=name,
+        challenge=challenge,
+        authenticator_selection=AuthenticatorSelectionCriteria(
+            resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_REQUIRED
+        ),
+        supported_pub_key_algs=[*ALGORITHMS],
+        exclude_credentials=[PublicKeyCredentialDescriptor(each) for each in known.values()],
+    )
+    return challenge, options_to_json(options)
+
+
+def made_passkey(
+    sent: Mapping[str, Any], challenge: bytes, party: RelyingParty
+) -> tuple[CustomerKey, bytes]:
+    """The key that an authenticator made, and its identifier there. Raises PasskeyError."""
+    from_our_page(sent)
+    with refused():
+        made = webauthn.verify_registration_response(
+            credential=dict(sent),
+            expected_challenge=challenge,
+            expected_rp_id=party.id,
+            expected_origin=[*party.origins],
+            require_user_verification=True,
+            supported_pub_key_algs=[*ALGORITHMS],
+        )
+        decoded = decode_credential_public_key(made.credential_public_key)
+        public = decoded_public_key_to_cryptography(decoded)
+        eligible = made.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+        key = CustomerKey(
+            KeyKind.PASSKEY,
+            ALGORITHMS[decoded.alg],
+            public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+            party.id,
+            party.origins,
+            eligible,
+            made.credential_backed_up,
+            AttestationFormat(made.fmt).value,
+        )
+    return key, made.credential_id
+
+
+def made_in_browser(sent: Mapping[str, Any], challenge: bytes, party: RelyingParty) -> CustomerKey:
+    """The key that a browser made and keeps, if it can sign with it. Raises PasskeyError."""
+    with refused():
+        public = base64.b64decode(sent["public"], validate=True)
+        known = load_der_public_key(public)
+        if not isinstance(known, Ed25519PublicKey):
+            raise PasskeyError("a browser's key is no Ed25519 key")
+        try:
+            known.verify(base64.b64decode(sent["proof"], validate=True), PROOF + challenge)
+        except InvalidSignature as error:
+            raise PasskeyError("the browser cannot sign with the key it names") from error
+        return CustomerKey(
+            KeyKind.BROWSER,
+            Algorithm.EDDSA,
+            public,
+            party.id,
+            party.origins,
+            backup_eligible=False,
+            backed_up=False,
+            attestation="none",
+        )

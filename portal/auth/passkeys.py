@@ -1,0 +1,223 @@
+"""Passkeys for signing in: W3C Web Authentication, discoverable credentials, a verified user.
+
+home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret. Beside
+                         them the identifiers of keys that sign consent: see
+                         portal.auth.consent_keys
+
+They sign people in at this host and authorise nothing else. `webauthn` checks what a browser
+sends, except that it came from a page of ours and from no frame inside another: that is here.
+"""
+
+import json
+import secrets
+import sqlite3
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import webauthn
+from webauthn.helpers import options_to_json
+from webauthn.helpers.exceptions import WebAuthnException
+from webauthn.helpers.structs import (
+    AuthenticatorSelectionCriteria,
+    PublicKeyCredentialDescriptor,
+    ResidentKeyRequirement,
+    UserVerificationRequirement,
+)
+
+MOST_KEYS = 20  # of one customer
+_REQUIRED = UserVerificationRequirement.REQUIRED
+_SCHEMA = """
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
+CREATE TABLE IF NOT EXISTS person (subject TEXT PRIMARY KEY, handle BLOB UNIQUE NOT NULL);
+CREATE TABLE IF NOT EXISTS passkey (
+  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,
+  copied INTEGER NOT NULL, added TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
+"""
+
+
+class PasskeyError(ValueError):
+    """What the browser sent is no answer to what it was asked. Ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Where the browser must have been: `privacy.example`, `https://privacy.example`."""
+
+    name: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passkey:
+    id: str  # hex
+    copied: bool  # kept by a service that copies it to other devices
+    added: datetime
+
+
+class Passkeys:
+    """Thread-safe. What a method wrote is durable when it returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = Lock()
+        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._database.executescript(_SCHEMA)
+
+    def of(self, subject: str) -> list[Passkey]:
+        """The customer's keys, oldest first."""
+        query = "SELECT id, copied, added FROM passkey WHERE subject = ? ORDER BY added, id"
+        with self._lock:
+            rows = self._database.execute(query, [subject]).fetchall()
+        return [Passkey(i.hex(), bool(copied), _moment(added)) for i, copied, added in rows]
+
+    def offer(self, subject: str, name: str, host: Host) -> tuple[bytes, str]:
+        """A challenge, and what to ask the browser to add a key for this customer."""
+        challenge = secrets.token_bytes(32)
+        known = [PublicKeyCredentialDescriptor(bytes.fromhex(key.id)) for key in self.of(subject)]
+        options = webauthn.generate_registration_options(
+            rp_id=host.name,
+            rp_name=host.name,
+            user_id=self._handle(subject),
+            user_name=name,
+            challenge=challenge,
+            authenticator_selection=AuthenticatorSelectionCriteria(
+                resident_key=ResidentKeyRequirement.REQUIRED, user_verification=_REQUIRED
+            ),
+            exclude_credentials=known,
+        )
+        return challenge, options_to_json(options)
+
+    def add(self, subject: str, answer: bytes, challenge: bytes, host: Host, at: datetime) -> None:
+        """Keep the key that the browser made. Raises PasskeyError."""
+        sent = read(answer)
+        with refused():
+            made = webauthn.verify_registration_response(
+                credential=sent,
+                expected_challenge=challenge,
+                expected_rp_id=host.name,
+                expected_origin=host.origin,
+                require_user_verification=True,
+            )
+        row = [
+            made.credential_id,
+            subject,
+            made.credential_public_key,
+            made.sign_count,
+            made.credential_backed_up,
+            at.isoformat(),
+        ]
+        with self._lock:
+            count = "SELECT COUNT(*) FROM passkey WHERE subject = ?"
+            if self._database.execute(count, [subject]).fetchone()[0] >= MOST_KEYS:
+                raise PasskeyError(f"there are {MOST_KEYS} keys; remove one first")
+            query = "INSERT OR IGNORE INTO passkey VALUES (?, ?, ?, ?, ?, ?)"
+            if self._database.execute(query, row).rowcount != 1:
+                raise PasskeyError("this key is known already")
+
+    def remove(self, subject: str, key: str) -> bool:
+        """Forget one of the customer's keys; whether there was such a one."""
+        query = "DELETE FROM passkey WHERE subject = ? AND hex(id) = ?"
+        with self._lock:
+            return self._database.execute(query, [subject, key.upper()]).rowcount == 1
+
+    def forget(self, subject: str) -> int:
+        """Forget the customer, with all keys; how many there were. No bytes of them stay."""
+        with self._lock:
+            gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
+            self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return gone.rowcount
+
+    def ask(self, host: Host) -> tuple[bytes, str]:
+        """A challenge, and what to ask a browser that says who it is by the key it uses."""
+        challenge = secrets.token_bytes(32)
+        options = webauthn.generate_authentication_options(
+            rp_id=host.name, challenge=challenge, user_verification=_REQUIRED
+        )
+        return challenge, options_to_json(options)
+
+    def whose(self, answer: bytes, challenge: bytes, host: Host) -> str:
+        """The customer whose key answered the challenge. Raises PasskeyError."""
+        sent = read(answer)
+        with self._lock:
+            known, subject, key, count = self._found(sent)
+            with refused():
+                seen = webauthn.verify_authentication_response(
+                    credential=sent,
+                    expected_challenge=challenge,
+                    expected_rp_id=host.name,
+                    expected_origin=host.origin,
+                    credential_public_key=key,
+                    credential_current_sign_count=count,
+                    require_user_verification=True,
+                )
+            query = "UPDATE passkey SET count = ? WHERE id = ?"
+            self._database.execute(query, [seen.new_sign_count, known])
+        return subject
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _found(self, sent: dict[str, Any]) -> tuple[bytes, str, bytes, int]:
+        """Identifier, customer, public key and counter of the key that answered."""
+        query = (
+            "SELECT id, subject, key, count, handle FROM passkey JOIN person USING (subject)"
+            " WHERE id = ?"
+        )
+        with refused():
+            known = _decoded(sent["rawId"])
+            handle = _decoded(sent["response"]["userHandle"])
+        row = self._database.execute(query, [known]).fetchone()
+        if row is None or row[4] != handle:
+            raise PasskeyError("nobody has this key")
+        return row[0], row[1], row[2], row[3]
+
+    def _handle(self, subject: str) -> bytes:
+        """What a key says instead of the customer's name: random, and always the same."""
+        with self._lock:
+            made = [subject, secrets.token_bytes(32)]
+            self._database.execute("INSERT OR IGNORE INTO person VALUES (?, ?)", made)
+            query = "SELECT handle FROM person WHERE subject = ?"
+            return bytes(self._database.execute(query, [subject]).fetchone()[0])
+
+
+def read(answer: bytes) -> dict[str, Any]:
+    """The browser's answer. Raises PasskeyError if it is none, or not from a page of ours."""
+    with refused():
+        sent: dict[str, Any] = json.loads(answer)
+    from_our_page(sent)
+    return sent
+
+
+def from_our_page(sent: Mapping[str, Any]) -> None:
+    """Raises PasskeyError if a page of somebody else was around ours."""
+    with refused():
+        client = json.loads(_decoded(sent["response"]["clientDataJSON"]))
+        framed = client.get("crossOrigin", False) is not False or "topOrigin" in client
+    if framed:
+        raise PasskeyError("it was asked for inside a page of somebody else")
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """Whatever is wrong with what a browser sent is a PasskeyError."""
+    try:
+        yield
+    except PasskeyError:
+        raise
+    except (WebAuthnException, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PasskeyError(f"the browser's answer is not accepted: {error}") from error
+
+
+def _decoded(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Commands about logs and their keys."""

@@ -1,0 +1,188 @@
+"""`sovereign audit`, `audit-states`, `evidence`: for those who trust nobody."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ledger.tlog.auditor import AuditReport, Demand
+
+app = typer.Typer()
+
+Remembered = Annotated[
+    Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Findings with their evidence.")]
+
+
+@app.command()
+def audit(
+    log: Annotated[str, typer.Argument(help="A tile directory, or the address of one.")],
+    policy: Annotated[
+        Path | None, typer.Option("--policy", help="A tlog-policy: logs, witnesses, quorum.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Verifier keys of the log, one a line.")
+    ] = None,
+    state: Remembered = None,
+    opaque: Annotated[
+        bool, typer.Option("--opaque", help="Not a consent log: do not look into entries.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that a log only grew since the last audit, and report what speaks against it.
+
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    """
+    from ledger.events.sealed_entry import consent_entry
+    from ledger.tlog import auditor as auditing
+    from ledger.tlog import fetcher
+
+    judge = None if opaque else consent_entry
+    with _auditing():
+        trust = _under(policy) if policy else _trust(key)
+        run = partial(auditing.audit, fetcher.at(log), trust, _seen(state), judge)
+        report = _with_progress(run)
+    _conclude(report, state, as_json=as_json)
+
+
+@app.command("audit-states")
+def audit_states(
+    log: Annotated[str, typer.Argument(help="The state log: a tile directory or an address.")],
+    consent: Annotated[str, typer.Argument(help="The consent log it stands beside, likewise.")],
+    policy: Annotated[Path, typer.Option("--policy", help="The state log's tlog-policy.")],
+    consent_policy: Annotated[
+        Path, typer.Option("--consent-policy", help="The consent log's tlog-policy.")
+    ],
+    state: Remembered = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that a state log only grew, each map root of a beginning of the consent log.
+
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    """
+    from ledger.statemap import map_auditor
+    from ledger.tlog import fetcher
+
+    with _auditing():
+        trusted = map_auditor.Consent(fetcher.at(consent), _under(consent_policy))
+        run = partial(
+            map_auditor.audit_states, fetcher.at(log), _under(policy), trusted, _seen(state)
+        )
+        report = _with_progress(run)
+    _conclude(report, state, as_json=as_json)
+
+
+@app.command()
+def evidence(
+    subject: Annotated[str, typer.Argument(help="The customer's id.")],
+    seq: Annotated[int, typer.Argument(help="Which of the customer's instructions, from 1.")],
+    to: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+    ] = Path("data"),
+    kept: Annotated[
+        list[Path] | None,
+        typer.Option(help="A receipt from then, which tells when witnesses saw its entry."),
+    ] = None,
+) -> None:
+    """Write one file that proves an instruction, who signed it, and how the key became theirs.
+
+    It holds everything the customer said: give it to the customer, or to who may see that.
+    `sovereign verify --evidence FILE --policy …` checks it, offline. Exit status 1: not written.
+    """
+    from ledger.errors import CorruptLogError
+    from ledger.evidence_builder import ErasedError, RestlessError, gathered
+    from ledger.service import Ledger, UnknownSubjectError
+    from ledger.verify import receipt
+    from ledger.witness.client import RolledBackError
+
+    ledger = Ledger.reopen(data_dir)
+    refused = (OSError, ValueError, UnknownSubjectError, ErasedError, RestlessError)
+    try:
+        older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
+        found = gathered(ledger, data_dir, subject, seq, older)
+    except (*refused, RolledBackError, CorruptLogError) as error:
+        typer.echo(f"not written: {error}", err=True)
+        raise typer.Exit(1) from None
+    finally:
+        ledger.close()
+    to.write_text(str(found), encoding="utf-8", newline="")
+    typer.echo(f"{to}: {len(found.entries)} instructions, {len(found.rotations)} rotations of keys")
+
+
+@contextmanager
+def _auditing() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        typer.echo(f"not audited: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _seen(state: Path | None) -> str | None:
+    return state.read_text("utf-8") if state and state.exists() else None
+
+
+def _conclude(report: "AuditReport", state: Path | None, *, as_json: bool) -> None:
+    if state and report.clean and report.note:
+        _remember(state, report.note)
+    typer.echo(_json(report) if as_json else _text(report))
+    raise typer.Exit(0 if report.clean else 1)
+
+
+def _under(policy: Path) -> "Demand":
+    from ledger.tlog import policy as policies
+    from ledger.tlog.auditor import PolicyDemand
+
+    return PolicyDemand(policies.parse(policy.read_bytes()))
+
+
+def _trust(key: Path | None) -> "Demand":
+    from ledger.tlog import policy
+    from ledger.tlog.auditor import KeyDemand
+
+    if key is None:
+        raise ValueError("nobody to trust was named: give --policy or --key")
+    keys = [policy.log_key(line) for line in key.read_text("utf-8").splitlines()]
+    return KeyDemand(keys)
+
+
+def _with_progress(run: Callable[..., "AuditReport"]) -> "AuditReport":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("entries", total=None)
+        return run(progress=lambda n, of: bar.update(task, completed=n, total=of))
+
+
+def _remember(state: Path, signed: str) -> None:
+    """Replace the state at once: a crash leaves the old one or the new one."""
+    unfinished = state.with_name(state.name + ".tmp")
+    unfinished.write_text(signed, "utf-8")
+    unfinished.replace(state)
+
+
+def _json(report: "AuditReport") -> str:
+    head = report.head
+    shown = {"origin": head.origin, "size": head.size, "root": head.root.hex()} if head else None
+    findings = [asdict(finding) for finding in report.findings]
+    document = {"clean": report.clean, "head": shown, "read": report.read, "findings": findings}
+    return json.dumps(document, indent=2, ensure_ascii=False)
+
+
+def _text(report: "AuditReport") -> str:
+    head = report.head
+    lines = [f"{finding.kind}: {finding.message}" for finding in report.findings]
+    if head:
+        lines.append(f"log       {head.origin}, {head.size} entries, root {head.root.hex()}")
+    lines.append(f"read      {report.read} entries")
+    lines.append("verdict   clean" if report.clean else "verdict   NOT CLEAN (--json: evidence)")
+    return "\n".join(lines)

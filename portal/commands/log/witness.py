@@ -1,0 +1,58 @@
+"""`sovereign witness`: be a witness of somebody else's log."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Be a witness of a log: remember it, cosign what extends it.")
+
+Key = Annotated[Path, typer.Option("--key", help="The witness's private key.")]
+
+
+@app.command()
+def keygen(
+    name: Annotated[str, typer.Argument(help="A name without spaces, like witness.example/w1.")],
+    key: Key,
+) -> None:
+    """Make a witness key: the private part to a file of its owner's, the public part printed."""
+    from ledger.tlog import cosignature
+
+    made = cosignature.generate(name)
+    try:
+        file = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        typer.echo(f"{key} exists already: name another file, or keep that key", err=True)
+        raise typer.Exit(2) from None
+    with os.fdopen(file, "w", encoding="ascii") as private:
+        private.write(f"{made.secret()}\n")
+    typer.echo(str(made.key))
+
+
+@app.command()
+def serve(
+    key: Key,
+    log: Annotated[list[Path], typer.Option("--log", help="Verifier keys of logs, one a line.")],
+    memory: Annotated[Path, typer.Option(help="Where it remembers.")] = Path("witness.sqlite"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8100,
+) -> None:
+    """Serve POST /add-checkpoint of C2SP tlog-witness until interrupted."""
+    import uvicorn
+
+    from ledger.tlog import cosignature, policy
+    from ledger.tlog.cosignature import CosignatureError
+    from ledger.tlog.signed_note import NoteError
+    from ledger.witness import server
+    from ledger.witness.witness import Witness
+
+    try:
+        lines = [line for path in log for line in path.read_text("utf-8").splitlines()]
+        signer = cosignature.signer(key.read_text("ascii").strip())
+        witness = Witness(memory, signer, [policy.log_key(line) for line in lines])
+    except (OSError, NoteError, CosignatureError) as error:
+        typer.echo(f"not serving: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")
+    uvicorn.run(server.app(witness), host=host, port=port, http="h11", log_level="warning")

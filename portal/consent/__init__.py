@@ -1,0 +1,1 @@
+"""What customers see and change, without routes: choices, history, reads, conditions."""

@@ -1,0 +1,167 @@
+"""The data-flow map: which item lies in which system and is used in which scene. Pure.
+
+Made from the contracts and from the customer's actual reads together. A use that is declared but
+never happened is marked, and so is one that happened though no contract declares it. The map is
+three columns of boxes joined by curves; all places are computed here, in CSS pixels.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gate.contracts.scene import Scene, SourceContract, Text
+from ledger.events.reducer import ConsentState
+from portal.consent.centre import live_fields
+
+ROW = 30  # of an item; boxes of the other columns are spread over the same height
+BOX = 24
+COLUMNS = ((0, 260), (428, 260), (856, 260))  # left edge and width of items, systems, scenes
+
+Reads = Counter[tuple[str, str]]  # (scene, item) -> how often it was answered
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    id: str
+    title: Text
+    x: int
+    y: int
+    width: int
+    height: int
+    chosen: bool  # on the path of the item the reader picked
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    path: str  # SVG path data
+    allowed: bool
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One row of the table: an item, its system, a scene, and what the customer says to it."""
+
+    item: str
+    title: Text
+    system: Text
+    scene: str
+    scene_title: Text
+    allowed: bool
+    declared: bool
+    reads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    height: int
+    items: tuple[Node, ...]
+    systems: tuple[Node, ...]
+    scenes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    uses: tuple[Use, ...]  # those of the picked item, or all
+    picked: Text | None
+
+
+def count(entries: Iterable[Mapping[str, object]]) -> Reads:
+    """Count a customer's read log entries per scene and item."""
+    alike: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for entry in entries:
+        views = entry["views"]
+        if isinstance(views, dict):
+            alike[str(entry["scene"]), tuple(views)] += 1
+    reads: Reads = Counter()
+    for (scene, items), times in alike.items():
+        reads.update(dict.fromkeys(((scene, item) for item in items), times))
+    return reads
+
+
+def uses(
+    source: SourceContract,
+    scenes: Mapping[str, Scene],
+    state: ConsentState | None,
+    reads: Reads,
+    at: datetime,
+) -> list[Use]:
+    """Every use that is declared or happened, item by item, systems together."""
+    live = {each.id: set(live_fields(each, state, at)) for each in scenes.values()}
+    declared = {(scene.id, name) for scene in scenes.values() for name in scene.fields}
+    order = {system: place for place, system in enumerate(source.systems)}
+    items = sorted(source.items.values(), key=lambda item: order[item.system])
+    return [
+        Use(
+            item.name,
+            item.title,
+            source.systems[item.system],
+            scene.id,
+            scene.title,
+            item.name in live[scene.id],
+            (scene.id, item.name) in declared,
+            reads[scene.id, item.name],
+        )
+        for item in items
+        for scene in scenes.values()
+        if (scene.id, item.name) in declared or reads[scene.id, item.name]
+    ]
+
+
+def draw(
+    source: SourceContract, scenes: Mapping[str, Scene], found: Sequence[Use], item: str | None
+) -> Flow:
+    """Lay the uses out; with `item`, its path stands out and the table holds only its rows."""
+    names = [*dict.fromkeys(use.item for use in found)]
+    path = [use for use in found if use.item == item]
+    home = source.items[item].system if path and item else ""
+    height = ROW * len(names)
+    columns = (
+        _column(0, [(name, source.items[name].title) for name in names], {item or ""}, height),
+        _column(1, [*source.systems.items()], {home}, height),
+        _column(2, [(s.id, s.title) for s in scenes.values()], {u.scene for u in path}, height),
+    )
+    return Flow(
+        height,
+        *columns,
+        edges=_edges(source, columns, found, item),
+        uses=tuple(path or found),
+        picked=path[0].title if path else None,
+    )
+
+
+def _column(
+    number: int, labels: Sequence[tuple[str, Text]], chosen: set[str], height: int
+) -> tuple[Node, ...]:
+    x, width = COLUMNS[number]
+    step = height / max(1, len(labels))
+    return tuple(
+        Node(id_, title, x, round(step * (row + 0.5) - BOX / 2), width, BOX, id_ in chosen)
+        for row, (id_, title) in enumerate(labels)
+    )
+
+
+def _edges(
+    source: SourceContract,
+    columns: tuple[tuple[Node, ...], ...],
+    found: Sequence[Use],
+    item: str | None,
+) -> tuple[Edge, ...]:
+    """From each item to its system, and from each system to each scene that draws on it."""
+    items, systems, scenes = ({node.id: node for node in column} for column in columns)
+    first: dict[tuple[str, str], list[Use]] = {}
+    second: dict[tuple[str, str], list[Use]] = {}
+    for use in found:
+        system = source.items[use.item].system
+        first.setdefault((use.item, system), []).append(use)
+        second.setdefault((system, use.scene), []).append(use)
+    edges = [_edge(items[a], systems[b], over, item) for (a, b), over in first.items()]
+    edges += [_edge(systems[a], scenes[b], over, item) for (a, b), over in second.items()]
+    return tuple(sorted(edges, key=lambda edge: (edge.chosen, edge.allowed)))  # drawn last on top
+
+
+def _edge(start: Node, end: Node, over: Sequence[Use], item: str | None) -> Edge:
+    chosen = [use for use in over if use.item == item]
+    x1, y1 = start.x + start.width, start.y + BOX // 2
+    x2, y2 = end.x, end.y + BOX // 2
+    middle = (x1 + x2) // 2
+    path = f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}"
+    return Edge(path, any(use.allowed for use in chosen or over), bool(chosen))

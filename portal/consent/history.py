@@ -1,0 +1,102 @@
+"""What happened with a customer's data: instructions given, and reads made. Pure view models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from gate.contracts.scene import Scene, Text
+from ledger.events.envelope import Act, Granted, Imported, Instruction, Withdrawn
+from ledger.reader import RecordedEvent
+from portal.consent import gpc
+from portal.web.i18n import Words
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One instruction, as the history shows it."""
+
+    index: int
+    at: datetime
+    scene: Text | None
+    did: str  # message key
+    scope: str  # message key: how `items` limit it
+    items: tuple[Text, ...]  # those named; empty if it is the whole scene
+    locale: str
+    digest: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    rows: tuple[HistoryEntry, ...]
+    number: int
+    pages: int
+
+
+def page(
+    recorded: Sequence[RecordedEvent], scenes: Mapping[str, Scene], number: int
+) -> HistoryPage:
+    """Page `number`, from 1, of a customer's instructions, newest first."""
+    pages = max(1, -(-len(recorded) // PAGE_SIZE))
+    last = len(recorded) - (number - 1) * PAGE_SIZE
+    shown = recorded[max(0, last - PAGE_SIZE) : max(0, last)]
+    return HistoryPage(tuple(entry(each, scenes) for each in reversed(shown)), number, pages)
+
+
+def sentence(said: HistoryEntry, spoken: Words) -> str:
+    """What was said, in one plain sentence without markup."""
+    parts = [spoken.plain(said.did)]
+    if said.scene:
+        parts.append(spoken.of(said.scene))
+    whole = " ".join(parts)
+    if said.items:
+        scope = spoken.plain(said.scope, items=spoken.listed(said.items))
+        whole += spoken.plain("list.comma") + scope
+    return whole
+
+
+def entry(recorded: RecordedEvent, scenes: Mapping[str, Scene]) -> HistoryEntry:
+    """One instruction of a customer's history."""
+    said = recorded.event
+    assert isinstance(said, Instruction)  # noqa: S101 - a customer's history holds nothing else
+    scene = scenes.get(getattr(said.act, "scene", ""))
+    scope, fields = _scope(said.act, scene)
+    return HistoryEntry(
+        index=recorded.index,
+        at=said.at,
+        scene=scene.title if scene else None,
+        did=_did(said),
+        scope=scope,
+        items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
+        locale=said.wording.locale,
+        digest=said.wording.digest.hex(),
+        evidence=said.evidence.value,
+    )
+
+
+def _did(said: Instruction) -> str:
+    match said.act:
+        case Granted():
+            return "did.allowed"
+        case Withdrawn() if gpc.said_by_signal(said):
+            return "did.withdrawn-by-signal"
+        case Withdrawn():
+            return "did.withdrawn"
+        case Imported():
+            return "did.imported"
+        case act:
+            return f"did.{act.__struct_config__.tag}"
+
+
+def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:
+    """The shorter way to say which items an act is about: `only these`, or `without those`."""
+    named = getattr(act, "fields", None)
+    if scene is None or named is None:
+        return "items.only", []
+    only = [name for name in scene.fields if name in named]
+    without = [name for name in scene.fields if name not in named]
+    if isinstance(act, Granted | Imported) and len(without) < len(only):
+        return "items.without", without
+    return "items.only", only

@@ -1,0 +1,136 @@
+"""Every read of a customer's data, as the customer sees it. Pure view models."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from gate.contracts.scene import LOCALES, Scene, SourceContract, Text
+from gate.decision.decide import View
+from steward.oversight.explanations import Explained
+
+PAGE_SIZE = 50
+Entry = tuple[int, Mapping[str, Any]]  # index in the read log, journalled reading
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPart:
+    """The items that one read answered in the same way."""
+
+    view: str
+    items: tuple[Text, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    index: int
+    at: datetime
+    service: Text
+    scene: Text
+    parts: tuple[ReadPart, ...]  # empty: refused outright
+    reason: str
+    only_asked: bool  # a decision was asked for, no data was read
+
+
+@dataclass(frozen=True, slots=True)
+class ReadsPage:
+    rows: tuple[ReadRow, ...]
+    number: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    title: Text
+    value: str
+    view: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionView:
+    """A decision about the customer, as the service that made it explained it."""
+
+    at: datetime
+    service: Text
+    scene: Text
+    outcome: str
+    reasons: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    model: str
+    entry: int  # of the read log: what it rests on
+
+
+def page(
+    entries: Iterable[Entry], source: SourceContract, scenes: Mapping[str, Scene], number: int
+) -> ReadsPage:
+    """Page `number`, from 1; `entries` are those from its first on, newest first."""
+    found = [*islice(entries, PAGE_SIZE + 1)]
+    rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
+    return ReadsPage(rows, number, len(found) > PAGE_SIZE)
+
+
+def explained(
+    decisions: Iterable[Explained], source: SourceContract, scenes: Mapping[str, Scene]
+) -> list[DecisionView]:
+    """The decisions that services explained, newest first, as many as one page holds."""
+    return [_decision(each, source, scenes) for each in islice(decisions, PAGE_SIZE)]
+
+
+def _decision(
+    found: Explained, source: SourceContract, scenes: Mapping[str, Scene]
+) -> DecisionView:
+    told = found.explanation
+    scene = scenes.get(found.scene)
+    known = {each.id: each.title for each in scene.services} if scene else {}
+    inputs = tuple(
+        Input(_title(source, name), "" if value is None else str(value), found.views[name])
+        for name, value in told.inputs.items()
+    )
+    return DecisionView(
+        at=found.at,
+        service=known.get(told.service, dict.fromkeys(LOCALES, told.service)),
+        scene=scene.title if scene else dict.fromkeys(LOCALES, found.scene),
+        outcome=told.outcome,
+        reasons=told.reasons,
+        inputs=inputs,
+        model=" ".join(filter(None, (told.model, told.model_version, told.prompt_version))),
+        entry=told.reading.index,
+    )
+
+
+def _title(source: SourceContract, name: str) -> Text:
+    item = source.items.get(name)
+    return item.title if item else dict.fromkeys(LOCALES, name)
+
+
+def _row(
+    index: int, entry: Mapping[str, Any], source: SourceContract, scenes: Mapping[str, Scene]
+) -> ReadRow:
+    views: Mapping[str, str] = entry["views"]
+    parts = (_part(view, views, source) for view in View)
+    return ReadRow(
+        index=index,
+        at=datetime.fromisoformat(entry["at"]),
+        service=_service(entry["service"], scenes),
+        scene=scenes[entry["scene"]].title if entry["scene"] in scenes else _as_is(entry["scene"]),
+        parts=tuple(part for part in parts if part.items),
+        reason=entry["reason"],
+        only_asked=entry["action"] != "read",
+    )
+
+
+def _part(view: View, views: Mapping[str, str], source: SourceContract) -> ReadPart:
+    named = [name for name, how in views.items() if how == view]
+    titles = (source.items[n].title if n in source.items else _as_is(n) for n in named)
+    return ReadPart(view, tuple(titles))
+
+
+def _service(id_: str, scenes: Mapping[str, Scene]) -> Text:
+    known = {each.id: each.title for scene in scenes.values() for each in scene.services}
+    return known.get(id_) or _as_is(id_)
+
+
+def _as_is(id_: str) -> Text:
+    """An id that no contract has words for is shown as it is, in every language."""
+    return {"en": id_, "zh-CN": id_}

@@ -1,0 +1,1 @@
+"""The running product: settings, wiring, releases, erasure, mail."""

@@ -1,0 +1,244 @@
+"""The gate alone, in a process of its own beside whoever writes the ledger.
+
+It follows the ledger of a data directory and cannot write it. Its read log must nevertheless be
+announced there before anything is read: so it leaves word in `home/reads/<instance>/opening`, the
+writer announces what it finds (every two seconds beside the portal, or by `sovereign gate
+announce`), and only then does the gate begin.
+
+    example.org/reads-1a2b3c4d
+    example.org/reads-1a2b3c4d+9f8e7d6c+AbCd…
+
+It starts only under the very contracts and policy that the ledger says are in force, and what comes
+under others later is suspended there.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from gate.contracts.scene import Scene, specs_folder
+from gate.http.app import GateApp
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy
+from gate.readlog.writer import LOG, Journal, instance_name
+from gate.reads.crosscheck import Crosscheck
+from gate.reads.point import Gate
+from gate.state.ledger_position import Epoch
+from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished
+from ledger.follower import Follower
+from ledger.reader import RecordedEvent
+from ledger.service import Ledger
+from ledger.tlog import atomic_file, signed_note
+from ledger.tlog.writer import Log
+from portal.operations.open_ledger import EPOCH
+from portal.operations.settings import Settings
+from portal.operations.wiring import (
+    SECRET,
+    alarm,
+    contracts,
+    known_by,
+    open_source,
+    quotas,
+    releases,
+    secret,
+)
+
+_LOG = logging.getLogger("gate")
+
+OPENING = "opening"
+POLICY = "policy"  # no scene is called so
+POLL_S, LOOK_S = 0.1, 2.0
+HEALTH = "/healthz"
+
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+class NotAnnouncedError(Exception):
+    """Nobody announced the gate's read log, so it may not answer. Says what to start."""
+
+
+class OtherTermsError(Exception):
+    """The ledger says that other contracts or another policy are in force than this gate has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standalone:
+    gate: Gate
+    reads: Log
+    follower: Follower
+    scenes: Mapping[str, Scene]
+
+
+def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
+    """Open a gate over `settings.data_dir`, and wait for its read log to be announced.
+
+    Raises NotAnnouncedError, OtherTermsError, and what its parts raise.
+    """
+    home = settings.data_dir
+    source, scenes = contracts()
+    rules = cedar.load(specs_folder() / "policy")
+    announced = [*Follower(home).announced()]
+    _same_terms(_terms(announced), scenes, rules)
+    reads = _open_read_log(home, settings.origin)
+    _wait(home, reads, wait_s)
+    follower = Follower(home, _moved(home))
+    journal = Journal(reads, follower, _folder(home, reads))
+    gate = Gate(follower, open_source(settings), scenes, journal, rules, secret(home / SECRET))
+    gate.known_by = known_by(source)
+    gate.alarm = alarm(settings, settings.origin, scenes)
+    gate.quotas = quotas(settings, scenes, gate.alarm)
+    Crosscheck(gate, settings.shadow_every)
+    for scene, known in releases(announced, scenes).items():
+        gate.serve(scene, *known)
+    return Standalone(gate, reads, follower, scenes)
+
+
+class LedgerWatch:
+    """Keeps a gate to what the ledger announces after it began: new releases are served, and a
+    scene that is under another contract or policy now is suspended until the gate starts anew."""
+
+    def __init__(self, alone: Standalone, home: Path) -> None:
+        self._gate = alone.gate
+        self._ours = _digests(alone.scenes, alone.gate.policy)
+        self._ledger = Follower(home)
+        self._seen = 0
+        self._over = Event()
+        self.look()
+
+    def look(self) -> None:
+        """Take in what was announced since the last look."""
+        announced = [*self._ledger.announced(self._seen)]
+        for name, digest in _held(_terms(announced)).items():
+            if name in self._ours and digest != self._ours[name]:
+                self._suspend(self._gate.scenes if name == POLICY else [name])
+        for scene, known in releases(announced, self._gate.scenes).items():
+            self._gate.serve(scene, *known)
+        self._seen = announced[-1].index + 1 if announced else self._seen
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look every two seconds, in a thread, while the context lasts."""
+        thread = Thread(target=self._run, name="terms", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(LOOK_S):
+            try:
+                self.look()
+            except Exception:  # noqa: BLE001 - the next look tries again; decisions fail closed
+                _LOG.exception("the ledger cannot be followed; what it announced is not known here")
+
+    def _suspend(self, scenes: Iterable[str]) -> None:
+        for scene in set(scenes) - self._gate.suspended:
+            self._gate.suspend(scene)
+            _LOG.warning("scene %s is under other terms now: start the gate anew with them", scene)
+
+
+def announce(ledger: Ledger, home: Path) -> int:
+    """Announce the read logs of gates that wait for it; how many. Called by the ledger's writer.
+
+    Crash in between: it is announced again, which changes nothing.
+    """
+    waiting = sorted(home.glob(f"reads/*/{OPENING}"))
+    for path in waiting:
+        origin, key = path.read_text("ascii").splitlines()
+        ledger.announce([ReadLogOpened(origin, key, datetime.now(UTC).replace(microsecond=0))])
+        path.unlink()
+    return len(waiting)
+
+
+class Healthy:
+    """The gate's application with its health beside it."""
+
+    def __init__(self, gate: Gate, app: GateApp) -> None:
+        self._gate, self._app = gate, app
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != HEALTH:
+            await self._app(scope, receive, send)
+            return
+        stopped = sorted(self._gate.suspended)
+        answer = {"status": "suspended" if stopped else "ok", "suspended": stopped}
+        headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+def _terms(announced: Iterable[RecordedEvent]) -> list[ScenePublished | PolicyPublished]:
+    events = (entry.event for entry in announced)
+    return [each for each in events if isinstance(each, ScenePublished | PolicyPublished)]
+
+
+def _same_terms(
+    terms: Iterable[ScenePublished | PolicyPublished],
+    scenes: Mapping[str, Scene],
+    rules: CedarPolicy,
+) -> None:
+    ours, held = _digests(scenes, rules), _held(terms)
+    if other := sorted(name for name in ours if held.get(name) != ours[name]):
+        raise OtherTermsError(
+            f"the ledger has other terms in force for {', '.join(other)}: "
+            "start `sovereign serve` of this version once, or install the version it ran"
+        )
+
+
+def _digests(scenes: Mapping[str, Scene], rules: CedarPolicy) -> dict[str, str]:
+    return {name: scene.digest for name, scene in scenes.items()} | {POLICY: rules.digest}
+
+
+def _held(terms: Iterable[ScenePublished | PolicyPublished]) -> dict[str, str]:
+    """The last digest that was announced of each scene, and of the policy."""
+    return {e.scene if isinstance(e, ScenePublished) else POLICY: e.digest for e in terms}
+
+
+def _open_read_log(home: Path, origin: str) -> Log:
+    instance = f"reads-{instance_name()}"
+    name = f"{origin.rsplit('/', 1)[0]}/{instance}"
+    signer = signed_note.generate(name)
+    folder = home / "reads" / instance
+    folder.mkdir(parents=True)
+    log = Log.open(folder / LOG, name, signer)
+    atomic_file.write(home / "keys" / f"{instance}.vkey", f"{signer.verifier}\n".encode())
+    atomic_file.write(folder / OPENING, f"{name}\n{signer.verifier}\n".encode())
+    return log
+
+
+def _wait(home: Path, reads: Log, wait_s: float) -> None:
+    """Until the ledger says that the read log is open."""
+    follower, seen = Follower(home), 0
+    until = time.monotonic() + wait_s
+    while True:
+        for entry in follower.follow(seen):
+            seen = entry.index + 1
+            if isinstance(entry.event, ReadLogOpened) and entry.event.origin == reads.origin:
+                return
+        if time.monotonic() > until:
+            raise NotAnnouncedError(
+                f"nobody announced {reads.origin} within {wait_s:.0f} s; run `sovereign serve` "
+                "over the same data directory, or, if nothing writes there, `sovereign gate "
+                "announce`"
+            )
+        time.sleep(POLL_S)
+
+
+def _moved(home: Path) -> Callable[[], int] | None:
+    """The epoch, if the writer keeps it; else the database is asked, which is slower."""
+    epoch = Epoch(home / EPOCH)
+    return epoch.size if epoch.size() >= Follower(home).size else None
+
+
+def _folder(home: Path, reads: Log) -> Path:
+    return home / "reads" / reads.origin.rsplit("/", 1)[-1]

@@ -1,0 +1,233 @@
+"""The product put together: one ledger, one source, one gate. The composition root below the web.
+
+home/ledger.sqlite       the consent log and the sealed events
+home/keys/               private keys (owner only) and *.vkey verifier keys
+home/customers.duckdb    the personal rows, read only through the gate (or `source` in the settings)
+home/reads/<instance>/   one read log per run of a gate
+home/log/                the public tile directories
+home/receipts/           what customers keep
+home/contracts/          every contract that was ever published, byte for byte
+home/policies/<digest>/  every policy that was ever in force, byte for byte
+home/register.sqlite     what people and services did around decisions, sealed per customer
+home/health.sqlite       the history of checks of the contracts
+"""
+
+import logging
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from gate.contracts.scene import Scene, SourceContract, load_scenes, load_source, specs_folder
+from gate.decision.alert import Alarm, GateAlert, log
+from gate.decision.quota import Quotas
+from gate.policy import cedar
+from gate.policy.cedar import CedarPolicy
+from gate.readlog.by_customer import listed
+from gate.readlog.writer import LOG, Journal, instance_name
+from gate.reads.crosscheck import Crosscheck
+from gate.reads.point import Gate
+from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.postgres import PostgresSource
+from gate.state import snapshot
+from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
+from ledger.reader import RecordedEvent
+from ledger.service import Ledger
+from ledger.tlog import signed_note
+from ledger.tlog.writer import Log
+from portal.operations import open_ledger
+from portal.operations.publishing import Publisher
+from portal.operations.settings import Settings
+from steward.agreements.stability import WithStability
+from steward.alert_cases import Alarms
+from steward.contracts import publication
+from steward.contracts.archive import ContractArchive
+from steward.contracts.source_probe import SourceTables
+from steward.notify import recipients
+from steward.oversight import review
+from steward.oversight.register import Register
+from synthetic.fitting.release import Release
+
+SECRET = Path("keys") / "surrogate.key"
+DEFAULT_QUOTA = "default"
+SNAPSHOT = Path("state") / "consent.npz"
+_LOG = logging.getLogger("sovereign")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    settings: Settings
+    ledger: Ledger
+    gate: Gate
+    source: SourceContract
+    scenes: Mapping[str, Scene]
+    reads: Log
+    tables: SourceTables  # of the personal source, for checks that read no row
+
+    @property
+    def home(self) -> Path:
+        return self.settings.data_dir
+
+    def reads_of(self, subject: str, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Every point read of one customer, through every gate there ever was, newest first;
+        without the first `skip`, which are passed over unread."""
+        folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
+        if len(folders) > 1:  # most logs of gates that have ended hold nothing of this customer
+            folders = [f for f in folders if any(True for _ in listed(f, self.ledger, subject))]
+        if len(folders) == 1:
+            found = listed(folders[0], self.ledger, subject, skip)
+        else:
+            several = (listed(each, self.ledger, subject) for each in folders)
+            found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
+        for each in found:
+            if (entry := each.reading()) is not None:
+                yield each.place, entry
+
+    def register(self) -> Register:
+        """Reviews, explained decisions, reminders and searches: see steward.oversight.register."""
+        return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
+
+    def keep_state(self) -> None:
+        """Write a snapshot of the consent state, for a faster start next time."""
+        with self.gate.lock:
+            snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
+
+    def publish(self) -> None:
+        """Anchor the read logs, and write the public tile directories, at once."""
+        publisher = Publisher(self.home, self.ledger, self.reads)
+        publisher.anchor(_now())
+        publisher.publish()
+
+
+def contracts() -> tuple[SourceContract, dict[str, Scene]]:
+    specs = specs_folder()
+    source = load_source(specs / "sources" / "customer.odcs.yaml")
+    return source, load_scenes(specs / "scenes", source)
+
+
+def open_product(settings: Settings) -> Product:
+    """Open everything under `settings.data_dir`. Raises what its parts raise."""
+    home = settings.data_dir
+    source, scenes = contracts()
+    ledger = open_ledger.begin(home, settings.origin)
+    reads = _open_read_log(ledger, home)
+    tables = open_source(settings)
+    gate = Gate(
+        ledger,
+        WithStability(tables, ledger, scenes),
+        scenes,
+        Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
+        cedar.load(specs_folder() / "policy"),
+        secret(home / SECRET),
+        snapshot.load(home / SNAPSHOT, scenes, ledger),
+    )
+    gate.known_by = known_by(source)
+    gate.alarm = alarm(settings, ledger.origin, scenes)
+    gate.quotas = quotas(settings, scenes, gate.alarm)
+    publish_scenes(ledger, scenes, home)
+    publish_policy(ledger, gate.policy, home)
+    Crosscheck(gate, settings.shadow_every)
+    for scene, known in releases(ledger.announced(), scenes).items():
+        gate.serve(scene, *known)
+    return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+def known_by(source: SourceContract) -> tuple[str, ...]:
+    """The items that a customer can be known by: texts without a public domain."""
+    return tuple(
+        each.name
+        for each in source.items.values()
+        if each.type == "string" and not (each.domain or each.free_text or each.provided)
+    )
+
+
+def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
+    """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
+    home = settings.data_dir
+    alarms = Alarms(home, scenes, origin, lambda role: recipients.load(home).channels(role))
+
+    def raised(alert: GateAlert) -> None:
+        log(alert)
+        try:
+            alarms.raised(alert)
+        except Exception:  # noqa: BLE001 - whatever it was, the read that raised the alert goes on
+            _LOG.exception("the alert was logged but opens no case; see to %s", home)
+
+    return raised
+
+
+def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quotas:
+    """The quotas of the settings. Raises ValueError for a service or scene there is none of."""
+    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
+    if unknown := sorted(named.keys() - known):
+        raise ValueError(f"quota for {unknown}, want default or service/scene of a contract")
+    limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
+    return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
+
+
+def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
+    """The personal rows that the settings name. Raises SourceUnavailableError."""
+    if settings.source.startswith(("postgresql://", "postgres://")):
+        return PostgresSource(settings.source)
+    return DuckDBSource(Path(settings.source or settings.data_dir / "customers.duckdb"))
+
+
+def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
+    """Announce every contract that is not in force in exactly this form.
+
+    Raises UndeclaredChangeError or MissingContractError: see steward.contracts.publication.
+    """
+    publication.publish(ledger, scenes, specs_folder(), ContractArchive(home / "contracts"), _now())
+
+
+def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
+    """Announce the policy in force unless it was the last one announced, and keep it.
+
+    A crash in between leaves a kept policy that the next start announces.
+    """
+    cedar.keep(rules, home / "policies")
+    announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
+    if not announced or announced[-1].digest != rules.digest:
+        ledger.announce([PolicyPublished(rules.digest, _now())])
+
+
+def releases(
+    announced: Iterable[RecordedEvent], scenes: Mapping[str, Scene]
+) -> dict[str, list[Release]]:
+    """The synthetic releases of each scene in log order, rebuilt from the ledger alone."""
+    found: dict[str, list[Release]] = {}
+    for entry in announced:
+        event = entry.event
+        if isinstance(event, SyntheticReleased) and event.scene in scenes:
+            found.setdefault(event.scene, []).append(Release.from_body(event.body))
+    return found
+
+
+def _open_read_log(ledger: Ledger, home: Path) -> Log:
+    """A read log of this run's own, announced in the consent log before anything is read."""
+    instance = f"reads-{instance_name()}"
+    origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
+    signer = signed_note.generate(origin)
+    folder = home / "reads" / instance
+    folder.mkdir(parents=True)
+    log = Log.open(folder / LOG, origin, signer)
+    (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
+    ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
+    return log
+
+
+def secret(path: Path) -> bytes:
+    """32 random bytes that only the owner can read, made on first use."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)

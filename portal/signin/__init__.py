@@ -1,0 +1,1 @@
+"""Routes that sign people in and out."""

@@ -1,0 +1,58 @@
+"""From the host where customers sign in to the one where they sign: one press, and no login there.
+
+    login host     POST /customer/continue   a page with a form for the other host, and a code in it
+    consent host   POST /enter               the code, once, within a minute, from that page alone
+
+The code travels in the body of a form, so that it stands in no address and no log. A script sends
+the form off; without one it is a button. Only pages of the login host can send it: somebody who
+lures a customer into a session that is not theirs would have to.
+"""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portal.auth.session import Session
+from portal.signin.current_customer import Me
+from portal.signin.routes import brought_over
+from portal.web.hosts import ENTRY, Hosts
+from portal.web.pages import faces, page
+from portal.web.problems import NotFoundError, UsedCodeError
+from portal.web.security import POLICY, own_path
+
+router = APIRouter(include_in_schema=False)
+
+CENTRE = "/customer"
+
+
+@router.post("/customer/continue")
+def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Response:
+    here, hosts = faces(request), _hosts(request)
+    code = here.crossings.begin((me, own_path(to)), here.clock())
+    target = f"{hosts.consent}{ENTRY}"
+    response = page(request, "customer/crossing.html", target=target, code=code)
+    response.headers["Content-Security-Policy"] = POLICY.replace(
+        "form-action 'self'", f"form-action 'self' {hosts.consent}"
+    )
+    response.headers["Referrer-Policy"] = "strict-origin"  # the other host has to see whence
+    return response
+
+
+@router.post(ENTRY)
+def enter(request: Request, code: Annotated[str, Form(max_length=100)]) -> Response:
+    here, hosts = faces(request), _hosts(request)
+    if not hosts.comes_over(request.url.path, request.headers):
+        raise NotFoundError
+    begun: tuple[Session, str] | None = here.crossings.finish(code, here.clock())
+    if begun is None or not begun[0].live(here.clock()):
+        raise UsedCodeError
+    return brought_over(request, *begun)
+
+
+def _hosts(request: Request) -> Hosts:
+    hosts = faces(request).hosts
+    if hosts is None:
+        raise NotFoundError
+    return hosts

@@ -1,0 +1,205 @@
+"""Customers sign in and out: at the company's provider, with a passkey, with a code, or in play.
+
+Whatever fails, the person hears the same; the operator's log says why, and names nobody.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Query
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gate.reads.point import ReadRequest
+from portal.auth.oidc import LoginError, Pending
+from portal.auth.passkeys import Host, PasskeyError
+from portal.auth.session import COOKIE, Session, put_cookie
+from portal.consent import gpc
+from portal.web.pages import PortalContext, faces, page
+from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
+
+router = APIRouter(include_in_schema=False)
+
+GREETING_SCENE = "contract-service"
+GREETING_SERVICE = "sovereignty-centre"
+BEGUN = "sovereign-begun"  # the cookie of what this browser began and may finish
+MOST_BYTES = 1 << 16  # of a passkey's answer
+JSON = "application/json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What a passkey has to answer. `subject`: who is adding one, None if it is to sign in."""
+
+    value: bytes
+    subject: str | None
+
+
+Begun = Pending | Challenge
+Code = Annotated[str, Query(max_length=4096)]
+State = Annotated[str, Query(max_length=256)]
+
+
+async def small_body(request: Request) -> bytes:
+    """The body of a request that our own script sent. Raises MalformedFormError."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise MalformedFormError(f"more than {MOST_BYTES} bytes")
+    return bytes(body)
+
+
+Body = Annotated[bytes, Depends(small_body)]
+
+
+@router.post("/login")
+def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
+    """The demonstration's login: whoever is asked for. Absent unless the settings say `demo`."""
+    if not faces(request).product.settings.demo:
+        raise LoginRefusedError
+    return _welcome(request, customer)
+
+
+@router.get("/login/provider")
+def go_to_provider(request: Request) -> Response:
+    return to_provider(request, "come_back")
+
+
+@router.get("/login/callback")
+def come_back(request: Request, code: Code = "", state: State = "") -> Response:
+    claim = faces(request).product.settings.oidc_customer_claim
+    return _welcome(request, str(claims(request, code, state).get(claim, "")))
+
+
+@router.post("/login/passkey/options")
+def ask_for_passkey(request: Request) -> Response:
+    value, options = faces(request).passkeys.ask(here(request))
+    return begin(request, Challenge(value, None), Response(options, media_type=JSON))
+
+
+@router.post("/login/passkey")
+def sign_in_with_passkey(request: Request, body: Body) -> Response:
+    """204 and a cookie: the script that asked goes on to the centre."""
+    asked = finish(request)
+    if not isinstance(asked, Challenge) or asked.subject is not None:
+        raise LoginRefusedError
+    try:
+        subject = faces(request).passkeys.whose(body, asked.value, here(request))
+    except PasskeyError as error:
+        log.warning("a passkey was refused: %s", error)
+        raise LoginRefusedError from error
+    return _welcome(request, subject, Response(status_code=204))
+
+
+@router.get("/handoff")
+def arrive(request: Request) -> Response:
+    """Where a scanned code leads. The code itself is in the part of the address we never see."""
+    return page(request, "customer/arrive.html")
+
+
+@router.post("/handoff")
+def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
+    known = faces(request)
+    by = known.handoffs.redeem(code, known.clock())
+    if by is None:
+        raise UsedCodeError
+    return brought_over(request, by)
+
+
+@router.post("/logout")
+def sign_out(request: Request) -> Response:
+    faces(request).sessions.close(request.cookies.get(COOKIE))
+    response = RedirectResponse("/", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+def to_provider(request: Request, back: str) -> Response:
+    """Send the browser to the provider, which sends it on to the route named `back`."""
+    provider = faces(request).provider
+    if provider is None:
+        raise NotFoundError
+    try:
+        address, pending = provider.begin(str(request.url_for(back)))
+    except LoginError as error:
+        log.warning("nobody can sign in: %s", error)
+        raise LoginRefusedError from error
+    return begin(request, pending, RedirectResponse(address, 303))
+
+
+def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
+    """Who the provider says came back. Raises LoginRefusedError."""
+    provider, pending = faces(request).provider, finish(request)
+    if provider is None or not isinstance(pending, Pending):
+        raise LoginRefusedError
+    if not secrets.compare_digest(pending.state.encode(), state.encode()):
+        raise LoginRefusedError
+    try:
+        return provider.finish(pending, code)
+    except LoginError as error:
+        log.warning("a login was refused: %s", error)
+        raise LoginRefusedError from error
+
+
+def begin(request: Request, what: Begun, response: Response) -> Response:
+    """Have this browser, and no other, finish `what`, once."""
+    known = faces(request)
+    response.set_cookie(
+        BEGUN,
+        known.begun.begin(what, known.clock()),
+        max_age=int(known.begun.lasts.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def finish(request: Request) -> Begun | None:
+    """What this browser began, if it is not over."""
+    return faces(request).begun.finish(request.cookies.get(BEGUN), faces(request).clock())
+
+
+def here(request: Request) -> Host:
+    """Where the browser is, as it says: a page of anywhere else signs another name."""
+    return Host(request.url.hostname or "", f"{request.url.scheme}://{request.url.netloc}")
+
+
+def _welcome(request: Request, customer: str, response: Response | None = None) -> Response:
+    name = _greeting(faces(request), customer)
+    if name is None:
+        raise LoginRefusedError
+    return _signed_in(request, customer, name, response or RedirectResponse("/customer", 303))
+
+
+def brought_over(request: Request, by: Session, to: str = "/customer") -> Response:
+    """Somebody who signed in elsewhere goes on here, on the same proof of who they are."""
+    response = RedirectResponse(to, 303)
+    return _signed_in(request, by.subject, by.name, response, by.proved)
+
+
+def _signed_in(
+    request: Request, subject: str, name: str, response: Response, proved: datetime | None = None
+) -> Response:
+    """Always a new session: whatever the browser had before is worth nothing from now on."""
+    known = faces(request)
+    known.sessions.close(request.cookies.get(COOKIE))
+    token = known.sessions.open(subject, name, known.clock(), proved)
+    put_cookie(response, request, token)
+    began = known.sessions.find(token, known.clock())
+    if began is not None and gpc.asked(request):
+        gpc.greet(request, began)
+    return response
+
+
+def _greeting(here: PortalContext, customer: str) -> str | None:
+    """The customer's name, read through the gate as every read is; None if there is no such."""
+    request = ReadRequest(GREETING_SERVICE, GREETING_SCENE, customer, ("name",), here.clock())
+    return here.product.gate.read(request).values.get("name")

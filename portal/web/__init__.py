@@ -1,0 +1,1 @@
+"""Pages: templates, languages, security headers, problems."""

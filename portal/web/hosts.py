@@ -1,0 +1,54 @@
+"""Two hosts, one application: where customers sign in, and where they sign what they consent to.
+
+A passkey signs for the host that made it, and a page can use the keys of its own host only (or of
+one above it). So a page that signs people in, on whatever challenge, never gets a signature that
+counts for a consent. The law: section 12 of specs/portal.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from ledger.events.customer_keys import RelyingParty
+
+ENTRY = "/enter"  # where a customer comes over from the other host
+HERE = (
+    "/customer",
+    "/archive/",
+    "/static/",
+    "/receipts",
+    "/keys/",
+)  # what the consent host serves, and below
+HERE_ALONE = {ENTRY, "/language", "/logout", "/verify"}
+ELSEWHERE = ("/customer/passkeys", "/customer/handoff", "/customer/continue")
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Both origins as the settings name them: `https://consent.bank.example`."""
+
+    consent: str
+    login: str
+
+    @cached_property
+    def party(self) -> RelyingParty:
+        """Whom customers' keys sign for."""
+        return RelyingParty(urlsplit(self.consent).hostname or "", (self.consent,))
+
+    def signs(self, headers: Mapping[str, str]) -> bool:
+        """Whether this request came to the consent host."""
+        return headers.get("host") == urlsplit(self.consent).netloc
+
+    def comes_over(self, path: str, headers: Mapping[str, str]) -> bool:
+        """Whether a page of the login host sends a customer over: the one write across hosts."""
+        return path == ENTRY and self.signs(headers) and headers.get("origin") == self.login
+
+
+def served_on_consent_host(path: str) -> bool:
+    below = any(path == each.rstrip("/") or path.startswith(_under(each)) for each in HERE)
+    return path in HERE_ALONE or (below and not path.startswith(ELSEWHERE))
+
+
+def _under(prefix: str) -> str:
+    return prefix.rstrip("/") + "/"

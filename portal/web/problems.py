@@ -1,0 +1,176 @@
+"""One table from what can go wrong to what is answered: RFC 9457 for programs, a page for people.
+
+{"type": "urn:sovereign:problem:unknown-scene", "title": "There is no such scene",
+ "status": 404, "detail": "Pick one of the scenes on your sovereignty centre."}
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from gate.reads.sources.interface import SourceUnavailableError
+from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
+from ledger.events.authority import UnauthorisedError
+from ledger.events.instruction_signature import SignatureError
+from ledger.service import VersionConflictError
+from ledger.vault.commitments import OneHalfError
+from portal.archive import building as archive_busy
+from portal.auth.passkeys import PasskeyError
+from portal.operations.replay_service import PeriodError, ReplayBusyError
+from portal.web.pages import page, partial, words
+from steward.cases.case import CaseConflictError, MalformedActError, UnknownCaseError
+from steward.contracts.health import RunOrderError
+from steward.oversight.authority_access import AuthorityAccessError
+from steward.oversight.explanations import ExplanationError
+from steward.oversight.legal_hold import HeldError
+from steward.oversight.model_signals import SignalError
+from steward.oversight.register import UnsealableError
+from steward.oversight.review import NotWaitingError, ReviewError
+
+
+class CrossSiteError(Exception):
+    """A write that none of our own pages asked for."""
+
+
+class SignedOutError(Exception):
+    """The page is a customer's own, and nobody is signed in."""
+
+
+class UnknownSceneError(LookupError):
+    """There is no scene of this id."""
+
+
+class UnknownItemError(LookupError):
+    """The scene does not use an item of this name."""
+
+
+class NothingToSignError(LookupError):
+    """A signature came in, and no instruction waits for one in this session."""
+
+
+class ProveAgainError(Exception):
+    """Signing in was too long ago for what is asked."""
+
+
+class NotFoundError(LookupError):
+    """There is nothing here for this reader. Says the same whether it exists for another."""
+
+
+class LockedSceneError(Exception):
+    """The scene rests on the contract: it is shown, and cannot be switched."""
+
+
+class ChangedWordsError(Exception):
+    """The scene's words are no longer those the customer saw when deciding."""
+
+
+class MalformedFormError(ValueError):
+    """A form came in that none of our pages send."""
+
+
+class LoginRefusedError(Exception):
+    """Nobody could be signed in. Says the same whether such a customer exists."""
+
+
+class UsedCodeError(Exception):
+    """The code from another screen does not work: used, too old, or never given out."""
+
+
+class UnauthenticatedError(Exception):
+    """A request of a service that came without a valid token."""
+
+
+TABLE: Mapping[type[Exception], tuple[int, str]] = {
+    MalformedFormError: (400, "malformed"),
+    RequestValidationError: (400, "malformed"),
+    SignedOutError: (401, "signed-out"),
+    UsedCodeError: (401, "used-code"),
+    LoginRefusedError: (401, "login-refused"),
+    CrossSiteError: (403, "cross-site"),
+    PasskeyError: (400, "passkey"),
+    LockedSceneError: (403, "locked-scene"),
+    UnknownSceneError: (404, "unknown-scene"),
+    UnknownItemError: (404, "unknown-item"),
+    NotFoundError: (404, "not-found"),
+    VersionConflictError: (409, "version-conflict"),
+    ActiveEntryError: (409, "in-force"),
+    OneHalfError: (409, "one-half"),
+    HeldError: (409, "held"),
+    NoSuchEntryError: (404, "not-found"),
+    archive_busy.ArchiveBusyError: (503, "busy"),
+    ChangedWordsError: (409, "changed-words"),
+    NothingToSignError: (409, "nothing-to-sign"),
+    UnauthorisedError: (403, "key-needed"),
+    SignatureError: (400, "signature"),
+    ProveAgainError: (403, "prove-again"),
+    ReviewError: (400, "malformed"),
+    SignalError: (400, "malformed"),
+    ExplanationError: (400, "explanation"),
+    AuthorityAccessError: (400, "malformed"),
+    PeriodError: (400, "period"),
+    ReplayBusyError: (503, "busy"),
+    UnauthenticatedError: (401, "unauthenticated"),
+    UnsealableError: (409, "unsealable"),
+    MalformedActError: (400, "malformed"),
+    UnknownCaseError: (404, "not-found"),
+    NotWaitingError: (409, "decided"),
+    CaseConflictError: (409, "decided"),
+    RunOrderError: (409, "just-checked"),
+    SourceUnavailableError: (503, "source-down"),
+}
+INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
+STATUSES = {404: "not-found", 405: "method"}  # of the framework's own errors
+
+
+async def answer(request: Request, error: Exception) -> Response:
+    """The one exception handler: a problem as JSON, or as a page if the reader is a person."""
+    status, slug = _looked_up(error)
+    if not reads_pages(request):
+        return _json(request, status, slug, _facts(error))
+    if isinstance(error, SignedOutError):
+        return _to_the_front(request)
+    if partial(request):
+        response = page(request, "shared/_problem.html", status=status, slug=slug)
+        response.headers.update(INSTEAD_OF_THE_PAGE)
+        return response
+    return page(request, "shared/problem.html", status=status, slug=slug)
+
+
+def _to_the_front(request: Request) -> Response:
+    if partial(request):
+        return Response(status_code=204, headers={"HX-Redirect": "/"})
+    return RedirectResponse("/", 303)
+
+
+def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) -> JSONResponse:
+    spoken = words(request)
+    problem: dict[str, Any] = {
+        "type": f"urn:sovereign:problem:{slug}",
+        "title": spoken.plain(f"problem.{slug}.title"),
+        "status": status,
+        "detail": spoken.plain(f"problem.{slug}.detail"),
+    }
+    return JSONResponse(problem | dict(facts), status, media_type="application/problem+json")
+
+
+def _looked_up(error: Exception) -> tuple[int, str]:
+    if isinstance(error, HTTPException):
+        return error.status_code, STATUSES.get(error.status_code, "malformed")
+    return TABLE.get(type(error), (500, "broken"))
+
+
+def _facts(error: Exception) -> Mapping[str, Any]:
+    """What a program needs to go on: after a version conflict, the current version."""
+    if isinstance(error, VersionConflictError):
+        return {"version": error.current, "wanted": error.wanted}
+    if isinstance(error, ExplanationError | ReviewError | SignalError | UnsealableError):
+        return {"why": str(error)}
+    return {}
+
+
+def reads_pages(request: Request) -> bool:
+    return partial(request) or "text/html" in request.headers.get("accept", "")

@@ -1,0 +1,406 @@
+// Verifies a receipt in the browser: a second implementation, sharing no code with the server.
+//
+// A receipt is a C2SP tlog-proof. It holds an event in clear, what opens its commitment, a path of
+// hashes, and a signed checkpoint. `verify` recomputes the leaf, climbs to the root and checks the
+// signature with WebCrypto. It returns what was proven or throws a ProofError; it asks nobody.
+// WebCrypto knows no ML-DSA yet: signatures by keys that were not given, or are not Ed25519, are
+// counted in `unchecked`, never silently passed over.
+//
+// An instruction that the customer's own key signed comes with signature and key: both are checked
+// here, and the key is named. Whether it is the customer's, the receipt of its enrolment says.
+import { CanonicalError, format, parse as parseJson } from "./canonical.js";
+
+const HEADER = "c2sp.org/tlog-proof@v1";
+const ED25519 = 1;
+const HASH = 32, TAG = 24, SALT = 32, KEY_ID = 4;
+const encoder = new TextEncoder();
+
+export class ProofError extends Error {}
+
+/** What `receipt` (text) proves under the Ed25519 verifier keys in `keys` (one vkey a line). */
+export async function verify(receipt, keys) {
+  const parsed = parse(receipt);
+  const head = checkpoint(parsed.note.text);
+  const checked = await signed(parsed.note, await readKeys(keys), head.origin);
+  belongs(parsed.extra, head.origin);
+  const signer = await signerOf(parsed.extra);
+  const leaf = await sha256(Uint8Array.of(0), await entry(parsed.extra));
+  await included(leaf, parsed.index, head.size, head.root, parsed.hashes);
+  const unchecked = parsed.note.signatures.length - checked;
+  return { ...head, index: parsed.index, event: parsed.extra.event, signer, unchecked };
+}
+
+/** Who signed an instruction: {id, kind, rp}. Throws unless `signer`, a key, made `signature`. */
+export async function signedBy(extra) {
+  oneOf(EVENTS)(extra.event);
+  return signerOf(extra);
+}
+
+/** RFC 9162, 2.1.3.2. Throws unless `leaf` is number `index` of the tree with this size and root. */
+export async function included(leaf, index, size, root, path) {
+  want([leaf, root, ...path].every((each) => each.length === HASH), "a hash is not 32 bytes long");
+  want(index >= 0 && index < size, "the entry lies outside the log");
+  let at = index, last = size - 1, node = leaf;
+  for (const sibling of path) {
+    want(last > 0, "the path is too long");
+    if (at % 2 === 1 || at === last) {
+      node = await sha256(Uint8Array.of(1), sibling, node);
+      while (at % 2 === 0 && at !== 0) [at, last] = [at / 2, Math.floor(last / 2)];
+    } else {
+      node = await sha256(Uint8Array.of(1), node, sibling);
+    }
+    [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
+  }
+  want(last === 0, "the path is too short");
+  want(equal(node, root), "the entry is not under the signed root");
+}
+
+function parse(text) {
+  const cut = text.indexOf("\n\n");
+  want(cut > 0, "this is not a receipt");
+  const [header, extraLine, indexLine, ...hashLines] = text.slice(0, cut).split("\n");
+  want(header === HEADER, "this is not a receipt");
+  want(extraLine?.startsWith("extra ") && indexLine?.startsWith("index "), "a line is missing");
+  const raw = base64(extraLine.slice(6));
+  const extra = json(raw);
+  want(equal(encoder.encode(canonical(extra)), raw), "the event is not in its canonical form");
+  const hashes = hashLines.map(base64);
+  return { extra, hashes, index: decimal(indexLine.slice(6)), note: note(text.slice(cut + 2)) };
+}
+
+function note(text) {
+  const cut = text.lastIndexOf("\n\n");
+  want(cut > 0 && text.endsWith("\n"), "the checkpoint is not signed");
+  const lines = text.slice(cut + 2, -1).split("\n");
+  const signatures = lines.map((line) => {
+    const [dash, name, blob, ...rest] = line.split(" ");
+    want(dash === "—" && name && blob && rest.length === 0, "a signature line is malformed");
+    const bytes = base64(blob);
+    return { name, id: bytes.slice(0, KEY_ID), signature: bytes.slice(KEY_ID) };
+  });
+  return { text: text.slice(0, cut + 1), signatures };
+}
+
+function checkpoint(text) {
+  const [origin, size, root, ...rest] = text.split("\n");
+  want(origin && size && root && rest.length === 1 && rest[0] === "", "the checkpoint is malformed");
+  return { origin, size: decimal(size), root: base64(root) };
+}
+
+async function readKeys(text) {
+  const lines = text.split("\n").filter((line) => line !== "");
+  const keys = await Promise.all(lines.map(readKey));
+  const usable = keys.filter((key) => key.type === ED25519);
+  want(usable.length > 0, "there is no Ed25519 key to check with");
+  return usable;
+}
+
+async function readKey(line) {
+  const first = line.indexOf("+"), second = line.indexOf("+", first + 1);
+  want(first > 0 && second > first, "a key is malformed");
+  const name = line.slice(0, first), bytes = base64(line.slice(second + 1));
+  const id = (await sha256(encoder.encode(`${name}\n`), bytes)).slice(0, KEY_ID);
+  want(hex(id) === line.slice(first + 1, second), "a key does not match its own name");
+  return { name, id, type: bytes[0], raw: bytes.slice(1) };
+}
+
+/** How many signatures are good. Every key must have signed, each under the log's own name. */
+async function signed(checked, keys, origin) {
+  for (const key of keys) {
+    want(key.name === origin, "the key belongs to another log");
+    const found = checked.signatures.filter((s) => s.name === key.name && equal(s.id, key.id));
+    want(found.length === 1, "the key did not sign this checkpoint");
+    const known = await crypto.subtle.importKey("raw", key.raw, "Ed25519", false, ["verify"]);
+    const text = encoder.encode(checked.text);
+    const good = await crypto.subtle.verify("Ed25519", known, found[0].signature, text);
+    want(good, "the signature is wrong");
+  }
+  return keys.length;
+}
+
+/** The bytes of the log entry: the event itself, or a salted commitment to it. */
+async function entry(extra) {
+  const event = encoder.encode(canonical(extra.event));
+  const names = Object.keys(extra).sort().join();
+  if (names === "event") return join(Uint8Array.of(2), event);
+  const opened = ["event,salt,tag", "event,salt,signature,signer,tag"].includes(names);
+  want(opened, "the opening is malformed");
+  const tag = unhex(extra.tag, TAG), salt = unhex(extra.salt, SALT);
+  const digest = await sha256(encoder.encode("sovereign/entry/v1\0"), salt, event);
+  return join(Uint8Array.of(1), tag, digest);
+}
+
+/** Throws unless it is an event of the profile, and one that may stand so in the log `origin`. */
+function belongs(extra, origin) {
+  oneOf(EVENTS)(extra.event);
+  const said = extra.event.type === "instruction";
+  want(said === "tag" in extra, "instructions stand in the log as commitments, nothing else does");
+  want(!said || extra.event.origin === origin, "the instruction is for another log");
+}
+
+// The profile of events: ledger/verify/event_profile.py says the same, in the same order.
+const rule = (holds) => (value) => want(holds(value), "the event is none of the profile");
+const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const isText = (value) => typeof value === "string" && !/\p{Surrogate}/u.test(value);
+const isTexts = (value) =>
+  Array.isArray(value) && value.every(isText) && new Set(value).size === value.length;
+const isTime = (value) =>
+  isText(value) && /^(?!0000)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(value) &&
+  Number.isFinite(Date.parse(value)) &&
+  new Date(value).toISOString() === value.replace("Z", ".000Z");
+const isTree = (value, depth = 16) => depth > 0 && (
+  isObject(value)
+    ? Object.entries(value).every(([key, each]) => /^[\0-\x7f]*$/.test(key) && isTree(each, depth - 1))
+    : Array.isArray(value)
+      ? value.every((each) => isTree(each, depth - 1))
+      : value === null || typeof value === "boolean" || isText(value) || Number.isSafeInteger(value)
+);
+const text = rule(isText), texts = rule(isTexts), time = rule(isTime);
+const integer = rule(Number.isSafeInteger), body = rule((value) => isObject(value) && isTree(value));
+const textsOrAll = rule((value) => value === null || isTexts(value));
+const until = rule((value) => value === null || (isTime(value) && value.endsWith(":00Z")));
+const evidence = rule((value) => ["A", "B", "C", "D"].includes(value));
+const bytes = (size) => (value) => {
+  text(value);
+  want(base64(value).length === size, "the event is none of the profile");
+};
+const parts = (rules, optional = {}) => (value) => {
+  want(isObject(value), "the event is none of the profile");
+  const there = Object.keys(optional).filter((name) => Object.hasOwn(value, name));
+  const names = [...Object.keys(rules), ...there];
+  want(Object.keys(value).sort().join() === names.sort().join(), "the event has other parts");
+  for (const name of names) (rules[name] ?? optional[name])(value[name]);
+};
+const oneOf = (kinds) => (value) => {
+  want(isObject(value) && Object.hasOwn(kinds, value.type), "the event is of no known type");
+  parts({ type: text, ...kinds[value.type] }, OPTIONAL[value.type])(value);
+};
+// How a key of each algorithm begins, its size, and how it ends: ledger/events/customer_keys.py.
+const FORMS = {
+  ES256: ["3059301306072a8648ce3d020106082a8648ce3d03010703420004", 91, ""],
+  EdDSA: ["302a300506032b6570032100", 44, ""],
+  RS256: ["30820122300d06092a864886f70d01010105000382010f003082010a0282010100", 294, "0203010001"],
+};
+const truth = rule((value) => typeof value === "boolean");
+const isOrigin = (value, rp) => {
+  const [, scheme, host] = /^(https?):\/\/([a-z0-9.-]+)(?::[1-9][0-9]{0,4})?$/.exec(value) ?? [];
+  const atHome = host === "localhost" || host?.endsWith(".localhost");
+  return (scheme === "https" || atHome) && (host === rp || host.endsWith(`.${rp}`));
+};
+const formOf = (der) => {
+  const found = hex(der);
+  const fits = ([, [begins, size, ends]]) =>
+    found.length === 2 * size && found.startsWith(begins) && found.endsWith(ends);
+  const form = Object.entries(FORMS).find(fits);
+  want(form !== undefined, "the public key has no form of those that sign");
+  return form[0];
+};
+const customerKey = (value) => {
+  KEY(value);
+  want(formOf(base64(value.public)) === value.algorithm, "a key of another algorithm");
+  want(value.kind === "passkey" || value.algorithm === "EdDSA", "no key of a browser");
+  want(value.backup_eligible || !value.backed_up, "backed up, though it cannot be");
+  want(value.rp !== "" && value.origins.length > 0, "nobody could ask the key to sign");
+  want(value.origins.every((each) => isOrigin(each, value.rp)), "a page outside the relying party");
+};
+const end = rule((value) => isTime(value) && value.endsWith(":00Z"));
+const digest = bytes(HASH);
+const TRIGGER = { scene: text, template: text, signal: text };
+const GRANT = { scene: text, fields: texts, until };
+const ACTS = {
+  "granted": GRANT,
+  "withdrawn": { scene: text, fields: textsOrAll },
+  "trigger-set": { ...TRIGGER, threshold: integer },
+  "trigger-cleared": TRIGGER,
+  "imported": { ...GRANT, source: text },
+  "key-enrolled": { key: customerKey },
+  "key-replaced": { old: digest, key: customerKey },
+  "key-removed": { old: digest },
+  "recovery-requested": { key: customerKey, proof: text, not_before: time },
+  "recovery-cancelled": { request: digest },
+  "key-recovered": { request: digest },
+  "mandate-given": { key: customerKey, scenes: texts, until: end },
+  "mandate-ended": { mandate: digest },
+};
+const KEY = parts({
+  kind: rule((value) => ["passkey", "browser"].includes(value)),
+  algorithm: rule((value) => Object.hasOwn(FORMS, value)),
+  public: text, rp: text, origins: texts, backup_eligible: truth, backed_up: truth, attestation: text,
+});
+const OPTIONAL = { instruction: { mandate: digest } };
+const EVENTS = {
+  "instruction": {
+    origin: text, subject: text, seq: integer, prev: bytes(HASH), nonce: bytes(16), at: time,
+    wording: parts({ locale: text, digest: bytes(HASH) }), evidence, act: oneOf(ACTS),
+  },
+  "scene-published": { scene: text, version: text, digest: text, at: time },
+  "policy-published": { digest: text, at: time },
+  "service-registered": { service: text, key: text, at: time },
+  "key-rotated": { origin: text, keys: texts, at: time },
+  "signal-reported": { source: text, signal: text, value: integer, at: time },
+  "budget-reserved": { scene: text, body, at: time },
+  "synthetic-released": { release: text, scene: text, body, at: time },
+  "read-log-opened": { origin: text, key: text, at: time },
+  "read-log-anchored": { origin: text, size: integer, root: text, at: time },
+  "subject-erased": { at: time },
+  "entry-erased": { entry: integer, at: time },
+  "manifest-published": { model: text, manifest: text, size: integer, at: time },
+};
+
+/** Who signed: {id, kind, rp}, or null if a session vouches. Throws unless the key did sign. */
+async function signerOf({ event, signature, signer }) {
+  const wanted = { A: "passkey", B: "browser" }[event.evidence];
+  if (signature === undefined) {
+    want(wanted === undefined || event.type !== "instruction", "the evidence says signed, nothing is");
+    return null;
+  }
+  const { kind, algorithm, der, rp } = keyOf(signer);
+  want(kind === wanted, "the evidence class is not the one of this kind of key");
+  const given = signatureOf(signature), id = await sha256(der);
+  want(equal(given.key, id), "the signature names another key");
+  want(given.type === kind, "the signature is of another kind than the key");
+  const challenge = await sha256(
+    encoder.encode("sovereign/instruction/v1\0"), encoder.encode(canonical(event)));
+  const message = kind === "passkey"
+    ? await asserted(given, rp, challenge)
+    : join(encoder.encode("sovereign/browser-key/v1\0"), challenge);
+  want(await good(algorithm, der, given.signature, message), "the customer's signature is wrong");
+  return { id: hex(id), kind, rp: rp ?? "" };
+}
+
+function keyOf(signer) {
+  want(isObject(signer), "the signer is malformed");
+  const names = Object.keys(signer).sort().join();
+  want(names === "public" || names === "public,rp", "the signer is malformed");
+  want(Object.values(signer).every(isText), "the signer is malformed");
+  const der = base64(signer.public), kind = "rp" in signer ? "passkey" : "browser";
+  const algorithm = formOf(der);
+  want(kind === "passkey" || algorithm === "EdDSA", "no key of a browser");
+  return { kind, algorithm, der, rp: signer.rp };
+}
+
+function signatureOf(value) {
+  want(isObject(value), "the signature is malformed");
+  const names = ["key", "signature", "type"];
+  if (value.type === "passkey") names.push("authenticator_data", "client_data");
+  else want(value.type === "browser", "the signature is of no known type");
+  want(Object.keys(value).sort().join() === names.sort().join(), "the signature is malformed");
+  const read = (name) => {
+    want(isText(value[name]), "the signature is malformed");
+    const found = base64(value[name]);
+    want(found.length <= 16384, "a part of the signature is too long");
+    return found;
+  };
+  const parts = names.filter((name) => name !== "type").map((name) => [name, read(name)]);
+  const found = Object.fromEntries(parts);
+  want(found.key.length === HASH, "the signature names no key");
+  return { ...found, type: value.type };
+}
+
+/** What an authenticator signed (WebAuthn, 7.2), if it was asked for this challenge by the page. */
+async function asserted(given, rp, challenge) {
+  const said = strict(given.client_data);
+  want(isObject(said) && said.type === "webauthn.get", "the passkey was asked for something else");
+  const code = btoa(String.fromCharCode(...challenge));
+  const wanted = code.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  want(said.challenge === wanted, "the passkey signed another instruction");
+  want(isText(said.origin) && isOrigin(said.origin, rp), "signed on a page of another site");
+  const framed = Object.hasOwn(said, "crossOrigin") && said.crossOrigin !== false;
+  want(!framed && !Object.hasOwn(said, "topOrigin"), "signed in a frame inside another page");
+  const data = given.authenticator_data;
+  want(data.length >= 37, "the authenticator's data is too short");
+  want(equal(data.slice(0, HASH), await sha256(encoder.encode(rp))), "signed for another site");
+  const flags = data[HASH], has = (flag) => (flags & flag) !== 0;
+  want(has(1) && has(4) && !has(64), "the user was not verified, or a new key came along");
+  want(has(128) === data.length > 37, "the authenticator's data is malformed");
+  want(has(8) || !has(16), "backed up, though the key cannot be");
+  return join(data, await sha256(given.client_data));
+}
+
+async function good(algorithm, der, signature, message) {
+  const way = {
+    ES256: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+    EdDSA: { name: "Ed25519" },
+    RS256: { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+  }[algorithm];
+  const bytes = algorithm === "ES256" ? fixed(signature) : signature;
+  try {
+    const known = await crypto.subtle.importKey("spki", der, way, false, ["verify"]);
+    return await crypto.subtle.verify(way, known, bytes, message);
+  } catch {
+    throw new ProofError("the customer's public key is none");
+  }
+}
+
+/** The two numbers of an ECDSA signature as WebCrypto has them; of DER only its one form counts. */
+function fixed(der) {
+  const [first, next] = whole(der, 2), [second, end] = whole(der, next);
+  const framed = der[0] === 0x30 && der[1] === der.length - 2 && der.length < 130;
+  want(framed && end === der.length, "the customer's signature is malformed");
+  return join(first, second);
+}
+
+function whole(der, at) {
+  const size = der[at + 1], bytes = der.slice(at + 2, at + 2 + size);
+  const formed = der[at] === 2 && size > 0 && bytes.length === size && bytes[0] < 128;
+  want(formed && !(size > 1 && bytes[0] === 0 && bytes[1] < 128), "the signature is malformed");
+  const value = bytes[0] === 0 ? bytes.slice(1) : bytes;
+  want(value.length <= HASH, "the customer's signature is malformed");
+  return [join(new Uint8Array(HASH - value.length), value), at + 2 + size];
+}
+
+const canonical = (value) => strictly(() => format(value));
+const strict = (bytes) => strictly(() => parseJson(bytes));
+
+function strictly(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof CanonicalError)) throw error;
+    throw new ProofError(`the event cannot be read: ${error.message}`);
+  }
+}
+
+function json(bytes) {
+  const value = strict(bytes);
+  want(isObject(value) && Object.hasOwn(value, "event"), "there is no event");
+  return value;
+}
+
+function decimal(text) {
+  want(/^(0|[1-9][0-9]{0,15})$/.test(text), "a number is malformed");
+  return Number(text);
+}
+
+function base64(text) {
+  try {
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    want(btoa(String.fromCharCode(...bytes)) === text, "base64 is not in its canonical form");
+    return bytes;
+  } catch (error) {
+    if (error instanceof ProofError) throw error;
+    throw new ProofError("base64 is malformed");
+  }
+}
+
+function unhex(text, size) {
+  want(typeof text === "string" && text.length === 2 * size && /^[0-9a-f]*$/.test(text), "hex is malformed");
+  return Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
+}
+
+const hex = (bytes) => Array.from(bytes, (each) => each.toString(16).padStart(2, "0")).join("");
+const equal = (a, b) => a.length === b.length && a.every((each, at) => each === b[at]);
+
+function join(...parts) {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+async function sha256(...parts) {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", join(...parts)));
+}
+
+function want(condition, otherwise) {
+  if (!condition) throw new ProofError(otherwise);
+}

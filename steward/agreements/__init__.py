@@ -1,0 +1,1 @@
+"""Customers' agreements over time: health, stability, reminders."""

@@ -1,0 +1,226 @@
+"""The health of agreements: authorisation coverage, data freshness, model dependence (M12).
+
+Everything is counted in *uses*: one field of one scene that asks for consent. Of one customer:
+
+    coverage    granted / asked       uses granted right now, of all that are asked for
+    freshness   fresh / timed         of the granted uses whose delivery is watched, those in time
+    dependence  modelled / asked      uses answered by a synthetic model, of all that are asked for
+
+A share of nothing is None, never 0 or 100 %. Figures are ten-thousandths, rounded against
+ourselves: coverage and freshness down, dependence up. Formulas and where they come from:
+specs/health.md, "Agreement health".
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+
+from gate.contracts.scene import Fallback, Scene, specs_folder
+from gate.decision import eligibility
+from gate.decision.decide import frozen
+from gate.state.consent_bits import ARMED, EXPIRY_SHIFT, FIELDS
+from gate.state.consent_index import ConsentIndex
+
+Counts = npt.NDArray[np.int64]  # one number per row of the consent state
+Freshness = Mapping[str, Mapping[str, bool]]  # scene -> field -> in time; absent: not watched
+
+TEN_THOUSAND = 10_000
+
+
+class Advice(StrEnum):
+    """What the account manager's desk is told. None of it is to ask the customer again."""
+
+    EXPLAIN = "explain"  # little is granted: see that consequences and alternatives are clear
+    REFRESH = "refresh"  # old data: see to the delivery before deciding anything on it
+    REVIEW = "review"  # much is answered by a model: decide on this customer by hand
+
+
+class ThresholdError(ValueError):
+    """The thresholds cannot be used. It says what was wanted and what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Ten-thousandths. At a threshold nothing is advised."""
+
+    least_coverage: int
+    least_freshness: int
+    most_dependence: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReport:
+    """Counts of uses, of one customer or of many together."""
+
+    asked: int
+    granted: int
+    timed: int
+    fresh: int
+    modelled: int
+
+    @property
+    def coverage(self) -> int | None:
+        return TEN_THOUSAND * self.granted // self.asked if self.asked else None
+
+    @property
+    def freshness(self) -> int | None:
+        return TEN_THOUSAND * self.fresh // self.timed if self.timed else None
+
+    @property
+    def dependence(self) -> int | None:
+        return -(-TEN_THOUSAND * self.modelled // self.asked) if self.asked else None
+
+    def __add__(self, other: "HealthReport") -> "HealthReport":
+        return HealthReport(
+            self.asked + other.asked,
+            self.granted + other.granted,
+            self.timed + other.timed,
+            self.fresh + other.fresh,
+            self.modelled + other.modelled,
+        )
+
+    def __sub__(self, other: "HealthReport") -> "HealthReport":
+        return HealthReport(
+            self.asked - other.asked,
+            self.granted - other.granted,
+            self.timed - other.timed,
+            self.fresh - other.fresh,
+            self.modelled - other.modelled,
+        )
+
+    def advice(self, limits: Thresholds) -> tuple[Advice, ...]:
+        coverage, freshness, dependence = self.coverage, self.freshness, self.dependence
+        due = {
+            Advice.EXPLAIN: coverage is not None and coverage < limits.least_coverage,
+            Advice.REFRESH: freshness is not None and freshness < limits.least_freshness,
+            Advice.REVIEW: dependence is not None and dependence > limits.most_dependence,
+        }
+        return tuple(each for each, holds in due.items() if holds)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReports:
+    """Everybody's reports, in the row order of the consent state."""
+
+    asked: int  # of each customer
+    granted: Counts
+    timed: Counts
+    fresh: Counts
+    modelled: Counts
+
+    def __len__(self) -> int:
+        return len(self.granted)
+
+    def __iter__(self) -> Iterator[HealthReport]:
+        columns = (self.granted, self.timed, self.fresh, self.modelled)
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            yield HealthReport(self.asked, *row)
+
+    def row(self, row: int) -> HealthReport:
+        columns = (self.granted, self.timed, self.fresh, self.modelled)
+        return HealthReport(self.asked, *(int(column[row]) for column in columns))
+
+    def total(self) -> HealthReport:
+        sums = (self.granted, self.timed, self.fresh, self.modelled)
+        return HealthReport(self.asked * len(self), *(int(each.sum()) for each in sums))
+
+    def advised(self, limits: Thresholds) -> dict[Advice, npt.NDArray[np.bool_]]:
+        """Whom each advice concerns: `Report.advice` on all rows at once."""
+        low = TEN_THOUSAND * self.granted // max(self.asked, 1) < limits.least_coverage
+        old = TEN_THOUSAND * self.fresh // np.maximum(self.timed, 1) < limits.least_freshness
+        much = -(-TEN_THOUSAND * self.modelled // max(self.asked, 1)) > limits.most_dependence
+        return {
+            Advice.EXPLAIN: low & (self.asked > 0),
+            Advice.REFRESH: old & (self.timed > 0),
+            Advice.REVIEW: much & (self.asked > 0),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    """The field bits of one scene: all of them, and those that are watched, in time, synthetic."""
+
+    asked: int
+    timed: int
+    fresh: int
+    modelled: int
+
+
+class AgreementHealth:
+    """The yardstick, compiled from contracts, deliveries and releases as they are now."""
+
+    def __init__(
+        self, scenes: Mapping[str, Scene], released: Collection[str], freshness: Freshness
+    ) -> None:
+        self.scenes = {each.id: each for each in scenes.values() if not each.locked}
+        self._masks = {
+            name: _masks(scene, freshness.get(name, {}), released=name in released)
+            for name, scene in self.scenes.items()
+        }
+        self.asked = sum(each.asked.bit_count() for each in self._masks.values())
+
+    def report(self, state: ConsentIndex, subject: str, minute: int) -> HealthReport:
+        """One customer's report at `minute`, whoever they are: cost does not grow with anybody."""
+        granted = timed = fresh = modelled = 0
+        for scene, masks in self._masks.items():
+            held = state.word(scene, subject)
+            live = held >> EXPIRY_SHIFT > minute
+            if live and held & ARMED and frozen(held, state.stale(scene, minute)):
+                live = False
+            bits = held & FIELDS if live else 0
+            granted += (bits & masks.asked).bit_count()
+            timed += (bits & masks.timed).bit_count()
+            fresh += (bits & masks.fresh).bit_count()
+            modelled += (masks.modelled & ~bits).bit_count()
+        return HealthReport(self.asked, granted, timed, fresh, modelled)
+
+    def everybody(self, state: ConsentIndex, minute: int) -> HealthReports:
+        """The reports of everybody who ever said anything: four counts a scene over all words."""
+        sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
+        for scene, masks in self._masks.items():
+            words = state.words(scene)
+            live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+            live &= ~eligibility.frozen(words, state.stale(scene, minute))
+            bits = (words & np.uint64(FIELDS)).astype(np.uint32)
+            bits *= live
+            missing = ~bits & np.uint32(masks.modelled)
+            kept = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))
+            for place, each in enumerate((*kept, missing)):
+                sums[place] += np.bitwise_count(each)
+        return HealthReports(self.asked, *(each.astype(np.int64) for each in sums))
+
+
+def thresholds(path: Path | None = None) -> Thresholds:
+    """The thresholds of `specs/stewardship/health.yaml`. Raises ThresholdError."""
+    path = path or specs_folder() / "stewardship" / "health.yaml"
+    try:
+        found = yaml.safe_load(path.read_bytes())
+        limits = {name.replace("-", "_"): value for name, value in found.items()}
+        read = Thresholds(**limits)
+    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise ThresholdError(
+            f"{path}: want least-coverage, least-freshness and most-dependence: {error}"
+        ) from error
+    for name, value in limits.items():
+        if type(value) is not int or not 0 <= value <= TEN_THOUSAND:
+            raise ThresholdError(f"{path}: {name} is {value!r}, want ten-thousandths, 0 to 10000")
+    return read
+
+
+def _masks(scene: Scene, freshness: Mapping[str, bool], *, released: bool) -> _Masks:
+    bits = {name: 1 << place for place, name in enumerate(scene.fields)}
+    return _Masks(
+        asked=sum(bits.values()),
+        timed=sum(bits[name] for name in freshness if name in bits),
+        fresh=sum(bits[name] for name, in_time in freshness.items() if in_time and name in bits),
+        modelled=sum(
+            bits[name]
+            for name, field in scene.fields.items()
+            if released and field.fallback is Fallback.SYNTHETIC
+        ),
+    )

@@ -1,0 +1,98 @@
+"""What makes a reminder neutral: no incentive, nothing chosen beforehand, no pressure (M29).
+
+Freely given consent is neither bought nor nagged for (GDPR Art. 4(11), 7(4); PIPL Art. 14, 16). The
+words are data, `specs/stewardship/reminder.yaml`; the structure is a rule: the only variables are
+the scene, the day and the address, so that nobody can fill in what no rule has seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from re import Pattern
+from string import Formatter
+
+import yaml
+
+from gate.contracts.scene import LOCALES, Scene, specs_folder
+from steward.oversight.risk import normalise, pattern
+
+VARIABLES = {"scene", "day", "address"}
+KINDS = {"incentive", "preselection", "pressure"}
+MOST_LETTERS = 600
+
+
+class BiasedReminderError(ValueError):
+    """The reminder is not neutral, so it is not sent. `violations`: each rule it breaks."""
+
+    def __init__(self, locale: str, violations: tuple[str, ...]) -> None:
+        super().__init__(f"the reminder in {locale} is refused: {'; '.join(violations)}")
+        self.violations = violations
+
+
+class ReminderFileError(ValueError):
+    """The file of texts and rules cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """Texts that passed every rule, by locale."""
+
+    text: Mapping[str, str]
+
+    def words(self, scene: Scene, day: date, address: str, locale: str) -> str:
+        return self.text[locale].format(
+            scene=scene.title[locale], day=day.isoformat(), address=address
+        )
+
+
+def load(path: Path | None = None) -> Reminder:
+    """The texts, if they pass. Raises ReminderFileError or BiasedReminderError."""
+    path = path or specs_folder() / "stewardship" / "reminder.yaml"
+    try:
+        found = yaml.safe_load(path.read_bytes())
+        texts = {locale: str(found["text"][locale]) for locale in LOCALES}
+        refused = {kind: pattern(_every(found["refused"][kind])) for kind in KINDS}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        raise ReminderFileError(f"{path}: want text and refused words: {error}") from error
+    for locale, text in texts.items():
+        require_neutral(text, locale, refused)
+    return Reminder(texts)
+
+
+def require_neutral(text: str, locale: str, refused: Mapping[str, Pattern[str]]) -> None:
+    """Raises BiasedReminderError with every rule that the text breaks."""
+    if broken := (*_structure(text), *_loaded(text, refused)):
+        raise BiasedReminderError(locale, broken)
+
+
+def _structure(text: str) -> tuple[str, ...]:
+    broken = []
+    try:
+        parts = [*Formatter().parse(text)]
+    except ValueError as error:
+        return (f"its variables cannot be read: {error}",)
+    named = [name for _, name, _, _ in parts if name is not None]
+    if strange := set(named) - VARIABLES:
+        broken.append(f"variables {sorted(strange)}, want only {sorted(VARIABLES)}")
+    if missing := VARIABLES - set(named):
+        broken.append(f"no {sorted(missing)}, want all of {sorted(VARIABLES)}")
+    if any(format_ or conversion for _, name, format_, conversion in parts if name is not None):
+        broken.append("a variable is formatted, want it as it is")
+    if len(text) > MOST_LETTERS:
+        broken.append(f"{len(text)} characters, want at most {MOST_LETTERS}")
+    if "!" in normalise(text):
+        broken.append("an exclamation mark")
+    return tuple(broken)
+
+
+def _loaded(text: str, refused: Mapping[str, Pattern[str]]) -> tuple[str, ...]:
+    plain = normalise(text)
+    found = {kind: words.search(plain) for kind, words in refused.items()}
+    return tuple(f"{kind}: {match.group()!r}" for kind, match in sorted(found.items()) if match)
+
+
+def _every(words: Mapping[str, list[str]]) -> list[str]:
+    if not all(words[locale] for locale in LOCALES):
+        raise ValueError(f"words in {sorted(words)}, want some in each of {[*LOCALES]}")
+    return [str(each) for locale in LOCALES for each in words[locale]]

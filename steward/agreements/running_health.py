@@ -1,0 +1,110 @@
+"""Agreement health that follows the ledger: one customer's change costs one customer's report.
+
+Time, signals and erasures can move many customers without an instruction of theirs; then, and only
+then, everybody is counted again, which is one pass over the words.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+
+from gate.state.consent_bits import EXPIRY_SHIFT
+from gate.state.consent_index import ConsentEntry, ConsentIndex
+from ledger.events.envelope import Instruction, ScenePublished, SignalReported, SubjectErased
+from steward.agreements.health import (
+    Advice,
+    AgreementHealth,
+    HealthReport,
+    HealthReports,
+    Thresholds,
+)
+
+NEVER = 1 << 62
+
+
+class RunningHealth:
+    """Everybody's reports and their sum. Not thread-safe: the caller holds the gate's lock."""
+
+    def __init__(
+        self, health: AgreementHealth, limits: Thresholds, state: ConsentIndex, minute: int
+    ) -> None:
+        self._health, self._limits = health, limits
+        self.recounts = 0  # how often everybody was counted
+        self._changed: dict[str, HealthReport] = {}  # since everybody was counted last
+        self._advised: Counter[Advice] = Counter()
+        self._until = NEVER
+        self._total = HealthReport(0, 0, 0, 0, 0)
+        self._rows: dict[str, int] = {}
+        self._counted: HealthReports
+        self._recount(state, minute)
+
+    def report(self, subject: str) -> HealthReport | None:
+        """The customer's report; None if they never said anything."""
+        if (changed := self._changed.get(subject)) is not None:
+            return changed
+        row = self._rows.get(subject)
+        return None if row is None else self._counted.row(row)
+
+    def total(self) -> HealthReport:
+        """All reports added up."""
+        return self._total
+
+    def advised(self) -> dict[Advice, int]:
+        """How many customers each advice concerns."""
+        return {advice: self._advised[advice] for advice in Advice}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def follow(self, entries: Iterable[ConsentEntry], state: ConsentIndex, minute: int) -> None:
+        """Take in the entries since the last call; `state` has seen them already."""
+        changed: dict[str, None] = {}
+        moved = not self._since <= minute < self._until
+        for entry in entries:
+            match entry.event:
+                case Instruction(subject=subject):
+                    changed[subject] = None
+                case SignalReported() | SubjectErased() | ScenePublished():
+                    moved = True
+                case _:
+                    pass
+        if moved or self._stale != self._staleness(state, minute):
+            self._recount(state, minute)
+        else:
+            for subject in changed:
+                self._change(state, subject, minute)
+
+    def _change(self, state: ConsentIndex, subject: str, minute: int) -> None:
+        before = self.report(subject) or HealthReport(0, 0, 0, 0, 0)
+        report = self._health.report(state, subject, minute)
+        self._rows.setdefault(subject, len(self._rows))
+        self._changed[subject] = report
+        self._total = self._total + report - before
+        self._advised.subtract(before.advice(self._limits))
+        self._advised.update(report.advice(self._limits))
+        ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
+        self._until = min([self._until, *(end for end in ends if end > minute)])
+
+    def _recount(self, state: ConsentIndex, minute: int) -> None:
+        self._counted = self._health.everybody(state, minute)
+        self._rows = {subject: row for row, subject in enumerate(state.subjects)}
+        self._changed = {}
+        self._total = self._counted.total()
+        concerned = self._counted.advised(self._limits)
+        self._advised = Counter({advice: int(rows.sum()) for advice, rows in concerned.items()})
+        self._stale = self._staleness(state, minute)
+        self._since, self._until = minute, self._first_end(state, minute)
+        self.recounts += 1
+
+    def _first_end(self, state: ConsentIndex, minute: int) -> int:
+        """The first minute at which somebody's grant ends."""
+        first = NEVER
+        for scene in self._health.scenes:
+            ends = state.words(scene) >> np.uint64(EXPIRY_SHIFT)
+            coming = ends[ends > np.uint64(minute)]
+            first = min(first, int(coming.min())) if len(coming) else first
+        return first
+
+    def _staleness(self, state: ConsentIndex, minute: int) -> dict[str, int]:
+        return {scene: state.stale(scene, minute) for scene in self._health.scenes}

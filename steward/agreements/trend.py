@@ -1,0 +1,57 @@
+"""The health of all agreements over time: one line a day, the last count of that day.
+
+home/health.sqlite, table trend:  day, customers, coverage, freshness, dependence
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from steward.agreements.health import HealthReport
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS trend (day TEXT PRIMARY KEY, customers INTEGER NOT NULL,"
+    " coverage INTEGER, freshness INTEGER, dependence INTEGER)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Shares in ten-thousandths; None where there was nothing to take a share of."""
+
+    day: date
+    customers: int
+    coverage: int | None
+    freshness: int | None
+    dependence: int | None
+
+
+class Trend:
+    """Thread-safe. Durable when `note` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._database() as database:
+            database.execute(_SCHEMA)
+
+    def note(self, customers: int, total: HealthReport, at: datetime) -> None:
+        """Keep what was counted at `at`, in place of an earlier count of the same day."""
+        figures = total.coverage, total.freshness, total.dependence
+        row = [at.date().isoformat(), customers, *figures]
+        with self._database() as database:
+            database.execute("INSERT OR REPLACE INTO trend VALUES (?, ?, ?, ?, ?)", row)
+
+    def last(self, days: int) -> list[Day]:
+        """The last days that were counted, oldest first."""
+        query = "SELECT * FROM trend ORDER BY day DESC LIMIT ?"
+        with self._database() as database:
+            rows = database.execute(query, [days]).fetchall()
+        return [Day(date.fromisoformat(day), *figures) for day, *figures in reversed(rows)]
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        with closing(sqlite3.connect(self._path, isolation_level=None, timeout=30)) as database:
+            yield database

@@ -1,0 +1,69 @@
+"""What becomes of the gate's alerts: a case with a deadline, and a notice to who is responsible.
+
+One kind of alert in one scene is one case as long as that gathers; what comes after it opens
+another. The last of a scene's responsible, by default the data protection officer, is told.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from sqlite3 import Connection
+
+from gate.contracts.scene import Scene
+from gate.decision.alert import GateAlert
+from steward.cases.case import Act, Status, add_act, found
+from steward.cases.case_store import CaseStore, stamp
+from steward.cases.changes import ChangeKind
+from steward.change_flow import Channels, gathering
+from steward.notify import notice, outbox
+from steward.notify.notice import NoticeType
+
+GATE = "gate"  # who acts
+
+
+class Alarms:
+    """Thread-safe. What `raised` did is durable when it returns."""
+
+    def __init__(
+        self, home: Path, scenes: Mapping[str, Scene], source: str, channels: Channels
+    ) -> None:
+        """`source` is the log's origin, by which receivers know whom a notice is from."""
+        self._docket = CaseStore(home)
+        self._scenes, self._source, self._channels = scenes, source, channels
+
+    def raised(self, alert: GateAlert) -> int:
+        """File the alert; the number of its case."""
+        kind, scene = ChangeKind(alert.kind), self._scenes[alert.scene]
+        with self._docket.writing() as database:
+            number = gathering(database, scene.id, kind, alert.at)
+            opens = number is None
+            number = self._open(database, scene, kind, alert) if number is None else number
+            query = "UPDATE cases SET count = max(count, ?) WHERE id = ?"
+            database.execute(query, [alert.customers, number])
+            act = "opened" if opens else "grew"
+            note = f"service {alert.service}: {alert.detail}"
+            add_act(database, number, Act(act, GATE, alert.at, note))
+            if opens:
+                self._tell(database, number, scene, alert)
+        return number
+
+    def close(self) -> None:
+        self._docket.close()
+
+    def _open(self, database: Connection, scene: Scene, kind: ChangeKind, alert: GateAlert) -> int:
+        rules, at = scene.change, alert.at
+        moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
+        values = [scene.id, kind, scene.fallback, *moments, Status.OPEN, rules.responsible[-1]]
+        done = database.execute(
+            "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
+            " gathers_until, due, status, responsible) VALUES (?,?,0,0,0,'[]',?,?,?,?,?,?)",
+            values,
+        )
+        return int(done.lastrowid or 0)
+
+    def _tell(self, database: Connection, number: int, scene: Scene, alert: GateAlert) -> None:
+        case = found(database, number)
+        turn = outbox.sequence(database, number)
+        body = notice.event(NoticeType.OPENED, case, scene, self._source, alert.at, turn)
+        channels = self._channels(case.responsible)
+        outbox.put(database, number, NoticeType.OPENED, body, channels, alert.at)
+        database.execute("UPDATE cases SET told = count WHERE id = ?", [number])

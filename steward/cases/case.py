@@ -1,0 +1,205 @@
+"""Cases: what the company must do about changes of one kind in one scene, and what it did.
+
+opened ── take ──> taken ── close ──> closed        every step is an act, with who and when
+   └───────────── close ────────────────^
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from sqlite3 import Connection, Row
+
+from gate.contracts.scene import Fallback, Scene
+from steward.cases import loss as losses
+from steward.cases.case_store import CaseStore, moment, stamp
+from steward.cases.changes import ChangeKind
+from steward.cases.loss import Loss
+
+STEWARD = "steward"  # who acts where no person does
+MOST_NOTE = 2000  # characters
+MOST_NAMED = 5  # customers that a case names, masked
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    TAKEN = "taken"
+    CLOSED = "closed"
+
+
+class UnknownCaseError(LookupError):
+    """There is no case with this number."""
+
+
+class CaseConflictError(Exception):
+    """The case is no longer as the person saw it. Nothing was changed; show it again."""
+
+
+class MalformedActError(ValueError):
+    """An act without a name or, where one is wanted, without a note."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it. Who
+    comes back and goes again is counted once.
+
+    `fallback` is in force for them; `loss` is what that is expected to cost, None where nothing
+    measures it. `live`: customers with a live grant when the case began. `due` is the deadline of
+    whoever is `responsible` now.
+    """
+
+    id: int
+    scene: str
+    kind: ChangeKind
+    count: int
+    opened: datetime
+    due: datetime
+    status: Status
+    fallback: Fallback
+    loss: Loss | None
+    fields: tuple[str, ...]
+    live: int
+    responsible: str
+    escalated: datetime | None
+    customers: tuple[str, ...]  # the first few, masked
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """`act` is opened, grew, escalated, taken, closed or replayed."""
+
+    act: str
+    by: str
+    at: datetime
+    note: str
+
+
+class Cases:
+    """The cases under `home`, for those who work on them. Thread-safe."""
+
+    def __init__(self, home: Path) -> None:
+        self._docket = CaseStore(home)
+
+    def open_cases(self) -> list[Case]:
+        """Everything not closed, the most urgent first."""
+        with self._docket.reading() as database:
+            rows = database.execute("SELECT * FROM cases WHERE status <> 'closed' ORDER BY due, id")
+            return [_case(database, row) for row in rows.fetchall()]
+
+    def case(self, number: int) -> Case:
+        """Raises UnknownCaseError."""
+        with self._docket.reading() as database:
+            return found(database, number)
+
+    def take(self, number: int, by: str, at: datetime) -> Case:
+        """From now on it is `by` who reviews. Taking what one has already taken changes nothing.
+
+        Raises UnknownCaseError, MalformedActError, and CaseConflictError if it is somebody
+        else's or closed.
+        """
+        _require(by, "who takes the case", 200)
+        with self._docket.writing() as database:
+            if _workable(database, number, by).status is Status.OPEN:
+                add_act(database, number, Act("taken", by, at, ""))
+                _set(database, number, Status.TAKEN)
+            return found(database, number)
+
+    def close(self, number: int, by: str, note: str, at: datetime) -> Case:
+        """The review is done; `note` says with what result.
+
+        Raises UnknownCaseError, MalformedActError, and CaseConflictError if it is somebody
+        else's or closed.
+        """
+        _require(by, "who closes the case", 200)
+        _require(note, "a note that says what was reviewed", MOST_NOTE)
+        with self._docket.writing() as database:
+            _workable(database, number, by)
+            add_act(database, number, Act("closed", by, at, note))
+            _set(database, number, Status.CLOSED)
+            return found(database, number)
+
+    def acts(self, number: int) -> list[Act]:
+        """Everything that was done about the case, oldest first. Raises UnknownCaseError."""
+        with self._docket.reading() as database:
+            found(database, number)
+            query = "SELECT * FROM act WHERE number = ? ORDER BY rowid"
+            rows = database.execute(query, [number]).fetchall()
+        return [Act(row["act"], row["by"], moment(row["at"]), row["note"]) for row in rows]
+
+    def entries(self, number: int) -> list[int]:
+        """The log entries that the case rests on. Raises UnknownCaseError."""
+        with self._docket.reading() as database:
+            found(database, number)
+            query = "SELECT entry FROM change WHERE number = ? AND entry NOT NULL ORDER BY entry"
+            return [row["entry"] for row in database.execute(query, [number]).fetchall()]
+
+    def close_docket(self) -> None:
+        self._docket.close()
+
+
+def found(database: Connection, number: int) -> Case:
+    """Raises UnknownCaseError."""
+    row = database.execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
+    if row is None:
+        raise UnknownCaseError(f"there is no case {number}; list the cases to see their numbers")
+    return _case(database, row)
+
+
+def add_act(database: Connection, number: int, act: Act) -> None:
+    values = [number, act.act, act.by, stamp(act.at), act.note]
+    database.execute("INSERT INTO act VALUES (?, ?, ?, ?, ?)", values)
+
+
+def in_force(scene: Scene, *, released: bool) -> Fallback:
+    """What the gate answers now: without a release, nothing is answered synthetically (G4)."""
+    if scene.fallback is Fallback.SYNTHETIC and not released:
+        return Fallback.WITHHOLD
+    return scene.fallback
+
+
+def _case(database: Connection, row: Row) -> Case:
+    query = "SELECT masked FROM change WHERE number = ? AND masked <> '[]' ORDER BY rowid LIMIT ?"
+    named = database.execute(query, [row["id"], MOST_NAMED]).fetchall()
+    customers = [name for each in named for name in json.loads(each["masked"])]
+    return Case(
+        id=row["id"],
+        scene=row["scene"],
+        kind=ChangeKind(row["kind"]),
+        count=row["count"],
+        opened=moment(row["opened"]),
+        due=moment(row["due"]),
+        status=Status(row["status"]),
+        fallback=Fallback(row["fallback"]),
+        loss=losses.parse(row["loss"]) if row["loss"] else None,
+        fields=tuple(json.loads(row["fields"])),
+        live=row["live"],
+        responsible=row["responsible"],
+        escalated=moment(row["escalated"]) if row["escalated"] else None,
+        customers=tuple(customers[:MOST_NAMED]),
+    )
+
+
+def _workable(database: Connection, number: int, by: str) -> Case:
+    """The case, if `by` may work on it. Raises UnknownCaseError and CaseConflictError."""
+    case = found(database, number)
+    if case.status is Status.CLOSED:
+        raise CaseConflictError(f"case {number} is closed; a later change opens a new one")
+    if case.status is Status.TAKEN and (holder := _holder(database, number)) != by:
+        raise CaseConflictError(f"case {number} was taken by {holder}; ask them")
+    return case
+
+
+def _holder(database: Connection, number: int) -> str:
+    query = "SELECT by FROM act WHERE number = ? AND act = 'taken' ORDER BY rowid DESC LIMIT 1"
+    return str(database.execute(query, [number]).fetchone()["by"])
+
+
+def _set(database: Connection, number: int, status: Status) -> None:
+    database.execute("UPDATE cases SET status = ? WHERE id = ?", [status, number])
+
+
+def _require(text: str, what: str, most: int) -> None:
+    if not 0 < len(text.strip()) <= most:
+        raise MalformedActError(f"want {what}, 1 to {most} characters, found {len(text.strip())}")

@@ -1,0 +1,40 @@
+"""What a change is expected to cost, measured on the scene's release and never typed in."""
+
+import json
+from dataclasses import asdict, dataclass
+from math import isfinite
+
+from synthetic.evaluation.evaluate import expected_loss
+from synthetic.fitting.release import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """The expected relative error of the scene's declared segments: `mean`, and the bound `p95`
+    that 95 of 100 keep, when `share` of its customers are answered from `release`.
+
+    See synthetic.evaluation.evaluate.expected_loss, whose figures these are.
+    """
+
+    mean: float
+    p95: float
+    share: float
+    release: str
+
+    def text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def parse(text: str) -> Loss:
+    """What `Loss.text` wrote."""
+    return Loss(**json.loads(text))
+
+
+def measured(release: Release | None, count: int, live: int) -> Loss | None:
+    """The loss after `count` of `live` customers are gone, or None where nothing measures it:
+    no release answers in their place, or no segment is large enough."""
+    if release is None or live <= 0:
+        return None
+    share = min(1.0, count / live)
+    found = expected_loss(release, share)
+    return Loss(found.mean, found.p95, share, release.id) if isfinite(found.mean) else None

@@ -1,0 +1,335 @@
+"""The authorisation-change flow: follow the consent log, open cases, tell those responsible.
+
+gather   entries beyond the cursor, and the names that notices will mask
+decide   steward.cases.changes says what was lost; a case gathers the changes of its window
+apply    cursor, cases and outbox in one transaction
+
+Crash anywhere: the docket is as after some entry, and the next run goes on from there.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Protocol
+
+from gate.contracts.scene import Scene
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentEntry, ConsentIndex, Followed
+from ledger.events.envelope import SubjectErased
+from steward.cases import loss
+from steward.cases.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
+from steward.cases.case_store import CaseStore, stamp
+from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
+from steward.notify import notice, outbox
+from steward.notify.masked_name import Naming, unnamed
+from steward.notify.notice import NoticeType
+from synthetic.fitting.release import Release
+
+BATCH = 2048  # entries followed in one transaction
+CORRECTED = 60  # minutes that time must go back for the clock to have been wrong before
+
+Cursor = tuple[int, int]  # entries followed, minute followed to
+Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
+Releases = Callable[[str], Release | None]  # by scene: what answers in place of personal data
+Resumed = Callable[[], ConsentIndex | None]  # a state to start from, of its own at each call
+
+
+class FollowedLedger(Followed, Protocol):
+    """What the flow needs of the consent ledger."""
+
+    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        """The subject's name in one place, which nobody finds without their key."""
+        ...
+
+
+class _MovedElsewhereError(Exception):
+    """Another process followed the same entries. Nothing was changed; begin again from there."""
+
+
+class ChangeFlow:
+    """Follows one ledger into one docket. Not thread-safe; two flows of one home take turns."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each is another thing that a notice or a start needs
+        self,
+        home: Path,
+        ledger: FollowedLedger,
+        scenes: Mapping[str, Scene],
+        source: str,
+        channels: Channels,
+        releases: Releases = lambda _scene: None,
+        named: Naming = unnamed,
+        resumed: Resumed = lambda: None,
+    ) -> None:
+        """`source` is the log's origin, by which receivers know whom a notice is from."""
+        self._docket = CaseStore(home)
+        self._ledger, self._scenes, self._source = ledger, scenes, source
+        self._channels, self._releases, self._named = channels, releases, named
+        self._resumed = resumed
+        self._watch: ChangeWatch | None = None
+        self._ahead: _Ahead | None = None
+
+    def begin(self, at: datetime) -> None:
+        """Begin here and now, if nothing was followed yet: what was lost before is no case."""
+        here = self._ledger.size, consent_bits.minute(at)
+        with self._docket.writing() as database:
+            database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
+
+    def run(self, at: datetime) -> int:
+        """Follow the ledger to its end and time to `at`; how many changes were found.
+
+        Durable when it returns. What another flow of the same home found counts for that one.
+        Raises what the ledger and the docket raise; then run again.
+        """
+        changes, ended = 0, False
+        while not ended:
+            try:
+                more, ended = self._step(at)
+            except _MovedElsewhereError:
+                self._watch = self._ahead = None
+            except BaseException:
+                self._watch = self._ahead = None  # ahead of the docket: begin again from there
+                raise
+            else:
+                changes += more
+        self._ahead = None
+        return changes
+
+    def close(self) -> None:
+        self._docket.close()
+
+    def _step(self, at: datetime) -> tuple[int, bool]:
+        """One transaction: how many changes, and whether the log was followed to its end."""
+        was = self._cursor()
+        watch = self._watched(_corrected(was, consent_bits.minute(at)))
+        ahead = self._ahead = self._ahead or _Ahead(self._ledger, was[0])
+        entries, ended = _batch(ahead.entries)
+        if entries and isinstance(entries[-1].event, SubjectErased):
+            self._ahead = None
+        changes = [each for entry in entries for each in watch.entry(entry, at)]
+        if ended:  # what was erased there is passed over
+            watch.size = max(watch.size, ahead.upto)
+            changes += watch.until(consent_bits.minute(at))
+        names = self._names(changes, at)
+        with self._docket.writing() as database:
+            _move(database, was, (watch.size, watch.minute))
+            for key, group in _grouped(_unfiled(database, changes)).items():
+                self._file(database, *key, group, names, at)
+            self._tell_growth(database, at)
+            self._escalate(database, at)
+        return len(changes), ended
+
+    def _cursor(self) -> Cursor:
+        with self._docket.reading() as database:
+            row = database.execute("SELECT size, minute FROM cursor").fetchone()
+            return row["size"], row["minute"]
+
+    def _watched(self, cursor: Cursor) -> ChangeWatch:
+        if self._watch is None or (self._watch.size, self._watch.minute) != cursor:
+            self._watch = ChangeWatch(self._scenes, self._ledger, *cursor, self._resumed())
+        return self._watch
+
+    def _names(self, changes: Sequence[ConsentChange], at: datetime) -> dict[str, str]:
+        """Masked names of the few whom cases still name, read before anything is locked."""
+        few: set[str] = set()
+        for (scene, kind), group in _grouped(changes).items():
+            with self._docket.reading() as database:
+                few.update(self._unnamed(database, gathering(database, scene, kind, at), group))
+        return {subject: self._named(subject, at) for subject in few}
+
+    def _unnamed(
+        self, database: Connection, number: int | None, changes: Sequence[ConsentChange]
+    ) -> Iterator[str]:
+        """As many of the customers that are new to the case as it has names to give."""
+        subjects = dict.fromkeys(subject for each in changes for subject in each.subjects)
+        if number is None:
+            return islice(subjects, MOST_NAMED)
+        room = MOST_NAMED - len(found(database, number).customers)
+        known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
+        new = (
+            subject
+            for subject in subjects
+            if not database.execute(known, [number, self._tag(subject, number)]).fetchone()
+        )
+        return iter([*islice(new, max(room, 0))])
+
+    def _tag(self, subject: str, number: int) -> bytes:
+        return self._ledger.reading_tag(subject, f"{self._source}/case", number)
+
+    def _file(
+        self,
+        database: Connection,
+        scene: str,
+        kind: ChangeKind,
+        changes: Sequence[ConsentChange],
+        names: Mapping[str, str],
+        at: datetime,
+    ) -> None:
+        """Add changes to the case that gathers them, or open one and tell of it."""
+        number = gathering(database, scene, kind, at)
+        opens = number is None
+        if number is None:
+            number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
+        case = found(database, number)
+        self._concern(database, case, changes, names)
+        self._count(database, case, changes, opens=opens)
+        if opens:
+            self._tell(database, number, NoticeType.OPENED, at)
+
+    def _open(
+        self, database: Connection, scene: Scene, kind: ChangeKind, live: int, at: datetime
+    ) -> int:
+        rules = scene.change
+        fallback = in_force(scene, released=self._releases(scene.id) is not None)
+        moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
+        done = database.execute(
+            "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
+            " gathers_until, due, status, responsible) VALUES (?,?,0,0,?,'[]',?,?,?,?,?,?)",
+            [scene.id, kind, live, fallback, *moments, Status.OPEN, rules.responsible[0]],
+        )
+        number = int(done.lastrowid or 0)
+        add_act(database, number, Act("opened", STEWARD, at, ""))
+        return number
+
+    def _concern(
+        self,
+        database: Connection,
+        case: Case,
+        changes: Sequence[ConsentChange],
+        names: Mapping[str, str],
+    ) -> None:
+        """Keep the changes, and each customer once, however often they come and go."""
+        rows: list[list[object]] = []
+        room = MOST_NAMED - len(case.customers)
+        for each in changes:
+            masked: list[str] = []
+            for subject in each.subjects:
+                values = [case.id, self._tag(subject, case.id)]
+                new = database.execute("INSERT OR IGNORE INTO concerned VALUES (?, ?)", values)
+                if new.rowcount and len(masked) < room and subject in names:
+                    masked.append(names[subject])
+            room -= len(masked)
+            about = [each.scene, each.kind, each.index, each.minute, len(each.subjects)]
+            rows.append([case.id, *about, json.dumps(masked)])
+        database.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def _count(
+        self, database: Connection, case: Case, changes: Sequence[ConsentChange], *, opens: bool
+    ) -> None:
+        """Count, items and loss after these changes."""
+        query = "SELECT COUNT(*) AS n FROM concerned WHERE number = ?"
+        count = int(database.execute(query, [case.id]).fetchone()["n"])
+        whole = (not opens and not case.fields) or not all(each.fields for each in changes)
+        lost = {*case.fields, *(name for each in changes for name in each.fields)}
+        names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
+        expected = loss.measured(self._releases(case.scene), count, case.live)
+        database.execute(
+            "UPDATE cases SET count = ?, fields = ?, loss = ? WHERE id = ?",
+            [count, json.dumps(names), expected and expected.text(), case.id],
+        )
+
+    def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:
+        case = found(database, number)
+        channels = self._channels(case.responsible)
+        if not channels:
+            raise AssertionError(f"no channel reaches {case.responsible}")
+        body = notice.event(
+            type_,
+            case,
+            self._scenes[case.scene],
+            self._source,
+            at,
+            outbox.sequence(database, number),
+        )
+        outbox.put(database, number, type_, body, channels, at)
+        database.execute("UPDATE cases SET told = count WHERE id = ?", [number])
+
+    def _tell_growth(self, database: Connection, at: datetime) -> None:
+        """One more notice with the final count, once a case gathers no longer."""
+        for number in self._those(database, "told < count AND gathers_until <= ?", at):
+            add_act(database, number, Act("grew", STEWARD, at, ""))
+            self._tell(database, number, NoticeType.GREW, at)
+
+    def _escalate(self, database: Connection, at: datetime) -> None:
+        """Overdue, once: on to the next responsible, with a deadline of their own."""
+        for number in self._those(database, "escalated IS NULL AND due <= ?", at):
+            case = found(database, number)
+            rules = self._scenes[case.scene].change
+            following = rules.responsible[1:] or rules.responsible
+            database.execute(
+                "UPDATE cases SET escalated = ?, due = ?, responsible = ?, status = ? WHERE id = ?",
+                [stamp(at), stamp(at + rules.escalate), following[0], Status.OPEN, number],
+            )
+            add_act(database, number, Act("escalated", STEWARD, at, f"to {following[0]}"))
+            self._tell(database, number, NoticeType.OVERDUE, at)
+
+    def _those(self, database: Connection, where: str, at: datetime) -> list[int]:
+        """The cases to act on. Of a scene that is no longer offered there is nothing to review."""
+        query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
+        rows = database.execute(query, [stamp(at)]).fetchall()
+        return [row["id"] for row in rows if row["scene"] in self._scenes]
+
+
+class _Ahead:
+    """What is still to be followed: opening a long log anew for each batch would take for ever."""
+
+    def __init__(self, ledger: FollowedLedger, since: int) -> None:
+        self.upto = ledger.size
+        self.entries = ledger.follow(since)
+
+
+def _batch(following: Iterator[ConsentEntry]) -> tuple[list[ConsentEntry], bool]:
+    """The next entries, and whether there are no more.
+
+    A batch ends with an erasure: whoever was erased may come back under another key, and only who
+    follows anew from there opens what they say then.
+    """
+    entries: list[ConsentEntry] = []
+    for entry in islice(following, BATCH):
+        entries.append(entry)
+        if isinstance(entry.event, SubjectErased):
+            return entries, False
+    return entries, len(entries) < BATCH
+
+
+def _corrected(cursor: Cursor, now: int) -> Cursor:
+    """Where to go on from. A clock that ran far ahead once must not end all grants for ever."""
+    size, minute = cursor
+    return (size, now) if now < minute - CORRECTED else cursor
+
+
+def _unfiled(database: Connection, changes: Sequence[ConsentChange]) -> list[ConsentChange]:
+    """Without what was filed before the clock was corrected."""
+    query = (
+        "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
+    )
+    keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
+    held = [database.execute(query, key).fetchone() is not None for key in keys]
+    return [each for each, filed in zip(changes, held, strict=True) if not filed]
+
+
+def _move(database: Connection, was: Cursor, now: Cursor) -> None:
+    """Compare and swap, so that no change is filed by two flows."""
+    query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
+    if database.execute(query, [*now, *was]).rowcount != 1:
+        raise _MovedElsewhereError
+
+
+def gathering(database: Connection, scene: str, kind: ChangeKind, at: datetime) -> int | None:
+    """The case that changes of this kind still go to."""
+    query = (
+        "SELECT id FROM cases WHERE scene = ? AND kind = ? AND status <> 'closed'"
+        " AND gathers_until > ? ORDER BY id DESC LIMIT 1"
+    )
+    row = database.execute(query, [scene, kind, stamp(at)]).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def _grouped(changes: Sequence[ConsentChange]) -> dict[tuple[str, ChangeKind], list[ConsentChange]]:
+    groups: dict[tuple[str, ChangeKind], list[ConsentChange]] = defaultdict(list)
+    for each in changes:
+        groups[each.scene, each.kind].append(each)
+    return groups

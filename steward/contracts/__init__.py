@@ -1,0 +1,1 @@
+"""Contracts over time: versions, publication, changes between them, and their health."""

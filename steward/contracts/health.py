@@ -1,0 +1,282 @@
+"""Whether the sources keep what the contracts promise (M19, M20).
+
+Five aspects of every field of every scene: it is there, it has its type, few enough values are
+null, the last delivery arrived soon enough (latency) and recently enough (freshness). Only what a
+contract promises is checked; what it promises and nobody can measure is missed.
+
+The third miss of a field in a row raises an alert and proposes the contract's substitute, which is
+a field of the scene like any other and passes the gate like any other. The clauses are in
+specs/health.md, "Contract health".
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from gate.contracts.scene import Scene, SceneField, SourceContract
+from steward.contracts.source_probe import SourceDelivery, SourceFacts
+
+MISSES_TO_ALERT = 3
+TEN_THOUSAND = 10_000
+
+_SCHEMA = """
+PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
+CREATE TABLE IF NOT EXISTS run (at TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS attained (at TEXT, scene TEXT, checks INTEGER, kept INTEGER);
+CREATE TABLE IF NOT EXISTS miss
+  (at TEXT, scene TEXT, field TEXT, aspect TEXT, wanted TEXT, found TEXT);
+CREATE TABLE IF NOT EXISTS streak
+  (scene TEXT, field TEXT, misses INTEGER, since TEXT, PRIMARY KEY (scene, field));
+CREATE INDEX IF NOT EXISTS attained_by_time ON attained (at);
+CREATE INDEX IF NOT EXISTS miss_by_time ON miss (at);
+"""
+
+
+class Aspect(StrEnum):
+    PRESENCE = "presence"
+    TYPE = "type"
+    NULLS = "nulls"
+    LATENCY = "latency"
+    FRESHNESS = "freshness"
+
+
+TIMELY = {Aspect.LATENCY, Aspect.FRESHNESS}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One promise held against what was found; both as the desk shows them."""
+
+    scene: str
+    field: str
+    aspect: Aspect
+    kept: bool
+    wanted: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContractAlert:
+    """A field that missed `misses` runs in a row, the first at `since`.
+
+    `substitute`: the field that the contract proposes instead, unless that one misses as well.
+    """
+
+    scene: str
+    field: str
+    misses: int
+    since: datetime
+    substitute: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attainment:
+    """Of so many checks of a scene so many were kept."""
+
+    scene: str
+    checks: int
+    kept: int
+
+    @property
+    def share(self) -> int:
+        """In ten-thousandths, rounded down: all of it only if nothing was missed."""
+        return TEN_THOUSAND * self.kept // self.checks if self.checks else TEN_THOUSAND
+
+
+class RunOrderError(ValueError):
+    """A run must be later than the one before: three misses in a row are three moments."""
+
+
+def checks(
+    scenes: Mapping[str, Scene], source: SourceContract, facts: SourceFacts, at: datetime
+) -> list[Check]:
+    """Every promise of every contract, held against `facts` as they were found at `at`. Pure."""
+    provided = {name for name, item in source.items.items() if item.provided}
+    return [
+        check
+        for scene in scenes.values()
+        for name, field in scene.fields.items()
+        if name not in provided
+        for check in _checks(scene, field, facts, at)
+    ]
+
+
+class ContractHealth:
+    """The history of checks, in a database of its own. Thread-safe; one transaction a run."""
+
+    def __init__(self, path: Path, scenes: Mapping[str, Scene]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._scenes = path, scenes
+        with closing(self._connect()) as database:
+            database.executescript(_SCHEMA)
+
+    def record(self, found: Sequence[Check], at: datetime) -> list[ContractAlert]:
+        """Add one run; the alerts it raises for the first time. Durable when it returns.
+
+        Raises RunOrderError unless `at` is later than every run before.
+        """
+        with closing(self._connect()) as database, database:
+            database.execute("BEGIN IMMEDIATE")
+            self._begin(database, at)
+            missed = _insert(database, found, at)
+            _count(database, missed, at)
+            # Crash anywhere above: this run never was, and the streaks are those of before.
+            return self._alerts(database, missed, "misses = ?")
+
+    def alerts(self) -> list[ContractAlert]:
+        """Every field that has missed its promises three times in a row or more by now."""
+        with closing(self._connect()) as database:
+            return self._alerts(database, _last_missed(database), "misses >= ?")
+
+    def missed(self, scene: str) -> list[Check]:
+        """What the last run found missing in one scene."""
+        sql = (
+            "SELECT field, aspect, wanted, found FROM miss WHERE scene = ?"
+            " AND at = (SELECT max(at) FROM run) ORDER BY rowid"
+        )
+        with closing(self._connect()) as database:
+            rows = database.execute(sql, [scene]).fetchall()
+        return [Check(scene, field, Aspect(aspect), False, *rest) for field, aspect, *rest in rows]
+
+    def attainment(self, since: datetime) -> dict[str, Attainment]:
+        """How much of what the contracts promise was kept in all runs from `since` on."""
+        sql = "SELECT scene, sum(checks), sum(kept) FROM attained WHERE at >= ? GROUP BY scene"
+        with closing(self._connect()) as database:
+            rows = database.execute(sql, [_stamp(since)]).fetchall()
+        return {scene: Attainment(scene, count, kept) for scene, count, kept in rows}
+
+    def freshness(self) -> dict[str, dict[str, bool]]:
+        """By scene and field, whether the last run found it in time; only what is promised.
+
+        Empty before the first run: what nobody looked at is neither fresh nor old.
+        """
+        if self.last_run() is None:
+            return {}
+        return {scene.id: self._timely(scene) for scene in self._scenes.values()}
+
+    def last_run(self) -> datetime | None:
+        with closing(self._connect()) as database:
+            (at,) = database.execute("SELECT max(at) FROM run").fetchone()
+        return None if at is None else _moment(at)
+
+    def _timely(self, scene: Scene) -> dict[str, bool]:
+        late = {each.field for each in self.missed(scene.id) if each.aspect in TIMELY}
+        return {
+            name: name not in late
+            for name, field in scene.fields.items()
+            if not field.item.provided and (field.item.frequency or name in scene.latency)
+        }
+
+    def _begin(self, database: sqlite3.Connection, at: datetime) -> None:
+        (last,) = database.execute("SELECT max(at) FROM run").fetchone()
+        if last is not None and _stamp(at) <= last:
+            raise RunOrderError(f"a run at {_stamp(at)}, want one after {last}; run it again later")
+        database.execute("INSERT INTO run VALUES (?)", [_stamp(at)])
+
+    def _alerts(
+        self, database: sqlite3.Connection, missed: set[tuple[str, str]], which: str
+    ) -> list[ContractAlert]:
+        sql = f"SELECT scene, field, misses, since FROM streak WHERE {which} ORDER BY 1, 2"  # noqa: S608 - ours
+        rows = database.execute(sql, [MISSES_TO_ALERT]).fetchall()
+        return [
+            ContractAlert(
+                scene, field, misses, _moment(since), self._substitute(scene, field, missed)
+            )
+            for scene, field, misses, since in rows
+        ]
+
+    def _substitute(self, scene: str, field: str, missed: set[tuple[str, str]]) -> str | None:
+        contract = self._scenes.get(scene)
+        declared = contract.fields.get(field) if contract else None
+        other = declared.substitute if declared else None
+        return None if other is None or (scene, other) in missed else other
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, isolation_level=None)
+
+
+def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -> Iterator[Check]:
+    item, name = field.item, field.item.name
+
+    def check(aspect: Aspect, wanted: object, found: object, *, kept: bool) -> Check:
+        return Check(scene.id, name, aspect, kept, str(wanted), str(found))
+
+    kind = facts.types.get(name)
+    yield check(Aspect.PRESENCE, name, name if kind else "", kept=kind is not None)
+    if kind is not None:
+        yield check(Aspect.TYPE, item.type, kind, kept=kind == item.type)
+    if item.most_nulls is not None and name in facts.nulls:
+        share = _share(facts.nulls[name], facts.rows)
+        most = item.most_nulls
+        within = facts.nulls[name] * TEN_THOUSAND <= most * facts.rows
+        yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
+    delivery = facts.deliveries.get(item.system)
+    if (most_late := scene.latency.get(name)) is not None:
+        late = None if delivery is None else delivery.arrived - delivery.as_of
+        yield check(Aspect.LATENCY, most_late, late or "", kept=_within(late, most_late))
+    if item.frequency is not None:
+        old = _age(delivery, at)
+        yield check(Aspect.FRESHNESS, item.frequency, old or "", kept=_within(old, item.frequency))
+
+
+def _age(delivery: SourceDelivery | None, at: datetime) -> timedelta | None:
+    """How long ago it arrived. What is to arrive in the future cannot be believed."""
+    return None if delivery is None or delivery.arrived > at else at - delivery.arrived
+
+
+def _within(found: timedelta | None, most: timedelta) -> bool:
+    return found is not None and timedelta() <= found <= most
+
+
+def _share(part: int, whole: int) -> int:
+    """In ten-thousandths, rounded up: none only if there is none."""
+    return -(-TEN_THOUSAND * part // whole) if whole else 0
+
+
+def _insert(
+    database: sqlite3.Connection, found: Sequence[Check], at: datetime
+) -> set[tuple[str, str]]:
+    """Write the misses and the sums of one run; the fields that missed."""
+    missed = [each for each in found if not each.kept]
+    sums: dict[str, list[int]] = {}
+    for each in found:
+        count = sums.setdefault(each.scene, [0, 0])
+        count[0] += 1
+        count[1] += each.kept
+    stamp = _stamp(at)
+    database.executemany(
+        "INSERT INTO attained VALUES (?, ?, ?, ?)", [(stamp, s, *sums[s]) for s in sums]
+    )
+    database.executemany(
+        "INSERT INTO miss VALUES (?, ?, ?, ?, ?, ?)",
+        [(stamp, m.scene, m.field, m.aspect.value, m.wanted, m.found) for m in missed],
+    )
+    return {(each.scene, each.field) for each in missed}
+
+
+def _count(database: sqlite3.Connection, missed: set[tuple[str, str]], at: datetime) -> None:
+    """One more miss in a row, or the end of the row."""
+    known = {(scene, field) for scene, field in database.execute("SELECT scene, field FROM streak")}
+    database.executemany("DELETE FROM streak WHERE scene = ? AND field = ?", known - missed)
+    database.executemany(
+        "INSERT INTO streak VALUES (?, ?, 1, ?)"
+        " ON CONFLICT (scene, field) DO UPDATE SET misses = misses + 1",
+        [(*each, _stamp(at)) for each in missed],
+    )
+
+
+def _last_missed(database: sqlite3.Connection) -> set[tuple[str, str]]:
+    sql = "SELECT DISTINCT scene, field FROM miss WHERE at = (SELECT max(at) FROM run)"
+    return {(scene, field) for scene, field in database.execute(sql)}
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""What the source really holds, as far as contract health needs to know. No row leaves it.
+
+The table's columns and types, how many values are null, and what each system recorded of its last
+delivery, in the table that the source contract names:
+
+    system        as_of                 arrived
+    core-banking  2026-11-21 05:00:00   2026-11-21 06:10:00     UTC
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from gate.contracts.scene import SourceContract
+from gate.contracts.sla import WHOLE
+from gate.reads.sources.interface import SourceUnavailableError
+
+LOGICAL = {  # Ibis type -> ODCS logicalType; whatever else is answered by its own name
+    "Boolean": "boolean",
+    "Date": "date",
+    "String": "string",
+    "Timestamp": "timestamp",
+    "Array": "array",
+    "Struct": "object",
+}
+DELIVERY = {"system", "as_of", "arrived"}
+
+
+class SourceTables(Protocol):
+    """The tables of a source, as Ibis expressions: DuckDB, PostgreSQL, Spark and others."""
+
+    def open(self, name: str) -> Any | None:
+        """The table, or None if there is none. Raises SourceUnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDelivery:
+    as_of: datetime  # the moment that the values describe
+    arrived: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """`types` by column, ODCS names; `nulls` by column, of `rows`; `deliveries` by system."""
+
+    types: Mapping[str, str]
+    rows: int
+    nulls: Mapping[str, int]
+    deliveries: Mapping[str, SourceDelivery]
+
+
+def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
+    """Look at the source once: one scan for the null values. Raises SourceUnavailableError."""
+    table = tables.open(WHOLE)
+    if table is None:
+        raise SourceUnavailableError(f"no table {WHOLE!r}: restore it, or correct the contract")
+    types = {name: _logical(kind) for name, kind in table.schema().items()}
+    known = [name for name in source.items if name in types]
+    rows, *nulls = _counts(table, known)
+    counted = dict(zip(known, nulls, strict=True))
+    return SourceFacts(types, rows, counted, _deliveries(tables, source.deliveries))
+
+
+def _counts(table: Any, columns: list[str]) -> list[int]:
+    """The number of rows, then of null values, column by column."""
+    nulls = [table[name].isnull().sum().name(f"n{i}") for i, name in enumerate(columns)]
+    found = _fetched(table.aggregate([table.count().name("rows"), *nulls]))[0]
+    return [int(each or 0) for each in found.values()]
+
+
+def _deliveries(tables: SourceTables, name: str | None) -> dict[str, SourceDelivery]:
+    """The last delivery of each system; none if nothing records them."""
+    if name is None or (table := tables.open(name)) is None:
+        return {}
+    if missing := DELIVERY - {*table.columns}:
+        raise SourceUnavailableError(f"table {name!r} has no {sorted(missing)}, want {DELIVERY}")
+    newest = table.group_by("system").aggregate(
+        as_of=table.as_of.argmax(table.arrived), arrived=table.arrived.max()
+    )
+    return {
+        str(row["system"]): SourceDelivery(_utc(row["as_of"]), _utc(row["arrived"]))
+        for row in _fetched(newest)
+    }
+
+
+def _fetched(expression: Any) -> list[dict[str, Any]]:
+    try:
+        rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
+    except Exception as error:  # each engine raises its own
+        raise SourceUnavailableError(f"the source cannot be looked at: {error}") from error
+    return rows
+
+
+def _logical(kind: Any) -> str:
+    if kind.is_integer():
+        return "integer"
+    if kind.is_floating() or kind.is_decimal():
+        return "number"
+    name = type(kind).__name__
+    return LOGICAL.get(name, name.lower())
+
+
+def _utc(at: datetime) -> datetime:
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

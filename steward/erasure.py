@@ -1,0 +1,128 @@
+"""Take a customer out of what was written down about changes of their consent.
+
+Cases, acts and counts stay: they are what the company did. What goes is whatever says who: masked
+names, in the changes of a case and in its notices, and the customer's number at proposals that
+wait. The tags of a case need not go, they end with the customer's key.
+"""
+
+import json
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from sqlite3 import Connection, Row
+from typing import Any
+
+from steward.cases.case_store import DATABASE, WAIT_S, CaseStore
+from steward.notify import mail, outbox
+from steward.notify.masked_name import NOBODY
+from steward.notify.outbox import OutgoingNotice
+from steward.notify.recipients import FILED, FOLDER
+from steward.oversight.register import Register, SubjectTagger
+
+
+def forget(
+    home: Path,
+    register: Register,
+    tagger: SubjectTagger,
+    origin: str,
+    subject: str,
+    said: Collection[int],
+) -> int:
+    """How many cases named the customer, whose instructions stand at the indexes `said`.
+
+    Needs the customer's key, so it comes before that is destroyed. Once more: the same again.
+    """
+    with register.writing() as writing:
+        writing.database.execute("UPDATE waiting SET subject = '' WHERE subject = ?", [subject])
+    _truncate(register.path)
+    if not (home / DATABASE).exists():
+        return 0
+    docket = CaseStore(home)
+    try:
+        with docket.writing() as database:
+            numbers = _concerned(database, tagger, origin, subject)
+            letters = [each for number in numbers for each in _redact(database, number, said)]
+    finally:
+        docket.close()
+    _truncate(home / DATABASE)
+    # Crash here: a notice that was written to a file still has the masked name; done again, not.
+    for letter in letters:
+        _rewrite(home, letter)
+    return len(numbers)
+
+
+def forget_entry(home: Path, index: int) -> None:
+    """Take the masked name out of what was written about the instruction at this index."""
+    if not (home / DATABASE).exists():
+        return
+    docket = CaseStore(home)
+    try:
+        with docket.writing() as database:
+            query = "SELECT DISTINCT number FROM change WHERE entry = ?"
+            numbers = [row["number"] for row in database.execute(query, [index]).fetchall()]
+            letters = [each for n in numbers for each in _redact(database, n, [index])]
+    finally:
+        docket.close()
+    _truncate(home / DATABASE)
+    for letter in letters:
+        _rewrite(home, letter)
+
+
+def _rewrite(home: Path, letter: OutgoingNotice) -> None:
+    """A notice that lies in a file of ours, as it would be written now."""
+    kind, _, role = letter.channel.partition("/")
+    if kind == FILED and (home / FOLDER / f"{letter.id}.eml").exists():
+        mail.NoticeFolder(home / FOLDER, f"{role}@{mail.DOMAIN}").send(letter, letter.next_at)
+
+
+def _truncate(database: Path) -> None:
+    """What was overwritten must not stay in the write-ahead log."""
+    with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _concerned(database: Connection, tagger: SubjectTagger, origin: str, subject: str) -> list[int]:
+    known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
+    every = [row["id"] for row in database.execute("SELECT id FROM cases").fetchall()]
+    tags = ((number, tagger.reading_tag(subject, f"{origin}/case", number)) for number in every)
+    return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
+
+
+def _redact(database: Connection, number: int, said: Collection[int]) -> list[OutgoingNotice]:
+    """Take out the names of the customer's own changes, and of those that came about together
+    (expiries and freezes name several): nobody can tell any more which was whose. The case's
+    letters as they are afterwards."""
+    rows = database.execute(
+        "SELECT rowid, entry, masked FROM change WHERE number = ? AND masked <> '[]'", [number]
+    ).fetchall()
+    gone = [row for row in rows if row["entry"] is None or row["entry"] in said]
+    for row in gone:
+        database.execute("UPDATE change SET masked = '[]' WHERE rowid = ?", [row["rowid"]])
+    names = {name for row in gone for name in json.loads(row["masked"])} - {NOBODY}
+    letters = database.execute("SELECT * FROM outbox WHERE number = ?", [number]).fetchall()
+    changed = [_redacted(row, names) for row in letters]
+    for letter in changed:
+        database.execute("UPDATE outbox SET body = ? WHERE id = ?", [letter.body, letter.id])
+    return changed
+
+
+def _redacted(row: Row, names: Collection[str]) -> OutgoingNotice:
+    body = json.dumps(_without(json.loads(row["body"]), names), ensure_ascii=False).encode()
+    return replace(outbox.letter(row), body=body)
+
+
+def _without(value: Any, names: Collection[str]) -> Any:
+    """The same JSON with stars in the place of each masked name."""
+    match value:
+        case str():
+            for name in names:
+                value = value.replace(name, NOBODY)
+            return value
+        case list():
+            return [_without(each, names) for each in value]
+        case dict():
+            return {key: _without(each, names) for key, each in value.items()}
+        case _:
+            return value

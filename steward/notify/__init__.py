@@ -1,0 +1,1 @@
+"""Notices and how they reach their recipients: webhooks, mail, an outbox."""

@@ -1,0 +1,211 @@
+"""The outbox: notices until their receivers have them, at least once and in the order of a case.
+
+    waiting ── accepted ──> delivered
+       │ ^────── failed ── after RETRY_AFTER_S[attempts]
+       └── failed after the last of them ──> dead ── replay ──> waiting
+
+Of one case and one channel only the oldest notice that is not delivered is ever sent, a dead one
+included: what follows waits until it is replayed, so that nobody hears of an end before the
+beginning. The id and the bytes of a notice are the same at every attempt; a crash between the
+receiver's answer and our note of it sends them again, and the receiver drops them by the id.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from sqlite3 import Connection, Row
+from typing import Protocol
+
+from steward.cases.case import Act, add_act
+from steward.cases.case_store import CaseStore, moment, stamp
+from steward.notify.notice import identified
+
+RETRY_AFTER_S = (5, 20, 80, 320, 1_280, 5_120, 20_480)  # four times as long each: 7.6 h in all
+MOST_ERROR = 300  # characters kept of a failure
+
+
+class NoticeState(StrEnum):
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+
+
+class UndeliveredError(Exception):
+    """The receiver does not have the notice, or did not say that it has. It will be sent again."""
+
+
+class RefusedError(UndeliveredError):
+    """Sending again would change nothing until somebody acts; the notice is dead at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingNotice:
+    """A notice on its way to one channel. `body` is a CloudEvent in structured JSON."""
+
+    id: str
+    case: int
+    type: str
+    channel: str
+    body: bytes
+    state: NoticeState
+    attempts: int
+    next_at: datetime
+    error: str  # of the last attempt, "" if there was none
+
+
+class NoticeSender(Protocol):
+    """A way out. One attempt per call."""
+
+    def send(self, letter: OutgoingNotice, at: datetime) -> None:
+        """When it returns, the receiver has the letter. Raises UndeliveredError."""
+        ...
+
+
+Senders = Callable[[str], NoticeSender]  # by channel; raises UndeliveredError where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryResult:
+    """What one round did."""
+
+    delivered: int
+    failed: int
+    dead: int
+
+
+class Outbox:
+    """Thread-safe. Two processes that deliver at once may send a notice twice, never lose one."""
+
+    def __init__(self, home: Path) -> None:
+        self._docket = CaseStore(home)
+
+    def deliver(self, senders: Senders, at: datetime) -> DeliveryResult:
+        """Send everything that is due. A channel that fails is left alone until the next round, so
+        that a receiver that is down costs one timeout and not one per notice."""
+        done = {NoticeState.DELIVERED: 0, NoticeState.WAITING: 0, NoticeState.DEAD: 0}
+        failing: set[str] = set()
+        while letters := self._due(at, failing):
+            for letter in letters:
+                if letter.channel not in failing:
+                    state, error = _attempted(letter, senders, at)
+                    # Crash here: the receiver may have it, and we will send it again.
+                    self._note(letter, state, error, at)
+                    done[state] += 1
+                    if state is not NoticeState.DELIVERED:
+                        failing.add(letter.channel)
+        return DeliveryResult(
+            done[NoticeState.DELIVERED], done[NoticeState.WAITING], done[NoticeState.DEAD]
+        )
+
+    def dead(self) -> list[OutgoingNotice]:
+        """The dead letters, oldest first."""
+        return self._letters("state = 'dead'", [])
+
+    def waiting(self) -> list[OutgoingNotice]:
+        """What is to be delivered yet, oldest first; what stands behind a dead letter too."""
+        return self._letters("state = 'waiting'", [])
+
+    def of(self, case: int) -> list[OutgoingNotice]:
+        """Every notice of a case, oldest first."""
+        return self._letters("number = ?", [case])
+
+    def replay(self, by: str, at: datetime, ids: Sequence[str] | None = None) -> int:
+        """Give dead letters (None: all of them) their attempts anew; how many there were."""
+        with self._docket.writing() as database:
+            query = "SELECT * FROM outbox WHERE state = 'dead' ORDER BY seq"
+            rows = database.execute(query).fetchall()
+            chosen = [row for row in rows if ids is None or row["id"] in ids]
+            for row in chosen:
+                _set(database, row["id"], NoticeState.WAITING, 0, at, row["error"])
+                note = f"{row['type']} to {row['channel']}"
+                add_act(database, row["number"], Act("replayed", by, at, note))
+        return len(chosen)
+
+    def close(self) -> None:
+        self._docket.close()
+
+    def _due(self, at: datetime, failing: set[str]) -> list[OutgoingNotice]:
+        """The first of each case and channel, if its time has come."""
+        first = (
+            "state = 'waiting' AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE"
+            " older.number = outbox.number AND older.channel = outbox.channel"
+            " AND older.seq < outbox.seq AND older.state <> 'delivered')"
+        )
+        return [each for each in self._letters(first, [stamp(at)]) if each.channel not in failing]
+
+    def _letters(self, where: str, values: Sequence[object]) -> list[OutgoingNotice]:
+        query = f"SELECT * FROM outbox WHERE {where} ORDER BY seq"  # noqa: S608 - ours, not input
+        with self._docket.reading() as database:
+            return [letter(row) for row in database.execute(query, values).fetchall()]
+
+    def _note(self, letter: OutgoingNotice, state: NoticeState, error: str, at: datetime) -> None:
+        attempts = letter.attempts + 1
+        if state is NoticeState.WAITING:
+            at += timedelta(seconds=RETRY_AFTER_S[letter.attempts])
+        with self._docket.writing() as database:
+            _set(database, letter.id, state, attempts, at, error)
+
+
+def put(
+    database: Connection,
+    case: int,
+    type_: str,
+    body: bytes,
+    channels: Sequence[str],
+    at: datetime,
+) -> None:
+    """Add a notice for each channel, inside the transaction that makes it necessary."""
+    for channel in channels:
+        id_, whole = identified(body, channel)
+        database.execute(
+            "INSERT INTO outbox (id, number, type, channel, body, state, attempts, next_at, error)"
+            " VALUES (?, ?, ?, ?, ?, 'waiting', 0, ?, '')",
+            [id_, case, type_, channel, whole, stamp(at)],
+        )
+
+
+def sequence(database: Connection, case: int) -> int:
+    """The number of the case's next notice, from 1."""
+    query = "SELECT COUNT(DISTINCT type) AS n FROM outbox WHERE number = ?"
+    return int(database.execute(query, [case]).fetchone()["n"]) + 1
+
+
+def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> tuple[NoticeState, str]:
+    """The state of the letter after one attempt, and what went wrong."""
+    try:
+        senders(letter.channel).send(letter, at)
+    except RefusedError as error:
+        return NoticeState.DEAD, str(error)[:MOST_ERROR]
+    except UndeliveredError as error:
+        return _failed(letter), str(error)[:MOST_ERROR]
+    except Exception as error:  # noqa: BLE001 - a way out that breaks must not hold up the others
+        return _failed(letter), f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
+    return NoticeState.DELIVERED, ""
+
+
+def _failed(letter: OutgoingNotice) -> NoticeState:
+    return NoticeState.DEAD if letter.attempts >= len(RETRY_AFTER_S) else NoticeState.WAITING
+
+
+def _set(
+    database: Connection, id_: str, state: NoticeState, attempts: int, next_at: datetime, error: str
+) -> None:
+    query = "UPDATE outbox SET state = ?, attempts = ?, next_at = ?, error = ? WHERE id = ?"
+    database.execute(query, [state, attempts, stamp(next_at), error, id_])
+
+
+def letter(row: Row) -> OutgoingNotice:
+    """A row of the table."""
+    return OutgoingNotice(
+        row["id"],
+        row["number"],
+        row["type"],
+        row["channel"],
+        row["body"],
+        NoticeState(row["state"]),
+        row["attempts"],
+        moment(row["next_at"]),
+        row["error"],
+    )

@@ -1,0 +1,149 @@
+"""Notices over HTTP: CloudEvents 1.0 in structured mode, signed as Standard Webhooks.
+
+    POST /hooks/consent HTTP/1.1
+    content-type: application/cloudevents+json; charset=utf-8
+    webhook-id: 9f2c…                       the CloudEvent's id, the same at every attempt
+    webhook-timestamp: 1795251600           of this attempt
+    webhook-signature: v1,K5oZ…=            HMAC-SHA256 over "id.timestamp.body"
+
+While a key is replaced its file has two lines, and the header two signatures.
+"""
+
+import hmac
+import secrets
+import ssl
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ipaddress import ip_address
+from pathlib import Path
+from socket import SHUT_RDWR
+from threading import Timer
+from urllib.parse import SplitResult, urlsplit
+
+from ledger.tlog import atomic_file
+from steward.notify.outbox import OutgoingNotice, RefusedError, UndeliveredError
+
+PREFIX = "whsec_"
+SECRET_SIZES = range(24, 65)  # bytes, as the specification has it
+TIMEOUT_S = 10.0  # for the whole exchange, however slowly its bytes come
+CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+GONE = 410  # the receiver wants no more of them
+
+
+class WebhookError(ValueError):
+    """A target or a secret that cannot be used. It never repeats the secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One receiver. A `steward.notify.outbox.Sender`."""
+
+    url: str
+    keys: tuple[bytes, ...]
+    timeout_s: float = TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        """Raises WebhookError for a target that is neither https nor loopback."""
+        require_target(self.url)
+        if not self.keys:
+            raise WebhookError(f"{self.url} has no secret, want at least one")
+
+    def send(self, letter: OutgoingNotice, at: datetime) -> None:
+        """One attempt. Redirects are not followed: the body goes where the operator said."""
+        headers = {"content-type": CONTENT_TYPE, **signed(letter.id, letter.body, self.keys, at)}
+        try:
+            status = _post(require_target(self.url), letter.body, headers, self.timeout_s)
+        except (OSError, HTTPException) as error:
+            raise UndeliveredError(f"no answer: {type(error).__name__}: {error}") from error
+        if status == GONE:
+            raise RefusedError("answered 410: the receiver is gone; name another, then replay")
+        if not 200 <= status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
+            raise UndeliveredError(f"answered {status}, want 2xx")
+
+
+def signed(id_: str, body: bytes, keys: tuple[bytes, ...], at: datetime) -> dict[str, str]:
+    """The headers by which a receiver knows the sender and drops duplicates."""
+    timestamp = str(int(at.timestamp()))
+    covered = f"{id_}.{timestamp}.".encode() + body
+    marks = [b64encode(hmac.digest(key, covered, sha256)).decode() for key in keys]
+    return {
+        "webhook-id": id_,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": " ".join(f"v1,{mark}" for mark in marks),
+    }
+
+
+def keys(path: Path) -> tuple[bytes, ...]:
+    """The secrets in a key file, one `whsec_…` a line; one is made on first use, owner only.
+
+    Raises WebhookError.
+    """
+    if not path.exists():
+        secret = PREFIX + b64encode(secrets.token_bytes(32)).decode()
+        atomic_file.write(path, f"{secret}\n".encode(), atomic_file.OWNER_ONLY)
+    return tuple(_key(line, path) for line in path.read_text("utf-8").split())
+
+
+def _key(secret: str, path: Path) -> bytes:
+    try:
+        key = b64decode(secret.removeprefix(PREFIX), validate=True)
+    except ValueError:
+        key = b""
+    if not secret.startswith(PREFIX) or len(key) not in SECRET_SIZES:
+        raise WebhookError(f"{path}: want {PREFIX}… with 24 to 64 bytes of base64 on each line")
+    return key
+
+
+def require_target(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if not parts.hostname or not (parts.scheme == "https" or plain):
+        raise WebhookError(f"{url!r} is refused: want https, or http on a loopback address")
+    if parts.username or parts.password or parts.fragment:
+        raise WebhookError("a target has no user, password or fragment; the signature is enough")
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _post(target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: float) -> int:
+    """The status of the answer; its body is of no interest."""
+    path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+    connection = _connection(target, timeout_s)
+    late = Timer(timeout_s, _cut, [connection])
+    late.daemon = True
+    try:
+        late.start()
+        connection.connect()
+        if late.finished.is_set():
+            raise TimeoutError("connecting took too long")
+        connection.request("POST", path, body, headers)
+        return int(connection.getresponse().status)
+    finally:
+        late.cancel()
+        connection.close()
+
+
+def _connection(target: SplitResult, timeout_s: float) -> HTTPConnection:
+    host = str(target.hostname)
+    if target.scheme == "https":
+        trusted = ssl.create_default_context()
+        return HTTPSConnection(host, target.port, timeout=timeout_s, context=trusted)
+    return HTTPConnection(host, target.port, timeout=timeout_s)
+
+
+def _cut(connection: HTTPConnection) -> None:
+    """End an exchange that takes too long: the timeout of a socket begins anew with every byte."""
+    if (socket := connection.sock) is not None:
+        try:
+            socket.shutdown(SHUT_RDWR)
+        except OSError:
+            return  # it ended by itself

@@ -1,0 +1,1 @@
+"""Reviews, holds, explained decisions, manifests, and access by authorities."""

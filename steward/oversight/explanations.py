@@ -1,0 +1,196 @@
+"""Explained decisions: what a service decided about a customer, from what, and why (M17).
+
+An explanation names the reading it rests on, by log and index. It is taken in only if that reading
+was answered to this very service about this very customer, and only with inputs that the reading
+answered. Everything about the customer is sealed under their key: they can read it, and it is gone
+when the key is. The clauses are in specs/health.md, "Explained decisions".
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from gate.decision.decide import View
+from gate.readlog.writer import LOG, tag
+from ledger.storage.sqlite import SqlStore
+from ledger.tlog import checkpoint, signed_note, tiles
+from steward.oversight.register import Register, RegisterEntry, SubjectTagger
+
+EXPLAINED = "explained"
+MOST_REASONS = 20
+MOST_CHARACTERS = 2_000  # of one reason, and of one value
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reading: the entry of a read log that some inputs come from."""
+
+    log: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One decision. `inputs`: field -> the value used; `prompt`: "" if there is none."""
+
+    service: str
+    outcome: str
+    inputs: Mapping[str, str | int | bool | None]
+    reasons: tuple[str, ...]
+    model: str
+    model_version: str
+    prompt_version: str
+    reading: Reference
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An explanation as its customer reads it. `views`: how each input was answered."""
+
+    number: int
+    at: datetime
+    scene: str
+    views: Mapping[str, str]
+    explanation: Explanation
+
+
+class ExplanationError(ValueError):
+    """The explanation cannot be true as it stands. Nothing was recorded."""
+
+
+class ReadLogs(Protocol):
+    def entry(self, log: str, index: int) -> Mapping[str, Any] | None:
+        """One entry of a read log, or None if there is none."""
+        ...
+
+
+class KeptReadLogs:
+    """Every read log there ever was under `home/reads`."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "reads"
+
+    def entry(self, log: str, index: int) -> Mapping[str, Any] | None:
+        path = self._folder / log.rpartition("/")[2] / LOG
+        if index < 0 or path.parent.parent != self._folder or not path.exists():
+            return None
+        with closing(SqlStore(path)) as store:
+            if (head := store.head()) is None:
+                return None
+            at = checkpoint.parse(signed_note.parse(head.note).text)
+            if at.origin != log or index >= at.size:
+                return None
+            entries = tiles.unbundle(store.bundle(index // tiles.WIDTH) or b"")
+            found: Mapping[str, Any] = json.loads(entries[index % tiles.WIDTH])
+            return found
+
+
+class Explanations:
+    """Thread-safe, over the register."""
+
+    def __init__(self, register: Register, logs: ReadLogs, tagger: SubjectTagger) -> None:
+        self._register, self._logs, self._tagger = register, logs, tagger
+
+    def attach(self, explanation: Explanation, subject: str, at: datetime) -> int:
+        """Keep an explanation; its number. Durable when it returns.
+
+        Raises ExplanationError, or UnsealableError for a customer without a key.
+        """
+        _require_shape(explanation)
+        place = explanation.reading
+        reading = self._logs.entry(place.log, place.index)
+        self._require_true(explanation, subject, reading)
+        assert reading is not None  # noqa: S101 - required above
+        shown = {
+            "service": explanation.service,
+            "scene": reading["scene"],
+            "model": explanation.model,
+            "model-version": explanation.model_version,
+            "prompt-version": explanation.prompt_version,
+            "log": place.log,
+            "index": place.index,
+        }
+        private = {
+            "outcome": explanation.outcome,
+            "inputs": dict(explanation.inputs),
+            "reasons": list(explanation.reasons),
+            "views": {name: reading["views"][name] for name in explanation.inputs},
+        }
+        with self._register.writing() as writing:
+            return writing.append(EXPLAINED, subject, shown, private, at)
+
+    def of(self, subject: str) -> list[Explained]:
+        """Every explained decision about a customer, newest first."""
+        found = self._register.of(subject, EXPLAINED)
+        return [_explained(entry, private) for entry, private in reversed(found) if private]
+
+    def _require_true(
+        self, explanation: Explanation, subject: str, reading: Mapping[str, Any] | None
+    ) -> None:
+        place = explanation.reading
+        if reading is None:
+            raise ExplanationError(
+                f"no entry {place.index} in {place.log}; name the answer's entry"
+            )
+        if reading["action"] == "batch":
+            raise ExplanationError(
+                f"entry {place.index} of {place.log} is a batch of decisions, which gave no data; "
+                "name the entry of a read"
+            )
+        mine = tag(self._tagger, subject, place.log, place.index)
+        if reading["subject"] != mine or reading["service"] != explanation.service:
+            raise ExplanationError(
+                f"entry {place.index} of {place.log} was not answered to {explanation.service} "
+                "about this customer; name the entry of your own read"
+            )
+        if strange := explanation.inputs.keys() - _answered(reading):
+            raise ExplanationError(
+                f"inputs {sorted(strange)} were not answered by entry {place.index}; it answered "
+                f"{sorted(_answered(reading))}"
+            )
+
+
+def _answered(reading: Mapping[str, Any]) -> set[str]:
+    return {name for name, view in reading["views"].items() if view != View.WITHHELD}
+
+
+def _require_shape(explanation: Explanation) -> None:
+    if not 0 < len(explanation.reasons) <= MOST_REASONS:
+        raise ExplanationError(f"{len(explanation.reasons)} reasons, want 1 to {MOST_REASONS}")
+    for what, text in _texts(explanation):
+        if not text.strip() or len(text) > MOST_CHARACTERS:
+            raise ExplanationError(
+                f"{what} has {len(text)} characters, want 1 to {MOST_CHARACTERS}"
+            )
+    for name, value in explanation.inputs.items():
+        if not isinstance(value, str | int | None) or len(str(value)) > MOST_CHARACTERS:
+            raise ExplanationError(
+                f"input {name} is {type(value).__name__}, want a short text, a whole number, a "
+                "truth value or nothing: write other figures as text"
+            )
+
+
+def _texts(explanation: Explanation) -> Iterator[tuple[str, str]]:
+    yield "outcome", explanation.outcome
+    yield "model", explanation.model
+    yield "model version", explanation.model_version
+    yield from (("a reason", each) for each in explanation.reasons)
+
+
+def _explained(entry: RegisterEntry, private: Mapping[str, Any]) -> Explained:
+    shown = entry.open
+    explanation = Explanation(
+        shown["service"],
+        private["outcome"],
+        private["inputs"],
+        tuple(private["reasons"]),
+        shown["model"],
+        shown["model-version"],
+        shown["prompt-version"],
+        Reference(shown["log"], shown["index"]),
+    )
+    return Explained(entry.number, entry.at, shown["scene"], private["views"], explanation)

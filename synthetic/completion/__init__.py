@@ -1,0 +1,1 @@
+"""Synthetic rows in place of customers who are missing from a table."""

@@ -1,0 +1,1 @@
+"""From private rows to a release: stages, checkpoints, provenance."""

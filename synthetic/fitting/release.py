@@ -1,0 +1,362 @@
+"""A release: noisy measurements, the promise made about them, and rows drawn from their model.
+
+Its `body` is public. It holds the noisy integers themselves, so that anyone recomputes the budget
+and the model without private data; JSON without floats, fractions as "p/q":
+
+    {"format": "synthetic-release/v2", "scene": "segmentation", "mechanism": "independent",
+     "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
+     "contract": "segmentation 1.0.0 77ab…", "code": "91d0…", "lock": "e2c4…",
+     "domain": [{"name": "age", "kind": "numbers", "lower": 18, "upper": 96, "edges": [25, 35]}],
+     "domain_digest": "0b6f…",
+     "period": "2026", "reservation": "4b1f…", "workload": [], "selections": [], "resumed": [],
+     "account": {"delta": "1/100000", "spent": {"rho": "1/32", "epsilon": "262/250"},
+                 "left": {"rho": "3/32", "epsilon": "1951/1000"}},
+     "statement": {"unit": "customer", "neighbours": "add or remove one", "contribution": 1,
+                   "rho": "1/64", "delta": "1/100000", "epsilon": "7213/10000"},
+     "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
+                       "sensitivity": 1, "values": [1029, 17044, 27131]}]}
+
+`ledger_root` is the root of the consent log at `ledger_size`; `contract` says where the domain was
+published: scene, version and digest of its contract; `code` and `lock`: see provenance; `account`:
+the scene's, right after the reservation, null without one. `resumed` is empty unless the fit was
+interrupted: then it lists earlier states of the log, and how many of the first measurements and
+selections were made on each. Records of v1 lack these, and stay valid.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from synthetic.fitting import checkpoint
+from synthetic.fitting.checkpoint import Segment
+from synthetic.model import conditional, measure, sample, select
+from synthetic.model import domain as domains
+from synthetic.model.consistency import Reconciled, reconciled
+from synthetic.model.domain import Domain
+from synthetic.model.graphical_model import GRAPHICAL, beliefs_of, model_of, require_known
+from synthetic.model.inference import Beliefs
+from synthetic.model.marginals import Clique, declared
+from synthetic.model.measure import Measurement, MeasurementError
+from synthetic.model.sample import Model
+from synthetic.model.select import Selection
+from synthetic.privacy import accounting, budget_ledger
+from synthetic.privacy.budget import (
+    GAUSSIAN_NOISE,
+    LAPLACE_NOISE,
+    Account,
+    PrivacyLoss,
+    exact,
+    parse_exact,
+    total,
+)
+from synthetic.privacy.mechanisms import post_processing
+
+FORMAT = budget_ledger.RELEASE
+EARLIER = budget_ledger.EARLIER[FORMAT]
+ADDED = ("ledger_root", "code", "lock", "domain_digest", "account", "resumed")  # since EARLIER
+UNIT = "customer"
+NEIGHBOURS = "add or remove one"
+_DIGEST = re.compile(r"([0-9a-f]{64})?")
+
+
+class MalformedReleaseError(ValueError):
+    """A body is not a release, or its own figures contradict each other."""
+
+
+class UnpublishableError(Exception):
+    """The noise of this release can be repeated, so it must never leave the test that made it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is promised to one customer. `contribution`: rows that one customer has at most."""
+
+    contribution: int
+    rho: PrivacyLoss
+    delta: Fraction
+    epsilon: Fraction
+    mechanism: str
+    unit: str = UNIT
+    neighbours: str = NEIGHBOURS
+
+    def __str__(self) -> str:
+        """The honest sentence; nothing stronger may be said of a release."""
+        return (
+            f"For anyone, adding or removing one {self.unit} with all their rows (at most "
+            f"{self.contribution}) changes the probability of any set of synthetic outputs "
+            f"of this release by at most a factor e^{float(self.epsilon):.6g} plus "
+            f"{float(self.delta):.3g} ({float(self.rho.rho):.6g}-zCDP). It covers neither rows "
+            "served with consent nor what the population teaches about a person."
+        )
+
+    def body(self) -> dict[str, object]:
+        return {
+            "unit": self.unit,
+            "neighbours": self.neighbours,
+            "contribution": self.contribution,
+            "rho": exact(self.rho.rho),
+            "delta": exact(self.delta),
+            "epsilon": exact(self.epsilon),
+        }
+
+
+@dataclass(frozen=True)
+class Release:
+    """Immutable. `rows` is an estimate from the noisy counts; nobody publishes the exact number."""
+
+    scene: str
+    domain: Domain
+    mechanism: str
+    measurements: tuple[Measurement, ...]
+    statement: Statement
+    fitted_at: datetime
+    ledger_size: int
+    contract: str = ""
+    period: str = ""
+    reservation: str = ""  # the id of the debit that preceded it
+    workload: tuple[Clique, ...] = ()
+    selections: tuple[Selection, ...] = ()
+    ledger_root: str = ""  # of the consent log at that size, hex; empty: fitted beside no log
+    code: str = ""  # see provenance
+    lock: str = ""
+    account: Account | None = None  # right after the reservation
+    resumed: tuple[Segment, ...] = ()  # before an interruption; the rest is on `ledger_size`
+    format: str = FORMAT
+    publishable: bool = True
+
+    @cached_property
+    def id(self) -> str:
+        """The scene and the start of the SHA-256 over the body's canonical JSON."""
+        text = json.dumps(self._body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return f"{self.scene}-{sha256(text.encode()).hexdigest()[:24]}"
+
+    @cached_property
+    def rows(self) -> int:
+        return measure.total_rows(list(self.measurements), self.domain)
+
+    def body(self) -> dict[str, object]:
+        """The public record. Raises UnpublishableError for a release with repeatable noise."""
+        if not self.publishable:
+            raise UnpublishableError(
+                "this release was measured with repeatable noise: fit it again with the "
+                "operating system's"
+            )
+        return self._body()
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "Release":
+        """The same release from its public record. Raises MalformedReleaseError."""
+        try:
+            return _consistent(_parsed(body))
+        except (KeyError, TypeError, ValueError, MeasurementError) as error:
+            raise MalformedReleaseError(f"not a {FORMAT} body: {error}") from error
+
+    def sample(self, rows: int, columns: Sequence[str]) -> Any:
+        """`rows` synthetic rows as an Arrow table of values. New ones at every call."""
+        self.domain.shape(columns)  # an unknown column is refused before anything is drawn
+        generator = post_processing()
+        codes = sample.draw(self._model, rows, sample.balanced(generator))
+        return sample.decode(self.domain, codes, columns, lambda _name: generator.random(rows))
+
+    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
+        """One population draw per subject, the same at every call with this key and release.
+
+        It depends on nothing that is known of the subject, so it tells nothing about them.
+        """
+        self.domain.shape(columns)
+        uniforms = sample.keyed(key, self.id, subjects)
+        codes = sample.draw(self._model, len(subjects), sample.independently(uniforms))
+        return sample.decode(self.domain, codes, columns, uniforms)
+
+    def conditional(
+        self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
+    ) -> Any:
+        """One draw per subject of `columns`, given the values in `evidence` that may be read.
+
+        `evidence`: an Arrow table, one row per subject; its columns that the domain lacks are
+        ignored. Exact under the model. Stable per key, release, subject and evidence; it never
+        sees the value that it stands in for, but says what the population teaches about it.
+        """
+        self.domain.shape(columns)
+        known = sample.encode(self.domain.without(columns), evidence)
+        if not known:
+            return self.surrogate(columns, key, subjects)
+        uniforms = sample.keyed(key, self.id, subjects)
+        codes = conditional.draw(self.beliefs, known, uniforms)
+        return sample.decode(self.domain, codes, columns, uniforms)
+
+    @cached_property
+    def beliefs(self) -> Beliefs:
+        """What the release says about every set of columns, in expected rows."""
+        return beliefs_of(self.mechanism, self.domain, self.measurements)
+
+    @cached_property
+    def served(self) -> tuple[Reconciled, ...]:
+        """The marginals that the scene declares, each once, with the noise that is left in them
+        after all measurements were reconciled; without a declared workload, all of them."""
+        every = reconciled(self.measurements)
+        return tuple(m for m in every if m.clique in self.workload) or tuple(every)
+
+    @cached_property
+    def _model(self) -> Model:
+        return model_of(self.beliefs)
+
+    def _body(self) -> dict[str, object]:
+        body = self._newest_body()
+        return body if self.format == FORMAT else {k: body[k] for k in body if k not in ADDED}
+
+    def _newest_body(self) -> dict[str, object]:
+        account = self.account and budget_ledger.stated(self.account, self.statement.delta)
+        return {
+            "format": self.format,
+            "scene": self.scene,
+            "mechanism": self.mechanism,
+            "fitted_at": self.fitted_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "ledger_size": self.ledger_size,
+            "ledger_root": self.ledger_root,
+            "contract": self.contract,
+            "code": self.code,
+            "lock": self.lock,
+            "period": self.period,
+            "reservation": self.reservation,
+            "account": account,
+            "domain": self.domain.declaration(),
+            "domain_digest": self.domain.digest,
+            "workload": [list(clique) for clique in self.workload],
+            "statement": self.statement.body(),
+            "measurements": [each.body() for each in self.measurements],
+            "selections": [each.body() for each in self.selections],
+            "resumed": [each.body() for each in self.resumed],
+        }
+
+
+def statement(
+    measurements: Sequence[Measurement],
+    selections: Sequence[Selection],
+    delta: Fraction,
+    mechanism: str,
+    contribution: int,
+) -> Statement:
+    """What may be promised: recomputed from what was released, whatever was asked for.
+
+    Several rows of one customer may lie in several cells, which noise of one dimension does not
+    stand for: their promise is that of zCDP, which holds for any shift of this L2 length
+    (Canonne, Kamath & Steinke 2020, on the multivariate discrete Gaussian).
+    """
+    spent = _spent(measurements, selections)
+    if mechanism != GRAPHICAL:
+        pure = sum((each.epsilon for each in measurements), Fraction(0))
+        epsilon = min(spent.epsilon(delta), pure)
+    elif contribution == 1:
+        epsilon = accounting.epsilon(_gaussians(measurements, selections), delta)
+    else:
+        epsilon = spent.epsilon(delta)
+    return Statement(contribution, spent, delta, epsilon, mechanism)
+
+
+def verify(release: Release) -> None:
+    """Recompute the whole promise, the tight epsilon included. Raises MalformedReleaseError."""
+    said = release.statement
+    found = statement(
+        release.measurements, release.selections, said.delta, said.mechanism, said.contribution
+    )
+    if said != found:
+        raise MalformedReleaseError(
+            f"the statement says {said.body()}, the measurements give {found.body()}"
+        )
+
+
+def _gaussians(
+    measurements: Sequence[Measurement], selections: Sequence[Selection]
+) -> list[tuple[accounting.Mechanism, int]]:
+    """One customer's rows are in one cell of a marginal each, but in every score of a selection."""
+    measured = [((each.scale, each.sensitivity), 1) for each in measurements]
+    return measured + [((s.scale, s.sensitivity), len(s.candidates)) for s in selections]
+
+
+def _spent(measurements: Sequence[Measurement], selections: Sequence[Selection]) -> PrivacyLoss:
+    return total([m.loss for m in measurements] + [s.loss for s in selections])
+
+
+def _parsed(body: Mapping[str, Any]) -> Release:
+    if body["format"] not in (FORMAT, EARLIER):
+        raise MalformedReleaseError(f"format is {body['format']!r}, want {FORMAT!r}")
+    domain = domains.parse(body["domain"])
+    mechanism = str(body["mechanism"])
+    require_known(mechanism)
+    return Release(
+        scene=str(body["scene"]),
+        domain=domain,
+        mechanism=mechanism,
+        measurements=tuple(measure.from_body(each, domain) for each in body["measurements"]),
+        workload=declared(domain, body["workload"]),
+        selections=tuple(map(select.from_body, body["selections"])),
+        statement=_promised(body["statement"], mechanism),
+        fitted_at=datetime.strptime(body["fitted_at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+        ledger_size=int(body["ledger_size"]),
+        contract=str(body["contract"]),
+        period=str(body["period"]),
+        reservation=str(body["reservation"]),
+        format=body["format"],
+        **(_added(body, domain) if body["format"] == FORMAT else {}),
+    )
+
+
+def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
+    """What records of the newest format say beyond those before."""
+    digest, said = body["domain_digest"], body["account"]
+    _require(digest == domain.digest, f"domain_digest is {digest!r}, want {domain.digest!r}")
+    account = None if said is None else budget_ledger.parse_account(said)
+    if account is not None:
+        due = budget_ledger.stated(account, parse_exact(body["statement"]["delta"]))
+        _require(said == due, f"the account is said to be {said}, its rho give {due}")
+    digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
+    for name, digest in digests.items():
+        _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
+    return {**digests, "account": account, "resumed": checkpoint.resumed(body)}
+
+
+def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:
+    return Statement(
+        int(said["contribution"]),
+        PrivacyLoss(parse_exact(said["rho"])),
+        parse_exact(said["delta"]),
+        parse_exact(said["epsilon"]),
+        mechanism,
+        str(said["unit"]),
+        str(said["neighbours"]),
+    )
+
+
+def _consistent(release: Release) -> Release:
+    """The promise must be one that the record supports: exactly in rho, and in epsilon no better
+    than noise of this size allows. `verify` recomputes epsilon to its last digit."""
+    said = release.statement
+    spent = _spent(release.measurements, release.selections)
+    noise = GAUSSIAN_NOISE if release.mechanism == GRAPHICAL else LAPLACE_NOISE
+    others = sorted({m.noise for m in release.measurements} - {noise})
+    _require(not others, f"a {release.mechanism} release has {noise} noise only, not {others}")
+    _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
+    _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
+    if release.mechanism == GRAPHICAL:
+        least, most = accounting.gaussian_epsilon(spent, said.delta), spent.epsilon(said.delta)
+        inside = least * (1 - 1e-9) <= said.epsilon <= most
+        _require(inside, f"epsilon {exact(said.epsilon)} is not between {least} and {exact(most)}")
+    else:
+        verify(release)
+    covered = [m.sensitivity for m in release.measurements]
+    covered += [s.sensitivity for s in release.selections]
+    least = min(covered, default=said.contribution)
+    _require(least >= said.contribution, f"a measurement covers {least} rows of a customer only")
+    return release
+
+
+def _require(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise MalformedReleaseError(f"{otherwise}: ask its publisher for the entry in the log")

@@ -1,0 +1,1 @@
+"""Domains, marginals and the graphical model that explains noisy measurements."""

@@ -1,0 +1,204 @@
+"""Marginals counted where the data lives: Ibis expressions, one pass per batch, no row in Python.
+
+Values become codes of the public domain inside the query; whatever is not declared becomes `other`.
+The counts returned are exact and personal: they go into `measure` and nowhere else.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthetic.model.domain import Categories, Column, Dates, Domain, DomainError, Numbers, spec
+from synthetic.model.marginals import Clique, cells
+
+Counts = NDArray[np.int64]
+
+COVER_CELLS = 20_000  # of a marginal that is counted in place of several smaller ones
+_WHOSE, _TOLD, _TIME, _LOT, _PLACE = (  # columns beside those of a domain
+    f"sovereign {name}" for name in ("whose", "told", "time", "lot", "place")
+)
+
+
+def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
+    """The marginal over each clique, shaped like `domain.shape(clique)`. `table`: an Ibis table.
+
+    One query, one pass over the data (GROUPING SETS). Cliques that fit into one small marginal are
+    counted as one and summed afterwards. Memory is that of the marginals. Raises DomainError when
+    the table lacks a column of the domain.
+    """
+    covers = covering(domain, cliques)
+    found = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in covers}
+    names = [name for name in domain.columns if any(name in clique for clique in covers)]
+    for clique, codes, numbers in _grouped(table, domain, names, covers):
+        found[clique][codes] = numbers
+    return {clique: _summed(found, clique) for clique in cliques}
+
+
+def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any:
+    """The domain's columns of at most `contribution` rows of each customer: a table to count.
+
+    `customer` names the column that says whose a row is; a row without one is nobody's and is left
+    out. Which rows stay is drawn by lot, and the lots are digests of who the customer is and what
+    their own rows say: the same at every count and on every engine, whatever rows others have.
+    Raises DomainError.
+    """
+    if customer not in table.columns:
+        raise DomainError(
+            f"no column {customer!r} says whose a row is, found {list(table.columns)}: name one"
+        )
+    import ibis
+
+    owned = table.filter(table[customer].notnull())
+    encode(owned, domain)  # a column that is missing or cannot be compared is refused here
+    names = [*domain.columns]
+    told = _joined([code(owned[name], c).cast("string") for name, c in domain.columns.items()])
+    rows = owned.select(*names, **{_WHOSE: owned[customer].cast("string"), _TOLD: told})
+    alike = ibis.window(group_by=[_WHOSE, _TOLD], order_by=_TOLD)
+    rows = rows.mutate(**{_TIME: ibis.row_number().over(alike).cast("string")})
+    rows = rows.mutate(
+        **{_LOT: _joined([rows[each] for each in (_WHOSE, _TOLD, _TIME)]).hexdigest("md5")}
+    )
+    theirs = ibis.window(group_by=_WHOSE, order_by=_LOT)
+    rows = rows.mutate(**{_PLACE: ibis.row_number().over(theirs)})
+    return rows.filter(rows[_PLACE] < contribution).select(*names)
+
+
+def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
+    """Fewer marginals that contain all `cliques`; none larger than COVER_CELLS or one asked for."""
+    covers: list[set[str]] = []
+    for clique in sorted(cliques, key=lambda c: (-cells(domain, c), c)):
+        wanted = {*clique}
+        if any(wanted <= cover for cover in covers):
+            continue
+        grown = [(cells(domain, [*(cover | wanted)]), i) for i, cover in enumerate(covers)]
+        least = min(grown, default=(COVER_CELLS + 1, -1))
+        if least[0] <= COVER_CELLS:
+            covers[least[1]] |= wanted
+        else:
+            covers.append(wanted)
+    return tuple(tuple(name for name in domain.columns if name in cover) for cover in covers)
+
+
+def encode(table: Any, domain: Domain) -> Any:
+    """The table as codes: one small integer column per column of the domain, never null."""
+    missing = [name for name in domain.columns if name not in table.columns]
+    if missing:
+        raise DomainError(f"the table has no columns {missing}, found {list(table.columns)}")
+    for name, column in domain.columns.items():
+        _require_comparable(name, table[name].type(), column)
+    return table.select(**{name: code(table[name], c) for name, c in domain.columns.items()})
+
+
+def code(value: Any, column: Column) -> Any:
+    """The code of one Ibis value under its column's declaration."""
+    match column:
+        case Categories(values):
+            coded = _category(value, values, column.other_code)
+        case Numbers(_, _, edges):
+            coded = _bin(value.cast("float64"), edges)
+        case Dates(_, _, edges):
+            coded = _bin(value.cast("date"), edges)
+    return _null_to(coded, value, column)
+
+
+def unknown(table: Any, domain: Domain) -> dict[str, int]:
+    """Per column, how many values were outside the domain. Exact: for the steward's eyes only."""
+    outside = {name: _outside(table[name], c).sum() for name, c in domain.columns.items()}
+    row: Mapping[str, Any] = table.aggregate(**outside).to_pyarrow().to_pylist()[0]
+    return {name: int(row[name] or 0) for name in domain.columns}
+
+
+def _require_comparable(name: str, kind: Any, column: Column) -> None:
+    """A declaration that no value of the column's type can meet is a mistake, not a population."""
+    as_text = {"true", "false"}
+    if kind.is_boolean() and not (isinstance(column, Categories) and as_text & {*column.values}):
+        raise DomainError(
+            f"column {name!r} is boolean, but its domain declares neither 'true' nor 'false': "
+            f"found {spec(column)}; declare those, or serve the column as text"
+        )
+
+
+def _joined(texts: Sequence[Any]) -> Any:
+    joined = texts[0]
+    for text in texts[1:]:
+        joined = joined + "|" + text
+    return joined
+
+
+def _category(value: Any, values: Sequence[str], other: int) -> Any:
+    branches = [(text, index) for index, text in enumerate(values) if index != other]
+    if not branches:
+        return value.isnull().ifelse(other, other)
+    return value.cast("string").cases(*branches, else_=other)
+
+
+def _bin(value: Any, edges: Sequence[Any]) -> Any:
+    """How many edges lie at or below the value."""
+    if not edges:
+        return value.isnull().ifelse(0, 0)
+    above = [(value < edge, index) for index, edge in enumerate(edges)]
+    import ibis
+
+    return ibis.cases(*above, else_=len(edges))
+
+
+def _null_to(coded: Any, value: Any, column: Column) -> Any:
+    return value.isnull().ifelse(column.null_code, coded).cast("int32")
+
+
+def _outside(value: Any, column: Column) -> Any:
+    """True where the value is none that the column declares."""
+    unexpected = value.isnull() & (not column.nullable)
+    match column:
+        case Categories(values):
+            return unexpected | value.cast("string").notin(values).fill_null(False)
+        case Numbers(lower, upper) | Dates(lower, upper):
+            comparable = value.cast("float64" if isinstance(column, Numbers) else "date")
+            return unexpected | (~comparable.between(lower, upper)).fill_null(False)
+
+
+def _summed(found: Mapping[Clique, Counts], clique: Clique) -> Counts:
+    """The marginal from the smallest one that contains it."""
+    inside = [cover for cover in found if {*clique} <= {*cover}]
+    cover = min(inside, key=lambda each: found[each].size)
+    away = tuple(axis for axis, name in enumerate(cover) if name not in clique)
+    return np.asarray(found[cover].sum(axis=away))
+
+
+def _grouped(
+    table: Any, domain: Domain, names: Sequence[str], covers: Sequence[Clique]
+) -> Iterator[tuple[Clique, tuple[Counts, ...], Counts]]:
+    """Per cover: the codes of its cells, one array per column, and how many rows each has.
+
+    The columns are renamed, for names may be SQL keywords. Codes are never null, so what is null
+    in a group was not grouped by.
+    """
+    if not covers:
+        return
+    coded = encode(table, domain.restricted(names))
+    column = {name: f"c{index}" for index, name in enumerate(names)}
+    listed = ", ".join(f"COALESCE({each}, -1) AS {each}" for each in column.values())
+    sets = ", ".join(f"({', '.join(column[n] for n in c)})" for c in covers)
+    engine = table._find_backend()  # noqa: SLF001 - Ibis offers GROUPING SETS only through its backend
+    inner = engine.compile(coded.rename({column[name]: name for name in names}))
+    sql = (
+        f"WITH coded AS ({inner}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
+        f"FROM coded GROUP BY GROUPING SETS ({sets})"
+    )
+    coded.limit(0).to_pyarrow()  # brings in-memory tables to the engine: raw SQL does not
+    groups = _fetched(engine.raw_sql(sql), [*column.values(), "n"])
+    for cover in covers:
+        mine = np.logical_and.reduce([(groups[column[n]] >= 0) == (n in cover) for n in names])
+        yield cover, tuple(groups[column[n]][mine] for n in cover), groups["n"][mine]
+
+
+def _fetched(result: Any, names: Sequence[str]) -> dict[str, Counts]:
+    """Columns of a result as arrays, from DuckDB, a DB-API cursor or Spark."""
+    if hasattr(result, "fetchnumpy"):
+        arrays = result.fetchnumpy()
+        return {name: np.asarray(arrays[name], dtype=np.int64) for name in names}
+    rows = result.fetchall() if hasattr(result, "fetchall") else result.collect()
+    array = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, len(names))
+    return {name: array[:, index] for index, name in enumerate(names)}

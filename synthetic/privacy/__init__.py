@@ -1,0 +1,1 @@
+"""Privacy budgets: exact loss, accounting, the public budget ledger, and noise mechanisms."""

@@ -1,0 +1,269 @@
+"""The budget ledger: what every scene has spent, recomputed from public records alone.
+
+A fit writes two records. Before any noise is drawn, a *reservation* debits the account:
+
+    {"format": "synthetic-reservation/v2", "scene": "segmentation", "period": "2026",
+     "rho": "17/500", "at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
+     "nonce": "9f…"}
+
+Afterwards the release names its reservation, and states the account as it was right after it. What
+is reserved stays spent, whether or not a release follows: a process that is killed in between has
+spent its budget, and nobody can release twice on it. A release without a reservation is charged all
+the same, and reported. Records of v1 state neither root nor account.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from hashlib import sha256
+from json import dumps
+from typing import Any
+
+from synthetic.privacy.budget import (
+    Account,
+    BudgetExceededError,
+    PrivacyLoss,
+    exact,
+    measurement_loss,
+    parse_exact,
+)
+
+RESERVATION = "synthetic-reservation/v2"
+RELEASE = "synthetic-release/v2"
+EARLIER = {RESERVATION: "synthetic-reservation/v1", RELEASE: "synthetic-release/v1"}
+
+Body = Mapping[str, Any]
+# Records a debit durably before it returns, or raises; the account right after it. Asked again for
+# a debit that is already recorded, it records nothing.
+Reserve = Callable[[dict[str, object]], Account]
+Limits = Mapping[str, PrivacyLoss]  # scene -> what may be spent in one period
+
+
+class MalformedRecordError(ValueError):
+    """A record of the budget ledger cannot be read."""
+
+
+class UsedReservationError(Exception):
+    """A release was already made under this reservation, and one is all that it pays for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A debit that precedes its measurements. `nonce`: hex, drawn anew for every fit."""
+
+    scene: str
+    period: str
+    loss: PrivacyLoss
+    at: datetime
+    ledger_size: int
+    nonce: str
+    ledger_root: str = ""  # of the consent log at that size, hex; empty: of no log
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the body's canonical JSON, hex."""
+        return body_id(self.body())
+
+    @classmethod
+    def from_body(cls, body: Body) -> "Reservation":
+        """The inverse of `body`. Raises KeyError, TypeError, ValueError."""
+        if body["format"] != RESERVATION:
+            raise MalformedRecordError(f"want {RESERVATION}, found {body['format']!r}")
+        return cls(
+            str(body["scene"]),
+            str(body["period"]),
+            PrivacyLoss(parse_exact(body["rho"])),
+            datetime.strptime(body["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC),
+            int(body["ledger_size"]),
+            str(body["nonce"]),
+            str(body["ledger_root"]),
+        )
+
+    def body(self) -> dict[str, object]:
+        return {
+            "format": RESERVATION,
+            "scene": self.scene,
+            "period": self.period,
+            "rho": exact(self.loss.rho),
+            "at": self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "ledger_size": self.ledger_size,
+            "ledger_root": self.ledger_root,
+            "nonce": self.nonce,
+        }
+
+
+@dataclass(slots=True)
+class Spending:
+    """What the records say. `findings`: every way in which they break the rules, in order."""
+
+    accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    def account(self, scene: str, period: str, limits: Limits) -> Account:
+        limit = limits.get(scene, PrivacyLoss(Fraction(0)))
+        return self.accounts.get((scene, period), Account(limit))
+
+
+def verify(bodies: Iterable[Body], limits: Limits) -> Spending:
+    """Replay the records in the order of the log. Exact: no rounding, no private data.
+
+    Raises MalformedRecordError when a record cannot be read; broken rules are findings.
+    """
+    return _replayed(bodies, limits).spending
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """`account`: right after the reservation. `recorded`: it stands in the ledger already."""
+
+    account: Account
+    recorded: bool
+
+
+def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admission:
+    """What a `Reserve` asks under the lock that also guards the log, right before it appends.
+
+    Raises BudgetExceededError when the reservation would pass its scene's limit, and
+    UsedReservationError when a release already rests on it.
+    """
+    replay = _replayed(bodies, limits)
+    debit = body_id(reservation)
+    if debit in replay.used:
+        raise UsedReservationError(
+            f"reservation {debit[:16]} already paid for a release: fit anew, which reserves anew"
+        )
+    if debit in replay.open:
+        return Admission(replay.open[debit].account, recorded=True)
+    scene, period = str(reservation["scene"]), str(reservation["period"])
+    account = replay.spending.account(scene, period, limits)
+    return Admission(account.spend(PrivacyLoss(parse_exact(reservation["rho"]))), recorded=False)
+
+
+def unfinished(bodies: Iterable[Body]) -> list[str]:
+    """The ids of reservations that no release followed, in log order."""
+    return [*_replayed(bodies, {}).open]
+
+
+def stated(account: Account, delta: Fraction) -> dict[str, object]:
+    """An account as a record states it: exact, and as (epsilon, delta) by zCDP."""
+    sides = {"spent": account.spent, "left": account.left}
+    figures = {
+        name: {"rho": exact(loss.rho), "epsilon": exact(loss.epsilon(delta))}
+        for name, loss in sides.items()
+    }
+    return {"delta": exact(delta), **figures}
+
+
+def parse_account(said: Mapping[str, Any]) -> Account:
+    """The inverse of `stated`. Raises LossError."""
+    spent, left = (PrivacyLoss(parse_exact(said[name]["rho"])) for name in ("spent", "left"))
+    return Account(spent + left, spent)
+
+
+def loss_of(body: Body) -> PrivacyLoss:
+    """What a release cost, recomputed from its measurements and selections alone."""
+    spent = [
+        measurement_loss(str(m["noise"]), int(m["sensitivity"]), parse_exact(m["scale"]))
+        for m in body["measurements"]
+    ]
+    for each in body["selections"]:
+        one = measurement_loss(
+            str(each["noise"]), int(each["sensitivity"]), parse_exact(each["scale"])
+        )
+        spent.append(PrivacyLoss(one.rho * len(each["candidates"])))
+    return PrivacyLoss(sum((loss.rho for loss in spent), Fraction(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Debit:
+    """A reservation, and the account right after it."""
+
+    scene: str
+    period: str
+    loss: PrivacyLoss
+    account: Account
+
+
+def _replayed(bodies: Iterable[Body], limits: Limits) -> "_Replay":
+    replay = _Replay(limits)
+    for position, body in enumerate(bodies):
+        replay.take(position, body)
+    return replay
+
+
+def body_id(body: Body) -> str:
+    """SHA-256 of a record's canonical JSON, hex: what a release names its reservation by."""
+    text = dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return sha256(text.encode()).hexdigest()
+
+
+class _Replay:
+    """`open`: reservations that no release has followed yet; `used`: the others."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.spending = Spending()
+        self.open: dict[str, _Debit] = {}
+        self.used: set[str] = set()
+        self._limits = limits
+
+    def take(self, position: int, body: Body) -> None:
+        try:
+            if (form := body.get("format")) in {RESERVATION, EARLIER[RESERVATION]}:
+                self._reserve(position, body)
+            elif form in {RELEASE, EARLIER[RELEASE]}:
+                self._release(position, body)
+            else:
+                raise MalformedRecordError(f"want {RESERVATION} or {RELEASE}, found {form!r}")
+        except (KeyError, TypeError, ValueError) as error:
+            raise MalformedRecordError(f"record {position}: {error!r}") from error
+
+    def _reserve(self, position: int, body: Body) -> None:
+        scene, period = str(body["scene"]), str(body["period"])
+        loss, debit = PrivacyLoss(parse_exact(body["rho"])), body_id(body)
+        if debit in self.open or debit in self.used:
+            self._find(position, "a reservation is recorded twice")
+        account = self._charge(position, scene, period, loss)
+        self.open[debit] = _Debit(scene, period, loss, account)
+
+    def _release(self, position: int, body: Body) -> None:
+        scene, period, loss = str(body["scene"]), str(body["period"]), loss_of(body)
+        if parse_exact(body["statement"]["rho"]) != loss.rho:
+            self._find(position, f"states rho {body['statement']['rho']}, spent {exact(loss.rho)}")
+        debit = str(body["reservation"])
+        reserved = self.open.pop(debit, None)
+        if reserved is None:
+            self._find(position, "a release without a reservation of its own")
+            self._charge(position, scene, period, loss)
+            return
+        self.used.add(debit)
+        if (reserved.scene, reserved.period) != (scene, period):
+            self._find(
+                position,
+                f"reserved for {reserved.scene} in {reserved.period}, released for {scene} in "
+                f"{period}",
+            )
+            self._charge(position, scene, period, loss)
+        elif reserved.loss < loss:
+            self._find(position, f"reserved {exact(reserved.loss.rho)}, spent {exact(loss.rho)}")
+            self._charge(position, scene, period, PrivacyLoss(loss.rho - reserved.loss.rho))
+        if body["format"] == RELEASE:
+            self._compare(position, body, reserved.account)
+
+    def _compare(self, position: int, body: Body, account: Account) -> None:
+        due = stated(account, parse_exact(body["statement"]["delta"]))
+        if body["account"] != due:
+            self._find(position, f"states the account as {body['account']}, it was {due}")
+
+    def _charge(self, position: int, scene: str, period: str, loss: PrivacyLoss) -> Account:
+        account = self.spending.account(scene, period, self._limits)
+        try:
+            account = account.spend(loss)
+        except BudgetExceededError:
+            self._find(position, f"the budget of {scene} in {period} is exceeded")
+            account = Account(account.limit, account.spent + loss)
+        self.spending.accounts[scene, period] = account
+        return account
+
+    def _find(self, position: int, what: str) -> None:
+        self.spending.findings.append(f"record {position}: {what}")
