@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.table import Row, show
+from gate.factory import build
 from gate.policy import cedar
 from gate.policy.cedar import FAR, PolicyFacts
 from gate.readlog.entry import Question, WrittenDecision
@@ -58,7 +59,7 @@ def _write(home: Path) -> None:
     origin = "bench.example/reads"
     log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
     journal = Journal(log, ledger, home / "reads")
-    gate = Gate(ledger, Empty(), SCENES, journal, shipped(), bytes(32))
+    gate = build(ledger, Empty(), SCENES, journal, shipped(), bytes(32))
     rounds = ENTRIES // TOGETHER
     at = NOON
     _say(ledger, len(CUSTOMERS), at)

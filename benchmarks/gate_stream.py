@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
+from gate.factory import build
 from gate.readlog.writer import LOG, Journal
 from gate.reads import formats
 from gate.reads.point import Gate
@@ -124,7 +125,7 @@ def _gate(home: Path, place: str) -> Gate:
     journal = Journal(log, ledger, home / "reads")
     state = _state(ledger.size)
     source = PostgresSource(place) if "://" in place else DuckDBSource(Path(place))
-    gate = Gate(ledger, source, SCENES, journal, shipped(), bytes(32), state)
+    gate = build(ledger, source, SCENES, journal, shipped(), bytes(32), state=state)
     gate.serve("segmentation", Constant())
     return gate
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import EntryErased, SubjectErased
 from ledger.events.sealed_entry import opened, public
-from ledger.reader import CHUNK, RecordedEvent, RecordedInstruction
+from ledger.reader import CHUNK, Reader, RecordedEvent, RecordedInstruction
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, merkle, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
@@ -40,6 +40,7 @@ class Follower:
         self._vault = Vault(home / "keys")
         self._moved_to = moved_to or (lambda: self._head().size)
         self._most = 0
+        self._reader = Reader(self, self._store, self._vault)
         self._restart()
 
     @property
@@ -72,11 +73,11 @@ class Follower:
 
     def leaf_hashes(self, lo: int, hi: int) -> list[Hash]:
         """Of the entries [lo, hi), computed from the entries themselves."""
-        return merkle.leaf_hashes([*self._entries(lo, hi)])
+        return merkle.leaf_hashes([*self.entries(lo, hi)])
 
     def announced(self, since: int = 0) -> Iterator[RecordedEvent]:
         """The public acts from entry `since` on, in log order. No key is needed."""
-        for index, entry in enumerate(self._entries(since, self.size), since):
+        for index, entry in enumerate(self.entries(since, self.size), since):
             if entry[:1] != PERSONAL:
                 yield RecordedEvent(index, public(entry))
 
@@ -93,6 +94,13 @@ class Follower:
     def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
         """The subject's names in a read log, many at once. Without a data key: None."""
         return self._vault.reading_tags(subject, log_origin)
+
+    def history(self, subject: str) -> list[RecordedInstruction]:
+        """Every instruction of the subject that still opens, oldest first. Thread-safe.
+
+        Raises CorruptLogError.
+        """
+        return self._reader.history(subject)
 
     def gaps(self, subject: str) -> bool:
         """Whether an entry of the subject's was erased: what they had allowed is not all known."""
@@ -145,12 +153,13 @@ class Follower:
         while self._at < upto:
             lo, hi = self._at, min(self._at + CHUNK, upto)
             sealed = self._store.sealed_between(lo, hi)
-            for index, entry in enumerate(self._entries(lo, hi), lo):
+            for index, entry in enumerate(self.entries(lo, hi), lo):
                 self._at = index + 1
                 if (recorded := self._open(index, entry, sealed.get(index))) is not None:
                     yield recorded
 
-    def _entries(self, lo: int, hi: int) -> Iterator[bytes]:
+    def entries(self, lo: int, hi: int) -> Iterator[bytes]:
+        """The entries [lo, hi). Raises CorruptLogError."""
         for number in range(lo // tiles.WIDTH, -(-hi // tiles.WIDTH)):
             if (bundle := self._store.bundle(number)) is None:
                 raise CorruptLogError(f"entry bundle {number} is missing; restore a backup")

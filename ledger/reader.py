@@ -8,8 +8,9 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from threading import Lock
-from typing import Any
+from typing import Any, Protocol
 
 from ledger.errors import CorruptLogError
 from ledger.events import envelope, instruction_signature
@@ -25,7 +26,6 @@ from ledger.events.instruction_signature import InstructionSigner, Signature
 from ledger.events.sealed_entry import opened, public
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog.tiles import WIDTH
-from ledger.tlog.writer import Log
 from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, TAG_SIZE, Secrets
 from ledger.vault.vault import Vault
@@ -51,10 +51,21 @@ class RecordedInstruction(RecordedEvent):
     signature: Signature | None = None
 
 
-class Reader:
-    """What the consent log says to those who hold the keys. Thread-safe."""
+class EntrySource(Protocol):
+    """Entries of the consent log, in this process or as another process committed them."""
 
-    def __init__(self, log: Log, store: SqlStore, keys: Vault) -> None:
+    @property
+    def size(self) -> int: ...
+
+    def entries(self, lo: int, hi: int) -> Iterator[bytes]:
+        """The entries [lo, hi). Raises CorruptLogError."""
+        ...
+
+
+class Reader:
+    """Reads events for those who hold the customers' keys. Thread-safe."""
+
+    def __init__(self, log: EntrySource, store: SqlStore, keys: Vault) -> None:
         self._log = log
         self._store = store
         self._vault = keys
@@ -79,7 +90,7 @@ class Reader:
 
     def _history(self, key: bytes) -> list[RecordedInstruction]:
         found = list(self._sealed(key))
-        entries = self._log.at([index for _, (index, _) in found])
+        entries = entries_at(self._log, [index for _, (index, _) in found])
         return [
             RecordedInstruction(index, *opened(derived, sealed, entry))
             for (derived, (index, sealed)), entry in zip(found, entries, strict=True)
@@ -93,7 +104,7 @@ class Reader:
         places = self._public_places()
         for start in range(bisect_left(places, since), len(places), WIDTH):
             indexes = places[start : start + WIDTH]
-            for index, entry in zip(indexes, self._log.at(indexes), strict=True):
+            for index, entry in zip(indexes, entries_at(self._log, indexes), strict=True):
                 yield RecordedEvent(index, public(entry))
 
     def _public_places(self) -> Sequence[int]:
@@ -195,6 +206,17 @@ class Reader:
                 seq = commitments.following(key, seq)
             owners[tag] = (key, seq)
         return owners
+
+
+def entries_at(log: EntrySource, indexes: Sequence[int]) -> list[bytes]:
+    """The entries at ascending `indexes`; neighbours in one bundle are read together."""
+    found: list[bytes] = []
+    for number, together in groupby(indexes, key=lambda index: index // WIDTH):
+        places = [*together]
+        lo = number * WIDTH
+        entries = [*log.entries(lo, max(places) + 1)]
+        found += [entries[index - lo] for index in places]
+    return found
 
 
 def _opening(derived: Secrets, said: Instruction) -> dict[str, object]:

@@ -102,6 +102,7 @@ class Several:
 
 # What is journalled, and the customer it is of (None: a cohort).
 Asked = tuple[EntryLine, str | None] | Several
+Subscriber = Callable[[Sequence[bytes], Sequence[Asked]], None]  # entries, and whose each is
 
 
 class EntryTagger(Protocol):
@@ -127,7 +128,7 @@ class Journal:
 
     def __init__(self, log: Log, tagger: ManyEntryTagger, home: Path) -> None:
         self.log = log
-        self.watch: Callable[[Sequence[bytes], Sequence[Asked]], None] | None = None
+        self._subscribers: list[Subscriber] = []
         self._tagger = tagger
         self.home = home
         (home / COHORTS).mkdir(parents=True, exist_ok=True)
@@ -139,6 +140,10 @@ class Journal:
         self._folding = Folding(home / LOG)
         self._owners = Membership(self._database, log.size)
         self._members = Membership(self._database, what=MEMBERS)
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Call `subscriber` with the entries of each commit before they are written."""
+        self._subscribers.append(subscriber)
 
     def record(self, reading: EntryLine, subject: str | None = None) -> int:
         """Persist one reading of `subject` (None: of a cohort); its index in the read log."""
@@ -204,8 +209,8 @@ class Journal:
         """Write entries, and whose they are, into a transaction that is left open."""
         first = self.log.size
         named = self._named(asked, first)
-        if self.watch is not None:
-            self.watch(named.entries, asked)
+        for each in self._subscribers:
+            each(named.entries, asked)
         with self._closing():
             staged = self.log.stage(named.entries)
             self._database.execute("BEGIN IMMEDIATE")

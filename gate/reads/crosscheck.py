@@ -27,7 +27,6 @@ from gate.reads.point import Gate
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 
-EVERY = 1000  # one answer of so many is decided again
 MOST_WAITING = 256
 MOST_MEMBERS = 16  # customers of a cohort who are decided again
 IDLE_S = 2.0  # after which the thread ends
@@ -46,16 +45,15 @@ class CrosscheckResult:
 
 
 class Crosscheck:
-    """Watches the journal of one gate. Thread-safe."""
+    """Checks a share of one gate's answers; `see` subscribes to its journal. Thread-safe."""
 
-    def __init__(self, gate: Gate, every: int = EVERY, random: Random | None = None) -> None:
+    def __init__(self, gate: Gate, every: int, random: Random | None = None) -> None:
         self.checked = CrosscheckResult()
         self._gate, self._every, self._random = gate, every, random or Random()  # noqa: S311 - a sample
         self._waiting: Queue[Sample] = Queue(MOST_WAITING)
         self._skip = self._gap() - 1
         self._thread: Thread | None = None
         self._lock = Lock()
-        gate.journal.watch = self.see
 
     def see(self, entries: Sequence[bytes], asked: Sequence[Asked]) -> None:
         """Called once a commit: takes some of its answers along. Never waits."""
@@ -183,7 +181,9 @@ class Crosscheck:
         self._gate.suspend(scene)
         detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
         at = datetime.now(UTC).replace(microsecond=0)
-        self._gate.alarm(GateAlert(AlertKind.POLICY_MISMATCH, service, scene, at, 1, detail))
+        self._gate.options.alarm(
+            GateAlert(AlertKind.POLICY_MISMATCH, service, scene, at, 1, detail)
+        )
 
 
 def _sample(entry: bytes, asked: Asked, place: int) -> Sample:

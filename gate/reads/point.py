@@ -7,7 +7,7 @@ apply    personal values are fetched only for fields the decision allows; the re
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
 from typing import Any, Protocol
@@ -72,14 +72,27 @@ class LedgerView(Followed, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """What a company decides about its gate.
+
+    `known_by`: columns whose values are masked in free text. `crosscheck_every`: one answer in so
+    many is decided again by full Cedar.
+    """
+
+    known_by: tuple[str, ...] = ()
+    quotas: Quotas = field(default_factory=Quotas)
+    alarm: Alarm = log
+    crosscheck_every: int = 1000
+
+
 class Gate:
     """The one way to personal data. Thread-safe. Fails closed: any error means no data.
 
-    `key` keeps surrogates stable per customer and release; it is secret to the gate. `state` is one
-    that has followed the ledger part of the way: see gate.state.snapshot.
+    Use `gate.factory.build`, which explains the arguments.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - see gate.factory.build
         self,
         ledger: LedgerView,
         source: RowSource,
@@ -87,16 +100,17 @@ class Gate:
         journal: Journal,
         organisation: CedarPolicy,
         key: bytes,
-        state: ConsentIndex | None = None,
+        *,
+        state: ConsentIndex | None,
+        options: GateOptions,
     ) -> None:
         self.scenes = scenes
         self.journal = journal
         self.source = source
         self._ledger = ledger
         self.policy = organisation
-        self.suspended: set[str] = (
-            set()
-        )  # scenes in which nothing is answered: see gate.reads.crosscheck
+        # scenes in which nothing is answered: see gate.reads.crosscheck
+        self.suspended: set[str] = set()
         self._key = key
         self._lock = Lock()
         self._state = state or ConsentIndex(scenes)
@@ -106,9 +120,7 @@ class Gate:
         self._served: dict[str, Served] = {}
         self.completions = Completions()
         self._plans: dict[tuple[str, str], Plan] = {}
-        self.quotas = Quotas()
-        self.alarm: Alarm = log
-        self.known_by: tuple[str, ...] = ()  # columns whose values are masked in free text
+        self.options = options
 
     def serve(self, scene: str, *more: Synthesiser) -> None:
         """From now on, answer `scene` from the last of these releases where personal data may not
@@ -280,7 +292,7 @@ class Gate:
         """Why a read is refused that contract and policy allow."""
         if not purpose.agrees(request.purpose, plan.scene):
             return Reason.PURPOSE_DIFFERS
-        admitted = self.quotas.admits_point(request.service, request.scene, request.at)
+        admitted = self.options.quotas.admits_point(request.service, request.scene, request.at)
         return None if admitted else Reason.QUOTA_EXCEEDED
 
     def _values(
@@ -289,9 +301,9 @@ class Gate:
         views = dict(decision.views)
         columns = _columns(plan, views)
         free = [name for name in columns if plan.scene.fields[name].item.free_text]
-        wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
+        wanted = dict.fromkeys([*columns.values(), *(self.options.known_by if free else ())])
         row = self.source.row(request.subject, [*wanted]) if columns else {}
-        row = masking.row(row, free, self.known_by) if row and free else row
+        row = masking.row(row, free, self.options.known_by) if row and free else row
         if row is None:  # a grant without a row: there is nothing to give
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
@@ -353,11 +365,11 @@ _NOTHING = 0, None
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
     """Which column of the source each personal or generalised field is read from."""
     columns = {}
-    for field, view in views.items():
+    for name, view in views.items():
         if view is View.PERSONAL:
-            columns[field] = field
+            columns[name] = name
         elif view is View.GENERALISED:
-            columns[field] = str(plan.scene.fields[field].generalised_by)
+            columns[name] = str(plan.scene.fields[name].generalised_by)
     return columns
 
 

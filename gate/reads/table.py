@@ -193,7 +193,7 @@ def _personal(
 
     source, request = gate.source, asked.request
     free = [name for name in asked.columns if asked.plan.scene.fields[name].item.free_text]
-    wanted = [*dict.fromkeys([*columns, *(gate.known_by if free else ())])]
+    wanted = [*dict.fromkeys([*columns, *(gate.options.known_by if free else ())])]
     with _down():
         everyone = asked.plan.always
         rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
@@ -201,14 +201,14 @@ def _personal(
         people = _count(rows)
         count = _count(kept) if asked.tests else people
         everybody = source.count()
-    if not gate.quotas.admits_rows(request.service, request.scene, request.at, count):
+    if not gate.options.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
     with _down():
         ordered = kept.order_by(ibis.random()) if shuffled else kept
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
-    batches = masking.batches(batches, free, gate.known_by) if free else batches
+    batches = masking.batches(batches, free, gate.options.known_by) if free else batches
     return _Personal(schema, everybody, people, count, batches)
 
 
@@ -225,7 +225,7 @@ def _down() -> Iterator[None]:
 
 def _tell(gate: Gate, request: TableRequest, action: str, found: _Personal) -> None:
     service, scene = request.service, request.scene
-    gate.quotas.tell_share(service, scene, request.at, action, found.rows, found.everybody)
+    gate.options.quotas.tell_share(service, scene, request.at, action, found.rows, found.everybody)
 
 
 def _count(rows: Any) -> int:

@@ -8,7 +8,7 @@ tiles of that size; nothing that was not committed was acknowledged.
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import islice
 from pathlib import Path
 from threading import RLock
 from types import MappingProxyType
@@ -149,19 +149,6 @@ class Log:
             if start + len(found) < min(hi, start + tile.WIDTH):
                 raise CorruptLogError(f"entry bundle {index} holds {len(found)} entries, want more")
             yield from found[max(lo - start, 0) : hi - start]
-
-    def at(self, indexes: Sequence[int]) -> list[bytes]:
-        """The entries at these indexes; a bundle is read once for those next to one another.
-
-        Raises IndexError, CorruptLogError.
-        """
-        found: list[bytes] = []
-        for number, together in groupby(indexes, key=lambda index: index // tile.WIDTH):
-            places = [*together]
-            lo, hi = number * tile.WIDTH, max(places) + 1
-            entries = [*self.entries(lo, hi)]
-            found += [entries[index - lo] for index in places]
-        return found
 
     def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
         # The size first: a tree that has grown meanwhile has all nodes of the smaller one.

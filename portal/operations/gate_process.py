@@ -27,8 +27,7 @@ from gate.contracts.scene import Scene, specs_folder
 from gate.http.app import GateApp
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
-from gate.readlog.writer import LOG, Journal, instance_name
-from gate.reads.crosscheck import Crosscheck
+from gate.readlog.writer import LOG, instance_name
 from gate.reads.point import Gate
 from gate.state.ledger_position import Epoch
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished
@@ -39,16 +38,7 @@ from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
-from portal.operations.wiring import (
-    SECRET,
-    alarm,
-    contracts,
-    known_by,
-    open_source,
-    quotas,
-    releases,
-    secret,
-)
+from portal.operations.wiring import build_gate, contracts, open_source, releases
 
 _LOG = logging.getLogger("gate")
 
@@ -90,14 +80,8 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     reads = _open_read_log(home, settings.origin)
     _wait(home, reads, wait_s)
     follower = Follower(home, _moved(home))
-    journal = Journal(reads, follower, _folder(home, reads))
-    gate = Gate(follower, open_source(settings), scenes, journal, rules, secret(home / SECRET))
-    gate.known_by = known_by(source)
-    gate.alarm = alarm(settings, settings.origin, scenes)
-    gate.quotas = quotas(settings, scenes, gate.alarm)
-    Crosscheck(gate, settings.shadow_every)
-    for scene, known in releases(announced, scenes).items():
-        gate.serve(scene, *known)
+    rows = open_source(settings)
+    gate = build_gate(settings, follower, source, scenes, rules, reads, rows=rows)
     return Standalone(gate, reads, follower, scenes)
 
 
@@ -238,7 +222,3 @@ def _moved(home: Path) -> Callable[[], int] | None:
     """The epoch, if the writer keeps it; else the database is asked, which is slower."""
     epoch = Epoch(home / EPOCH)
     return epoch.size if epoch.size() >= Follower(home).size else None
-
-
-def _folder(home: Path, reads: Log) -> Path:
-    return home / "reads" / reads.origin.rsplit("/", 1)[-1]

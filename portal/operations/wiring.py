@@ -20,20 +20,22 @@ from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from gate import factory
 from gate.contracts.scene import Scene, SourceContract, load_scenes, load_source, specs_folder
 from gate.decision.alert import Alarm, GateAlert, log
 from gate.decision.quota import Quotas
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.readlog.by_customer import listed
-from gate.readlog.writer import LOG, Journal, instance_name
-from gate.reads.crosscheck import Crosscheck
-from gate.reads.point import Gate
+from gate.readlog.writer import LOG, Journal, ManyEntryTagger, instance_name
+from gate.reads.point import Gate, GateOptions, LedgerView
 from gate.reads.sources.duckdb import DuckDBSource
+from gate.reads.sources.interface import RowSource
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
+from gate.state.consent_index import ConsentIndex
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
@@ -42,7 +44,7 @@ from ledger.tlog.writer import Log
 from portal.operations import open_ledger
 from portal.operations.publishing import Publisher
 from portal.operations.settings import Settings
-from steward.agreements.stability import WithStability
+from steward.agreements.stability import Histories, WithStability
 from steward.alert_cases import Alarms
 from steward.contracts import publication
 from steward.contracts.archive import ContractArchive
@@ -116,24 +118,48 @@ def open_product(settings: Settings) -> Product:
     ledger = open_ledger.begin(home, settings.origin)
     reads = _open_read_log(ledger, home)
     tables = open_source(settings)
-    gate = Gate(
+    policy = cedar.load(specs_folder() / "policy")
+    publish_scenes(ledger, scenes, home)
+    publish_policy(ledger, policy, home)
+    state = snapshot.load(home / SNAPSHOT, scenes, ledger)
+    gate = build_gate(settings, ledger, source, scenes, policy, reads, rows=tables, state=state)
+    return Product(settings, ledger, gate, source, scenes, reads, tables)
+
+
+class GateLedger(LedgerView, ManyEntryTagger, Histories, Protocol):
+    """What a gate needs of the consent log, as its writer or as a follower has it."""
+
+    def announced(self) -> Iterable[RecordedEvent]: ...
+
+
+def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own process share
+    settings: Settings,
+    ledger: GateLedger,
+    source: SourceContract,
+    scenes: Mapping[str, Scene],
+    policy: CedarPolicy,
+    reads: Log,
+    *,
+    rows: RowSource,
+    state: ConsentIndex | None = None,
+) -> Gate:
+    """The gate of this product: inside the portal, and in a process of its own."""
+    alerts = alarm(settings, settings.origin, scenes)
+    options = GateOptions(
+        known_by(source), quotas(settings, scenes, alerts), alerts, settings.shadow_every
+    )
+    home = settings.data_dir
+    return factory.build(
         ledger,
-        WithStability(tables, ledger, scenes),
+        WithStability(rows, ledger, scenes),
         scenes,
         Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
-        cedar.load(specs_folder() / "policy"),
+        policy,
         secret(home / SECRET),
-        snapshot.load(home / SNAPSHOT, scenes, ledger),
+        state=state,
+        releases=releases(ledger.announced(), scenes),
+        options=options,
     )
-    gate.known_by = known_by(source)
-    gate.alarm = alarm(settings, ledger.origin, scenes)
-    gate.quotas = quotas(settings, scenes, gate.alarm)
-    publish_scenes(ledger, scenes, home)
-    publish_policy(ledger, gate.policy, home)
-    Crosscheck(gate, settings.shadow_every)
-    for scene, known in releases(ledger.announced(), scenes).items():
-        gate.serve(scene, *known)
-    return Product(settings, ledger, gate, source, scenes, reads, tables)
 
 
 def known_by(source: SourceContract) -> tuple[str, ...]:

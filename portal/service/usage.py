@@ -40,7 +40,7 @@ def used(request: Request, by: Service) -> dict[str, Any]:
 def quotas(product: Product, by: str, at: datetime) -> list[dict[str, Any]]:
     """One line for each scene whose contract names the service."""
     scenes = [s for s in product.scenes.values() if by in {each.id for each in s.services}]
-    known = product.gate.quotas
+    known = product.gate.options.quotas
     return [{"scene": each.id, **asdict(known.usage(by, each.id, at))} for each in scenes]
 
 

@@ -15,14 +15,13 @@ that no figure rewards consent. It is personal data like any other: the field
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from typing import Any, Protocol
 
 from gate.contracts.scene import Scene
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from ledger.events.envelope import Instruction
 from ledger.events.reducer import ConsentState, SceneConsent, apply
 from ledger.reader import RecordedEvent
-from ledger.service import Ledger
 
 FIELD = "authorisation_stability"
 WINDOW = timedelta(days=365)
@@ -80,6 +79,14 @@ def _share(turns: Sequence[Turn], begin: datetime, end: datetime) -> Fraction:
     return Fraction(steady // timedelta(seconds=1), (end - begin) // timedelta(seconds=1))
 
 
+class Histories(Protocol):
+    """Customers' instructions: a ledger, or a follower of one."""
+
+    def history(self, subject: str) -> Sequence[RecordedEvent]:
+        """Every instruction of the subject, oldest first."""
+        ...
+
+
 class WithStability:
     """A source of personal rows to which the coefficient is added when it is asked for.
 
@@ -90,7 +97,7 @@ class WithStability:
     def __init__(
         self,
         inner: RowSource,
-        ledger: Ledger,
+        ledger: Histories,
         scenes: Mapping[str, Scene],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         key: str = "id",

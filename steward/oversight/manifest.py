@@ -32,6 +32,7 @@ from ledger.events.envelope import (
     SubjectErased,
     Withdrawn,
 )
+from ledger.reader import entries_at
 from ledger.service import Ledger
 from ledger.tlog import atomic_file, merkle
 from ledger.vault.commitments import canonical
@@ -135,7 +136,7 @@ def make(ledger: Ledger, scene: Scene, model: str, fields: Sequence[str], at: da
     size, root = ledger.root()
     named = tuple(each for each in scene.fields if each in fields)
     indexes = sorted(_live(ledger, scene, named, size, at))
-    leaves = merkle.leaf_hashes(ledger.log.at(indexes))
+    leaves = merkle.leaf_hashes(entries_at(ledger.log, indexes))
     entries = tuple((index, leaf.hex()) for index, leaf in zip(indexes, leaves, strict=True))
     return Manifest(model, ledger.origin, scene.id, scene.digest, named, at, size, root, entries)
 
@@ -171,7 +172,7 @@ def require_in(manifest: Manifest, ledger: Ledger) -> None:
     if (root := ledger.root_at(manifest.size)) != manifest.root:
         raise ManifestError(f"the log's root at this size is {root}, want {manifest.root}")
     indexes = [index for index, _ in manifest.entries]
-    leaves = merkle.leaf_hashes(ledger.log.at(indexes)) if indexes else []
+    leaves = merkle.leaf_hashes(entries_at(ledger.log, indexes)) if indexes else []
     for (index, want), leaf in zip(manifest.entries, leaves, strict=True):
         if leaf.hex() != want:
             raise ManifestError(f"entry {index} has the leaf {leaf.hex()}, want {want}")

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from gate.contracts.scene import Scene
+from gate.factory import build
 from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Gate
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.table import TableAnswer, TableRequest, read_table
@@ -108,7 +108,7 @@ def opened(home: Path, source: RowSource, scene: Scene, people: Sequence[str]) -
     log = Log.open(home / "reads" / LOG, ORIGIN, signed_note.generate(ORIGIN))
     journal = Journal(log, ledger, home / "reads")
     scenes = SCENES | {scene.id: scene}
-    return World(ledger, Gate(ledger, Watched(source), scenes, journal, shipped(), bytes(32)))
+    return World(ledger, build(ledger, Watched(source), scenes, journal, shipped(), bytes(32)))
 
 
 def released(bank: World, loss: Loss = LOSS) -> Release:

@@ -34,10 +34,10 @@ from typing import Any
 
 import uvicorn
 
+from gate.factory import build
 from gate.http.app import GateApp
 from gate.policy.cedar import CedarPolicy
 from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Gate
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
@@ -105,7 +105,7 @@ def serve(home: Path, secret: str, rules: CedarPolicy, tells: Connection) -> Non
     log = Log.open(home / "reads" / INSTANCE / LOG, READS, signed_note.signer(secret))
     journal = Journal(log, follower, home / "reads" / INSTANCE)
     source = DuckDBSource(home / "people.duckdb")
-    gate = Gate(follower, source, SCENES, journal, rules, bytes(32))
+    gate = build(follower, source, SCENES, journal, rules, bytes(32))
     gate.serve("segmentation", Constant())
     config = uvicorn.Config(GateApp(gate, Tokens()), lifespan="off", log_level="error")
     listener = socket.create_server(("127.0.0.1", 0))

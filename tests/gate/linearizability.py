@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from gate.factory import build
 from gate.policy.cedar import CedarPolicy
 from gate.readlog.writer import LOG, Journal
 from gate.reads.point import Gate, ReadRequest
@@ -122,7 +123,7 @@ def worker(place: Place, name: str, rules: CedarPolicy, disturbed: Disturbed) ->
     follower = place.follower(disturbed)
     home = place.home / name
     log = Log.open(home / LOG, f"test.example/{name}", signed_note.generate(f"test.example/{name}"))
-    gate = Gate(follower, Empty(), SCENES, Journal(log, follower, home), rules, bytes(32))
+    gate = build(follower, Empty(), SCENES, Journal(log, follower, home), rules, bytes(32))
     with (place.home / f"{name}.decisions").open("ab", buffering=0) as file:
         while True:
             with suppress(EpochUnavailableError):  # paused for too long: nobody got an answer

@@ -16,7 +16,7 @@ from gate.reads.point import Answer
 from gate.sdk.fastapi import reads
 from ledger.events.envelope import Granted
 from portal.operations.gate_process import Healthy
-from tests.gate.world import NOON, World, world
+from tests.gate.world import NOON, World, with_options, world
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_route_is_given_the_answer_marked(bank: World) -> None:
 def test_a_refusal_never_enters_the_route(bank: World) -> None:
     answer = client(bank, "stranger").get("/segments/c1")
     assert (answer.status_code, answer.json()["detail"]) == (403, "unknown-service")
-    bank.gate.quotas = Quotas(default=Quota(points_per_minute=0))
+    bank = with_options(bank, quotas=Quotas(default=Quota(points_per_minute=0)))
     answer = client(bank).get("/segments/c1")
     assert (answer.status_code, answer.json()["detail"]) == (429, "quota-exceeded")
 

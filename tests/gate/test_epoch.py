@@ -15,8 +15,8 @@ import httpx
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from gate.factory import build
 from gate.http.app import GateApp
-from gate.reads.point import Gate
 from gate.state.ledger_position import Epoch, EpochUnavailableError, RemoteEpoch
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import Granted, Withdrawn, Wording
@@ -27,7 +27,7 @@ from tests.gate.killing import Tokens
 from tests.gate.linearizability import Place
 from tests.gate.postgres import server
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, shipped, source, world
+from tests.gate.world import NOON, options, shipped, source, world
 
 WORDING = Wording("en", bytes(32))
 PATIENCE_S = 0.2
@@ -215,8 +215,14 @@ def test_g51_a_gate_that_cannot_follow_the_ledger_answers_nothing(tmp_path: Path
     def broken() -> int:
         raise FAILURES[why]
 
-    gate = Gate(
-        Follower(tmp_path, broken), source(), SCENES, bank.gate.journal, shipped(), bytes(32)
+    gate = build(
+        Follower(tmp_path, broken),
+        source(),
+        SCENES,
+        bank.gate.journal,
+        shipped(),
+        bytes(32),
+        options=options(),
     )
     answers = asyncio.run(asked_of(GateApp(gate, Tokens())))
     assert {each.status_code for each in answers} == {503}

@@ -266,6 +266,7 @@ def test_g64_an_entry_that_no_journal_writes_is_none(why: str) -> None:
 
 def test_a_batch_is_compared_with_full_cedar_decision_by_decision(bank: World) -> None:
     shadow = Crosscheck(bank.gate, every=1)
+    bank.gate.journal.subscribe(shadow.see)
     ask(bank, ["c1", "c2", "c1", "c2"])
     shadow.drain()
     assert (shadow.checked.agreed, shadow.checked.differed) == (4, 0)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gate.contracts.scene import Fallback
+from gate.factory import build
 from gate.reads.filter import FilterCondition, FilterError
 from gate.reads.masking import mask
 from gate.reads.point import ReadRequest
@@ -18,7 +19,7 @@ from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from tests.gate.scenes import SCENES, scene
-from tests.gate.world import NOON, World, world
+from tests.gate.world import NOON, World, options, shipped, world
 
 ADA = ("Ada Lovelace", "ada.lovelace@mail.example", "+44 7700 900417")
 WANG = ("王小明", "wang@mail.example", "13812345678")
@@ -103,10 +104,16 @@ def bank(tmp_path: Path) -> World:
     field = replace(note, item=replace(note.item, free_text=True))
     care = replace(care, fields={"note": field})
     scenes = {"care": care, **SCENES}
-    made.gate.scenes = scenes
-    made.gate._state = type(made.gate._state)(scenes)
-    made.gate.source = DuckDBSource(path)
-    made.gate.known_by = ("name",)
+    gate = build(
+        made.ledger,
+        DuckDBSource(path),
+        scenes,
+        made.gate.journal,
+        shipped(),
+        bytes(32),
+        options=options(known_by=("name",)),
+    )
+    made = World(made.ledger, gate)
     for subject in ("c1", "c2", "c3"):
         made.says(subject, Granted("care", ("note",), None))
     return made

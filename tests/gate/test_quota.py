@@ -16,7 +16,7 @@ from gate.http.app import GateApp
 from gate.reads.point import Answer, ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
-from tests.gate.world import NOON, World, world
+from tests.gate.world import NOON, World, with_options, world
 
 NO_LIMIT = Quota(points_told=None, share_told=None)
 
@@ -32,8 +32,8 @@ def bank(tmp_path: Path, alerts: list[GateAlert]) -> World:
     for subject in ("c1", "c2"):
         bank.says(subject, Granted("segmentation", ("age",), None))
     limit = Quota(points_per_minute=2, rows_per_day=5, points_told=3, share_told=0.5)
-    bank.gate.quotas = Quotas({("analytics", "segmentation"): limit}, NO_LIMIT, alerts.append)
-    return bank
+    quotas = Quotas({("analytics", "segmentation"): limit}, NO_LIMIT, alerts.append)
+    return with_options(bank, quotas=quotas)
 
 
 def point(bank: World, at: datetime = NOON, service: str = "analytics") -> Answer:
@@ -112,7 +112,7 @@ def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[
     read_table(bank.gate, request)
     assert alerts == []
     quota = Quota(share_told=None, table_share_told=0.5)
-    bank.gate.quotas = Quotas(default=quota, alarm=alerts.append)
+    bank = with_options(bank, quotas=Quotas(default=quota, alarm=alerts.append))
     rows(bank)
     read_table(bank.gate, request)
     assert [each.detail for each in alerts] == ["one answer (table) holds 2 of 3 customers"]

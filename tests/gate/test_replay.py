@@ -14,11 +14,12 @@ import msgspec
 import pytest
 
 from gate.decision.decide import Reason, View
+from gate.factory import build
 from gate.http.authzen import ResourceSearch, search_resources
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import LOG, ReadLogEntry, pseudonym
 from gate.reads.filter import FilterCondition
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import ReadRequest
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableRequest, read_rows, read_table
 from gate.replay.history import ReplayGrounds
@@ -27,7 +28,7 @@ from ledger.events.envelope import Granted, ScenePublished, SyntheticReleased, T
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.test_policy import checked
-from tests.gate.world import NOON, World, shipped, source, world
+from tests.gate.world import NOON, World, options, shipped, source, world
 
 AGE = ("age",)
 
@@ -240,7 +241,9 @@ def test_g60_a_read_that_gave_less_and_said_so_follows(
 ) -> None:
     bank.says("c2", Granted("direct-marketing", ("email",), None))
     journal = bank.gate.journal
-    gate = Gate(bank.ledger, Down(lost=lost), SCENES, journal, shipped(), bytes(32))
+    gate = build(
+        bank.ledger, Down(lost=lost), SCENES, journal, shipped(), bytes(32), options=options()
+    )
     answer = gate.read(ReadRequest("crm", "direct-marketing", "c2", ("name", "email"), NOON))
     assert {*answer.views.values()} == {View.WITHHELD}
     assert replayed(bank, tmp_path).differences == []
@@ -309,13 +312,14 @@ OLDER = replace(SEGMENTATION, version="0.9.0", digest="0" * 64, fields=NARROW)
 
 
 def test_g62_an_entry_rests_on_the_contract_of_then(bank: World, tmp_path: Path) -> None:
-    older = Gate(
+    older = build(
         bank.ledger,
         source(),
         SCENES | {"segmentation": OLDER},
         bank.gate.journal,
         shipped(),
         bytes(32),
+        options=options(),
     )
     before = older.read(ReadRequest("analytics", "segmentation", "c2", AGE, NOON))
     bank.reports("accuracy", 9300)
@@ -351,7 +355,9 @@ def test_g62_a_scene_that_is_no_longer_offered_is_still_derived(
 
 def test_g62_a_scene_is_unknown_until_it_is_published(bank: World, tmp_path: Path) -> None:
     left = {scene: each for scene, each in SCENES.items() if scene != "nearest-branch"}
-    older = Gate(bank.ledger, source(), left, bank.gate.journal, shipped(), bytes(32))
+    older = build(
+        bank.ledger, source(), left, bank.gate.journal, shipped(), bytes(32), options=options()
+    )
     request = ReadRequest("analytics", "nearest-branch", "c2", ("location",), NOON)
     for scene, unexpected in (("segmentation", []), ("nearest-branch", [13])):
         bank.ledger.announce([ScenePublished(scene, "1.0.0", SCENES[scene].digest, NOON)])

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from gate.contracts.scene import load_scene, load_scenes, load_source, specs_folder
+from gate.factory import build
 from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import ReadRequest
 from ledger.events.envelope import Granted
 from ledger.service import Ledger
 from ledger.tlog import signed_note
@@ -18,7 +19,7 @@ from ledger.tlog.writer import Log
 from portal.commands import app
 from steward.contracts.archive import ContractArchive
 from tests.gate.linearizability import Empty
-from tests.gate.world import NOON, WORDING, shipped
+from tests.gate.world import NOON, WORDING, options, shipped
 
 SPECS = specs_folder()
 SCENE = SPECS / "scenes" / "segmentation.odcs.yaml"
@@ -45,7 +46,7 @@ def home(tmp_path: Path) -> Path:
         Log.open(reads / LOG, "t/reads-1", signed_note.generate("t/reads-1")), ledger, reads
     )
     for scenes in (now, now | {"segmentation": before}):
-        gate = Gate(ledger, Empty(), scenes, journal, shipped(), bytes(32))
+        gate = build(ledger, Empty(), scenes, journal, shipped(), bytes(32), options=options())
         service = before.services[0].id
         gate.read(ReadRequest(service, "segmentation", "c1", ("age",), NOON))
     ledger.close()

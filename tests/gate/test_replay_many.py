@@ -17,7 +17,7 @@ from gate.replay.replay import ReplayReport, replay
 from ledger.events.envelope import Granted, SyntheticReleased
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, World, shipped, world
+from tests.gate.world import NOON, World, shipped, with_options, world
 
 AGE = ("age",)
 REQUEST = TableRequest("analytics", "segmentation", AGE, NOON)
@@ -53,7 +53,7 @@ def for_another_purpose(bank: World) -> list[Reason]:
 
 
 def over_the_quota(bank: World) -> list[Reason]:
-    bank.gate.quotas = NOTHING
+    bank = with_options(bank, quotas=NOTHING)
     return [bank.gate.read(POINT).decision.reason, *many(bank, REQUEST)]
 
 

@@ -18,7 +18,7 @@ from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state.consent_bits import FIELDS
 from ledger.events.envelope import Granted, TriggerSet, Withdrawn
 from tests.gate.test_policy import checked
-from tests.gate.world import NOON, World, world
+from tests.gate.world import NOON, World, with_options, world
 
 NO_AGE = 'forbid (principal, action, resource) when { context.field == "age" };'
 
@@ -36,13 +36,19 @@ def bank(tmp_path: Path, alerts: list[GateAlert]) -> World:
     bank.says("c2", TriggerSet("segmentation", "metric_below", "accuracy", 9200))
     bank.says("c3", Withdrawn("segmentation"))
     bank.says("c3", Granted("nearest-branch", ("postcode_area",), None))
-    bank.gate.alarm = alerts.append
-    return bank
+    return with_options(bank, alarm=alerts.append)
+
+
+def watching(bank: World, every: int = 1) -> Crosscheck:
+    """A crosscheck of every answer that the gate gives from now on."""
+    made = Crosscheck(bank.gate, every, Random(7))
+    bank.gate.journal.subscribe(made.see)
+    return made
 
 
 @pytest.fixture
 def shadow(bank: World) -> Crosscheck:
-    return Crosscheck(bank.gate, every=1)
+    return watching(bank)
 
 
 def evaluate(bank: World, customer: str, *fields: str) -> bool:
@@ -108,7 +114,7 @@ def test_every_kind_of_answer_is_compared(bank: World, form: str) -> None:
     request = TableRequest("analytics", "segmentation", ("age",), NOON)
     evaluate(bank, "c1", "age")  # the plan is compiled under the policy of before
     bank.gate.policy = stricter(bank)
-    shadow = Crosscheck(bank.gate, every=1)
+    shadow = watching(bank)
     match form:
         case "evaluate":
             evaluate(bank, "c1", "age")
@@ -159,7 +165,7 @@ def test_refusals_are_passed(bank: World, shadow: Crosscheck) -> None:
 
 def test_about_one_answer_of_so_many_is_taken(bank: World) -> None:
     taken: list[object] = []
-    shadow = Crosscheck(bank.gate, every=10, random=Random(7))
+    shadow = watching(bank, every=10)
     shadow._take = taken.append  # type: ignore[method-assign] # counted, not checked
     for together in (1, 3, 100, 7, 889, 9000):
         shadow.see([b""] * together, [(object(), None)] * together)  # type: ignore[list-item] # only counted
@@ -179,7 +185,7 @@ def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
     bank: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checking, going_on = Event(), Event()
-    shadow = Crosscheck(bank.gate, every=1)
+    shadow = watching(bank)
 
     def slow(_sample: object) -> None:
         checking.set()

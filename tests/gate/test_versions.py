@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gate.contracts import versions
 from gate.contracts.scene import Scene
 from gate.decision.decide import Reason, View
+from gate.factory import build
 from gate.reads.point import Answer, Gate, ReadRequest
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
@@ -22,7 +23,7 @@ from ledger.events.envelope import Event, Granted, ScenePublished, Withdrawn
 from ledger.follower import Follower
 from specs.model import gate as model
 from tests.gate.scenes import SCENES, SEGMENTATION
-from tests.gate.world import NOON, World, shipped, source, world
+from tests.gate.world import NOON, World, options, shipped, source, world
 
 AGE, BOTH = ("age",), ("age", "job")
 WIDER = replace(SEGMENTATION, version="2.0.0", digest="2" * 64, consent_since=(2, 0, 0))
@@ -38,7 +39,7 @@ def under(bank: World, scene: Scene) -> Gate:
     """Another gate over the same ledger, that works under `scene`."""
     journal = bank.gate.journal
     scenes = SCENES | {scene.id: scene}
-    return Gate(bank.ledger, source(), scenes, journal, shipped(), bytes(32))
+    return build(bank.ledger, source(), scenes, journal, shipped(), bytes(32), options=options())
 
 
 def publishes(bank: World, scene: Scene) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from gate.factory import build
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Gate
+from gate.reads.point import Gate, GateOptions
 from gate.reads.sources.duckdb import DuckDBSource
 from ledger.events.envelope import Act, Event, SignalReported, Wording
 from ledger.service import Ledger
@@ -104,18 +105,43 @@ def people(path: Path) -> Path:
     return path
 
 
+def options(**parts: Any) -> GateOptions:
+    """Options of a gate whose answers are practically never decided again.
+
+    Several tests let gates with other contracts write to one journal, and each gate's crosscheck
+    would see the entries of all.
+    """
+    return GateOptions(**{"crosscheck_every": 1 << 40} | parts)
+
+
+def with_options(bank: World, **parts: Any) -> World:
+    """The same ledger and journal, and a gate with other options."""
+    releases = {scene: [made] for scene in SCENES if (made := bank.gate.release(scene))}
+    gate = build(
+        bank.ledger,
+        bank.gate.source,
+        bank.gate.scenes,
+        bank.gate.journal,
+        shipped(),
+        bytes(32),
+        releases=releases,
+        options=options(**parts),
+    )
+    return World(bank.ledger, gate, bank.history)
+
+
 def world(home: Path, *, release: bool = True) -> World:
     ledger = Ledger.open(home, origin="test.example/consent")
     origin = "test.example/reads-1"
     log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
-    gate = Gate(
+    gate = build(
         ledger,
         source(),
         SCENES,
         Journal(log, ledger, home / "reads"),
         shipped(),
         bytes(32),
+        releases={"segmentation": [Constant()]} if release else {},
+        options=options(),
     )
-    if release:
-        gate.serve("segmentation", Constant())
     return World(ledger, gate)

@@ -1,13 +1,15 @@
 """specs/portal.md, 4.6: a service sees what it may read and has read, and nothing of others."""
 
+from pathlib import Path
+
 from starlette.testclient import TestClient
 
-from gate.decision.quota import Quota, Quotas
+from gate.decision.quota import Quota
 from portal.operations import release_service
 from portal.operations.wiring import Product
 from portal.web import i18n
 from synthetic.completion.mode import Mode
-from tests.portal.conftest import START
+from tests.portal.conftest import START, Clock, browser, copy
 
 ANALYTICS = {"Authorization": "Bearer demo-analytics"}
 MODE = Mode.RELEASE_ANCHORED
@@ -22,9 +24,10 @@ def usage(client: TestClient, service: str = "analytics") -> dict[str, list[dict
     return found
 
 
-def test_what_was_read_is_counted_beside_the_quota(product: Product, visitor: TestClient) -> None:
-    limit = {("analytics", "segmentation"): Quota(points_per_minute=100, rows_per_day=1000)}
-    product.gate.quotas = Quotas(limit)
+def test_what_was_read_is_counted_beside_the_quota(seeded: Path, tmp_path: Path) -> None:
+    quota = Quota(points_per_minute=100, rows_per_day=1000)
+    product = copy(seeded, tmp_path / "home", quota={"analytics/segmentation": quota})
+    visitor = browser(product, Clock())
     for _ in range(3):
         assert visitor.post("/v1/read", json=ASKED, headers=ANALYTICS).status_code == 200
     (line,) = [each for each in usage(visitor)["quotas"] if each["scene"] == "segmentation"]

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from gate.contracts.scene import ContractError, Scene
 from ledger.events.envelope import Act, Granted, ManifestPublished, Withdrawn
+from ledger.reader import entries_at
 from ledger.service import Ledger
 from ledger.tlog import merkle
 from ledger.verify import receipt
@@ -160,7 +161,7 @@ def test_n3_whatever_the_bytes_there_is_one_error(data: bytes) -> None:
 
 def forged(found: Manifest, ledger: Ledger, *more: int) -> Manifest:
     """The same with entries that should not be in it, and their true leaves."""
-    leaves = merkle.leaf_hashes(ledger.log.at([*more]))
+    leaves = merkle.leaf_hashes(entries_at(ledger.log, [*more]))
     added = [(index, leaf.hex()) for index, leaf in zip(more, leaves, strict=True)]
     return replace(found, entries=tuple(sorted((*found.entries, *added))))
 

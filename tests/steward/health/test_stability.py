@@ -10,8 +10,9 @@ import pytest
 
 from gate.contracts.scene import load_scenes, load_source, specs_folder
 from gate.decision.decide import Reason, View
+from gate.factory import build
 from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Answer, Gate, ReadRequest
+from gate.reads.point import Answer, ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableRequest, read_table
@@ -106,7 +107,7 @@ def bank(tmp_path: Path) -> World:
     with duckdb.connect(table) as connection:
         connection.execute("ALTER TABLE customer ADD COLUMN balance INTEGER DEFAULT 7")
     rows = WithStability(DuckDBSource(table), ledger, scenes, clock=lambda: NOON)
-    return World(ledger, Gate(ledger, rows, scenes, journal, shipped(), bytes(32)))
+    return World(ledger, build(ledger, rows, scenes, journal, shipped(), bytes(32)))
 
 
 def ask(bank: World, service: str, named: str, *fields: str) -> Answer:
