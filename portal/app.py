@@ -19,13 +19,14 @@ from portal.customer import routes as customer
 from portal.desk import intake
 from portal.desk import routes as desk
 from portal.desk.office import Office
+from portal.operations.job_results import JobResults
 from portal.operations.wiring import Product
 from portal.regulator import openings
 from portal.regulator import routes as regulator
 from portal.service import routes as service
 from portal.signin import crossing
 from portal.signin import routes as signin
-from portal.web import problems
+from portal.web import health, problems
 from portal.web.pages import PortalContext
 from portal.web.security import guard
 
@@ -47,8 +48,15 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
-def create_app(product: Product, clock: Callable[[], datetime] | None = None) -> FastAPI:
-    """All faces of `product` as one application. `clock` says what time it is (default: now)."""
+def create_app(
+    product: Product,
+    clock: Callable[[], datetime] | None = None,
+    job_results: JobResults | None = None,
+) -> FastAPI:
+    """All faces of `product` as one application. `clock` says what time it is (default: now).
+
+    `job_results`: of the jobs that run meanwhile; without them it says that none do.
+    """
     app = FastAPI(
         title="Customer sovereignty",
         description=DESCRIPTION,
@@ -59,6 +67,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     faces = PortalContext(product, Sessions(), Handoffs())
     app.state.faces = replace(faces, clock=clock) if clock else faces
     app.state.office = Office(product)
+    app.state.job_results = job_results or JobResults(None)
     app.state.builds = leaving.builds(product)
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
@@ -66,6 +75,7 @@ def create_app(product: Product, clock: Callable[[], datetime] | None = None) ->
     app.middleware("http")(guard)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.include_router(home.router)
+    app.include_router(health.router)
     app.include_router(signin.router)
     app.include_router(crossing.router)
     app.include_router(gallery.router)

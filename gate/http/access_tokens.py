@@ -11,7 +11,6 @@ an unknown key is nobody: the gate answers 401.
 """
 
 import re
-import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
@@ -22,6 +21,7 @@ from joserfc.jwk import KeySet
 
 from gate.http.dpop import Proofs
 from gate.http.jwks import Jwks
+from ledger.clock import posix
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 TYPES = {"at+jwt", "application/at+jwt"}
@@ -43,7 +43,7 @@ class AccessTokens:
         issuer: str,
         audience: str,
         proofs: Proofs | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = posix,
     ) -> None:
         """`jwks`: the issuer's public keys (RFC 7517). Without `proofs`, no token that is bound to
         a key counts. Raises JoseError if the keys are none."""

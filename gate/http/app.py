@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol, cast
 
 import msgspec
@@ -27,6 +27,7 @@ from gate.reads.filter import FilterError
 from gate.reads.point import Gate, StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
+from ledger.clock import now
 from ledger.errors import CorruptLogError
 
 Scope = Mapping[str, Any]
@@ -59,7 +60,7 @@ class GateApp:
         self,
         gate: Gate,
         authenticator: Authenticator,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now,
     ) -> None:
         self._gate = gate
         self._authenticator = authenticator

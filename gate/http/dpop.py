@@ -10,7 +10,6 @@ address is the one that the gate is configured with, never the one that a reques
 
 import json
 import re
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -21,6 +20,8 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey
+
+from ledger.clock import posix
 
 ALGORITHMS = ["ES256", "EdDSA"]
 MOST_PROOF_BYTES = 4096
@@ -54,7 +55,7 @@ class SeenProofs:
 class Proofs:
     """Checks proofs for one server. Thread-safe."""
 
-    def __init__(self, address: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, address: str, clock: Callable[[], float] = posix) -> None:
         """`address`: how clients address this server, e.g. https://gate.example."""
         self._address, self._clock = address.rstrip("/"), clock
         self._once = SeenProofs()

@@ -12,7 +12,6 @@ refuses to start outside the demonstration: there the company's own issuer does 
 """
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import token_urlsafe
 from typing import Any
@@ -25,6 +24,7 @@ from joserfc.jwk import ECKey, KeySet
 from gate.http import request_body
 from gate.http.access_tokens import ALGORITHMS, LEEWAY_S, MOST_TOKEN_BYTES
 from gate.http.dpop import Proofs, SeenProofs, told
+from ledger.clock import posix
 
 LIFETIME_S = 300  # of a token; and the most that an assertion may still live
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -57,7 +57,7 @@ class Issuer:
         clients: Mapping[str, Mapping[str, Any]],
         *,
         demonstration: bool,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = posix,
     ) -> None:
         """`address`: its own and its gate's, e.g. http://localhost:8000; `clients`: a public JWK
         for each service. Raises NotADemonstrationError."""

@@ -26,6 +26,7 @@ from gate.readlog.writer import Asked, Several
 from gate.reads.point import Gate
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
+from ledger import clock
 
 MOST_WAITING = 256
 MOST_MEMBERS = 16  # customers of a cohort who are decided again
@@ -180,10 +181,8 @@ class Crosscheck:
         scene, service = reading["scene"], reading["service"]
         self._gate.suspend(scene)
         detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
-        at = datetime.now(UTC).replace(microsecond=0)
-        self._gate.options.alarm(
-            GateAlert(AlertKind.POLICY_MISMATCH, service, scene, at, 1, detail)
-        )
+        alert = GateAlert(AlertKind.POLICY_MISMATCH, service, scene, clock.now(), 1, detail)
+        self._gate.options.alarm(alert)
 
 
 def _sample(entry: bytes, asked: Asked, place: int) -> Sample:

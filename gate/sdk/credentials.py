@@ -9,7 +9,6 @@ of the key (RFC 9449), and the token is worth nothing without it.
 """
 
 import json
-import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from urllib.request import Request, urlopen
 
 from joserfc import jwt
 from joserfc.jwk import ECKey
+
+from ledger.clock import posix
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_S, EARLY_S, TIMEOUT_S = 60, 30, 10.0
@@ -50,7 +51,7 @@ class ClientCredentials:
         key: Mapping[str, Any],
         *,
         bound: bool = False,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = posix,
     ) -> None:
         """`issuer`: its http(s) token address; `key`: the service's private JWK (P-256)."""
         if urlsplit(issuer).scheme not in {"http", "https"}:

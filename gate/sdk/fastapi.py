@@ -12,7 +12,7 @@ values too, is an answer: routes read the views.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from fastapi import HTTPException, Request
 
@@ -20,6 +20,7 @@ from gate.decision.decide import Reason
 from gate.readlog.writer import JournalError
 from gate.reads.point import Answer, Gate, ReadRequest, StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
+from ledger.clock import now
 
 
 def reads(
@@ -28,7 +29,7 @@ def reads(
     scene: str,
     fields: Sequence[str],
     customer: str = "customer",
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = now,
 ) -> Callable[[Request], Answer]:
     """A dependency that reads `fields` of the customer whom the path parameter `customer` names."""
 

@@ -10,7 +10,6 @@ is the owner's alone. One file, whose arrays are mapped and not read:
 """
 
 import json
-import os
 from array import array
 from collections.abc import Iterator, Mapping
 from hashlib import file_digest, sha256
@@ -26,6 +25,7 @@ from gate.contracts.triggers import ReportedSignal
 from gate.state.consent_index import ConsentIndex, Triggers
 from gate.state.ledger_position import ConsentPoint
 from gate.state.subjects import Subjects
+from ledger.tlog import atomic_file
 
 _FORMAT = 4
 _ALIGNED = 64
@@ -58,11 +58,8 @@ def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
     about["published"] = state.published
     about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
     about["arrays"] = [[name, each.dtype.str, len(each)] for name, each in arrays.items()]
-    unfinished = path.with_suffix(".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+    with atomic_file.writing(path, atomic_file.OWNER_ONLY) as file:
         _write(file, json.dumps(about).encode(), arrays)
-    unfinished.rename(path)
 
 
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex | None:

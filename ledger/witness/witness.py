@@ -20,9 +20,10 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from ledger import clock
 from ledger.tlog import checkpoint, merkle, signed_note
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.cosignature import WitnessSigner
@@ -101,7 +102,7 @@ class Witness:
         path: Path,
         signer: WitnessSigner,
         logs: Iterable[LogKey],
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        now: Callable[[], datetime] = clock.now,
     ) -> None:
         """`logs`: the keys of the logs it watches; of two types of one log, both must sign."""
         self._path = path

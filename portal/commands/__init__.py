@@ -1,11 +1,14 @@
 """The command line, one file per audience."""
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import contracts, gate, steward
+from portal.commands import contracts, gate, jobs, steward
 from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
 from portal.commands.log import audit, budget, maintenance, replay, state, vault, witness
 from portal.commands.synthesis import synth
@@ -13,6 +16,11 @@ from portal.commands.synthesis import synth
 if TYPE_CHECKING:
     from portal.operations.settings import Settings
     from portal.operations.wiring import Product
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came."""
+
 
 app = typer.Typer(
     name="sovereign",
@@ -26,6 +34,7 @@ app.add_typer(audit.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
+app.add_typer(jobs.app)
 app.add_typer(maintenance.app)
 app.add_typer(import_consents.app)
 app.add_typer(state.app)
@@ -68,11 +77,37 @@ def demo(
 
 @app.command()
 def serve(data_dir: DataDir = None) -> None:
-    """Serve the portal and the gate over an existing data directory."""
-    from portal.operations.settings import Settings
-    from portal.operations.wiring import open_product
+    """Serve the portal and the gate over an existing data directory, and do its jobs meanwhile.
 
-    _serve(open_product(_with(Settings(), data_dir)))
+    Exit status 1: a key file is damaged, and nothing was served.
+    """
+    from portal.operations.settings import Settings
+    from portal.operations.wiring import SecretError, open_product
+
+    try:
+        product = open_product(_with(Settings(), data_dir))
+    except SecretError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    _serve(product)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """End the jobs before the process when it is terminated: the server raises the signal again as
+    soon as it has answered what it was asked, and by default that ends the process there."""
+
+    def leave(_signal: int, _frame: object) -> None:
+        raise _TerminatedError
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    except _TerminatedError:
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _with(settings: "Settings", data_dir: Path | None) -> "Settings":
@@ -83,11 +118,13 @@ def _serve(product: "Product") -> None:
     import uvicorn
 
     from portal.app import create_app, settled
+    from portal.jobs import schedule
 
     settings = product.settings
+    runner = schedule.runner(product)
+    app = create_app(product, job_results=runner.results)
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
-    app = create_app(product)
-    with steward.beside(product), settled():
+    with _ended_by_sigterm(), runner.running(), settled():
         uvicorn.run(
             app,
             host=settings.host,

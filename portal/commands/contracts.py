@@ -1,11 +1,12 @@
 """`sovereign contracts`: hold the source against what the contracts promise. Run it every hour."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ledger import clock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def check(
     from steward.contracts.health import ContractHealth, RunOrderError
 
     source, scenes = contracts()
-    at = datetime.now(UTC)
+    at = clock.now()
     try:
         facts = source_probe.observe(DuckDBSource(data_dir / "customers.duckdb"), source)
         found = contract_health.checks(scenes, source, facts, at)

@@ -23,8 +23,8 @@ def serve(
 ) -> None:
     """Serve the gate alone: it follows the ledger of a data directory, and cannot write it.
 
-    Exit status 1: it may not answer, because its read log was not announced or because other
-    contracts are in force.
+    Exit status 1: it may not answer, because its read log was not announced, because other
+    contracts are active, or because a key file is damaged.
     """
     import uvicorn
 
@@ -38,13 +38,14 @@ def serve(
     )
     from portal.operations.publishing import exporting, folder
     from portal.operations.settings import Settings
+    from portal.operations.wiring import SecretError
     from portal.service.routes import authenticator
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
     try:
         alone = open_gate(settings, wait_s=wait_s)
-    except (NotAnnouncedError, OtherTermsError) as error:
+    except (NotAnnouncedError, OtherTermsError, SecretError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error
     who = authenticator(settings, alone.scenes.values(), None)

@@ -1,29 +1,27 @@
 """`sovereign steward`: what the company must do about changes of consent, and whom it told."""
 
 import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger import clock
+
 if TYPE_CHECKING:
-    from portal.operations.wiring import Product
+    from portal.jobs.cases import Following
+    from portal.jobs.delivery import Deliveries
     from steward.cases.case import Case
-    from steward.change_flow import ChangeFlow
+    from steward.change_flow import ChangeFlow, Channels
     from steward.notify.masked_name import Naming
     from steward.notify.outbox import DeliveryResult, OutgoingNotice
-    from synthetic.fitting.release import Release
 
 app = typer.Typer(
     help="Changes of consent: cases, notices and their delivery.", no_args_is_help=True
 )
 
-EVERY_S = 2.0  # between rounds beside a portal
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
@@ -45,26 +43,29 @@ def run(
 
     Runs beside the portal, which does the same by itself: whichever is first does the work. It
     reads the ledger and writes none of it. Without --gate customers are called *** in notices.
+    Exit status 2: nothing was delivered, because `steward.toml` cannot be used.
     """
     from gate.sdk.client import GateClient
-    from steward.notify import masked_name, recipients
-    from steward.notify.outbox import Outbox
+    from portal.jobs.cases import Following
+    from portal.jobs.delivery import Deliveries
+    from steward.notify import masked_name
+    from steward.notify.recipients import RecipientError
 
+    if not (key := data_dir / "keys" / "consent.vkey").exists():
+        raise typer.BadParameter(f"no ledger under {data_dir}: {key} is missing")
     named = masked_name.over(GateClient(gate, token)) if gate else masked_name.unnamed
-    flow, outbox = _beside(data_dir, named), Outbox(data_dir)
-    while True:
-        at = datetime.now(UTC)
-        try:
-            senders = recipients.load(data_dir).sender
-        except recipients.RecipientError as error:
-            raise typer.BadParameter(str(error)) from error
-        changes = flow.run(at)
-        done = outbox.deliver(senders, at)
-        if every is None or changes or done.delivered or done.failed or done.dead:
-            typer.echo(_told(changes, done))
-        if every is None:
-            return
-        time.sleep(every)
+    following = Following(data_dir, lambda channels: _flow(data_dir, named, channels))
+    deliveries = Deliveries(data_dir)
+    if every is not None:
+        _run_on(following, deliveries, timedelta(seconds=every))
+        return
+    at = clock.now()
+    changes = following.run(at)
+    try:
+        typer.echo(_told(changes, deliveries.run(at)))
+    except RecipientError as error:
+        typer.echo(f"{changes} changes; no notices delivered", err=True)
+        raise typer.BadParameter(str(error)) from error
 
 
 @app.command()
@@ -81,7 +82,7 @@ def register(
 
     ledger = open_ledger.reopen(data_dir)
     try:
-        Signals(ledger).register(vkey, datetime.now(UTC).replace(microsecond=0))
+        Signals(ledger).register(vkey, clock.now())
     except SignalError as error:
         raise typer.BadParameter(str(error)) from error
     finally:
@@ -142,91 +143,46 @@ def replay(
     """Give dead letters their attempts anew. Exit status 1: a named one is not dead."""
     from steward.notify.outbox import Outbox
 
-    done = Outbox(data_dir).replay(by, datetime.now(UTC), ids or None)
+    done = Outbox(data_dir).replay(by, clock.now(), ids or None)
     typer.echo(f"{done} dead letters will be sent again")
     if ids and done != len(set(ids)):
         typer.echo(f"{len(set(ids)) - done} of those named are no dead letters", err=True)
         raise typer.Exit(1)
 
 
-@contextmanager
-def beside(product: "Product") -> Iterator[None]:
-    """Follow and deliver in the background while the product is served."""
-    done = Event()
-    thread = Thread(target=_rounds, args=[product, done], name="steward", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+def _run_on(following: "Following", deliveries: "Deliveries", every: timedelta) -> None:
+    """Both, each in its own time, until the process is stopped; what they did is printed."""
+    from portal.jobs import cases, delivery
+    from portal.jobs.runner import Job, Runner
+    from portal.operations.job_results import JobResults
+
+    def follow(at: datetime) -> None:
+        if changes := following.run(at):
+            typer.echo(f"{changes} changes")
+
+    def deliver(at: datetime) -> None:
+        done = deliveries.run(at)
+        if done.delivered or done.failed or done.dead:
+            typer.echo(_delivered(done))
+
+    wait = timedelta(minutes=1)
+    jobs = [
+        Job(cases.NAME, every, follow, max_retry=wait),
+        Job(delivery.NAME, every, deliver, max_retry=wait),
+    ]
+    with Runner(jobs, JobResults(None)).running():
+        Event().wait()
 
 
-def flow_of(product: "Product") -> "ChangeFlow":
-    """The flow inside the product's own process: names are read through its gate."""
-    from gate.state import snapshot
-    from portal.operations.wiring import SNAPSHOT
-    from steward.change_flow import ChangeFlow
-    from steward.notify import masked_name, recipients
-    from synthetic.fitting.release import Release
-
-    def released(scene: str) -> "Release | None":
-        found = product.gate.release(scene)
-        return found if isinstance(found, Release) else None
-
-    return ChangeFlow(
-        product.home,
-        product.ledger,
-        product.scenes,
-        product.ledger.origin,
-        lambda role: recipients.load(product.home).channels(role),
-        released,
-        masked_name.through(product.gate),
-        lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
-    )
-
-
-def _rounds(product: "Product", done: Event) -> None:
-    """A round that fails is told, once, and tried again: what it would have done is in the log."""
-    from portal.desk.office import Office
-    from portal.operations import gate_process
-    from portal.operations.publishing import Publisher
-    from portal.operations.refits import Refits
-    from steward.notify import recipients
-    from steward.notify.outbox import Outbox
-
-    office, refits = Office(product), Refits(product)
-    publisher = Publisher(product.home, product.ledger, product.reads)
-    made, told = None, ""
-    while not done.wait(EVERY_S):
-        at = datetime.now(UTC)
-        try:
-            made = made or (flow_of(product), Outbox(product.home))
-            made[0].run(at)
-            made[1].deliver(recipients.load(product.home).sender, at)
-            office.check_hourly(at)
-            gate_process.announce(product.ledger, product.home)
-            publisher.round(at)
-            refits.round(at)
-        except Exception as error:  # noqa: BLE001 - whatever it was, serving goes on
-            if told != (told := f"steward: {type(error).__name__}: {error}"):
-                typer.echo(told, err=True)
-        else:
-            told = ""
-
-
-def _beside(home: Path, named: "Naming") -> "ChangeFlow":
+def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
     """The flow in a process of its own, which may read the ledger and not write it."""
     from ledger.follower import Follower
     from ledger.tlog import signed_note
     from portal.operations.wiring import contracts
     from steward.change_flow import ChangeFlow
-    from steward.notify import recipients
     from steward.release_follower import Released
 
     key = home / "keys" / "consent.vkey"
-    if not key.exists():
-        raise typer.BadParameter(f"no ledger under {home}: {key} is missing")
     follower = Follower(home)
     ledger = Released(follower)
     return ChangeFlow(
@@ -234,16 +190,19 @@ def _beside(home: Path, named: "Naming") -> "ChangeFlow":
         ledger,
         contracts()[1],
         signed_note.vkey_parts(key.read_text("utf-8").partition("\n")[0])[0],
-        lambda role: recipients.load(home).channels(role),
+        channels,
         ledger.release,
         named,
     )
 
 
 def _told(changes: int, done: "DeliveryResult") -> str:
+    return f"{changes} changes; {_delivered(done)}"
+
+
+def _delivered(done: "DeliveryResult") -> str:
     return (
-        f"{changes} changes; {done.delivered} notices delivered, {done.failed} will be tried again,"
-        f" {done.dead} dead"
+        f"{done.delivered} notices delivered, {done.failed} will be tried again, {done.dead} dead"
     )
 
 

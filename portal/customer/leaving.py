@@ -9,14 +9,13 @@ GET  /customer/leave/everything             what leaving would mean, or why not 
 POST /customer/leave/everything             leave
 """
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from ledger import entry_erasure
+from ledger import clock, entry_erasure
 from ledger.entry_erasure import NoSuchEntryError
 from portal.archive import store
 from portal.archive.building import Builds
@@ -43,7 +42,7 @@ def builds(product: Product) -> Builds:
         product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
     made = ArchiveStore(product.home, secret(product.home / KEY))
-    made.sweep(datetime.now(UTC))
+    made.sweep(clock.now())
     return Builds(held, made)
 
 

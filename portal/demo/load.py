@@ -4,11 +4,12 @@ Every step looks at what is there and does the rest, so an interrupted load cont
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from ledger import clock
 from ledger.events.envelope import Granted, Instruction, Wording
 from ledger.service import Ledger
 from portal.consent.wording import wording
@@ -31,7 +32,7 @@ def customers(home: Path) -> None:
         unfinished = home / "customers.unfinished"
         unfinished.unlink(missing_ok=True)
         build(unfinished)
-        deliveries.record(unfinished, contracts()[0], datetime.now(UTC))
+        deliveries.record(unfinished, contracts()[0], clock.now())
         unfinished.rename(database)
 
 
@@ -61,7 +62,7 @@ def _instructions(
     ledger: Ledger, granted: Iterable[Grant], shown: Mapping[str, Wording]
 ) -> Iterator[Instruction]:
     """One customer's grants, each instruction chained to the one before."""
-    at = datetime.now(UTC).replace(microsecond=0) - AGREED_BEFORE
+    at = clock.now() - AGREED_BEFORE
     last: Instruction | None = None
     for customer, scene, fields in granted:
         act = Granted(scene, fields, None)

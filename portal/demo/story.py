@@ -5,7 +5,6 @@ answered synthetically, and a regulator verifies the receipt with nothing but a 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -15,11 +14,13 @@ from rich.table import Table
 from gate.decision.decide import View
 from gate.reads.point import Answer, ReadRequest
 from gate.reads.table import TableAnswer, TableRequest, read_table
+from ledger import clock
 from ledger.events.envelope import Withdrawn
+from ledger.tlog import atomic_file
 from ledger.verify.cli import main as verify
-from portal.commands.steward import flow_of
 from portal.consent.wording import wording
 from portal.demo import load
+from portal.jobs.cases import flow_of
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
@@ -36,7 +37,7 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     console = console or Console(highlight=False)
     product = _loaded(settings, console)
     flow = flow_of(product)
-    flow.begin(_now())
+    flow.begin(clock.now())
     customer = _someone(product)
     before = _read(product, customer)
     _tell_read(console, f"1  {SERVICE} reads customer {customer} for {SCENE}", before)
@@ -45,7 +46,7 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     console.print(f"   receipt {receipt}")
     after = _read(product, customer)
     _tell_read(console, "3  the same read again", after)
-    flow.run(_now())
+    flow.run(clock.now())
     flow.close()
     _tell_case(console, product)
     _tell_table(console, _table(product))
@@ -66,7 +67,7 @@ def _loaded(settings: Settings, console: Console) -> Product:
     with Bar(console=console, transient=True) as bar:
         missing = release_service.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):
-            release_service.release(product, scene, _now())
+            release_service.release(product, scene, clock.now())
     _tell_loaded(console, product, granted)
     return product
 
@@ -85,25 +86,25 @@ def _tell_loaded(console: Console, product: Product, granted: int) -> None:
 
 def _someone(product: Product) -> str:
     """A customer who allows every field the story asks for."""
-    return product.gate.consenting(SCENE, FIELDS, _now())[0]
+    return product.gate.consenting(SCENE, FIELDS, clock.now())[0]
 
 
 def _read(product: Product, customer: str) -> Answer:
-    return product.gate.read(ReadRequest(SERVICE, SCENE, customer, FIELDS, _now()))
+    return product.gate.read(ReadRequest(SERVICE, SCENE, customer, FIELDS, clock.now()))
 
 
 def _withdraw(product: Product, customer: str) -> Path:
     shown = wording(product.scenes[SCENE], "en")
-    instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=_now(), wording=shown)
+    instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=clock.now(), wording=shown)
     (recorded,) = product.ledger.record([instruction])
     path = product.home / "receipts" / f"{recorded.index}.tlog-proof"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(product.ledger.receipt(recorded.index), encoding="utf-8")
+    atomic_file.write(path, product.ledger.receipt(recorded.index).encode())
     return path
 
 
 def _table(product: Product) -> TableAnswer:
-    return read_table(product.gate, TableRequest(SERVICE, SCENE, FIELDS, _now()))
+    return read_table(product.gate, TableRequest(SERVICE, SCENE, FIELDS, clock.now()))
 
 
 def _tell_read(console: Console, title: str, answer: Answer) -> None:
@@ -152,7 +153,3 @@ def _tell_proof(console: Console, product: Product, receipt: Path) -> None:
 
 def _synthetic(views: Mapping[str, View]) -> list[str]:
     return [field for field, view in views.items() if view is View.SYNTHETIC]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

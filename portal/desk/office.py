@@ -8,7 +8,7 @@ home/register.sqlite     reviews, explained decisions, reminders, searches
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from threading import Lock
 
@@ -30,7 +30,6 @@ from steward.oversight.model_signals import Signals
 from steward.oversight.register import Register, UnsealableError
 from steward.oversight.review import Reviews
 
-HOUR = timedelta(hours=1)  # between checks of the contracts
 SEARCHED = "searched"
 NAME_SCENE, NAME_SERVICE = "contract-service", "customer-care"  # as whom a name is read
 GROUNDS = ("request", "complaint", "case", "audit")  # why anybody may look a customer up
@@ -111,12 +110,6 @@ class Office:
         together = self.agreements(at)
         self.trend.note(together.customers, together.total, at)
         return alerts
-
-    def check_hourly(self, at: datetime) -> None:
-        """`check`, if the last one was an hour ago or never."""
-        last = self.contracts.last_run()
-        if last is None or at - last >= HOUR:
-            self.check(at)
 
     def agreements(self, at: datetime) -> Agreements:
         """The aggregate, kept up to date from one call to the next."""

@@ -11,6 +11,7 @@ from portal.auth.session import Session
 from portal.desk import tables
 from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
 from portal.signin import routes
+from portal.web.health import job_results
 from portal.web.pages import faces, page, words
 from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, SignedOutError
 from steward.oversight.review import ReviewOutcome
@@ -169,6 +170,14 @@ def contracts(request: Request, here: Here, me: Me) -> Response:
 def check(request: Request, here: Here, me: Me) -> Response:  # noqa: ARG001 - signed in
     here.check(faces(request).clock())
     return RedirectResponse("/desk/contracts", 303)
+
+
+@router.get("/jobs")
+def jobs(request: Request, me: Me) -> Response:
+    at = faces(request).clock()
+    return _page(
+        request, me, "desk/jobs.html", rows=tables.jobs(job_results(request).snapshot(at), at)
+    )
 
 
 @router.get("/agreements")

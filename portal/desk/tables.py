@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 
 from gate.contracts.scene import Item, Scene, SourceContract, Text
 from portal.desk.office import Agreements, Found
+from portal.operations.job_results import DEGRADED, JobResult, Snapshot
 from portal.web.chart import Chart, ChartLine, chart
 from steward.agreements.health import TEN_THOUSAND, Advice, HealthReport
 from steward.agreements.trend import Day
@@ -53,6 +54,14 @@ class AlertRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRow:
+    name: str
+    health: str
+    degraded: bool
+    result: JobResult
+
+
+@dataclass(frozen=True, slots=True)
 class ContractRow:
     scene: Scene
     per_cent: float | None  # of the checks of the last day
@@ -71,6 +80,15 @@ class ContractItemRow:
     basis: str
     lineage: tuple[Text, ...]
     conflict: tuple[Text, ...]
+
+
+def jobs(snapshot: Snapshot, at: datetime) -> list[JobRow]:
+    """Every job of the product, in the order of the schedule."""
+    health = snapshot.health(at)
+    return [
+        JobRow(name, health[name], health[name] in DEGRADED, each)
+        for name, each in snapshot.jobs.items()
+    ]
 
 
 def agreements(found: Agreements) -> AgreementRow:

@@ -18,7 +18,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -30,6 +29,7 @@ from gate.policy.cedar import CedarPolicy
 from gate.readlog.writer import LOG, instance_name
 from gate.reads.point import Gate
 from gate.state.ledger_position import Epoch
+from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished
 from ledger.follower import Follower
 from ledger.reader import RecordedEvent
@@ -53,6 +53,10 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 class NotAnnouncedError(Exception):
     """Nobody announced the gate's read log, so it may not answer. Says what to start."""
+
+
+class OpeningFileError(Exception):
+    """A file in a gate's folder does not say which read log to announce."""
 
 
 class OtherTermsError(Exception):
@@ -134,14 +138,30 @@ class LedgerWatch:
 def announce(ledger: Ledger, home: Path) -> int:
     """Announce the read logs of gates that wait for it; how many. Called by the ledger's writer.
 
-    Crash in between: it is announced again, which changes nothing.
+    Raises OpeningFileError, after all others, if a file is no such opening; it stays there.
     """
-    waiting = sorted(home.glob(f"reads/*/{OPENING}"))
-    for path in waiting:
-        origin, key = path.read_text("ascii").splitlines()
-        ledger.announce([ReadLogOpened(origin, key, datetime.now(UTC).replace(microsecond=0))])
+    malformed, done = [], 0
+    for path in sorted(home.glob(f"reads/*/{OPENING}")):
+        try:
+            origin, key = _opening(path)
+        except ValueError:
+            malformed.append(path)
+            continue
+        ledger.announce([ReadLogOpened(origin, key, clock.now())])
+        # Crash here: it is announced again, which changes nothing.
         path.unlink()
-    return len(waiting)
+        done += 1
+    if malformed:
+        raise OpeningFileError(f"{malformed[0]}: want a log's name and its key; remove the file")
+    return done
+
+
+def _opening(path: Path) -> tuple[str, str]:
+    """Raises ValueError."""
+    origin, key = path.read_text("ascii").splitlines()
+    if signed_note.vkey_parts(key)[0] != origin:
+        raise ValueError(f"a key of another log than {origin}")
+    return origin, key
 
 
 class Healthy:

@@ -1,15 +1,16 @@
 """The public logs, kept up to date while the product is served.
 
 Once a minute, if anything is new: the size and root of every read log that grew are anchored in the
-consent log, then the tile directories are written, the consent log last. A gate that is served
-alone writes its own read log's directory, and the portal anchors it.
+consent log, and the tile directories are written, the state log's first. The two are jobs of their
+own (portal.jobs). A gate that is served alone writes its own read log's directory, and the portal
+anchors it.
 """
 
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
 
@@ -23,7 +24,6 @@ from ledger.tlog import checkpoint, signed_note
 from ledger.tlog.writer import Log
 
 EVERY = timedelta(minutes=1)
-AT_ONCE = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -34,19 +34,10 @@ class Publisher:
     ledger: Ledger
     reads: Log
     published: tuple[int, int] = (0, 0)  # entries of the consent log and of the read log
-    due: datetime = AT_ONCE
-    anchored: dict[str, int] | None = None  # origin -> size
 
-    def round(self, at: datetime) -> bool:
-        """Publish what is new, if a minute has passed; whether anything was written.
-
-        Raises what `publish` raises; then it is tried again in a minute.
-        """
-        if at < self.due:
-            return False
-        self.due = at + EVERY
-        grown = self.anchor(at)
-        if not grown and self.published == (self.ledger.size, self.reads.size):
+    def publish_news(self) -> bool:
+        """Publish if anything is new; whether it was. Raises what `publish` raises."""
+        if self.published == (self.ledger.size, self.reads.size):
             return False
         self.publish()
         return True
@@ -60,12 +51,20 @@ class Publisher:
         self.reads.export(folder(self.home, self.reads))
         self.published = now
 
+
+@dataclass(slots=True)
+class Anchors:
+    """Not thread-safe. `anchored`: size by origin, as the consent log last said it."""
+
+    home: Path
+    ledger: Ledger
+    anchored: dict[str, int] | None = None
+
     def anchor(self, at: datetime) -> int:
         """Write size and root of every read log that grew into the consent log; how many."""
         if self.anchored is None:
             said = (entry.event for entry in self.ledger.announced())
             self.anchored = {e.origin: e.size for e in said if isinstance(e, ReadLogAnchored)}
-        at = at.astimezone(UTC).replace(microsecond=0)
         grown = [
             ReadLogAnchored(head.origin, head.size, b64encode(head.root).decode(), at)
             for head in _heads(self.home)

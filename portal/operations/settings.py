@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         {},
         description="companies outside that receive, by service: id, name, address, email; one that"
         " is not named is reached care of the company",
+    )
+
+    job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = Field(
+        {}, description="seconds between the runs of a job, by its name in `sovereign jobs`"
     )
 
     shadow_every: int = Field(

@@ -15,8 +15,8 @@ home/health.sqlite       the history of checks of the contracts
 import logging
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -36,13 +36,14 @@ from gate.reads.sources.interface import RowSource
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
+from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
-from ledger.tlog import signed_note
+from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
 from portal.operations import open_ledger
-from portal.operations.publishing import Publisher
+from portal.operations.publishing import Anchors, Publisher
 from portal.operations.settings import Settings
 from steward.agreements.stability import Histories, WithStability
 from steward.alert_cases import Alarms
@@ -55,9 +56,14 @@ from steward.oversight.register import Register
 from synthetic.fitting.release import Release
 
 SECRET = Path("keys") / "surrogate.key"
+SECRET_SIZE = 32  # bytes
 DEFAULT_QUOTA = "default"
 SNAPSHOT = Path("state") / "consent.npz"
 _LOG = logging.getLogger("sovereign")
+
+
+class SecretError(Exception):
+    """A secret key file does not hold a secret. Nothing is derived from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +106,8 @@ class Product:
 
     def publish(self) -> None:
         """Anchor the read logs, and write the public tile directories, at once."""
-        publisher = Publisher(self.home, self.ledger, self.reads)
-        publisher.anchor(_now())
-        publisher.publish()
+        Anchors(self.home, self.ledger).anchor(clock.now())
+        Publisher(self.home, self.ledger, self.reads).publish()
 
 
 def contracts() -> tuple[SourceContract, dict[str, Scene]]:
@@ -174,7 +179,7 @@ def known_by(source: SourceContract) -> tuple[str, ...]:
 def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
     """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
     home = settings.data_dir
-    alarms = Alarms(home, scenes, origin, lambda role: recipients.load(home).channels(role))
+    alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role))
 
     def raised(alert: GateAlert) -> None:
         log(alert)
@@ -208,7 +213,9 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> N
 
     Raises UndeclaredChangeError or MissingContractError: see steward.contracts.publication.
     """
-    publication.publish(ledger, scenes, specs_folder(), ContractArchive(home / "contracts"), _now())
+    publication.publish(
+        ledger, scenes, specs_folder(), ContractArchive(home / "contracts"), clock.now()
+    )
 
 
 def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
@@ -219,7 +226,7 @@ def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
     cedar.keep(rules, home / "policies")
     announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
     if not announced or announced[-1].digest != rules.digest:
-        ledger.announce([PolicyPublished(rules.digest, _now())])
+        ledger.announce([PolicyPublished(rules.digest, clock.now())])
 
 
 def releases(
@@ -242,18 +249,20 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
     folder = home / "reads" / instance
     folder.mkdir(parents=True)
     log = Log.open(folder / LOG, origin, signer)
-    (home / "keys" / f"{instance}.vkey").write_text(f"{signer.verifier}\n", encoding="ascii")
-    ledger.announce([ReadLogOpened(origin, str(signer.verifier), _now())])
+    atomic_file.write(home / "keys" / f"{instance}.vkey", f"{signer.verifier}\n".encode())
+    ledger.announce([ReadLogOpened(origin, str(signer.verifier), clock.now())])
     return log
 
 
 def secret(path: Path) -> bytes:
-    """32 random bytes that only the owner can read, made on first use."""
+    """32 random bytes that only the owner can read, made on first use. Raises SecretError."""
     if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
+        with suppress(FileExistsError):  # another process was faster: its secret counts
+            atomic_file.create(path, secrets.token_bytes(SECRET_SIZE), atomic_file.OWNER_ONLY)
+    data = path.read_bytes()
+    if len(data) != SECRET_SIZE:
+        raise SecretError(
+            f"{path} has {len(data)} bytes, want {SECRET_SIZE}: restore it from a backup. "
+            "Without one, remove the file: a new secret is made, and what was derived changes"
+        )
+    return data

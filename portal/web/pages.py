@@ -3,7 +3,7 @@
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
+from ledger.clock import now
 from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.handoff import Handoffs
 from portal.auth.oidc import Client, Provider
@@ -49,10 +50,6 @@ class StaticFile:
     squeezed: bytes  # gzip
 
 
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
-
-
 @dataclass(frozen=True)
 class PortalContext:
     """Everything a route may use. One per application."""
@@ -60,7 +57,7 @@ class PortalContext:
     product: Product
     sessions: Sessions
     handoffs: Handoffs
-    clock: Callable[[], datetime] = _now
+    clock: Callable[[], datetime] = now
     crossings: OneTimeStore[Any] = field(
         default_factory=lambda: OneTimeStore(CROSS_WITHIN)
     )  # see portal.signin.crossing

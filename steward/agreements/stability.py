@@ -13,12 +13,13 @@ that no figure rewards consent. It is personal data like any other: the field
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Protocol
 
 from gate.contracts.scene import Scene
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from ledger.clock import now
 from ledger.events.envelope import Instruction
 from ledger.events.reducer import ConsentState, SceneConsent, apply
 from ledger.reader import RecordedEvent
@@ -99,7 +100,7 @@ class WithStability:
         inner: RowSource,
         ledger: Histories,
         scenes: Mapping[str, Scene],
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now,
         key: str = "id",
     ) -> None:
         self._inner, self._ledger, self._scenes = inner, ledger, scenes

@@ -103,4 +103,6 @@ def _logical(kind: Any) -> str:
 
 
 def _utc(at: datetime) -> datetime:
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    """In whole seconds, as our clock: else what arrived in this second would be in the future."""
+    known = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return known.replace(microsecond=0)

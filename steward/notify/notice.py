@@ -181,6 +181,11 @@ def identified(body: bytes, channel: str) -> tuple[str, bytes]:
     return id_, _json({"id": id_, **json.loads(body)})
 
 
+def unidentified(whole: bytes) -> bytes:
+    """The inverse of `identified`: the body without an id."""
+    return _json({name: value for name, value in json.loads(whole).items() if name != "id"})
+
+
 def text(type_: NoticeType, case: Case, scene: Scene, locale: str) -> dict[str, str]:
     """Title and body in one language."""
     facts = _facts(case, scene, locale)

@@ -6,7 +6,8 @@
 
 Of one case and one channel only the oldest notice that is not delivered is ever sent, a dead one
 included: what follows waits until it is replayed, so that nobody hears of an end before the
-beginning. The id and the bytes of a notice are the same at every attempt; a crash between the
+beginning. A receiver that says how long it wants to be left alone gets nothing until then, of any
+case. The id and the bytes of a notice are the same at every attempt; a crash between the
 receiver's answer and our note of it sends them again, and the receiver drops them by the id.
 """
 
@@ -20,10 +21,11 @@ from typing import Protocol
 
 from steward.cases.case import Act, add_act
 from steward.cases.case_store import CaseStore, moment, stamp
-from steward.notify.notice import identified
+from steward.notify.notice import identified, unidentified
 
 RETRY_AFTER_S = (5, 20, 80, 320, 1_280, 5_120, 20_480)  # four times as long each: 7.6 h in all
 MOST_ERROR = 300  # characters kept of a failure
+UNROUTED = "unrouted"  # a channel of a role whose channels cannot be looked up: unrouted/<role>
 
 
 class NoticeState(StrEnum):
@@ -33,7 +35,14 @@ class NoticeState(StrEnum):
 
 
 class UndeliveredError(Exception):
-    """The receiver does not have the notice, or did not say that it has. It will be sent again."""
+    """The receiver does not have the notice, or did not say that it has. It will be sent again.
+
+    `retry_after`: how long the receiver asks to be left alone, if it does.
+    """
+
+    def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RefusedError(UndeliveredError):
@@ -89,11 +98,11 @@ class Outbox:
         while letters := self._due(at, failing):
             for letter in letters:
                 if letter.channel not in failing:
-                    state, error = _attempted(letter, senders, at)
+                    attempt = _attempted(letter, senders, at)
                     # Crash here: the receiver may have it, and we will send it again.
-                    self._note(letter, state, error, at)
-                    done[state] += 1
-                    if state is not NoticeState.DELIVERED:
+                    self._note(letter, attempt, at)
+                    done[attempt.state] += 1
+                    if attempt.state is not NoticeState.DELIVERED:
                         failing.add(letter.channel)
         return DeliveryResult(
             done[NoticeState.DELIVERED], done[NoticeState.WAITING], done[NoticeState.DEAD]
@@ -123,6 +132,20 @@ class Outbox:
                 add_act(database, row["number"], Act("replayed", by, at, note))
         return len(chosen)
 
+    def route(self, channels: Callable[[str], Sequence[str]]) -> int:
+        """Give notices that wait for a channel of their role the channels it has now; how many.
+
+        They were filed while nobody could say where the notices of a role go: see UNROUTED.
+        """
+        if not self._letters("state <> 'delivered' AND channel LIKE ?", [f"{UNROUTED}/%"]):
+            return 0  # asked every two seconds: nobody else waits for it
+        with self._docket.writing() as database:
+            query = "SELECT * FROM outbox WHERE channel LIKE ? ORDER BY seq"
+            rows = database.execute(query, [f"{UNROUTED}/%"]).fetchall()
+            for row in rows:
+                _reroute(database, row, channels(row["channel"].partition("/")[2]))
+        return len(rows)
+
     def close(self) -> None:
         self._docket.close()
 
@@ -140,12 +163,16 @@ class Outbox:
         with self._docket.reading() as database:
             return [letter(row) for row in database.execute(query, values).fetchall()]
 
-    def _note(self, letter: OutgoingNotice, state: NoticeState, error: str, at: datetime) -> None:
-        attempts = letter.attempts + 1
-        if state is NoticeState.WAITING:
-            at += timedelta(seconds=RETRY_AFTER_S[letter.attempts])
+    def _note(self, letter: OutgoingNotice, attempt: "_Attempt", at: datetime) -> None:
+        attempts, next_at = letter.attempts + 1, at
+        if attempt.state is NoticeState.WAITING:
+            next_at += timedelta(seconds=RETRY_AFTER_S[letter.attempts])
+        if attempt.retry_after is not None:
+            next_at = max(next_at, at + attempt.retry_after)
         with self._docket.writing() as database:
-            _set(database, letter.id, state, attempts, at, error)
+            _set(database, letter.id, attempt.state, attempts, next_at, attempt.error)
+            if attempt.retry_after is not None:
+                _leave_alone(database, letter.channel, at + attempt.retry_after)
 
 
 def put(
@@ -172,17 +199,26 @@ def sequence(database: Connection, case: int) -> int:
     return int(database.execute(query, [case]).fetchone()["n"]) + 1
 
 
-def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> tuple[NoticeState, str]:
-    """The state of the letter after one attempt, and what went wrong."""
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """The state of a letter after an attempt, and what went wrong."""
+
+    state: NoticeState
+    error: str = ""
+    retry_after: timedelta | None = None
+
+
+def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> _Attempt:
     try:
         senders(letter.channel).send(letter, at)
     except RefusedError as error:
-        return NoticeState.DEAD, str(error)[:MOST_ERROR]
+        return _Attempt(NoticeState.DEAD, str(error)[:MOST_ERROR])
     except UndeliveredError as error:
-        return _failed(letter), str(error)[:MOST_ERROR]
+        return _Attempt(_failed(letter), str(error)[:MOST_ERROR], error.retry_after)
     except Exception as error:  # noqa: BLE001 - a way out that breaks must not hold up the others
-        return _failed(letter), f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
-    return NoticeState.DELIVERED, ""
+        message = f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
+        return _Attempt(_failed(letter), message)
+    return _Attempt(NoticeState.DELIVERED)
 
 
 def _failed(letter: OutgoingNotice) -> NoticeState:
@@ -194,6 +230,20 @@ def _set(
 ) -> None:
     query = "UPDATE outbox SET state = ?, attempts = ?, next_at = ?, error = ? WHERE id = ?"
     database.execute(query, [state, attempts, stamp(next_at), error, id_])
+
+
+def _leave_alone(database: Connection, channel: str, until: datetime) -> None:
+    query = "UPDATE outbox SET next_at = ? WHERE channel = ? AND state = 'waiting' AND next_at < ?"
+    database.execute(query, [stamp(until), channel, stamp(until)])
+
+
+def _reroute(database: Connection, row: Row, channels: Sequence[str]) -> None:
+    """The first channel takes the notice's place in the order; the others come last."""
+    body = unidentified(row["body"])
+    id_, whole = identified(body, channels[0])
+    query = "UPDATE outbox SET id = ?, channel = ?, body = ? WHERE id = ?"
+    database.execute(query, [id_, channels[0], whole, row["id"]])
+    put(database, row["number"], row["type"], body, channels[1:], moment(row["next_at"]))
 
 
 def letter(row: Row) -> OutgoingNotice:

@@ -13,22 +13,25 @@
     data-protection-officer = "dpo@bank.example"
 
 Without the file, or for a role that it does not name, messages are written to `home/mail`: nobody
-who is responsible is ever without a channel.
+who is responsible is ever without a channel. A key that is not in this example is refused.
 """
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from steward.notify import mail, webhook
-from steward.notify.outbox import NoticeSender, UndeliveredError
+from steward.notify.outbox import UNROUTED, NoticeSender, UndeliveredError
 
 FILE = "steward.toml"
 FOLDER = "mail"
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]*")
+ADDRESS = re.compile(r"[^\s@<>]+@[^\s@<>]+")
+PORTS = range(1, 65536)
 WEBHOOK, MAIL, FILED = "webhook", "mail", "file"  # a channel is one of these, a slash, and a name
 
 
@@ -89,16 +92,30 @@ def load(home: Path) -> Recipients:
         return Recipients(home, {}, None)
     try:
         declared = tomllib.loads(path.read_text("utf-8"))
-        if unknown := sorted(declared.keys() - {WEBHOOK, MAIL}):
-            raise RecipientError(f"{path}: want webhook and mail, found {unknown}")
-        hooks = {_slug(name): _hook(each) for name, each in declared.get(WEBHOOK, {}).items()}
-        return Recipients(home, hooks, _mail(declared[MAIL]) if MAIL in declared else None)
-    except KeyError as error:
-        raise RecipientError(
-            f"{path}: missing {error}; see steward/notify/recipients.py"
-        ) from error
-    except (OSError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise RecipientError(f"{path}: {error}; see steward/notify/recipients.py") from error
+    try:
+        _only(declared, {WEBHOOK, MAIL}, "")
+        hooks = _table(declared, WEBHOOK, "") if WEBHOOK in declared else {}
+        return Recipients(
+            home,
+            {_slug(name): _hook(_table(hooks, name, WEBHOOK), name) for name in hooks},
+            _mail(_table(declared, MAIL, "")) if MAIL in declared else None,
+        )
+    except RecipientError as error:
+        raise RecipientError(f"{path}: {error}") from error
+
+
+def channels(home: Path, role: str) -> list[str]:
+    """Where the notices of a role go; at least one.
+
+    While `steward.toml` cannot be used they wait in a channel of their own, from which
+    `steward.notify.outbox.Outbox.route` takes them: a case is opened in any case.
+    """
+    try:
+        return load(home).channels(role)
+    except RecipientError:
+        return [f"{UNROUTED}/{role}"]
 
 
 def _slug(name: str) -> str:
@@ -108,12 +125,68 @@ def _slug(name: str) -> str:
     return name
 
 
-def _hook(declared: Mapping[str, Any]) -> Hook:
-    hook = Hook(str(declared["url"]), tuple(map(str, declared["roles"])))
-    webhook.require_target(hook.url)
-    return hook
+def _hook(declared: Mapping[str, Any], name: str) -> Hook:
+    place = f"{WEBHOOK}.{name}"
+    _only(declared, {"url", "roles"}, place)
+    url, roles = _text(declared, "url", place), _value(declared, "roles", place)
+    try:
+        webhook.require_target(url)
+    except webhook.WebhookError as error:
+        raise RecipientError(f"{place}.url: {error}") from None
+    if not (isinstance(roles, list) and roles and all(isinstance(each, str) for each in roles)):
+        raise RecipientError(f"{place}.roles: want a list of roles, found {roles!r}")
+    return Hook(url, tuple(roles))
 
 
 def _mail(declared: Mapping[str, Any]) -> Mail:
-    to = {str(role): str(address) for role, address in declared["to"].items()}
-    return Mail(str(declared["host"]), int(declared["port"]), str(declared["sender"]), to)
+    _only(declared, {"host", "port", "sender", "to"}, MAIL)
+    to = _table(declared, "to", MAIL)
+    addresses = {role: _address(to, role, f"{MAIL}.to") for role in to}
+    port = _value(declared, "port", MAIL)
+    if type(port) is not int or port not in PORTS:
+        raise RecipientError(f"{MAIL}.port: want a number from 1 to 65535, found {port!r}")
+    host, sender = _text(declared, "host", MAIL), _address(declared, "sender", MAIL)
+    return Mail(host, port, sender, addresses)
+
+
+def _only(declared: Mapping[str, Any], known: Collection[str], place: str) -> None:
+    """Refuse a key that means nothing: it is another one, misspelt."""
+    for name in declared:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            within = f"{place}.{name}".lstrip(".")
+            raise RecipientError(f"{within}: unknown key, want {_listed(known)}{meant}")
+
+
+def _value(declared: Mapping[str, Any], name: str, place: str) -> Any:
+    if name not in declared:
+        raise RecipientError(f"{place}.{name}: missing")
+    return declared[name]
+
+
+def _text(declared: Mapping[str, Any], name: str, place: str) -> str:
+    value = _value(declared, name, place)
+    if not isinstance(value, str) or not value.strip():
+        raise RecipientError(f"{place}.{name}: want a text, found {value!r}")
+    return value
+
+
+def _address(declared: Mapping[str, Any], name: str, place: str) -> str:
+    value = _text(declared, name, place)
+    if not ADDRESS.fullmatch(value):
+        raise RecipientError(f"{place}.{name}: want name@host, found {value!r}")
+    return value
+
+
+def _table(declared: Mapping[str, Any], name: str, place: str) -> Mapping[str, Any]:
+    within = f"{place}.{name}".lstrip(".")
+    value = _value(declared, name, place)
+    if not isinstance(value, dict):
+        raise RecipientError(f"{within}: want a table [{within}], found {value!r}")
+    return value
+
+
+def _listed(names: Collection[str]) -> str:
+    *others, last = sorted(names)
+    return f"{', '.join(others)} or {last}"

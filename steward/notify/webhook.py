@@ -6,17 +6,21 @@
     webhook-timestamp: 1795251600           of this attempt
     webhook-signature: v1,K5oZ…=            HMAC-SHA256 over "id.timestamp.body"
 
-While a key is replaced its file has two lines, and the header two signatures.
+While a key is replaced its file has two lines, and the header two signatures. A receiver that
+answers 429 or 503 may say in `Retry-After` when to try again (RFC 9110, section 10.2.3): in
+seconds, or at which time.
 """
 
 import hmac
 import secrets
 import ssl
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from ipaddress import ip_address
 from pathlib import Path
 from socket import SHUT_RDWR
@@ -29,8 +33,11 @@ from steward.notify.outbox import OutgoingNotice, RefusedError, UndeliveredError
 PREFIX = "whsec_"
 SECRET_SIZES = range(24, 65)  # bytes, as the specification has it
 TIMEOUT_S = 10.0  # for the whole exchange, however slowly its bytes come
+TARGET = "https://host/path (http on a loopback address only)"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 GONE = 410  # the receiver wants no more of them
+BUSY = frozenset({429, 503})  # the answers whose Retry-After counts
+MAX_RETRY_AFTER = timedelta(hours=6)  # about the longest wait of the outbox itself
 
 
 class WebhookError(ValueError):
@@ -55,13 +62,14 @@ class Webhook:
         """One attempt. Redirects are not followed: the body goes where the operator said."""
         headers = {"content-type": CONTENT_TYPE, **signed(letter.id, letter.body, self.keys, at)}
         try:
-            status = _post(require_target(self.url), letter.body, headers, self.timeout_s)
+            status, wait = _post(require_target(self.url), letter.body, headers, self.timeout_s)
         except (OSError, HTTPException) as error:
             raise UndeliveredError(f"no answer: {type(error).__name__}: {error}") from error
         if status == GONE:
             raise RefusedError("answered 410: the receiver is gone; name another, then replay")
         if not 200 <= status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
-            raise UndeliveredError(f"answered {status}, want 2xx")
+            asked = retry_after(wait, at) if status in BUSY else None
+            raise UndeliveredError(f"answered {status}, want 2xx", asked)
 
 
 def signed(id_: str, body: bytes, keys: tuple[bytes, ...], at: datetime) -> dict[str, str]:
@@ -83,7 +91,8 @@ def keys(path: Path) -> tuple[bytes, ...]:
     """
     if not path.exists():
         secret = PREFIX + b64encode(secrets.token_bytes(32)).decode()
-        atomic_file.write(path, f"{secret}\n".encode(), atomic_file.OWNER_ONLY)
+        with suppress(FileExistsError):  # another process was faster: its secret counts
+            atomic_file.create(path, f"{secret}\n".encode(), atomic_file.OWNER_ONLY)
     return tuple(_key(line, path) for line in path.read_text("utf-8").split())
 
 
@@ -97,14 +106,49 @@ def _key(secret: str, path: Path) -> bytes:
     return key
 
 
+def retry_after(value: str, at: datetime) -> timedelta | None:
+    """How long a receiver asks us to wait, at most MAX_RETRY_AFTER.
+
+    None if it does not ask, or asks for what is neither seconds nor an HTTP date: then the outbox
+    waits as long as it would have anyway.
+    """
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        asked = timedelta(seconds=min(int(text[:9]), MAX_RETRY_AFTER.total_seconds()))
+    else:
+        try:
+            until = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        asked = (until if until.tzinfo else until.replace(tzinfo=UTC)) - at
+    return min(max(asked, timedelta(0)), MAX_RETRY_AFTER)
+
+
 def require_target(url: str) -> SplitResult:
-    parts = urlsplit(url)
+    """The parts of an address that notices may be sent to.
+
+    Raises WebhookError, which says what was wanted and found and repeats no password.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise WebhookError(f"want {TARGET} without spaces or other than ASCII, found {url!r}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise WebhookError(f"want {TARGET}, found one that cannot be read: {error}") from None
+    if "@" in parts.netloc:
+        raise WebhookError(f"want {TARGET} without user and password, found {_public(parts)!r}")
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not parts.hostname or not (parts.scheme == "https" or plain):
-        raise WebhookError(f"{url!r} is refused: want https, or http on a loopback address")
-    if parts.username or parts.password or parts.fragment:
-        raise WebhookError("a target has no user, password or fragment; the signature is enough")
+        raise WebhookError(f"want {TARGET}, found {url!r}")
+    if parts.fragment:
+        raise WebhookError(f"want {TARGET} without a fragment, found {url!r}")
     return parts
+
+
+def _public(parts: SplitResult) -> str:
+    """The address with stars for user and password."""
+    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def is_loopback(host: str) -> bool:
@@ -114,8 +158,10 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _post(target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: float) -> int:
-    """The status of the answer; its body is of no interest."""
+def _post(
+    target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: float
+) -> tuple[int, str]:
+    """The status of the answer, and its Retry-After or ""; its body does not matter."""
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     connection = _connection(target, timeout_s)
     late = Timer(timeout_s, _cut, [connection])
@@ -126,7 +172,8 @@ def _post(target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: 
         if late.finished.is_set():
             raise TimeoutError("connecting took too long")
         connection.request("POST", path, body, headers)
-        return int(connection.getresponse().status)
+        answer: HTTPResponse = connection.getresponse()
+        return int(answer.status), answer.getheader("retry-after") or ""
     finally:
         late.cancel()
         connection.close()

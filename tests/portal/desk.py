@@ -1,9 +1,9 @@
 """A bank with something on every page of the desk."""
 
 from ledger.events.envelope import Granted, Withdrawn
-from portal.commands.steward import flow_of
 from portal.consent import wording
 from portal.desk.office import Office
+from portal.jobs.cases import flow_of
 from portal.operations.wiring import Product
 from steward.oversight.review import Proposal
 from tests.portal.conftest import Clock

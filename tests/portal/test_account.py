@@ -16,7 +16,7 @@ from ledger.service import Ledger
 from ledger.tlog.fetcher import DirectorySource
 from portal.commands.log.budget import app
 from portal.operations import release_service
-from portal.operations.budget_account import Recomputed, recompute
+from portal.regulator.budget_account import Recomputed, recompute
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import MalformedReleaseError, Release
 from synthetic.model import domain as domains

@@ -15,7 +15,7 @@ from tests.portal.conftest import Clock, browser, sign_in
 from tests.portal.desk import ME, TEXT, furnish, say
 
 PAGES = ["/desk", "/desk/cases", "/desk/cases/1", "/desk/reviews", "/desk/contracts"]
-PAGES += ["/desk/agreements"]
+PAGES += ["/desk/agreements", "/desk/jobs"]
 WRITES = {
     "/desk/cases/1/take": {},
     "/desk/cases/1/close": {"note": "reviewed"},

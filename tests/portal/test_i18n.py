@@ -12,6 +12,8 @@ from gate.contracts.scene import COMPLETIONS, Fallback
 from gate.decision.decide import Reason, View
 from ledger.events.acts import KeyAct, TriggerCleared, TriggerSet
 from portal.desk.office import GROUNDS
+from portal.jobs import schedule
+from portal.operations.job_results import Health
 from portal.web import i18n, problems
 from portal.web.i18n import MissingMessageError, Words
 from steward.agreements.health import Advice
@@ -47,6 +49,8 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "letter.": [*NoticeState],
     "risk.": [*risk.load()],
     "aspect.": [*Aspect],
+    "job.": [*schedule.NAMES],
+    "job-health.": [*Health],
     "advice.": [*Advice],
     "ground.": [*GROUNDS],
     "evidence.": ["A", "B", "C", "D"],

@@ -10,6 +10,7 @@ from gate.reads.point import ReadRequest
 from ledger.events.envelope import SignalReported
 from ledger.tlog import signed_note
 from portal.desk.office import Office
+from portal.jobs import contract_checks
 from portal.operations.wiring import Product
 from steward.oversight.model_signals import signed
 from steward.oversight.review import ReviewOutcome
@@ -150,10 +151,11 @@ def test_a_signal_that_is_not_signed_by_its_source_is_refused(
 
 
 def test_contracts_are_checked_by_themselves_once_an_hour(product: Product, clock: Clock) -> None:
-    office, start = Office(product), clock()
-    runs = []
+    office, start, job = Office(product), clock(), contract_checks.job(product)
+    runs, due = [], []
     for minutes in (0, 1, 59, 60, 61, 120):
-        office.check_hourly(start + timedelta(minutes=minutes))
+        due.append(job.work(start + timedelta(minutes=minutes)))
         runs.append(office.contracts.last_run())
-    hours = [start, start, start, *[start + timedelta(hours=1)] * 2, start + timedelta(hours=2)]
-    assert runs == hours
+    hour = timedelta(hours=1)
+    assert runs == [start, start, start, start + hour, start + hour, start + 2 * hour]
+    assert due == [None, start + hour, start + hour, None, start + 2 * hour, None]

@@ -1,6 +1,5 @@
 """specs/portal.md, 6.7: the public logs follow what is served."""
 
-from datetime import timedelta
 from pathlib import Path
 
 from gate.reads.point import ReadRequest
@@ -8,7 +7,7 @@ from ledger.events.envelope import ReadLogAnchored
 from ledger.events.sealed_entry import consent_entry
 from ledger.tlog import auditor, checkpoint, fetcher, signed_note
 from ledger.tlog.auditor import KeyDemand
-from portal.operations.publishing import EVERY, Publisher, exporting, folder
+from portal.operations.publishing import EVERY, Anchors, Publisher, exporting, folder
 from portal.operations.wiring import Product
 from tests.portal.conftest import START
 
@@ -29,37 +28,42 @@ def anchors(product: Product) -> list[int]:
     return [e.size for e in said if isinstance(e, ReadLogAnchored)]
 
 
-def test_what_is_new_is_anchored_and_published_once_a_minute(product: Product) -> None:
-    follow = publisher(product)
+def test_what_is_new_is_anchored_and_published(product: Product) -> None:
+    follow, anchoring = publisher(product), Anchors(product.home, product.ledger)
     for _ in range(3):
         product.gate.read(ASKED)
-    assert follow.round(START)
+    assert anchoring.anchor(START) == 1
+    assert follow.publish_news()
     assert anchors(product) == [3]
     log = product.home / "log"
     assert shown(log / "consent") == product.ledger.size
     assert shown(log / "state") == product.ledger.states.log.size
     assert shown(folder(product.home, product.reads)) == 3
     product.gate.read(ASKED)
-    assert not follow.round(START + EVERY - timedelta(seconds=1))
-    assert follow.round(START + EVERY)
+    assert anchoring.anchor(START + EVERY) == 1
+    assert follow.publish_news()
     assert anchors(product) == [3, 4]
     assert shown(log / "consent") == product.ledger.size
 
 
 def test_without_news_nothing_is_written(product: Product) -> None:
-    follow = publisher(product)
+    follow, anchoring = publisher(product), Anchors(product.home, product.ledger)
     product.gate.read(ASKED)
-    assert follow.round(START)
+    assert anchoring.anchor(START) == 1
+    assert follow.publish_news()
     size = product.ledger.size
     for minutes in range(1, 5):
-        assert not follow.round(START + minutes * EVERY)
+        assert anchoring.anchor(START + minutes * EVERY) == 0
+        assert not follow.publish_news()
     assert (product.ledger.size, anchors(product)) == (size, [1])
-    assert not publisher(product).anchor(START), "a new start anchors nothing again"
+    again = Anchors(product.home, product.ledger)
+    assert again.anchor(START) == 0, "a new start anchors nothing again"
 
 
 def test_what_is_published_is_audited_clean(product: Product) -> None:
     product.gate.read(ASKED)
-    publisher(product).round(START)
+    Anchors(product.home, product.ledger).anchor(START)
+    publisher(product).publish_news()
     line = (product.home / "keys/consent.vkey").read_text().split()[0]
     trust = KeyDemand([signed_note.verifier(line)])
     place = fetcher.at(str(product.home / "log/consent"))

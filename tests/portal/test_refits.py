@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from gate.contracts.scene import Fallback, Scene
 from ledger.events.envelope import BudgetReserved, Granted, SyntheticReleased, Withdrawn
 from ledger.tlog.fetcher import DirectorySource
 from portal.consent import wording
+from portal.jobs.failure import JobError
 from portal.operations import exposures, release_service
-from portal.operations.budget_account import recompute
+from portal.regulator.budget_account import recompute
 from portal.operations.exposures import Fit
-from portal.operations.refits import Refits, changed_since
+from portal.operations.refits import Attempts, Refits, changed_since, wait_after
 from portal.operations.release_service import TooFewAdmittedError
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
@@ -34,7 +36,7 @@ from synthetic.privacy.customer_cap import Cadence
 from tests.portal.conftest import START, Clock
 from tests.synthetic.test_spending import processes
 
-SCENE = "anomaly-detection"
+SCENE, BROKEN = "anomaly-detection", "recommendation"
 LOSS = accounting.loss_within(release_service.EPSILON, release_service.DELTA)
 QUICK = Cadence(least=timedelta(days=7), changes=3)
 LATER = START + timedelta(days=30)
@@ -226,12 +228,6 @@ def of(product: Product) -> Release:
     return found
 
 
-def wait(refits: Refits) -> None:
-    assert refits._running is not None
-    refits._running.join(120)
-    assert not refits._running.is_alive()
-
-
 def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown(
     released: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
 ) -> None:
@@ -304,8 +300,7 @@ def test_a_start_finishes_a_fit_that_was_killed_and_spends_nothing_twice(
     assert (product.gate.release(SCENE) is not None) is recorded
     grant(product, "c00050")
     refits = Refits(product, QUICK)
-    refits.round(LATER)  # at the first look after the start
-    wait(refits)
+    refits.run(LATER)  # at the first look after the start
     assert not release_service.unfinished(home, SCENE).exists()
     reserved, made = (
         [e.event for e in product.ledger.announced() if isinstance(e.event, kind)]
@@ -338,3 +333,59 @@ def test_what_was_declared_otherwise_since_is_not_measured_like_before(released:
     )
     assert all(release_service.kept_marginals(last, each) is None for each in others)
     assert release_service.kept_marginals(None, scene) is None
+
+
+@pytest.fixture
+def two_due(product: Product) -> Refits:
+    """Two scenes are due; the fit of the first was interrupted, and cannot be gone on with."""
+    refits = Refits(product, replace(QUICK, changes=changed_since(product, SCENE, 0)))
+    due = [scene.id for scene in product.scenes.values() if _due(refits, scene)]
+    refits.refused = {each: "2026" for each in due if each not in {SCENE, BROKEN}}
+    (release_service.unfinished(product.home, BROKEN)).mkdir(parents=True)
+    return refits
+
+
+def _due(refits: Refits, scene: Scene) -> bool:
+    return scene.fallback is Fallback.SYNTHETIC and refits.is_due(scene, LATER)
+
+
+def test_a_scene_whose_fit_fails_holds_up_no_other(two_due: Refits) -> None:
+    """One story, for fits are slow: the first fails, the second is fitted, the first waits."""
+    product, second = two_due.product, timedelta(seconds=1)
+    with pytest.raises(JobError, match=f"^{BROKEN}: ") as first:
+        two_due.run(LATER)
+    assert (first.value.retry_at, first.value.failures) == (LATER, 1)  # another may be due
+    with pytest.raises(JobError, match=f"^{BROKEN}: "):
+        two_due.run(LATER)
+    assert product.gate.release(SCENE) is not None
+    assert two_due.next_due(LATER + timedelta(minutes=1) - second) is None
+    for failures, waited in ((2, timedelta(minutes=1)), (3, timedelta(minutes=3))):
+        later = LATER + waited
+        with pytest.raises(JobError) as again:
+            Refits(product, QUICK).run(later)  # a start forgets no failure
+        assert again.value.failures == failures
+    release_service.unfinished(product.home, BROKEN).rmdir()
+    two_due.refused[BROKEN] = "2026"
+    assert two_due.run(LATER + timedelta(days=1)) is None  # nothing is due, so nothing has failed
+    assert two_due.attempts.all() == {}
+
+
+def test_a_fit_that_takes_the_process_down_counts_as_failed(product: Product) -> None:
+    attempts = Attempts(product.home)
+    attempts.begin(SCENE, LATER)
+    found = Attempts(product.home).all()[SCENE]
+    assert (found.failures, found.not_before) == (1, LATER + timedelta(minutes=1))
+    assert "interrupted" in found.error
+    attempts.begin(SCENE, LATER)
+    assert attempts.all()[SCENE].not_before == LATER + timedelta(minutes=2)
+    assert wait_after(100) == timedelta(hours=6)
+    attempts.ended(SCENE)
+    assert attempts.all() == {}
+
+
+def test_attempts_that_cannot_be_read_are_named(product: Product) -> None:
+    path = product.home / "fits" / "attempts.json"
+    path.parent.mkdir()
+    path.write_text('{"some": {"failures": "many"}}')
+    with pytest.raises(JobError, match=r"attempts\.json cannot be read"):
+        Refits(product).run(LATER)

@@ -21,12 +21,14 @@ from gate.reads.point import ReadRequest
 from gate.sdk.client import GateClient
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished, Withdrawn
 from ledger.service import Ledger
+from ledger.tlog import signed_note
 from portal.commands import app
 from portal.consent import wording
 from portal.operations import gate_process, release_service
 from portal.operations.gate_process import (
     LedgerWatch,
     NotAnnouncedError,
+    OpeningFileError,
     OtherTermsError,
     Standalone,
     open_gate,
@@ -199,3 +201,28 @@ def test_the_command_says_why_it_does_not_start(product: Product, clock: Clock) 
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 1
     assert "nobody announced" in done.stderr
+
+
+MALFORMED = {
+    "nothing": "",
+    "a key that is none": "example.org/reads-1\nexample.org/reads-1+00+AA",
+    "the key of another log": "example.org/reads-1\nexample.org/reads-2+9f8e7d6c+AbCd",
+    "letters that are not ASCII": "例\n例",
+}
+
+
+@pytest.mark.parametrize("why", MALFORMED)
+def test_an_opening_that_cannot_be_read_holds_up_no_other(why: str, product: Product) -> None:
+    bad, good = (product.home / "reads" / name / gate_process.OPENING for name in ("a", "b"))
+    origin = "example.org/reads-b"
+    for path, text in (
+        (bad, MALFORMED[why]),
+        (good, f"{origin}\n{signed_note.generate(origin).verifier}"),
+    ):
+        path.parent.mkdir()
+        path.write_text(text, "utf-8")
+    with pytest.raises(OpeningFileError, match="reads/a/opening"):
+        gate_process.announce(product.ledger, product.home)
+    opened = [e.event for e in product.ledger.announced() if isinstance(e.event, ReadLogOpened)]
+    assert opened[-1].origin == origin
+    assert (bad.exists(), good.exists()) == (True, False)

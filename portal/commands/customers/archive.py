@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger import clock
 from portal.commands.log.vault import progress
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def export_customer(
 
     with _holding(data_dir) as held, progress("receipts and reads") as told:
         try:
-            data = archive(held, subject, datetime.now(UTC).replace(microsecond=0), told)
+            data = archive(held, subject, clock.now(), told)
         except NobodyError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from None

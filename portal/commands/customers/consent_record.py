@@ -1,10 +1,11 @@
 """`sovereign consent-record`: a receipt in the words of ISO/IEC TS 27560 and the W3C DPV."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from ledger import clock
 
 app = typer.Typer()
 
@@ -37,7 +38,7 @@ def consent_record(
     from portal.operations.wiring import contracts
     from steward.dpv.consent_receipt import NoConsentError, document, instruction
 
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = clock.now()
     settings = Settings(demo=True) if demo else Settings()
     try:
         proof = file.read_bytes().decode()

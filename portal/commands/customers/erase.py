@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ledger import clock
 
 if TYPE_CHECKING:
     from portal.operations.erasure import Eraser
@@ -36,7 +37,7 @@ def erase(
     """
     with _eraser(data_dir) as eraser:
         if entry is not None:
-            eraser.entry(subject, entry, _now())
+            eraser.entry(subject, entry, clock.now())
             typer.echo(f"entry {entry} was erased; receipts of it still verify")
             return
         _told(eraser, subject)
@@ -50,7 +51,7 @@ def hold_set(
     from steward.oversight.legal_hold import Holds
 
     with _eraser(data_dir) as eraser:
-        Holds(eraser.register).set(subject, by, reason, _now())
+        Holds(eraser.register).set(subject, by, reason, clock.now())
     typer.echo("the hold stands; lift it with: sovereign hold lift")
 
 
@@ -62,7 +63,7 @@ def hold_lift(
     from steward.oversight.legal_hold import Holds
 
     with _eraser(data_dir) as eraser:
-        if Holds(eraser.register).lift(subject, by, reason, _now()):
+        if Holds(eraser.register).lift(subject, by, reason, clock.now()):
             _told(eraser, subject)
         else:
             typer.echo("the hold is lifted; nobody had asked for an erasure")
@@ -93,13 +94,9 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
 
 
 def _told(eraser: "Eraser", subject: str) -> None:
-    gone = eraser.customer(subject, _now())
+    gone = eraser.customer(subject, clock.now())
     typer.echo(
         f"erased: {gone.instructions} instructions, names in {gone.cases} cases, {gone.passkeys} "
         f"passkeys, {gone.archives} archives, {gone.receipts} kept receipts.\n"
         "Receipts that the customer holds still verify. Delete their rows in your own systems."
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -1,12 +1,12 @@
 """`sovereign import-consents`: consents that were recorded elsewhere, as class D."""
 
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger import clock
 from portal.commands.log.vault import progress
 
 if TYPE_CHECKING:
@@ -74,4 +74,4 @@ def _read(data: bytes, form: Format, names: Path | None) -> "list[ImportRow | Ba
     from portal.operations.wiring import contracts
 
     read = csv_file.rows if form is Format.CSV else kantara.rows
-    return [*read(data, row.mapping(names), contracts()[1], datetime.now(UTC))]
+    return [*read(data, row.mapping(names), contracts()[1], clock.now())]

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ledger import clock
 
 if TYPE_CHECKING:
     from ledger.service import Ledger
@@ -39,7 +40,7 @@ def make(
     from portal.operations.wiring import contracts
     from steward.oversight import manifest
 
-    now = datetime.now(UTC).replace(microsecond=0)
+    now = clock.now()
     with _ledger(data_dir) as ledger:
         known = contracts()[1]
         if scene not in known:

@@ -100,6 +100,7 @@ def evidence(
     from ledger.errors import CorruptLogError
     from ledger.evidence_builder import ErasedError, RestlessError, gathered
     from ledger.service import Ledger, UnknownSubjectError
+    from ledger.tlog import atomic_file
     from ledger.verify import receipt
     from ledger.witness.client import RolledBackError
 
@@ -113,7 +114,7 @@ def evidence(
         raise typer.Exit(1) from None
     finally:
         ledger.close()
-    to.write_text(str(found), encoding="utf-8", newline="")
+    atomic_file.write(to, str(found).encode())
     typer.echo(f"{to}: {len(found.entries)} instructions, {len(found.rotations)} rotations of keys")
 
 
@@ -164,10 +165,9 @@ def _with_progress(run: Callable[..., "AuditReport"]) -> "AuditReport":
 
 
 def _remember(state: Path, signed: str) -> None:
-    """Replace the state at once: a crash leaves the old one or the new one."""
-    unfinished = state.with_name(state.name + ".tmp")
-    unfinished.write_text(signed, "utf-8")
-    unfinished.replace(state)
+    from ledger.tlog import atomic_file
+
+    atomic_file.write(state, signed.encode())
 
 
 def _json(report: "AuditReport") -> str:

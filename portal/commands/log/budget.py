@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from portal.operations.budget_account import Recomputed
+    from portal.regulator.budget_account import Recomputed
 
 app = typer.Typer(help="Privacy budgets, as a regulator sees them.", no_args_is_help=True)
 
@@ -31,7 +31,7 @@ def verify(
     from rich.console import Console
 
     from ledger.tlog.fetcher import at
-    from portal.operations.budget_account import recompute
+    from portal.regulator.budget_account import recompute
 
     with Console(stderr=True).status("Recomputing"):
         found = recompute(at(log))

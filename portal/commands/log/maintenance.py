@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from ledger import clock
+
 app = typer.Typer()
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
@@ -67,13 +69,11 @@ def rotate_key(data_dir: DataDir = HERE) -> None:
 
     Stop what writes the ledger first; give the new policy to whoever verifies.
     """
-    from datetime import UTC, datetime
-
     from portal.operations import open_ledger
 
     ledger = open_ledger.reopen(data_dir)
     try:
-        ledger.rotate(data_dir, datetime.now(UTC))
+        ledger.rotate(data_dir, clock.now())
     finally:
         ledger.close()
     typer.echo((data_dir / "consent.policy").read_text("utf-8"))

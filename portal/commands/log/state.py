@@ -21,6 +21,7 @@ def state_proof(
     Exit status 0: proven. 1: nothing is known of the customer, or they were erased.
     """
     from ledger.service import Ledger, UnknownSubjectError
+    from ledger.tlog import atomic_file
 
     ledger = Ledger.reopen(data_dir)
     try:
@@ -33,4 +34,4 @@ def state_proof(
     if out is None:
         typer.echo(proof, nl=False)
     else:
-        out.write_bytes(proof.encode())
+        atomic_file.write(out, proof.encode())

@@ -1,6 +1,5 @@
 """`sovereign witness`: be a witness of somebody else's log."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,16 +16,14 @@ def keygen(
     key: Key,
 ) -> None:
     """Make a witness key: the private part to a file of its owner's, the public part printed."""
-    from ledger.tlog import cosignature
+    from ledger.tlog import atomic_file, cosignature
 
     made = cosignature.generate(name)
     try:
-        file = os.open(key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        atomic_file.create(key, f"{made.secret()}\n".encode(), atomic_file.OWNER_ONLY)
     except FileExistsError:
         typer.echo(f"{key} exists already: name another file, or keep that key", err=True)
         raise typer.Exit(2) from None
-    with os.fdopen(file, "w", encoding="ascii") as private:
-        private.write(f"{made.secret()}\n")
     typer.echo(str(made.key))
 
 

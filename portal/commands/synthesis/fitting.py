@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.contracts.scene import Scene
+from ledger.tlog import atomic_file
 from portal.operations.budget_records import Records
 from portal.operations.release_service import period
 from synthetic.fitting import checkpoint
@@ -94,9 +95,7 @@ class Fitting:
 
     def _write(self, release: Release) -> None:
         text = json.dumps(release.body(), ensure_ascii=False)
-        new = self.to.with_name(f"{self.to.name}.new")
-        new.write_text(f"{text}\n", encoding="utf-8")
-        new.replace(self.to)
+        atomic_file.write(self.to, f"{text}\n".encode())
 
     @contextmanager
     def _interruptible(self, kept: Partial) -> Iterator[None]:

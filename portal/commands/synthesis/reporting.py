@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ledger.tlog import atomic_file
 from synthetic.evaluation import evaluate
 from synthetic.evaluation.evaluate import EvaluationReport
 from synthetic.evaluation.noise_audit import audit_within
@@ -35,8 +36,8 @@ class Reporting:
     def write(self, found: EvaluationReport, to: Path) -> tuple[Path, Path]:
         """The page at `to`, and the same as JSON beside it."""
         beside = to.with_suffix(".json")
-        to.write_text(evaluate.html(found), encoding="utf-8")
-        beside.write_text(json.dumps(found.body(), indent=2, ensure_ascii=False), encoding="utf-8")
+        atomic_file.write(to, evaluate.html(found).encode())
+        atomic_file.write(beside, json.dumps(found.body(), indent=2, ensure_ascii=False).encode())
         return to, beside
 
     def _utilities(self, table: Any, held_out: Any) -> list[Utility]:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+
+from ledger import clock
 
 if TYPE_CHECKING:
     from gate.contracts.scene import Scene as Contract
@@ -76,7 +77,7 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
             like=_release(like) if like else None,
         )
         names = [*fit.contract.domain.columns, *([customer] if customer else [])]
-        return (fit.go_on if resume else fit.begin)(_table(rows, names), datetime.now(UTC))
+        return (fit.go_on if resume else fit.begin)(_table(rows, names), clock.now())
 
     release = _refusing(fitting)
     if as_json:
@@ -95,9 +96,13 @@ def sample(
     """Draw synthetic rows. Post-processing: it costs no budget."""
     import pyarrow.parquet as pq
 
+    from ledger.tlog import atomic_file
+
     release = _release(body)
     with _progress(f"Drawing {rows} rows"):
-        pq.write_table(release.sample(rows, [*release.domain.columns]), to)
+        table = release.sample(rows, [*release.domain.columns])
+        with atomic_file.writing(to) as file:
+            pq.write_table(table, file)
     if as_json:
         typer.echo(json.dumps({"release": release.id, "rows": rows, "file": str(to)}))
     else:

@@ -27,9 +27,11 @@ class Receiver:
         return [body for _, body in self.heard]
 
 
-def status(code: int) -> Answer:
+def status(code: int, retry_after: str | None = None) -> Answer:
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(code)
+        if retry_after is not None:
+            request.send_header("retry-after", retry_after)
         request.send_header("location", "http://127.0.0.1:9/elsewhere")
         request.send_header("content-length", "0")
         request.end_headers()

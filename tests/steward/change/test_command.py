@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -15,8 +16,9 @@ from gate.contracts.scene import Fallback
 from ledger.events.envelope import Act, Granted, SyntheticReleased, Withdrawn
 from ledger.service import Ledger
 from portal.app import create_app
-from portal.commands import app, steward
+from portal.commands import app
 from portal.demo import customers
+from portal.jobs import schedule
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
 from steward.cases.case import Cases
@@ -82,14 +84,16 @@ def test_run_without_a_ledger_says_so(tmp_path: Path) -> None:
     assert "no ledger under" in done.output
 
 
-def test_run_with_recipients_that_cannot_be_read_says_so_and_loses_nothing(home: Path) -> None:
+def test_run_with_recipients_that_cannot_be_used_says_so_and_opens_cases(home: Path) -> None:
     (home / "steward.toml").write_text("pigeon = 1")
     done = invoke("run", "--data-dir", home)
     assert done.exit_code == 2
     said = " ".join(done.output.replace("│", " ").split())  # however wide the terminal is
-    assert "want webhook and mail" in said
+    assert "pigeon: unknown key, want mail or webhook" in said
+    assert "1 changes; no notices delivered" in said
+    assert len(Cases(home).open_cases()) == 1
     (home / "steward.toml").unlink()
-    assert invoke("run", "--data-dir", home).output.startswith("1 changes; 1 notices delivered")
+    assert invoke("run", "--data-dir", home).output.startswith("0 changes; 1 notices delivered")
 
 
 def test_cases_lists_what_is_open(home: Path) -> None:
@@ -156,38 +160,48 @@ def product(tmp_path: Path) -> Product:
 
 
 def waited(home: Path) -> int:
-    """How many cases are open, after at most ten seconds of waiting for one."""
-    cases, end = Cases(home), time.monotonic() + 10
-    while not cases.open_cases() and time.monotonic() < end:
-        time.sleep(0.02)
+    """How many cases are open, once there is one."""
+    cases = Cases(home)
+    until(cases.open_cases)
     return len(cases.open_cases())
 
 
-def test_beside_the_portal_the_flow_runs_by_itself(
-    product: Product, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(steward, "EVERY_S", 0.05)
-    with steward.beside(product):
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def named(product: Product, who: str) -> str:
+    name = product.gate.source.row(who, ["name"])
+    assert name is not None
+    return f"{name['name'][0]}***"
+
+
+def test_while_the_product_is_served_the_flow_runs_by_itself(product: Product) -> None:
+    with schedule.runner(product).running():
         say(product.ledger, "c00001", Granted(SCENE, FIELDS, None), Withdrawn(SCENE))
         assert waited(product.home) == 1
     (case,) = Cases(product.home).open_cases()
-    name = product.gate.source.row("c00001", ["name"])
-    assert name is not None
-    assert case.customers == (f"{name['name'][0]}***",)
+    assert case.customers == (named(product, "c00001"),)
 
 
-def test_a_round_that_fails_is_told_and_tried_again(
-    product: Product, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(steward, "EVERY_S", 0.05)
+def test_a_case_is_opened_while_its_notice_has_no_way_out(product: Product) -> None:
     (product.home / "steward.toml").write_text("pigeon = 1")
-    with steward.beside(product):
+    runner = schedule.runner(product)
+    with runner.running():
         say(product.ledger, "c00001", Granted(SCENE, FIELDS, None), Withdrawn(SCENE))
-        time.sleep(0.3)
-        assert Cases(product.home).open_cases() == []
-        (product.home / "steward.toml").unlink()
         assert waited(product.home) == 1
-    assert capsys.readouterr().err.count("steward: RecipientError") == 1
+        until(lambda: runner.results.result("delivery").failures)
+        assert "unknown key" in runner.results.result("delivery").error
+        (letter,) = Outbox(product.home).waiting()
+        assert letter.channel == "unrouted/account-manager"
+        (product.home / "steward.toml").unlink()
+        until(lambda: not Outbox(product.home).waiting())
+    (letter,) = Outbox(product.home).of(1)
+    assert (letter.channel, letter.state) == ("file/account-manager", "delivered")
+    assert (product.home / "mail" / f"{letter.id}.eml").exists()
 
 
 def test_names_are_asked_of_a_gate_over_http(product: Product) -> None:
@@ -205,9 +219,7 @@ def test_names_are_asked_of_a_gate_over_http(product: Product) -> None:
     thread.join()
     assert done.exit_code == 0, done.output
     (case,) = Cases(product.home).open_cases()
-    name = product.gate.source.row("c00002", ["name"])
-    assert name is not None
-    assert case.customers == (f"{name['name'][0]}***",)
+    assert case.customers == (named(product, "c00002"),)
 
 
 def test_a_gate_that_does_not_answer_leaves_the_stars_alone(home: Path) -> None:

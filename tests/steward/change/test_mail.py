@@ -146,6 +146,14 @@ BAD = {
     "mail to nobody": "[mail]\nhost = 'h'\nport = 25\nsender = 's'",
     "a port that is none": "[mail]\nhost = 'h'\nport = 'x'\nsender = 's'\n[mail.to]\ndpo = 'd'",
     "a list for a table": "webhook = [1]",
+    "a value for a webhook": "webhook.crm = 'https://a.example'",
+    "an address that is a number": "[webhook.crm]\nurl = 1\nroles = ['dpo']",
+    "roles that are a text": "[webhook.crm]\nurl = 'https://a.example'\nroles = 'dpo'",
+    "no roles": "[webhook.crm]\nurl = 'https://a.example'\nroles = []",
+    "a port beyond all ports": "[mail]\nhost = 'h'\nport = 65536\nsender = 's@h'\nto = {}",
+    "a port that is true": "[mail]\nhost = 'h'\nport = true\nsender = 's@h'\nto = {}",
+    "a sender without a host": "[mail]\nhost = 'h'\nport = 25\nsender = 's'\nto = {}",
+    "a key twice": "[mail]\nhost = 'a'\nhost = 'b'",
 }
 
 
@@ -154,3 +162,34 @@ def test_another_file_is_refused_and_named(why: str, tmp_path: Path) -> None:
     (tmp_path / "steward.toml").write_text(BAD[why])
     with pytest.raises(RecipientError, match=r"steward\.toml"):
         recipients.load(tmp_path)
+
+
+HOOK = "[webhook.crm]\nurl = 'https://crm.example'\nroles = ['dpo']\n"
+MISSPELT = {
+    "webhok: unknown key, want mail or webhook; did you mean webhook?": "[webhok.crm]",
+    "webhook.crm.ulr: unknown key, want roles or url; did you mean url?": (
+        HOOK.replace("url", "ulr")
+    ),
+    "webhook.crm.colour: unknown key, want roles or url": HOOK + "colour = 'red'",
+    "mail.hosst: unknown key, want host, port, sender or to; did you mean host?": (
+        "[mail]\nhosst = 'h'"
+    ),
+    "webhook.crm.url: missing": "[webhook.crm]\nroles = ['dpo']",
+    "webhook.crm.url: want https://host/path (http on a loopback address only), "
+    "found 'ftp://crm.example'": HOOK.replace("https", "ftp"),
+    "webhook.crm.url: want https://host/path (http on a loopback address only) "
+    "without user and password, found 'https://***@crm.example'": (
+        HOOK.replace("crm.example", "ada:secret@crm.example")
+    ),
+    "mail.port: want a number from 1 to 65535, found 'x'": (
+        "[mail]\nhost = 'h'\nport = 'x'\nsender = 's@h'\nto = {}"
+    ),
+}
+
+
+@pytest.mark.parametrize("message", MISSPELT)
+def test_s47_what_is_misspelt_is_named_with_what_was_wanted(message: str, tmp_path: Path) -> None:
+    (tmp_path / "steward.toml").write_text(MISSPELT[message])
+    with pytest.raises(RecipientError) as refused:
+        recipients.load(tmp_path)
+    assert str(refused.value) == f"{tmp_path / 'steward.toml'}: {message}"

@@ -13,6 +13,7 @@ from steward.notify.outbox import (
     DeliveryResult,
     NoticeSender,
     Outbox,
+    OutgoingNotice,
     RefusedError,
     UndeliveredError,
 )
@@ -198,3 +199,55 @@ def test_letters_of_now_are_signed_as_of_now(desk: Office) -> None:
         desk.outbox.deliver(lambda _channel: hook(receiver.url), datetime.now(UTC) + 99 * DAY)
         (headers, _), _ = receiver.heard
     assert int(headers["webhook-timestamp"]) > datetime.now(UTC).timestamp() + 98 * 86_400
+
+
+class Busy:
+    """Asks to be left alone, and keeps what it was sent all the same."""
+
+    def __init__(self, wait: timedelta) -> None:
+        self.wait, self.letters = wait, list[OutgoingNotice]()
+
+    def send(self, letter: OutgoingNotice, _at: datetime) -> None:
+        self.letters.append(letter)
+        raise UndeliveredError("answered 429, want 2xx", self.wait)
+
+
+def two_cases(home: Path) -> Office:
+    """Two cases with a notice each, on one channel."""
+    desk = office(home, channels=("crm",))
+    for scene, fields in (("segmentation", ALL), ("direct-marketing", ("name", "email"))):
+        desk.bank.says("c1", Granted(scene, fields, None))
+        desk.bank.says("c1", Withdrawn(scene))
+    desk.run()
+    assert len(desk.outbox.waiting()) == 2
+    return desk
+
+
+def test_s46_a_receiver_that_asks_for_it_is_left_alone(tmp_path: Path) -> None:
+    desk, minutes = two_cases(tmp_path), timedelta(minutes=10)
+    busy = Busy(minutes)
+    desk.outbox.deliver(lambda _channel: busy, NOON)
+    assert len(busy.letters) == 1
+    pile, second = Pile(), timedelta(seconds=1)
+    assert desk.outbox.deliver(pile, NOON + minutes - second) == DeliveryResult(0, 0, 0)
+    assert desk.outbox.deliver(pile, NOON + minutes) == DeliveryResult(2, 0, 0)
+
+
+def test_s46_a_shorter_wait_than_our_own_changes_nothing(desk: Office) -> None:
+    busy = Busy(timedelta(0))
+    desk.outbox.deliver(lambda _channel: busy, after(0))
+    early = after(1) - timedelta(seconds=1)
+    assert desk.outbox.deliver(Pile(), early) == DeliveryResult(0, 0, 0)
+    assert desk.outbox.deliver(Pile(), after(1)).delivered == 2
+
+
+def test_s48_notices_without_a_route_get_one_and_keep_their_order(tmp_path: Path) -> None:
+    desk, pile = desk_of(tmp_path, "unrouted"), Pile()
+    assert desk.outbox.route(lambda role: [f"crm/{role}", f"mail/{role}"]) == 2
+    assert desk.outbox.route(lambda role: [f"other/{role}"]) == 0
+    assert desk.outbox.deliver(pile, after(0)) == DeliveryResult(4, 0, 0)
+    for channel in ("crm/account-manager", "mail/account-manager"):
+        sent = [each for each in pile.letters if each.channel == channel]
+        assert types([each.body for each in sent]) == ["opened", "overdue"]
+        assert [json.loads(each.body)["id"] for each in sent] == [each.id for each in sent]
+    assert len({each.id for each in pile.letters}) == 4

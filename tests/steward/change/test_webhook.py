@@ -4,7 +4,7 @@ import json
 import ssl
 import time
 from base64 import b64encode
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from steward.notify.outbox import NoticeState, OutgoingNotice, RefusedError, UndeliveredError
-from steward.notify.webhook import PREFIX, Webhook, WebhookError, keys
+from steward.notify.webhook import MAX_RETRY_AFTER, PREFIX, Webhook, WebhookError, keys, retry_after
 from tests.steward.change.receiver import (
     Answer,
     drip,
@@ -135,6 +135,41 @@ def test_s34_https_means_tls_with_a_certificate_that_is_checked() -> None:
     assert ssl.create_default_context().check_hostname
 
 
+WAITS: dict[str, tuple[str, timedelta | None]] = {
+    "seconds": ("120", timedelta(seconds=120)),
+    "no time at all": ("0", timedelta(0)),
+    "longer than the longest wait": ("864000", MAX_RETRY_AFTER),
+    "more digits than any time has": ("9" * 400, MAX_RETRY_AFTER),
+    "a date": ("Sat, 21 Nov 2026 12:10:00 GMT", timedelta(minutes=10)),
+    "a date in the form of RFC 850": ("Saturday, 21-Nov-26 12:10:00 GMT", timedelta(minutes=10)),
+    "a date that is past": ("Sat, 21 Nov 2026 11:00:00 GMT", timedelta(0)),
+    "a date that is far away": ("Sat, 21 Nov 2099 12:00:00 GMT", MAX_RETRY_AFTER),
+    "nothing": ("", None),
+    "words": ("soon", None),
+    "a fraction": ("1.5", None),
+    "a negative number": ("-5", None),
+    "digits that are not ASCII": ("١٢٠", None),
+}
+
+
+@pytest.mark.parametrize("why", WAITS)
+def test_s46_a_wait_that_a_receiver_asks_for(why: str) -> None:
+    value, wait = WAITS[why]
+    assert retry_after(value, datetime(2026, 11, 21, 12, tzinfo=UTC)) == wait
+
+
+@pytest.mark.parametrize(
+    ("code", "wait"), [(429, timedelta(seconds=90)), (503, timedelta(seconds=90)), (500, None)]
+)
+def test_s46_only_an_answer_that_says_busy_is_waited_for(code: int, wait: timedelta | None) -> None:
+    with (
+        listening(status(code, "90")) as receiver,
+        pytest.raises(UndeliveredError, match=f"answered {code}") as refused,
+    ):
+        Webhook(receiver.url, (SECRET,)).send(LETTER, NOW)
+    assert refused.value.retry_after == wait
+
+
 REFUSED = {
     "plain http": "http://crm.example/hooks",
     "plain http on a private network": "http://10.0.0.7/hooks",
@@ -144,13 +179,20 @@ REFUSED = {
     "a password": "https://user:password@crm.example/",
     "a fragment": "https://crm.example/#here",
     "no address": "crm",
+    "a user alone": "https://user@crm.example/",
+    "a space": "https://crm.example/a b",
+    "a line break": "https://crm.example/\n",
+    "letters that are not ASCII": "https://crm.exämple/",
+    "a port that is none": "https://crm.example:port/",
+    "a bracket that is not closed": "https://[::1/",
 }
 
 
 @pytest.mark.parametrize("why", REFUSED)
 def test_s34_a_target_that_would_be_read_on_the_way_is_refused(why: str) -> None:
-    with pytest.raises(WebhookError, match=r"want https|a target has no"):
+    with pytest.raises(WebhookError, match=r"want https://host/path") as refused:
         Webhook(REFUSED[why], (SECRET,))
+    assert "password@" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["https://crm.example", "http://localhost:1/", "http://[::1]:1/"])

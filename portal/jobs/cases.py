@@ -1,0 +1,92 @@
+"""Follow the consent log: changes of consent become cases with their notices."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from gate.state import snapshot
+from portal.jobs.runner import Job
+from portal.operations.wiring import SNAPSHOT, Product
+from steward.change_flow import ChangeFlow, Channels
+from steward.notify import masked_name, recipients
+from steward.notify.outbox import UNROUTED, Outbox
+from steward.notify.recipients import RecipientError, Recipients
+from synthetic.fitting.release import Release
+
+NAME = "cases"
+EVERY, MAX_RETRY = timedelta(seconds=2), timedelta(seconds=10)
+
+
+class Following:
+    """Not thread-safe. Opens a case also while `steward.toml` cannot be used: its notice waits."""
+
+    def __init__(self, home: Path, flow: Callable[[Channels], ChangeFlow]) -> None:
+        """`flow` makes what follows the log, given where notices go; at the first run."""
+        self._make = flow
+        self._routes = Routes(home)
+
+    def run(self, at: datetime) -> int:
+        """How many changes there were."""
+        self._routes.look()
+        return self._flow.run(at)
+
+    @cached_property
+    def _flow(self) -> ChangeFlow:
+        return self._make(self._routes.channels)
+
+
+class Routes:
+    """Where notices go, looked up once a run, so that all notices of a run agree. Not thread-safe.
+
+    Notices that were filed without a route get theirs before any new one is filed: so those of one
+    case keep their order.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._recipients: Recipients | None = None
+
+    def look(self) -> None:
+        try:
+            self._recipients = recipients.load(self._home)
+        except RecipientError:
+            self._recipients = None  # the job that delivers says so
+        else:
+            self._outbox.route(self._recipients.channels)
+
+    def channels(self, role: str) -> list[str]:
+        """At least one."""
+        return self._recipients.channels(role) if self._recipients else [f"{UNROUTED}/{role}"]
+
+    @cached_property
+    def _outbox(self) -> Outbox:
+        return Outbox(self._home)
+
+
+def job(product: Product, every: timedelta = EVERY) -> Job:
+    following = Following(product.home, lambda channels: flow_of(product, channels))
+
+    def work(at: datetime) -> None:
+        following.run(at)
+
+    return Job(NAME, every, work, max_retry=MAX_RETRY)
+
+
+def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
+    """The flow inside the product's own process: names are read through its gate."""
+
+    def released(scene: str) -> Release | None:
+        found = product.gate.release(scene)
+        return found if isinstance(found, Release) else None
+
+    return ChangeFlow(
+        product.home,
+        product.ledger,
+        product.scenes,
+        product.ledger.origin,
+        channels or (lambda role: recipients.channels(product.home, role)),
+        released,
+        masked_name.through(product.gate),
+        lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
+    )

@@ -1,0 +1,41 @@
+"""Send the notices that are due, by the channels that `steward.toml` names."""
+
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from portal.jobs.runner import Job
+from portal.operations.wiring import Product
+from steward.notify import recipients as recipient
+from steward.notify.outbox import DeliveryResult, Outbox
+
+NAME = "delivery"
+EVERY, MAX_RETRY = timedelta(seconds=2), timedelta(seconds=10)
+LIMIT = timedelta(minutes=5)  # many receivers that time out, one after the other
+
+
+class Deliveries:
+    """Not thread-safe. Notices that cannot be delivered are no failure of the job: each is tried
+    again in its own time, and listed by `sovereign steward notices`."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+
+    def run(self, at: datetime) -> DeliveryResult:
+        """Raises RecipientError while `steward.toml` cannot be used; then nothing is sent."""
+        recipients = recipient.load(self._home)
+        self._outbox.route(recipients.channels)
+        return self._outbox.deliver(recipients.sender, at)
+
+    @cached_property
+    def _outbox(self) -> Outbox:
+        return Outbox(self._home)
+
+
+def job(product: Product, every: timedelta = EVERY) -> Job:
+    deliveries = Deliveries(product.home)
+
+    def work(at: datetime) -> None:
+        deliveries.run(at)
+
+    return Job(NAME, every, work, max_retry=MAX_RETRY, limit=LIMIT)

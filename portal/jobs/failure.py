@@ -1,0 +1,75 @@
+"""What the operator reads of a job that failed: one plain line without personal data.
+
+    steward.toml: webhook.crm.ur: unknown key, want roles or url; did you mean url?
+    NotADirectoryError: Not a directory: data/log/consent/tile
+    KeyError in portal/operations/release_service.py, line 118
+
+An exception's own message may repeat a customer's row, so it counts only where it is known that it
+does not; of any other exception the line gives the type and where in our code it was raised.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from traceback import extract_tb
+
+from gate.reads.sources.interface import SourceUnavailableError
+from ledger.witness.client import QuorumError, RolledBackError
+from portal.operations.release_service import TooFewAdmittedError
+from steward.cases.case_store import CaseStoreError
+from steward.notify.recipients import RecipientError
+from synthetic.fitting.checkpoint import PartialError
+
+MAX_LINE = 300  # characters
+ROOT = Path(__file__).parents[2]
+PLAIN = (  # their messages are written for operators, from configuration and counts alone
+    CaseStoreError,
+    PartialError,
+    QuorumError,
+    RecipientError,
+    RolledBackError,
+    TooFewAdmittedError,
+)
+
+
+class JobError(Exception):
+    """A run failed in a way that the job explains itself, in a line without personal data.
+
+    `retry_at` and `failures` replace what the runner would count: for a job of several parts, each
+    of which is tried again in its own time.
+    """
+
+    def __init__(
+        self, message: str, *, retry_at: datetime | None = None, failures: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.retry_at, self.failures = retry_at, failures
+
+
+def line(error: BaseException) -> str:
+    """What to show of `error`: see above."""
+    return " ".join(_message(error).split())[:MAX_LINE]
+
+
+def _message(error: BaseException) -> str:
+    match error:
+        case JobError() | RecipientError():
+            return str(error)
+        case SourceUnavailableError():
+            cause = type(error.__cause__).__name__ if error.__cause__ else "see the contracts page"
+            return f"the source of personal rows cannot be read ({cause})"
+        case OSError(strerror=str() as reason):
+            place = f": {error.filename}" if isinstance(error.filename, str) else ""
+            return f"{type(error).__name__}: {reason}{place}"
+        case _ if isinstance(error, PLAIN):
+            return f"{type(error).__name__}: {error}"
+        case _:
+            return f"{type(error).__name__}{next(_places(error), '')}"
+
+
+def _places(error: BaseException) -> Iterator[str]:
+    """Where the exception passed through our own code, the innermost first."""
+    for frame in reversed(extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(ROOT) and "site-packages" not in path.parts:
+            yield f" in {path.relative_to(ROOT).as_posix()}, line {frame.lineno}"

@@ -1,0 +1,42 @@
+"""`GET /healthz`: whether the served product does its work.
+
+    {"status": "degraded",
+     "jobs": {"delivery": {"status": "failing", "failures": 3,
+                           "last_started": "2026-11-21T12:00:04Z",
+                           "last_finished": "2026-11-21T12:00:04Z",
+                           "last_success": "2026-11-21T11:58:50Z",
+                           "next_run": "2026-11-21T12:00:12Z"}, …}}
+
+Everybody may ask, so errors are left out: they name files and hosts. The desk and `sovereign jobs`
+show them. The status is 200 also when degraded: pages are served all the same.
+"""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from portal.operations.job_results import JobResults
+from portal.web.pages import faces
+
+router = APIRouter(include_in_schema=False)
+
+PRIVATE = {"error", "limit_s"}
+
+
+@router.get("/healthz")
+def healthz(request: Request) -> Response:
+    at = faces(request).clock()
+    snapshot = job_results(request).snapshot(at)
+    health = snapshot.health(at)
+    jobs = {
+        name: {"status": health[name]}
+        | {key: value for key, value in each.body().items() if key not in PRIVATE}
+        for name, each in snapshot.jobs.items()
+    }
+    status = "degraded" if snapshot.degraded(at) else "ok"
+    return JSONResponse({"status": status, "jobs": jobs}, headers={"Cache-Control": "no-store"})
+
+
+def job_results(request: Request) -> JobResults:
+    results: JobResults = request.app.state.job_results
+    return results
