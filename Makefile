@@ -10,7 +10,7 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 # Tests write much and keep nothing: where there is memory to spare they wait for no disk.
 ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { print "TMPDIR=/dev/shm" }')
 
-.PHONY: demo test check fix bench peers setup clean
+.PHONY: demo test features check fix bench peers setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
@@ -21,6 +21,10 @@ test: $(VENV)/.development ## the whole test suite: brings its own PostgreSQL, f
 	$(ROOMY) $(RUN)coverage run -m pytest -n 2 --dist worksteal $(ARGS)
 	$(RUN)coverage combine -q
 	$(RUN)coverage report
+
+features: $(VENV)/.development ## each feature through the served product; renews docs/features.md
+	$(RUN)python -m tests.features --write
+	$(ROOMY) $(RUN)pytest -q tests/features
 
 check: $(VENV)/.development ## format, lint, types, import directions, then the tests
 	$(RUN)ruff format --check .

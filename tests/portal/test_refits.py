@@ -20,13 +20,13 @@ from ledger.events.envelope import BudgetReserved, Granted, SyntheticReleased, W
 from ledger.tlog.fetcher import DirectorySource
 from portal.consent import wording
 from portal.jobs.failure import JobError
+from portal.jobs.refits import Attempts, Refits, changed_since, wait_after
 from portal.operations import exposures, release_service
-from portal.regulator.budget_account import recompute
 from portal.operations.exposures import Fit
-from portal.operations.refits import Attempts, Refits, changed_since, wait_after
 from portal.operations.release_service import TooFewAdmittedError
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.regulator.budget_account import recompute
 from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.release import Release
 from synthetic.privacy import accounting

@@ -1,0 +1,27 @@
+"""M18: two editors of one agreement never overwrite each other silently."""
+
+from tests.features.catalogue import feature
+from tests.features.served import Person, Site, views
+
+ALLOW, WITHDRAW = (f"/customer/scenes/lead-scoring/{wish}" for wish in ("allow", "withdraw"))
+
+
+@feature("M18")
+def test_of_two_editors_the_later_one_is_shown_the_conflict(site: Site, customer: Person) -> None:
+    customer.switch("lead-scoring", "allow")
+    other = site.customer(customer.subject)
+    mine, stale = customer.page("/customer"), other.page("/customer")
+    address = "/customer/scenes/recommendation/allow"
+    assert customer.press(mine, address).status == 200
+
+    refused = other.press(stale, WITHDRAW)
+    assert refused.status == 409
+    assert 'class="notice conflict"' in refused.html
+    answer = site.read("sales-desk", "lead-scoring", customer.subject, "age")
+    assert views(answer) == {"age": "personal"}
+
+    again = other.press(refused, WITHDRAW)
+    assert again.status == 200
+    answer = site.read("sales-desk", "lead-scoring", customer.subject, "age")
+    assert answer["reason"] == "withdrawn"
+    assert refused.button(address).pressed is True
