@@ -29,7 +29,7 @@ from portal.operations.wiring import contracts
 
 CUSTOMERS = 64  # a first release wants the consents of 50
 SCENE = "anomaly-detection"
-PATIENCE_S = 60.0  # a busy machine; on a quiet one everything is there within a few seconds
+PATIENCE_S = 180.0  # a busy machine; on a quiet one everything is there within a few seconds
 
 
 @dataclass(frozen=True)
