@@ -10,7 +10,7 @@ from pkgutil import iter_modules
 
 import benchmarks
 
-HELPERS = {"__main__", "peers", "peers_synthetic", "synthetic_peers", "table"}
+HELPERS = {"__main__", "peers", "peers_synthetic", "record", "synthetic_peers", "table"}
 
 
 def main() -> None:
