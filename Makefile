@@ -6,16 +6,22 @@ VENV   := .venv
 UV     := $(VENV)/bin/uv
 RUN    := $(VENV)/bin/
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+# As pip does: behind a company's proxy only the system knows the authority that signs.
+export UV_SYSTEM_CERTS := true
 
 # Tests write much and keep nothing: where there is memory to spare they wait for no disk.
 ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { print "TMPDIR=/dev/shm" }')
 
-.PHONY: demo test features check fix bench peers setup clean
+.PHONY: demo test coverage test-ahead prove features check audit fix bench peers setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
 	$(RUN)sovereign demo
 
 test: $(VENV)/.development ## the whole test suite: brings its own PostgreSQL, finds or installs a browser
+	$(RUN)python tests/browser/find.py
+	$(ROOMY) $(RUN)pytest -n 2 --dist worksteal $(ARGS)
+
+coverage: $(VENV)/.development ## the same, and which lines it ran: a tracer takes half as long again
 	$(RUN)python tests/browser/find.py
 	$(RUN)coverage erase
 	$(ROOMY) $(RUN)coverage run -m pytest -n 2 --dist worksteal $(ARGS)
@@ -26,12 +32,27 @@ features: $(VENV)/.development ## each feature through the served product; renew
 	$(RUN)python -m tests.features --write
 	$(ROOMY) $(RUN)pytest -q tests/features
 
-check: $(VENV)/.development ## format, lint, types, import directions, then the tests
+prove: $(VENV)/.development ## the campaigns at their full sizes: docs/testing.md
+	$(RUN)python tests/browser/find.py
+	$(ROOMY) $(RUN)pytest --prove -n 2 --dist worksteal $(ARGS)
+
+DAYS ?= 400
+test-ahead: $(VENV)/.development ## the tests with the clock DAYS ahead; needs libfaketime
+	PYTHONPATH=$(CURDIR)/tests/ahead FAKETIME_DONT_FAKE_MONOTONIC=1 $(ROOMY) faketime -f +$(DAYS)d \
+		$(RUN)pytest --without-servers -p no:cacheprovider -n 2 --dist worksteal $(ARGS)
+
+check: $(VENV)/.development ## format, lint, types, import directions, then the tests and their coverage
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
 	$(RUN)lint-imports
-	$(MAKE) test
+	$(RUN)deptry . --no-ansi
+	$(MAKE) coverage
+
+audit: $(VENV)/.development ## known vulnerabilities, and licences that the product may not depend on
+	$(UV) sync --frozen --inexact --group audit
+	$(RUN)pip-audit --skip-editable
+	$(RUN)python -m tests.licences
 
 fix: $(VENV)/.development ## let the formatter and the linter mend what they can
 	$(RUN)ruff check --fix .

@@ -27,9 +27,10 @@ KINDS = {  # how a benchmark reaches the product, unless it calls it in process
 }
 HEAD = """# Performance
 
-Made by `python -m benchmarks.record`; each block is what one command printed. Absolute figures drift with the machine, so each
-benchmark prints ratios to a peer that ran beside it. Read *what was measured*: a decision in process, an ASGI application without
-sockets and a served product differ by a factor of 25.
+Made by `python -m benchmarks.record`; each block is what one command printed. Absolute figures
+drift with the machine, so each benchmark prints ratios to a peer that ran beside it. Read *what was
+measured*: a decision in process, an ASGI application without sockets and a served product differ
+by a factor of 25.
 """
 
 
@@ -58,11 +59,11 @@ def document() -> str:
         run, _, output = path.read_text("utf-8").partition("\n")
         source = (ROOT / "benchmarks" / f"{name}.py").read_text("utf-8")
         about = (get_docstring(parse(source)) or "").partition("\n")[0]
+        how = f"*What was measured:* {KINDS.get(name, IN_PROCESS)}. *When:* {run}."
         parts += [
             f"## {name}\n",
             f"{about}\n",
-            f"*What was measured:* {KINDS.get(name, IN_PROCESS)}. *When:* {run}."
-            f" *Command:* `python -m benchmarks {name}`\n",
+            f"{how} *Command:* `python -m benchmarks {name}`\n",
             f"```text\n{output.strip(chr(10))}\n```\n",
         ]
     return "\n".join([*parts, (FOLDER / "earlier.md").read_text("utf-8")])

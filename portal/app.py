@@ -65,10 +65,11 @@ def create_app(
         openapi_url=None,  # portal.service describes the gate as well
     )
     faces = PortalContext(product, Sessions(), Handoffs())
-    app.state.faces = replace(faces, clock=clock) if clock else faces
+    faces = replace(faces, clock=clock) if clock else faces
+    app.state.faces = faces
     app.state.office = Office(product)
     app.state.job_results = job_results or JobResults(None)
-    app.state.builds = leaving.builds(product)
+    app.state.builds = leaving.builds(product, faces.clock())
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)

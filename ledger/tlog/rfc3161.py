@@ -85,7 +85,7 @@ def certificates(pem: bytes) -> list[x509.Certificate]:
     """The certificates of a PEM file. Raises TimestampError."""
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise TimestampError(f"no PEM certificates: {error}") from error
 
 

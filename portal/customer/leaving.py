@@ -9,13 +9,14 @@ GET  /customer/leave/everything             what leaving would mean, or why not 
 POST /customer/leave/everything             leave
 """
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from ledger import clock, entry_erasure
+from ledger import entry_erasure
 from ledger.entry_erasure import NoSuchEntryError
 from portal.archive import store
 from portal.archive.building import Builds
@@ -36,13 +37,13 @@ Index = Annotated[int, Path(ge=0, le=1 << 40)]
 MOST_SHOWN = 50  # instructions, the newest
 
 
-def builds(product: Product) -> Builds:
-    """What makes archives for one application."""
+def builds(product: Product, at: datetime) -> Builds:
+    """What makes archives for one application, which starts at this time."""
     held = CustomerRecords(
         product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
     made = ArchiveStore(product.home, secret(product.home / KEY))
-    made.sweep(clock.now())
+    made.sweep(at)
     return Builds(held, made)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from portal.app import create_app
 from portal.operations.wiring import Product
@@ -18,6 +18,7 @@ from tests.portal.conftest import copy, seeded
 __all__ = ["seeded"]
 
 Open = Callable[..., Page]
+UNSETTLED = ":is(.htmx-request, .htmx-swapping, .htmx-settling, .htmx-added)"
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,15 @@ def opened(
         page.click("form.inline button")
     page.goto(path)
     return page
+
+
+def settled(page: Page) -> None:
+    """Wait until htmx has put the answer to the last press in place.
+
+    New elements carry the attributes of those they replace until then: which button is pressed, and
+    the version that the next press sends.
+    """
+    expect(page.locator(UNSETTLED)).to_have_count(0)
 
 
 @contextmanager

@@ -1,13 +1,11 @@
 """specs/portal.md, 9.4: every component by itself, photographed and held to the same rules."""
 
-from itertools import product as every
-
 import pytest
 from playwright.sync_api import Browser
 
 from portal.gallery import COMPONENTS
 from tests.browser.conftest import opened
-from tests.browser.test_looks import AXE, RULES, RUN_AXE, SCHEMES, WIDTHS
+from tests.browser.test_looks import AXE, RULES, RUN_AXE, SETTINGS
 
 LEAST_PICTURE = 1_000  # bytes; a blank one is smaller
 OVERFLOWING = """() => [...document.querySelectorAll("#component *")]
@@ -16,6 +14,7 @@ OVERFLOWING = """() => [...document.querySelectorAll("#component *")]
   .map(each => each.outerHTML.slice(0, 120))"""
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("language", ["en", "zh-CN"])
 @pytest.mark.parametrize("name", COMPONENTS)
 def test_a_component_is_whole_in_every_setting(
@@ -23,7 +22,7 @@ def test_a_component_is_whole_in_every_setting(
 ) -> None:
     page = opened(chromium, site, f"/components/{name}", language=language)
     page.evaluate(AXE.read_text())
-    for width, scheme in every(WIDTHS, SCHEMES):
+    for width, scheme in SETTINGS:
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         assert len(page.locator("#component").screenshot()) > LEAST_PICTURE

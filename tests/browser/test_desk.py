@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import product as every
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from portal.operations.wiring import Product
 from tests.browser.conftest import opened, serving
-from tests.browser.test_looks import AXE, RULES, RUN_AXE
+from tests.browser.test_looks import AXE, RULES, RUN_AXE, SETTINGS
 from tests.portal.conftest import Clock, copy
 from tests.portal.desk import ME, furnish
 
@@ -22,8 +21,6 @@ PAGES = [
     "/desk/contracts",
     "/desk/agreements",
 ]
-WIDTHS = (360, 1280)
-SCHEMES = ("light", "dark")
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +45,13 @@ def steward(chromium: Browser, address: str, request: pytest.FixtureRequest) -> 
     page.context.close()
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not AXE.exists(), reason="axe.min.js is not here: tests/browser/README.md")
 def test_no_page_of_the_desk_breaks_an_accessibility_rule(steward: Page) -> None:
     for path in PAGES:
         steward.goto(path)
         steward.evaluate(AXE.read_text())
-        for width, scheme in every(WIDTHS, SCHEMES):
+        for width, scheme in SETTINGS:
             steward.set_viewport_size({"width": width, "height": 900})
             steward.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             assert steward.evaluate(RUN_AXE, RULES) == [], (path, width, scheme)

@@ -1,7 +1,6 @@
 """The pages of the consent host, held to the rules of every page: tests/browser/test_looks.py."""
 
 from collections.abc import Iterator
-from itertools import product as every
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -15,10 +14,9 @@ from tests.browser.test_looks import (
     MOST_SCRIPT_BYTES,
     RULES,
     RUN_AXE,
-    SCHEMES,
+    SETTINGS,
     STYLE,
     WEIGH,
-    WIDTHS,
 )
 from tests.portal.conftest import seeded
 
@@ -53,6 +51,7 @@ def reader(two: Two, request: pytest.FixtureRequest) -> Iterator[tuple[Page, lis
     page.context.close()
 
 
+@pytest.mark.campaign
 def test_no_page_breaks_a_rule(reader: tuple[Page, list[str]]) -> None:
     page, addresses = reader
     said: list[str] = []
@@ -61,7 +60,7 @@ def test_no_page_breaks_a_rule(reader: tuple[Page, list[str]]) -> None:
         page.goto(address)
         page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
         page.evaluate(AXE.read_text())
-        for width, scheme in every(WIDTHS, SCHEMES):
+        for width, scheme in SETTINGS:
             page.set_viewport_size({"width": width, "height": 900})
             page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             assert page.evaluate(RUN_AXE, RULES) == [], (address, width, scheme)

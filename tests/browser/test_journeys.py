@@ -5,7 +5,7 @@ from playwright.sync_api import Page, expect
 
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from portal.operations.wiring import Product
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, settled
 
 ALLOWED = "nearest-branch"
 WAYS = {"with a script": True, "without a script": False}
@@ -21,6 +21,7 @@ def granted(house: Product, subject: str, scene: str) -> bool:
 
 
 def pressed(page: Page, scene: str) -> str:
+    settled(page)
     return page.locator(f"#{scene} .switch button[aria-pressed=true]").inner_text()
 
 
@@ -46,6 +47,7 @@ def test_with_a_script_only_the_fragment_changes(visit: Open) -> None:
     page.evaluate("window.kept = true")
     for scene in ("segmentation", "ai-training", "segmentation"):  # the version moves along
         page.click(f"#{scene}-allow")
+        settled(page)
         expect(page.locator(f"#{scene} .notice")).to_be_visible()
     assert page.evaluate("window.kept")
     expect(page.locator("#overview .count strong")).to_have_text("2")
@@ -57,7 +59,9 @@ def test_undo_takes_the_last_act_back(
 ) -> None:
     page = visit("/customer", subject=subject, javascript=javascript)
     page.click(f"#{ALLOWED}-allow")
+    settled(page)
     page.click(f"#{ALLOWED} .notice button")
+    settled(page)
     expect(page.locator(f"#{ALLOWED}-withdraw")).to_have_attribute("aria-pressed", "true")
     assert house.ledger.version(subject) == 2
 
@@ -69,11 +73,13 @@ def test_an_item_is_two_activations_from_home(
     page = visit("/customer", subject=subject, javascript=javascript)
     page.click(f"#{ALLOWED} .meta a")
     page.click("#location-allow")
+    settled(page)
     expect(page.locator("#location-allow")).to_have_attribute("aria-pressed", "true")
     now = held(house, subject, ALLOWED)
     assert isinstance(now, SceneConsent)
     assert now.fields == {"location"}
     page.click("#location-withdraw")
+    settled(page)
     expect(page.locator("#location-withdraw")).to_have_attribute("aria-pressed", "true")
     assert not granted(house, subject, ALLOWED)
 
@@ -88,6 +94,7 @@ def test_two_windows_never_overwrite_each_other(
     other.click("#segmentation-allow")
     expect(other.locator("#segmentation .notice")).to_be_visible()
     page.click("#ai-training-allow")
+    settled(page)
     expect(page.locator(".conflict")).to_contain_text("has changed meanwhile")
     assert house.ledger.version(subject) == 1
     page.click("#ai-training-allow")  # decided again, on what stands now
@@ -104,6 +111,7 @@ def test_the_keyboard_is_enough(visit: Open, house: Product) -> None:
     assert page.evaluate("document.activeElement.matches(':focus-visible')")
     page.keyboard.press("Enter")
     expect(page.locator("#service-reminder .notice")).to_be_visible()
+    settled(page)
     assert granted(house, "c00029", "service-reminder")
     assert page.evaluate("document.activeElement.id") == "service-reminder-allow"
 
@@ -169,6 +177,7 @@ def test_a_condition_is_a_sentence_one_completes(
     page.fill("#figure-0", "90.5")
     page.press("#figure-0", "Enter")  # sets the condition, and nothing else on the page
     expect(page.locator(".condition").first).to_contain_text("Set.")
+    settled(page)
     expect(page.locator("#figure-0")).to_have_value("90.5")
     state = house.ledger.state(subject)
     assert state is not None
@@ -184,6 +193,7 @@ def test_a_second_press_before_the_first_is_answered_changes_nothing(
     page = visit("/customer", subject="c00032")
     page.evaluate("""() => ["segmentation", "ai-training"]
         .forEach(scene => document.getElementById(`${scene}-allow`).click())""")
+    settled(page)
     expect(page.locator("#segmentation .notice")).to_be_visible()
     expect(page.locator(".conflict")).to_have_count(0)
     assert house.ledger.version("c00032") == 1

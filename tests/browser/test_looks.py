@@ -5,9 +5,10 @@ from itertools import product as every
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Open, opened
+from tests.browser.conftest import Open, opened, settled
+from tests.campaign import sized
 
 AXE = Path(__file__).parent / "axe.min.js"
 SUBJECT = "c00007"
@@ -35,6 +36,7 @@ PAGES = [
 ]
 WIDTHS = (320, 768, 1280)
 SCHEMES = ("light", "dark")
+SETTINGS = [*every(WIDTHS, SCHEMES)] if sized(0, 1) else [(320, "light"), (1280, "dark")]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 RUN_AXE = """async rules => {
   const found = await axe.run(document, {runOnly: rules, resultTypes: ["violations"]});
@@ -50,12 +52,13 @@ def reader(chromium: Browser, site: str, request: pytest.FixtureRequest) -> Iter
     page.context.close()
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not AXE.exists(), reason="axe.min.js is not here: tests/browser/README.md")
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_breaks_an_accessibility_rule(path: str, reader: Page) -> None:
     reader.goto(path)
     reader.evaluate(AXE.read_text())
-    for width, scheme in every(WIDTHS, SCHEMES):
+    for width, scheme in SETTINGS:
         reader.set_viewport_size({"width": width, "height": 900})
         reader.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         assert reader.evaluate(RUN_AXE, RULES) == [], (path, width, scheme)
@@ -122,7 +125,8 @@ def test_allow_and_refuse_look_the_same(visit: Open, path: str, scheme: str) -> 
     looks = {}
     for wish in ("allow", "withdraw"):
         page.click(f"#nearest-branch-{wish}")
-        page.wait_for_selector(f"#nearest-branch-{wish}[aria-pressed=true]")
+        settled(page)
+        expect(page.locator(f"#nearest-branch-{wish}")).to_have_attribute("aria-pressed", "true")
         page.mouse.move(0, 0)
         page.evaluate("document.activeElement.blur()")
         on = page.locator(f"{place} >> nth=0 >> button[aria-pressed=true]").evaluate(STYLE)
@@ -135,6 +139,7 @@ def test_nothing_on_a_page_moves(visit: Open) -> None:
     page = visit("/customer", subject=SUBJECT)
     page.click("#ads-device-id button[aria-pressed=true]")
     page.wait_for_selector("#ads-device-id .notice")
+    settled(page)
     moving = page.evaluate("""() => [...document.querySelectorAll("*")]
         .map(each => getComputedStyle(each))
         .filter(style => [style.transitionDuration, style.animationDuration].some(parseFloat))
@@ -160,6 +165,7 @@ def test_no_page_complains(reader: Page) -> None:
     reader.goto("/customer")
     reader.click("#service-reminder button[aria-pressed=true]")
     reader.wait_for_selector("#service-reminder .notice")
+    settled(reader)
     assert said == []
 
 

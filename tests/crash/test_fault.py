@@ -12,11 +12,17 @@ from sqlalchemy.exc import OperationalError
 from ledger.fsck import fsck
 from ledger.service import Ledger
 from ledger.tlog import atomic_file
+from tests.campaign import sized
 from tests.crash import inject
 from tests.ledger.worlds import AGE, opened, say
 
 STRACE = inject.strace()
-EACH = {"pwrite64": 67, "fsync": 16, "fdatasync": 16, "rename": 8}
+EACH = {  # every so manieth call fails
+    "pwrite64": sized(260, 25),
+    "fsync": sized(60, 6),
+    "fdatasync": sized(60, 6),
+    "rename": sized(30, 3),
+}
 
 
 def test_l95_a_life_without_faults(tmp_path: Path) -> None:
@@ -26,6 +32,7 @@ def test_l95_a_life_without_faults(tmp_path: Path) -> None:
     inject.check(tmp_path, told)
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed or may not trace here")
 @pytest.mark.parametrize("call", EACH)
 def test_l95_a_system_call_that_fails_once_loses_nothing(call: str) -> None:

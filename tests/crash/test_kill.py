@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-KILLS = 100  # in each of two runs; `python -m tests.crash.kill` does ten thousand
+from tests.campaign import sized
+
+KILLS = sized(10, 500)  # in each of two runs; `python -m tests.crash.kill` does ten thousand
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("seed", [1, 2])
 def test_l94_no_kill_loses_forks_or_regresses_anything(seed: int) -> None:
     """In a process of its own, which has one thread and may fork."""

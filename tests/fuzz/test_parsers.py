@@ -3,12 +3,16 @@
 import random
 import subprocess
 import sys
+from base64 import b64encode
 from importlib.util import find_spec
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.campaign import sized
 from tests.fuzz.parsers import NO_ATHERIS, Parser, WritesOtherwiseError, parsers
 from tests.ledger.mutations import mutate
 from tests.ledger.mutators import EVERY
@@ -48,7 +52,7 @@ def test_l105_a_parser_accepts_something_of_its_vectors(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=60)
+@settings(max_examples=sized(20, 600))
 @given(st.binary(max_size=200) | st.text(max_size=80).map(lambda t: t.encode("utf-8", "replace")))
 @example(b"")
 def test_l105_arbitrary_bytes_are_read_and_written_back_or_refused(name: str, data: bytes) -> None:
@@ -56,7 +60,7 @@ def test_l105_arbitrary_bytes_are_read_and_written_back_or_refused(name: str, da
 
 
 @pytest.mark.parametrize("name", PARSERS)
-@settings(max_examples=120)
+@settings(max_examples=sized(40, 600))
 @given(st.data(), st.integers(0, 1 << 32))
 def test_l105_what_is_almost_valid_is_read_and_written_back_or_refused(
     name: str, data: st.DataObject, seed: int
@@ -64,6 +68,14 @@ def test_l105_what_is_almost_valid_is_read_and_written_back_or_refused(
     seeds = st.sampled_from(PARSERS[name].seeds)
     changed = mutate(data.draw(seeds), data.draw(seeds), EVERY, random.Random(seed))
     PARSERS[name].take(changed)
+
+
+def test_l105_a_certificate_of_an_unknown_version_is_refused() -> None:
+    (seed, *_) = PARSERS["certificates"].seeds
+    der = x509.load_pem_x509_certificates(seed)[0].public_bytes(Encoding.DER)
+    changed = b64encode(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x0a", 1))
+    pem = b"-----BEGIN CERTIFICATE-----\n" + changed + b"\n-----END CERTIFICATE-----\n"
+    assert not PARSERS["certificates"].take(pem)
 
 
 def _careless(data: bytes) -> bytes:

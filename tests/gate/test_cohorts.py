@@ -29,6 +29,7 @@ from ledger.events.envelope import (
     instruction,
 )
 from ledger.reader import RecordedEvent
+from tests.campaign import sized
 from tests.gate.scenes import SCENES
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -117,7 +118,7 @@ def agree(kept: Cohorts, state: ConsentIndex, minute: int) -> list[np.ndarray]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=sized(50, 750), deadline=None)
 @given(st.lists(steps, max_size=25), st.lists(minutes, max_size=3))
 def test_g9_a_kept_cohort_is_the_one_the_rule_gives_after_every_step(
     history: list[tuple[str, object, object]], looks: list[int]

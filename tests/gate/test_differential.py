@@ -15,6 +15,7 @@ from gate.policy.cedar import CedarPolicy, Pair, PolicyFacts
 from gate.policy.compiled import Plan
 from gate.state import consent_bits
 from specs.model import policy as model
+from tests.campaign import sized
 from tests.gate import differential
 from tests.gate.differential import MISTAKES, PLAIN, Decides, _makes_mistakes, _rule
 from tests.gate.test_policy import LAW, OURS
@@ -22,10 +23,11 @@ from tests.gate.test_policy import LAW, OURS
 Fields = tuple[str, ...]
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("seed", [1, 2])
 def test_g56_plan_cedar_and_model_decide_alike(seed: int) -> None:
     """`python -m benchmarks gate_differential` compares a million."""
-    found = differential.run(10_000, seed)
+    found = differential.run(sized(3_000, 100_000), seed)
     assert found.mismatches == []
     assert found.triples / 20 < found.permitted < found.triples / 2
     assert found.triples / 5 < found.mistaken < found.triples

@@ -17,6 +17,7 @@ from gate.http.authzen import Action, Context, Entity, Evaluation, Name, Names, 
 from gate.readlog.entry import WrittenDecision
 from gate.readlog.group_commit import Commits
 from ledger.events.envelope import Granted
+from tests.campaign import sized
 from tests.gate.hostile import (
     ACT,
     ASKED,
@@ -34,7 +35,7 @@ from tests.gate.hostile import (
 )
 from tests.gate.world import NOON, World, world
 
-CASES = 2_000
+CASES = sized(800, 20_000)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +43,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> GateApp:
     return app_of(emptied(tmp_path_factory.mktemp("emptied")))
 
 
+@pytest.mark.campaign
 def test_no_hostile_request_crashes_hangs_or_opens_the_gate(app: GateApp) -> None:
     tally = asyncio.run(campaign(app, 2, range(CASES)))
     assert tally.clean, "\n".join([str(tally), *tally.worst])

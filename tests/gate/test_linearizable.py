@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.campaign import sized
 from tests.gate.judgement import ACT, DECISION, judge
 from tests.gate.linearizability import Place, lagging, run
 from tests.gate.postgres import server
@@ -18,16 +19,20 @@ def address() -> Iterator[str]:
         yield address
 
 
+@pytest.mark.campaign
 def test_g50_no_process_of_the_host_permits_after_a_withdrawals_receipt(tmp_path: Path) -> None:
-    verdict = run(Place(tmp_path), workers=4, decisions=30_000, least_acts=60)
+    verdict = run(
+        Place(tmp_path), workers=4, decisions=sized(6_000, 300_000), least_acts=sized(60, 600)
+    )
     assert 0 < verdict.permits < verdict.decisions
     assert verdict.kills > 0
     assert verdict.linearizable, verdict
 
 
+@pytest.mark.campaign
 def test_g52_no_process_of_another_host_does(address: str, tmp_path: Path) -> None:
     place = Place(tmp_path, address, schema="faithful", asked=16)
-    verdict = run(place, workers=4, decisions=10_000, least_acts=50)
+    verdict = run(place, workers=4, decisions=sized(3_000, 100_000), least_acts=sized(50, 500))
     assert 0 < verdict.permits < verdict.decisions
     assert verdict.linearizable, verdict
 

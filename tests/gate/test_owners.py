@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gate.readlog import membership
 from gate.readlog.membership import NOBODY, RUN, Membership
+from tests.campaign import sized
 
 PEOPLE = [bytes([n]) * membership.SIZE for n in range(1, 6)]
 TWIN = PEOPLE[0][:8] + b"twinning"  # begins like the first one
@@ -49,7 +50,7 @@ def test_g34_exactly_the_entries_of_a_customer_are_found_newest_first(why: str) 
         assert found(database, who, len(names)) == theirs[::-1]
 
 
-@settings(max_examples=25)
+@settings(max_examples=sized(12, 250))
 @given(st.lists(st.integers(0, 600), max_size=6), st.integers(0, 2000))
 def test_g34_whatever_the_batches_were(sizes: list[int], below: int) -> None:
     names = by_turns(sum(sizes))

@@ -13,6 +13,7 @@ from gate.policy import cedar
 from gate.policy.cedar import FAR, CedarPolicy, CedarPolicyError, Pair, PolicyFacts
 from gate.policy.compiled import compile_plan
 from gate.state import consent_bits
+from tests.campaign import sized
 from tests.gate.scenes import SCENES, SEGMENTATION, SERVICE
 
 POLICY = Path(__file__).parents[2] / "specs" / "policy"
@@ -106,7 +107,7 @@ def checked(extra: str) -> CedarPolicy:
     return POLICIES[extra]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=sized(100, 1500), deadline=None)
 @given(
     st.sampled_from(RULES),
     st.sampled_from([*SCENES.values()]),

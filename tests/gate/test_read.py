@@ -21,6 +21,7 @@ from ledger.events.envelope import (
     Withdrawn,
 )
 from specs.model import gate as model
+from tests.campaign import sized
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
 
@@ -211,7 +212,7 @@ requests = st.lists(
 )
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(33, 500), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories, asked=requests, released=st.booleans())
 def test_the_gate_answers_as_the_model_does(
     tmp_path_factory: pytest.TempPathFactory,

@@ -1,10 +1,9 @@
 """The service API does what its OpenAPI description says, whatever is sent (schemathesis).
 
-EXAMPLES=1000 pytest tests/gate/test_schema.py     many more requests for each operation
+pytest --prove tests/gate/test_schema.py           many more requests for each operation
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,10 +22,11 @@ from starlette.routing import Route
 from gate.http.app import METADATA, GateApp
 from ledger.events.envelope import Granted
 from portal.service.description import OPERATIONS, describe
+from tests.campaign import sized
 from tests.gate.hostile import TEMPLATES
 from tests.gate.world import NOON, world
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "25"))
+EXAMPLES = sized(10, 250)
 CHECKS = [
     checks.status_code_conformance,
     checks.content_type_conformance,
@@ -89,6 +89,7 @@ def hold(strategy: st.SearchStrategy[Case], authorization: str = "Bearer a") -> 
     return statuses
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize(("path", "method"), EVERY)
 def test_requests_of_the_described_form_are_answered_as_described(
     api: Any, path: str, method: str
@@ -97,6 +98,7 @@ def test_requests_of_the_described_form_are_answered_as_described(
     assert statuses
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_requests_of_another_form_are_answered_as_described(api: Any, path: str) -> None:
     statuses = hold(api[path]["POST"].as_strategy(generation_mode=GenerationMode.NEGATIVE))
@@ -111,6 +113,7 @@ def known(path: str) -> Iterator[dict[str, Any]]:
     yield json.loads(json.dumps(TEMPLATES[path]).replace('"segmentation"', '"direct-marketing"'))
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_requests_about_what_there_is_are_answered_as_described(api: Any, path: str) -> None:
     statuses = {
@@ -120,6 +123,7 @@ def test_requests_about_what_there_is_are_answered_as_described(api: Any, path: 
     assert 200 in statuses
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("path", OPERATIONS)
 def test_requests_of_nobody_are_401_as_described(api: Any, path: str) -> None:
     strategy = api[path]["POST"].as_strategy(generation_mode=GenerationMode.POSITIVE)

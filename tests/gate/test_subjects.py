@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from gate.state import subjects
 from gate.state.subjects import Subjects
+from tests.campaign import sized
 
 names = st.lists(st.text(max_size=12), unique=True, max_size=60)
 
 
-@settings(max_examples=200)
+@settings(max_examples=sized(66, 1000))
 @given(names, st.text(max_size=12))
 def test_g16_every_name_has_its_row_and_nobody_else_has_one(known: list[str], other: str) -> None:
     held = Subjects.named(known)

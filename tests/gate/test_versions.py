@@ -22,6 +22,7 @@ from gate.state.ledger_position import ConsentPoint
 from ledger.events.envelope import Event, Granted, ScenePublished, Withdrawn
 from ledger.follower import Follower
 from specs.model import gate as model
+from tests.campaign import sized
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.world import NOON, World, options, shipped, source, world
 
@@ -164,7 +165,7 @@ contracts = st.builds(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(20, 600), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=st.lists(steps, max_size=8), contract=contracts)
 def test_the_gate_and_the_model_agree_on_what_a_version_covers(
     tmp_path_factory: pytest.TempPathFactory,

@@ -22,6 +22,7 @@ from ledger.tlog.auditor import AuditReport, FindingKind, KeyDemand
 from ledger.tlog.fetcher import DirectorySource, UnreadableError
 from ledger.tlog.signed_note import Note
 from ledger.vault import commitments
+from tests.campaign import sized
 from tests.ledger.witnessing import NOON, ORIGIN, log_with
 
 SIGNER = signed_note.generate(ORIGIN)
@@ -53,7 +54,7 @@ def kinds(report: AuditReport) -> set[FindingKind]:
     return {finding.kind for finding in report.findings}
 
 
-@settings(max_examples=10)
+@settings(max_examples=sized(10, 100))
 @given(st.lists(st.integers(0, 300), min_size=1, max_size=4))
 def test_a_log_that_only_grew_is_clean(steps: list[int]) -> None:
     with TemporaryDirectory() as home:

@@ -18,6 +18,7 @@ from ledger.tlog.compact_range import Frontier
 from ledger.tlog.signed_note import NoteError
 from ledger.tlog.tiles import EntryTooLargeError
 from ledger.tlog.writer import Log
+from tests.campaign import sized
 from tests.ledger.test_note import OTHER, SIGNER
 from tests.ledger.worlds import change, entries, root
 
@@ -49,7 +50,7 @@ def test_l50_the_checkpoint_is_the_root_of_all_entries(log: Log) -> None:
     assert [*log.entries(0, log.size)] == known
 
 
-@settings(max_examples=25)
+@settings(max_examples=sized(12, 250))
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=300), max_size=5))
 def test_l50_any_batches_make_the_same_log(batches: list[list[bytes]]) -> None:
     log = opened(Path(":memory:"))

@@ -33,6 +33,7 @@ from ledger.vault import commitments, vault
 from ledger.vault.commitments import ErasedEntryError, OneHalfError
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
+from tests.campaign import sized
 from tests.ledger.events import INSTRUCTION, KEY_ACTS, NOON
 from tests.ledger.worlds import AGE, opened, say
 
@@ -253,7 +254,7 @@ ACTS: list[Act] = [
 steps = st.lists(st.one_of(st.sampled_from(ACTS), st.integers(0, 20)), min_size=2, max_size=14)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=sized(12, 250), deadline=None)
 @given(steps)
 def test_v11_whatever_is_said_and_erased_the_state_is_that_of_everything_said(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Act | int]

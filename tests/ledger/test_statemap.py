@@ -12,6 +12,7 @@ from ledger.statemap import verifiable_map
 from ledger.statemap.verifiable_map import MalformedProofError, MapProof, StateMap
 from ledger.tlog.merkle import EMPTY_ROOT, ProofError
 from specs.model import statemap as model
+from tests.campaign import sized
 
 values = st.binary(min_size=32, max_size=32)
 # Labels that share long prefixes: inside a bucket, at its edge, and in the last bit only.
@@ -203,7 +204,7 @@ class Growing(RuleBasedStateMachine):
 
 
 TestGrowing = Growing.TestCase
-TestGrowing.settings = settings(max_examples=10, stateful_step_count=8, deadline=None)
+TestGrowing.settings = settings(max_examples=sized(10, 100), stateful_step_count=8, deadline=None)
 
 
 def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:

@@ -29,6 +29,7 @@ from ledger.storage.sqlite import SqlStore
 from ledger.tlog import signed_note, tiles
 from ledger.tlog.writer import Log
 from ledger.vault.vault import Vault
+from tests.campaign import sized
 from tests.ledger.events import NOON
 from tests.ledger.test_note import SIGNER
 from tests.ledger.worlds import AGE, root, say
@@ -123,13 +124,17 @@ class Alike(RuleBasedStateMachine):
             log.close()
 
 
+@pytest.mark.campaign
 def test_l100_sqlite_and_postgresql_behave_alike(address: str) -> None:
     Alike.address = address
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large]
     run_state_machine_as_test(
         Alike,
         settings=settings(
-            max_examples=8, stateful_step_count=15, deadline=None, suppress_health_check=slow
+            max_examples=sized(8, 40),
+            stateful_step_count=15,
+            deadline=None,
+            suppress_health_check=slow,
         ),
     )
 

@@ -15,6 +15,7 @@ from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import Log
 from ledger.witness import witness
 from ledger.witness.witness import MalformedSubmissionError, Reply, Witness
+from tests.campaign import sized
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
 
 SIGNER = signed_note.generate(ORIGIN)
@@ -236,4 +237,6 @@ def _has(log: Log, size: int, root: str) -> bool:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=15, stateful_step_count=12, deadline=None)
+TestHistories.settings = settings(
+    max_examples=sized(12, 150), stateful_step_count=12, deadline=None
+)

@@ -31,6 +31,7 @@ from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_source
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.review import PROPOSED
+from tests.campaign import sized
 from tests.portal.conftest import SAID, START, copy
 
 WHO, OTHER = "c00007", "c00008"
@@ -345,7 +346,7 @@ def test_p16_whatever_byte_is_changed_it_is_refused_or_says_the_same(
     assert fresh.ledger.size == 0
 
 
-@settings(max_examples=100)
+@settings(max_examples=sized(33, 500))
 @given(st.binary(max_size=200))
 def test_p16_whatever_the_bytes_there_is_one_error(data: bytes) -> None:
     with pytest.raises(ArchiveError):

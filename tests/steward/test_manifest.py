@@ -22,6 +22,7 @@ from portal.commands import app
 from portal.operations.wiring import contracts, publish_scenes
 from steward.oversight import manifest
 from steward.oversight.manifest import Manifest, ManifestError, VetoedError
+from tests.campaign import sized
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened, say
 
@@ -152,7 +153,7 @@ def test_n3_only_the_canonical_form_is_read(why: str) -> None:
         manifest.parse(MALFORMED[why])
 
 
-@settings(max_examples=200)
+@settings(max_examples=sized(66, 1000))
 @given(st.binary(max_size=300))
 def test_n3_whatever_the_bytes_there_is_one_error(data: bytes) -> None:
     with pytest.raises(ManifestError):
@@ -258,7 +259,7 @@ acts = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=sized(12, 200), deadline=None)
 @given(acts)
 def test_n7_nobody_who_said_no_is_ever_in_it(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, Act]]

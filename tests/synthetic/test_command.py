@@ -1,11 +1,10 @@
 """The command line over synthetic releases."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from synthetic.privacy.budget_ledger import Reservation
 from tests.synthetic.material import JOBS, ROOT, bank, bank_path
 
 SPECS = ROOT / "specs"
+HALTED = Path(__file__).with_name("halted.py")
 CONTRACTS = ["--scene", str(SPECS / "scenes" / "segmentation.odcs.yaml")]
 CONTRACTS += ["--source", str(SPECS / "sources" / "customer.odcs.yaml")]
 
@@ -72,45 +72,27 @@ def test_a_fit_past_the_limit_is_refused_and_says_what_is_left(tmp_path: Path) -
     assert {each.suffix for each in tmp_path.iterdir()} == {".lock"}  # no record, nothing kept
 
 
-def until(held: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 120
-    while not held():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def stopped(folder: Path, sent: signal.Signals) -> tuple[list[str], int, str]:
-    """The command of a fit that was sent a signal while it measured; its status, and what it said.
-
-    On a busy machine a fit may be done before the signal comes: then another one is begun.
-    """
-    for attempt in range(5):
-        path = folder / str(attempt) / "release.json"
-        path.parent.mkdir()
-        contracts = small_contracts(path.parent, [["age", "job"], ["job", "y"]], JOBS)
-        rows = some_rows(path.parent, 2_000)
-        command = ["fit", "--rows", str(rows), *map(str, contracts), "--to", str(path)]
-        command += ["--customer", "who", "--contribution", "2"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "portal.cli", "synth", *command],
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
-        kept = path.with_suffix(".partial.json")
-        until(lambda: process.poll() is not None or measured(kept))  # noqa: B023 - called at once
-        process.send_signal(sent)
-        said = process.communicate(timeout=60)[1]
-        if process.returncode:
-            return command, process.returncode, said
-    raise AssertionError("five fits were done before they could be stopped")
-
-
-def measured(kept: Path) -> bool:
-    try:
-        return "every column" in kept.read_text()
-    except FileNotFoundError:
-        return False
+    """The command of a fit that got a signal after its first stage; its status and errors."""
+    path = folder / "release.json"
+    contracts = small_contracts(folder, [["age", "job"], ["job", "y"]], JOBS)
+    rows = some_rows(folder, 2_000)
+    command = ["fit", "--rows", str(rows), *map(str, contracts), "--to", str(path)]
+    command += ["--customer", "who", "--contribution", "2"]
+    halted = [str(HALTED), str(path.with_suffix(".partial.json")), "every column", "synth"]
+    process = subprocess.Popen(
+        [sys.executable, *halted, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "halted\n"
+    process.send_signal(sent)
+    errors = process.communicate(timeout=60)[1]
+    return command, process.returncode, errors
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])

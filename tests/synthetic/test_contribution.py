@@ -23,6 +23,7 @@ from synthetic.model.inference import estimate
 from synthetic.model.marginals import Clique
 from synthetic.model.measure import Measurement
 from synthetic.privacy.budget import GAUSSIAN_NOISE, LossError
+from tests.campaign import sized
 from tests.synthetic.material import AT, table
 
 VISITS = Domain(
@@ -60,7 +61,7 @@ def counted(
     return counts.count(rows, VISITS, CLIQUES)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=sized(4, 60), deadline=None)
 @given(histories, st.lists(visits, min_size=1, max_size=7), st.integers(1, 4))
 def test_one_customer_with_all_their_rows_moves_a_marginal_by_at_most_their_contribution(
     others: dict[str, list[Visit]], theirs: list[Visit], contribution: int
@@ -73,7 +74,7 @@ def test_one_customer_with_all_their_rows_moves_a_marginal_by_at_most_their_cont
         assert change.sum() == min(len(theirs), contribution)  # L1, and so L2
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=sized(4, 30), deadline=None)
 @given(histories, st.lists(visits, min_size=1, max_size=7), st.integers(1, 4), st.integers(0, 99))
 def test_one_customer_with_all_their_rows_moves_a_score_by_at_most_their_contribution(
     others: dict[str, list[Visit]], theirs: list[Visit], contribution: int, seed: int
@@ -90,7 +91,7 @@ def test_one_customer_with_all_their_rows_moves_a_score_by_at_most_their_contrib
         assert abs(ours - theirs_too) <= contribution
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=sized(4, 30), deadline=None)
 @given(histories, st.integers(1, 4))
 def test_the_same_rows_are_chosen_in_whatever_order_they_are_stored(
     everybody: dict[str, list[Visit]], contribution: int

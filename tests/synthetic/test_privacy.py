@@ -19,6 +19,7 @@ from synthetic.model.measure import Measurement, gaussian
 from synthetic.privacy import accounting, budget
 from synthetic.privacy.budget import PrivacyLoss
 from synthetic.privacy.mechanisms import Integers, Noise, OperatingSystemNoise
+from tests.campaign import sized
 from tests.synthetic.material import AT, BANK, WORKLOAD, RepeatableNoise, bank, table
 
 TRIALS = 12_000
@@ -80,7 +81,7 @@ def counted(rows: list[tuple[str, str, str]]) -> dict[Any, Integers]:
     return counts.count(table(columns, dict.fromkeys("abc", "string")), SMALL, CLIQUES)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=sized(5, 75), deadline=None)
 @given(st.lists(people, min_size=1, max_size=12), people)
 def test_one_customer_changes_one_cell_of_every_marginal_by_one(
     rows: list[tuple[str, str, str]], one: tuple[str, str, str]
@@ -91,7 +92,7 @@ def test_one_customer_changes_one_cell_of_every_marginal_by_one(
         assert changed.sum() == changed.max() == 1
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=sized(5, 75), deadline=None)
 @given(st.lists(people, min_size=1, max_size=12), people, st.integers(0, 2**32))
 def test_one_customer_changes_every_score_by_at_most_one(
     rows: list[tuple[str, str, str]], one: tuple[str, str, str], seed: int

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthetic.model.consistency import Reconciled, reconciled
+from tests.campaign import sized
 
 SIZES = {"a": 3, "b": 2, "c": 4, "d": 1}
 CLIQUES = [("a",), ("b", "c"), ("a", "b"), ("a", "b", "c"), ("c", "d"), ("d",)]
@@ -33,7 +34,7 @@ def summing(clique: tuple[str, ...]) -> np.ndarray:
     return rows
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=sized(13, 200))
 @given(cliques, st.integers(0, 2**32))
 def test_the_reconciled_marginals_are_those_of_the_least_squares_table(
     chosen: list[tuple[str, ...]], seed: int

@@ -13,6 +13,7 @@ from synthetic.model import counts
 from tests.synthetic.material import BANK, bank
 
 pytest.importorskip("pyspark")
+pytestmark = pytest.mark.prove  # a JVM, twice
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from synthetic.completion import leavers
 from synthetic.model.consistency import Reconciled, components, freedom
+from tests.campaign import sized
 
 SIZES = {"age": 8, "job": 6}
 PAIR = ("age", "job")
@@ -33,7 +34,7 @@ def believed(
     return found, difference
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=sized(12, 125))
 @given(st.integers(0, 2**32))
 def test_as_many_are_believed_to_have_left_as_are_missing(seed: int) -> None:
     everybody, generator = population(seed)
@@ -68,7 +69,7 @@ def test_who_left_for_their_age_is_recognised() -> None:
     assert ours < 0.25 * scaled
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=sized(13, 200))
 @given(st.integers(0, 2**32), st.integers(0, 7), st.integers(0, 5))
 def test_no_cell_is_moved_far_beyond_its_noise(seed: int, age: int, job: int) -> None:
     """Not even when a single group left for reasons of its own."""

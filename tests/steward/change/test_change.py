@@ -14,6 +14,7 @@ from gate.state.consent_index import ConsentIndex
 from ledger.events.envelope import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
 from ledger.service import Ledger
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
+from tests.campaign import sized
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.gate.world import NOON, World, world
 
@@ -231,7 +232,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     return (folder / str(each) for each in number)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=sized(12, 250), deadline=None)
 @given(history=HISTORIES, cut=st.integers(0, 12))
 def test_following_late_or_in_pieces_finds_the_same(
     homes: Iterator[Path], history: list[tuple[int, str, Act | int]], cut: int

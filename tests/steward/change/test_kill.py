@@ -10,14 +10,16 @@ import pytest
 
 from ledger.events.envelope import Granted, Withdrawn
 from steward.cases.case_store import DATABASE
+from tests.campaign import sized
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
 from tests.steward.change.kill import ALL, STEP, settled
 
-KILLS = 100  # `python -m tests.steward.change.kill` does ten thousand
+KILLS = sized(25, 1_000)  # `python -m tests.steward.change.kill` does ten thousand
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.campaign
 def test_s24_no_kill_loses_or_doubles_anything() -> None:
     """In a process of its own, which has one thread and may fork."""
     command = [sys.executable, "-m", "tests.steward.change.kill", f"--kills={KILLS}"]

@@ -20,6 +20,7 @@ from steward.agreements.health import (
     thresholds,
 )
 from steward.agreements.running_health import RunningHealth
+from tests.campaign import sized
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
 
@@ -120,7 +121,7 @@ steps = st.one_of(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=sized(13, 400), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=st.lists(steps, max_size=12))
 def test_point_cohort_and_running_figures_are_the_same(
     tmp_path_factory: pytest.TempPathFactory, told: list[tuple[str, Act] | int]
