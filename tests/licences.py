@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 PRODUCT = "customer-sovereignty"
+UNSTATED = {"cedarpy": "Apache-2.0"}  # by the file licenses/LICENSE that the wheel carries
 REFUSED = re.compile(r"(?<!L)\bA?GPL|(?<!Lesser )General Public License|Affero", re.IGNORECASE)
 LESSER = re.compile(r"LGPL|Lesser General Public", re.IGNORECASE)
 
@@ -41,7 +42,8 @@ def licence(found: Distribution) -> str:
         if each.startswith("License ::")
     ]
     stated = (metadata.get("License") or "").strip().partition("\n")[0]
-    return metadata.get("License-Expression") or " / ".join(classifiers) or stated
+    expression = metadata.get("License-Expression") or UNSTATED.get(found.name, "")
+    return expression or " / ".join(classifiers) or stated
 
 
 def refused(text: str) -> bool:

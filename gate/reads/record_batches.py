@@ -50,7 +50,7 @@ class FieldMark:
         import pyarrow as pa
 
         columns = [] if self.key is None else [batch[self.key]]
-        codes = pa.array(np.full(batch.num_rows, place, np.int8))
+        codes = pa.array(np.full(batch.num_rows, place, np.int8), pa.int8())
         for field, views in self.labels.items():
             # One dictionary for all batches, so that a stream sends it once.
             label = pa.DictionaryArray.from_arrays(codes, pa.array(views, pa.string()))

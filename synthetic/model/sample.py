@@ -211,7 +211,7 @@ def _values(column: Column, codes: Codes, u: Floats) -> Any:
     match column:
         case Categories(values):
             labels = pa.array([*values, None], type=pa.string())
-            return labels.take(pa.array(codes))
+            return labels.take(codes)
         case Numbers(lower, upper, edges, integer):
             placed = _placed((lower, *edges, upper), codes, u, whole=integer)
             kind = pa.int64() if integer else pa.float64()
