@@ -211,7 +211,8 @@ def _values(column: Column, codes: Codes, u: Floats) -> Any:
     match column:
         case Categories(values):
             labels = pa.array([*values, None], type=pa.string())
-            return labels.take(codes)
+            indexes: Any = pa.array(codes)  # the stubs take it for truth values
+            return labels.take(indexes)
         case Numbers(lower, upper, edges, integer):
             placed = _placed((lower, *edges, upper), codes, u, whole=integer)
             kind = pa.int64() if integer else pa.float64()
