@@ -121,11 +121,17 @@ class Ledger:
     @classmethod
     def reopen(cls, home: Path, moved: Moved = lambda _size: None) -> "Ledger":
         """Open the ledger that lies under `home`. Raises CorruptLogError if there is none."""
+        key = cls.require(home)
+        first = key.read_text("utf-8").partition("\n")[0]
+        return cls.open(home, origin=signed_note.verifier(first).name, moved=moved)
+
+    @staticmethod
+    def require(home: Path) -> Path:
+        """The file that names the ledger under `home`. Raises CorruptLogError if there is none."""
         key = home / "keys" / "consent.vkey"
         if not key.exists():
             raise CorruptLogError(f"no ledger under {home}: {key} is missing")
-        first = key.read_text("utf-8").partition("\n")[0]
-        return cls.open(home, origin=signed_note.verifier(first).name, moved=moved)
+        return key
 
     @property
     def size(self) -> int:

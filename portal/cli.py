@@ -12,9 +12,13 @@ def main() -> None:
         from ledger.verify.cli import main as verify
 
         sys.exit(verify(sys.argv[2:]))
-    from portal.commands import app
+    from ledger.storage.writer_lock import WriterBusyError
+    from portal.commands import app, forwarding
 
-    app()
+    try:
+        app()
+    except WriterBusyError as busy:
+        sys.exit(forwarding.elsewhere(app, sys.argv[1:], busy))
 
 
 if __name__ == "__main__":

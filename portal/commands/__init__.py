@@ -70,7 +70,8 @@ def demo(
     from portal.operations.settings import Settings
 
     settings = Settings(demo=True, port=port)
-    product = play(_with(settings, data_dir).at_home())
+    with _alone():
+        product = play(_with(settings, data_dir).at_home())
     if not once:
         _serve(product)
 
@@ -85,11 +86,24 @@ def serve(data_dir: DataDir = None) -> None:
     from portal.operations.wiring import SecretError, open_product
 
     try:
-        product = open_product(_with(Settings(), data_dir))
+        with _alone():
+            product = open_product(_with(Settings(), data_dir))
     except SecretError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     _serve(product)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Refuse, by name of who does, to serve a data directory that another process writes."""
+    from ledger.storage.writer_lock import WriterBusyError
+
+    try:
+        yield
+    except WriterBusyError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
 
 
 @contextmanager
@@ -118,15 +132,17 @@ def _serve(product: "Product") -> None:
     import uvicorn
 
     from portal.app import create_app, settled
+    from portal.commands import forwarding
     from portal.jobs import schedule
 
     settings = product.settings
     runner = schedule.runner(product)
-    app = create_app(product, job_results=runner.results)
+    web = create_app(product, job_results=runner.results)
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
-    with _ended_by_sigterm(), runner.running(), settled():
+    commands = forwarding.accepting(app, product.home, product.ledger)
+    with _ended_by_sigterm(), commands, runner.running(), settled():
         uvicorn.run(
-            app,
+            web,
             host=settings.host,
             port=settings.port,
             http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md

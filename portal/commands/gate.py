@@ -64,17 +64,12 @@ def serve(
 
 @app.command()
 def announce(data_dir: DataDir = None) -> None:
-    """Announce the read logs of gates that wait, where no portal runs to do it.
-
-    Nothing else may write this ledger meanwhile.
-    """
-    from contextlib import closing
-
+    """Announce the read logs of gates that wait, where no portal runs to do it."""
     from portal.operations import open_ledger
     from portal.operations.gate_process import announce as announced
     from portal.operations.settings import Settings
 
     settings = Settings()
     home = data_dir or settings.data_dir
-    with closing(open_ledger.begin(home, settings.origin)) as ledger:
+    with open_ledger.writing(home, settings.origin) as ledger:
         typer.echo(f"{announced(ledger, home)} read logs announced")

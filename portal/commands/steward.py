@@ -75,18 +75,16 @@ def register(
 ) -> None:
     """Register the key with which a service signs its signals, in the consent log.
 
-    Stop what writes the ledger first. Exit status 2: it is no such key, and nothing was recorded.
+    Exit status 2: it is no such key, and nothing was recorded.
     """
     from portal.operations import open_ledger
     from steward.oversight.model_signals import SignalError, Signals
 
-    ledger = open_ledger.reopen(data_dir)
     try:
-        Signals(ledger).register(vkey, clock.now())
+        with open_ledger.writing(data_dir) as ledger:
+            Signals(ledger).register(vkey, clock.now())
     except SignalError as error:
         raise typer.BadParameter(str(error)) from error
-    finally:
-        ledger.close()
 
 
 @app.command()

@@ -9,14 +9,15 @@ from tests.architecture import packages
 
 WRITE_MODES = {*"wax+"}
 ALLOWED = {  # file and function -> why it writes by itself
-    "durable.py _new": "it is the one way to write a file",
-    "erasures.py Erasures._append": "appends and synchronises; the list only grows",
-    "kek.py replace": "overwrites a key in place before it is removed",
-    "epoch.py Epoch.__init__": "shared memory between processes, mapped and written in place",
-    "records.py Records._append": "appends a line and synchronises; a cut line is never read",
-    "records.py Records._locked": "a lock file: it has no content",
-    "partial.py Partial._write": "synthetic may not import ledger; atomic and synchronised too",
-    "partial.py held": "a lock file: it has no content",
+    "atomic_file.py _new": "it is the one way to write a file",
+    "erasure_list.py ErasureList._append": "appends and synchronises; the list only grows",
+    "key_encryption_key.py replace": "overwrites a key in place before it is removed",
+    "ledger_position.py Epoch.__init__": "shared memory between processes, mapped and written in place",
+    "budget_records.py Records._append": "appends a line and synchronises; a cut line is never read",
+    "budget_records.py Records._locked": "a lock file: it has no content",
+    "checkpoint.py Partial._write": "synthetic may not import ledger; atomic and synchronised too",
+    "checkpoint.py held": "a lock file: it has no content",
+    "writer_lock.py WriterLock._taken": "a lock file: who is refused reads the holder in it",
 }
 
 

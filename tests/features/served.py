@@ -130,7 +130,7 @@ class Site:
 
     @contextmanager
     def serving(self) -> Iterator["Site"]:
-        port = _free_port()
+        port = free_port()
         self.address = f"http://127.0.0.1:{port}"
         served = {"SOVEREIGN_DEMO": "true", "SOVEREIGN_PORT": str(port)}
         with self.log.open("ab") as log:
@@ -203,7 +203,7 @@ def views(answer: Mapping[str, Any]) -> dict[str, str]:
     return {name: each["view"] for name, each in answer["fields"].items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

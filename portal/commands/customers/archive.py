@@ -27,7 +27,7 @@ def export_customer(
 ) -> None:
     """Write everything about one customer: agreement, history, receipts, reads, data, messages.
 
-    Stop what writes the ledger first. Exit status 1: there is nothing about this customer.
+    Exit status 1: there is nothing about this customer.
     """
     from ledger.tlog import atomic_file
     from portal.archive.content import NobodyError, archive
@@ -52,7 +52,7 @@ def import_archive(
 ) -> None:
     """Take in a customer's archive: the agreement as class D, and the archive itself, sealed.
 
-    Stop what writes the ledger first. Exit status 1: nothing was recorded, and why.
+    Exit status 1: nothing was recorded, and why.
     """
     from ledger.tlog import policy as policies
     from ledger.tlog.policy import LogPolicyError
@@ -81,13 +81,10 @@ def _holding(home: Path) -> Iterator["CustomerRecords"]:
     settings = Settings(data_dir=home)
     known = settings.source or (home / "customers.duckdb").exists()
     source, scenes = contracts()
-    ledger = open_ledger.begin(home, _origin(home, settings.origin))
-    try:
+    with open_ledger.writing(home, _origin(home, settings.origin)) as ledger:
         yield CustomerRecords(
             home, ledger, source, scenes, open_source(settings) if known else None
         )
-    finally:
-        ledger.close()
 
 
 def _origin(home: Path, otherwise: str) -> str:

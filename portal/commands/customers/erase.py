@@ -32,7 +32,7 @@ def erase(
 ) -> None:
     """Erase a customer, or one instruction of theirs, for ever.
 
-    Stop what writes the ledger first. Rows of your own systems stay: delete them there. Exit status
+    Rows of your own systems stay: delete them there. Exit status
     1: nothing was erased, and the message says why; under a legal hold the request is kept.
     """
     with _eraser(data_dir) as eraser:
@@ -82,15 +82,13 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
     from steward.oversight.register import Register, UnsealableError
 
     refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, OneHalfError)
-    ledger = open_ledger.reopen(home)
     try:
-        register = Register(home / "register.sqlite", ledger, review.SCHEMA)
-        yield Eraser(home, ledger, register)
+        with open_ledger.writing(home) as ledger:
+            register = Register(home / "register.sqlite", ledger, review.SCHEMA)
+            yield Eraser(home, ledger, register)
     except (*refused, UnknownSubjectError, UnsealableError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    finally:
-        ledger.close()
 
 
 def _told(eraser: "Eraser", subject: str) -> None:

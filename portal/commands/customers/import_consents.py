@@ -38,7 +38,7 @@ def import_consents(
 ) -> None:
     """Record consents of before as instructions of class D, all or none, once for each file.
 
-    What a customer said here themselves is never overwritten. Stop what writes the ledger first.
+    What a customer said here themselves is never overwritten.
     Exit status 1: nothing was recorded, and each bad row is named.
     """
     from portal.imports import record
@@ -46,21 +46,16 @@ def import_consents(
     from portal.imports.row import Bad, MappingError
     from portal.operations import open_ledger
 
-    ledger = None
     try:
         data = file.read_bytes()
         found = _read(data, form, mapping)
         passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
         rows = record.require_good([each for each in found if each not in passed])
-        ledger = open_ledger.reopen(data_dir)
-        with progress("rows") as told:
+        with open_ledger.writing(data_dir) as ledger, progress("rows") as told:
             taken = record.take(ledger, rows, data, source, progress=told)
     except (MappingError, RefusedFileError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    finally:
-        if ledger is not None:
-            ledger.close()
     for each in (*passed, *taken.left):
         typer.echo(f"passed over: {each}")
     if taken.again:

@@ -34,7 +34,7 @@ def make(
 ) -> None:
     """Write the manifest of everybody who allows it now, and print where it lies.
 
-    Stop what writes the ledger first. Exit status 1: none was written, and why.
+    Exit status 1: none was written, and why.
     """
     from ledger.events.envelope import ManifestPublished
     from portal.operations.wiring import contracts
@@ -108,11 +108,9 @@ def _ledger(home: Path) -> Iterator["Ledger"]:
     from portal.operations import open_ledger
     from steward.oversight.manifest import ManifestError
 
-    ledger = open_ledger.reopen(home)
     try:
-        yield ledger
+        with open_ledger.writing(home) as ledger:
+            yield ledger
     except (ManifestError, ContractError, OSError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    finally:
-        ledger.close()

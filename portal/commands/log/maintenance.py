@@ -67,15 +67,12 @@ def export(
 def rotate_key(data_dir: DataDir = HERE) -> None:
     """Put new signing keys in force. The log says so in an entry that old and new keys sign.
 
-    Stop what writes the ledger first; give the new policy to whoever verifies.
+    Give the new policy to whoever verifies.
     """
     from portal.operations import open_ledger
 
-    ledger = open_ledger.reopen(data_dir)
-    try:
+    with open_ledger.writing(data_dir) as ledger:
         ledger.rotate(data_dir, clock.now())
-    finally:
-        ledger.close()
     typer.echo((data_dir / "consent.policy").read_text("utf-8"))
 
 
