@@ -86,7 +86,7 @@ def serve(server: str, http: str, loop: str, port: str, home: str) -> None:
         return
     import uvicorn
 
-    uvicorn.run(app, port=int(port), http=http, loop=loop, log_level="critical", lifespan="off")  # type: ignore[arg-type] # names of classes
+    uvicorn.run(app, port=int(port), http=http, loop=loop, log_level="critical", lifespan="off")
 
 
 def _cpu_s(process: int) -> float:

@@ -13,6 +13,7 @@ import tempfile
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -139,6 +140,7 @@ def _steps(made: Evidence, text: str, home: Path) -> dict[str, Callable[[], obje
     where = map_proof.label(commitments.canonical(made.entries[0].extra["event"]))
     rotated = policy.LogPolicy(consent.logs)
     said, signature = found.extra["event"], instruction_signature.parse(found.extra["signature"])
+    proven = partial(receipt.require_proven, head=head)
     return {
         "the file, parsed": lambda: evidence.parse(text),
         "the rotations, each signed by old and new keys": lambda: [
@@ -152,7 +154,7 @@ def _steps(made: Evidence, text: str, home: Path) -> dict[str, Callable[[], obje
             said, signature, HAND.key.key
         ),
         "one entry: inclusion, profile, signature": lambda: receipt.require_proven(found, head),
-        f"all {SAID} entries": lambda: [receipt.require_proven(e, head) for e in made.entries],
+        f"all {SAID} entries": lambda: [*map(proven, made.entries)],
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -82,7 +83,7 @@ def pymerkle() -> ModuleType | None:
     if folder := os.environ.get("PEERS"):
         sys.path.append(folder)
     try:
-        import pymerkle as found
+        return import_module("pymerkle")
     except ImportError:
         print(
             "skipped: no pymerkle, which is GPLv3 and so no dependency. To measure it too:\n"
@@ -90,7 +91,6 @@ def pymerkle() -> ModuleType | None:
             "  PEERS=$(echo /tmp/peers/lib/python3*/site-packages) python -m benchmarks …"
         )
         return None
-    return found
 
 
 def load() -> str:

@@ -23,6 +23,7 @@ from synthetic.completion import completion
 from synthetic.completion.completion import CompletionTask
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
+from synthetic.model.measure import Measurement
 from synthetic.privacy.budget import PrivacyLoss
 
 RUNS = 10
@@ -69,7 +70,7 @@ def _runs(data: DataSet, driver: str, first: Release) -> dict[str, list[NDArray[
     return errors
 
 
-def _controls(data: DataSet, left: Rows) -> completion.Measurement:
+def _controls(data: DataSet, left: Rows) -> Measurement:
     clique: Sequence[str] = [n for n in data.columns if n in ("age", LABELS[data.name])]
     return completion.measure_controls(
         as_table(data, left), data.domain, tuple(clique), CONTROL_LOSS

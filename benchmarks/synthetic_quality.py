@@ -97,7 +97,7 @@ class DataSet:
         shape = self.domain.shape(clique)
         cells = np.ravel_multi_index([rows[:, self.columns.index(n)] for n in clique], shape)
         counts = np.bincount(cells, minlength=int(np.prod(shape)))
-        return counts * (len(self.train) / len(rows))
+        return np.asarray(counts * (len(self.train) / len(rows)), np.float64)
 
 
 def load(name: str) -> DataSet | None:

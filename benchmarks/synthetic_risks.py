@@ -63,7 +63,8 @@ def attacked(
         for file, rows in given.items():
             write(folder / f"{file}.csv", data.columns, rows)
         execute(python, "of_anonymeter", folder, asked.limit)
-        return json.loads((folder / "risks.json").read_text())
+        risks: list[dict[str, Any]] = json.loads((folder / "risks.json").read_text())
+    return risks
 
 
 def line(name: str, found: dict[str, Any]) -> str:

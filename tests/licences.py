@@ -41,8 +41,8 @@ def licence(found: Distribution) -> str:
         for each in metadata.get_all("Classifier") or []
         if each.startswith("License ::")
     ]
-    stated = (metadata.get("License") or "").strip().partition("\n")[0]
-    expression = metadata.get("License-Expression") or UNSTATED.get(found.name, "")
+    stated = str(metadata.json.get("license") or "").strip().partition("\n")[0]
+    expression = str(metadata.json.get("license_expression") or "") or UNSTATED.get(found.name, "")
     return expression or " / ".join(classifiers) or stated
 
 

@@ -2,9 +2,11 @@
 
 import jax
 
-jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_enable_compilation_cache", False)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
+jax.config.update("jax_enable_compilation_cache", False)  # type: ignore[no-untyped-call]
 
 import mbi  # noqa: E402 - it looks at both when it is imported
+
+__all__ = ["mbi"]
 
 __all__ = ["mbi"]

@@ -50,7 +50,8 @@ def _spanning_edges(
         for pair in combinations(sizes, 2)
     }
     epsilon = (8 * rho / (len(sizes) - 1)) ** 0.5
-    groups, edges = {name: {name} for name in sizes}, []
+    groups = {name: {name} for name in sizes}
+    edges: list[tuple[str, ...]] = []
     while len(edges) < len(sizes) - 1:
         open_pairs = [pair for pair in scores if groups[pair[0]] is not groups[pair[1]]]
         noisy = [scores[pair] * epsilon / 2 + generator.gumbel() for pair in open_pairs]

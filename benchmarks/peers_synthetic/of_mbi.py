@@ -23,7 +23,7 @@ def every_pair(task: Task, train: Rows) -> Draw:
 def declared(task: Task, train: Rows) -> Draw:
     """All pairs as well, and half of the weight on the group-bys that the contract declares."""
     pairs = [*combinations(task.columns, 2)]
-    workload = dict.fromkeys(pairs, 1.0)
+    workload: dict[tuple[str, ...], float] = dict.fromkeys(pairs, 1.0)
     for clique in task.workload:
         workload[clique] = workload.get(clique, 0.0) + len(pairs) / len(task.workload)
     return _adaptive(task, train, workload)

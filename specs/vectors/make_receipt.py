@@ -45,8 +45,8 @@ def receipts() -> Iterator[Vector]:
         (BROWSER, BY_BROWSER, BROWSER.bare(BY_BROWSER)),
     ):
         good = _opened(event) | {"signature": signature, "signer": hand.signer}
-        made = _with(TRUST, _receipt(good, leaf=_entry(event)))
-        yield from cases(f"signed by a {hand.kind} key", made, *_signatures(good))
+        valid = _with(TRUST, _receipt(good, leaf=_entry(event)))
+        yield from cases(f"signed by a {hand.kind} key", valid, *_signatures(good))
     signed = _signed_by(ED, PQ) + W1.line(_head(), TIME) + W3.line(_head(), TIME)
     both = _receipt(signatures=signed)
     yield from cases(

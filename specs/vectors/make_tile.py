@@ -71,7 +71,7 @@ def _tile(name: str, hashes: Sequence[bytes], level: int) -> Iterator[Vector]:
         valid,
         *((why, {"tile": each.hex()}) for why, each in changed.items()),
         ("width: one more", {"width": len(hashes) + 1}),
-        ("root: a bit flipped", {"root": flipped(bytes.fromhex(valid["root"])).hex()}),
+        ("root: a bit flipped", {"root": flipped(bytes.fromhex(str(valid["root"]))).hex()}),
     )
 
 

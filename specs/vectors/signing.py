@@ -59,7 +59,7 @@ class Key:
 
     def sign(self, message: bytes) -> bytes:
         if self.kind == MLDSA:
-            return ML_DSA_44.sign(_mldsa(self._secret)[1], message, deterministic=True)
+            return bytes(ML_DSA_44.sign(_mldsa(self._secret)[1], message, deterministic=True))
         return self._ed25519.sign(message)
 
     @property
@@ -73,7 +73,8 @@ class Key:
 
 @cache
 def _mldsa(seed: bytes) -> tuple[bytes, bytes]:
-    return ML_DSA_44.key_derive(seed)
+    public, private = ML_DSA_44.key_derive(seed)
+    return bytes(public), bytes(private)
 
 
 def subtree(name: str, time: int, text: str) -> bytes:

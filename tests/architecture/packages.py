@@ -20,6 +20,7 @@ def functions(tree: ast.AST, outside: str = "") -> Iterator[tuple[str, ast.AST]]
     """Every node with the dotted name of the function or class that it stands in."""
     for node in ast.iter_child_nodes(tree):
         yield outside, node
-        named = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        name = f"{outside}.{node.name}".lstrip(".") if named else outside
+        name = outside
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            name = f"{outside}.{node.name}".lstrip(".")
         yield from functions(node, name)

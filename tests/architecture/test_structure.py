@@ -79,7 +79,7 @@ def verdict(tmp_path_factory: pytest.TempPathFactory) -> str:
     for name, (statement, _) in FORBIDDEN.items():
         with (copy / name).open("a", encoding="utf-8") as file:
             file.write(f"\n{statement}\n")
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.peers_synthetic import aim, mst
+from benchmarks.peers_synthetic.inference import mbi
 
 SIZES = {"a": 3, "b": 3, "c": 2}
-PAIRS = dict.fromkeys(combinations(SIZES, 2), 1.0)
+PAIRS: dict[tuple[str, ...], float] = dict.fromkeys(combinations(SIZES, 2), 1.0)
 
 
 def rows(count: int = 3000) -> np.ndarray:
@@ -60,8 +61,8 @@ def test_marginals_of_the_model_are_those_that_mbi_projects(
 
 
 def test_repeated_measurements_count_by_their_precision() -> None:
-    earlier = aim.mbi.LinearMeasurement(np.array([10.0, 0.0]), ("c",), stddev=2.0)
-    later = aim.mbi.LinearMeasurement(np.array([0.0, 5.0]), ("c",), stddev=1.0)
+    earlier = mbi.LinearMeasurement(np.array([10.0, 0.0]), ("c",), stddev=2.0)
+    later = mbi.LinearMeasurement(np.array([0.0, 5.0]), ("c",), stddev=1.0)
     both = aim.combined(earlier, later)
     assert both.noisy_measurement.tolist() == [2.0, 4.0]
     assert both.stddev == pytest.approx(0.8**0.5)

@@ -1,5 +1,6 @@
 """What peers are given and give back, through files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ def test_a_program_is_given_all_of_its_task_and_rows_come_back(
 ) -> None:
     seen = []
 
-    def fit(task: Task, train: np.ndarray) -> object:
+    def fit(task: Task, train: np.ndarray) -> Callable[[int], np.ndarray]:
         seen.append((task, train.tolist()))
         return lambda rows: np.resize(train, (rows, 2))
 

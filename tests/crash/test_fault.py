@@ -11,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from ledger.fsck import fsck
 from ledger.service import Ledger
+from ledger.storage.sqlite import SqlStore
 from ledger.tlog import atomic_file
 from tests.campaign import sized
 from tests.crash import inject
@@ -94,6 +95,7 @@ class fullness:  # noqa: N801 - reads as what it is: `with fullness(ledger):`
     """The database may not grow by more than a few pages."""
 
     def __init__(self, ledger: Ledger) -> None:
+        assert isinstance(ledger.log.store, SqlStore)
         self._store = ledger.log.store
 
     def __enter__(self) -> None:

@@ -5,10 +5,10 @@ from datetime import timedelta
 
 from gate.contracts.scene import Fallback, Item, LegalBasis, Scene, SceneField, Service
 from gate.contracts.triggers import Template, Trigger
-from synthetic.model.domain import Categories, Numbers
+from synthetic.model.domain import Categories, Column, Numbers
 
 WORDS = {"en": "words", "zh-CN": "词语"}
-DOMAINS = {
+DOMAINS: dict[str, Column] = {
     "age": Numbers(18, 96, (30, 45, 60)),
     "job": Categories(("admin", "retired", "other"), "other"),
     "housing": Categories(("no", "yes"), "no"),

@@ -43,7 +43,7 @@ def test_no_personal_field_without_a_live_grant(
     decision = decide(plan, fields, consent, minute, index=1, size=2)
     for field, view in decision.views.items():
         if view in {View.PERSONAL, View.GENERALISED} and not plan.scene.locked:
-            source = plan.scene.fields[field].generalised_by if view == "generalised" else field
+            source = plan.scene.fields[field].generalised_by if view is View.GENERALISED else field
             assert consent & plan.bits[str(source)]
             assert consent >> consent_bits.EXPIRY_SHIFT > minute
             assert not consent & consent_bits.ARMED & consent >> 4

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import get_args
 
 import httpx
 import msgspec
@@ -129,14 +130,15 @@ def test_the_worst_there_is_is_answered_in_time(app: GateApp, why: str) -> None:
 
 
 def test_the_names_of_a_request_fit_into_an_entry_of_the_read_log() -> None:
-    name, names = Name.__metadata__[0], Names.__metadata__[0]
+    name, names = (get_args(each)[1] for each in (Name, Names))
     worst = 6 * name.max_length * (2 * names.max_length + 1)  # fields, their views, and the scene
     assert worst < 1 << 16
 
 
 def too_long(bank: World) -> WrittenDecision:
     """An evaluation whose entry no read log takes, as if its names had not been bounded."""
-    asked = Evaluation(Entity(**WHO), Action(**ACT), Entity(**WHAT), Context("segmentation", ["x"]))
+    who, what = (Entity(each["type"], each["id"]) for each in (WHO, WHAT))
+    asked = Evaluation(who, Action(ACT["name"]), what, Context("segmentation", ["x"]))
     (whole,) = ask(bank.gate, "analytics", [asked], NOON)
     wording = msgspec.structs.replace(whole.wording, middle="x" * (1 << 16))
     return msgspec.structs.replace(whole, wording=wording)
@@ -145,10 +147,10 @@ def too_long(bank: World) -> WrittenDecision:
 def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: World) -> None:
     commits = Commits(granted.gate.journal)
 
-    async def wait() -> list[BaseException | None]:
-        waiting = (commits.record([too_long(granted)]) for _ in range(3))
+    async def wait() -> list[int | BaseException]:
+        waiting = (commits.record([(too_long(granted), None)]) for _ in range(3))
         async with asyncio.timeout(BOUND_S):
-            return await asyncio.gather(*waiting, return_exceptions=True)
+            return [*await asyncio.gather(*waiting, return_exceptions=True)]
 
     before = granted.gate.journal.log.size
     told = asyncio.run(wait())

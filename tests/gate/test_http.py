@@ -79,7 +79,7 @@ async def test_without_fields_all_fields_are_asked_for(http: httpx.AsyncClient) 
     assert await decision(http, question(fields=["age", "job"])) is True
 
 
-OTHERS = {
+OTHERS: dict[str, dict[str, Any]] = {
     "another subject type": {"subject": {"type": "user", "id": "analytics"}},
     "another service": {"subject": {"type": "service", "id": "crm"}},
     "another action": {"action": {"name": "write"}},

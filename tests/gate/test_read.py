@@ -185,7 +185,7 @@ watched = st.sampled_from(
 )
 figures = st.sampled_from([0, 9199, 9200, 9201])
 triggers = st.one_of(
-    st.builds(lambda pair, at: TriggerSet("segmentation", *pair, at), watched, figures),
+    st.builds(lambda pair, at: TriggerSet("segmentation", pair[0], pair[1], at), watched, figures),
     st.builds(lambda pair: TriggerCleared("segmentation", *pair), watched),
 )
 reports = st.builds(

@@ -32,7 +32,10 @@ LONGER = replace(
     SEGMENTATION,
     version="1.1.0",
     digest="11" * 32,
-    fields=SEGMENTATION.fields | {"job": replace(SEGMENTATION.fields["job"], since=(1, 1, 0))},
+    fields={
+        **SEGMENTATION.fields,
+        "job": replace(SEGMENTATION.fields["job"], since=(1, 1, 0)),
+    },
 )
 
 
@@ -158,8 +161,10 @@ contracts = st.builds(
         SEGMENTATION,
         version=own,
         consent_since=versions.parse(since),
-        fields=SEGMENTATION.fields
-        | {"job": replace(SEGMENTATION.fields["job"], since=versions.parse(job))},
+        fields={
+            **SEGMENTATION.fields,
+            "job": replace(SEGMENTATION.fields["job"], since=versions.parse(job)),
+        },
     ),
     *[st.sampled_from(VERSIONS)] * 3,
 )

@@ -69,7 +69,7 @@ def test_i60_one_value_has_one_form(data: bytes) -> None:
 def test_i60_what_is_written_reads_back(found: object) -> None:
     data = canonical_json.canonical(found)
     assert canonical_json.parse(data) == found
-    assert data == rfc8785.dumps(found)  # type: ignore[arg-type] - a tree
+    assert data == rfc8785.dumps(found)  # type: ignore[arg-type] # a tree
 
 
 @given(instructions)

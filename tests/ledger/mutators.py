@@ -147,11 +147,12 @@ def _place(data: Sequence[Any], generator: random.Random) -> int:
     return generator.randrange(len(data)) if data else 0
 
 
-def _rearranged(mine: list[T], theirs: list[T], generator: random.Random) -> list[T]:
+def _rearranged(mine: Sequence[T], theirs: Sequence[T], generator: random.Random) -> Sequence[T]:
     """One of the list's parts elsewhere, gone, twice, or of the other list."""
     if not mine:
         return theirs[:1]
-    return generator.choice(ARRANGED)(mine, theirs or mine, _place(mine, generator), generator)
+    place = _place([*mine], generator)
+    return generator.choice(ARRANGED)([*mine], [*theirs] or [*mine], place, generator)
 
 
 def _swapped(mine: list[T], theirs: list[T], at: int, generator: random.Random) -> list[T]:

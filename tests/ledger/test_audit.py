@@ -178,10 +178,15 @@ def test_a_wrong_entry_leads_to_another_root(folder: Path) -> None:
     assert "tile 0/1" in report.findings[0].message
 
 
+def _folder_instead(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 FILES = ("checkpoint", "tile/entries/000", "tile/entries/001.p/44", "tile/0/000", "tile/0/001.p/44")
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": _folder_instead,
     "empty": lambda path: path.write_bytes(b""),
     "cut off": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "more than it": lambda path: path.write_bytes(path.read_bytes() + b"\x00\x01x" + bytes(29)),

@@ -127,7 +127,7 @@ def test_a_log_that_nothing_is_missing_from_may_start(log: Log, witnesses: list[
 
 @contextmanager
 def served(app: witness_http.Asgi) -> Iterator[str]:
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on")  # type: ignore[arg-type]  # uvicorn's own alias of the same protocol
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -171,7 +171,7 @@ def test_other_requests_are_refused_by_status(
     witnesses: list[Witness], case: tuple[str, str, bytes, int]
 ) -> None:
     method, path, body, status = case
-    transport = httpx.ASGITransport(app=witness_http.app(witnesses[0]))  # type: ignore[arg-type]  # the same protocol under another alias
+    transport = httpx.ASGITransport(app=witness_http.app(witnesses[0]))
 
     async def ask() -> int:
         async with httpx.AsyncClient(transport=transport, base_url="http://witness") as client:

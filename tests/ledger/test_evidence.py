@@ -22,6 +22,7 @@ from ledger.events.authority import COOLING_OFF
 from ledger.events.envelope import (
     Act,
     Granted,
+    Instruction,
     KeyEnrolled,
     KeyRecovered,
     KeyReplaced,
@@ -383,7 +384,7 @@ CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
         checkpoint=m["rotations"][0]["receipt"].partition("\n\n")[2]
     ),
 }
-FORGED = envelope.instruction(
+FORGED: Instruction = envelope.instruction(
     ORIGIN, "c1", 0, envelope.FIRST, GRANTED, NOON, WORDING, envelope.EvidenceClass.SESSION
 )
 
@@ -480,7 +481,7 @@ MALFORMED = {
 def test_i70_this_is_no_evidence(why: str) -> None:
     made = MALFORMED[why]
     with pytest.raises(EvidenceError):
-        evidence.parse(made if isinstance(made, str) else made())  # type: ignore[operator] - a text or what makes one
+        evidence.parse(made if isinstance(made, str) else made())  # type: ignore[operator] # a text or what makes one
 
 
 def test_i70_after_an_entry_was_erased_evidence_no_longer_shows_that_all_is_there(

@@ -21,14 +21,12 @@ from ledger.events import customer_keys, envelope, instruction_signature
 from ledger.events.customer_keys import FORMS, Key, KeyFormError
 from ledger.events.envelope import CustomerKey, EvidenceClass, Instruction, MalformedEventError
 from ledger.events.instruction_signature import BrowserSignature, PasskeySignature, SignatureError
-from tests.ledger.events import INSTRUCTION, instructions
+from tests.ledger.events import INSTRUCTION, PAGE, RP, instructions
 from tests.ledger.hands import (
     AT,
     BE,
     BS,
     ED,
-    PAGE,
-    RP,
     UP,
     UV,
     BrowserKey,

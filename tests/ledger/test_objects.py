@@ -37,7 +37,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
 
 
 def _bucket(endpoint: str, name: str) -> S3Store:
-    access = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    access: dict[str, Any] = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
     client = boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1", **access)
     client.create_bucket(Bucket=name)
     return S3Store(

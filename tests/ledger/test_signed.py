@@ -5,6 +5,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import (
@@ -26,7 +27,12 @@ from ledger.events.envelope import (
     RecoveryRequested,
     Withdrawn,
 )
-from ledger.events.instruction_signature import InstructionError, PasskeySignature, SignatureError
+from ledger.events.instruction_signature import (
+    InstructionError,
+    PasskeySignature,
+    Signature,
+    SignatureError,
+)
 from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
 from ledger.service import Ledger
@@ -82,7 +88,8 @@ def test_i8_the_same_request_with_another_valid_signature_is_the_same_request(
 
 
 def test_i8_the_leaf_is_the_same_whatever_the_signature(tmp_path: Path) -> None:
-    first, second = HAND.sign(SAID), BROWSER.sign(SAID)
+    first: Signature = HAND.sign(SAID)
+    second: Signature = BROWSER.sign(SAID)
     assert first != second
     derived = commitments.secrets(bytes(32), 1)
     entry = commitments.personal_entry(derived.opening, envelope.encode(SAID))
@@ -93,7 +100,7 @@ SAID = envelope.instruction(
     "o", "c1", 0, envelope.FIRST, GRANTED, NOON, WORDING, EvidenceClass.PASSKEY
 )
 
-REFUSED: dict[str, Callable[[Ledger, Instruction], object]] = {
+REFUSED: dict[str, Callable[[Ledger, Instruction], Any]] = {
     "in a session": lambda _, __: None,
     "by another key": lambda _, said: OTHER.sign(said),
     "by a browser key": lambda _, said: BROWSER.sign(said),
@@ -110,7 +117,7 @@ def test_i27_a_refused_instruction_leaves_nothing(why: str, ledger: Ledger, tmp_
     also = ledger.draft("c2", GRANTED, at=NOON, wording=WORDING)
     hand = REFUSED[why](ledger, said)
     with pytest.raises(InstructionError):
-        ledger.record([also, said], signatures=[None, hand], idempotency="one")  # type: ignore[list-item] - a signature or None
+        ledger.record([also, said], signatures=[None, hand], idempotency="one")
     assert (ledger.checkpoint(), ledger.states.log.checkpoint()) == before
     assert (ledger.version("c1"), ledger.version("c2")) == (1, 0)
     assert "c2" not in ledger.subjects()

@@ -104,6 +104,7 @@ class Alike(RuleBasedStateMachine):
         assert self.logs[0].head().root == root(self.entries)
         for log in self.logs:
             assert [*log.entries(0, size)] == self.entries
+            assert isinstance(log.store, SqlStore)
             assert log.store.tags() == {*self.tags}
             assert all(log.store.sealed(tag) == self.tags[tag] for tag in self.tags)
             assert all(log.store.sealed(tag) for tag in self.tags)
@@ -183,7 +184,7 @@ def test_l102_an_older_epoch_is_refused_even_with_the_lock(address: str) -> None
     log = log_of(address, name)
     log.append([b"one"])
     with psycopg.connect(address, autocommit=True) as administrator:
-        administrator.execute(f'UPDATE "{name}".lease SET epoch = epoch + 1')  # type: ignore[arg-type] # our own name
+        administrator.execute(f'UPDATE "{name}".lease SET epoch = epoch + 1')
     with pytest.raises(ForkError, match="epoch"):
         log.append([b"two"])
     log.close()
@@ -230,10 +231,10 @@ def test_s13_on_postgresql_entries_and_map_are_durable_together(
     )
     allow = f'ALTER TABLE "{name}".state_bucket DROP CONSTRAINT full_disk'
     with psycopg.connect(address, autocommit=True) as administrator:
-        administrator.execute(forbid)  # type: ignore[arg-type] # our own name
+        administrator.execute(forbid)
         with pytest.raises(psycopg.errors.CheckViolation):
             say(ledger, "c1", AGE)
-        administrator.execute(allow)  # type: ignore[arg-type] # our own name
+        administrator.execute(allow)
     assert (ledger.size, ledger.version("c1"), ledger.states.newest()) == (2, 1, before)
     say(ledger, "c1", AGE)
     ledger.close()

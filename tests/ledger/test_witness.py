@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ledger.tlog import cosignature, merkle, mldsa, signed_note
-from ledger.tlog.signed_note import Note
+from ledger.tlog.mldsa import MldsaVerifier
+from ledger.tlog.signed_note import Note, Signing, Verifier
 from ledger.tlog.writer import Log
 from ledger.witness import witness
 from ledger.witness.witness import MalformedSubmissionError, Reply, Witness
@@ -57,10 +58,13 @@ def test_an_unknown_log_is_answered_404(tmp_path: Path, log: Log) -> None:
 
 def test_of_a_log_with_keys_of_two_types_both_must_have_signed(tmp_path: Path) -> None:
     ed25519, mldsa44 = signed_note.generate(ORIGIN), mldsa.generate(ORIGIN)
-    keys = [ed25519.verifier, mldsa44.verifier]
-    for number, (signers, status) in enumerate(
-        [([ed25519, mldsa44], 200), ([ed25519], 403), ([mldsa44], 403)]
-    ):
+    keys: list[Verifier | MldsaVerifier] = [ed25519.verifier, mldsa44.verifier]
+    tried: list[tuple[list[Signing], int]] = [
+        ([ed25519, mldsa44], 200),
+        ([ed25519], 403),
+        ([mldsa44], 403),
+    ]
+    for number, (signers, status) in enumerate(tried):
         log = Log.open(tmp_path / f"{number}.sqlite", ORIGIN, *signers)
         log.append([b"entry"])
         one = Witness(

@@ -119,4 +119,5 @@ def _first_grants(ledger: Ledger) -> list[Instruction]:
 def copy(seeded: Path, home: Path, **settings: Any) -> Product:
     """A product over a copy of `seeded`; the demonstration, unless the settings say otherwise."""
     shutil.copytree(seeded, home)
-    return open_product(Settings(**{"data_dir": home, "demo": True} | settings))
+    chosen: dict[str, Any] = {"data_dir": home, "demo": True} | settings
+    return open_product(Settings(**chosen))

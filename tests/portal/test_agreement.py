@@ -23,7 +23,7 @@ def say(product: Product, act: Granted | Withdrawn) -> RecordedEvent:
     return recorded
 
 
-ACTS = [
+ACTS: list[Granted | Withdrawn] = [
     Granted("segmentation", ("age", "job"), None),
     Withdrawn("segmentation", ("age",)),
     Withdrawn("nearest-branch"),

@@ -41,7 +41,7 @@ TEXT = "Sehr geehrte Frau – 您好, your refund of 30 is on its way.\r\nKind r
 
 def holding(product: Product) -> CustomerRecords:
     return CustomerRecords(
-        product.home, product.ledger, product.source, product.scenes, product.tables
+        product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
 
 
@@ -128,7 +128,7 @@ def test_p4_nobody_else_and_nothing_of_the_companys_is_in_it(lived: Product) -> 
     for path in secrets:
         lines = path.read_bytes().splitlines() if path.name != "kek" else [path.read_bytes()]
         assert not any(line in data for line in lines if len(line) > 8)
-    row = lived.tables.row(OTHER, ["name", "email", "phone"])
+    row = lived.gate.source.row(OTHER, ["name", "email", "phone"])
     assert row is not None
     assert not any(str(value).encode() in data for value in row.values())
 

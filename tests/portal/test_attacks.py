@@ -254,7 +254,7 @@ def test_every_answer_forbids_framing_sniffing_and_inline_script(
 @pytest.mark.usefixtures("still")
 def test_an_encrypted_connection_is_demanded_from_then_on(product: Product, clock: Clock) -> None:
     with browser(product, clock) as client:
-        client.base_url = "https://testserver"  # type: ignore[assignment] - the setter takes text
+        client.base_url = "https://testserver"
         answer = client.get("/")
         signed = client.post("/login", data={"customer": ME}, follow_redirects=False)
     assert "max-age=" in answer.headers["strict-transport-security"]

@@ -170,7 +170,7 @@ def test_undo_appends_the_reversing_entry(
     assert isinstance(before, SceneConsent)
     assert isinstance(after, SceneConsent)
     assert (after.fields, after.until) == (before.fields, before.until)
-    acts = [type(each.event.act) for each in product.ledger.history(ME)[-2:]]  # type: ignore[union-attr] - a history holds instructions
+    acts = [type(each.event.act) for each in product.ledger.history(ME)[-2:]]
     assert acts[0] is Withdrawn
 
 

@@ -175,7 +175,7 @@ def test_the_index_of_an_archive_is_json_ld_that_names_every_file_and_its_digest
     product: Product,
 ) -> None:
     held = CustomerRecords(
-        product.home, product.ledger, product.source, product.scenes, product.tables
+        product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
     opened = pack.unpacked(archive(held, ME, START))
     base = "urn:x-archive:/"

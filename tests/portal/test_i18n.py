@@ -120,7 +120,7 @@ def test_every_message_is_filled_in_and_in_its_language(tag: str) -> None:
     for key in WORDS[tag].keys():  # noqa: SIM118 - a method of ours
         message = WORDS[tag].catalog.get(key)
         assert message is not None
-        forms = [message.string] if isinstance(message.string, str) else [*message.string]
+        forms = [message.string] if isinstance(message.string, str) else [*(message.string or ())]
         assert all(form.strip() for form in forms), key
         if key not in SYMBOLS:
             chinese = [any("\u4e00" <= sign <= "\u9fff" for sign in form) for form in forms]
@@ -193,4 +193,4 @@ def _facts(words: Words, key: str) -> set[str]:
     message = words.catalog.get(key)
     assert message is not None
     forms = message.string if isinstance(message.string, tuple | list) else [message.string]
-    return {fact for form in forms for fact in re.findall(r"\{(\w+)\}", form)}
+    return {fact for form in forms for fact in re.findall(r"\{(\w+)\}", form or "")}

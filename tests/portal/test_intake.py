@@ -96,7 +96,7 @@ def test_a_harmless_proposal_waits_for_nobody(visitor: TestClient) -> None:
     assert post(visitor, "/v1/proposals", harmless) == (200, {"waits": False, "number": None})
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str, int]] = {
     "no token": (REFUND, "nobody", 401),
     "an operation nobody knows": (REFUND | {"operations": ["gift"]}, "branch-finder", 400),
     "no words": ({"subject": ME}, "branch-finder", 400),

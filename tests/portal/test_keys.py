@@ -462,7 +462,8 @@ def test_every_word_that_the_digest_covers_stands_on_the_page(me: Person, key: P
             continue
         texts = [scene.title, scene.summary, scene.consequence, scene.alternative]
         texts += [each.use for each in scene.fields.values()]
-        texts += [each.title for each in (*scene.services, *scene.triggers)]
+        texts += [each.title for each in scene.services]
+        texts += [each.title for each in scene.triggers]
         assert [each["en"] for each in texts if f">{each['en']}<" not in page] == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from gate.reads.point import ReadRequest
-from ledger.events.envelope import Withdrawn
+from ledger.events.envelope import Granted, Withdrawn
 from portal.archive import building, store
 from portal.archive.holding import CustomerRecords
 from portal.archive.store import ArchiveStore
@@ -154,6 +154,7 @@ def test_p22_one_entry_is_erased_in_two_steps_and_told_before(
     customer: TestClient, product: Product, clock: Clock
 ) -> None:
     granted = product.ledger.history(ME)[0]
+    assert isinstance(granted.event.act, Granted)
     say(product, clock, Withdrawn(granted.event.act.scene))
     customer.get("/customer/history")
     page = customer.get("/customer/leave").text

@@ -274,7 +274,7 @@ def _killed_while_it_measures(home: Path) -> None:
 
 
 def _killed_before_it_forgets(home: Path) -> None:
-    Partial.drop = _die  # type: ignore[method-assign] # in a process of its own, which dies of it
+    Partial.drop = _die  # type: ignore[method-assign,assignment] # in a process of its own, which dies of it
     _release(home)
 
 

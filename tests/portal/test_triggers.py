@@ -9,8 +9,8 @@ from gate.decision.decide import Reason
 from gate.reads.point import ReadRequest
 from ledger.events.envelope import SignalReported, TriggerCleared, TriggerSet
 from portal.consent import conditions, wording
-from portal.consent.conditions import MalformedFormError
 from portal.operations.wiring import Product
+from portal.web.problems import MalformedFormError
 from tests.portal.conftest import START, Clock
 
 ME, SCENE, SERVICE = "c00007", "anomaly-detection", "fraud-desk"
@@ -42,7 +42,7 @@ def test_a_condition_freezes_the_scene_by_itself_and_lets_go(
     report(product, clock, 9500)
     status, page = press(customer, product, "0/set", "92.5")
     assert (status, "Recorded: condition set." in page) == (200, True)
-    assert product.ledger.history(ME)[-1].event.act == TriggerSet(  # type: ignore[union-attr] - a history holds instructions
+    assert product.ledger.history(ME)[-1].event.act == TriggerSet(
         SCENE, "metric_below", "anomaly-model-accuracy", 9250
     )
     assert reason(product, clock) is Reason.GRANTED
@@ -71,7 +71,7 @@ def test_clearing_the_condition_lets_go(
     press(customer, product, "0/set", "92")
     page = press(customer, product, "0/clear")[1]
     assert "Recorded: condition cleared." in page
-    assert isinstance(product.ledger.history(ME)[-1].event.act, TriggerCleared)  # type: ignore[union-attr] - as above
+    assert isinstance(product.ledger.history(ME)[-1].event.act, TriggerCleared)
     assert reason(product, clock) is Reason.GRANTED
 
 

@@ -56,7 +56,11 @@ def graph(document: Mapping[str, Any]) -> Graph:
 
 def musts() -> dict[str, URIRef]:
     """Every MUST by its number, as the shapes know them."""
-    return {str(n): s for s, n in shapes().subject_objects(DCTERMS.identifier)}
+    return {
+        str(number): shape
+        for shape, number in shapes().subject_objects(DCTERMS.identifier)
+        if isinstance(shape, URIRef)
+    }
 
 
 def broken(data: Graph) -> set[str]:

@@ -27,6 +27,7 @@ from ledger.events.envelope import (
     KeyEnrolled,
     MandateGiven,
     SceneAct,
+    TriggerCleared,
     TriggerSet,
     Withdrawn,
 )
@@ -126,7 +127,7 @@ def said_by(act: SceneAct) -> dict[str, Any]:
     states = {"granted": DPV.ConsentGiven, "imported": DPV.ConsentGiven}
     states |= {"withdrawn": DPV.ConsentWithdrawn}
     tag = act.__struct_config__.tag
-    trigger = f"{act.template} {act.signal}" if hasattr(act, "template") else ""
+    trigger = f"{act.template} {act.signal}" if isinstance(act, TriggerSet | TriggerCleared) else ""
     figure = [Literal(act.threshold)] if isinstance(act, TriggerSet) else []
     return {
         "act": f"urn:sovereign:act:{tag}",
@@ -167,7 +168,8 @@ KINDS = {
 @pytest.mark.usefixtures("offline")
 @pytest.mark.parametrize("name", KINDS)
 def test_every_evidence_class_is_expressed(ledger: Ledger, name: str) -> None:
-    hand = {"A": Passkey(), "B": BrowserKey()}.get(name)
+    hands: dict[str, Passkey | BrowserKey] = {"A": Passkey(), "B": BrowserKey()}
+    hand = hands.get(name)
     if hand is not None:
         give(ledger, KeyEnrolled(hand.key), subject=ME)
         index = give(ledger, FULL, hand, subject=ME).index

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ibis
 import numpy as np
@@ -64,7 +64,8 @@ class RepeatableNoise:
     def laplace(self, counts: Integers, sensitivity: int, epsilon: Fraction) -> Integers:
         p = 1 - np.exp(-float(epsilon) / sensitivity)
         both = self._generator.geometric(p, (2, *counts.shape))
-        return counts + both[0] - both[1]
+        noisy: Integers = counts + both[0] - both[1]
+        return noisy
 
     def gaussian(self, counts: Integers, sigma: Fraction) -> Integers:
         noisy = counts + self._generator.normal(0.0, float(sigma), counts.shape)
@@ -86,7 +87,7 @@ def bank(connection: Any = None) -> Any:
 @cache
 def bank_release() -> Release:
     """One graphical release of everybody in BANK, fitted once per test run. Immutable."""
-    given = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
+    given: dict[str, Any] = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
     return fit(bank(), scene="segmentation", at=AT, ledger_size=7, **given)
 
 
@@ -95,6 +96,8 @@ def table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> An
     rows = {name: list(values) for name, values in columns.items()}
     import pyarrow as pa
 
-    data = pa.table({n: pa.array(v, type=pa.type_for_alias(schema[n])) for n, v in rows.items()})
+    data = pa.table(
+        {n: pa.array(v, type=pa.type_for_alias(cast("Any", schema[n]))) for n, v in rows.items()}
+    )
     connection.con.register("customers", data)
     return connection.table("customers")

@@ -109,7 +109,12 @@ def test_no_row_of_a_customer_is_favoured() -> None:
 
 
 def test_a_row_of_nobody_is_not_counted() -> None:
-    rows = {"who": [None, "ann"], "what": ["opened"] * 2, "hour": [9] * 2, "paid": ["no"] * 2}
+    rows: dict[str, list[Any]] = {
+        "who": [None, "ann"],
+        "what": ["opened"] * 2,
+        "hour": [9] * 2,
+        "paid": ["no"] * 2,
+    }
     bounded = counts.bounded(table(rows, SCHEMA), VISITS, "who", 5)
     assert counts.count(bounded, VISITS, [("what",)])["what",].sum() == 1
 
@@ -184,6 +189,6 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 def test_a_contribution_that_cannot_be_bounded_is_refused(
     options: dict[str, Any], error: type[Exception], said: str
 ) -> None:
-    given = {"domain": VISITS, "workload": (), "loss": (1, 1e-5), **options}
+    given: dict[str, Any] = {"domain": VISITS, "workload": (), "loss": (1, 1e-5), **options}
     with pytest.raises(error, match=said):
         fit(database({"ann": []}), scene="lead-scoring", at=AT, ledger_size=7, **given)

@@ -1,5 +1,6 @@
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import ibis
@@ -19,7 +20,7 @@ SMALL = Domain(
         "since": Dates(date(2024, 1, 1), date(2025, 12, 31), (date(2025, 1, 1),)),
     }
 )
-ROWS = {
+ROWS: dict[str, list[Any]] = {
     "answer": ["yes", "no", "perhaps", None],
     "mood": ["high", None, "odd", "low"],
     "age": [17, 25, 120, None],

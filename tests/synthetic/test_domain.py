@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from synthetic.model import domain
-from synthetic.model.domain import Categories, Dates, Domain, DomainError, Numbers
+from synthetic.model.domain import Categories, Column, Dates, Domain, DomainError, Numbers
 
-COLUMNS = {
+COLUMNS: dict[str, Column] = {
     "answer": Categories(("no", "yes"), "no"),
     "grade": Categories(("low", "high"), "low", ordered=True, nullable=True),
     "age": Numbers(18, 96, (25, 40)),

@@ -18,7 +18,7 @@ from synthetic.fitting.fit import fit
 from synthetic.fitting.release import MalformedReleaseError, Release
 from synthetic.model.domain import Categories, Domain
 from synthetic.privacy import budget_ledger
-from synthetic.privacy.budget import Account, PrivacyLoss
+from synthetic.privacy.budget import Account, BudgetExceededError, PrivacyLoss
 from synthetic.privacy.budget_ledger import UsedReservationError
 from tests.synthetic.material import AT, RepeatableNoise, table
 from tests.synthetic.test_spending import append, processes, records, reserving
@@ -190,7 +190,7 @@ def test_two_processes_never_go_on_with_the_same_fit(tmp_path: Path) -> None:
 
 def test_an_exhausted_budget_leaves_nothing_to_go_on_with(tmp_path: Path) -> None:
     finish(tmp_path)
-    with pytest.raises(budget_ledger.BudgetExceededError):
+    with pytest.raises(BudgetExceededError):
         finish(tmp_path)
     assert not (tmp_path / "partial").exists()
 

@@ -115,7 +115,7 @@ def test_one_customer_changes_every_score_by_at_most_one(
 @pytest.fixture(scope="module")
 def loud() -> Release:
     """A release with so large a budget that an audit of few trials sees everything."""
-    given = {"domain": BANK, "workload": WORKLOAD, "loss": (8, 7e-6)}
+    given: dict[str, Any] = {"domain": BANK, "workload": WORKLOAD, "loss": (8, 7e-6)}
     return fit(bank(), scene="segmentation", at=AT, ledger_size=7, **given)
 
 

@@ -32,7 +32,11 @@ KEY = b"a key of the gate, known to none"
 
 
 def fitted(rows: Any, domain: Domain = BANK, **options: Any) -> Release:
-    given = {"workload": WORKLOAD if domain is BANK else (), "loss": LOSS, **options}
+    given: dict[str, Any] = {
+        "workload": WORKLOAD if domain is BANK else (),
+        "loss": LOSS,
+        **options,
+    }
     return fit(rows, scene="segmentation", domain=domain, at=AT, ledger_size=7, **given)
 
 
@@ -44,8 +48,8 @@ def release(request: pytest.FixtureRequest) -> Release:
 def test_a_release_stays_within_the_loss_asked_for(release: Release) -> None:
     said = release.statement
     assert 0 < said.epsilon <= 1
-    released = (*release.measurements, *release.selections)
-    assert said.rho.rho == sum(each.loss.rho for each in released)
+    losses = [*(m.loss for m in release.measurements), *(s.loss for s in release.selections)]
+    assert said.rho.rho == sum(each.rho for each in losses)
     assert "adding or removing one customer with all their rows (at most 1)" in str(said)
 
 
@@ -121,7 +125,7 @@ def test_a_surrogate_says_no_more_about_a_subject_than_about_the_population(
 
 
 def test_a_customer_who_left_never_influences_a_later_fit() -> None:
-    rows = {"answer": ["yes", "no", "yes"], "here": [True, True, False]}
+    rows: dict[str, list[Any]] = {"answer": ["yes", "no", "yes"], "here": [True, True, False]}
     other = {**rows, "answer": ["yes", "no", "no"]}
     only = Domain({"answer": Categories(("no", "yes"), "no")})
     found = []
@@ -129,7 +133,7 @@ def test_a_customer_who_left_never_influences_a_later_fit() -> None:
         everybody = table(each, {"answer": "string", "here": "bool"})
         present = everybody.filter(everybody.here)
         found.append(fitted(present, only, noise=RepeatableNoise(5)).measurements[0].values)
-    assert np.array_equal(*found)
+    assert np.array_equal(found[0], found[1])
 
 
 def test_a_release_with_repeatable_noise_cannot_be_published() -> None:
@@ -175,7 +179,7 @@ def test_missing_values_of_a_nullable_column_are_drawn_as_missing() -> None:
             "age": Numbers(0, 9, (), nullable=True),
         }
     )
-    rows = {"answer": [None] * 3000, "age": [None] * 1500 + [4] * 1500}
+    rows: dict[str, list[Any]] = {"answer": [None] * 3000, "age": [None] * 1500 + [4] * 1500}
     release = fitted(table(rows, {"answer": "string", "age": "int32"}), domain)
     sample = release.sample(1000, ["answer", "age"])
     assert sample["answer"].null_count > 900
@@ -291,7 +295,12 @@ def test_a_declared_trend_is_measured_once_more() -> None:
 
 
 def test_what_a_scene_predicts_is_measured_beside_every_column() -> None:
-    given = {"domain": BANK, "workload": [("age", "job")], "loss": LOSS, "targets": ["y"]}
+    given: dict[str, Any] = {
+        "domain": BANK,
+        "workload": [("age", "job")],
+        "loss": LOSS,
+        "targets": ["y"],
+    }
     found = fit(bank(), scene="renewal", at=AT, ledger_size=7, **given)
     measured = {each.clique for each in found.measurements}
     assert {(name, "y") for name in BANK.columns if name != "y"} <= measured

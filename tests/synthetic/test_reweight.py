@@ -30,7 +30,7 @@ def task(everybody: Any) -> CompletionTask:
     young, row = everybody.age < 35, everybody.balance + everybody.duration * 7 + everybody.day
     gone = (young & (row % 10 < 8)) | (~young & (row % 10 < 1))
     stayed, left = everybody.filter(~gone), everybody.filter(gone)
-    given = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
+    given: dict[str, Any] = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
     current: Release = fit(stayed, scene="segmentation", at=AT, ledger_size=9, **given)
     loss = PrivacyLoss(Fraction(1, 100))
     controls = completion.measure_controls(left, BANK, CONTROLS, loss)

@@ -41,7 +41,7 @@ def append(path: Path, body: dict[str, Any]) -> None:
 def reserving(path: Path, limits: Limits = LIMITS) -> Reserve:
     """A budget ledger in a file: asks and appends under one lock, durable when it returns."""
 
-    def reserve(body: dict[str, object]) -> Account:
+    def reserve(body: dict[str, Any]) -> Account:
         with (path.parent / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             admission = budget_ledger.admit(records(path), body, limits)
@@ -54,7 +54,7 @@ def reserving(path: Path, limits: Limits = LIMITS) -> Reserve:
 
 def run_fit(path: Path, publish: Callable[[dict[str, Any]], None] | None = None) -> None:
     rows = table({"answer": ["yes", "no"] * 40}, {"answer": "string"})
-    given = {"domain": ANSWER, "workload": (), "loss": LOSS, "period": "2026"}
+    given: dict[str, Any] = {"domain": ANSWER, "workload": (), "loss": LOSS, "period": "2026"}
     release = fit(
         rows, scene="segmentation", at=AT, ledger_size=7, reserve=reserving(path), **given
     )
@@ -99,11 +99,11 @@ def test_a_refused_reservation_draws_no_noise() -> None:
 
         gaussian = laplace
 
-    def refuse(_body: dict[str, object]) -> Account:
+    def refuse(_body: dict[str, Any]) -> Account:
         raise Refusal
 
     rows = table({"answer": ["yes"]}, {"answer": "string"})
-    given = {"domain": ANSWER, "workload": (), "loss": LOSS, "noise": NoNoise()}
+    given: dict[str, Any] = {"domain": ANSWER, "workload": (), "loss": LOSS, "noise": NoNoise()}
     with pytest.raises(Refusal):
         fit(rows, scene="segmentation", at=AT, ledger_size=7, reserve=refuse, **given)
 

@@ -28,7 +28,7 @@ def believed(
 ) -> tuple[Reconciled, Reconciled]:
     """What is believed, and the noisy difference that it was made of."""
     noisy = everybody + generator.normal(0, sqrt(variance), everybody.shape)
-    stayed = {PAIR: everybody - left}
+    stayed: dict[tuple[str, ...], np.ndarray] = {PAIR: everybody - left}
     (difference,) = leavers.differences([Reconciled(PAIR, noisy, variance)], stayed, 1.0)
     (found,) = leavers.marginals([difference], stayed, int(left.sum()))
     return found, difference

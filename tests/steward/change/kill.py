@@ -69,7 +69,8 @@ def live(home: Path, told: int, at: datetime, seed: int) -> None:
     chance = random.Random(seed)
     ledger = opened(home)
     follower = Follower(home, lambda: ledger.size)
-    flow, outbox = flow_of(home, chance.choice([ledger, follower])), Outbox(home)
+    sources: list[Ledger | Follower] = [ledger, follower]
+    flow, outbox = flow_of(home, chance.choice(sources)), Outbox(home)
     os.write(told, b"opened\n")
     while True:
         if chance.random() < ERASED:

@@ -116,7 +116,7 @@ class MailHandler(StreamRequestHandler):
         while (line := self.rfile.readline()) != b".\r\n":
             lines.append(line.removeprefix(b"."))
         made = message_from_bytes(b"".join(lines), policy=policy.default)
-        cast("MailServer", self.server).messages.append(cast("EmailMessage", made))
+        cast("MailServer", self.server).messages.append(made)
         self.say("250 taken")
 
     def say(self, line: str) -> None:

@@ -237,7 +237,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_following_late_or_in_pieces_finds_the_same(
     homes: Iterator[Path], history: list[tuple[int, str, Act | int]], cut: int
 ) -> None:
-    bank = World(Ledger.open(next(homes), origin="test.example/consent"), gate=None)
+    bank = World(Ledger.open(next(homes), origin="test.example/consent"), gate=None)  # type: ignore[arg-type] # nothing is read
     for day, who, act in sorted(history, key=lambda each: each[0]):
         at = NOON + day * DAY
         _ = bank.reports("accuracy", act, at) if isinstance(act, int) else bank.says(who, act, at)

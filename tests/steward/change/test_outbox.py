@@ -146,7 +146,7 @@ class Broken:
 
 def test_s38_a_channel_that_breaks_holds_up_no_other(tmp_path: Path) -> None:
     desk, pile = desk_of(tmp_path, "broken", "up"), Pile()
-    senders = {"broken": Broken(), "up": pile}
+    senders: dict[str, NoticeSender] = {"broken": Broken(), "up": pile}
     desk.outbox.deliver(lambda channel: senders[channel.partition("/")[0]], after(0))
     assert types([each.body for each in pile.letters]) == ["opened", "overdue"]
     assert {each.error for each in desk.outbox.waiting()} == {

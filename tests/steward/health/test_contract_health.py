@@ -219,8 +219,10 @@ def test_a_substitute_passes_the_gate_like_any_other_field(tmp_path: Path) -> No
     bank = world(tmp_path, release=False)
     scene = replace(
         NEAREST_BRANCH,
-        fields=NEAREST_BRANCH.fields
-        | {"location": replace(NEAREST_BRANCH.fields["location"], substitute="postcode_area")},
+        fields={
+            **NEAREST_BRANCH.fields,
+            "location": replace(NEAREST_BRANCH.fields["location"], substitute="postcode_area"),
+        },
     )
     health = ContractHealth(tmp_path / "health.sqlite", {scene.id: scene})
     gone = [Check(scene.id, "location", Aspect.PRESENCE, False, "location", "")]

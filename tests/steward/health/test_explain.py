@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,7 +118,7 @@ def test_inputs_are_only_what_the_reading_answered(explanations: Explanations, b
     explanations.attach(replace(claimed, inputs={"age": 31}), "c1", NOON)
 
 
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "no reason": {"reasons": ()},
     "a blank reason": {"reasons": ("  ",)},
     "too many reasons": {"reasons": ("because",) * 21},

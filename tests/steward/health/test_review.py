@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 import yaml
@@ -141,7 +142,7 @@ def test_a_person_approves_edits_or_refuses_and_it_is_logged(
     register.verify()
 
 
-BAD_RULINGS = {
+BAD_RULINGS: dict[str, dict[str, Any]] = {
     "without a name": {"by": " "},
     "without a reason": {"reason": ""},
     "approved with other words": {"text": "other words"},
@@ -154,10 +155,11 @@ BAD_RULINGS = {
 @pytest.mark.parametrize("why", BAD_RULINGS)
 def test_a_decision_that_is_none_changes_nothing(why: str, reviews: Reviews) -> None:
     number = propose(reviews)
-    asked = {"verdict": ReviewOutcome.APPROVE, "by": "lin", "reason": "checked"} | BAD_RULINGS[why]
+    usual = {"verdict": ReviewOutcome.APPROVE, "by": "lin", "reason": "checked"}
+    asked: dict[str, Any] = usual | BAD_RULINGS[why]
     verdict = asked.pop("verdict")
     with pytest.raises(ReviewError):
-        reviews.decide(number, verdict, at=NOON, **asked)  # type: ignore[arg-type] # from a table
+        reviews.decide(number, verdict, at=NOON, **asked)
     assert len(reviews.waiting()) == 1
 
 

@@ -36,7 +36,7 @@ def days(count: float) -> datetime:
     return NOON - timedelta(days=count)
 
 
-HISTORIES = {
+HISTORIES: dict[str, tuple[list[tuple[str, float]], Fraction | None]] = {
     "granted once, long ago": ([("segmentation", 800)], Fraction(1)),
     # 73 days as now, of the 292 since the first instruction; the other scene never moved
     "granted, withdrawn, granted": (

@@ -40,12 +40,12 @@ OTHER_WORDS = {"en": "other words", "zh-CN": "别的词语"}
 def age(**changes: Any) -> Scene:
     """Version 1 with another `age`."""
     field = replace(V1.fields["age"], item=replace(V1.fields["age"].item, **changes))
-    return replace(V1, fields=V1.fields | {"age": field})
+    return replace(V1, fields={**V1.fields, "age": field})
 
 
 def with_income(**changes: Any) -> Scene:
     income = replace(SceneField(item("income"), WORDS, V1.fallback, None), **changes)
-    return replace(V1, fields=V1.fields | {"income": income})
+    return replace(V1, fields={**V1.fields, "income": income})
 
 
 WIDENED = {
@@ -113,7 +113,7 @@ def test_a_field_that_means_something_else_breaks_and_needs_a_new_grant(why: str
     with pytest.raises(UndeclaredChangeError, match=r"field age .*want since 2\.0\.0"):
         require_declared(V1, other)
     dated = {"age": replace(other.fields["age"], since=(2, 0, 0))}
-    assert require_declared(V1, replace(other, fields=other.fields | dated))
+    assert require_declared(V1, replace(other, fields={**other.fields, **dated}))
 
 
 def test_a_field_more_needs_a_minor_version_and_a_date_of_its_own() -> None:
@@ -138,7 +138,7 @@ def test_other_words_need_a_new_version() -> None:
         require_declared(V1, reworded)
     assert require_declared(V1, replace(reworded, version="1.0.1"))
     use = replace(V1.fields["age"], use=OTHER_WORDS)
-    assert [d.what for d in differences(V1, replace(V1, fields=V1.fields | {"age": use}))] == [
+    assert [d.what for d in differences(V1, replace(V1, fields={**V1.fields, "age": use}))] == [
         "use of age"
     ]
 
