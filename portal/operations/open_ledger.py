@@ -15,9 +15,9 @@ EPOCH = Path("state") / "epoch"
 
 def reopen(home: Path) -> Ledger:
     """Raises CorruptLogError if there is no ledger under `home`."""
-    return Ledger.reopen(home, moved=lambda size: Epoch(home / EPOCH).publish(size))
+    return Ledger.reopen(home, on_commit=lambda size: Epoch(home / EPOCH).publish(size))
 
 
 def begin(home: Path, origin: str) -> Ledger:
     """The ledger under `home`, or a fresh one. Raises as `Ledger.open` does."""
-    return Ledger.open(home, origin=origin, moved=Epoch(home / EPOCH).publish)
+    return Ledger.open(home, origin=origin, on_commit=Epoch(home / EPOCH).publish)

@@ -25,7 +25,7 @@ from ledger.events import state_document
 from ledger.events.envelope import Granted, SubjectErased, SyntheticReleased, Withdrawn
 from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
-from ledger.latest_state import shown
+from ledger.latest_state import state_opening
 from ledger.statemap import map_proof
 from ledger.tlog import policy
 from ledger.tlog.auditor import KeyDemand, audit
@@ -262,13 +262,13 @@ def guessed(house: Product, mine: ConsentState, scenes: list[str]) -> bool:
     """The attacker knows head, number and every other word of the state, and guesses the answers
     and the salt: of each key that is left, for each version."""
     with closing(Vault(house.home / "keys")) as vault:
-        keys = [key for _, key in vault.everybody()]
+        keys = [key for _, key in vault.data_keys()]
     origin = house.ledger.states.log.origin
     held: set[bytes] = set()
     with closing(sqlite3.connect(house.home / "ledger.sqlite")) as database:
         for (records,) in database.execute("SELECT records FROM state_bucket"):
             held |= {records[at + 32 : at + 64] for at in range(0, len(records), 64)}
-    salts = [shown(ConsentState("", mine.seq), key, origin).salt for key in keys]
+    salts = [state_opening(ConsentState("", mine.seq), key, origin).salt for key in keys]
     some = [each for each in scenes if each in mine.scenes]
     for answers in every([True, False], repeat=len(some)):
         kept = {
@@ -291,7 +291,7 @@ class Loot:
 
 def loot(home: Path, house: Product) -> Loot:
     with closing(Vault(home / "keys")) as vault:
-        keys = [key for _, key in vault.everybody()]
+        keys = [key for _, key in vault.data_keys()]
     with closing(sqlite3.connect(home / "ledger.sqlite")) as database:
         sizes = [row[0] for row in database.execute("SELECT length(data) FROM sealed")]
     return Loot([*house.ledger.log.entries(0, house.ledger.size)], keys, sizes)

@@ -222,7 +222,7 @@ def _evidence(home: Path) -> Iterator[Target]:
         return repr(evidence.verify(evidence.parse(data.decode()), trusted))
 
     for seq in (1, 2):
-        data = str(evidence_builder.gathered(ledger, home, "c1", seq)).encode()
+        data = str(evidence_builder.build_evidence(ledger, home, "c1", seq)).encode()
         yield Target("evidence", f"evidence of {seq}", data, proven, LINES, (), proven)
     ledger.close()
 
