@@ -80,7 +80,7 @@ def test_no_cell_is_moved_far_beyond_its_noise(seed: int, age: int, job: int) ->
         if part:
             sigma = sqrt(said.variance * freedom(part, SIZES))
             moved = components([found])[part].values - said.values
-            assert np.abs(moved).max() <= 2 * leavers.MOST_MOVED * sigma + 1e-6
+            assert np.abs(moved).max() <= 2 * leavers.MAX_SHIFT * sigma + 1e-6
 
 
 def test_exact_counts_of_before_are_believed() -> None:
