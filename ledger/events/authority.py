@@ -238,7 +238,7 @@ def _signer(authority: Authority, instruction: Mapping[str, Any], signature: Sig
     if (enrolled := authority.keys.get(signature.key)) is None:
         raise UnauthorisedError(
             f"signed by the key {signature.key.hex()[:16]}, which is none of the customer's "
-            f"{len(authority.keys)} keys in force: enrol it first"
+            f"{len(authority.keys)} active keys: enrol it first"
         )
     return enrolled.key
 

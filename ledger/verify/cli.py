@@ -109,7 +109,7 @@ def _evidence(proven: Proven) -> str:
         *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
         *map(_step, proven.steps[1:]),
         f"  latest    {proven.latest.get('seq')} instructions, none missing",
-        f"  keys      {', '.join(keys_active) or 'none'} in force",
+        f"  keys      {', '.join(keys_active) or 'none'} active",
     )
 
 
