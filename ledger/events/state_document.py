@@ -22,10 +22,12 @@ def document(state: ConsentState) -> dict[str, Any]:
     """The state as JSON without floats. Equal states have equal documents."""
     document: dict[str, Any] = {
         "head": b64encode(state.head).decode(),
-        "scenes": {scene: _scene(held) for scene, held in state.scenes.items()},
+        "scenes": {scene: _scene(consent) for scene, consent in state.scenes.items()},
         "seq": state.seq,
         "subject": state.subject,
-        "triggers": {scene: _triggers(held) for scene, held in state.triggers.items() if held},
+        "triggers": {
+            scene: _triggers(active) for scene, active in state.triggers.items() if active
+        },
     }
     return (
         document

@@ -109,7 +109,7 @@ class _Walk:
     head: Checkpoint
     shown: str
     frontier: Frontier
-    kept: tuple[int, list[Hash]] = field(default=(-1, []))
+    cached_tile: tuple[int, list[Hash]] = field(default=(-1, []))
 
     def root(self, size: int) -> Hash:
         """The root of the first `size` entries. Calls must have growing sizes.
@@ -129,6 +129,6 @@ class _Walk:
         return [AuditFinding(FindingKind.WRONG_ROOT, message, {"shown": self.shown})]
 
     def _tile(self, n: int) -> list[Hash]:
-        if self.kept[0] != n:
-            self.kept = n, self.files.hashes(0, n)
-        return self.kept[1]
+        if self.cached_tile[0] != n:
+            self.cached_tile = n, self.files.hashes(0, n)
+        return self.cached_tile[1]

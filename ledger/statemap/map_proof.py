@@ -179,9 +179,9 @@ def _digest(data: bytes) -> str:
 def _want_chain(instructions: Sequence[dict[str, Any]], data: Sequence[bytes]) -> None:
     before = [_FIRST, *map(_digest, data)]
     for number, (instruction, prev) in enumerate(zip(instructions, before, strict=False), start=1):
-        found = (instruction.get("seq"), instruction.get("prev"))
+        given = (instruction.get("seq"), instruction.get("prev"))
         _want(
-            found == (number, prev), f"instruction {number} does not follow the previous receipt's"
+            given == (number, prev), f"instruction {number} does not follow the previous receipt's"
         )
 
 

@@ -139,7 +139,7 @@ class _Walk:
     check_entry: EntryCheck | None
     progress: Progress | None
     read: int = 0
-    kept: tuple[tuple[int, int], list[Hash]] | None = None
+    cached_tile: tuple[tuple[int, int], list[Hash]] | None = None
 
     def findings(self, before: Checkpoint) -> tuple[AuditFinding, ...]:
         findings: list[AuditFinding] = []
@@ -188,7 +188,7 @@ class _Walk:
             span = HEIGHT * (level + 1)
             for n in range(since >> span, self.head.size >> span):
                 root = merkle.complete_root(self.files.hashes(level, n))
-                if self._kept(level + 1, n // WIDTH)[n % WIDTH] != root:
+                if self._tile(level + 1, n // WIDTH)[n % WIDTH] != root:
                     yield self._wrong_tile(level + 1, n // WIDTH)
         if Frontier.of(self.head.size, self.files.nodes()).root() != self.head.root:
             yield AuditFinding(
@@ -197,11 +197,11 @@ class _Walk:
                 self.notes,
             )
 
-    def _kept(self, level: int, n: int) -> list[Hash]:
+    def _tile(self, level: int, n: int) -> list[Hash]:
         """The hashes of a tile; the last tile is cached."""
-        if self.kept is None or self.kept[0] != (level, n):
-            self.kept = (level, n), self.files.hashes(level, n)
-        return self.kept[1]
+        if self.cached_tile is None or self.cached_tile[0] != (level, n):
+            self.cached_tile = (level, n), self.files.hashes(level, n)
+        return self.cached_tile[1]
 
     def _wrong_tile(self, level: int, n: int) -> AuditFinding:
         message = f"tile {level}/{n} does not have the hashes of the entries or tiles below it"

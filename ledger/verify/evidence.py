@@ -222,7 +222,7 @@ def _replayed(evidence: Evidence, head: Checkpoint, seen: Mapping[int, datetime]
 class _Given:
     """An instruction, and the entry that activated the key it was signed with."""
 
-    said: Mapping[str, Any]
+    instruction: Mapping[str, Any]
     index: int
     key: Key | None
     after: int | None  # index of that entry; None: given in a session
@@ -259,10 +259,10 @@ class _History:
         by_index = {each.index: each for each in self.given}
         each: _Given | None = self.given[seq - 1]
         while each:
-            how = _HOW.get(each.said["act"]["type"], "said")
+            how = _HOW.get(each.instruction["act"]["type"], "said")
             key = each.key.id if each.key else None
-            at, index = each.said["at"], each.index
-            yield EvidenceStep(each.said["seq"], index, at, how, key, seen.get(index))
+            at, index = each.instruction["at"], each.index
+            yield EvidenceStep(each.instruction["seq"], index, at, how, key, seen.get(index))
             each = None if each.after is None else by_index[each.after]
 
 

@@ -48,7 +48,7 @@ class QuorumError(Exception):
 
     def __init__(self, count: int, wanted: str, reasons: Sequence[str]) -> None:
         super().__init__(f"{count} cosignatures, want {wanted}: {'; '.join(reasons)}")
-        self.found, self.wanted = count, wanted
+        self.count, self.wanted = count, wanted
 
 
 class Provable(Protocol):
@@ -162,8 +162,8 @@ def cosigned(log: Provable, witnesses: Sequence[AskedWitness], quorum: int) -> s
     cosigned.
     """
     signed, reasons = _cosigned(log, witnesses)
-    if (found := len(witnesses) - len(reasons)) < quorum:
-        raise QuorumError(found, str(quorum), reasons)
+    if (count := len(witnesses) - len(reasons)) < quorum:
+        raise QuorumError(count, str(quorum), reasons)
     return str(signed)
 
 
@@ -173,8 +173,8 @@ def _cosigned(log: Provable, witnesses: Sequence[AskedWitness]) -> tuple[Note, l
     frozen = FrozenLog(str(signed), log)
     with ThreadPoolExecutor(max(1, len(witnesses))) as pool:
         answers = list(pool.map(lambda each: _answer(each, frozen), witnesses))
-    found = [each for each in answers if isinstance(each, signed_note.Signature)]
-    cosigned = Note(signed.text, (*signed.signatures, *found))
+    signatures = [each for each in answers if isinstance(each, signed_note.Signature)]
+    cosigned = Note(signed.text, (*signed.signatures, *signatures))
     return cosigned, [each for each in answers if isinstance(each, str)]
 
 

@@ -1,4 +1,4 @@
-"""Clauses V34 and V40 to V50 of specs/vault.md: somebody leaves, and the house is searched.
+"""Clauses V34 and V40 to V50 of specs/vault.md: a customer leaves, and every file is searched.
 
 The attacker is the company: every file, every key that is left, every backup. Each search is run
 first while they are still a customer, and finds them.
@@ -164,7 +164,7 @@ def test_v40_the_notice_of_an_erased_entry_names_nobody(house: Product, clock: C
 
 
 def test_v41_no_free_page_or_side_file_holds_the_key(house: Product) -> None:
-    """The wrapped key, the key, both halves and what they yield, in every file of the house."""
+    """The wrapped key, the key, both halves and what they derive, in every file."""
     with closing(sqlite3.connect(house.home / "keys" / "customers.db")) as database:
         query = "SELECT wrapped FROM customer WHERE subject = ?"
         (wrapped,) = database.execute(query, [ME]).fetchone()
@@ -311,7 +311,7 @@ def test_v47_neither_tags_nor_lengths_link_what_they_said(house: Product) -> Non
 
 
 def restored(house: Product, backup: Path, *names: str) -> Product:
-    """The house after these files came from the backup, started anew."""
+    """The product, restarted after these files were restored from the backup."""
     house.ledger.close()
     for name in names:
         for side in house.home.glob(f"{name}-*"):
@@ -429,7 +429,7 @@ def test_v50_a_release_stays_and_says_how_many_were_erased_since(
 def test_v34_a_whole_house_of_before_is_back_and_whoever_saw_the_log_notices(
     house: Product, backup: Path, tmp_path: Path
 ) -> None:
-    """Said honestly: with everything from before, the list of erasures included, they are back."""
+    """A stated limit: restoring everything from before, `erased` included, brings them back."""
     eraser(house).customer(ME, START)
     house.ledger.export(tmp_path / "public")
     house.ledger.close()

@@ -90,7 +90,7 @@ class Insider:
         return self.insert(said, hand.sign(said) if hand else None)
 
     def receipt(self, index: int) -> Receipt:
-        """Made by hand: the ledger's own code hands out none that does not verify."""
+        """Made without the ledger's own code, which gives out no receipt that does not verify."""
         signed = signed_note.parse(self.ledger.checkpoint())
         proof = tuple(self.ledger.log.prove_inclusion(index))
         (said,) = (each for each in self.ledger.history("c1") if each.index == index)

@@ -34,7 +34,7 @@ SUBJECTS = [f"c{number}" for number in range(8)]
 
 @dataclass
 class Known:
-    """What the parent was told, and therefore may demand."""
+    """What was acknowledged to the parent, and must therefore be there after a restart."""
 
     heads: list[tuple[int, str]] = field(default_factory=list)
     said: dict[str, int] = field(default_factory=dict)  # subject -> acknowledged version

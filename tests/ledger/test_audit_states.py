@@ -1,4 +1,4 @@
-"""specs/audit.md, A10: a state log audited beside its consent log."""
+"""specs/audit.md, A10: a state log is audited against its consent log."""
 
 from collections.abc import Callable
 from dataclasses import replace

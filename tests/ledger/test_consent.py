@@ -1,4 +1,4 @@
-"""Clauses E10 to E15 of specs/event.md: the fold of instructions into what is in force."""
+"""Clauses E10 to E15 of specs/event.md: the state that is computed from instructions."""
 
 from datetime import timedelta
 from functools import reduce

@@ -159,7 +159,7 @@ def opened_of(loot: Loot, subject: str) -> int:
 
 
 def state_guessed(loot: Loot, subject: str) -> bool:
-    """The state is known word for word; is its value in the map, under any salt they can derive?"""
+    """The attacker knows the whole state; is its value in the map, under any salt they derive?"""
     proof = loot.proofs[subject]
     assert proof.opening is not None
     values = {

@@ -459,7 +459,7 @@ def test_i74_no_changed_byte_is_accepted() -> None:
 
 
 def changed_line(data: bytes, at: int) -> bool:
-    """Whether the byte stands in a signature line (— name base64) of a note."""
+    """Whether the byte is in a signature line (— name base64) of a note."""
     line = data.rfind(b"\\n", 0, at)
     return "—".encode() in data[line : at + 4]
 

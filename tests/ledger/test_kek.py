@@ -56,7 +56,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def uri(request: pytest.FixtureRequest, credentials: None) -> Callable[[str], str]:
-    """Where a keeper of a kind is."""
+    """The URI of a KEK provider of a kind."""
 
     def found(kind: str) -> str:
         match kind:

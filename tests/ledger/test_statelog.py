@@ -1,4 +1,4 @@
-"""specs/statemap.md, "Beside the log"."""
+"""specs/statemap.md, "State log"."""
 
 import json
 import shutil

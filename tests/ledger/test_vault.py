@@ -112,7 +112,7 @@ def test_v32_a_list_that_lost_lines_is_refused(home: Path) -> None:
 
 
 def test_v33_what_an_old_copy_opens_elsewhere_a_rotation_of_a_keeper_ends(home: Path) -> None:
-    """Said honestly: without the list, the old copy and its key open everything of then."""
+    """A stated limit: without the list, an old copy with its key opens everything of then."""
     elsewhere = home / "elsewhere"
     shutil.copytree(home / "backup", elsewhere / "keys")
     with closing(Vault(elsewhere / "keys")) as old:

@@ -1,4 +1,4 @@
-"""What is believed of those who withdrew: noisy counts of before, exact ones of who stayed."""
+"""Estimates of those who withdrew, from earlier noisy counts and exact counts of who stayed."""
 
 from math import sqrt
 
