@@ -24,7 +24,7 @@ from ledger.events import envelope as events
 from ledger.events import instruction_signature
 from ledger.events.envelope import Granted, KeyEnrolled, SignalReported, Withdrawn, Wording
 from ledger.events.instruction_signature import PasskeySignature
-from ledger.evidence_builder import gathered
+from ledger.evidence_builder import build_evidence
 from ledger.keys import log_keys
 from ledger.service import Ledger
 from ledger.statemap import map_proof
@@ -92,7 +92,7 @@ def _made(home: Path) -> Evidence:
         if turn in {4, 9, 14}:
             ledger.rotate(home, AT + timedelta(days=turn))
             people[:] = _people(home, keys)
-    found = gathered(ledger, home, "c", SAID - 1)
+    found = build_evidence(ledger, home, "c", SAID - 1)
     ledger.close()
     return found
 

@@ -1,1 +1,1 @@
-"""What was said, and all that a verifier needs."""
+"""The consent log: what customers authorised, kept encrypted, provable and erasable."""

@@ -1,8 +1,9 @@
-"""Erase one instruction of a customer, and leave everything else as it is: specs/vault.md, V10.
+"""Erase one instruction of a customer and keep everything else: specs/vault.md, V10.
 
-What is in force must not rest on it: an erased withdrawal would bring back what it withdrew, at the
-next replay, in every gate. So the fold without it has to be the fold with it, to the byte. Nor is
-an act on keys erased by itself: whether later signatures count rests on it.
+The customer's current state must not depend on the erased entry. If a withdrawal could be erased,
+the next replay would restore in every gate what it withdrew. So the state computed without the
+entry must be identical to the state computed with it. Acts on keys cannot be erased either,
+because the validity of later signatures depends on them.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,52 +17,56 @@ from ledger.vault.vault import Vault
 
 
 class ActiveEntryError(ValueError):
-    """What is in force rests on the entry. Nothing was erased."""
+    """The current state depends on the entry. Nothing was erased."""
 
     def __init__(self, index: int) -> None:
         super().__init__(
-            f"entry {index} is the last word on something, or about keys: want one that a later "
-            "entry replaced; change what it says first, or erase all of the customer"
+            f"entry {index} determines the customer's current state, is their newest, or is about "
+            "keys, want an entry that a later one superseded: change that choice first, or erase "
+            "all of the customer"
         )
 
 
 class NoSuchEntryError(LookupError):
-    """The customer said nothing at this index, or it was erased before. Nothing was erased."""
+    """The index has no entry of this customer, or it was erased before. Nothing was erased."""
 
     def __init__(self, index: int) -> None:
         super().__init__(
-            f"want an entry of this customer, found none at {index}: see their history for which"
+            f"entry {index} is not an entry of this customer, or is already erased: want one that "
+            "their history lists"
         )
 
 
 def erasable(history: Sequence[RecordedInstruction], among: Collection[int]) -> frozenset[int]:
-    """Which of these indexes are of entries that nothing in force rests on."""
-    held, newest = _folded(history), max((each.index for each in history), default=-1)
+    """Those of the indexes in `among` that can be erased without changing the current state."""
+    state, newest = _folded(history), max((each.index for each in history), default=-1)
     signing = {each.index for each in history if isinstance(each.event.act, KeyAct)}
     free = {*among} - signing - {newest}
-    return frozenset(index for index in free if _same(held, _folded(history, index)))
+    return frozenset(index for index in free if _same(state, _folded(history, index)))
 
 
-def entry(reader: Reader, latest: LatestStates, keys: Vault, subject: str, index: int) -> None:
+def erase_entry(
+    reader: Reader, latest: LatestStates, keys: Vault, subject: str, index: int
+) -> None:
     """Erase the subject's entry at `index`. Durable on return.
 
-    Raises NoSuchEntryError, InForceError, and OneHalfError for a key of an earlier form.
+    Raises NoSuchEntryError, ActiveEntryError, and LegacyDataKeyError for a key in the old format.
     """
-    held, history = latest.of(subject), reader.history(subject)
-    said = next((each for each in history if each.index == index), None)
-    if said is None:
+    current, history = latest.of(subject), reader.history(subject)
+    recorded = next((each for each in history if each.index == index), None)
+    if recorded is None:
         raise NoSuchEntryError(index)
     if not erasable(history, [index]):
         raise ActiveEntryError(index)
-    keys.puncture(subject, said.event.seq, held.state.seq, held.label)
+    keys.puncture(subject, recorded.event.seq, current.state.seq, current.label)
 
 
 def _folded(history: Sequence[RecordedInstruction], without: int = -1) -> ConsentState:
-    held = ConsentState(history[0].event.subject if history else "")
+    state = ConsentState(history[0].event.subject if history else "")
     for each in history:
         if each.index != without and not isinstance(each.event.act, KeyAct):
-            held = reducer.apply(held, each.event, each.index, FIRST)
-    return held
+            state = reducer.apply(state, each.event, each.index, FIRST)
+    return state
 
 
 def _same(one: ConsentState, other: ConsentState) -> bool:

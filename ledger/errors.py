@@ -1,24 +1,27 @@
-"""Why a ledger refuses what it is asked. Whatever was refused left nothing behind."""
+"""Errors of the ledger. An operation that raises one of them has written nothing."""
 
 
 class VersionConflictError(Exception):
-    """The instruction was written for another version of the agreement. Nothing was recorded.
+    """The instruction follows an outdated version of the agreement. Nothing was recorded.
 
-    Show the customer what is in force at version `current`, and ask again.
+    Show the customer the agreement at version `current`, and ask again.
     """
 
     def __init__(self, subject: str, wanted: int, current: int) -> None:
-        super().__init__(f"the agreement is at version {current}, the instruction wants {wanted}")
+        super().__init__(
+            f"the instruction follows version {wanted} of the agreement, which is now at version "
+            f"{current}: show the current version and ask again"
+        )
         self.subject, self.wanted, self.current = subject, wanted, current
 
 
 class IdempotencyError(Exception):
-    """The key was used for another request. Nothing was recorded; use a fresh key."""
+    """The idempotency key was used for a different request. Nothing was recorded; use a new key."""
 
 
 class UnknownSubjectError(LookupError):
-    """Nothing was ever said by this subject, or their data key was destroyed."""
+    """The subject has no instruction in this ledger, or their data key was destroyed."""
 
 
 class CorruptLogError(Exception):
-    """The store does not hold what its checkpoint says. Restore a backup, then check it."""
+    """Stored data does not match the signed checkpoint. Restore a backup, then run fsck."""

@@ -1,7 +1,7 @@
-"""Follow a ledger from another process: what a gate worker needs, without the right to write.
+"""Read-only access to a ledger that another process writes; gate workers use it.
 
-A follower knows, for every customer, the tag of their next event. An entry whose tag it does not
-know is by a new customer, or by one who was erased; the vault says which.
+For every customer a follower knows the tag of their next event. An entry with an unknown tag is
+by a new customer or by one who was erased; the vault tells which.
 """
 
 from base64 import b64encode
@@ -17,98 +17,99 @@ from ledger.tlog import checkpoint, merkle, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.vault import commitments
-from ledger.vault.commitments import PERSONAL, TAG_SIZE, ReadingTags
+from ledger.vault.commitments import PERSONAL, TAG_SIZE, ReadLogTags
 from ledger.vault.vault import Vault
 
 
 class Follower:
-    """Reads what one writer, in whatever process on whatever host, has committed. Not thread-safe.
+    """Reads what the writer has committed, in another process or on another host. Not thread-safe.
 
-    `home/keys` holds the vault, `store` the log (None: `home/ledger.sqlite`). `moved_to` says how
-    far the log has come, and is asked at every decision: it must be cheap, and never lag behind a
-    receipt (see gate.state.ledger_position). Nothing beyond it is shown, so that of two who ask
-    one after the other the second never sees less. None: the database itself is asked.
+    `home/keys` is the vault, `store` the log (None: `home/ledger.sqlite`). `published_size` returns
+    the number of published entries. It is called at every decision, so it must be cheap, and it
+    must never be smaller than the index of a receipt that was given out (see
+    gate.state.ledger_position). Entries beyond it are not read, so that of two successive readers
+    the second never sees less. None: the size is read from the database.
     """
 
     def __init__(
         self,
         home: Path,
-        moved_to: Callable[[], int] | None = None,
+        published_size: Callable[[], int] | None = None,
         store: SqlStore | None = None,
     ) -> None:
         self._store = store or SqlStore(home / "ledger.sqlite")
         self._vault = Vault(home / "keys")
-        self._moved_to = moved_to or (lambda: self._head().size)
-        self._most = 0
+        self._published_size = published_size or (lambda: self._head().size)
+        self._largest_size = 0
         self._reader = Reader(self, self._store, self._vault)
         self._restart()
 
     @property
     def size(self) -> int:
-        """How far the log has come. Raises CorruptLogError if it was further before."""
-        size = self._moved_to()
-        if size < self._most:
+        """The number of published entries. Raises CorruptLogError if it was larger before."""
+        size = self._published_size()
+        if size < self._largest_size:
             raise CorruptLogError(
-                f"the ledger had {self._most} entries and is said to have {size}; "
+                f"the ledger had {self._largest_size} entries and now has {size}; "
                 "start its writer, or restore the newer of two backups"
             )
-        self._most = size
+        self._largest_size = size
         return size
 
     def root(self) -> tuple[int, str]:
-        """`size`, and the base64 root of so many entries."""
+        """The number of published entries, and the root over them in base64."""
         size, head = self.size, self._head()
         if size == head.size:
             return size, b64encode(head.root).decode()
         return size, self.root_at(size)
 
     def root_at(self, size: int) -> str:
-        """Base64 root of the first `size` entries. Raises CorruptLogError if there are fewer."""
-        if size > (held := self._head().size):
+        """Root of the first `size` entries, base64. Raises CorruptLogError if there are fewer."""
+        if size > (stored := self._head().size):
             raise CorruptLogError(
-                f"the ledger has {held} entries, want the {size} that were published; "
-                "restore the database that goes with them"
+                f"the ledger has {stored} entries, want the {size} that were published; "
+                "restore the database that belongs to them"
             )
         return b64encode(merkle.root(size, self._nodes())).decode()
 
     def leaf_hashes(self, lo: int, hi: int) -> list[Hash]:
-        """Of the entries [lo, hi), computed from the entries themselves."""
+        """The leaf hashes of the entries [lo, hi), computed from the entries themselves."""
         return merkle.leaf_hashes([*self.entries(lo, hi)])
 
     def announced(self, since: int = 0) -> Iterator[RecordedEvent]:
-        """The public acts from entry `since` on, in log order. No key is needed."""
+        """The company's public acts from entry `since` on, in log order. Needs no key."""
         for index, entry in enumerate(self.entries(since, self.size), since):
             if entry[:1] != PERSONAL:
                 yield RecordedEvent(index, public(entry))
 
     def subjects(self) -> list[str]:
-        """Everybody who has a data key."""
-        return [subject for subject, _ in self._vault.everybody()]
+        """The ids of all customers who have a data key."""
+        return [subject for subject, _ in self._vault.data_keys()]
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
-        """See `Ledger.reading_tag`."""
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        """See `Ledger.read_log_tag`."""
         if (key := self._vault.key(subject)) is None:
             return commitments.random_tag()
-        return commitments.reading_tag(key, log_origin, index)
+        return commitments.read_log_tag(key, log_origin, index)
 
-    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
-        """The subject's names in a read log, many at once. Without a data key: None."""
-        return self._vault.reading_tags(subject, log_origin)
+    def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
+        """See `Ledger.read_log_tags`."""
+        return self._vault.read_log_tags(subject, log_origin)
 
     def history(self, subject: str) -> list[RecordedInstruction]:
-        """Every instruction of the subject that still opens, oldest first. Thread-safe.
+        """The subject's instructions that can still be decrypted, oldest first. Thread-safe.
 
         Raises CorruptLogError.
         """
         return self._reader.history(subject)
 
     def gaps(self, subject: str) -> bool:
-        """Whether an entry of the subject's was erased: what they had allowed is not all known."""
+        """Whether an entry of the subject was erased, so their past choices are not all known."""
         key = self._vault.key(subject)
         return key is not None and bool(commitments.label(key))
 
     def follow(self, since: int) -> Iterator[RecordedEvent]:
-        """Every event that still opens from entry `since` on, in log order."""
+        """Every event from entry `since` on that can still be decrypted, in log order."""
         if since < self._at:
             self._restart()
         for recorded in self._advance(self.size):
@@ -116,17 +117,17 @@ class Follower:
                 yield recorded
 
     def _head(self) -> Checkpoint:
-        """The checkpoint last committed. Raises CorruptLogError."""
+        """The newest committed checkpoint. Raises CorruptLogError."""
         if (head := self._store.head()) is None:
             raise CorruptLogError("the ledger has no checkpoint yet; start its writer first")
         return checkpoint.parse(signed_note.parse(head.note).text)
 
     def _nodes(self) -> NodeReader:
-        """Complete subtrees, from tiles that are read once."""
+        """A reader of complete subtrees that reads each tile once."""
         known: dict[tuple[int, int], list[Hash]] = {}
 
         def read(level: int, index: int) -> Hash:
-            place = tiles.home(level, index)
+            place = tiles.tile_of(level, index)
             if place not in known:
                 if (data := self._store.tile(*place)) is None:
                     raise CorruptLogError(f"tile {place} is missing; restore a backup")
@@ -137,16 +138,20 @@ class Follower:
 
     def _restart(self) -> None:
         self._at = 0
-        self._vault.forget()
+        self._vault.clear_cache()
         self._known: dict[str, bytes] = {}
         self._next: dict[bytes, tuple[bytes, int]] = {}
         self._look()
 
     def _look(self) -> None:
-        """Expect the first event of everybody whose key was not known, and the next one of those
-        of whom an entry was erased: what they say from then on has tags that nobody expected."""
-        for key in self._vault.renewed(self._known):
-            for seq in {commitments.following(key, 0), commitments.began(key)}:
+        """Compute the tags to expect for keys that are new or changed.
+
+        For a new customer that is the tag of their first event. For a customer of whom an entry
+        was erased it is also that of their next event, because the new half of the key gives their
+        further events other tags.
+        """
+        for key in self._vault.changed_keys(self._known):
+            for seq in {commitments.next_seq(key, 0), commitments.first_derived(key)}:
                 self._next[commitments.tag(key, seq)] = (key, seq)
 
     def _advance(self, upto: int) -> Iterator[RecordedEvent]:
@@ -170,13 +175,13 @@ class Follower:
         if entry[:1] != PERSONAL:
             event = public(entry)
             if isinstance(event, SubjectErased | EntryErased):
-                self._vault.forget()
+                self._vault.clear_cache()
             return RecordedEvent(index, event)
         owner = self._owner(entry[1 : 1 + TAG_SIZE])
         if owner is None or sealed is None:
             return None  # its customer was erased
         key, seq = owner
-        following = commitments.following(key, seq)
+        following = commitments.next_seq(key, seq)
         self._next[commitments.tag(key, following)] = (key, following)
         return RecordedInstruction(index, *opened(commitments.secrets(key, seq), sealed, entry))
 

@@ -1,9 +1,9 @@
-"""Check a ledger at rest: database, tiles, checkpoint, vault, map and published directory agree.
+"""Check the files of a ledger that no process is writing.
 
-Everything is computed anew from the entries; nothing that is stored is believed. A finding says
-where and what; no findings means that the log proves every entry, that every sealed event opens
-to the event its leaf commits to, that the map holds exactly the states that these events add up
-to, and that what was published is a prefix of it.
+Everything is recomputed from the entries and compared with what is stored. Without findings, the
+log proves every entry, every sealed event decrypts to the event that its leaf commits to, the map
+holds exactly the states computed from these events, and the published directory is a prefix of
+the log.
 """
 
 from collections.abc import Callable, Iterator
@@ -28,11 +28,11 @@ from ledger.tlog.policy import LogPolicy, LogPolicyError
 from ledger.tlog.signed_note import NoteError
 from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
-Progress = Callable[[int, int], None]  # entries checked, entries in all
+Progress = Callable[[int, int], None]  # (entries checked, entries in total)
 
 
 def fsck(home: Path, progress: Progress = lambda _done, _all: None) -> Iterator[FsckFinding]:
-    """Findings about everything under `home`, which no process may be writing meanwhile."""
+    """Yield findings about the data directory `home`, which no process may write meanwhile."""
     yield from _consent(home, progress)
     for folder in sorted((home / "reads").glob("*")):
         key = home / "keys" / f"{folder.name}.vkey"
@@ -71,7 +71,7 @@ def _consent(home: Path, progress: Progress) -> Iterator[FsckFinding]:
 def _states(home: Path, database: Path, progress: Progress) -> Iterator[FsckFinding]:
     try:
         with closing(SqlStore(database)) as store:
-            states, key = store.beside(), home / "state.policy"
+            states, key = store.state_store(), home / "state.policy"
             for each in _one(states, key, home / "log" / "state", progress):
                 yield FsckFinding(f"state log, {each.where}", each.what)
             yield from _map(states, store.head() or Head(0, ""))
@@ -80,10 +80,11 @@ def _states(home: Path, database: Path, progress: Progress) -> Iterator[FsckFind
 
 
 def _map(states: StateStore, head: Head) -> Iterator[FsckFinding]:
-    """The map against its own records, and the newest entry against map and consent log."""
+    """Check the map against its records, and the newest entry against the map and consent log."""
     for number, root, records in states.buckets():
         if verifiable_map.bucket_root(records) != root:
-            yield FsckFinding("state map", f"bucket {number} has another root; restore a backup")
+            what = f"bucket {number}: its records do not hash to its stored root"
+            yield FsckFinding("state map", f"{what}; restore a backup")
     try:
         newest = _newest(states)
         consent = checkpoint.parse(signed_note.parse(head.note).text) if head.note else None
@@ -91,9 +92,12 @@ def _map(states: StateStore, head: Head) -> Iterator[FsckFinding]:
         yield FsckFinding("state log, newest entry", str(error))
         return
     if StateMap(states.roots(), states.records).root != newest.map:
-        yield FsckFinding("state map", "it is not the one of the newest entry of the state log")
+        yield FsckFinding("state map", "its root is not that of the state log's newest entry")
     if consent and (newest.size, newest.root) != (consent.size, consent.root):
-        what = f"of {newest.size} entries, the consent log has {consent.size}, or other ones"
+        what = (
+            f"it names {newest.size} entries, the consent log has {consent.size}; their roots are "
+            f"{newest.root.hex()} and {consent.root.hex()}"
+        )
         yield FsckFinding("state log, newest entry", what)
 
 
@@ -105,13 +109,13 @@ def _newest(states: StateStore) -> StateRoot:
 
 
 def _trust(path: Path) -> LogPolicy:
-    if path.suffix == ".policy":  # what is stored need not be cosigned yet
+    if path.suffix == ".policy":  # the stored checkpoint need not be cosigned yet
         return replace(policy.parse(path.read_bytes()), quorum=policy.NONE)
     return LogPolicy(tuple(policy.log_key(line) for line in path.read_text("utf-8").splitlines()))
 
 
 class _Check:
-    """One log against itself. Holds the right edge of the tree and nothing that grows."""
+    """Checks one log. Keeps only the right edge of the tree in memory, however large the log."""
 
     def __init__(self, store: SqlLog, trust: LogPolicy, progress: Progress) -> None:
         self._store = store
@@ -123,7 +127,7 @@ class _Check:
         if (head := self._store.head()) is None:
             if self._store.bundle(0) is not None:
                 yield FsckFinding(
-                    "checkpoint", "missing, though there are entries; restore a backup"
+                    "checkpoint", "missing, although there are entries; restore a backup"
                 )
             return
         try:
@@ -133,15 +137,16 @@ class _Check:
             return
         if signed.size != head.size:
             yield FsckFinding(
-                "checkpoint", f"of {signed.size} entries, the database says {head.size}"
+                "checkpoint",
+                f"it is for {signed.size} entries, its row in the database says {head.size}",
             )
         yield from self._entries(signed)
         yield from self._beyond(signed.size)
 
     def _entries(self, head: Checkpoint) -> Iterator[FsckFinding]:
         for index, width in tile.widths(head.size, 0):
-            leaves, found = self._leaves(index, width)
-            yield from found
+            leaves, findings = self._leaves(index, width)
+            yield from findings
             yield from self._push(0, index, leaves)
             self._progress(min((index + 1) * WIDTH, head.size), head.size)
         yield from self._partial(head.size)
@@ -150,10 +155,13 @@ class _Check:
         else:
             computed = tile.edge_root(head.size, self._edge)
         if computed != head.root:
-            yield FsckFinding("checkpoint", f"its root is not that of the {head.size} entries")
+            yield FsckFinding(
+                "checkpoint",
+                f"its root is {head.root.hex()}, the {head.size} entries hash to {computed.hex()}",
+            )
 
     def _leaves(self, index: int, width: int) -> tuple[list[Hash], list[FsckFinding]]:
-        """The leaf hashes of a bundle; if it is unreadable, what the tile says they were."""
+        """The leaf hashes of a bundle. If it is unreadable: those that the stored tile has."""
         where = f"entry bundle {index}"
         try:
             entries = tile.unbundle(self._store.bundle(index) or b"")
@@ -170,7 +178,7 @@ class _Check:
         return hashes + [bytes(32)] * (width - len(hashes))
 
     def _push(self, level: int, index: int, hashes: list[Hash]) -> Iterator[FsckFinding]:
-        """Compare one tile with what it should hold, and carry its root up if it is full."""
+        """Compare a tile with the recomputed hashes; if it is full, pass its root a level up."""
         if len(self._edge) == level:
             self._edge.append([])
         if len(hashes) < WIDTH:
@@ -195,18 +203,21 @@ class _Check:
         elif data != b"".join(hashes):
             stored = self._stored(level, index, len(hashes))
             wrong = [at for at, each in enumerate(hashes) if stored[at] != each]
-            what = f"hashes {wrong[:8]} are not those" if wrong else "it does not end with those"
-            yield FsckFinding(where, f"{what} of the entries below")
+            if wrong:
+                what = f"its hashes {wrong[:8]} are not those of the entries below it"
+            else:
+                what = f"it has {len(data)} bytes, want {32 * len(hashes)}"
+            yield FsckFinding(where, what)
 
     def _beyond(self, size: int) -> Iterator[FsckFinding]:
         bundles, tiles = self._store.beyond(tile.counts(size))
         if bundles or tiles:
-            what = f"{bundles} bundles and {tiles} tiles lie beyond the {size} signed entries"
+            what = f"{bundles} bundles and {tiles} tiles are beyond the {size} signed entries"
             yield FsckFinding("database", what)
 
 
 def _published(store: SqlLog, folder: Path) -> Iterator[FsckFinding]:
-    """What was published is a prefix of the log, byte for byte."""
+    """Check that the published directory is a prefix of the log, byte for byte."""
     if not (folder / "checkpoint").exists():
         return
     head = store.head() or Head(0, "")
@@ -218,13 +229,13 @@ def _published(store: SqlLog, folder: Path) -> Iterator[FsckFinding]:
         return
     if older.size > head.size:
         yield FsckFinding(
-            "published checkpoint", f"of {older.size} entries, the log has {head.size}"
+            "published checkpoint", f"it is for {older.size} entries, the log has {head.size}"
         )
         return
     for kind, files in groupby(_files(store, older.size), key=lambda file: file[0].split("/")[1]):
         wrong = [path for path, data in files if _bytes(folder / path) != data]
         if wrong:
-            what = f"{len(wrong)} files missing or with other bytes: {', '.join(wrong[:4])}"
+            what = f"{len(wrong)} files are missing or differ: {', '.join(wrong[:4])}"
             yield FsckFinding(f"published {kind}", what)
 
 

@@ -1,7 +1,8 @@
-"""The part of fsck that needs keys: every sealed event against its leaf, its signature and the
-rules of who may sign, and the map against them.
+"""The checks of fsck that need the vault.
 
-What is wrong with one customer's event hides nothing of another's: each is walked alone.
+Each sealed event is decrypted and checked against its leaf, its signature and the rules of who may
+sign; the states computed from the events are compared with the map. Customers are checked one by
+one, so that an error in one customer's events does not hide errors in another's.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from ledger.events.envelope import Instruction, MalformedEventError, TriggerSet
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
 from ledger.events.sealed_entry import opened
-from ledger.latest_state import CustomerState, shown
+from ledger.latest_state import CustomerState, state_opening
 from ledger.statemap.verifiable_map import Label, StateMap, Value
 from ledger.storage.interface import Head
 from ledger.storage.sqlite import SqlStore
@@ -32,9 +33,9 @@ from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, PERSONAL_SIZE, TAG_SIZE
 from ledger.vault.vault import Vault, VaultError
 
-BUNDLES = 256  # kept in memory while the customers' events are opened
-COMPARED = 1_000  # customers whose states are compared with the map at once
-AHEAD = 8  # events of each of them that are read at once
+CACHED_BUNDLES = 256  # entry bundles in memory while customers' events are decrypted
+COMPARE_BATCH = 1_000  # customers whose states are compared with the map in one query
+PREFETCHED = 8  # events of each of them that are read in one query
 _BROKEN = (
     VaultError,
     MalformedEventError,
@@ -64,8 +65,8 @@ def sealed(home: Path, database: Path) -> Iterator[FsckFinding]:
 
 
 def _origin(store: SqlStore) -> str:
-    """Of the state log. Without a checkpoint that says so, no state is compared."""
-    head = store.beside().head()
+    """The origin of the state log; empty if it has no readable checkpoint, to compare no state."""
+    head = store.state_store().head()
     try:
         return checkpoint.parse(signed_note.parse(head.note).text).origin if head else ""
     except (NoteError, MalformedCheckpointError):
@@ -73,19 +74,19 @@ def _origin(store: SqlStore) -> str:
 
 
 class _Events:
-    """The sealed events against the leaves, the keys and the map."""
+    """Checks the sealed events against the leaves, the keys and the map."""
 
     def __init__(self, store: SqlStore, keys: Vault, origin: str) -> None:
         """`origin`: of the state log."""
         self._store = store
         self._keys = keys
         self._origin = origin
-        states = store.beside()
+        states = store.state_store()
         self._map = StateMap(states.roots(), states.records)
         self._states: dict[Label, Value] = {}  # to be compared with the map
         self._ahead: dict[bytes, tuple[int, bytes]] = {}  # tag -> index, sealed event
-        self._entries = lru_cache(BUNDLES)(self._unbundled)
-        self._unsealed: dict[bytes, int] = {}  # tag -> index, of entries without sealed event
+        self._entries = lru_cache(CACHED_BUNDLES)(self._unbundled)
+        self._unsealed: dict[bytes, int] = {}  # tag -> index of entries without a sealed event
 
     def findings(self) -> Iterator[FsckFinding]:
         head = self._store.head() or Head(0, "")
@@ -94,15 +95,17 @@ class _Events:
         stray = self._store.sealed_tags(head.size, 1 << 62)
         if stray:
             yield FsckFinding(
-                "vault", f"sealed events for entries {sorted(stray)[:8]}, which are none"
+                "vault",
+                f"there are sealed events for the entries {sorted(stray)[:8]}, but the log has "
+                f"{head.size} entries",
             )
-        everybody = (key for _, key in self._keys.everybody())
-        while some := [*islice(everybody, COMPARED)]:
+        everybody = (key for _, key in self._keys.data_keys())
+        while some := [*islice(everybody, COMPARE_BATCH)]:
             self._ahead = self._store.sealed_of(
                 [
                     commitments.tag(key, seq)
                     for key in some
-                    for seq in commitments.existing(key, AHEAD)
+                    for seq in commitments.unerased(key, PREFETCHED)
                 ]
             )
             for key in some:
@@ -123,94 +126,99 @@ class _Events:
             if entry[:1] == PERSONAL and tag is None:
                 self._unsealed[entry[1 : 1 + TAG_SIZE]] = index
             elif tag is not None and (entry[:1] != PERSONAL or entry[1 : 1 + TAG_SIZE] != tag):
-                yield FsckFinding(f"sealed event {index}", "its tag is not the one of its leaf")
+                yield FsckFinding(f"sealed event {index}", "its tag is not that of its leaf")
             elif tag is None:
                 yield from _public(index, entry)
             elif len(entry) != PERSONAL_SIZE:
                 yield FsckFinding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
 
     def _customer(self, key: bytes) -> Iterator[FsckFinding]:
-        """Every event of one customer opens, follows the one before, and none is missing."""
-        held: CustomerState | None = CustomerState(
+        """Check that one customer's events decrypt, follow each other, and that none is missing."""
+        state: CustomerState | None = CustomerState(
             ConsentState(""), commitments.label(key)
         )  # None: unknown
-        gaps, seq = bool(commitments.label(key)), commitments.following(key, 0)
+        gaps, seq = bool(commitments.label(key)), commitments.next_seq(key, 0)
         previous = envelope.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
             secrets = commitments.secrets(key, seq)
             if (index := self._unsealed.get(secrets.opening.tag)) is not None:
                 yield FsckFinding(f"entry {index}", "its sealed event is missing; restore a backup")
-                held, previous = None, b""
-            elif (found := self._found(secrets.opening.tag, seq)) is None:
+                state, previous = None, b""
+            elif (place := self._found(secrets.opening.tag, seq)) is None:
                 break
             else:
-                index, data = found
+                index, data = place
                 try:
-                    said = self._open(secrets, seq, index, data)
-                    held, previous = _followed(held, previous, *said, index, gaps)
+                    opened_event = self._open(secrets, seq, index, data)
+                    state, previous = _followed(state, previous, *opened_event, index, gaps)
                 except _BROKEN as error:
                     yield FsckFinding(f"sealed event {index}", str(error))
-                    held, previous = None, b""
-            after = commitments.following(key, seq)
+                    state, previous = None, b""
+            after = commitments.next_seq(key, seq)
             previous, seq = previous if after == seq + 1 else b"", after
-        if held and held.label and self._origin:
-            self._states[held.label] = shown(held.state, key, self._origin).value
+        if state and state.label and self._origin:
+            self._states[state.label] = state_opening(state.state, key, self._origin).value
 
     def _found(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
-        return self._ahead.get(tag) if seq <= AHEAD else self._store.sealed(tag)
+        return self._ahead.get(tag) if seq <= PREFETCHED else self._store.sealed(tag)
 
     def _open(
         self, secrets: commitments.Secrets, seq: int, index: int, data: bytes
     ) -> tuple[Instruction, Signature | None]:
         bundle = self._entries(index // WIDTH)
         entry = bundle[index % WIDTH] if index % WIDTH < len(bundle) else b""
-        said, signature = opened(secrets, data, entry)
-        if said.seq != seq:
-            raise CorruptLogError(f"it is not the customer's instruction {seq}")
-        return said, signature
+        instruction, signature = opened(secrets, data, entry)
+        if instruction.seq != seq:
+            raise CorruptLogError(f"it is the customer's instruction {instruction.seq}, want {seq}")
+        return instruction, signature
 
     def _compare(self) -> Iterator[FsckFinding]:
-        """The map holds the states that were found."""
+        """Compare the states that were computed with the map."""
         stored = self._map.values(self._states)
         for label, value in self._states.items():
             if stored.get(label) != value:
-                what = "the state is not what its customer's events add up to"
+                what = "its value is not the state computed from its customer's events"
                 yield FsckFinding(f"state map, label {label.hex()}", what)
         self._states.clear()
 
 
 def _followed(
-    held: CustomerState | None,
+    state: CustomerState | None,
     previous: bytes,
-    said: Instruction,
+    instruction: Instruction,
     signature: Signature | None,
     index: int,
     gaps: bool,
 ) -> tuple[CustomerState | None, bytes]:
-    """State and digest after one more instruction. Raises unless it may follow.
+    """State and digest after one more instruction. Raises if the instruction may not follow.
 
-    `gaps`: something was erased, so that which trigger a session replaced is not known any more.
+    `gaps`: an entry of the customer was erased, so that the trigger which a `trigger-set` of a
+    session replaced may be unknown; who may sign such an act is then not checked.
     """
-    if previous and said.prev != previous:
-        raise CorruptLogError("it does not follow the instruction before")
-    encoded = envelope.encode(said)
-    if held:
-        held = _named(held, said)
-        if signature or not (gaps and isinstance(said.act, TriggerSet)):
-            reducer.require_authorised(held.state, said, signature)
-        held = held.after(said, encoded, index)
-    return held, sha256(encoded).digest()
+    if previous and instruction.prev != previous:
+        raise CorruptLogError("its `prev` is not the digest of the instruction before it")
+    encoded = envelope.encode(instruction)
+    if state:
+        state = _named(state, instruction)
+        if signature or not (gaps and isinstance(instruction.act, TriggerSet)):
+            reducer.require_authorised(state.state, instruction, signature)
+        state = state.after(instruction, encoded, index)
+    return state, sha256(encoded).digest()
 
 
-def _named(held: CustomerState, said: Instruction) -> CustomerState:
-    return held if held.state.subject else CustomerState(ConsentState(said.subject), held.label)
+def _named(state: CustomerState, instruction: Instruction) -> CustomerState:
+    return (
+        state
+        if state.state.subject
+        else CustomerState(ConsentState(instruction.subject), state.label)
+    )
 
 
 def _public(index: int, entry: bytes) -> Iterator[FsckFinding]:
     try:
-        found = envelope.decode(entry[1:])
+        event = envelope.decode(entry[1:])
     except MalformedEventError as error:
         yield FsckFinding(f"entry {index}", f"not an event: {error}")
         return
-    if entry[:1] != commitments.PUBLIC or isinstance(found, envelope.Instruction):
-        yield FsckFinding(f"entry {index}", "an instruction stands in clear, or of no kind")
+    if entry[:1] != commitments.PUBLIC or isinstance(event, envelope.Instruction):
+        yield FsckFinding(f"entry {index}", "an unencrypted instruction, or an unknown entry kind")

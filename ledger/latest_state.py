@@ -1,7 +1,7 @@
-"""Every customer's latest state, folded from their instructions, and its place in the map.
+"""Cache of customers' latest states.
 
-The newest few are held in memory; of others all that was said is read again, and must add up to
-what the map holds: an instruction that was removed from the store is not overlooked.
+A state that is not cached is computed from all of the customer's instructions and compared with
+the value in the verifiable map, so an instruction that was removed from the store is noticed.
 """
 
 from collections import OrderedDict
@@ -19,13 +19,13 @@ from ledger.statemap.map_proof import StateOpening
 from ledger.vault import commitments
 from ledger.vault.vault import Vault
 
-HELD = 100_000  # customers in memory: about 200 MB with all scenes granted
+MAX_CACHED = 100_000  # customers; about 200 MB with all scenes granted
 _SALT = b"sovereign/state-salt/v1\x00"
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """A customer's state, and the label at which it stands in the map (none before the first)."""
+    """A customer's state and its label in the map (empty before the first instruction)."""
 
     state: ConsentState
     label: bytes = b""
@@ -37,61 +37,65 @@ class CustomerState:
 
 
 class LatestStates:
-    """Not thread-safe: the ledger that owns it holds its lock."""
+    """The latest state of each customer. Not thread-safe: the caller holds the ledger's lock."""
 
     def __init__(self, reader: Reader, keys: Vault, states: StateLog) -> None:
         self._reader = reader
         self._vault = keys
         self._states = states
-        self._held: OrderedDict[str, CustomerState] = OrderedDict()
+        self._cached: OrderedDict[str, CustomerState] = OrderedDict()
 
     def of(self, subject: str) -> CustomerState:
-        """The subject's latest state; that of version 0 if nothing was ever said.
+        """The subject's latest state; an empty one of version 0 if there is no instruction.
 
-        Raises CorruptLogError unless it is the one in the map.
+        Raises CorruptLogError unless it matches the map.
         """
-        if (held := self._held.get(subject)) is not None:
-            self._held.move_to_end(subject)
-            return held
-        held = self.folded(subject)
-        if not self.stands(held):
-            raise CorruptLogError("a customer's events do not add up to the state map; run fsck")
-        self.keep({subject: held})
-        return held
+        if (latest := self._cached.get(subject)) is not None:
+            self._cached.move_to_end(subject)
+            return latest
+        latest = self.folded(subject)
+        if not self.matches_map(latest):
+            raise CorruptLogError(
+                "the state computed from a customer's stored events is not the one in the map; "
+                "run fsck"
+            )
+        self.remember({subject: latest})
+        return latest
 
     def folded(self, subject: str) -> CustomerState:
-        """What everything that was said adds up to, whatever the map says."""
+        """The state computed from the subject's instructions, not compared with the map."""
         key = self._vault.key(subject)
-        held = CustomerState(ConsentState(subject), commitments.label(key) if key else b"")
-        for said in self._reader.history(subject):
-            held = held.after(said.event, envelope.encode(said.event), said.index)
-        return held
+        latest = CustomerState(ConsentState(subject), commitments.label(key) if key else b"")
+        for recorded in self._reader.history(subject):
+            latest = latest.after(recorded.event, envelope.encode(recorded.event), recorded.index)
+        return latest
 
-    def stands(self, held: CustomerState) -> bool:
-        """Whether it is what the map holds. Nothing is known of who never spoke."""
-        return not held.label or self._states.value(held.label) == self.shown(held).value
+    def matches_map(self, latest: CustomerState) -> bool:
+        """Whether the map has this state's value. True for a customer without instructions."""
+        return not latest.label or self._states.value(latest.label) == self.opening_of(latest).value
 
-    def keep(self, newer: dict[str, CustomerState]) -> None:
-        self._held.update(newer)
+    def remember(self, newer: dict[str, CustomerState]) -> None:
+        self._cached.update(newer)
         for subject in newer:
-            self._held.move_to_end(subject)
-        while len(self._held) > HELD:
-            self._held.popitem(last=False)
+            self._cached.move_to_end(subject)
+        while len(self._cached) > MAX_CACHED:
+            self._cached.popitem(last=False)
 
     def forget(self, subject: str) -> None:
-        self._held.pop(subject, None)
+        self._cached.pop(subject, None)
 
-    def shown(self, held: CustomerState) -> StateOpening:
-        """What the map commits to. Raises KeyError if there is no data key."""
-        if (key := self._vault.key(held.state.subject)) is None:
+    def opening_of(self, latest: CustomerState) -> StateOpening:
+        """The opening of the state's map value. Raises KeyError if there is no data key."""
+        if (key := self._vault.key(latest.state.subject)) is None:
             raise KeyError("the data key was destroyed")
-        return shown(held.state, key, self._states.log.origin)
+        return state_opening(latest.state, key, self._states.log.origin)
 
 
-def shown(held: ConsentState, data_key: bytes, origin: str) -> StateOpening:
-    """What the map beside a log holds of a state, given the name of the state log.
+def state_opening(state: ConsentState, data_key: bytes, origin: str) -> StateOpening:
+    """The opening (state document and salt) of a state's value in the map.
 
-    The salt comes from the customer's data key, so that erasure destroys it too.
+    `origin`: of the state log. The salt is derived from the customer's data key, so that erasing
+    the key destroys the salt as well.
     """
-    tag = commitments.reading_tag(data_key, origin, held.seq)
-    return StateOpening(state_document.document(held), sha256(_SALT + tag).digest())
+    tag = commitments.read_log_tag(data_key, origin, state.seq)
+    return StateOpening(state_document.document(state), sha256(_SALT + tag).digest())

@@ -1,7 +1,7 @@
-"""Read customers' events back: opened with their keys, checked against their leaves.
+"""Read customers' events: decrypt them with their keys and check them against their leaves.
 
-No table says who said how much, or which entries belong together: a customer's events are found
-by the tags that their data key yields, one after the other.
+No table records which entries belong to one customer. A customer's events are found by the tags
+that are derived from their data key, one after the other.
 """
 
 from array import array
@@ -30,9 +30,9 @@ from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, TAG_SIZE, Secrets
 from ledger.vault.vault import Vault
 
-CHUNK = 4096  # entries opened at once when following from far back
+CHUNK = 4096  # entries decrypted per batch when a follower is far behind
 _NAMING = (KeyEnrolled, KeyReplaced, RecoveryRequested, MandateGiven)  # acts that bring a key
-FIRST_LOOK = 16  # events of a customer looked for at once; then twice as many
+FIRST_QUERY = 16  # events of a customer in the first query; each further query doubles it
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,14 @@ class RecordedEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedInstruction(RecordedEvent):
-    """A customer's instruction, its place in the log, and what it was signed with, if it was."""
+    """A customer's instruction, its place in the log, and its signature, if it was signed."""
 
     event: Instruction
     signature: Signature | None = None
 
 
 class EntrySource(Protocol):
-    """Entries of the consent log, in this process or as another process committed them."""
+    """The entries of the consent log, written by this process or by another one."""
 
     @property
     def size(self) -> int: ...
@@ -63,43 +63,44 @@ class EntrySource(Protocol):
 
 
 class Reader:
-    """Reads events for those who hold the customers' keys. Thread-safe."""
+    """Reads and decrypts events with the customers' data keys. Thread-safe."""
 
     def __init__(self, log: EntrySource, store: SqlStore, keys: Vault) -> None:
         self._log = log
         self._store = store
         self._vault = keys
         self._looking = Lock()
-        self._looked = 0  # entries of the log so far, of which the public ones are known
+        self._looked = 0  # entries that were searched for public ones; `_places` has their indexes
         self._places = array("Q")
 
     def history(self, subject: str, upto: int | None = None) -> list[RecordedInstruction]:
-        """What the subject said, oldest first: so many instructions, or all that are there.
+        """The subject's instructions, oldest first.
 
-        Raises CorruptLogError, VaultError.
+        `upto`: how many there must be, erased ones included; None accepts any number. Raises
+        CorruptLogError, VaultError.
         """
         if (key := self._vault.key(subject)) is None:
             return []
-        found = self._history(key)
-        want = len(commitments.existing(key, upto or 0))
-        if upto is not None and len(found) != want:
+        events = self._history(key)
+        expected = len(commitments.unerased(key, upto or 0))
+        if upto is not None and len(events) != expected:
             raise CorruptLogError(
-                f"{len(found)} events of a customer are in the store, want {want}; run fsck"
+                f"{len(events)} events of a customer are in the store, want {expected}; run fsck"
             )
-        return found
+        return events
 
     def _history(self, key: bytes) -> list[RecordedInstruction]:
-        found = list(self._sealed(key))
-        entries = entries_at(self._log, [index for _, (index, _) in found])
+        sealed_events = list(self._sealed(key))
+        entries = entries_at(self._log, [index for _, (index, _) in sealed_events])
         return [
             RecordedInstruction(index, *opened(derived, sealed, entry))
-            for (derived, (index, sealed)), entry in zip(found, entries, strict=True)
+            for (derived, (index, sealed)), entry in zip(sealed_events, entries, strict=True)
         ]
 
     def announced(self, since: int) -> Iterator[RecordedEvent]:
-        """The public acts from entry `since` on, in log order. No key is needed.
+        """The company's public acts from entry `since` on, in log order. Needs no key.
 
-        Which entries these are is looked up once, for the log only grows.
+        Their indexes are cached, which is safe because the log only grows.
         """
         places = self._public_places()
         for start in range(bisect_left(places, since), len(places), WIDTH):
@@ -108,7 +109,7 @@ class Reader:
                 yield RecordedEvent(index, public(entry))
 
     def _public_places(self) -> Sequence[int]:
-        """Indexes of all public entries of the log as it is now."""
+        """Indexes of all public entries of the log at its current size."""
         with self._looking:
             size = self._log.size
             entries = enumerate(self._log.entries(self._looked, size), self._looked)
@@ -117,9 +118,9 @@ class Reader:
             return self._places[:]
 
     def between(self, since: int, upto: int) -> Iterator[RecordedEvent]:
-        """Every event of [since, upto) that still opens, in log order.
+        """Every event of [since, upto) that can still be decrypted, in log order.
 
-        Raises CorruptLogError for an event that is missing though its customer is not erased.
+        Raises CorruptLogError if an event is missing although its customer is not erased.
         """
         owners = self._owners()
         for lo in range(since, upto, CHUNK):
@@ -135,59 +136,64 @@ class Reader:
                     )
 
     def opening(self, index: int, subject: str | None) -> dict[str, object]:
-        """What opens entry `index`: the event; of a personal one also tag and salt, and of a
-        signed one the signature and its signer's key.
+        """The opening of entry `index`, as receipts carry it.
 
-        Without a subject every customer is tried. Raises KeyError if it does not open any more.
+        It has the event; for a personal entry also tag and salt; for a signed one the signature
+        and the signer's key. With `subject` None, the keys of all customers are tried. Raises
+        KeyError if the entry can no longer be decrypted.
         """
         (entry,) = self._log.entries(index, index + 1)
         if entry[:1] != PERSONAL:
             return {"event": commitments.parse(envelope.encode(public(entry)))}
-        names = [subject] if subject is not None else [name for name, _ in self._vault.everybody()]
+        names = [subject] if subject is not None else [name for name, _ in self._vault.data_keys()]
         tag = entry[1 : 1 + TAG_SIZE]
         for key in filter(None, map(self._vault.key, names)):
             for derived, (_, sealed) in self._sealed(key):
                 if derived.opening.tag == tag:
                     return self._shown(key, derived, *opened(derived, sealed, entry))
-        raise KeyError(f"entry {index} no longer opens; its customer was erased")
+        raise KeyError(f"entry {index} can no longer be decrypted: its customer was erased")
 
-    def opened(self, said: RecordedInstruction) -> dict[str, object]:
-        """As `opening`, of what is known already. Raises KeyError if the customer was erased."""
-        if (key := self._vault.key(said.event.subject)) is None:
-            raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
-        derived = commitments.secrets(key, said.event.seq)
-        return self._shown(key, derived, said.event, said.signature)
+    def opened(self, recorded: RecordedInstruction) -> dict[str, object]:
+        """As `opening`, for an instruction that is in memory. Raises KeyError if it was erased."""
+        if (key := self._vault.key(recorded.event.subject)) is None:
+            raise KeyError(
+                f"entry {recorded.index} can no longer be decrypted: its customer was erased"
+            )
+        derived = commitments.secrets(key, recorded.event.seq)
+        return self._shown(key, derived, recorded.event, recorded.signature)
 
     def openings(self, history: Sequence[RecordedInstruction]) -> list[dict[str, object]]:
-        """As `opening`, of everything a customer said. Raises KeyError likewise."""
+        """As `opening`, for all instructions of one customer. Raises KeyError if one is erased."""
         signers = _signers(history)
-        found = []
-        for said in history:
-            if (key := self._vault.key(said.event.subject)) is None:
-                raise KeyError(f"entry {said.index} no longer opens; its customer was erased")
-            shown = _opening(commitments.secrets(key, said.event.seq), said.event)
-            found.append(shown | _signed(said.signature, signers))
-        return found
+        openings = []
+        for recorded in history:
+            if (key := self._vault.key(recorded.event.subject)) is None:
+                raise KeyError(
+                    f"entry {recorded.index} can no longer be decrypted: its customer was erased"
+                )
+            opening = _opening(commitments.secrets(key, recorded.event.seq), recorded.event)
+            openings.append(opening | _signed(recorded.signature, signers))
+        return openings
 
     def _shown(
-        self, key: bytes, derived: Secrets, said: Instruction, signature: Signature | None
+        self, key: bytes, derived: Secrets, instruction: Instruction, signature: Signature | None
     ) -> dict[str, object]:
         signers = {} if signature is None else _signers(self._history(key))
-        return _opening(derived, said) | _signed(signature, signers)
+        return _opening(derived, instruction) | _signed(signature, signers)
 
     def _sealed(self, key: bytes) -> Iterator[tuple[Secrets, tuple[int, bytes]]]:
-        """The customer's sealed events with what opens them, in the order they were said.
+        """The customer's sealed events and the secrets that open them, oldest first.
 
-        Looked for in ever larger numbers, so that few queries find many. Raises CorruptLogError
-        for one that is missing before others.
+        The number of events per query doubles, so that few queries are enough. Raises
+        CorruptLogError if an event is missing and a later one is there.
         """
-        first, wanted, missing = 1, FIRST_LOOK, 0
+        first, wanted, missing = 1, FIRST_QUERY, 0
         while not missing:
-            numbers = commitments.existing(key, first + wanted - 1)
+            numbers = commitments.unerased(key, first + wanted - 1)
             some = {seq: commitments.secrets(key, seq) for seq in numbers if seq >= first}
-            found = self._store.sealed_of([each.opening.tag for each in some.values()])
+            places = self._store.sealed_of([each.opening.tag for each in some.values()])
             for seq, each in some.items():
-                if (place := found.get(each.opening.tag)) is None:
+                if (place := places.get(each.opening.tag)) is None:
                     missing = missing or seq
                 elif missing:
                     raise CorruptLogError(f"event {missing} of a customer is missing; run fsck")
@@ -196,36 +202,36 @@ class Reader:
             first, wanted = first + wanted, min(2 * wanted, CHUNK)
 
     def _owners(self) -> dict[bytes, tuple[bytes, int]]:
-        """Tag -> (data key, seq), for all events of whoever still has a key, and the next one."""
+        """Tag -> (data key, seq) for all events of customers with a key, and their next event."""
         tags = self._store.tags()
         owners: dict[bytes, tuple[bytes, int]] = {}
-        for _, key in self._vault.everybody():
-            seq = commitments.following(key, 0)
+        for _, key in self._vault.data_keys():
+            seq = commitments.next_seq(key, 0)
             while (tag := commitments.tag(key, seq)) in tags:
                 owners[tag] = (key, seq)
-                seq = commitments.following(key, seq)
+                seq = commitments.next_seq(key, seq)
             owners[tag] = (key, seq)
         return owners
 
 
 def entries_at(log: EntrySource, indexes: Sequence[int]) -> list[bytes]:
-    """The entries at ascending `indexes`; neighbours in one bundle are read together."""
-    found: list[bytes] = []
+    """The entries at the ascending `indexes`. Entries of one bundle are read together."""
+    entries_found: list[bytes] = []
     for number, together in groupby(indexes, key=lambda index: index // WIDTH):
         places = [*together]
         lo = number * WIDTH
         entries = [*log.entries(lo, max(places) + 1)]
-        found += [entries[index - lo] for index in places]
-    return found
+        entries_found += [entries[index - lo] for index in places]
+    return entries_found
 
 
-def _opening(derived: Secrets, said: Instruction) -> dict[str, object]:
+def _opening(derived: Secrets, instruction: Instruction) -> dict[str, object]:
     salt, tag = derived.opening.salt.hex(), derived.opening.tag.hex()
-    return {"event": _json(said), "salt": salt, "tag": tag}
+    return {"event": _json(instruction), "salt": salt, "tag": tag}
 
 
 def _signers(history: Iterable[RecordedInstruction]) -> dict[bytes, dict[str, Any]]:
-    """Every key that a customer's history names, by its id, as receipts tell it."""
+    """Every key that a customer's history names, by its id, in the form that receipts use."""
     acts = (each.event.act for each in history)
     keys = (act.key for act in acts if isinstance(act, _NAMING))
     return {key.id: InstructionSigner.of(key.key).members() for key in keys}
@@ -234,20 +240,23 @@ def _signers(history: Iterable[RecordedInstruction]) -> dict[bytes, dict[str, An
 def _signed(
     signature: Signature | None, signers: Mapping[bytes, dict[str, Any]]
 ) -> dict[str, object]:
-    """The signature, and the key that made it if the customer's own history names it."""
+    """The members "signature" and "signer" of an opening; empty for an unsigned instruction."""
     if signature is None:
         return {}
     if (signer := signers.get(signature.key)) is None:
-        raise CorruptLogError("signed by a key that the customer's history lacks; run fsck")
+        raise CorruptLogError(
+            f"an instruction is signed by the key {signature.key.hex()[:16]}, which the customer's "
+            "history does not contain; run fsck"
+        )
     return {"signature": instruction_signature.members(signature), "signer": signer}
 
 
-def _json(said: Instruction) -> dict[str, Any]:
-    found: dict[str, Any] = commitments.parse(envelope.encode(said))
-    return found
+def _json(instruction: Instruction) -> dict[str, Any]:
+    members: dict[str, Any] = commitments.parse(envelope.encode(instruction))
+    return members
 
 
 def _present(sealed: Mapping[int, bytes], index: int) -> bytes:
-    if (found := sealed.get(index)) is None:
+    if (data := sealed.get(index)) is None:
         raise CorruptLogError(f"the event of entry {index} is missing from the store; run fsck")
-    return found
+    return data

@@ -1,5 +1,4 @@
-"""What a batch of instructions makes of the customers' states, if each may follow. It writes
-nothing."""
+"""Validate a batch of instructions and return the resulting states. Writes nothing."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,7 +9,7 @@ from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.latest_state import CustomerState
 
 
-def chained(
+def resulting_states(
     origin: str,
     instructions: Sequence[Instruction],
     encoded: Sequence[bytes],
@@ -18,22 +17,29 @@ def chained(
     first: int,
     latest: Callable[[str], CustomerState],
 ) -> dict[str, CustomerState]:
-    """Everybody's state after these instructions, the first at entry `first` of the log `origin`.
+    """The state of each customer after these instructions, by subject.
 
-    Raises VersionConflictError or InstructionError if one does not follow what `latest` says of
-    its customer, or its signer may not give it.
+    `encoded`: their canonical bytes. `first`: the index of the first in the log `origin`.
+    `latest`: returns a customer's state before the batch. Raises VersionConflictError or
+    InstructionError if an instruction does not follow its customer's previous one, or if its signer
+    is not allowed to give it.
     """
-    held: dict[str, CustomerState] = {}
+    states: dict[str, CustomerState] = {}
     for index, (each, data, signature) in enumerate(
         zip(instructions, encoded, signatures, strict=True), first
     ):
-        before = held.get(each.subject) or latest(each.subject)
+        before = states.get(each.subject) or latest(each.subject)
         if each.origin != origin:
-            raise InstructionError(f"for the log {each.origin!r}, want {origin!r}")
+            raise InstructionError(
+                f"the instruction is for the log {each.origin!r}, want {origin!r}"
+            )
         if each.seq != before.state.seq + 1:
             raise VersionConflictError(each.subject, each.seq - 1, before.state.seq)
         if each.prev != before.state.head:
-            raise InstructionError("its predecessor is not the instruction before it")
+            raise InstructionError(
+                f"`prev` of instruction {each.seq} is not the digest of the customer's instruction "
+                f"{before.state.seq}"
+            )
         reducer.require_authorised(before.state, each, signature)
-        held[each.subject] = before.after(each, data, index)
-    return held
+        states[each.subject] = before.after(each, data, index)
+    return states

@@ -1,4 +1,7 @@
-"""The consent log and the vault as one thing: what customers said, sealed, provable, erasable.
+"""The `Ledger`: the consent log and the vault behind one interface.
+
+It records customers' instructions encrypted, proves them with receipts, and erases them by
+destroying keys. Files under the data directory:
 
 home/ledger.sqlite          the consent log, the sealed events, the state log and its map
 home/keys, consent.policy   see ledger.keys.log_keys and ledger.vault.vault
@@ -38,7 +41,7 @@ from ledger.keys import log_keys, rotation
 from ledger.keys.log_keys import Keys
 from ledger.latest_state import CustomerState, LatestStates
 from ledger.reader import Reader, RecordedEvent, RecordedInstruction
-from ledger.sequence_check import chained
+from ledger.sequence_check import resulting_states
 from ledger.statemap.map_log import StateLog
 from ledger.statemap.map_proof import StateProof
 from ledger.statemap.verifiable_map import Label, Value
@@ -47,11 +50,11 @@ from ledger.tlog import signed_note
 from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import NOTHING, Log, Sealed
 from ledger.vault import commitments, vault
-from ledger.vault.commitments import ReadingTags
+from ledger.vault.commitments import ReadLogTags
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
 from ledger.verify.receipt import Receipt, ReceiptError
-from ledger.witness.client import NOBODY, Witnesses
+from ledger.witness.client import NO_WITNESSES, Witnesses
 from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
 
 __all__ = [
@@ -62,26 +65,29 @@ __all__ = [
     "UnknownSubjectError",
     "VersionConflictError",
 ]
-TAIL = 65_536  # entries kept open in memory for those who follow closely
+TAIL = 65_536  # newest decrypted events in memory, for followers that are nearly up to date
 
-Moved = Callable[[int], None]
+OnCommit = Callable[[int], None]
 _Event = TypeVar("_Event", bound=RecordedEvent)
 
 
 class Ledger:
-    """Thread-safe; one process per home writes. What `record` returned is durable."""
+    """The consent log of one data directory. Thread-safe; only one process may write at a time.
+
+    What `record` and `announce` return is durable.
+    """
 
     def __init__(
         self,
         store: SqlStore,
         keys: Vault,
         signers: Keys,
-        moved: Moved = lambda _size: None,
-        witnesses: Witnesses = NOBODY,
+        on_commit: OnCommit = lambda _size: None,
+        witnesses: Witnesses = NO_WITNESSES,
     ) -> None:
-        """Raises CorruptLogError if what is stored does not fit together."""
+        """Raises CorruptLogError if the stored parts do not match each other."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
-        self.states = StateLog(store.beside(), witnesses, *signers.state)
+        self.states = StateLog(store.state_store(), witnesses, *signers.state)
         self.origin = self.log.origin
         self._store = store
         self._vault = keys
@@ -90,40 +96,40 @@ class Ledger:
         self._lock = RLock()
         self._tail: deque[RecordedEvent] = deque(maxlen=TAIL)
         self._tail_from = self.log.size
-        self._moved = moved
+        self._on_commit = on_commit
         self._cosigned = CosignedCheckpoints(self.log, store, witnesses)
-        self._require_abreast()
-        moved(self.log.size)
+        self._require_same_size()
+        on_commit(self.log.size)
 
     @classmethod
-    def open(cls, home: Path, *, origin: str, moved: Moved = lambda _size: None) -> "Ledger":
-        """Open the ledger under `home`, or begin it there with fresh keys.
+    def open(cls, home: Path, *, origin: str, on_commit: OnCommit = lambda _size: None) -> "Ledger":
+        """Open the ledger in the data directory `home`; create it, with new keys, if there is none.
 
-        `moved` is told the size after every commit and before anybody has a receipt for it.
-        Raises CorruptLogError, VaultError or NoteError if what is there does not fit together.
+        `on_commit(size)` is called after every commit, before any receipt for it is returned.
+        Raises CorruptLogError, VaultError or NoteError if the stored parts do not match.
         """
         database, key = home / "ledger.sqlite", home / "keys" / "consent.key"
         if database.exists() and not key.exists():
             raise CorruptLogError(
-                f"{database} exists, but {key} that signs it does not: restore it"
+                f"{database} exists, but its signing key {key} is missing: restore it"
             )
         keys = Vault(home / "keys")
         if not key.exists():
-            log_keys.keys(home, origin)  # before the database: a log that exists has its keys
+            log_keys.keys(home, origin)  # before the database, so that a log never lacks its keys
         store = SqlStore(database)
-        heads = [each.head() for each in (store, store.beside())]
+        heads = [each.head() for each in (store, store.state_store())]
         log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = log_keys.keys(home, origin)
-        made = cls(store, keys, signers, moved, log_keys.witnesses(home))
-        rotation.keep(home, made.log, made.receipt)
+        made = cls(store, keys, signers, on_commit, log_keys.witnesses(home))
+        rotation.save_receipts(home, made.log, made.receipt)
         return made
 
     @classmethod
-    def reopen(cls, home: Path, moved: Moved = lambda _size: None) -> "Ledger":
-        """Open the ledger that lies under `home`. Raises CorruptLogError if there is none."""
+    def reopen(cls, home: Path, on_commit: OnCommit = lambda _size: None) -> "Ledger":
+        """Open the existing ledger in `home`. Raises CorruptLogError if there is none."""
         key = cls.require(home)
         first = key.read_text("utf-8").partition("\n")[0]
-        return cls.open(home, origin=signed_note.verifier(first).name, moved=moved)
+        return cls.open(home, origin=signed_note.verifier(first).name, on_commit=on_commit)
 
     @staticmethod
     def require(home: Path) -> Path:
@@ -138,24 +144,27 @@ class Ledger:
         return self.log.size
 
     def root(self) -> tuple[int, str]:
-        """Size and base64 root of the current checkpoint."""
+        """The current checkpoint's size, and its root in base64."""
         head = self.log.head()
         return head.size, b64encode(head.root).decode()
 
     def root_at(self, size: int) -> str:
-        """Base64 root of the first `size` entries."""
+        """The root of the first `size` entries, in base64."""
         return b64encode(self.log.root_at(size)).decode()
 
     def checkpoint(self) -> str:
         return self.log.checkpoint()
 
     def cosign(self) -> str:
-        """Have the newest checkpoint cosigned and kept so. Raises RolledBackError, QuorumError."""
+        """The newest checkpoint, cosigned by the witnesses and stored with their cosignatures.
+
+        Raises RolledBackError, QuorumError.
+        """
         return self._cosigned.newest()
 
     def subjects(self) -> list[str]:
-        """Everybody who has a data key."""
-        return [subject for subject, _ in self._vault.everybody()]
+        """The ids of all customers who have a data key."""
+        return [subject for subject, _ in self._vault.data_keys()]
 
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""
@@ -173,9 +182,11 @@ class Ledger:
         expected: int | None = None,
         mandate: bytes | None = None,
     ) -> Instruction:
-        """The subject's next instruction. `mandate`: digest of what lets somebody else sign it.
+        """Build the subject's next instruction; nothing is recorded.
 
-        Raises VersionConflictError if the customer was shown another version than `expected`.
+        `expected`: the version the customer was shown; VersionConflictError is raised if it is not
+        the current one. `mandate`: the digest of the `mandate-given` instruction, if another
+        person's key will sign.
         """
         with self._lock:
             current = self._latest.of(subject).state
@@ -192,29 +203,30 @@ class Ledger:
         signatures: Sequence[Signature | None] = (),
         idempotency: str | None = None,
     ) -> list[RecordedInstruction]:
-        """Record instructions, all or nothing; durable when it returns.
+        """Record instructions, all or none; durable when it returns.
 
-        `signatures`: one for each instruction, None for a session's; left out, all are a session's.
-        Raises VersionConflictError, InstructionError (SignatureError, UnauthorisedError), and
-        IdempotencyError when `idempotency` was used for other instructions; the same ones are
-        answered with what was recorded then, whatever they are signed with now.
+        `signatures`: one per instruction, None where a login session vouches for it; if omitted,
+        all are None. If the key `idempotency` was used for the same instructions before, their
+        recorded entries are returned, whatever the signatures are now. Raises
+        VersionConflictError, InstructionError (SignatureError, UnauthorisedError), and
+        IdempotencyError if the key was used for other instructions.
         """
         encoded = [envelope.encode(each) for each in instructions]
         request = sha256(b"".join(encoded)).digest()
         with self._lock:
-            if idempotency is not None and (found := self._store.idempotent(idempotency)):
-                return self._again(found, request, instructions)
-            hands = signatures or [None] * len(encoded)
+            if idempotency is not None and (earlier := self._store.idempotent(idempotency)):
+                return self._again(earlier, request, instructions)
+            signers = signatures or [None] * len(encoded)
             known = self.log.size, self._latest.of
-            held = chained(self.origin, instructions, encoded, hands, *known)
+            states = resulting_states(self.origin, instructions, encoded, signers, *known)
             self._vault.create(each.subject for each in instructions)
-            said = [*zip(instructions, encoded, hands, strict=True)]
-            recorded = self._append(said, held, idempotency, request)
-            self._latest.keep(held)
+            batch = [*zip(instructions, encoded, signers, strict=True)]
+            recorded = self._append(batch, states, idempotency, request)
+            self._latest.remember(states)
         return recorded
 
     def announce(self, events: Sequence[PublicEvent]) -> list[RecordedEvent]:
-        """Record the company's public acts, in clear; durable when it returns."""
+        """Record public acts of the company, unencrypted; durable when it returns."""
         entries = [commitments.public_entry(envelope.encode(each)) for each in events]
         with self._lock:
             if not entries:
@@ -225,28 +237,28 @@ class Ledger:
             )
 
     def state(self, subject: str) -> ConsentState | None:
-        """What the subject has in force; None if nothing was ever said."""
+        """The subject's current state, or None if they have given no instruction."""
         with self._lock:
-            held = self._latest.of(subject).state
-        return held if held.seq else None
+            state = self._latest.of(subject).state
+        return state if state.seq else None
 
     def state_proof(self, subject: str) -> StateProof:
-        """That this is the subject's latest state, cosigned like a receipt.
+        """A proof of the subject's latest state, cosigned like a receipt.
 
         Raises UnknownSubjectError, CorruptLogError, RolledBackError.
         """
-        return self.states.cosigned.shown(lambda: self._state_proof(subject))
+        return self.states.cosigned.cosign_proof(lambda: self._state_proof(subject))
 
     def absence_proof(self, label: Label) -> StateProof:
-        """That nothing is at the label. Raises UnknownSubjectError if something is."""
-        return self.states.cosigned.shown(lambda: self._absence_proof(label))
+        """A proof that the map has no value at `label`. Raises UnknownSubjectError if it has."""
+        return self.states.cosigned.cosign_proof(lambda: self._absence_proof(label))
 
     def history(self, subject: str) -> list[RecordedInstruction]:
-        """Everything the subject said, oldest first. Raises CorruptLogError if some is missing."""
+        """The subject's instructions, oldest first. Raises CorruptLogError if one is missing."""
         return self._reader.history(subject, self.version(subject))
 
     def follow(self, since: int) -> Iterator[RecordedEvent]:
-        """Every event that still opens from entry `since` on, in log order."""
+        """Every event from entry `since` on that can still be decrypted, in log order."""
         with self._lock:
             if since >= self._tail_from:
                 newest = islice(reversed(self._tail), max(self.log.size - since, 0))
@@ -255,73 +267,85 @@ class Ledger:
         return self._reader.between(since, upto)
 
     def announced(self, since: int = 0) -> Iterator[RecordedEvent]:
-        """The public acts from entry `since` on, in log order. No key is needed."""
+        """The company's public acts from entry `since` on, in log order. Needs no key."""
         return self._reader.announced(since)
 
     def receipt(self, index: int, subject: str | None = None) -> str:
-        """A C2SP tlog-proof of entry `index`, cosigned if there are witnesses and they answer.
+        """A receipt (C2SP tlog-proof) of entry `index`, cosigned if configured witnesses answer.
 
-        Raises IndexError if there is no such entry, KeyError if its event no longer opens,
-        RolledBackError, and CorruptLogError if the stored tiles do not prove it.
+        `subject`: the customer whose entry it is; None tries all. Raises IndexError if there is no
+        such entry, KeyError if its event can no longer be decrypted, RolledBackError, and
+        CorruptLogError if the stored tiles do not prove it.
         """
-        size, signed = self._cosigned.over(index)
+        size, signed = self._cosigned.covering(index)
         with self._lock:
             recent = range(self._tail_from, self.log.size)
-            said = self._tail[index - self.log.size] if index in recent else None
-            if isinstance(said, RecordedInstruction) and subject in {None, said.event.subject}:
-                shown = self._reader.opened(said)
+            cached = self._tail[index - self.log.size] if index in recent else None
+            if isinstance(cached, RecordedInstruction) and subject in {None, cached.event.subject}:
+                opening = self._reader.opened(cached)
             else:
-                shown = self._reader.opening(index, subject)
-            made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, shown)
+                opening = self._reader.opening(index, subject)
+            made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, opening)
         try:
             receipt.verify(made, self.log.verifiers)
         except ReceiptError as error:
-            raise CorruptLogError(f"entry {index} does not prove: {error}; run fsck") from error
+            raise CorruptLogError(
+                f"the stored tiles do not prove entry {index}: {error}; run fsck"
+            ) from error
         return str(made)
 
     def openings(
         self, history: Sequence[RecordedInstruction]
     ) -> tuple[Note, list[dict[str, object]]]:
-        """The newest checkpoint, cosigned as in `receipt`, and what opens all these entries."""
-        return self._cosigned.over(self.size - 1)[1], self._reader.openings(history)
+        """The newest checkpoint, cosigned as in `receipt`, and the openings of these entries.
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
-        """The subject's name in one entry of a read log. Without a data key: a random one."""
+        An opening is the `extra` part of a receipt: the event, and the tag and salt of its
+        commitment.
+        """
+        return self._cosigned.covering(self.size - 1)[1], self._reader.openings(history)
+
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        """The subject's pseudonym in one entry of a read log; random if they have no data key."""
         if (key := self._vault.key(subject)) is None:
             return commitments.random_tag()
-        return commitments.reading_tag(key, log_origin, index)
+        return commitments.read_log_tag(key, log_origin, index)
 
-    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
-        """The subject's names in a read log, many at once. Without a data key: None."""
-        return self._vault.reading_tags(subject, log_origin)
+    def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
+        """Computes the subject's pseudonyms in one read log; None if they have no data key."""
+        return self._vault.read_log_tags(subject, log_origin)
 
     def erase(self, subject: str, at: datetime) -> None:
-        """Destroy the subject's key. The proofs survive, the contents do not.
+        """Destroy the subject's data key. Proofs stay valid; the contents can never be read again.
 
-        The sealed bytes stay: nobody can open them, and gaps would tell which belonged together.
+        The sealed events stay stored, because removing them would show which belonged together.
         """
         with self._lock:
             self._vault.destroy(subject)
-            # Crash here: erased, and the log does not say so yet; erase again to have it said.
+            # Crash here: the key is destroyed and the log has no `subject-erased` entry. Calling
+            # erase again adds it.
             self._forget(subject, SubjectErased, at)
 
     def erase_entry(self, subject: str, index: int, at: datetime) -> None:
-        """Make one instruction unreadable for ever. Raises as `ledger.entry_erasure.entry` does."""
+        """Make one instruction permanently unreadable.
+
+        Raises the errors of `ledger.entry_erasure.erase_entry`.
+        """
         with self._lock:
-            entry_erasure.entry(self._reader, self._latest, self._vault, subject, index)
-            # Crash here: as above, but it is not found again to be said.
+            entry_erasure.erase_entry(self._reader, self._latest, self._vault, subject, index)
+            # Crash here: the entry is erased but the log has no `entry-erased` entry, and a retry
+            # cannot add it, because the entry is no longer found.
             self._forget(subject, partial(envelope.EntryErased, index), at)
 
     def rotate(self, home: Path, at: datetime) -> None:
-        """Put new signing keys in force in both logs. Entries that old and new sign say so."""
+        """Replace the signing keys of both logs, recorded in entries that old and new keys sign."""
         with self._lock:
             rotation.rotate(home, (self.log, self.states.log), self.announce, at)
-            rotation.keep(home, self.log, self.receipt)
+            rotation.save_receipts(home, self.log, self.receipt)
 
     def export(self, folder: Path) -> None:
         """Write the public tile directory of the consent log, cosigned if it has witnesses.
 
-        Raises RolledBackError, QuorumError: then what was published before stands.
+        Raises RolledBackError, QuorumError; then the published directory is unchanged.
         """
         self.log.export(folder, self.cosign())
 
@@ -331,42 +355,48 @@ class Ledger:
 
     def _state_proof(self, subject: str) -> StateProof:
         with self._lock:
-            held = self._latest.of(subject)
-            if not held.label:
-                raise UnknownSubjectError("nothing can be shown of this subject: no instruction")
-            return self.states.prove(held.label, self._latest.shown(held))
+            latest = self._latest.of(subject)
+            if not latest.label:
+                raise UnknownSubjectError(
+                    "this subject has no state to prove: they have given no instruction, or were "
+                    "erased"
+                )
+            return self.states.prove(latest.label, self._latest.opening_of(latest))
 
     def _absence_proof(self, label: Label) -> StateProof:
         with self._lock:
             if self.states.value(label) is not None:
-                raise UnknownSubjectError("something is at this label: ask for its subject's state")
+                raise UnknownSubjectError(
+                    "the map has a value at this label, so absence cannot be proven: ask for the "
+                    "subject's state instead"
+                )
             return self.states.prove(label, None)
 
     def _append(
         self,
-        said: Sequence[tuple[Instruction, bytes, Signature | None]],
-        held: Mapping[str, CustomerState],
+        batch: Sequence[tuple[Instruction, bytes, Signature | None]],
+        states: Mapping[str, CustomerState],
         idempotency: str | None,
         request: bytes,
     ) -> list[RecordedInstruction]:
-        if not said:
+        if not batch:
             return []
         first = self.log.size
         entries: list[bytes] = []
         sealed: dict[bytes, tuple[int, bytes]] = {}
-        for index, (each, data, signature) in enumerate(said, first):
+        for index, (each, data, signature) in enumerate(batch, first):
             derived = commitments.secrets(self._key(each.subject), each.seq)
             entry = commitments.personal_entry(derived.opening, data)
             entries.append(entry)
             closed = vault.seal(derived, payload(data, signature), entry)
             sealed[derived.opening.tag] = (index, closed)
-        kept = {idempotency: (request, first)} if idempotency is not None else {}
-        values = {each.label: self._latest.shown(each).value for each in held.values()}
-        indexes = self._commit(entries, sealed, kept, values)
+        idempotency_row = {idempotency: (request, first)} if idempotency is not None else {}
+        values = {each.label: self._latest.opening_of(each).value for each in states.values()}
+        indexes = self._commit(entries, sealed, idempotency_row, values)
         return self._remember(
             [
-                RecordedInstruction(i, each, hand)
-                for i, (each, _, hand) in zip(indexes, said, strict=True)
+                RecordedInstruction(i, each, signature_used)
+                for i, (each, _, signature_used) in zip(indexes, batch, strict=True)
             ]
         )
 
@@ -377,13 +407,13 @@ class Ledger:
         idempotency: Mapping[str, tuple[bytes, int]] = NOTHING,
         values: Mapping[Label, Value] = NOTHING,
     ) -> range:
-        """Entries, and the map that follows from them, in one transaction."""
-        self._cosigned.admit()
-        self.states.cosigned.admit()
+        """Commit entries together with the map values that follow from them, in one transaction."""
+        self._cosigned.require_may_sign()
+        self.states.cosigned.require_may_sign()
         staged = self.log.stage(entries, sealed=sealed, idempotency=idempotency)
-        moved = self.states.stage(staged.batch.head.size, staged.root, values)
-        indexes = self.log.commit(staged, moved.batch)
-        self.states.settle(moved)
+        update = self.states.stage(staged.batch.head.size, staged.root, values)
+        indexes = self.log.commit(staged, update.batch)
+        self.states.settle(update)
         return indexes
 
     def _forget(self, subject: str, act: Callable[[datetime], PublicEvent], at: datetime) -> None:
@@ -394,33 +424,37 @@ class Ledger:
 
     def _again(
         self,
-        found: tuple[bytes, int],
+        earlier: tuple[bytes, int],
         request: bytes,
         instructions: Sequence[Instruction],
     ) -> list[RecordedInstruction]:
-        digest, first = found
+        digest, first = earlier
         if digest != request:
-            raise IdempotencyError("the idempotency key was used for other instructions")
+            raise IdempotencyError(
+                "the idempotency key was already used for other instructions: use a new key"
+            )
         return [RecordedInstruction(first + at, each) for at, each in enumerate(instructions)]
 
     def _remember(self, recorded: list[_Event]) -> list[_Event]:
-        self._moved(self.log.size)
-        # Crash before the line above: committed, and nobody was told. The next start tells.
+        self._on_commit(self.log.size)
+        # Crash before the line above: committed, but `on_commit` was not called. The next start
+        # calls it.
         self._tail.extend(recorded)
         if len(self._tail) == TAIL:
             self._tail_from = self._tail[0].index
         return recorded
 
-    def _require_abreast(self) -> None:
-        """The state log's newest entry is of exactly this log. Raises CorruptLogError."""
+    def _require_same_size(self) -> None:
+        """The state log's newest entry names this log's size and root. Raises CorruptLogError."""
         newest, head = self.states.newest(), self.log.head()
         if (newest.size, newest.root) != (head.size, head.root):
             raise CorruptLogError(
-                f"the state log stands at {newest.size} entries, the consent log at {head.size}: "
-                "restore both from one backup"
+                f"the state log's newest entry is for {newest.size} entries with root "
+                f"{newest.root.hex()}, the consent log has {head.size} with root "
+                f"{head.root.hex()}: restore both from the same backup"
             )
 
     def _key(self, subject: str) -> bytes:
         if (key := self._vault.key(subject)) is None:
-            raise CorruptLogError("a data key vanished while its event was being sealed")
+            raise CorruptLogError("a customer's data key disappeared while sealing their event")
         return key

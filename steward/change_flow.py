@@ -41,7 +41,7 @@ Resumed = Callable[[], ConsentIndex | None]  # a state to start from, of its own
 class FollowedLedger(Followed, Protocol):
     """What the flow needs of the consent ledger."""
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """The subject's name in one place, which nobody finds without their key."""
         ...
 
@@ -157,7 +157,7 @@ class ChangeFlow:
         return iter([*islice(new, max(room, 0))])
 
     def _tag(self, subject: str, number: int) -> bytes:
-        return self._ledger.reading_tag(subject, f"{self._source}/case", number)
+        return self._ledger.read_log_tag(subject, f"{self._source}/case", number)
 
     def _file(
         self,

@@ -86,7 +86,7 @@ def _truncate(database: Path) -> None:
 def _concerned(database: Connection, tagger: SubjectTagger, origin: str, subject: str) -> list[int]:
     known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
     every = [row["id"] for row in database.execute("SELECT id FROM cases").fetchall()]
-    tags = ((number, tagger.reading_tag(subject, f"{origin}/case", number)) for number in every)
+    tags = ((number, tagger.read_log_tag(subject, f"{origin}/case", number)) for number in every)
     return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
 
 

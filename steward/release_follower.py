@@ -30,8 +30,8 @@ class Released:
                 self._bodies[entry.event.scene] = entry.event.body
             yield entry
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes:
-        return self._ledger.reading_tag(subject, log_origin, index)
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
+        return self._ledger.read_log_tag(subject, log_origin, index)
 
     def release(self, scene: str) -> Release | None:
         """Rebuilt from its public record when it is first asked for."""

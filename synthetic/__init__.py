@@ -1,7 +1,7 @@
-"""What is answered instead of personal data: differentially private releases and their samples.
+"""Differentially private synthetic data, which is answered instead of personal data.
 
-domain · marginal · budget     what may be said, which group-bys, at what cost
+domain · marginals · budget    which values and group-bys are allowed, and their privacy cost
 counts -> measure (noise)      personal counts in, noisy integers out
-model -> sample                noisy integers in, rows out; all post-processing
-fit -> release                 the two put together; a release's body is a public record
+inference -> sample            noisy integers in, rows out; all of it is post-processing
+fit -> release                 both steps together; a release's body is a public record
 """

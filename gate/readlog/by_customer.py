@@ -19,7 +19,7 @@ from gate.readlog.batch_entry import BatchList, DecisionBatch, MalformedListErro
 from gate.readlog.membership import MEMBERS
 from gate.readlog.writer import LOG, ManyEntryTagger, pseudonym
 from ledger.tlog import checkpoint, signed_note, tiles
-from ledger.vault.commitments import ReadingTags
+from ledger.vault.commitments import ReadLogTags
 
 ALONE = -1  # the place of what stands in no list
 _EVER = 1 << 62
@@ -60,7 +60,7 @@ class Listed:
     place: int  # of the entry in the log
     member: int  # its place in the list of the entry, or ALONE
     text: bytes
-    tags: ReadingTags
+    tags: ReadLogTags
     lists: Lists
 
     @property
@@ -100,7 +100,7 @@ def listed(home: Path, tagger: ManyEntryTagger, subject: str, skip: int = 0) -> 
         if (head := database.execute("SELECT note FROM head").fetchone()) is None:
             return
         at = checkpoint.parse(signed_note.parse(head[0]).text)
-        if (tags := tagger.reading_tags(subject, at.origin)) is None:
+        if (tags := tagger.read_log_tags(subject, at.origin)) is None:
             return  # without a key nothing can be found
         lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
         places = islice(_places(database, name, at.size), skip, None)

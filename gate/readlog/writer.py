@@ -36,7 +36,7 @@ from gate.state.ledger_position import ConsentPoint
 from ledger.storage.interface import StorageBatch
 from ledger.tlog import atomic_file
 from ledger.tlog.writer import Log, Staged
-from ledger.vault.commitments import TAG_SIZE, ReadingTags
+from ledger.vault.commitments import TAG_SIZE, ReadLogTags
 
 LOG, COHORTS = "log.sqlite", "cohorts"  # in an instance's folder
 INDEX = LOG  # whose readings they are: see gate.readlog.membership
@@ -108,11 +108,11 @@ Subscriber = Callable[[Sequence[bytes], Sequence[Asked]], None]  # entries, and 
 class EntryTagger(Protocol):
     """Names a customer in a read log so that only the holder of the customer's key can tell."""
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
 
 
 class ManyEntryTagger(EntryTagger, Protocol):
-    def reading_tags(self, subject: str, log_origin: str) -> ReadingTags | None:
+    def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
         """The names of one customer in a read log; None for whom there is no key."""
         ...
 
@@ -253,7 +253,7 @@ class Journal:
     def _named(self, asked: Sequence[Asked], first: int) -> "_Named":
         """The entries, each naming its customers by tags of its own, and their pseudonyms."""
         made = _Named([], [], [], [])
-        tags_of, origin = self._tagger.reading_tags, self.log.origin
+        tags_of, origin = self._tagger.read_log_tags, self.log.origin
         for index, each in enumerate(asked, first):
             if isinstance(each, Several):
                 self._list(each, index, made)
@@ -271,7 +271,7 @@ class Journal:
 
     def _list(self, several: Several, index: int, made: "_Named") -> None:
         """One entry for many customers, and the list that it names."""
-        tags_of, origin = self._tagger.reading_tags, self.log.origin
+        tags_of, origin = self._tagger.read_log_tags, self.log.origin
         first, names, given = self._members.size + len(made.members), [], []
         for place, subject in enumerate(several.subjects):
             if (tags := tags_of(subject, origin)) is None:
@@ -326,12 +326,12 @@ class _Waiting:
 
 
 def tag(tagger: EntryTagger, subject: str, origin: str, index: int) -> str:
-    return tagger.reading_tag(subject, origin, index).hex()
+    return tagger.read_log_tag(subject, origin, index).hex()
 
 
 def pseudonym(tagger: EntryTagger, subject: str, origin: str) -> bytes:
     """The customer's name in the private index of one read log."""
-    return tagger.reading_tag(subject, f"{origin}#index", 0)[: membership.SIZE]
+    return tagger.read_log_tag(subject, f"{origin}#index", 0)[: membership.SIZE]
 
 
 def instance_name() -> str:

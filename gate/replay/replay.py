@@ -31,7 +31,7 @@ from gate.state import consent_bits
 from ledger.follower import Follower
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, signed_note, tiles
-from ledger.vault.commitments import ReadingTags
+from ledger.vault.commitments import ReadLogTags
 
 SHARE = 128  # bundles that one process derives in one go
 WINDOW = 16  # bundles within which entries are put in order
@@ -154,7 +154,7 @@ class _Replayer:
         self._ledger = work.opened()
         self._past = History(self._ledger, work.grounds)
         self._leaves = Leaves()
-        self._owners: dict[bytes, tuple[str, ReadingTags]] = {}  # of entries that were opened
+        self._owners: dict[bytes, tuple[str, ReadLogTags]] = {}  # of entries that were opened
         self._log = sqlite3.connect(work.folder / LOG)
         self._names = {
             pseudonym(self._ledger, subject, work.origin): subject
@@ -285,9 +285,9 @@ class _Replayer:
         derived = check_entry.of_one(in_force, shape, minute, subject, rests)
         return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
 
-    def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
+    def _owner(self, name: bytes) -> tuple[str, ReadLogTags] | None:
         subject = self._names.get(name)
-        tags = self._ledger.reading_tags(subject, self._work.origin) if subject else None
+        tags = self._ledger.read_log_tags(subject, self._work.origin) if subject else None
         if subject is None or tags is None:
             return None
         if len(self._owners) >= MOST_OWNERS:

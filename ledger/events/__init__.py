@@ -1,1 +1,1 @@
-"""What an entry of the consent log records, who may sign it, and the state it leads to."""
+"""Events of the consent log: their form, who may sign them, and the state they lead to."""

@@ -1,7 +1,7 @@
-"""What a customer can say: acts on a scene, and acts on the keys that sign for the customer.
+"""The acts of an instruction: acts on a scene, and acts on the keys that sign for the customer.
 
-Each class carries `"type": "its-name"`. Which acts need whose signature:
-ledger/events/authority.py.
+Each class is written with `"type": "its-name"`. ledger/events/authority.py says whose signature an
+act needs.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from ledger.events.field_rules import CheckedStruct, MalformedEventError, Tagged
 
 
 class Granted(TaggedStruct, frozen=True):
-    """From now on exactly these fields of the scene, until then (None: the contract's longest)."""
+    """Authorises exactly these fields of the scene until a time (None: the contract's maximum)."""
 
     scene: str
     fields: tuple[str, ...]
@@ -21,14 +21,17 @@ class Granted(TaggedStruct, frozen=True):
 
 
 class Withdrawn(TaggedStruct, frozen=True):
-    """The whole scene, or only these fields of it."""
+    """Withdraws the whole scene (`fields` None), or only these fields of it."""
 
     scene: str
     fields: tuple[str, ...] | None = None
 
 
 class TriggerSet(TaggedStruct, frozen=True):
-    """Freeze the scene while the signal breaks the template; threshold in ten-thousandths."""
+    """Freezes the scene while the signal is beyond `threshold`, in ten-thousandths.
+
+    `template` names the trigger's template in the contract, which says in which direction.
+    """
 
     scene: str
     template: str
@@ -52,7 +55,7 @@ class Imported(TaggedStruct, frozen=True):
 
 
 class KeyKind(StrEnum):
-    """Where the private half lies: in an authenticator, or in one browser."""
+    """Where the private key is stored: in an authenticator (passkey), or in one browser."""
 
     PASSKEY = "passkey"
     BROWSER = "browser"
@@ -87,7 +90,7 @@ class CustomerKey(CheckedStruct, frozen=True):
 
     @property
     def key(self) -> Key:
-        """The same, as verifiers hold it."""
+        """The same key as the type that verifiers use."""
         return Key(
             str(self.kind),
             str(self.algorithm),
@@ -104,13 +107,13 @@ class CustomerKey(CheckedStruct, frozen=True):
 
 
 class KeyEnrolled(TaggedStruct, frozen=True):
-    """One more key signs for the customer from now on."""
+    """Adds a key that signs for the customer."""
 
     key: CustomerKey
 
 
 class KeyReplaced(TaggedStruct, frozen=True):
-    """The new key takes the place of the old one, which signs this."""
+    """Replaces the key `old`, which signs this act, by `key`."""
 
     old: bytes
     key: CustomerKey
@@ -121,10 +124,10 @@ class KeyRemoved(TaggedStruct, frozen=True):
 
 
 class RecoveryRequested(TaggedStruct, frozen=True):
-    """All keys are lost. This one shall be the customer's, unless somebody objects in time."""
+    """Asks to replace all (lost) keys by `key` at `not_before`, unless it is cancelled before."""
 
     key: CustomerKey
-    proof: str  # how the customer showed anew who they are
+    proof: str  # how the customer was identified again
     not_before: datetime
 
 
@@ -133,13 +136,13 @@ class RecoveryCancelled(TaggedStruct, frozen=True):
 
 
 class KeyRecovered(TaggedStruct, frozen=True):
-    """The delay is over: the key that was requested is the only one in force."""
+    """Ends a recovery after its delay: the requested key is now the only active one."""
 
     request: bytes
 
 
 class MandateGiven(TaggedStruct, frozen=True):
-    """Somebody else's key signs for these scenes, until then."""
+    """Lets another person's key sign for these scenes until a time."""
 
     key: CustomerKey
     scenes: tuple[str, ...]

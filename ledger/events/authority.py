@@ -1,11 +1,11 @@
-"""Who may sign for a customer: keys in force, a recovery that waits, mandates. Pure.
+"""Who may sign for a customer: active keys, a pending recovery, mandates. Pure functions.
 
-No key yet     a session suffices for everything
-A key          what widens needs a signature by a key in force, or by a mandated one
-What narrows   a session suffices always: nobody needs a lost key to withdraw
+No active key     a login session suffices for every act
+An active key     acts that widen need a signature by an active key, or by a mandated one
+Acts that narrow  a session always suffices: nobody needs a (lost) key to withdraw
 
-Instructions and acts are their JSON, so that whoever verifies offline applies the same rules with
-the standard library and `cryptography` alone. The law: specs/instruction.md.
+Instructions and acts are given as their JSON, so that the offline verifier applies the same rules
+with the standard library and `cryptography` alone. Specification: specs/instruction.md.
 """
 
 from base64 import b64decode, b64encode
@@ -19,12 +19,13 @@ from ledger.events.customer_keys import Key, KeyFormError
 from ledger.events.instruction_signature import InstructionError, Signature
 
 _Held = TypeVar("_Held")
-COOLING_OFF = timedelta(hours=72)  # from the request of a recovery to the recovered key, at least
-MOST_KEYS = 20  # in force at a time
-MOST_MANDATES = 20
-# Acts that narrow, or only begin what waits: a session suffices, whatever keys there are. A trigger
-# that takes another's place may widen: who knows the triggers in force says so.
-OPEN = frozenset(
+COOLING_OFF = timedelta(hours=72)  # minimum delay from the request of a recovery to its end
+MAX_KEYS = 20  # active at the same time
+MAX_MANDATES = 20
+# For these acts a session suffices, whatever keys the customer has: they narrow, or start a delay.
+# A `trigger-set` that replaces a trigger may widen; the caller, who knows the active triggers, says
+# so with `narrows`.
+SESSION_ACTS = frozenset(
     {
         "withdrawn",
         "trigger-set",
@@ -37,12 +38,12 @@ OPEN = frozenset(
 
 
 class UnauthorisedError(InstructionError):
-    """Whoever gave the instruction may not give it. Nothing was recorded."""
+    """The signer, or the session, is not allowed to give the instruction. Nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A key in force, and the entry that brought it."""
+    """An active key, and the index of the entry that enrolled it."""
 
     key: Key
     index: int
@@ -50,17 +51,17 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A key that is to be the customer's, unless somebody objects before the time."""
+    """A pending recovery: `key` becomes the customer's at `not_before` unless it is cancelled."""
 
     request: bytes  # digest of the instruction that requested it
     key: Key
-    not_before: str  # as in events: 2026-01-01T12:00:00Z; the order of texts is that of times
+    not_before: str  # as in events: 2026-01-01T12:00:00Z; such texts sort in order of time
     index: int
 
 
 @dataclass(frozen=True, slots=True)
 class Mandate:
-    """Somebody else's key that signs for these scenes, until then."""
+    """Another person's key that may sign for these scenes until a time."""
 
     key: Key
     scenes: frozenset[str]
@@ -70,64 +71,71 @@ class Mandate:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """All who may sign. Keys by their id, mandates by the digest of what gave them."""
+    """Who may sign for one customer.
+
+    `keys` by key id; `mandates` by the digest of the instruction that gave them.
+    """
 
     keys: Mapping[bytes, Enrolled] = field(default_factory=dict)
     recovery: Recovery | None = None
     mandates: Mapping[bytes, Mandate] = field(default_factory=dict)
 
 
-NOBODY = Authority()
+EMPTY_AUTHORITY = Authority()
 
 
-def apply(authority: Authority, said: Mapping[str, Any], digest: bytes, index: int) -> Authority:
-    """The authority after an instruction at `index` of the log, given its JSON and digest. Total:
-    what `require` would refuse changes what it can."""
-    act = said["act"]
+def apply(
+    authority: Authority, instruction: Mapping[str, Any], digest: bytes, index: int
+) -> Authority:
+    """The authority after an instruction, given its JSON, digest and index in the log.
+
+    Total: an instruction that `require` would refuse is applied as far as possible.
+    """
+    act = instruction["act"]
     after = Authority(
         _keys(authority, act, index),
         _recovery(authority, act, digest, index),
         _mandates(authority, act, digest, index),
     )
-    return after if after.keys or after.recovery or after.mandates else NOBODY
+    return after if after.keys or after.recovery or after.mandates else EMPTY_AUTHORITY
 
 
-def _keys(held: Authority, act: Mapping[str, Any], index: int) -> Mapping[bytes, Enrolled]:
+def _keys(before: Authority, act: Mapping[str, Any], index: int) -> Mapping[bytes, Enrolled]:
     match act["type"]:
         case "key-enrolled":
-            return _with(held.keys, act, index)
+            return _with(before.keys, act, index)
         case "key-replaced":
-            return _with(_without(held.keys, act["old"]), act, index)
+            return _with(_without(before.keys, act["old"]), act, index)
         case "key-removed":
-            return _without(held.keys, act["old"])
-        case "key-recovered" if held.recovery:
-            return {held.recovery.key.id: Enrolled(held.recovery.key, index)}
-    return held.keys
+            return _without(before.keys, act["old"])
+        case "key-recovered" if before.recovery:
+            return {before.recovery.key.id: Enrolled(before.recovery.key, index)}
+    return before.keys
 
 
 def _recovery(
-    held: Authority, act: Mapping[str, Any], digest: bytes, index: int
+    before: Authority, act: Mapping[str, Any], digest: bytes, index: int
 ) -> Recovery | None:
     match act["type"]:
         case "recovery-requested":
             return Recovery(digest, customer_keys.parse(act["key"]), act["not_before"], index)
         case "recovery-cancelled" | "key-recovered":
             return None
-    return held.recovery
+    return before.recovery
 
 
 def _mandates(
-    held: Authority, act: Mapping[str, Any], digest: bytes, index: int
+    before: Authority, act: Mapping[str, Any], digest: bytes, index: int
 ) -> Mapping[bytes, Mandate]:
     match act["type"]:
         case "mandate-given":
             key, scenes = customer_keys.parse(act["key"]), frozenset(act["scenes"])
-            return {**held.mandates, digest: Mandate(key, scenes, act["until"], index)}
+            return {**before.mandates, digest: Mandate(key, scenes, act["until"], index)}
         case "mandate-ended":
-            return _without(held.mandates, act["mandate"])
-        case "key-recovered":  # whoever had the lost keys may have given them
+            return _without(before.mandates, act["mandate"])
+        case "key-recovered":  # a finder of the lost keys may have given the mandates
             return {}
-    return held.mandates
+    return before.mandates
 
 
 def _with(
@@ -137,166 +145,194 @@ def _with(
     return {**keys, key.id: Enrolled(key, index)}
 
 
-def _without(held: Mapping[bytes, _Held], name: str) -> dict[bytes, _Held]:
+def _without(members: Mapping[bytes, _Held], name: str) -> dict[bytes, _Held]:
     gone = b64decode(name)
-    return {each: value for each, value in held.items() if each != gone}
+    return {each: value for each, value in members.items() if each != gone}
 
 
 def require(
     authority: Authority,
-    said: Mapping[str, Any],
+    instruction: Mapping[str, Any],
     signature: Signature | None,
     *,
     narrows: bool | None = None,
 ) -> Key | None:
-    """The key that signed, or None for a session's. Raises InstructionError if the customer's
-    authority does not allow the instruction.
+    """The key that signed, or None if a session vouches for the instruction.
 
-    `narrows`: whether it takes permission away; left out, the kind of act says so.
+    `narrows`: whether the instruction only takes permission away; None derives it from the type of
+    act. Raises InstructionError if the customer's authority does not allow the instruction.
     """
-    act = said["act"]
-    _require_sense(authority, said)
+    act = instruction["act"]
+    _require_sense(authority, instruction)
     if signature is None:
-        _require_session(authority, said, act["type"] in OPEN if narrows is None else narrows)
+        _require_session(
+            authority, instruction, act["type"] in SESSION_ACTS if narrows is None else narrows
+        )
         return None
-    key = _signer(authority, said, signature)
-    instruction_signature.verify(said, signature, key)
+    key = _signer(authority, instruction, signature)
+    instruction_signature.verify(instruction, signature, key)
     if act["type"] == "key-replaced" and b64decode(act["old"]) != signature.key:
-        raise UnauthorisedError("a key is replaced by its own signature, not by another key's")
+        raise UnauthorisedError(
+            f"signed by the key {signature.key.hex()[:16]}, want the signature of the key that is "
+            "replaced"
+        )
     return key
 
 
-def document(held: Authority) -> dict[str, Any]:
-    """As a customer's state shows it: "keys", "mandates", "recovery", as far as there are any."""
-    found: dict[str, Any] = {}
-    if held.keys:
-        keys = [{"index": each.index, "key": _text(name)} for name, each in held.keys.items()]
-        found["keys"] = sorted(keys, key=_index)
-    if held.mandates:
-        mandates = [_mandate(name, each) for name, each in held.mandates.items()]
-        found["mandates"] = sorted(mandates, key=_index)
-    if waiting := held.recovery:
-        found["recovery"] = {
+def document(authority: Authority) -> dict[str, Any]:
+    """JSON for the state document: "keys", "mandates", "recovery", each only if there are any."""
+    members: dict[str, Any] = {}
+    if authority.keys:
+        keys = [{"index": each.index, "key": _text(name)} for name, each in authority.keys.items()]
+        members["keys"] = sorted(keys, key=_index)
+    if authority.mandates:
+        mandates = [_mandate(name, each) for name, each in authority.mandates.items()]
+        members["mandates"] = sorted(mandates, key=_index)
+    if waiting := authority.recovery:
+        members["recovery"] = {
             "index": waiting.index,
             "key": _text(waiting.key.id),
             "not_before": waiting.not_before,
             "request": _text(waiting.request),
         }
-    return found
+    return members
 
 
-def _mandate(name: bytes, held: Mandate) -> dict[str, Any]:
+def _mandate(name: bytes, mandate: Mandate) -> dict[str, Any]:
     return {
-        "index": held.index,
-        "key": _text(held.key.id),
+        "index": mandate.index,
+        "key": _text(mandate.key.id),
         "mandate": _text(name),
-        "scenes": sorted(held.scenes),
-        "until": held.until,
+        "scenes": sorted(mandate.scenes),
+        "until": mandate.until,
     }
 
 
-def _index(shown: Mapping[str, Any]) -> int:
-    return int(shown["index"])
+def _index(member: Mapping[str, Any]) -> int:
+    return int(member["index"])
 
 
 def _text(digest: bytes) -> str:
     return b64encode(digest).decode()
 
 
-def _require_session(authority: Authority, said: Mapping[str, Any], narrows: bool) -> None:
-    kind, evidence = said["act"]["type"], said["evidence"]
+def _require_session(authority: Authority, instruction: Mapping[str, Any], narrows: bool) -> None:
+    kind, evidence = instruction["act"]["type"], instruction["evidence"]
     if evidence in instruction_signature.CLASSES:
-        raise UnauthorisedError(f"evidence class {evidence} without a signature: sign it, or say C")
-    if said.get("mandate") is not None:
+        raise UnauthorisedError(
+            f"an instruction of evidence class {evidence} without a signature: sign it, or use "
+            "class C"
+        )
+    if instruction.get("mandate") is not None:
         raise UnauthorisedError("an instruction under a mandate without a signature: sign it")
     if authority.keys and not narrows:
         raise UnauthorisedError(
-            f"{kind} widens what is allowed, and the customer has {len(authority.keys)} keys: "
-            "want the signature of one; a session may withdraw"
+            f"{kind} widens what is allowed and the customer has {len(authority.keys)} active "
+            "keys: want the signature of one of them; in a session they can only withdraw"
         )
 
 
-def _signer(authority: Authority, said: Mapping[str, Any], signature: Signature) -> Key:
-    if (named := said.get("mandate")) is not None:
-        return _mandated(authority, said, b64decode(named), signature)
-    if (held := authority.keys.get(signature.key)) is None:
+def _signer(authority: Authority, instruction: Mapping[str, Any], signature: Signature) -> Key:
+    if (named := instruction.get("mandate")) is not None:
+        return _mandated(authority, instruction, b64decode(named), signature)
+    if (enrolled := authority.keys.get(signature.key)) is None:
         raise UnauthorisedError(
             f"signed by the key {signature.key.hex()[:16]}, which is none of the customer's "
-            f"{len(authority.keys)} keys in force: enrol it first"
+            f"{len(authority.keys)} active keys: enrol it first"
         )
-    return held.key
+    return enrolled.key
 
 
 def _mandated(
-    authority: Authority, said: Mapping[str, Any], named: bytes, signature: Signature
+    authority: Authority, instruction: Mapping[str, Any], named: bytes, signature: Signature
 ) -> Key:
     if (mandate := authority.mandates.get(named)) is None:
-        raise UnauthorisedError("the mandate it names is not in force: ended, or never given")
-    scene = said["act"].get("scene")
+        raise UnauthorisedError("the mandate it names is not active: it ended, or was never given")
+    scene = instruction["act"].get("scene")
     if scene not in mandate.scenes:
         raise UnauthorisedError(
-            f"the mandate is for {sorted(mandate.scenes)}, not for {scene or said['act']['type']!r}"
+            f"the mandate is for {sorted(mandate.scenes)}, the instruction is about "
+            f"{scene or instruction['act']['type']!r}"
         )
-    if said["at"] >= mandate.until:
-        raise UnauthorisedError(f"the mandate ended at {mandate.until}, before {said['at']}")
+    if instruction["at"] >= mandate.until:
+        raise UnauthorisedError(
+            f"the mandate ended at {mandate.until}, the instruction is of {instruction['at']}"
+        )
     if signature.key != mandate.key.id:
-        raise UnauthorisedError("signed by another key than the mandated one")
+        raise UnauthorisedError(
+            f"signed by the key {signature.key.hex()[:16]}, want the mandated key "
+            f"{mandate.key.id.hex()[:16]}"
+        )
     return mandate.key
 
 
-def _require_sense(authority: Authority, said: Mapping[str, Any]) -> None:
-    """What an act on keys demands of the keys there are, whoever gives it."""
-    act = said["act"]
+def _require_sense(authority: Authority, instruction: Mapping[str, Any]) -> None:
+    """Raises UnauthorisedError if an act on keys does not fit the current keys, whoever signs."""
+    act = instruction["act"]
     _require_keys(authority, act)
     match act["type"]:
         case "recovery-requested":
-            _require_request(authority, said)
+            _require_request(authority, instruction)
         case "recovery-cancelled" | "key-recovered":
-            _require_pending(authority, said)
+            _require_pending(authority, instruction)
         case "mandate-given":
-            _require_mandate(authority, said)
+            _require_mandate(authority, instruction)
         case "mandate-ended" if b64decode(act["mandate"]) not in authority.mandates:
-            raise UnauthorisedError("the mandate is not in force: ended, or never given")
+            raise UnauthorisedError("the mandate is not active: it ended, or was never given")
 
 
 def _require_keys(authority: Authority, act: Mapping[str, Any]) -> None:
     try:
         new = customer_keys.parse(act["key"]) if "key" in act else None
     except KeyFormError as error:
-        raise UnauthorisedError(f"the key cannot be the customer's: {error}") from error
+        raise UnauthorisedError(f"the key cannot sign for the customer: {error}") from error
     if new and act["type"] != "mandate-given" and new.id in authority.keys:
-        raise UnauthorisedError("this key is in force already")
-    if act["type"] == "key-enrolled" and len(authority.keys) >= MOST_KEYS:
-        raise UnauthorisedError(f"the customer has {MOST_KEYS} keys: remove one first")
+        raise UnauthorisedError(f"the key {new.id.hex()[:16]} is already active")
+    if act["type"] == "key-enrolled" and len(authority.keys) >= MAX_KEYS:
+        raise UnauthorisedError(
+            f"the customer has {len(authority.keys)} active keys, want at most {MAX_KEYS}: remove "
+            "one first"
+        )
     if "old" in act and b64decode(act["old"]) not in authority.keys:
-        raise UnauthorisedError("the old key is not in force")
+        raise UnauthorisedError("the old key is not an active key of the customer")
 
 
-def _require_request(authority: Authority, said: Mapping[str, Any]) -> None:
+def _require_request(authority: Authority, instruction: Mapping[str, Any]) -> None:
     if not authority.keys:
-        raise UnauthorisedError("there is no key to recover: enrol one in a session")
+        raise UnauthorisedError("the customer has no key to recover: enrol one in a session")
     if authority.recovery:
-        raise UnauthorisedError("a recovery is waiting already: cancel it first")
-    earliest, found = moment(said["at"]) + COOLING_OFF, moment(said["act"]["not_before"])
-    if found < earliest:
-        raise UnauthorisedError(f"a recovery at {found}, want {earliest} or later: it must wait")
+        raise UnauthorisedError("a recovery is already pending: cancel it first")
+    earliest, proposed = (
+        moment(instruction["at"]) + COOLING_OFF,
+        moment(instruction["act"]["not_before"]),
+    )
+    if proposed < earliest:
+        raise UnauthorisedError(f"a recovery at {proposed}, want {earliest} or later: it must wait")
 
 
-def _require_pending(authority: Authority, said: Mapping[str, Any]) -> None:
-    act, waiting = said["act"], authority.recovery
+def _require_pending(authority: Authority, instruction: Mapping[str, Any]) -> None:
+    act, waiting = instruction["act"], authority.recovery
     if waiting is None or b64decode(act["request"]) != waiting.request:
-        raise UnauthorisedError("the recovery it names is not waiting: cancelled, or never asked")
-    if act["type"] == "key-recovered" and said["at"] < waiting.not_before:
-        raise UnauthorisedError(f"recovered at {said['at']}, want {waiting.not_before} or later")
+        raise UnauthorisedError(
+            "the recovery it names is not pending: it was cancelled or completed, or never "
+            "requested"
+        )
+    if act["type"] == "key-recovered" and instruction["at"] < waiting.not_before:
+        raise UnauthorisedError(
+            f"recovered at {instruction['at']}, want {waiting.not_before} or later"
+        )
 
 
-def _require_mandate(authority: Authority, said: Mapping[str, Any]) -> None:
-    if not said["act"]["scenes"] or said["act"]["until"] <= said["at"]:
-        raise UnauthorisedError("a mandate for no scene, or for no time")
-    if len(authority.mandates) >= MOST_MANDATES:
-        raise UnauthorisedError(f"{MOST_MANDATES} mandates are in force: end one first")
+def _require_mandate(authority: Authority, instruction: Mapping[str, Any]) -> None:
+    if not instruction["act"]["scenes"] or instruction["act"]["until"] <= instruction["at"]:
+        raise UnauthorisedError("a mandate needs at least one scene and an end after its start")
+    if len(authority.mandates) >= MAX_MANDATES:
+        raise UnauthorisedError(
+            f"the customer has {len(authority.mandates)} active mandates, want at most "
+            f"{MAX_MANDATES}: end one first"
+        )
 
 
 def moment(text: str) -> datetime:
-    """The time in an event."""
+    """Parse a time as events write it; aware, UTC. Raises ValueError."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

@@ -1,14 +1,15 @@
-"""A customer's public key, as the act that brings it in force writes it into the log.
+"""A customer's public key, in the form in which key acts write it into the log.
 
     {"algorithm":"ES256","attestation":"none","backed_up":false,"backup_eligible":true,
      "kind":"passkey","origins":["https://consent.bank.example"],"public":"MFkwEwYH…",
      "rp":"consent.bank.example"}
 
 `public` is the key as SubjectPublicKeyInfo (RFC 5280), DER in base64: what a browser's
-`getPublicKey()` and `exportKey("spki")` give. Only three forms occur, each with one beginning and
-one length, so that nobody parses DER: P-256 uncompressed, Ed25519, RSA with 2,048 bits and
+`getPublicKey()` and `exportKey("spki")` return. Three forms are allowed, each with a fixed prefix
+and length, so no DER parser is needed: P-256 uncompressed, Ed25519, RSA with 2,048 bits and
 exponent 65537. `rp` is the relying party that the key signs for, `origins` the pages that may ask
-it to. The standard library and `cryptography` are enough: see specs/instruction.md.
+it to sign. The verifier imports this module, so it uses the standard library and `cryptography`
+only. Specification: specs/instruction.md.
 """
 
 import re
@@ -20,7 +21,7 @@ from typing import Any
 
 PASSKEY, BROWSER = "passkey", "browser"
 KINDS = (PASSKEY, BROWSER)
-# Algorithm -> how its SubjectPublicKeyInfo begins, its size in bytes, how it ends.
+# Algorithm -> prefix of its SubjectPublicKeyInfo (hex), size in bytes, suffix (hex).
 FORMS = {
     "ES256": ("3059301306072a8648ce3d020106082a8648ce3d03010703420004", 91, ""),
     "EdDSA": ("302a300506032b6570032100", 44, ""),
@@ -34,12 +35,12 @@ _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::[1-9][0-9]{
 
 
 class KeyFormError(ValueError):
-    """No key that a customer can sign with. The message says what it would take."""
+    """A customer cannot sign with this key. The message says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelyingParty:
-    """Whom a key signs for, and the origins of the pages that may ask it to."""
+    """The WebAuthn relying party of a key, and the origins of the pages that may ask it to sign."""
 
     id: str  # a domain: consent.bank.example
     origins: tuple[str, ...]  # https://consent.bank.example
@@ -59,12 +60,12 @@ class Key:
 
     @property
     def id(self) -> bytes:
-        """What names the key everywhere: SHA-256 of its SubjectPublicKeyInfo."""
+        """The key's id: SHA-256 of its SubjectPublicKeyInfo, 32 bytes."""
         return sha256(self.public).digest()
 
 
 def parse(members: Mapping[str, Any]) -> Key:
-    """The key in the JSON of an act, whose parts are those of the profile. Raises KeyFormError."""
+    """The key in an act's JSON; the JSON must have the profile's form. Raises KeyFormError."""
     key = Key(
         kind=members["kind"],
         algorithm=members["algorithm"],
@@ -79,7 +80,7 @@ def parse(members: Mapping[str, Any]) -> Key:
 
 
 def algorithm(public: bytes) -> str:
-    """Which algorithm's form the bytes have. Raises KeyFormError for none."""
+    """The algorithm whose SubjectPublicKeyInfo form the bytes have. Raises KeyFormError."""
     for name, (begins, size, ends) in FORMS.items():
         framed = public.startswith(bytes.fromhex(begins)) and public.endswith(bytes.fromhex(ends))
         if framed and len(public) == size:
@@ -90,30 +91,35 @@ def algorithm(public: bytes) -> str:
 
 
 def require_usable(key: Key) -> None:
-    """Raises KeyFormError unless the customer can sign with it, for this relying party.
+    """Raise KeyFormError unless a customer can sign with the key for its relying party.
 
-    The host of every origin is the relying party or lies under it, as browsers demand.
+    The host of every origin must be the relying party's domain or a subdomain, as browsers demand.
     """
     if algorithm(key.public) != key.algorithm:
-        raise KeyFormError(f"an {algorithm(key.public)} key said to be for {key.algorithm}")
+        raise KeyFormError(
+            f"the key is declared as {key.algorithm}, but its bytes are those of an "
+            f"{algorithm(key.public)} key"
+        )
     if key.kind == BROWSER and key.algorithm != "EdDSA":
         raise KeyFormError(f"a browser key with {key.algorithm}, want EdDSA")
     if key.kind not in KINDS:
         raise KeyFormError(f"a key of kind {key.kind!r}, want one of {', '.join(KINDS)}")
     if key.backed_up and not key.backup_eligible:
-        raise KeyFormError("a key that is backed up but not eligible for it: no authenticator says")
+        raise KeyFormError("backed_up is true but backup_eligible is false, which cannot both be")
     if not key.party.id or not key.party.origins:
-        raise KeyFormError("a key without relying party or origins: nobody could ask it to sign")
+        raise KeyFormError("a key needs a relying party and at least one origin")
     for origin in key.party.origins:
         require_origin(origin, key.party.id)
 
 
 def require_origin(origin: str, rp: str) -> None:
-    """Raises KeyFormError unless the host of the origin is `rp` or lies under it, and it is
-    https, or localhost or under it, which never leave the machine (RFC 6761, 6.3)."""
-    found = _ORIGIN.fullmatch(origin)
-    host = found["host"] if found else ""
+    """Raise KeyFormError unless the origin's host is `rp` or a subdomain, over https.
+
+    http is allowed for localhost and its subdomains, which never leave the machine (RFC 6761, 6.3).
+    """
+    match = _ORIGIN.fullmatch(origin)
+    host = match["host"] if match else ""
     at_home = host == "localhost" or host.endswith(".localhost")
-    secure = found is not None and (found["scheme"] == "https" or at_home)
+    secure = match is not None and (match["scheme"] == "https" or at_home)
     if not secure or not (host == rp or host.endswith(f".{rp}")):
-        raise KeyFormError(f"the origin is {origin!r}, want https:// and a host of {rp!r}")
+        raise KeyFormError(f"the origin is {origin!r}, want https:// and {rp!r} or a subdomain")

@@ -1,4 +1,4 @@
-"""What a log says: instructions of customers, and the company's own public acts.
+"""Events of the consent log: customers' instructions, and public acts of the company.
 
 An event is canonical JSON (RFC 8785) in a strict profile: no floats, integers within ±(2^53 - 1),
 ASCII keys, times in whole seconds UTC, bytes in base64. One complete example:
@@ -8,8 +8,9 @@ ASCII keys, times in whole seconds UTC, bytes in base64. One complete example:
      "origin":"demo.example/consent","prev":"AAAA…=","seq":1,"subject":"c00001",
      "type":"instruction","wording":{"digest":"nxA…=","locale":"en"}}
 
-Every class here carries `"type": "its-name"`. In this profile msgspec's sorted encoding *is* the
-canonical form; tests/ledger compares it with an independent implementation of RFC 8785.
+Every class is written with `"type": "its-name"`. In this profile the output of msgspec's encoder
+with sorted keys is the canonical form; tests/ledger compares it with an independent implementation
+of RFC 8785.
 """
 
 import secrets
@@ -44,8 +45,8 @@ from ledger.events.acts import (
 )
 from ledger.events.field_rules import (
     DIGEST_SIZE,
-    MOST_DEPTH,
-    MOST_INTEGER,
+    MAX_DEPTH,
+    MAX_INTEGER,
     NONCE_SIZE,
     CheckedStruct,
     MalformedEventError,
@@ -54,8 +55,8 @@ from ledger.events.field_rules import (
 
 __all__ = [
     "FIRST",
-    "MOST_DEPTH",
-    "MOST_INTEGER",
+    "MAX_DEPTH",
+    "MAX_INTEGER",
     "NONCE_SIZE",
     "Act",
     "Algorithm",
@@ -111,7 +112,7 @@ class EvidenceClass(StrEnum):
 
 
 class Wording(CheckedStruct, frozen=True):
-    """The words that were shown: their language, and SHA-256."""
+    """The text that was shown to the customer: its language, and its SHA-256."""
 
     locale: str
     digest: bytes
@@ -120,8 +121,8 @@ class Wording(CheckedStruct, frozen=True):
 class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
     """A customer's act in its envelope.
 
-    `seq` counts the customer's instructions from 1; `prev` is the digest of the one before.
-    `mandate` names the instruction that lets somebody else sign this one; else it is not written.
+    `seq` counts the customer's instructions from 1; `prev` is the digest of the previous one.
+    `mandate` is the digest of the `mandate-given` instruction if another person signs, else absent.
     """
 
     origin: str
@@ -137,11 +138,11 @@ class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
 
     @property
     def scene(self) -> str | None:
-        """The scene it is about; None if it is about keys."""
+        """The scene that the act is about; None if it is about keys."""
         return getattr(self.act, "scene", None)
 
     def next(self, act: Act, *, at: datetime, wording: Wording) -> "Instruction":
-        """The same customer's following instruction, with the same evidence."""
+        """The customer's next instruction, with the same evidence class."""
         return instruction(
             self.origin, self.subject, self.seq, digest(self), act, at, wording, self.evidence
         )
@@ -166,7 +167,7 @@ class ServiceRegistered(TaggedStruct, frozen=True):
 
 
 class KeyRotated(TaggedStruct, frozen=True):
-    """The log signs with these verifier keys from the next entry on."""
+    """From the next entry on, the log `origin` signs with the keys of these verifier keys."""
 
     origin: str
     keys: tuple[str, ...]
@@ -174,7 +175,7 @@ class KeyRotated(TaggedStruct, frozen=True):
 
 
 class SignalReported(TaggedStruct, frozen=True):
-    """A figure that triggers watch, in ten-thousandths."""
+    """A reported value of a signal that triggers watch, in ten-thousandths."""
 
     source: str
     signal: str
@@ -183,7 +184,7 @@ class SignalReported(TaggedStruct, frozen=True):
 
 
 class BudgetReserved(TaggedStruct, frozen=True):
-    """A privacy budget was debited, before the noise that it pays for was drawn."""
+    """A debit of a privacy budget, recorded before the noise that it pays for was drawn."""
 
     scene: str
     body: Mapping[str, Any]
@@ -191,7 +192,7 @@ class BudgetReserved(TaggedStruct, frozen=True):
 
 
 class SyntheticReleased(TaggedStruct, frozen=True):
-    """A differentially private release: all that a regulator needs to recompute it."""
+    """A differentially private release, with all that a regulator needs to recompute it."""
 
     release: str
     scene: str
@@ -213,20 +214,20 @@ class ReadLogAnchored(TaggedStruct, frozen=True):
 
 
 class SubjectErased(TaggedStruct, frozen=True):
-    """Somebody was erased. It does not say who: nobody can."""
+    """A customer was erased. The event does not say who."""
 
     at: datetime
 
 
 class EntryErased(TaggedStruct, frozen=True):
-    """One instruction was made unreadable at its customer's wish: the entry at this index."""
+    """The instruction at this index was made unreadable at its customer's request."""
 
     entry: int
     at: datetime
 
 
 class ManifestPublished(TaggedStruct, frozen=True):
-    """What a model was trained on, as of `size` entries: SHA-256 of its manifest, in hex."""
+    """The training manifest of a model at `size` entries: SHA-256 of the manifest, in hex."""
 
     model: str
     manifest: str
@@ -271,10 +272,10 @@ def instruction(  # noqa: PLR0913, PLR0917 - the envelope has that many parts
 
 
 def encode(event: Event) -> bytes:
-    """Canonical bytes. Raises MalformedEventError for an event outside the profile.
+    """The event's canonical bytes. Raises MalformedEventError for an event outside the profile.
 
-    Structs do not check types when they are made, so what was encoded is decoded once: an entry
-    that nobody can read again must never reach a log.
+    msgspec does not check types when a struct is created, so the bytes are decoded again: an entry
+    that cannot be decoded must never reach the log.
     """
     try:
         data = _ENCODER.encode(event)
@@ -282,12 +283,12 @@ def encode(event: Event) -> bytes:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise MalformedEventError(f"cannot be encoded: {error}") from error
     if again != event:
-        raise MalformedEventError("cannot be encoded: it reads back as another event")
+        raise MalformedEventError("cannot be encoded: the bytes decode to a different event")
     return data
 
 
 def decode(data: bytes) -> Event:
-    """Raises MalformedEventError for anything but the canonical bytes of an event."""
+    """Decode canonical bytes. Raises MalformedEventError for anything else."""
     try:
         event = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -298,7 +299,7 @@ def decode(data: bytes) -> Event:
 
 
 def digest(event: Event) -> bytes:
-    """What the customer's next instruction names as its predecessor."""
+    """SHA-256 of the event's canonical bytes: the `prev` of the customer's next instruction."""
     return sha256(encode(event)).digest()
 
 

@@ -1,7 +1,8 @@
-"""The strict profile in which events are written: what types alone cannot say of their parts.
+"""Field rules of the event profile that types alone cannot express.
 
 Integers within ±(2^53 - 1) and no floats, ASCII keys, times in whole seconds UTC, bytes in base64
-of the sizes named here. Checked when an event is made and when it is decoded: see specs/event.md.
+of the sizes given here. Checked when an event is created and when it is decoded: see
+specs/event.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,17 +14,17 @@ import msgspec
 
 NONCE_SIZE = 16
 DIGEST_SIZE = 32
-MOST_KEY = 1024  # bytes of a public key; instruction.py says which there are
-MOST_INTEGER = (1 << 53) - 1
-MOST_DEPTH = 16  # of the body of a release
+MAX_KEY_BYTES = 1024  # of a public key; customer_keys.py has the allowed forms
+MAX_INTEGER = (1 << 53) - 1
+MAX_DEPTH = 16  # of the body of a release
 
 
 class MalformedEventError(ValueError):
-    """Not an event of this profile. The message says where it departs from it."""
+    """Not an event of this profile. The message names the field and what is wrong with it."""
 
 
 class CheckedStruct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Checks what types cannot say, when an event is made and when it is decoded."""
+    """Applies the field rules when an event is created and when it is decoded."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -38,13 +39,13 @@ class TaggedStruct(
     tag_field="type",
     tag=lambda name: sub(r"(?<!^)(?=[A-Z])", "-", name).lower(),
 ):
-    """Carries its class's name."""
+    """A struct whose `type` is its class name in lower case with hyphens."""
 
 
-# Messages are formatted only when something is wrong: these run for every event made or read.
+# These run for every event, so messages are formatted only if something is wrong.
 def _integer(name: str, value: int) -> None:
-    if not -MOST_INTEGER <= value <= MOST_INTEGER:
-        raise MalformedEventError(f"{name} is {value}, want at most 2^53 - 1")
+    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise MalformedEventError(f"{name} is {value}, want an integer within ±(2^53 - 1)")
 
 
 def _time(name: str, value: datetime) -> None:
@@ -60,11 +61,11 @@ def _distinct(name: str, value: tuple[str, ...]) -> None:
 
 
 def _tree(name: str, value: Mapping[str, Any]) -> None:
-    _require_tree(name, value, MOST_DEPTH)
+    _require_tree(name, value, MAX_DEPTH)
 
 
 def _sized(name: str, value: bytes) -> None:
-    if name == "public":  # of a key; its own rule says which bytes it has
+    if name == "public":  # of a key: customer_keys.require_usable checks its bytes
         return
     if len(value) != (want := NONCE_SIZE if name == "nonce" else DIGEST_SIZE):
         raise MalformedEventError(f"{name} has {len(value)} bytes, want {want}")
@@ -81,10 +82,11 @@ _RULES: dict[type, Callable[[str, Any], None]] = {
 
 def _require_tree(name: str, value: object, depth: int) -> None:
     """JSON without floats, nested no deeper than `depth`."""
-    _want(depth > 0, f"{name} is nested deeper than {MOST_DEPTH}")
+    _want(depth > 0, f"{name} is nested deeper than {MAX_DEPTH}")
     match value:
         case Mapping():
-            _want(all(isinstance(k, str) and k.isascii() for k in value), f"{name} has other keys")
+            ascii_keys = all(isinstance(k, str) and k.isascii() for k in value)
+            _want(ascii_keys, f"{name} has a key that is not ASCII text")
             for each in value.values():
                 _require_tree(name, each, depth - 1)
         case list() | tuple():
@@ -95,7 +97,9 @@ def _require_tree(name: str, value: object, depth: int) -> None:
         case int():
             _integer(name, value)
         case _:
-            raise MalformedEventError(f"{name} holds {type(value).__name__}, want JSON, no floats")
+            raise MalformedEventError(
+                f"{name} has a {type(value).__name__}, want JSON without floats"
+            )
 
 
 def _want(condition: bool, otherwise: str) -> None:

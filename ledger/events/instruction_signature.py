@@ -1,22 +1,23 @@
-r"""A customer's own signature under an instruction, and how anybody checks it.
+r"""A customer's signature of an instruction, and its verification.
 
     challenge = SHA-256("sovereign/instruction/v1" ‖ 00 ‖ JCS(instruction))
 
-A passkey signs it as WebAuthn has it: as the challenge in `clientDataJSON`, whose hash is signed
-together with the authenticator's data. A browser key (Ed25519) signs
+A passkey signs it as the challenge of a WebAuthn assertion: it is in `clientDataJSON`, whose hash
+is signed together with the authenticator data. A browser key (Ed25519) signs
 
     "sovereign/browser-key/v1" ‖ 00 ‖ challenge
 
-A signature stands beside an instruction, never in it: the leaf commits to the instruction alone.
-In JSON, bytes in base64:
+A signature accompanies an instruction and is not part of it: the leaf commits to the instruction
+alone. As JSON, with bytes in base64:
 
     {"authenticator_data":"SZYN…","client_data":"eyJ0…","key":"nxA…=","signature":"MEUC…",
      "type":"passkey"}
     {"key":"nxA…=","signature":"…","type":"browser"}
 
-`key` is the SHA-256 of the public key. ECDSA lets anybody make a second valid signature out of a
-first: what was said twice is told by the instruction's hash, never by the signature.
-The standard library and `cryptography` are enough. The law: specs/instruction.md.
+`key` is the SHA-256 of the public key. From one valid ECDSA signature anyone can compute a second,
+so duplicates are recognised by the instruction's hash, never by the signature. The verifier imports
+this module, so it uses the standard library and `cryptography` only. Specification:
+specs/instruction.md.
 """
 
 from base64 import b64encode, urlsafe_b64encode
@@ -46,8 +47,8 @@ from ledger.events.customer_keys import (
 from ledger.tlog import signed_note
 from ledger.vault.commitments import canonical
 
-CLASSES = {"A": PASSKEY, "B": BROWSER}  # evidence class -> kind of the key that signs
-LONGEST = 16_384  # bytes of a part of a signature
+CLASSES = {"A": PASSKEY, "B": BROWSER}  # evidence class -> kind of the signing key
+MAX_PART_BYTES = 16_384  # of one member of a signature, decoded
 _CHALLENGE = b"sovereign/instruction/v1\0"
 _BROWSER = b"sovereign/browser-key/v1\0"
 _FIXED = 37  # bytes of authenticator data before extensions
@@ -55,27 +56,30 @@ _PRESENT, _VERIFIED, _ELIGIBLE, _BACKED, _ATTESTED, _EXTENDED = 1, 4, 8, 16, 64,
 
 
 class InstructionError(ValueError):
-    """The instruction is not one for this log, its chain is broken, or its signer may not give
-    it. Nothing was recorded."""
+    """The instruction cannot be recorded in this log; nothing was recorded.
+
+    It is for another log, does not follow the customer's previous instruction, or its signer is
+    not allowed to give it.
+    """
 
 
 class SignatureError(InstructionError):
-    """The signature is malformed, or not this key's under this instruction."""
+    """The signature is malformed, or is not a signature of this instruction by this key."""
 
 
 @dataclass(frozen=True, slots=True)
 class PasskeySignature:
-    """An assertion of Web Authentication (level 3, section 6.3.3)."""
+    """A Web Authentication assertion (level 3, section 6.3.3)."""
 
     key: bytes  # SHA-256 of the public key
     authenticator_data: bytes
-    client_data: bytes  # clientDataJSON as it was hashed
+    client_data: bytes  # clientDataJSON, byte for byte as it was hashed
     signature: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserSignature:
-    """Of a key that one browser keeps and does not let out."""
+    """A signature by an Ed25519 key that one browser stores without allowing its export."""
 
     key: bytes  # SHA-256 of the public key
     signature: bytes
@@ -86,13 +90,13 @@ Signature = PasskeySignature | BrowserSignature
 
 @dataclass(frozen=True, slots=True)
 class InstructionSigner:
-    """As much of a key as a receipt tells: in JSON {"public": …, "rp": …}, or without "rp".
+    """The part of a key that a receipt carries: as JSON {"public": …, "rp": …}, or without "rp".
 
-    All of it is held by the signature, so that no byte of a receipt goes unchecked.
+    The signature covers both, so that no byte of a receipt goes unchecked.
     """
 
     public: bytes  # SubjectPublicKeyInfo, DER
-    rp: str | None  # of a passkey; None: a browser key
+    rp: str | None  # the relying party of a passkey; None: a browser key
 
     @classmethod
     def of(cls, key: Key) -> "InstructionSigner":
@@ -112,20 +116,20 @@ class InstructionSigner:
 
 
 def challenge(instruction: Mapping[str, Any]) -> bytes:
-    """The 32 bytes that a key is asked to sign for the instruction, given as its JSON."""
+    """The 32-byte challenge for an instruction that is given as its JSON."""
     return sha256(_CHALLENGE + canonical(instruction)).digest()
 
 
 def browser_message(instruction: Mapping[str, Any]) -> bytes:
-    """What a browser key signs for the instruction."""
+    """The message that a browser key signs for the instruction."""
     return _BROWSER + challenge(instruction)
 
 
 def verify(instruction: Mapping[str, Any], signature: Signature, key: Key) -> None:
-    """Return if `key` signed the instruction, for its relying party, else raise SignatureError.
+    """Raise SignatureError unless `key` signed the instruction for its relying party.
 
-    The instruction is the JSON of one of the profile, the key one that was enrolled. The
-    authenticator's counter is not looked at: offline there is nothing to compare it with.
+    `instruction`: JSON of the profile. `key`: as it was enrolled. The authenticator's signature
+    counter is not checked, because an offline verifier has nothing to compare it with.
     """
     try:
         require_usable(key)
@@ -137,31 +141,37 @@ def verify(instruction: Mapping[str, Any], signature: Signature, key: Key) -> No
         wanted = list(key.party.origins)
         _want(origin in wanted, f"signed on {origin[:80]!r}, want one of {wanted}")
         eligible = bool(signature.authenticator_data[32] & _ELIGIBLE)
-        _want(eligible == key.backup_eligible, "another kind of key: it was enrolled otherwise")
+        _want(
+            eligible == key.backup_eligible,
+            f"backup eligibility is {eligible}, want {key.backup_eligible} as at enrolment",
+        )
 
 
 def verify_alone(
     instruction: Mapping[str, Any], signature: Signature, signer: InstructionSigner
 ) -> None:
-    """The same, knowing of the key no more than a receipt tells. Raises SignatureError.
+    """As `verify`, with only the part of the key that a receipt carries. Raises SignatureError.
 
-    That the key was enrolled, for this relying party and its origins, is left to who knows.
+    Does not check that the key was enrolled, nor for which relying party and origins.
     """
     named = sha256(signer.public).digest()
-    _want(signature.key == named, "the signature names another key than the one it came with")
-    found, wanted = CLASSES.get(str(instruction.get("evidence"))), signer.kind
     _want(
-        found == wanted,
+        signature.key == named,
+        f"the signature names the key {signature.key.hex()[:16]}, want {named.hex()[:16]}",
+    )
+    expected_kind, wanted = CLASSES.get(str(instruction.get("evidence"))), signer.kind
+    _want(
+        expected_kind == wanted,
         f"an instruction of evidence class {instruction.get('evidence')!r}, signed by a {wanted} "
         "key: want class A for passkeys, B for browser keys",
     )
     match signature:
         case PasskeySignature():
-            _want(signer.rp is not None, "an assertion, but of no relying party: want kind passkey")
+            _want(signer.rp is not None, "an assertion, but the signer has no relying party")
             _require_assertion(signature, signer.rp or "", challenge(instruction))
             signed = signature.authenticator_data + sha256(signature.client_data).digest()
         case BrowserSignature():
-            _want(signer.rp is None, "a bare signature, but the key is a passkey: want browser")
+            _want(signer.rp is None, "a bare signature, but the signer is a passkey")
             signed = browser_message(instruction)
     _require_signed(signer, signature.signature, signed)
 
@@ -179,13 +189,16 @@ def members(signature: Signature) -> dict[str, Any]:
 
 def parse(value: Any) -> Signature:
     """The signature in JSON; it formats back to the same. Raises SignatureError."""
-    _want(isinstance(value, dict), f"a signature is a {type(value).__name__}, want an object")
+    _want(isinstance(value, dict), f"the signature is a {type(value).__name__}, want an object")
     names = {"key", "signature", "type"}
     if value.get("type") == PASSKEY:
         _want_parts(value, names | {"authenticator_data", "client_data"})
         data, client = _bytes(value["authenticator_data"]), _bytes(value["client_data"])
         return PasskeySignature(_key(value["key"]), data, client, _bytes(value["signature"]))
-    _want(value.get("type") == BROWSER, f"a signature of type {value.get('type')!r}, want passkey")
+    _want(
+        value.get("type") == BROWSER,
+        f"a signature of type {value.get('type')!r}, want {PASSKEY!r} or {BROWSER!r}",
+    )
     _want_parts(value, names)
     return BrowserSignature(_key(value["key"]), _bytes(value["signature"]))
 
@@ -193,50 +206,64 @@ def parse(value: Any) -> Signature:
 def signer(value: Any) -> InstructionSigner:
     """The signer in JSON; it formats back to the same. Raises SignatureError."""
     parts = set(value) if isinstance(value, dict) else None
-    _want(parts in ({"public"}, {"public", "rp"}), "a signer has a public key, and rp or not")
+    _want(
+        parts in ({"public"}, {"public", "rp"}),
+        f"the signer has the members {sorted(parts or ())}, want public and optionally rp",
+    )
     rp = value.get("rp")
-    _want(rp is None or isinstance(rp, str), f"a relying party {str(rp)[:40]!r}, want its domain")
-    _want(rp is not None or "rp" not in value, "a relying party that is null: want none at all")
+    _want(rp is None or isinstance(rp, str), f"rp is {str(rp)[:40]!r}, want a domain")
+    _want(rp is not None or "rp" not in value, "rp is null: leave it out for a browser key")
     return InstructionSigner(_bytes(value["public"]), rp)
 
 
 def _require_assertion(signature: PasskeySignature, rp: str, wanted: bytes) -> None:
-    """What WebAuthn level 3, section 7.2, asks of an assertion, and no frame inside a page."""
-    said = _client_data(signature.client_data)
-    _want(said.get("type") == "webauthn.get", f"client data of type {said.get('type')!r}")
+    """The checks of WebAuthn level 3, section 7.2; signing inside a frame is refused as well."""
+    client = _client_data(signature.client_data)
+    kind = client.get("type")
+    _want(kind == "webauthn.get", f"client data of type {kind!r}, want 'webauthn.get'")
     expected = urlsafe_b64encode(wanted).decode().rstrip("=")
-    _want(said.get("challenge") == expected, "the key signed another instruction: its challenge")
-    _want(isinstance(said.get("origin"), str), "signed on no page: its origin is missing")
+    _want(
+        client.get("challenge") == expected,
+        "the challenge is that of another instruction: the key signed something else",
+    )
+    _want(isinstance(client.get("origin"), str), "the client data has no origin")
     try:
-        require_origin(said["origin"], rp)
+        require_origin(client["origin"], rp)
     except KeyFormError as error:
-        raise SignatureError(f"signed elsewhere: {error}") from error
-    _want(said.get("crossOrigin", False) is False, "signed in a frame inside another page")
-    _want("topOrigin" not in said, "signed in a frame inside a page of another origin")
+        raise SignatureError(f"signed on a page of another origin: {error}") from error
+    _want(
+        client.get("crossOrigin", False) is False,
+        "crossOrigin is true: it was signed inside a frame of another page",
+    )
+    _want("topOrigin" not in client, "topOrigin is set: it was signed inside a frame")
     _require_data(signature.authenticator_data, rp)
 
 
 def _require_data(data: bytes, rp: str) -> None:
-    _want(len(data) >= _FIXED, f"authenticator data of {len(data)} bytes, want {_FIXED}")
+    _want(len(data) >= _FIXED, f"authenticator data of {len(data)} bytes, want at least {_FIXED}")
     party, flags = sha256(rp.encode()).digest(), data[32]
     _want(data[:32] == party, f"signed for another relying party, want {rp!r}")
-    _want(bool(flags & _PRESENT), "no user was present when it was signed")
-    _want(bool(flags & _VERIFIED), "the user was not verified when it was signed")
-    _want(not flags & _ATTESTED, "an assertion that brings a new key along")
+    _want(bool(flags & _PRESENT), "the flags do not say that a user was present")
+    _want(bool(flags & _VERIFIED), "the flags do not say that the user was verified")
+    _want(not flags & _ATTESTED, "the assertion has attested credential data, want none")
     _want(
-        bool(flags & _EXTENDED) == (len(data) > _FIXED), "bytes after the data, and no extensions"
+        bool(flags & _EXTENDED) == (len(data) > _FIXED),
+        f"authenticator data of {len(data)} bytes does not match its flag for extensions",
     )
     backed_up = bool(flags & _BACKED)
-    _want(not backed_up or bool(flags & _ELIGIBLE), "backed up, though the key cannot be")
+    _want(
+        not backed_up or bool(flags & _ELIGIBLE),
+        "the flags say backed up but not eligible for backup",
+    )
 
 
 def _client_data(data: bytes) -> dict[str, Any]:
     try:
-        found = canonical_json.parse(data)
+        value = canonical_json.parse(data)
     except StrictJsonError as error:
         raise SignatureError(f"the client data is {error}") from error
-    _want(isinstance(found, dict), "the client data is no object")
-    return dict(found)
+    _want(isinstance(value, dict), f"the client data is a {type(value).__name__}, want an object")
+    return dict(value)
 
 
 def _require_signed(signer: InstructionSigner, signature: bytes, message: bytes) -> None:
@@ -244,8 +271,10 @@ def _require_signed(signer: InstructionSigner, signature: bytes, message: bytes)
         algorithm = customer_keys.algorithm(signer.public)
         public = load_der_public_key(signer.public)
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise SignatureError(f"the public key is none: {error}") from error
-    _want(signer.rp is not None or algorithm == "EdDSA", f"a browser key for {algorithm}")
+        raise SignatureError(f"the public key is malformed: {error}") from error
+    _want(
+        signer.rp is not None or algorithm == "EdDSA", f"a browser key for {algorithm}, want EdDSA"
+    )
     try:
         match public:
             case Ed25519PublicKey():
@@ -255,27 +284,34 @@ def _require_signed(signer: InstructionSigner, signature: bytes, message: bytes)
             case RSAPublicKey():
                 public.verify(signature, message, PKCS1v15(), SHA256())
     except InvalidSignature as error:
-        raise SignatureError("the signature is wrong: not this key's, or changed since") from error
+        raise SignatureError(
+            "the signature is wrong: another key made it, or the instruction was changed"
+        ) from error
 
 
 def _want_parts(value: Mapping[str, Any], wanted: set[str]) -> None:
-    _want(set(value) == wanted, f"a signature with {sorted(value)}, want {sorted(wanted)}")
+    _want(
+        set(value) == wanted,
+        f"the signature has the members {sorted(value)}, want {sorted(wanted)}",
+    )
 
 
 def _key(value: Any) -> bytes:
-    found = _bytes(value)
-    _want(len(found) == sha256().digest_size, f"a key named by {len(found)} bytes, want 32")
-    return found
+    key_id = _bytes(value)
+    _want(len(key_id) == sha256().digest_size, f"a key id of {len(key_id)} bytes, want 32")
+    return key_id
 
 
 def _bytes(value: Any) -> bytes:
     _want(isinstance(value, str), f"{str(value)[:40]!r}, want base64")
     try:
-        found = signed_note.decode_base64(value)
+        data = signed_note.decode_base64(value)
     except ValueError as error:
-        raise SignatureError(f"a part of the signature is not base64: {error}") from error
-    _want(len(found) <= LONGEST, f"a part of {len(found)} bytes, want at most {LONGEST}")
-    return found
+        raise SignatureError(f"a member of the signature is not base64: {error}") from error
+    _want(
+        len(data) <= MAX_PART_BYTES, f"a part of {len(data)} bytes, want at most {MAX_PART_BYTES}"
+    )
+    return data
 
 
 def _text(data: bytes) -> str:

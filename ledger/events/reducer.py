@@ -1,7 +1,7 @@
-"""The reducer: a fold of a customer's instructions into what is in force. Pure and total.
+"""The reducer: computes a customer's state from their instructions. Pure and total.
 
-Granted    the scene holds exactly its fields, until its end
-Withdrawn  the scene holds nothing, or no longer these fields; taking the last withdraws all
+Granted    the scene has exactly these fields, until its end
+Withdrawn  the scene has no fields, or no longer these; removing the last withdraws the scene
 Key…       who may sign: see ledger.events.authority
 """
 
@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, get_args
 
 from ledger.events import authority
-from ledger.events.authority import NOBODY, Authority
+from ledger.events.authority import EMPTY_AUTHORITY, Authority
 from ledger.events.envelope import (
     FIRST,
     EvidenceClass,
@@ -29,7 +29,7 @@ from ledger.events.instruction_signature import Signature
 from ledger.vault import commitments
 
 _UNSIGNED = (EvidenceClass.SESSION, EvidenceClass.IMPORTED)
-_KEY_ACTS = frozenset(get_args(KeyAct))  # asked of every instruction: a set, not a union
+_KEY_ACTS = frozenset(get_args(KeyAct))  # faster for each instruction than isinstance on a union
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +55,25 @@ class ActiveTrigger:
 
 @dataclass(frozen=True, slots=True)
 class ConsentState:
-    """Everything one customer has in force. `seq` is the agreement's version."""
+    """One customer's current state.
+
+    `seq` is the version of the agreement, `head` the digest of the latest instruction.
+    """
 
     subject: str
     seq: int = 0
     head: bytes = FIRST
     scenes: Mapping[str, SceneConsent | SceneWithdrawal] = field(default_factory=dict)
     triggers: Mapping[str, tuple[ActiveTrigger, ...]] = field(default_factory=dict)
-    authority: Authority = NOBODY
+    authority: Authority = EMPTY_AUTHORITY
 
 
 def apply(
     state: ConsentState | None, instruction: Instruction, index: int, head: bytes | None = None
 ) -> ConsentState:
-    """The state after one more instruction, which stands at `index` of the log.
+    """The state after one more instruction, which is entry `index` of the log.
 
-    `head`: the instruction's digest, if it is known already.
+    `head`: the instruction's digest, if the caller already has it.
     """
     state = state or ConsentState(instruction.subject)
     scenes, triggers = dict(state.scenes), dict(state.triggers)
@@ -94,7 +97,7 @@ def apply(
 def require_authorised(
     state: ConsentState, instruction: Instruction, signature: Signature | None
 ) -> None:
-    """Return if the customer's keys let the instruction follow, else raise InstructionError."""
+    """Raise InstructionError unless the customer's keys allow the instruction."""
     if signature is None and _plain(state, instruction):
         return
     document = _document(instruction)
@@ -102,9 +105,9 @@ def require_authorised(
 
 
 def _plain(state: ConsentState, instruction: Instruction) -> bool:
-    """Nobody has keys, and it is not about keys either: a session suffices."""
+    """Whether there is nothing to check: the customer has no keys and the act brings none."""
     return (
-        state.authority is NOBODY
+        state.authority is EMPTY_AUTHORITY
         and instruction.evidence in _UNSIGNED
         and instruction.mandate is None
         and type(instruction.act) not in _KEY_ACTS
@@ -112,34 +115,34 @@ def _plain(state: ConsentState, instruction: Instruction) -> bool:
 
 
 def _narrows(state: ConsentState, instruction: Instruction) -> bool:
-    """A trigger that takes the place of another may let more through than that one did."""
+    """Whether the act only takes permission away. Replacing a trigger may allow more."""
     match instruction.act:
         case TriggerSet(scene, template, signal, threshold):
             new = ActiveTrigger(template, signal, threshold)
             others = _without(state.triggers, scene, template, signal)
             return {*state.triggers.get(scene, ())} <= {*others, new}
         case act:
-            return act.__struct_config__.tag in authority.OPEN
+            return act.__struct_config__.tag in authority.SESSION_ACTS
 
 
 def _document(instruction: Instruction) -> dict[str, Any]:
-    found: dict[str, Any] = commitments.parse(encode(instruction))
-    return found
+    members: dict[str, Any] = commitments.parse(encode(instruction))
+    return members
 
 
 def _withdrawn(
-    held: SceneConsent | SceneWithdrawal | None,
+    current: SceneConsent | SceneWithdrawal | None,
     fields: tuple[str, ...] | None,
     at: datetime,
     index: int,
 ) -> SceneConsent | SceneWithdrawal:
-    if isinstance(held, SceneConsent) and fields is not None and held.fields - {*fields}:
-        return replace(held, fields=held.fields - {*fields}, index=index)
+    if isinstance(current, SceneConsent) and fields is not None and current.fields - {*fields}:
+        return replace(current, fields=current.fields - {*fields}, index=index)
     return SceneWithdrawal(at, index)
 
 
 def _without(
     triggers: Mapping[str, tuple[ActiveTrigger, ...]], scene: str, template: str, signal: str
 ) -> tuple[ActiveTrigger, ...]:
-    held = triggers.get(scene, ())
-    return tuple(t for t in held if (t.template, t.signal) != (template, signal))
+    active = triggers.get(scene, ())
+    return tuple(t for t in active if (t.template, t.signal) != (template, signal))

@@ -1,7 +1,8 @@
-"""What an entry of the consent log says: in clear, or once it is opened.
+"""Entries of the consent log: decrypt sealed instructions, decode public events.
 
-Sealed lie the instruction's canonical bytes and, if a customer's key signed it, a newline and the
-signature's canonical JSON. The leaf commits to the instruction alone: a signature proves itself.
+The plaintext of a sealed event is the instruction's canonical bytes and, if a customer's key
+signed it, a newline and the signature's canonical JSON. The leaf commits to the instruction alone,
+because a signature can be verified by itself.
 """
 
 from ledger.errors import CorruptLogError
@@ -13,7 +14,7 @@ from ledger.vault import commitments, vault
 
 
 def payload(data: bytes, signature: Signature | None) -> bytes:
-    """What is sealed of an instruction whose canonical bytes are `data`."""
+    """The plaintext to seal for an instruction whose canonical bytes are `data`."""
     if signature is None:
         return data
     return data + b"\n" + canonical_json.canonical(instruction_signature.members(signature))
@@ -22,46 +23,49 @@ def payload(data: bytes, signature: Signature | None) -> bytes:
 def opened(
     derived: commitments.Secrets, sealed: bytes, entry: bytes
 ) -> tuple[Instruction, Signature | None]:
-    """The instruction that `entry` commits to, and what it was signed with.
+    """Decrypt the instruction that `entry` commits to, and its signature if it has one.
 
-    Raises VaultError, CorruptLogError. Whether the signature is good, fsck and verifiers say.
+    The signature is parsed, not verified: fsck and the offline verifier do that. Raises VaultError,
+    CorruptLogError.
     """
     data, signed, signature = vault.unseal(derived, sealed, entry).partition(b"\n")
     if commitments.personal_entry(derived.opening, data) != entry:
-        raise CorruptLogError("a sealed event is not the one its leaf commits to; run fsck")
-    found = envelope.decode(data)
-    if not isinstance(found, Instruction):
+        raise CorruptLogError("a sealed event is not the one that its leaf commits to; run fsck")
+    event = envelope.decode(data)
+    if not isinstance(event, Instruction):
         raise CorruptLogError("a sealed event is not an instruction; run fsck")
-    return found, _signature(signature) if signed else None
+    return event, _signature(signature) if signed else None
 
 
 def public(entry: bytes) -> PublicEvent:
-    """The public act that stands in `entry`. Raises CorruptLogError, MalformedEventError."""
-    found = envelope.decode(entry[1:])
-    if isinstance(found, Instruction):
-        raise CorruptLogError("an instruction stands in clear in the log; run fsck")
-    return found
+    """The public event in `entry`. Raises CorruptLogError, MalformedEventError."""
+    event = envelope.decode(entry[1:])
+    if isinstance(event, Instruction):
+        raise CorruptLogError("the log has an unencrypted instruction; run fsck")
+    return event
 
 
 def _signature(data: bytes) -> Signature:
     try:
-        found = instruction_signature.parse(canonical_json.parse(data))
+        parsed = instruction_signature.parse(canonical_json.parse(data))
     except (StrictJsonError, SignatureError) as error:
-        raise CorruptLogError(f"a sealed signature does not read: {error}; run fsck") from error
-    if canonical_json.canonical(instruction_signature.members(found)) != data:
-        raise CorruptLogError("a sealed signature is not in its canonical form; run fsck")
-    return found
+        raise CorruptLogError(f"a sealed signature is malformed: {error}; run fsck") from error
+    if canonical_json.canonical(instruction_signature.members(parsed)) != data:
+        raise CorruptLogError("a sealed signature is not in canonical form; run fsck")
+    return parsed
 
 
 def consent_entry(entry: bytes) -> str | None:
-    """The judge of a consent log: what is no entry of one, and why."""
+    """What is wrong with an entry of a consent log, or None: an `EntryCheck` for auditors."""
     if entry[:1] == commitments.PERSONAL:
         wanted = commitments.PERSONAL_SIZE
-        return None if len(entry) == wanted else f"a commitment of {len(entry)} bytes, not {wanted}"
+        return (
+            None if len(entry) == wanted else f"a commitment of {len(entry)} bytes, want {wanted}"
+        )
     if entry[:1] != commitments.PUBLIC:
-        return f"kind {entry[:1].hex() or 'none'}, want 01 or 02"
+        return f"entry kind {entry[:1].hex() or 'none'}, want 01 or 02"
     try:
-        said = envelope.decode(entry[1:])
+        event = envelope.decode(entry[1:])
     except ValueError as error:
-        return f"no public event: {error}"
-    return "an instruction in the clear" if isinstance(said, Instruction) else None
+        return f"not a public event: {error}"
+    return "an unencrypted instruction" if isinstance(event, Instruction) else None

@@ -1,12 +1,12 @@
-"""The logs' own keys on disk, and how a newer set takes their place.
+"""The signing keys of a ledger's logs on disk, and their rotation.
 
-For each of the two logs of a ledger, LOG being `consent` or `state`:
+For each of the two logs, LOG being `consent` or `state`:
 
-keys/LOG.key             private keys in force, one a line: Ed25519, then ML-DSA-44; owner only
-keys/LOG.vkey            their verifier keys, one a line
-keys/LOG.next.key        those of a rotation that was begun and has not ended
-keys/LOG.retired.policy  verifier keys that signed before; what they signed rests on them
-LOG.policy               a tlog-policy: keys in force, then retired ones, then the witnesses
+keys/LOG.key             active private keys, one per line: Ed25519, then ML-DSA-44; owner only
+keys/LOG.vkey            their verifier keys, one per line
+keys/LOG.next.key        the private keys of a rotation that has not ended
+keys/LOG.retired.policy  retired verifier keys, needed to verify what they signed
+LOG.policy               a tlog-policy: active keys, then retired ones, then the witnesses
 
 witnesses.policy         the witness, group and quorum lines of both policies, if there are any
 """
@@ -22,33 +22,36 @@ from ledger.tlog.signed_note import NoteError, Signer, Signing
 from ledger.witness.client import Witnesses
 
 LogSigner = Signer | MldsaSigner
-STATES = "{}/state"  # origin of the state log beside a consent log
+STATES = "{}/state"  # origin of the state log, given that of the consent log
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """What signs a ledger's two logs."""
+    """The signing keys of a ledger's two logs."""
 
     consent: Sequence[Signing]
     state: Sequence[Signing]
 
 
 def keys(home: Path, origin: str) -> Keys:
-    """The keys in force, or new ones. Raises NoteError if what is stored is malformed."""
+    """The active keys; new ones are generated if there are none.
+
+    Raises NoteError if a stored key is malformed, or only one log has keys.
+    """
     consent, state = _rings(home)
     if not state.key.exists():
         if consent.key.exists():
-            raise NoteError(f"{state.key}, which signs the state log, is missing: restore it")
-        state.put_in_force(_generate(STATES.format(origin)))
+            raise NoteError(f"the state log's signing key {state.key} is missing: restore it")
+        state.activate(_generate(STATES.format(origin)))
     if not consent.key.exists():
-        consent.put_in_force(_generate(origin))
+        consent.activate(_generate(origin))
     return Keys(_read(consent.key), _read(state.key))
 
 
 def witnesses(home: Path) -> Witnesses:
-    """Who is to be asked to cosign, from `witnesses.policy`; the policies follow it.
+    """The witnesses of `witnesses.policy`; rewrites both policies if that file changed.
 
-    Raises PolicyError.
+    Raises LogPolicyError.
     """
     for ring in _rings(home):
         ring.trust([each.verifier for each in _read(ring.key)])
@@ -56,22 +59,25 @@ def witnesses(home: Path) -> Witnesses:
 
 
 def begin_rotation(home: Path, origin: str) -> Keys:
-    """New keys, stored beside those in force. They are in force when the logs have signed so."""
+    """Generate new keys and store them as the next ones.
+
+    They become active once both logs have recorded the rotation.
+    """
     made = Keys(_generate(origin), _generate(STATES.format(origin)))
     for ring, newer in zip(_rings(home), (made.consent, made.state), strict=True):
         atomic_file.write(ring.next, _secrets(newer), atomic_file.OWNER_ONLY)
-        # Crash here: they have signed nothing, and the next start forgets them.
+        # Crash here: the new keys have signed nothing, and the next start deletes them.
     return made
 
 
 def end_rotation(home: Path, consent: str, state: str) -> None:
-    """Put the next keys of each log in force if they signed its newest note.
+    """Activate the next keys of each log if they signed its newest note, else delete them.
 
-    If they did not, the rotation never came to the log; they are forgotten.
+    `consent`, `state`: the newest signed notes of the two logs.
     """
     for ring, head in zip(_rings(home), (consent, state), strict=True):
         ring.end_rotation(head)
-        # Crash here: the next start comes here again and goes on with the other log.
+        # Crash here: the next start calls this again, which ends the rotation of the other log.
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,23 +106,23 @@ class _Ring:
         if _signed(newer, head):
             older = [each.verifier for each in _read(self.key)]
             mine = {str(each.verifier) for each in newer}
-            kept = [key for key in (*older, *self.before()) if str(key) not in mine]
+            retired = [key for key in (*older, *self.before()) if str(key) not in mine]
             atomic_file.write(
-                self.retired, policy.text(_once(kept)).encode(), atomic_file.OWNER_ONLY
+                self.retired, policy.text(_once(retired)).encode(), atomic_file.OWNER_ONLY
             )
-            # Crash here or below: the next start comes here again and ends it.
-            self.put_in_force(newer)
+            # Crash here or below: the next start calls this again and ends the rotation.
+            self.activate(newer)
         self.next.unlink()
         atomic_file.synchronise(self.next.parent)
 
-    def put_in_force(self, keys: Sequence[LogSigner]) -> None:
+    def activate(self, keys: Sequence[LogSigner]) -> None:
         atomic_file.write(self.key.with_suffix(".vkey"), _public(keys))
         self.trust([each.verifier for each in keys])
-        # Crash here: verifier keys of nobody yet, which the next start replaces.
+        # Crash here: the .vkey file has keys that are not active; the next start replaces it.
         atomic_file.write(self.key, _secrets(keys), atomic_file.OWNER_ONLY)
 
     def trust(self, verifiers: Sequence[LogKey]) -> None:
-        """Write what verifiers are to demand, unless it stands there already."""
+        """Write the policy for verifiers, unless the file already has this content."""
         path, lines = self.home / f"{self.log}.policy", self.home / "witnesses.policy"
         cosigners = [lines.read_text("utf-8")] if lines.exists() else []
         data = policy.text([*verifiers, *self.before()], *cosigners).encode()
@@ -125,7 +131,7 @@ class _Ring:
             atomic_file.write(path, data)
 
     def before(self) -> list[LogKey]:
-        """The keys that signed before."""
+        """The retired verifier keys."""
         return [*policy.parse(self.retired.read_bytes()).logs] if self.retired.exists() else []
 
 
@@ -138,7 +144,7 @@ def _generate(origin: str) -> list[LogSigner]:
 
 
 def _public(keys: Sequence[LogSigner]) -> bytes:
-    """The verifier keys, all of them: no byte of a receipt goes unchecked."""
+    """All verifier keys, one per line, so that every signature of a receipt can be checked."""
     return "".join(f"{each.verifier}\n" for each in keys).encode()
 
 

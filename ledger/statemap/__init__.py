@@ -1,1 +1,1 @@
-"""The verifiable map of customers' latest states, the log of its roots, proofs and their audit."""
+"""The verifiable map of customers' latest states, the log of its roots, state proofs, audits."""

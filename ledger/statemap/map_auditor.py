@@ -1,7 +1,8 @@
-"""Audit a state log beside its consent log: every map root is of a beginning of that log.
+"""Audit a state log against its consent log.
 
-The state log's entries name sizes that grow, so one pass over the consent log's leaf hashes meets
-them all: a frontier and one tile are held, however long the logs are. See specs/audit.md, A10.
+Each entry of the state log names a size of the consent log and the root at that size. The sizes
+grow, so one pass over the consent log's leaf hashes can compute and compare every root; a frontier
+and one tile are in memory, however large the logs are. See specs/audit.md, A10.
 """
 
 import json
@@ -20,13 +21,13 @@ from ledger.tlog.tiles import WIDTH
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Where the consent log is read, and who must have signed it."""
+    """The consent log of an audit: where to read it, and which signatures it must have."""
 
     source: LogSource
     trust: Demand
 
     def walk(self, since: int) -> "_Walk":
-        """From the checkpoint shown now and `since` entries on. Raises ValueError if untrusted."""
+        """A pass over the log from `since` entries on. Raises ValueError if it is not trusted."""
         shown = self.source.read("checkpoint").decode()
         head = self.trust.require(signed_note.parse(shown))
         files = LogFiles(self.source, head.size)
@@ -40,20 +41,20 @@ def audit_states(
     seen: str | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Audit the state log as `audit.audit` does, and each new entry against the consent log.
+    """Audit the state log as `auditor.audit` does, and each new entry against the consent log.
 
-    Raises ValueError if `seen` is not signed as `trust` demands.
+    Raises ValueError if `seen` does not have the signatures that `trust` requires.
     """
-    judge = _Judge(consent, _last(source, trust, seen) if seen else -1)
-    report = auditor.audit(source, trust, seen, judge, progress)
-    wrong = [] if judge.walk is None else judge.walk.wrong()
+    check_entry = _StateEntryCheck(consent, _last(source, trust, seen) if seen else -1)
+    report = auditor.audit(source, trust, seen, check_entry, progress)
+    wrong = [] if check_entry.walk is None else check_entry.walk.wrong()
     return replace(report, findings=(*report.findings, *wrong), note=seen if wrong else report.note)
 
 
 def _last(source: LogSource, trust: Demand, seen: str) -> int:
-    """The size that the last entry under the note `seen` names; -1 if it cannot be shown.
+    """The size that the last entry under the note `seen` names; -1 if it cannot be proven.
 
-    What is wrong with the tiles then is for the audit to find. Raises ValueError.
+    Then the audit finds what is wrong with the tiles. Raises ValueError.
     """
     before = trust.require(signed_note.parse(seen))
     files, index = LogFiles(source, before.size), before.size - 1
@@ -67,32 +68,38 @@ def _last(source: LogSource, trust: Demand, seen: str) -> int:
 
 
 @dataclass(slots=True)
-class _Judge:
-    """The consent log is read after the state log's checkpoint, so it is never behind honestly."""
+class _StateEntryCheck:
+    """Checks each entry of a state log against the consent log.
+
+    The consent log is read after the state log's checkpoint, so an honest one is never behind.
+    """
 
     consent: Consent
-    last: int  # what the entry before named as its size
+    last: int  # the size that the previous entry names
     walk: "_Walk | None" = None
 
     def __call__(self, entry: bytes) -> str | None:
         try:
-            said = map_proof.entry(json.loads(entry))
-            if bytes(said) != entry:
-                return "not in its canonical form"
+            entry_root = map_proof.entry(json.loads(entry))
+            if bytes(entry_root) != entry:
+                return "not in canonical form"
             if self.walk is None:
-                self.walk = self.consent.walk(said.size)
+                self.walk = self.consent.walk(entry_root.size)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             return f"not checked: {error}"
-        return self._wrong(said, self.walk)
+        return self._wrong(entry_root, self.walk)
 
-    def _wrong(self, said: StateRoot, walk: "_Walk") -> str | None:
-        if said.size <= self.last:
-            return f"of {said.size} entries, the one before of {self.last}: it must grow"
-        self.last = said.size
-        if said.size > walk.head.size:
-            return f"of {said.size} entries, the consent log shows {walk.head.size}"
-        if walk.root(said.size) != said.root:
-            return f"the consent log has another root at {said.size} entries"
+    def _wrong(self, entry: StateRoot, walk: "_Walk") -> str | None:
+        if entry.size <= self.last:
+            return f"it names size {entry.size}, not larger than the previous entry's {self.last}"
+        self.last = entry.size
+        if entry.size > walk.head.size:
+            return f"it names size {entry.size}, the consent log has {walk.head.size} entries"
+        if walk.root(entry.size) != entry.root:
+            return (
+                f"it names the root {entry.root.hex()} at size {entry.size}, the consent log has "
+                f"{walk.root(entry.size).hex()}"
+            )
         return None
 
 
@@ -102,23 +109,26 @@ class _Walk:
     head: Checkpoint
     shown: str
     frontier: Frontier
-    kept: tuple[int, list[Hash]] = field(default=(-1, []))
+    cached_tile: tuple[int, list[Hash]] = field(default=(-1, []))
 
     def root(self, size: int) -> Hash:
-        """The root of the first `size` entries; sizes grow. Raises UnreadableError."""
+        """The root of the first `size` entries. Calls must have growing sizes.
+
+        Raises UnreadableError.
+        """
         while (at := self.frontier.size) < size:
             n = at // WIDTH
             self.frontier.append(self._tile(n)[at - n * WIDTH : size - n * WIDTH])
         return self.frontier.root()
 
     def wrong(self) -> list[AuditFinding]:
-        """That the leaves which were read are not those of the signed root."""
+        """A finding if the leaf hashes that were read do not have the signed root."""
         if self.root(self.head.size) == self.head.root:
             return []
-        said = "the consent log's tiles are not of its root: audit it by itself"
-        return [AuditFinding(FindingKind.WRONG_ROOT, said, {"shown": self.shown})]
+        message = "the consent log's tiles do not hash to its signed root: audit the consent log"
+        return [AuditFinding(FindingKind.WRONG_ROOT, message, {"shown": self.shown})]
 
     def _tile(self, n: int) -> list[Hash]:
-        if self.kept[0] != n:
-            self.kept = n, self.files.hashes(0, n)
-        return self.kept[1]
+        if self.cached_tile[0] != n:
+            self.cached_tile = n, self.files.hashes(0, n)
+        return self.cached_tile[1]

@@ -1,8 +1,8 @@
-"""The map of latest states and the log of its roots, beside a consent log in the same database.
+"""The state log: the map of latest states and the log of its roots, in the consent log's database.
 
-Each commit of the consent log commits an entry of the state log as well: size and root of the
-consent log, and the root of the map in which every customer's latest state then stands. There is
-no moment at which one of them is durable and the others are not. See specs/statemap.md.
+Each transaction of the consent log also appends an entry to the state log: the size and root of the
+consent log, and the root of the map of every customer's latest state at that size. So none of them
+is ever durable without the others. See specs/statemap.md.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
 
 @dataclass(frozen=True, slots=True)
 class MapUpdate:
-    """The next entry and the map behind it; nothing is stored yet."""
+    """The next entry and the changed map, before anything is stored."""
 
     batch: StorageBatch
     staged: Staged
@@ -33,7 +33,7 @@ class MapUpdate:
 
 
 class StateLog:
-    """Not thread-safe by itself: the ledger that writes it holds its lock."""
+    """The state log and its map. Not thread-safe: the caller holds the ledger's lock."""
 
     def __init__(self, store: StateStore, witnesses: Witnesses, *signers: Signing) -> None:
         self.log = Log(store, signers[0].name, *signers)
@@ -42,11 +42,14 @@ class StateLog:
         self._newest = self._stored()
 
     def newest(self) -> StateRoot:
-        """The newest entry; that of an empty map if there is none."""
+        """The newest entry; for an empty log, that of an empty map."""
         return self._newest
 
     def stage(self, size: int, root: Hash, values: Mapping[Label, Value]) -> MapUpdate:
-        """What follows when the consent log has `size` entries under `root`."""
+        """Compute the next entry and map for a consent log of `size` entries with this root.
+
+        `values`: the changed states' values by label. Nothing is stored.
+        """
         change = self._map.change(values)
         entry = StateRoot(size, root, change.root)
         staged = self.log.stage([bytes(entry)])
@@ -54,11 +57,11 @@ class StateLog:
         buckets = {number: (roots[number], data) for number, data in change.buckets.items()}
         return MapUpdate(replace(staged.batch, buckets=buckets), staged, change, entry)
 
-    def settle(self, moved: MapUpdate) -> None:
-        """Go on from what was staged and is stored."""
-        self._map.apply(moved.change)
-        self.log.settle(moved.staged)
-        self._newest = moved.entry
+    def settle(self, update: MapUpdate) -> None:
+        """Update the map and log in memory to the staged ones, after they were stored."""
+        self._map.apply(update.change)
+        self.log.settle(update.staged)
+        self._newest = update.entry
 
     def export(self, folder: Path) -> None:
         """Write the public tile directory. Raises RolledBackError, QuorumError."""
@@ -67,14 +70,14 @@ class StateLog:
     def value(self, label: Label) -> Value | None:
         return self._map.value(label)
 
-    def prove(self, label: Label, shown: StateOpening | None) -> StateProof:
-        """That `shown` is the latest state of the label, or that nothing is there.
+    def prove(self, label: Label, opening: StateOpening | None) -> StateProof:
+        """A proof that `opening` is the latest state at `label`, or (None) that there is none.
 
-        It is what it says only if the map holds that value: the caller knows.
+        The caller makes sure that `opening` matches the value in the map.
         """
         index, signed = self.log.size - 1, signed_note.parse(self.log.checkpoint())
         path = tuple(self.log.prove_inclusion(index))
-        return StateProof(shown, self._map.prove(label), self._newest, index, path, signed)
+        return StateProof(opening, self._map.prove(label), self._newest, index, path, signed)
 
     def _stored(self) -> StateRoot:
         size = self.log.size

@@ -1,18 +1,19 @@
-"""Proof of a customer's latest state: nothing newer is hidden, or nothing is there at all.
+"""State proofs: prove a customer's latest state, or that the map has no state for a label.
 
 The state log's newest entry names the map's root at a size of the consent log, as canonical JSON:
 
     {"map":"<64 hex>","root":"<64 hex>","size":70000,"type":"state-root"}
 
-A proof is a C2SP tlog-proof of that entry, in the state log; its `extra` is canonical JSON with
-the entry, the map's proof (base64) and, if the label is there, the state and its salt. The label
-is not in it: who asks knows it. Labels come from the customer's first instruction, so that who
-holds its receipt knows where in the map to look, and nobody else does:
+A proof is a C2SP tlog-proof of that entry in the state log. Its `extra` is canonical JSON with the
+entry, the map proof (base64) and, if the map has the label, the state and its salt. The label is
+not included: the verifier computes it from the customer's first instruction, so whoever has that
+receipt knows the label, and nobody else does:
 
     label = SHA-256("sovereign/label/v1" ‖ 00 ‖ SHA-256(first instruction))
     value = SHA-256("sovereign/state/v1" ‖ 00 ‖ salt (32) ‖ state)
 
-The standard library and `cryptography` are enough. The law: specs/statemap.md, "State".
+The verifier imports this module, so it uses the standard library and `cryptography` only.
+Specification: specs/statemap.md, "State".
 """
 
 import json
@@ -34,7 +35,7 @@ from ledger.vault import commitments
 SALT_SIZE = 32
 _HEADER = "c2sp.org/tlog-proof@v1"
 _FIRST = b64encode(bytes(32)).decode()  # `prev` of a first instruction
-_MOST_HASHES = 63
+_MAX_HASHES = 63
 _LARGEST = 1 << 53
 
 
@@ -44,7 +45,7 @@ class MalformedStateProofError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class StateRoot:
-    """An entry of the state log: the map's root when the consent log had this size and root."""
+    """An entry of the state log: the root of the map at this size and root of the consent log."""
 
     size: int
     root: Hash
@@ -60,7 +61,7 @@ class StateRoot:
 
 @dataclass(frozen=True, slots=True)
 class StateOpening:
-    """A state and what keeps it from being guessed."""
+    """A state document, and the salt that prevents guessing it from its value in the map."""
 
     state: dict[str, Any]
     salt: bytes
@@ -73,7 +74,7 @@ class StateOpening:
 
 @dataclass(frozen=True, slots=True)
 class StateProof:
-    shown: StateOpening | None  # None: the label is absent
+    opening: StateOpening | None  # None: the label is absent
     in_map: MapProof
     entry: StateRoot
     index: int
@@ -88,33 +89,34 @@ class StateProof:
     def _extra(self) -> dict[str, Any]:
         proof = b64encode(bytes(self.in_map)).decode()
         extra: dict[str, Any] = {"entry": self.entry.members(), "proof": proof}
-        if self.shown is None:
+        if self.opening is None:
             return extra
-        return {**extra, "salt": self.shown.salt.hex(), "state": self.shown.state}
+        return {**extra, "salt": self.opening.salt.hex(), "state": self.opening.state}
 
 
 def label(first: bytes) -> bytes:
-    """Where the map keeps a customer, given the canonical bytes of their first instruction."""
+    """The customer's label, computed from the canonical bytes of their first instruction."""
     return sha256(b"sovereign/label/v1\x00" + sha256(first).digest()).digest()
 
 
 def parse(text: str) -> StateProof:
-    """Read a proof; it formats back to the same text. Raises MalformedStateProofError."""
+    """Parse a proof; it formats back to the same text. Raises MalformedStateProofError."""
     try:
-        found = _parse(text)
-        same = str(found) == text
+        proof = _parse(text)
+        same = str(proof) == text
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise MalformedStateProofError(f"no state proof: {error!r}") from error
+        raise MalformedStateProofError(f"not a state proof: {error!r}") from error
     if not same:
-        raise MalformedStateProofError("a state proof, but not in its canonical form")
-    return found
+        raise MalformedStateProofError("a state proof, but not in canonical form")
+    return proof
 
 
 def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifying]) -> Checkpoint:
-    """The state log's checkpoint under which this is the *latest* state of the label `where`.
+    """Verify that the proof shows the latest state of the label `where`; return its checkpoint.
 
-    Every one of `verifiers` must have signed it, under the state log's name. Raises NoteError,
-    ProofError. Compare `proof.entry` with a checkpoint of the consent log to know how late it is.
+    Every one of `verifiers` must have signed the checkpoint, under the state log's name. Compare
+    `proof.entry` with a checkpoint of the consent log to know how recent the state is. Raises
+    NoteError, ProofError.
     """
     signed_note.verify(proof.note, verifiers)
     head = checkpoint.parse(proof.note.text)
@@ -125,9 +127,9 @@ def verify(proof: StateProof, where: bytes, verifiers: Sequence[Verifying]) -> C
 
 
 def verify_under(proof: StateProof, where: bytes, policy: LogPolicy) -> Checkpoint:
-    """The same, for a checkpoint that is signed and cosigned as `policy` demands.
+    """As `verify`, for a checkpoint with the signatures and cosignatures that `policy` requires.
 
-    Raises PolicyError, ProofError.
+    Raises LogPolicyError, ProofError.
     """
     head = policy.verify(proof.note)
     require_newest(proof, where, head)
@@ -135,35 +137,38 @@ def verify_under(proof: StateProof, where: bytes, policy: LogPolicy) -> Checkpoi
 
 
 def require_complete(proof: StateProof, instructions: Sequence[dict[str, Any]]) -> None:
-    """Return if these are all instructions of the customer, none missing, else raise ProofError.
+    """Raise ProofError unless these are all instructions of the customer.
 
-    The proof must have been verified at the label of the first. `instructions` are the events of
-    the customer's receipts, oldest first: each names the hash of the one before, and the state
-    names that of the last.
+    `instructions`: the events of the customer's receipts, oldest first. Each names the hash of the
+    previous one, and the state names the hash of the last. The proof must have been verified for
+    the label of the first.
     """
     if not instructions:
-        _want(proof.shown is None, "no instruction was given, but the map holds a state")
+        _want(proof.opening is None, "no instruction was given, but the map has a state")
         return
     data = [commitments.canonical(each) for each in instructions]
-    if proof.shown is None:
-        raise ProofError("the map holds nothing for this customer: all was left out")
+    if proof.opening is None:
+        raise ProofError("the map has no state for this customer, although they gave instructions")
     _want_chain(instructions, data)
-    state, last = proof.shown.state, _digest(data[-1])
+    state, last = proof.opening.state, _digest(data[-1])
     _want(
         (state.get("seq"), state.get("head")) == (len(data), last),
-        f"the state is of {state.get('seq')} instructions, {len(data)} were given: not the same",
+        f"the state is the result of {state.get('seq')} instructions, {len(data)} receipts were "
+        "given, or their hashes differ",
     )
 
 
 def require_newest(proof: StateProof, where: bytes, head: Checkpoint) -> None:
     if proof.index != head.size - 1:
-        raise ProofError(f"entry {proof.index} of {head.size}, want the newest: ask again")
+        raise ProofError(
+            f"the proof is of entry {proof.index} of {head.size}, want the newest: get a new proof"
+        )
     leaf = merkle.leaf_hash(bytes(proof.entry))
     merkle.verify_inclusion(leaf, proof.index, head.size, head.root, proof.path)
-    if proof.shown is None:
+    if proof.opening is None:
         verifiable_map.verify_absence(where, proof.entry.map, proof.in_map)
     else:
-        verifiable_map.verify_presence(where, proof.shown.value, proof.entry.map, proof.in_map)
+        verifiable_map.verify_presence(where, proof.opening.value, proof.entry.map, proof.in_map)
 
 
 def _digest(data: bytes) -> str:
@@ -173,44 +178,48 @@ def _digest(data: bytes) -> str:
 
 def _want_chain(instructions: Sequence[dict[str, Any]], data: Sequence[bytes]) -> None:
     before = [_FIRST, *map(_digest, data)]
-    for number, (said, prev) in enumerate(zip(instructions, before, strict=False), start=1):
-        found = (said.get("seq"), said.get("prev"))
-        _want(found == (number, prev), f"instruction {number} does not follow the one before it")
+    for number, (instruction, prev) in enumerate(zip(instructions, before, strict=False), start=1):
+        given = (instruction.get("seq"), instruction.get("prev"))
+        _want(
+            given == (number, prev), f"instruction {number} does not follow the previous receipt's"
+        )
 
 
 def _parse(text: str) -> StateProof:
     head, _, signed = text.partition("\n\n")
     header, extra, index, *hashes = head.split("\n")
     members = json.loads(signed_note.decode_base64(extra.removeprefix("extra ")))
-    if header != _HEADER or len(hashes) > _MOST_HASHES:
-        raise MalformedStateProofError(f"want {_HEADER} and at most {_MOST_HASHES} hashes")
-    found = signed_note.parse(signed)
-    checkpoint.parse(found.text)
+    if header != _HEADER or len(hashes) > _MAX_HASHES:
+        raise MalformedStateProofError(f"want {_HEADER} and at most {_MAX_HASHES} hashes")
+    note = signed_note.parse(signed)
+    checkpoint.parse(note.text)
     return StateProof(
-        shown=_shown(members) if "state" in members else None,
+        opening=_opening(members) if "state" in members else None,
         in_map=verifiable_map.parse(signed_note.decode_base64(members["proof"])),
         entry=entry(members["entry"]),
         index=_count(int(index.removeprefix("index "))),
         path=tuple(map(_hash, hashes)),
-        note=found,
+        note=note,
     )
 
 
-def _shown(members: dict[str, Any]) -> StateOpening:
+def _opening(members: dict[str, Any]) -> StateOpening:
     if not isinstance(members["state"], dict):
-        raise MalformedStateProofError("a state is an object")
+        raise MalformedStateProofError(
+            f"the state is a {type(members['state']).__name__}, want an object"
+        )
     return StateOpening(members["state"], _bytes(members["salt"]))
 
 
 def entry(members: dict[str, Any]) -> StateRoot:
-    """Read an entry of the state log from its JSON. Raises ValueError, KeyError or TypeError."""
+    """Parse an entry of the state log from its JSON. Raises ValueError, KeyError or TypeError."""
     return StateRoot(_count(members["size"]), _bytes(members["root"]), _bytes(members["map"]))
 
 
 def newest(entries: Sequence[bytes]) -> StateRoot:
-    """The last of these entries of a state log; that of an empty map if there are none.
+    """The last of these entries of a state log; for an empty list, that of an empty map.
 
-    Raises ValueError, KeyError or TypeError if it is none.
+    Raises ValueError, KeyError or TypeError if it is malformed.
     """
     return entry(json.loads(entries[-1])) if entries else StateRoot(0, EMPTY_ROOT, EMPTY_ROOT)
 
@@ -231,7 +240,7 @@ def _sized(value: bytes) -> bytes:
 
 def _count(value: int) -> int:
     if type(value) is not int or not 0 <= value < _LARGEST:
-        raise MalformedStateProofError(f"{value!r} is no count of entries")
+        raise MalformedStateProofError(f"{value!r} is not a number of entries below 2^53")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The verifiable map: a value for each label, under one root, with presence and absence proofs.
+"""The verifiable map: label -> value under one root, with proofs of presence and absence.
 
 A binary prefix tree in which every inner node has two children:
 
@@ -7,13 +7,14 @@ A binary prefix tree in which every inner node has two children:
                                                        left ones have 0 there, right ones 1
     empty  SHA-256("")
 
-A proof is the leaf where the search for a label ends, and the siblings on the way up: 64 bytes,
-then 33 a step, 724 for a map of a million. If that leaf has the label, its value is the one; if
-it has another, the label is absent, since the search would have ended at it.
+A proof is the leaf where the search for a label ends, and the siblings on the path to the root: 64
+bytes and 33 per step, 724 for a map of a million labels. If that leaf has the label, it proves the
+value. If it has another label, it proves absence, because the search would have ended at the
+label's own leaf.
 
-The tree is kept in buckets, one for the labels that share 20 bits: a bucket is its sorted
-records, 64 bytes each. Only the buckets' roots and what is above them is held in memory. The law
-this file implements: specs/statemap.md; the same in obvious lines: specs/model/statemap.py.
+The tree is stored in buckets, one for all labels that share 20 bits: a bucket is its sorted
+records, 64 bytes each. Only the buckets' roots and the nodes above them are in memory.
+Specification: specs/statemap.md; a short executable model: specs/model/statemap.py.
 """
 
 from bisect import bisect_left
@@ -30,7 +31,7 @@ RECORD = 2 * HASH_SIZE
 _STEP = 1 + HASH_SIZE
 _BITS = 8 * HASH_SIZE
 
-# Bucket numbers -> the records of those that are not empty.
+# Bucket numbers -> number -> records, without empty buckets.
 BucketReader = Callable[[Collection[int]], Mapping[int, bytes]]
 
 
@@ -40,7 +41,7 @@ class MalformedProofError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class MapProof:
-    """Where the search for a label ended, and the siblings from there to the root: (bit, hash)."""
+    """The leaf where a search ended, and the siblings from there to the root: (bit, hash)."""
 
     leaf: tuple[Label, Value] | None  # None: the map is empty
     siblings: tuple[tuple[int, Hash], ...] = ()
@@ -52,7 +53,7 @@ class MapProof:
 
 
 def parse(data: bytes) -> MapProof:
-    """Read a proof; it formats back to the same bytes. Raises MalformedProofError."""
+    """Parse a proof; it formats back to the same bytes. Raises MalformedProofError."""
     if not data:
         return MapProof(None)
     steps, rest = divmod(len(data) - RECORD, _STEP)
@@ -64,28 +65,36 @@ def parse(data: bytes) -> MapProof:
 
 
 def verify_presence(label: Label, value: Value, root: Hash, proof: MapProof) -> None:
-    """Return if the map with that root has this value for the label, else raise ProofError."""
+    """Raise ProofError unless the map with this root has this value for the label."""
     _require(proof.leaf == (label, value), "the proof is for another label or value")
     _require_path(label, root, proof)
 
 
 def verify_absence(label: Label, root: Hash, proof: MapProof) -> None:
-    """Return if the map with that root has no value for the label, else raise ProofError."""
+    """Raise ProofError unless the map with this root has no value for the label."""
     if proof.leaf is None:
         _require(not proof.siblings and root == EMPTY_ROOT, "the map is not empty")
         return
-    _require(proof.leaf[0] != label, "the label is there")
+    _require(proof.leaf[0] != label, "the map has the label")
     _require_path(label, root, proof)
 
 
 def _require_path(label: Label, root: Hash, proof: MapProof) -> None:
-    """The search for `label` from that root ends at the proof's leaf."""
-    _require(proof.leaf is not None and len(label) == HASH_SIZE, "no leaf, or no label")
+    """Raise ProofError unless the search for `label` from this root ends at the proof's leaf."""
+    _require(
+        proof.leaf is not None and len(label) == HASH_SIZE,
+        f"no leaf, or a label of {len(label)} bytes, want {HASH_SIZE}",
+    )
     there, value = proof.leaf or (b"", b"")
-    _require(len(there) == len(value) == HASH_SIZE, f"label and value have {HASH_SIZE} bytes")
+    _require(
+        len(there) == len(value) == HASH_SIZE, f"want a label and value of {HASH_SIZE} bytes each"
+    )
     node, below = sha256(there + value).digest(), _BITS
     for bit, sibling in proof.siblings:
-        _require(0 <= bit < below and len(sibling) == HASH_SIZE, "bits fall on the way up")
+        _require(
+            0 <= bit < below and len(sibling) == HASH_SIZE,
+            "the bits of the siblings do not decrease towards the root",
+        )
         side = _bit(label, bit)
         _require(side == _bit(there, bit), "the search does not lead to this leaf")
         node, below = _inner(sibling, node, bit) if side else _inner(node, sibling, bit), bit
@@ -94,7 +103,7 @@ def _require_path(label: Label, root: Hash, proof: MapProof) -> None:
 
 @dataclass(frozen=True, slots=True)
 class MapChange:
-    """What an update makes of the map: to be stored with what caused it, then applied."""
+    """An update of the map: store it in the transaction that caused it, then apply it."""
 
     root: Hash
     buckets: Mapping[int, bytes]  # number -> records
@@ -102,10 +111,10 @@ class MapChange:
 
 
 class StateMap:
-    """The map in memory and its buckets in a store. Not safe to change from several threads."""
+    """The map: upper nodes in memory, buckets in a store. Changes must come from one thread."""
 
     def __init__(self, roots: Mapping[int, Hash], read: BucketReader) -> None:
-        """`roots`: of the buckets that are not empty (see `bucket_root`)."""
+        """`roots`: number -> root of the buckets that are not empty (see `bucket_root`)."""
         self._read = read
         self._levels: list[list[Hash | None]] = [[None] * (1 << i) for i in range(PREFIX + 1)]
         self.apply(self._climb(roots, {}))
@@ -115,8 +124,8 @@ class StateMap:
         return self._levels[0][0] or EMPTY_ROOT
 
     def change(self, values: Mapping[Label, Value]) -> MapChange:
-        """What the map becomes with these values; nothing is changed yet."""
-        labels = sorted(values)  # in order, so that memory and store are gone through once
+        """Compute the update that sets these values; the map itself is not changed."""
+        labels = sorted(values)  # so that memory and store are accessed in order
         numbers = [int.from_bytes(label[:3]) >> 24 - PREFIX for label in labels]
         roots = self._levels[PREFIX]
         known = self._read([n for n in dict.fromkeys(numbers) if roots[n] is not None])
@@ -128,13 +137,13 @@ class StateMap:
         return self._climb({n: bucket_root(data) for n, data in buckets.items()}, buckets)
 
     def apply(self, change: MapChange) -> None:
-        """Make a change; call it once the change is stored."""
+        """Apply a change in memory; call it after the change was stored."""
         for level, nodes in zip(self._levels, change.nodes, strict=True):
             for number, node in nodes.items():
                 level[number] = node
 
     def prove(self, label: Label) -> MapProof:
-        """The presence of the label with its value, or its absence."""
+        """A proof of the label's value, or of its absence."""
         if self._levels[0][0] is None:
             return MapProof(None)
         siblings = list(self._descend(label))
@@ -144,23 +153,23 @@ class StateMap:
         return MapProof(leaf, tuple(reversed(siblings + inside)))
 
     def value(self, label: Label) -> Value | None:
-        """The value of the label, if it has one."""
+        """The value of the label, or None."""
         return self.values([label]).get(label)
 
     def values(self, labels: Collection[Label]) -> dict[Label, Value]:
-        """The values of those of the labels that have one."""
+        """The values of these labels, without labels that have none."""
         wanted = {n for n in map(_bucket, labels) if self._levels[PREFIX][n] is not None}
         known = {n: _split(data) for n, data in self._read(wanted).items()}
-        found: dict[Label, Value] = {}
+        values: dict[Label, Value] = {}
         for label in labels:
             records = known.get(_bucket(label), [])
             place = bisect_left(records, label)
             if place < len(records) and records[place].startswith(label):
-                found[label] = records[place][HASH_SIZE:]
-        return found
+                values[label] = records[place][HASH_SIZE:]
+        return values
 
     def _climb(self, roots: Mapping[int, Hash], buckets: Mapping[int, bytes]) -> MapChange:
-        """The nodes above changed buckets, level by level."""
+        """Compute the nodes above changed buckets, level by level."""
         nodes: list[Mapping[int, Hash]] = [roots]
         for level in reversed(range(PREFIX)):
             below, known = nodes[-1], self._levels[level + 1]
@@ -188,19 +197,19 @@ class StateMap:
         for level in range(PREFIX):
             number = 2 * number + _bit(label, level)
             if self._levels[level + 1][number] is None:
-                number ^= 1  # there is no inner node here: the search goes on at the only child
+                number ^= 1  # no inner node here: the search continues at the only child
             yield level, number
 
 
 def bucket_root(data: bytes) -> Hash:
-    """The root over a bucket's records, which are not none.
+    """The root over a bucket's records, of which there is at least one.
 
-    Neighbours in the order of labels are joined as soon as the next one differs at a higher bit.
+    Two neighbours are joined as soon as the next record differs at a higher bit.
     """
     if len(data) == RECORD:
-        return sha256(data).digest()  # the usual one, up to a million labels
+        return sha256(data).digest()  # the usual case, up to a million labels
     node, last = sha256(data[:RECORD]).digest(), _number(data)
-    waiting: list[tuple[Hash, int]] = []  # left siblings, and the bit at which they are left
+    waiting: list[tuple[Hash, int]] = []  # left siblings, and the bit at which they branch
     for at in range(RECORD, len(data), RECORD):
         record = data[at : at + RECORD]
         number = _number(record)
@@ -216,7 +225,7 @@ def bucket_root(data: bytes) -> Hash:
 
 
 def _parents(below: Mapping[int, Hash], known: Sequence[Hash | None], bit: int) -> dict[int, Hash]:
-    """The nodes over changed ones: over two, their hash; over an only child, that child."""
+    """The parents of changed nodes: the hash of two children, or an only child itself."""
     parents: dict[int, Hash] = {}
     last, changed = bytes((bit,)), below.get
     for number, node in below.items():
@@ -224,7 +233,7 @@ def _parents(below: Mapping[int, Hash], known: Sequence[Hash | None], bit: int) 
         if sibling is None:
             sibling = known[number ^ 1]
         elif number & 1:
-            continue  # the left one makes the parent of both
+            continue  # the left sibling computes their parent
         if sibling is None:
             parents[number >> 1] = node
         elif number & 1:
@@ -237,7 +246,7 @@ def _parents(below: Mapping[int, Hash], known: Sequence[Hash | None], bit: int) 
 def _search(
     records: list[bytes], label: Label
 ) -> tuple[tuple[Label, Value], list[tuple[int, Hash]]]:
-    """Where the search for the label ends in a bucket, and the siblings on the way down."""
+    """The leaf where the search ends in a bucket, and the siblings on the way down."""
     siblings: list[tuple[int, Hash]] = []
     while len(records) > 1:
         bit = _BITS - (_number(records[0]) ^ _number(records[-1])).bit_length()
@@ -250,11 +259,13 @@ def _search(
 
 
 def _put(data: bytes, label: Label, value: Value) -> bytes:
-    """The records of a bucket with one value put in."""
+    """The records of a bucket after one value was set."""
     if len(label) != HASH_SIZE or len(value) != HASH_SIZE:
-        raise ProofError(f"label and value have {HASH_SIZE} bytes")
+        raise ProofError(
+            f"a label of {len(label)} and a value of {len(value)} bytes, want {HASH_SIZE} each"
+        )
     if not data or (len(data) == RECORD and data.startswith(label)):
-        return label + value  # the usual one, up to a million labels
+        return label + value  # the usual case, up to a million labels
     labels = [data[at : at + HASH_SIZE] for at in range(0, len(data), RECORD)]
     place = bisect_left(labels, label)
     start = place * RECORD

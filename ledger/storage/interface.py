@@ -1,7 +1,7 @@
-"""Where logs are kept. A store is durable when `commit` returns, and refuses a second history.
+"""The storage interface of a log. `commit` is durable on return and refuses a second history.
 
-A database holds one log or two: the second, `beside` the first, is the state log with the buckets
-of the verifiable map. It moves in the transactions of the first and in no others.
+A database has one log, or a consent log and its state log with the buckets of the verifiable map.
+The state log is only written in transactions of the consent log.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,10 @@ from typing import Protocol
 
 
 class ForkError(Exception):
-    """Somebody else moved the log: its head is not the one this batch was built on. Nothing was
-    written. Open the log again, and see that only one process writes it."""
+    """Another writer changed the log: its head is not the one that this batch was built on.
+
+    Nothing was written. Open the log again, and make sure that only one process writes it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class StorageBatch:
-    """One transaction: all of it is durable, or none."""
+    """The content of one transaction: all of it becomes durable, or none."""
 
     previous: int  # the size this batch was built on
     head: Head
@@ -31,15 +33,15 @@ class StorageBatch:
     sealed: Mapping[bytes, tuple[int, bytes]] = field(default_factory=dict)  # tag -> index, sealed
     idempotency: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # digest, first
     buckets: Mapping[int, tuple[bytes, bytes]] = field(default_factory=dict)  # root, records
-    beside: "StorageBatch | None" = None  # of the state log: durable together with this one
+    state_batch: "StorageBatch | None" = None  # of the state log, in the same transaction
 
 
 class LogStore(Protocol):
-    """One log. `commit` is fully persisted when it returns; reads are safe from any thread."""
+    """The store of one log. `commit` is durable on return; reads are safe from any thread."""
 
     def head(self) -> Head | None: ...
     def commit(self, batch: StorageBatch) -> None:
-        """Raises ForkError unless the stored size is `batch.previous`."""
+        """Store a batch. Raises ForkError unless the stored size is `batch.previous`."""
         ...
 
     def tile(self, level: int, index: int) -> bytes | None: ...

@@ -1,8 +1,9 @@
-"""A log in PostgreSQL: COPY for speed, an advisory lock and a fencing epoch for a single writer.
+"""A log store in PostgreSQL.
 
-Each log has a schema of its own. The writer holds an advisory lock for as long as its connection
-lives, and raises the epoch when it takes it; every commit compares its epoch with the stored one.
-A writer that was paused, lost its connection and comes back finds another epoch, and is refused.
+Each log has its own schema. Rows are written with COPY. A single writer is ensured by an advisory
+lock, held as long as the writer's connection lives, and a fencing epoch: taking the lock increments
+the epoch, and every commit compares its epoch with the stored one. A writer that was paused and
+lost its connection finds a newer epoch and is refused.
 """
 
 from collections.abc import Collection, Sequence
@@ -22,7 +23,7 @@ from sqlalchemy.engine import Engine
 from sqlmodel import create_engine
 
 from ledger.storage.interface import ForkError, StorageBatch
-from ledger.storage.sqlite import BESIDE, SqlStore, StateStore, tables
+from ledger.storage.sqlite import STATE_PREFIX, SqlStore, StateStore, tables
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "bundle": ("index int8", "data bytea"),
@@ -34,18 +35,17 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 class PostgresStore(SqlStore):
-    """See `ledger.storage.interface.Store`. Reads never wait for the writer; a commit is
-    synchronised."""
+    """A `LogStore` in one schema. Reads never wait for the writer; commits are synchronous."""
 
     def __init__(self, address: str, schema: str) -> None:
-        """`address`: postgresql://…; `schema`: this log's own, made if it is not there."""
+        """`address`: postgresql://…; `schema`: the log's own, created if it does not exist."""
         self._url = make_url(address).set(drivername="postgresql+psycopg")
         self._schema = schema
         self._writing = RLock()
         self._writer: psycopg.Connection[Any] | None = None
         self._epoch = 0
         with psycopg.connect(_plain(self._url), autocommit=True) as connection:
-            connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # makers wait for one another
+            connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # one creator at a time
             name = sql.Identifier(schema)
             connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
         super(SqlStore, self).__init__(_engine(self._url, schema))
@@ -54,11 +54,13 @@ class PostgresStore(SqlStore):
             tables("").head.metadata.create_all(connection, tables=tables("").all)
             connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS lease (epoch bigint NOT NULL)")
 
-    def beside(self) -> StateStore:
+    def state_store(self) -> StateStore:
         with self._engine.begin() as connection:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
-            tables(BESIDE).head.metadata.create_all(connection, tables=tables(BESIDE).all)
-        return StateStore(self._engine, BESIDE)
+            tables(STATE_PREFIX).head.metadata.create_all(
+                connection, tables=tables(STATE_PREFIX).all
+            )
+        return StateStore(self._engine, STATE_PREFIX)
 
     def commit(self, batch: StorageBatch) -> None:
         with self._writing:
@@ -67,9 +69,9 @@ class PostgresStore(SqlStore):
                 with writer.transaction():
                     self._require_lead(writer)
                     _put(writer, "", batch)
-                    if batch.beside is not None:
-                        _put(writer, BESIDE, batch.beside)
-                # Crash before the commit above: nothing is there. After it: everything is.
+                    if batch.state_batch is not None:
+                        _put(writer, STATE_PREFIX, batch.state_batch)
+                # Crash before the commit above: nothing is stored. After it: everything is.
             except psycopg.OperationalError:
                 self._resign()
                 raise
@@ -80,14 +82,16 @@ class PostgresStore(SqlStore):
         super().close()
 
     def _lead(self) -> psycopg.Connection[Any]:
-        """Take the lock and the next epoch. Raises ForkError if another process writes."""
+        """Take the lock and increment the epoch. Raises ForkError if another process writes."""
         writer = psycopg.connect(_plain(self._url), autocommit=True)
         writer.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))
         writer.execute("SET synchronous_commit TO on")
         lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
         if not _one(writer.execute(lock, [self._schema])):
             writer.close()
-            raise ForkError(f"another process writes the log {self._schema!r}: stop one of the two")
+            raise ForkError(
+                f"another process is the writer of the log {self._schema!r}: stop one of the two"
+            )
         with writer.transaction():
             last = _one(writer.execute("SELECT coalesce(max(epoch), 0) FROM lease"))
             writer.execute("DELETE FROM lease")
@@ -99,20 +103,22 @@ class PostgresStore(SqlStore):
         epoch = _one(writer.execute("SELECT epoch FROM lease FOR UPDATE"))
         if epoch != self._epoch:
             self._resign()
-            raise ForkError(f"the lease is at epoch {epoch}, this writer's is {self._epoch}")
+            raise ForkError(
+                f"the lease is at epoch {epoch}, this writer's is {self._epoch}: another writer "
+                "took over"
+            )
 
     def _resign(self) -> None:
         if self._writer is None:
             return
-        with suppress(psycopg.Error):  # if the connection is lost, the server lets go by itself
+        with suppress(psycopg.Error):  # if the connection is lost, the server releases the lock
             self._writer.execute("SELECT pg_advisory_unlock_all()")
         self._writer.close()
         self._writer = None
 
 
 class PostgresReader(SqlStore):
-    """The log as another host follows it: nothing is made there, nothing can be written, and no
-    answer is waited for without end."""
+    """Read-only access to a log for another host. Creates nothing; queries have a timeout."""
 
     def __init__(self, address: str, schema: str) -> None:
         url = make_url(address).set(drivername="postgresql+psycopg")
@@ -120,9 +126,9 @@ class PostgresReader(SqlStore):
 
 
 class PostgresHead:
-    """How many entries the log has, in one round trip of at most `timeout_s`. Not thread-safe.
+    """Reads the number of entries of the log in one round trip of at most `timeout_s` seconds.
 
-    It asks the primary only: a standby may not have heard of what the writer committed.
+    Not thread-safe. Asks the primary only, because a standby may lag behind the writer.
     """
 
     def __init__(self, address: str, schema: str, timeout_s: float = 2.0) -> None:
@@ -133,7 +139,7 @@ class PostgresHead:
         self._connection: psycopg.Connection[Any] | None = None
 
     def size(self) -> int:
-        """Raises psycopg.Error or TimeoutError; the next call connects anew."""
+        """The number of entries. Raises psycopg.Error or TimeoutError; the next call reconnects."""
         try:
             return self._ask(self._connection or self._connect())
         except (psycopg.Error, TimeoutError, OSError):
@@ -146,34 +152,38 @@ class PostgresHead:
             self._connection = None
 
     def _connect(self) -> psycopg.Connection[Any]:
-        timeout = max(2, round(self._timeout_s))  # libpq knows whole seconds, and two at least
+        timeout = max(2, round(self._timeout_s))  # libpq takes whole seconds, at least two
         made = psycopg.connect(self._address, autocommit=True, connect_timeout=timeout)
         self._connection = made
         return made
 
     def _ask(self, connection: psycopg.Connection[Any]) -> int:
-        """The steps of libpq, because psycopg waits for an answer without end."""
+        """Query through libpq, because psycopg has no timeout for an answer."""
         server, until = connection.pgconn, monotonic() + self._timeout_s
         server.send_query_params(self._query, None)
-        server.flush()  # a few bytes into an idle connection: they fit
-        found = None
+        server.flush()  # does not block: a few bytes fit into the buffer of an idle connection
+        last_result = None
         while True:
             while server.is_busy():
                 if not select([server.socket], [], [], max(until - monotonic(), 0))[0]:
-                    raise TimeoutError(f"no answer within {self._timeout_s} s; see to the database")
+                    raise TimeoutError(
+                        f"no answer of the database within {self._timeout_s} s: check that it runs"
+                    )
                 server.consume_input()
             if (result := server.get_result()) is None:
                 break
-            found = result
-        return _size(found)
+            last_result = result
+        return _size(last_result)
 
 
 def _size(result: PGresult | None) -> int:
     if result is None or result.status != ExecStatus.TUPLES_OK:
-        said = result.error_message.decode("utf-8", "replace").strip() if result else "nothing"
-        raise psycopg.OperationalError(f"the database answered: {said}")
+        answer = result.error_message.decode("utf-8", "replace").strip() if result else "nothing"
+        raise psycopg.OperationalError(f"the database answered: {answer}")
     if (value := result.get_value(0, 0) if result.ntuples else None) is None:
-        raise psycopg.OperationalError("no ledger here, or a standby: name the primary's address")
+        raise psycopg.OperationalError(
+            "there is no ledger in this schema, or this is a standby: use the primary's address"
+        )
     return int(value)
 
 
@@ -198,12 +208,12 @@ def _one(cursor: psycopg.Cursor[Any]) -> Any:
 def _put(writer: psycopg.Connection[Any], prefix: str, batch: StorageBatch) -> None:
     """Write a batch of one log. Raises ForkError unless it was built on what is there.
 
-    What a log rewrites is at its end, so it is removed from there on and copied anew.
+    A log only rewrites rows at its end, so these are deleted and copied again.
     """
     head, bundle, tile = (sql.Identifier(f"{prefix}{name}") for name in ("head", "bundle", "tile"))
-    found = _one(writer.execute(sql.SQL("SELECT size FROM {}").format(head))) or 0
-    if found != batch.previous:
-        raise ForkError(f"the log has {found} entries, want {batch.previous}")
+    size = _one(writer.execute(sql.SQL("SELECT size FROM {}").format(head))) or 0
+    if size != batch.previous:
+        raise ForkError(f"the log has {size} entries, want {batch.previous}")
     writer.execute(sql.SQL(_NEWEST).format(head), [batch.head.size, batch.head.note] * 2)
     if batch.bundles:
         removed = sql.SQL("DELETE FROM {} WHERE index >= %s").format(bundle)
@@ -221,7 +231,7 @@ def _put(writer: psycopg.Connection[Any], prefix: str, batch: StorageBatch) -> N
         _copy(writer, prefix, "bucket", [(at, *data) for at, data in batch.buckets.items()])
     sealed = [(at, tag, data) for tag, (at, data) in batch.sealed.items()]
     _copy(writer, prefix, "sealed", sealed)
-    _copy(writer, prefix, "idempotency", [(key, *kept) for key, kept in batch.idempotency.items()])
+    _copy(writer, prefix, "idempotency", [(key, *row) for key, row in batch.idempotency.items()])
 
 
 def _copy(

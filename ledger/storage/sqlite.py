@@ -1,4 +1,4 @@
-"""A log in a SQL database: SQLite in WAL mode with full synchronisation."""
+"""A log store in SQLite (WAL mode, synchronous=FULL), and the tables that all stores share."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel, create_engine
 
 from ledger.storage.interface import ForkError, Head, StorageBatch
 
-# SQLite numbers its rows by INTEGER alone, PostgreSQL's INTEGER ends at 2^31.
+# SQLite needs INTEGER for row numbers; PostgreSQL's INTEGER ends at 2^31.
 Number = BigInteger().with_variant(Integer, "sqlite")
 
 
@@ -40,7 +40,7 @@ class TileRow(SQLModel, table=True):
 
 
 class SealedRow(SQLModel, table=True):
-    """An event under its customer's key. Only that key finds the tag."""
+    """An event, encrypted under its customer's key. The tag can only be derived from that key."""
 
     __tablename__ = "sealed"
     index: int = Field(primary_key=True, sa_type=Number)
@@ -52,11 +52,11 @@ class IdempotencyRow(SQLModel, table=True):
     __tablename__ = "idempotency"
     key: str = Field(primary_key=True)
     digest: bytes
-    first: int = Field(sa_type=Number)  # and not how many: that would say which belong together
+    first: int = Field(sa_type=Number)  # the count is not stored: it would link entries
 
 
 class CosignedRow(SQLModel, table=True):
-    """The newest checkpoint that witnesses have cosigned."""
+    """The newest checkpoint with cosignatures of the witnesses."""
 
     __tablename__ = "cosigned"
     id: int = Field(primary_key=True)
@@ -73,22 +73,24 @@ class BucketRow(SQLModel, table=True):
     records: bytes
 
 
-_AT_ONCE = 10_000  # values in one statement
-FOLDED = 4000  # pages of the write-ahead log at which it is folded in: rarely, since one act waits
-BESIDE = "state_"  # what the tables of the log beside are called
+_MAX_VALUES = 10_000  # in one statement
+CHECKPOINT_PAGES = (
+    4000  # pages of the write-ahead log at which it is folded in: rarely, since one act waits
+)
+STATE_PREFIX = "state_"  # of the names of the state log's tables
 SEALED = SQLModel.metadata.tables["sealed"]
 IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
 
 
 class LogTables:
-    """The tables of one log, and the statements that fill them."""
+    """The tables of one log, and the statements that insert into them."""
 
     def __init__(self, prefix: str) -> None:
         self.all = [_named(name, prefix) for name in ("head", "bundle", "tile", "cosigned")]
         self.head, self.bundle, self.tile, self.cosigned = self.all
         self.bucket = _named("bucket", prefix)
         self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
-        # Built once, and in SQLite's own words: to build a statement costs more than to run it.
+        # Compiled once, for SQLite: building a statement costs more than running it.
         self.newest = select(self.head.c.size, self.head.c.note)
         statements: tuple[Insert | StandardInsert, ...] = (
             _upsert(self.head, "size", "note"),
@@ -102,7 +104,7 @@ class LogTables:
 
 
 class SqlLog:
-    """One log of a database, as far as it is read, and what witnesses said of it."""
+    """Read access to one log of a database, and its newest cosigned checkpoint."""
 
     def __init__(self, engine: Engine, prefix: str = "") -> None:
         self._engine = engine
@@ -122,9 +124,9 @@ class SqlLog:
         return self._bytes(select(table.c.data).where(table.c["index"] == index))
 
     def beyond(self, counts: Sequence[int]) -> tuple[int, int]:
-        """Number of stored bundles and tiles past the first `counts[level]` of each level.
+        """Number of stored bundles and tiles beyond the first `counts[level]` of each level.
 
-        A bundle belongs to the tile of level 0 with the same index.
+        Bundles are counted like the tiles of level 0.
         """
         bundle, tile = self._tables.bundle, self._tables.tile
         bundles = [bundle.c["index"] >= counts[0]]
@@ -142,18 +144,18 @@ class SqlLog:
         return counts[0], counts[1]
 
     def cosigned(self) -> Head | None:
-        """The newest checkpoint that was kept with its cosignatures."""
+        """The newest stored checkpoint with its cosignatures, if there is one."""
         table = self._tables.cosigned
         with self._engine.connect() as connection:
-            found = connection.execute(select(table.c.size, table.c.note)).first()
-        return None if found is None else Head(found[0], found[1])
+            row = connection.execute(select(table.c.size, table.c.note)).first()
+        return None if row is None else Head(row[0], row[1])
 
-    def keep_cosigned(self, newest: Head) -> None:
-        """Keep a cosigned checkpoint, unless a newer one is kept. Durable on return."""
+    def store_cosigned(self, newest: Head) -> None:
+        """Store a cosigned checkpoint unless a newer one is stored. Durable on return."""
         table = self._tables.cosigned
         row = {"id": 1, "size": newest.size, "note": newest.note}
         older = table.c.size <= newest.size
-        writing = self._engine.execution_options(immediate=True)  # it reads before it writes
+        writing = self._engine.execution_options(immediate=True)  # as it reads before it writes
         with writing.begin() as connection:
             if connection.execute(select(table.c.id)).first() is None:
                 connection.execute(insert(table), row)
@@ -168,36 +170,36 @@ class SqlLog:
             return connection.execute(query).scalar()
 
     def _bytes(self, query: Any) -> bytes | None:
-        found: bytes | None = self._one(query)
-        return found
+        value: bytes | None = self._one(query)
+        return value
 
 
 class StateStore(SqlLog):
-    """The state log beside another, and the buckets of its map."""
+    """The state log in the database of a consent log, and the buckets of its map."""
 
     def commit(self, _batch: StorageBatch) -> None:
-        raise AssertionError("the state log moves in the transactions of the log it stands beside")
+        raise AssertionError("the state log is only written in transactions of the consent log")
 
     def roots(self) -> Mapping[int, bytes]:
         """The root of every bucket that is not empty."""
         table = self._tables.bucket
         with self._engine.connect() as connection:
-            found = connection.execute(select(table.c.number, table.c.root))
-            return {row[0]: row[1] for row in found}
+            rows = connection.execute(select(table.c.number, table.c.root))
+            return {row[0]: row[1] for row in rows}
 
     def records(self, numbers: Collection[int]) -> Mapping[int, bytes]:
-        """The records of these buckets, of those that are not empty."""
+        """The records of these buckets by number, without empty ones."""
         table, wanted = self._tables.bucket, [*numbers]
-        if len(wanted) == 1:  # one customer's act: a list would be taken apart anew each time
+        if len(wanted) == 1:  # one customer's act: SQLAlchemy would expand an IN list each time
             one = self._bytes(select(table.c.records).where(table.c.number == wanted[0]))
             return {} if one is None else {wanted[0]: one}
         query = select(table.c.number, table.c.records)
-        found: dict[int, bytes] = {}
+        records: dict[int, bytes] = {}
         with self._engine.connect() as connection:
-            for at in range(0, len(wanted), _AT_ONCE):
-                some = query.where(table.c.number.in_(wanted[at : at + _AT_ONCE]))
-                found |= {row[0]: row[1] for row in connection.execute(some)}
-        return found
+            for at in range(0, len(wanted), _MAX_VALUES):
+                some = query.where(table.c.number.in_(wanted[at : at + _MAX_VALUES]))
+                records |= {row[0]: row[1] for row in connection.execute(some)}
+        return records
 
     def buckets(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Number, root and records of every bucket."""
@@ -208,83 +210,82 @@ class StateStore(SqlLog):
 
 
 class SqlStore(SqlLog):
-    """See `ledger.storage.interface.Store`. `BEGIN IMMEDIATE` and a check of the head: one writer
-    wins."""
+    """A `LogStore` in a SQLite file. `BEGIN IMMEDIATE` and a check of the head keep one writer."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(engine(path))
         SQLModel.metadata.create_all(self._engine, tables=self._tables.all)
 
-    def beside(self) -> StateStore:
-        """The state log in this database; its tables are made if they are not there."""
-        made = tables(BESIDE)
+    def state_store(self) -> StateStore:
+        """The store of the state log in this database; its tables are created if missing."""
+        made = tables(STATE_PREFIX)
         made.head.metadata.create_all(self._engine, tables=made.all)
-        return StateStore(self._engine, BESIDE)
+        return StateStore(self._engine, STATE_PREFIX)
 
     def commit(self, batch: StorageBatch) -> None:
         writing = self._engine.execution_options(immediate=True)
         with writing.begin() as connection:
             _put(connection, self._tables, batch)
-            if batch.beside is not None:
-                _put(connection, tables(BESIDE), batch.beside)
-        # Crash before the commit above: nothing is there. After it: everything is.
+            if batch.state_batch is not None:
+                _put(connection, tables(STATE_PREFIX), batch.state_batch)
+        # Crash before the commit above: nothing is stored. After it: everything is.
 
     def sealed(self, tag: bytes) -> tuple[int, bytes] | None:
-        """Index and sealed bytes of the event with this tag."""
+        """Index and sealed bytes of the event with this tag, or None."""
         query = select(SEALED.c["index"], SEALED.c.data).where(SEALED.c.tag == tag)
         with self._engine.connect() as connection:
-            found = connection.execute(query).first()
-        return None if found is None else (found[0], found[1])
+            row = connection.execute(query).first()
+        return None if row is None else (row[0], row[1])
 
     def sealed_of(self, tags: Sequence[bytes]) -> dict[bytes, tuple[int, bytes]]:
-        """Index and sealed bytes of those events with these tags that are there."""
+        """Tag -> (index, sealed bytes) of the stored events with these tags."""
         query = select(SEALED.c.tag, SEALED.c["index"], SEALED.c.data)
-        found: dict[bytes, tuple[int, bytes]] = {}
+        sealed: dict[bytes, tuple[int, bytes]] = {}
         with self._engine.connect() as connection:
-            for at in range(0, len(tags), _AT_ONCE):
-                some = query.where(SEALED.c.tag.in_(tags[at : at + _AT_ONCE]))
-                found |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
-        return found
+            for at in range(0, len(tags), _MAX_VALUES):
+                some = query.where(SEALED.c.tag.in_(tags[at : at + _MAX_VALUES]))
+                sealed |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
+        return sealed
 
     def tags(self) -> set[bytes]:
-        """The tag of every sealed event."""
+        """The tags of all sealed events."""
         with self._engine.connect() as connection:
             return {row[0] for row in connection.execute(select(SEALED.c.tag))}
 
     def sealed_between(self, lo: int, hi: int) -> dict[int, bytes]:
-        """The sealed bytes of the events at [lo, hi)."""
+        """Index -> sealed bytes of the events at [lo, hi)."""
         query = select(SEALED.c["index"], SEALED.c.data)
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def sealed_tags(self, lo: int, hi: int) -> dict[int, bytes]:
-        """The tags of the sealed events at [lo, hi)."""
+        """Index -> tag of the sealed events at [lo, hi)."""
         query = select(SEALED.c["index"], SEALED.c.tag)
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
         with self._engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def idempotent(self, key: str) -> tuple[bytes, int] | None:
-        """Digest of the request recorded under `key`, and its first entry."""
+        """Digest and first entry index of the request recorded under `key`, or None."""
         query = select(IDEMPOTENCY).where(IDEMPOTENCY.c.key == key)
         with self._engine.connect() as connection:
-            found = connection.execute(query).first()
-        return None if found is None else (found[1], found[2])
+            row = connection.execute(query).first()
+        return None if row is None else (row[1], row[2])
 
 
 def engine(path: Path) -> Engine:
-    """SQLite, durable: WAL, every commit synchronised, deleted bytes overwritten."""
+    """A SQLite engine: WAL, every commit synced to disk, deleted bytes overwritten."""
     made = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
 
     @event.listens_for(made, "connect")
     def _connect(raw: Any, _record: object) -> None:
-        raw.isolation_level = None  # transactions begin below, not in the driver
+        raw.isolation_level = None  # transactions are begun in `_begin`, not by the driver
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
             raw.execute(f"PRAGMA {pragma}")
         raw.execute("PRAGMA busy_timeout=10000")
-        raw.execute(f"PRAGMA wal_autocheckpoint={FOLDED}")
+        raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
     @event.listens_for(made, "begin")
     def _begin(connection: Connection) -> None:
@@ -301,27 +302,27 @@ def tables(prefix: str) -> LogTables:
 
 def _named(name: str, prefix: str) -> Table:
     table = SQLModel.metadata.tables[name]
-    return table.to_metadata(_BESIDE, name=f"{prefix}{name}") if prefix else table
+    return table.to_metadata(_STATE_METADATA, name=f"{prefix}{name}") if prefix else table
 
 
 def _head(connection: Connection, within: LogTables) -> Head | None:
-    found = connection.execute(within.newest).first()
-    return None if found is None else Head(found[0], found[1])
+    row = connection.execute(within.newest).first()
+    return None if row is None else Head(row[0], row[1])
 
 
 def _put(connection: Connection, within: LogTables, batch: StorageBatch) -> None:
-    """Write a batch of one log. Raises ForkError unless it was built on what is there."""
+    """Write a batch of one log. Raises ForkError unless it was built on the stored size."""
     head = _head(connection, within)
-    found = head.size if head else 0
-    if found != batch.previous:
-        raise ForkError(f"the log has {found} entries, want {batch.previous}")
+    size = head.size if head else 0
+    if size != batch.previous:
+        raise ForkError(f"the log has {size} entries, want {batch.previous}")
     for statement, rows in zip(within.statements, _rows(batch), strict=True):
         if rows:
             connection.exec_driver_sql(statement, rows)
 
 
 def _rows(batch: StorageBatch) -> tuple[list[tuple[Any, ...]], ...]:
-    """The rows of a batch, in the order of `Tables.statements`."""
+    """The rows of a batch, in the order of `LogTables.statements`."""
     head, tiles, buckets = batch.head, batch.tiles.items(), batch.buckets.items()
     return (
         [(1, head.size, head.note)],
@@ -339,4 +340,4 @@ def _upsert(table: Table, *new: str) -> Insert:
     return statement.on_conflict_do_update([*table.primary_key], set_=changed)
 
 
-_BESIDE = MetaData()
+_STATE_METADATA = MetaData()

@@ -1,4 +1,4 @@
-"""The one way to write a file: it is there whole or not at all, also after a power failure."""
+"""Atomic, durable file writes: after a crash or power failure a file is complete or absent."""
 
 import os
 import secrets
@@ -12,10 +12,10 @@ PUBLIC = 0o644
 
 
 def write(path: Path, data: bytes, mode: int = PUBLIC) -> None:
-    """Put `data` at `path`, replacing what was there. Durable when it returns.
+    """Write `data` to `path`, replacing an existing file. Durable when it returns.
 
-    A reader sees the old bytes or the new ones. Crash at any line: the same, and perhaps a `.tmp`
-    that the next write of the same path replaces. Two writers of one path must take turns.
+    A reader sees the old bytes or the new ones, also after a crash at any line. A crash may leave a
+    `.tmp` file, which the next write of the path replaces. Two writers of a path must take turns.
     """
     with writing(path, mode) as file:
         file.write(data)
@@ -23,8 +23,10 @@ def write(path: Path, data: bytes, mode: int = PUBLIC) -> None:
 
 @contextmanager
 def writing(path: Path, mode: int = PUBLIC) -> Iterator[BufferedRandom]:
-    """The same for what is written in parts: an empty file, seekable, that becomes `path` when the
-    context ends. If the context raises, `path` stays as it was."""
+    """As `write`, for content written in parts: yields an empty, seekable file.
+
+    It becomes `path` when the context ends. If the context raises, `path` is unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.unlink(missing_ok=True)
@@ -40,9 +42,9 @@ def writing(path: Path, mode: int = PUBLIC) -> Iterator[BufferedRandom]:
 
 
 def create(path: Path, data: bytes, mode: int = PUBLIC) -> None:
-    """Put `data` at `path` unless there is a file already. Durable when it returns.
+    """Write `data` to `path` if there is no file yet. Durable when it returns.
 
-    Raises FileExistsError, and then nothing changed. Of several processes one succeeds.
+    Raises FileExistsError and then changes nothing. Of several processes exactly one succeeds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
@@ -50,18 +52,17 @@ def create(path: Path, data: bytes, mode: int = PUBLIC) -> None:
         with _new(unfinished, mode) as file:
             file.write(data)
             _synchronised(file)
-        os.link(unfinished, path)  # unlike a rename, it refuses to replace
-        # Crash here: the file is there under both names, whole.
+        os.link(unfinished, path)  # unlike a rename, a link never replaces a file
+        # Crash here: the complete file has both names.
     finally:
         unfinished.unlink(missing_ok=True)
     synchronise(path.parent)
 
 
 def overwrite(file: int, data: bytes) -> None:
-    """Write over the beginning of an open file, in place. Durable when it returns.
+    """Overwrite the beginning of an open file in place. Durable when it returns.
 
-    Only as far as the disk writes where it wrote before: flash and copy-on-write file systems keep
-    old blocks for a while.
+    Flash storage and copy-on-write file systems may keep the old blocks for a while.
     """
     os.lseek(file, 0, os.SEEK_SET)
     _write_all(file, data)
@@ -69,7 +70,7 @@ def overwrite(file: int, data: bytes) -> None:
 
 
 def synchronise(folder: Path) -> None:
-    """Make the names in `folder` durable."""
+    """Make created, renamed and removed names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""Follow a log as somebody who trusts nobody: read what is new, and keep the evidence.
+"""Audit a published log without trusting its operator.
 
-An audit starts from the checkpoint it saw last. It proves that the new one extends it, hashes
-every new entry up to the new root, and compares the published tiles on the way. It holds the
-frontier of the tree and one bundle at a time: memory does not grow with the log. What it finds
-comes with the raw notes, so that anybody can check the finding: specs/audit.md.
+An audit starts from the checkpoint that the last one ended with. It proves that the new checkpoint
+extends it, hashes every new entry up to the new root, and compares the published tiles. It keeps
+only the frontier of the tree and one bundle in memory, however large the log. Findings carry the
+signed notes, so that anybody can check them: specs/audit.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from ledger.tlog.policy import LogPolicy
 from ledger.tlog.signed_note import Note, NoteError, Verifying
 from ledger.tlog.tiles import HEIGHT, WIDTH
 
-MOST_FINDINGS = 100  # of one audit; a log that is all wrong needs no longer list
+MAX_FINDINGS = 100  # per audit; a log that is wrong throughout needs no longer list
 
 
 class FindingKind(StrEnum):
@@ -37,7 +37,7 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditFinding:
-    """What is wrong, where, and the raw bytes that show it: name -> text."""
+    """What is wrong and where; `evidence`: the signed notes or bytes that show it, by name."""
 
     kind: FindingKind
     message: str
@@ -45,14 +45,16 @@ class AuditFinding:
 
 
 class Demand(Protocol):
+    """Which signatures a checkpoint must have to be trusted."""
+
     def require(self, signed: Note) -> Checkpoint:
-        """The checkpoint in a note that is signed as demanded. Raises ValueError."""
+        """The checkpoint of a note that has the required signatures. Raises ValueError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyDemand:
-    """Whoever a tlog-policy says must have signed."""
+    """Requires the signatures that a tlog-policy demands."""
 
     policy: LogPolicy
 
@@ -62,52 +64,52 @@ class PolicyDemand:
 
 @dataclass(frozen=True, slots=True)
 class KeyDemand:
-    """Who must have signed: every log key, and at least `quorum` of the witnesses."""
+    """Requires the signature of every log key and of at least `quorum` witnesses."""
 
     keys: Sequence[Verifying]
     witnesses: Sequence[WitnessKey] = ()
     quorum: int = 0
 
     def require(self, signed: Note) -> Checkpoint:
-        """The checkpoint in a note that is signed as demanded. Raises ValueError."""
+        """The checkpoint of a note that has the required signatures. Raises ValueError."""
         signed_note.verify(signed, self.keys)
         head = checkpoint.parse(signed.text)
         if any(key.name != head.origin for key in self.keys):
             raise NoteError(f"a checkpoint of {head.origin}, want one of {self.keys[0].name}")
-        found = sum(_has_cosigned(witness, signed) for witness in self.witnesses)
-        if found < self.quorum:
-            raise NoteError(f"{found} witnesses have cosigned, want {self.quorum}")
+        cosigned = sum(_has_cosigned(witness, signed) for witness in self.witnesses)
+        if cosigned < self.quorum:
+            raise NoteError(f"{cosigned} witnesses have cosigned, want {self.quorum}")
         return head
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The outcome; `note` is the checkpoint to start from next time, None while none is trusted."""
+    """The result. `note`: the checkpoint to start the next audit from; None if none is trusted."""
 
     findings: tuple[AuditFinding, ...]
     note: str | None
     head: Checkpoint | None
-    read: int  # entries that were read
+    read: int  # number of entries that were read
 
     @property
     def clean(self) -> bool:
         return not self.findings
 
 
-Judge = Callable[[bytes], str | None]  # an entry -> what is wrong with it
-Progress = Callable[[int, int], None]  # (entries done, entries in all)
+EntryCheck = Callable[[bytes], str | None]  # entry -> what is wrong with it, or None
+Progress = Callable[[int, int], None]  # (entries done, entries in total)
 
 
 def audit(
     source: LogSource,
     trust: Demand,
     seen: str | None = None,
-    judge: Judge | None = None,
+    check_entry: EntryCheck | None = None,
     progress: Progress | None = None,
 ) -> AuditReport:
-    """Audit the log from the note `seen` (None: from its beginning) to its newest checkpoint.
+    """Audit the log from the note `seen` (None: from the first entry) to its newest checkpoint.
 
-    Raises ValueError if `seen` itself is not signed as `trust` demands.
+    Raises ValueError if `seen` itself does not have the signatures that `trust` requires.
     """
     before = (
         trust.require(signed_note.parse(seen)) if seen else Checkpoint("", 0, merkle.EMPTY_ROOT)
@@ -122,31 +124,31 @@ def audit(
     notes = {"seen": seen, "shown": shown} if seen else {"shown": shown}
     if contradiction := _contradiction(before, head, notes):
         return AuditReport((contradiction,), seen, head, 0)
-    walk = _Walk(LogFiles(source, head.size), head, notes, judge, progress)
+    walk = _Walk(LogFiles(source, head.size), head, notes, check_entry, progress)
     findings = walk.findings(before)
     return AuditReport(findings, seen if findings else shown, head, walk.read)
 
 
 @dataclass(slots=True)
 class _Walk:
-    """One pass over the entries that are new."""
+    """One pass over the new entries."""
 
     files: LogFiles
     head: Checkpoint
     notes: dict[str, str]
-    judge: Judge | None
+    check_entry: EntryCheck | None
     progress: Progress | None
     read: int = 0
-    kept: tuple[tuple[int, int], list[Hash]] | None = None
+    cached_tile: tuple[tuple[int, int], list[Hash]] | None = None
 
     def findings(self, before: Checkpoint) -> tuple[AuditFinding, ...]:
-        found: list[AuditFinding] = []
+        findings: list[AuditFinding] = []
         for finding in self._all(before):
-            if finding not in found:
-                found.append(finding)
-            if len(found) == MOST_FINDINGS:
+            if finding not in findings:
+                findings.append(finding)
+            if len(findings) == MAX_FINDINGS:
                 break
-        return tuple(found)
+        return tuple(findings)
 
     def _all(self, before: Checkpoint) -> Iterator[AuditFinding]:
         try:
@@ -164,7 +166,7 @@ class _Walk:
             yield AuditFinding(FindingKind.UNREADABLE, str(error), self.notes)
 
     def _entries(self, frontier: Frontier) -> Iterator[AuditFinding]:
-        """Append every new entry to the frontier; what is wrong with single ones comes out."""
+        """Append every new entry to the frontier; yield findings about single entries and tiles."""
         for n in range(frontier.size // WIDTH, -(-self.head.size // WIDTH)):
             skipped = frontier.size - n * WIDTH
             entries = self.files.entries(n)
@@ -181,33 +183,35 @@ class _Walk:
                 self.progress(frontier.size, self.head.size)
 
     def _upper_tiles(self, since: int) -> Iterator[AuditFinding]:
-        """New tiles up to the root: full ones against the tile above, then all partial ones."""
+        """Check the new tiles: full ones against the tile above, then all partial ones."""
         for level in tiles.levels(self.head.size):
             span = HEIGHT * (level + 1)
             for n in range(since >> span, self.head.size >> span):
-                found = merkle.complete_root(self.files.hashes(level, n))
-                if self._kept(level + 1, n // WIDTH)[n % WIDTH] != found:
+                root = merkle.complete_root(self.files.hashes(level, n))
+                if self._tile(level + 1, n // WIDTH)[n % WIDTH] != root:
                     yield self._wrong_tile(level + 1, n // WIDTH)
         if Frontier.of(self.head.size, self.files.nodes()).root() != self.head.root:
             yield AuditFinding(
-                FindingKind.WRONG_TILE, "the partial tiles are not of the root", self.notes
+                FindingKind.WRONG_TILE,
+                "the partial tiles do not hash to the signed root",
+                self.notes,
             )
 
-    def _kept(self, level: int, n: int) -> list[Hash]:
-        """A tile, kept until another one is wanted."""
-        if self.kept is None or self.kept[0] != (level, n):
-            self.kept = (level, n), self.files.hashes(level, n)
-        return self.kept[1]
+    def _tile(self, level: int, n: int) -> list[Hash]:
+        """The hashes of a tile; the last tile is cached."""
+        if self.cached_tile is None or self.cached_tile[0] != (level, n):
+            self.cached_tile = (level, n), self.files.hashes(level, n)
+        return self.cached_tile[1]
 
     def _wrong_tile(self, level: int, n: int) -> AuditFinding:
-        said = f"tile {level}/{n} is not of what is below it"
-        return AuditFinding(FindingKind.WRONG_TILE, said, self.notes)
+        message = f"tile {level}/{n} does not have the hashes of the entries or tiles below it"
+        return AuditFinding(FindingKind.WRONG_TILE, message, self.notes)
 
     def _judged(self, first: int, entries: list[bytes]) -> Iterator[AuditFinding]:
-        if self.judge is None:
+        if self.check_entry is None:
             return
         for index, entry in enumerate(entries, start=first):
-            if wrong := self.judge(entry):
+            if wrong := self.check_entry(entry):
                 evidence = {**self.notes, "entry": entry.hex()}
                 yield AuditFinding(FindingKind.MALFORMED_ENTRY, f"entry {index}: {wrong}", evidence)
 
@@ -219,18 +223,18 @@ class _Walk:
         )
 
     def _tiles(self, before: Checkpoint) -> AuditFinding:
-        """Tiles are not signed: as long as they lead nowhere, they accuse nobody but themselves."""
+        """The tiles match neither checkpoint. As they are not signed, this proves no split view."""
         return AuditFinding(
             FindingKind.WRONG_TILE,
-            f"the tiles lead neither to the root at {before.size} nor to that at {self.head.size}: "
-            "fetch them again, or audit from the beginning",
+            f"the tiles hash neither to the root at size {before.size} nor to that at "
+            f"{self.head.size}: fetch them again, or audit from the first entry",
             self.notes,
         )
 
     def _wrong_root(self, before: Checkpoint, frontier: Frontier) -> AuditFinding:
         return AuditFinding(
             FindingKind.WRONG_ROOT,
-            f"entries [{before.size}, {self.head.size}) lead to the root {frontier.root().hex()}, "
+            f"entries [{before.size}, {self.head.size}) hash to the root {frontier.root().hex()}, "
             f"the log signed {self.head.root.hex()}",
             self.notes,
         )
@@ -239,16 +243,16 @@ class _Walk:
 def _contradiction(
     before: Checkpoint, head: Checkpoint, notes: dict[str, str]
 ) -> AuditFinding | None:
-    """What two checkpoints show without anything else."""
+    """The finding that two checkpoints alone prove, if any."""
     if before.origin and before.origin != head.origin:
-        said = f"the log calls itself {head.origin}, it was {before.origin}"
-        return AuditFinding(FindingKind.OTHER_LOG, said, notes)
+        message = f"the log's origin is {head.origin}, want {before.origin} as before"
+        return AuditFinding(FindingKind.OTHER_LOG, message, notes)
     if head.size < before.size:
-        said = f"the log shows {head.size} entries and has signed {before.size} before"
-        return AuditFinding(FindingKind.ROLLED_BACK, said, notes)
+        message = f"the log shows {head.size} entries, but had signed {before.size} before"
+        return AuditFinding(FindingKind.ROLLED_BACK, message, notes)
     if head.size == before.size and head.root != before.root:
-        said = f"the log signed two roots of {head.size} entries"
-        return AuditFinding(FindingKind.SPLIT_VIEW, said, notes)
+        message = f"the log signed two different roots for {head.size} entries"
+        return AuditFinding(FindingKind.SPLIT_VIEW, message, notes)
     return None
 
 

@@ -1,11 +1,11 @@
-"""C2SP checkpoints: an origin, a size and a root, in three lines."""
+"""C2SP tlog-checkpoint: the origin, size and root of a log, one per line."""
 
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 
 from ledger.tlog.merkle import HASH_SIZE, Hash
 
-MOST_LEAVES = (1 << 63) - 1
+MAX_LEAVES = (1 << 63) - 1
 _WANTED = "want an origin, a size and a root in canonical lines, found"
 
 
@@ -18,7 +18,7 @@ class Checkpoint:
     origin: str
     size: int
     root: Hash
-    extensions: tuple[str, ...] = ()  # ours has none: only some signatures cover them
+    extensions: tuple[str, ...] = ()  # our logs write none, as not all signatures cover them
 
     def __str__(self) -> str:
         lines = (self.origin, str(self.size), b64encode(self.root).decode(), *self.extensions)
@@ -26,13 +26,13 @@ class Checkpoint:
 
 
 def parse(text: str) -> Checkpoint:
-    """Raises MalformedCheckpointError for anything that would not format back to the same text."""
+    """Parse a checkpoint; it formats back to the same text. Raises MalformedCheckpointError."""
     try:
         origin, size, root, *extensions, _ = text.split("\n")
-        found = Checkpoint(origin, int(size), b64decode(root, validate=True), (*extensions,))
+        parsed = Checkpoint(origin, int(size), b64decode(root, validate=True), (*extensions,))
     except ValueError as error:
         raise MalformedCheckpointError(f"{_WANTED}: {text[:120]!r}") from error
-    well_formed = origin and all(extensions) and len(found.root) == HASH_SIZE
-    if not well_formed or not 0 <= found.size <= MOST_LEAVES or str(found) != text:
+    well_formed = origin and all(extensions) and len(parsed.root) == HASH_SIZE
+    if not well_formed or not 0 <= parsed.size <= MAX_LEAVES or str(parsed) != text:
         raise MalformedCheckpointError(f"{_WANTED}: {text[:120]!r}")
-    return found
+    return parsed

@@ -1,7 +1,7 @@
-"""The frontier of a tree: the roots of its complete subtrees, left to right.
+"""The frontier (compact range) of a tree: the roots of its complete subtrees, left to right.
 
-It is all that must be remembered of a tree to append to it and to know its root: 20 hashes for a
-million leaves. A tree of 7 leaves has the frontier [root of 0–3, root of 4–5, leaf 6].
+It is enough to append to the tree and to compute its root, and has 20 hashes for a million leaves.
+A tree of 7 leaves has the frontier [root of 0–3, root of 4–5, leaf 6].
 """
 
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ class Frontier:
         return cls(size, [read(level, (size >> level) - 1) for level in levels])
 
     def append(self, leaves: Sequence[Hash]) -> None:
-        """Add leaf hashes, one by one."""
+        """Append leaf hashes."""
         for leaf in leaves:
             self._push(leaf, 0)
 
     def append_tile(self, leaves: Sequence[Hash]) -> Hash:
-        """Add 2**k leaves at a multiple of 2**k; the root over them."""
+        """Append 2**k leaf hashes at a size that is a multiple of 2**k; return their root."""
         node = complete_root(leaves)
         self._push(node, len(leaves).bit_length() - 1)
         return node
@@ -41,7 +41,7 @@ class Frontier:
         return node
 
     def _push(self, node: Hash, level: int) -> None:
-        """Add a complete subtree of 2**level leaves, and close what it completes."""
+        """Append a complete subtree of 2**level leaves; merge the subtrees that it completes."""
         complete = self.size >> level
         self.size += 1 << level
         while complete & 1:

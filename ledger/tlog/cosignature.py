@@ -1,6 +1,6 @@
-"""C2SP tlog-cosignature v1: a witness says that it saw a checkpoint, and nothing against it.
+"""C2SP tlog-cosignature v1: a witness signs that it saw a checkpoint and no contradicting one.
 
-The signed message is the checkpoint's text after two lines of the witness:
+The signed message is two lines of the witness followed by the checkpoint's text:
 
     cosignature/v1
     time 1679315147
@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from ledger.tlog.signed_note import Note, NoteError, Signature, decode_base64, require_name
 
 TYPE = 0x04
-LATEST = 1 << 63  # POSIX seconds; times are below
+LATEST = 1 << 63  # POSIX seconds; times must be smaller
 _KEY_SIZE = 32
 _TIME_SIZE = 8
 _SIZE = _TIME_SIZE + 64
@@ -48,7 +48,7 @@ class WitnessKey:
         return f"{self.name}+{self.key_id.hex()}+{_material(self.public)}"
 
     def verify(self, note: Note) -> datetime:
-        """When this witness cosigned the note. Raises CosignatureError if it has not."""
+        """When this witness cosigned the note. Raises CosignatureError if it did not."""
         signature = self._signature(note)
         time = int.from_bytes(signature[:_TIME_SIZE], "big")
         try:
@@ -60,18 +60,18 @@ class WitnessKey:
 
     def _signature(self, note: Note) -> bytes:
         mine = (self.name, self.key_id)
-        found = [s.signature for s in note.signatures if (s.name, s.key_id) == mine]
-        if len(found) != 1 or len(found[0]) != _SIZE:
+        matching = [s.signature for s in note.signatures if (s.name, s.key_id) == mine]
+        if len(matching) != 1 or len(matching[0]) != _SIZE:
             raise CosignatureError(
-                f"{len(found)} cosignatures by {self.name} ({self.key_id.hex()}), want 1: "
+                f"{len(matching)} cosignatures by {self.name} ({self.key_id.hex()}), want 1: "
                 "ask the log for a checkpoint that this witness has seen"
             )
-        return found[0]
+        return matching[0]
 
 
 @dataclass(frozen=True, slots=True)
 class WitnessSigner:
-    """A witness's private key. Its text form carries the secret: owner-only, never logged."""
+    """A witness's private key. Its text form contains the secret: owner-only, never logged."""
 
     name: str
     private: Ed25519PrivateKey
@@ -81,10 +81,10 @@ class WitnessSigner:
         return WitnessKey(self.name, self.private.public_key().public_bytes_raw())
 
     def cosign(self, text: str, at: datetime) -> Signature:
-        """The cosignature over a checkpoint's text, at a time of whole seconds."""
+        """A cosignature of a checkpoint's text. `at`: aware; truncated to whole seconds."""
         time = int(at.timestamp())
         if not 0 <= time < LATEST:
-            raise CosignatureError(f"{at} is no time to cosign at: want one after 1970")
+            raise CosignatureError(f"cannot cosign at {at}, want a time after 1970")
         signed = self.private.sign(_message(text, time))
         return Signature(self.name, self.key.key_id, time.to_bytes(_TIME_SIZE, "big") + signed)
 
@@ -101,26 +101,26 @@ def generate(name: str) -> WitnessSigner:
 def key(vkey: str) -> WitnessKey:
     """Parse a verifier key of type 0x04. Raises NoteError."""
     name, key_id, raw = _parts(vkey, vkey)
-    found = WitnessKey(name, raw)
-    if found.key_id.hex() != key_id:
-        raise NoteError(f"the id in {vkey!r} does not belong to its key")
-    return found
+    parsed = WitnessKey(name, raw)
+    if parsed.key_id.hex() != key_id:
+        raise NoteError(f"the id in {vkey!r} is not the id of its key")
+    return parsed
 
 
 def signer(secret: str) -> WitnessSigner:
     """Parse the text form of a WitnessSigner. Raises NoteError, which never repeats the secret."""
     prefix = "PRIVATE+KEY+"
     if not secret.startswith(prefix):
-        raise NoteError(f"not a witness's private key: want a line that starts with {prefix}")
+        raise NoteError(f"not a witness's private key, which starts with {prefix}")
     name, key_id, raw = _parts(secret.removeprefix(prefix), "the private key")
-    found = WitnessSigner(name, Ed25519PrivateKey.from_private_bytes(raw))
-    if found.key.key_id.hex() != key_id:
-        raise NoteError(f"the id of the private key of {name!r} does not belong to it")
-    return found
+    parsed = WitnessSigner(name, Ed25519PrivateKey.from_private_bytes(raw))
+    if parsed.key.key_id.hex() != key_id:
+        raise NoteError(f"the id of the private key of {name!r} does not match it")
+    return parsed
 
 
 def _parts(line: str, shown: str) -> tuple[str, str, bytes]:
-    """Name, key id and 32 bytes of key; `shown` is what an error may repeat."""
+    """Name, key id and 32 bytes of key. `shown`: how errors name the line, without the secret."""
     name, _, rest = line.partition("+")
     key_id, _, material = rest.partition("+")
     try:

@@ -1,4 +1,4 @@
-"""Where an auditor reads a log from: a tile directory, on the disk or on the web."""
+"""Read a published tile directory, from disk or over HTTP."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from ledger.tlog import tiles
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
-MOST_BYTES = WIDTH * (2 + tiles.MOST_ENTRY_BYTES)  # of the largest file, an entry bundle
+MAX_BYTES = WIDTH * (2 + tiles.MAX_ENTRY_BYTES)  # size of the largest possible entry bundle
 TIMEOUT_S = 30
 
 
@@ -36,25 +36,25 @@ class DirectorySource:
     def read(self, path: str) -> bytes:
         try:
             with (self.root / path).open("rb") as file:
-                return _whole(path, file.read(MOST_BYTES + 1))
+                return _whole(path, file.read(MAX_BYTES + 1))
         except OSError as error:
             raise UnreadableError(path, error.strerror or str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
 class WebSource:
-    prefix: str  # without a slash at its end
+    prefix: str  # URL without a trailing slash
 
     def read(self, path: str) -> bytes:
         try:
             with urlopen(f"{self.prefix}/{path}", timeout=TIMEOUT_S) as response:  # noqa: S310 (`at` lets only http through)
-                return _whole(path, response.read(MOST_BYTES + 1))
+                return _whole(path, response.read(MAX_BYTES + 1))
         except (URLError, OSError) as error:
             raise UnreadableError(path, str(error)) from error
 
 
 def at(place: str) -> LogSource:
-    """The log in a folder or under an http(s) address."""
+    """The log in a folder, or at an http(s) URL."""
     if urlsplit(place).scheme in ("http", "https"):
         return WebSource(place.rstrip("/"))
     return DirectorySource(Path(place))
@@ -62,7 +62,7 @@ def at(place: str) -> LogSource:
 
 @dataclass(frozen=True, slots=True)
 class LogFiles:
-    """The tiles and bundles of a log of `size` entries, whole or partial as they are published."""
+    """The tiles and bundles of a published log of `size` entries, full or partial."""
 
     source: LogSource
     size: int
@@ -86,11 +86,11 @@ class LogFiles:
             raise UnreadableError(path, str(error)) from error
 
     def nodes(self) -> NodeReader:
-        """Complete subtrees, from tiles that are read once."""
+        """A reader of complete subtrees that reads each tile once."""
         known: dict[tuple[int, int], list[Hash]] = {}
 
         def read(level: int, index: int) -> Hash:
-            place = tiles.home(level, index)
+            place = tiles.tile_of(level, index)
             if place not in known:
                 known[place] = self.hashes(*place)
             return tiles.node(known[place], level, index)
@@ -98,7 +98,7 @@ class LogFiles:
         return read
 
     def _read(self, kind: str, n: int, width: int) -> tuple[str, int, bytes]:
-        """A file and its width; where the partial one is gone, the full one has taken its place."""
+        """Path, width and bytes of a file; the full file if the partial one was replaced by it."""
         path = tiles.path(kind, n, width)
         try:
             return path, width, self.source.read(path)
@@ -112,17 +112,19 @@ class LogFiles:
         try:
             return self.source.read(full)
         except UnreadableError as error:
-            raise UnreadableError(partial, f"neither it nor the full file: {error}") from error
+            raise UnreadableError(
+                partial, f"neither this file nor the full one can be read: {error}"
+            ) from error
 
 
 def _first(parts: list[bytes], wanted: int, width: int) -> list[bytes]:
-    """The wanted parts of a file that must have `width`."""
+    """The first `wanted` hashes or entries of a file that must have `width` of them."""
     if len(parts) != width:
-        raise MalformedTileError(f"{len(parts)} parts, want {width}")
+        raise MalformedTileError(f"{len(parts)} hashes or entries, want {width}")
     return parts[:wanted]
 
 
 def _whole(path: str, data: bytes) -> bytes:
-    if len(data) > MOST_BYTES:
-        raise UnreadableError(path, f"more than {MOST_BYTES} bytes")
+    if len(data) > MAX_BYTES:
+        raise UnreadableError(path, f"more than {MAX_BYTES} bytes, the largest possible bundle")
     return data

@@ -1,8 +1,8 @@
-"""RFC 6962 Merkle trees: what to hash, what proves what, and how to check it.
+"""RFC 6962 Merkle trees: hashes, inclusion and consistency proofs, and their verification.
 
-A tree is never held in memory. Provers name the *spans* of leaves whose hashes make the proof
-and read them through a `NodeReader`; verifiers name the same spans and hash their way up.
-Proofs agree byte for byte with Certificate Transparency: see tests/ledger/test_tree.py.
+A tree is never in memory as a whole. The prover computes the *spans* of leaves whose hashes are the
+proof and reads these through a `NodeReader`; the verifier computes the same spans and hashes up to
+the root. Proofs are byte for byte those of Certificate Transparency: see tests/ledger/test_tree.py.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -15,13 +15,13 @@ NodeReader = Callable[[int, int], Hash]  # (level, index) -> hash of that comple
 HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()
 
-# Many hashes go on from a copy of one that has begun: OpenSSL takes longer to begin than to copy,
-# and nothing is joined first. `python -m benchmarks ledger_root` shows what it is worth.
+# Hashing starts from a copy of a started hash: copying is faster in OpenSSL than starting, and no
+# bytes need to be concatenated. `python -m benchmarks ledger_root` measures the gain.
 _LEAF, _NODE = sha256(b"\x00"), sha256(b"\x01")
 
 
 class ProofError(Exception):
-    """The proof does not show what it claims. Never ignore it; there is no boolean to forget."""
+    """The proof does not prove its claim. Never ignore this error."""
 
 
 def leaf_hash(entry: bytes) -> Hash:
@@ -42,7 +42,7 @@ def leaf_hashes(entries: Iterable[bytes]) -> list[Hash]:
 
 
 def parents(nodes: Sequence[Hash]) -> list[Hash]:
-    """The level above `nodes`, which must be an even number of complete subtrees."""
+    """The hashes one level above `nodes`, an even number of complete subtrees."""
     begin, above, pairs = _NODE.copy, list[Hash](), iter(nodes)
     for left, right in zip(pairs, pairs, strict=True):
         hashing = begin()
@@ -53,7 +53,7 @@ def parents(nodes: Sequence[Hash]) -> list[Hash]:
 
 
 def complete_root(nodes: Sequence[Hash]) -> Hash:
-    """The root over a power of two of nodes."""
+    """The root over `nodes`, whose number must be a power of two."""
     while len(nodes) > 1:
         nodes = parents(nodes)
     return nodes[0]
@@ -95,18 +95,18 @@ def verify_consistency(
     _require(len(proof) == len(spans), f"{len(proof)} hashes, want {len(spans)}")
     older = newer = old_root
     for (_, hi), sibling in zip(spans, proof, strict=True):
-        if hi == old:  # where both climbs start, unless that is the old root itself
+        if hi == old:  # both paths start here, unless the start is the old root itself
             older = newer = sibling
-        elif hi < old:  # on the left: part of both trees
+        elif hi < old:  # a left sibling: part of both trees
             older, newer = node_hash(sibling, older), node_hash(sibling, newer)
-        else:  # on the right: only the new tree grew there
+        else:  # a right sibling: part of the new tree only
             newer = node_hash(newer, sibling)
-    _require(older == old_root, "the proof does not start from the old root")
-    _require(newer == new_root, "the new tree rewrites the old one")
+    _require(older == old_root, "the proof does not lead to the old root")
+    _require(newer == new_root, "the proof does not lead to the new root: it is not an extension")
 
 
 def _inclusion_spans(index: int, lo: int, hi: int) -> list[Span]:
-    """PATH of RFC 6962 §2.1.1: the siblings on the way from leaf `index` up, as spans."""
+    """PATH of RFC 6962 §2.1.1 as spans: the siblings on the path from leaf `index` to the root."""
     if hi - lo == 1:
         return []
     mid = _split(lo, hi)
@@ -116,7 +116,7 @@ def _inclusion_spans(index: int, lo: int, hi: int) -> list[Span]:
 
 
 def _consistency_spans(old: int, lo: int, hi: int) -> list[Span]:
-    """SUBPROOF of RFC 6962 §2.1.2, as spans. The old root itself is known, so not sent."""
+    """SUBPROOF of RFC 6962 §2.1.2 as spans, without the old root, which the verifier knows."""
     if old == hi:
         return [] if lo == 0 else [(lo, hi)]
     mid = _split(lo, hi)
@@ -127,7 +127,7 @@ def _consistency_spans(old: int, lo: int, hi: int) -> list[Span]:
 
 def _span_hash(lo: int, hi: int, read: NodeReader) -> Hash:
     level, rest = (hi - lo).bit_length() - 1, (hi - lo) & (hi - lo - 1)
-    if not rest:  # a complete subtree, so stored
+    if not rest:  # a complete subtree: its hash is stored
         return read(level, lo >> level)
     mid = _split(lo, hi)
     return node_hash(_span_hash(lo, mid, read), _span_hash(mid, hi, read))

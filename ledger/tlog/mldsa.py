@@ -1,12 +1,12 @@
 r"""ML-DSA-44 signatures over checkpoints: C2SP tlog-cosignature, signature type 0x06.
 
-The signed message is the checkpoint in binary, with the name of who signs:
+The signed message is a binary form of the checkpoint with the signer's name:
 
     "subtree/v1\n\0" ‖ u8 length ‖ name ‖ u64 time ‖ u8 length ‖ origin ‖ u64 0 ‖ u64 size ‖ root
 
-and the signature line carries base64(key id ‖ u64 time ‖ 2,420 bytes). A log signs with time 0: it
-says that this is its tree, not when it saw it. Extension lines are not covered, so none may stand.
-A vkey is `name+key id+base64(0x06 ‖ 1,312 bytes)`; a private key carries the 32-byte seed.
+and the signature line carries base64(key id ‖ u64 time ‖ 2,420 bytes). A log signs with time 0,
+because its signature states no time. Extension lines are not signed, so none are allowed. A vkey is
+`name+key id+base64(0x06 ‖ 1,312 bytes)`; a private key contains the 32-byte seed.
 """
 
 from base64 import b64encode
@@ -21,7 +21,7 @@ from ledger.tlog.checkpoint import MalformedCheckpointError
 from ledger.tlog.signed_note import NoteError, Signature
 
 TYPE = 0x06
-LATEST = 1 << 63  # POSIX seconds; times are below
+LATEST = 1 << 63  # POSIX seconds; times must be smaller
 _LABEL = b"subtree/v1\n\0"
 _SEED_SIZE = 32
 _PUBLIC_SIZE = 1312
@@ -60,14 +60,14 @@ class MldsaVerifier:
 
 @dataclass(frozen=True, slots=True)
 class MldsaSigner:
-    """A named private key. Its text form carries the secret: store it owner-only, never log it."""
+    """A named private key. Its text form contains the secret: store it owner-only, never log it."""
 
     name: str
     private: MLDSA44PrivateKey
     verifier: MldsaVerifier
 
     def sign(self, text: str, time: int = 0) -> Signature:
-        """The signature over the checkpoint `text`. Raises NoteError if it is none."""
+        """A signature of the checkpoint `text`. Raises NoteError if `text` is not a checkpoint."""
         stamp = time.to_bytes(_TIME_SIZE)
         signed = self.private.sign(_message(self.name, stamp, text))
         return Signature(self.name, self.verifier.key_id, stamp + signed)
@@ -78,7 +78,7 @@ class MldsaSigner:
 
 
 def generate(name: str) -> MldsaSigner:
-    """A new key. The name is the origin of the log, or the name of the witness, that signs."""
+    """A new key. `name`: the origin of the log, or the name of the witness, that signs with it."""
     signed_note.require_name(name)
     return _signer(name, MLDSA44PrivateKey.generate())
 
@@ -88,20 +88,20 @@ def signer(secret: str) -> MldsaSigner:
     name, key_id, raw = signed_note.private_parts(secret)
     if raw[:1] != bytes([TYPE]) or len(raw) != 1 + _SEED_SIZE:
         raise NoteError(f"the private key of {name!r} is not one of ML-DSA-44 (type 6)")
-    found = _signer(name, MLDSA44PrivateKey.from_seed_bytes(raw[1:]))
-    if found.verifier.key_id.hex() != key_id:
+    parsed = _signer(name, MLDSA44PrivateKey.from_seed_bytes(raw[1:]))
+    if parsed.verifier.key_id.hex() != key_id:
         raise NoteError(f"the id of the private key of {name!r} does not match it")
-    return found
+    return parsed
 
 
 def verifier(vkey: str) -> MldsaVerifier:
     """Parse a vkey. Raises NoteError."""
     name, raw = signed_note.vkey_parts(vkey)
-    found = MldsaVerifier(name, raw[1:])
-    well_formed = raw[:1] == bytes([TYPE]) and len(found.public) == _PUBLIC_SIZE
-    if not well_formed or str(found) != vkey:
+    parsed = MldsaVerifier(name, raw[1:])
+    well_formed = raw[:1] == bytes([TYPE]) and len(parsed.public) == _PUBLIC_SIZE
+    if not well_formed or str(parsed) != vkey:
         raise NoteError(f"not an ML-DSA-44 verifier key: {vkey[:80]!r}")
-    return found
+    return parsed
 
 
 def _signer(name: str, private: MLDSA44PrivateKey) -> MldsaSigner:
@@ -114,7 +114,10 @@ def _message(name: str, time: bytes, text: str) -> bytes:
     except MalformedCheckpointError as error:
         raise NoteError(f"ML-DSA-44 signs checkpoints only: {error}") from error
     if head.extensions or int.from_bytes(time) >= LATEST:
-        raise NoteError("ML-DSA-44 signs checkpoints without extension lines, before the year 2^63")
+        raise NoteError(
+            f"{len(head.extensions)} extension lines and time {int.from_bytes(time)}: ML-DSA-44 "
+            "signs checkpoints without extension lines, at a time below 2^63"
+        )
     ends = bytes(8) + head.size.to_bytes(8)
     return _LABEL + _sized(name) + time + _sized(head.origin) + ends + head.root
 
@@ -122,5 +125,5 @@ def _message(name: str, time: bytes, text: str) -> bytes:
 def _sized(text: str) -> bytes:
     data = text.encode()
     if not 0 < len(data) < 1 << 8:
-        raise NoteError(f"{len(data)} bytes of name, want 1 to 255: {text[:80]!r}")
+        raise NoteError(f"a name or origin of {len(data)} bytes, want 1 to 255: {text[:80]!r}")
     return bytes([len(data)]) + data

@@ -1,7 +1,8 @@
-"""The nodes of a log's tree, as proofs want them: full tiles are kept, the right edge is given.
+"""A cache of tree nodes for proofs.
 
-A tile is 256 hashes; the proof of one leaf wants a node of each of its eight inner levels. They
-are computed once for each full tile, which never changes, and kept while it is asked for.
+A tile has 256 hashes, and the proof of one leaf needs a node of each of its eight inner levels.
+These are computed once per full tile, which never changes, and cached by use. The incomplete tiles
+at the right edge are passed in by the caller.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,24 +12,24 @@ from ledger.tlog import merkle, tiles
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.tlog.tiles import HEIGHT, WIDTH
 
-KEPT = 1024  # tiles, about 40 kB each
+CACHED_TILES = 1024  # tiles, about 40 kB each
 
 ReadTile = Callable[[int, int], list[Hash]]  # (level, index) -> its hashes
 
 
-class Nodes:
-    """Thread-safe."""
+class NodeCache:
+    """The most recently used full tiles with their inner nodes. Thread-safe."""
 
     def __init__(self, read: ReadTile) -> None:
-        """`read` raises if there is no such full tile, and so does who asks for a node of it."""
+        """`read` reads a full tile; the error it raises for a missing tile is passed on."""
         self._read = read
-        self._inside = lru_cache(KEPT)(self._levels)
+        self._inside = lru_cache(CACHED_TILES)(self._levels)
 
     def reader(self, size: int, edge: Sequence[Sequence[Hash]]) -> NodeReader:
-        """Of a tree of `size` leaves; `edge` has the hashes of each level's incomplete tile."""
+        """A reader for a tree of `size` leaves. `edge`: hashes of each level's incomplete tile."""
 
         def node(level: int, index: int) -> Hash:
-            at, number = tiles.home(level, index)
+            at, number = tiles.tile_of(level, index)
             if number == (size >> HEIGHT * at) // WIDTH:
                 return tiles.node(edge[at], level, index)
             inside = level % HEIGHT
@@ -37,7 +38,7 @@ class Nodes:
         return node
 
     def _levels(self, level: int, index: int) -> list[list[Hash]]:
-        """A full tile and the levels of nodes above its hashes, its own root left out."""
+        """The hashes of a full tile and the inner levels above them, without the tile's root."""
         levels = [self._read(level, index)]
         while len(levels) < HEIGHT:
             levels.append(merkle.parents(levels[-1]))

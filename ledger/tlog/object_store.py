@@ -1,9 +1,9 @@
-"""Publish a log to an object store: immutable files created once, the checkpoint swapped last.
+"""Publish a log to an object store: create immutable files, then replace the checkpoint.
 
-The store does what a file system's rename and fsync do elsewhere: a put is whole or not there and
-durable when it returns; *create* fails if the name is taken, and the checkpoint is replaced only
-if it still is the one that was read. Two publishers cannot roll a log back between them. The law
-this file implements: specs/objects.md. Any store that `obstore` speaks to will do (S3, GCS, Azure).
+This relies on the store: a put is atomic and durable when it returns, *create* fails if the name is
+taken, and the checkpoint is replaced only if it is still the one that was read (compare and swap).
+So two concurrent publishers cannot roll the log back. Works with every store that `obstore`
+supports (S3, GCS, Azure). Specification: specs/objects.md.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ledger.tlog import checkpoint, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.compact_range import Frontier
-from ledger.tlog.fetcher import MOST_BYTES, LogFiles, LogSource, UnreadableError
+from ledger.tlog.fetcher import MAX_BYTES, LogFiles, LogSource, UnreadableError
 from ledger.tlog.merkle import EMPTY_ROOT
 from ledger.tlog.tiles import HEIGHT, WIDTH
 
@@ -24,16 +24,16 @@ _CHECKPOINT = "checkpoint"
 
 
 class DivergedStoreError(Exception):
-    """The store shows another history, or more of it. Nothing was overwritten."""
+    """The store has a different history of the log, or a longer one. Nothing was overwritten."""
 
 
 class LostRaceError(Exception):
-    """Somebody else published in the meantime. Nothing was lost: publish again."""
+    """Another publisher replaced the checkpoint first. Nothing was lost: publish again."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedObjects:
-    """A log in an object store, to be read by an auditor or a replica."""
+    """A log in an object store, as a `LogSource` for auditors and replicas."""
 
     store: "ObjectStore"
 
@@ -41,16 +41,16 @@ class PublishedObjects:
         from obstore.exceptions import BaseError
 
         try:
-            found = self.store.get(path)
-            if found.meta["size"] > MOST_BYTES:
-                raise UnreadableError(path, f"more than {MOST_BYTES} bytes")
-            return bytes(found.bytes())
+            stored = self.store.get(path)
+            if stored.meta["size"] > MAX_BYTES:
+                raise UnreadableError(path, f"more than {MAX_BYTES} bytes")
+            return bytes(stored.bytes())
         except (BaseError, OSError) as error:
             raise UnreadableError(path, str(error)) from error
 
 
 def publish(published: LogSource, store: "ObjectStore") -> Checkpoint:
-    """Bring the store up to the checkpoint that the folder `published` shows; can be repeated.
+    """Bring the store up to the checkpoint of the log at `published`. May be repeated.
 
     Raises DivergedStoreError, LostRaceError, UnreadableError.
     """
@@ -60,7 +60,7 @@ def publish(published: LogSource, store: "ObjectStore") -> Checkpoint:
     _require_prefix(published, there, head)
     for path in _new_files(there.size, head.size):
         _create(store, path, published.read(path))
-    # Crash here: newer files, and the old checkpoint that they do not contradict.
+    # Crash here: the store has newer files and the old checkpoint, which is still valid.
     if there.size < head.size or tag is None:
         _swap(store, signed, tag)
     return head
@@ -71,31 +71,31 @@ def _head(signed: bytes) -> Checkpoint:
 
 
 def _there(store: "ObjectStore") -> tuple[str | None, Checkpoint]:
-    """The store's checkpoint and what it is replaced under; None and an empty tree at first."""
+    """The ETag and content of the store's checkpoint; None and an empty tree if there is none."""
     try:
-        found = store.get(_CHECKPOINT)
-        return found.meta["e_tag"], _head(bytes(found.bytes()))
+        stored = store.get(_CHECKPOINT)
+        return stored.meta["e_tag"], _head(bytes(stored.bytes()))
     except FileNotFoundError:
         return None, Checkpoint("", 0, EMPTY_ROOT)
     except ValueError as error:
-        raise DivergedStoreError(f"the store's checkpoint is none: {error}") from error
+        raise DivergedStoreError(f"the store's checkpoint is malformed: {error}") from error
 
 
 def _require_prefix(published: LogSource, there: Checkpoint, head: Checkpoint) -> None:
     if there.origin not in ("", head.origin) or there.size > head.size:
         raise DivergedStoreError(
-            f"the store shows {there.origin} at {there.size}, want {head.origin} at {head.size} or "
-            "less: restore the newest database, or publish elsewhere"
+            f"the store has {there.origin} with {there.size} entries, want {head.origin} with at "
+            f"most {head.size}: restore the newest database, or publish to another store"
         )
     files = LogFiles(published, head.size)
     if Frontier.of(there.size, files.nodes()).root() != there.root:
         raise DivergedStoreError(
-            f"the store shows another history of {there.size} entries: keep it as evidence"
+            f"the store has a different history of {there.size} entries: keep it as evidence"
         )
 
 
 def _new_files(since: int, size: int) -> Iterator[str]:
-    """The paths that a log of `size` entries has and one of `since` has not."""
+    """The paths of the files that a log of `size` entries has and one of `since` has not."""
     for level in tiles.levels(size):
         first = (since >> HEIGHT * level) // WIDTH
         known = since >> HEIGHT * level == size >> HEIGHT * level
@@ -111,7 +111,9 @@ def _create(store: "ObjectStore", path: str, data: bytes) -> None:
         store.put(path, data, mode="create")
     except (AlreadyExistsError, PreconditionError):  # an earlier attempt, or another history
         if bytes(store.get(path).bytes()) != data:
-            raise DivergedStoreError(f"{path} holds other bytes; nothing was changed") from None
+            raise DivergedStoreError(
+                f"{path} in the store differs from the published file; nothing was changed"
+            ) from None
 
 
 def _swap(store: "ObjectStore", signed: bytes, tag: str | None) -> None:
@@ -123,4 +125,6 @@ def _swap(store: "ObjectStore", signed: bytes, tag: str | None) -> None:
         else:
             store.put(_CHECKPOINT, signed, mode={"e_tag": tag})
     except (AlreadyExistsError, PreconditionError) as error:
-        raise LostRaceError("the checkpoint moved while publishing: publish again") from error
+        raise LostRaceError(
+            "the checkpoint was replaced while publishing: publish again"
+        ) from error

@@ -1,4 +1,4 @@
-"""C2SP tlog-policy: which logs are believed, which witnesses, and how many of them.
+"""C2SP tlog-policy: which logs are trusted, and which witnesses must have cosigned.
 
     log demo.example/consent+1d3f…+AXj2…
     log demo.example/consent+90ab…+Bk6a…
@@ -8,8 +8,8 @@
     group majority 2 w1 w2 w3
     quorum majority
 
-A log that is listed with keys of two signature types must have signed with both: an Ed25519 key
-that is broken one day does not suffice. Of several keys of one type (a rotation) one must have.
+A log that is listed with keys of two signature types must have signed with both, so that a broken
+Ed25519 key is not enough. Of several keys of one type (after a rotation) one must have signed.
 """
 
 import re
@@ -25,7 +25,7 @@ from ledger.tlog.signed_note import Note, NoteError, Verifier
 
 NONE = "none"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
-MOST_LINES = 1_000
+MAX_LINES = 1_000
 
 LogKey = Verifier | MldsaVerifier
 CosignerKey = WitnessKey | MldsaVerifier
@@ -49,10 +49,10 @@ class LogPolicy:
     witnesses: Mapping[str, CosignerKey] = field(default_factory=dict)
     groups: Mapping[str, WitnessGroup] = field(default_factory=dict)
     quorum: str = NONE
-    addresses: Mapping[str, str] = field(default_factory=dict)  # where a witness is asked
+    addresses: Mapping[str, str] = field(default_factory=dict)  # witness name -> URL
 
     def verify(self, signed: Note) -> Checkpoint:
-        """The checkpoint that the note carries. Raises PolicyError unless log and quorum signed."""
+        """The note's checkpoint. Raises LogPolicyError unless the log and the quorum signed it."""
         try:
             head = checkpoint.parse(signed.text)
         except MalformedCheckpointError as error:
@@ -60,7 +60,8 @@ class LogPolicy:
         mine = [key for key in self.logs if key.name == head.origin]
         if not mine:
             raise LogPolicyError(
-                f"the policy lists no log {head.origin!r}; is it the right policy?"
+                f"the policy does not list the log {head.origin!r}; it lists "
+                f"{sorted({key.name for key in self.logs})}"
             )
         for _, keys in groupby(sorted(mine, key=_kind), key=_kind):
             _require_one([*keys], signed)
@@ -68,14 +69,14 @@ class LogPolicy:
         return head
 
     def require_quorum(self, signed: Note) -> None:
-        """Return if enough witnesses have cosigned, else raise PolicyError."""
+        """Raise LogPolicyError unless the quorum of witnesses has cosigned."""
         if self.quorum == NONE:
             return
         seen = {name for name, key in self.witnesses.items() if _signed(key, signed)}
         if not self._witnessed(self.quorum, seen):
             raise LogPolicyError(
                 f"cosigned by {sorted(seen) or 'no witness'}, want the quorum {self.quorum!r}: ask "
-                "the log for a checkpoint that more witnesses have seen"
+                "the log for a checkpoint that more witnesses have cosigned"
             )
 
     def _witnessed(self, name: str, seen: set[str]) -> bool:
@@ -85,17 +86,17 @@ class LogPolicy:
 
 
 def text(logs: Sequence[LogKey], witnesses: str = "quorum none\n") -> str:
-    """The policy that demands every key of these logs, and what the lines `witnesses` say."""
+    """The text of a policy with these log keys. `witnesses`: its witness, group, quorum lines."""
     return "".join(f"log {key}\n" for key in logs) + witnesses
 
 
 def parse(data: bytes) -> LogPolicy:
-    """Raises PolicyError."""
+    """Parse a policy. Raises LogPolicyError."""
     if _CONTROL.search(data) or not data.endswith(b"\n"):
-        raise LogPolicyError("want lines that end in newlines, without other control characters")
+        raise LogPolicyError("the last line has no newline, or there are other control characters")
     lines = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
-    if len(lines) > MOST_LINES:
-        raise LogPolicyError(f"{len(lines)} lines, want at most {MOST_LINES}")
+    if len(lines) > MAX_LINES:
+        raise LogPolicyError(f"{len(lines)} lines, want at most {MAX_LINES}")
     reader = _Reader()
     for number, line in enumerate(lines, 1):
         try:
@@ -106,7 +107,7 @@ def parse(data: bytes) -> LogPolicy:
 
 
 class _Reader:
-    """What was read so far; lines may only name what stands above them."""
+    """Parses a policy line by line. A line may only use names that earlier lines defined."""
 
     def __init__(self) -> None:
         self._logs: list[LogKey] = []
@@ -134,32 +135,38 @@ class _Reader:
             case ["quorum", name] if self._quorum is None:
                 self._quorum = name if name == NONE else self._known(name)
             case _:
-                raise LogPolicyError("want one of: log, witness, group, and one quorum")
+                raise LogPolicyError(
+                    f"{' '.join(words)[:80]!r} is not a log, witness, group or (once) quorum line"
+                )
 
     def policy(self) -> LogPolicy:
         if self._quorum is None:
-            raise LogPolicyError("no quorum line; to ask for no witness write `quorum none`")
+            raise LogPolicyError("no quorum line: write `quorum none` to require no witness")
         known = self._witnesses, self._groups, self._quorum, self._addresses
         return LogPolicy((*self._logs,), *known)
 
     def _group(self, count: str, members: Sequence[str]) -> WitnessGroup:
         for each in members:
             if self._known(each) in self._members:
-                raise LogPolicyError(f"{each!r} is a member twice: it would count twice")
+                raise LogPolicyError(
+                    f"{each!r} is listed as a member twice, so it would count twice"
+                )
             self._members.add(each)
         k = {"any": 1, "all": len(members)}.get(count) or _decimal(count)
         if not 1 <= k <= len(members):
-            raise LogPolicyError(f"{k} of {len(members)} members can never be, want at most all")
+            raise LogPolicyError(
+                f"a group of {k} out of {len(members)} members, want 1 to {len(members)}"
+            )
         return WitnessGroup(k, (*members,))
 
     def _known(self, name: str) -> str:
         if name not in self._witnesses and name not in self._groups:
-            raise LogPolicyError(f"{name!r} is no witness or group of a line above")
+            raise LogPolicyError(f"{name!r} is not a witness or group of an earlier line")
         return name
 
     def _free(self, name: str) -> str:
         if name == NONE or name in self._witnesses or name in self._groups:
-            raise LogPolicyError(f"the name {name!r} is taken")
+            raise LogPolicyError(f"the name {name!r} is used twice, or is `none`")
         return name
 
 
@@ -175,7 +182,7 @@ def _words(line: str) -> list[str]:
 
 def _decimal(count: str) -> int:
     if not (count.isascii() and count.isdigit()) or str(int(count[:9])) != count:
-        raise LogPolicyError(f"{count[:80]!r} of a group, want any, all or a number")
+        raise LogPolicyError(f"the count of a group is {count[:80]!r}, want any, all or a number")
     return int(count)
 
 
@@ -198,23 +205,23 @@ def _kind(key: LogKey) -> str:
 
 
 def _require_one(keys: Sequence[LogKey], signed: Note) -> None:
-    verdicts = [_signed(key, signed) for key in keys]  # each: a wrong signature refuses the note
+    verdicts = [_signed(key, signed) for key in keys]  # all of them: each may raise
     if not any(verdicts):
-        raise LogPolicyError(f"no signature of {keys[0].name!r} by its {_kind(keys[0])} key")
+        raise LogPolicyError(f"no signature of {keys[0].name!r} by a {_kind(keys[0])} key")
 
 
 def _signed(key: LogKey | CosignerKey, signed: Note) -> bool:
-    """Whether the key signed; a signature that names the key and is wrong refuses the note."""
-    found = [s for s in signed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
-    if not found:
+    """Whether the key signed. Raises LogPolicyError if its signature is there but wrong."""
+    matching = [s for s in signed.signatures if (s.name, s.key_id) == (key.name, key.key_id)]
+    if not matching:
         return False
-    if len(found) > 1:
-        raise LogPolicyError(f"{len(found)} signatures of {key.name!r}, want 1")
+    if len(matching) > 1:
+        raise LogPolicyError(f"{len(matching)} signatures of {key.name!r}, want 1")
     try:
         if isinstance(key, WitnessKey):
             key.verify(signed)
         else:
-            key.verify(signed.text, found[0])
+            key.verify(signed.text, matching[0])
     except (NoteError, CosignatureError) as error:
         raise LogPolicyError(str(error)) from error
     return True

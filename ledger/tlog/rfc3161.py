@@ -1,12 +1,12 @@
-"""RFC 3161 timestamps: somebody else's clock says that a checkpoint existed.
+"""RFC 3161 timestamps: a third party attests that a checkpoint existed at a time.
 
-A token is over the SHA-256 of the checkpoint's text (origin, size, root), so it holds whatever
-cosignatures are added to the note later. Tokens are kept as they came, in DER, beside the tiles:
+A token covers the SHA-256 of the checkpoint's text (origin, size, root), so it stays valid when
+cosignatures are added to the note. Tokens are stored as received, in DER, next to the tiles:
 
     timestamps/70000.tsr        over the checkpoint of 70,000 entries
 
 Any RFC 3161 program can check them: `openssl ts -verify -data TEXT -in 70000.tsr -CAfile ROOTS`.
-The law this file implements: specs/timestamp.md.
+Specification: specs/timestamp.md.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,20 +30,20 @@ from ledger.tlog import checkpoint
 from ledger.tlog.signed_note import Note
 
 TIMEOUT_S = 30
-MOST_BYTES = 1 << 16  # of an answer
+MAX_BYTES = 1 << 16  # of a response
 GRANTED = 0
 _QUERY = "application/timestamp-query"
 
-Ask = Callable[[bytes], bytes]  # a query's DER -> a response's DER
+Ask = Callable[[bytes], bytes]  # query (DER) -> response (DER)
 
 
 class TimestampError(Exception):
-    """The token does not show that the checkpoint existed at its time. Never ignore it."""
+    """The token does not prove that the checkpoint existed at its time. Never ignore this error."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimestampAuthority:
-    """Whose certificates are believed."""
+    """The trusted certificates of a timestamp authority."""
 
     roots: Sequence[x509.Certificate]
     intermediates: Sequence[x509.Certificate] = ()
@@ -51,19 +51,19 @@ class TimestampAuthority:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What a verified token says."""
+    """The time and serial number of a verified token."""
 
     at: datetime
     serial: int
 
 
 def path(size: int) -> str:
-    """Where the token over the checkpoint of `size` entries is kept."""
+    """The path of the token for the checkpoint of `size` entries."""
     return f"timestamps/{size}.tsr"
 
 
 def obtain(signed: Note, ask: Ask, authority: TimestampAuthority) -> bytes:
-    """A verified token over the note's checkpoint. Raises TimestampError."""
+    """Request a token for the note's checkpoint and verify it. Raises TimestampError."""
     query = (
         TimestampRequestBuilder()
         .data(_message(signed))
@@ -77,7 +77,7 @@ def obtain(signed: Note, ask: Ask, authority: TimestampAuthority) -> bytes:
 
 
 def verify(token: bytes, signed: Note, authority: TimestampAuthority) -> Stamp:
-    """What the token says of the note's checkpoint. Raises TimestampError."""
+    """Verify a token for the note's checkpoint. Raises TimestampError."""
     return _verify(token, signed, authority, None)
 
 
@@ -86,19 +86,19 @@ def certificates(pem: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except (ValueError, x509.InvalidVersion) as error:
-        raise TimestampError(f"no PEM certificates: {error}") from error
+        raise TimestampError(f"not a file of PEM certificates: {error}") from error
 
 
 def at(url: str) -> Ask:
-    """The authority that answers at an http(s) address."""
+    """A client of the authority at an http(s) URL. Raises TimestampError for another URL."""
     if urlsplit(url).scheme not in ("http", "https"):
-        raise TimestampError(f"{url!r} is no address of an authority: want http:// or https://")
+        raise TimestampError(f"the authority's URL is {url!r}, want http:// or https://")
 
     def ask(query: bytes) -> bytes:
         request = Request(url, query, {"content-type": _QUERY}, method="POST")  # noqa: S310 (scheme checked above)
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 (the same)
-                return bytes(response.read(MOST_BYTES))
+                return bytes(response.read(MAX_BYTES))
         except (URLError, OSError) as error:
             raise TimestampError(f"{url} does not answer: {error}") from error
 
@@ -106,7 +106,7 @@ def at(url: str) -> Ask:
 
 
 def _message(signed: Note) -> bytes:
-    """The bytes under the timestamp: only a checkpoint is ever stamped."""
+    """The timestamped bytes: the text of the checkpoint. Raises ValueError for other notes."""
     return str(checkpoint.parse(signed.text)).encode()
 
 
@@ -118,7 +118,7 @@ def _verify(token: bytes, signed: Note, authority: TimestampAuthority, nonce: in
     try:
         builder.build().verify_message(response, _message(signed))
     except (VerificationError, ValueError) as error:
-        raise TimestampError(f"the token does not hold for this checkpoint: {error}") from error
+        raise TimestampError(f"the token is not valid for this checkpoint: {error}") from error
     info = response.tst_info
     return Stamp(info.gen_time, info.serial_number)
 
@@ -129,7 +129,7 @@ def _decode(token: bytes) -> TimeStampResponse:
         if response.status != GRANTED:
             raise TimestampError(f"the authority refused: {response.status_string}")
         if response.as_bytes() != token:
-            raise TimestampError("the token is not in its canonical form")
+            raise TimestampError("the token is not in canonical form")
     except ValueError as error:
-        raise TimestampError(f"no RFC 3161 response: {error}") from error
+        raise TimestampError(f"not an RFC 3161 response: {error}") from error
     return response

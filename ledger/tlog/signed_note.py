@@ -1,4 +1,4 @@
-r"""C2SP signed notes: a text, and who signed it.
+r"""C2SP signed notes: a text with one or more signatures.
 
     demo.example/consent
     7
@@ -62,7 +62,7 @@ class Verifying(Protocol):
     @property
     def key_id(self) -> bytes: ...
     def verify(self, text: str, signature: Signature) -> None:
-        """Raises NoteError unless `signature` is this key's over `text`."""
+        """Raise NoteError unless `signature` is a valid signature of `text` by this key."""
         ...
 
 
@@ -105,7 +105,7 @@ class Verifier:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A named private key. Its text form carries the secret: store it owner-only, never log it."""
+    """A named private key. Its text form contains the secret: store it owner-only, never log it."""
 
     name: str
     private: Ed25519PrivateKey
@@ -123,7 +123,7 @@ class Signer:
 
 
 def generate(name: str) -> Signer:
-    """A new key. The name is the origin of the log that it signs for."""
+    """A new key. `name`: the origin of the log that signs with it."""
     require_name(name)
     return Signer(name, Ed25519PrivateKey.generate())
 
@@ -133,20 +133,20 @@ def signer(secret: str) -> Signer:
     name, key_id, raw = private_parts(secret)
     if raw[:1] != bytes([ED25519]) or len(raw) != 1 + _ED25519_SIZE:
         raise NoteError(f"the private key of {name!r} is not one of Ed25519 (type 1)")
-    found = Signer(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
-    if found.verifier.key_id.hex() != key_id:
+    parsed = Signer(name, Ed25519PrivateKey.from_private_bytes(raw[1:]))
+    if parsed.verifier.key_id.hex() != key_id:
         raise NoteError(f"the id of the private key of {name!r} does not match it")
-    return found
+    return parsed
 
 
 def verifier(vkey: str) -> Verifier:
     """Parse a vkey. Raises NoteError."""
     name, raw = vkey_parts(vkey)
-    found = Verifier(name, raw[1:])
-    well_formed = raw[:1] == bytes([ED25519]) and len(found.public) == _ED25519_SIZE
-    if not well_formed or str(found) != vkey:
+    parsed = Verifier(name, raw[1:])
+    well_formed = raw[:1] == bytes([ED25519]) and len(parsed.public) == _ED25519_SIZE
+    if not well_formed or str(parsed) != vkey:
         raise NoteError(f"not an Ed25519 verifier key: {vkey[:80]!r}")
-    return found
+    return parsed
 
 
 def private_parts(secret: str) -> tuple[str, str, bytes]:
@@ -174,7 +174,7 @@ def vkey_parts(vkey: str) -> tuple[str, bytes]:
 
 
 def parse(data: str) -> Note:
-    """Raises NoteError for anything that would not format back to the same bytes."""
+    """Parse a note; it formats back to the same text. Raises NoteError."""
     _require_characters(data)
     text, separator, lines = data.rpartition("\n\n")
     signatures = tuple(map(_signature, lines.split("\n")[:-1]))
@@ -194,7 +194,7 @@ def sign(text: str, signers: Sequence[Signing]) -> Note:
 def verify(note: Note, verifiers: Sequence[Verifying]) -> None:
     """Raises NoteError unless every one of `verifiers` signed the note, each exactly once."""
     if not verifiers:
-        raise NoteError("no verifier key was given, so nothing can be verified; name one")
+        raise NoteError("no verifier key was given, want at least one")
     for each in verifiers:
         matching = [s for s in note.signatures if (s.name, s.key_id) == (each.name, each.key_id)]
         if len(matching) != 1:
@@ -203,7 +203,7 @@ def verify(note: Note, verifiers: Sequence[Verifying]) -> None:
 
 
 def decode_base64(text: str) -> bytes:
-    """Canonical base64 only: what decodes must encode back to the same text. Raises NoteError."""
+    """Decode canonical base64: the bytes encode back to the same text. Raises NoteError."""
     try:
         data = b64decode(text, validate=True)
     except ValueError as error:
@@ -232,14 +232,14 @@ def _key_id(name: str, public: bytes) -> bytes:
 def require_name(name: str) -> None:
     _require_characters(name)
     if not name or "+" in name or any(each.isspace() for each in name):
-        raise NoteError(f"a key name has no space and no plus: {name!r}")
+        raise NoteError(f"the key name {name!r} is empty or has a space or plus")
 
 
 def _require_characters(text: str) -> None:
-    """UTF-8 without control characters, but for the newline."""
+    """Raise NoteError for control characters other than newline, and for lone surrogates."""
     if _CONTROL.search(text):
-        raise NoteError("a control character stands in it, want none but newlines")
+        raise NoteError("the text has a control character other than newline")
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise NoteError("it holds half a character, want UTF-8") from error
+        raise NoteError("the text has a lone surrogate, want UTF-8") from error

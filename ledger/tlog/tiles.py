@@ -1,7 +1,8 @@
-"""C2SP tlog-tiles: where the hashes and entries of a log lie, and how a folder names them.
+"""C2SP tlog-tiles: the layout of a log's hashes and entries in tiles, and their file names.
 
-A tile holds up to 256 hashes of one level: tile level L, index N covers the tree hashes of height
-8L from 256 N on. An entry bundle holds up to 256 entries, each after its length in two bytes.
+A tile has up to 256 hashes of one level: the tile of level L and index N has the tree hashes of
+height 8L from 256 N on. An entry bundle has up to 256 entries, each preceded by its length in two
+bytes.
 
     checkpoint                       the signed checkpoint
     tile/0/x001/x234/067             tile of level 0, index 1234067
@@ -18,7 +19,7 @@ Node = tuple[int, int]  # level and index of a complete subtree
 
 WIDTH = 256
 HEIGHT = 8
-MOST_ENTRY_BYTES = (1 << 16) - 1
+MAX_ENTRY_BYTES = (1 << 16) - 1
 NOTHING: Mapping[Node, Hash] = MappingProxyType({})
 
 
@@ -27,11 +28,11 @@ class MalformedTileError(ValueError):
 
 
 class EntryTooLargeError(ValueError):
-    """An entry must fit two length bytes."""
+    """The entry is too long for a length of two bytes."""
 
 
 def path(kind: str, index: int, width: int = WIDTH) -> str:
-    """The name of a tile (`kind` is its level) or an entry bundle (`kind` is `entries`)."""
+    """The path of a tile (`kind` is its level) or of an entry bundle (`kind` is `entries`)."""
     groups = [f"{index % 1000:03d}"]
     while (index := index // 1000) > 0:
         groups.insert(0, f"x{index % 1000:03d}")
@@ -67,32 +68,35 @@ def split(tile: bytes) -> list[Hash]:
 
 
 def node(hashes: Sequence[Hash], level: int, index: int) -> Hash:
-    """The tree hash at (`level`, `index`), from the hashes of the tile it lies in."""
+    """The tree hash at (`level`, `index`), computed from the hashes of the tile it is in.
+
+    Raises MalformedTileError if the tile is too short.
+    """
     inside = level % HEIGHT
     first = (index << inside) % WIDTH
-    found = hashes[first : first + (1 << inside)]
-    if len(found) != 1 << inside:
+    below = hashes[first : first + (1 << inside)]
+    if len(below) != 1 << inside:
         raise MalformedTileError(f"{len(hashes)} hashes, want at least {first + (1 << inside)}")
-    return complete_root(found)
+    return complete_root(below)
 
 
-def home(level: int, index: int) -> tuple[int, int]:
-    """Level and index of the tile in which the tree hash at (`level`, `index`) lies."""
+def tile_of(level: int, index: int) -> tuple[int, int]:
+    """Level and index of the tile that the tree hash at (`level`, `index`) is in."""
     return level // HEIGHT, (index << level % HEIGHT) // WIDTH
 
 
 def edge_root(size: int, edge: Sequence[Sequence[Hash]]) -> Hash:
-    """The root, from the incomplete tile of each level: all that a growing tree needs."""
+    """The root, computed from the incomplete tile of each level."""
     return edge_parts(size, edge)[0]
 
 
 def edge_parts(
     size: int, edge: Sequence[Sequence[Hash]], known: Mapping[Node, Hash] = NOTHING
 ) -> tuple[Hash, dict[Node, Hash]]:
-    """The root, and the complete subtrees it was made of.
+    """The root, and the hashes of the complete subtrees it was computed from.
 
-    They are `known` to the next root, which then costs as many hashes as there are new leaves,
-    however full the tiles are.
+    Passing these as `known` to the next call makes it cost about one hash per new leaf, however
+    full the tiles are.
     """
     parts: dict[Node, Hash] = {}
 
@@ -108,7 +112,7 @@ def edge_parts(
         return node_hash(left, read(level - 1, 2 * index + 1))
 
     def complete(level: int, index: int) -> Hash:
-        tile_level, tile_index = home(level, index)
+        tile_level, tile_index = tile_of(level, index)
         start = (index << level % HEIGHT) - tile_index * WIDTH
         return complete_root(edge[tile_level][start : start + (1 << level % HEIGHT)])
 
@@ -116,17 +120,17 @@ def edge_parts(
 
 
 def bundle(entries: Sequence[bytes]) -> bytes:
-    """Entries as they stand in a bundle. Raises EntryTooLargeError."""
+    """Encode entries as a bundle. Raises EntryTooLargeError."""
     largest = max(map(len, entries), default=0)
-    if largest > MOST_ENTRY_BYTES:
+    if largest > MAX_ENTRY_BYTES:
         raise EntryTooLargeError(
-            f"an entry of {largest} bytes, want at most {MOST_ENTRY_BYTES}; split it"
+            f"an entry of {largest} bytes, want at most {MAX_ENTRY_BYTES}; split it"
         )
     return b"".join([len(entry).to_bytes(2) + entry for entry in entries])
 
 
 def unbundle(data: bytes) -> list[bytes]:
-    """The entries of a bundle. Raises MalformedTileError."""
+    """Decode the entries of a bundle. Raises MalformedTileError."""
     entries: list[bytes] = []
     at = 0
     while at < len(data):

@@ -1,8 +1,8 @@
-"""The only writer of one log: integrate, sign, commit, acknowledge; then publish.
+"""The writer of a log: it hashes entries into the tree, signs, commits, and publishes.
 
-The right edge of the tree (the incomplete tile of each level) is held in memory and rebuilt from
-the store when the log opens. After a crash the store holds some committed size and exactly the
-tiles of that size; nothing that was not committed was acknowledged.
+The right edge of the tree (the incomplete tile of each level) is in memory; it is read from the
+store when the log opens. After a crash the store has a committed size and exactly the tiles of that
+size; nothing was acknowledged before it was committed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,30 +21,30 @@ from ledger.tlog import atomic_file, checkpoint, merkle, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
 from ledger.tlog.merkle import Hash, NodeReader
-from ledger.tlog.node_cache import Nodes
+from ledger.tlog.node_cache import NodeCache
 from ledger.tlog.signed_note import NoteError, Signing, Verifying
 from ledger.tlog.tiles import MalformedTileError
 
 Sealed = Mapping[bytes, tuple[int, bytes]]
 NOTHING: Mapping[Any, Any] = MappingProxyType({})
-SYNCHRONISED = 8  # published files at once: a disk that is waited for once serves them all
+PUBLISH_THREADS = 8  # files written concurrently, so that one disk sync serves several of them
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """What the log becomes with some more entries; nothing is stored yet."""
+    """The log with some entries appended, before anything is stored."""
 
     batch: StorageBatch
     root: Hash
     edge: list[list[Hash]]
-    bundle: bytes  # the last one, if it is incomplete
+    bundle: bytes  # the last bundle if it is incomplete, else empty
     parts: Mapping[tile.Node, Hash]  # the complete subtrees under the root
 
 
 class Log:
-    """One log and its signing key. Thread-safe; exactly one process may append.
+    """One log and its signing keys. Thread-safe; only one process may append.
 
-    `append` returns when its entries are fully persisted under a signed checkpoint.
+    When `append` returns, the entries are durable under a signed checkpoint.
     """
 
     def __init__(self, store: LogStore, origin: str, *signers: Signing) -> None:
@@ -52,7 +52,7 @@ class Log:
         self.store = store
         self._signers = _named(origin, signers)
         self._lock = RLock()
-        self._kept = Nodes(self._full)
+        self._kept = NodeCache(self._full)
         head = store.head()
         self._note = head.note if head else self._sign(0, merkle.EMPTY_ROOT)
         self._size = head.size if head else 0
@@ -63,7 +63,7 @@ class Log:
 
     @classmethod
     def open(cls, path: Path, origin: str, *signers: Signing) -> "Log":
-        """Open the log in the SQLite file at `path`, or begin it there. Every signer signs."""
+        """Open or create the log in the SQLite file at `path`. All signers sign checkpoints."""
         return cls(SqlStore(path), origin, *signers)
 
     @property
@@ -75,20 +75,20 @@ class Log:
         return [each.verifier for each in self._signers]
 
     def checkpoint(self) -> str:
-        """The current signed checkpoint."""
+        """The current checkpoint as a signed note."""
         return self._note
 
     def head(self) -> Checkpoint:
         return checkpoint.parse(signed_note.parse(self._note).text)
 
     def root_at(self, size: int) -> Hash:
-        """The root of the first `size` entries, which must be in the log."""
+        """The root of the first `size` entries. Raises IndexError if there are fewer."""
         if not 0 <= size <= self._size:
-            raise IndexError(f"no root of {size} entries in a log of {self._size}")
+            raise IndexError(f"no root of {size} entries: the log has {self._size}")
         return merkle.root(size, self._nodes())
 
     def sign_with(self, *signers: Signing) -> None:
-        """Sign with these keys from the next batch on. Raises NoteError for other names."""
+        """Sign with these keys from the next batch on. Raises NoteError if a name is not ours."""
         with self._lock:
             self._signers = _named(self.origin, signers)
 
@@ -99,7 +99,10 @@ class Log:
         sealed: Sealed | None = None,
         idempotency: Mapping[str, tuple[bytes, int]] | None = None,
     ) -> range:
-        """Append, durably and all or nothing; the indexes of the new leaves."""
+        """Append entries, all or none; durable on return. Returns the indexes of the new leaves.
+
+        `sealed`: tag -> (index, sealed event); `idempotency`: key -> (digest, first index).
+        """
         with self._lock:
             if not entries:
                 return range(self._size, self._size)
@@ -114,7 +117,10 @@ class Log:
         sealed: Sealed = NOTHING,
         idempotency: Mapping[str, tuple[bytes, int]] = NOTHING,
     ) -> Staged:
-        """Integrate and sign entries without storing them. The log must not move until `commit`."""
+        """Compute and sign the log with these entries appended; nothing is stored.
+
+        Nothing else may be appended until `commit`.
+        """
         first, size = self._size, self._size + len(entries)
         bundles, bundle = self._bundles(entries)
         edge = [list(level) for level in self._edge]
@@ -124,57 +130,59 @@ class Log:
         batch = StorageBatch(first, head, bundles, tiles, sealed, idempotency)
         return Staged(batch, root, edge, bundle, parts)
 
-    def commit(self, staged: Staged, beside: StorageBatch | None = None) -> range:
-        """Store what was staged, and with it what another log staged. Durable on return."""
-        self.store.commit(replace(staged.batch, beside=beside))
-        # Crash here: the entries are in the log though nobody was told; the idempotency key
-        # finds them again. Before the commit: nothing happened.
+    def commit(self, staged: Staged, state_batch: StorageBatch | None = None) -> range:
+        """Store the staged entries and, in the same transaction, `state_batch`. Durable."""
+        self.store.commit(replace(staged.batch, state_batch=state_batch))
+        # Crash here: the entries are in the log but were not acknowledged; a retry with the same
+        # idempotency key finds them. Crash before the commit: nothing is stored.
         self.settle(staged)
         return range(staged.batch.previous, staged.batch.head.size)
 
     def settle(self, staged: Staged) -> None:
-        """Go on from what was staged and is stored."""
+        """Update the log in memory to the staged entries, after they were stored."""
         with self._lock:
             head = staged.batch.head
             self._size, self._note = head.size, head.note
             self._edge, self._bundle, self._parts = staged.edge, staged.bundle, staged.parts
 
     def entries(self, lo: int, hi: int) -> Iterator[bytes]:
-        """The entries [lo, hi), which must be in the log."""
+        """The entries [lo, hi). Raises IndexError, CorruptLogError."""
         if not 0 <= lo <= hi <= self._size:
-            raise IndexError(f"no entries [{lo}, {hi}) in a log of {self._size}")
+            raise IndexError(f"no entries [{lo}, {hi}): the log has {self._size}")
         for index in range(lo // tile.WIDTH, -(-hi // tile.WIDTH)):
-            found = self._entries(index)
+            bundle = self._entries(index)
             start = index * tile.WIDTH
-            if start + len(found) < min(hi, start + tile.WIDTH):
-                raise CorruptLogError(f"entry bundle {index} holds {len(found)} entries, want more")
-            yield from found[max(lo - start, 0) : hi - start]
+            if start + len(bundle) < min(hi, start + tile.WIDTH):
+                raise CorruptLogError(
+                    f"entry bundle {index} holds {len(bundle)} entries, want more"
+                )
+            yield from bundle[max(lo - start, 0) : hi - start]
 
     def prove_inclusion(self, index: int, size: int | None = None) -> list[Hash]:
-        # The size first: a tree that has grown meanwhile has all nodes of the smaller one.
+        # Read the size before the nodes: a tree that grows in between still has all of its nodes.
         return merkle.prove_inclusion(index, self._size if size is None else size, self._nodes())
 
     def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
         return merkle.prove_consistency(old, self._size if new is None else new, self._nodes())
 
     def export(self, folder: Path, cosigned: str | None = None) -> None:
-        """Write the C2SP tile directory; the checkpoint last, and only what is not there yet.
+        """Write the files that are missing in the C2SP tile directory, the checkpoint last.
 
         `cosigned`: a checkpoint of this log to publish instead of the newest. Raises
-        CorruptLogError if other bytes, or a checkpoint of more entries, were published.
+        CorruptLogError if a published file differs, or a larger checkpoint is published.
         """
         signed = cosigned or self._note
         size = checkpoint.parse(signed_note.parse(signed).text).size
         self._require_growth(folder / "checkpoint", size)
         files = self._files(folder, size)
-        with ThreadPoolExecutor(SYNCHRONISED) as pool:
+        with ThreadPoolExecutor(PUBLISH_THREADS) as pool:
             while some := [*islice(files, tile.WIDTH)]:
                 [*pool.map(lambda file: _publish(*file), some)]
-        # Crash here: new tiles lie beside an older checkpoint, which they do not contradict.
+        # Crash here: the directory has new tiles and the old checkpoint, which is still valid.
         atomic_file.write(folder / "checkpoint", signed.encode())
 
     def _files(self, folder: Path, size: int) -> Iterator[tuple[Path, bytes]]:
-        """Every tile and bundle of the first `size` entries, and where it is published."""
+        """Path and bytes of every tile and bundle of the first `size` entries."""
         for level in tile.levels(size):
             for index, width in tile.widths(size, level):
                 data = self._tile(level, index)[: width * merkle.HASH_SIZE]
@@ -212,7 +220,7 @@ class Log:
         return data
 
     def _nodes(self) -> NodeReader:
-        """Complete subtrees of the tree as it is now. They raise CorruptLogError."""
+        """A reader of complete subtrees of the current tree. It raises CorruptLogError."""
         with self._lock:
             return self._kept.reader(self._size, self._edge)
 
@@ -227,7 +235,7 @@ class Log:
         return str(signed_note.sign(str(Checkpoint(self.origin, size, root)), self._signers))
 
     def _bundles(self, entries: Sequence[bytes]) -> tuple[dict[int, bytes], bytes]:
-        """The bundles that change, and the last one if it is incomplete."""
+        """The changed bundles by index, and the last bundle if it is incomplete."""
         changed: dict[int, bytes] = {}
         index, filled = divmod(self._size, tile.WIDTH)
         current = self._bundle
@@ -243,7 +251,7 @@ class Log:
     def _integrate(
         self, edge: list[list[Hash]], hashes: list[Hash], first: int
     ) -> dict[tuple[int, int], bytes]:
-        """Add leaf hashes to the edge; the tiles that change."""
+        """Append leaf hashes to `edge` (in place); return the changed tiles."""
         changed: dict[tuple[int, int], bytes] = {}
         level = 0
         while hashes:
@@ -265,7 +273,9 @@ class Log:
         index, width = divmod(self._size >> tile.HEIGHT * level, tile.WIDTH)
         hashes = self._hashes(level, index)[:width] if width else []
         if len(hashes) != width:
-            raise CorruptLogError(f"tile {index} of level {level} has {len(hashes)}, want {width}")
+            raise CorruptLogError(
+                f"tile {index} of level {level} has {len(hashes)} hashes, want {width}"
+            )
         return hashes
 
     def _stored_bundle(self) -> bytes:
@@ -277,40 +287,46 @@ class Log:
             head = self.head()
             signed_note.verify(signed_note.parse(self._note), self.verifiers)
         except (NoteError, MalformedCheckpointError) as error:
-            raise CorruptLogError(f"the stored checkpoint is not this log's: {error}") from error
+            raise CorruptLogError(
+                f"the stored checkpoint is not a checkpoint of this log: {error}"
+            ) from error
         if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
             raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")
         last = tile.unbundle(self._bundle) if self._bundle else []
         if self._edge and merkle.leaf_hashes(last) != self._edge[0]:
-            raise CorruptLogError("the entries of the last bundle are not those of its tile")
+            raise CorruptLogError("the entries of the last bundle do not hash to its tile")
 
     def _require_growth(self, published: Path, size: int) -> None:
-        """Raises CorruptLogError if `published` is one that `size` of our entries do not extend."""
+        """Raise CorruptLogError if our first `size` entries do not extend the `published` one."""
         if not published.exists():
             return
         try:
             older = checkpoint.parse(signed_note.parse(published.read_text("utf-8")).text)
         except (NoteError, MalformedCheckpointError, UnicodeDecodeError) as error:
-            raise CorruptLogError(f"{published} is no checkpoint; move it away: {error}") from error
+            raise CorruptLogError(
+                f"{published} is not a checkpoint ({error}): move it away and publish again"
+            ) from error
         if older.origin != self.origin or older.size > size:
             raise CorruptLogError(
-                f"{published} is of {older.origin!r} with {older.size} entries, this log is "
-                f"{self.origin!r} with {size}; nothing was changed: restore the newer database"
+                f"{published} is for {older.size} entries of {older.origin!r}, this log has {size} "
+                f"of {self.origin!r}; nothing was changed: restore the newer database"
             )
         if self.root_at(older.size) != older.root:
-            raise CorruptLogError(f"{published} has another history; nothing was changed")
+            raise CorruptLogError(
+                f"{published} has a different history of {older.size} entries; nothing was changed"
+            )
 
 
 def _named(origin: str, signers: Sequence[Signing]) -> tuple[Signing, ...]:
     if not signers or any(each.name != origin for each in signers):
         names = [each.name for each in signers]
-        raise NoteError(f"the keys are those of {names}, want {origin!r}")
+        raise NoteError(f"the signing keys are named {names}, want {origin!r}")
     return (*signers,)
 
 
 def _publish(path: Path, data: bytes) -> None:
-    """Write a file that never changes again."""
+    """Write an immutable file; raise CorruptLogError if it exists with other bytes."""
     if not path.exists():
         atomic_file.write(path, data)
     elif path.read_bytes() != data:
-        raise CorruptLogError(f"{path} was published with other bytes; nothing was changed")
+        raise CorruptLogError(f"{path} is already published with other bytes; nothing was changed")

@@ -1,1 +1,1 @@
-"""Customers' data keys, the key that wraps them, salted commitments, and the list of erasures."""
+"""Customers' data keys, the key that wraps them, salted commitments, and the erasure list."""

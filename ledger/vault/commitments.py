@@ -1,19 +1,20 @@
-r"""Salted commitments: the bytes of a leaf.
+r"""Salted commitments: the bytes of a log entry, and the secrets they are made with.
 
     personal  0x01 ‖ tag(24) ‖ SHA-256("sovereign/entry/v1\0" ‖ salt(32) ‖ JCS(event))
     public    0x02 ‖ JCS(event)
 
-Tag, salt and sealing key of a personal event come from the customer's data key and the event's
-sequence number (HKDF-Expand with SHA-512, RFC 5869). Tags differ from event to event, so nothing
-in the log links two entries of one customer; without the data key nothing can be recomputed.
+Tag, salt and sealing key of a personal event are derived from the customer's data key and the
+event's sequence number (HKDF-Expand with SHA-512, RFC 5869). Tags differ from event to event, so
+nothing in the log links two entries of one customer; without the data key nothing can be derived.
 
-A data key has two halves, names(32) ‖ events(32): the first yields the customer's names in read
-logs and registers, the second their events. After one event was erased it is
+A data key has two halves, names(32) ‖ events(32). The first derives the customer's pseudonyms in
+read logs and registers, the second the secrets of their events. After an event was erased, it is
 
     names(32) ‖ new events(32) ‖ label(32) ‖ first(8) ‖ { seq(8) ‖ tag(24) ‖ salt(32) ‖ key(32) }*
 
-what the old events half yielded for each event before `first`, save those that were erased; from
-`first` on the new half counts. The old half is gone, and with it what it yielded for them.
+The rows store what the old events half derived for each event before `first`, except for erased
+ones; from `first` on, the new half is used. The old half is destroyed, so the secrets of the erased
+events cannot be derived again.
 """
 
 import hmac
@@ -41,7 +42,7 @@ _ROW = 8 + TAG_SIZE + SALT_SIZE + HALF
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What opens a commitment, together with the event itself."""
+    """Opens a commitment, together with the event itself."""
 
     tag: bytes
     salt: bytes
@@ -49,14 +50,14 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a customer's data key yields for the event with one sequence number."""
+    """The secrets of one event, derived from the customer's data key."""
 
     opening: Opening
     sealing_key: bytes
 
 
 class ErasedEntryError(LookupError):
-    """The event was erased; nothing of it can be derived."""
+    """The event was erased; its secrets cannot be derived."""
 
 
 def secrets(data_key: bytes, seq: int) -> Secrets:
@@ -64,7 +65,7 @@ def secrets(data_key: bytes, seq: int) -> Secrets:
 
     Raises ErasedEntryError.
     """
-    if len(data_key) > KEY_SIZE and seq < began(data_key):
+    if len(data_key) > KEY_SIZE and seq < first_derived(data_key):
         return _kept(data_key, seq)
     events = events_half(data_key)
     info = _EVENT_INFO + seq.to_bytes(8)
@@ -75,68 +76,73 @@ def secrets(data_key: bytes, seq: int) -> Secrets:
 
 
 def tag(data_key: bytes, seq: int) -> bytes:
-    """The tag alone, at half the cost. Raises ErasedEntryError."""
+    """The tag of the customer's event `seq`, at half the cost of `secrets`.
+
+    Raises ErasedEntryError.
+    """
     if len(data_key) > KEY_SIZE:
         return secrets(data_key, seq).opening.tag
     info = _EVENT_INFO + seq.to_bytes(8)
     return hmac.digest(data_key[-HALF:], info + b"\x01", "sha512")[:TAG_SIZE]
 
 
-def without(data_key: bytes, seq: int, newest: int, label: bytes) -> bytes:
-    """A data key that yields every event up to `newest` as this one does, except event `seq`.
+def punctured(data_key: bytes, seq: int, newest: int, label: bytes) -> bytes:
+    """A new data key that derives the same secrets for events up to `newest`, except for `seq`.
 
-    `label`: where the customer stands in the map, which follows from their first event. Raises
-    ErasedEntryError if it was erased before, and OneHalfError for a key of one half.
+    `label`: the customer's label in the map, which is computed from their first event. Raises
+    ErasedEntryError if the event was erased before, LegacyDataKeyError for a key of one half.
     """
     if len(data_key) < KEY_SIZE:
-        raise OneHalfError
+        raise LegacyDataKeyError
     secrets(data_key, seq)
-    kept = [each for each in existing(data_key, newest) if each != seq]
-    rows = (_row(each, secrets(data_key, each)) for each in kept)
+    remaining = [each for each in unerased(data_key, newest) if each != seq]
+    rows = (_row(each, secrets(data_key, each)) for each in remaining)
     head = data_key[:HALF] + os.urandom(HALF) + label + (newest + 1).to_bytes(8)
     return head + b"".join(rows)
 
 
-class OneHalfError(ValueError):
-    """A data key of before keys had two halves: all of its customer can be erased, not a part."""
+class LegacyDataKeyError(ValueError):
+    """The data key has the old format of one half: a single event cannot be erased with it."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the customer's key is of an earlier form, from which no single entry can be taken; "
+            "the customer's data key has the old format, in which a single entry cannot be erased; "
             "erase all of the customer instead"
         )
 
 
 def events_half(data_key: bytes) -> bytes:
-    """What yields the customer's events from `began` on."""
+    """The half of the key that derives the secrets of events from `first_derived` on."""
     return data_key[-HALF:] if len(data_key) <= KEY_SIZE else data_key[HALF:KEY_SIZE]
 
 
-def began(data_key: bytes) -> int:
-    """The number of the first event that the events half yields."""
+def first_derived(data_key: bytes) -> int:
+    """The number of the first event whose secrets the events half derives."""
     return 1 if len(data_key) <= KEY_SIZE else int.from_bytes(data_key[_LABELLED:_HEAD])
 
 
 def label(data_key: bytes) -> bytes:
-    """Where the customer stands in the map, if an event was erased; else nothing."""
+    """The customer's label in the map if an event was erased; else empty."""
     return b"" if len(data_key) <= KEY_SIZE else data_key[KEY_SIZE:_LABELLED]
 
 
-def following(data_key: bytes, seq: int) -> int:
-    """The number of the customer's next event after `seq` that was not erased."""
+def next_seq(data_key: bytes, seq: int) -> int:
+    """The number of the customer's first event after `seq` that was not erased."""
     if len(data_key) <= KEY_SIZE:
         return seq + 1
-    return next((each for each in _rows(data_key) if each > seq), max(seq + 1, began(data_key)))
+    return next(
+        (each for each in _rows(data_key) if each > seq), max(seq + 1, first_derived(data_key))
+    )
 
 
-def existing(data_key: bytes, newest: int) -> list[int]:
+def unerased(data_key: bytes, newest: int) -> list[int]:
     """The numbers of the customer's events up to `newest` that were not erased."""
-    found = [each for each in _rows(data_key) if each <= newest]
-    return [*found, *range(began(data_key), newest + 1)]
+    retained = [each for each in _rows(data_key) if each <= newest]
+    return [*retained, *range(first_derived(data_key), newest + 1)]
 
 
 def _rows(data_key: bytes) -> dict[int, int]:
-    """Where what yields each event before `began` stands, in the order of events."""
+    """Event number -> offset of its stored secrets, for the events before `first_derived`."""
     places = range(_HEAD, len(data_key), _ROW)
     return {int.from_bytes(data_key[at : at + 8]): at + 8 for at in places}
 
@@ -153,45 +159,45 @@ def _kept(data_key: bytes, seq: int) -> Secrets:
     return Secrets(opening, data_key[keyed : keyed + HALF])
 
 
-def reading_tag(data_key: bytes, origin: str, index: int) -> bytes:
-    """The customer's name in entry `index` of the read log `origin`: keyed BLAKE2s (RFC 7693)."""
-    return _reading_names(data_key, origin, index.to_bytes(8)).digest()
+def read_log_tag(data_key: bytes, origin: str, index: int) -> bytes:
+    """The customer's pseudonym in entry `index` of the read log `origin`: BLAKE2s (RFC 7693)."""
+    return _read_log_hash(data_key, origin, index.to_bytes(8)).digest()
 
 
-class ReadingTags:
-    """Names one customer in the entries of one read log: `reading_tag` at a fraction of its cost.
+class ReadLogTags:
+    """Computes one customer's pseudonyms in one read log, faster than `read_log_tag`.
 
-    The log's key of the customer is derived once. Holds what the data key can do, so it lives where
-    the key lives and is dropped with it: see `Vault.reading_tags`.
+    The customer's key for this log is derived once. It is as secret as the data key, so it is
+    cached and dropped together with it: see `Vault.read_log_tags`.
     """
 
     __slots__ = ("_names", "origin", "pseudonym")
 
     def __init__(self, data_key: bytes, origin: str) -> None:
         self.origin = origin
-        self.pseudonym = reading_tag(data_key, f"{origin}#index", 0)
-        self._names = _reading_names(data_key, origin)
+        self.pseudonym = read_log_tag(data_key, f"{origin}#index", 0)
+        self._names = _read_log_hash(data_key, origin)
 
     def at(self, index: int) -> str:
-        """The customer's name in entry `index`, in hex."""
+        """The customer's pseudonym in entry `index`, in hex."""
         name = self._names.copy()
         name.update(index.to_bytes(8))
         return name.hexdigest()
 
     def member(self, index: int, place: int) -> str:
-        """The customer's name at `place` of the list that belongs to entry `index`, in hex."""
+        """The customer's pseudonym at `place` of the list that entry `index` names, in hex."""
         name = self._names.copy()
         name.update((index << 32 | place).to_bytes(12))
         return name.hexdigest()
 
 
-def _reading_names(data_key: bytes, origin: str, message: bytes = b"") -> blake2s:
+def _read_log_hash(data_key: bytes, origin: str, message: bytes = b"") -> blake2s:
     key = hmac.digest(data_key[:HALF], _READING_INFO + origin.encode(), "sha512")[:HALF]
     return blake2s(message, digest_size=TAG_SIZE, key=key)
 
 
 def random_tag() -> bytes:
-    """A tag that belongs to nobody."""
+    """A random tag, which belongs to no customer."""
     return os.urandom(TAG_SIZE)
 
 
@@ -205,10 +211,10 @@ def public_entry(event: bytes) -> bytes:
 
 
 def canonical(value: Any) -> bytes:
-    """JSON in the form of RFC 8785, for values without floats and with ASCII keys.
+    """Canonical JSON (RFC 8785), for values without floats and with ASCII keys.
 
-    There the canonical form is plain: keys sorted, no white space, characters as they are.
-    Raises ValueError for lone surrogates.
+    For such values it is: keys sorted, no white space, no escapes for printable characters. Raises
+    ValueError for lone surrogates.
     """
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False

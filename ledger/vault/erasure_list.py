@@ -1,11 +1,13 @@
-"""What was erased, so that a backup of the keys from before cannot bring it back.
+"""The list of erasures, which keeps a restored backup of the keys from undoing them.
 
     home/erased    key 5b0c…                 SHA-256 of a data key that was destroyed
-                   entry 77aa… 3 9 01fe…     of an events half; which event, the newest, the label
+                   entry 77aa… 3 9 01fe…     SHA-256 of an events half; the event, the newest
+                                             event at that time, the label
 
-A line names nobody: the hash is of 32 random bytes. It lies outside `keys/`, so that restoring that
-does not take it back, and is appended to before a key goes: whatever is in the key store and in
-here is destroyed again when the vault opens. Who comes back has another key, which is not here.
+A line identifies nobody: the hash is of 32 random bytes. The file is outside `keys/`, so that
+restoring `keys/` does not restore it. A line is appended before the key is destroyed; when the
+vault opens, every key in the key store that is listed here is destroyed again. A customer who comes
+back after an erasure gets a new key, which is not listed.
 """
 
 import os
@@ -23,7 +25,7 @@ _DOMAIN = b"sovereign/erased/v1\0"
 
 @dataclass(frozen=True, slots=True)
 class ErasureRecord:
-    """One event of the customer whose events half it was."""
+    """An erased event of a customer."""
 
     seq: int
     newest: int
@@ -31,7 +33,10 @@ class ErasureRecord:
 
 
 class ErasureList:
-    """The list under one home. Appending is durable on return; the vault's lock is held."""
+    """The erasure list of one data directory. The caller holds the vault's lock.
+
+    `add_key` and `add_entry` are durable on return.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -39,15 +44,15 @@ class ErasureList:
     def __len__(self) -> int:
         return len(self._lines())
 
-    def key(self, data_key: bytes) -> None:
+    def add_key(self, data_key: bytes) -> None:
         self._append(f"key {_digest(data_key[: commitments.HALF])}")
 
-    def entry(self, data_key: bytes, erased: ErasureRecord) -> None:
+    def add_entry(self, data_key: bytes, erased: ErasureRecord) -> None:
         half = _digest(commitments.events_half(data_key))
         self._append(f"entry {half} {erased.seq} {erased.newest} {erased.label.hex()}")
 
     def since(self, applied: int) -> "ErasureReplay":
-        """What a key store that knows the first `applied` lines has yet to destroy."""
+        """The erasures to repeat in a key store that has applied the first `applied` lines."""
         lines = self._lines()[applied:]
         keys = frozenset(line.split()[1] for line in lines if line.startswith("key "))
         entries = dict(_entries(lines))
@@ -56,7 +61,7 @@ class ErasureList:
     def _lines(self) -> list[str]:
         if not self._path.exists():
             return []
-        # A line that was cut off by a crash is none: its key was not destroyed either.
+        # A last line without newline was cut off by a crash, before its key was destroyed: skip it.
         return self._path.read_text("ascii").rpartition("\n")[0].splitlines()
 
     def _append(self, line: str) -> None:
@@ -79,12 +84,12 @@ class ErasureReplay:
     def __bool__(self) -> bool:
         return bool(self.keys or self.entries)
 
-    def left(self, data_key: bytes) -> bytes | None:
-        """What is left of a data key: nothing, the key without an entry, or all of it."""
+    def remaining(self, data_key: bytes) -> bytes | None:
+        """The data key after the erasures: None if it is destroyed, punctured, or unchanged."""
         if _digest(data_key[: commitments.HALF]) in self.keys:
             return None
-        while found := self.entries.get(_digest(commitments.events_half(data_key))):
-            data_key = commitments.without(data_key, found.seq, found.newest, found.label)
+        while record := self.entries.get(_digest(commitments.events_half(data_key))):
+            data_key = commitments.punctured(data_key, record.seq, record.newest, record.label)
         return data_key
 
 

@@ -1,13 +1,13 @@
-"""The key-encryption key: what wraps every customer's data key (RFC 3394), and who keeps it.
+"""The key-encryption key (KEK), which wraps all data keys (RFC 3394), and its providers.
 
-    keys/kek         32 random bytes, owner only: kept by this file itself; or
+    keys/kek         32 random bytes, readable by the owner only: the provider is this file; or
                          sovereign/kek/v1 9c1f0e…                    its generation
-                         pkcs11:token=house;object=sovereign-5f0c?module-path=/usr/lib/…&pin-source=…
-                         mJx0…=                                      sealed by that keeper, base64
-    keys/kek.next    the same of a rotation that was begun and has not ended
+                         pkcs11:token=bank;object=sovereign-5f0c?module-path=/usr/lib/…&pin-source=…
+                         mJx0…=                                      sealed by the provider, base64
+    keys/kek.next    the same, of a rotation that has not ended
 
-A keeper opens the key once, when the vault opens: the process holds it in memory from then on, as
-it holds the data keys. What a keeper protects are copies of `keys/`: without it they open nothing.
+The KEK provider opens the key once, when the vault opens; from then on the process has it in
+memory, like the data keys. A provider protects copies of `keys/`, which are useless without it.
 """
 
 import binascii
@@ -27,22 +27,22 @@ from ledger.tlog import atomic_file
 
 SIZE = 32
 HEADER = "sovereign/kek/v1"
-HERE = "file"  # the keeper that is no other
+FILE_URI = "file"  # names the FileProvider
 _DOMAIN = b"sovereign/kek/v1\0"
 _NONCE_SIZE = 12
 _CONTEXT = {"purpose": "sovereign-vault"}
 
 
 class KekError(Exception):
-    """The key-encryption key cannot be had. The message says what to do."""
+    """The key-encryption key cannot be opened or destroyed. The message says what to do."""
 
 
 class MalformedKekError(KekError):
-    """The file is not a key, nor one that was sealed."""
+    """The file is neither a key nor a sealed key."""
 
 
 class KekProvider(Protocol):
-    """Keeps one key-encryption key. What `seal` returned, `open` opens until `destroy`."""
+    """Protects one key-encryption key. `open` decrypts what `seal` returned, until `destroy`."""
 
     @property
     def uri(self) -> str: ...
@@ -52,13 +52,13 @@ class KekProvider(Protocol):
         ...
 
     def destroy(self) -> None:
-        """What was sealed never opens again. Once more: nothing happens. Raises KekError."""
+        """Make what was sealed impossible to open. May be repeated. Raises KekError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Kek:
-    """An opened key. Its generation names it and says nothing about it."""
+    """An opened key. `generation` identifies it and does not reveal it."""
 
     secret: bytes = field(repr=False)
 
@@ -75,33 +75,34 @@ class Kek:
             return aes_key_unwrap(self.secret, wrapped)
         except InvalidUnwrap as error:
             raise KekError(
-                "a customer key does not open: is keys/kek the one that goes with customers.db?"
+                "a customer's wrapped data key cannot be opened: is keys/kek the key that belongs "
+                "to keys/customers.db?"
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A key as it lies on disk, not opened yet."""
+class StoredKek:
+    """A key file that was read but not opened."""
 
     generation: str
-    keeper: KekProvider
+    provider: KekProvider
     sealed: bytes
 
     def open(self) -> Kek:
         """Raises KekError."""
-        found = Kek(self.keeper.open(self.sealed))
-        if found.generation != self.generation:
+        kek = Kek(self.provider.open(self.sealed))
+        if kek.generation != self.generation:
             raise KekError(
-                f"{self.keeper.uri} opened another key than generation {self.generation}: "
-                "restore keys/kek and the keeper's own key from one backup"
+                f"{self.provider.uri} opened generation {kek.generation}, want {self.generation}: "
+                "restore keys/kek and the provider's own key from the same backup"
             )
-        return found
+        return kek
 
 
-class File:
-    """The key is the file: whoever can read it needs nobody else."""
+class FileProvider:
+    """Stores the key unencrypted in the file: whoever can read the file has the key."""
 
-    uri = HERE
+    uri = FILE_URI
 
     def seal(self, kek: bytes) -> bytes:
         return kek
@@ -110,14 +111,15 @@ class File:
         return sealed
 
     def destroy(self) -> None:
-        """Overwriting the file is all, and is done by `replace`."""
+        """Nothing to do here: `replace` overwrites the file."""
 
 
-class Pkcs11:
-    """An AES key in a hardware module seals with AES-256-GCM and never leaves it.
+class Pkcs11Provider:
+    """Seals with AES-256-GCM under an AES key that never leaves a hardware module.
 
     `pkcs11:token=…;object=…?module-path=…&pin-source=…` (RFC 7512); `pin-source` is a file. Each
-    generation has a key of its own there, so that destroying it closes every copy of the file.
+    generation has its own key in the module, so destroying that key makes every copy of the file
+    useless.
     """
 
     def __init__(self, uri: str) -> None:
@@ -126,7 +128,7 @@ class Pkcs11:
         self._query = _query(query)
         for name, where in (("token", self._path), ("module-path", self._query)):
             if name not in where:
-                raise KekError(f"{uri}: want {name}=…, found none; see specs/vault.md, V20")
+                raise KekError(f"{uri} has no {name}=…: add it; see specs/vault.md, V20")
         self._query_text = query
         self._path.setdefault("object", f"sovereign-{secrets.token_hex(8)}")
 
@@ -185,18 +187,18 @@ class Pkcs11:
         try:
             return Path(source.removeprefix("file:")).read_text("utf-8").strip()
         except OSError as error:
-            raise KekError(f"the PIN is wanted in {source}: {error.strerror}") from error
+            raise KekError(f"cannot read the PIN from {source}: {error.strerror}") from error
 
     def _asked(self) -> AbstractContextManager[None]:
         return _asked(_pkcs11().PKCS11Error, f"the module of {self.uri}")
 
 
-class Kms:
-    """A key of AWS KMS, or of what speaks its API, seals; it never leaves the service.
+class KmsProvider:
+    """Seals with a key of AWS KMS (or a service with its API) that never leaves the service.
 
-    `aws-kms:KEY-ID-OR-ARN?region=…&endpoint=…`; credentials are found as boto3 finds them. The
-    key there is the operator's and may serve others, so `destroy` does not touch it: copies of the
-    file open as long as it exists. See docs/operate.md for how to end it.
+    `aws-kms:KEY-ID-OR-ARN?region=…&endpoint=…`; boto3 finds the credentials. The KMS key belongs to
+    the operator and may have other users, so `destroy` does not touch it: copies of the file can be
+    opened as long as it exists. docs/operate.md says how to delete it.
     """
 
     def __init__(self, uri: str) -> None:
@@ -204,7 +206,7 @@ class Kms:
         self._key, _, query = uri.removeprefix("aws-kms:").partition("?")
         self._query = _query(query)
         if not self._key:
-            raise KekError(f"{uri}: want the id or ARN of a key, found none; name one")
+            raise KekError(f"{uri} names no key: want aws-kms: and the id or ARN of a key")
 
     def seal(self, kek: bytes) -> bytes:
         with self._client() as client:
@@ -213,13 +215,13 @@ class Kms:
 
     def open(self, sealed: bytes) -> bytes:
         with self._client() as client:
-            found = client.decrypt(
+            answer = client.decrypt(
                 KeyId=self._key, CiphertextBlob=sealed, EncryptionContext=_CONTEXT
             )
-        return bytes(found["Plaintext"])
+        return bytes(answer["Plaintext"])
 
     def destroy(self) -> None:
-        """The key is not ours to end."""
+        """Nothing: the KMS key belongs to the operator."""
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
@@ -235,85 +237,85 @@ class Kms:
 
 @contextmanager
 def _asked(kinds: Any, whom: str) -> Iterator[None]:
-    """Whatever a keeper's library raises inside becomes a KekError."""
+    """Turn the errors `kinds` of a provider's library into a KekError."""
     try:
         yield
     except kinds as error:
         raise KekError(
-            f"{whom} did not do what was asked ({type(error).__name__}: {error}): see that it is "
-            "there, that this process may use it, and start again"
+            f"{whom} failed ({type(error).__name__}: {error}): check that it is there and that "
+            "this process may use it, then try again"
         ) from error
 
 
-def keeper(uri: str) -> KekProvider:
-    """The keeper that a URI names. Raises KekError."""
+def provider(uri: str) -> KekProvider:
+    """The KEK provider that a URI names. Raises KekError."""
     match uri.partition(":")[0]:
         case "file":
-            return File()
+            return FileProvider()
         case "pkcs11":
-            return Pkcs11(uri)
+            return Pkcs11Provider(uri)
         case "aws-kms":
-            return Kms(uri)
+            return KmsProvider(uri)
         case _:
-            raise KekError(f"{uri[:60]!r} names no keeper: want file, pkcs11:… or aws-kms:…")
+            raise KekError(f"{uri[:60]!r} names no KEK provider: want file, pkcs11:… or aws-kms:…")
 
 
-def fresh(uri: str) -> KekProvider:
-    """A keeper of the same kind and place for the next generation."""
+def next_generation(uri: str) -> KekProvider:
+    """A provider of the same kind and place, for the next generation of the key."""
     if not uri.startswith("pkcs11:"):
-        return keeper(uri)
+        return provider(uri)
     parts, mark, query = uri.partition("?")
-    kept = [part for part in parts.split(";") if not part.startswith("object=")]
-    return keeper(f"{';'.join(kept)}{mark}{query}")
+    others = [part for part in parts.split(";") if not part.startswith("object=")]
+    return provider(f"{';'.join(others)}{mark}{query}")
 
 
-def made() -> Kek:
+def generate() -> Kek:
     return Kek(secrets.token_bytes(SIZE))
 
 
-def write(path: Path, kek: Kek, keeper: KekProvider) -> None:
-    """Have the key kept, and put at `path` what opens it. Durable on return. Raises KekError."""
-    sealed = keeper.seal(kek.secret)
-    # Crash here: the keeper has a key that seals something nobody has. It opens nothing.
-    if keeper.uri == HERE:
+def write(path: Path, kek: Kek, provider: KekProvider) -> None:
+    """Seal the key with the provider and write it to `path`. Durable on return. Raises KekError."""
+    sealed = provider.seal(kek.secret)
+    # Crash here: the provider has a new key, but what it sealed is stored nowhere.
+    if provider.uri == FILE_URI:
         data = sealed
     else:
-        lines = f"{HEADER} {kek.generation}", keeper.uri, b64encode(sealed).decode()
+        lines = f"{HEADER} {kek.generation}", provider.uri, b64encode(sealed).decode()
         data = "".join(f"{line}\n" for line in lines).encode()
     atomic_file.write(path, data, atomic_file.OWNER_ONLY)
     read(path).open()
 
 
-def read(path: Path) -> Kept:
-    """Raises MalformedKekError for what is none."""
+def read(path: Path) -> StoredKek:
+    """Read a key file without opening the key. Raises MalformedKekError, FileNotFoundError."""
     data = path.read_bytes()
     if len(data) == SIZE:
-        return Kept(Kek(data).generation, File(), data)
+        return StoredKek(Kek(data).generation, FileProvider(), data)
     try:
         head, uri, sealed = data.decode("ascii").removesuffix("\n").split("\n")
         generation = head.removeprefix(f"{HEADER} ")
         if generation == head:
             _malformed(path, data)
-        return Kept(generation, keeper(uri), b64decode(sealed, validate=True))
+        return StoredKek(generation, provider(uri), b64decode(sealed, validate=True))
     except (ValueError, binascii.Error):
         _malformed(path, data)
 
 
 def _malformed(path: Path, data: bytes) -> NoReturn:
     raise MalformedKekError(
-        f"{path} has {len(data)} bytes, want {SIZE} or a key sealed by a keeper: restore it"
+        f"{path} has {len(data)} bytes, want {SIZE} or a sealed key: restore it from a backup"
     )
 
 
 def replace(path: Path, newer: Path) -> None:
-    """Put `newer` in the place of `path`, whose key is destroyed. Durable on return."""
+    """Destroy the key at `path` and move `newer` to its place. Durable on return."""
     if path.exists():
-        with suppress(MalformedKekError):  # it was overwritten, and so destroyed before that
-            read(path).keeper.destroy()
-        # Crash here: the old key is gone where it was kept; the vault has the newer one already.
+        with suppress(MalformedKekError):  # already overwritten, so it was destroyed before
+            read(path).provider.destroy()
+        # Crash here: the provider has destroyed the old key; the vault already uses the new one.
         with path.open("r+b") as file:
             atomic_file.overwrite(file.fileno(), bytes(path.stat().st_size))
-        # Crash here: zeros, which are no generation that anything was wrapped with.
+        # Crash here: `path` has zeros, a key that wraps nothing. The next start calls this again.
     newer.rename(path)
     atomic_file.synchronise(path.parent)
 
@@ -331,4 +333,4 @@ def _pkcs11() -> Any:
 
 
 def _missing(library: str, extra: str) -> str:
-    return f"{library} is wanted and not there: install customer-sovereignty[{extra}]"
+    return f"{library} is not installed: install customer-sovereignty[{extra}]"

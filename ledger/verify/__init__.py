@@ -1,1 +1,1 @@
-"""The offline verifier: the standard library and `cryptography`, nothing else."""
+"""The offline verifier. It imports the standard library and `cryptography` only."""

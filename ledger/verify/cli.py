@@ -1,11 +1,11 @@
-"""The offline verifier: a receipt, a public key, the standard library and `cryptography`.
+"""Verify a receipt or evidence offline; needs the standard library and `cryptography` only.
 
     sovereign verify RECEIPT --policy POLICY   the same as: python -m ledger.verify …
     sovereign verify RECEIPT --key VKEYS       every key of the file must have signed
     sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
 
-Exit status 0: the file proves what is printed. 1: it does not, and the reason is printed.
-2: the command was not understood.
+Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
+2: wrong usage.
 """
 
 import argparse
@@ -27,11 +27,11 @@ _REFUSED = (OSError, UnicodeDecodeError, NoteError, LogPolicyError, ReceiptError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify one file and say what it proves. Returns the exit status."""
+    """Verify one file and print what it proves. Returns the exit status."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     if chosen.evidence and not chosen.policy:
-        parser.error("evidence is verified under policies: give --policy")
+        parser.error("evidence is verified under policies: use --policy instead of --key")
     try:
         text = _proven(chosen) if chosen.evidence else _received(chosen)
     except _REFUSED as error:
@@ -51,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
         "--policy",
         type=Path,
         action="append",
-        help="a tlog-policy: logs, witnesses, quorum; several for evidence",
+        help="a tlog-policy file: trusted logs, witnesses, quorum; repeat it for evidence",
     )
-    trust.add_argument("--key", type=Path, help="verifier keys, one a line; all must have signed")
+    trust.add_argument(
+        "--key", type=Path, help="a file of verifier keys, one per line; all must have signed"
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
@@ -63,24 +65,26 @@ def _received(chosen: argparse.Namespace) -> str:
     if not chosen.policy:
         head = receipt.verify(proven, keys(_read(chosen.key)))
     elif len(chosen.policy) > 1:
-        raise LogPolicyError("a receipt is verified under one policy: leave the others out")
+        raise LogPolicyError(
+            f"{len(chosen.policy)} policies were given, want one to verify a receipt"
+        )
     else:
         head = receipt.verify_under(proven, policy.parse(chosen.policy[0].read_bytes()))
     return _verdict(proven, head)
 
 
 def _proven(chosen: argparse.Namespace) -> str:
-    found = evidence.parse(_read(chosen.evidence))
-    return _evidence(evidence.verify(found, [policy.parse(p.read_bytes()) for p in chosen.policy]))
+    parsed = evidence.parse(_read(chosen.evidence))
+    return _evidence(evidence.verify(parsed, [policy.parse(p.read_bytes()) for p in chosen.policy]))
 
 
 def keys(text: str) -> list[LogKey]:
-    """Verifier keys, one a line. Raises NoteError."""
+    """Parse verifier keys, one per line. Raises NoteError."""
     return [policy.log_key(line) for line in text.split("\n") if line]
 
 
 def _read(path: Path) -> str:
-    """Bytes as they are: no newline is translated, no character replaced."""
+    """Decode the file strictly: no newline translation, no replacement characters."""
     return path.read_bytes().decode("utf-8")
 
 
@@ -96,16 +100,16 @@ def _verdict(proven: Receipt, head: Checkpoint) -> str:
 
 def _evidence(proven: Proven) -> str:
     signer = InstructionSigner.of(proven.key) if proven.key else None
-    held = [found["key"] for found in proven.latest.get("keys", [])]
+    keys_active = [key["key"] for key in proven.latest.get("keys", [])]
     return _text(
         "VERIFIED",
         f"  log       {proven.head.origin}, {proven.head.size} entries",
         f"  entry     {proven.index}",
-        *_said(dict(proven.said)),
+        *_said(dict(proven.instruction)),
         *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
-        *map(_step, proven.way[1:]),
+        *map(_step, proven.steps[1:]),
         f"  latest    {proven.latest.get('seq')} instructions, none missing",
-        f"  keys      {', '.join(held) or 'none'} in force",
+        f"  keys      {', '.join(keys_active) or 'none'} active",
     )
 
 
@@ -128,7 +132,7 @@ def _signed(by: InstructionSigner | None) -> list[str]:
 
 
 def _printable(line: str) -> str:
-    """No text from a log moves the cursor, colours the screen or starts a line of its own."""
+    """Escape control characters: text from a log must not move the cursor or start a new line."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 

@@ -1,8 +1,7 @@
-"""The profile of events once more, on the standard library alone, for the offline verifier.
+"""A second implementation of the event profile, on the standard library, for the verifier.
 
-ledger/events/envelope.py defines events as typed structs; this table says the same of their JSON,
-so that whoever verifies needs nothing installed. tests/ledger/test_profile.py holds the two
-together.
+ledger/events/envelope.py defines events as typed structs; this module checks their JSON by the same
+rules without msgspec. tests/ledger/test_profile.py compares the two.
 """
 
 import re
@@ -15,23 +14,23 @@ from ledger.events.customer_keys import KeyFormError
 from ledger.tlog import signed_note
 from ledger.vault.commitments import canonical
 
-MOST_INTEGER = (1 << 53) - 1
-MOST_DEPTH = 16
+MAX_INTEGER = (1 << 53) - 1
+MAX_DEPTH = 16
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class ProfileError(ValueError):
-    """The JSON value is no event of the profile. The message names the part."""
+    """The JSON value is not an event of the profile. The message names the member."""
 
 
 def require_event(value: Any) -> None:
-    """Raises ProfileError unless `value` is the JSON of an event."""
+    """Raise ProfileError unless `value` is the JSON of an event."""
     _require_one_of(_EVENTS, "event", value)
     try:
         canonical(value)
     except ValueError as error:
-        raise ProfileError(f"half a character stands in it: {error}") from error
+        raise ProfileError(f"the event has a lone surrogate, want Unicode text: {error}") from error
 
 
 Rule = Callable[[str, Any], None]
@@ -48,7 +47,7 @@ def _require_one_of(kinds: Mapping[str, Mapping[str, Rule]], name: str, value: A
 
 def _require_parts(parts: Mapping[str, Rule], name: str, value: Any) -> None:
     _want(isinstance(value, dict), name, value, "an object")
-    _want(value.keys() == parts.keys(), name, sorted(value), f"the parts {sorted(parts)}")
+    _want(value.keys() == parts.keys(), name, sorted(value), f"the members {sorted(parts)}")
     for part, rule in parts.items():
         rule(part, value[part])
 
@@ -58,14 +57,14 @@ def _text(name: str, value: Any) -> None:
 
 
 def _integer(name: str, value: Any) -> None:
-    whole = type(value) is int and abs(value) <= MOST_INTEGER
+    whole = type(value) is int and abs(value) <= MAX_INTEGER
     _want(whole, name, value, "an integer within ±(2^53 - 1)")
 
 
 def _time(name: str, value: Any) -> None:
     try:
-        found = datetime.strptime(value, _TIME).replace(tzinfo=UTC)
-        canonical_form = found.isoformat().replace("+00:00", "Z")
+        parsed = datetime.strptime(value, _TIME).replace(tzinfo=UTC)
+        canonical_form = parsed.isoformat().replace("+00:00", "Z")
     except (ValueError, TypeError):
         canonical_form = ""
     _want(bool(value) and value == canonical_form, name, value, "a UTC time in whole seconds")
@@ -79,7 +78,7 @@ def _until(name: str, value: Any) -> None:
 
 def _end(name: str, value: Any) -> None:
     _until(name, value)
-    _want(value is not None, name, value, "a time: it must end")
+    _want(value is not None, name, value, "a time, not null")
 
 
 def _texts(name: str, value: Any) -> None:
@@ -93,7 +92,7 @@ def _texts_or_all(name: str, value: Any) -> None:
 
 
 def _bytes(size: int) -> Rule:
-    """Base64 of so many bytes, in the one form that encodes back to itself."""
+    """A rule for canonical base64 of `size` bytes: the form that encodes back to itself."""
     length, unused = -(-size // 3) * 4, {0: "", 1: "AQgw", 2: "AEIMQUYcgkosw048"}[size % 3]
 
     def rule(name: str, value: Any) -> None:
@@ -105,8 +104,8 @@ def _bytes(size: int) -> Rule:
     return rule
 
 
-def _tree(name: str, value: Any, depth: int = MOST_DEPTH) -> None:
-    _want(depth > 0, name, "more", f"nesting within {MOST_DEPTH}")
+def _tree(name: str, value: Any, depth: int = MAX_DEPTH) -> None:
+    _want(depth > 0, name, "more", f"nesting within {MAX_DEPTH}")
     if isinstance(value, dict):
         _want(all(key.isascii() for key in value), name, sorted(value), "ASCII keys")
         for each in value.values():

@@ -1,15 +1,16 @@
-r"""Evidence: one file that proves an instruction, its signer, and how the key came to be theirs.
+r"""Evidence: a file that proves an instruction, its signer, and how they got their key.
 
     {"checkpoint":"demo.example/consent\n7\n…","entries":[{"extra":{…},"index":3,"proof":["…"]}],
      "kept":["c2sp.org/tlog-proof@v1\n…"],"rotations":[{"proof":["…"],"receipt":"c2sp.org/tlog-proof@v1\n…"}],"seq":2,
      "state":"c2sp.org/tlog-proof@v1\n…","type":"sovereign-evidence/v1"}
 
-`entries` are all that the customer said, oldest first: what receipts carry, under one checkpoint.
-`seq` is the instruction that the evidence is about. `state` proves that nothing newer is hidden.
-`rotations` lead from the log keys of an old policy to those that signed the checkpoint. `kept` are
-receipts from earlier, whose cosignatures tell when witnesses saw an entry at the latest.
+`entries` are all instructions of the customer, oldest first, each as in a receipt, under one
+checkpoint. `seq` is the instruction that the evidence is about. `state` proves that no newer
+instruction is hidden. `rotations` lead from the log keys of an old policy to those that signed the
+checkpoint. `kept` are earlier receipts, whose cosignatures prove by when witnesses saw an entry.
 
-The standard library and `cryptography` are enough, and no server. The law: specs/instruction.md.
+Verification needs the standard library, `cryptography` and no server. Specification:
+specs/instruction.md.
 """
 
 from base64 import b64decode, b64encode
@@ -20,7 +21,7 @@ from hashlib import sha256
 from typing import Any
 
 from ledger.events import authority, canonical_json, instruction_signature
-from ledger.events.authority import NOBODY, Authority
+from ledger.events.authority import EMPTY_AUTHORITY, Authority
 from ledger.events.customer_keys import Key
 from ledger.statemap import map_proof
 from ledger.statemap.map_proof import StateProof
@@ -36,7 +37,7 @@ from ledger.verify.receipt import Receipt
 
 TYPE = "sovereign-evidence/v1"
 _PARTS = {"checkpoint", "entries", "kept", "rotations", "seq", "state", "type"}
-SKEW = timedelta(minutes=5)  # between the clocks of a log and its witnesses
+SKEW = timedelta(minutes=5)  # tolerated between the clocks of a log and its witnesses
 
 
 class EvidenceError(ValueError):
@@ -50,13 +51,13 @@ class Evidence:
     checkpoint: Note
     state: StateProof
     rotations: tuple[Rotation, ...] = ()
-    kept: tuple[Receipt, ...] = ()  # of some entries, as witnesses saw them earlier
+    earlier_receipts: tuple[Receipt, ...] = ()  # JSON member "kept": cosigned earlier
 
     def __str__(self) -> str:
         members = {
             "checkpoint": str(self.checkpoint),
             "entries": [_entry(each) for each in self.entries],
-            "kept": [str(each) for each in self.kept],
+            "kept": [str(each) for each in self.earlier_receipts],
             "rotations": [
                 {"proof": _texts(each.proof), "receipt": str(each.receipt)}
                 for each in self.rotations
@@ -70,14 +71,14 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceStep:
-    """One instruction on the way to the one that the evidence is about."""
+    """One instruction in the chain that leads to the signer's key."""
 
     seq: int
     index: int
     at: str
-    how: str  # in words
+    how: str  # what it did, in words: "enrolled a key"
     key: bytes | None  # id of the key that signed it; None: a session
-    seen: datetime | None = None  # by witnesses, at the latest; None: only the log says when
+    seen: datetime | None = None  # witnesses had seen it by then; None: only the log says when
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,29 +86,29 @@ class Proven:
     """What evidence proves."""
 
     head: Checkpoint
-    said: Mapping[str, Any]  # the instruction
+    instruction: Mapping[str, Any]
     index: int
-    key: Key | None  # that signed it; None: a session vouches for it
-    way: tuple[EvidenceStep, ...]  # how that key came to be the customer's, latest first
+    key: Key | None  # the key that signed it; None: a session vouches for it
+    steps: tuple[EvidenceStep, ...]  # how that key came to be the customer's, latest first
     latest: Mapping[str, Any]  # the customer's state when the evidence was made
 
 
 def parse(text: str) -> Evidence:
     """Read evidence; it formats back to the same text. Raises EvidenceError."""
     try:
-        found = _parse(canonical_json.parse(text.encode()))
-        same = str(found) == text
+        evidence = _parse(canonical_json.parse(text.encode()))
+        same = str(evidence) == text
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise EvidenceError(f"this is no evidence: {error!r}"[:500]) from error
+        raise EvidenceError(f"not an evidence file: {error!r}"[:500]) from error
     if not same:
-        raise EvidenceError("evidence, but not in its canonical form")
-    return found
+        raise EvidenceError("an evidence file, but not in canonical form")
+    return evidence
 
 
 def verify(evidence: Evidence, trusted: Sequence[LogPolicy]) -> Proven:
-    """What the evidence proves to whoever trusts these policies. Raises EvidenceError.
+    """What the evidence proves under these policies. Raises EvidenceError.
 
-    Together they list the consent log and the state log beside it, by keys of any age.
+    Together the policies must list the consent log and its state log, with keys of any age.
     """
     try:
         trust = KeyHistory([*trusted])
@@ -131,82 +132,105 @@ def _require_there(rotation: Rotation, head: Checkpoint) -> None:
 
 
 def _require_complete(evidence: Evidence, trust: KeyHistory, head: Checkpoint) -> None:
-    """Every entry stands under the checkpoint, and the state of the same moment knows no more."""
-    said = [each.extra["event"] for each in evidence.entries]
-    _want(1 <= evidence.seq <= len(said), f"instruction {evidence.seq} of {len(said)}")
+    """Check that each entry is under the checkpoint and that the state proof knows no more."""
+    events = [each.extra["event"] for each in evidence.entries]
+    _want(
+        1 <= evidence.seq <= len(events),
+        f"it is about instruction {evidence.seq}, but has {len(events)}",
+    )
     for each in evidence.entries:
         receipts.require_proven(each, head)
-    spoken = all(each["type"] == "instruction" for each in said)
-    _want(spoken, "an act of the company's among what the customer said")
+    spoken = all(each["type"] == "instruction" for each in events)
+    _want(spoken, "one of the entries is a public act of the company, want instructions only")
     indexes = [each.index for each in evidence.entries]
     _want(indexes == sorted({*indexes}), "the entries are not in the order of the log")
-    _want(len({each["subject"] for each in said}) == 1, "entries of more than one customer")
+    _want(len({each["subject"] for each in events}) == 1, "entries of more than one customer")
     states = trust.verify(evidence.state.note)
-    _want(states.origin == f"{head.origin}/state", f"a state of {states.origin!r}: another log's")
-    where = map_proof.label(commitments.canonical(said[0]))
+    _want(
+        states.origin == f"{head.origin}/state",
+        f"the state proof is of the log {states.origin!r}, want {head.origin}/state",
+    )
+    where = map_proof.label(commitments.canonical(events[0]))
     map_proof.require_newest(evidence.state, where, states)
     at = evidence.state.entry
-    _want((at.size, at.root) == (head.size, head.root), "the state is of another moment")
-    map_proof.require_complete(evidence.state, said)
+    _want(
+        (at.size, at.root) == (head.size, head.root),
+        f"the state proof is for {at.size} entries, the checkpoint for {head.size}, or their roots "
+        "differ",
+    )
+    map_proof.require_complete(evidence.state, events)
 
 
 def _require_past(evidence: Evidence, trust: KeyHistory) -> None:
-    """Nothing was said after the witnesses saw it."""
+    """Check that no instruction claims a time after the witnesses' cosignatures."""
     if not (times := trust.times(evidence.checkpoint)):
         return
     now = min(times) + SKEW
     for each in evidence.entries:
         at = authority.moment(each.extra["event"]["at"])
-        _want(at <= now, f"said at {at}, but witnesses saw it at {now - SKEW}: not yet")
+        _want(at <= now, f"an instruction of {at} was seen by witnesses earlier, at {now - SKEW}")
 
 
 def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, datetime]:
-    """Entry -> when witnesses saw it at the latest, as far as receipts from then were kept."""
+    """Entry index -> when witnesses had seen it, for the entries with an earlier receipt."""
     entries = {each.index: each.entry() for each in evidence.entries}
     seen: dict[int, datetime] = {}
-    for each in evidence.kept:
-        _want(entries.get(each.index) == each.entry(), "a kept receipt of another entry")
+    for each in evidence.earlier_receipts:
+        _want(
+            entries.get(each.index) == each.entry(),
+            f"the earlier receipt of entry {each.index} is not of an entry of the evidence",
+        )
         head, times = trust.verify_then(each.checkpoint)
         receipts.require_proven(each, head)
-        _want(bool(times), "a kept receipt that no witness saw tells nothing: leave it out")
+        _want(
+            bool(times),
+            f"no witness cosigned the earlier receipt of entry {each.index}: leave it out",
+        )
         seen[each.index] = max(times)
-    _want(len(seen) == len(evidence.kept), "an entry with two kept receipts, want the older one")
+    _want(
+        len(seen) == len(evidence.earlier_receipts),
+        "an entry has two earlier receipts, want only the older one",
+    )
     return seen
 
 
 def _replayed(evidence: Evidence, head: Checkpoint, seen: Mapping[int, datetime]) -> Proven:
-    """All rules applied to all that was said, in order; and the way to one signer's key."""
-    held, history = NOBODY, _History()
+    """Apply all rules to the whole history in order; return what it proves about `seq`."""
+    authority_now, history = EMPTY_AUTHORITY, _History()
     for each in evidence.entries:
-        said = each.extra["event"]
+        instruction = each.extra["event"]
         given = each.extra.get("signature")
         signature = None if given is None else instruction_signature.parse(given)
-        key = authority.require(held, said, signature, narrows=history.narrows(said["act"]))
-        history.add(said, each.index, key, held)
-        digest = sha256(commitments.canonical(said)).digest()
-        held = authority.apply(held, said, digest, each.index)
-    shown = evidence.state.shown
+        key = authority.require(
+            authority_now, instruction, signature, narrows=history.narrows(instruction["act"])
+        )
+        history.add(instruction, each.index, key, authority_now)
+        digest = sha256(commitments.canonical(instruction)).digest()
+        authority_now = authority.apply(authority_now, instruction, digest, each.index)
+    shown = evidence.state.opening
     latest = shown.state if shown else {}
     signers = {name: latest[name] for name in ("keys", "mandates", "recovery") if name in latest}
-    _want(signers == authority.document(held), "the state shows other keys than were brought")
+    _want(
+        signers == authority.document(authority_now), "the state shows other keys than were brought"
+    )
     asked = evidence.entries[evidence.seq - 1]
-    way = (*history.way(evidence.seq, seen),)
+    way = (*history.steps(evidence.seq, seen),)
     return Proven(head, asked.extra["event"], asked.index, history.key(evidence.seq), way, latest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """An instruction, and the entry that brought in force what it was signed with."""
+    """An instruction, and the entry that activated the key it was signed with."""
 
-    said: Mapping[str, Any]
+    instruction: Mapping[str, Any]
     index: int
     key: Key | None
-    after: int | None  # None: a session gave it
+    after: int | None  # index of that entry; None: given in a session
 
 
 @dataclass
 class _History:
-    """What was said so far, by seq from 1, and the thresholds that triggers have."""
+    """The instructions so far, by seq from 1, and the thresholds of active triggers."""
 
     given: list[_Given] = field(default_factory=list)
     triggers: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -214,41 +238,43 @@ class _History:
     def narrows(self, act: Mapping[str, Any]) -> bool:
         if act["type"] == "trigger-set":
             return self.triggers.get(_trigger(act)) in (None, act["threshold"])
-        return act["type"] in authority.OPEN
+        return act["type"] in authority.SESSION_ACTS
 
-    def add(self, said: Mapping[str, Any], index: int, key: Key | None, held: Authority) -> None:
-        """`held`: the authority under which it was said."""
-        act = said["act"]
+    def add(
+        self, instruction: Mapping[str, Any], index: int, key: Key | None, before: Authority
+    ) -> None:
+        """`before`: the customer's authority before this instruction."""
+        act = instruction["act"]
         if act["type"] == "trigger-set":
             self.triggers[_trigger(act)] = act["threshold"]
         if act["type"] == "trigger-cleared":
             self.triggers.pop(_trigger(act), None)
-        self.given.append(_Given(said, index, key, _brought(said, key, held)))
+        self.given.append(_Given(instruction, index, key, _brought(instruction, key, before)))
 
     def key(self, seq: int) -> Key | None:
         return self.given[seq - 1].key
 
-    def way(self, seq: int, seen: Mapping[int, datetime]) -> Iterator[EvidenceStep]:
-        """The instruction, what brought its key in force, what brought that one's, and so on."""
+    def steps(self, seq: int, seen: Mapping[int, datetime]) -> Iterator[EvidenceStep]:
+        """The instruction, the one that activated its key, and so on back to a session."""
         by_index = {each.index: each for each in self.given}
         each: _Given | None = self.given[seq - 1]
         while each:
-            how = _HOW.get(each.said["act"]["type"], "said")
+            how = _HOW.get(each.instruction["act"]["type"], "said")
             key = each.key.id if each.key else None
-            at, index = each.said["at"], each.index
-            yield EvidenceStep(each.said["seq"], index, at, how, key, seen.get(index))
+            at, index = each.instruction["at"], each.index
+            yield EvidenceStep(each.instruction["seq"], index, at, how, key, seen.get(index))
             each = None if each.after is None else by_index[each.after]
 
 
-def _brought(said: Mapping[str, Any], key: Key | None, held: Authority) -> int | None:
-    """The entry that let this one be given; None if a session did."""
-    if said["act"]["type"] == "key-recovered" and held.recovery:
-        return held.recovery.index
+def _brought(instruction: Mapping[str, Any], key: Key | None, before: Authority) -> int | None:
+    """Index of the entry that activated the key of this instruction; None for a session."""
+    if instruction["act"]["type"] == "key-recovered" and before.recovery:
+        return before.recovery.index
     if key is None:
         return None
-    if (mandate := said.get("mandate")) is not None:
-        return held.mandates[b64decode(mandate)].index
-    return held.keys[key.id].index
+    if (mandate := instruction.get("mandate")) is not None:
+        return before.mandates[b64decode(mandate)].index
+    return before.keys[key.id].index
 
 
 _HOW = {
@@ -269,8 +295,12 @@ def _entry(each: Receipt) -> dict[str, Any]:
 
 
 def _parse(members: Any) -> Evidence:
-    _want(set(members) == _PARTS and members["type"] == TYPE, f"want the parts {sorted(_PARTS)}")
-    _want(type(members["seq"]) is int, f"about instruction {members['seq']!r}, want its number")
+    _want(
+        set(members) == _PARTS and members["type"] == TYPE,
+        f"members {sorted(members)} of type {members.get('type')!r}, want {sorted(_PARTS)} of type "
+        f"{TYPE!r}",
+    )
+    _want(type(members["seq"]) is int, f"seq is {members['seq']!r}, want an integer")
     signed = signed_note.parse(members["checkpoint"])
     rotations = [
         Rotation(receipts.parse(each["receipt"]), _hashes(each["proof"]))
@@ -280,10 +310,10 @@ def _parse(members: Any) -> Evidence:
         Receipt(each["index"], _hashes(each["proof"]), signed, each["extra"])
         for each in members["entries"]
     ]
-    _want(all(map(receipts.well_formed, entries)), "an entry is no part of a receipt")
+    _want(all(map(receipts.well_formed, entries)), "an entry does not have the form of a receipt's")
     state = map_proof.parse(members["state"])
-    kept = (*map(receipts.parse, members["kept"]),)
-    return Evidence(members["seq"], (*entries,), signed, state, (*rotations,), kept)
+    earlier = (*map(receipts.parse, members["kept"]),)
+    return Evidence(members["seq"], (*entries,), signed, state, (*rotations,), earlier)
 
 
 def _hashes(texts: Sequence[str]) -> tuple[Hash, ...]:

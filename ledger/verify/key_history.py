@@ -1,7 +1,7 @@
-"""Which log keys and witnesses are believed, and how rotations of keys move that. Pure.
+"""Follow rotations from the log keys of a policy to those that are trusted now. Pure.
 
-A policy names keys of some day. Each rotation is an entry of the consent log whose checkpoint the
-old and the new keys have signed: who believes the old ones believes the new ones from there on.
+A policy lists the keys of the day it was written. Each rotation is an entry of the consent log
+whose checkpoint the old and the new keys have signed: who trusts the old keys can trust the new.
 """
 
 from dataclasses import dataclass, field, replace
@@ -22,12 +22,12 @@ _TIME_SIZE = 8  # bytes before a cosignature
 
 
 class RotationError(ValueError):
-    """What was given as a rotation of keys is none that can be believed."""
+    """A given rotation is not a rotation of these logs, or trusted keys did not sign it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The receipt of a `key-rotated`, and the same entry under a later checkpoint."""
+    """The receipt of a `key-rotated` entry, and its inclusion proof under a later checkpoint."""
 
     receipt: Receipt
     proof: tuple[Hash, ...]
@@ -35,44 +35,57 @@ class Rotation:
 
 @dataclass
 class KeyHistory:
-    """Raises a ValueError of its kind (policy, note, receipt, profile, rotation) for what is not
-    believed."""
+    """The trusted policies, updated with each rotation that is followed.
+
+    Methods raise a ValueError (policy, note, receipt, profile or rotation) for what is not trusted.
+    """
 
     known: list[LogPolicy]
-    before: list[LogPolicy] = field(default_factory=list)  # as the policies were before rotations
-    followed: int = -1  # entry of the newest rotation
+    before: list[LogPolicy] = field(default_factory=list)  # the policies before each rotation
+    followed: int = -1  # index of the newest rotation that was followed
 
     def verify(self, signed: Note) -> Checkpoint:
-        """The checkpoint of a note that is signed as the policy of its log demands now."""
+        """The checkpoint of a note that satisfies the current policy of its log."""
         return self._of(_origin(signed)).verify(signed)
 
     def verify_then(self, signed: Note) -> tuple[Checkpoint, list[datetime]]:
-        """The same by the keys of any time, and when its witnesses cosigned."""
+        """As `verify`, but by the keys of any time; also returns when witnesses cosigned."""
         for each in (*self.known, *self.before):
             if _signs(each, signed):
                 return each.verify(signed), _times(each, signed)
         return self.verify(signed), []
 
     def times(self, signed: Note) -> list[datetime]:
-        """When witnesses cosigned a note that was verified."""
+        """The times at which witnesses cosigned a verified note."""
         return _times(self._of(_origin(signed)), signed)
 
     def follow(self, rotation: Rotation) -> None:
-        """Believe the keys that a rotation names, if those believed so far signed it.
+        """Trust the keys that a rotation names, if the keys trusted so far signed it.
 
-        One that is older than the policy brings no trust in what is signed now; that its keys
-        signed then is what the log says, under whose later checkpoint the caller finds it.
+        A rotation that is older than the policy does not change what is trusted now; its keys are
+        only used to verify notes of that time. The caller checks that the rotation is included
+        under the later checkpoint.
         """
         event, index = rotation.receipt.extra["event"], rotation.receipt.index
         origin = _origin(rotation.receipt.checkpoint)
         require_event(event)
-        _want(event["type"] == "key-rotated", "an entry among the rotations that is none")
-        _want(event["origin"] in {origin, f"{origin}/state"}, "a rotation of another log's keys")
-        _want(index > self.followed, "the rotations are not in the order of the log")
+        _want(
+            event["type"] == "key-rotated",
+            f"entry {index} is of type {event['type']!r}, want 'key-rotated'",
+        )
+        _want(
+            event["origin"] in {origin, f"{origin}/state"},
+            f"a rotation of the keys of {event['origin']!r}, want {origin!r} or {origin}/state",
+        )
+        _want(
+            index > self.followed,
+            f"the rotation of entry {index} comes after that of entry {self.followed}, want the "
+            "order of the log",
+        )
         self.followed = index
         keys = tuple(policies.log_key(each) for each in event["keys"])
         mine = bool(keys) and all(key.name == event["origin"] for key in keys)
-        _want(mine, "a rotation to keys of another name")
+        _want(mine, f"the new keys are not named {event['origin']!r}")
         believed = self._of(origin)
         if _signs(believed, rotation.receipt.checkpoint):
             unwatched = replace(believed, quorum=policies.NONE)
@@ -84,10 +97,10 @@ class KeyHistory:
             self.before.append(replace(believed, logs=keys))
 
     def _believe(self, origin: str, name: str, keys: tuple[LogKey, ...]) -> None:
-        held = self._of(name if self._lists(name) else origin)
-        others = tuple(key for key in held.logs if key.name != name)
-        self.before.append(held)
-        self.known[self.known.index(held)] = replace(held, logs=(*others, *keys))
+        believed = self._of(name if self._lists(name) else origin)
+        others = tuple(key for key in believed.logs if key.name != name)
+        self.before.append(believed)
+        self.known[self.known.index(believed)] = replace(believed, logs=(*others, *keys))
 
     def _lists(self, name: str) -> bool:
         return any(key.name == name for each in self.known for key in each.logs)
@@ -96,7 +109,7 @@ class KeyHistory:
         for each in self.known:
             if any(key.name == name for key in each.logs):
                 return each
-        raise LogPolicyError(f"no policy lists the log {name!r}: give the one that does as well")
+        raise LogPolicyError(f"no given policy lists the log {name!r}: add the one that does")
 
 
 def _origin(signed: Note) -> str:
@@ -109,7 +122,7 @@ def _signs(believed: LogPolicy, signed: Note) -> bool:
 
 
 def _times(believed: LogPolicy, signed: Note) -> list[datetime]:
-    """Of every witness of the policy that cosigned; their cosignatures were verified with it."""
+    """When each witness of the policy cosigned. The policy has verified these cosignatures."""
     if believed.quorum == policies.NONE:
         return []
     known = {(key.name, key.key_id): key for key in believed.witnesses.values()}

@@ -1,4 +1,4 @@
-"""C2SP tlog-proof: what a customer keeps, and can prove an entry with for ever after.
+"""Receipts: C2SP tlog-proofs with which a customer can prove an entry at any later time.
 
     c2sp.org/tlog-proof@v1
     extra eyJldmVudCI6…
@@ -11,10 +11,9 @@
 
     — demo.example/consent Az3grlgtzPICa5OS8…=
 
-`extra` is base64 of canonical JSON that lets anyone recompute the leaf: the event in clear, and
-for a personal event the tag and salt of its commitment. An instruction that a customer's own key
-signed comes with `signature` (see ledger.events.instruction_signature) and `signer`, the key that
-made it.
+`extra` is base64 of canonical JSON from which anyone can recompute the leaf: the event, and for a
+personal event the tag and salt of its commitment. If a customer's key signed the instruction, it
+also has `signature` (see ledger.events.instruction_signature) and `signer`, the key.
 """
 
 import json
@@ -53,7 +52,7 @@ class Receipt:
         return f"{_HEADER}\nextra {extra}\nindex {self.index}\n{hashes}\n{self.checkpoint}"
 
     def entry(self) -> bytes:
-        """The log entry that the extra data commits to. Raises ReceiptError."""
+        """The log entry, recomputed from the extra data. Raises ReceiptError."""
         data = commitments.canonical(self.extra["event"])
         if "tag" not in self.extra:
             return commitments.public_entry(data)
@@ -63,14 +62,13 @@ class Receipt:
     def signer(self) -> InstructionSigner | None:
         """The key that signed the instruction; None if a session vouches for it.
 
-        Raises ReceiptError unless it did sign, and for class A or B without a signature. Whether
-        the key is the customer's is for the receipts that brought it in force:
-        ledger.verify.evidence.
+        Raises ReceiptError if the signature is wrong, and for class A or B without a signature.
+        That the key is the customer's is proven by evidence: ledger.verify.evidence.
         """
         event = self.extra["event"]
         if "signature" not in self.extra:
             if event.get("evidence") in instruction_signature.CLASSES:
-                raise ReceiptError(f"evidence class {event['evidence']}, but nothing is signed")
+                raise ReceiptError(f"evidence class {event['evidence']}, but no signature")
             return None
         try:
             key = instruction_signature.signer(self.extra["signer"])
@@ -82,7 +80,7 @@ class Receipt:
 
 
 def parse(text: str) -> Receipt:
-    """Raises ReceiptError for anything that would not format back to the same bytes."""
+    """Parse a receipt; it formats back to the same text. Raises ReceiptError."""
     try:
         head, _, signed = text.partition("\n\n")
         header, extra, index, *hashes = head.split("\n")
@@ -93,7 +91,7 @@ def parse(text: str) -> Receipt:
     except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise ReceiptError(f"not a tlog-proof: {error}") from error
     if header != _HEADER or not well_formed(receipt) or formatted != text:
-        raise ReceiptError("not a tlog-proof in its canonical form")
+        raise ReceiptError("not a tlog-proof in canonical form")
     return receipt
 
 
@@ -108,7 +106,8 @@ def verify(receipt: Receipt, verifiers: Sequence[Verifying]) -> Checkpoint:
     except (NoteError, MalformedCheckpointError) as error:
         raise ReceiptError(str(error)) from error
     if any(each.name != proven.origin for each in verifiers):
-        raise ReceiptError(f"the checkpoint is one of {proven.origin!r}, not of the key's log")
+        names = sorted({each.name for each in verifiers})
+        raise ReceiptError(f"a checkpoint of {proven.origin!r}, want one of {names}")
     require_proven(receipt, proven)
     return proven
 
@@ -127,7 +126,7 @@ def verify_under(receipt: Receipt, policy: LogPolicy) -> Checkpoint:
 
 
 def well_formed(receipt: Receipt) -> bool:
-    """Whether the parts that are JSON or hashes have the types and sizes of a receipt."""
+    """Whether the members of `extra` and the hashes have the types and sizes of a receipt."""
     keys = set(receipt.extra) if isinstance(receipt.extra, dict) else set()
     if keys - {"signature", "signer"} == {"event", "salt", "tag"}:
         sizes = (("salt", commitments.SALT_SIZE), ("tag", commitments.TAG_SIZE))
@@ -145,8 +144,10 @@ def well_formed(receipt: Receipt) -> bool:
 
 
 def require_proven(receipt: Receipt, head: Checkpoint) -> None:
-    """Return if the entry stands under a checkpoint that is believed, and is signed by whoever it
-    says, else raise ReceiptError."""
+    """Raise ReceiptError unless the entry is included under `head` and its signature is good.
+
+    The caller has verified the checkpoint `head`.
+    """
     try:
         _require_event(receipt, head.origin)
         receipt.signer()
@@ -157,14 +158,17 @@ def require_proven(receipt: Receipt, head: Checkpoint) -> None:
 
 
 def _require_event(receipt: Receipt, origin: str) -> None:
-    """Raises unless it is an event of the profile: a customer's sealed and for this log."""
+    """Raise unless the event is of the profile, and instructions are commitments for this log."""
     event = receipt.extra["event"]
     require_event(event)
-    said_by_customer = event["type"] == "instruction"
-    if said_by_customer != ("tag" in receipt.extra):
-        raise ReceiptError("instructions stand in the log as commitments, and nothing else does")
-    if said_by_customer and event["origin"] != origin:
-        raise ReceiptError(f"an instruction for {event['origin']!r} stands in the log {origin!r}")
+    is_instruction = event["type"] == "instruction"
+    if is_instruction != ("tag" in receipt.extra):
+        raise ReceiptError(
+            "an instruction needs a tag and salt, because the log has its commitment; a public "
+            "event has none"
+        )
+    if is_instruction and event["origin"] != origin:
+        raise ReceiptError(f"an instruction for {event['origin']!r} in the log {origin!r}")
 
 
 def _is_hex(text: str, size: int) -> bool:

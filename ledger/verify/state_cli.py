@@ -1,11 +1,11 @@
-"""The offline verifier of state proofs: what is in force for a customer, nothing left out.
+"""Verify a proof of a customer's current state offline, with all of their receipts.
 
     python -m ledger.verify.state_cli PROOF --policy STATE_POLICY --receipts FIRST [SECOND …]
     python -m ledger.verify.state_cli PROOF --key STATE_VKEYS --receipts FIRST [SECOND …]
 
-The receipts are all the customer has, oldest first; check each with `sovereign verify` as well.
-Like its sibling it needs the standard library and `cryptography`, nothing else, and no network.
-Exit status 0: the proof shows what is printed. 1: it does not, and the reason is printed.
+Give all receipts of the customer, oldest first, and check each with `sovereign verify` as well.
+Needs the standard library and `cryptography` only, and no network. Exit status 0: the proof shows
+what is printed. 1: it does not; the reason is printed.
 """
 
 import argparse
@@ -26,19 +26,29 @@ from ledger.verify.receipt import ReceiptError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify one state proof and say what it shows. Returns the exit status."""
+    """Verify one state proof and print what it shows. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="ledger.verify.state_cli")
-    parser.add_argument("proof", type=Path, help="a state proof")
+    parser.add_argument("proof", type=Path, help="a state-proof file")
     trust = parser.add_mutually_exclusive_group(required=True)
-    trust.add_argument("--policy", type=Path, help="a tlog-policy: state log, witnesses, quorum")
-    trust.add_argument("--key", type=Path, help="the state log's keys, one a line; all must sign")
+    trust.add_argument(
+        "--policy", type=Path, help="a tlog-policy file: state log, witnesses, quorum"
+    )
+    trust.add_argument(
+        "--key",
+        type=Path,
+        help="a file of the state log's keys, one per line; all must have signed",
+    )
     parser.add_argument(
-        "--receipts", type=Path, nargs="+", required=True, help="all receipts, oldest first"
+        "--receipts",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="all receipts of the customer, oldest first",
     )
     chosen = parser.parse_args(arguments)
     try:
-        held = [receipt.parse(_read(path)) for path in chosen.receipts]
-        events = [each.extra["event"] for each in held]
+        receipts = [receipt.parse(_read(path)) for path in chosen.receipts]
+        events = [each.extra["event"] for each in receipts]
         proof = map_proof.parse(_read(chosen.proof))
         where = map_proof.label(commitments.canonical(events[0]))
         if chosen.policy:
@@ -46,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             head = map_proof.verify_under(proof, where, trusted)
         else:
             head = map_proof.verify(proof, where, keys(_read(chosen.key)))
-        _require_beside(head.origin, str(events[0]["origin"]))
+        _require_state_log(head.origin, str(events[0]["origin"]))
         map_proof.require_complete(proof, events)
     except (
         OSError,
@@ -67,13 +77,13 @@ def _read(path: Path) -> str:
     return path.read_bytes().decode("utf-8")
 
 
-def _require_beside(states: str, consent: str) -> None:
+def _require_state_log(states: str, consent: str) -> None:
     if states != f"{consent}/state":
-        raise ProofError(f"a state in {states!r} of receipts for {consent!r}: another company's?")
+        raise ProofError(f"a state proof of the log {states!r}, want {consent}/state")
 
 
 def _verdict(proof: StateProof, origin: str) -> str:
-    shown = proof.shown
+    shown = proof.opening
     if shown is None:  # `require_complete` lets this pass without instructions only
         raise AssertionError("a state proof without a state passed with receipts")
     lines = [

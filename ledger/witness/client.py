@@ -1,7 +1,7 @@
-"""Ask witnesses to cosign a log's checkpoint; refuse to go on with a log that was rolled back.
+"""Client for witnesses: have a log's checkpoint cosigned, and detect a rolled-back log.
 
-A witness remembers the largest tree it has seen. A log that is smaller than that was restored
-from an old copy: signing anything more would fork it. See specs/witness.md, "Asking".
+A witness remembers the largest tree it has seen. A log that is smaller was restored from an old
+copy, and appending to it would fork it, so nothing more is signed. See specs/witness.md, "Asking".
 """
 
 from collections.abc import Callable, Sequence
@@ -23,36 +23,36 @@ from ledger.witness.witness import Reply, Submission
 TIMEOUT_S = 10
 _CONFLICT = 409
 _OK = 200
-_MOST_REPLY = 1 << 16  # bytes
+_MAX_REPLY_BYTES = 1 << 16  # bytes
 
 Post = Callable[[bytes], Reply]
 
 
 class WitnessUnavailableError(Exception):
-    """The witness gave no answer of the protocol."""
+    """The witness did not answer, or not according to the protocol."""
 
 
 class RolledBackError(Exception):
-    """A witness remembers more of this log than there is, or another history. Do not sign."""
+    """A witness has seen more entries of this log, or a different history. Do not sign."""
 
     def __init__(self, name: str, remembered: int, have: int, reason: str) -> None:
         super().__init__(
-            f"the witness {name} remembers {remembered} entries, this log has {have}: {reason}. "
+            f"the witness {name} has seen {remembered} entries, this log has {have}: {reason}. "
             "Nothing was signed: restore the newest database and start again"
         )
         self.witness, self.remembered, self.have = name, remembered, have
 
 
 class QuorumError(Exception):
-    """Fewer witnesses have cosigned than are demanded."""
+    """Fewer witnesses have cosigned than the policy requires."""
 
-    def __init__(self, found: int, wanted: str, reasons: Sequence[str]) -> None:
-        super().__init__(f"{found} cosignatures, want {wanted}: {'; '.join(reasons)}")
-        self.found, self.wanted = found, wanted
+    def __init__(self, count: int, wanted: str, reasons: Sequence[str]) -> None:
+        super().__init__(f"{count} cosignatures, want {wanted}: {'; '.join(reasons)}")
+        self.count, self.wanted = count, wanted
 
 
 class Provable(Protocol):
-    """What is asked of a log."""
+    """The part of a log that the witness client needs."""
 
     def checkpoint(self) -> str: ...
 
@@ -61,7 +61,7 @@ class Provable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AskedWitness:
-    """A witness that a log asks: its key, and the way to post a submission to it."""
+    """A witness of a log: its key, and how to post a submission to it."""
 
     key: WitnessKey
     post: Post
@@ -72,9 +72,9 @@ class AskedWitness:
         return cls(key, _http(f"{url.rstrip('/')}/add-checkpoint"))
 
     def cosign(self, log: Provable, old: int = 0) -> signed_note.Signature:
-        """A cosignature on the newest checkpoint.
+        """Get the witness's cosignature on the log's newest checkpoint.
 
-        `old` is what it is believed to remember; it says so itself if that is wrong. Raises
+        `old`: the size that the witness is assumed to have seen; it corrects a wrong one. Raises
         RolledBackError, WitnessUnavailableError, CosignatureError.
         """
         signed = signed_note.parse(log.checkpoint())
@@ -102,18 +102,20 @@ class AskedWitness:
     def _accept(self, signed: Note, reply: Reply) -> signed_note.Signature:
         have = checkpoint.parse(signed.text).size
         if reply.status in (_CONFLICT, 422):
-            raise RolledBackError(self.key.name, have, have, "it has seen another history")
+            raise RolledBackError(self.key.name, have, have, "it has seen a different history")
         if reply.status != _OK:
             answer = f"{reply.status} {reply.body.strip()[:200]}"
             raise WitnessUnavailableError(f"{self.key.name} answered {answer}")
         return self._find(signed, reply.body)
 
     def _find(self, signed: Note, lines: str) -> signed_note.Signature:
-        """The valid cosignature among the lines that came back; others are ignored."""
+        """The witness's cosignature among the returned lines; other lines are ignored."""
         try:
             answered = signed_note.parse(f"{signed.text}\n{lines}")
         except NoteError as error:
-            raise WitnessUnavailableError(f"{self.key.name} sent no signature: {error}") from error
+            raise WitnessUnavailableError(
+                f"{self.key.name} returned no signature: {error}"
+            ) from error
         self.key.verify(answered)
         mine = (self.key.name, self.key.key_id)
         return next(s for s in answered.signatures if (s.name, s.key_id) == mine)
@@ -124,23 +126,23 @@ _NO_POLICY = LogPolicy(())
 
 @dataclass(frozen=True, slots=True)
 class Witnesses:
-    """The witnesses of a log, and how many of them must agree; without any, nobody is asked."""
+    """The witnesses of a log, and the policy that says how many must cosign. May be empty."""
 
     asked: tuple[AskedWitness, ...] = ()
     policy: LogPolicy = _NO_POLICY
 
     @classmethod
     def of(cls, policy: LogPolicy) -> "Witnesses":
-        """The witnesses that a tlog-policy gives addresses of."""
+        """The witnesses whose addresses a tlog-policy gives."""
         keys = [(policy.witnesses[name], url) for name, url in policy.addresses.items()]
         asked = tuple(AskedWitness.at(url, key) for key, url in keys if isinstance(key, WitnessKey))
         return cls(asked, policy)
 
     def cosigned(self, log: Provable) -> str:
-        """The newest checkpoint, with the cosignatures that the policy demands.
+        """The newest checkpoint, with the cosignatures that the policy requires.
 
-        Raises RolledBackError if any witness has seen what this log has not, QuorumError if too
-        few cosigned. To be called before a log signs anything new after a start.
+        Call it before a log signs anything new after a start. Raises RolledBackError if any witness
+        has seen more than this log has, QuorumError if too few cosigned.
         """
         signed, reasons = _cosigned(log, self.asked)
         try:
@@ -150,7 +152,7 @@ class Witnesses:
         return str(signed)
 
 
-NOBODY = Witnesses()
+NO_WITNESSES = Witnesses()
 
 
 def cosigned(log: Provable, witnesses: Sequence[AskedWitness], quorum: int) -> str:
@@ -160,25 +162,25 @@ def cosigned(log: Provable, witnesses: Sequence[AskedWitness], quorum: int) -> s
     cosigned.
     """
     signed, reasons = _cosigned(log, witnesses)
-    if (found := len(witnesses) - len(reasons)) < quorum:
-        raise QuorumError(found, str(quorum), reasons)
+    if (count := len(witnesses) - len(reasons)) < quorum:
+        raise QuorumError(count, str(quorum), reasons)
     return str(signed)
 
 
 def _cosigned(log: Provable, witnesses: Sequence[AskedWitness]) -> tuple[Note, list[str]]:
-    """The newest checkpoint with every cosignature it got, and why there are not more."""
+    """The newest checkpoint with all cosignatures, and the reasons for missing ones."""
     signed = signed_note.parse(log.checkpoint())
     frozen = FrozenLog(str(signed), log)
     with ThreadPoolExecutor(max(1, len(witnesses))) as pool:
         answers = list(pool.map(lambda each: _answer(each, frozen), witnesses))
-    found = [each for each in answers if isinstance(each, signed_note.Signature)]
-    cosigned = Note(signed.text, (*signed.signatures, *found))
+    signatures = [each for each in answers if isinstance(each, signed_note.Signature)]
+    cosigned = Note(signed.text, (*signed.signatures, *signatures))
     return cosigned, [each for each in answers if isinstance(each, str)]
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenLog:
-    """The log as it was at one checkpoint, however it grows meanwhile."""
+    """A log at one checkpoint, unaffected by entries that are appended later."""
 
     signed: str
     log: Provable
@@ -191,7 +193,7 @@ class FrozenLog:
 
 
 def _answer(asked: AskedWitness, log: Provable) -> signed_note.Signature | str:
-    """A cosignature, or why there is none; a rollback is raised."""
+    """A cosignature, or the reason why there is none. Raises RolledBackError."""
     try:
         return asked.cosign(log)
     except (WitnessUnavailableError, CosignatureError) as error:
@@ -200,16 +202,16 @@ def _answer(asked: AskedWitness, log: Provable) -> signed_note.Signature | str:
 
 def _http(url: str) -> Post:
     if urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError(f"{url!r} is no address of a witness: want http:// or https://")
+        raise ValueError(f"the witness's URL is {url!r}, want http:// or https://")
 
     def post(body: bytes) -> Reply:
         request = Request(url, body, {"content-type": witness.TEXT}, method="POST")  # noqa: S310 (scheme checked above)
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 (the same)
-                return _reply(response.status, response.read(_MOST_REPLY), response.headers)
+                return _reply(response.status, response.read(_MAX_REPLY_BYTES), response.headers)
         except HTTPError as error:
             with error:
-                return _reply(error.code, error.read(_MOST_REPLY), error.headers)
+                return _reply(error.code, error.read(_MAX_REPLY_BYTES), error.headers)
         except (URLError, OSError) as error:
             raise WitnessUnavailableError(f"{url}: {error}") from error
 

@@ -1,6 +1,7 @@
-"""The newest checkpoint that a log's witnesses have cosigned, kept in the log's database.
+"""The newest checkpoint that a log's witnesses have cosigned, stored in the log's database.
 
-A log that has witnesses signs nothing after a start until they agree that nothing of it is missing.
+After a start, a log with witnesses signs nothing until they confirm that none of its entries is
+missing.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from ledger.witness.client import FrozenLog, Provable, QuorumError, Witnesses
 
 
 class _Noted(Protocol):
-    """A dataclass that carries the checkpoint it was made under."""
+    """A dataclass with the checkpoint that it was made under."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -30,19 +31,19 @@ P = TypeVar("P", bound=_Noted)
 
 
 class CosignedCheckpoints:
-    """Thread-safe. Without witnesses every checkpoint is as good as cosigned."""
+    """Cosigned checkpoints of one log. Thread-safe. Without witnesses all counts as cosigned."""
 
     def __init__(self, log: Log, store: SqlLog, witnesses: Witnesses) -> None:
         self._log = log
         self._store = store
         self._witnesses = witnesses
-        self._turn = Lock()  # to ask: a witness never hears of an older checkpoint after a newer
+        self._turn = Lock()  # so that no witness is asked about an older checkpoint after a newer
         self._may_sign = not witnesses.asked
 
-    def admit(self) -> None:
-        """Return if the log may sign. Raises RolledBackError, QuorumError.
+    def require_may_sign(self) -> None:
+        """Raise RolledBackError or QuorumError unless the log may sign.
 
-        It waits for nobody's turn, since until it has returned once the log stands still.
+        Needs no lock: until this has returned once, the log does not grow.
         """
         if not self._may_sign:
             self._ask(self._log)
@@ -58,26 +59,26 @@ class CosignedCheckpoints:
         with self._turn:
             return self._ask(self._log)
 
-    def over(self, index: int) -> tuple[int, Note]:
-        """Size and note of a checkpoint over entry `index`: cosigned, if the witnesses answer."""
-        kept = self._store.cosigned() if self._witnesses.asked else None
-        if kept is None or kept.size <= index:
+    def covering(self, index: int) -> tuple[int, Note]:
+        """Size and note of a checkpoint that covers entry `index`, cosigned if witnesses answer."""
+        stored = self._store.cosigned() if self._witnesses.asked else None
+        if stored is None or stored.size <= index:
             signed = self._log.checkpoint()
             with suppress(QuorumError):
                 signed = self.newest()
-            found = signed_note.parse(signed)
-            return checkpoint.parse(found.text).size, found
-        return kept.size, signed_note.parse(kept.note)
+            note = signed_note.parse(signed)
+            return checkpoint.parse(note.text).size, note
+        return stored.size, signed_note.parse(stored.note)
 
-    def shown(self, make: Callable[[], P]) -> P:
-        """The proof that `make` returns, its own checkpoint cosigned if the witnesses answer.
+    def cosign_proof(self, make: Callable[[], P]) -> P:
+        """The proof that `make` returns, with its checkpoint cosigned if the witnesses answer.
 
-        Raises RolledBackError, and what `make` raises.
+        Raises RolledBackError, and the errors of `make`.
         """
         if not self._witnesses.asked:
             return make()
         with suppress(QuorumError):
-            self.admit()
+            self.require_may_sign()
             with self._turn:
                 proof = make()
                 signed = self._ask(FrozenLog(str(proof.note), self._log))
@@ -86,9 +87,9 @@ class CosignedCheckpoints:
 
     def _ask(self, log: Provable) -> str:
         signed = self._witnesses.cosigned(log)
-        self._store.keep_cosigned(
+        self._store.store_cosigned(
             Head(checkpoint.parse(signed_note.parse(signed).text).size, signed)
         )
-        # Crash here: cosigned and kept; the next start asks again.
+        # Crash here: the cosigned checkpoint is stored; the next start asks the witnesses again.
         self._may_sign = True
         return signed

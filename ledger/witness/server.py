@@ -1,10 +1,10 @@
-"""A witness over HTTP: one raw ASGI application, `POST /add-checkpoint`."""
+"""An HTTP server for a witness: an ASGI application with `POST /add-checkpoint`."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from ledger.witness.witness import MOST_BYTES, TEXT, Reply, Witness
+from ledger.witness.witness import MAX_BYTES, TEXT, Reply, Witness
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -13,7 +13,7 @@ Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 def app(witness: Witness) -> Asgi:
-    """Serve `witness` under any prefix; the path must end in /add-checkpoint."""
+    """An ASGI application that serves `witness` at any path that ends in /add-checkpoint."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -31,18 +31,18 @@ async def _reply(witness: Witness, scope: Message, receive: Receive) -> Reply:
         return Reply(405, "want POST\n")
     body = await _body(receive)
     if body is None:
-        return Reply(413, f"want at most {MOST_BYTES} bytes\n")
+        return Reply(413, f"want at most {MAX_BYTES} bytes\n")
     return await asyncio.to_thread(witness.add_checkpoint, body)
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The request's body, None if it is too long to be a submission."""
+    """The request's body, or None if it is too long to be a submission."""
     parts, size, more = list[bytes](), 0, True
     while more:
         message = await receive()
         part = message.get("body", b"")
         more, size = message.get("more_body", False), size + len(part)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             return None
         parts.append(part)
     return b"".join(parts)

@@ -1,7 +1,7 @@
-"""C2SP tlog-witness: remember the newest checkpoint of each log, cosign only what extends it.
+"""C2SP tlog-witness: remembers the newest checkpoint of each log, and cosigns what extends it.
 
-A submission (`POST /add-checkpoint`) is the size the log believes the witness to remember, a
-consistency proof from there, and the new checkpoint:
+A submission (`POST /add-checkpoint`) has the size that the log thinks the witness has seen, a
+consistency proof from that size, and the new checkpoint:
 
     old 20852014
     PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=
@@ -12,7 +12,7 @@ consistency proof from there, and the new checkpoint:
 
     — ledger.example/consent Az3grl…
 
-The law this file implements: specs/witness.md.
+Specification: specs/witness.md.
 """
 
 import sqlite3
@@ -31,8 +31,8 @@ from ledger.tlog.merkle import Hash, ProofError
 from ledger.tlog.policy import LogKey, LogPolicy, LogPolicyError
 from ledger.tlog.signed_note import Note
 
-MOST_HASHES = 63
-MOST_BYTES = 1 << 20  # of a submission
+MAX_HASHES = 63
+MAX_BYTES = 1 << 20  # of a submission
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
 _SCHEMA = (
@@ -59,7 +59,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the witness answers: an HTTP status with a body."""
+    """The witness's answer: an HTTP status with a body."""
 
     status: int
     body: str
@@ -67,7 +67,7 @@ class Reply:
 
 
 def parse(data: bytes) -> Submission:
-    """Read a submission; it formats back to the same bytes, or this raises."""
+    """Parse a submission; it formats back to the same bytes. Raises MalformedSubmissionError."""
     try:
         text = data.decode()
         head, _, signed = text.partition("\n\n")
@@ -75,26 +75,28 @@ def parse(data: bytes) -> Submission:
         parsed = signed_note.parse(signed)
         proof = tuple(map(_hash, hashes))
         size = int(old.removeprefix("old "))
-        found = Submission(size, proof, parsed, checkpoint.parse(parsed.text))
+        submission = Submission(size, proof, parsed, checkpoint.parse(parsed.text))
     except ValueError as error:
         raise MalformedSubmissionError(f"not a submission: {error}") from error
-    if str(found) != text or found.old < 0 or len(proof) > MOST_HASHES:
-        raise MalformedSubmissionError(f"want canonical lines and at most {MOST_HASHES} hashes")
-    return found
+    if str(submission) != text or submission.old < 0 or len(proof) > MAX_HASHES:
+        raise MalformedSubmissionError(
+            f"not in canonical form, or {len(proof)} hashes, want at most {MAX_HASHES}"
+        )
+    return submission
 
 
 def _hash(line: str) -> Hash:
-    found = signed_note.decode_base64(line)
-    if len(found) != merkle.HASH_SIZE:
-        raise MalformedSubmissionError(f"a hash of {len(found)} bytes, want {merkle.HASH_SIZE}")
-    return found
+    hash_ = signed_note.decode_base64(line)
+    if len(hash_) != merkle.HASH_SIZE:
+        raise MalformedSubmissionError(f"a hash of {len(hash_)} bytes, want {merkle.HASH_SIZE}")
+    return hash_
 
 
 class Witness:
-    """One witness and its memory in a SQLite file. Safe for several threads and processes.
+    """One witness, with its state in a SQLite file. Safe for several threads and processes.
 
-    What it remembers of a log is compared and replaced in one transaction, durably, before it
-    answers: of two submissions that race, one is judged against what the other left.
+    The remembered checkpoint of a log is compared and replaced in one transaction, durable before
+    the answer, so of two concurrent submissions the second is compared with the first.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Witness:
         logs: Iterable[LogKey],
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        """`logs`: the keys of the logs it watches; of two types of one log, both must sign."""
+        """`logs`: keys of the watched logs. A log with keys of two types must sign with both."""
         self._path = path
         self._signer = signer
         self._trust = LogPolicy((*logs,))
@@ -113,7 +115,7 @@ class Witness:
             memory.execute(_SCHEMA)
 
     def add_checkpoint(self, data: bytes) -> Reply:
-        """Judge a submission, and cosign it if it extends what is remembered."""
+        """Check a submission, and cosign it if it extends the remembered checkpoint."""
         try:
             submission = parse(data)
         except MalformedSubmissionError as error:
@@ -121,13 +123,13 @@ class Witness:
         return self._refusal(submission) or self._judge(submission)
 
     def remembered(self, origin: str) -> str | None:
-        """The newest note of that log that was cosigned."""
+        """The newest cosigned note of the log `origin`, or None."""
         with self._memory() as memory:
             row = memory.execute("SELECT note FROM seen WHERE origin = ?", (origin,)).fetchone()
         return None if row is None else str(row[0])
 
     def _refusal(self, submission: Submission) -> Reply | None:
-        """Why the submission is refused whatever is remembered, if it is."""
+        """The reply if the submission is refused whatever is remembered, else None."""
         head = submission.head
         if all(key.name != head.origin for key in self._trust.logs):
             return Reply(404, f"this witness does not know the log {head.origin}\n")
@@ -146,7 +148,8 @@ class Witness:
             reply = _compare(submission, seen)
             if reply is None:
                 _remember(memory, submission)
-            memory.execute("COMMIT")  # crash before: nothing was promised; after: it is remembered
+            memory.execute("COMMIT")
+            # Crash before the commit: nothing was cosigned. After it: the checkpoint is remembered.
         return reply or Reply(200, str(self._signer.cosign(submission.note.text, self._now())))
 
     @contextmanager
@@ -156,7 +159,7 @@ class Witness:
             connection.execute("PRAGMA synchronous=FULL")
             yield connection
         finally:
-            connection.close()  # which undoes what was not committed
+            connection.close()  # rolls back an open transaction
 
 
 def _seen(memory: sqlite3.Connection, origin: str) -> tuple[int, Hash]:
@@ -166,7 +169,7 @@ def _seen(memory: sqlite3.Connection, origin: str) -> tuple[int, Hash]:
 
 
 def _compare(submission: Submission, seen: tuple[int, Hash]) -> Reply | None:
-    """Why the checkpoint cannot follow what was seen, or None if it does."""
+    """The reply if the checkpoint does not extend what was seen, else None."""
     size, root = seen
     head = submission.head
     if submission.old != size:
@@ -175,7 +178,7 @@ def _compare(submission: Submission, seen: tuple[int, Hash]) -> Reply | None:
         return Reply(409, f"{size}\n", SIZE)
     if size in (0, head.size):
         empty = not submission.proof
-        return None if empty else Reply(422, "want no consistency proof here\n")
+        return None if empty else Reply(422, "a consistency proof where none is needed\n")
     try:
         merkle.verify_consistency(size, head.size, root, head.root, submission.proof)
     except ProofError as error:

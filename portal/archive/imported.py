@@ -190,11 +190,11 @@ def _brought(said: Instruction, digest: str) -> bool:
 
 def folder(home: Path, tagger: SubjectTagger, subject: str) -> Path:
     """Where the customer's archives of other houses lie."""
-    return home / FOLDER / tagger.reading_tag(subject, f"{_NAME}#index", 0).hex()
+    return home / FOLDER / tagger.read_log_tag(subject, f"{_NAME}#index", 0).hex()
 
 
 def _key(held: CustomerRecords, subject: str) -> bytes:
-    secret = held.ledger.reading_tag(subject, f"{_NAME}#seal", 0)
+    secret = held.ledger.read_log_tag(subject, f"{_NAME}#seal", 0)
     return sha256(b"sovereign/imported-archive/v1\0" + secret).digest()
 
 

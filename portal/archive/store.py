@@ -76,7 +76,7 @@ class ArchiveStore:
 
 def folder(tagger: SubjectTagger, subject: str) -> str:
     """The customer's pseudonym here; of whom there is no key, one that is never used again."""
-    return tagger.reading_tag(subject, _NAME, 0).hex()
+    return tagger.read_log_tag(subject, _NAME, 0).hex()
 
 
 def ends(path: Path) -> datetime:

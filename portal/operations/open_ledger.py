@@ -70,5 +70,5 @@ def writing(home: Path, origin: str | None = None) -> Iterator[Ledger]:
 
 def _open(home: Path, origin: str | None) -> Ledger:
     if origin is None:
-        return Ledger.reopen(home, moved=lambda size: Epoch(home / EPOCH).publish(size))
-    return Ledger.open(home, origin=origin, moved=Epoch(home / EPOCH).publish)
+        return Ledger.reopen(home, on_commit=lambda size: Epoch(home / EPOCH).publish(size))
+    return Ledger.open(home, origin=origin, on_commit=Epoch(home / EPOCH).publish)

@@ -17,7 +17,7 @@ from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
 from ledger.events.authority import UnauthorisedError
 from ledger.events.instruction_signature import SignatureError
 from ledger.service import VersionConflictError
-from ledger.vault.commitments import OneHalfError
+from ledger.vault.commitments import LegacyDataKeyError
 from portal.archive import building as archive_busy
 from portal.auth.passkeys import PasskeyError
 from portal.operations.replay_service import PeriodError, ReplayBusyError
@@ -98,7 +98,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     NotFoundError: (404, "not-found"),
     VersionConflictError: (409, "version-conflict"),
     ActiveEntryError: (409, "in-force"),
-    OneHalfError: (409, "one-half"),
+    LegacyDataKeyError: (409, "one-half"),
     HeldError: (409, "held"),
     NoSuchEntryError: (404, "not-found"),
     archive_busy.ArchiveBusyError: (503, "busy"),

@@ -1,4 +1,4 @@
-"""The gate, as obviously as it can be written: lists, dicts, and the sentences of specs/gate.md."""
+"""A short executable model of the gate with lists and dicts, by the clauses of specs/gate.md."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -20,13 +20,13 @@ Grant = dict[str, datetime]  # field -> end of its grant
 
 
 def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
-    """G2, G3, G15: what one customer grants in one scene after a history."""
-    held: Grant = {}
-    in_force = (0, 0, 0)
+    """G2, G3, G15: the fields that one customer grants in one scene after a history."""
+    granted: Grant = {}
+    published = (0, 0, 0)
     own = _numbers(scene.version)
     for instruction in history:
         if isinstance(instruction, ScenePublished) and instruction.scene == scene.id:
-            in_force = _numbers(instruction.version)
+            published = _numbers(instruction.version)
         if not isinstance(instruction, Instruction) or instruction.subject != subject:
             continue
         if getattr(instruction.act, "scene", None) != scene.id:
@@ -36,15 +36,17 @@ def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
                 longest = (instruction.at + scene.longest).replace(second=0, microsecond=0)
                 end = longest if until is None else min(until, longest)
                 meant = [
-                    f for f in fields if f in scene.fields and in_force >= scene.fields[f].since
+                    f for f in fields if f in scene.fields and published >= scene.fields[f].since
                 ]
-                narrower = in_force < scene.consent_since
-                held = {} if narrower or in_force[0] > own[0] else dict.fromkeys(meant, end)
+                narrower = published < scene.consent_since
+                granted = {} if narrower or published[0] > own[0] else dict.fromkeys(meant, end)
             case Withdrawn(fields=None):
-                held = {}
+                granted = {}
             case Withdrawn(fields=fields):
-                held = {field: end for field, end in held.items() if field not in (fields or ())}
-    return held
+                granted = {
+                    field: end for field, end in granted.items() if field not in (fields or ())
+                }
+    return granted
 
 
 def _numbers(text: str) -> tuple[int, int, int]:

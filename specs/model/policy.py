@@ -1,8 +1,8 @@
-"""The organisation's policy, as obviously as it can be written: rules as data, and what they mean.
+"""A short model of the organisation's policy: rules as data, and their evaluation.
 
-An expression is a tuple; `text` says which Cedar each of them stands for. What Cedar says of their
-meaning (docs.cedarpolicy.com, "Evaluation semantics") is `value`, and what we say of decisions is
-`permits`: default deny, a forbid beats every permit, and a mistake anywhere denies.
+An expression is a tuple; `text` writes it as Cedar. `value` follows Cedar's evaluation semantics
+(docs.cedarpolicy.com, "Evaluation semantics"). `permits` is our rule for decisions: deny by
+default, a forbid overrides every permit, and an error in any rule denies.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Expression = tuple[Any, ...]
 
 
 class MistakeError(Exception):
-    """The expression has no value: it overflows, names what is not there, or mixes types."""
+    """The expression has no value: it overflows, names something missing, or mixes types."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ def permits(rules: Sequence[Rule], asked: Asked) -> bool:
 
 
 def applies(rule: Rule, asked: Asked) -> bool:
-    """Who is not meant by a rule is not hurt by its mistakes."""
+    """Whether a rule applies. Errors in a rule only affect those whom it is about."""
     if rule.service not in {None, asked.service} or rule.scene not in {None, asked.scene.id}:
         return False
     return all(truth(condition, asked) is wanted for wanted, condition in rule.conditions)
 
 
 def truth(expression: Expression, asked: Asked) -> bool:
-    found = value(expression, asked)
-    if not isinstance(found, bool):
+    result = value(expression, asked)
+    if not isinstance(result, bool):
         raise MistakeError(expression)
-    return found
+    return result
 
 
 def value(expression: Expression, asked: Asked) -> bool | int:

@@ -1,4 +1,4 @@
-"""The verifiable map in obvious lines: a dictionary, and the root by recursion over all labels."""
+"""A short model of the verifiable map: a dictionary, and the root by recursion over all labels."""
 
 from hashlib import sha256
 

@@ -1,4 +1,4 @@
-"""RFC 6962 §2.1, word by word: the recursion itself, over entries held in a list."""
+"""RFC 6962 §2.1 as it is written: the recursive definitions, over a list of entries."""
 
 from collections.abc import Sequence
 from hashlib import sha256

@@ -1,4 +1,4 @@
-"""Every file of vectors, and what makes it."""
+"""All vector files, and the module that makes each."""
 
 from collections.abc import Callable, Iterator
 

@@ -66,7 +66,7 @@ def _mutations() -> Iterator[tuple[str, Vector]]:
 
 
 def _facts() -> Iterator[tuple[str, Vector]]:
-    """The text is well formed, and does not say this."""
+    """Well-formed text with other values."""
     yield "it says another origin", {"origin": "other.example"}
     yield "it says another size", {"size": 70_001}
     yield "it says another root", {"root": bytes(32).hex()}

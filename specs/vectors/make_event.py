@@ -1,4 +1,4 @@
-"""Events: canonical JSON (RFC 8785) in the strict profile of specs/event.md; and leaves of them."""
+"""Events: canonical JSON (RFC 8785) in the strict profile of specs/event.md; and their leaves."""
 
 import json
 from collections.abc import Iterator
@@ -105,7 +105,7 @@ def _said(changed: dict[str, str]) -> Iterator[tuple[str, Vector]]:
 
 
 def _forms() -> dict[str, str]:
-    """Another text of the same JSON, or of none."""
+    """Other texts: non-canonical forms of the same JSON, or not JSON."""
     backwards = (
         "{" + ",".join(f'"{k}":{canonical(v)}' for k, v in [*INSTRUCTION.items()][::-1]) + "}"
     )
@@ -133,7 +133,7 @@ def _forms() -> dict[str, str]:
 
 
 def _values() -> dict[str, str]:
-    """Canonical JSON that is no event."""
+    """Canonical JSON that is not an event."""
     parts: dict[str, dict[str, Any]] = {
         "a part too many": {"more": 1},
         "type: unknown": {"type": "permitted"},
@@ -173,7 +173,7 @@ def _of_any(each: dict[str, Any]) -> dict[str, str]:
 
 
 def _of_act(act: dict[str, Any]) -> dict[str, str]:
-    """What a part of an act on keys may not be."""
+    """Invalid members of acts on keys."""
 
     def made(changed: dict[str, Any]) -> str:
         return canonical(INSTRUCTION | {"act": changed})

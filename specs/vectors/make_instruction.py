@@ -30,8 +30,8 @@ Private = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivat
 
 
 @dataclass(frozen=True)
-class Hand:
-    """A customer's key, and how it signs."""
+class VectorKey:
+    """A customer's key that can sign instructions."""
 
     algorithm: str
     seed: str = ""
@@ -53,7 +53,7 @@ class Hand:
 
     @property
     def signer(self) -> dict[str, Any]:
-        """The key as a receipt tells it."""
+        """The key as a receipt carries it."""
         public = {"public": b64(self.public)}
         return public | {"rp": RP} if self.kind == "passkey" else public
 
@@ -108,8 +108,8 @@ def authenticator_data(rp: str = RP, flags: int = UP | UV | BE, more: bytes = b"
     return sha256(rp.encode()).digest() + bytes([flags]) + (7).to_bytes(4) + more
 
 
-PASSKEY, ELSE = Hand("ES256"), Hand("ES256", "other")
-BROWSER = Hand("EdDSA", kind="browser")
+PASSKEY, ELSE = VectorKey("ES256"), VectorKey("ES256", "other")
+BROWSER = VectorKey("EdDSA", kind="browser")
 
 
 def signed(event: dict[str, Any], signature: Any, signer: Any) -> Vector:
@@ -125,46 +125,49 @@ def vectors() -> Iterator[Vector]:
     good = signed(BY_PASSKEY, PASSKEY.asserted(BY_PASSKEY), PASSKEY.signer)
     yield from cases("a passkey, ES256", good, *_mutations(good))
     for algorithm in ("EdDSA", "RS256"):
-        hand = Hand(algorithm)
-        valid = signed(BY_PASSKEY, hand.asserted(BY_PASSKEY), hand.signer)
-        yield from cases(f"a passkey, {algorithm}", valid, *_flipped(hand))
+        signing = VectorKey(algorithm)
+        valid = signed(BY_PASSKEY, signing.asserted(BY_PASSKEY), signing.signer)
+        yield from cases(f"a passkey, {algorithm}", valid, *_flipped(signing))
     valid = signed(BY_BROWSER, BROWSER.bare(BY_BROWSER), BROWSER.signer)
     yield from cases("a browser key", valid, *_flipped(BROWSER), *_of_browsers())
     yield from _lenient()
 
 
 def _lenient() -> Iterator[Vector]:
-    """What is allowed, and looks as if it were not."""
-    hand, event = PASSKEY, BY_PASSKEY
+    """Valid signatures that look invalid."""
+    signing, event = PASSKEY, BY_PASSKEY
     extended = authenticator_data(flags=UP | UV | BE | BS | ED, more=b"\xa0")
     allowed = {
-        "extensions and a backup": hand.asserted(event, data=extended),
-        "no word of frames": hand.asserted(event, {"crossOrigin": None}),
-        "a part that browsers add": hand.asserted(event, {"other_keys_can_be_added_here": "…"}),
-        "the second signature that ECDSA allows": _second(hand.asserted(event)),
+        "extensions and a backup": signing.asserted(event, data=extended),
+        "no word of frames": signing.asserted(event, {"crossOrigin": None}),
+        "a part that browsers add": signing.asserted(event, {"other_keys_can_be_added_here": "…"}),
+        "the second signature that ECDSA allows": _second(signing.asserted(event)),
     }
     for name, signature in allowed.items():
-        yield from cases(name, signed(event, signature, hand.signer))
+        yield from cases(name, signed(event, signature, signing.signer))
     under = event | {"mandate": ZEROS}
-    yield from cases("under a mandate", signed(under, hand.asserted(under), hand.signer))
+    yield from cases("under a mandate", signed(under, signing.asserted(under), signing.signer))
     for page in (f"{PAGE}:8443", f"https://a.{RP}"):
-        said = hand.asserted(event, {"origin": page})
-        yield from cases(f"the page {page}", signed(event, said, hand.signer))
+        said = signing.asserted(event, {"origin": page})
+        yield from cases(f"the page {page}", signed(event, said, signing.signer))
     for rp in ("localhost", "consent.localhost"):
-        said = hand.asserted(event, {"origin": f"http://{rp}:8000"}, authenticator_data(rp))
-        yield from cases(f"at home, {rp}", signed(event, said, hand.signer | {"rp": rp}))
+        said = signing.asserted(event, {"origin": f"http://{rp}:8000"}, authenticator_data(rp))
+        yield from cases(f"at home, {rp}", signed(event, said, signing.signer | {"rp": rp}))
 
 
 def _mutations(good: Vector) -> Iterator[tuple[str, Vector]]:
-    hand, event = PASSKEY, BY_PASSKEY
+    signing, event = PASSKEY, BY_PASSKEY
     for why, client in _client_data().items():
-        yield f"client data: {why}", {"signature": canonical(hand.asserted(event, client))}
+        yield f"client data: {why}", {"signature": canonical(signing.asserted(event, client))}
     for why, data in _data().items():
-        yield f"authenticator: {why}", {"signature": canonical(hand.asserted(event, data=data))}
-    for why, changed in _forms(hand.asserted(event)).items():
+        yield (
+            f"authenticator: {why}",
+            {"signature": canonical(signing.asserted(event, data=data))},
+        )
+    for why, changed in _forms(signing.asserted(event)).items():
         yield f"signature: {why}", {"signature": canonical(changed)}
-    for why, parts in _signers(hand).items():
-        yield f"signer: {why}", {"signer": canonical(hand.signer | parts)}
+    for why, parts in _signers(signing).items():
+        yield f"signer: {why}", {"signer": canonical(signing.signer | parts)}
     for why, part in _events().items():
         yield f"event: {why}", {"event": canonical(event | part)}
     yield "signer: another customer's key", {"signer": canonical(ELSE.signer)}
@@ -173,7 +176,7 @@ def _mutations(good: Vector) -> Iterator[tuple[str, Vector]]:
     yield "signature: a browser key's", {"signature": canonical(BROWSER.bare(event))}
     bare = PASSKEY.bare(event)
     yield "signature: bare, by the passkey", {"signature": canonical(bare)}
-    yield from _flipped(hand)
+    yield from _flipped(signing)
     if good["signature"] == stranger:
         raise AssertionError("two keys are one")
 
@@ -263,8 +266,8 @@ def _forms(good: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _signers(hand: Hand) -> dict[str, dict[str, Any]]:
-    public = hand.public
+def _signers(signing: VectorKey) -> dict[str, dict[str, Any]]:
+    public = signing.public
     compressed = public.replace(b"\x03\x42\0\4", b"\x03\x42\0\2")
     return {
         "a point off the curve": {"public": b64(public[:-1] + bytes([public[-1] ^ 1]))},
@@ -300,9 +303,9 @@ def _events() -> dict[str, dict[str, Any]]:
     }
 
 
-def _flipped(hand: Hand) -> Iterator[tuple[str, Vector]]:
-    event = BY_BROWSER if hand.kind == "browser" else BY_PASSKEY
-    good = hand.bare(event) if hand.kind == "browser" else hand.asserted(event)
+def _flipped(signing: VectorKey) -> Iterator[tuple[str, Vector]]:
+    event = BY_BROWSER if signing.kind == "browser" else BY_PASSKEY
+    good = signing.bare(event) if signing.kind == "browser" else signing.asserted(event)
     for why, at in {"first": 0, "middle": 33, "last": -1}.items():
         changed = good | {"signature": b64(flipped(_der(good), at))}
         yield f"signature: a bit of its {why} byte flipped", {"signature": canonical(changed)}

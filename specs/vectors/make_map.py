@@ -101,7 +101,7 @@ def _proofs(leaf: bytes, steps: list[Step]) -> Iterator[tuple[str, Vector]]:
 
 
 def _claims(valid: Vector, end: bytes) -> Iterator[tuple[str, Vector]]:
-    """The proof is a good one, of something else."""
+    """A valid proof of something else."""
     other, steps = prove(LEAVES, _label(8))
     yield "proof: of another customer", {"proof": _bytes(other + LEAVES[other], steps).hex()}
     yield "root: a bit flipped", {"root": flipped(bytes.fromhex(valid["root"])).hex()}
@@ -139,7 +139,7 @@ def _value(shown: dict[str, Any]) -> bytes:
 
 
 class _State:
-    """A state log of three entries, the newest of which holds the map's root."""
+    """A state log of three entries, the newest of which has the map's root."""
 
     def __init__(self, leaves: Leaves, label: bytes, shown: dict[str, Any] | None) -> None:
         end, steps = prove(leaves, label)
@@ -203,7 +203,7 @@ def _other_proof() -> str:
 
 
 def _older(made: _State) -> str:
-    """The tree has grown since: what was the newest entry is not."""
+    """The tree has grown, so the entry is no longer the newest."""
     grown = _State(LEAVES, _label(7), None)
     grown.extra = made.extra
     grown.entries = [*made.entries, canonical({"newer": True}).encode()]

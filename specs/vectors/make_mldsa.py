@@ -1,4 +1,4 @@
-"""Checkpoints that an ML-DSA-44 key signed (type 0x06), alone and beside an Ed25519 key."""
+"""Checkpoints that an ML-DSA-44 key signed (type 0x06), alone and together with an Ed25519 key."""
 
 from collections.abc import Iterator
 

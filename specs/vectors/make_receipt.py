@@ -40,13 +40,13 @@ def receipts() -> Iterator[Vector]:
     public = {"event": PUBLIC[0]}
     made = _receipt(public, leaf=b"\x02" + canonical(PUBLIC[0]).encode())
     yield from cases("a public act", _with(TRUST, made))
-    for hand, event, signature in (
+    for signing, event, signature in (
         (PASSKEY, BY_PASSKEY, PASSKEY.asserted(BY_PASSKEY)),
         (BROWSER, BY_BROWSER, BROWSER.bare(BY_BROWSER)),
     ):
-        good = _opened(event) | {"signature": signature, "signer": hand.signer}
+        good = _opened(event) | {"signature": signature, "signer": signing.signer}
         valid = _with(TRUST, _receipt(good, leaf=_entry(event)))
-        yield from cases(f"signed by a {hand.kind} key", valid, *_signatures(good))
+        yield from cases(f"signed by a {signing.kind} key", valid, *_signatures(good))
     signed = _signed_by(ED, PQ) + W1.line(_head(), TIME) + W3.line(_head(), TIME)
     both = _receipt(signatures=signed)
     yield from cases(
@@ -63,7 +63,7 @@ def receipts() -> Iterator[Vector]:
 
 
 def _signatures(good: dict[str, Any]) -> Iterator[tuple[str, Vector]]:
-    """The same leaf, and nobody's signature under it, or another's."""
+    """The same leaf without a signature, or with another key's."""
     event = good["event"]
     without = {name: each for name, each in good.items() if name not in {"signature", "signer"}}
     another = ELSE.asserted(BY_PASSKEY | {"seq": 2})
@@ -204,7 +204,7 @@ def _texts() -> dict[str, str]:
 
 
 def _not_for_this_log() -> dict[str, str]:
-    """Proven and signed, and yet nothing that this log may hold."""
+    """Proven and signed, but not an entry that this log may have."""
     elsewhere = INSTRUCTION | {"origin": "other.example/consent"}
     unknown = {"at": "2026-01-01T12:00:00Z", "type": "permitted"}
     floating = INSTRUCTION | {"prev": ZEROS[1:]}

@@ -50,7 +50,7 @@ def _first() -> Iterator[tuple[str, Vector]]:
 
 
 def _judged() -> Iterator[tuple[str, Vector]]:
-    """Well formed, and refused for what it says."""
+    """Well formed, and refused because of its content."""
     proof, text = _proof(OLD, NEW), _text(NEW)
     other = _text(NEW, origin="other.example/log")
     wrong = ED.signed_line(flipped(ED.signature(text)))

@@ -1,4 +1,4 @@
-"""Tiles of hashes, bundles of entries, and where both lie."""
+"""Tiles of hashes, bundles of entries, and their paths."""
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256

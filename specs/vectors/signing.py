@@ -48,7 +48,7 @@ class Key:
         return f"— {self.name} {b64(self.id + signature)}\n"
 
     def signature(self, text: str, time: int = 0) -> bytes:
-        """What stands after the key id."""
+        """The part of the signature after the key id."""
         match self.kind:
             case 1:
                 return self.sign(text.encode())

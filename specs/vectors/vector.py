@@ -1,4 +1,4 @@
-"""What every file of vectors is made of: a case is valid, or has exactly one named mutation."""
+"""The form of all vector files: a case is valid, or has exactly one named mutation."""
 
 import json
 from base64 import b64decode, b64encode
@@ -32,7 +32,7 @@ def b64(data: bytes) -> str:
 
 
 def slack(line: str) -> str:
-    """A line whose base64 decodes to the same bytes, with a bit set that no byte uses."""
+    """A line whose base64 decodes to the same bytes, with an unused bit set."""
     before, space, encoded = line.rpartition(" ")
     at = encoded.index("=") - 1
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -63,9 +63,9 @@ class UnsealableError(Exception):
 
 
 class SubjectTagger(Protocol):
-    """Derives secrets from a customer's data key: see `Ledger.reading_tag`."""
+    """Derives secrets from a customer's data key: see `Ledger.read_log_tag`."""
 
-    def reading_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
+    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class Register:
 
 
 def pseudonym(tagger: SubjectTagger, subject: str) -> str:
-    return tagger.reading_tag(subject, f"{_NAME}#index", 0).hex()
+    return tagger.read_log_tag(subject, f"{_NAME}#index", 0).hex()
 
 
 def _head(database: sqlite3.Connection) -> tuple[int, bytes]:
@@ -217,8 +217,8 @@ def _digest(
 
 def _key(tagger: SubjectTagger, subject: str, number: int) -> bytes:
     """A key for one entry. Raises UnsealableError if the customer has none to derive it from."""
-    secret = tagger.reading_tag(subject, f"{_NAME}#seal", number)
-    if secret != tagger.reading_tag(subject, f"{_NAME}#seal", number):  # random: there is no key
+    secret = tagger.read_log_tag(subject, f"{_NAME}#seal", number)
+    if secret != tagger.read_log_tag(subject, f"{_NAME}#seal", number):  # random: there is no key
         raise UnsealableError("the customer has no data key; decide by hand and keep nothing")
     return sha256(_DOMAIN + secret).digest()
 

@@ -1,17 +1,17 @@
-"""Completing the table view: which rows to add for those who withdrew, whoever they are.
+"""Complete a table with synthetic rows in place of customers who withdrew.
 
-Synthetic rows drawn like the rows that stayed repeat the bias of who stayed. Four modes, named in
-every answer with their error bar:
+Rows drawn like those that stayed would repeat the bias of who stayed. There are four modes; every
+answer names its mode and error bar:
 
 - release-anchored: the noisy counts of the last release made while they still consented, minus the
   counts of the rows that stayed, are noisy counts of those who left (synthetic.completion.leavers
-  takes most of the noise out again). Post-processing of a release; it costs no budget.
-- dp-counts: their number per coarse cell, measured with a budget of its own; inside a cell they
-  are drawn as the current release has it.
-- stratum: drawn given the fields they still authorise.
-- naive: drawn as those who stayed. Repairs nothing.
+  removes most of the noise). This is post-processing of a release and costs no budget.
+- dp-counts: the number of missing customers per coarse cell is measured with a budget of its own;
+  inside a cell, rows are drawn from the current release.
+- stratum: rows are drawn given the fields that the missing customers still authorise.
+- naive: rows are drawn like those that stayed. It corrects nothing.
 
-Withdrawn values are read by none of them.
+No mode reads withdrawn values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,20 +36,20 @@ from synthetic.model.sample import Codes
 from synthetic.privacy.budget import PrivacyLoss
 from synthetic.privacy.mechanisms import Noise, OperatingSystemNoise, post_processing
 
-SERVED = 0.01  # an error bar speaks of segments of at least this share of all rows
+SERVED = 0.01  # an error bar covers segments of at least this share of all rows
 MEAN_ABSOLUTE = 0.7978845608  # of a Gaussian, in units of sigma: sqrt(2/pi)
 HALF_NORMAL = np.array([NormalDist().inv_cdf(0.5 + (k + 0.5) / 400) for k in range(200)])
 
 
 class CompletionError(ValueError):
-    """A mode lacks what it rests on."""
+    """An input that the mode needs is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorBar:
     """Expected relative error of a segment's count in the completed table, before smoothing.
 
-    `covers` says what it speaks of: nothing covers more than the noise that was added.
+    `covers` says which error it includes: never more than that of the added noise.
     """
 
     mean: float
@@ -64,7 +64,7 @@ class ErrorBar:
 
 @dataclass(frozen=True)
 class Completion:
-    """`rows` rows to add to the authorised ones, as codes of `domain`."""
+    """The `rows` rows to add to the authorised ones, as codes of `domain`."""
 
     mode: Mode
     error: ErrorBar
@@ -73,7 +73,7 @@ class Completion:
     codes: Mapping[str, Codes]
 
     def table(self, columns: Sequence[str]) -> Any:
-        """The rows as an Arrow table of values. Numbers fall anew inside their bin at each call."""
+        """The rows as an Arrow table. Numbers are placed in their bin at random at each call."""
         generator = post_processing()
         return sample.decode(
             self.domain, self.codes, columns, lambda _name: generator.random(self.rows)
@@ -82,11 +82,12 @@ class Completion:
 
 @dataclass(frozen=True)
 class CompletionTask:
-    """What a completion may rest on. `authorised`: an Ibis table of the rows that stay, of `total`.
+    """The inputs of a completion.
 
-    `anchor`: the last release made while those who left still consented. `controls`: see
-    `measure_controls`. `strata`: an Arrow table of what those who left still authorise, a row each.
-    `columns`: those wanted; all of the domain if none is named. `release-anchored` counts no other.
+    `authorised`: an Ibis table of the rows that stay, out of `total`. `anchor`: the last release
+    made while those who left still consented. `controls`: see `measure_controls`. `strata`: an
+    Arrow table of the fields that those who left still authorise, one row each. `columns`: the
+    wanted columns; if empty, all of the domain. `release-anchored` counts no others.
     """
 
     authorised: Any
@@ -106,7 +107,7 @@ class CompletionTask:
 
 
 def complete(task: CompletionTask, mode: Mode) -> Completion:
-    """Raises CompletionError when `task` lacks what `mode` rests on."""
+    """Complete the table. Raises CompletionError if `task` lacks an input that `mode` needs."""
     match mode:
         case Mode.RELEASE_ANCHORED:
             return _anchored(task)
@@ -121,9 +122,10 @@ def complete(task: CompletionTask, mode: Mode) -> Completion:
 def measure_controls(
     withdrawn: Any, domain: Domain, clique: Clique, loss: PrivacyLoss, noise: Noise | None = None
 ) -> Measurement:
-    """DP counts per coarse cell of those who do not consent, where a contract permits these.
+    """Differentially private counts per coarse cell of those who do not consent.
 
-    `withdrawn`: an Ibis table of theirs. Charged to its own account by the caller, beforehand.
+    Only where a contract permits it. `withdrawn`: an Ibis table of their rows. The caller has
+    charged `loss` to an account of its own before.
     """
     exact = counts.count(withdrawn, domain, [clique])[clique]
     return measure.gaussian(exact, clique, 1, loss, noise or OperatingSystemNoise())
@@ -147,11 +149,11 @@ def _anchored(task: CompletionTask) -> Completion:
     )
 
 
-def _served(found: Sequence[Reconciled], anchor: Release) -> Sequence[Reconciled]:
-    """What the scene declares, as far as it lies within the columns found; else all of them."""
-    within = {name for each in found for name in each.clique}
+def _served(marginals: Sequence[Reconciled], anchor: Release) -> Sequence[Reconciled]:
+    """The declared marginals within the given columns; if there are none, all marginals."""
+    within = {name for each in marginals for name in each.clique}
     served = {tuple(n for n in clique if n in within) for clique in anchor.workload}
-    return [each for each in found if each.clique in served] or found
+    return [each for each in marginals if each.clique in served] or marginals
 
 
 def _controlled(task: CompletionTask) -> Completion:
@@ -163,16 +165,16 @@ def _controlled(task: CompletionTask) -> Completion:
 
 
 def _moved(release: Release, measured: Measurement, controls: Measurement) -> Measurement:
-    """What the measurement would be among those who left, had only the controls moved."""
+    """The measurement among those who left, if they differ from the rest only in the controls."""
     extra = tuple(name for name in controls.clique if name not in measured.clique)
     names = (*measured.clique, *extra)
     joint = release.beliefs.marginal(names)
-    kept = [names.index(name) for name in controls.clique]
-    away = tuple(axis for axis in range(len(names)) if axis not in kept)
-    now = joint.sum(axis=away).transpose(np.argsort(np.argsort(kept)))
+    control_axes = [names.index(name) for name in controls.clique]
+    away = tuple(axis for axis in range(len(names)) if axis not in control_axes)
+    now = joint.sum(axis=away).transpose(np.argsort(np.argsort(control_axes)))
     ratio = np.maximum(controls.values, 0) / np.maximum(now, TINY)
-    order = np.argsort(kept)
-    shape = [side if axis in kept else 1 for axis, side in enumerate(joint.shape)]
+    order = np.argsort(control_axes)
+    shape = [side if axis in control_axes else 1 for axis, side in enumerate(joint.shape)]
     weighted = joint * ratio.transpose(order).reshape(shape)
     values = weighted.sum(axis=tuple(range(len(measured.clique), len(names))))
     return replace(measured, values=np.rint(values).astype(np.int64))
@@ -210,7 +212,7 @@ _UNKNOWN = ErrorBar(float("inf"), float("inf"), "who withdrew is not corrected f
 
 
 def _noise_bar(measured: Sequence[Noisy], total: int) -> ErrorBar:
-    """From the released noise and the released counts of the cells that are large enough."""
+    """The error bar from released noise and counts, for cells that are large enough."""
     spreads = [each.variance**0.5 / each.values[each.values >= SERVED * total] for each in measured]
     errors = np.concatenate(spreads) if spreads else np.zeros(0)
     if not errors.size:
@@ -219,7 +221,7 @@ def _noise_bar(measured: Sequence[Noisy], total: int) -> ErrorBar:
     return ErrorBar(float(errors.mean()) * MEAN_ABSOLUTE, p95, "noise of the counts it rests on")
 
 
-def _require(found: Any, mode: Mode, what: str) -> Any:
-    if found is None:
-        raise CompletionError(f"mode {mode} rests on {what}, none was given: choose another mode")
-    return found
+def _require(value: Any, mode: Mode, what: str) -> Any:
+    if value is None:
+        raise CompletionError(f"mode {mode} needs {what}, none was given: choose another mode")
+    return value

@@ -1,21 +1,20 @@
-"""What those who withdrew were like: counts of before, less counts of those who stayed.
+"""Estimate the marginals of customers who withdrew: earlier counts minus counts of who stayed.
 
-The release made before they left has noisy counts of everybody; the authorised rows have exact ones
-of those who stayed. Their difference is a noisy count of those who left, as noisy as the release.
-Most of that noise can be taken out again, because those who stayed are known exactly and those who
-left resemble them, but for what drove them away:
+The release made before they left has noisy counts of all customers; the authorised rows have exact
+counts of those who stayed. The difference is a noisy count of those who left, as noisy as the
+release. Most of that noise can be removed, because those who left resemble those who stayed:
 
-1. The difference is split into components (see synthetic.model.consistency). How many left is
-known.
-2. The component of a single column is expected to be like that of those who stayed. As much of
-   the deviation is believed as exceeds its noise (James & Stein 1961).
-3. A component of several columns is expected to be as among those who stayed once these are
-   reweighted to the single columns of step 2: who leaves for their age, say, still has the
-   jobs of people of that age. Again only what exceeds the noise is believed.
-4. No cell is moved by much more than its noise, so that one small group that left for reasons of
-   its own keeps most of what was counted of it (limited translation, Efron & Morris 1972).
+1. The difference is split into components (see synthetic.model.consistency). The number of those
+   who left is known.
+2. The component of a single column is expected to be like that of those who stayed. The deviation
+   is shrunk by its noise (James & Stein 1961).
+3. A component of several columns is expected to be like that of those who stayed, reweighted to
+   the single columns of step 2: people who leave because of their age, say, have the jobs of
+   people of that age. The deviation is shrunk as in step 2.
+4. No cell is shifted by much more than its noise, so that a small group that left for reasons of
+   its own keeps most of its count (limited translation, Efron & Morris 1972).
 
-All of it is post-processing of a release and of rows that may be read as they are.
+All of it is post-processing of a release and of rows that may be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,27 +36,30 @@ from synthetic.model.counts import Counts
 from synthetic.model.marginals import Clique
 
 ROUNDS = 30  # of fitting a table to its margins
-MOST_MOVED = 1.0  # standard deviations of a cell's noise, before the sums are put right
-LEAST = 1e-3  # rows of a cell where nobody stayed: somebody may have been there
+MAX_SHIFT = 1.0  # standard deviations of a cell's noise, before the sums are put right
+LEAST = 1e-3  # rows assumed in a cell where nobody stayed, since somebody may have left it
 
 
 def differences(
     before: Sequence[Noisy], stayed: Mapping[Clique, Counts], grown: float
 ) -> list[Reconciled]:
-    """`before`, scaled by `grown` to the population of now, less those who stayed."""
+    """The counts `before`, scaled by `grown` to the current population, minus who stayed."""
     return [_difference(each, stayed[each.clique], grown) for each in before]
 
 
 def marginals(
     left: Sequence[Noisy], stayed: Mapping[Clique, Counts], rows: int
 ) -> list[Reconciled]:
-    """Of each clique once. `left`: noisy counts of the `rows` who left. `stayed`: exact, of the
-    same cliques."""
+    """The estimated marginals of those who left, each clique once.
+
+    `left`: noisy counts of the `rows` customers who left. `stayed`: exact counts of the others,
+    over the same cliques.
+    """
     shapes = {each.clique: each.values.shape for each in left}
-    found = _Found(shapes, stayed, rows)
+    estimate = _Found(shapes, stayed, rows)
     for part, noisy in components(left).items():
-        found.take(part, noisy)
-    return [assembled(clique, shape, found.components) for clique, shape in shapes.items()]
+        estimate.take(part, noisy)
+    return [assembled(clique, shape, estimate.components) for clique, shape in shapes.items()]
 
 
 def _difference(before: Noisy, stayed: Counts, grown: float) -> Reconciled:
@@ -66,7 +68,7 @@ def _difference(before: Noisy, stayed: Counts, grown: float) -> Reconciled:
 
 
 class _Found:
-    """Components as they are believed, smaller ones first."""
+    """The estimated components, computed from smaller to larger ones."""
 
     def __init__(
         self,
@@ -94,7 +96,7 @@ class _Found:
             self._singles[part[0]] = np.maximum(single, LEAST)
 
     def _expected(self, part: Clique) -> Floats:
-        """Counts of those who left if they are like those who stayed, as far as is known."""
+        """The expected counts of those who left, from those who stayed and known single columns."""
         stayed = self._margin(part)
         if len(part) == 1:
             return np.asarray(stayed * (self._rows / max(1.0, stayed.sum())))
@@ -109,12 +111,12 @@ class _Found:
 
 
 def _shrunk(deviation: Floats, variance: float, free: int) -> tuple[Floats, float]:
-    """What is believed of a deviation, and how much of its variance is left."""
+    """The shrunk deviation, and the share of its variance that is left."""
     seen = float((deviation**2).sum())
     if seen <= 0:
         return deviation, 1.0
     believed = max(0.0, 1 - max(0, free - 2) * variance / seen)
-    limit = MOST_MOVED * sqrt(variance)
+    limit = MAX_SHIFT * sqrt(variance)
     moved = centred(np.clip(deviation * (1 - believed), -limit, limit))
     return deviation - moved, believed
 

@@ -1,4 +1,4 @@
-"""How a table is completed for customers who are missing from it, as contracts name it."""
+"""The modes of completing a table for missing customers, by the names that contracts use."""
 
 from enum import StrEnum
 

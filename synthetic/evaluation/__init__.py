@@ -1,1 +1,1 @@
-"""How good and how private a release is."""
+"""Evaluation of a release: errors, utility, and an audit of its noise."""

@@ -1,9 +1,8 @@
-"""How good a release is: for the steward, beside the data it was fitted on.
+"""Evaluate a release against the data it was fitted on, for the steward.
 
 The errors of a report compare the model with exact counts of consenting customers. They are not
-private and were not paid for: they stay with the steward. `expected_loss` is different: it uses the
-public record alone and may be shown to anyone, for instance in the notice that follows a
-withdrawal.
+differentially private and must not leave the steward. `expected_loss` uses the public record alone
+and may be shown to anyone, for instance in the notice that follows a withdrawal.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,14 +22,14 @@ from synthetic.model import counts
 from synthetic.model.domain import Categories
 from synthetic.model.marginals import Clique, singles
 
-GOAL = 0.032  # the relative error within which a segment counts as served well
+GOAL = 0.032  # the relative error up to which a segment counts as served well
 WIDTH = 400  # of a chart's longest bar, in pixels
-SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # withdrawn, for the expected loss
+SHARES = (0.01, 0.05, 0.1, 0.2, 0.3, 0.5)  # of customers who withdraw, for the expected loss
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentErrors:
-    """Relative errors of the segments of one group-by that hold at least 1 % of all rows."""
+    """Relative errors of the segments of one group-by that have at least 1 % of all rows."""
 
     clique: Clique
     segments: int
@@ -45,7 +44,12 @@ class SegmentErrors:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """Total variation distances are averages over all columns, and over all pairs of columns."""
+    """The evaluation of one release.
+
+    `distance_one`, `distance_two`: total variation distance, averaged over all columns and over all
+    pairs. `losses`: expected loss by share of withdrawn customers. `unknown`: values outside the
+    domain, by column.
+    """
 
     release: Release
     segments: tuple[SegmentErrors, ...]
@@ -54,12 +58,12 @@ class EvaluationReport:
     distance_two: float
     losses: Mapping[float, ErrorBar]
     unknown: Mapping[str, int]
-    total: int  # rows that it was fitted on
+    total: int  # number of rows it was fitted on
     audit: Audit | None = None
     utilities: tuple[Utility, ...] = ()
 
     def body(self) -> dict[str, Any]:
-        """JSON, with floats: a diagnosis, never a public record."""
+        """The report as JSON with floats. Not for publication."""
         losses = {
             str(share): {"mean": _finite(error.mean), "p95": _finite(error.p95)}
             for share, error in self.losses.items()
@@ -81,7 +85,7 @@ class EvaluationReport:
 def report(
     release: Release, table: Any, audited: Audit | None = None, utilities: Sequence[Utility] = ()
 ) -> EvaluationReport:
-    """Compare a release with `table`, the Ibis table that it was fitted on. Steward only."""
+    """Compare a release with `table`, the Ibis table it was fitted on. For the steward only."""
     names = [*release.domain.columns]
     pairs = tuple(combinations(names, 2))
     wanted = [*singles(release.domain), *pairs, *release.workload]
@@ -105,11 +109,11 @@ def report(
 
 
 def expected_loss(release: Release, share: float) -> ErrorBar:
-    """What withdrawal of `share` of the customers, at random, costs the scene's declared segments.
+    """The expected error of the declared segments if a random `share` of customers withdraws.
 
-    Their rows are answered synthetically, so their part of a segment of size s carries the noise
-    sigma of its measurement, and their leaving is itself a random draw: the relative error has
-    variance (share sigma/s)² + share (1 - share)/s. From the public record alone.
+    The rows of these customers are then synthetic. Their part of a segment of size s has the noise
+    sigma of its measurement, and who withdraws is random, so the relative error has the variance
+    (share sigma/s)² + share (1 - share)/s. Computed from the public record alone.
     """
     spreads: list[NDArray[np.float64]] = []
     for each in release.served:
@@ -123,15 +127,15 @@ def expected_loss(release: Release, share: float) -> ErrorBar:
     return ErrorBar(float(errors.mean()) * MEAN_ABSOLUTE, p95, f"{share:.0%} withdrawn at random")
 
 
-def html(found: EvaluationReport) -> str:
-    """A page of its own: no script, no request; every chart has its table beside it."""
-    said = escape(str(found.release.statement))
-    segments = [(" × ".join(each.clique), each.mean) for each in found.segments]
-    losses = [(f"{share:.0%}", error.mean) for share, error in found.losses.items()]
-    trends = [(" × ".join(each.clique), each.mean) for each in found.trends]
-    unknown = [(name, number / found.total) for name, number in found.unknown.items()]
+def html(evaluation: EvaluationReport) -> str:
+    """The report as a self-contained HTML page without scripts; each chart has a table."""
+    statement = escape(str(evaluation.release.statement))
+    segments = [(" × ".join(each.clique), each.mean) for each in evaluation.segments]
+    losses = [(f"{share:.0%}", error.mean) for share, error in evaluation.losses.items()]
+    trends = [(" × ".join(each.clique), each.mean) for each in evaluation.trends]
+    unknown = [(name, number / evaluation.total) for name, number in evaluation.unknown.items()]
     parts = [
-        f"<h1>{escape(found.release.id)}</h1><p>{said}</p>",
+        f"<h1>{escape(evaluation.release.id)}</h1><p>{statement}</p>",
         (
             "<p><strong>Diagnosis for the steward.</strong> Errors below compare with exact counts "
             "of consenting customers: they are not private and must not be published.</p>"
@@ -140,12 +144,12 @@ def html(found: EvaluationReport) -> str:
         _chart("Mean error of trends", trends),
         _chart("Expected loss by share of customers withdrawn (public)", losses),
         _bars("Share of values outside the public domain, by column", unknown, 1.0),
-        _utility(found.utilities),
+        _utility(evaluation.utilities),
         (
-            f"<p>Total variation distance: {found.distance_one:.4f} for single columns, "
-            f"{found.distance_two:.4f} for pairs.</p>"
+            f"<p>Total variation distance: {evaluation.distance_one:.4f} for single columns, "
+            f"{evaluation.distance_two:.4f} for pairs.</p>"
         ),
-        _audit_line(found.audit),
+        _audit_line(evaluation.audit),
     ]
     style = (
         "body{font:16px system-ui;max-width:50em;margin:2em auto}td,th{padding:.1em 1em}"
@@ -158,7 +162,7 @@ def html(found: EvaluationReport) -> str:
 
 
 def _finite(figure: float) -> float | None:
-    """JSON has no infinity: what cannot be promised is null."""
+    """None for infinity, which JSON does not have: nothing can be promised."""
     return figure if np.isfinite(figure) else None
 
 
@@ -185,7 +189,7 @@ def _percent(value: float) -> str:
 
 
 def _chart(title: str, figures: Sequence[tuple[str, float]]) -> str:
-    """Relative errors, beside the goal."""
+    """A bar chart of relative errors with the goal as a line."""
     finite = [value for _, value in figures if np.isfinite(value)]
     return _bars(title, figures, max([*finite, GOAL]), GOAL)
 
@@ -207,20 +211,20 @@ def _bars(
         'height="16" fill="#2a6f97"/>'
         for row, (name, value) in enumerate(figures)
     )
-    drawn, height, said = "".join(rows), 20 * len(figures), escape(title)
+    drawn, height, caption = "".join(rows), 20 * len(figures), escape(title)
     if goal is not None:
-        at, said = f"{left + goal / longest * WIDTH:.1f}", f"{said}; red line: {goal:.1%}"
+        at, caption = f"{left + goal / longest * WIDTH:.1f}", f"{caption}; red line: {goal:.1%}"
         drawn += f'<line x1="{at}" x2="{at}" y1="0" y2="{height}" stroke="#c1121f"/>'
     table = "".join(f"<tr><td>{escape(n)}</td><td>{shown(v)}</td></tr>" for n, v in figures)
     return (
-        f'<h2>{escape(title)}</h2><figure><svg role="img" aria-label="{said}" '
+        f'<h2>{escape(title)}</h2><figure><svg role="img" aria-label="{caption}" '
         f'width="{left + WIDTH + 10}" height="{height}">{drawn}</svg>'
-        f"<figcaption>{said}</figcaption></figure><table>{table}</table>"
+        f"<figcaption>{caption}</figcaption></figure><table>{table}</table>"
     )
 
 
 def _utility(utilities: Sequence[Utility]) -> str:
-    """Both classifiers of every target, side by side."""
+    """A chart of both classifiers of every target."""
     if not utilities:
         return (
             "<p>Model utility was not measured: it needs a target that the contract predicts, and "

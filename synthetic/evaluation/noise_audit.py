@@ -1,10 +1,10 @@
-"""Two worlds: the noise that is really drawn hides one customer as well as the record claims.
+"""Audit the noise: measure empirically how well it hides one customer.
 
-In one world a customer is absent, in the other present: every released integer they touch is larger
-by its sensitivity. Both worlds are measured many times with the release's own scales and the noise
-source under test; the best test of one against the other (the likelihood ratio) is then compared
-with what Gaussian differential privacy of mu = sqrt(2 rho) allows (Dong, Roth & Su 2022; Nasr et
-al. 2023). No personal data is used: noise does not depend on it.
+In one simulated world a customer is absent, in the other present, which increases every released
+integer they affect by its sensitivity. Both worlds are measured many times with the release's
+scales and the noise source under test. The best test between them (the likelihood ratio) is then
+compared with what Gaussian differential privacy of mu = sqrt(2 rho) allows (Dong, Roth & Su 2022;
+Nasr et al. 2023). No personal data is used, because the noise does not depend on it.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from synthetic.privacy.mechanisms import Noise, OperatingSystemNoise
 
 Floats = NDArray[np.float64]
 
-MOST_TRIALS = 4_000
-BATCH = 100  # trials between looks at the clock
-CONFIDENCE = 3.29  # standard errors: 999 in 1,000
+MAX_TRIALS = 4_000
+BATCH = 100  # trials between readings of the clock
+CONFIDENCE = 3.29  # standard errors: 99.9 %
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """`low` and `high` bound the empirical mu with 99.9 % confidence."""
+    """The result. `low` and `high` bound the empirical mu with 99.9 % confidence."""
 
     claimed: float
     empirical: float
@@ -37,7 +37,7 @@ class Audit:
 
     @property
     def holds(self) -> bool:
-        """No evidence that the noise hides less than is claimed."""
+        """True if there is no evidence that the noise hides less than claimed."""
         return self.low <= self.claimed
 
 
@@ -47,9 +47,9 @@ def audit(release: Release, trials: int, noise: Noise | None = None) -> Audit:
 
 
 def audit_within(
-    release: Release, seconds: float, most: int = MOST_TRIALS, noise: Noise | None = None
+    release: Release, seconds: float, most: int = MAX_TRIALS, noise: Noise | None = None
 ) -> Audit:
-    """As `audit`, with as many trials as `seconds` allow: one batch at least, `most` at most."""
+    """As `audit`, with as many trials as fit into `seconds`: at least one batch, at most `most`."""
     source, end = noise or OperatingSystemNoise(), monotonic() + seconds
     batches = [_worlds(release, min(BATCH, most), source)]
     while len(batches) * BATCH < most and monotonic() < end:
@@ -67,9 +67,11 @@ def _worlds(release: Release, trials: int, noise: Noise) -> tuple[Floats, Floats
 def _compared(release: Release, absent: Floats, present: Floats) -> Audit:
     trials = len(absent)
     spread = sqrt((float(absent.var(ddof=1)) + float(present.var(ddof=1))) / 2)
-    found = (float(present.mean()) - float(absent.mean())) / spread
-    error = CONFIDENCE * sqrt(2 / trials + found**2 / (4 * trials))
-    return Audit(sqrt(2 * release.statement.rho.rho), found, found - error, found + error)
+    empirical = (float(present.mean()) - float(absent.mean())) / spread
+    error = CONFIDENCE * sqrt(2 / trials + empirical**2 / (4 * trials))
+    return Audit(
+        sqrt(2 * release.statement.rho.rho), empirical, empirical - error, empirical + error
+    )
 
 
 def _touched(release: Release) -> list[tuple[Fraction, int]]:
@@ -83,7 +85,7 @@ def _touched(release: Release) -> list[tuple[Fraction, int]]:
 def _evidence(
     touched: Sequence[tuple[Fraction, int]], trials: int, noise: Noise, *, present: int
 ) -> Floats:
-    """The log likelihood ratio of presence in each trial, up to a constant."""
+    """The log likelihood ratio of the customer's presence per trial, up to a constant."""
     ratio = np.zeros(trials)
     for sigma, sensitivity in touched:
         counts = np.full(trials, present * sensitivity, dtype=np.int64)

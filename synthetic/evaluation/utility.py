@@ -1,7 +1,7 @@
-"""What synthetic rows are worth to a model: trained on them, tried on real customers.
+"""Utility of synthetic rows for models: train on synthetic rows, test on real customers.
 
-The one place of this package where rows of customers are read, for the steward's eyes only: the
-figures are not private, and nothing of them enters a release.
+The only module of this package that reads rows of customers. Its figures are for the steward only:
+they are not differentially private, and nothing of them enters a release.
 """
 
 from collections.abc import Mapping
@@ -16,13 +16,15 @@ from synthetic.model import sample
 from synthetic.model.domain import Domain
 
 Codes = NDArray[np.int64]
-MOST_ROWS = 50_000  # that a classifier is trained on or tried on
+MAX_ROWS = 50_000  # for training or testing a classifier
 
 
 @dataclass(frozen=True, slots=True)
 class Utility:
-    """Areas under the ROC curve for one target, of classifiers that were tried on the same `tried`
-    held-out customers; for a target of several values, the mean over them by share."""
+    """Areas under the ROC curve for one target, tested on the same `tried` held-out customers.
+
+    For a target with several values it is their mean, weighted by share.
+    """
 
     target: str
     on_synthetic: float
@@ -39,13 +41,13 @@ class Utility:
 
 
 def utility(release: Release, table: Any, held_out: Any, target: str) -> Utility | None:
-    """Train on a sample of the release, and on `table`, the rows of the fit; try on `held_out`.
+    """Train on a sample of the release and on `table`, the rows of the fit; test on `held_out`.
 
-    Both are Ibis tables with the domain's columns. None where the held-out customers, or either
-    training set, have one value of the target only, so that nothing can be told apart.
+    Both are Ibis tables with the domain's columns. Returns None if the held-out customers or a
+    training set have only one value of the target.
     """
     real, unseen = (_codes(release.domain, each) for each in (table, held_out))
-    size = min(len(real[target]), MOST_ROWS)
+    size = min(len(real[target]), MAX_ROWS)
     drawn = release.sample(size, [*release.domain.columns])
     synthetic = sample.encode(release.domain, drawn)
     if min(np.unique(each[target]).size for each in (real, synthetic, unseen)) < 2:  # noqa: PLR2004 - two sides
@@ -55,28 +57,28 @@ def utility(release: Release, table: Any, held_out: Any, target: str) -> Utility
 
 
 def _codes(domain: Domain, table: Any) -> dict[str, Codes]:
-    rows = table.select(*domain.columns).limit(MOST_ROWS).to_pyarrow()
+    rows = table.select(*domain.columns).limit(MAX_ROWS).to_pyarrow()
     return sample.encode(domain, rows)
 
 
 def _score(trained: Mapping[str, Codes], unseen: Mapping[str, Codes], target: str) -> float:
-    """Gradient boosting, as whoever buys the rows would use it; the same way for both."""
+    """Train gradient boosting with the same settings for both; return its area under the curve."""
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
     model = HistGradientBoostingClassifier(random_state=0)
-    with threadpool_limits(1, user_api="openmp"):  # threads that wait for each other cost more
+    with threadpool_limits(1, user_api="openmp"):  # several threads are slower on this size
         model.fit(_features(trained, target), trained[target])
         chances = model.predict_proba(_features(unseen, target))
     return _area(dict(zip(model.classes_.tolist(), chances.T, strict=True)), unseen[target])
 
 
 def _area(chances: Mapping[int, NDArray[np.float64]], truth: Codes) -> float:
-    """Of each value against all others, weighed by how often it is the true one."""
+    """The mean area of each value against all others, weighted by how often it is the true one."""
     from sklearn.metrics import roc_auc_score
 
     values, times = np.unique(truth, return_counts=True)
-    unknown = np.zeros(len(truth))  # a value that training never saw is told by chance
+    unknown = np.zeros(len(truth))  # a value missing in training is predicted by chance
     areas = [roc_auc_score(truth == value, chances.get(int(value), unknown)) for value in values]
     return float(np.average(areas, weights=times))
 

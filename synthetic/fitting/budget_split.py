@@ -1,10 +1,11 @@
-"""How much of a fit's budget each marginal gets. Decided in public: from the contract and from what
-is already released, never from a count.
+"""The share of a fit's budget that each marginal gets.
 
-    singles   every column alone: says how large segments may be, and serves what nothing else does
+Shares depend on public data only: the contract and integers that are already released.
+
+    singles   every column alone: estimates the sizes of segments
     declared  the group-bys and trends that the scene serves: most of the budget
-    targets   what the scene predicts, by every other column
-    chosen    whatever the model still misrepresents most (synthetic.model.select), in rounds
+    targets   each column that the scene predicts, with every other column
+    chosen    the marginals that the model misrepresents most (synthetic.model.select), in rounds
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,12 @@ from synthetic.model.marginals import Clique
 SINGLES = Fraction(3, 100)  # shares of rho
 DECLARED = Fraction(74, 100)
 TARGETS = Fraction(3, 100)
-SCORES = Fraction(10, 100)  # of a round of choosing, to the scores
+SCORES = Fraction(10, 100)  # of a round of choosing: for the scores
 ROUNDS = 2
-LEFT_OVER = Fraction(1, 100)  # of rho: less is not worth another measurement
-SERVED = 0.008  # segments of at least this share of all rows are what a scene is served for
-TREND_WEIGHT = 0.5  # every group-by over a trend's column sharpens the trend as well
-NEED_POWER = 0.8  # 2/3 were best if no group-by sharpened another
+LEFT_OVER = Fraction(1, 100)  # of rho: a smaller rest is not worth another measurement
+SERVED = 0.008  # the budget is optimised for segments of at least this share of all rows
+TREND_WEIGHT = 0.5  # lower, because each group-by over a trend's column improves the trend too
+NEED_POWER = 0.8  # 2/3 would be optimal if group-bys did not improve each other
 
 
 def even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
@@ -32,11 +33,11 @@ def even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:
 
 
 def by_need(rho: Fraction, beliefs: Beliefs, served: Sequence[Clique]) -> list[Fraction]:
-    """Shares that make the mean relative error of the served segments small.
+    """Split `rho` so that the mean relative error of the served segments is small.
 
-    With k segments of sizes s, the error of a marginal is sigma times sum 1/s; minimising the sum
-    over marginals for a given sum of 1/sigma² makes each rho a power of sum 1/s. The sizes come
-    from what is already released.
+    For segments of sizes s, the error of a marginal is sigma times sum 1/s. Minimising the sum over
+    all marginals for a given sum of 1/sigma² makes each rho a power of sum 1/s. The sizes are
+    estimated from what is already released.
     """
     weights = np.array([_need(beliefs, clique) for clique in served]) ** NEED_POWER
     weights *= [TREND_WEIGHT if len(clique) == 1 else 1.0 for clique in served]
@@ -45,7 +46,7 @@ def by_need(rho: Fraction, beliefs: Beliefs, served: Sequence[Clique]) -> list[F
 
 
 def with_target(domain: Domain, targets: Sequence[str], measured: Sequence[Clique]) -> list[Clique]:
-    """Every column beside each target, unless something measured holds both."""
+    """The pairs of a target with another column that no measured marginal contains."""
     pairs = [
         tuple(other for other in domain.columns if other in (name, target))
         for target in targets

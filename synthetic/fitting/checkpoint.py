@@ -1,14 +1,14 @@
-"""What an unfinished fit has measured so far, kept in its own house so that the fit can go on.
+"""The file of an unfinished fit, with which it can be continued after an interruption.
 
     {"format": "synthetic-partial/v1", "terms": {"mechanism": "graphical", …},
      "reservation": {"format": "synthetic-reservation/v2", …},
      "stages": [{"name": "every column", "ledger_size": 31337, "ledger_root": "3c5e…",
                  "measurements": [{"clique": ["age"], …}], "selections": []}]}
 
-The file is there before its reservation is recorded, and gains each stage as soon as the stage is
-measured. So whoever finds the file after a crash knows all that was measured under the reservation:
-a stage that is missing was never seen by anybody, and may be measured now. It holds noisy integers
-only. Where a reservation has no file, nothing is measured under it again: it stays spent.
+The file is written before its reservation is recorded, and each stage is added as soon as it is
+measured, before anything uses it. So after a crash the file has everything that was measured under
+the reservation: a stage that is missing was never used and may be measured again. The file has
+noisy integers only. A reservation without a file is not measured under again; it stays spent.
 """
 
 import fcntl
@@ -30,16 +30,16 @@ from synthetic.privacy.budget_ledger import Reservation
 
 FORMAT = "synthetic-partial/v1"
 
-Terms = Mapping[str, Any]  # what must be the same when a fit goes on; JSON
+Terms = Mapping[str, Any]  # JSON; must be the same when a fit is continued
 
 
 class PartialError(Exception):
-    """What is kept of an unfinished fit cannot be gone on with."""
+    """The stored unfinished fit cannot be continued."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitStage:
-    """What was measured in one go, and on which state of the consent log."""
+    """The measurements of one stage, and the state of the consent log they were made on."""
 
     name: str
     ledger_size: int
@@ -64,7 +64,7 @@ class FitStage:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """So many measurements and selections were made on an earlier state of the consent log."""
+    """Numbers of measurements and selections made on an earlier state of the consent log."""
 
     ledger_size: int
     ledger_root: str
@@ -82,14 +82,14 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A fit whose debit is written down. `stages`: measured already, in order."""
+    """A fit with its reservation. `stages`: those that are already measured, in order."""
 
     reservation: Reservation
     stages: tuple[FitStage, ...] = ()
 
 
 class Partial:
-    """One unfinished fit. Use under `held`; every change is fully persisted when it returns."""
+    """One unfinished fit. Use it inside `held`; every change is durable when it returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -100,39 +100,39 @@ class Partial:
         return self.path.exists()
 
     def reservation(self) -> Reservation:
-        """The debit that is written down here. Raises PartialError."""
+        """The reservation in the file. Raises PartialError."""
         try:
             return Reservation.from_body(json.loads(self.path.read_bytes())["reservation"])
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise PartialError(f"{self.path} is no {FORMAT} ({error!r}): {_AWAY}") from error
+            raise PartialError(f"{self.path} is not a {FORMAT} ({error!r}): {_AWAY}") from error
 
     def begin(self, reservation: Reservation, terms: Terms) -> Begun:
-        """Write down a debit that is about to be recorded."""
+        """Create the file with a reservation that is about to be recorded."""
         self._body = {"format": FORMAT, "terms": dict(terms), "reservation": reservation.body()}
         self._body["stages"] = []
         self._write()
         return Begun(reservation)
 
     def go_on(self, domain: Domain, terms: Terms) -> Begun:
-        """The fit that is kept here, which must be on the same terms. Raises PartialError."""
+        """The unfinished fit in the file, which must have the same terms. Raises PartialError."""
         try:
             self._body = json.loads(self.path.read_bytes())
             self._require_terms(terms)
             stages = tuple(_stage(each, domain) for each in self._body["stages"])
             begun = Begun(Reservation.from_body(self._body["reservation"]), stages)
         except (OSError, KeyError, TypeError, ValueError, MeasurementError) as error:
-            raise PartialError(f"{self.path} is no {FORMAT} ({error!r}): {_AWAY}") from error
+            raise PartialError(f"{self.path} is not a {FORMAT} ({error!r}): {_AWAY}") from error
         if total([stage.loss for stage in stages]) > begun.reservation.loss:
             raise PartialError(f"{self.path} measured more than it reserved: {_AWAY}")
         return begun
 
     def keep(self, stage: FitStage) -> None:
-        """Crash before this returns: the stage was seen by nobody. After it: it is measured."""
+        """Add a measured stage. Crash before it returns: the stage was not used by anything."""
         self._body["stages"].append(stage.body())
         self._write()
 
     def drop(self) -> None:
-        """After the release is recorded, or when nothing was measured."""
+        """Delete the file, after the release is recorded or if nothing was measured."""
         self.path.unlink(missing_ok=True)
 
     def _require_terms(self, terms: Terms) -> None:
@@ -141,8 +141,8 @@ class Partial:
             raise PartialError(f"{self.path} is {self._body['format']!r}, want {FORMAT!r}: {_AWAY}")
         if other := sorted(n for n in {*kept, *terms} if kept.get(n) != terms.get(n)):
             raise PartialError(
-                f"{self.path} was begun on other terms (of {', '.join(other)}): go on with those, "
-                f"or {_AWAY}"
+                f"{self.path} was started with other values of {', '.join(other)}: continue it "
+                f"with those, or {_AWAY}"
             )
 
     def _write(self) -> None:
@@ -155,39 +155,41 @@ class Partial:
         new.replace(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)  # or the name could still be that of the old file after a power cut
+            os.fsync(folder)  # else the name could be that of the old file after a power failure
         finally:
             os.close(folder)
 
 
 @contextmanager
 def held(path: Path) -> Iterator[Partial]:
-    """The unfinished fit at `path`, which need not be there, and nobody else's meanwhile.
+    """Lock the unfinished fit at `path`, whose file need not exist.
 
-    Raises PartialError while another process goes on with it.
+    Raises PartialError while another process has the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise PartialError(f"another process is fitting with {path}: wait for it") from error
+            raise PartialError(
+                f"another process is continuing the fit {path}: wait until it ends"
+            ) from error
         yield Partial(path)
 
 
 def segments(stages: Iterable[FitStage]) -> tuple[Segment, ...]:
-    """Stages in order, those on one state of the log together."""
-    found = []
+    """Group stages, in order, by the state of the log they were measured on."""
+    result = []
     for state, group in groupby(stages, key=lambda each: (each.ledger_size, each.ledger_root)):
         alike = [*group]
         measured = sum(len(each.measurements) for each in alike)
-        found.append(Segment(*state, measured, sum(len(each.selections) for each in alike)))
-    return tuple(found)
+        result.append(Segment(*state, measured, sum(len(each.selections) for each in alike)))
+    return tuple(result)
 
 
 def resumed(body: Mapping[str, Any]) -> tuple[Segment, ...]:
     """The segments of a release's body. Raises KeyError, TypeError, ValueError."""
-    found = tuple(
+    parsed = tuple(
         Segment(
             int(each["ledger_size"]),
             str(each["ledger_root"]),
@@ -196,13 +198,13 @@ def resumed(body: Mapping[str, Any]) -> tuple[Segment, ...]:
         )
         for each in body["resumed"]
     )
-    rising = [*(each.ledger_size for each in found), int(body["ledger_size"])]
+    rising = [*(each.ledger_size for each in parsed), int(body["ledger_size"])]
     _require(rising == sorted({*rising}), f"resumed at sizes {rising[:-1]}, want them to rise")
     for name in ("measurements", "selections"):
-        made, listed = len(body[name]), [getattr(each, name) for each in found]
+        made, listed = len(body[name]), [getattr(each, name) for each in parsed]
         _require(min([*listed, 0]) == 0, f"resumed after {listed} {name}, want 0 or more")
         _require(sum(listed) <= made, f"resumed after {sum(listed)} {name} of {made}")
-    return found
+    return parsed
 
 
 def _require(condition: bool, otherwise: str) -> None:
@@ -210,7 +212,7 @@ def _require(condition: bool, otherwise: str) -> None:
         raise ValueError(otherwise)
 
 
-_AWAY = "remove it to fit anew, and what it reserved stays spent"
+_AWAY = "remove it to start a new fit (its reservation stays spent)"
 
 
 def _owner_only(path: str, flags: int) -> int:

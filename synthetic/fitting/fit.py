@@ -1,7 +1,7 @@
-"""Private rows -> release. The only place where counts of personal data meet a budget.
+"""Fit a release to private rows. The only place where counts of personal data are measured.
 
-What the mechanisms measure, stage by stage, is in `task`; here the debit comes first, and what is
-promised at the end is recomputed from what was measured.
+The debit comes first; then `stages` measures stage by stage; at the end the privacy statement is
+recomputed from what was measured.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from synthetic.model import counts, junction_tree, select
 from synthetic.model.domain import Domain, DomainError
 from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.model.inference import sizes
-from synthetic.model.marginals import MOST_CELLS, Clique, declared, singles
+from synthetic.model.marginals import MAX_CELLS, Clique, declared, singles
 from synthetic.privacy import accounting
 from synthetic.privacy.budget import (
     GAUSSIAN_NOISE,
@@ -33,8 +33,8 @@ from synthetic.privacy.mechanisms import Noise, OperatingSystemNoise, accountant
 
 Loss = PrivacyLoss | tuple[float | Fraction, float | Fraction]  # rho, or (epsilon, delta)
 
-DELTA = Fraction(1, 10**6)  # when a loss is given as rho alone
-MOST_RHO = 2  # an epsilon of about 10: beyond, discrete noise is no Gaussian noise any more
+DELTA = Fraction(1, 10**6)  # if a loss is given as rho alone
+MAX_RHO = 2  # an epsilon of about 10; beyond it the noise is too small to protect anybody
 
 
 def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
@@ -61,17 +61,22 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
 ) -> Release:
     """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
-    Without `customer` the table has one row per customer. With it, the name of the column that says
-    whose a row is, a customer may have many, of which at most `contribution` are counted.
-    With `like`, an earlier release over the same domain, its marginals are measured again in the
-    same proportions: nothing is spent on choosing. `reserve` records the debit durably before any
-    noise is drawn, or refuses by raising. `at` is aware. `ledger_root`: of the consent log at
-    `ledger_size`, hex. Only the domain's columns are read, as marginals counted inside the
-    database. `workload`: the group-bys served; a single column is a trend, measured once more.
+    Only the domain's columns are read, as marginals counted inside the database.
+
+    `workload`: the group-bys to serve; a single column is a trend.
+    `loss`: a PrivacyLoss, or (epsilon, delta).
+    `at`: aware. `ledger_root`: of the consent log at `ledger_size`, hex.
     `targets`: the columns that the scene predicts from the others, for instance who bought.
-    `partial`, which the caller holds, keeps each stage as it is measured. If it has a fit that was
-    interrupted, that one goes on under its own reservation: `table` gives what is not measured yet.
-    The caller drops it when the release is recorded. `progress` hears of every stage.
+    `customer`: the column that identifies the customer of a row; None: one row per customer. At
+    most `contribution` rows of a customer are counted.
+    `reserve`: records the debit durably before any noise is drawn, or refuses by raising.
+    `like`: an earlier release over the same domain, whose marginals are measured again in the same
+    proportions, so that nothing is spent on choosing.
+    `partial`: stores each stage after it is measured. If it has an interrupted fit, that fit is
+    continued under its own reservation, with `table` for the stages that are missing. The caller
+    holds it, and drops it when the release is recorded.
+    `progress`: called for every stage.
+
     Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
     """
     require_known(mechanism)
@@ -87,12 +92,12 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "contribution": contribution,
         "publishable": drawn.publishable,
         "like": like.id if like else "",
-        "code": provenance.code(),  # which the release will name for all that was measured
+        "code": provenance.code(),  # the release names one digest for all its measurements
     }
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
     known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
     begun, account = _debited(debit, terms, domain, reserve, partial)
-    # From here on the debit stands, whatever happens: a crash spends it without a release.
+    # Crash from here on: the reservation is spent, with or without a release.
     keep = partial.keep if partial else _forget
     state = FitStage("", ledger_size, ledger_root)
     task = FitTask(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
@@ -124,7 +129,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
 def _terms(
     debit: Reservation, domain: Domain, served: Sequence[Clique], targets: Sequence[str]
 ) -> Terms:
-    """What a scene asks for: it must be the same when an interrupted fit goes on."""
+    """The terms of a fit, which must be the same when an interrupted fit is continued."""
     return {
         "scene": debit.scene,
         "domain_digest": domain.digest,
@@ -140,15 +145,15 @@ def _debited(
     reserve: Reserve | None,
     partial: Partial | None,
 ) -> tuple[Begun, Account | None]:
-    """The fit that goes on, or this one, begun: written down first, then reserved."""
+    """The interrupted fit or a new one; a new one is stored in `partial` before it is reserved."""
     if reserve is None:
         if partial:
-            raise PartialError("only a fit with `reserve` can be interrupted and go on: give one")
+            raise PartialError("`partial` was given without `reserve`, which it needs: give both")
         return Begun(debit), None
     if partial is None:
         return Begun(debit), reserve(debit.body())
     begun = partial.go_on(domain, terms) if partial.exists else partial.begin(debit, terms)
-    # Crash here: a file without a debit, which is recorded when the fit goes on.
+    # Crash here: the file has a debit that is not recorded; continuing the fit records it.
     try:
         return begun, reserve(begun.reservation.body())
     except (BudgetExceededError, UsedReservationError):
@@ -157,11 +162,11 @@ def _debited(
 
 
 def _forget(_stage: FitStage) -> None:
-    """A fit that nobody goes on with."""
+    """For a fit without `partial`: stores nothing."""
 
 
 def _silent(_stage: str, _done: int, _of: int) -> None:
-    """A fit that nobody watches."""
+    """For a fit without `progress`: reports nothing."""
 
 
 def _counted(
@@ -171,14 +176,14 @@ def _counted(
     mechanism: str,
     like: Release | None,
 ) -> Sequence[Clique]:
-    """Every marginal that the fit may need, so that one pass over the data is enough."""
+    """All marginals that the fit may need, so that one pass over the data is enough."""
     if like is not None:
         _require_alike(like, domain, mechanism)
         return kept_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
-    beside = budget_split.with_target(domain, targets, served)
-    return [*singles(domain), *served, *beside, *select.candidates(domain, targets, served)]
+    with_targets = budget_split.with_target(domain, targets, served)
+    return [*singles(domain), *served, *with_targets, *select.candidates(domain, targets, served)]
 
 
 def kept_cliques(release: Release) -> tuple[Clique, ...]:
@@ -188,31 +193,30 @@ def kept_cliques(release: Release) -> tuple[Clique, ...]:
 def _require_alike(like: Release, domain: Domain, mechanism: str) -> None:
     if like.domain != domain or not like.mechanism == mechanism == GRAPHICAL:
         raise DomainError(
-            "a refit keeps the domain and the graphical mechanism of the earlier release, and "
-            "these differ: fit without `like`"
+            "`like` has another domain, or is not a graphical release: fit without `like`"
         )
 
 
 def _require_servable(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
     if not domain.columns:
-        raise DomainError("the domain has no columns: declare one for a field of the contract")
+        raise DomainError("the domain has no columns: declare one for a field in the contract")
     served = declared(domain, workload)
-    held = junction_tree.cells(sizes(domain), served)
-    if held > 4 * MOST_CELLS:
+    size = junction_tree.cells(sizes(domain), served)
+    if size > 4 * MAX_CELLS:
         raise DomainError(
-            f"a model of the declared workload would hold {held} numbers, want at most "
-            f"{4 * MOST_CELLS}: declare fewer group-bys over the same columns, or coarser bins"
+            f"a model of the declared workload would have {size} cells, want at most "
+            f"{4 * MAX_CELLS}: declare fewer group-bys over the same columns, or coarser bins"
         )
     return served
 
 
 def _require_bounded(contribution: int, customer: str | None) -> None:
     if contribution < 1:
-        raise LossError(f"contribution is {contribution}, want at least 1 row of a customer")
+        raise LossError(f"contribution is {contribution}, want at least 1 row per customer")
     if contribution > 1 and customer is None:
         raise LossError(
-            f"contribution is {contribution}, but nothing says whose a row is: name the column "
-            "with `customer`"
+            f"contribution is {contribution}, but no column identifies the customer of a row: "
+            "name it with `customer`"
         )
 
 
@@ -226,24 +230,24 @@ def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss,
 
 
 def _meaningful(loss: PrivacyLoss) -> PrivacyLoss:
-    if loss.rho > MOST_RHO:
+    if loss.rho > MAX_RHO:
         raise LossError(
-            f"a loss of rho = {float(loss.rho):.3g} protects nobody, want at most {MOST_RHO}: ask "
-            "for an epsilon of 10 or less"
+            f"a loss of rho = {float(loss.rho):.3g} gives too little privacy, want at most "
+            f"{MAX_RHO}: ask for an epsilon of 10 or less"
         )
     return loss
 
 
 def _fraction(number: float | Fraction) -> Fraction:
-    """As people write it: 0.1 means a tenth."""
+    """Convert by the decimal text, so that 0.1 is exactly 1/10."""
     try:
         return Fraction(str(number))
     except ValueError as error:
-        raise LossError(f"{number!r} is no finite number") from error
+        raise LossError(f"{number!r} is not a finite number") from error
 
 
 def _cross_check(task: FitTask, delta: Fraction, promised: Fraction) -> None:
-    """The second bookkeeper, which adds up (epsilon, delta) one by one, must never say less."""
+    """Assert that `diffprivlib`, adding up (epsilon, delta), does not report less than we state."""
     share = delta / (len(task.measurements) + len(task.selections))
     gaussian = [m.loss for m in task.measurements if m.noise == GAUSSIAN_NOISE]
     gaussian += [each.loss for each in task.selections]

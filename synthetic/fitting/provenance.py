@@ -1,13 +1,12 @@
-"""What made a release: the synthesiser's own source, and the versions of what it runs on.
+"""Provenance of a release: digests of the synthesiser's source and of its dependencies' versions.
 
-Both are digests that anyone recomputes where the product is installed, from a checkout or from a
-wheel alike:
+Anyone can recompute both where the product is installed, from a checkout or a wheel:
 
     code   SHA-256 over a line "<name> <SHA-256 of the file, hex>" for each *.py of this package
     lock   SHA-256 over a line "<name>==<version>" for each installed distribution that the product
-           requires, directly or through others; lines that ask for an extra are not followed
+           requires, directly or indirectly; requirements for an extra are not followed
 
-Lines are sorted, in UTF-8, each ended by a newline; names of distributions are normalised as in
+Lines are sorted, in UTF-8, each with a final newline; names of distributions are normalised as in
 PEP 503. `sovereign synth provenance` prints digests and lines.
 """
 
@@ -31,12 +30,12 @@ def code() -> str:
 
 @cache
 def lock() -> str:
-    """The digest of the versions that the synthesiser runs on, hex."""
+    """The digest of the installed versions that the synthesiser depends on, hex."""
     return _digest(versions(DISTRIBUTION))
 
 
 def files(package: Path) -> list[str]:
-    """A line for every source file."""
+    """One line per source file of the package."""
     return [
         f"{path.relative_to(package).as_posix()} {sha256(path.read_bytes()).hexdigest()}"
         for path in package.rglob("*.py")
@@ -44,20 +43,20 @@ def files(package: Path) -> list[str]:
 
 
 def versions(distribution: str) -> list[str]:
-    """A line for every installed distribution that `distribution` requires.
+    """One line per installed distribution that `distribution` requires.
 
-    Without the distribution itself, whose code has a digest of its own. None where it is not
+    The distribution itself is left out, because its code has its own digest. Empty if it is not
     installed.
     """
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     waiting = _required(distribution)
     while waiting:
         name = _normal(waiting.pop())
-        if name not in found and (version := _version(name)):
-            found[name] = version
+        if name not in installed and (version := _version(name)):
+            installed[name] = version
             waiting += _required(name)
-    found.pop(_normal(distribution), None)
-    return [f"{name}=={version}" for name, version in found.items()]
+    installed.pop(_normal(distribution), None)
+    return [f"{name}=={version}" for name, version in installed.items()]
 
 
 def _required(name: str) -> list[str]:
@@ -66,7 +65,7 @@ def _required(name: str) -> list[str]:
     except metadata.PackageNotFoundError:
         return []
     plain = (line for line in lines if "extra" not in line.partition(";")[2])
-    return [found[0] for line in plain if (found := _NAME.match(line))]
+    return [match[0] for line in plain if (match := _NAME.match(line))]
 
 
 def _version(name: str) -> str | None:

@@ -1,7 +1,7 @@
-"""A release: noisy measurements, the promise made about them, and rows drawn from their model.
+"""A release: noisy measurements, their privacy statement, and rows drawn from their model.
 
-Its `body` is public. It holds the noisy integers themselves, so that anyone recomputes the budget
-and the model without private data; JSON without floats, fractions as "p/q":
+Its `body` is a public record with the noisy integers themselves, so that anyone can recompute the
+budget and the model without private data. It is JSON without floats, with fractions as "p/q":
 
     {"format": "synthetic-release/v2", "scene": "segmentation", "mechanism": "independent",
      "fitted_at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
@@ -16,11 +16,11 @@ and the model without private data; JSON without floats, fractions as "p/q":
      "measurements": [{"clique": ["age"], "noise": "discrete laplace", "scale": "64/5",
                        "sensitivity": 1, "values": [1029, 17044, 27131]}]}
 
-`ledger_root` is the root of the consent log at `ledger_size`; `contract` says where the domain was
-published: scene, version and digest of its contract; `code` and `lock`: see provenance; `account`:
-the scene's, right after the reservation, null without one. `resumed` is empty unless the fit was
-interrupted: then it lists earlier states of the log, and how many of the first measurements and
-selections were made on each. Records of v1 lack these, and stay valid.
+`ledger_root` is the root of the consent log at `ledger_size`. `contract` is the scene, version and
+digest of the contract that published the domain. `code` and `lock`: see provenance. `account` is
+the scene's account right after the reservation, or null without one. `resumed` is empty unless the
+fit was interrupted: then it lists earlier states of the log, and how many of the first measurements
+and selections were made on each. Records of v1 lack these members and stay valid.
 """
 
 import json
@@ -66,16 +66,16 @@ _DIGEST = re.compile(r"([0-9a-f]{64})?")
 
 
 class MalformedReleaseError(ValueError):
-    """A body is not a release, or its own figures contradict each other."""
+    """A body is not a release, or its figures contradict each other."""
 
 
 class UnpublishableError(Exception):
-    """The noise of this release can be repeated, so it must never leave the test that made it."""
+    """The release has repeatable noise (of a test), so it must not be published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is promised to one customer. `contribution`: rows that one customer has at most."""
+    """The privacy statement. `contribution`: the most rows that one customer has."""
 
     contribution: int
     rho: PrivacyLoss
@@ -86,7 +86,7 @@ class Statement:
     neighbours: str = NEIGHBOURS
 
     def __str__(self) -> str:
-        """The honest sentence; nothing stronger may be said of a release."""
+        """The statement in words. Nothing stronger may be claimed of a release."""
         return (
             f"For anyone, adding or removing one {self.unit} with all their rows (at most "
             f"{self.contribution}) changes the probability of any set of synthetic outputs "
@@ -108,7 +108,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Release:
-    """Immutable. `rows` is an estimate from the noisy counts; nobody publishes the exact number."""
+    """One release. Immutable. `rows` is estimated from noisy counts; the exact number is secret."""
 
     scene: str
     domain: Domain
@@ -119,20 +119,20 @@ class Release:
     ledger_size: int
     contract: str = ""
     period: str = ""
-    reservation: str = ""  # the id of the debit that preceded it
+    reservation: str = ""  # the id of its reservation in the budget ledger
     workload: tuple[Clique, ...] = ()
     selections: tuple[Selection, ...] = ()
-    ledger_root: str = ""  # of the consent log at that size, hex; empty: fitted beside no log
+    ledger_root: str = ""  # of the consent log at `ledger_size`, hex; empty: fitted without a log
     code: str = ""  # see provenance
     lock: str = ""
     account: Account | None = None  # right after the reservation
-    resumed: tuple[Segment, ...] = ()  # before an interruption; the rest is on `ledger_size`
+    resumed: tuple[Segment, ...] = ()  # measured before an interruption, on earlier log sizes
     format: str = FORMAT
     publishable: bool = True
 
     @cached_property
     def id(self) -> str:
-        """The scene and the start of the SHA-256 over the body's canonical JSON."""
+        """The scene and the first 24 hex digits of the SHA-256 of the body's canonical JSON."""
         text = json.dumps(self._body(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return f"{self.scene}-{sha256(text.encode()).hexdigest()[:24]}"
 
@@ -151,23 +151,23 @@ class Release:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> "Release":
-        """The same release from its public record. Raises MalformedReleaseError."""
+        """The release of a public record. Raises MalformedReleaseError."""
         try:
             return _consistent(_parsed(body))
         except (KeyError, TypeError, ValueError, MeasurementError) as error:
             raise MalformedReleaseError(f"not a {FORMAT} body: {error}") from error
 
     def sample(self, rows: int, columns: Sequence[str]) -> Any:
-        """`rows` synthetic rows as an Arrow table of values. New ones at every call."""
+        """`rows` synthetic rows as an Arrow table of values; different ones at each call."""
         self.domain.shape(columns)  # an unknown column is refused before anything is drawn
         generator = post_processing()
         codes = sample.draw(self._model, rows, sample.balanced(generator))
         return sample.decode(self.domain, codes, columns, lambda _name: generator.random(rows))
 
     def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
-        """One population draw per subject, the same at every call with this key and release.
+        """One draw from the population per subject, the same at each call with this key.
 
-        It depends on nothing that is known of the subject, so it tells nothing about them.
+        It depends on nothing but the subject's id, so it reveals nothing about the subject.
         """
         self.domain.shape(columns)
         uniforms = sample.keyed(key, self.id, subjects)
@@ -177,11 +177,12 @@ class Release:
     def conditional(
         self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
     ) -> Any:
-        """One draw per subject of `columns`, given the values in `evidence` that may be read.
+        """One draw of `columns` per subject, from the model's conditional given `evidence`.
 
-        `evidence`: an Arrow table, one row per subject; its columns that the domain lacks are
-        ignored. Exact under the model. Stable per key, release, subject and evidence; it never
-        sees the value that it stands in for, but says what the population teaches about it.
+        `evidence`: an Arrow table of the values that may be read, one row per subject; columns that
+        the domain lacks are ignored. Exact under the model, and the same for the same key, release,
+        subject and evidence. The true value is never used, but the draw reveals what the
+        population's correlations say about it.
         """
         self.domain.shape(columns)
         known = sample.encode(self.domain.without(columns), evidence)
@@ -193,13 +194,15 @@ class Release:
 
     @cached_property
     def beliefs(self) -> Beliefs:
-        """What the release says about every set of columns, in expected rows."""
+        """The model's estimate of every marginal, in expected rows."""
         return beliefs_of(self.mechanism, self.domain, self.measurements)
 
     @cached_property
     def served(self) -> tuple[Reconciled, ...]:
-        """The marginals that the scene declares, each once, with the noise that is left in them
-        after all measurements were reconciled; without a declared workload, all of them."""
+        """The declared marginals (without a workload: all), each once, after reconciliation.
+
+        Their variance is the noise that is left after all measurements were reconciled.
+        """
         every = reconciled(self.measurements)
         return tuple(m for m in every if m.clique in self.workload) or tuple(every)
 
@@ -243,11 +246,11 @@ def statement(
     mechanism: str,
     contribution: int,
 ) -> Statement:
-    """What may be promised: recomputed from what was released, whatever was asked for.
+    """The privacy statement, recomputed from the released measurements and selections.
 
-    Several rows of one customer may lie in several cells, which noise of one dimension does not
-    stand for: their promise is that of zCDP, which holds for any shift of this L2 length
-    (Canonne, Kamath & Steinke 2020, on the multivariate discrete Gaussian).
+    Several rows of one customer may be in several cells, which one-dimensional accounting does not
+    cover. The statement is then that of zCDP, which holds for any shift of this L2 length (Canonne,
+    Kamath & Steinke 2020, on the multivariate discrete Gaussian).
     """
     spent = _spent(measurements, selections)
     if mechanism != GRAPHICAL:
@@ -261,14 +264,18 @@ def statement(
 
 
 def verify(release: Release) -> None:
-    """Recompute the whole promise, the tight epsilon included. Raises MalformedReleaseError."""
-    said = release.statement
-    found = statement(
-        release.measurements, release.selections, said.delta, said.mechanism, said.contribution
+    """Recompute the statement with its tight epsilon. Raises MalformedReleaseError."""
+    stated = release.statement
+    recomputed = statement(
+        release.measurements,
+        release.selections,
+        stated.delta,
+        stated.mechanism,
+        stated.contribution,
     )
-    if said != found:
+    if stated != recomputed:
         raise MalformedReleaseError(
-            f"the statement says {said.body()}, the measurements give {found.body()}"
+            f"the statement says {stated.body()}, the measurements give {recomputed.body()}"
         )
 
 
@@ -309,51 +316,62 @@ def _parsed(body: Mapping[str, Any]) -> Release:
 
 
 def _added(body: Mapping[str, Any], domain: Domain) -> dict[str, Any]:
-    """What records of the newest format say beyond those before."""
-    digest, said = body["domain_digest"], body["account"]
+    """The members that only records of the newest format have."""
+    digest, stated = body["domain_digest"], body["account"]
     _require(digest == domain.digest, f"domain_digest is {digest!r}, want {domain.digest!r}")
-    account = None if said is None else budget_ledger.parse_account(said)
+    account = None if stated is None else budget_ledger.parse_account(stated)
     if account is not None:
         due = budget_ledger.stated(account, parse_exact(body["statement"]["delta"]))
-        _require(said == due, f"the account is said to be {said}, its rho give {due}")
+        _require(stated == due, f"the account is stated as {stated}, its rho gives {due}")
     digests = {name: str(body[name]) for name in ("ledger_root", "code", "lock")}
     for name, digest in digests.items():
         _require(bool(_DIGEST.fullmatch(digest)), f"{name} is {digest!r}, want 64 hex digits")
     return {**digests, "account": account, "resumed": checkpoint.resumed(body)}
 
 
-def _promised(said: Mapping[str, Any], mechanism: str) -> Statement:
+def _promised(stated: Mapping[str, Any], mechanism: str) -> Statement:
     return Statement(
-        int(said["contribution"]),
-        PrivacyLoss(parse_exact(said["rho"])),
-        parse_exact(said["delta"]),
-        parse_exact(said["epsilon"]),
+        int(stated["contribution"]),
+        PrivacyLoss(parse_exact(stated["rho"])),
+        parse_exact(stated["delta"]),
+        parse_exact(stated["epsilon"]),
         mechanism,
-        str(said["unit"]),
-        str(said["neighbours"]),
+        str(stated["unit"]),
+        str(stated["neighbours"]),
     )
 
 
 def _consistent(release: Release) -> Release:
-    """The promise must be one that the record supports: exactly in rho, and in epsilon no better
-    than noise of this size allows. `verify` recomputes epsilon to its last digit."""
-    said = release.statement
+    """Check that the measurements support the statement; return the release.
+
+    rho must be exact and epsilon possible for this noise; `verify` recomputes epsilon exactly.
+    """
+    stated = release.statement
     spent = _spent(release.measurements, release.selections)
     noise = GAUSSIAN_NOISE if release.mechanism == GRAPHICAL else LAPLACE_NOISE
     others = sorted({m.noise for m in release.measurements} - {noise})
     _require(not others, f"a {release.mechanism} release has {noise} noise only, not {others}")
-    _require((said.unit, said.neighbours) == (UNIT, NEIGHBOURS), "an unknown kind of promise")
-    _require(said.rho == spent, f"rho is said to be {said.rho.rho}, the noise gives {spent.rho}")
+    _require(
+        (stated.unit, stated.neighbours) == (UNIT, NEIGHBOURS),
+        f"the statement is per {stated.unit!r} with neighbours {stated.neighbours!r}, want "
+        f"{UNIT!r} and {NEIGHBOURS!r}",
+    )
+    _require(stated.rho == spent, f"rho is stated as {stated.rho.rho}, the noise gives {spent.rho}")
     if release.mechanism == GRAPHICAL:
-        least, most = accounting.gaussian_epsilon(spent, said.delta), spent.epsilon(said.delta)
-        inside = least * (1 - 1e-9) <= said.epsilon <= most
-        _require(inside, f"epsilon {exact(said.epsilon)} is not between {least} and {exact(most)}")
+        least, most = accounting.gaussian_epsilon(spent, stated.delta), spent.epsilon(stated.delta)
+        inside = least * (1 - 1e-9) <= stated.epsilon <= most
+        _require(
+            inside, f"epsilon {exact(stated.epsilon)} is not between {least} and {exact(most)}"
+        )
     else:
         verify(release)
     covered = [m.sensitivity for m in release.measurements]
     covered += [s.sensitivity for s in release.selections]
-    least = min(covered, default=said.contribution)
-    _require(least >= said.contribution, f"a measurement covers {least} rows of a customer only")
+    least = min(covered, default=stated.contribution)
+    _require(
+        least >= stated.contribution,
+        f"a measurement covers {least} rows of a customer, want {stated.contribution}",
+    )
     return release
 
 

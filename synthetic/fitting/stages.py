@@ -1,8 +1,8 @@
-"""The stages of a fit: what is measured in which order, and what is taken from before.
+"""The stages of a fit: what is measured in which order, and which stages are taken over.
 
-`graphical` spends most of the budget on the marginals that the scene declares, the rest on what it
-predicts and on whatever the model misrepresents most (shares: `allot`); `alone` measures every
-column by itself.
+`graphical` spends most of the budget on the marginals that the scene declares, and the rest on the
+columns it predicts and on the pairs that the model misrepresents most (shares: `budget_split`).
+`alone` measures every column by itself.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,7 @@ Progress = Callable[[str, int, int], None]  # (stage, done, of at most)
     CHOSEN,
     SHARPENED,
     LIKE_BEFORE,
-) = (  # stages, as people read them
+) = (  # names of stages; they are stored in unfinished fits
     "every column",
     "declared group-bys",
     "beside the targets",
@@ -42,22 +42,22 @@ Progress = Callable[[str, int, int], None]  # (stage, done, of at most)
     "what is left",
     "as measured before",
 )
-MODEL_CELLS = 500_000  # of the junction tree that choosing may grow
+MODEL_CELLS = 500_000  # limit of the junction tree when marginals are chosen
 
 
 @dataclass
 class FitTask:
-    """What has been released so far of one fit. `now`: the state that is measured on.
+    """The state of one fit. `now`: the state of the consent log that is measured on.
 
-    Stages that `begun` has are taken from there, in order; the others are measured, and handed to
-    `keep` before anything rests on them. What is chosen depends on released integers alone, so a
-    fit that goes on comes to the same stages.
+    Stages that `begun` has are taken from there, in order. The others are measured, and passed to
+    `keep`, which stores them before later stages depend on them. Choices depend on released
+    integers alone, so a resumed fit has the same stages.
     """
 
     domain: Domain
     targets: Sequence[str]
     noise: Noise
-    contribution: int  # rows of one customer, at most: the sensitivity of every count and score
+    contribution: int  # most rows of one customer: the sensitivity of every count and score
     begun: Begun
     now: FitStage
     keep: Callable[[FitStage], None]
@@ -68,7 +68,7 @@ class FitTask:
 
     @property
     def rho(self) -> Fraction:
-        """To spend in all."""
+        """The budget of the whole fit."""
         return self.begun.reservation.loss.rho
 
     def resumed(self) -> tuple[Segment, ...]:
@@ -102,7 +102,7 @@ class FitTask:
         self._stage(COLUMNS, 1, measured)
 
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
-        """Every column, the declared workload, the targets, then rounds of chosen marginals."""
+        """Measure every column, the declared workload, the targets, then chosen marginals."""
         columns, of = singles(self.domain), 4 + 2 * budget_split.ROUNDS
         self._measure(
             COLUMNS,
@@ -113,9 +113,9 @@ class FitTask:
         )
         if served:
             self._measure(DECLARED, of, known, served, lambda: self._declared(served))
-        if beside := budget_split.with_target(self.domain, self.targets, served):
-            rhos = budget_split.even(self.rho * budget_split.TARGETS, beside)
-            self._measure(TARGETS, of, known, beside, lambda: rhos)
+        if with_targets := budget_split.with_target(self.domain, self.targets, served):
+            rhos = budget_split.even(self.rho * budget_split.TARGETS, with_targets)
+            self._measure(TARGETS, of, known, with_targets, lambda: rhos)
         for index in range(budget_split.ROUNDS):
             self._round(
                 known, (self.rho - self._spent()) / (budget_split.ROUNDS - index), index + 1, of
@@ -123,12 +123,12 @@ class FitTask:
         left = self.rho - self._spent()
         if (
             left > self.rho * budget_split.LEFT_OVER
-        ):  # nothing worth choosing: sharpen what is measured
+        ):  # nothing is worth choosing: measure the served marginals again
             again = served or columns
             self._measure(SHARPENED, of, known, again, lambda: budget_split.even(left, again))
 
     def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
-        """Every marginal of an earlier release, once, with its share of the budget."""
+        """Measure every marginal of an earlier release once, with its share of the budget."""
         spent = {clique: Fraction(0) for clique in known}
         for each in like.measurements:
             spent[each.clique] += each.loss.rho
@@ -177,12 +177,13 @@ class FitTask:
         self._stage(name, of, measured)
 
     def _stage(self, name: str, of: int, measured: Callable[[], FitStage]) -> FitStage:
-        """The next stage: as it was measured before the interruption, or measured now."""
+        """The next stage: taken from before the interruption, or measured now."""
         before = self.begun.stages[len(self.stages) : len(self.stages) + 1]
         if before and before[0].name != name:
             raise PartialError(
-                f"the kept fit went on with {before[0].name!r}, this one with {name!r}: another "
-                "version began it; remove it to fit anew, and what it reserved stays spent"
+                f"the next stage of the unfinished fit is {before[0].name!r}, want {name!r}: "
+                "another version started it; remove its file to start a new fit (its reservation "
+                "stays spent)"
             )
         stage = before[0] if before else replace(measured(), name=name)
         if not before:

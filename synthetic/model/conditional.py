@@ -1,9 +1,9 @@
-"""Exact conditionals: the columns that are missing, given those that are still authorised.
+"""Draw missing columns exactly from the model's conditional, given columns that may be read.
 
-The model is a product of clique tables over separators. At a row's evidence only the slices along
-its hidden columns remain; belief propagation over these slices (hidden columns summed out towards
-the root, then drawn from the root down) gives the model's own conditional joint, with no
-approximation. Rows with equal evidence, as far as hidden columns can feel it, share the work.
+The model is a product of clique tables divided by separators. A row's evidence selects slices along
+its hidden columns. Belief propagation over these slices (hidden columns are summed out towards the
+root, then drawn from the root down) gives the model's conditional joint without approximation. Rows
+whose relevant evidence is equal share the work.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from synthetic.model.junction_tree import JunctionTree
 from synthetic.model.marginals import Clique
 from synthetic.model.sample import Codes, Floats, Uniforms
 
-BLOCK_CELLS = 4_000_000  # numbers held at once
+BLOCK_CELLS = 4_000_000  # numbers in memory per block of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +32,22 @@ class _Node:
 
 
 def draw(beliefs: Beliefs, evidence: Mapping[str, Codes], uniforms: Uniforms) -> dict[str, Codes]:
-    """Codes of every column without evidence, row by row from P(columns | evidence of the row).
+    """Draw every column without evidence, for each row from P(columns | evidence of the row).
 
-    Evidence that the model holds impossible is treated as equally likely everywhere.
+    Evidence with probability 0 under the model is treated as if all codes were equally likely.
     """
     rows = len(next(iter(evidence.values()))) if evidence else 0
     nodes = _nodes(beliefs, {*beliefs.domain.columns} - {*evidence})
     felt = sorted({name for node in nodes for name in node.kept if name in evidence})
     distinct, which = _distinct(beliefs.domain, {name: evidence[name] for name in felt}, rows)
-    beside = {name: uniforms(name) for name in ("|".join(node.hidden) for node in nodes)}
+    uniform_by_node = {name: uniforms(name) for name in ("|".join(node.hidden) for node in nodes)}
     wide = max((_cells(beliefs.domain, node.hidden) for node in nodes), default=1)
     parts: list[dict[str, Codes]] = []
     order = np.argsort(which, kind="stable")
     for block in np.array_split(order, max(1, rows * wide // BLOCK_CELLS)):
         inside, local = np.unique(which[block], return_inverse=True)
         here = {name: codes[inside] for name, codes in distinct.items()}
-        chance = {name: u[block] for name, u in beside.items()}
+        chance = {name: u[block] for name, u in uniform_by_node.items()}
         parts.append(_draw_block(beliefs.domain, nodes, here, local, chance))
     drawn: dict[str, Codes] = {}
     for name in parts[0]:
@@ -63,7 +63,7 @@ def probability(
     nodes = _nodes(beliefs, {*values})
     rows = len(next(iter(values.values())))
     here = {**evidence} or {"": np.zeros(rows, dtype=np.int64)}
-    found, seen = np.ones(rows), set[str]()
+    result, seen = np.ones(rows), set[str]()
     for node, belief in zip(nodes, _collect(beliefs.domain, nodes, here), strict=True):
         flat, free = _conditioned(beliefs.domain, node, belief, seen)
         cell = np.arange(rows)
@@ -72,9 +72,9 @@ def probability(
         if free:
             codes = np.ravel_multi_index([values[n] for n in free], beliefs.domain.shape(free))
             weights = flat[cell]
-            found *= weights[np.arange(rows), codes] / weights.sum(axis=1)
+            result *= weights[np.arange(rows), codes] / weights.sum(axis=1)
         seen |= {*node.hidden}
-    return found
+    return result
 
 
 def _draw_block(
@@ -101,7 +101,7 @@ def _draw_block(
 def _conditioned(
     domain: Domain, node: _Node, belief: Floats, drawn: set[str]
 ) -> tuple[Floats, Clique]:
-    """Weights over the node's free columns, one line per (row, codes of its drawn columns)."""
+    """Weights over the node's free columns, one row per (row, codes of its drawn columns)."""
     given = [1 + i for i, name in enumerate(node.hidden) if name in drawn]
     free = tuple(name for name in node.hidden if name not in drawn)
     moved = np.moveaxis(belief, given, range(1, 1 + len(given)))
@@ -117,17 +117,17 @@ def _inverse(weights: Floats, cell: Codes, u: Floats) -> Codes:
 
 def _collect(domain: Domain, nodes: Sequence[_Node], evidence: Mapping[str, Codes]) -> list[Floats]:
     """Per node, unnormalised P(hidden columns of node, everything below | evidence) per row."""
-    found = [_slice(domain, node, evidence) for node in nodes]
+    messages = [_slice(domain, node, evidence) for node in nodes]
     for index in range(len(nodes) - 1, -1, -1):
         node = nodes[index]
         if node.parent < 0:
             continue
         away = tuple(1 + i for i, name in enumerate(node.hidden) if name not in node.shared)
-        message = found[index].sum(axis=away) if away else found[index]
+        message = messages[index].sum(axis=away) if away else messages[index]
         above = nodes[node.parent]
         shape = [domain[name].size if name in node.shared else 1 for name in above.hidden]
-        found[node.parent] = found[node.parent] * message.reshape(len(message), *shape)
-    return found
+        messages[node.parent] = messages[node.parent] * message.reshape(len(message), *shape)
+    return messages
 
 
 def _slice(domain: Domain, node: _Node, evidence: Mapping[str, Codes]) -> Floats:
@@ -143,24 +143,24 @@ def _slice(domain: Domain, node: _Node, evidence: Mapping[str, Codes]) -> Floats
 
 
 def _nodes(beliefs: Beliefs, hidden: set[str]) -> list[_Node]:
-    """The cliques that hidden columns touch, parents first; the rest is constant per row."""
+    """The cliques with hidden columns, parents first; the others are constant per row."""
     tree = beliefs.tree
     nodes: list[_Node] = []
     place: dict[int, int] = {}
-    for index, kept in enumerate(tree.cliques):
-        inside = tuple(name for name in kept if name in hidden)
+    for index, clique in enumerate(tree.cliques):
+        inside = tuple(name for name in clique if name in hidden)
         if not inside:
             continue
         shared = tuple(name for name in tree.separators[index] if name in hidden)
         parent = place[tree.parents[index]] if shared else -1
         place[index] = len(nodes)
-        nodes.append(_Node(kept, inside, shared, parent, _given_separator(beliefs, tree, index)))
+        nodes.append(_Node(clique, inside, shared, parent, _given_separator(beliefs, tree, index)))
     return nodes
 
 
 def _given_separator(beliefs: Beliefs, tree: JunctionTree, index: int) -> Floats:
-    kept, separator = tree.cliques[index], tree.separators[index]
-    away = tuple(axis for axis, name in enumerate(kept) if name not in separator)
+    clique, separator = tree.cliques[index], tree.separators[index]
+    away = tuple(axis for axis, name in enumerate(clique) if name not in separator)
     below = beliefs.tables[index].sum(axis=away, keepdims=True)
     return np.asarray(beliefs.tables[index] / np.maximum(below, TINY))
 
@@ -168,7 +168,7 @@ def _given_separator(beliefs: Beliefs, tree: JunctionTree, index: int) -> Floats
 def _distinct(
     domain: Domain, felt: Mapping[str, Codes], rows: int
 ) -> tuple[dict[str, Codes], Codes]:
-    """Each combination of felt evidence once, and which of them each row has."""
+    """Each combination of relevant evidence once, and the index of each row's combination."""
     if not felt:
         return {"": np.zeros(1, dtype=np.int64)}, np.zeros(rows, dtype=np.int64)
     key = np.zeros(rows, dtype=np.int64)

@@ -1,12 +1,12 @@
-"""Overlapping noisy marginals -> marginals that agree with one another: the least squares answer.
+"""Reconcile overlapping noisy marginals by least squares, so that they agree with each other.
 
-A marginal over c is a sum of components, one for every subset A of c: what the columns of A say
-together beyond what fewer of them say (the residuals of Xiao et al. 2023, "An Optimal and Scalable
-Matrix Mechanism for Noisy Marginals", section 4; in statistics, the analysis of variance). White
-noise of variance v on a marginal over c is white noise of variance v prod(sizes of c - A) on each
-component, independently. So the best linear unbiased estimate of a component is the mean of what
-all measured marginals that contain A say of it, weighted by inverse variance; and the components
-together give every measured marginal back, each sharper than it was measured.
+A marginal over c is a sum of components, one for every subset A of c: the interaction of the
+columns of A beyond that of fewer columns (the residuals of Xiao et al. 2023, "An Optimal and
+Scalable Matrix Mechanism for Noisy Marginals", section 4; in statistics, the analysis of variance).
+White noise of variance v on a marginal over c is independent white noise of variance
+v prod(sizes of c - A) on each component. So the best linear unbiased estimate of a component is the
+mean over all measured marginals that contain A, weighted by inverse variance. The components add up
+to every measured marginal, each with less noise than it was measured with.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class Noisy(Protocol):
-    """A marginal with white noise: a measurement, or what was made of several."""
+    """A marginal with white noise: a measurement, or the combination of several."""
 
     @property
     def clique(self) -> Clique: ...
@@ -45,8 +45,11 @@ class Reconciled:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What the columns of a subset say together. `values`: an axis per column, sums to 0 along
-    each; noise of `variance` on each cell before it is centred."""
+    """The interaction of a subset of columns.
+
+    `values`: one axis per column, sums to 0 along each. `variance`: of the noise on each cell
+    before centring.
+    """
 
     values: Floats
     variance: float
@@ -56,14 +59,14 @@ Components = Mapping[Clique, Component]
 
 
 def reconciled(measured: Sequence[Noisy]) -> list[Reconciled]:
-    """Every measured clique once, in the order of its first measurement."""
-    found = components(measured)
+    """Every measured clique once, reconciled, in the order of its first measurement."""
+    by_part = components(measured)
     cliques = {each.clique: each.values.shape for each in measured}
-    return [assembled(clique, shape, found) for clique, shape in cliques.items()]
+    return [assembled(clique, shape, by_part) for clique, shape in cliques.items()]
 
 
 def components(measured: Sequence[Noisy]) -> dict[Clique, Component]:
-    """Of every subset of every measured clique, smaller ones first."""
+    """The components of all subsets of measured cliques, smaller ones first."""
     every = dict.fromkeys(chain.from_iterable(parts(each.clique) for each in measured))
     return {
         part: _component(part, [each for each in measured if {*part} <= {*each.clique}])
@@ -71,27 +74,27 @@ def components(measured: Sequence[Noisy]) -> dict[Clique, Component]:
     }
 
 
-def assembled(clique: Clique, shape: Sequence[int], found: Components) -> Reconciled:
+def assembled(clique: Clique, shape: Sequence[int], by_part: Components) -> Reconciled:
     """The marginal over `clique`, of which every subset is in `found`."""
     sizes = dict(zip(clique, shape, strict=True))
     values, variance = np.zeros(tuple(shape)), 0.0
     for part in parts(clique):
         others = prod(size for name, size in sizes.items() if name not in part)
         along = [size if name in part else 1 for name, size in sizes.items()]
-        values += found[part].values.reshape(along) / others
-        variance += found[part].variance * freedom(part, sizes) / others**2
+        values += by_part[part].values.reshape(along) / others
+        variance += by_part[part].variance * freedom(part, sizes) / others**2
     return Reconciled(clique, values, variance)
 
 
 def projected(measured: Noisy, columns: Collection[str]) -> Reconciled:
-    """What the measurement says of these columns alone."""
-    kept = tuple(name for name in measured.clique if name in columns)
-    values, others = _summed(measured, kept), _others(measured, kept)
-    return Reconciled(kept, values, measured.variance * others)
+    """The marginal of a measurement over those of its columns that are in `columns`."""
+    within = tuple(name for name in measured.clique if name in columns)
+    values, others = _summed(measured, within), _others(measured, within)
+    return Reconciled(within, values, measured.variance * others)
 
 
 def centred(table: Floats) -> Floats:
-    """The part of a table that fewer of its columns do not say."""
+    """The table minus the means along each axis: the interaction of all its columns."""
     for axis in range(table.ndim):
         table = table - table.mean(axis=axis, keepdims=True)
     return table
@@ -112,8 +115,8 @@ def _component(part: Clique, measured: Sequence[Noisy]) -> Component:
     return Component(centred(np.asarray(sum(weighted) / sum(weights))), 1 / sum(weights))
 
 
-def _summed(measured: Noisy, kept: Clique) -> Floats:
-    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in kept)
+def _summed(measured: Noisy, within: Clique) -> Floats:
+    away = tuple(axis for axis, name in enumerate(measured.clique) if name not in within)
     return np.asarray(measured.values.sum(axis=away), dtype=np.float64)
 
 

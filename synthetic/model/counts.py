@@ -1,7 +1,7 @@
-"""Marginals counted where the data lives: Ibis expressions, one pass per batch, no row in Python.
+"""Count marginals inside the database with Ibis: one pass over the data, no rows in Python.
 
-Values become codes of the public domain inside the query; whatever is not declared becomes `other`.
-The counts returned are exact and personal: they go into `measure` and nowhere else.
+The query encodes values by the public domain; undeclared values become `other`. The returned counts
+are exact and personal: they may only be passed to `measure` and `select`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,58 +15,59 @@ from synthetic.model.marginals import Clique, cells
 
 Counts = NDArray[np.int64]
 
-COVER_CELLS = 20_000  # of a marginal that is counted in place of several smaller ones
-_WHOSE, _TOLD, _TIME, _LOT, _PLACE = (  # columns beside those of a domain
+COVER_CELLS = 20_000  # limit for a marginal that is counted instead of several smaller ones
+_OWNER, _CONTENTS, _TIME, _LOT, _PLACE = (  # added columns, which no domain has
     f"sovereign {name}" for name in ("whose", "told", "time", "lot", "place")
 )
 
 
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
-    """The marginal over each clique, shaped like `domain.shape(clique)`. `table`: an Ibis table.
+    """The marginal over each clique, of shape `domain.shape(clique)`. `table`: an Ibis table.
 
-    One query, one pass over the data (GROUPING SETS). Cliques that fit into one small marginal are
-    counted as one and summed afterwards. Memory is that of the marginals. Raises DomainError when
-    the table lacks a column of the domain.
+    One query makes one pass over the data (GROUPING SETS). Cliques that fit into one small marginal
+    are counted together and summed afterwards. Memory use is that of the marginals. Raises
+    DomainError if the table lacks a column of the domain.
     """
     covers = covering(domain, cliques)
-    found = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in covers}
+    by_cover = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in covers}
     names = [name for name in domain.columns if any(name in clique for clique in covers)]
     for clique, codes, numbers in _grouped(table, domain, names, covers):
-        found[clique][codes] = numbers
-    return {clique: _summed(found, clique) for clique in cliques}
+        by_cover[clique][codes] = numbers
+    return {clique: _summed(by_cover, clique) for clique in cliques}
 
 
 def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any:
-    """The domain's columns of at most `contribution` rows of each customer: a table to count.
+    """A table with at most `contribution` rows of each customer, and the domain's columns.
 
-    `customer` names the column that says whose a row is; a row without one is nobody's and is left
-    out. Which rows stay is drawn by lot, and the lots are digests of who the customer is and what
-    their own rows say: the same at every count and on every engine, whatever rows others have.
-    Raises DomainError.
+    `customer` names the column that identifies the customer of a row; rows where it is null are
+    left out. The choice of rows is pseudo-random: it is ordered by a digest of the customer and the
+    row's contents, so it is the same at each count and on every engine, and does not depend on
+    other customers' rows. Raises DomainError.
     """
     if customer not in table.columns:
         raise DomainError(
-            f"no column {customer!r} says whose a row is, found {list(table.columns)}: name one"
+            f"there is no column {customer!r} to identify the customer of a row, found "
+            f"{list(table.columns)}"
         )
     import ibis
 
     owned = table.filter(table[customer].notnull())
-    encode(owned, domain)  # a column that is missing or cannot be compared is refused here
+    encode(owned, domain)  # refuses missing columns and columns of another type
     names = [*domain.columns]
-    told = _joined([code(owned[name], c).cast("string") for name, c in domain.columns.items()])
-    rows = owned.select(*names, **{_WHOSE: owned[customer].cast("string"), _TOLD: told})
-    alike = ibis.window(group_by=[_WHOSE, _TOLD], order_by=_TOLD)
+    contents = _joined([code(owned[name], c).cast("string") for name, c in domain.columns.items()])
+    rows = owned.select(*names, **{_OWNER: owned[customer].cast("string"), _CONTENTS: contents})
+    alike = ibis.window(group_by=[_OWNER, _CONTENTS], order_by=_CONTENTS)
     rows = rows.mutate(**{_TIME: ibis.row_number().over(alike).cast("string")})
     rows = rows.mutate(
-        **{_LOT: _joined([rows[each] for each in (_WHOSE, _TOLD, _TIME)]).hexdigest("md5")}
+        **{_LOT: _joined([rows[each] for each in (_OWNER, _CONTENTS, _TIME)]).hexdigest("md5")}
     )
-    theirs = ibis.window(group_by=_WHOSE, order_by=_LOT)
+    theirs = ibis.window(group_by=_OWNER, order_by=_LOT)
     rows = rows.mutate(**{_PLACE: ibis.row_number().over(theirs)})
     return rows.filter(rows[_PLACE] < contribution).select(*names)
 
 
 def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
-    """Fewer marginals that contain all `cliques`; none larger than COVER_CELLS or one asked for."""
+    """Fewer marginals that contain all `cliques`, of at most COVER_CELLS cells unless requested."""
     covers: list[set[str]] = []
     for clique in sorted(cliques, key=lambda c: (-cells(domain, c), c)):
         wanted = {*clique}
@@ -82,7 +83,7 @@ def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
 
 
 def encode(table: Any, domain: Domain) -> Any:
-    """The table as codes: one small integer column per column of the domain, never null."""
+    """Encode the table: one small integer column per column of the domain, never null."""
     missing = [name for name in domain.columns if name not in table.columns]
     if missing:
         raise DomainError(f"the table has no columns {missing}, found {list(table.columns)}")
@@ -92,7 +93,7 @@ def encode(table: Any, domain: Domain) -> Any:
 
 
 def code(value: Any, column: Column) -> Any:
-    """The code of one Ibis value under its column's declaration."""
+    """The code of an Ibis value by its column's declaration."""
     match column:
         case Categories(values):
             coded = _category(value, values, column.other_code)
@@ -104,14 +105,14 @@ def code(value: Any, column: Column) -> Any:
 
 
 def unknown(table: Any, domain: Domain) -> dict[str, int]:
-    """Per column, how many values were outside the domain. Exact: for the steward's eyes only."""
+    """The number of values outside the domain, by column. Exact: for the steward only."""
     outside = {name: _outside(table[name], c).sum() for name, c in domain.columns.items()}
     row: Mapping[str, Any] = table.aggregate(**outside).to_pyarrow().to_pylist()[0]
     return {name: int(row[name] or 0) for name in domain.columns}
 
 
 def _require_comparable(name: str, kind: Any, column: Column) -> None:
-    """A declaration that no value of the column's type can meet is a mistake, not a population."""
+    """Raise DomainError for a declaration that no value of the column's type can match."""
     as_text = {"true", "false"}
     if kind.is_boolean() and not (isinstance(column, Categories) and as_text & {*column.values}):
         raise DomainError(
@@ -135,7 +136,7 @@ def _category(value: Any, values: Sequence[str], other: int) -> Any:
 
 
 def _bin(value: Any, edges: Sequence[Any]) -> Any:
-    """How many edges lie at or below the value."""
+    """The number of edges at or below the value."""
     if not edges:
         return value.isnull().ifelse(0, 0)
     above = [(value < edge, index) for index, edge in enumerate(edges)]
@@ -149,7 +150,7 @@ def _null_to(coded: Any, value: Any, column: Column) -> Any:
 
 
 def _outside(value: Any, column: Column) -> Any:
-    """True where the value is none that the column declares."""
+    """True where the value is not one that the column declares."""
     unexpected = value.isnull() & (not column.nullable)
     match column:
         case Categories(values):
@@ -159,21 +160,21 @@ def _outside(value: Any, column: Column) -> Any:
             return unexpected | (~comparable.between(lower, upper)).fill_null(False)
 
 
-def _summed(found: Mapping[Clique, Counts], clique: Clique) -> Counts:
-    """The marginal from the smallest one that contains it."""
-    inside = [cover for cover in found if {*clique} <= {*cover}]
-    cover = min(inside, key=lambda each: found[each].size)
+def _summed(by_cover: Mapping[Clique, Counts], clique: Clique) -> Counts:
+    """The marginal over `clique`, summed from the smallest cover that contains it."""
+    inside = [cover for cover in by_cover if {*clique} <= {*cover}]
+    cover = min(inside, key=lambda each: by_cover[each].size)
     away = tuple(axis for axis, name in enumerate(cover) if name not in clique)
-    return np.asarray(found[cover].sum(axis=away))
+    return np.asarray(by_cover[cover].sum(axis=away))
 
 
 def _grouped(
     table: Any, domain: Domain, names: Sequence[str], covers: Sequence[Clique]
 ) -> Iterator[tuple[Clique, tuple[Counts, ...], Counts]]:
-    """Per cover: the codes of its cells, one array per column, and how many rows each has.
+    """Per cover: the codes of its cells, one array per column, and the number of rows of each.
 
-    The columns are renamed, for names may be SQL keywords. Codes are never null, so what is null
-    in a group was not grouped by.
+    Columns are renamed because names may be SQL keywords. Codes are never null, so null in a group
+    means that the column was not grouped by.
     """
     if not covers:
         return
@@ -187,7 +188,7 @@ def _grouped(
         f"WITH coded AS ({inner}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
         f"FROM coded GROUP BY GROUPING SETS ({sets})"
     )
-    coded.limit(0).to_pyarrow()  # brings in-memory tables to the engine: raw SQL does not
+    coded.limit(0).to_pyarrow()  # loads in-memory tables into the engine, which raw SQL does not
     groups = _fetched(engine.raw_sql(sql), [*column.values(), "n"])
     for cover in covers:
         mine = np.logical_and.reduce([(groups[column[n]] >= 0) == (n in cover) for n in names])
@@ -195,7 +196,7 @@ def _grouped(
 
 
 def _fetched(result: Any, names: Sequence[str]) -> dict[str, Counts]:
-    """Columns of a result as arrays, from DuckDB, a DB-API cursor or Spark."""
+    """The columns of a result of DuckDB, a DB-API cursor or Spark, as arrays."""
     if hasattr(result, "fetchnumpy"):
         arrays = result.fetchnumpy()
         return {name: np.asarray(arrays[name], dtype=np.int64) for name in names}

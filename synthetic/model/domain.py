@@ -1,4 +1,4 @@
-"""The public domain: which values a column may take. Declared in a contract, never read from data.
+"""The public domain: the values a column may take, declared in a contract, never read from data.
 
     {"kind": "categories", "values": ["no", "yes", "unknown"], "other": "unknown"}
     {"kind": "numbers", "lower": 18, "upper": 95, "edges": [25, 35, 50, 65], "integer": true}
@@ -91,14 +91,16 @@ class Domain:
     columns: Mapping[str, Column] = field(default_factory=dict)
 
     def shape(self, names: Sequence[str]) -> tuple[int, ...]:
-        """How many cells the marginal over `names` has along each axis."""
+        """The number of codes of each column: the shape of the marginal over `names`."""
         return tuple(self[name].size for name in names)
 
     def __getitem__(self, name: str) -> Column:
         try:
             return self.columns[name]
         except KeyError:
-            raise DomainError(f"no column {name!r} in the domain: {sorted(self.columns)}") from None
+            raise DomainError(
+                f"the domain has no column {name!r}, it has {sorted(self.columns)}"
+            ) from None
 
     def restricted(self, names: Sequence[str]) -> "Domain":
         return Domain({name: self[name] for name in names})
@@ -107,7 +109,7 @@ class Domain:
         return Domain({name: c for name, c in self.columns.items() if name not in names})
 
     def declaration(self) -> list[dict[str, Any]]:
-        """As it stands in public records: declarations in order, numbers as text, no floats."""
+        """The domain as JSON for public records, in order, without floats."""
         return [{"name": name, **spec(column)} for name, column in self.columns.items()]
 
     @property
@@ -164,7 +166,7 @@ def _cuts(column: Numbers | Dates) -> dict[str, Any]:
 
 
 def _text(cut: float | date) -> int | str:
-    """Whole numbers stay numbers; fractions and dates are text, so that records hold no floats."""
+    """Whole numbers stay numbers; fractions and dates become text, to avoid floats in records."""
     if isinstance(cut, date):
         return cut.isoformat()
     return int(cut) if float(cut).is_integer() else repr(float(cut))

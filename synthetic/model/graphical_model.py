@@ -1,4 +1,4 @@
-"""Measurements -> model. Deterministic: whoever holds a release's body builds the same model."""
+"""Build the model from measurements. Deterministic, so a release's body determines its model."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from synthetic.model.marginals import Clique
 from synthetic.model.measure import Measurement, total_rows
 from synthetic.model.sample import Floats, Model, SamplingStep, step
 
-INDEPENDENT = "independent"  # every column alone, discrete Laplace noise: the honest baseline
+INDEPENDENT = "independent"  # every column alone, discrete Laplace noise: the baseline
 GRAPHICAL = "graphical"  # declared and adaptively chosen marginals, discrete Gaussian noise
 
 
@@ -20,7 +20,7 @@ class UnknownMechanismError(ValueError):
 
 
 def require_known(mechanism: str) -> None:
-    """Raises UnknownMechanismError."""
+    """Raise UnknownMechanismError unless this version knows the mechanism."""
     if mechanism not in (INDEPENDENT, GRAPHICAL):
         raise UnknownMechanismError(
             f"mechanism is {mechanism!r}, want {INDEPENDENT!r} or {GRAPHICAL!r}"
@@ -28,13 +28,13 @@ def require_known(mechanism: str) -> None:
 
 
 def beliefs_of(mechanism: str, domain: Domain, measurements: Sequence[Measurement]) -> Beliefs:
-    """What the measurements say about every set of columns. Raises UnknownMechanismError."""
+    """The model's estimate of every marginal. Raises UnknownMechanismError."""
     require_known(mechanism)
     return (_independent if mechanism == INDEPENDENT else estimate)(domain, measurements)
 
 
 def model_of(beliefs: Beliefs) -> Model:
-    """How to draw rows: cliques of the tree in order, each given what it shares with its parent."""
+    """The drawing order: cliques of the tree, each given what it shares with its parent."""
     drawn: list[str] = []
     steps: list[SamplingStep] = []
     for clique in beliefs.tree.cliques:
@@ -47,9 +47,9 @@ def model_of(beliefs: Beliefs) -> Model:
 
 
 def nearest(values: Floats, total: float) -> Floats:
-    """The weights >= 0 with sum `total` that lie nearest to noisy `values` (least squares).
+    """The weights >= 0 with sum `total` that are nearest to noisy `values` (least squares).
 
-    Projection onto the simplex (Duchi et al. 2008, figure 1). All alike when `total` is 0.
+    Projection onto the simplex (Duchi et al. 2008, figure 1). All equal if `total` is 0.
     """
     if total <= 0:
         return np.full(values.shape, 1 / values.size)
@@ -72,7 +72,7 @@ def _step(beliefs: Beliefs, name: str, given: Clique) -> SamplingStep:
 
 
 def _strongest_first(beliefs: Beliefs, name: str, given: Clique) -> Clique:
-    """Parents by mutual information with the column: the first is followed most exactly."""
+    """Parents sorted by mutual information with the column; drawing follows the first best."""
     return tuple(sorted(given, key=lambda other: -_information(beliefs.marginal((other, name)))))
 
 

@@ -1,15 +1,15 @@
-"""Noisy measurements -> the smoothest distribution that explains them, kept in a junction tree.
+"""Infer the smoothest distribution that explains noisy measurements, on a junction tree.
 
-Minimises, over nonnegative tables mu (Poisson form, so that the total is estimated along),
+It minimises, over nonnegative tables mu (Poisson form, so that the total is estimated as well),
 
     sum over marginals c of  |mu_c - y_c|² / (2 sigma_c²)  +  t KL(mu, uniform)
 
-where y_c are the measured marginals after they were reconciled with one another by least squares,
-by exact block ascent in the dual: one measurement at a time, the cells of its marginal m solve
+where y_c are the measured marginals after reconciliation by least squares. The method is exact
+block ascent in the dual: for one measurement at a time, the cells of its marginal m solve
 m' + a ln(m'/m) = y - a theta with a = t sigma², that is m' = a omega((y - a theta)/a + ln(m/a)),
-omega being Wright's function. It is iterative proportional fitting that believes a marginal only as
-far as its noise allows; it is quick, for all of them agree already. `t` falls in stages. Nothing
-private is read; nothing is random.
+where omega is Wright's function. This is iterative proportional fitting that follows a marginal
+only as far as its noise allows; it converges quickly because the marginals already agree. `t` is
+reduced in stages. Nothing private is read and nothing is random.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ from synthetic.model.measure import Measurement, total_rows
 Floats = NDArray[np.float64]
 
 STAGES = ((0.1, 10), (0.03, 30))  # (t, sweeps over the tree)
-SINGLE_TRUST = 0.03  # one-way marginals carry no interaction that smoothing should shrink
-LEAST_VARIANCE = 1.0  # rows²: nobody needs a cell to less than one row
+SINGLE_TRUST = 0.03  # factor on their variance: one-way marginals need no smoothing
+LEAST_VARIANCE = 1.0  # rows²: no cell is needed more precisely than to one row
 TINY = 1e-200
 
 
 @dataclass(frozen=True)
 class Beliefs:
-    """Consistent marginals of the tree's cliques, in rows; arrays are never written to again."""
+    """Consistent marginals of the tree's cliques, in rows. The arrays are not modified."""
 
     domain: Domain
     tree: JunctionTree
@@ -48,39 +48,39 @@ class Beliefs:
 
     def marginal(self, clique: Clique) -> Floats:
         """Expected rows per cell, axes in the order of `clique`, for any set of columns."""
-        for index, kept in enumerate(self.tree.cliques):
-            if {*clique} <= {*kept}:
-                return _ordered(_margin(self.tables[index], kept, clique), kept, clique)
+        for index, names in enumerate(self.tree.cliques):
+            if {*clique} <= {*names}:
+                return _ordered(_margin(self.tables[index], names, clique), names, clique)
         return self._contracted(clique)
 
     def _contracted(self, clique: Clique) -> Floats:
-        """Over the smallest subtree that holds `clique`: product of cliques over separators."""
+        """The marginal from the smallest subtree with `clique`: cliques divided by separators."""
         import opt_einsum
 
         ids = {name: index for index, name in enumerate(self.domain.columns)}
         operands: list[Any] = []
         nodes = _subtree(self.tree, clique)
         for node in nodes:
-            table, kept = self.tables[node], self.tree.cliques[node]
+            table, names = self.tables[node], self.tree.cliques[node]
             if self.tree.parents[node] in nodes:
-                table = table / _spread(self._separator(node), kept, self.tree.separators[node])
-            operands += [table, [ids[name] for name in kept]]
+                table = table / _spread(self._separator(node), names, self.tree.separators[node])
+            operands += [table, [ids[name] for name in names]]
         wanted = [ids[name] for name in clique]
         return np.asarray(opt_einsum.contract(*operands, wanted, optimize="greedy"))
 
     def _separator(self, node: int) -> Floats:
-        kept, separator = self.tree.cliques[node], self.tree.separators[node]
-        return np.maximum(_margin(self.tables[node], kept, separator), TINY)
+        names, separator = self.tree.cliques[node], self.tree.separators[node]
+        return np.maximum(_margin(self.tables[node], names, separator), TINY)
 
 
 def estimate(domain: Domain, measurements: Sequence[Measurement]) -> Beliefs:
-    """The same beliefs for the same measurements, whatever the number of customers."""
+    """Fit the model to measurements. Deterministic; time does not depend on the row count."""
     rows = float(total_rows(list(measurements), domain))
     return believed(domain, reconciled(measurements), rows)
 
 
 def believed(domain: Domain, marginals: Sequence[Reconciled], rows: float) -> Beliefs:
-    """Of about `rows` customers, from marginals that agree with one another."""
+    """Fit the model of about `rows` customers to marginals that agree with each other."""
     tree = junction_tree.build(sizes(domain), [each.clique for each in marginals])
     ascent = _Ascent(domain, tree, marginals, max(1.0, rows))
     for smoothing, sweeps in STAGES:
@@ -105,10 +105,10 @@ class _Ascent:
         self._margins = [_uniform(domain.shape(each), rows) for each in tree.separators]
         self._measured: list[list[_Term]] = [[] for _ in tree.cliques]
         for each in marginals:
-            self._measured[self._home(each.clique)].append(_Term(each))
+            self._measured[self._containing(each.clique)].append(_Term(each))
 
     def sweep(self, smoothing: float) -> None:
-        """Update every measurement, depth first, keeping neighbours consistent on the way."""
+        """Update every measurement once, depth first, keeping neighbours consistent."""
         self._visit(0, smoothing)
 
     def distribute(self) -> None:
@@ -118,16 +118,16 @@ class _Ascent:
 
     def _visit(self, node: int, smoothing: float) -> None:
         for term in self._measured[node]:
-            kept = self.tree.cliques[node]
-            ratio = term.update(_margin(self.tables[node], kept, term.clique), smoothing)
-            self.tables[node] *= _spread(ratio, kept, term.clique)
+            names = self.tree.cliques[node]
+            ratio = term.update(_margin(self.tables[node], names, term.clique), smoothing)
+            self.tables[node] *= _spread(ratio, names, term.clique)
         for child in self.tree.children[node]:
             self._pass(node, child, edge=child)
             self._visit(child, smoothing)
             self._pass(child, node, edge=child)
 
     def _pass(self, source: int, target: int, *, edge: int) -> None:
-        """Make `target` agree with `source` on what they share (Hugin propagation)."""
+        """Make `target` agree with `source` on their separator (Hugin propagation)."""
         separator = self.tree.separators[edge]
         margin = np.maximum(
             _margin(self.tables[source], self.tree.cliques[source], separator), TINY
@@ -136,9 +136,9 @@ class _Ascent:
         self.tables[target] *= _spread(ratio, self.tree.cliques[target], separator)
         self._margins[edge] = margin
 
-    def _home(self, clique: Clique) -> int:
-        """The smallest clique of the tree that holds a measured one."""
-        inside = [i for i, kept in enumerate(self.tree.cliques) if {*clique} <= {*kept}]
+    def _containing(self, clique: Clique) -> int:
+        """The smallest clique of the tree that contains a measured one."""
+        inside = [i for i, names in enumerate(self.tree.cliques) if {*clique} <= {*names}]
         return min(inside, key=lambda i: self.tables[i].size)
 
 
@@ -153,7 +153,7 @@ class _Term:
         self._variance = trust * max(marginal.variance, LEAST_VARIANCE)
 
     def update(self, margin: Floats, smoothing: float) -> Floats:
-        """By what the cells of the current margin are to be multiplied."""
+        """The factors for the cells of the current margin."""
         from scipy.special import wrightomega
 
         give = smoothing * self._variance
@@ -168,25 +168,25 @@ def _uniform(shape: tuple[int, ...], rows: float) -> Floats:
     return np.full(shape, rows / np.prod(shape, dtype=np.float64))
 
 
-def _margin(table: Floats, kept: Clique, clique: Clique) -> Floats:
+def _margin(table: Floats, names: Clique, clique: Clique) -> Floats:
     """Summed over the columns not in `clique`; axes stay in the order of `kept`."""
-    summed = tuple(axis for axis, name in enumerate(kept) if name not in clique)
+    summed = tuple(axis for axis, name in enumerate(names) if name not in clique)
     return np.asarray(table.sum(axis=summed)) if summed else table
 
 
-def _spread(values: Floats, kept: Clique, clique: Clique) -> Floats:
+def _spread(values: Floats, names: Clique, clique: Clique) -> Floats:
     """A table over `clique`, axes in the order of `kept`, shaped to multiply one over `kept`."""
     sides = iter(values.shape)
-    return values.reshape([next(sides) if name in clique else 1 for name in kept])
+    return values.reshape([next(sides) if name in clique else 1 for name in names])
 
 
-def _ordered(margin: Floats, kept: Clique, clique: Clique) -> Floats:
-    have = [name for name in kept if name in clique]
+def _ordered(margin: Floats, names: Clique, clique: Clique) -> Floats:
+    have = [name for name in names if name in clique]
     return margin.transpose([have.index(name) for name in clique])
 
 
 def _subtree(tree: JunctionTree, clique: Clique) -> set[int]:
-    """Leaves that add no column of `clique` fall off until none is left to fall."""
+    """The nodes left after removing all leaves that add no column of `clique`."""
     alive = {*range(len(tree.cliques))}
     while leaf := _idle_leaf(tree, clique, alive):
         alive.remove(leaf[0])
@@ -195,8 +195,8 @@ def _subtree(tree: JunctionTree, clique: Clique) -> set[int]:
 
 def _idle_leaf(tree: JunctionTree, clique: Clique, alive: set[int]) -> tuple[int] | None:
     for node in sorted(alive):
-        beside = [other for other in tree.neighbours(node) if other in alive]
+        neighbours = [other for other in tree.neighbours(node) if other in alive]
         needed = {*clique} & {*tree.cliques[node]}
-        if len(beside) == 1 and needed <= {*tree.cliques[beside[0]]}:
+        if len(neighbours) == 1 and needed <= {*tree.cliques[neighbours[0]]}:
             return (node,)
     return None

@@ -1,4 +1,4 @@
-"""Junction trees: which sets of columns a model keeps jointly, so that all cliques fit inside one.
+"""Junction trees: sets of columns that a model stores jointly, so that each clique is inside one.
 
 Greedy elimination of the cheapest column (Koller & Friedman 2009, algorithm 9.4, min-weight), then
 a maximum spanning tree over the shared columns (ibid., section 10.4.2).
@@ -57,7 +57,7 @@ def build(sizes: Sizes, cliques: Sequence[Clique]) -> JunctionTree:
 
 
 def cells(sizes: Sizes, cliques: Sequence[Clique]) -> int:
-    """How many numbers a model holds in which all of `cliques` are kept jointly."""
+    """The number of cells of a model that stores each of `cliques` jointly."""
     return sum(prod(sizes[name] for name in clique) for clique in _eliminate(sizes, cliques))
 
 

@@ -1,6 +1,6 @@
-"""Marginals: which group-bys a scene asks for, and how large they are.
+"""Marginals: the group-bys that a scene declares, and their sizes.
 
-A clique names the columns of a marginal, in the order of the domain.
+A clique is the tuple of a marginal's columns, in the order of the domain.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from synthetic.model.domain import Domain, DomainError
 
 Clique = tuple[str, ...]
 
-MOST_CELLS = 1_000_000  # of one marginal: more would be noise, and memory
+MAX_CELLS = 1_000_000  # of one marginal; a larger one would be mostly noise, and need much memory
 
 
 def singles(domain: Domain) -> tuple[Clique, ...]:
@@ -18,15 +18,15 @@ def singles(domain: Domain) -> tuple[Clique, ...]:
 
 
 def declared(domain: Domain, workload: Sequence[Sequence[str]]) -> tuple[Clique, ...]:
-    """The workload's cliques, each once, checked against the domain; one column alone is a trend.
+    """The workload's cliques, each once, restricted to the domain. A single column is a trend.
 
     Columns outside the domain (identifiers, free text) cannot be synthesised and are left out.
-    Raises DomainError when a marginal is too large to be worth its noise.
+    Raises DomainError if a marginal is too large.
     """
-    found = {clique: None for group in workload if (clique := _known(domain, group))}
-    for clique in found:
+    cliques = {clique: None for group in workload if (clique := _known(domain, group))}
+    for clique in cliques:
         _require_size(domain, clique)
-    return tuple(found)
+    return tuple(cliques)
 
 
 def cells(domain: Domain, clique: Sequence[str]) -> int:
@@ -40,8 +40,8 @@ def _known(domain: Domain, group: Sequence[str]) -> Clique:
 
 def _require_size(domain: Domain, clique: Clique) -> None:
     size = cells(domain, clique)
-    if size > MOST_CELLS:
+    if size > MAX_CELLS:
         raise DomainError(
-            f"the marginal over {clique} has {size} cells, want at most {MOST_CELLS}: "
+            f"the marginal over {clique} has {size} cells, want at most {MAX_CELLS}: "
             "declare coarser bins or a smaller group-by"
         )

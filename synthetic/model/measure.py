@@ -1,4 +1,4 @@
-"""A measurement: the noisy marginal over a clique, with all that is needed to recompute its loss.
+"""A measurement: a noisy marginal over a clique, with what is needed to recompute its loss.
 
     {"clique": ["age", "job"], "noise": "discrete laplace", "scale": "4096/121", "sensitivity": 1,
      "values": [12, -3, 40, …]}
@@ -28,7 +28,7 @@ from synthetic.privacy.budget import (
 )
 from synthetic.privacy.mechanisms import Noise
 
-MOST_SIGMA = 2**20  # noise of a million rows tells nothing
+MAX_SIGMA = 2**20  # with noise of a million rows a measurement is useless
 SCALE_BITS = 20  # epsilons and scales are multiples of 2**-20, so that floats hold them exactly
 
 
@@ -38,7 +38,7 @@ class MeasurementError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """`values`: int64, shaped like the domain's shape of the clique."""
+    """One noisy marginal. `values`: int64, of the domain's shape of the clique."""
 
     clique: Clique
     noise: str
@@ -52,12 +52,12 @@ class Measurement:
 
     @property
     def epsilon(self) -> Fraction:
-        """Of discrete Laplace noise: pure epsilon-DP. Gaussian noise has none."""
+        """Pure epsilon-DP of discrete Laplace noise. Meaningless for Gaussian noise."""
         return self.sensitivity / self.scale
 
     @property
     def variance(self) -> float:
-        """Of one noisy integer, up to the discretisation."""
+        """The variance of one noisy integer, ignoring the discretisation."""
         spread = float(self.scale) ** 2
         return 2 * spread if self.noise == LAPLACE_NOISE else spread
 
@@ -72,21 +72,21 @@ class Measurement:
 
 
 def from_body(body: Mapping[str, Any], domain: Domain) -> Measurement:
-    """Raises MeasurementError."""
+    """Parse a recorded measurement over this domain. Raises MeasurementError."""
     try:
         clique = tuple(map(str, body["clique"]))
         values = np.array(body["values"], dtype=np.int64)
-        found = Measurement(
+        measurement = Measurement(
             clique,
             str(body["noise"]),
             parse_exact(body["scale"]),
             int(body["sensitivity"]),
             values.reshape(domain.shape(clique)),
         )
-        found.loss  # noqa: B018 - an unknown noise or a scale of 0 is refused here, not later
+        measurement.loss  # noqa: B018 - an unknown noise or a scale of 0 is refused here, not later
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise MeasurementError(f"not a measurement over this domain: {error}") from error
-    return found
+    return measurement
 
 
 def laplace(
@@ -109,17 +109,17 @@ def gaussian(
 def sigma_within(sensitivity: int, loss: PrivacyLoss) -> Fraction:
     """The least sigma whose loss is at most `loss`, a multiple of 2**-20. Raises LossError."""
     if loss.rho <= 0:
-        raise LossError("a loss of 0 measures nothing: give every measurement a share")
+        raise LossError("a loss of 0 cannot pay for a measurement: give every measurement a share")
     square = Fraction(sensitivity * sensitivity) / (2 * loss.rho)
     units = -(-(4**SCALE_BITS) * square.numerator // square.denominator)
     root = isqrt(units - 1) + 1
-    if root > MOST_SIGMA * 2**SCALE_BITS:
-        raise LossError(f"a loss of {float(loss.rho):.3g} is too small to measure anything with")
+    if root > MAX_SIGMA * 2**SCALE_BITS:
+        raise LossError(f"a loss of {float(loss.rho):.3g} is too small for a useful measurement")
     return Fraction(root, 2**SCALE_BITS)
 
 
 def total_rows(measurements: list[Measurement], domain: Domain) -> int:
-    """How many rows the measurements speak of: the inverse-variance mean of their sums."""
+    """The estimated number of rows: the inverse-variance mean of the measurements' sums."""
     if not measurements:
         return 0
     sums = [float(each.values.sum()) for each in measurements]
@@ -131,5 +131,5 @@ def _root(square: Fraction) -> Fraction:
     """The square root, rounded down to a multiple of 2**-SCALE_BITS. Raises LossError at 0."""
     units = 4**SCALE_BITS * square.numerator // square.denominator
     if units < 1:
-        raise LossError(f"a loss of {float(square / 2):.3g} is too small to measure anything with")
+        raise LossError(f"a loss of {float(square / 2):.3g} is too small for a useful measurement")
     return Fraction(isqrt(units), 2**SCALE_BITS)

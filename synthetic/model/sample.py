@@ -1,7 +1,7 @@
-"""Model -> rows. All of it is post-processing: no private data, no budget.
+"""Draw rows from a model. All of it is post-processing: no private data, no budget.
 
-A `Model` draws one column after the other, each given the few it depends on. Codes are turned into
-values at the end; numbers and dates are placed inside their bin.
+A `Model` draws the columns one after the other, each given the columns it depends on. At the end,
+codes are decoded to values; numbers and dates are placed at random inside their bin.
 """
 
 import hmac
@@ -19,11 +19,11 @@ from synthetic.model.marginals import Clique
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-Uniforms = Callable[[str], Floats]  # what they are for -> one number in [0, 1) per row
+Uniforms = Callable[[str], Floats]  # purpose, e.g. a column -> one number in [0, 1) per row
 
 EPOCH = date(1970, 1, 1)
 SHORT = 2**16
-LEAST_CHAINS = 8  # fewer would be served one cell after the other: slow
+LEAST_CHAINS = 8  # chains are processed in parallel; fewer would be slow
 _MIX = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
@@ -45,8 +45,11 @@ class Model:
 
 
 def step(column: str, parents: Clique, joint: Floats) -> SamplingStep:
-    """`joint`: weights >= 0, shape (parent cells, codes). A parent cell without weight draws as the
-    column does overall; no weight at all draws every code alike."""
+    """The step that draws `column` given `parents`.
+
+    `joint`: weights >= 0, shape (parent cells, codes). For a parent cell without weight, the
+    column's overall distribution is used; without any weight, all codes are equally likely.
+    """
     overall = joint.sum(axis=0)
     overall = overall if overall.sum() > 0 else np.ones_like(overall)
     filled = np.where(joint.sum(axis=1, keepdims=True) > 0, joint, overall)
@@ -72,7 +75,7 @@ def draw(model: Model, rows: int, choose: Choose) -> dict[str, Codes]:
 
 
 def independently(uniforms: Uniforms) -> Choose:
-    """Each row by itself, by its own uniform: the exact distribution of the model."""
+    """Draw each row by its own uniform number: exactly the distribution of the model."""
 
     def choose(step: SamplingStep, cells: Codes, _shape: tuple[int, ...]) -> Codes:
         above = uniforms(step.column)[:, None] >= step.cumulative[cells, :-1]
@@ -82,11 +85,11 @@ def independently(uniforms: Uniforms) -> Choose:
 
 
 def balanced(generator: np.random.Generator) -> Choose:
-    """All rows together, so that rounding, not chance, limits how well counts follow the model.
+    """Draw all rows together, so that counts deviate from the model by rounding, not by chance.
 
-    Parent cells are served in order, in chains that share their first parent(s). What a cell's
-    codes got too much or too little of is carried to the next cell of the chain: every prefix of a
-    chain is within about one row of the model.
+    Parent cells are processed in order, in chains that share their first parent(s). The rounding
+    error of a cell is carried to the next cell of its chain, so that every prefix of a chain is
+    within about one row of the model.
     """
 
     def choose(step: SamplingStep, cells: Codes, shape: tuple[int, ...]) -> Codes:
@@ -105,7 +108,7 @@ def balanced(generator: np.random.Generator) -> Choose:
 
 
 def keyed(key: bytes, release: str, subjects: Sequence[str]) -> Uniforms:
-    """Uniforms that depend on key, release, subject and column only: the same at every call."""
+    """Uniforms that depend only on key, release, subject and column: the same at each call."""
     tags = b"".join(_tag(key, release, subject) for subject in subjects)
     states = np.frombuffer(tags, dtype="<u8").reshape(len(subjects), 4)
 
@@ -118,7 +121,7 @@ def keyed(key: bytes, release: str, subjects: Sequence[str]) -> Uniforms:
 
 
 def encode(domain: Domain, table: Any) -> dict[str, Codes]:
-    """Values of an Arrow table as codes, for those columns that the domain declares."""
+    """Encode the columns of an Arrow table that the domain declares."""
     present = [name for name in domain.columns if name in table.column_names]
     return {name: _codes(domain[name], table[name].combine_chunks()) for name in present}
 
@@ -126,7 +129,7 @@ def encode(domain: Domain, table: Any) -> dict[str, Codes]:
 def decode(
     domain: Domain, codes: Mapping[str, Codes], columns: Sequence[str], uniforms: Uniforms
 ) -> Any:
-    """The `columns` as an Arrow table of values, in the order asked for."""
+    """Decode `columns` to an Arrow table of values, in the given order."""
     import pyarrow as pa
 
     return pa.table(
@@ -145,7 +148,7 @@ def _shuffled_by_cell(cells: Codes, number: int, generator: np.random.Generator)
 
 
 def _chains(present: Codes, shape: tuple[int, ...]) -> Codes:
-    """To which chain each present cell belongs; cells of a chain are neighbours."""
+    """The chain number of each present cell. Cells of a chain are neighbours."""
     leading, columns = 1, 0
     while columns < len(shape) - 1 and leading < LEAST_CHAINS:
         leading, columns = leading * shape[columns], columns + 1
@@ -153,7 +156,7 @@ def _chains(present: Codes, shape: tuple[int, ...]) -> Codes:
 
 
 def _apportion(share: Floats, sizes: Codes, chains: Codes, generator: np.random.Generator) -> Codes:
-    """Whole rows per (cell, code): `sizes` rows in each cell, all chains one cell at a time."""
+    """Whole rows per (cell, code): `sizes` rows in each cell, errors carried along chains."""
     counts = np.empty(share.shape, dtype=np.int64)
     if not len(sizes):
         return counts
@@ -173,21 +176,21 @@ def _whole(wanted: Floats, sizes: Codes, offset: Floats) -> Codes:
     """Systematic rounding of each row of `wanted` to whole numbers >= 0 with sum `sizes`."""
     up_to = np.cumsum(np.maximum(wanted, 0.0), axis=1)
     up_to *= (sizes / up_to[:, -1])[:, None]
-    up_to[:, -1] = sizes  # exactly, whatever was lost in rounding
+    up_to[:, -1] = sizes  # exact despite floating-point rounding
     reached = np.floor(up_to + offset[:, None]).astype(np.int64)
     return np.diff(reached, axis=1, prepend=0)
 
 
 def _codes(column: Column, values: Any) -> Codes:
-    """As the counts have it: see synthetic.model.counts.code."""
+    """Encode an Arrow column by the same rules as synthetic.model.counts.code."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     missing = values.is_null().to_numpy(zero_copy_only=False)
     match column:
         case Categories(labels):
-            found = pc.index_in(values.cast(pa.string()), pa.array(labels, type=pa.string()))
-            codes = found.fill_null(column.other_code).to_numpy(zero_copy_only=False)
+            positions = pc.index_in(values.cast(pa.string()), pa.array(labels, type=pa.string()))
+            codes = positions.fill_null(column.other_code).to_numpy(zero_copy_only=False)
         case Numbers(_, _, edges):
             codes = np.searchsorted(edges, _filled(values.cast(pa.float64())), side="right")
         case Dates(_, _, edges):
@@ -224,7 +227,7 @@ def _values(column: Column, codes: Codes, u: Floats) -> Any:
 
 
 def _placed(cuts: Sequence[float], codes: Codes, u: Floats, *, whole: bool) -> Floats:
-    """A point inside each code's bin [low, high); the last bin reaches `upper` itself."""
+    """A point inside each code's bin [low, high); the last bin includes `upper`."""
     ends = np.array(cuts, dtype=np.float64)
     bins = np.minimum(codes, len(ends) - 2)
     low, high = ends[bins], ends[bins + 1]

@@ -1,10 +1,10 @@
-"""Private selection: which pairs of columns the model still misrepresents most.
+"""Private selection of the pairs of columns that the model misrepresents most.
 
-Every candidate's score is the L1 distance between its counts and the model's, both integers; one
+A candidate's score is the L1 distance between its counts and the model's, both integers; one
 customer changes it by at most their contribution. The scores are released with exact discrete
-Gaussian noise, so the choice can be recomputed by anyone, and costs no more than noise of the same
-kind as everything else: the whole release keeps the tight conversion that an exponential mechanism
-would break. The best choice given the scores is then made in public.
+Gaussian noise, so anyone can recompute the choice. Because it is noise of the same kind as that of
+the measurements, the whole release keeps the tight conversion of its loss, which an exponential
+mechanism would not allow. The choice from the noisy scores is post-processing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from synthetic.model.measure import MeasurementError, sigma_within
 from synthetic.privacy.budget import GAUSSIAN_NOISE, PrivacyLoss, exact, gaussian_loss, parse_exact
 from synthetic.privacy.mechanisms import Noise
 
-MOST_CHOSEN = 60
+MAX_CHOSEN = 60
 SMALL_TARGET = 4  # codes of a target that is measured together with pairs
 MEAN_ABSOLUTE = 0.8  # of a Gaussian, in units of sigma
 
@@ -71,17 +71,18 @@ def from_body(body: Mapping[str, Any]) -> Selection:
 def candidates(
     domain: Domain, targets: Sequence[str], measured: Sequence[Clique]
 ) -> tuple[Clique, ...]:
-    """What may be chosen: the pairs of columns that no measurement covers yet, each together with
-    every target that is small enough to stand beside it."""
+    """The candidates: pairs of columns that no measurement covers, combined with small targets."""
     covered = {part for clique in measured for part in _pairs_and_triples(clique)}
-    found = [
-        each for pair in combinations(domain.columns, 2) for each in _beside(pair, domain, targets)
+    extended = [
+        each
+        for pair in combinations(domain.columns, 2)
+        for each in _with_targets(pair, domain, targets)
     ]
-    return tuple(each for each in dict.fromkeys(found) if each not in covered)
+    return tuple(each for each in dict.fromkeys(extended) if each not in covered)
 
 
-def _beside(pair: Clique, domain: Domain, targets: Sequence[str]) -> list[Clique]:
-    """The pair with each target; a pair with a target in it, or with none to add, stands alone."""
+def _with_targets(pair: Clique, domain: Domain, targets: Sequence[str]) -> list[Clique]:
+    """The pair with each small target; the pair alone if it has a target or there is none."""
     added = [t for t in targets if domain[t].size <= SMALL_TARGET]
     if not added or any(name in targets for name in pair):
         return [pair]
@@ -110,13 +111,13 @@ def score(
 def best(
     domain: Domain, selection: Selection, measured: Sequence[Clique], rho: Fraction, most_cells: int
 ) -> list[Clique]:
-    """The pairs to measure with `rho` between them: public, from the noisy scores alone.
+    """The candidates to measure, sharing `rho`. Depends on the noisy scores alone.
 
-    As many as make the distance removed minus the noise added largest, while the junction tree of
-    all that is measured holds at most `most_cells` numbers.
+    Their number maximises the removed distance minus the added noise, while the junction tree of
+    all measured marginals has at most `most_cells` cells.
     """
     size = np.array([cells(domain, each) for each in selection.candidates])
-    gains = {k: _gains(selection, size, k, rho) for k in range(1, MOST_CHOSEN + 1)}
+    gains = {k: _gains(selection, size, k, rho) for k in range(1, MAX_CHOSEN + 1)}
     number = max(gains, key=lambda k: float(np.sort(gains[k])[::-1][:k].clip(0).sum()))
     chosen: list[Clique] = []
     for index in np.argsort(-gains[number], kind="stable"):

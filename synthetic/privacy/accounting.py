@@ -1,10 +1,10 @@
-"""The tight conversion for releases of Gaussian noise alone: rho and counts -> (epsilon, delta).
+"""Tight (epsilon, delta) accounting for releases with Gaussian noise only.
 
 One customer changes every released integer by at most its sensitivity. So a release is a
 composition of one-dimensional discrete Gaussians, and its privacy loss distribution (Sommer et al.
 2019; Koskela et al. 2021, computed pessimistically by `dp-accounting`) gives an epsilon about 8 %
-below what zCDP gives, for the same noise. Selections are noisy scores of the same kind, so nothing
-else enters the sum.
+below that of zCDP for the same noise. The scores of selections are noisy integers of the same kind
+and enter the composition like measurements.
 """
 
 from collections import Counter
@@ -15,16 +15,19 @@ from math import erfc, exp, sqrt
 
 from synthetic.privacy.budget import RHO_BITS, LossError, PrivacyLoss
 
-INTERVAL = 1e-5  # of the discretised privacy loss, which is rounded up
+INTERVAL = 1e-5  # discretisation interval of the privacy loss, which is rounded up
 EPSILON_STEP = Decimal("1e-6")
-MARGIN = Fraction(996, 1000)  # of epsilon: covers what discretisation adds
-MOST_EPSILON = 60.0
+MARGIN = Fraction(996, 1000)  # factor on epsilon that covers the error of the discretisation
+MAX_EPSILON = 60.0
 
 Mechanism = tuple[Fraction, int]  # (sigma, sensitivity) of one released integer
 
 
 def epsilon(mechanisms: Sequence[tuple[Mechanism, int]], delta: Fraction) -> Fraction:
-    """Of a composition, each mechanism so many times. Rounded up to a multiple of 1e-6."""
+    """The epsilon at `delta` of a composition of (mechanism, number of times).
+
+    Rounded up to a multiple of 1e-6.
+    """
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     counted: Counter[Mechanism] = Counter()
@@ -37,16 +40,16 @@ def epsilon(mechanisms: Sequence[tuple[Mechanism, int]], delta: Fraction) -> Fra
         )
         many = one.self_compose(times) if times > 1 else one
         whole = many if whole is None else whole.compose(many)
-    found = 0.0 if whole is None else whole.get_epsilon_for_delta(float(delta))
-    return Fraction(Decimal(found).quantize(EPSILON_STEP, rounding=ROUND_CEILING))
+    value = 0.0 if whole is None else whole.get_epsilon_for_delta(float(delta))
+    return Fraction(Decimal(value).quantize(EPSILON_STEP, rounding=ROUND_CEILING))
 
 
 def gaussian_epsilon(loss: PrivacyLoss, delta: Fraction) -> float:
-    """The closed form for continuous noise (Balle & Wang 2018, theorem 8): a figure to aim at.
+    """The epsilon of continuous Gaussian noise in closed form (Balle & Wang 2018, theorem 8).
 
-    The discrete promise lies a little above it, and below the one from zCDP.
+    The epsilon of discrete noise is slightly larger, and smaller than the one from zCDP.
     """
-    low, high, allowed = 0.0, MOST_EPSILON, float(delta)
+    low, high, allowed = 0.0, MAX_EPSILON, float(delta)
     for _ in range(80):
         middle = (low + high) / 2
         low, high = (low, middle) if _delta(loss, middle) <= allowed else (middle, high)
@@ -56,7 +59,9 @@ def gaussian_epsilon(loss: PrivacyLoss, delta: Fraction) -> float:
 def loss_within(wanted: Fraction, delta: Fraction) -> PrivacyLoss:
     """The largest rho of Gaussian noise whose epsilon stays below `wanted`. Raises LossError."""
     if wanted <= 0 or not 0 < delta < 1:
-        raise LossError(f"epsilon {wanted} and delta {delta}: want above 0, and between 0 and 1")
+        raise LossError(
+            f"epsilon is {wanted}, want more than 0; delta is {delta}, want between 0 and 1"
+        )
     aim = float(wanted * MARGIN)
     low, high = 0.0, float(wanted) + 1.0
     for _ in range(80):

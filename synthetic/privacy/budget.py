@@ -1,14 +1,14 @@
-"""What a release costs in privacy, and what is left: exact numbers, refusal before overspending.
+"""Privacy losses and budgets in exact arithmetic; a budget refuses before it is overspent.
 
-Losses are kept in zero-concentrated differential privacy (zCDP, Bun & Steinke 2016): they add up
-exactly, as fractions, whatever was chosen after seeing earlier results. Only for people is a sum
-turned into (epsilon, delta), by Canonne, Kamath & Steinke 2020, Proposition 12, in decimal
-arithmetic, so that everyone who recomputes it gets the same digits on any machine:
+Losses are zero-concentrated differential privacy (zCDP, Bun & Steinke 2016) as exact fractions.
+They add up, also under adaptive composition. For display, a sum is converted to (epsilon, delta) by
+Canonne, Kamath & Steinke 2020, Proposition 12, in decimal arithmetic, so that it has the same
+digits on every machine:
 
     epsilon = min over alpha > 1 of
               alpha rho + (ln(1/delta) - ln(alpha - 1) + alpha ln(1 - 1/alpha)) / (alpha - 1)
 
-Every alpha gives a true bound, so a search that stops early errs on the safe side.
+Every alpha gives a valid bound, so a search that stops early is still safe.
 """
 
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ GAUSSIAN_NOISE = "discrete gaussian"
 
 
 class BudgetExceededError(Exception):
-    """Spending `asked` would pass the limit; `left` is what could still be spent. Nothing was."""
+    """Spending `asked` would exceed the limit; `left` can still be spent. Nothing was spent."""
 
     def __init__(self, asked: "PrivacyLoss", left: "PrivacyLoss") -> None:
         super().__init__(
-            f"a loss of rho = {float(asked.rho):.6g} was asked for, {float(left.rho):.6g} is left: "
-            "keep serving the last release, or wait for the next budget period"
+            f"the budget has rho = {float(left.rho):.6g} left, {float(asked.rho):.6g} was asked "
+            "for: keep serving the last release, or wait for the next budget period"
         )
         self.asked, self.left = asked, left
 
@@ -80,12 +80,12 @@ def gaussian_loss(sensitivity: int, variance: Fraction) -> PrivacyLoss:
 
 
 def measurement_loss(noise: str, sensitivity: int, scale: Fraction) -> PrivacyLoss:
-    """The loss of one noisy marginal from what its record says. Raises LossError.
+    """The loss of one recorded noisy marginal. Raises LossError.
 
     `scale` is the standard parameter: b of the discrete Laplace, sigma of the discrete Gaussian.
     """
     if scale <= 0 or sensitivity < 1:
-        raise LossError(f"scale {scale} and sensitivity {sensitivity}: want both above 0")
+        raise LossError(f"scale is {scale} and sensitivity {sensitivity}, want both above 0")
     if noise == LAPLACE_NOISE:
         return laplace_loss(sensitivity / scale)
     if noise == GAUSSIAN_NOISE:
@@ -95,7 +95,7 @@ def measurement_loss(noise: str, sensitivity: int, scale: Fraction) -> PrivacyLo
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The budget of one scene in one period, as a value: spending returns the next account."""
+    """The budget of one scene in one period. Immutable: `spend` returns a new account."""
 
     limit: PrivacyLoss
     spent: PrivacyLoss = PrivacyLoss(Fraction(0))
@@ -117,7 +117,7 @@ def total(losses: Sequence[PrivacyLoss]) -> PrivacyLoss:
 
 
 def exact(number: Fraction) -> str:
-    """A fraction as it stands in a public record: "p/q" in lowest terms, q always written."""
+    """Format a fraction for public records: "p/q" in lowest terms, q always written."""
     return f"{number.numerator}/{number.denominator}"
 
 
@@ -126,7 +126,7 @@ def parse_exact(text: object) -> Fraction:
     try:
         number = Fraction(str(text))
     except (ValueError, ZeroDivisionError) as error:
-        raise LossError(f"{text!r} is no fraction p/q") from error
+        raise LossError(f"{text!r} is not a fraction p/q") from error
     if text != exact(number):
         raise LossError(f"{text!r} is not in lowest terms, want {exact(number)!r}")
     return number

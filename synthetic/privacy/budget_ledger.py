@@ -1,15 +1,15 @@
-"""The budget ledger: what every scene has spent, recomputed from public records alone.
+"""The budget ledger: recomputes what every scene has spent from public records alone.
 
-A fit writes two records. Before any noise is drawn, a *reservation* debits the account:
+A fit writes two records. Before any noise is drawn, a *reservation* debits the scene's account:
 
     {"format": "synthetic-reservation/v2", "scene": "segmentation", "period": "2026",
      "rho": "17/500", "at": "2026-11-21T09:00:00Z", "ledger_size": 31337, "ledger_root": "3c5e…",
      "nonce": "9f…"}
 
-Afterwards the release names its reservation, and states the account as it was right after it. What
-is reserved stays spent, whether or not a release follows: a process that is killed in between has
-spent its budget, and nobody can release twice on it. A release without a reservation is charged all
-the same, and reported. Records of v1 state neither root nor account.
+The release then names its reservation and states the account right after it. What is reserved stays
+spent, whether or not a release follows: a process that is killed in between has spent its budget,
+and a reservation pays for one release only. A release without a reservation is charged as well, and
+reported. Records of v1 state neither root nor account.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -34,8 +34,8 @@ RELEASE = "synthetic-release/v2"
 EARLIER = {RESERVATION: "synthetic-reservation/v1", RELEASE: "synthetic-release/v1"}
 
 Body = Mapping[str, Any]
-# Records a debit durably before it returns, or raises; the account right after it. Asked again for
-# a debit that is already recorded, it records nothing.
+# Records a debit durably and returns the account right after it, or raises. If the debit is already
+# recorded, it records nothing.
 Reserve = Callable[[dict[str, object]], Account]
 Limits = Mapping[str, PrivacyLoss]  # scene -> what may be spent in one period
 
@@ -45,12 +45,12 @@ class MalformedRecordError(ValueError):
 
 
 class UsedReservationError(Exception):
-    """A release was already made under this reservation, and one is all that it pays for."""
+    """A release was already made under this reservation, which pays for one only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A debit that precedes its measurements. `nonce`: hex, drawn anew for every fit."""
+    """A debit, recorded before its measurements. `nonce`: hex, a new one for every fit."""
 
     scene: str
     period: str
@@ -58,7 +58,7 @@ class Reservation:
     at: datetime
     ledger_size: int
     nonce: str
-    ledger_root: str = ""  # of the consent log at that size, hex; empty: of no log
+    ledger_root: str = ""  # of the consent log at `ledger_size`, hex; empty without a log
 
     @property
     def id(self) -> str:
@@ -95,7 +95,7 @@ class Reservation:
 
 @dataclass(slots=True)
 class Spending:
-    """What the records say. `findings`: every way in which they break the rules, in order."""
+    """The accounts that follow from the records. `findings`: broken rules, in order."""
 
     accounts: dict[tuple[str, str], Account] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
@@ -106,32 +106,33 @@ class Spending:
 
 
 def verify(bodies: Iterable[Body], limits: Limits) -> Spending:
-    """Replay the records in the order of the log. Exact: no rounding, no private data.
+    """Replay the records in log order, exactly: without rounding and without private data.
 
-    Raises MalformedRecordError when a record cannot be read; broken rules are findings.
+    Raises MalformedRecordError for a malformed record; broken rules become findings.
     """
     return _replayed(bodies, limits).spending
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """`account`: right after the reservation. `recorded`: it stands in the ledger already."""
+    """`account`: right after the reservation. `recorded`: it is already in the ledger."""
 
     account: Account
     recorded: bool
 
 
 def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admission:
-    """What a `Reserve` asks under the lock that also guards the log, right before it appends.
+    """Whether a reservation may be recorded. A `Reserve` calls it under the lock of the log.
 
-    Raises BudgetExceededError when the reservation would pass its scene's limit, and
-    UsedReservationError when a release already rests on it.
+    Raises BudgetExceededError if the reservation would exceed its scene's limit, and
+    UsedReservationError if a release already names it.
     """
     replay = _replayed(bodies, limits)
     debit = body_id(reservation)
     if debit in replay.used:
         raise UsedReservationError(
-            f"reservation {debit[:16]} already paid for a release: fit anew, which reserves anew"
+            f"reservation {debit[:16]} already paid for a release: start a new fit with a new "
+            "reservation"
         )
     if debit in replay.open:
         return Admission(replay.open[debit].account, recorded=True)
@@ -141,12 +142,12 @@ def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admissio
 
 
 def unfinished(bodies: Iterable[Body]) -> list[str]:
-    """The ids of reservations that no release followed, in log order."""
+    """The ids of reservations without a release, in log order."""
     return [*_replayed(bodies, {}).open]
 
 
 def stated(account: Account, delta: Fraction) -> dict[str, object]:
-    """An account as a record states it: exact, and as (epsilon, delta) by zCDP."""
+    """An account as JSON for records: as exact rho, and as (epsilon, delta) by zCDP."""
     sides = {"spent": account.spent, "left": account.left}
     figures = {
         name: {"rho": exact(loss.rho), "epsilon": exact(loss.epsilon(delta))}
@@ -155,14 +156,16 @@ def stated(account: Account, delta: Fraction) -> dict[str, object]:
     return {"delta": exact(delta), **figures}
 
 
-def parse_account(said: Mapping[str, Any]) -> Account:
+def parse_account(stated_account: Mapping[str, Any]) -> Account:
     """The inverse of `stated`. Raises LossError."""
-    spent, left = (PrivacyLoss(parse_exact(said[name]["rho"])) for name in ("spent", "left"))
+    spent, left = (
+        PrivacyLoss(parse_exact(stated_account[name]["rho"])) for name in ("spent", "left")
+    )
     return Account(spent + left, spent)
 
 
 def loss_of(body: Body) -> PrivacyLoss:
-    """What a release cost, recomputed from its measurements and selections alone."""
+    """The loss of a release, recomputed from its measurements and selections alone."""
     spent = [
         measurement_loss(str(m["noise"]), int(m["sensitivity"]), parse_exact(m["scale"]))
         for m in body["measurements"]
@@ -193,13 +196,13 @@ def _replayed(bodies: Iterable[Body], limits: Limits) -> "_Replay":
 
 
 def body_id(body: Body) -> str:
-    """SHA-256 of a record's canonical JSON, hex: what a release names its reservation by."""
+    """SHA-256 of a record's canonical JSON, hex; a release names its reservation by it."""
     text = dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return sha256(text.encode()).hexdigest()
 
 
 class _Replay:
-    """`open`: reservations that no release has followed yet; `used`: the others."""
+    """Replays records. `open`: reservations without a release so far; `used`: the others."""
 
     def __init__(self, limits: Limits) -> None:
         self.spending = Spending()

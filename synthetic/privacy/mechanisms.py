@@ -1,8 +1,8 @@
-"""The one door to randomness. Noise comes from the operating system; there is no seed here.
+"""The package's only source of randomness: noise from the operating system, without seeds.
 
-`Noise` is what `measure` and `select` need. The only implementation that may publish is
-`OperatingSystemNoise`; tests bring a repeatable one of their own, whose releases refuse to be
-written into any record (`publishable` is False).
+`Noise` is the interface that `measure` and `select` use. Only `OperatingSystemNoise` may be used
+for published releases; tests use a repeatable implementation with `publishable` False, whose
+releases cannot be written into any record.
 """
 
 import secrets
@@ -16,7 +16,7 @@ Integers = NDArray[np.int64]
 
 
 class Noise(Protocol):
-    """Adds integer noise inside the measurement. Thread-safe."""
+    """Adds integer noise to counts. Thread-safe."""
 
     @property
     def publishable(self) -> bool: ...
@@ -35,7 +35,7 @@ class Noise(Protocol):
 
 
 class OperatingSystemNoise:
-    """Noise that nobody can repeat."""
+    """Noise from the operating system's random numbers, which nobody can repeat."""
 
     publishable = True
 
@@ -60,7 +60,7 @@ class OperatingSystemNoise:
 
 
 def accountant_epsilon(losses: list[tuple[Fraction, Fraction]]) -> float:
-    """The second bookkeeper: what `diffprivlib` adds (epsilon, delta) losses up to."""
+    """The sum of (epsilon, delta) losses by `diffprivlib`, to cross-check our accounting."""
     accountant = _diffprivlib().BudgetAccountant()
     for epsilon, delta in losses:
         accountant.spend(float(epsilon), float(delta))
@@ -68,16 +68,16 @@ def accountant_epsilon(losses: list[tuple[Fraction, Fraction]]) -> float:
 
 
 def post_processing() -> np.random.Generator:
-    """For drawing rows from a released model, never for noise: seeded by the operating system."""
+    """A generator for drawing rows from a released model, never for noise; seeded by the OS."""
     return np.random.default_rng()
 
 
 def _float(number: Fraction) -> float:
-    """The same number; a library that takes floats must not be given a rounded one."""
-    found = float(number)
-    if Fraction(found) != number:
+    """Convert without rounding, for a library that takes floats."""
+    converted = float(number)
+    if Fraction(converted) != number:
         raise AssertionError(f"{number} is not exact as a float: use a multiple of 2**-20")
-    return found
+    return converted
 
 
 def _opendp() -> Any:
@@ -88,7 +88,7 @@ def _opendp() -> Any:
 
 
 def _diffprivlib() -> Any:
-    """Imported here alone, and late: it takes seconds."""
+    """Imported late, because the import takes seconds."""
     import diffprivlib
 
     return diffprivlib

@@ -1,4 +1,4 @@
-"""Clauses V34 and V40 to V50 of specs/vault.md: somebody leaves, and the house is searched.
+"""Clauses V34 and V40 to V50 of specs/vault.md: a customer leaves, and every file is searched.
 
 The attacker is the company: every file, every key that is left, every backup. Each search is run
 first while they are still a customer, and finds them.
@@ -25,7 +25,7 @@ from ledger.events import state_document
 from ledger.events.envelope import Granted, SubjectErased, SyntheticReleased, Withdrawn
 from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
-from ledger.latest_state import shown
+from ledger.latest_state import state_opening
 from ledger.statemap import map_proof
 from ledger.tlog import policy
 from ledger.tlog.auditor import KeyDemand, audit
@@ -165,7 +165,7 @@ def test_v40_the_notice_of_an_erased_entry_names_nobody(house: Product, clock: C
 
 
 def test_v41_no_free_page_or_side_file_holds_the_key(house: Product) -> None:
-    """The wrapped key, the key, both halves and what they yield, in every file of the house."""
+    """The wrapped key, the key, both halves and what they derive, in every file."""
     with closing(sqlite3.connect(house.home / "keys" / "customers.db")) as database:
         query = "SELECT wrapped FROM customer WHERE subject = ?"
         (wrapped,) = database.execute(query, [ME]).fetchone()
@@ -263,13 +263,13 @@ def guessed(house: Product, mine: ConsentState, scenes: list[str]) -> bool:
     """The attacker knows head, number and every other word of the state, and guesses the answers
     and the salt: of each key that is left, for each version."""
     with closing(Vault(house.home / "keys")) as vault:
-        keys = [key for _, key in vault.everybody()]
+        keys = [key for _, key in vault.data_keys()]
     origin = house.ledger.states.log.origin
     held: set[bytes] = set()
     with closing(sqlite3.connect(house.home / "ledger.sqlite")) as database:
         for (records,) in database.execute("SELECT records FROM state_bucket"):
             held |= {records[at + 32 : at + 64] for at in range(0, len(records), 64)}
-    salts = [shown(ConsentState("", mine.seq), key, origin).salt for key in keys]
+    salts = [state_opening(ConsentState("", mine.seq), key, origin).salt for key in keys]
     some = [each for each in scenes if each in mine.scenes]
     for answers in every([True, False], repeat=len(some)):
         kept = {
@@ -292,7 +292,7 @@ class Loot:
 
 def loot(home: Path, house: Product) -> Loot:
     with closing(Vault(home / "keys")) as vault:
-        keys = [key for _, key in vault.everybody()]
+        keys = [key for _, key in vault.data_keys()]
     with closing(sqlite3.connect(home / "ledger.sqlite")) as database:
         sizes = [row[0] for row in database.execute("SELECT length(data) FROM sealed")]
     return Loot([*house.ledger.log.entries(0, house.ledger.size)], keys, sizes)
@@ -312,7 +312,7 @@ def test_v47_neither_tags_nor_lengths_link_what_they_said(house: Product) -> Non
 
 
 def restored(house: Product, backup: Path, *names: str) -> Product:
-    """The house after these files came from the backup, started anew."""
+    """The product, restarted after these files were restored from the backup."""
     house.ledger.close()
     for name in names:
         for side in house.home.glob(f"{name}-*"):
@@ -432,7 +432,7 @@ def test_v50_a_release_stays_and_says_how_many_were_erased_since(
 def test_v34_a_whole_house_of_before_is_back_and_whoever_saw_the_log_notices(
     house: Product, backup: Path, tmp_path: Path
 ) -> None:
-    """Said honestly: with everything from before, the list of erasures included, they are back."""
+    """A stated limit: restoring everything from before, `erased` included, brings them back."""
     eraser(house).customer(ME, START)
     house.ledger.export(tmp_path / "public")
     house.ledger.close()

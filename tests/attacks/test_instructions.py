@@ -42,7 +42,7 @@ from ledger.events.instruction_signature import (
     PasskeySignature,
     Signature,
 )
-from ledger.evidence_builder import gathered
+from ledger.evidence_builder import build_evidence
 from ledger.fsck import fsck
 from ledger.tlog import checkpoint, signed_note
 from ledger.vault import commitments
@@ -82,7 +82,7 @@ class Insider:
         held = self.ledger._latest.of(said.subject).after(said, data, self.ledger.size)
         written = [(said, data, signature)]
         recorded = self.ledger._append(written, {said.subject: held}, None, b"")
-        self.ledger._latest.keep({said.subject: held})
+        self.ledger._latest.remember({said.subject: held})
         return recorded[0].index
 
     def say(self, act: Act, hand: Hand | None = None, at: datetime = LATER) -> int:
@@ -90,7 +90,7 @@ class Insider:
         return self.insert(said, hand.sign(said) if hand else None)
 
     def receipt(self, index: int) -> Receipt:
-        """Made by hand: the ledger's own code hands out none that does not verify."""
+        """Made without the ledger's own code, which gives out no receipt that does not verify."""
         signed = signed_note.parse(self.ledger.checkpoint())
         proof = tuple(self.ledger.log.prove_inclusion(index))
         (said,) = (each for each in self.ledger.history("c1") if each.index == index)
@@ -221,7 +221,7 @@ def test_leaving_the_forgery_out_of_the_evidence_is_found(insider: Insider) -> N
     insider.say(EVERYTHING)
     whole = insider.evidence(2)
     fewer = datareplace(whole, entries=whole.entries[:-1])
-    with pytest.raises(EvidenceError, match="not the same"):
+    with pytest.raises(EvidenceError, match="or their hashes differ"):
         evidence.verify(fewer, policies(insider.home))
 
 
@@ -230,12 +230,12 @@ def test_a_backdated_recovery_shows_whose_key_it_brought(insider: Insider) -> No
     _recovered(insider, COOLING_OFF)
     proven = insider.convinces(insider.ledger.version("c1"))
     assert proven.key == INSIDER.key.key != CUSTOMER.key.key
-    assert [each.how for each in proven.way] == [
+    assert [each.how for each in proven.steps] == [
         "said",
         "recovered a key",
         "asked to recover",
     ]
-    assert proven.way[-1].key is None
+    assert proven.steps[-1].key is None
 
 
 def test_a_first_key_that_the_insider_enrolled_shows_as_a_sessions(tmp_path: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_first_key_that_the_insider_enrolled_shows_as_a_sessions(tmp_path: Pat
     it.say(KeyEnrolled(INSIDER.key))
     it.say(EVERYTHING, INSIDER)
     proven = it.convinces(2)
-    assert [(each.how, each.key) for each in proven.way] == [
+    assert [(each.how, each.key) for each in proven.steps] == [
         ("said", INSIDER.key.id),
         ("enrolled a key", None),
     ]
@@ -261,7 +261,7 @@ def test_a_history_written_anew_finds_no_witnesses(tmp_path: Path) -> None:
         trusted = policies(tmp_path / "home")
         give(ledger, KeyEnrolled(CUSTOMER.key))
         give(ledger, GRANTED, CUSTOMER)
-        evidence.verify(gathered(ledger, tmp_path / "home", "c1", 2), trusted)
+        evidence.verify(build_evidence(ledger, tmp_path / "home", "c1", 2), trusted)
         ledger.close()
         (tmp_path / "empty/witnesses.policy").write_bytes(
             (tmp_path / "home/witnesses.policy").read_bytes()

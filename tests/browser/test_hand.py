@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from ledger.events.envelope import EvidenceClass, Instruction
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
-from ledger.evidence_builder import gathered
+from ledger.evidence_builder import build_evidence
 from tests.browser.hosts import (
     Site,
     arrive,
@@ -98,7 +98,7 @@ def test_enrol_grant_withdraw_rotate_recover_and_the_regulator_verifies(
 def verdict(site: Site, subject: str, seq: int, folder: Path) -> str:
     """What the regulator's program says of the evidence: a process of its own, and no server."""
     home, file = site.product.home, folder / f"{seq}.evidence"
-    found = gathered(site.product.ledger, home, subject, seq, [])
+    found = build_evidence(site.product.ledger, home, subject, seq, [])
     file.write_text(str(found), encoding="utf-8", newline="")
     policies = [
         part for log in ("consent", "state") for part in ("--policy", home / f"{log}.policy")

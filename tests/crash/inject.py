@@ -34,14 +34,14 @@ def strace() -> str | None:
 
 
 def life(home: Path, *before: str) -> Told:
-    """Everything that one life told."""
+    """Everything that one process acknowledged."""
     command = [*before, sys.executable, "-m", "tests.crash.fault", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def check(home: Path, told: Told) -> None:
-    """Raises AssertionError unless all that was told is still so after a restart."""
+    """Raise AssertionError unless all that was acknowledged is still there after a restart."""
     ledger = opened(home)
     for each in told:
         if "size" in each:

@@ -27,14 +27,14 @@ from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import AGE, opened
 
 KILLS_A_HOME = 20  # then a fresh one, so that checks stay short
-MOST_TOLD = 6  # things are heard before the wait begins; with none, it dies while it opens
-MOST_WAIT_S = 0.02
+MAX_TOLD = 6  # things are heard before the wait begins; with none, it dies while it opens
+MAX_WAIT_S = 0.02
 SUBJECTS = [f"c{number}" for number in range(8)]
 
 
 @dataclass
 class Known:
-    """What the parent was told, and therefore may demand."""
+    """What was acknowledged to the parent, and must therefore be there after a restart."""
 
     heads: list[tuple[int, str]] = field(default_factory=list)
     said: dict[str, int] = field(default_factory=dict)  # subject -> acknowledged version
@@ -104,10 +104,10 @@ def one(home: Path, known: Known, chance: random.Random) -> None:
         finally:
             os._exit(1)  # only by an error: it never ends by itself
     os.close(tells)
-    wanted, heard = chance.randint(0, MOST_TOLD), b""
+    wanted, heard = chance.randint(0, MAX_TOLD), b""
     while heard.count(b"\n") < wanted and (part := os.read(hears, 1 << 16)):
         heard += part
-    time.sleep(chance.random() * MOST_WAIT_S)
+    time.sleep(chance.random() * MAX_WAIT_S)
     os.kill(child, signal.SIGKILL)
     while part := os.read(hears, 1 << 16):
         heard += part

@@ -253,7 +253,7 @@ def _text(data: bytes) -> str:
 
 
 def _json(data: bytes) -> Any:
-    """Any JSON value: what is none stands for itself, as a text."""
+    """The parsed JSON value; text that is not JSON is returned as a string."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

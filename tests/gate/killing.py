@@ -255,7 +255,7 @@ def require_entry(
         assert entry["consent"]["size"] == told["ledger_size"]
         assert entry["determined_by"] == told["determined_by"]
     if answer.customer in PEOPLE:
-        tags = ledger.reading_tags(answer.customer, READS)
+        tags = ledger.read_log_tags(answer.customer, READS)
         assert tags is not None
         place = told.get("place")
         mine = tags.at(told["entry"]) if place is None else tags.member(told["entry"], place)
@@ -324,7 +324,7 @@ def home_of(kills: int, chance: random.Random) -> tuple[int, int]:
 
 @contextmanager
 def writer(home: Path) -> Iterator[Ledger]:
-    ledger = Ledger.open(home, origin=ORIGIN, moved=Epoch(home / "epoch").publish)
+    ledger = Ledger.open(home, origin=ORIGIN, on_commit=Epoch(home / "epoch").publish)
     ledger.announce([SyntheticReleased(Constant().id, "segmentation", {}, NOON)])
     for who in PEOPLE:  # who never said anything has no key, and no name in the read log
         ledger.record([ledger.draft(who, Withdrawn("segmentation"), at=NOON, wording=WORDING)])

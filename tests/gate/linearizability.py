@@ -63,7 +63,7 @@ class Place:
             ledger = Ledger(store, Vault(self.home / "keys"), keys)
         else:
             epoch = Epoch(self.home / "epoch")
-            ledger = Ledger.open(self.home, origin=ORIGIN, moved=epoch.publish)
+            ledger = Ledger.open(self.home, origin=ORIGIN, on_commit=epoch.publish)
         try:
             yield ledger
         finally:

@@ -121,23 +121,23 @@ def test_g51_nobody_waits_for_ever_behind_a_read_that_hangs() -> None:
 def test_g53_nothing_is_shown_before_it_is_published(tmp_path: Path) -> None:
     """The writer is killed between its commit and the epoch: nobody has a receipt yet."""
     epoch = Epoch(tmp_path / "epoch")
-    ledger = Ledger.open(tmp_path, origin="t/consent", moved=epoch.publish)
+    ledger = Ledger.open(tmp_path, origin="t/consent", on_commit=epoch.publish)
     say(ledger, "c1")
     before = ledger.root()
     ledger.close()
-    killed = Ledger.open(tmp_path, origin="t/consent", moved=lambda _size: None)
+    killed = Ledger.open(tmp_path, origin="t/consent", on_commit=lambda _size: None)
     say(killed, "c1", granted=False)
     killed.close()
     follower = Follower(tmp_path, epoch.size)
     assert [each.index for each in follower.follow(0)] == [0]
     assert (follower.size, follower.root()) == (1, before)
-    again = Ledger.open(tmp_path, origin="t/consent", moved=epoch.publish)
+    again = Ledger.open(tmp_path, origin="t/consent", on_commit=epoch.publish)
     assert [each.index for each in follower.follow(1)] == [1]
     assert follower.root() == again.root()
 
 
 WRONG = {
-    "it goes back": ([2, 1], "had 2 entries and is said to have 1"),
+    "it goes back": ([2, 1], "had 2 entries and now has 1"),
     "it is ahead of the database": ([9, 9], "has 2 entries, want the 9"),
 }
 
@@ -179,7 +179,7 @@ def test_g54_another_host_cannot_write(place: Place) -> None:
         say(ledger, "c1")
         log = PostgresReader(place.address, place.schema)
         with pytest.raises(DBAPIError, match="read-only"):
-            log.keep_cosigned(log.head())  # type: ignore[arg-type] # there is one
+            log.store_cosigned(log.head())  # type: ignore[arg-type] # there is one
         log.close()
 
 

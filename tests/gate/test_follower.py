@@ -77,7 +77,7 @@ def test_g13_what_somebody_says_under_a_new_key_is_followed(
 
 def test_g50_a_follower_sees_what_the_writer_sees(tmp_path: Path) -> None:
     epoch = Epoch(tmp_path / "epoch")
-    ledger = Ledger.open(tmp_path, origin=ORIGIN, moved=epoch.publish)
+    ledger = Ledger.open(tmp_path, origin=ORIGIN, on_commit=epoch.publish)
     follower = Follower(tmp_path, Epoch(tmp_path / "epoch").size)
     seen: list[RecordedEvent] = []
     for n in range(60):
@@ -90,7 +90,7 @@ def test_g50_a_follower_sees_what_the_writer_sees(tmp_path: Path) -> None:
 
 def test_g13_a_follower_forgets_whom_the_writer_erased(tmp_path: Path) -> None:
     epoch = Epoch(tmp_path / "epoch")
-    ledger = Ledger.open(tmp_path, origin=ORIGIN, moved=epoch.publish)
+    ledger = Ledger.open(tmp_path, origin=ORIGIN, on_commit=epoch.publish)
     follower = Follower(tmp_path, epoch.size)
     for who in ("c1", "c2"):
         say(ledger, who, Withdrawn("s"))

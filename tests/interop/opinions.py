@@ -142,7 +142,7 @@ def inclusion(case: Vector) -> None:
 
 
 def merkle(leaves: list[str], index: int = 0) -> tuple[str, list[str]]:
-    """Root and path by merkletools, whose inner nodes are told to begin with 0x01."""
+    """Root and path by merkletools, configured to prefix inner nodes with 0x01."""
     import merkletools
 
     with warnings.catch_warnings():

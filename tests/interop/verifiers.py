@@ -1,4 +1,4 @@
-"""Mutate receipts and count what the verifier in the browser accepts, beside ours.
+"""Mutate receipts and compare what the verifier in the browser accepts with ours.
 
     python -m tests.interop.verifiers --count 1000000 --seed 1
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ledger.events.customer_keys import FORMS
 from ledger.events.envelope import (
     FIRST,
-    MOST_INTEGER,
+    MAX_INTEGER,
     Act,
     Algorithm,
     BudgetReserved,
@@ -110,7 +110,7 @@ INSTRUCTION = Instruction(
 
 customer_keys = st.sampled_from([PASSKEY, BROWSER_KEY])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-integers = st.integers(-MOST_INTEGER, MOST_INTEGER)
+integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0))
 ends = times.map(lambda at: at.replace(second=0))
 digests = st.binary(min_size=32, max_size=32)

@@ -1,4 +1,4 @@
-"""Customers' keys in software: an authenticator that can be told to misbehave, and a browser's."""
+"""Customers' signing keys in software: an authenticator that can misbehave, and a browser key."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -142,7 +142,7 @@ _KINDS: dict[str, Any] = {
 
 
 class Customer:
-    """What one customer says, held against the rules; nothing is stored."""
+    """One customer's instructions, checked against the rules; nothing is stored."""
 
     def __init__(self) -> None:
         self.state = ConsentState("c1")
@@ -171,7 +171,7 @@ class Customer:
         )
 
     def say(self, act: Act, hand: Hand | None = None, **how: Any) -> bytes:
-        """The digest of what was said. Raises InstructionError."""
+        """Give an instruction; returns its digest. Raises InstructionError."""
         return self.hear(self.draft(act, hand, **how), hand)
 
     def hear(self, said: Instruction, hand: Hand | None) -> bytes:

@@ -89,7 +89,7 @@ def words(data: bytes, other: bytes, generator: random.Random) -> bytes:
 
 
 def number(data: bytes, other: bytes, generator: random.Random) -> bytes:
-    """A decimal number that stands alone becomes another one."""
+    """Replace a decimal number by another one."""
     parts = data.split(b"\n")
     found = [at for at, each in enumerate(parts) if each.split(b" ")[-1].isdigit()]
     if not found:
@@ -167,7 +167,7 @@ def _doubled(mine: list[T], theirs: list[T], at: int, generator: random.Random) 
 
 
 def _taken(mine: list[T], theirs: list[T], at: int, generator: random.Random) -> list[T]:
-    """One of theirs in the place of mine: the one that stands there, or any."""
+    """Replace one of mine by one of theirs: the one at the same place, or any."""
     one = theirs[min(at, len(theirs) - 1)]
     return [*mine[:at], generator.choice((one, generator.choice(theirs))), *mine[at + 1 :]]
 
@@ -202,7 +202,7 @@ def _decodes(word: bytes) -> bool:
 
 
 def _extra(data: bytes) -> tuple[bytes, Any, bytes]:
-    """What stands before the JSON of a proof, the JSON, and what stands after it."""
+    """The text before the JSON of a proof, the JSON, and the text after it."""
     at = data.find(b"\nextra ") + 7
     end = data.find(b"\n", at)
     try:

@@ -1,4 +1,4 @@
-"""A consent ledger in which customers have said something."""
+"""A consent ledger with some instructions of customers."""
 
 from pathlib import Path
 

@@ -70,7 +70,7 @@ class Target:
 
 
 class RefusedError(ValueError):
-    """A check that answers instead of raising has said no."""
+    """A check that returns a reason instead of raising has refused."""
 
 
 def _by(line: bytes) -> tuple[bytes, bytes]:
@@ -222,7 +222,7 @@ def _evidence(home: Path) -> Iterator[Target]:
         return repr(evidence.verify(evidence.parse(data.decode()), trusted))
 
     for seq in (1, 2):
-        data = str(evidence_builder.gathered(ledger, home, "c1", seq)).encode()
+        data = str(evidence_builder.build_evidence(ledger, home, "c1", seq)).encode()
         yield Target("evidence", f"evidence of {seq}", data, proven, LINES, (), proven)
     ledger.close()
 
@@ -312,7 +312,7 @@ class _Changed:
 
 
 def _histories(log: Log, key: signed_note.Signer) -> Iterator[Target]:
-    """All entries of a log, published anew after a mutation, tiles and bundles as they should be.
+    """All entries of a log, published again after a mutation, with matching tiles and bundles.
 
     Under the checkpoint that was signed, nothing else may be published. If the log's own key signs
     the other history, an auditor who saw the first `SEEN` entries finds it, unless it keeps these.

@@ -206,7 +206,7 @@ def test_a_damaged_file_is_named(folder: Path, file: str, damage: Callable[[Path
 
 def test_an_endless_file_is_not_read_to_its_end(folder: Path) -> None:
     with (folder / "tile/entries/000").open("wb") as file:
-        file.truncate(fetcher.MOST_BYTES + 1)
+        file.truncate(fetcher.MAX_BYTES + 1)
     with pytest.raises(UnreadableError, match="more than"):
         DirectorySource(folder).read("tile/entries/000")
     assert kinds(audited(folder)) == {FindingKind.UNREADABLE}
@@ -243,7 +243,7 @@ def test_an_entry_without_a_place_in_a_consent_log_is_reported(
     log = log_with(tmp_path, 0, SIGNER)
     log.append([commitments.PUBLIC + ERASED, entry, commitments.PERSONAL + bytes(56)])
     log.export(tmp_path / "log")
-    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, judge=consent_entry)
+    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, check_entry=consent_entry)
     [finding] = report.findings
     assert finding.kind is FindingKind.MALFORMED_ENTRY
     assert finding.message.startswith("entry 1:")
@@ -252,10 +252,10 @@ def test_an_entry_without_a_place_in_a_consent_log_is_reported(
 
 def test_findings_are_listed_up_to_a_limit(tmp_path: Path) -> None:
     log = log_with(tmp_path, 0, SIGNER)
-    log.append([b"\x07"] * (auditor.MOST_FINDINGS + 50))
+    log.append([b"\x07"] * (auditor.MAX_FINDINGS + 50))
     log.export(tmp_path / "log")
-    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, judge=consent_entry)
-    assert len(report.findings) == auditor.MOST_FINDINGS
+    report = auditor.audit(DirectorySource(tmp_path / "log"), TRUST, check_entry=consent_entry)
+    assert len(report.findings) == auditor.MAX_FINDINGS
 
 
 def test_an_audit_does_not_start_from_a_note_it_cannot_trust(folder: Path) -> None:

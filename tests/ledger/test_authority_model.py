@@ -61,7 +61,7 @@ class Teller:
         return self.chance.choice(("a", "b"))
 
     def held(self) -> Hand:
-        """One whose key is in force, as a rule."""
+        """A key that is usually active."""
         return self.mostly(
             [BY_ID[each] for each in self.customer.state.authority.keys], self.hand()
         )

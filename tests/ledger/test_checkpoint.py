@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.tlog import checkpoint
-from ledger.tlog.checkpoint import MOST_LEAVES, Checkpoint, MalformedCheckpointError
+from ledger.tlog.checkpoint import MAX_LEAVES, Checkpoint, MalformedCheckpointError
 from ledger.tlog.merkle import EMPTY_ROOT
 
 TEXT = "test.example/consent\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n"
@@ -17,7 +17,7 @@ def test_l30_format_and_parse_agree() -> None:
     assert checkpoint.parse(TEXT) == Checkpoint("test.example/consent", 0, EMPTY_ROOT)
 
 
-@given(LINES, st.integers(0, MOST_LEAVES), st.binary(min_size=32, max_size=32), st.lists(LINES))
+@given(LINES, st.integers(0, MAX_LEAVES), st.binary(min_size=32, max_size=32), st.lists(LINES))
 def test_l30_every_checkpoint_parses_back(
     origin: str, size: int, root: bytes, extensions: list[str]
 ) -> None:
@@ -44,7 +44,7 @@ MALFORMED = {
     "a plus sign": TEXT.replace("\n0\n", "\n+1\n"),
     "digits of another script": TEXT.replace("\n0\n", "\n٣\n"),
     "an underscore": TEXT.replace("\n0\n", "\n1_0\n"),
-    "more leaves than there can be": TEXT.replace("\n0\n", f"\n{MOST_LEAVES + 1}\n"),
+    "more leaves than there can be": TEXT.replace("\n0\n", f"\n{MAX_LEAVES + 1}\n"),
     "more digits than can be read": TEXT.replace("\n0\n", f"\n{'9' * 5000}\n"),
     "not a number": TEXT.replace("\n0\n", "\nzero\n"),
     "short root": TEXT.replace("47DEQpj8", ""),

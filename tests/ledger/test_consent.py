@@ -1,4 +1,4 @@
-"""Clauses E10 to E15 of specs/event.md: the fold of instructions into what is in force."""
+"""Clauses E10 to E15 of specs/event.md: the state that is computed from instructions."""
 
 from datetime import timedelta
 from functools import reduce
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger.events import envelope, reducer
-from ledger.events.authority import NOBODY
+from ledger.events.authority import EMPTY_AUTHORITY
 from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
 from ledger.events.reducer import ActiveTrigger, ConsentState, SceneConsent, SceneWithdrawal
 from tests.ledger.events import INSTRUCTION, NOON, acts, key_acts
@@ -80,7 +80,7 @@ def test_e15_no_act_on_keys_touches_a_scene(history: list[Act], act: Act) -> Non
 
 @given(st.lists(acts, min_size=1))
 def test_e15_no_act_on_a_scene_touches_keys(history: list[Act]) -> None:
-    assert after(*history).authority is NOBODY
+    assert after(*history).authority is EMPTY_AUTHORITY
 
 
 @given(st.lists(acts | key_acts, min_size=1))

@@ -114,7 +114,7 @@ def test_a_log_with_another_history_is_refused_at_start(
     cosigned(log, asked(witnesses), quorum=3)
     for size in (5, 9):
         fork = log_with(tmp_path / f"fork{size}", size, SIGNER, mark=b"other")
-        with pytest.raises(RolledBackError, match="another history"):
+        with pytest.raises(RolledBackError, match="a different history"):
             cosigned(fork, asked(witnesses), quorum=1)
 
 
@@ -162,7 +162,7 @@ ELSEWHERE = {
     "a read": ("GET", "/add-checkpoint", b"", 405),
     "another path": ("POST", "/add", b"", 404),
     "nothing": ("POST", "/add-checkpoint", b"", 400),
-    "far too much": ("POST", "/add-checkpoint", b"x" * (witness.MOST_BYTES + 1), 413),
+    "far too much": ("POST", "/add-checkpoint", b"x" * (witness.MAX_BYTES + 1), 413),
 }
 
 

@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def steps(page: str) -> list[tuple[list[str], str]]:
-    """Each command of the worked example, and what it is said to print."""
+    """Each command of the worked example, and the output that the document shows."""
     text = (ROOT / "docs" / page).read_text()
     (block,) = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
     parts = block.split("$ sovereign ")[1:]

@@ -169,23 +169,23 @@ def test_l75_knowing_every_word_of_an_event_does_not_find_its_leaf(ledger: Ledge
 
 
 def test_l75_reading_tags_of_the_erased_are_random(ledger: Ledger) -> None:
-    before = ledger.reading_tag("c1", "test.example/reads", 1)
-    assert ledger.reading_tag("c1", "test.example/reads", 1) == before
-    assert ledger.reading_tag("c1", "test.example/reads", 2) != before
+    before = ledger.read_log_tag("c1", "test.example/reads", 1)
+    assert ledger.read_log_tag("c1", "test.example/reads", 1) == before
+    assert ledger.read_log_tag("c1", "test.example/reads", 2) != before
     ledger.erase("c1", NOON)
-    after = {ledger.reading_tag("c1", "test.example/reads", 1) for _ in range(3)}
+    after = {ledger.read_log_tag("c1", "test.example/reads", 1) for _ in range(3)}
     assert len(after | {before}) == 4
 
 
 def test_l75_many_reading_tags_are_the_single_ones_and_end_with_the_key(ledger: Ledger) -> None:
-    tags = ledger.reading_tags("c1", "test.example/reads")
+    tags = ledger.read_log_tags("c1", "test.example/reads")
     assert tags is not None
     for index in (0, 1, 255, 1 << 40):
-        assert tags.at(index) == ledger.reading_tag("c1", "test.example/reads", index).hex()
-    assert tags.pseudonym == ledger.reading_tag("c1", "test.example/reads#index", 0)
-    other = ledger.reading_tags("c1", "test.example/others")
+        assert tags.at(index) == ledger.read_log_tag("c1", "test.example/reads", index).hex()
+    assert tags.pseudonym == ledger.read_log_tag("c1", "test.example/reads#index", 0)
+    other = ledger.read_log_tags("c1", "test.example/others")
     assert other is not None
-    assert other.at(0) == ledger.reading_tag("c1", "test.example/others", 0).hex()
+    assert other.at(0) == ledger.read_log_tag("c1", "test.example/others", 0).hex()
     ledger.erase("c1", NOON)
-    assert ledger.reading_tags("c1", "test.example/others") is None
-    assert ledger.reading_tags("nobody", "test.example/reads") is None
+    assert ledger.read_log_tags("c1", "test.example/others") is None
+    assert ledger.read_log_tags("nobody", "test.example/reads") is None

@@ -100,7 +100,7 @@ def _keys(home: Path) -> Iterator[bytes]:
     yield from (kek, bytes(32), sha256(ERASED.encode()).digest(), sha256(kek).digest())
     yield hmac.digest(kek, ERASED.encode(), "sha256")
     with closing(Vault(home / "keys")) as keys:
-        yield from (key for _, key in keys.everybody())
+        yield from (key for _, key in keys.data_keys())
     for path in (home / "keys" / "customers.db", home / "ledger.sqlite", home / "backup"):
         data = path.read_bytes()
         for at, size in product(range(len(data) - 39), WRAPPED):
@@ -161,17 +161,17 @@ def opened_of(loot: Loot, subject: str) -> int:
 
 
 def state_guessed(loot: Loot, subject: str) -> bool:
-    """The state is known word for word; is its value in the map, under any salt they can derive?"""
+    """The attacker knows the whole state; is its value in the map, under any salt they derive?"""
     proof = loot.proofs[subject]
-    assert proof.shown is not None
+    assert proof.opening is not None
     values = {
-        map_proof.StateOpening(proof.shown.state, salt).value
+        map_proof.StateOpening(proof.opening.state, salt).value
         for key in loot.keys
         for salt in (
             key,
             sha256(
                 b"sovereign/state-salt/v1\x00"
-                + commitments.reading_tag(key, "test.example/consent/state", EVENTS)
+                + commitments.read_log_tag(key, "test.example/consent/state", EVENTS)
             ).digest(),
         )
     }
@@ -215,7 +215,7 @@ def test_l74_a_restored_backup_shows_nothing_of_the_erased(loot: Loot, tmp_path:
     restored = Ledger.reopen(tmp_path / "house")
     assert restored.state(ERASED) is None
     assert {getattr(each.event, "subject", None) for each in restored.follow(0)} == {OTHER}
-    with pytest.raises(KeyError, match="no longer opens"):
+    with pytest.raises(KeyError, match="can no longer be decrypted"):
         restored.receipt(EVENTS)
     restored.close()
 
@@ -233,7 +233,7 @@ def test_l71_every_proof_given_before_still_verifies(loot: Loot) -> None:
         proof = loot.proofs[subject]
         map_proof.verify(proof, label, again.states.log.verifiers)
         map_proof.require_complete(proof, [each.extra["event"] for each in kept])
-    shown = loot.proofs[OTHER].shown
-    assert shown is not None
-    assert state_document.document(again.state(OTHER) or ConsentState(OTHER)) == shown.state
+    opening = loot.proofs[OTHER].opening
+    assert opening is not None
+    assert state_document.document(again.state(OTHER) or ConsentState(OTHER)) == opening.state
     again.close()

@@ -32,7 +32,7 @@ from ledger.events.envelope import (
     TriggerSet,
     Withdrawn,
 )
-from ledger.evidence_builder import ErasedError, gathered
+from ledger.evidence_builder import ErasedError, build_evidence
 from ledger.fsck import fsck
 from ledger.keys import rotation
 from ledger.reader import RecordedInstruction
@@ -130,10 +130,10 @@ def archive() -> Archive:
         first = policies(home / "home")
         kept = [receipt.parse(story(ledger, home / "home", witnesses, clock))]
         texts = {
-            seq: str(gathered(ledger, home / "home", "c1", seq, kept))
+            seq: str(build_evidence(ledger, home / "home", "c1", seq, kept))
             for seq in range(1, ledger.version("c1") + 1)
         }
-        texts[0] = str(gathered(ledger, home / "home", "c2", 1))
+        texts[0] = str(build_evidence(ledger, home / "home", "c2", 1))
         ledger.close()
     return Archive(texts, first, policies(home / "home"), home / "home")
 
@@ -158,17 +158,17 @@ def known_keys(home: Path) -> list[LogKey]:
 
 
 def test_i71_i72_ten_years_later_the_policies_of_the_first_day_suffice() -> None:
-    assert len(rotation.kept(archive().home)) == 6
+    assert len(rotation.stored_receipts(archive().home)) == 6
     for seq in range(1, WITHDREW + 1):
         proven = archive().verified(seq)
-        assert (proven.said["seq"], proven.latest["seq"]) == (seq, WITHDREW)
+        assert (proven.instruction["seq"], proven.latest["seq"]) == (seq, WITHDREW)
         assert len(evidence.parse(archive().texts[seq]).checkpoint.signatures) == 2 + 3
 
 
 def test_i72_the_newest_policies_suffice_as_well() -> None:
     for trusted in (archive().last, without_retired(archive().last)):
         found = evidence.parse(archive().texts[GAVE])
-        assert evidence.verify(found, trusted).said["seq"] == GAVE
+        assert evidence.verify(found, trusted).instruction["seq"] == GAVE
 
 
 def without_retired(trusted: list[LogPolicy]) -> list[LogPolicy]:
@@ -201,7 +201,7 @@ WAYS: dict[int, list[tuple[int, Passkey | BrowserKey | None]]] = {
 
 @pytest.mark.parametrize("seq", WAYS)
 def test_i73_it_says_how_the_key_came_to_be_the_customers(seq: int) -> None:
-    found = [(each.seq, each.key) for each in archive().verified(seq).way]
+    found = [(each.seq, each.key) for each in archive().verified(seq).steps]
     assert found == [(each, hand.key.id if hand else None) for each, hand in WAYS[seq]]
 
 
@@ -245,7 +245,7 @@ def test_i70_there_is_no_evidence_of_what_was_not_said(tmp_path: Path) -> None:
     give(ledger, GRANTED)
     for subject, seq in (("c1", 0), ("c1", 2), ("c2", 1)):
         with pytest.raises(UnknownSubjectError):
-            gathered(ledger, tmp_path, subject, seq)
+            build_evidence(ledger, tmp_path, subject, seq)
     ledger.close()
 
 
@@ -291,13 +291,13 @@ def exchanged(one: dict[str, Any], two: dict[str, Any], name: str) -> None:
 
 
 def test_i75_witnesses_saw_the_request_of_a_recovery_when_it_was_made() -> None:
-    way = archive().verified(BY_THIRD).way
+    way = archive().verified(BY_THIRD).steps
     assert [each.seen for each in way] == [None, None, NOON + 7 * YEAR]
 
 
 def test_i75_without_a_receipt_from_then_only_the_log_says_when() -> None:
-    found = datareplace(evidence.parse(archive().texts[BY_THIRD]), kept=())
-    assert {each.seen for each in evidence.verify(found, archive().first).way} == {None}
+    found = datareplace(evidence.parse(archive().texts[BY_THIRD]), earlier_receipts=())
+    assert {each.seen for each in evidence.verify(found, archive().first).steps} == {None}
 
 
 def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
@@ -309,15 +309,15 @@ def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
         ledger = opened(home / "home")
         trusted = policies(home / "home")
         give(ledger, KeyEnrolled(HAND.key), at=NOON + SKEW)
-        evidence.verify(gathered(ledger, home / "home", "c1", 1), trusted)
+        evidence.verify(build_evidence(ledger, home / "home", "c1", 1), trusted)
         due = NOON + SKEW + COOLING_OFF
         request = give(ledger, RecoveryRequested(THIRD.key, "card", due), at=NOON).event
         give(ledger, KeyRecovered(envelope.digest(request)), at=due)
-        with pytest.raises(EvidenceError, match="not yet"):
-            evidence.verify(gathered(ledger, home / "home", "c1", 3), trusted)
+        with pytest.raises(EvidenceError, match="was seen by witnesses earlier"):
+            evidence.verify(build_evidence(ledger, home / "home", "c1", 3), trusted)
         clock.now = due
         give(ledger, GRANTED, THIRD, at=due)
-        evidence.verify(gathered(ledger, home / "home", "c1", 4), trusted)
+        evidence.verify(build_evidence(ledger, home / "home", "c1", 4), trusted)
         ledger.close()
 
 
@@ -455,12 +455,12 @@ def test_i74_no_changed_byte_is_accepted() -> None:
         except (EvidenceError, UnicodeDecodeError):
             continue
         # A signature line by a key that nobody asked for, or the question itself, may differ.
-        assert proven.way == archive().verified(proven.said["seq"]).way, at
-        assert changed_line(data, at) or proven.said["seq"] != BY_THIRD, at
+        assert proven.steps == archive().verified(proven.instruction["seq"]).steps, at
+        assert changed_line(data, at) or proven.instruction["seq"] != BY_THIRD, at
 
 
 def changed_line(data: bytes, at: int) -> bool:
-    """Whether the byte stands in a signature line (— name base64) of a note."""
+    """Whether the byte is in a signature line (— name base64) of a note."""
     line = data.rfind(b"\\n", 0, at)
     return "—".encode() in data[line : at + 4]
 
@@ -496,7 +496,7 @@ def test_i70_after_an_entry_was_erased_evidence_no_longer_shows_that_all_is_ther
     kept = receipt.parse(ledger.receipt(3))
     ledger.erase_entry("c1", cleared.index, NOON)
     with pytest.raises(ErasedError, match="receipts"):
-        gathered(ledger, tmp_path, "c1", 4)
+        build_evidence(ledger, tmp_path, "c1", 4)
     receipt.verify(kept, ledger.log.verifiers)
     ledger.close()
     assert [*fsck(tmp_path)] == []
@@ -514,15 +514,15 @@ def test_i72_a_crash_before_the_receipts_of_a_rotation_are_kept_loses_nothing(
         each.unlink()
     ledger = opened(tmp_path)
     give(ledger, GRANTED, HAND)
-    found = gathered(ledger, tmp_path, "c1", 2)
-    assert evidence.verify(found, first).said["seq"] == 2
+    found = build_evidence(ledger, tmp_path, "c1", 2)
+    assert evidence.verify(found, first).instruction["seq"] == 2
     ledger.close()
 
 
 def test_i70_evidence_of_a_session_says_that_nobody_signed(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
     give(ledger, GRANTED)
-    proven = evidence.verify(gathered(ledger, tmp_path, "c1", 1), policies(tmp_path))
+    proven = evidence.verify(build_evidence(ledger, tmp_path, "c1", 1), policies(tmp_path))
     assert proven.key is None
-    assert [each.key for each in proven.way] == [None]
+    assert [each.key for each in proven.steps] == [None]
     ledger.close()

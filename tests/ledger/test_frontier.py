@@ -6,7 +6,7 @@ from ledger.tlog.compact_range import Frontier
 
 
 def definition(leaves: list[bytes]) -> bytes:
-    """MTH of RFC 6962 §2.1, as it stands there."""
+    """MTH of RFC 6962 §2.1, as it is defined there."""
     if not leaves:
         return merkle.EMPTY_ROOT
     if len(leaves) == 1:

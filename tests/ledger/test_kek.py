@@ -56,7 +56,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def uri(request: pytest.FixtureRequest, credentials: None) -> Callable[[str], str]:
-    """Where a keeper of a kind is."""
+    """The URI of a KEK provider of a kind."""
 
     def found(kind: str) -> str:
         match kind:
@@ -80,17 +80,17 @@ def vault(tmp_path: Path) -> Iterator[Vault]:
 
 def everything(folder: Path) -> dict[str, bytes]:
     with closing(Vault(folder)) as found:
-        return dict(found.everybody())
+        return dict(found.data_keys())
 
 
 @pytest.mark.parametrize("kind", KEEPERS)
 def test_v1_the_keys_open_under_every_keeper(
     kind: str, vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
-    before = dict(vault.everybody())
-    vault.rotate(key_encryption_key.fresh(uri(kind)))
-    assert vault.keeper.startswith(kind)
-    assert dict(vault.everybody()) == before
+    before = dict(vault.data_keys())
+    vault.rotate(key_encryption_key.next_generation(uri(kind)))
+    assert vault.kek_provider.startswith(kind)
+    assert dict(vault.data_keys()) == before
     assert everything(tmp_path / "keys") == before
     vault.create(["late"])
     assert everything(tmp_path / "keys").keys() == {*before, "late"}
@@ -101,9 +101,9 @@ def test_v1_the_keys_open_under_every_keeper(
 def test_v2_a_rotation_leads_from_any_keeper_to_any_other(
     older: str, newer: str, vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
-    before = dict(vault.everybody())
+    before = dict(vault.data_keys())
     for kind in (older, newer):
-        vault.rotate(key_encryption_key.fresh(uri(kind)))
+        vault.rotate(key_encryption_key.next_generation(uri(kind)))
     assert everything(tmp_path / "keys") == before
     assert not (tmp_path / "keys" / "kek.next").exists()
 
@@ -113,7 +113,7 @@ def test_v20_a_copy_of_the_keys_without_their_keeper_opens_nothing(
     kind: str, vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
     where = uri(kind)
-    vault.rotate(key_encryption_key.fresh(where))
+    vault.rotate(key_encryption_key.next_generation(where))
     secret = vault._kek.secret
     assert secret not in (tmp_path / "keys" / "kek").read_bytes()
     stolen = tmp_path / "stolen"
@@ -121,13 +121,13 @@ def test_v20_a_copy_of_the_keys_without_their_keeper_opens_nothing(
     path = stolen / "kek"
     lines = path.read_text().splitlines()
     other = (
-        key_encryption_key.fresh(uri(kind))
+        key_encryption_key.next_generation(uri(kind))
         if kind == "aws-kms"
-        else key_encryption_key.fresh(where)
+        else key_encryption_key.next_generation(where)
     )
     other.seal(bytes(32))
     path.write_text("\n".join([lines[0], other.uri, lines[2], ""]))
-    with pytest.raises(VaultError, match="see that it is there"):
+    with pytest.raises(VaultError, match="check that it is there"):
         Vault(stolen)
 
 
@@ -135,11 +135,11 @@ def test_v21_the_token_key_of_an_earlier_generation_is_destroyed(
     vault: Vault, tmp_path: Path, uri: Callable[[str], str]
 ) -> None:
     where = uri("pkcs11")
-    vault.rotate(key_encryption_key.fresh(where))
+    vault.rotate(key_encryption_key.next_generation(where))
     kept = tmp_path / "kept"
     shutil.copytree(tmp_path / "keys", kept)
     assert everything(kept)
-    vault.rotate(key_encryption_key.fresh(where))
+    vault.rotate(key_encryption_key.next_generation(where))
     with pytest.raises(VaultError, match="NoSuchKey"):
         Vault(kept)
 
@@ -154,10 +154,10 @@ def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        vault.rotate(key_encryption_key.fresh(where), fails)
+        vault.rotate(key_encryption_key.next_generation(where), fails)
     left = key_encryption_key.read(tmp_path / "keys" / "kek.next")
     left.open()
-    vault.rotate(key_encryption_key.fresh(where))
+    vault.rotate(key_encryption_key.next_generation(where))
     with pytest.raises(KekError, match="NoSuchKey"):
         left.open()
 
@@ -165,7 +165,7 @@ def test_v21_nor_does_a_rotation_that_failed_leave_a_key_in_the_token(
 def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -> None:
     folder = tmp_path / "keys"
     older = (folder / "kek").read_bytes()
-    vault.rotate(key_encryption_key.File())
+    vault.rotate(key_encryption_key.FileProvider())
     assert older not in b"".join(path.read_bytes() for path in folder.iterdir())
     with closing(sqlite3.connect(folder / "customers.db")) as database:
         for (wrapped,) in database.execute("SELECT wrapped FROM customer"):
@@ -174,21 +174,21 @@ def test_v3_the_old_key_opens_nothing_afterwards(vault: Vault, tmp_path: Path) -
 
 
 def test_v4_whoever_has_the_vault_open_meanwhile_goes_on(vault: Vault, tmp_path: Path) -> None:
-    before = dict(vault.everybody())
+    before = dict(vault.data_keys())
     with closing(Vault(tmp_path / "keys")) as other, closing(Vault(tmp_path / "keys")) as third:
-        vault.rotate(key_encryption_key.File())
+        vault.rotate(key_encryption_key.FileProvider())
         assert other.key("c3") == before["c3"]
-        assert dict(third.everybody()) == before
+        assert dict(third.data_keys()) == before
         third.create(["new"])
-        vault.rotate(key_encryption_key.File())
-        assert {*other.renewed({})} == {*everything(tmp_path / "keys").values()}
+        vault.rotate(key_encryption_key.FileProvider())
+        assert {*other.changed_keys({})} == {*everything(tmp_path / "keys").values()}
     assert everything(tmp_path / "keys").keys() == {*before, "new"}
 
 
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from ledger import kek
+from ledger.vault import key_encryption_key
 from ledger.vault.vault import Vault
 left = int(sys.argv[2])
 def step(*_):
@@ -202,7 +202,7 @@ def hook(event, args):
     if event in changes and sys.argv[1] in str(args):
         step()
 sys.addaudithook(hook)
-vault.rotate(kek.fresh(sys.argv[3]), step)
+vault.rotate(key_encryption_key.next_generation(sys.argv[3]), step)
 print("rotated", left)
 """
 
@@ -222,7 +222,7 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
     where = uri(kind)
     with closing(Vault(tmp_path / "keys")) as made:
         made.create(["c1", "c2", "c3"])
-        want = dict(made.everybody())
+        want = dict(made.data_keys())
     nth, truths = 1, set()
     while True:
         folder = tmp_path / f"killed-{nth}"
@@ -233,7 +233,7 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
         with closing(Vault(folder)) as again:
             truths.add(again._kek.generation == older)
             again.create(["c4"])
-            again.rotate(key_encryption_key.fresh(where))
+            again.rotate(key_encryption_key.next_generation(where))
         assert everything(folder).keys() == {*want, "c4"}
         assert not (folder / "kek.next").exists()
         if alive:
@@ -244,7 +244,7 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
 
 
 def test_v5_a_rotation_that_fails_leaves_the_old_key_in_force(vault: Vault, tmp_path: Path) -> None:
-    before = dict(vault.everybody())
+    before = dict(vault.data_keys())
 
     def fails(done: int, of: int) -> None:
         if done == of // 2:
@@ -252,7 +252,7 @@ def test_v5_a_rotation_that_fails_leaves_the_old_key_in_force(vault: Vault, tmp_
 
     generation = vault._kek.generation
     with pytest.raises(KeyboardInterrupt):
-        vault.rotate(key_encryption_key.File(), fails)
+        vault.rotate(key_encryption_key.FileProvider(), fails)
     assert (vault._kek.generation, everything(tmp_path / "keys")) == (generation, before)
     vault.create(["after"])
     assert "after" in everything(tmp_path / "keys")
@@ -275,7 +275,7 @@ def test_v6_the_wrong_key_is_not_taken_for_the_first(tmp_path: Path) -> None:
         made.create(["c1"])
         made._database.execute("DROP TABLE kek")
     (tmp_path / "keys" / "kek").write_bytes(bytes(32))
-    with pytest.raises(VaultError, match="does not open"):
+    with pytest.raises(VaultError, match="cannot be opened"):
         Vault(tmp_path / "keys")
 
 
@@ -295,15 +295,15 @@ MALFORMED = {
 def test_v22_a_file_that_holds_no_key_is_refused(why: str, tmp_path: Path) -> None:
     path = tmp_path / "kek"
     path.write_bytes(MALFORMED[why])
-    with pytest.raises(KekError, match="want 32 or a key sealed"):
+    with pytest.raises(KekError, match="want 32 or a sealed key"):
         key_encryption_key.read(path)
 
 
 NO_KEEPERS = {
     "no such scheme": ("vault:x", "want file, pkcs11:… or aws-kms:…"),
-    "no token": ("pkcs11:object=x?module-path=/lib/x.so", "want token="),
-    "no module": ("pkcs11:token=x", "want module-path="),
-    "no key": ("aws-kms:?region=x", "want the id or ARN"),
+    "no token": ("pkcs11:object=x?module-path=/lib/x.so", "has no token="),
+    "no module": ("pkcs11:token=x", "has no module-path="),
+    "no key": ("aws-kms:?region=x", "want aws-kms: and the id or ARN"),
 }
 
 
@@ -311,26 +311,26 @@ NO_KEEPERS = {
 def test_v22_a_keeper_that_is_none_is_refused(why: str) -> None:
     text, message = NO_KEEPERS[why]
     with pytest.raises(KekError, match=message):
-        key_encryption_key.keeper(text)
+        key_encryption_key.provider(text)
 
 
 def test_v23_no_pin_and_no_key_stands_in_an_error_or_a_name(uri: Callable[[str], str]) -> None:
     where = uri("pkcs11")
     assert "pin-source=" in where
-    assert "1234" not in key_encryption_key.fresh(where).uri
+    assert "1234" not in key_encryption_key.next_generation(where).uri
     wrong = where.partition("&pin-source=")[0]
     with pytest.raises(KekError, match="UserNotLoggedIn"):
-        key_encryption_key.fresh(wrong).seal(bytes(32))
-    made = key_encryption_key.made()
+        key_encryption_key.next_generation(wrong).seal(bytes(32))
+    made = key_encryption_key.generate()
     assert made.secret.hex() not in repr(made)
     assert repr(made.secret) not in repr(made)
 
 
 def test_v24_a_service_that_cannot_be_reached_says_what_to_do(credentials: None) -> None:
-    gone = key_encryption_key.keeper(
+    gone = key_encryption_key.provider(
         "aws-kms:some-key?region=eu-central-1&endpoint=http://127.0.0.1:9"
     )
-    with pytest.raises(KekError, match="see that it is there"):
+    with pytest.raises(KekError, match="check that it is there"):
         gone.open(b"sealed")
 
 
@@ -343,7 +343,7 @@ def test_v24_a_library_that_is_not_installed_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(KekError, match=f"install customer-sovereignty.{extra}"):
-        key_encryption_key.keeper(where).open(bytes(60))
+        key_encryption_key.provider(where).open(bytes(60))
 
 
 def test_v24_a_module_or_a_pin_that_is_not_there_says_where_it_was_wanted(
@@ -351,10 +351,10 @@ def test_v24_a_module_or_a_pin_that_is_not_there_says_where_it_was_wanted(
 ) -> None:
     where = uri("pkcs11")
     gone = where.replace("pin-source=", f"pin-source={tmp_path}/no")
-    with pytest.raises(KekError, match="the PIN is wanted in"):
-        key_encryption_key.keeper(gone).open(bytes(60))
-    nowhere = key_encryption_key.keeper(f"pkcs11:token=house?module-path={tmp_path}/none.so")
-    with pytest.raises(KekError, match="see that it is there"):
+    with pytest.raises(KekError, match="cannot read the PIN from"):
+        key_encryption_key.provider(gone).open(bytes(60))
+    nowhere = key_encryption_key.provider(f"pkcs11:token=house?module-path={tmp_path}/none.so")
+    with pytest.raises(KekError, match="check that it is there"):
         nowhere.open(bytes(60))
 
 
@@ -365,11 +365,11 @@ def test_v24_the_service_that_is_gone_keeps_the_ledger_closed(
     say(ledger, "c1", AGE)
     ledger.close()
     with closing(Vault(tmp_path / "keys")) as vault:
-        vault.rotate(key_encryption_key.fresh(uri("aws-kms")))
+        vault.rotate(key_encryption_key.next_generation(uri("aws-kms")))
     path = tmp_path / "keys" / "kek"
     kept = path.read_text()
     path.write_text(re.sub(r"endpoint=\S+", "endpoint=http://127.0.0.1:9", kept))
-    with pytest.raises(VaultError, match="see that it is there"):
+    with pytest.raises(VaultError, match="check that it is there"):
         opened(tmp_path)
     path.write_text(kept)
     again = opened(tmp_path)

@@ -45,7 +45,7 @@ def test_l80_a_log_must_have_signed() -> None:
     assert trust.verify(cosigned()) == HEAD
     with pytest.raises(LogPolicyError, match="no signature"):
         trust.verify(Note(TEXT, (COSIGNATURES[0],)))
-    with pytest.raises(LogPolicyError, match="lists no log"):
+    with pytest.raises(LogPolicyError, match="does not list the log"):
         parsed(f"log {OTHER.verifier}\nquorum none\n").verify(cosigned())
 
 

@@ -103,7 +103,9 @@ def test_l114_old_and_new_keys_sign_the_receipts_of_a_rotation_that_are_kept(
     trusted = trust(tmp_path)
     for number in range(3):
         ledger.rotate(tmp_path, NOON)
-        consent, state = (receipt.parse(each) for each in rotation.kept(tmp_path)[2 * number :])
+        consent, state = (
+            receipt.parse(each) for each in rotation.stored_receipts(tmp_path)[2 * number :]
+        )
         for each in (consent, state):
             receipt.verify_under(each, trusted)
         assert state.extra["event"]["origin"] == f"{ORIGIN}/state"
@@ -111,7 +113,7 @@ def test_l114_old_and_new_keys_sign_the_receipts_of_a_rotation_that_are_kept(
         receipt.verify(consent, named)
         trusted = policy.LogPolicy((*named,))
         say(ledger, "c1", AGE)
-    assert len(rotation.kept(tmp_path)) == 6
+    assert len(rotation.stored_receipts(tmp_path)) == 6
     ledger.close()
 
 
@@ -122,11 +124,11 @@ def test_l114_receipts_that_a_crash_prevented_are_made_at_the_next_start(
     ledger = opened(tmp_path)
     ledger.rotate(tmp_path, NOON)
     ledger.close()
-    kept = rotation.kept(tmp_path)
+    kept = rotation.stored_receipts(tmp_path)
     for each in sorted((tmp_path / "rotations").iterdir())[left:]:
         each.unlink()
     opened(tmp_path).close()
-    assert rotation.kept(tmp_path) == kept
+    assert rotation.stored_receipts(tmp_path) == kept
 
 
 STEPS: dict[str, Callable[[Ledger, Path], object]] = {
@@ -171,7 +173,7 @@ def test_l112_cut_short_at_any_file_it_opens_again(
             raise PowerFailure
         real(path, data, mode)
 
-    monkeypatch.setattr("ledger.keys.log_keys.durable.write", fails)
+    monkeypatch.setattr("ledger.keys.log_keys.atomic_file.write", fails)
     with suppress(PowerFailure):
         ledger.rotate(tmp_path, NOON)
     monkeypatch.undo()

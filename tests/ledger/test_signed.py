@@ -241,7 +241,7 @@ def test_i51_the_state_shows_who_may_sign(ledger: Ledger) -> None:
     given = MandateGiven(BROWSER.key, ("segmentation",), NOON + timedelta(days=9))
     mandate = envelope.digest(give(ledger, given, HAND).event)
     request = envelope.digest(give(ledger, lost).event)
-    shown = ledger.state_proof("c1").shown
+    shown = ledger.state_proof("c1").opening
     assert shown is not None
     found = shown.state
     assert found["keys"] == [{"index": 0, "key": text(HAND.key.id)}]
@@ -261,7 +261,7 @@ def test_i51_the_state_shows_who_may_sign(ledger: Ledger) -> None:
         "request": text(request),
     }
     give(ledger, KeyRecovered(request), at=NOON + COOLING_OFF)
-    shown = ledger.state_proof("c1").shown
+    shown = ledger.state_proof("c1").opening
     assert shown is not None
     assert shown.state["keys"] == [{"index": 3, "key": text(OTHER.key.id)}]
     assert not {"mandates", "recovery"} & set(shown.state)
@@ -282,10 +282,10 @@ def test_i51_another_key_is_another_value_of_the_map(tmp_path: Path) -> None:
         map_proof.verify(
             proof, map_proof.label(envelope.encode(first)), ledger.states.log.verifiers
         )
-        assert proof.shown is not None
-        without = {k: v for k, v in proof.shown.state.items() if k != "keys"}
-        assert map_proof.StateOpening(without, proof.shown.salt).value != proof.shown.value
-        values.append(proof.shown.value)
+        assert proof.opening is not None
+        without = {k: v for k, v in proof.opening.state.items() if k != "keys"}
+        assert map_proof.StateOpening(without, proof.opening.salt).value != proof.opening.value
+        values.append(proof.opening.value)
     assert values[0] != values[1]
     ledger.close()
 

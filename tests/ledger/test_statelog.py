@@ -1,4 +1,4 @@
-"""specs/statemap.md, "Beside the log"."""
+"""specs/statemap.md, "State log"."""
 
 import json
 import shutil
@@ -57,8 +57,8 @@ def shows(ledger: Ledger, subject: str) -> map_proof.StateProof:
     """The subject's proof, verified, showing what the ledger folds."""
     proof = map_proof.parse(str(ledger.state_proof(subject)))
     map_proof.verify(proof, where(ledger, subject), ledger.states.log.verifiers)
-    assert proof.shown is not None
-    assert proof.shown.state == state_document.document(folded(ledger, subject))
+    assert proof.opening is not None
+    assert proof.opening.state == state_document.document(folded(ledger, subject))
     assert proof.entry.size == ledger.size
     assert proof.entry.root == ledger.log.head().root
     return proof
@@ -111,7 +111,7 @@ def test_s12_it_goes_on_after_a_restart(tmp_path: Path, ledger: Ledger) -> None:
 def test_s12_a_state_that_is_not_in_memory_is_read_again(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.latest_state.HELD", 2)
+    monkeypatch.setattr("ledger.latest_state.MAX_CACHED", 2)
     for number in range(12):
         say(ledger, f"c-{number}", WITHDRAWAL, GRANT)
     assert {shows(ledger, f"c-{number}").entry.size for number in range(12)} == {38}
@@ -148,7 +148,7 @@ def test_that_nothing_is_at_a_label_is_proven(ledger: Ledger) -> None:
     label = bytes(32)
     proof = ledger.absence_proof(label)
     map_proof.verify(proof, label, ledger.states.log.verifiers)
-    assert proof.shown is None
+    assert proof.opening is None
     with pytest.raises(UnknownSubjectError):
         ledger.absence_proof(where(ledger, "c-1"))
 
@@ -177,11 +177,11 @@ DAMAGE = {
     ),
     "a bucket and its root": (
         f"UPDATE state_bucket SET root = zeroblob(32), records = zeroblob(64) {FIRST}",
-        "state map: it is not the one of the newest entry",
+        "state map: its root is not that of the state log's newest entry",
     ),
     "a bucket taken away": (
         f"DELETE FROM state_bucket {FIRST}",
-        "is not what its customer's events add up to",
+        "its value is not the state computed from its customer's events",
     ),
     "a tile": ("UPDATE state_tile SET data = zeroblob(448)", "state log, tile 0"),
     "an entry": (
@@ -191,7 +191,7 @@ DAMAGE = {
     "the checkpoint": ("UPDATE state_head SET note = replace(note, 'A', 'B')", "state log, check"),
     "an older state log": (
         "UPDATE state_head SET size = 13, note = (SELECT note FROM kept)",
-        "state log, newest entry: of 13 entries, the consent log has 14",
+        "state log, newest entry: it names 13 entries, the consent log has 14",
     ),
 }
 
@@ -224,7 +224,7 @@ def test_s15_a_state_log_of_another_history_does_not_open(tmp_path: Path, ledger
         for table in ("state_head", "state_bundle", "state_tile", "state_bucket"):
             mixed.execute(f"DELETE FROM main.{table}")
             mixed.execute(f"INSERT INTO main.{table} SELECT * FROM first.{table}")
-    with pytest.raises(CorruptLogError, match="restore both from one backup"):
+    with pytest.raises(CorruptLogError, match="restore both from the same backup"):
         Ledger.open(tmp_path / "other", origin=ORIGIN)
 
 
@@ -234,7 +234,7 @@ def test_a_hidden_newer_instruction_is_caught_by_an_older_proof(ledger: Ledger) 
     say(ledger, "c-1", WITHDRAWAL)
     events = [json.loads(envelope.encode(each.event)) for each in ledger.history("c-1")]
     map_proof.verify(stale, where(ledger, "c-1"), ledger.states.log.verifiers)
-    with pytest.raises(ProofError, match="2 instructions, 3 were given"):
+    with pytest.raises(ProofError, match="2 instructions, 3 receipts were given"):
         map_proof.require_complete(stale, events)
     map_proof.require_complete(shows(ledger, "c-1"), events)
 
@@ -328,7 +328,7 @@ def test_the_command_writes_a_proof_that_verifies(
     assert offline.main([str(written), *held[1:]]) == 0
     unknown = CliRunner().invoke(command.app, ["nobody", "--data-dir", str(tmp_path)])
     assert unknown.exit_code == 1
-    assert "nothing can be shown" in unknown.stderr
+    assert "no state to prove" in unknown.stderr
 
 
 def test_l68_a_newer_instruction_taken_out_of_the_store_is_missed(

@@ -172,7 +172,7 @@ def test_labels_and_values_have_32_bytes() -> None:
 
 
 class Growing(RuleBasedStateMachine):
-    """A map that is changed, left unchanged and reopened, beside the model."""
+    """A map that is changed, left unchanged and reopened, compared with the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,7 +208,7 @@ TestGrowing.settings = settings(max_examples=sized(10, 100), stateful_step_count
 
 
 def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:
-    """Of a million labels a part is made; the buckets beside them are as if all were."""
+    """Makes a part of a million labels, with the other buckets as if all labels were there."""
     generator = random.Random(1)
     full, numbers = (
         max(1, 1_000_000 >> verifiable_map.PREFIX),

@@ -129,15 +129,15 @@ def verified(proof: StateProof, where: bytes = LABEL) -> StateProof:
 def test_the_latest_state_is_proven(writer: Writer) -> None:
     writer.publish(BOTH)
     proof = verified(writer.prove(LABEL))
-    assert proof.shown is not None
-    assert proof.shown.state == state_document.document(folded(BOTH))
-    assert proof.shown.state["scenes"]["segmentation"]["fields"] is None
+    assert proof.opening is not None
+    assert proof.opening.state == state_document.document(folded(BOTH))
+    assert proof.opening.state["scenes"]["segmentation"]["fields"] is None
     map_proof.require_complete(proof, members(BOTH))
 
 
 def test_that_there_is_no_state_is_proven(writer: Writer) -> None:
     proof = verified(writer.prove(LABEL))
-    assert proof.shown is None
+    assert proof.opening is None
     map_proof.require_complete(proof, [])
 
 
@@ -145,7 +145,7 @@ def test_a_hidden_newer_withdrawal_is_found(writer: Writer) -> None:
     writer.publish(BOTH[:1])
     old = writer.prove(LABEL)
     map_proof.require_complete(verified(old), members(BOTH[:1]))
-    with pytest.raises(ProofError, match="1 instructions, 2 were given"):
+    with pytest.raises(ProofError, match="1 instructions, 2 receipts were given"):
         map_proof.require_complete(verified(old), members(BOTH))
     writer.publish(BOTH)
     stale = replace(
@@ -162,13 +162,16 @@ def test_an_old_state_does_not_pass_under_the_newest_entry(writer: Writer) -> No
     old = writer.prove(LABEL)
     writer.publish(BOTH)
     new = writer.prove(LABEL)
-    for forged in (replace(new, shown=old.shown), replace(new, shown=old.shown, in_map=old.in_map)):
+    for forged in (
+        replace(new, opening=old.opening),
+        replace(new, opening=old.opening, in_map=old.in_map),
+    ):
         with pytest.raises(ProofError):
             map_proof.verify(forged, LABEL, KEYS)
 
 
 def test_a_customer_left_out_of_the_map_is_found(writer: Writer) -> None:
-    with pytest.raises(ProofError, match="left out"):
+    with pytest.raises(ProofError, match="has no state for this customer"):
         map_proof.require_complete(verified(writer.prove(LABEL)), members(BOTH))
 
 

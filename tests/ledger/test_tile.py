@@ -58,9 +58,9 @@ def test_l11_malformed_tiles_are_refused(why: str) -> None:
 
 
 def test_l11_an_entry_of_64_kib_is_refused() -> None:
-    tiles.bundle([bytes(tiles.MOST_ENTRY_BYTES)])
+    tiles.bundle([bytes(tiles.MAX_ENTRY_BYTES)])
     with pytest.raises(EntryTooLargeError):
-        tiles.bundle([bytes(tiles.MOST_ENTRY_BYTES + 1)])
+        tiles.bundle([bytes(tiles.MAX_ENTRY_BYTES + 1)])
 
 
 @given(st.integers(0, 1 << 40), st.integers(0, 4))
@@ -84,4 +84,4 @@ def test_l13_a_node_is_read_from_its_tile(width: int, data: st.DataObject) -> No
     elif level < 8:
         with pytest.raises(MalformedTileError):
             tiles.node(hashes, level, index)
-    assert tiles.home(level, index) == (level // 8, (index << inside) // 256)
+    assert tiles.tile_of(level, index) == (level // 8, (index << inside) // 256)

@@ -74,7 +74,7 @@ def test_v30_the_list_names_nobody(home: Path) -> None:
     )
     assert [line.split(" ")[0] for line in lines] == ["key", "entry"]
     with closing(Vault(home / "backup")) as backup:
-        for subject, key in backup.everybody():
+        for subject, key in backup.data_keys():
             assert not any(subject in line.split(" ") for line in lines)
             assert key[:32].hex() not in "".join(lines)
             assert key[32:].hex() not in "".join(lines)
@@ -105,18 +105,20 @@ def test_v30_a_line_that_was_cut_off_is_none(home: Path) -> None:
 
 def test_v32_a_list_that_lost_lines_is_refused(home: Path) -> None:
     (home / NAME).unlink()
-    with pytest.raises(VaultError, match="has 0 lines, want 2: restore the newest"):
+    with pytest.raises(
+        VaultError, match="has 0 lines, but the key store has applied 2: restore the newest"
+    ):
         opened(home)
 
 
 def test_v33_what_an_old_copy_opens_elsewhere_a_rotation_of_a_keeper_ends(home: Path) -> None:
-    """Said honestly: without the list, the old copy and its key open everything of then."""
+    """A stated limit: without the list, an old copy with its key opens everything of then."""
     elsewhere = home / "elsewhere"
     shutil.copytree(home / "backup", elsewhere / "keys")
     with closing(Vault(elsewhere / "keys")) as old:
         assert old.key("ada-1") is not None
     with closing(Vault(home / "keys")) as today:
-        today.rotate(key_encryption_key.File())
+        today.rotate(key_encryption_key.FileProvider())
     shutil.copy(home / "keys" / "kek", elsewhere / "keys" / "kek")
     with pytest.raises(VaultError, match="restore it"):
         Vault(elsewhere / "keys")

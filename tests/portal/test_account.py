@@ -116,14 +116,18 @@ def test_each_field_that_is_altered_under_the_same_name_is_found(made: tuple[Bod
 
 OTHER = "77" * 32
 RENAMED: dict[str, tuple[tuple[Any, ...], Any, str]] = {
-    "a smaller rho": (("statement", "rho"), "1/100", "rho is said to be"),
+    "a smaller rho": (("statement", "rho"), "1/100", "rho is stated as"),
     "a smaller epsilon": (("statement", "epsilon"), "1/2", "epsilon"),
     "an epsilon a millionth smaller": (("statement", "epsilon"), "less", "epsilon"),
     "a larger delta": (("statement", "delta"), "1/1000", "epsilon"),
     "more rows of a customer": (("statement", "contribution"), 2, "covers 1 rows"),
-    "another unit": (("statement", "unit"), "row", "kind of promise"),
-    "other neighbours": (("statement", "neighbours"), "replace one", "kind of promise"),
-    "finer noise": (("measurements", 0, "scale"), "1/1", "rho is said to be"),
+    "another unit": (("statement", "unit"), "row", "the statement is per 'row'"),
+    "other neighbours": (
+        ("statement", "neighbours"),
+        "replace one",
+        "with neighbours 'replace one'",
+    ),
+    "finer noise": (("measurements", 0, "scale"), "1/1", "rho is stated as"),
     "a smaller reach": (("measurements", 0, "sensitivity"), 0, "sensitivity 0"),
     "another noise": (("measurements", 0, "noise"), "discrete laplace", "noise only"),
     "a measurement of another column": (("measurements", 0, "clique"), ["phone"], "no column"),

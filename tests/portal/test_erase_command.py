@@ -50,8 +50,11 @@ def test_v10_one_entry_is_erased(home: Path) -> None:
 
 NOT_ERASED = {
     "nobody": (["erase", "c9"], "want a customer who gave an instruction"),
-    "the last word": (["erase", "c1", "--entry", "1"], "want one that a later entry replaced"),
-    "another customer's entry": (["erase", "c1", "--entry", "2"], "want an entry of this customer"),
+    "the last word": (["erase", "c1", "--entry", "1"], "want an entry that a later one superseded"),
+    "another customer's entry": (
+        ["erase", "c1", "--entry", "2"],
+        "is not an entry of this customer",
+    ),
     "a hold without a reason": (["hold", "set", "c1", "--reason", " "], "want who and a reason"),
     "a hold on nobody": (["hold", "set", "c9", "--reason", "claim"], "has no data key"),
     "a hold that is not there": (["hold", "lift", "c1", "--reason", "x"], "want one to lift"),

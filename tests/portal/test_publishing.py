@@ -67,7 +67,7 @@ def test_what_is_published_is_audited_clean(product: Product) -> None:
     line = (product.home / "keys/consent.vkey").read_text().split()[0]
     trust = KeyDemand([signed_note.verifier(line)])
     place = fetcher.at(str(product.home / "log/consent"))
-    assert auditor.audit(place, trust, judge=consent_entry).clean
+    assert auditor.audit(place, trust, check_entry=consent_entry).clean
 
 
 def test_a_gate_alone_writes_its_own_directory(product: Product, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_an_account_never_passes_its_limit(limit: PrivacyLoss, wanted: list[Priv
 
 
 def test_a_refusal_says_what_was_asked_what_is_left_and_what_to_do() -> None:
-    with pytest.raises(BudgetExceededError, match=r"0\.5 was asked for, 0\.25 is left: keep"):
+    with pytest.raises(BudgetExceededError, match=r"0\.25 left, 0\.5 was asked for: keep"):
         Account(PrivacyLoss(Fraction(1, 4))).spend(PrivacyLoss(Fraction(1, 2)))
 
 

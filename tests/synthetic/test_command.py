@@ -68,7 +68,7 @@ def test_a_fit_past_the_limit_is_refused_and_says_what_is_left(tmp_path: Path) -
     path = tmp_path / "release.json"
     done = run("fit", "--rows", bank_path(), *CONTRACTS, "--to", path, "--limit", "1/1000")
     assert done.exit_code == 1
-    assert "0.001 is left" in done.output
+    assert "rho = 0.001 left" in done.output
     assert {each.suffix for each in tmp_path.iterdir()} == {".lock"}  # no record, nothing kept
 
 
@@ -292,7 +292,10 @@ UNREADABLE: dict[str, tuple[list[str], str]] = {
     "no contract": (["--rows", str(bank_path()), "--scene", "nowhere.yaml"], "nowhere.yaml"),
     "an epsilon of nothing": (["--rows", str(bank_path()), "--epsilon", "0"], "want"),
     "a limit that is no fraction": (["--rows", str(bank_path()), "--limit", "0.1"], "lowest terms"),
-    "rows of nobody": (["--rows", str(bank_path()), "--contribution", "3"], "whose a row is"),
+    "rows of nobody": (
+        ["--rows", str(bank_path()), "--contribution", "3"],
+        "no column identifies the customer",
+    ),
     "a customer column that is not there": (
         ["--rows", str(bank_path()), "--customer", "owner"],
         "has no columns ['owner']",

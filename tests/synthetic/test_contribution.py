@@ -179,9 +179,13 @@ def test_an_audit_finds_the_claim_for_several_rows() -> None:
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "several rows, but nobody's": ({"contribution": 2}, LossError, "name the column"),
+    "several rows, but nobody's": ({"contribution": 2}, LossError, "no column identifies"),
     "no row at all": ({"contribution": 0, "customer": "who"}, LossError, "at least 1"),
-    "a column the table lacks": ({"customer": "owner"}, DomainError, "whose a row is"),
+    "a column the table lacks": (
+        {"customer": "owner"},
+        DomainError,
+        "to identify the customer of a row",
+    ),
 }
 
 

@@ -67,7 +67,7 @@ def test_a_malformed_column_is_refused(spec: Any) -> None:
 
 
 def test_an_unknown_column_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(DomainError, match="no column 'phone' in the domain"):
+    with pytest.raises(DomainError, match="the domain has no column 'phone'"):
         Domain(COLUMNS)["phone"]
 
 

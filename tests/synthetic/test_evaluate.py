@@ -1,4 +1,4 @@
-"""The report that the steward reads, and the loss that anybody may be told."""
+"""The report for the steward, and the expected loss, which may be public."""
 
 import json
 import time

@@ -174,7 +174,7 @@ def test_a_fit_that_is_killed_around_its_debit_is_debited_once(tmp_path: Path, a
 def test_what_is_kept_never_makes_two_releases(tmp_path: Path) -> None:
     kill(_killed_before_it_forgets, tmp_path)
     assert (tmp_path / "partial").exists()
-    with pytest.raises(UsedReservationError, match="fit anew"):
+    with pytest.raises(UsedReservationError, match="start a new fit with a new reservation"):
         finish(tmp_path)
     require_one_sound_release(tmp_path)
 
@@ -260,18 +260,21 @@ def _dump(change: Callable[[dict[str, Any]], Any]) -> Callable[[str], str]:
 
 
 SPOILT: dict[str, tuple[Callable[[str], str], str]] = {
-    "cut short": (lambda text: text[:-9], "is no synthetic-partial"),
+    "cut short": (lambda text: text[:-9], "is not a synthetic-partial"),
     "another format": (_dump(lambda b: b.update(format="v9")), "want 'synthetic-partial/v1'"),
-    "no stages": (_dump(lambda b: b.pop("stages")), "is no synthetic-partial"),
+    "no stages": (_dump(lambda b: b.pop("stages")), "is not a synthetic-partial"),
     "a cell left out": (
         _dump(lambda b: b["stages"][0]["measurements"][0]["values"].pop()),
-        "is no synthetic-partial",
+        "is not a synthetic-partial",
     ),
     "a stage of another version": (
         _dump(lambda b: b["stages"][0].update(name="every row")),
         "another version",
     ),
-    "begun by other code": (_dump(lambda b: b["terms"].update(code="77")), "other terms"),
+    "begun by other code": (
+        _dump(lambda b: b["terms"].update(code="77")),
+        "was started with other values of code",
+    ),
     "more measured than reserved": (
         _dump(lambda b: b["stages"][0]["measurements"][0].update(scale="1/4")),
         "more than it reserved",
@@ -293,7 +296,7 @@ def test_what_is_spoilt_is_not_gone_on_with(
 def test_a_fit_that_reserves_nothing_cannot_be_kept(tmp_path: Path) -> None:
     with (
         checkpoint.held(tmp_path / "partial") as held,
-        pytest.raises(PartialError, match="give one"),
+        pytest.raises(PartialError, match="give both"),
     ):
         go(tmp_path, held, reserve=None)
 

@@ -1,4 +1,4 @@
-"""What is believed of those who withdrew: noisy counts of before, exact ones of who stayed."""
+"""Estimates of those who withdrew, from earlier noisy counts and exact counts of who stayed."""
 
 from math import sqrt
 
@@ -81,7 +81,7 @@ def test_no_cell_is_moved_far_beyond_its_noise(seed: int, age: int, job: int) ->
         if part:
             sigma = sqrt(said.variance * freedom(part, SIZES))
             moved = components([found])[part].values - said.values
-            assert np.abs(moved).max() <= 2 * leavers.MOST_MOVED * sigma + 1e-6
+            assert np.abs(moved).max() <= 2 * leavers.MAX_SHIFT * sigma + 1e-6
 
 
 def test_exact_counts_of_before_are_believed() -> None:

@@ -74,14 +74,14 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
     """Opens the ledger; what is refused inside ends the command with status 1."""
     from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
     from ledger.service import UnknownSubjectError
-    from ledger.vault.commitments import OneHalfError
+    from ledger.vault.commitments import LegacyDataKeyError
     from portal.operations import open_ledger
     from portal.operations.erasure import Eraser
     from steward.oversight import review
     from steward.oversight.legal_hold import HeldError, HoldError
     from steward.oversight.register import Register, UnsealableError
 
-    refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, OneHalfError)
+    refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, LegacyDataKeyError)
     try:
         with open_ledger.writing(home) as ledger:
             register = Register(home / "register.sqlite", ledger, review.SCHEMA)

@@ -98,17 +98,17 @@ def evidence(
     `sovereign verify --evidence FILE --policy …` checks it, offline. Exit status 1: not written.
     """
     from ledger.errors import CorruptLogError
-    from ledger.evidence_builder import ErasedError, RestlessError, gathered
+    from ledger.evidence_builder import ErasedError, LogMovedError, build_evidence
     from ledger.service import Ledger, UnknownSubjectError
     from ledger.tlog import atomic_file
     from ledger.verify import receipt
     from ledger.witness.client import RolledBackError
 
     ledger = Ledger.reopen(data_dir)
-    refused = (OSError, ValueError, UnknownSubjectError, ErasedError, RestlessError)
+    refused = (OSError, ValueError, UnknownSubjectError, ErasedError, LogMovedError)
     try:
         older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
-        found = gathered(ledger, data_dir, subject, seq, older)
+        found = build_evidence(ledger, data_dir, subject, seq, older)
     except (*refused, RolledBackError, CorruptLogError) as error:
         typer.echo(f"not written: {error}", err=True)
         raise typer.Exit(1) from None

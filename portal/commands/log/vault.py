@@ -39,8 +39,10 @@ def rotate_kek(
         raise typer.Exit(1)
     try:
         with closing(Vault(data_dir / "keys")) as vault, progress("keys wrapped anew") as told:
-            vault.rotate(key_encryption_key.fresh(to or vault.keeper), told)
-            typer.echo(f"every customer's key is wrapped with a new key, kept by {vault.keeper}")
+            vault.rotate(key_encryption_key.next_generation(to or vault.kek_provider), told)
+            typer.echo(
+                f"every customer's key is wrapped with a new key, kept by {vault.kek_provider}"
+            )
     except (KekError, VaultError) as error:
         typer.echo(f"{error}\nThe old key is in force.", err=True)
         raise typer.Exit(1) from None

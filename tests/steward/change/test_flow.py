@@ -224,7 +224,7 @@ def test_s20_a_tag_is_found_by_its_customers_key_alone(desk: Office) -> None:
         tags = {bytes(tag) for (tag,) in database.execute("SELECT tag FROM concerned")}
 
     def found() -> set[bytes]:
-        return {desk.bank.ledger.reading_tag("c1", f"{ORIGIN}/case", case) for case in (1, 2)}
+        return {desk.bank.ledger.read_log_tag("c1", f"{ORIGIN}/case", case) for case in (1, 2)}
 
     assert len(tags) == 2
     assert found() == tags

@@ -1,4 +1,4 @@
-"""specs/audit.md, A10: a state log audited beside its consent log."""
+"""specs/audit.md, A10: a state log is audited against its consent log."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -94,19 +94,19 @@ Wrong = Callable[[list[StateRoot]], list[StateRoot]]
 WRONG: dict[str, tuple[Wrong, str]] = {
     "another root of the consent log": (
         lambda all_: [*all_[:4], replace(all_[4], root=bytes(32)), *all_[5:]],
-        "entry 4: the consent log has another root at 100 entries",
+        f"entry 4: it names the root {bytes(32).hex()} at size 100, the consent log has",
     ),
     "two maps of one size": (
         lambda all_: [*all_[:5], replace(all_[4], map=bytes(32)), *all_[5:]],
-        "entry 5: of 100 entries, the one before of 100",
+        "entry 5: it names size 100, not larger than the previous entry's 100",
     ),
     "going back": (
         lambda all_: [*all_, all_[7]],
-        "entry 30: of 160 entries, the one before of 600",
+        "entry 30: it names size 160, not larger than the previous entry's 600",
     ),
     "running ahead": (
         lambda all_: [*all_, replace(all_[-1], size=601)],
-        "entry 30: of 601 entries, the consent log shows 600",
+        "entry 30: it names size 601, the consent log has 600 entries",
     ),
 }
 
@@ -131,7 +131,10 @@ def test_a10_two_maps_of_one_size_are_found_though_one_was_seen_before(
     seen = audited(shown(tmp_path, honest[:5]), published).note
     states = shown(tmp_path, [replace(honest[4], map=bytes(32))])
     report = audited(states, published, seen)
-    assert "entry 5: of 100 entries, the one before of 100" in report.findings[0].message
+    assert (
+        "entry 5: it names size 100, not larger than the previous entry's 100"
+        in report.findings[0].message
+    )
     assert report.note == seen
 
 
