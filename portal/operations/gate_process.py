@@ -38,7 +38,13 @@ from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
-from portal.operations.wiring import build_gate, contracts, open_source, releases
+from portal.operations.wiring import (
+    build_gate,
+    contracts,
+    open_source,
+    releases,
+    require_usable,
+)
 
 _LOG = logging.getLogger("gate")
 
@@ -78,6 +84,7 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     """
     home = settings.data_dir
     source, scenes = contracts()
+    require_usable(settings, scenes)
     rules = cedar.load(specs_folder() / "policy")
     announced = [*Follower(home).announced()]
     _same_terms(_terms(announced), scenes, rules)

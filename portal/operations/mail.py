@@ -25,8 +25,9 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ledger.tlog import atomic_file
+from portal.operations.settings import SettingError
 
-MOST_WAITING = 1000  # letters; more are dropped, and logged
+MAX_WAITING = 1000  # letters; more are dropped, and logged
 TIMEOUT_S = 10.0
 PORTS = {"smtp": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -34,8 +35,8 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 log = logging.getLogger(__name__)
 
 
-class MailSettingError(ValueError):
-    """The setting `mail` names no way out. The message says what it may be."""
+class MailSettingError(SettingError):
+    """The setting `mail` names no mail server and no folder. The message says what it may be."""
 
 
 class LetterSender(Protocol):
@@ -96,7 +97,7 @@ def sender(setting: str) -> LetterSender | None:
         port = where.port or PORTS[where.scheme]
         return LetterSmtp(where.hostname, port, user, password, where.scheme == "smtps")
     raise MailSettingError(
-        f"mail begins with {where.scheme!r}, "
+        f"setting mail begins with {where.scheme!r}, "
         "want smtp://host:port, smtps://host:port or folder:path"
     )
 
@@ -116,7 +117,7 @@ class CustomerMail:
 
     def __init__(self, way: LetterSender) -> None:
         self._way = way
-        self._waiting: Queue[Letter] = Queue(MOST_WAITING)
+        self._waiting: Queue[Letter] = Queue(MAX_WAITING)
         self._lock = Lock()
         self._carrier: Thread | None = None
 
@@ -124,7 +125,7 @@ class CustomerMail:
         try:
             self._waiting.put_nowait(write)
         except Full:
-            log.warning("%d letters wait already; one more is dropped", MOST_WAITING)
+            log.warning("%d letters wait already; one more is dropped", MAX_WAITING)
             return
         with self._lock:
             if self._carrier is None:

@@ -19,8 +19,12 @@ PORTS = {"http": 80, "https": 443}
 LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
 
 
+class SettingError(ValueError):
+    """A setting names something that does not exist or cannot be used. The message says which."""
+
+
 class Partner(BaseModel, frozen=True, extra="forbid"):
-    """A company outside the house."""
+    """A company that receives data from the controller."""
 
     id: str
     name: str

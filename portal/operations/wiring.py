@@ -32,7 +32,7 @@ from gate.readlog.by_customer import listed
 from gate.readlog.writer import LOG, Journal, ManyEntryTagger, instance_name
 from gate.reads.point import Gate, GateOptions, LedgerView
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.sources.interface import RowSource
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
@@ -42,9 +42,9 @@ from ledger.reader import RecordedEvent
 from ledger.service import Ledger
 from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
-from portal.operations import open_ledger
+from portal.operations import mail, open_ledger
 from portal.operations.publishing import Anchors, Publisher
-from portal.operations.settings import Settings
+from portal.operations.settings import SettingError, Settings
 from steward.agreements.stability import Histories, WithStability
 from steward.alert_cases import Alarms
 from steward.contracts import publication
@@ -55,6 +55,7 @@ from steward.oversight import review
 from steward.oversight.register import Register
 from synthetic.fitting.release import Release
 
+POSTGRES = ("postgresql://", "postgres://")  # how the setting `source` begins then
 SECRET = Path("keys") / "surrogate.key"
 SECRET_SIZE = 32  # bytes
 DEFAULT_QUOTA = "default"
@@ -117,12 +118,17 @@ def contracts() -> tuple[SourceContract, dict[str, Scene]]:
 
 
 def open_product(settings: Settings) -> Product:
-    """Open everything under `settings.data_dir`. Raises what its parts raise."""
+    """Open everything under `settings.data_dir`.
+
+    Raises SettingError and SourceUnavailableError before anything is created there, and what its
+    parts raise.
+    """
     home = settings.data_dir
     source, scenes = contracts()
+    require_usable(settings, scenes)
+    tables = open_source(settings)
     ledger = open_ledger.begin(home, settings.origin)
     reads = _open_read_log(ledger, home)
-    tables = open_source(settings)
     policy = cedar.load(specs_folder() / "policy")
     publish_scenes(ledger, scenes, home)
     publish_policy(ledger, policy, home)
@@ -192,20 +198,49 @@ def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm
 
 
 def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quotas:
-    """The quotas of the settings. Raises ValueError for a service or scene there is none of."""
-    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    """The quotas of the settings. Raises SettingError for a service or scene no contract has."""
     named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
-    if unknown := sorted(named.keys() - known):
-        raise ValueError(f"quota for {unknown}, want default or service/scene of a contract")
+    _require_known_quotas(named, scenes)
     limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
     return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
 
 
+def _require_known_quotas(names: Iterable[str], scenes: Mapping[str, Scene]) -> None:
+    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    if unknown := sorted({*names} - known):
+        raise SettingError(
+            f"setting quota: found {', '.join(unknown)}, want {DEFAULT_QUOTA!r} or a service/scene "
+            f"of a contract, such as {min(known)}"
+        )
+
+
+def require_usable(settings: Settings, scenes: Mapping[str, Scene]) -> None:
+    """Check what can be checked before anything is created: quotas, mail, the source's file.
+
+    Raises SettingError, SourceUnavailableError.
+    """
+    _require_known_quotas((name for name in settings.quota if name != DEFAULT_QUOTA), scenes)
+    mail.sender(settings.mail)
+    if not settings.source.startswith(POSTGRES):
+        source_file(settings.data_dir, settings.source)
+
+
+def source_file(home: Path, setting: str = "") -> Path:
+    """The DuckDB file of the personal rows. Raises SourceUnavailableError if there is none."""
+    path = Path(setting or home / "customers.duckdb")
+    if path.is_file():
+        return path
+    check = "the setting source" if setting else "--data-dir, or set source"
+    raise SourceUnavailableError(
+        f"no file with customers' rows at {path}: check {check} (a DuckDB file or postgresql://…)"
+    )
+
+
 def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
     """The personal rows that the settings name. Raises SourceUnavailableError."""
-    if settings.source.startswith(("postgresql://", "postgres://")):
+    if settings.source.startswith(POSTGRES):
         return PostgresSource(settings.source)
-    return DuckDBSource(Path(settings.source or settings.data_dir / "customers.duckdb"))
+    return DuckDBSource(source_file(settings.data_dir, settings.source))
 
 
 def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
