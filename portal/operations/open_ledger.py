@@ -1,8 +1,8 @@
-"""The ledger of a data directory, opened by a command that writes into it.
+"""Opens the ledger of a data directory for a command that writes to it.
 
-Gates beside it follow an epoch in shared memory (gate.state.ledger_position), so whoever writes
-publishes it: a command that records an erasure and tells nobody would leave a gate answering as
-before. Nothing else may write meanwhile; to read, `Ledger.reopen` is enough, and moves no epoch.
+Gates in other processes follow an epoch in shared memory (gate.state.ledger_position), so every
+writer publishes it: otherwise a gate would not see, for example, an erasure. Only one process may
+write at a time. For reading, `Ledger.reopen` is enough, and publishes no epoch.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ EPOCH = Path("state") / "epoch"
 
 
 def reopen(home: Path) -> Ledger:
-    """Raises CorruptLogError if there is no ledger under `home`."""
+    """The ledger under `home`. Raises CorruptLogError if there is none."""
     return Ledger.reopen(home, moved=lambda size: Epoch(home / EPOCH).publish(size))
 
 
 def begin(home: Path, origin: str) -> Ledger:
-    """The ledger under `home`, or a fresh one. Raises as `Ledger.open` does."""
+    """The ledger under `home`, or a new one. Raises as `Ledger.open` does."""
     return Ledger.open(home, origin=origin, moved=Epoch(home / EPOCH).publish)

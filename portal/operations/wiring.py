@@ -1,14 +1,14 @@
-"""The product put together: one ledger, one source, one gate. The composition root below the web.
+"""Builds the product from its settings: one ledger, one source, one gate.
 
 home/ledger.sqlite       the consent log and the sealed events
 home/keys/               private keys (owner only) and *.vkey verifier keys
 home/customers.duckdb    the personal rows, read only through the gate (or `source` in the settings)
 home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
-home/receipts/           what customers keep
+home/receipts/           receipts stored for customers
 home/contracts/          every contract that was ever published, byte for byte
-home/policies/<digest>/  every policy that was ever in force, byte for byte
-home/register.sqlite     what people and services did around decisions, sealed per customer
+home/policies/<digest>/  every policy that was ever active, byte for byte
+home/register.sqlite     reviews, explanations, reminders and searches, sealed per customer
 home/health.sqlite       the history of checks of the contracts
 """
 
@@ -64,7 +64,7 @@ _LOG = logging.getLogger("sovereign")
 
 
 class SecretError(Exception):
-    """A secret key file does not hold a secret. Nothing is derived from it."""
+    """A secret key file has the wrong size. Nothing is derived from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,22 +82,24 @@ class Product:
         return self.settings.data_dir
 
     def reads_of(self, subject: str, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every point read of one customer, through every gate there ever was, newest first;
-        without the first `skip`, which are passed over unread."""
+        """Every point read of one customer through every gate, newest first.
+
+        The first `skip` entries are skipped without being opened.
+        """
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        if len(folders) > 1:  # most logs of gates that have ended hold nothing of this customer
+        if len(folders) > 1:  # most logs of ended gates have no entry of this customer
             folders = [f for f in folders if any(True for _ in listed(f, self.ledger, subject))]
         if len(folders) == 1:
-            found = listed(folders[0], self.ledger, subject, skip)
+            entries = listed(folders[0], self.ledger, subject, skip)
         else:
             several = (listed(each, self.ledger, subject) for each in folders)
-            found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
-        for each in found:
+            entries = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
+        for each in entries:
             if (entry := each.reading()) is not None:
                 yield each.place, entry
 
     def register(self) -> Register:
-        """Reviews, explained decisions, reminders and searches: see steward.oversight.register."""
+        """The register of reviews, explanations, reminders and searches."""
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
 
     def keep_state(self) -> None:
@@ -138,12 +140,12 @@ def open_product(settings: Settings) -> Product:
 
 
 class GateLedger(LedgerView, ManyEntryTagger, Histories, Protocol):
-    """What a gate needs of the consent log, as its writer or as a follower has it."""
+    """The consent log as a gate needs it: its writer, or a follower in another process."""
 
     def announced(self) -> Iterable[RecordedEvent]: ...
 
 
-def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own process share
+def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's own process
     settings: Settings,
     ledger: GateLedger,
     source: SourceContract,
@@ -154,7 +156,7 @@ def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own pr
     rows: RowSource,
     state: ConsentIndex | None = None,
 ) -> Gate:
-    """The gate of this product: inside the portal, and in a process of its own."""
+    """Build this product's gate, inside the portal or in a process of its own."""
     alerts = alarm(settings, settings.origin, scenes)
     options = GateOptions(
         known_by(source), quotas(settings, scenes, alerts), alerts, settings.shadow_every
@@ -174,7 +176,7 @@ def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own pr
 
 
 def known_by(source: SourceContract) -> tuple[str, ...]:
-    """The items that a customer can be known by: texts without a public domain."""
+    """The items that can identify a customer: texts without a public domain."""
     return tuple(
         each.name
         for each in source.items.values()
@@ -183,7 +185,7 @@ def known_by(source: SourceContract) -> tuple[str, ...]:
 
 
 def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
-    """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
+    """A listener that logs the gate's alerts and opens a case for each."""
     home = settings.data_dir
     alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role))
 
@@ -192,7 +194,7 @@ def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm
         try:
             alarms.raised(alert)
         except Exception:  # noqa: BLE001 - whatever it was, the read that raised the alert goes on
-            _LOG.exception("the alert was logged but opens no case; see to %s", home)
+            _LOG.exception("the alert was logged but no case was opened; check %s", home)
 
     return raised
 
@@ -244,7 +246,7 @@ def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
 
 
 def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
-    """Announce every contract that is not in force in exactly this form.
+    """Announce every contract whose active version in the log differs.
 
     Raises UndeclaredChangeError or MissingContractError: see steward.contracts.publication.
     """
@@ -254,9 +256,9 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> N
 
 
 def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
-    """Announce the policy in force unless it was the last one announced, and keep it.
+    """Store the active policy, and announce it unless it was the last one announced.
 
-    A crash in between leaves a kept policy that the next start announces.
+    If we crash in between, the policy is stored and the next start announces it.
     """
     cedar.keep(rules, home / "policies")
     announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
@@ -268,16 +270,16 @@ def releases(
     announced: Iterable[RecordedEvent], scenes: Mapping[str, Scene]
 ) -> dict[str, list[Release]]:
     """The synthetic releases of each scene in log order, rebuilt from the ledger alone."""
-    found: dict[str, list[Release]] = {}
+    by_scene: dict[str, list[Release]] = {}
     for entry in announced:
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
-            found.setdefault(event.scene, []).append(Release.from_body(event.body))
-    return found
+            by_scene.setdefault(event.scene, []).append(Release.from_body(event.body))
+    return by_scene
 
 
 def _open_read_log(ledger: Ledger, home: Path) -> Log:
-    """A read log of this run's own, announced in the consent log before anything is read."""
+    """A new read log for this run, announced in the consent log before anything is read."""
     instance = f"reads-{instance_name()}"
     origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
     signer = signed_note.generate(origin)
@@ -290,14 +292,17 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
 
 
 def secret(path: Path) -> bytes:
-    """32 random bytes that only the owner can read, made on first use. Raises SecretError."""
+    """32 random bytes in a file that only its owner can read, made on first use.
+
+    Raises SecretError.
+    """
     if not path.exists():
-        with suppress(FileExistsError):  # another process was faster: its secret counts
+        with suppress(FileExistsError):  # another process was faster: use its secret
             atomic_file.create(path, secrets.token_bytes(SECRET_SIZE), atomic_file.OWNER_ONLY)
     data = path.read_bytes()
     if len(data) != SECRET_SIZE:
         raise SecretError(
             f"{path} has {len(data)} bytes, want {SECRET_SIZE}: restore it from a backup. "
-            "Without one, remove the file: a new secret is made, and what was derived changes"
+            "Without one, remove the file: a new secret is made, and all derived values change"
         )
     return data

@@ -179,5 +179,5 @@ def test_letters_that_nobody_carries_are_dropped_and_the_log_names_nobody(
     assert "one more is dropped" in caplog.text
     held.set()
     post.settle()
-    assert "not carried: OSError" in caplog.text
+    assert "not sent: OSError" in caplog.text
     assert "c00007" not in caplog.text

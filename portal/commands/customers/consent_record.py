@@ -34,7 +34,7 @@ def consent_record(
     from ledger.verify.receipt import ReceiptError
     from portal.archive import pack
     from portal.consent import shown_version
-    from portal.operations.controller import UnstatedError, house
+    from portal.operations.controller import UnstatedError, organisation
     from portal.operations.settings import Settings
     from portal.operations.wiring import contracts
     from steward.dpv.consent_receipt import NoConsentError, document, instruction
@@ -49,7 +49,7 @@ def consent_record(
         scenes = shown_version.contracts(
             instruction(receipt.parse(proof)), contracts()[1], data_dir
         )
-        made = pack.document(document(proof, scenes, house(settings), now))
+        made = pack.document(document(proof, scenes, organisation(settings), now))
     except (OSError, UnicodeDecodeError) as error:
         fail(f"want a receipt, found {error}; download it again", 1)
     except (ReceiptError, NoConsentError, UnstatedError) as error:
