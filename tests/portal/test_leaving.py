@@ -107,7 +107,7 @@ def test_p21_of_one_customer_the_newest_three_are_kept(product: Product) -> None
 
 def test_p21_what_expired_is_deleted_when_the_portal_starts(product: Product) -> None:
     ArchiveStore(product.home, bytes(32)).put("0" * 48, b"one", START - timedelta(days=400))
-    leaving.builds(product)
+    leaving.builds(product, START)
     assert not [*(product.home / store.READY).rglob("*.zip")]
 
 
@@ -253,4 +253,4 @@ def test_p20_it_is_there_in_chinese(customer: TestClient) -> None:
 
 
 def test_p20_an_application_has_its_own_builds(product: Product) -> None:
-    assert leaving.builds(product).of(ME) is None
+    assert leaving.builds(product, START).of(ME) is None
