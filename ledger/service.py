@@ -132,10 +132,14 @@ class Ledger:
         return cls.open(home, origin=signed_note.verifier(first).name, on_commit=on_commit)
 
     @staticmethod
-    def require(home: Path) -> Path:
+    def exists(home: Path) -> bool:
+        return (home / "keys" / "consent.vkey").exists()
+
+    @classmethod
+    def require(cls, home: Path) -> Path:
         """The file that names the ledger under `home`. Raises CorruptLogError if there is none."""
         key = home / "keys" / "consent.vkey"
-        if not key.exists():
+        if not cls.exists(home):
             raise CorruptLogError(f"no ledger under {home}: {key} is missing")
         return key
 

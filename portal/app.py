@@ -1,4 +1,4 @@
-"""The composition root: the one place where the faces are put together."""
+"""Builds the web application: every page and API over one product."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -35,10 +35,10 @@ DESCRIPTION = "Ask before you read. Answers are marked field by field; every ans
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Keep everything made so far out of the garbage collector's sight meanwhile.
+    """Exclude every object that exists now from garbage collection while the context lasts.
 
-    What libraries leave behind at start is never garbage, and walking through it again and again is
-    a pause of more than 100 ms in somebody's page.
+    Objects that libraries create at start are never garbage, and scanning them repeatedly would
+    delay a page by more than 100 ms.
     """
     gc.collect()
     gc.freeze()
@@ -53,9 +53,9 @@ def create_app(
     clock: Callable[[], datetime] | None = None,
     job_results: JobResults | None = None,
 ) -> FastAPI:
-    """All faces of `product` as one application. `clock` says what time it is (default: now).
+    """The portal and the gate of `product` as one application. `clock` returns the present time.
 
-    `job_results`: of the jobs that run meanwhile; without them it says that none do.
+    `job_results`: results of the jobs that run meanwhile; without them `/healthz` is degraded.
     """
     app = FastAPI(
         title="Customer sovereignty",

@@ -1,6 +1,6 @@
-"""The command `sovereign`.
+"""Starts the command `sovereign`.
 
-`sovereign verify` is handed to the offline verifier before anything else is imported: it runs on
+`sovereign verify` calls the offline verifier before anything else is imported: the verifier runs on
 the standard library and `cryptography` alone (tests/ledger/test_verifier.py blocks the rest).
 """
 

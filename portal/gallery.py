@@ -1,9 +1,9 @@
-"""Every component of the pages by itself, with made-up facts: in the demonstration only.
+"""Shows every component of the pages by itself, with made-up data: in the demonstration only.
 
     /components            the list
-    /components/card       a scene's card in each of its standings
+    /components/card       a scene's card in each status
 
-They are the templates that the pages include, so that a component cannot look different here.
+They are the templates that the pages include, so a component looks the same here.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class GalleryStage:
-    """What made-up facts are made from."""
+    """The contracts, language and time from which a component's data is made up."""
 
     scenes: tuple[Scene, ...]  # those that can be switched
     locked: Scene
@@ -39,15 +39,15 @@ class GalleryStage:
     locale: str
     at: datetime
 
-    def card(self, number: int, kept: int, *, days: int = 0, **marks: Any) -> SceneCard:
-        """A card of the scene of that number, of which `kept` items were granted days ago."""
+    def card(self, number: int, granted: int, *, days: int = 0, **marks: Any) -> SceneCard:
+        """The card of a scene whose first `granted` items were granted `days` ago."""
         scene = self.scenes[number]
-        fields = frozenset([*scene.fields][:kept])
+        fields = frozenset([*scene.fields][:granted])
         consent = SceneConsent(fields, None, self.at - timedelta(days=days), 7)
-        held = {scene.id: consent} if fields else {}
-        state = ConsentState("c00000", 1, bytes(32), held)
-        found = {name: {scene.id} for name, on in marks.items() if on}
-        return card(scene, self.systems, state, self.locale, self.at, Marks(**found))
+        consents = {scene.id: consent} if fields else {}
+        state = ConsentState("c00000", 1, bytes(32), consents)
+        marked = {name: {scene.id} for name, on in marks.items() if on}
+        return card(scene, self.systems, state, self.locale, self.at, Marks(**marked))
 
 
 def _cards(stage: GalleryStage) -> Facts:
@@ -70,8 +70,8 @@ def _notices(stage: GalleryStage) -> Facts:
 
 
 def _figures(_: GalleryStage) -> Facts:
-    found = Figure("coverage", 61.5, 60, False), Figure("freshness", None, 90, False)
-    return {"figures": (*found, Figure("dependence", 58.25, 50, True))}
+    good = Figure("coverage", 61.5, 60, False), Figure("freshness", None, 90, False)
+    return {"figures": (*good, Figure("dependence", 58.25, 50, True))}
 
 
 def _chart(_: GalleryStage) -> Facts:

@@ -1,4 +1,4 @@
-"""The first page, the language, and the files that every page needs."""
+"""Routes of the first page, the choice of language, and static files."""
 
 from typing import Annotated, Any
 
@@ -32,9 +32,9 @@ def landing(request: Request) -> Response:
 
 @router.get("/.well-known/gpc.json")
 def honours_the_signal() -> Response:
-    """That Global Privacy Control is honoured here: section "GPC Support Resource" of its text."""
-    said = {"gpc": True, "lastUpdate": gpc.LAST_UPDATE}
-    return JSONResponse(said, headers={"Cache-Control": f"public, max-age={DAY_S}"})
+    """State that this site honours Global Privacy Control ("GPC Support Resource", W3C GPC)."""
+    resource = {"gpc": True, "lastUpdate": gpc.LAST_UPDATE}
+    return JSONResponse(resource, headers={"Cache-Control": f"public, max-age={DAY_S}"})
 
 
 @router.post("/language")
@@ -51,7 +51,7 @@ def choose_language(
 
 @router.get("/static/{name}")
 async def static(request: Request, name: str, v: str = "") -> Response:
-    """A file of ours. Its address carries its digest, so a browser may keep it for ever."""
+    """A static file. Its URL contains its digest, so browsers may cache it forever."""
     file = faces(request).static.get(name)
     if file is None:
         raise NotFoundError(name)

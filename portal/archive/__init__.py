@@ -1,8 +1,9 @@
-"""Everything about one customer in one file, and what another house makes of it.
+"""A customer's archive: all data about one customer in one file, exported and imported.
 
-holding   what a house has, as far as an archive is concerned
+holding   the records of a data directory that archives are made from
 content   the files of an archive
 pack      files -> ZIP with an index, always the same bytes; and back, checked
-store     finished archives, for a day, under names that nobody can make
-imported  archives of other houses, kept sealed
+building  archives made in the background, one per customer at a time
+store     finished archives, kept for a day under unforgeable names
+imported  archives of other controllers, stored sealed
 """

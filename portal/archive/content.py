@@ -1,15 +1,15 @@
-"""The files of one customer's archive. Nothing in them is about anybody else, or the company's own.
+"""Collects the files of one customer's archive: no data about anybody else, no company secrets.
 
-agreement.json             what is in force: the state that the map commits to
+agreement.json             the active consents: the state that the map commits to
 history.json, .csv         every instruction that was not erased
-receipts/17.tlog-proof     what proves each of them; state.tlog-proof that none is newer
+receipts/17.tlog-proof     proof of each; state.tlog-proof proves that none is newer
 trust/consent.policy       which keys receipts and state must be signed with (public)
 reads.json, .csv           every point read of the customer's data, by every gate
-data/customer.json, .csv   the row of the company's table
+data/customer.json, .csv   the row in the company's table
 decisions.json             explained decisions
-openings.json              who was let into the history
-interactions/…             free text: what was written to, for or by the customer, as it was
-imported/<digest>.zip      an archive of another house, as it came
+openings.json              which authorities had access to the history
+interactions/…             free text written to, about or by the customer, unchanged
+imported/<digest>.zip      an archive of another controller, unchanged
 """
 
 import csv
@@ -36,110 +36,118 @@ from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
 ROW = "data/customer.json"
-Progress = Callable[[int, int], None]  # receipts made and reads found, of how many are known
+Progress = Callable[[int, int], None]  # receipts and reads done, of how many known so far
 
 
 class NobodyError(LookupError):
-    """There is nothing about this customer."""
+    """The data directory has no data about this customer."""
 
     def __init__(self) -> None:
-        super().__init__("want a customer of whom something is kept, found nothing: erased?")
+        super().__init__(
+            "want a customer with data here, found none: check the number, or they were erased"
+        )
 
 
 def archive(
-    held: CustomerRecords, subject: str, at: datetime, progress: Progress = lambda _done, _of: None
+    records: CustomerRecords,
+    subject: str,
+    at: datetime,
+    progress: Progress = lambda _done, _of: None,
 ) -> bytes:
-    """The archive as of `at`: the same bytes while nothing happens.
+    """The archive as of `at`; the same bytes as long as no data changes.
 
-    Of whom nothing is known here but an archive of another house, it is that archive, byte for
-    byte. Raises NobodyError, SourceUnavailableError.
+    If an imported archive already contains all data about the customer, the result is that archive,
+    byte for byte. Raises NobodyError, SourceUnavailableError.
     """
-    history = held.ledger.history(subject)
-    brought = imported.kept(held, subject)
-    parts = [*_parts(held, subject, history, progress)]
+    history = records.ledger.history(subject)
+    imports = imported.stored(records, subject)
+    parts = [*_parts(records, subject, history, progress)]
     if not history and ROW not in {part.name for part in parts}:
         raise NobodyError
-    if original := imported.unchanged(brought, history, parts):
+    if original := imported.unchanged(imports, history, parts):
         return original
     parts += [
         ArchivePart(
-            f"imported/{digest}.zip", data, "application/zip", "An archive of another house"
+            f"imported/{digest}.zip", data, "application/zip", "An archive of another controller"
         )
-        for digest, data in brought.items()
+        for digest, data in imports.items()
     ]
     head = {
         "dct:created": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "dct:subject": subject,
-        "dct:source": held.ledger.origin,
+        "dct:source": records.ledger.origin,
     }
     return packed(head, parts)
 
 
 def _parts(
-    held: CustomerRecords, subject: str, history: Sequence[RecordedInstruction], progress: Progress
+    records: CustomerRecords,
+    subject: str,
+    history: Sequence[RecordedInstruction],
+    progress: Progress,
 ) -> Iterator[ArchivePart]:
-    reads = [*_reads(held, subject)]
+    reads = [*_reads(records, subject)]
     known = len(history) + len(reads)
     for done, each in enumerate(history):
         progress(done, known)
-        receipt = held.ledger.receipt(each.index, subject).encode()
+        receipt = records.ledger.receipt(each.index, subject).encode()
         yield ArchivePart(
             f"receipts/{each.index}.tlog-proof", receipt, TEXT, "Proof of an instruction"
         )
     if history:
-        yield from _agreed(held, subject, history)
+        yield from _agreed(records, subject, history)
     yield from _table("reads", reads, "Every read of your data, by name")
-    yield from _row(held, subject)
-    yield from _written(held, subject)
+    yield from _row(records, subject)
+    yield from _written(records, subject)
     progress(known, known)
 
 
 def _agreed(
-    held: CustomerRecords, subject: str, history: Sequence[RecordedInstruction]
+    records: CustomerRecords, subject: str, history: Sequence[RecordedInstruction]
 ) -> Iterator[ArchivePart]:
-    found = held.ledger.state(subject)
-    if found is not None:
+    state = records.ledger.state(subject)
+    if state is not None:
         yield ArchivePart(
-            "agreement.json", document(state_document.document(found)), JSON, "What is in force"
+            "agreement.json", document(state_document.document(state)), JSON, "What is in force"
         )
     rows = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in history]
     yield from _table("history", rows, "Every instruction you gave")
-    proof = str(held.ledger.state_proof(subject)).encode()
+    proof = str(records.ledger.state_proof(subject)).encode()
     yield ArchivePart("receipts/state.tlog-proof", proof, TEXT, "Proof of the latest state")
     for name in ("consent.policy", "state.policy"):
-        data = (held.home / name).read_bytes()
+        data = (records.home / name).read_bytes()
         yield ArchivePart(f"trust/{name}", data, TEXT, "Keys that must have signed")
 
 
-def _reads(held: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
-    """Newest first, as they stand in the read logs."""
-    folders = sorted(path.parent for path in (held.home / "reads").glob(f"*/{LOG}"))
-    found = [listed(folder, held.ledger, subject) for folder in folders]
-    for each in merge(*found, key=lambda entry: entry.at, reverse=True):
+def _reads(records: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
+    """The customer's read-log entries, newest first."""
+    folders = sorted(path.parent for path in (records.home / "reads").glob(f"*/{LOG}"))
+    by_log = [listed(folder, records.ledger, subject) for folder in folders]
+    for each in merge(*by_log, key=lambda entry: entry.at, reverse=True):
         if (entry := each.reading()) is not None:
             yield {"entry": each.place, **entry}
 
 
-def _row(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
-    if held.tables is None:
+def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
+    if records.tables is None:
         return
-    columns = [each.name for each in held.source.items.values() if not each.provided]
-    row = held.tables.row(subject, columns)
+    columns = [each.name for each in records.source.items.values() if not each.provided]
+    row = records.tables.row(subject, columns)
     if row is None:
         return
     plain = {name: _plain(value) for name, value in row.items()}
     yield ArchivePart(ROW, document(plain), JSON, "What the company's table says of you")
     yield ArchivePart("data/customer.csv", _csv([plain]), CSV, "The same as a table")
-    for item in held.source.items.values():
+    for item in records.source.items.values():
         if item.free_text and isinstance(text := row.get(item.name), str):
             name = f"interactions/{item.name}.txt"
             yield ArchivePart(name, text.encode(), TEXT, "Free text, as it was written")
 
 
-def _written(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
-    """What stands in the register: decisions, openings, and messages that services proposed."""
-    register = held.register()
-    explained = Explanations(register, KeptReadLogs(held.home), held.ledger).of(subject)
+def _written(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
+    """The customer's data in the register: decisions, authority accesses, proposed messages."""
+    register = records.register()
+    explained = Explanations(register, KeptReadLogs(records.home), records.ledger).of(subject)
     if explained:
         rows = [_plain(asdict(each)) for each in explained]
         yield ArchivePart("decisions.json", document(rows), JSON, "Decisions about you, explained")
@@ -162,7 +170,7 @@ def _table(name: str, rows: Sequence[Mapping[str, Any]], about: str) -> Iterator
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """RFC 4180. What has parts stands in its cell as JSON."""
+    """The rows as CSV (RFC 4180). Lists and objects are written as JSON in their cell."""
     text = StringIO(newline="")
     names = sorted({name for row in rows for name in row})
     writer = csv.DictWriter(text, names, restval="")
@@ -179,7 +187,7 @@ def _cell(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The same in JSON: times as text, and numbers of libraries as numbers."""
+    """The value with JSON types: times as text, NumPy numbers as numbers."""
     if isinstance(value, float) and not isfinite(value):
         value = str(value)
     match value:

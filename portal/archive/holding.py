@@ -1,4 +1,4 @@
-"""What a house has about its customers, without a gate: nothing here is served to a service."""
+"""The records of a data directory from which customers' archives are made, without a gate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,18 +12,22 @@ from steward.oversight.register import Register
 
 
 class SubjectRows(Protocol):
+    """The source of personal rows, as far as archives read it."""
+
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
-        """One customer's values, or None if there is no such customer."""
+        """One customer's values in `columns`, or None if there is no such customer."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerRecords:
+    """The ledger, source and contracts of the data directory `home`."""
+
     home: Path
     ledger: Ledger
     source: SourceContract
     scenes: Mapping[str, Scene]
-    tables: SubjectRows | None  # None: the house has no table of customers
+    tables: SubjectRows | None  # None: no table of customers
 
     def register(self) -> Register:
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)

@@ -1,12 +1,12 @@
-"""Archives of other houses, taken in: what was in force there, and the archive itself, sealed.
+"""Imports archives of other controllers: the consents, and the archive itself, sealed.
 
     home/archives/imported/<pseudonym>/<SHA-256 of the archive>.sealed
         nonce(12) ‖ AES-256-GCM under the customer's own key, the digest as associated data
 
-What is restored is the agreement: each scene of it becomes an instruction of class D here, whose
-source is `archive:<digest>`, or a withdrawal. Its evidence are the receipts in the archive, which
-verify under the policy that came with it, or under one that the operator knows. What the customer
-said here themselves is never overwritten.
+The import restores the agreement: each scene in it becomes an instruction of class D here, with the
+source `archive:<digest>`, or a withdrawal. Its evidence is the receipts in the archive, verified
+under the archive's own policy or one that the operator gives. Instructions that the customer gave
+here are never overwritten.
 """
 
 import json
@@ -42,55 +42,59 @@ from portal.archive.pack import ArchiveError, ArchivePart, PackedArchive
 from steward.oversight.register import SubjectTagger
 
 FOLDER = Path("archives") / "imported"
-_NAME = "imported-archive"  # under which customers' keys are derived from
+_NAME = "imported-archive"  # label for deriving keys
 _NONCE_SIZE = 12
-_OURS = {"agreement.json", "history.json", "history.csv"}  # and receipts, trust: of this house
+_OURS = {"agreement.json", "history.json", "history.csv"}  # with receipts/ and trust/: made here
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveImport:
+    """The result of an import."""
+
     subject: str
     digest: str
     recorded: int  # instructions of class D
-    left: tuple[str, ...]  # scenes that stay as they are here, each with the reason
+    left: tuple[str, ...]  # scenes that were not imported, each with the reason
 
 
-def take(held: CustomerRecords, data: bytes, trusted: LogPolicy | None = None) -> ArchiveImport:
-    """Import an archive, once however often. Durable when it returns.
+def take(records: CustomerRecords, data: bytes, trusted: LogPolicy | None = None) -> ArchiveImport:
+    """Import an archive; importing it again changes nothing. Durable when it returns.
 
-    `trusted`: what its receipts must be signed with; None: what the archive says itself. Raises
-    ArchiveError; then nothing was recorded.
+    `trusted`: the policy its receipts must satisfy; None: the archive's own. Raises ArchiveError,
+    and then nothing was recorded.
     """
     digest = sha256(data).hexdigest()
-    found = pack.unpacked(data)
-    agreed = _agreement(found, trusted)
+    archive = pack.unpacked(data)
+    agreed = _agreement(archive, trusted)
     subject = agreed[-1].event.subject
-    before = held.ledger.history(subject)
-    acts, left = _acts(held.scenes, agreed, before, digest)
-    recorded = 0 if _known(before, digest) else _record(held, subject, acts)
-    if not held.ledger.version(subject):
-        raise ArchiveError("no scene of it exists here, want one at least: nothing was recorded")
-    # Crash here: recorded, and the archive is not kept; taking it again keeps it.
-    _keep(held, subject, digest, data)
+    before = records.ledger.history(subject)
+    acts, left = _acts(records.scenes, agreed, before, digest)
+    recorded = 0 if _known(before, digest) else _record(records, subject, acts)
+    if not records.ledger.version(subject):
+        raise ArchiveError(
+            "want at least one scene that exists here, found none: nothing was recorded"
+        )
+    # If we crash here, the consents are recorded, and importing again stores the archive.
+    _keep(records, subject, digest, data)
     return ArchiveImport(subject, digest, recorded, left)
 
 
-def kept(held: CustomerRecords, subject: str) -> Mapping[str, bytes]:
-    """The archives of other houses that were taken in for this customer: digest -> bytes."""
-    found = sorted(folder(held.home, held.ledger, subject).glob("*.sealed"))
-    return {path.stem: _unsealed(held, subject, path) for path in found}
+def stored(records: CustomerRecords, subject: str) -> Mapping[str, bytes]:
+    """The archives that were imported for this customer: digest -> bytes."""
+    paths = sorted(folder(records.home, records.ledger, subject).glob("*.sealed"))
+    return {path.stem: _unsealed(records, subject, path) for path in paths}
 
 
 def unchanged(
-    brought: Mapping[str, bytes],
+    imports: Mapping[str, bytes],
     history: Sequence[RecordedInstruction],
     parts: Sequence[ArchivePart],
 ) -> bytes | None:
-    """The one archive that says all there is about the customer, if one does."""
-    if len(brought) != 1:
+    """The imported archive, if it is the only one and contains all data about the customer."""
+    if len(imports) != 1:
         return None
-    ((digest, data),) = brought.items()
-    if not all(_brought(each.event, digest) for each in history):
+    ((digest, data),) = imports.items()
+    if not all(_is_from(each.event, digest) for each in history):
         return None
     theirs = pack.unpacked(data).files
     ours = {each.name: each.data for each in parts if each.name not in _OURS}
@@ -98,40 +102,42 @@ def unchanged(
     return data if all(theirs.get(name) == ours[name] for name in more) else None
 
 
-def _agreement(found: PackedArchive, trusted: LogPolicy | None) -> list[RecordedInstruction]:
+def _agreement(archive: PackedArchive, trusted: LogPolicy | None) -> list[RecordedInstruction]:
     """The instructions of the archive, as its receipts prove them. Raises ArchiveError."""
     try:
-        believed = trusted or policy.parse(found.files["trust/consent.policy"])
-        proven = [*_proven(found, believed)]
-        agreement = json.loads(found.files["agreement.json"])
-        history = json.loads(found.files["history.json"])
+        believed = trusted or policy.parse(archive.files["trust/consent.policy"])
+        proven = [*_proven(archive, believed)]
+        agreement = json.loads(archive.files["agreement.json"])
+        history = json.loads(archive.files["history.json"])
     except (KeyError, ValueError, LogPolicyError, ReceiptError) as error:
-        raise ArchiveError(f"its receipts prove nothing: {error}; nothing was recorded") from error
-    said = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in proven]
-    if not proven or said != history or len({each.event.subject for each in proven}) != 1:
-        raise ArchiveError("its history is not what its receipts prove; nothing was recorded")
+        raise ArchiveError(
+            f"the archive's receipts do not verify: {error}; nothing was recorded"
+        ) from error
+    events = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in proven]
+    if not proven or events != history or len({each.event.subject for each in proven}) != 1:
+        raise ArchiveError("history.json does not match the receipts; nothing was recorded")
     if state_document.document(_folded(proven)) != agreement:
-        raise ArchiveError("its agreement is not what its history adds up to; nothing was recorded")
+        raise ArchiveError("agreement.json does not follow from history.json; nothing was recorded")
     return proven
 
 
-def _proven(found: PackedArchive, believed: LogPolicy) -> Iterator[RecordedInstruction]:
-    names = [name for name in found.files if name.startswith("receipts/")]
+def _proven(archive: PackedArchive, believed: LogPolicy) -> Iterator[RecordedInstruction]:
+    names = [name for name in archive.files if name.startswith("receipts/")]
     numbered = sorted(int(n[9:-11]) for n in names if n != "receipts/state.tlog-proof")
     for index in numbered:
-        parsed = receipt.parse(found.files[f"receipts/{index}.tlog-proof"].decode())
+        parsed = receipt.parse(archive.files[f"receipts/{index}.tlog-proof"].decode())
         receipt.verify_under(parsed, believed)
-        said = envelope.decode(canonical(parsed.extra["event"]))
-        if parsed.index != index or not isinstance(said, Instruction):
-            raise ArchiveError(f"receipts/{index}.tlog-proof is of something else")
-        yield RecordedInstruction(index, said)
+        event = envelope.decode(canonical(parsed.extra["event"]))
+        if parsed.index != index or not isinstance(event, Instruction):
+            raise ArchiveError(f"receipts/{index}.tlog-proof is not of instruction {index}")
+        yield RecordedInstruction(index, event)
 
 
 def _folded(proven: Sequence[RecordedInstruction]) -> ConsentState:
-    held = ConsentState(proven[0].event.subject)
+    state = ConsentState(proven[0].event.subject)
     for each in proven:
-        held = reducer.apply(held, each.event, each.index)
-    return held
+        state = reducer.apply(state, each.event, each.index)
+    return state
 
 
 def _acts(
@@ -140,40 +146,40 @@ def _acts(
     before: Sequence[RecordedInstruction],
     digest: str,
 ) -> tuple[list[tuple[Act, Instruction]], tuple[str, ...]]:
-    """What to record, each with the instruction it rests on; and the scenes that are left."""
-    said = (each.event for each in before if each.event.evidence != EvidenceClass.IMPORTED)
-    decided = {each.act.scene for each in said if isinstance(each.act, SceneAct)}
+    """The acts to record, each with its original instruction; and the scenes not imported."""
+    own = (each.event for each in before if each.event.evidence != EvidenceClass.IMPORTED)
+    decided = {each.act.scene for each in own if isinstance(each.act, SceneAct)}
     acts: list[tuple[Act, Instruction]] = []
     left: list[str] = []
     by_index = {each.index: each.event for each in agreed}
-    for name, found in _folded(agreed).scenes.items():
+    for name, consent in _folded(agreed).scenes.items():
         scene = scenes.get(name)
         if scene is None or scene.locked:
             left.append(f"{name}: no such scene here")
         elif name in decided:
             left.append(f"{name}: the customer decided here themselves")
-        elif not isinstance(found, SceneConsent):
-            acts.append((Withdrawn(name), by_index[found.index]))
-        elif fields := tuple(each for each in scene.fields if each in found.fields):
-            taken = Imported(name, fields, found.until, f"archive:{digest}")
-            acts.append((taken, by_index[found.index]))
+        elif not isinstance(consent, SceneConsent):
+            acts.append((Withdrawn(name), by_index[consent.index]))
+        elif fields := tuple(each for each in scene.fields if each in consent.fields):
+            taken = Imported(name, fields, consent.until, f"archive:{digest}")
+            acts.append((taken, by_index[consent.index]))
         else:
             left.append(f"{name}: none of its items exists here")
     return acts, tuple(left)
 
 
-def _record(held: CustomerRecords, subject: str, acts: Sequence[tuple[Act, Instruction]]) -> int:
+def _record(records: CustomerRecords, subject: str, acts: Sequence[tuple[Act, Instruction]]) -> int:
     drafts: list[Instruction] = []
     for act, rests in acts:
         about = Wording(rests.wording.locale, rests.wording.digest)
         drafts.append(
             drafts[-1].next(act, at=rests.at, wording=about)
             if drafts
-            else held.ledger.draft(
+            else records.ledger.draft(
                 subject, act, at=rests.at, wording=about, evidence=EvidenceClass.IMPORTED
             )
         )
-    return len(held.ledger.record(drafts))
+    return len(records.ledger.record(drafts))
 
 
 def _known(before: Sequence[RecordedInstruction], digest: str) -> bool:
@@ -183,29 +189,30 @@ def _known(before: Sequence[RecordedInstruction], digest: str) -> bool:
     )
 
 
-def _brought(said: Instruction, digest: str) -> bool:
-    source = said.act.source if isinstance(said.act, Imported) else f"archive:{digest}"
-    return said.evidence == EvidenceClass.IMPORTED and source == f"archive:{digest}"
+def _is_from(instruction: Instruction, digest: str) -> bool:
+    act = instruction.act
+    source = act.source if isinstance(act, Imported) else f"archive:{digest}"
+    return instruction.evidence == EvidenceClass.IMPORTED and source == f"archive:{digest}"
 
 
 def folder(home: Path, tagger: SubjectTagger, subject: str) -> Path:
-    """Where the customer's archives of other houses lie."""
+    """The folder of the customer's imported archives."""
     return home / FOLDER / tagger.read_log_tag(subject, f"{_NAME}#index", 0).hex()
 
 
-def _key(held: CustomerRecords, subject: str) -> bytes:
-    secret = held.ledger.read_log_tag(subject, f"{_NAME}#seal", 0)
+def _key(records: CustomerRecords, subject: str) -> bytes:
+    secret = records.ledger.read_log_tag(subject, f"{_NAME}#seal", 0)
     return sha256(b"sovereign/imported-archive/v1\0" + secret).digest()
 
 
-def _keep(held: CustomerRecords, subject: str, digest: str, data: bytes) -> None:
+def _keep(records: CustomerRecords, subject: str, digest: str, data: bytes) -> None:
     nonce = os.urandom(_NONCE_SIZE)
-    sealed = nonce + AESGCM(_key(held, subject)).encrypt(nonce, data, digest.encode())
-    place = folder(held.home, held.ledger, subject)
+    sealed = nonce + AESGCM(_key(records, subject)).encrypt(nonce, data, digest.encode())
+    place = folder(records.home, records.ledger, subject)
     atomic_file.write(place / f"{digest}.sealed", sealed, atomic_file.OWNER_ONLY)
 
 
-def _unsealed(held: CustomerRecords, subject: str, path: Path) -> bytes:
+def _unsealed(records: CustomerRecords, subject: str, path: Path) -> bytes:
     sealed = path.read_bytes()
-    key = AESGCM(_key(held, subject))
+    key = AESGCM(_key(records, subject))
     return key.decrypt(sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:], path.stem.encode())

@@ -1,4 +1,4 @@
-"""Files of an archive as one ZIP that is always the same bytes, with an index of digests.
+"""Packs files into one ZIP with an index of digests; the same files give the same bytes.
 
     index.jsonld
         {"@context": {"dcat": "http://www.w3.org/ns/dcat#", …}, "@type": "dcat:Dataset",
@@ -9,8 +9,8 @@
            "dct:description": "What is in force",
            "spdx:checksum": {"spdx:algorithm": "sha256", "spdx:checksumValue": "5b0c…"}}, …]}
 
-The index comes first, then the files in the order of their names; all are stored as they are, with
-one time, so that nothing depends on the machine or on the version of a compressor.
+The index comes first, then the files in the order of their names. All are stored uncompressed with
+one fixed time, so that the bytes do not depend on the machine or on a compressor's version.
 """
 
 import json
@@ -24,13 +24,13 @@ from typing import Any
 
 INDEX = "index.jsonld"
 FORM = "urn:sovereign:archive:1"
-MOST_SIZE = 1 << 30  # bytes of an archive that is read
+MAX_SIZE = 1 << 30  # bytes of an archive that is read
 CONTEXT = {
     "dcat": "http://www.w3.org/ns/dcat#",
     "dct": "http://purl.org/dc/terms/",
     "spdx": "http://spdx.org/rdf/terms#",
 }
-_WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest that the format can say
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the earliest time in the ZIP format
 _MODE = 0o100600 << 16
 
 
@@ -46,12 +46,12 @@ _BROKEN = (
 
 
 class ArchiveError(ValueError):
-    """Not an archive as it was made. The message says where it departs."""
+    """Not a valid archive. The message says where it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchivePart:
-    """One file: its name, bytes, media type, and what it is in a few words."""
+    """One file: its name, bytes, media type, and a short description."""
 
     name: str
     data: bytes
@@ -68,7 +68,7 @@ class PackedArchive:
 
 
 def packed(head: Mapping[str, Any], parts: Sequence[ArchivePart]) -> bytes:
-    """`head`: what the index says besides its files."""
+    """The ZIP of `parts`. `head`: members of the index besides its files."""
     ordered = sorted(parts, key=lambda part: part.name)
     index = {"@context": CONTEXT, "@type": "dcat:Dataset", "dct:conformsTo": FORM, **head}
     index["dcat:distribution"] = [_described(part) for part in ordered]
@@ -95,25 +95,29 @@ def unpacked(data: bytes) -> PackedArchive:
     except _BROKEN as error:
         raise ArchiveError(f"want a ZIP with {INDEX}, found: {error}; export it again") from error
     if form != FORM:
-        raise ArchiveError(f"of the form {form!r}, want {FORM}: use the program that made it")
+        raise ArchiveError(
+            f"the archive has form {form!r}, want {FORM}: import it with the program that made it"
+        )
     if doubled or described.keys() != files.keys():
         odd = sorted(described.keys() ^ files.keys())[:4]
-        raise ArchiveError(f"its index and its files differ in {odd}; export it again")
+        raise ArchiveError(f"the index and the files differ in {odd}; export the archive again")
     for name, data_ in files.items():
         if _checksum(data_) != described[name].get("spdx:checksum"):
-            raise ArchiveError(f"{name} is not what the index says; export it again")
+            raise ArchiveError(
+                f"{name} does not match its digest in the index; export the archive again"
+            )
     return PackedArchive(index, files)
 
 
 def _require_size(size: int) -> None:
-    if size > MOST_SIZE:
+    if size > MAX_SIZE:
         raise ArchiveError(
-            f"it unpacks to {size} bytes, want at most {MOST_SIZE}; nothing was read"
+            f"the archive unpacks to {size} bytes, want at most {MAX_SIZE}; nothing was read"
         )
 
 
 def document(value: Any) -> bytes:
-    """JSON for people and programs: sorted, a line for each member."""
+    """JSON for people and programs: sorted, one member per line."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
 

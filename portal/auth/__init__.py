@@ -1,1 +1,1 @@
-"""How people prove who they are: sessions, passkeys, OpenID Connect, keys of their own."""
+"""How people prove who they are: sessions, passkeys, OpenID Connect, customers' own keys."""

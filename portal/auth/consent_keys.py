@@ -1,10 +1,10 @@
-"""Keys that sign consent, as browsers make them: passkeys of the consent host, and browser keys.
+"""Keys that sign consent, made by browsers: passkeys of the consent host, and browser keys.
 
 home/passkeys.sqlite, table consent_credential
-                         whose key, by what identifier an authenticator finds it; no secret
+                         customer, key id and credential id of each passkey; no secret
 
-The key itself stands in the customer's agreement, and counts only there; what is kept here lets a
-page ask for the right passkey, and not offer to make the same one twice.
+The public key itself is in the customer's agreement, the only place that counts. The table lets a
+page ask for the right passkey, and not offer to create the same one twice.
 """
 
 import base64
@@ -59,7 +59,7 @@ CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject)
 
 
 class ConsentKeyStore:
-    """Thread-safe. What a method wrote is durable when it returns."""
+    """Credential ids of customers' passkeys. Thread-safe. Writes are durable on return."""
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
@@ -73,14 +73,14 @@ class ConsentKeyStore:
             return dict(self._database.execute(query, [subject]).fetchall())
 
     def keep(self, subject: str, credential: bytes, key: bytes) -> None:
-        """Raises PasskeyError if another key has this identifier."""
+        """Store a credential id. Raises PasskeyError if it is known already."""
         with self._lock:
             query = "INSERT OR IGNORE INTO consent_credential VALUES (?, ?, ?)"
             if self._database.execute(query, [credential, subject, key]).rowcount != 1:
-                raise PasskeyError("this key is known already")
+                raise PasskeyError("this passkey is registered already; use another")
 
     def forget(self, subject: str) -> None:
-        """Forget the customer's. No bytes of them stay."""
+        """Delete the customer's credential ids. No bytes of them remain in the file."""
         with self._lock:
             self._database.execute("DELETE FROM consent_credential WHERE subject = ?", [subject])
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -90,9 +90,9 @@ class ConsentKeyStore:
 
 
 def offer(party: RelyingParty, name: str, known: Mapping[bytes, bytes]) -> tuple[bytes, str]:
-    """A challenge, and what to ask the browser to make a passkey that signs consent.
+    """A challenge, and the WebAuthn options (JSON) for creating a passkey that signs consent.
 
-    Each has a handle of its own, so that a new one takes no other's place on the device.
+    Each passkey has a user handle of its own, so that a new one replaces no other on the device.
     """
     challenge = secrets.token_bytes(32)
     options = webauthn.generate_registration_options(
@@ -113,7 +113,7 @@ def offer(party: RelyingParty, name: str, known: Mapping[bytes, bytes]) -> tuple
 def made_passkey(
     sent: Mapping[str, Any], challenge: bytes, party: RelyingParty
 ) -> tuple[CustomerKey, bytes]:
-    """The key that an authenticator made, and its identifier there. Raises PasskeyError."""
+    """The public key that an authenticator created, and its credential id. Raises PasskeyError."""
     from_our_page(sent)
     with refused():
         made = webauthn.verify_registration_response(
@@ -141,12 +141,12 @@ def made_passkey(
 
 
 def made_in_browser(sent: Mapping[str, Any], challenge: bytes, party: RelyingParty) -> CustomerKey:
-    """The key that a browser made and keeps, if it can sign with it. Raises PasskeyError."""
+    """The key that a browser created, if the browser can sign with it. Raises PasskeyError."""
     with refused():
         public = base64.b64decode(sent["public"], validate=True)
         known = load_der_public_key(public)
         if not isinstance(known, Ed25519PublicKey):
-            raise PasskeyError("a browser's key is no Ed25519 key")
+            raise PasskeyError("want an Ed25519 key from the browser, found another kind")
         try:
             known.verify(base64.b64decode(sent["proof"], validate=True), PROOF + challenge)
         except InvalidSignature as error:

@@ -1,8 +1,8 @@
-"""Finish on the phone: a code that signs another device in, once, within two minutes.
+"""Sign-in on a phone: a code that signs another device in, once, within two minutes.
 
-The code is bound to the session that made it: signing out there ends it. It travels in the
-fragment of the address inside the QR code, which no browser sends to a server, so that it stands
-in no log; typed by hand it works too. Only its digest is kept.
+The code is bound to the session that made it: signing out there invalidates it. The QR code carries
+it in the fragment of a URL, which browsers do not send to servers, so it appears in no log; typing
+it works too. Only its digest is stored.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from threading import Lock
 
 from portal.auth.session import Session
 
-ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 signs that are hard to confuse
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # 32 characters that are hard to confuse
 LENGTH = 12  # 60 bits: ten million guesses a second for two minutes find it once in 10^9
 LASTS = timedelta(minutes=2)
 
@@ -26,14 +26,14 @@ class Handoff:
 
 
 class Handoffs:
-    """Thread-safe. At most one open code a session."""
+    """Open codes. Thread-safe. At most one per session."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._open: dict[bytes, Handoff] = {}
 
     def open(self, session: Session, at: datetime) -> str:
-        """A fresh code, `XXXX-XXXX-XXXX`. An earlier one of the same session ends."""
+        """A new code, `XXXX-XXXX-XXXX`. An earlier one of the same session becomes invalid."""
         code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
         with self._lock:
             live = {k: each for k, each in self._open.items() if at < each.deadline}
@@ -42,16 +42,16 @@ class Handoffs:
         return "-".join(code[place : place + 4] for place in range(0, LENGTH, 4))
 
     def redeem(self, code: str, at: datetime) -> Session | None:
-        """The session that made this code, if it may still be used; it never works again."""
+        """The session that made this code, if the code is valid. It never works again."""
         with self._lock:
-            found = self._open.pop(_digest(_normal(code)), None)
-        if found is None or at >= found.deadline or not found.by.live(at):
+            handoff = self._open.pop(_digest(_normal(code)), None)
+        if handoff is None or at >= handoff.deadline or not handoff.by.live(at):
             return None
-        return found.by
+        return handoff.by
 
 
 def picture(address: str) -> str:
-    """`address` as a QR code: SVG markup without script or style, which scales as a whole."""
+    """`address` as a QR code: scalable SVG markup without script or style."""
     import segno
 
     drawn = BytesIO()

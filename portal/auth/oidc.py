@@ -1,9 +1,9 @@
-"""Signing in at the company's OpenID Connect provider: authorization code, PKCE, state, nonce.
+"""Signs people in at the company's OpenID Connect provider: authorization code, PKCE, nonce.
 
     /login/provider  ->  the provider  ->  /login/callback?code=…&state=…  ->  signed in
 
-The provider is asked where its endpoints are (OpenID Connect Discovery 1.0) when somebody first
-signs in. Every way in which a login can fail is one LoginError; its text is for the operator.
+The provider's endpoints are discovered (OpenID Connect Discovery 1.0) when somebody first signs in.
+Every failure is a LoginError, whose message is for the operator.
 """
 
 import secrets
@@ -22,17 +22,17 @@ from joserfc.jwk import KeySet
 ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 LEEWAY_S = 60  # of clocks that differ
 TIMEOUT_S = 10
-KEPT_S = 3600  # what the provider said of itself
+KEPT_S = 3600  # how long the provider's description is cached
 DISCOVERY = "/.well-known/openid-configuration"
 
 
 class LoginError(Exception):
-    """Nobody was signed in. Says why to the operator, and nothing to the person."""
+    """A sign-in failed. The message is for the operator and is not shown to the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """What the provider knows us as."""
+    """The portal's registration at the provider."""
 
     issuer: str
     id: str
@@ -41,7 +41,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A login that was begun. `state` ties it to a browser; the rest never leaves the server."""
+    """A login under way. `state` binds it to a browser; the rest never leaves the server."""
 
     state: str
     nonce: str
@@ -51,7 +51,7 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class _Described:
-    """The provider's own description and keys, as they were at `read_at`."""
+    """The provider's endpoints and keys, read at `read_at` (seconds since 1970)."""
 
     endpoints: Mapping[str, Any]
     keys: KeySet
@@ -59,7 +59,7 @@ class _Described:
 
 
 class Provider:
-    """Thread-safe. Reads the provider's description when it is first needed."""
+    """An OpenID Connect provider. Thread-safe. Reads its description when first needed."""
 
     def __init__(self, client: Client, clock: Callable[[], float]) -> None:
         """`clock`: seconds since 1970."""
@@ -69,7 +69,7 @@ class Provider:
         self._known: _Described | None = None
 
     def begin(self, redirect_uri: str) -> tuple[str, Pending]:
-        """Where to send the browser, and what to remember until it comes back."""
+        """The URL to send the browser to, and the pending login to store. Raises LoginError."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         pending = Pending(state, nonce, verifier, redirect_uri)
         with self._session(redirect_uri) as session:
@@ -82,7 +82,7 @@ class Provider:
         return str(address), pending
 
     def finish(self, pending: Pending, code: str) -> Mapping[str, Any]:
-        """The claims of whoever the provider says came back with `code`. Raises LoginError."""
+        """The claims of the person who came back with `code`. Raises LoginError."""
         try:
             with self._session(pending.redirect_uri) as session:
                 token = session.fetch_token(
@@ -96,27 +96,35 @@ class Provider:
             raise LoginError(f"the provider's answer is not accepted: {error!r}") from error
 
     def _claims(self, token: str, nonce: str) -> Mapping[str, Any]:
-        """OpenID Connect Core 1.0, section 3.1.3.7."""
+        """The verified claims of an ID token: OpenID Connect Core 1.0, section 3.1.3.7."""
         claims = self._decoded(token).claims
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
         now = self._clock()
-        _want(claims["iss"] == self._client.issuer, "it is from another issuer")
-        _want(self._client.id in audience, "it is for somebody else")
-        _want(len(audience) == 1 or claims.get("azp") == self._client.id, "it was given to another")
-        _want(type(claims["exp"]) is int and now < claims["exp"] + LEEWAY_S, "it is over")
-        _want(type(claims["iat"]) is int and claims["iat"] - LEEWAY_S <= now, "it is of tomorrow")
-        _want(secrets.compare_digest(str(claims["nonce"]), nonce), "it is of another login")
+        _require(claims["iss"] == self._client.issuer, "its issuer is another")
+        _require(self._client.id in audience, "its audience is another client")
+        _require(
+            len(audience) == 1 or claims.get("azp") == self._client.id,
+            "its authorized party is another client",
+        )
+        _require(type(claims["exp"]) is int and now < claims["exp"] + LEEWAY_S, "it has expired")
+        _require(
+            type(claims["iat"]) is int and claims["iat"] - LEEWAY_S <= now,
+            "it was issued in the future",
+        )
+        _require(
+            secrets.compare_digest(str(claims["nonce"]), nonce), "its nonce is of another login"
+        )
         return dict(claims)
 
     def _decoded(self, token: str) -> jwt.Token:
-        """Raises JoseError. An unknown key is looked up once more: providers rotate theirs."""
+        """Decode and verify a token. Raises JoseError. Keys are fetched again once: they rotate."""
         try:
             return jwt.decode(token, self._description().keys, algorithms=ALGORITHMS)
         except (JoseError, ValueError):
             return jwt.decode(token, self._description(fresh=True).keys, algorithms=ALGORITHMS)
 
     def _description(self, *, fresh: bool = False) -> _Described:
-        """Raises LoginError if the provider does not describe itself."""
+        """The provider's description, from the cache or fetched. Raises LoginError."""
         with self._lock:
             known, now = self._known, self._clock()
             if known is None or fresh or now - known.read_at > KEPT_S:
@@ -129,12 +137,14 @@ class Provider:
             with self._session(issuer) as session:
                 endpoints = _json(session, issuer.rstrip("/") + DISCOVERY)
                 if endpoints["issuer"] != issuer:
-                    raise LoginError(f"{issuer} says that it is {endpoints['issuer']!r}")
+                    raise LoginError(
+                        f"want issuer {issuer} in its description, found {endpoints['issuer']!r}"
+                    )
                 return _Described(
                     endpoints, KeySet.import_key_set(_json(session, endpoints["jwks_uri"])), now
                 )
         except (HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-            raise LoginError(f"{issuer} does not describe itself: {error!r}") from error
+            raise LoginError(f"the description of {issuer} cannot be read: {error!r}") from error
 
     def _session(self, redirect_uri: str) -> OAuth2Client:
         return OAuth2Client(
@@ -153,6 +163,6 @@ def _json(session: OAuth2Client, address: str) -> Any:
     return answer.json()
 
 
-def _want(condition: bool, otherwise: str) -> None:
+def _require(condition: bool, otherwise: str) -> None:
     if not condition:
-        raise LoginError(f"an ID token that is not accepted: {otherwise}")
+        raise LoginError(f"the ID token is refused: {otherwise}")

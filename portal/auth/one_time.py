@@ -1,7 +1,7 @@
-"""What was begun in a browser and has to be finished there: once, and soon.
+"""Stores values of exchanges that a browser begins and must finish once, within a time limit.
 
-The browser holds a random name in a cookie; what it stands for never leaves the server, and only
-the name's digest is kept.
+The browser has a random name in a cookie. The value never leaves the server, which stores only the
+name's digest.
 """
 
 import secrets
@@ -10,13 +10,13 @@ from hashlib import sha256
 from threading import Lock
 from typing import Generic, TypeVar
 
-MOST = 100_000  # begun and not finished; then the oldest go
+MAX_STORED = 100_000  # unfinished; beyond it the oldest are dropped
 
 T = TypeVar("T")
 
 
 class OneTimeStore(Generic[T]):
-    """Thread-safe."""
+    """Values that can be taken once, until `lasts` is over. Thread-safe."""
 
     def __init__(self, lasts: timedelta) -> None:
         self.lasts = lasts
@@ -24,19 +24,19 @@ class OneTimeStore(Generic[T]):
         self._begun: dict[bytes, tuple[datetime, T]] = {}  # oldest first
 
     def begin(self, value: T, at: datetime) -> str:
-        """The name under which `finish` finds the value."""
+        """Store a value; returns the name for `finish`."""
         name = secrets.token_urlsafe(32)
         with self._lock:
-            while self._begun and (len(self._begun) >= MOST or self._oldest() <= at):
+            while self._begun and (len(self._begun) >= MAX_STORED or self._oldest() <= at):
                 del self._begun[next(iter(self._begun))]
             self._begun[_digest(name)] = at + self.lasts, value
         return name
 
     def finish(self, name: str | None, at: datetime) -> T | None:
-        """The value, if its time is not over; it is not found again."""
+        """The value, if its time is not over. It is removed."""
         with self._lock:
-            found = self._begun.pop(_digest(name or ""), None)
-        return found[1] if found and at < found[0] else None
+            stored = self._begun.pop(_digest(name or ""), None)
+        return stored[1] if stored and at < stored[0] else None
 
     def _oldest(self) -> datetime:
         return next(iter(self._begun.values()))[0]

@@ -1,11 +1,10 @@
 """Passkeys for signing in: W3C Web Authentication, discoverable credentials, a verified user.
 
-home/passkeys.sqlite     whose key, its identifier, public key, counter and day; no secret. Beside
-                         them the identifiers of keys that sign consent: see
-                         portal.auth.consent_keys
+home/passkeys.sqlite     customer, credential id, public key, counter and day; no secret. A second
+                         table has the ids of keys that sign consent: portal.auth.consent_keys
 
-They sign people in at this host and authorise nothing else. `webauthn` checks what a browser
-sends, except that it came from a page of ours and from no frame inside another: that is here.
+Passkeys sign people in at this host and authorise nothing else. `webauthn` checks what a browser
+sends, except that it came from a page of ours that is in no foreign frame: this module checks that.
 """
 
 import json
@@ -30,7 +29,7 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
-MOST_KEYS = 20  # of one customer
+MAX_KEYS = 20  # per customer
 _REQUIRED = UserVerificationRequirement.REQUIRED
 _SCHEMA = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
@@ -43,12 +42,12 @@ CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
 
 
 class PasskeyError(ValueError):
-    """What the browser sent is no answer to what it was asked. Ask again."""
+    """The browser's answer is not accepted. Ask again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Where the browser must have been: `privacy.example`, `https://privacy.example`."""
+    """The expected relying party: `privacy.example`, `https://privacy.example`."""
 
     name: str
     origin: str
@@ -57,12 +56,12 @@ class Host:
 @dataclass(frozen=True, slots=True)
 class Passkey:
     id: str  # hex
-    copied: bool  # kept by a service that copies it to other devices
+    copied: bool  # synchronised to other devices
     added: datetime
 
 
 class Passkeys:
-    """Thread-safe. What a method wrote is durable when it returns."""
+    """Customers' passkeys. Thread-safe. Writes are durable on return."""
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
@@ -77,7 +76,7 @@ class Passkeys:
         return [Passkey(i.hex(), bool(copied), _moment(added)) for i, copied, added in rows]
 
     def offer(self, subject: str, name: str, host: Host) -> tuple[bytes, str]:
-        """A challenge, and what to ask the browser to add a key for this customer."""
+        """A challenge, and the WebAuthn options (JSON) for adding a passkey of this customer."""
         challenge = secrets.token_bytes(32)
         known = [PublicKeyCredentialDescriptor(bytes.fromhex(key.id)) for key in self.of(subject)]
         options = webauthn.generate_registration_options(
@@ -94,7 +93,7 @@ class Passkeys:
         return challenge, options_to_json(options)
 
     def add(self, subject: str, answer: bytes, challenge: bytes, host: Host, at: datetime) -> None:
-        """Keep the key that the browser made. Raises PasskeyError."""
+        """Store the passkey that the browser created. Raises PasskeyError."""
         sent = read(answer)
         with refused():
             made = webauthn.verify_registration_response(
@@ -114,20 +113,20 @@ class Passkeys:
         ]
         with self._lock:
             count = "SELECT COUNT(*) FROM passkey WHERE subject = ?"
-            if self._database.execute(count, [subject]).fetchone()[0] >= MOST_KEYS:
-                raise PasskeyError(f"there are {MOST_KEYS} keys; remove one first")
+            if self._database.execute(count, [subject]).fetchone()[0] >= MAX_KEYS:
+                raise PasskeyError(f"there are {MAX_KEYS} passkeys already; remove one first")
             query = "INSERT OR IGNORE INTO passkey VALUES (?, ?, ?, ?, ?, ?)"
             if self._database.execute(query, row).rowcount != 1:
-                raise PasskeyError("this key is known already")
+                raise PasskeyError("this passkey is registered already; use another")
 
     def remove(self, subject: str, key: str) -> bool:
-        """Forget one of the customer's keys; whether there was such a one."""
+        """Delete one of the customer's passkeys; returns whether it existed."""
         query = "DELETE FROM passkey WHERE subject = ? AND hex(id) = ?"
         with self._lock:
             return self._database.execute(query, [subject, key.upper()]).rowcount == 1
 
     def forget(self, subject: str) -> int:
-        """Forget the customer, with all keys; how many there were. No bytes of them stay."""
+        """Delete all passkeys of the customer; returns how many. No bytes of them remain."""
         with self._lock:
             gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
             self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
@@ -135,7 +134,7 @@ class Passkeys:
         return gone.rowcount
 
     def ask(self, host: Host) -> tuple[bytes, str]:
-        """A challenge, and what to ask a browser that says who it is by the key it uses."""
+        """A challenge, and the WebAuthn options (JSON) for signing in with any passkey."""
         challenge = secrets.token_bytes(32)
         options = webauthn.generate_authentication_options(
             rp_id=host.name, challenge=challenge, user_verification=_REQUIRED
@@ -175,11 +174,11 @@ class Passkeys:
             handle = _decoded(sent["response"]["userHandle"])
         row = self._database.execute(query, [known]).fetchone()
         if row is None or row[4] != handle:
-            raise PasskeyError("nobody has this key")
+            raise PasskeyError("want a registered passkey, found an unknown one")
         return row[0], row[1], row[2], row[3]
 
     def _handle(self, subject: str) -> bytes:
-        """What a key says instead of the customer's name: random, and always the same."""
+        """The customer's user handle: random, and always the same."""
         with self._lock:
             made = [subject, secrets.token_bytes(32)]
             self._database.execute("INSERT OR IGNORE INTO person VALUES (?, ?)", made)
@@ -188,7 +187,7 @@ class Passkeys:
 
 
 def read(answer: bytes) -> dict[str, Any]:
-    """The browser's answer. Raises PasskeyError if it is none, or not from a page of ours."""
+    """Parse the browser's answer. Raises PasskeyError if it is not from a page of ours."""
     with refused():
         sent: dict[str, Any] = json.loads(answer)
     from_our_page(sent)
@@ -196,17 +195,17 @@ def read(answer: bytes) -> dict[str, Any]:
 
 
 def from_our_page(sent: Mapping[str, Any]) -> None:
-    """Raises PasskeyError if a page of somebody else was around ours."""
+    """Raises PasskeyError if our page was inside a foreign frame."""
     with refused():
         client = json.loads(_decoded(sent["response"]["clientDataJSON"]))
         framed = client.get("crossOrigin", False) is not False or "topOrigin" in client
     if framed:
-        raise PasskeyError("it was asked for inside a page of somebody else")
+        raise PasskeyError("want a page of ours at the top, found it inside a foreign frame")
 
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """Whatever is wrong with what a browser sent is a PasskeyError."""
+    """Turns every error about a browser's answer into a PasskeyError."""
     try:
         yield
     except PasskeyError:

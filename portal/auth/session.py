@@ -1,8 +1,8 @@
-"""Who is signed in, on the server's side. The cookie holds a random name and nothing else.
+"""Server-side sessions of people who are signed in. The cookie contains a random token only.
 
-A session ends when it is signed out, unused for half an hour, or twelve hours old. Signing in
-always makes a new one, so a session planted beforehand gains nothing. The table is this process's
-memory: a restart signs everybody out and loses no instruction.
+A session ends at sign-out, after half an hour without use, or after twelve hours. Signing in always
+makes a new one, which prevents session fixation. Sessions are in memory: a restart signs everybody
+out and loses no instruction.
 """
 
 import secrets
@@ -20,13 +20,13 @@ from portal.auth.session_history import Agreement
 COOKIE = "sovereign-session"
 IDLE = timedelta(minutes=30)
 LONGEST = timedelta(hours=12)
-MOST_SESSIONS = 100_000
+MAX_SESSIONS = 100_000
 SWEEP_EVERY = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """The act that takes the last one back, offered for a moment."""
+    """The act that reverses the last one, offered for a few seconds."""
 
     scene: str
     fields: tuple[str, ...]  # to be allowed again; empty: to be withdrawn
@@ -36,7 +36,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What the last act did, shown once, beside the scene."""
+    """The result of the last act, shown once, next to the scene."""
 
     scene: str
     key: str  # of the message
@@ -45,7 +45,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An instruction that waits for the customer's signature, and what to do once it is there."""
+    """An instruction that waits for the customer's signature, and what follows once signed."""
 
     instruction: Instruction
     notice: Notice
@@ -60,15 +60,17 @@ class Session:
     began: datetime
     used: datetime
     agreement: Agreement
-    proved: datetime  # when they last showed who they are: a code brings that along
+    proved: datetime  # when they last authenticated; a handoff code carries it over
     notice: Notice | None = None
     undo: Undo | None = None
-    signal: tuple[int, ...] | None = None  # receipts of what a browser's signal withdrew, once seen
+    signal: tuple[int, ...] | None = (
+        None  # receipts of what the GPC signal withdrew; None: not yet processed
+    )
     draft: Draft | None = None
     closed: bool = False
 
     def take_draft(self, at: datetime) -> Draft | None:
-        """The last draft, if it may still be signed; it is not found again."""
+        """The last draft, if it may still be signed. It is removed."""
         draft, self.draft = self.draft, None
         return draft if draft and at < draft.deadline else None
 
@@ -81,7 +83,7 @@ class Session:
 
 
 class Sessions:
-    """Thread-safe. Tokens are kept as digests: reading the table signs nobody in."""
+    """All sessions. Thread-safe. Tokens are stored as digests, so the table signs nobody in."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -89,7 +91,7 @@ class Sessions:
         self._swept = datetime.min.replace(tzinfo=UTC)
 
     def open(self, subject: str, name: str, at: datetime, proved: datetime | None = None) -> str:
-        """Begin a session; the token for the cookie. `proved`: if not now, when they signed in."""
+        """Begin a session; returns the token. `proved`: when they authenticated, if not now."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             self._sweep(at)
@@ -116,14 +118,14 @@ class Sessions:
             session.closed = True
 
     def reopen(self, subject: str) -> None:
-        """Have every session of this customer open what they said anew."""
+        """Drop the cached history in every session of this customer."""
         with self._lock:
             for each in self._sessions.values():
                 if each.subject == subject:
                     each.agreement, each.notice, each.undo = Agreement(subject), None, None
 
     def end(self, subject: str) -> int:
-        """End every session of this customer; how many there were."""
+        """End every session of this customer; returns how many."""
         with self._lock:
             ended = {key: each for key, each in self._sessions.items() if each.subject == subject}
             self._sessions = {k: v for k, v in self._sessions.items() if k not in ended}
@@ -132,13 +134,13 @@ class Sessions:
         return len(ended)
 
     def _sweep(self, at: datetime) -> None:
-        """Drop the ended ones once a minute; if there are still too many, the least used tenth."""
-        if at - self._swept < SWEEP_EVERY and len(self._sessions) < MOST_SESSIONS:
+        """Drop ended sessions once a minute; beyond MAX_SESSIONS also the least used tenth."""
+        if at - self._swept < SWEEP_EVERY and len(self._sessions) < MAX_SESSIONS:
             return
         self._swept = at
         live = [(key, each) for key, each in self._sessions.items() if each.live(at)]
         live.sort(key=lambda pair: pair[1].used)
-        surplus = len(live) // 10 if len(live) >= MOST_SESSIONS else 0
+        surplus = len(live) // 10 if len(live) >= MAX_SESSIONS else 0
         self._sessions = dict(live[surplus:])
 
 

@@ -1,8 +1,8 @@
-"""A customer's instructions, opened once a session and kept up to date with the ledger.
+"""Caches a customer's decrypted instructions in their session, up to date with the ledger.
 
-Opening an instruction costs the ledger a look-up and a decryption, so a customer with a thousand
-of them would wait at every page. What was opened is held in the session, goes when it goes, and is
-never older than the ledger: every access compares versions first.
+Opening an instruction costs a look-up and a decryption, so a customer with a thousand of them would
+wait at every page. The cache lives as long as the session and is never older than the ledger: every
+access compares versions first.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from ledger.service import Ledger
 
 @dataclass(slots=True)
 class Agreement:
-    """Thread-safe."""
+    """The cached agreement of one customer. Thread-safe."""
 
     subject: str
     _recorded: list[RecordedEvent] = field(default_factory=list)
@@ -26,19 +26,19 @@ class Agreement:
     _lock: Lock = field(default_factory=Lock)
 
     def history(self, ledger: Ledger) -> Sequence[RecordedEvent]:
-        """Everything the customer said, oldest first."""
+        """All instructions of the customer, oldest first."""
         with self._lock:
             self._catch_up(ledger)
             return [*self._recorded]
 
     def state(self, ledger: Ledger) -> ConsentState | None:
-        """What is in force; None if nothing was ever said."""
+        """The present state; None without any instruction."""
         with self._lock:
             self._catch_up(ledger)
             return self._state
 
     def add(self, recorded: RecordedEvent) -> None:
-        """One that this session has just recorded. Out of turn it is left to the next access."""
+        """Add an instruction that this session recorded; if out of order, the next access does."""
         with self._lock:
             instruction = recorded.event
             if isinstance(instruction, Instruction) and instruction.seq == self._version() + 1:
@@ -48,16 +48,16 @@ class Agreement:
         version = ledger.version(self.subject)
         if version == self._version():
             return
-        found = ledger.history(self.subject)
-        if version < self._version():  # erased: nothing of before is left
+        history = ledger.history(self.subject)
+        if version < self._version():  # erased: drop everything
             self._recorded, self._state = [], None
         known = self._version()
-        for each in found:
+        for each in history:
             if each.event.seq > known:
                 self._append(each, each.event)
 
     def _version(self) -> int:
-        """Of what was opened; entries that were erased are missing before it."""
+        """The version of the cache; erased entries may be missing below it."""
         return self._state.seq if self._state else 0
 
     def _append(self, recorded: RecordedEvent, instruction: Instruction) -> None:

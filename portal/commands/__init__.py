@@ -1,4 +1,4 @@
-"""The command line, one file per audience."""
+"""The command line `sovereign`: commands about customers, logs and synthesis, and the servers."""
 
 import signal
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ import typer
 
 from portal.commands import contracts, gate, jobs, steward
 from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
+from portal.commands.errors import CommandGroup, fail, require_ledger
 from portal.commands.log import audit, budget, maintenance, replay, state, vault, witness
 from portal.commands.synthesis import synth
 
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 
 class _TerminatedError(BaseException):
-    """SIGTERM came."""
+    """The process received SIGTERM."""
 
 
 app = typer.Typer(
     name="sovereign",
-    help="A consent ledger that binds: record, gate, synthesise, verify.",
+    cls=CommandGroup,
+    help="Record customers' consent, enforce it at every read, and let anybody verify both.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
@@ -49,27 +51,29 @@ app.add_typer(vault.app, name="vault")
 app.add_typer(witness.app, name="witness")
 
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+    Path | None, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
 ]
 
 
 @app.command()
 def verify() -> None:
     """Verify a receipt offline: sovereign verify RECEIPT --key VKEY."""
-    raise AssertionError("portal.cli hands `verify` to ledger.verify before this is imported")
+    raise AssertionError("portal.cli calls ledger.verify for `verify` before it imports this")
 
 
 @app.command()
 def demo(
     data_dir: DataDir = None,
     once: Annotated[bool, typer.Option("--once", help="Play the story and exit.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the portal.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port that the portal listens on.")] = 8000,
 ) -> None:
-    """Load 45,211 real bank customers, play the story, then serve the portal."""
+    """Load 45,211 real bank customers, play the demonstration's story, then serve the portal."""
     from portal.demo.story import play
+    from portal.jobs import schedule
     from portal.operations.settings import Settings
 
     settings = Settings(demo=True, port=port)
+    schedule.intervals(settings)  # raises before the story, which takes minutes
     with _alone():
         product = play(_with(settings, data_dir).at_home())
     if not once:
@@ -78,19 +82,25 @@ def demo(
 
 @app.command()
 def serve(data_dir: DataDir = None) -> None:
-    """Serve the portal and the gate over an existing data directory, and do its jobs meanwhile.
+    """Serve the portal and the gate over a data directory, and run its jobs meanwhile.
 
-    Exit status 1: a key file is damaged, and nothing was served.
+    A data directory without a ledger gets a new one, if the source with the customers' rows exists.
+    Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used.
+    Either way nothing is served.
     """
+    from portal.jobs import schedule
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError, open_product
 
+    settings = _with(Settings(), data_dir)
+    if not settings.source and not settings.data_dir.is_dir():
+        require_ledger(settings.data_dir)  # a first start needs a folder with customers.duckdb
+    schedule.intervals(settings)  # raises before anything is created
     try:
         with _alone():
-            product = open_product(_with(Settings(), data_dir))
+            product = open_product(settings)
     except SecretError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
     _serve(product)
 
 
@@ -102,14 +112,16 @@ def _alone() -> Iterator[None]:
     try:
         yield
     except WriterBusyError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        fail(str(error))
 
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """End the jobs before the process when it is terminated: the server raises the signal again as
-    soon as it has answered what it was asked, and by default that ends the process there."""
+    """End the jobs before the process when it receives SIGTERM.
+
+    The server raises the signal again as soon as it has answered the open requests; by default that
+    would end the process at once.
+    """
 
     def leave(_signal: int, _frame: object) -> None:
         raise _TerminatedError

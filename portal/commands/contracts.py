@@ -1,4 +1,4 @@
-"""`sovereign contracts`: hold the source against what the contracts promise. Run it every hour."""
+"""`sovereign contracts`: check the source against what the contracts promise. Run it every hour."""
 
 import json
 from pathlib import Path
@@ -13,27 +13,31 @@ if TYPE_CHECKING:
 
     from steward.contracts.health import Check, ContractAlert
 
-app = typer.Typer(help="Contracts and whether the sources keep them.", no_args_is_help=True)
+app = typer.Typer(help="Check the source against the contracts.", no_args_is_help=True)
 
 
 @app.callback()
 def group() -> None:
-    """Keep `check` a command of its own."""
+    """Make typer keep the name `check` although it is the group's only command."""
 
 
 @app.command()
 def check(
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Check every contract against the source once, and remember the result.
+    """Check every contract against the source once, and record the result.
 
-    Reads no row and opens no ledger, so it runs beside a portal. Exit status 0: nothing misses for
-    the third time. 1: something does, and is listed. 2: the source cannot be looked at.
+    Reads no row and opens no ledger, so it may run while a portal does. Exit status 0: no field
+    missed its promise for the third time. 1: some did, and are listed. 2: the source cannot be
+    read, and nothing was checked.
     """
     from gate.reads.sources.duckdb import DuckDBSource
     from gate.reads.sources.interface import SourceUnavailableError
-    from portal.operations.wiring import contracts
+    from portal.commands.errors import fail
+    from portal.operations.wiring import contracts, source_file
     from steward.contracts import health as contract_health
     from steward.contracts import source_probe
     from steward.contracts.health import ContractHealth, RunOrderError
@@ -41,21 +45,20 @@ def check(
     source, scenes = contracts()
     at = clock.now()
     try:
-        facts = source_probe.observe(DuckDBSource(data_dir / "customers.duckdb"), source)
-        found = contract_health.checks(scenes, source, facts, at)
+        rows = DuckDBSource(source_file(data_dir))
+        checks = contract_health.checks(scenes, source, source_probe.observe(rows, source), at)
         health = ContractHealth(data_dir / "health.sqlite", scenes)
-        health.record(found, at)
+        health.record(checks, at)
     except (SourceUnavailableError, RunOrderError) as error:
-        typer.echo(f"{error}; nothing was checked", err=True)
-        raise typer.Exit(2) from error
+        fail(f"{error}; nothing was checked")
     alerts = health.alerts()
-    typer.echo(_json(found, alerts) if as_json else _told(found, alerts))
+    typer.echo(_json(checks, alerts) if as_json else _text(checks, alerts))
     raise typer.Exit(1 if alerts else 0)
 
 
-def _told(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
-    missed = [each for each in found if not each.kept]
-    lines = [f"{len(found)} checks, {len(missed)} missed"]
+def _text(checks: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
+    missed = [each for each in checks if not each.kept]
+    lines = [f"{len(checks)} checks, {len(missed)} missed"]
     lines += [
         f"  {c.scene}.{c.field} {c.aspect}: wanted {c.wanted}, found {c.found or '-'}"
         for c in missed
@@ -68,7 +71,7 @@ def _told(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
     return "\n".join(lines)
 
 
-def _json(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
+def _json(checks: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
     missed = [
         {
             "scene": c.scene,
@@ -77,7 +80,7 @@ def _json(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
             "wanted": c.wanted,
             "found": c.found,
         }
-        for c in found
+        for c in checks
         if not c.kept
     ]
     raised = [
@@ -90,4 +93,4 @@ def _json(found: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
         }
         for each in alerts
     ]
-    return json.dumps({"checks": len(found), "missed": missed, "alerts": raised})
+    return json.dumps({"checks": len(checks), "missed": missed, "alerts": raised})

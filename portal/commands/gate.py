@@ -1,34 +1,36 @@
-"""`sovereign gate`: the gate in a process of its own, beside whoever writes the ledger."""
+"""`sovereign gate`: serve the gate in a process of its own, next to the ledger's writer."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The gate alone, without the portal.")
+app = typer.Typer(no_args_is_help=True, help="Serve the gate without the portal.")
 WAIT_S = 30.0
 
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+    Path | None, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
 ]
 
 
 @app.command()
 def serve(
     data_dir: DataDir = None,
-    port: Annotated[int, typer.Option(help="Port of the gate.")] = 8100,
+    port: Annotated[int, typer.Option(help="Port that the gate listens on.")] = 8100,
     wait_s: Annotated[
         float, typer.Option("--wait", help="Seconds to wait for the read log to be announced.")
     ] = WAIT_S,
 ) -> None:
-    """Serve the gate alone: it follows the ledger of a data directory, and cannot write it.
+    """Serve the gate alone. It follows the ledger of a data directory and cannot write to it.
 
-    Exit status 1: it may not answer, because its read log was not announced, because other
-    contracts are active, or because a key file is damaged.
+    Exit status 1: the gate may not answer, because its read log was not announced, because other
+    contracts are active, or because a key file is damaged. 2: the folder, the source or a setting
+    cannot be used.
     """
     import uvicorn
 
     from gate.http.app import GateApp
+    from portal.commands.errors import fail, require_ledger
     from portal.operations.gate_process import (
         Healthy,
         LedgerWatch,
@@ -43,13 +45,13 @@ def serve(
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
+    require_ledger(settings.data_dir)
     try:
         alone = open_gate(settings, wait_s=wait_s)
     except (NotAnnouncedError, OtherTermsError, SecretError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        fail(str(error), 1)
     who = authenticator(settings, alone.scenes.values(), None)
-    typer.echo(f"The gate alone on http://localhost:{port} – Ctrl-C stops it.")
+    typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
     with exporting(alone.reads, folder(settings.data_dir, alone.reads)), watch.looking():
         uvicorn.run(
@@ -64,12 +66,20 @@ def serve(
 
 @app.command()
 def announce(data_dir: DataDir = None) -> None:
-    """Announce the read logs of gates that wait, where no portal runs to do it."""
+    """Announce the read logs of gates that wait for it, where no portal does so.
+
+    Exit status 2: no ledger in the folder, or a gate's request
+    cannot be read.
+    """
+    from portal.commands.errors import fail, require_ledger
     from portal.operations import open_ledger
+    from portal.operations.gate_process import OpeningFileError
     from portal.operations.gate_process import announce as announced
     from portal.operations.settings import Settings
 
-    settings = Settings()
-    home = data_dir or settings.data_dir
-    with open_ledger.writing(home, settings.origin) as ledger:
-        typer.echo(f"{announced(ledger, home)} read logs announced")
+    home = require_ledger(data_dir or Settings().data_dir)
+    with open_ledger.writing(home) as ledger:
+        try:
+            typer.echo(f"{announced(ledger, home)} read logs announced")
+        except OpeningFileError as error:
+            fail(str(error))

@@ -1,4 +1,4 @@
-"""`sovereign jobs`: how the jobs of a served product fare, from another process."""
+"""`sovereign jobs`: show the health of a served product's jobs, from another process."""
 
 import json
 from datetime import datetime
@@ -20,25 +20,28 @@ COLUMNS = ("job", "health", "last success", "last run", "failures", "next run", 
 @app.command()
 def jobs(
     data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+        Path | None,
+        typer.Option("--data-dir", help="Folder with the ledger, the keys and the data."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the jobs of `sovereign serve`, how their last runs ended, and when they run next.
 
-    Exit status 0: all is well. 1: a job fails repeatedly or is overdue, or nothing runs them.
-    2: there is no record of jobs to look at.
+    Exit status 0: every job is healthy. 1: a job fails repeatedly or is overdue, or no process runs
+    the jobs. 2: the folder has no record of jobs.
     """
+    from portal.commands.errors import fail, require_ledger
     from portal.operations import job_results
     from portal.operations.job_results import JobResultsError
     from portal.operations.settings import Settings
 
-    at = clock.now()
+    at, home = clock.now(), data_dir or Settings().data_dir
+    if not (home / job_results.FILE).exists():
+        require_ledger(home)
     try:
-        snapshot = job_results.load(data_dir or Settings().data_dir)
+        snapshot = job_results.load(home)
     except JobResultsError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        fail(str(error))
     if as_json:
         typer.echo(json.dumps(_body(snapshot, at), ensure_ascii=False))
     else:
@@ -48,9 +51,9 @@ def jobs(
 
 def _body(snapshot: "Snapshot", at: datetime) -> dict[str, object]:
     health = snapshot.health(at)
-    known = {n: {"health": health[n]} | each.body() for n, each in snapshot.jobs.items()}
+    jobs = {n: {"health": health[n]} | each.body() for n, each in snapshot.jobs.items()}
     status = "degraded" if snapshot.degraded(at) else "ok"
-    return {"status": status, "written": _time(snapshot.written), "jobs": known}
+    return {"status": status, "written": _time(snapshot.written), "jobs": jobs}
 
 
 def _table(snapshot: "Snapshot", at: datetime) -> None:

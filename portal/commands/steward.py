@@ -1,4 +1,4 @@
-"""`sovereign steward`: what the company must do about changes of consent, and whom it told."""
+"""`sovereign steward`: cases that changes of consent open, and the notices about them."""
 
 import json
 from datetime import datetime, timedelta
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger import clock
+from portal.commands.errors import fail, require_ledger
 
 if TYPE_CHECKING:
     from portal.jobs.cases import Following
@@ -22,28 +23,33 @@ app = typer.Typer(
     help="Changes of consent: cases, notices and their delivery.", no_args_is_help=True
 )
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
 @app.command()
 def run(
     data_dir: DataDir,
     every: Annotated[
-        float | None, typer.Option(min=0.1, help="Go on, with so many seconds between rounds.")
+        float | None,
+        typer.Option(min=0.1, help="Keep running, so many seconds between rounds."),
     ] = None,
     gate: Annotated[
-        str | None, typer.Option(help="Address of a gate that may be asked for names to mask.")
+        str | None, typer.Option(help="Address of a gate to read customers' names from.")
     ] = None,
     token: Annotated[
-        str, typer.Option(envvar="SOVEREIGN_GATE_TOKEN", help="Customer care's token there.")
+        str,
+        typer.Option(envvar="SOVEREIGN_GATE_TOKEN", help="Customer care's token at that gate."),
     ] = "",
 ) -> None:
-    """Follow the consent log, open cases, deliver notices. Once, or on and on with --every.
+    """Follow the consent log, open cases, deliver notices: once, or repeatedly with --every.
 
-    Runs beside the portal, which does the same by itself: whichever is first does the work. It
-    reads the ledger and writes none of it. Without --gate customers are called *** in notices.
-    Exit status 2: nothing was delivered, because `steward.toml` cannot be used.
+    The portal does the same by itself; both may run, and whichever is first does the work. The
+    command reads the ledger and never writes it. Without --gate notices call customers ***.
+    Exit status 2: no ledger in the folder, or `steward.toml` cannot be used and nothing was
+    delivered.
     """
     from gate.sdk.client import GateClient
     from portal.jobs.cases import Following
@@ -51,8 +57,7 @@ def run(
     from steward.notify import masked_name
     from steward.notify.recipients import RecipientError
 
-    if not (key := data_dir / "keys" / "consent.vkey").exists():
-        raise typer.BadParameter(f"no ledger under {data_dir}: {key} is missing")
+    require_ledger(data_dir)
     named = masked_name.over(GateClient(gate, token)) if gate else masked_name.unnamed
     following = Following(data_dir, lambda channels: _flow(data_dir, named, channels))
     deliveries = Deliveries(data_dir)
@@ -62,29 +67,32 @@ def run(
     at = clock.now()
     changes = following.run(at)
     try:
-        typer.echo(_told(changes, deliveries.run(at)))
+        typer.echo(_summary(changes, deliveries.run(at)))
     except RecipientError as error:
-        typer.echo(f"{changes} changes; no notices delivered", err=True)
-        raise typer.BadParameter(str(error)) from error
+        fail(f"{changes} changes; no notices delivered\n{error}")
 
 
 @app.command()
 def register(
-    vkey: Annotated[str, typer.Argument(help="The service's verifier key, as keygen printed it.")],
+    vkey: Annotated[str, typer.Argument(help="The service's verifier key, as `keygen` prints it.")],
     data_dir: DataDir,
 ) -> None:
     """Register the key with which a service signs its signals, in the consent log.
 
-    Exit status 2: it is no such key, and nothing was recorded.
+    Exit status 2: VKEY is not a verifier key, or there is no
+    ledger in the folder; nothing was recorded.
     """
+    from ledger.tlog import signed_note
     from portal.operations import open_ledger
     from steward.oversight.model_signals import SignalError, Signals
 
+    require_ledger(data_dir)
+    signed_note.vkey_parts(vkey)  # raises NoteError before the ledger is opened
     try:
         with open_ledger.writing(data_dir) as ledger:
             Signals(ledger).register(vkey, clock.now())
     except SignalError as error:
-        raise typer.BadParameter(str(error)) from error
+        fail(str(error))
 
 
 @app.command()
@@ -92,64 +100,64 @@ def cases(data_dir: DataDir, as_json: AsJson = False) -> None:
     """List the open cases, the most urgent first."""
     from steward.cases.case import Cases
 
-    found = Cases(data_dir).open_cases()
+    cases = Cases(require_ledger(data_dir)).open_cases()
     if as_json:
-        for each in found:
+        for each in cases:
             typer.echo(json.dumps(_case(each), ensure_ascii=False))
     else:
-        columns = ("case", "scene", "kind", "count", "in force", "loss", "due", "status", "with")
-        _table(columns, [_row(each) for each in found], "no open cases")
+        columns = ("case", "scene", "kind", "count", "fallback", "loss", "due", "status", "with")
+        _table(columns, [_row(each) for each in cases], "no open cases")
 
 
 @app.command()
 def notices(
     data_dir: DataDir,
     case: Annotated[
-        int | None, typer.Option(help="Every notice of this case, with its words.")
+        int | None, typer.Option(help="List every notice of this case, with its text.")
     ] = None,
-    dead: Annotated[bool, typer.Option("--dead", help="Only dead letters.")] = False,
+    dead: Annotated[bool, typer.Option("--dead", help="List failed notices only.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the notices that are not delivered: those that wait, and dead letters with the cause."""
+    """List undelivered notices: those that wait, and failed ones with the cause."""
     from steward.notify.outbox import Outbox
 
-    outbox = Outbox(data_dir)
-    found = outbox.dead() if dead else [*outbox.dead(), *outbox.waiting()]
+    outbox = Outbox(require_ledger(data_dir))
+    notices = outbox.dead() if dead else [*outbox.dead(), *outbox.waiting()]
     if case is not None:
-        found = outbox.of(case)
+        notices = outbox.of(case)
     if as_json:
-        for each in found:
+        for each in notices:
             typer.echo(json.dumps(_letter(each), ensure_ascii=False))
         return
     columns = ("id", "case", "notice", "channel", "state", "attempts", "next", "error")
     _table(
-        columns, [[str(part) for part in _letter(each).values()] for each in found], "no notices"
+        columns, [[str(part) for part in _letter(each).values()] for each in notices], "no notices"
     )
     if case is not None:
-        for each in found:
-            typer.echo(_words(each))
+        for each in notices:
+            typer.echo(_texts(each))
 
 
 @app.command()
 def replay(
     data_dir: DataDir,
     ids: Annotated[
-        list[str] | None, typer.Argument(help="Dead letters; none named: all of them.")
+        list[str] | None, typer.Argument(help="Ids of failed notices. Default: all of them.")
     ] = None,
-    by: Annotated[str, typer.Option(help="Who says so; it is kept.")] = "operator",
+    by: Annotated[str, typer.Option(help="Who orders it; recorded with the notices.")] = "operator",
 ) -> None:
-    """Give dead letters their attempts anew. Exit status 1: a named one is not dead."""
+    """Retry failed notices. Exit status 1: some of the given ids are not failed notices."""
     from steward.notify.outbox import Outbox
 
-    done = Outbox(data_dir).replay(by, clock.now(), ids or None)
-    typer.echo(f"{done} dead letters will be sent again")
+    done = Outbox(require_ledger(data_dir)).replay(by, clock.now(), ids or None)
+    typer.echo(f"{done} failed notices will be sent again")
     if ids and done != len(set(ids)):
-        typer.echo(f"{len(set(ids)) - done} of those named are no dead letters", err=True)
-        raise typer.Exit(1)
+        missing = len(set(ids)) - done
+        fail(f"{missing} of the given ids are not failed notices: list them with --dead", 1)
 
 
 def _run_on(following: "Following", deliveries: "Deliveries", every: timedelta) -> None:
-    """Both, each in its own time, until the process is stopped; what they did is printed."""
+    """Run both until the process is stopped, each as a job of its own, and print what they do."""
     from portal.jobs import cases, delivery
     from portal.jobs.runner import Job, Runner
     from portal.operations.job_results import JobResults
@@ -173,7 +181,7 @@ def _run_on(following: "Following", deliveries: "Deliveries", every: timedelta) 
 
 
 def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
-    """The flow in a process of its own, which may read the ledger and not write it."""
+    """The change flow of a process that may read the ledger and not write it."""
     from ledger.follower import Follower
     from ledger.tlog import signed_note
     from portal.operations.wiring import contracts
@@ -194,13 +202,13 @@ def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
     )
 
 
-def _told(changes: int, done: "DeliveryResult") -> str:
+def _summary(changes: int, done: "DeliveryResult") -> str:
     return f"{changes} changes; {_delivered(done)}"
 
 
 def _delivered(done: "DeliveryResult") -> str:
     return (
-        f"{done.delivered} notices delivered, {done.failed} will be tried again, {done.dead} dead"
+        f"{done.delivered} notices delivered, {done.failed} will be tried again, {done.dead} failed"
     )
 
 
@@ -242,18 +250,18 @@ def _letter(letter: "OutgoingNotice") -> dict[str, Any]:
     }
 
 
-def _words(letter: "OutgoingNotice") -> str:
-    """Title and body in every language."""
+def _texts(letter: "OutgoingNotice") -> str:
+    """Title and body of a notice in every language."""
     texts = json.loads(letter.body)["data"]["text"]
     return "\n" + "\n\n".join(f"{each['title']}\n{each['body']}" for each in texts.values())
 
 
-def _table(columns: tuple[str, ...], rows: list[list[str]], none: str) -> None:
+def _table(columns: tuple[str, ...], rows: list[list[str]], if_empty: str) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
     if not rows:
-        typer.echo(none)
+        typer.echo(if_empty)
         return
     table = Table(*(Column(each, overflow="fold") for each in columns), box=None)
     for row in rows:

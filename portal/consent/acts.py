@@ -1,4 +1,4 @@
-"""From a pressed button to a recorded instruction. Gather, decide, apply."""
+"""Turns a pressed button into a recorded instruction: gather, decide, apply."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ from portal.web.problems import (
 )
 
 UNDO_FOR = timedelta(seconds=10)
-MOST_DIGITS = 9  # of a version in a form
+MAX_DIGITS = 9  # of a version in a form
 Switch = Granted | Withdrawn
 
 
@@ -52,12 +52,12 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be said: an act, on the words that were shown, at the version that was shown."""
+    """An act to record, on the wording and at the version that the page showed."""
 
     act: Act
     wording: Wording
     version: int
-    notice: Notice  # what to tell once it is recorded
+    notice: Notice  # to show once it is recorded
     undo: Undo | None = None
 
 
@@ -74,13 +74,13 @@ def button(scene: Scene, wish: Wish, item: str | None, words: str, version: str)
 
 
 def read_version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS):
         raise MalformedFormError(f"version is {text[:20]!r}, want a number as the page showed it")
     return int(text)
 
 
 def decide(pressed: Button, state: ConsentState | None, at: datetime) -> Switch | None:
-    """The act that fulfils the wish; None if things stand that way already. Pure and total."""
+    """The act that fulfils the wish; None if nothing would change. Pure and total."""
     scene, live = pressed.scene, live_fields(pressed.scene, state, at)
     match pressed.wish, pressed.item:
         case Wish.ALLOW, None:
@@ -105,15 +105,15 @@ def wanted_condition(
     place: int,
     figure: str | None,
 ) -> Wanted | None:
-    """To set the scene's condition number `place` to `figure`, or to clear it (None).
+    """The act that sets the scene's condition number `place` to `figure`, or clears it (None).
 
-    Raises UnknownItemError, MalformedFormError, ChangedWordsError. None if it stands so already.
+    Raises UnknownItemError, MalformedFormError, ChangedWordsError. None if nothing would change.
     """
     scene = pressed.scene
     if not 0 <= place < len(scene.triggers):
         raise UnknownItemError(place)
     terms.require_current(gate, scene)
-    state = terms.in_force(gate, session.agreement.state(ledger))
+    state = terms.active(gate, session.agreement.state(ledger))
     act = conditions.decide(scene, scene.triggers[place], figure, state)
     return None if act is None else _wanted(act, pressed, None)
 
@@ -121,15 +121,15 @@ def wanted_condition(
 def wanted_switch(
     gate: Gate, ledger: Ledger, session: Session, pressed: Button, at: datetime
 ) -> Wanted | None:
-    """What the button asks for; None if things stand so already. Raises ChangedWordsError."""
+    """The act that the button asks for; None if nothing would change. Raises ChangedWordsError."""
     terms.require_current(gate, pressed.scene)
-    state = terms.in_force(gate, session.agreement.state(ledger))
+    state = terms.active(gate, session.agreement.state(ledger))
     act = decide(pressed, state, at)
     return None if act is None else _wanted(act, pressed, _undo(act, pressed.scene, state, at))
 
 
 def wanted_back(session: Session, pressed: Button, at: datetime) -> Wanted | None:
-    """The act that reverses the last one, if that is still offered; it is not offered again."""
+    """The act that reverses the last one, if undo is still offered; it is offered once."""
     undo, session.undo = session.undo, None
     if undo is None or undo.scene != pressed.scene.id or at >= undo.deadline:
         return None
@@ -138,20 +138,20 @@ def wanted_back(session: Session, pressed: Button, at: datetime) -> Wanted | Non
 
 
 def record(ledger: Ledger, session: Session, wanted: Wanted, at: datetime) -> None:
-    """Have it said in the customer's session, and leave word of it there.
+    """Record the act with session evidence, and store its notice in the session.
 
     Raises VersionConflictError if the agreement changed since the page was made, and
-    UnauthorisedError if it needs a key of the customer's; nothing is recorded then. Durable when
-    it returns.
+    UnauthorisedError if the act needs the customer's key; then nothing is recorded. Durable when it
+    returns.
     """
-    said = draft(ledger, session, wanted, EvidenceClass.SESSION, at)
-    settle(ledger, session, Draft(said, wanted.notice, wanted.undo, at), None)
+    instruction = draft(ledger, session, wanted, EvidenceClass.SESSION, at)
+    settle(ledger, session, Draft(instruction, wanted.notice, wanted.undo, at), None)
 
 
 def draft(
     ledger: Ledger, session: Session, wanted: Wanted, evidence: EvidenceClass, at: datetime
 ) -> Instruction:
-    """The instruction that says it. Raises VersionConflictError."""
+    """The instruction for an act. Raises VersionConflictError."""
     return ledger.draft(
         session.subject,
         wanted.act,
@@ -163,7 +163,7 @@ def draft(
 
 
 def settle(ledger: Ledger, session: Session, draft: Draft, signature: Signature | None) -> None:
-    """Record a draft, signed or not, and leave word of it in the session. Raises as `record`."""
+    """Record a draft, signed or not, and store its notice in the session. Raises as `record`."""
     (recorded,) = ledger.record([draft.instruction], signatures=[signature])
     session.agreement.add(recorded)
     session.notice = replace(draft.notice, receipt=recorded.index)
@@ -171,12 +171,12 @@ def settle(ledger: Ledger, session: Session, draft: Draft, signature: Signature 
 
 
 def _wanted(act: Act, pressed: Button, undo: Undo | None) -> Wanted:
-    notice = Notice(pressed.scene.id, _said(act, of_item=pressed.item is not None))
+    notice = Notice(pressed.scene.id, _notice_key(act, of_item=pressed.item is not None))
     return Wanted(act, pressed.wording, pressed.version, notice, undo)
 
 
-def _said(act: Act, *, of_item: bool) -> str:
-    """What the notice says of an act: a message key."""
+def _notice_key(act: Act, *, of_item: bool) -> str:
+    """The message key of the notice for an act."""
     match act:
         case Granted():
             return "notice.allowed-item" if of_item else "notice.allowed"
@@ -196,8 +196,7 @@ def _with(scene: Scene, state: ConsentState | None, fields: tuple[str, ...]) -> 
 
 
 def _undo(act: Act, scene: Scene, state: ConsentState | None, at: datetime) -> Undo | None:
-    """What takes the act back; None where that would take a key, which a press on Allow asks for
-    as well."""
+    """The act that reverses `act`; None where that would need the customer's key."""
     live = tuple(live_fields(scene, state, at))
     if state and state.authority.keys and (live or isinstance(act, Withdrawn)):
         return None

@@ -1,4 +1,4 @@
-"""What the sovereignty centre shows, decided here so that templates decide nothing. Pure."""
+"""View models of the sovereignty centre, so that templates decide nothing. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from portal.consent import wording
 
 
 class SceneStatus(StrEnum):
-    """How a scene stands, in a word. Each has a message of its own."""
+    """The status of a scene. Each has a message of its own."""
 
     LOCKED = "locked"
     ALLOWED = "allowed"
@@ -26,7 +26,7 @@ class SceneStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What only the gate knows: the scenes that a condition freezes, and those that lapsed."""
+    """Scenes that a condition freezes, and scenes whose grant is superseded: known to the gate."""
 
     frozen: Collection[str] = frozenset()
     lapsed: Collection[str] = frozenset()
@@ -50,7 +50,7 @@ class SceneItemRow:
 
 @dataclass(frozen=True, slots=True)
 class SceneCard:
-    """One scene with its switch, and what is lost and done instead."""
+    """One scene with its switch, and what happens without consent."""
 
     scene: Scene
     standing: SceneStatus
@@ -58,9 +58,9 @@ class SceneCard:
     since: datetime | None  # of the last instruction
     index: int | None  # of the last instruction: its receipt
     items: tuple[SceneItemRow, ...]
-    words: str  # token of the words shown
-    frozen: bool  # a condition of the customer's holds: nothing personal is read
-    lapsed: bool  # allowed before the contract was widened: nothing holds until allowed again
+    words: str  # token of the wording shown
+    frozen: bool  # a condition of the customer is met: nothing personal is read
+    lapsed: bool  # allowed before the contract was widened: inactive until allowed again
 
     @property
     def allowed_items(self) -> int:
@@ -69,6 +69,8 @@ class SceneCard:
 
 @dataclass(frozen=True, slots=True)
 class Centre:
+    """The agreement of one customer, as the page shows it."""
+
     version: int  # of the agreement: how many instructions it is made of
     cards: tuple[SceneCard, ...]
 
@@ -89,7 +91,7 @@ def centre(
     at: datetime,
     marks: Marks = NO_MARKS,
 ) -> Centre:
-    """The whole agreement as it stands at `at`."""
+    """The whole agreement at `at`."""
     cards = tuple(card(each, systems, state, locale, at, marks) for each in scenes.values())
     return Centre(state.seq if state else 0, cards)
 
@@ -128,7 +130,7 @@ def live_fields(scene: Scene, state: ConsentState | None, at: datetime) -> Seque
 
 
 def ends(scene: Scene, consent: SceneConsent) -> datetime:
-    """No grant outlives what the contract allows."""
+    """When a grant ends: at its own end, at the latest when the contract's maximum is over."""
     longest = consent.at + scene.longest
     return min(consent.until, longest) if consent.until else longest
 

@@ -1,7 +1,7 @@
-"""Conditions a customer sets: "freeze this model while its accuracy is below [92] %". Pure.
+"""Conditions that a customer sets: "freeze this model while its accuracy is below [92] %". Pure.
 
-Which conditions there are, the scene's contract says; what the customer completes is the figure.
-A rate is entered in per cent, a count as it is; in the ledger both are ten-thousandths.
+The scene's contract lists the conditions; the customer enters the figure. A rate is entered in per
+cent, a count as a number; the ledger stores both in ten-thousandths.
 """
 
 import re
@@ -32,7 +32,7 @@ class ConditionView:
     figure: str  # the customer's, or the one the contract proposes
     reported: float | None  # the last report, in the same unit
     reported_at: datetime | None
-    template: str  # with the rest: what the page's script holds a drafted instruction against
+    template: str  # with the next three: the page's script compares a draft with them
     signal: str
     unit: int
     threshold: int  # the contract's
@@ -49,10 +49,10 @@ def conditions(
 
 
 def threshold(trigger: Trigger, scene: Scene, state: ConsentState | None) -> int | None:
-    """What the customer set, in ten-thousandths; None if nothing."""
-    held = state.triggers.get(scene.id, ()) if state else ()
+    """The customer's threshold in ten-thousandths; None if the condition is not set."""
+    triggers = state.triggers.get(scene.id, ()) if state else ()
     wanted = (trigger.template, trigger.signal)
-    return next((t.threshold for t in held if (t.template, t.signal) == wanted), None)
+    return next((t.threshold for t in triggers if (t.template, t.signal) == wanted), None)
 
 
 def armed(scene: Scene, state: ConsentState | None) -> bool:
@@ -62,7 +62,7 @@ def armed(scene: Scene, state: ConsentState | None) -> bool:
 def decide(
     scene: Scene, trigger: Trigger, figure: str | None, state: ConsentState | None
 ) -> TriggerSet | TriggerCleared | None:
-    """The act that sets the condition to `figure` (None: clears it); None if it stands that way.
+    """The act that sets the condition to `figure` (None: clears it); None if nothing would change.
 
     Raises MalformedFormError.
     """
@@ -77,7 +77,7 @@ def decide(
 
 
 def read_figure(trigger: Trigger, text: str) -> int:
-    """Ten-thousandths. Raises MalformedFormError."""
+    """The figure of a form in ten-thousandths. Raises MalformedFormError."""
     if not _asks(trigger):
         return trigger.threshold
     if not FIGURE.fullmatch(text.strip()):
@@ -91,15 +91,15 @@ def read_figure(trigger: Trigger, text: str) -> int:
 
 
 def _condition(
-    place: int, trigger: Trigger, held: int | None, report: ReportedSignal | None
+    place: int, trigger: Trigger, threshold: int | None, report: ReportedSignal | None
 ) -> ConditionView:
-    shown = trigger.threshold if held is None else held
+    shown = trigger.threshold if threshold is None else threshold
     return ConditionView(
         place=place,
         title=trigger.title,
         asks=_asks(trigger),
         per_cent=_unit(trigger) == PER_CENT,
-        armed=held is not None,
+        armed=threshold is not None,
         figure=f"{shown / _unit(trigger):g}",
         reported=report.value / _unit(trigger) if report else None,
         reported_at=EPOCH + timedelta(minutes=report.minute) if report else None,

@@ -1,8 +1,8 @@
-"""The data-flow map: which item lies in which system and is used in which scene. Pure.
+"""The data-flow map: which system has which item, and which scenes use it. Pure.
 
-Made from the contracts and from the customer's actual reads together. A use that is declared but
-never happened is marked, and so is one that happened though no contract declares it. The map is
-three columns of boxes joined by curves; all places are computed here, in CSS pixels.
+The map combines the contracts with the reads of the customer's data. Declared uses that never
+happened are marked, and so are uses that no contract declares. It is drawn as three columns of
+boxes joined by curves; all coordinates are computed here, in CSS pixels.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from gate.contracts.scene import Scene, SourceContract, Text
 from ledger.events.reducer import ConsentState
 from portal.consent.centre import live_fields
 
-ROW = 30  # of an item; boxes of the other columns are spread over the same height
+ROW = 30  # height of an item's row; other columns are spread over the same total height
 BOX = 24
 COLUMNS = ((0, 260), (428, 260), (856, 260))  # left edge and width of items, systems, scenes
 
@@ -41,7 +41,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One row of the table: an item, its system, a scene, and what the customer says to it."""
+    """One row of the table: an item, its system, a scene, and whether the customer allows it."""
 
     item: str
     title: Text
@@ -55,6 +55,8 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
+    """The map and its table, ready to draw."""
+
     height: int
     items: tuple[Node, ...]
     systems: tuple[Node, ...]

@@ -1,16 +1,15 @@
-"""Global Privacy Control: a browser's standing request that its user's data be neither sold nor
-shared, nor used for advertising across companies (W3C, "Global Privacy Control": `Sec-GPC: 1`).
+"""Honours Global Privacy Control: a browser's request not to sell or share its user's data, nor use
+it for advertising across companies (W3C, "Global Privacy Control", header `Sec-GPC: 1`).
 
-It withdraws the scenes that share or advertise. What was said then is the signal itself, and the
-instruction names it as its words:
+The signal withdraws the scenes that share or advertise. The wording of that instruction is the
+signal itself:
 
     {"locale":"en","scene":"ads-device-id","signal":"Sec-GPC: 1"}
 
-Pages are asked for with GET, and a GET never writes. So the signal is recorded by the sign-in that
-carries it, which writes in any case; a browser that begins to send it later is answered with a form
-that the page's script sends off at once. The signal is general and says nothing new the second
-time: whoever allows such a scene on our page after it was honoured has decided on this very case,
-and that holds (section "The Sec-GPC Header Field": a specific arrangement with the person).
+A GET never writes, so the sign-in that carries the signal records it. If a browser begins to send
+it later, the page has a form that its script submits at once. The signal is general and is honoured
+once per scene: a customer who later allows such a scene on our page has decided on this specific
+case, and that decision counts (section "The Sec-GPC Header Field").
 """
 
 import json
@@ -34,32 +33,32 @@ from portal.web.pages import faces, words
 
 HEADER = "Sec-GPC"
 SCENES = ("third-party-sharing", "ads-device-id")
-LAST_UPDATE = "2026-11-21"  # of what /.well-known/gpc.json says
+LAST_UPDATE = "2026-11-21"  # in /.well-known/gpc.json
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a page says of the signal, while the browser sends it."""
+class SignalNotice:
+    """What a page shows about the signal while the browser sends it."""
 
     off: Sequence[Scene]  # not allowed, as the signal asks
     kept: Sequence[Scene]  # allowed on our page since, or before it could be recorded
-    receipts: Sequence[int]  # of what this session recorded because of it
+    receipts: Sequence[int]  # of the withdrawals that this session recorded
     waiting: bool  # not recorded yet
 
 
 def asked(request: Request) -> bool:
-    """Whether the browser sends the signal: exactly `1`, in one of its headers at least."""
+    """Whether the browser sends the signal: the value `1` in at least one header."""
     return "1" in request.headers.getlist(HEADER)
 
 
 def wording(scene: str, locale: str) -> Wording:
-    said = {"locale": locale, "scene": scene, "signal": f"{HEADER}: 1"}
-    data = json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    words = {"locale": locale, "scene": scene, "signal": f"{HEADER}: 1"}
+    data = json.dumps(words, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return Wording(locale, sha256(data.encode()).digest())
 
 
-def said_by_signal(instruction: Instruction) -> bool:
-    """Whether it was the browser that said it, and no press of the customer's."""
+def is_by_signal(instruction: Instruction) -> bool:
+    """Whether the browser's signal gave the instruction, and not the customer."""
     match instruction.act:
         case Withdrawn(scene):
             return instruction.wording == wording(scene, instruction.wording.locale)
@@ -73,13 +72,13 @@ def decide(
     history: Sequence[RecordedEvent],
     at: datetime,
 ) -> list[Withdrawn]:
-    """What the signal withdraws: what it names, is allowed, and it never withdrew before. Pure."""
+    """The withdrawals due: scenes in SCENES that are allowed and never withdrawn by it. Pure."""
     honoured = {
         each.event.act.scene
         for each in history
         if isinstance(each.event, Instruction)
         and isinstance(each.event.act, Withdrawn)
-        and said_by_signal(each.event)
+        and is_by_signal(each.event)
     }
     return [
         Withdrawn(name)
@@ -89,7 +88,7 @@ def decide(
 
 
 def greet(request: Request, session: Session) -> None:
-    """Honour the signal of somebody who is signed in, in the language they read."""
+    """Honour the signal of a signed-in customer, recorded in the language of their page."""
     here, locale = faces(request), words(request).tag
     product = here.product
     honour(product.gate, product.ledger, product.scenes, session, locale, here.clock())
@@ -103,21 +102,21 @@ def honour(
     locale: str,
     at: datetime,
 ) -> None:
-    """Record what the signal withdraws, once a session. Durable when it returns.
+    """Record the withdrawals due, once per session. Durable when it returns.
 
-    If somebody else changes the agreement meanwhile it waits, and the next page offers it again.
+    If the agreement changes meanwhile, nothing is recorded, and the next page tries again.
     """
     if session.signal is not None:
         return
     history = session.agreement.history(ledger)
-    state = terms.in_force(gate, session.agreement.state(ledger))
+    state = terms.active(gate, session.agreement.state(ledger))
     drafts: list[Instruction] = []
     for act in decide(scenes, state, history, at):
-        said = wording(act.scene, locale)
+        words = wording(act.scene, locale)
         drafts.append(
-            drafts[-1].next(act, at=at, wording=said)
+            drafts[-1].next(act, at=at, wording=words)
             if drafts
-            else ledger.draft(session.subject, act, at=at, wording=said)
+            else ledger.draft(session.subject, act, at=at, wording=words)
         )
     try:
         recorded = ledger.record(drafts)
@@ -129,15 +128,15 @@ def honour(
 
 
 def allowed(session: Session, scene: str) -> None:
-    """The customer allowed a scene while the signal waited: the press is the later word."""
+    """Note that the customer allowed a scene while the signal waited: their decision is later."""
     if scene in SCENES and session.signal is None:
         session.signal = ()
 
 
-def heard(
+def notice(
     scenes: Mapping[str, Scene], state: ConsentState | None, session: Session, at: datetime
-) -> Heard:
-    """What there is to say to a browser that sends the signal. Pure."""
+) -> SignalNotice:
+    """The notice for a browser that sends the signal. Pure."""
     live = [scenes[name] for name in SCENES if live_fields(scenes[name], state, at)]
     off = [scenes[name] for name in SCENES if scenes[name] not in live]
-    return Heard(off, live, session.signal or (), session.signal is None and bool(live))
+    return SignalNotice(off, live, session.signal or (), session.signal is None and bool(live))

@@ -1,4 +1,4 @@
-"""What happened with a customer's data: instructions given, and reads made. Pure view models."""
+"""View models of a customer's instructions. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,42 +45,42 @@ def page(
     return HistoryPage(tuple(entry(each, scenes) for each in reversed(shown)), number, pages)
 
 
-def sentence(said: HistoryEntry, spoken: Words) -> str:
-    """What was said, in one plain sentence without markup."""
-    parts = [spoken.plain(said.did)]
-    if said.scene:
-        parts.append(spoken.of(said.scene))
+def sentence(row: HistoryEntry, spoken: Words) -> str:
+    """An instruction in one plain sentence, without markup."""
+    parts = [spoken.plain(row.did)]
+    if row.scene:
+        parts.append(spoken.of(row.scene))
     whole = " ".join(parts)
-    if said.items:
-        scope = spoken.plain(said.scope, items=spoken.listed(said.items))
+    if row.items:
+        scope = spoken.plain(row.scope, items=spoken.listed(row.items))
         whole += spoken.plain("list.comma") + scope
     return whole
 
 
 def entry(recorded: RecordedEvent, scenes: Mapping[str, Scene]) -> HistoryEntry:
     """One instruction of a customer's history."""
-    said = recorded.event
-    assert isinstance(said, Instruction)  # noqa: S101 - a customer's history holds nothing else
-    scene = scenes.get(getattr(said.act, "scene", ""))
-    scope, fields = _scope(said.act, scene)
+    instruction = recorded.event
+    assert isinstance(instruction, Instruction)  # noqa: S101 - a customer's history has no other events
+    scene = scenes.get(getattr(instruction.act, "scene", ""))
+    scope, fields = _scope(instruction.act, scene)
     return HistoryEntry(
         index=recorded.index,
-        at=said.at,
+        at=instruction.at,
         scene=scene.title if scene else None,
-        did=_did(said),
+        did=_did(instruction),
         scope=scope,
         items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
-        locale=said.wording.locale,
-        digest=said.wording.digest.hex(),
-        evidence=said.evidence.value,
+        locale=instruction.wording.locale,
+        digest=instruction.wording.digest.hex(),
+        evidence=instruction.evidence.value,
     )
 
 
-def _did(said: Instruction) -> str:
-    match said.act:
+def _did(instruction: Instruction) -> str:
+    match instruction.act:
         case Granted():
             return "did.allowed"
-        case Withdrawn() if gpc.said_by_signal(said):
+        case Withdrawn() if gpc.is_by_signal(instruction):
             return "did.withdrawn-by-signal"
         case Withdrawn():
             return "did.withdrawn"
@@ -91,7 +91,7 @@ def _did(said: Instruction) -> str:
 
 
 def _scope(act: Act, scene: Scene | None) -> tuple[str, list[str]]:
-    """The shorter way to say which items an act is about: `only these`, or `without those`."""
+    """The shorter description of an act's items: `only these`, or `without those`."""
     named = getattr(act, "fields", None)
     if scene is None or named is None:
         return "items.only", []

@@ -1,7 +1,7 @@
-"""The customer's own keys: what the pages say of them, and what may be asked of them. Pure.
+"""View models of the customer's own keys and mandates, and the acts on them. Pure.
 
-An act on keys becomes an instruction like any other: see acts.py and signing.py. Which signature it
-needs is the ledger's to say (ledger/events/authority.py).
+An act on keys becomes an instruction like any other: see acts.py and signing.py. The ledger decides
+which signature it needs (ledger/events/authority.py).
 """
 
 from base64 import b64encode, urlsafe_b64encode
@@ -29,26 +29,26 @@ from portal.auth.session import Session
 from portal.web.problems import MalformedFormError, NotFoundError, ProveAgainError
 
 PROVED_WITHIN = timedelta(minutes=5)  # of signing in, to ask for a recovery
-ENROL = "enrol"  # beside replace and recover: what a new key is for
+ENROL = "enrol"  # purpose of a new key; the others are replace and recover
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledKey:
-    """A key in force."""
+    """An active key."""
 
     id: str  # SHA-256 of the public key, hex
     name: str  # the same in base64, as signatures name it
     kind: str
-    how: str  # message key: how it came to be the customer's
+    how: str  # message key: how it was enrolled
     at: datetime
-    index: int  # of the entry that brought it
+    index: int  # of the entry that enrolled it
     copied: bool
-    public: str  # to hand over, for a mandate
+    public: str  # to give to somebody, for a mandate
 
 
 @dataclass(frozen=True, slots=True)
 class SigningRequest:
-    """What the page's script has to know before it asks a key to sign."""
+    """What the page's script needs before it asks a key to sign."""
 
     log: str
     party: str
@@ -68,33 +68,33 @@ def authority(state: ConsentState | None) -> Authority:
     return state.authority if state else Authority()
 
 
-def held(state: ConsentState | None, history: Sequence[RecordedEvent]) -> list[EnrolledKey]:
-    """The keys in force, oldest first, and how each came to be the customer's."""
-    said = {each.index: each.event for each in history}
-    found = []
-    for key_id, enrolled in authority(state).keys.items():
-        by = said[enrolled.index]
-        assert isinstance(by, Instruction)  # noqa: S101 - a customer's history holds nothing else
-        key = enrolled.key
-        found.append(
+def enrolled(state: ConsentState | None, history: Sequence[RecordedEvent]) -> list[EnrolledKey]:
+    """The active keys, oldest first, and how each was enrolled."""
+    events = {each.index: each.event for each in history}
+    keys = []
+    for key_id, each in authority(state).keys.items():
+        by = events[each.index]
+        assert isinstance(by, Instruction)  # noqa: S101 - a customer's history has no other events
+        key = each.key
+        keys.append(
             EnrolledKey(
                 id=key_id.hex(),
                 name=b64encode(key_id).decode(),
                 kind=key.kind,
                 how=_how(by),
                 at=by.at,
-                index=enrolled.index,
+                index=each.index,
                 copied=key.backed_up,
                 public=public_text(key),
             )
         )
-    return found
+    return keys
 
 
-def hand(
+def signing_request(
     state: ConsentState | None, known: Mapping[bytes, bytes], log: str
 ) -> SigningRequest | None:
-    """None if no key is in force. `known`: identifiers of credentials, by key."""
+    """None without an active key. `known`: credential ids by key id."""
     keys = [
         {
             "id": b64encode(key_id).decode(),
@@ -121,7 +121,7 @@ def mandates(state: ConsentState | None, scenes: Mapping[str, Scene]) -> list[Ma
 
 
 def act_for(purpose: str, key: CustomerKey, old: str, session: Session, at: datetime) -> KeyAct:
-    """What a key that was just made is for. Raises ProveAgainError, MalformedFormError."""
+    """The act for a newly created key. Raises ProveAgainError, MalformedFormError."""
     match purpose:
         case "enrol":
             return KeyEnrolled(key)
@@ -138,17 +138,20 @@ def act_for(purpose: str, key: CustomerKey, old: str, session: Session, at: date
 def mandate(
     key: CustomerKey, scenes: Sequence[str], until: str, known: Mapping[str, Scene]
 ) -> MandateGiven:
-    """Raises MalformedFormError."""
+    """The act that gives a mandate. Raises MalformedFormError."""
     if not scenes or not all(name in known and not known[name].locked for name in scenes):
-        raise MalformedFormError(f"scenes are {scenes!r}, want some that can be switched")
+        raise MalformedFormError(f"scenes are {scenes!r}, want at least one that can be switched")
     try:
         day = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError as error:
-        raise MalformedFormError(f"until is {until[:20]!r}, want a day") from error
+        raise MalformedFormError(
+            f"until is {until[:20]!r}, want a date such as 2027-01-31"
+        ) from error
     return MandateGiven(key, tuple(dict.fromkeys(scenes)), day)
 
 
 def waiting(state: ConsentState | None) -> Recovery | None:
+    """The recovery that waits for its cooling-off period to end."""
     return authority(state).recovery
 
 
@@ -160,8 +163,8 @@ def ends_waiting(recovery: Recovery) -> datetime:
     return _moment(recovery.not_before)
 
 
-def in_force(state: ConsentState | None, key: str) -> bytes:
-    """The id of one of the customer's keys, given in hex. Raises NotFoundError."""
+def active_key(state: ConsentState | None, key: str) -> bytes:
+    """The id of one of the customer's active keys, given in hex. Raises NotFoundError."""
     found = _digest(key)
     if found not in authority(state).keys:
         raise NotFoundError(key)
@@ -169,7 +172,7 @@ def in_force(state: ConsentState | None, key: str) -> bytes:
 
 
 def public_text(key: customer_keys.Key) -> str:
-    """The key as its holder hands it to somebody who gives a mandate: canonical JSON."""
+    """The key as its holder gives it to somebody for a mandate: canonical JSON."""
     members = {
         "algorithm": key.algorithm,
         "attestation": key.attestation,

@@ -1,4 +1,4 @@
-"""Every read of a customer's data, as the customer sees it. Pure view models."""
+"""View models of the reads of a customer's data, and of explained decisions. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from gate.decision.decide import View
 from steward.oversight.explanations import Explained
 
 PAGE_SIZE = 50
-Entry = tuple[int, Mapping[str, Any]]  # index in the read log, journalled reading
+Entry = tuple[int, Mapping[str, Any]]  # index in the read log, read-log entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ReadRow:
     scene: Text
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
-    only_asked: bool  # a decision was asked for, no data was read
+    only_asked: bool  # a decision was requested, and no data read
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class DecisionView:
 def page(
     entries: Iterable[Entry], source: SourceContract, scenes: Mapping[str, Scene], number: int
 ) -> ReadsPage:
-    """Page `number`, from 1; `entries` are those from its first on, newest first."""
+    """Page `number`, from 1. `entries`: from the page's first entry on, newest first."""
     found = [*islice(entries, PAGE_SIZE + 1)]
     rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
     return ReadsPage(rows, number, len(found) > PAGE_SIZE)
@@ -73,29 +73,31 @@ def page(
 def explained(
     decisions: Iterable[Explained], source: SourceContract, scenes: Mapping[str, Scene]
 ) -> list[DecisionView]:
-    """The decisions that services explained, newest first, as many as one page holds."""
+    """The decisions that services explained, newest first, at most one page."""
     return [_decision(each, source, scenes) for each in islice(decisions, PAGE_SIZE)]
 
 
 def _decision(
     found: Explained, source: SourceContract, scenes: Mapping[str, Scene]
 ) -> DecisionView:
-    told = found.explanation
+    explanation = found.explanation
     scene = scenes.get(found.scene)
     known = {each.id: each.title for each in scene.services} if scene else {}
     inputs = tuple(
         Input(_title(source, name), "" if value is None else str(value), found.views[name])
-        for name, value in told.inputs.items()
+        for name, value in explanation.inputs.items()
     )
     return DecisionView(
         at=found.at,
-        service=known.get(told.service, dict.fromkeys(LOCALES, told.service)),
+        service=known.get(explanation.service, dict.fromkeys(LOCALES, explanation.service)),
         scene=scene.title if scene else dict.fromkeys(LOCALES, found.scene),
-        outcome=told.outcome,
-        reasons=told.reasons,
+        outcome=explanation.outcome,
+        reasons=explanation.reasons,
         inputs=inputs,
-        model=" ".join(filter(None, (told.model, told.model_version, told.prompt_version))),
-        entry=told.reading.index,
+        model=" ".join(
+            filter(None, (explanation.model, explanation.model_version, explanation.prompt_version))
+        ),
+        entry=explanation.reading.index,
     )
 
 
@@ -132,5 +134,5 @@ def _service(id_: str, scenes: Mapping[str, Scene]) -> Text:
 
 
 def _as_is(id_: str) -> Text:
-    """An id that no contract has words for is shown as it is, in every language."""
+    """An id without a title in any contract, shown unchanged in every language."""
     return {"en": id_, "zh-CN": id_}

@@ -1,8 +1,8 @@
-"""Which version of a scene's contract a customer decided on: the one whose words they were shown.
+"""Finds the version of a scene's contract that a customer decided on: the one they saw.
 
-An instruction names the words by their digest, and a version of a contract yields them again
-(portal.consent.wording). Words of no page of ours – of earlier records that were taken over, of a
-browser's signal – are no contract's: then it is the version in force.
+An instruction contains the digest of the wording, which can be recomputed from each version of a
+contract (portal.consent.wording). If no version matches, as for imported consents or a browser's
+signal, the active version is used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,28 +14,30 @@ from portal.consent import wording
 from steward.contracts.archive import ContractArchive
 
 
-def contracts(said: object, scenes: Mapping[str, Scene], home: Path) -> Mapping[str, Scene]:
-    """`scenes`, but the one that was decided on in the version that was shown.
+def contracts(instruction: object, scenes: Mapping[str, Scene], home: Path) -> Mapping[str, Scene]:
+    """`scenes`, with the scene of the instruction in the version that was shown.
 
-    `home`: the data directory, which keeps every version that was ever in force.
+    `home`: the data directory, which has every version that was ever active.
     """
-    present = scenes.get(said.scene or "") if isinstance(said, Instruction) else None
-    if present is None or not isinstance(said, Instruction) or _shows(present, said):
+    present = scenes.get(instruction.scene or "") if isinstance(instruction, Instruction) else None
+    if present is None or not isinstance(instruction, Instruction) or _shows(present, instruction):
         return scenes
-    earlier = (each for each in _kept(home) if each.id == present.id and _shows(each, said))
+    earlier = (
+        each for each in _archived(home) if each.id == present.id and _shows(each, instruction)
+    )
     return {**scenes, present.id: next(earlier, present)}
 
 
-def _shows(scene: Scene, said: Instruction) -> bool:
-    locale = said.wording.locale
-    return locale in scene.title and wording.wording(scene, locale) == said.wording
+def _shows(scene: Scene, instruction: Instruction) -> bool:
+    locale = instruction.wording.locale
+    return locale in scene.title and wording.wording(scene, locale) == instruction.wording
 
 
-def _kept(home: Path) -> Iterator[Scene]:
-    """Every contract that the directory keeps and that can still be read."""
+def _archived(home: Path) -> Iterator[Scene]:
+    """Every archived contract that can still be read."""
     archive = ContractArchive(home / "contracts")
     for place in sorted((home / "contracts").glob("*")):
         try:
             yield archive.read(place.name)
-        except ContractError:  # of an older form, or damaged: it shows nobody anything
+        except ContractError:  # of an older format, or damaged: it cannot match
             continue

@@ -1,7 +1,7 @@
-"""What of an agreement still holds under the contracts in force. The gate's words decide.
+"""Reduces an agreement to what is active under the present contracts, by the gate's consent bits.
 
-A grant given before a contract was widened holds no longer, and a field added since is not part of
-it (specs/gate.md, G15). The pages show what the gate would do, never more.
+A grant given before a contract was widened is no longer active, and a field added since is not part
+of it (specs/gate.md, G15). The pages show what the gate would do, never more.
 """
 
 from collections.abc import Iterator
@@ -15,29 +15,29 @@ from ledger.events.reducer import ConsentState, SceneConsent, SceneWithdrawal
 from portal.web.problems import ChangedWordsError
 
 
-def in_force(gate: Gate, said: ConsentState | None) -> ConsentState | None:
-    """What the customer said, without what the contracts of today no longer count."""
-    if said is None:
+def active(gate: Gate, state: ConsentState | None) -> ConsentState | None:
+    """The customer's state without grants that are inactive under the present contracts."""
+    if state is None:
         return None
     with gate.lock:
         now, _ = gate.current(0)
-        words = {scene: now.word(scene, said.subject) for scene in gate.scenes}
+        bits = {scene: now.word(scene, state.subject) for scene in gate.scenes}
     scenes = {
-        name: _kept(gate.scenes[name], each, words[name]) if name in words else each
-        for name, each in said.scenes.items()
+        name: _reduced(gate.scenes[name], each, bits[name]) if name in bits else each
+        for name, each in state.scenes.items()
     }
-    return replace(said, scenes=scenes)
+    return replace(state, scenes=scenes)
 
 
 def lapsed(gate: Gate, subject: str) -> set[str]:
-    """The scenes whose grant was given before the contract was widened."""
+    """Scenes whose grant is superseded, because the contract was widened after it."""
     with gate.lock:
         now, _ = gate.current(0)
         return {scene for scene in gate.scenes if now.lapsed(scene, subject)}
 
 
 def require_current(gate: Gate, scene: Scene) -> None:
-    """Raise ChangedWordsError if the log has published a later version than the page showed."""
+    """Raise ChangedWordsError if the log has a later contract version than the page showed."""
     with gate.lock:
         now, _ = gate.current(0)
         published = now.published.get(scene.id, versions.NONE)
@@ -45,15 +45,15 @@ def require_current(gate: Gate, scene: Scene) -> None:
         raise ChangedWordsError(scene.id)
 
 
-def _kept(
-    scene: Scene, said: SceneConsent | SceneWithdrawal, held: int
+def _reduced(
+    scene: Scene, consent: SceneConsent | SceneWithdrawal, bits: int
 ) -> SceneConsent | SceneWithdrawal:
-    if not isinstance(said, SceneConsent):
-        return said
-    fields = frozenset(_named(scene, held)) & said.fields
-    ended = held >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
-    return replace(said, fields=fields, until=said.at if ended else said.until)
+    if not isinstance(consent, SceneConsent):
+        return consent
+    fields = frozenset(_named(scene, bits)) & consent.fields
+    ended = bits >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+    return replace(consent, fields=fields, until=consent.at if ended else consent.until)
 
 
-def _named(scene: Scene, held: int) -> Iterator[str]:
-    return (name for place, name in enumerate(scene.fields) if held >> place & 1)
+def _named(scene: Scene, bits: int) -> Iterator[str]:
+    return (name for place, name in enumerate(scene.fields) if bits >> place & 1)

@@ -1,4 +1,4 @@
-"""The words a customer saw when deciding, as bytes, so that the instruction can name them.
+"""The wording that a customer saw when deciding, as bytes for the digest in the instruction.
 
 About a scene:
 
@@ -10,9 +10,9 @@ About the customer's keys:
 
     {"act":"key-enrolled","locale":"en","text":"…","title":"…"}
 
-UTF-8, keys sorted, no blanks between them. The SHA-256 of these bytes stands in the instruction:
-`ledger.events.envelope.Wording`. A button carries it too, so that nobody decides on words that
-have changed.
+UTF-8, sorted keys, no whitespace. The instruction contains the SHA-256 of these bytes
+(`ledger.events.envelope.Wording`). Every button carries it too, so that nobody decides on wording
+that has changed.
 """
 
 import json
@@ -25,8 +25,8 @@ from portal.web.i18n import Words
 
 
 def shown(scene: Scene, locale: str) -> bytes:
-    """Every word about `scene` that stands on the page in `locale`."""
-    said = {
+    """All wording about `scene` on the page in `locale`, as canonical JSON."""
+    words = {
         "locale": locale,
         "scene": scene.id,
         "version": scene.version,
@@ -39,13 +39,13 @@ def shown(scene: Scene, locale: str) -> bytes:
         "services": [service.title[locale] for service in scene.services],
         "triggers": [trigger.title[locale] for trigger in scene.triggers],
     }
-    return _canonical(said)
+    return _canonical(words)
 
 
 def shown_of_act(act: str, spoken: Words) -> bytes:
-    """Every word about an act on keys that stands on the page."""
-    said = {part: spoken.plain(f"sign.{act}.{part}") for part in ("title", "text")}
-    return _canonical(said | {"act": act, "locale": spoken.tag})
+    """All wording about an act on keys on the page, as canonical JSON."""
+    words = {part: spoken.plain(f"sign.{act}.{part}") for part in ("title", "text")}
+    return _canonical(words | {"act": act, "locale": spoken.tag})
 
 
 def wording(scene: Scene, locale: str) -> Wording:
@@ -61,25 +61,25 @@ def act_token(act: str, spoken: Words) -> str:
 
 
 def read_act_token(text: str, act: str, words: Mapping[str, Words]) -> Wording | None:
-    """The wording a button carried, if those are still the words about the act."""
+    """The wording that a button carried, if it is still current; else None."""
     current = {act_token(act, spoken): of_act(act, spoken) for spoken in words.values()}
     return current.get(text)
 
 
 def token(scene: Scene, locale: str) -> str:
-    """What a button carries: `en.5f2a…`."""
+    """The token that a button carries: `en.5f2a…`."""
     return _token(wording(scene, locale))
 
 
 def read_token(text: str, scene: Scene) -> Wording | None:
-    """The wording a button carried, if those are still the scene's words."""
+    """The wording that a button carried, if it is still the scene's; else None."""
     current = {token(scene, locale): wording(scene, locale) for locale in LOCALES}
     return current.get(text)
 
 
-def _token(said: Wording) -> str:
-    return f"{said.locale}.{said.digest.hex()}"
+def _token(words: Wording) -> str:
+    return f"{words.locale}.{words.digest.hex()}"
 
 
-def _canonical(said: Mapping[str, object]) -> bytes:
-    return json.dumps(said, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+def _canonical(words: Mapping[str, object]) -> bytes:
+    return json.dumps(words, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

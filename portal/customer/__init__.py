@@ -1,1 +1,1 @@
-"""The sovereignty centre: what a customer allows, what happened with it, and how to check."""
+"""Routes of the sovereignty centre: choices, history, reads, receipts, keys, leaving."""

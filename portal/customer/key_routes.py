@@ -1,4 +1,4 @@
-"""The pages of the customer's own keys, and of mandates. What they decide: keys.py."""
+"""Routes of the customer's own keys and of mandates. Decisions are in consent/keys.py."""
 
 import logging
 from collections.abc import Mapping
@@ -47,21 +47,21 @@ PLACE = "keys"  # where the notice of an act on keys is shown
 def show(request: Request, me: Me) -> Response:
     here, state = faces(request), _state(request, me)
     history = me.agreement.history(here.product.ledger)
-    shown = facts(request, me) | {"held": keys.held(state, history), "notice": me.take_notice()}
+    shown = facts(request, me) | {"held": keys.enrolled(state, history), "notice": me.take_notice()}
     return page(request, "customer/keys.html", version=state.seq if state else 0, **shown)
 
 
 @router.post("/keys/options")
 def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
-    """What to ask the browser for: a new passkey, or a browser key's proof on the challenge.
+    """The options for a new passkey, or the challenge that a browser key must sign.
 
-    A device that holds a key in force makes no second one, unless that takes the first one's place.
+    A device with an active key creates no second one, unless it replaces the first.
     """
     here, hosts = faces(request), consent_host(request)
     known = here.credentials.of(me.subject)
     live = keys.authority(_state(request, me)).keys
-    kept = live if purpose == keys.ENROL else ()
-    current = {key: each for key, each in known.items() if key in kept}
+    excluded = live if purpose == keys.ENROL else ()
+    current = {key: each for key, each in known.items() if key in excluded}
     challenge, options = consent_keys.offer(hosts.party, me.name, current)
     return routes.begin(
         request, Challenge(challenge, me.subject), Response(options, media_type=JSON)
@@ -70,7 +70,7 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
 
 @router.post("/keys")
 def add(request: Request, me: Me, body: Body) -> Response:
-    """A key that the browser made: enrolled at once, or drafted to be signed by another."""
+    """Enrol a key that the browser created, or draft the act for another key to sign."""
     here, hosts = faces(request), consent_host(request)
     asked, sent = routes.finish(request), _sent(body)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
@@ -81,23 +81,23 @@ def add(request: Request, me: Me, body: Body) -> Response:
         log.warning("a key for consent was refused: %s", error)
         raise
     act = keys.act_for(_text(sent, "purpose"), made, _text(sent, "old"), me, here.clock())
-    return _say(request, me, act, _text(sent, "words"), _text(sent, "version"), KEYS)
+    return _record(request, me, act, _text(sent, "words"), _text(sent, "version"), KEYS)
 
 
 @router.post("/keys/{key}/remove")
 def remove(request: Request, me: Me, key: Digest, words: Field, version: Field) -> Response:
-    act = KeyRemoved(keys.in_force(_state(request, me), key))
-    return _say(request, me, act, words, version, KEYS)
+    act = KeyRemoved(keys.active_key(_state(request, me), key))
+    return _record(request, me, act, words, version, KEYS)
 
 
 @router.post("/recovery/cancel")
 def cancel_recovery(request: Request, me: Me, words: Field, version: Field) -> Response:
-    return _say(request, me, RecoveryCancelled(_waiting(request, me)), words, version, KEYS)
+    return _record(request, me, RecoveryCancelled(_waiting(request, me)), words, version, KEYS)
 
 
 @router.post("/recovery/complete")
 def complete_recovery(request: Request, me: Me, words: Field, version: Field) -> Response:
-    return _say(request, me, KeyRecovered(_waiting(request, me)), words, version, KEYS)
+    return _record(request, me, KeyRecovered(_waiting(request, me)), words, version, KEYS)
 
 
 @router.get("/mandates")
@@ -125,7 +125,7 @@ def give_mandate(
     scene: Annotated[list[str], Form()] = [],  # noqa: B006 - the framework reads it, nobody writes
 ) -> Response:
     act = keys.mandate(_public_key(request, key), scene, until, faces(request).product.scenes)
-    return _say(request, me, act, words, version, MANDATES)
+    return _record(request, me, act, words, version, MANDATES)
 
 
 @router.post("/mandates/{mandate}/end")
@@ -135,21 +135,21 @@ def end_mandate(
     found = bytes.fromhex(mandate)
     if found not in keys.authority(_state(request, me)).mandates:
         raise NotFoundError(mandate)
-    return _say(request, me, MandateEnded(found), words, version, MANDATES)
+    return _record(request, me, MandateEnded(found), words, version, MANDATES)
 
 
 def facts(request: Request, me: Session) -> dict[str, Any]:
-    """What every page of the centre says of the customer's keys."""
+    """What every page of the centre shows about the customer's keys."""
     here, state, spoken = faces(request), _state(request, me), words(request)
     hosts, recovery = here.hosts, keys.waiting(state)
     signs = hosts is not None and hosts.signs(request.headers)
     known = here.credentials.of(me.subject) if signs else {}
-    hand = keys.hand(state, known, here.product.ledger.origin)
+    request_to_sign = keys.signing_request(state, known, here.product.ledger.origin)
     return {
         "hosts": hosts,
         "signs": signs,
-        "hand": hand if signs else None,
-        "elsewhere": hand is not None and not signs,
+        "hand": request_to_sign if signs else None,
+        "elsewhere": request_to_sign is not None and not signs,
         "recovery": recovery,
         "recovered_from": keys.ends_waiting(recovery) if recovery else None,
         "recovery_due": recovery is not None and keys.due(recovery, here.clock()),
@@ -165,10 +165,10 @@ def consent_host(request: Request) -> Hosts:
     return hosts
 
 
-def _say(
+def _record(
     request: Request, me: Session, act: KeyAct, token: str, version: str, back: str
 ) -> Response:
-    """Record an act on keys, or hand it to the page's script to be signed first."""
+    """Record an act on keys, or give it to the page's script to be signed first."""
     here, evidence = faces(request), signing.asked(request)
     name = str(act.__struct_config__.tag)
     seen = wording.read_act_token(token, name, here.words)
@@ -192,20 +192,20 @@ def _made(
         return consent_keys.made_in_browser(sent, challenge, hosts.party)
     made = sent.get("made")
     if not isinstance(made, dict):
-        raise MalformedFormError("there is no made key in it, want what the browser made")
+        raise MalformedFormError("want the key that the browser created in `made`, found none")
     key, identifier = consent_keys.made_passkey(made, challenge, hosts.party)
     faces(request).credentials.keep(me.subject, identifier, key.id)
     return key
 
 
 def _public_key(request: Request, text: str) -> CustomerKey:
-    """The key that somebody handed over. Raises MalformedFormError."""
+    """The key that somebody gave the customer. Raises MalformedFormError."""
     hosts = consent_host(request)
     try:
         key = msgspec.json.decode(text.strip().encode(), type=CustomerKey)
     except (msgspec.DecodeError, ValueError) as error:
         raise MalformedFormError(
-            "the key is none, want the text from their page of keys"
+            "want the text of a key, as its owner's page of keys shows it, found something else"
         ) from error
     if key.key.party != hosts.party:
         raise MalformedFormError(f"the key is for {key.rp[:80]!r}, want one for {hosts.party.id!r}")
@@ -227,14 +227,14 @@ def _sent(body: bytes) -> Mapping[str, Any]:
     try:
         found = canonical_json.parse(body)
     except canonical_json.StrictJsonError as error:
-        raise MalformedFormError(f"what the script sent is {error}") from error
+        raise MalformedFormError(f"want strict JSON from the script: {error}") from error
     if not isinstance(found, dict):
-        raise MalformedFormError("what the script sent is no object")
+        raise MalformedFormError("want a JSON object from the script, found another value")
     return found
 
 
 def _text(sent: Mapping[str, Any], name: str) -> str:
     found = sent.get(name, "")
     if not isinstance(found, str):
-        raise MalformedFormError(f"{name} is no text")
+        raise MalformedFormError(f"want text in {name!r}, found another value")
     return found

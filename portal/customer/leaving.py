@@ -1,8 +1,8 @@
-"""Take everything along, erase one instruction, or leave: each told before it is done.
+"""Routes to export all data, erase one instruction, or leave. Each explains itself first.
 
-GET  /customer/leave                        what can be done, and the file if it is ready
-POST /customer/leave/archive                begin to make the file
-GET  /archive/<folder>/<name>.zip           the file: by its signed name, in parts if need be
+GET  /customer/leave                        the choices, and the archive if it is ready
+POST /customer/leave/archive                begin to build the archive
+GET  /archive/<folder>/<name>.zip           the archive, by its signed name; ranges are served
 GET  /customer/leave/entries/17             what erasing this one would mean
 POST /customer/leave/entries/17             erase it
 GET  /customer/leave/everything             what leaving would mean, or why not yet
@@ -34,24 +34,24 @@ from steward.oversight.legal_hold import HeldError, Holds
 router = APIRouter(include_in_schema=False)
 
 Index = Annotated[int, Path(ge=0, le=1 << 40)]
-MOST_SHOWN = 50  # instructions, the newest
+MAX_SHOWN = 50  # newest instructions
 
 
 def builds(product: Product, at: datetime) -> Builds:
-    """What makes archives for one application, which starts at this time."""
-    held = CustomerRecords(
+    """Builds archives for one application. Deletes those that have expired at `at`."""
+    records = CustomerRecords(
         product.home, product.ledger, product.source, product.scenes, product.gate.source
     )
-    made = ArchiveStore(product.home, secret(product.home / KEY))
-    made.sweep(at)
-    return Builds(held, made)
+    archives = ArchiveStore(product.home, secret(product.home / KEY))
+    archives.sweep(at)
+    return Builds(records, archives)
 
 
 @router.get("/customer/leave")
 def show(request: Request, me: Me) -> Response:
     here, making = faces(request), _builds(request)
-    said = here.product.ledger.history(me.subject)
-    free = entry_erasure.erasable(said, [each.index for each in said[-MOST_SHOWN:]])
+    instructions = here.product.ledger.history(me.subject)
+    free = entry_erasure.erasable(instructions, [each.index for each in instructions[-MAX_SHOWN:]])
     ready = making.store.newest(store.folder(here.product.ledger, me.subject), here.clock())
     return page(
         request,
@@ -60,7 +60,9 @@ def show(request: Request, me: Me) -> Response:
         ready=ready,
         size=ready.stat().st_size if ready else 0,
         ends=store.ends(ready) if ready else None,
-        rows=history.page([e for e in said if e.index in free], here.product.scenes, 1).rows,
+        rows=history.page(
+            [e for e in instructions if e.index in free], here.product.scenes, 1
+        ).rows,
     )
 
 
@@ -72,12 +74,12 @@ def make(request: Request, me: Me) -> Response:
 
 @router.get("/archive/{folder}/{name}")
 def download(request: Request, folder: str, name: str) -> Response:
-    """Whoever has the address has the file, until it ends. A part of it with `Range`."""
+    """Whoever has the URL gets the archive until it expires; a part of it with `Range`."""
     path = _builds(request).store.find(folder, name, faces(request).clock())
     if path is None:
         raise NotFoundError(name)
     headers = {
-        "Content-Encoding": "identity",  # or a range would be one of the compressed bytes
+        "Content-Encoding": "identity",  # otherwise ranges would count compressed bytes
         "ETag": f'"{name.split("-")[1]}"',
         "Cache-Control": "private, no-store",
     }
@@ -87,10 +89,10 @@ def download(request: Request, folder: str, name: str) -> Response:
 @router.get("/customer/leave/entries/{index}")
 def show_entry(request: Request, me: Me, index: Index) -> Response:
     product = faces(request).product
-    said = [each for each in product.ledger.history(me.subject) if each.index == index]
-    if not said:
+    instructions = [each for each in product.ledger.history(me.subject) if each.index == index]
+    if not instructions:
         raise NoSuchEntryError(index)
-    (row,) = history.page(said, product.scenes, 1).rows
+    (row,) = history.page(instructions, product.scenes, 1).rows
     return page(request, "customer/leave_entry.html", entry=row, hold=_hold(request, me))
 
 
@@ -111,7 +113,7 @@ def show_everything(request: Request, me: Me) -> Response:
 def erase_everything(request: Request, me: Me) -> Response:
     try:
         _eraser(request).customer(me.subject, faces(request).clock())
-    except HeldError:  # the request was kept, and the page says so
+    except HeldError:  # the request was recorded, and the page says so
         return RedirectResponse("/customer/leave/everything", 303)
     answer = page(request, "customer/left.html")
     answer.delete_cookie(COOKIE)

@@ -1,11 +1,11 @@
-"""A receipt on paper: in plain words, with a code that leads to a page which verifies it.
+"""Links on printed receipts: a QR code that leads to a page which verifies the receipt.
 
     https://privacy.bank.example/verify#1234.kZ0c…
 
-What follows `#` stays in the browser until its script asks for the receipt: the entry's number, and
-a secret that only this portal can make or read (AES-SIV, RFC 5297, of the customer's number; the
-entry's number is bound to it). Nothing is stored for it. Once the customer is erased it opens
-nothing, because nothing is left to open.
+What follows `#` stays in the browser until its script requests the receipt: the entry's index, and
+a secret that only this portal can make or read (the customer's number under AES-SIV, RFC 5297, with
+the index as associated data). Nothing is stored for it. After the customer's erasure it opens
+nothing.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -14,13 +14,13 @@ from binascii import Error
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-MOST_BYTES = 125  # of the code's content: it stays big enough to scan off paper
+MAX_BYTES = 125  # in the QR code, so that it can be scanned from paper
 KEY_SIZE = 32
 _DOMAIN = b"sovereign/receipt-link/v1\0"
 
 
 def secret(key: bytes, subject: str, index: int) -> str:
-    """What opens the customer's entry `index`: base64url, 22 characters and more."""
+    """The secret that opens the customer's entry `index`: base64url, at least 22 characters."""
     sealed = AESSIV(key).encrypt(subject.encode(), _bound(index))
     return urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
@@ -35,9 +35,9 @@ def whose(key: bytes, text: str, index: int) -> str | None:
 
 
 def address(page: str, key: bytes, subject: str, index: int) -> str | None:
-    """What the code says; None if it would not fit (a very long name of host or customer)."""
+    """The URL in the code; None if it is too long (a very long host or customer number)."""
     whole = f"{page}#{index}.{secret(key, subject, index)}"
-    return whole if len(whole.encode()) <= MOST_BYTES else None
+    return whole if len(whole.encode()) <= MAX_BYTES else None
 
 
 def _bound(index: int) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""The customer's page of passkeys: which there are, adding one, taking one away."""
+"""Routes of the customer's passkeys: list, add, remove."""
 
 from typing import Annotated
 
@@ -32,7 +32,7 @@ def offer(request: Request, me: Me) -> Response:
 
 @router.post("")
 def add(request: Request, me: Me, body: Body) -> Response:
-    """204: the script that asked shows the page again."""
+    """Add a passkey. Answers 204; the script reloads the page."""
     asked = routes.finish(request)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError

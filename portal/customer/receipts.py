@@ -1,4 +1,4 @@
-"""Receipts leave the dashboard: as a file, on paper, by mail, and through the code on the paper."""
+"""Routes of receipts: as a file, printed, by mail, and through the code on a printed one."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -20,7 +20,7 @@ from portal.auth.session import Session
 from portal.consent import history, shown_version
 from portal.customer import paper
 from portal.operations import mail
-from portal.operations.controller import house, stated
+from portal.operations.controller import organisation, stated
 from portal.operations.wiring import Product
 from portal.signin.current_customer import Me
 from portal.web.i18n import Words
@@ -30,14 +30,14 @@ from steward.dpv import consent_receipt
 
 router = APIRouter(include_in_schema=False)
 
-LETTER_SCENE = "contract-service"  # the address is read through the gate, as every read is
+LETTER_SCENE = "contract-service"  # the address is read through the gate
 LETTER_SERVICE = "sovereignty-centre"
 MEDIA_TYPE = "text/plain"
 
 
 @router.get("/customer/receipts/{index}")
 def download(request: Request, me: Me, index: int) -> Response:
-    """A receipt of one's own. Another's says the same as one that does not exist."""
+    """One of the customer's own receipts. Another customer's is not found, like a missing one."""
     own(request, me, index)
     headers = {"Content-Disposition": f'attachment; filename="{file_name(index)}"'}
     written = faces(request).product.ledger.receipt(index, me.subject)
@@ -46,21 +46,21 @@ def download(request: Request, me: Me, index: int) -> Response:
 
 @router.get("/customer/receipts/{index}/jsonld")
 def download_record(request: Request, me: Me, index: int) -> Response:
-    """The same as a consent record by ISO/IEC TS 27560: of a decision on a scene, not of keys."""
+    """A receipt as ISO/IEC TS 27560 consent record: of decisions on scenes, not of acts on keys."""
     here = faces(request)
-    product, said = here.product, own(request, me, index).event
-    scenes = shown_version.contracts(said, product.scenes, product.home)
-    if not _linked(product, said, scenes):
+    product, instruction = here.product, own(request, me, index).event
+    scenes = shown_version.contracts(instruction, product.scenes, product.home)
+    if not _linked(product, instruction, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
-    made = consent_receipt.document(proof, scenes, house(product.settings), here.clock())
+    made = consent_receipt.document(proof, scenes, organisation(product.settings), here.clock())
     headers = {"Content-Disposition": f'attachment; filename="receipt-{index}.jsonld"'}
     return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
 
 
 @router.get("/customer/receipts/{index}/paper")
 def show_paper(request: Request, me: Me, index: int) -> Response:
-    """The receipt to be printed."""
+    """A receipt to print."""
     here = faces(request)
     recorded, product = own(request, me, index), here.product
     entry = history.entry(recorded, product.scenes)
@@ -93,7 +93,7 @@ def mail_again(request: Request, me: Me, index: int) -> Response:
 def open_by_secret(
     request: Request, index: Annotated[int, Form()], secret: Annotated[str, Form(max_length=200)]
 ) -> Response:
-    """The receipt that the code on a paper leads to. Any other secret finds nothing."""
+    """The receipt that the code on a printed one leads to. A wrong secret finds nothing."""
     here = faces(request)
     subject = paper.whose(here.link_key, secret, index)
     if subject is None:
@@ -114,9 +114,9 @@ def own(request: Request, me: Session, index: int) -> RecordedEvent:
     raise NotFoundError(index)
 
 
-def _linked(product: Product, said: object, scenes: Mapping[str, Scene]) -> bool:
-    """Whether a decision has a consent record: the company says who it is, and it is on a scene."""
-    return stated(product.settings) and consent_receipt.expressible(said, scenes)
+def _linked(product: Product, instruction: object, scenes: Mapping[str, Scene]) -> bool:
+    """Whether a consent record exists: a decision on a scene, and the controller is configured."""
+    return stated(product.settings) and consent_receipt.expressible(instruction, scenes)
 
 
 def file_name(index: int) -> str:
@@ -124,13 +124,13 @@ def file_name(index: int) -> str:
 
 
 def send_last(request: Request, me: Session) -> None:
-    """Have the receipt of the act that the session has just recorded mailed."""
+    """Mail the receipt of the act that the session just recorded."""
     if me.notice is not None and me.notice.receipt is not None:
         send(request, me, own(request, me, me.notice.receipt))
 
 
 def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
-    """Have a copy mailed, if letters leave this house. Returns at once, whatever comes of it."""
+    """Mail a copy, if mail is configured. Returns at once and never fails."""
     here, spoken = faces(request), words(request)
     if here.post is not None:
         subject, at = me.subject, here.clock()
@@ -138,7 +138,7 @@ def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
 
 
 def warn(request: Request, me: Session, what: str) -> None:
-    """Have word of what happens to the customer's keys mailed, beside the receipt."""
+    """Mail a warning about the customer's keys, in addition to the receipt."""
     here, spoken = faces(request), words(request)
     if here.post is not None:
         subject, at, wait = me.subject, here.clock(), COOLING_OFF
@@ -169,7 +169,7 @@ def _letter(
     body = spoken.plain("mail.receipt.body", **facts)
     made = mail.letter(settings.mail_from, to, spoken.plain("mail.receipt.subject", **facts), body)
     proof = here.product.ledger.receipt(recorded.index, subject)
-    made.add_attachment(  # as bytes: a line end that is changed on the way breaks the proof
+    made.add_attachment(  # as bytes: a line ending changed in transit would break the proof
         proof.encode(), "application", "octet-stream", filename=file_name(recorded.index)
     )
     return made

@@ -1,4 +1,4 @@
-"""The customer's pages. No route contains a decision: see centre.py, acts.py, history.py."""
+"""Routes of the customer's pages. Decisions are in portal.consent."""
 
 from itertools import islice
 from typing import Annotated, Any
@@ -26,7 +26,7 @@ from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
 
-MOST_READS_COUNTED = 1000  # the newest, for the map
+MAX_READS_COUNTED = 1000  # newest reads, for the map
 
 
 Field = Annotated[str, Form()]
@@ -49,7 +49,7 @@ def undo(
 ) -> Response:
     pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
     wanted = acts.wanted_back(me, pressed, faces(request).clock())
-    return _say(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
+    return _record(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
 
 
 @router.post("/scenes/{scene}/{wish}")
@@ -104,7 +104,7 @@ def clear_condition(
 
 @router.post("/gpc")
 def hear_signal(request: Request, me: Me) -> Response:
-    """The browser's Global Privacy Control, sent along with a form of the page."""
+    """Record the browser's Global Privacy Control signal, which comes with a form of the page."""
     if gpc.asked(request):
         gpc.greet(request, me)
     return _centre(request, me) if partial(request) else RedirectResponse("/customer", 303)
@@ -133,7 +133,7 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
 def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = faces(request)
     product = here.product
-    recent = islice(product.reads_of(me.subject), MOST_READS_COUNTED)
+    recent = islice(product.reads_of(me.subject), MAX_READS_COUNTED)
     state, at = _agreed(request, me), here.clock()
     counted = data_map.count(entry for _, entry in recent)
     found = data_map.uses(product.source, product.scenes, state, counted, at)
@@ -152,7 +152,7 @@ def hand_off(request: Request, me: Me) -> Response:
 
 
 async def conflict(request: Request, error: Exception) -> Response:
-    """The agreement changed since the page was made: show how it stands, to decide again."""
+    """After a version conflict, show the present agreement for the customer to decide again."""
     me = session(request)
     if me is None or not reads_pages(request):
         return await answer(request, error)
@@ -163,7 +163,7 @@ def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Re
     here = faces(request)
     product = here.product
     wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock())
-    answered = _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
+    answered = _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
     if pressed.wish is Wish.ALLOW and gpc.asked(request):
         gpc.allowed(me, pressed.scene.id)
     return answered
@@ -174,13 +174,13 @@ def _condition(
 ) -> Response:
     product = faces(request).product
     wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
-    return _say(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
+    return _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
 
 
-def _say(
+def _record(
     request: Request, me: Session, wanted: acts.Wanted | None, otherwise: Notice, back: str
 ) -> Response:
-    """Record what is wanted, or hand it to the page's script to be signed first."""
+    """Record an act, or give it to the page's script to be signed first."""
     here, evidence = faces(request), signing.asked(request)
     if wanted is None:
         me.notice = otherwise
@@ -195,7 +195,7 @@ def _say(
 
 
 def _changed(request: Request, me: Session, name: str, back: str) -> Response:
-    """After an act: the fragment that changed, or, without a script, the page it stands on."""
+    """The answer after an act: the changed fragment, or a redirect for pages without script."""
     scene = faces(request).product.scenes[name]
     if not partial(request):
         on_scene = back == "scene"
@@ -213,7 +213,7 @@ def _centre(
 ) -> Response:
     template = "customer/_centre.html" if partial(request) else "customer/centre.html"
     facts = _facts(request, me) | {"centre": _now(request, me), "conflict": conflict}
-    facts["signal"] = _heard(request, me)
+    facts["signal"] = _signal_notice(request, me)
     response = page(request, template, status=status, **facts)
     if conflict and partial(request):
         response.headers.update(INSTEAD_OF_THE_PAGE)
@@ -242,7 +242,7 @@ def _reports(gate: Gate, scene: Scene) -> dict[int, ReportedSignal]:
 
 
 def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[str]:
-    """The scenes in which a condition of the customer's holds right now, as the gate decides."""
+    """The scenes that a condition of the customer freezes now, as the gate decides."""
     here = faces(request)
     asked = [
         ReadRequest(each.services[0].id, each.id, me.subject, (*each.fields,), here.clock())
@@ -262,16 +262,16 @@ def _now(request: Request, me: Session) -> Centre:
     return centre(product.scenes, systems, state, locale, here.clock(), marks)
 
 
-def _heard(request: Request, me: Session) -> gpc.Heard | None:
+def _signal_notice(request: Request, me: Session) -> gpc.SignalNotice | None:
     here = faces(request)
     if not gpc.asked(request):
         return None
-    return gpc.heard(here.product.scenes, _agreed(request, me), me, here.clock())
+    return gpc.notice(here.product.scenes, _agreed(request, me), me, here.clock())
 
 
 def _agreed(request: Request, me: Session) -> ConsentState | None:
     product = faces(request).product
-    return terms.in_force(product.gate, me.agreement.state(product.ledger))
+    return terms.active(product.gate, me.agreement.state(product.ledger))
 
 
 def _card(now: Centre, scene: Scene) -> SceneCard:
@@ -279,8 +279,8 @@ def _card(now: Centre, scene: Scene) -> SceneCard:
 
 
 def _facts(request: Request, me: Session) -> dict[str, Any]:
-    """What the last act left behind: a notice shown once, and the undo while it is offered."""
+    """The notice of the last act, shown once, and the undo while it is offered."""
     notice, at = me.take_notice(), faces(request).clock()
     undo = me.undo if me.undo and at < me.undo.deadline else None
-    told: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
-    return told | key_routes.facts(request, me)
+    shown: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
+    return shown | key_routes.facts(request, me)

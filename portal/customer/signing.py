@@ -1,11 +1,11 @@
-"""An act that the customer signs: drafted, handed to the page's script, and recorded as it was.
+"""Routes of acts that the customer signs: drafted, signed by the page's script, recorded.
 
-    the script   POST what was pressed, with `Sovereign-Evidence: A` (a passkey) or `B`
-    the portal   200, the instruction as canonical JSON; or 204: nothing to say
-    the script   checks it against the page, asks the key, POST /customer/signed
+    the script   POST the pressed button, with `Sovereign-Evidence: A` (a passkey) or `B`
+    the portal   200, the instruction as canonical JSON; or 204: nothing to change
+    the script   compares it with the page, has the key sign it, POST /customer/signed
     the portal   204: recorded
 
-One draft waits in a session at a time. Nobody but the ledger judges the signature.
+A session has at most one draft. Only the ledger verifies the signature.
 """
 
 from datetime import timedelta
@@ -37,7 +37,7 @@ SIGNED = {
 
 
 def asked(request: Request) -> EvidenceClass | None:
-    """The class of evidence that the page's script is about to give; None if it is a plain form."""
+    """The class of evidence that the page's script announces; None for a plain form."""
     hosts = faces(request).hosts
     if hosts is None or not hosts.signs(request.headers):
         return None
@@ -45,16 +45,19 @@ def asked(request: Request) -> EvidenceClass | None:
 
 
 def offer(request: Request, me: Session, wanted: Wanted, evidence: EvidenceClass) -> Response:
-    """The instruction, to be signed. Raises VersionConflictError."""
+    """Answer with the instruction to sign. Raises VersionConflictError."""
     here = faces(request)
-    said = acts.draft(here.product.ledger, me, wanted, evidence, here.clock())
-    me.draft = Draft(said, wanted.notice, wanted.undo, here.clock() + WAITS)
-    return Response(envelope.encode(said), media_type=MEDIA_TYPE)
+    instruction = acts.draft(here.product.ledger, me, wanted, evidence, here.clock())
+    me.draft = Draft(instruction, wanted.notice, wanted.undo, here.clock() + WAITS)
+    return Response(envelope.encode(instruction), media_type=MEDIA_TYPE)
 
 
 @router.post("/signed")
 def take(request: Request, me: Me, body: Body) -> Response:
-    """204. Raises NothingToSignError, MalformedFormError, and what `Ledger.record` raises."""
+    """Record the signed draft; answers 204.
+
+    Raises NothingToSignError, MalformedFormError, and what `Ledger.record` raises.
+    """
     here = faces(request)
     draft = me.take_draft(here.clock())
     if draft is None:
@@ -62,7 +65,7 @@ def take(request: Request, me: Me, body: Body) -> Response:
     try:
         signature = instruction_signature.parse(canonical_json.parse(body))
     except canonical_json.StrictJsonError as error:
-        raise MalformedFormError(f"the signature is {error}") from error
+        raise MalformedFormError(f"want a signature in strict JSON: {error}") from error
     acts.settle(here.product.ledger, me, draft, signature)
     receipts.send_last(request, me)
     return Response(status_code=204)

@@ -1,1 +1,1 @@
-"""The demonstration bank: real customer columns, generated contact items, generated grants."""
+"""The demonstration bank: real customer columns, generated contact data, generated grants."""

@@ -1,10 +1,10 @@
-"""The table `customer` of the demonstration: 17 real columns, and contact items that are generated.
+"""Builds the demonstration's table `customer`: 17 real columns and generated contact items.
 
     id      age  job         …  y    name          email                       phone
     c00001  58   management  …  no   Clara Whitby  clara.whitby.1@mail.example +44 7700 900417
 
 Generated items belong to nobody: addresses end in example domains (RFC 2606), telephone numbers
-lie in ranges kept free for fiction (Ofcom's +44 7700 900000-900999, the North American
+lie in ranges reserved for fiction (Ofcom's +44 7700 900000-900999, the North American
 555-0100-0199), IP ranges in the networks of RFC 5737. The same seed makes the same table: every
 choice is `md5(seed/item/row)` reduced to the size of a list, so no library's generator is involved.
 """
@@ -41,7 +41,7 @@ AREAS = 24  # LX01 … LX24, invented
 
 
 def build(database: Path, *, seed: int = SEED) -> int:
-    """Write table `customer` into the DuckDB file `database` (replaced if there); rows written."""
+    """Create or replace table `customer` in a DuckDB file; returns the number of rows."""
     import duckdb
 
     with duckdb.connect(database) as connection:
@@ -49,7 +49,7 @@ def build(database: Path, *, seed: int = SEED) -> int:
 
 
 def load(connection: Any, *, seed: int = SEED) -> int:
-    """Create or replace table `customer` in an open DuckDB connection; the number of rows."""
+    """Create or replace table `customer` in a DuckDB connection; returns the number of rows."""
     query = (files(__package__) / "customers.sql").read_text("utf-8")
     names = json.loads((files(__package__) / "names.json").read_text("utf-8"))
     with bundled() as path:

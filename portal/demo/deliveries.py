@@ -1,10 +1,10 @@
-"""The table `delivery` of the demonstration: what each system delivered when.
+"""Writes the demonstration's table `delivery`: when each system last delivered data.
 
     system        as_of                 arrived
     core-banking  2026-11-21 05:40:00   2026-11-21 06:00:00     UTC
 
-Generated: every system is said to have delivered just before the table was built, so that a
-demonstration left running for days shows how contracts are missed.
+Generated: every system delivers just before the table is built, so a demonstration that runs for
+days shows how contracts are missed.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ ON_THE_WAY = timedelta(minutes=20)
 
 
 def record(database: Path, source: SourceContract, at: datetime) -> None:
-    """Write the table into the DuckDB file `database`, replacing what was there."""
+    """Write the table into the DuckDB file `database`, replacing an earlier one."""
     import duckdb
 
     with duckdb.connect(database) as connection:

@@ -1,4 +1,4 @@
-"""Who allowed what when the demonstration begins. Generated, and not at random across people.
+"""Generates the grants that exist when the demonstration begins, depending on age and job.
 
 The rule. A customer allows a scene with probability
 
@@ -6,7 +6,7 @@ The rule. A customer allows a scene with probability
 
 so the young allow recommendations and device advertising more readily than the old, students and
 managers are more open than pensioners, and the withdrawal that the synthesiser must repair is
-driven by age and job, as it is in life. A grant covers every field of the scene, except that one
+driven by age and job, as in reality. A grant covers every field of the scene, except that one
 grant in six leaves out one field, drawn evenly. `contract-service` never appears: it rests on the
 contract. Draws are those of NumPy's PCG64 with the given seed, one row a customer, in file order.
 """
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
 from portal.demo import customers
 
-BASE = {  # how readily a forty-year-old allows a scene
+BASE = {  # probability that a forty-year-old allows a scene
     "service-reminder": 0.88,
     "lead-scoring": 0.50,
     "direct-marketing": 0.38,
@@ -33,7 +33,7 @@ BASE = {  # how readily a forty-year-old allows a scene
     "third-party-sharing": 0.12,
     "ai-training": 0.44,
 }
-SLOPE = {  # what forty years fewer add
+SLOPE = {  # what being forty years younger adds
     "service-reminder": -0.10,
     "lead-scoring": 0.20,
     "direct-marketing": 0.10,

@@ -1,6 +1,6 @@
-"""Fill a data directory: customers, grants, synthetic releases.
+"""Fills a data directory with the demonstration's customers and grants.
 
-Every step looks at what is there and does the rest, so an interrupted load continues.
+Every step does only what is missing, so an interrupted load continues.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]  # done, of
 
 
 def customers(home: Path) -> None:
-    """Build the personal table unless it is there. The rename makes it all or nothing."""
+    """Build the table of customers unless it exists. The rename makes this atomic."""
     database = home / "customers.duckdb"
     if not database.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def customers(home: Path) -> None:
 
 
 def grants(product: Product, progress: Progress) -> int:
-    """Record the initial grants that the ledger does not hold yet; how many there are in all.
+    """Record the initial grants that are not in the ledger yet; returns their total number.
 
     A customer's grants are recorded together, so whoever is known has all of them.
     """
@@ -61,7 +61,7 @@ def grants(product: Product, progress: Progress) -> int:
 def _instructions(
     ledger: Ledger, granted: Iterable[Grant], shown: Mapping[str, Wording]
 ) -> Iterator[Instruction]:
-    """One customer's grants, each instruction chained to the one before."""
+    """One customer's grants, each instruction chained to the previous one."""
     at = clock.now() - AGREED_BEFORE
     last: Instruction | None = None
     for customer, scene, fields in granted:

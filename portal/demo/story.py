@@ -1,4 +1,4 @@
-"""The story the demonstration tells: one withdrawal, seen from three sides.
+"""Plays the demonstration's story: one withdrawal, as customer, service and regulator see it.
 
 A service reads a customer's data, the customer withdraws, the service's next read is refused and
 answered synthetically, and a regulator verifies the receipt with nothing but a public key.
@@ -33,26 +33,26 @@ FIELDS = ("age", "job", "balance", "housing")
 
 
 def play(settings: Settings, console: Console | None = None) -> Product:
-    """Load what is missing, tell the story, publish the logs; the product, ready to be served."""
+    """Load what is missing, play the story, publish the logs; returns the product to serve."""
     console = console or Console(highlight=False)
     product = _loaded(settings, console)
     flow = flow_of(product)
     flow.begin(clock.now())
     customer = _someone(product)
     before = _read(product, customer)
-    _tell_read(console, f"1  {SERVICE} reads customer {customer} for {SCENE}", before)
+    _print_read(console, f"1  {SERVICE} reads customer {customer} for {SCENE}", before)
     receipt = _withdraw(product, customer)
     console.print(f"\n[bold]2  {customer} withdraws {SCENE}[/]")
     console.print(f"   receipt {receipt}")
     after = _read(product, customer)
-    _tell_read(console, "3  the same read again", after)
+    _print_read(console, "3  the same read again", after)
     flow.run(clock.now())
     flow.close()
-    _tell_case(console, product)
-    _tell_table(console, _table(product))
+    _print_case(console, product)
+    _print_table(console, _table(product))
     product.keep_state()
     product.publish()
-    _tell_proof(console, product, receipt)
+    _print_proof(console, product, receipt)
     return product
 
 
@@ -68,11 +68,11 @@ def _loaded(settings: Settings, console: Console) -> Product:
         missing = release_service.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):
             release_service.release(product, scene, clock.now())
-    _tell_loaded(console, product, granted)
+    _print_loaded(console, product, granted)
     return product
 
 
-def _tell_loaded(console: Console, product: Product, granted: int) -> None:
+def _print_loaded(console: Console, product: Product, granted: int) -> None:
     size, root = product.ledger.root()
     console.print(
         f"customers loaded   {product.gate.source.count():,} (UCI Bank Marketing, CC BY 4.0)"
@@ -85,7 +85,7 @@ def _tell_loaded(console: Console, product: Product, granted: int) -> None:
 
 
 def _someone(product: Product) -> str:
-    """A customer who allows every field the story asks for."""
+    """A customer who allows every field in FIELDS."""
     return product.gate.consenting(SCENE, FIELDS, clock.now())[0]
 
 
@@ -107,7 +107,7 @@ def _table(product: Product) -> TableAnswer:
     return read_table(product.gate, TableRequest(SERVICE, SCENE, FIELDS, clock.now()))
 
 
-def _tell_read(console: Console, title: str, answer: Answer) -> None:
+def _print_read(console: Console, title: str, answer: Answer) -> None:
     decision = answer.decision
     console.print(f"\n[bold]{title}[/]")
     verdict = "allowed" if decision.allowed else "refused"
@@ -123,7 +123,7 @@ def _tell_read(console: Console, title: str, answer: Answer) -> None:
         console.print(f"   answered synthetically: {', '.join(synthetic)}")
 
 
-def _tell_case(console: Console, product: Product) -> None:
+def _print_case(console: Console, product: Product) -> None:
     """The newest case of the scene, in the words that the account manager is sent."""
     case = next(each for each in Cases(product.home).open_cases() if each.scene == SCENE)
     told = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], "en")
@@ -132,7 +132,7 @@ def _tell_case(console: Console, product: Product) -> None:
         console.print(f"   {line}")
 
 
-def _tell_table(console: Console, answer: TableAnswer) -> None:
+def _print_table(console: Console, answer: TableAnswer) -> None:
     console.print(f"\n[bold]5  {SERVICE} reads everybody for {SCENE}[/]")
     console.print(
         f"   {answer.table.num_rows:,} rows, same schema: {answer.authorised:,} authorised,"
@@ -141,7 +141,7 @@ def _tell_table(console: Console, answer: TableAnswer) -> None:
     console.print(f"   error of a segment's count: {answer.error}")
 
 
-def _tell_proof(console: Console, product: Product, receipt: Path) -> None:
+def _print_proof(console: Console, product: Product, receipt: Path) -> None:
     key = product.home / "keys" / "consent.vkey"
     console.print(
         f"\n[bold]6  a regulator verifies, offline[/]\n   sovereign verify {receipt} --key {key}"

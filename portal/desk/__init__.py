@@ -1,1 +1,1 @@
-"""The steward's desk: cases, reviews, the health of contracts and agreements, a logged search."""
+"""The steward's desk: cases, reviews, health of contracts and agreements, logged searches."""

@@ -1,11 +1,11 @@
-"""What services hand in: signals, explanations of their decisions, and risky proposals.
+"""Routes for services' submissions: signals, explanations of decisions, and risky proposals.
 
     POST /v1/signals             a model's figure, signed    201 {"signal": "accuracy", …}
-    POST /v1/decisions           attach an explanation to a reading          201 {"number": 7}
+    POST /v1/decisions           attach an explanation to a read             201 {"number": 7}
     POST /v1/proposals           may I do this?      200 {"waits": true, "number": 8}
     POST /v1/proposals/8/ruling  what was decided?   200 {"decided": true, "verdict": "edit", …}
 
-A service is who its bearer token says, as everywhere. What it did not propose it does not see.
+The bearer token identifies the service. It sees only its own proposals.
 """
 
 from typing import Annotated, Any
@@ -27,7 +27,7 @@ Subject = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class ExplainedDecisionBody(BaseModel):
-    """A decision, explained. `inputs`: values as the reading `entry` of `read_log` answered."""
+    """A decision, explained. `inputs`: values as entry `entry` of `read_log` answered them."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -43,7 +43,7 @@ class ExplainedDecisionBody(BaseModel):
 
 
 class Proposed(BaseModel):
-    """What a service is about to do, in the words in which it would do it."""
+    """What a service is about to do, in the exact text that it would use."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class Proposed(BaseModel):
 
 
 class Signed(BaseModel):
-    """A signal-reported event as a signed note (C2SP), by the key that the log names."""
+    """A signal-reported event as a signed note (C2SP), by a key registered in the log."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,6 +61,8 @@ class Signed(BaseModel):
 
 
 class SubjectBody(BaseModel):
+    """The customer of a proposal."""
+
     model_config = ConfigDict(extra="forbid")
 
     subject: Subject
@@ -69,10 +71,10 @@ class SubjectBody(BaseModel):
 def service(request: Request) -> str:
     """The service whose token came with the request. Raises UnauthenticatedError."""
     authenticator: Authenticator = request.app.state.authenticator
-    found = authenticator.service(dict(request.headers.raw))
-    if found is None:
+    name = authenticator.service(dict(request.headers.raw))
+    if name is None:
         raise UnauthenticatedError
-    return found
+    return name
 
 
 def office(request: Request) -> Office:
@@ -87,16 +89,16 @@ Number = Annotated[int, Path(ge=1, le=10**9)]
 
 @router.post("/signals", status_code=201)
 def report(request: Request, here: Here, _by: Service, signed: Signed) -> dict[str, Any]:
-    """Report the figure that triggers watch. Who signed it counts, not who sends it on."""
-    found = here.signals.accept(signed.note, faces(request).clock())
-    return {"source": found.source, "signal": found.signal, "value": found.value, "at": found.at}
+    """Report a figure that triggers watch. The signer counts, not the sender."""
+    event = here.signals.accept(signed.note, faces(request).clock())
+    return {"source": event.source, "signal": event.signal, "value": event.value, "at": event.at}
 
 
 @router.post("/decisions", status_code=201)
 def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> dict[str, int]:
     """Attach inputs, reasons, model and prompt version to a decision; the customer can read it."""
     here = faces(request)
-    told = Explanation(
+    explanation = Explanation(
         service=by,
         outcome=decision.outcome,
         inputs=decision.inputs,
@@ -106,12 +108,12 @@ def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> d
         prompt_version=decision.prompt_version,
         reading=Reference(decision.read_log, decision.entry),
     )
-    return {"number": here.explanations.attach(told, decision.subject, here.clock())}
+    return {"number": here.explanations.attach(explanation, decision.subject, here.clock())}
 
 
 @router.post("/proposals")
 def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> dict[str, Any]:
-    """Hand in what you are about to do. If it waits, do nothing until it is decided."""
+    """Submit what you are about to do. If it waits, do nothing until it is decided."""
     declared = frozenset(proposed.operations)
     proposal = Proposal(by, proposed.subject, proposed.text, declared)
     number = here.reviews.propose(proposal, faces(request).clock())
@@ -120,14 +122,14 @@ def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> di
 
 @router.post("/proposals/{number}/ruling")
 def ruling(here: Here, by: Service, number: Number, asked: SubjectBody) -> dict[str, Any]:
-    """What a person decided of your proposal. `text` is what may be carried out; null: nothing."""
-    found = here.reviews.ruling(number, asked.subject, by)
-    if found is None:
+    """The review decision on your proposal. `text` may be carried out; null: nothing may."""
+    decision = here.reviews.ruling(number, asked.subject, by)
+    if decision is None:
         return {"decided": False}
     return {
         "decided": True,
-        "verdict": found.verdict,
-        "text": found.text,
-        "reason": found.reason,
-        "at": found.at,
+        "verdict": decision.verdict,
+        "text": decision.text,
+        "reason": decision.reason,
+        "at": decision.at,
     }

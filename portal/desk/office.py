@@ -1,9 +1,9 @@
-"""What the steward's desk works with, put together once per application.
+"""The stores and services behind the steward's desk, one instance per application.
 
-home/steward.sqlite      cases and notices (steward.cases.case, steward.notify.outbox)
-home/register.sqlite     reviews, explained decisions, reminders, searches
-(steward.oversight.register) home/health.sqlite       the history of contract checks
-(steward.contracts.health), steward.agreements.trend
+home/steward.sqlite      cases and notices: steward.cases.case, steward.notify.outbox
+home/register.sqlite     reviews, explanations, reminders, searches: steward.oversight.register
+home/health.sqlite       history of contract checks and of agreements' health:
+                         steward.contracts.health, steward.agreements.trend
 """
 
 from collections.abc import Mapping
@@ -31,15 +31,18 @@ from steward.oversight.register import Register, UnsealableError
 from steward.oversight.review import Reviews
 
 SEARCHED = "searched"
-NAME_SCENE, NAME_SERVICE = "contract-service", "customer-care"  # as whom a name is read
-GROUNDS = ("request", "complaint", "case", "audit")  # why anybody may look a customer up
+NAME_SCENE, NAME_SERVICE = (
+    "contract-service",
+    "customer-care",
+)  # the scene and service for reading a name
+GROUNDS = ("request", "complaint", "case", "audit")  # permitted reasons for a search
 OFFICER = "data-protection-officer"
 ROLES = ("account-manager", OFFICER)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreements:
-    """All agreements together."""
+    """The health of all agreements together."""
 
     customers: int
     total: HealthReport
@@ -49,17 +52,17 @@ class Agreements:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One customer, as the desk shows them after a search. `name`: as the gate answered it."""
+    """The result of a search for one customer. `name`: as the gate answered it."""
 
     subject: str
     name: str | None
     report: HealthReport
     advice: tuple[Advice, ...]
-    searches: int  # how often they were looked up, this time included
+    searches: int  # how often they were searched for, this time included
 
 
 class Office:
-    """Thread-safe. Nothing is opened before it is needed."""
+    """The desk's stores. Thread-safe. Each is opened when first needed."""
 
     def __init__(self, product: Product) -> None:
         self.product = product
@@ -101,24 +104,26 @@ class Office:
         return health.thresholds()
 
     def check(self, at: datetime) -> list[ContractAlert]:
-        """Hold the source against every contract now, and note the health of all agreements; the
-        alerts that this raises for the first time. Raises SourceUnavailableError, RunOrderError."""
+        """Check the source against every contract, and record the health of all agreements.
+
+        Returns the alerts raised for the first time. Raises SourceUnavailableError, RunOrderError.
+        """
         product = self.product
         facts = source_probe.observe(product.tables, product.source)
-        found = contract_health.checks(product.scenes, product.source, facts, at)
-        alerts = self.contracts.record(found, at)
+        checks = contract_health.checks(product.scenes, product.source, facts, at)
+        alerts = self.contracts.record(checks, at)
         together = self.agreements(at)
         self.trend.note(together.customers, together.total, at)
         return alerts
 
     def agreements(self, at: datetime) -> Agreements:
-        """The aggregate, kept up to date from one call to the next."""
+        """The aggregate health, updated incrementally from one call to the next."""
         gate, minute = self.product.gate, consent_bits.minute(at)
-        yardstick, key = self._yardstick()
+        measure, key = self._measure()
         with self._lock, gate.lock:
             state, _ = gate.current(0)
             if self._running is None or self._running[0] != key:
-                running = RunningHealth(yardstick, self.limits, state, minute)
+                running = RunningHealth(measure, self.limits, state, minute)
             else:
                 running = self._running[1]
                 running.follow(self.product.ledger.follow(self._seen), state, minute)
@@ -126,24 +131,24 @@ class Office:
             return Agreements(len(running), running.total(), running.advised(), self.limits)
 
     def search(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> Found | None:
-        """Look one customer up. The search is logged before anything is looked at.
+        """Search for one customer. The search is logged before any data is read.
 
-        None for somebody who never said anything: it says the same whether there is such a
-        customer. The name is read through the gate, and so journalled for the customer too.
+        None for a customer without an instruction, whether they exist or not. The name is read
+        through the gate, so the customer sees that read in their read log.
         """
         if not self._log(subject, by, ground, reason, at):
             return None
-        gate, (yardstick, _) = self.product.gate, self._yardstick()
+        gate, (measure, _) = self.product.gate, self._measure()
         with gate.lock:
             state, _point = gate.current(0)
-            report = yardstick.report(state, subject, consent_bits.minute(at))
+            report = measure.report(state, subject, consent_bits.minute(at))
         asked = ReadRequest(NAME_SERVICE, NAME_SCENE, subject, ("name",), at)
         name = gate.read(asked).values.get("name")
         searches = len(self.register.of(subject, SEARCHED))
         return Found(subject, name, report, report.advice(self.limits), searches)
 
     def _log(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> bool:
-        """Whether the customer has a key to log under; without one the search is logged alone."""
+        """Log the search; False if the customer has no key (then it is logged without them)."""
         shown = {"by": by, "ground": ground}
         try:
             with self.register.writing() as writing:
@@ -154,10 +159,10 @@ class Office:
             return False
         return True
 
-    def _yardstick(self) -> tuple[AgreementHealth, object]:
-        """The yardstick of now, and what it was made from."""
+    def _measure(self) -> tuple[AgreementHealth, object]:
+        """The present measure of agreements' health, and the inputs it was made from."""
         product = self.product
         released = {name for name in product.scenes if product.gate.release(name) is not None}
         freshness: Freshness = self.contracts.freshness()
-        yardstick = AgreementHealth(product.scenes, released, freshness)
-        return yardstick, (released, freshness)
+        measure = AgreementHealth(product.scenes, released, freshness)
+        return measure, (released, freshness)

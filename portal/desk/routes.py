@@ -1,4 +1,4 @@
-"""The steward's pages. No route decides anything: see office.py and the package steward."""
+"""Routes of the steward's pages. Decisions are in office.py and the package steward."""
 
 from datetime import timedelta
 from typing import Annotated, Any
@@ -18,14 +18,14 @@ from steward.oversight.review import ReviewOutcome
 
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
-COOKIE = "sovereign-desk"  # not the customers': one browser may be both, never by accident
+COOKIE = "sovereign-desk"  # not the customers' cookie: a browser can have both
 LONGEST_S = 12 * 3600
-MOST_REASON = 500
+MAX_REASON = 500
 A_DAY = timedelta(days=1)
-DAYS = 90  # of health that are shown
+DAYS = 90  # of health shown
 
 Text = Annotated[str, Form(max_length=20_000)]
-Short = Annotated[str, Form(max_length=MOST_REASON)]
+Short = Annotated[str, Form(max_length=MAX_REASON)]
 Number = Annotated[int, Path(ge=1, le=10**9)]
 
 
@@ -67,7 +67,7 @@ def show(request: Request, here: Here) -> Response:
 
 @router.post("/login")
 def sign_in(request: Request, here: Here, role: Short) -> Response:
-    """The demonstration's login: whoever says so. Absent unless the settings say `demo`."""
+    """The demonstration's login, without proof. Refused unless the setting `demo` is on."""
     if not here.product.settings.demo or role not in ROLES:
         raise LoginRefusedError
     return _signed_in(request, here, role, role)
@@ -83,8 +83,8 @@ def come_back_to_desk(
     request: Request, here: Here, code: routes.Code = "", state: routes.State = ""
 ) -> Response:
     claims = routes.claims(request, code, state)
-    held = claims.get(here.product.settings.oidc_roles_claim)
-    role = next((role for role in ROLES if isinstance(held, list) and role in held), None)
+    roles = claims.get(here.product.settings.oidc_roles_claim)
+    role = next((role for role in ROLES if isinstance(roles, list) and role in roles), None)
     if role is None or not str(claims.get("sub", "")):
         raise LoginRefusedError
     return _signed_in(request, here, role, str(claims["sub"]))
@@ -187,7 +187,7 @@ def agreements(request: Request, here: Here, me: Me) -> Response:
 
 @router.get("/customers")
 def search_again(me: Me) -> Response:  # noqa: ARG001 - signed in
-    """Where a change of language on the page of a search leads: the search is not repeated."""
+    """A language change on a search result leads here; the search is not repeated."""
     return RedirectResponse("/desk/agreements", 303)
 
 
@@ -195,9 +195,11 @@ def search_again(me: Me) -> Response:  # noqa: ARG001 - signed in
 def search(
     request: Request, here: Here, me: Me, customer: Short, ground: Short, reason: Short
 ) -> Response:
-    """A search writes, in the register and in the read log: so it is no GET."""
+    """Search for a customer. A POST, because a search is written to register and read log."""
     if ground not in GROUNDS or not reason.strip():
-        raise MalformedFormError("a search wants one of the grounds and a reason")
+        raise MalformedFormError(
+            f"want one of {[*GROUNDS]} and a reason for a search, found {ground[:20]!r}"
+        )
     at = faces(request).clock()
     found = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
     shown = tables.found(found) if found else None
@@ -214,7 +216,7 @@ def openings(request: Request, me: Me) -> Response:
 def open_history(
     request: Request, me: Me, customer: Short, reason: Short, days: Annotated[int, Form()]
 ) -> Response:
-    """Make a token with which an authority sees one customer's history."""
+    """Make a token with which an authority can see one customer's history."""
     _require_officer(me)
     here, subject = faces(request), customer.strip()
     token = here.openings.grant(subject, me.subject, reason, days, here.clock())
@@ -227,7 +229,7 @@ def _require_officer(me: Session) -> None:
 
 
 def _signed_in(request: Request, here: Office, role: str, person: str) -> Response:
-    """Always a new session. `person` is who acts and is recorded, `role` what the desk shows."""
+    """Begin a new session. `person` is recorded with every act, `role` is what the desk shows."""
     here.sessions.close(request.cookies.get(COOKIE))
     token = here.sessions.open(person, role, faces(request).clock())
     response = RedirectResponse("/desk", 303)

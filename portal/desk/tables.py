@@ -1,4 +1,4 @@
-"""What the desk's pages show, decided here so that templates decide nothing. Pure but for reads."""
+"""View models of the desk's pages, so that templates decide nothing. Pure except for reads."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ PER_CENT = 100  # ten-thousandths
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of health, in per cent; None where there is nothing to take a share of."""
+    """One figure of health in per cent; None where the whole is empty."""
 
     key: str  # of its message: coverage, freshness, dependence
     per_cent: float | None
     limit: float
-    beyond: bool  # the threshold, on the bad side
+    beyond: bool  # worse than the threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class FoundRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """One item that misses, in every scene in which it does: a late system is one line an item."""
+    """One item that misses its promises, with all scenes in which it does."""
 
     item: Text
     system: Text
@@ -100,7 +100,7 @@ def agreements(found: Agreements) -> AgreementRow:
 
 
 def found(found: Found) -> FoundRow:
-    """The thresholds stand beside the aggregate, so they are left out here."""
+    """The row of a search result, without thresholds, which the aggregate shows."""
     figures = _figures(found.report, found.advice, (0, 0, 0))
     advice = tuple(each.value for each in found.advice)
     return FoundRow(found.subject, found.name or "", figures, advice, found.searches)

@@ -1,9 +1,10 @@
-"""Rows of a CSV file (RFC 4180, UTF-8), by a declared mapping.
+"""Parses a CSV file (RFC 4180, UTF-8) into rows, by a declared mapping.
 
     subject,scene,fields,status,at,until
     c00001,direct-marketing,name;email,granted,2024-03-01T09:00:00Z,2026-03-01T00:00:00Z
 
-`fields`, `status`, `until` and `words` may be missing: all items, granted, no end, unknown words.
+`fields`, `status`, `until` and `words` may be missing. They default to all items, granted, no end
+and unknown words.
 """
 
 import csv
@@ -24,7 +25,7 @@ SEPARATOR = ";"
 def rows(
     data: bytes, names: Names, scenes: Mapping[str, Scene], now: datetime
 ) -> Iterator[ImportRow | Bad]:
-    """One of each line after the head. Raises MappingError if the head lacks a column."""
+    """One row per line after the header. Raises MappingError if the header lacks a column."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -46,9 +47,11 @@ def rows(
 
 
 def _cells(line: Mapping[str | None, object], columns: Mapping[str, str]) -> dict[str, str]:
-    """Raises RowError for a line with more or fewer cells than the head."""
+    """The cells by our column names. Raises RowError unless there are as many as in the header."""
     if None in line or None in line.values():
-        raise RowError("want as many cells as in the head, found others: quote what has commas")
+        raise RowError(
+            "want as many cells as in the header, found another number: quote values with commas"
+        )
     return {ours: str(line[theirs]) for ours, theirs in columns.items()}
 
 
@@ -57,10 +60,10 @@ def _columns(head: object, names: Names) -> dict[str, str]:
     columns = {ours: names.columns.get(ours, ours) for ours in (*WANTED, *OPTIONAL)}
     if missing := [columns[ours] for ours in WANTED if columns[ours] not in found]:
         raise MappingError(
-            f"want the columns {missing}, found {found[:20]}: say in [columns] what they are called"
+            f"want the columns {missing}, found {found[:20]}: map their names in [columns]"
         )
     if strange := sorted(names.columns.keys() - columns.keys()):
-        raise MappingError(f"want {[*columns]} in [columns], found {strange}: leave them out")
+        raise MappingError(f"want {[*columns]} in [columns], found {strange}: remove them")
     return {ours: theirs for ours, theirs in columns.items() if theirs in found}
 
 

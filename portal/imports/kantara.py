@@ -1,4 +1,4 @@
-"""Rows of Kantara Consent Receipts 1.1 (Kantara Initiative, 2018): one, a list, or one a line.
+"""Parses Kantara Consent Receipts 1.1 (Kantara Initiative, 2018): one, a list, or one per line.
 
     {"version": "KI-CR-v1.1.0", "consentTimestamp": 1709283600, "consentReceiptID": "c1d2…",
      "piiPrincipalId": "c00001", "language": "en", "policyUrl": "https://…", …,
@@ -7,7 +7,7 @@
        "termination": "2026-03-01T00:00:00Z", "primaryPurpose": true,
        "thirdPartyDisclosure": false}]}]}
 
-Each purpose is a row. Consent that was only assumed (a type other than EXPLICIT) is none here.
+Each purpose is a row. Consent of a type other than EXPLICIT is refused.
 """
 
 import json
@@ -27,7 +27,7 @@ EXPLICIT = "EXPLICIT"
 def rows(
     data: bytes, names: Names, scenes: Mapping[str, Scene], now: datetime
 ) -> Iterator[ImportRow | Bad]:
-    """Every purpose of every receipt, in order. Raises MappingError for what is no JSON."""
+    """One row per purpose of every receipt, in order. Raises MappingError if it is not JSON."""
     for place, receipt in enumerate(_receipts(data), 1):
         try:
             yield from [*_purposes(place, receipt, names, scenes, now)]
@@ -61,10 +61,10 @@ def _purposes(
     at = _moment(receipt["consentTimestamp"], names, now)
     purposes = [each for service in receipt["services"] for each in service["purposes"]]
     if not purposes:
-        raise RowError("want a purpose, found none: leave the receipt out")
+        raise RowError("want a purpose, found none: remove the receipt")
     for purpose in purposes:
         if (kind := purpose["consentType"]) != EXPLICIT:
-            raise RowError(f"want consentType {EXPLICIT}, found {str(kind)[:20]!r}: leave it out")
+            raise RowError(f"want consentType {EXPLICIT}, found {str(kind)[:20]!r}: remove it")
         within = row.scene(str(purpose["purpose"]), names, scenes)
         items = [str(each) for each in purpose.get("piiCategory", [])]
         yield ImportRow(
@@ -80,14 +80,14 @@ def _purposes(
 
 
 def _moment(stamp: object, names: Names, now: datetime) -> datetime:
-    """Seconds since 1970, as the specification has it, or what others write."""
+    """A timestamp in seconds since 1970, as specified, or text as other programs write it."""
     if isinstance(stamp, int) and not isinstance(stamp, bool):
         return row.past(datetime.fromtimestamp(stamp, UTC).isoformat(), Names(), now)
     return row.past(str(stamp), names, now)
 
 
 def _termination(purpose: Mapping[str, Any]) -> str:
-    """The specification leaves its form open: a time counts, any other text is no end."""
+    """The end, if it is a time. The specification allows any text; other text means no end."""
     text = str(purpose.get("termination", ""))
     try:
         row.moment(text, Names())

@@ -1,4 +1,4 @@
-"""Record the rows of a file as instructions of class D: all or none, and once for each file."""
+"""Records the rows of a file as instructions of class D: all or none, and once per file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,30 +10,32 @@ from ledger.events.envelope import Act, EvidenceClass, Imported, Instruction, Wi
 from ledger.service import IdempotencyError, Ledger
 from portal.imports.row import Bad, ImportRow
 
-Progress = Callable[[int, int], None]  # rows looked at, of how many
-MOST_ROWS = 200_000  # of a file: it is one transaction
+Progress = Callable[[int, int], None]  # rows done, of how many
+MAX_ROWS = 200_000  # per file, which is one transaction
 
 
 class RefusedFileError(ValueError):
-    """Nothing of the file was recorded."""
+    """The file was refused, and nothing was recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentImport:
+    """The result of an import."""
+
     recorded: int
-    left: tuple[Bad, ...]  # rows that were passed over, each with the reason
-    again: bool = False  # the file was taken before, and this time nothing happened
+    left: tuple[Bad, ...]  # rows that were skipped, each with the reason
+    again: bool = False  # the file was imported before, and nothing happened this time
 
 
-def require_good(found: Sequence[ImportRow | Bad]) -> list[ImportRow]:
-    """Raises RefusedFileError if a row is bad; it lists them all."""
-    if bad := [each for each in found if isinstance(each, Bad)]:
+def require_good(parsed: Sequence[ImportRow | Bad]) -> list[ImportRow]:
+    """The rows. Raises RefusedFileError, which lists all bad rows, if there is one."""
+    if bad := [each for each in parsed if isinstance(each, Bad)]:
         lines = "\n".join(map(str, bad))
         raise RefusedFileError(
-            f"{lines}\n{len(bad)} of {len(found)} rows are bad, want none: nothing was recorded; "
-            "correct them, or pass them over with --skip-bad"
+            f"{lines}\n{len(bad)} of {len(parsed)} rows are bad, want none: nothing was recorded; "
+            "correct them, or skip them with --skip-bad"
         )
-    return [each for each in found if isinstance(each, ImportRow)]
+    return [each for each in parsed if isinstance(each, ImportRow)]
 
 
 def take(
@@ -44,12 +46,12 @@ def take(
     locale: str = "en",
     progress: Progress = lambda _done, _of: None,
 ) -> ConsentImport:
-    """Durable when it returns. What a customer said here themselves is never overwritten.
+    """Record the rows. Durable when it returns. Customers' own instructions are never overwritten.
 
     Raises RefusedFileError for a file that is too long.
     """
-    if len(rows) > MOST_ROWS:
-        raise RefusedFileError(f"{len(rows)} rows, want at most {MOST_ROWS}: split the file")
+    if len(rows) > MAX_ROWS:
+        raise RefusedFileError(f"{len(rows)} rows, want at most {MAX_ROWS}: split the file")
     digest = sha256(data).hexdigest()
     drafts: list[Instruction] = []
     left: list[Bad] = []
@@ -59,7 +61,7 @@ def take(
         progress(len(drafts) + len(left), len(rows))
     try:
         recorded = ledger.record(drafts, idempotency=f"consents:{digest}") if drafts else []
-    except IdempotencyError:  # nonces differ each time: the file is what is the same
+    except IdempotencyError:  # the same file; nonces differ each time
         return ConsentImport(0, (), again=True)
     return ConsentImport(len(recorded), tuple(sorted(left, key=lambda each: each.place)))
 
@@ -74,14 +76,14 @@ def _draft(
     left: list[Bad],
 ) -> None:
     """One customer's instructions, in the order of their times."""
-    decided, newer = _decided(ledger, subject), _standing(ledger, subject)
+    decided, newer = _decided(ledger, subject), _latest(ledger, subject)
     last: Instruction | None = None
     for each in rows:
         if each.scene in decided or None in decided:
-            left.append(Bad(each.place, f"the customer decided {each.scene} here themselves"))
+            left.append(Bad(each.place, f"the customer decided {each.scene} here"))
             continue
         if newer.get(each.scene, each.at) > each.at:
-            left.append(Bad(each.place, f"something newer of {each.scene} stands here already"))
+            left.append(Bad(each.place, f"a newer instruction on {each.scene} exists here"))
             continue
         words = Wording(locale, sha256(each.words).digest())
         act = _act(each, source)
@@ -105,10 +107,10 @@ def _decided(ledger: Ledger, subject: str) -> set[str | None]:
     return {getattr(each.act, "scene", None) for each in own if hasattr(each.act, "scene")} | signs
 
 
-def _standing(ledger: Ledger, subject: str) -> dict[str, datetime]:
-    """When each scene was last spoken of."""
+def _latest(ledger: Ledger, subject: str) -> dict[str, datetime]:
+    """The time of the latest instruction on each scene."""
     state = ledger.state(subject)
-    return {scene: held.at for scene, held in state.scenes.items()} if state else {}
+    return {scene: each.at for scene, each in state.scenes.items()} if state else {}
 
 
 def _act(each: ImportRow, source: str) -> Act:

@@ -1,4 +1,4 @@
-"""One consent as a file of somebody else tells it, and what it has to be to count here."""
+"""One consent in a file from elsewhere, and the checks it must pass to be imported."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,21 +9,21 @@ from typing import Any
 
 from gate.contracts.scene import Scene
 
-MOST_SUBJECT = 200  # characters
+MAX_SUBJECT = 200  # characters
 STATUSES = {"granted": True, "withdrawn": False}
 
 
 class RowError(ValueError):
-    """The row does not count. The message says what was wanted, what was found, what to do."""
+    """The row is refused. The message says what was wanted, what was found, what to do."""
 
 
 class MappingError(ValueError):
-    """The mapping does not say what it has to."""
+    """The mapping, or the file as a whole, cannot be used. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """A grant or a withdrawal of the past. `fields`: in the contract's order."""
+    """An earlier grant or withdrawal. `fields`: in the contract's order."""
 
     place: int  # line of the file, or number of the receipt in it, from 1
     subject: str
@@ -32,11 +32,13 @@ class ImportRow:
     granted: bool
     at: datetime
     until: datetime | None
-    words: bytes  # what is known of the words that were shown
+    words: bytes  # what is known of the wording that was shown
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
+    """A row that is refused. `place`: its line or receipt, from 1."""
+
     place: int
     why: str
 
@@ -46,7 +48,7 @@ class Bad:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the names of a file mean here.
+    """Maps the names in a file to names here.
 
     [columns]            # of a CSV: ours = "theirs"
     subject = "customer_no"
@@ -58,7 +60,7 @@ class Names:
     [status]
     Y = "granted"
     [time]
-    format = "%d.%m.%Y"  # of strptime, in UTC; left out: ISO 8601
+    format = "%d.%m.%Y"  # for strptime, in UTC; default: ISO 8601
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -69,32 +71,34 @@ class Names:
 
 
 def mapping(path: Path | None) -> Names:
-    """Read a mapping; without one names mean themselves. Raises MappingError."""
+    """Read a mapping; without one, names are used as they are. Raises MappingError."""
     if path is None:
         return Names()
     try:
         found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise MappingError(f"{path} is no TOML: {error}; see specs/portability.md, I2") from error
+        raise MappingError(
+            f"{path} is not valid TOML: {error}; see specs/portability.md, I2"
+        ) from error
     known = {"columns", "scenes", "items", "status", "time"}
     texts = all(
         isinstance(table, dict) and all(isinstance(each, str) for each in table.values())
         for table in found.values()
     )
     if not texts or found.keys() - known:
-        raise MappingError(f"{path}: want tables of texts named {sorted(known)}, found others")
+        raise MappingError(f"{path}: want tables of texts named {sorted(known)}, found {[*found]}")
     return Names(**found)
 
 
 def subject(text: str) -> str:
-    """Raises RowError."""
-    if not 0 < len(text) <= MOST_SUBJECT or not text.isprintable():
-        raise RowError(f"want a customer's number, found {text[:20]!r}: put it there")
+    """A customer's number. Raises RowError."""
+    if not 0 < len(text) <= MAX_SUBJECT or not text.isprintable():
+        raise RowError(f"want a customer's number, found {text[:20]!r}: correct it")
     return text
 
 
 def scene(text: str, names: Names, scenes: Mapping[str, Scene]) -> Scene:
-    """Raises RowError."""
+    """The scene of that name, if it can be consented to. Raises RowError."""
     found = scenes.get(names.scenes.get(text, text))
     if found is None or found.locked:
         open_ = sorted(each.id for each in scenes.values() if not each.locked)
@@ -106,7 +110,7 @@ def scene(text: str, names: Names, scenes: Mapping[str, Scene]) -> Scene:
 
 
 def fields(texts: Sequence[str], names: Names, within: Scene) -> tuple[str, ...]:
-    """In the contract's order; all of the scene if none is named. Raises RowError."""
+    """Fields in the contract's order; all of the scene if `texts` is empty. Raises RowError."""
     wanted = {names.items.get(each, each) for each in texts}
     if unknown := sorted(wanted - within.fields.keys()):
         raise RowError(
@@ -125,7 +129,7 @@ def status(text: str, names: Names) -> bool:
 
 
 def past(text: str, names: Names, now: datetime) -> datetime:
-    """Raises RowError for what is no time, or none of the past."""
+    """A time in the past. Raises RowError."""
     found = moment(text, names)
     if found > now:
         raise RowError(f"want a time of the past, found {text[:30]!r}: correct it")
@@ -133,18 +137,18 @@ def past(text: str, names: Names, now: datetime) -> datetime:
 
 
 def moment(text: str, names: Names) -> datetime:
-    """Whole seconds UTC. Raises RowError."""
+    """A time in UTC, in whole seconds. Raises RowError."""
     form = names.time.get("format")
     try:
         found = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - below
         aware = found if found.tzinfo else found.replace(tzinfo=UTC)
         return aware.astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError) as error:
-        raise RowError(f"want a time, found {text[:30]!r}: say how in [time] format") from error
+        raise RowError(f"want a time, found {text[:30]!r}: set its format in [time]") from error
 
 
 def end(text: str, names: Names, begin: datetime) -> datetime | None:
-    """The whole minute at which it ends, or None. Raises RowError."""
+    """The end in UTC, in whole minutes; None if `text` is empty. Raises RowError."""
     if not text:
         return None
     found = moment(text, names).replace(second=0)

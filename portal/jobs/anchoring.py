@@ -1,4 +1,4 @@
-"""Record in the consent log how far every read log has grown."""
+"""Job: record size and root of every read log that grew in the consent log."""
 
 from datetime import datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Announce the read logs of gates that wait for it: see portal.operations.gate_process."""
+"""Job: announce the read logs of waiting gates (portal.operations.gate_process)."""
 
 from datetime import datetime, timedelta
 

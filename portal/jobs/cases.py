@@ -1,4 +1,4 @@
-"""Follow the consent log: changes of consent become cases with their notices."""
+"""Job: follow the consent log and open cases, with their notices, for changes of consent."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -19,15 +19,15 @@ EVERY, MAX_RETRY = timedelta(seconds=2), timedelta(seconds=10)
 
 
 class Following:
-    """Not thread-safe. Opens a case also while `steward.toml` cannot be used: its notice waits."""
+    """Opens cases. Not thread-safe. While `steward.toml` is unusable, notices wait unrouted."""
 
     def __init__(self, home: Path, flow: Callable[[Channels], ChangeFlow]) -> None:
-        """`flow` makes what follows the log, given where notices go; at the first run."""
+        """`flow` builds the change flow from the channels, at the first run."""
         self._make = flow
         self._routes = Routes(home)
 
     def run(self, at: datetime) -> int:
-        """How many changes there were."""
+        """Follow the log to its end; returns the number of changes."""
         self._routes.look()
         return self._flow.run(at)
 
@@ -37,10 +37,10 @@ class Following:
 
 
 class Routes:
-    """Where notices go, looked up once a run, so that all notices of a run agree. Not thread-safe.
+    """The channels of notices, loaded once per run, so that all notices of a run use the same.
 
-    Notices that were filed without a route get theirs before any new one is filed: so those of one
-    case keep their order.
+    Not thread-safe. Notices without a route get one before any new notice is filed, so that the
+    notices of one case stay in order.
     """
 
     def __init__(self, home: Path) -> None:
@@ -51,12 +51,12 @@ class Routes:
         try:
             self._recipients = recipients.load(self._home)
         except RecipientError:
-            self._recipients = None  # the job that delivers says so
+            self._recipients = None  # the delivery job reports it
         else:
             self._outbox.route(self._recipients.channels)
 
     def channels(self, role: str) -> list[str]:
-        """At least one."""
+        """The channels of a role, at least one."""
         return self._recipients.channels(role) if self._recipients else [f"{UNROUTED}/{role}"]
 
     @cached_property
@@ -74,7 +74,7 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
 
 
 def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
-    """The flow inside the product's own process: names are read through its gate."""
+    """The change flow in the product's own process: it reads names through the product's gate."""
 
     def released(scene: str) -> Release | None:
         found = product.gate.release(scene)

@@ -1,4 +1,4 @@
-"""Hold the source against every contract, and note the health of all agreements."""
+"""Job: check the source against every contract, and record the health of all agreements."""
 
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
     office = Office(product)
 
     def work(at: datetime) -> datetime | None:
-        """Due `every` so long after the last check, whoever made it: the desk checks too."""
+        """Check if the last check, perhaps the desk's, is `every` ago; returns the next time."""
         last = office.contracts.last_run()
         if last is None or at - last >= every:
             office.check(at)

@@ -1,4 +1,4 @@
-"""Send the notices that are due, by the channels that `steward.toml` names."""
+"""Job: send the notices that are due through the channels in `steward.toml`."""
 
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -11,18 +11,21 @@ from steward.notify.outbox import DeliveryResult, Outbox
 
 NAME = "delivery"
 EVERY, MAX_RETRY = timedelta(seconds=2), timedelta(seconds=10)
-LIMIT = timedelta(minutes=5)  # many receivers that time out, one after the other
+LIMIT = timedelta(minutes=5)  # many receivers may time out, one after the other
 
 
 class Deliveries:
-    """Not thread-safe. Notices that cannot be delivered are no failure of the job: each is tried
-    again in its own time, and listed by `sovereign steward notices`."""
+    """Delivers the notices of one data directory. Not thread-safe.
+
+    A notice that cannot be delivered does not fail the job: each is retried on a schedule of its
+    own, and listed by `sovereign steward notices`.
+    """
 
     def __init__(self, home: Path) -> None:
         self._home = home
 
     def run(self, at: datetime) -> DeliveryResult:
-        """Raises RecipientError while `steward.toml` cannot be used; then nothing is sent."""
+        """Send what is due. Raises RecipientError, and sends nothing, for a bad `steward.toml`."""
         recipients = recipient.load(self._home)
         self._outbox.route(recipients.channels)
         return self._outbox.deliver(recipients.sender, at)

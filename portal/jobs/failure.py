@@ -1,11 +1,11 @@
-"""What the operator reads of a job that failed: one plain line without personal data.
+"""Describes why a job failed, for operators: one line without personal data.
 
     steward.toml: webhook.crm.ur: unknown key, want roles or url; did you mean url?
     NotADirectoryError: Not a directory: data/log/consent/tile
     KeyError in portal/operations/release_service.py, line 118
 
-An exception's own message may repeat a customer's row, so it counts only where it is known that it
-does not; of any other exception the line gives the type and where in our code it was raised.
+An exception's message may contain a customer's data, so it is used only for types that are known
+not to. For any other exception the line gives its type and where in our code it was raised.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from synthetic.fitting.checkpoint import PartialError
 
 MAX_LINE = 300  # characters
 ROOT = Path(__file__).parents[2]
-PLAIN = (  # their messages are written for operators, from configuration and counts alone
+PLAIN = (  # their messages contain configuration and counts only
     CaseStoreError,
     PartialError,
     QuorumError,
@@ -33,10 +33,10 @@ PLAIN = (  # their messages are written for operators, from configuration and co
 
 
 class JobError(Exception):
-    """A run failed in a way that the job explains itself, in a line without personal data.
+    """A run failed, and the message says why in one line without personal data.
 
-    `retry_at` and `failures` replace what the runner would count: for a job of several parts, each
-    of which is tried again in its own time.
+    `retry_at` and `failures` replace the runner's own values, for a job of several parts that are
+    retried separately.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class JobError(Exception):
 
 
 def line(error: BaseException) -> str:
-    """What to show of `error`: see above."""
+    """The line that describes `error`."""
     return " ".join(_message(error).split())[:MAX_LINE]
 
 
@@ -68,7 +68,7 @@ def _message(error: BaseException) -> str:
 
 
 def _places(error: BaseException) -> Iterator[str]:
-    """Where the exception passed through our own code, the innermost first."""
+    """The places in our own code that the exception passed through, innermost first."""
     for frame in reversed(extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(ROOT) and "site-packages" not in path.parts:

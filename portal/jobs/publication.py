@@ -1,4 +1,4 @@
-"""Write the public tile directories, if anything is new."""
+"""Job: write the public tile directories if anything is new."""
 
 from datetime import datetime, timedelta
 

@@ -1,8 +1,8 @@
-"""Releases fitted anew by epoch while the product is served, never because one customer left.
+"""Job: fit new releases on a schedule, never because a single customer left.
 
-Whether a scene is due follows from the consent log alone: how long ago its release was fitted, and
-how many customers' consents changed since. A fit that was interrupted is finished first. A scene
-whose fit fails waits longer each time, and the others go on meanwhile.
+Whether a scene is due follows from the consent log alone: the age of its release, and the number of
+customers whose consent changed since. An interrupted fit is finished first. A scene whose fit fails
+waits longer each time; the other scenes are fitted meanwhile.
 
     home/fits/attempts.json    {"anomaly-detection": {"failures": 2, "error": "…",
                                                       "not_before": "2026-11-21T12:04:00Z"}}
@@ -32,10 +32,10 @@ from synthetic.privacy.customer_cap import Cadence
 
 NAME = "refits"
 LIMIT = timedelta(hours=2)  # one fit
-EVERY = timedelta(minutes=1)  # between looks
+EVERY = timedelta(minutes=1)  # between checks
 CADENCE = Cadence(least=timedelta(days=92), changes=50)  # a scene's budget lasts for four a year
 FIRST_RETRY, MAX_RETRY = timedelta(minutes=1), timedelta(hours=6)
-INTERRUPTED = "interrupted: the process ended meanwhile"
+INTERRUPTED = "interrupted: the process ended during the fit"
 _LOG = logging.getLogger("sovereign")
 
 
@@ -45,7 +45,7 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of the last fits of a scene. `failures`: in a row."""
+    """The failed fits of a scene. `failures`: how many in a row."""
 
     failures: int
     not_before: datetime
@@ -53,10 +53,10 @@ class Attempt:
 
 
 class Attempts:
-    """The scenes whose last fit did not end well. Not thread-safe; persisted when it returns.
+    """The scenes whose last fit failed. Not thread-safe; fully persisted when a method returns.
 
-    An attempt counts as failed from its beginning until it ends: a fit that takes the process down
-    each time is not the first thing that every start does.
+    An attempt counts as failed from its beginning until it succeeds, so that a fit that crashes the
+    process is not repeated at once at every start.
     """
 
     def __init__(self, home: Path) -> None:
@@ -72,7 +72,7 @@ class Attempts:
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise JobError(
                 f"{self._path} cannot be read ({type(error).__name__}): remove it, and every scene "
-                "is tried at once"
+                "is retried at once"
             ) from error
 
     def begin(self, scene: str, at: datetime) -> None:
@@ -81,13 +81,13 @@ class Attempts:
         self._write(earlier | {scene: Attempt(failures, at + wait_after(failures), INTERRUPTED)})
 
     def failed(self, scene: str, error: str, at: datetime) -> None:
-        """The wait counts from the end of the attempt: a long fit is not begun again at once."""
+        """Record a failure. The wait begins at the end of the attempt, `at`."""
         known = self.all()
         failures = known[scene].failures
         self._write(known | {scene: Attempt(failures, at + wait_after(failures), error)})
 
     def ended(self, scene: str) -> None:
-        """Well, or with a refusal that another attempt would only meet again."""
+        """Forget the scene: its fit succeeded, or a retry would be refused in the same way."""
         self._write({name: each for name, each in self.all().items() if name != scene})
 
     def _write(self, attempts: dict[str, Attempt]) -> None:
@@ -103,7 +103,7 @@ class Attempts:
 
 
 class Refits:
-    """Not thread-safe: one job asks. `refused`: scenes that get no release before next period."""
+    """Fits due scenes. Not thread-safe. `refused`: scenes without a fit until the next period."""
 
     def __init__(self, product: Product, cadence: Cadence = CADENCE) -> None:
         self.product, self.cadence = product, cadence
@@ -111,7 +111,7 @@ class Refits:
         self.attempts = Attempts(product.home)
 
     def run(self, at: datetime) -> datetime | None:
-        """Fit the scene that is due, if one is; when to look again.
+        """Fit the scene that is due, if one is; returns when to check again.
 
         Raises JobError while a scene's last fit failed.
         """
@@ -127,7 +127,7 @@ class Refits:
         return again if scene is not None else None
 
     def next_due(self, at: datetime) -> Scene | None:
-        """The scene to be fitted next, an interrupted fit first; of those whose time has come."""
+        """The scene to fit next: an interrupted fit first, then one that is due; else None."""
         open_scenes = [*self._open(at)]
         for scene in open_scenes:
             if release_service.unfinished(self.product.home, scene.id).exists():
@@ -135,12 +135,14 @@ class Refits:
         return next((scene for scene in open_scenes if self.is_due(scene, at)), None)
 
     def fit(self, scene: Scene, at: datetime) -> None:
-        """Fit and serve; a refusal is logged once and leaves the last release active."""
+        """Fit a scene and serve the release. After a refusal the last release stays active."""
         last = self.product.gate.release(scene.id)
-        like = release_service.kept_marginals(last if isinstance(last, Release) else None, scene)
+        like = release_service.reusable_marginals(
+            last if isinstance(last, Release) else None, scene
+        )
         self.attempts.begin(scene.id, at)
         began = monotonic()
-        # Crash here, or in the fit: the attempt counts as failed, and is made again later.
+        # If we crash here or in the fit, the attempt counts as failed and is retried later.
         try:
             release_service.release(self.product, scene, at, like)
         except (BudgetExceededError, TooFewAdmittedError) as error:
@@ -150,14 +152,16 @@ class Refits:
             if release_service.unfinished(self.product.home, scene.id).exists():
                 self._failed(scene, error, at, began)
                 return
-            _LOG.warning("%s: %s", scene.id, error)  # what was kept is dropped: fitted anew if due
+            _LOG.warning(
+                "%s: %s", scene.id, error
+            )  # the partial fit is dropped; it is fitted again if due
         except Exception as error:  # noqa: BLE001 - whatever it was, other scenes are still fitted
             self._failed(scene, error, at, began)
             return
         self.attempts.ended(scene.id)
 
     def is_due(self, scene: Scene, at: datetime) -> bool:
-        """Whether a release is old enough, and enough changed since; a first one is never old."""
+        """Whether the release is old enough, or missing, and enough consents changed."""
         last = self.product.gate.release(scene.id)
         if not isinstance(last, Release):
             return changed_since(self.product, scene.id, 0) >= self.cadence.changes
@@ -169,7 +173,7 @@ class Refits:
         self.attempts.failed(scene.id, failure.line(error), ended)
 
     def _open(self, at: datetime) -> Iterator[Scene]:
-        """The scenes that may be fitted now, if they are due."""
+        """The scenes that may be fitted now: synthetic, not waiting, not refused."""
         attempts, period = self.attempts.all(), release_service.period(at)
         for scene in self.product.scenes.values():
             waits = scene.id in attempts and at < attempts[scene.id].not_before
@@ -178,19 +182,19 @@ class Refits:
                 yield scene
 
     def _forget_passed(self, at: datetime) -> None:
-        """Nothing is due: so neither is a scene whose next attempt would be now."""
+        """Forget failed scenes whose wait is over; called when no scene is due."""
         for scene, attempt in self.attempts.all().items():
             if attempt.not_before <= at:
                 self.attempts.ended(scene)
 
 
 def wait_after(failures: int) -> timedelta:
-    """How long a scene waits after so many failures in a row: twice as long each time."""
+    """The wait after `failures` failures in a row; it doubles each time."""
     return min(FIRST_RETRY * (1 << min(failures - 1, 20)), MAX_RETRY)
 
 
 def changed_since(product: Product, scene: str, size: int) -> int:
-    """How many customers said anything about the scene after the first `size` entries."""
+    """How many customers gave an instruction on the scene after the first `size` entries."""
     with product.gate.lock:
         state, _ = product.gate.current(0)
         indexes = state.indexes(scene)

@@ -1,10 +1,10 @@
-"""Runs jobs side by side, each in a thread of its own, so that none waits for another.
+"""Runs jobs concurrently, each in a thread of its own, so that none waits for another.
 
     waiting ── due ──> running ── succeeded ──> waiting for `every`
                           └─────── failed ────> waiting for back_off(failures)
 
-Any exception ends one run of one job. Waiting is measured by a clock that nobody sets, so a wall
-clock that is set back stops no job.
+An exception ends one run of one job only. Waits use the monotonic clock, so setting the wall clock
+back stops no job.
 """
 
 import logging
@@ -21,19 +21,21 @@ from portal.jobs.failure import JobError
 from portal.operations.job_results import JobResults
 
 FIRST_RETRY = timedelta(minutes=1)  # of jobs that run less often than that
-BEAT_S = 5.0  # between words that the process still runs
-STOP_S = 10.0  # for runs that are under way when the product stops
+BEAT_S = 5.0  # between writes that show that the process still runs
+STOP_S = 10.0  # that runs under way may take when the product stops
 _LOG = logging.getLogger("sovereign")
 
-Work = Callable[[datetime], datetime | None]  # one run at a time; when the next is due, or None
+Work = Callable[
+    [datetime], datetime | None
+]  # returns when the next run is due; None: after `every`
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`work` runs `every` so often, and whenever it names the time of its next run itself.
+    """A job. `work` runs every `every`, or at the time that its last run returned.
 
     `max_retry`: the longest wait after failures. `limit`: how long a run may take, and how late it
-    may begin, before the job is called overdue.
+    may begin, before the job is overdue.
     """
 
     name: str
@@ -43,14 +45,14 @@ class Job:
     limit: timedelta = timedelta(minutes=1)
 
     def back_off(self, failures: int) -> timedelta:
-        """How long to wait after so many failures in a row: twice as long each time."""
+        """The wait after `failures` failures in a row; it doubles each time."""
         first = min(self.every, FIRST_RETRY)
-        doublings = min(failures - 1, 20)  # more would overflow long after the cap is reached
+        doublings = min(failures - 1, 20)  # the cap is reached long before; more would overflow
         return min(first * (1 << doublings), max(self.max_retry, first))
 
 
 class Runner:
-    """Runs each job for as long as `running` lasts. `results` says how the last runs ended."""
+    """Runs each job while the context `running` lasts. `results` records how runs ended."""
 
     def __init__(
         self, jobs: Sequence[Job], results: JobResults, now: Callable[[], datetime] = clock.now
@@ -60,8 +62,9 @@ class Runner:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Begin every job at once. At the end no run begins any more; one that does not end soon is
-        left to end with the process, as after a crash."""
+        """Start every job at once. At the end no new run begins; a run that does not end within
+        STOP_S ends with the process, as after a crash.
+        """
         self.results.begin({each.name: each.limit for each in self._jobs}, self._now())
         threads = [
             Thread(target=self._loop, args=[each], name=f"job {each.name}", daemon=True)
@@ -80,12 +83,12 @@ class Runner:
             self.results.end(self._now())
 
     def run_once(self, job: Job) -> timedelta:
-        """One run of a job, whatever comes of it; how long to wait for the next."""
+        """Run a job once and record the result; returns how long to wait for the next run."""
         at = self._now()
         self.results.started(job.name, at)
         try:
             wanted = job.work(at)
-        except Exception as error:  # noqa: BLE001 - whatever it was, the job is tried again
+        except Exception as error:  # noqa: BLE001 - whatever it was, the job is retried
             return self._failed(job, error)
         done = self._now()
         wait = job.every if wanted is None else max(wanted - done, timedelta(0))
@@ -108,7 +111,7 @@ class Runner:
         if isinstance(error, JobError):
             failures = error.failures or failures
             wait = wait if error.retry_at is None else max(error.retry_at - done, timedelta(0))
-        if line != before.error:  # once, however often it fails in the same way
+        if line != before.error:  # log the same failure once
             _LOG.warning("job %s failed: %s", job.name, line)
         self.results.failed(job.name, done, done + wait, line, failures)
         return wait

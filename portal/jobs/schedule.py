@@ -1,4 +1,4 @@
-"""Every job of a product, and what runs them while it is served."""
+"""Lists every job of a product and makes the runner that runs them while it is served."""
 
 from datetime import timedelta
 
@@ -14,6 +14,7 @@ from portal.jobs import (
 from portal.jobs.runner import Job, Runner
 from portal.operations import job_results
 from portal.operations.job_results import JobResults
+from portal.operations.settings import SettingError, Settings
 from portal.operations.wiring import Product
 
 ALL = (cases, delivery, announcements, anchoring, publication, refits, contract_checks)
@@ -23,15 +24,21 @@ NAMES = tuple(each.NAME for each in ALL)
 def of(product: Product) -> list[Job]:
     """Every job of a product, on the schedule that the settings give it.
 
-    Raises ValueError for a schedule of a job that there is none of.
+    Raises SettingError for a job that does not exist.
     """
-    chosen = product.settings.job_every_s
-    if unknown := sorted(chosen.keys() - {*NAMES}):
-        raise ValueError(f"job_every_s for {unknown}, want some of {sorted(NAMES)}")
-    schedules = {name: timedelta(seconds=seconds) for name, seconds in chosen.items()}
+    schedules = intervals(product.settings)
     return [each.job(product, schedules.get(each.NAME, each.EVERY)) for each in ALL]
 
 
+def intervals(settings: Settings) -> dict[str, timedelta]:
+    """The time between runs that the settings give, by job. Raises SettingError."""
+    if unknown := sorted(settings.job_every_s.keys() - {*NAMES}):
+        raise SettingError(
+            f"setting job_every_s: found {', '.join(unknown)}, want one of {', '.join(NAMES)}"
+        )
+    return {name: timedelta(seconds=seconds) for name, seconds in settings.job_every_s.items()}
+
+
 def runner(product: Product) -> Runner:
-    """What runs them while the product is served."""
+    """Runs every job while the product is served."""
     return Runner(of(product), JobResults(product.home / job_results.FILE))

@@ -1,1 +1,1 @@
-"""The running product: settings, wiring, releases, erasure, mail."""
+"""The running product: settings, wiring, gate process, releases, erasure, mail, job results."""

@@ -1,9 +1,9 @@
-"""A budget ledger in a file, for fits beside no consent log: one public record, JSON, a line.
+"""A budget ledger in a file, for fits without a consent log: one public record (JSON) a line.
 
     {"format": "synthetic-reservation/v2", "scene": "segmentation", "period": "2026", …}
     {"format": "synthetic-release/v2", "scene": "segmentation", "reservation": "4b1f…", …}
 
-Whoever appends holds a lock beside the file, so that fits that run at once never overspend.
+Every append holds a lock file, so that concurrent fits never overspend.
 """
 
 import fcntl
@@ -23,16 +23,17 @@ Body = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """`limit`: of each scene in each period. Every record is fully persisted when it is appended.
+    """Appends public records to a file; each is fully persisted when the method returns.
 
-    A line that a crash cut short was never acknowledged, and the next record takes its place.
+    `limit`: the budget of each scene in each period. A line that a crash cut short was never
+    acknowledged, and the next record replaces it.
     """
 
     path: Path
     limit: PrivacyLoss
 
     def bodies(self) -> list[Body]:
-        """Raises ValueError where a whole line is no JSON."""
+        """All records. Raises ValueError if a complete line is not JSON."""
         if not self.path.exists():
             return []
         whole, _, _ = self.path.read_text(encoding="utf-8").rpartition("\n")
@@ -53,9 +54,9 @@ class Records:
             self._append(body)
 
     def released_under(self, reservation: str) -> Body | None:
-        """The release that a reservation paid for."""
-        found = (each for each in self.bodies() if each.get("reservation") == reservation)
-        return next(found, None)
+        """The release that a reservation paid for; None if there is none."""
+        releases = (each for each in self.bodies() if each.get("reservation") == reservation)
+        return next(releases, None)
 
     def _append(self, body: Body) -> None:
         line = json.dumps(body, ensure_ascii=False, separators=(",", ":"))

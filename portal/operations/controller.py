@@ -1,7 +1,7 @@
-"""What the company says of itself in consent records: from the settings, never made up.
+"""The controller's details in consent records, taken from the settings.
 
-In the demonstration, what is not set is said to be of the demonstration. Anywhere else a record
-without it is refused: a name that nobody chose must not stand in a document that people keep.
+The demonstration fills in missing details with values that name it. Anywhere else a consent record
+with a missing detail is refused, because people keep these documents.
 """
 
 from portal.operations.settings import Settings
@@ -27,8 +27,8 @@ def stated(settings: Settings) -> bool:
     return all(_facts(settings).values())
 
 
-def house(settings: Settings) -> Organisation:
-    """Raises UnstatedError."""
+def organisation(settings: Settings) -> Organisation:
+    """The controller and its partners. Raises UnstatedError."""
     facts = _facts(settings)
     if missing := [name for name, value in facts.items() if not value]:
         raise UnstatedError(
@@ -52,7 +52,7 @@ def house(settings: Settings) -> Organisation:
 
 
 def _facts(settings: Settings) -> dict[str, str]:
-    found = {name: getattr(settings, name) for name in DEMONSTRATION}
+    facts = {name: getattr(settings, name) for name in DEMONSTRATION}
     if not settings.demo:
-        return found
-    return {name: value or DEMONSTRATION[name] for name, value in found.items()}
+        return facts
+    return {name: value or DEMONSTRATION[name] for name, value in facts.items()}

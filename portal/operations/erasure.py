@@ -1,15 +1,15 @@
-"""Erase a customer: everything of ours that says who they were, and then their key.
+"""Erases a customer: all data in the data directory that identifies them, then their data key.
 
-In this order, so that a crash anywhere is made up for by doing it again:
+The steps, in this order, so that repeating them completes an erasure that a crash interrupted:
 
-    1  no legal hold stands, or the request is kept until it is lifted
-    2  names in cases and notices, passkeys, archives, kept receipts, the snapshot of the gate
-    3  the data key: now no event, reading, review or reminder of theirs opens
-    4  the public entry that somebody was erased; every gate that follows begins anew
-    5  sessions
+    1  check for a legal hold; under one, record the request until the hold is lifted
+    2  delete names in cases and notices, passkeys, archives, stored receipts, the gate's snapshot
+    3  destroy the data key: no event, read-log entry, review or reminder of theirs opens any more
+    4  publish the log entry that a customer was erased; following gates rebuild their state
+    5  end their sessions
 
-Not ours to delete are the rows of the company's own systems (the source): the contract may still
-rest on them. No consent is found any more, and the gate answers nothing that rests on one.
+Rows in the company's own systems (the source) are not deleted: the contract with the customer may
+still require them. Without consents the gate answers nothing that needs one.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,12 +26,12 @@ from steward import erasure
 from steward.oversight.legal_hold import HeldError, Holds
 from steward.oversight.register import Register
 
-Told = Callable[[str], object]  # whoever holds something open of the customer's
+Listener = Callable[[str], object]  # is called with the customer's number
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What went, in numbers."""
+    """How many records of each kind were erased."""
 
     instructions: int
     cases: int
@@ -42,25 +42,30 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Eraser:
-    """Thread-safe as far as the ledger is. What a method did is durable when it returns."""
+    """Thread-safe as far as the ledger is. A method's effects are durable when it returns.
+
+    `ended` is called after a customer was erased, `changed` after one of their entries was.
+    """
 
     home: Path
     ledger: Ledger
     register: Register
-    ended: Told = lambda _subject: None
-    changed: Told = lambda _subject: None
+    ended: Listener = lambda _subject: None
+    changed: Listener = lambda _subject: None
 
     def customer(self, subject: str, at: datetime) -> Erased:
-        """Raises HeldError, after keeping the request; UnknownSubjectError for who never spoke."""
+        """Erase a customer. Raises UnknownSubjectError, and HeldError after recording a request."""
         if self.ledger.version(subject) == 0:
-            raise UnknownSubjectError("want a customer who gave an instruction, found none")
+            raise UnknownSubjectError(
+                "want a customer who gave an instruction, found none: check the number"
+            )
         holds = Holds(self.register)
         if (hold := holds.of(subject)) is not None:
             holds.request(subject, at)
             raise HeldError(hold)
         indexes = [each.index for each in self.ledger.history(subject)]
         gone = self._around(subject, indexes)
-        # Crash up to here: a customer still, whom notices call *** and who has no passkey.
+        # If we crash here, the customer exists, notices call them ***, and they have no passkey.
         self.ledger.erase(subject, at)
         self.ended(subject)
         return gone
@@ -70,14 +75,14 @@ class Eraser:
         if (hold := Holds(self.register).of(subject)) is not None:
             raise HeldError(hold)
         self.ledger.erase_entry(subject, index, at)
-        # Crash here: a notice, archives and a receipt kept for the customer still hold it.
+        # If we crash here, a notice, archives and a stored receipt still contain the entry.
         erasure.forget_entry(self.home, index)
         store.discard(self.home, self.ledger, subject)
         _receipts(self.home, [index])
         self.changed(subject)
 
     def _around(self, subject: str, indexes: Sequence[int]) -> Erased:
-        """What stands outside the ledger."""
+        """Erase the customer's data outside the ledger."""
         home, ledger = self.home, self.ledger
         cases = erasure.forget(home, self.register, ledger, ledger.origin, subject, indexes)
         (home / SNAPSHOT).unlink(missing_ok=True)
@@ -87,11 +92,11 @@ class Eraser:
 
 
 def _receipts(home: Path, indexes: Sequence[int]) -> int:
-    kept = [home / "receipts" / f"{index}.tlog-proof" for index in indexes]
-    found = [path for path in kept if path.exists()]
-    for path in found:
+    paths = [home / "receipts" / f"{index}.tlog-proof" for index in indexes]
+    stored = [path for path in paths if path.exists()]
+    for path in stored:
         path.unlink()
-    return len(found)
+    return len(stored)
 
 
 def _passkeys(path: Path, subject: str) -> int:

@@ -1,10 +1,10 @@
-"""What every customer has lost to releases in a period, derived from the consent log alone.
+"""Computes each customer's privacy loss from releases in a period, from the consent log alone.
 
-The log says when each budget was debited and on which of its states: whoever had granted anything
-of the scene by then is charged, whether or not the grant was wide enough, had lapsed or was frozen.
-So nobody is charged too little, under whatever version of the contracts. Nothing is kept that could
-be lost, restored from too old a backup or be wrong on its own. Whoever is erased leaves no history
-here either, and is in no later population.
+The log records when each budget was debited and at which ledger sizes. Every customer who had
+granted any field of the scene by then is charged, even if the grant was too narrow, superseded or
+frozen, so nobody is charged too little under any version of the contracts. Nothing is stored that
+could be lost or restored from an old backup. An erased customer has no history here and is in no
+later population.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ Versions = Sequence[Mapping[str, Scene]]  # of all contracts: see gate.replay.hi
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """One debit, and the states of the log that it was measured on."""
+    """One debit, and the ledger sizes at which it was measured."""
 
     reservation: str
     scene: str
@@ -37,25 +37,25 @@ class Fit:
 
 
 def fits(announced: Iterable[RecordedEvent], period: str) -> list[Fit]:
-    """All that were debited in a period, finished or not, in log order."""
-    found: dict[str, Fit] = {}
+    """All fits debited in a period, finished or not, in log order."""
+    by_debit: dict[str, Fit] = {}
     for entry in announced:
         match entry.event:
             case BudgetReserved(body=body) if body["period"] == period:
                 debit, loss = body_id(body), PrivacyLoss(parse_exact(body["rho"]))
-                found[debit] = Fit(debit, str(body["scene"]), loss, (int(body["ledger_size"]),))
-            case SyntheticReleased(body=body) if before := found.get(body["reservation"]):
-                found[before.reservation] = _measured(before, Release.from_body(body))
+                by_debit[debit] = Fit(debit, str(body["scene"]), loss, (int(body["ledger_size"]),))
+            case SyntheticReleased(body=body) if before := by_debit.get(body["reservation"]):
+                by_debit[before.reservation] = _measured(before, Release.from_body(body))
             case _:
                 pass
-    return [*found.values()]
+    return [*by_debit.values()]
 
 
-def exposure(ledger: Ledger, versions: Versions, found: Sequence[Fit]) -> Exposure:
-    """What each customer has lost to these fits. One pass over the log per version."""
+def exposure(ledger: Ledger, versions: Versions, fits: Sequence[Fit]) -> Exposure:
+    """Each customer's loss from these fits. Makes one pass over the log per version."""
     states = [ConsentIndex(scenes) for scenes in versions]
-    paid, charged = Exposure({}), {each.reservation: set[str]() for each in found}
-    for size, each in sorted(((s, f) for f in found for s in f.sizes), key=lambda pair: pair[0]):
+    paid, charged = Exposure({}), {each.reservation: set[str]() for each in fits}
+    for size, each in sorted(((s, f) for f in fits for s in f.sizes), key=lambda pair: pair[0]):
         stretch = _Until(size, ledger)
         for state in states:
             state.catch_up(stretch)
@@ -66,14 +66,14 @@ def exposure(ledger: Ledger, versions: Versions, found: Sequence[Fit]) -> Exposu
     return paid
 
 
-def most(found: Iterable[Fit]) -> PrivacyLoss:
-    """What nobody's exposure can pass."""
-    return PrivacyLoss(sum((each.loss.rho for each in found), Fraction(0)))
+def upper_bound(fits: Iterable[Fit]) -> PrivacyLoss:
+    """An upper bound on every customer's exposure: the sum of the losses."""
+    return PrivacyLoss(sum((each.loss.rho for each in fits), Fraction(0)))
 
 
 def _measured(before: Fit, release: Release) -> Fit:
-    went_on = {each.ledger_size for each in release.resumed} | {release.ledger_size}
-    sizes = tuple(sorted({*before.sizes} | went_on))
+    resumed_at = {each.ledger_size for each in release.resumed} | {release.ledger_size}
+    sizes = tuple(sorted({*before.sizes} | resumed_at))
     return Fit(before.reservation, before.scene, before.loss, sizes)
 
 
@@ -85,7 +85,7 @@ def _granting(state: ConsentIndex, scene: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Until:
-    """The ledger as it was at `size`, of those whose entries still open."""
+    """The first `size` entries of the ledger, without those that no longer open."""
 
     size: int
     ledger: Ledger

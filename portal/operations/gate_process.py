@@ -1,15 +1,15 @@
-"""The gate alone, in a process of its own beside whoever writes the ledger.
+"""Runs the gate in a process of its own, next to the process that writes the ledger.
 
-It follows the ledger of a data directory and cannot write it. Its read log must nevertheless be
-announced there before anything is read: so it leaves word in `home/reads/<instance>/opening`, the
-writer announces what it finds (every two seconds beside the portal, or by `sovereign gate
-announce`), and only then does the gate begin.
+The gate follows the ledger of a data directory and cannot write it. Its read log must be announced
+in the ledger before anything is read: the gate writes a request to `home/reads/<instance>/opening`,
+the ledger's writer announces it (a job of the portal every two seconds, or `sovereign gate
+announce`), and only then does the gate serve.
 
     example.org/reads-1a2b3c4d
     example.org/reads-1a2b3c4d+9f8e7d6c+AbCd…
 
-It starts only under the very contracts and policy that the ledger says are in force, and what comes
-under others later is suspended there.
+It starts only with exactly the contracts and policy that the ledger names as active, and suspends a
+scene when the ledger later names others.
 """
 
 import json
@@ -38,12 +38,18 @@ from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
-from portal.operations.wiring import build_gate, contracts, open_source, releases
+from portal.operations.wiring import (
+    build_gate,
+    contracts,
+    open_source,
+    releases,
+    require_usable,
+)
 
 _LOG = logging.getLogger("gate")
 
 OPENING = "opening"
-POLICY = "policy"  # no scene is called so
+POLICY = "policy"  # no scene has this name
 POLL_S, LOOK_S = 0.1, 2.0
 HEALTH = "/healthz"
 
@@ -52,15 +58,15 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class NotAnnouncedError(Exception):
-    """Nobody announced the gate's read log, so it may not answer. Says what to start."""
+    """The gate's read log was not announced, so it may not answer. Says what to start."""
 
 
 class OpeningFileError(Exception):
-    """A file in a gate's folder does not say which read log to announce."""
+    """A file in a gate's folder is not a request to announce a read log."""
 
 
 class OtherTermsError(Exception):
-    """The ledger says that other contracts or another policy are in force than this gate has."""
+    """The active contracts or policy in the ledger differ from those of this gate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +80,12 @@ class Standalone:
 def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     """Open a gate over `settings.data_dir`, and wait for its read log to be announced.
 
-    Raises NotAnnouncedError, OtherTermsError, and what its parts raise.
+    Raises SettingError, SourceUnavailableError, NotAnnouncedError, OtherTermsError, and what its
+    parts raise.
     """
     home = settings.data_dir
     source, scenes = contracts()
+    require_usable(settings, scenes)
     rules = cedar.load(specs_folder() / "policy")
     announced = [*Follower(home).announced()]
     _same_terms(_terms(announced), scenes, rules)
@@ -90,8 +98,11 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
 
 
 class LedgerWatch:
-    """Keeps a gate to what the ledger announces after it began: new releases are served, and a
-    scene that is under another contract or policy now is suspended until the gate starts anew."""
+    """Applies to a running gate what the ledger announces later.
+
+    New releases are served. A scene whose contract or policy changed is suspended until the gate
+    restarts.
+    """
 
     def __init__(self, alone: Standalone, home: Path) -> None:
         self._gate = alone.gate
@@ -102,9 +113,9 @@ class LedgerWatch:
         self.look()
 
     def look(self) -> None:
-        """Take in what was announced since the last look."""
+        """Apply what was announced since the last look."""
         announced = [*self._ledger.announced(self._seen)]
-        for name, digest in _held(_terms(announced)).items():
+        for name, digest in _active(_terms(announced)).items():
             if name in self._ours and digest != self._ours[name]:
                 self._suspend(self._gate.scenes if name == POLICY else [name])
         for scene, known in releases(announced, self._gate.scenes).items():
@@ -127,18 +138,22 @@ class LedgerWatch:
             try:
                 self.look()
             except Exception:  # noqa: BLE001 - the next look tries again; decisions fail closed
-                _LOG.exception("the ledger cannot be followed; what it announced is not known here")
+                _LOG.exception(
+                    "cannot follow the ledger; announced changes are not applied until it can"
+                )
 
     def _suspend(self, scenes: Iterable[str]) -> None:
         for scene in set(scenes) - self._gate.suspended:
             self._gate.suspend(scene)
-            _LOG.warning("scene %s is under other terms now: start the gate anew with them", scene)
+            _LOG.warning(
+                "scene %s is suspended, its terms changed: restart the gate with them", scene
+            )
 
 
 def announce(ledger: Ledger, home: Path) -> int:
-    """Announce the read logs of gates that wait for it; how many. Called by the ledger's writer.
+    """Announce the read logs of waiting gates, and return how many. For the ledger's writer.
 
-    Raises OpeningFileError, after all others, if a file is no such opening; it stays there.
+    Raises OpeningFileError for a malformed request, after announcing all others; the file stays.
     """
     malformed, done = [], 0
     for path in sorted(home.glob(f"reads/*/{OPENING}")):
@@ -148,24 +163,26 @@ def announce(ledger: Ledger, home: Path) -> int:
             malformed.append(path)
             continue
         ledger.announce([ReadLogOpened(origin, key, clock.now())])
-        # Crash here: it is announced again, which changes nothing.
+        # If we crash here, it is announced again, which changes nothing.
         path.unlink()
         done += 1
     if malformed:
-        raise OpeningFileError(f"{malformed[0]}: want a log's name and its key; remove the file")
+        raise OpeningFileError(
+            f"{malformed[0]}: want two lines, a log's name and its verifier key; remove the file"
+        )
     return done
 
 
 def _opening(path: Path) -> tuple[str, str]:
-    """Raises ValueError."""
+    """A request's log name and verifier key. Raises ValueError."""
     origin, key = path.read_text("ascii").splitlines()
     if signed_note.vkey_parts(key)[0] != origin:
-        raise ValueError(f"a key of another log than {origin}")
+        raise ValueError(f"the key is for another log than {origin}")
     return origin, key
 
 
 class Healthy:
-    """The gate's application with its health beside it."""
+    """The gate's application, with its health at `GET /healthz`."""
 
     def __init__(self, gate: Gate, app: GateApp) -> None:
         self._gate, self._app = gate, app
@@ -191,10 +208,10 @@ def _same_terms(
     scenes: Mapping[str, Scene],
     rules: CedarPolicy,
 ) -> None:
-    ours, held = _digests(scenes, rules), _held(terms)
-    if other := sorted(name for name in ours if held.get(name) != ours[name]):
+    ours, active = _digests(scenes, rules), _active(terms)
+    if other := sorted(name for name in ours if active.get(name) != ours[name]):
         raise OtherTermsError(
-            f"the ledger has other terms in force for {', '.join(other)}: "
+            f"the ledger names other contracts or policy as active for {', '.join(other)}: "
             "start `sovereign serve` of this version once, or install the version it ran"
         )
 
@@ -203,8 +220,8 @@ def _digests(scenes: Mapping[str, Scene], rules: CedarPolicy) -> dict[str, str]:
     return {name: scene.digest for name, scene in scenes.items()} | {POLICY: rules.digest}
 
 
-def _held(terms: Iterable[ScenePublished | PolicyPublished]) -> dict[str, str]:
-    """The last digest that was announced of each scene, and of the policy."""
+def _active(terms: Iterable[ScenePublished | PolicyPublished]) -> dict[str, str]:
+    """The latest announced digest of each scene and of the policy."""
     return {e.scene if isinstance(e, ScenePublished) else POLICY: e.digest for e in terms}
 
 
@@ -221,7 +238,7 @@ def _open_read_log(home: Path, origin: str) -> Log:
 
 
 def _wait(home: Path, reads: Log, wait_s: float) -> None:
-    """Until the ledger says that the read log is open."""
+    """Wait until the ledger announces the read log. Raises NotAnnouncedError."""
     follower, seen = Follower(home), 0
     until = time.monotonic() + wait_s
     while True:
@@ -239,6 +256,6 @@ def _wait(home: Path, reads: Log, wait_s: float) -> None:
 
 
 def _moved(home: Path) -> Callable[[], int] | None:
-    """The epoch, if the writer keeps it; else the database is asked, which is slower."""
+    """Reads the epoch if the writer publishes it; None: ask the database, which is slower."""
     epoch = Epoch(home / EPOCH)
     return epoch.size if epoch.size() >= Follower(home).size else None

@@ -1,4 +1,4 @@
-"""How the last run of every job ended, in memory and in `home/state/jobs.json`.
+"""Records how the last run of every job ended, in memory and in `home/state/jobs.json`.
 
     {"format": "sovereign-jobs/v1", "running": true, "written": "2026-11-21T12:00:05Z",
      "jobs": {"delivery": {"last_started": "2026-11-21T12:00:04Z",
@@ -7,7 +7,7 @@
                            "error": "steward.toml: webhook.crm.ur: unknown key, …",
                            "next_run": "2026-11-21T12:00:12Z", "limit_s": 60}}}
 
-The file is for other processes. A failure and its end are written at once; the rest every few
+The file is for other processes. A failure and a recovery are written at once; the rest every few
 seconds, because jobs run more often than a disk should be synchronised.
 """
 
@@ -25,21 +25,21 @@ from ledger.tlog import atomic_file
 
 FILE = Path("state") / "jobs.json"
 FORMAT = "sovereign-jobs/v1"
-SILENT = timedelta(seconds=60)  # without a word from the process: it does not run any more
+SILENT = timedelta(seconds=60)  # since the last write: the process has stopped
 MANY_FAILURES = 3  # in a row: from here on the job is degraded
 _TIMES = ("last_started", "last_finished", "last_success", "next_run")
 _LOG = logging.getLogger("sovereign")
 
 
 class JobResultsError(Exception):
-    """There is no record of jobs, or it cannot be read. Says what to do."""
+    """The record of jobs is missing or cannot be read. Says what to do."""
 
 
 class Health(StrEnum):
     OK = "ok"
-    RETRYING = "retrying"  # it failed, and is tried again
+    RETRYING = "retrying"  # it failed, and will be retried
     FAILING = "failing"  # MANY_FAILURES times in a row
-    OVERDUE = "overdue"  # it should have run, or ended, long ago
+    OVERDUE = "overdue"  # it should have begun or ended by now
     STOPPED = "stopped"  # nothing runs it
 
 
@@ -48,8 +48,11 @@ DEGRADED = frozenset({Health.FAILING, Health.OVERDUE, Health.STOPPED})
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """`failures`: in a row. `error`: of the last run, without personal data; "" after a success.
-    `limit`: how long a run may take, and how late it may begin, before it is overdue."""
+    """The last runs of one job. `failures`: how many in a row.
+
+    `error`: why the last run failed, without personal data; "" after a success. `limit`: how long a
+    run may take, and how late it may begin, before the job is overdue.
+    """
 
     last_started: datetime | None = None
     last_finished: datetime | None = None
@@ -61,7 +64,7 @@ class JobResult:
 
     @property
     def runs(self) -> bool:
-        """Whether a run began that has not ended."""
+        """Whether a run is under way."""
         return self.last_started is not None and self.next_run is None
 
     def health(self, at: datetime) -> Health:
@@ -88,28 +91,28 @@ class JobResult:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All jobs of one process. `written`: when it last said so."""
+    """All jobs of one process. `written`: when the process last wrote its record."""
 
     written: datetime
     running: bool
     jobs: Mapping[str, JobResult]
 
     def health(self, at: datetime) -> dict[str, Health]:
-        """The health of each job. Raises nothing: of a process that is gone all are stopped."""
+        """The health of each job. If the process has gone, all are stopped."""
         if not self.running or at - self.written > SILENT:
             return dict.fromkeys(self.jobs, Health.STOPPED)
         return {name: each.health(at) for name, each in self.jobs.items()}
 
     def degraded(self, at: datetime) -> bool:
-        """Whether somebody should look. With no job at all nothing does the work of the product."""
+        """Whether an operator should look. No jobs at all is degraded: nothing does the work."""
         return not self.jobs or not DEGRADED.isdisjoint(self.health(at).values())
 
 
 class JobResults:
-    """Thread-safe. A file that cannot be written is logged once and holds up no job."""
+    """Thread-safe. A file that cannot be written is logged once and delays no job."""
 
     def __init__(self, path: Path | None) -> None:
-        """Without a path nothing is written."""
+        """`path`: the file for other processes; None: no file is written."""
         self._path = path
         self._lock = Lock()
         self._jobs: dict[str, JobResult] = {}
@@ -117,7 +120,7 @@ class JobResults:
         self._unwritable = False
 
     def begin(self, names: Mapping[str, timedelta], at: datetime) -> None:
-        """The jobs that are about to run, each with its limit."""
+        """Register the jobs that are about to run. `names`: each job's limit."""
         with self._lock:
             self._jobs = {n: JobResult(next_run=at, limit=limit) for n, limit in names.items()}
             self._running = True
@@ -137,13 +140,13 @@ class JobResults:
         self._change(name, at, failures=failures, error=error, **done)
 
     def end(self, at: datetime) -> None:
-        """Nothing runs any more."""
+        """Record that the jobs have stopped."""
         with self._lock:
             self._running = False
             self._write(at)
 
     def beat(self, at: datetime) -> None:
-        """The process still runs."""
+        """Record that the process still runs."""
         with self._lock:
             self._write(at)
 
@@ -178,20 +181,25 @@ class JobResults:
 
 
 def load(home: Path) -> Snapshot:
-    """What the process that runs the jobs of `home` wrote last. Raises JobResultsError."""
+    """Read the record of the process that runs the jobs of `home`. Raises JobResultsError."""
     path = home / FILE
     try:
         body = json.loads(path.read_bytes())
         if body["format"] != FORMAT:
-            raise JobResultsError(f"{path} is {body['format']!r}, want {FORMAT!r}")
+            raise JobResultsError(
+                f"{path} has format {body['format']!r}, want {FORMAT!r}: restart `sovereign serve`"
+            )
         jobs = {name: JobResult.from_body(each) for name, each in body["jobs"].items()}
         return Snapshot(_required(body["written"]), bool(body["running"]), jobs)
     except FileNotFoundError as error:
         raise JobResultsError(
-            f"{path} is missing: no `sovereign serve` ran over {home} yet"
+            f"{path} is missing: start `sovereign serve --data-dir {home}` first"
         ) from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JobResultsError(f"{path} is no {FORMAT} ({type(error).__name__})") from error
+        raise JobResultsError(
+            f"{path} is not a valid {FORMAT} file ({type(error).__name__}): "
+            "restart `sovereign serve`, which writes it"
+        ) from error
 
 
 def _stamp(at: datetime | None) -> str | None:

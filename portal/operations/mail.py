@@ -1,14 +1,14 @@
-"""Letters to customers: a copy of each receipt, and word of what happens to their keys.
+"""Sends letters to customers: a copy of each receipt, and warnings about their keys.
 
-They leave through a mail server, or are dropped as .eml files where there is none:
+Letters leave through a mail server, or are written as .eml files where there is none:
 
     smtps://portal:secret@mail.bank.example:465      encrypted from the first byte
     smtp://mail.bank.example:587                     STARTTLS; plain on this host alone
-    folder:/var/spool/letters                        one file a letter, readable by the owner only
+    folder:/var/spool/letters                        one file per letter, readable by its owner only
 
-A letter never holds anybody up and never makes an act fail: it is written and carried by a thread
-of its own. What cannot be carried is logged without a name and not tried again; the receipt stays
-where it is, and may be downloaded or sent again.
+A letter never delays a request and never makes an act fail: a separate thread writes and sends it.
+A letter that cannot be sent is logged without a name and not retried; the receipt can still be
+downloaded or sent again.
 """
 
 import logging
@@ -25,8 +25,9 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ledger.tlog import atomic_file
+from portal.operations.settings import SettingError
 
-MOST_WAITING = 1000  # letters; more are dropped, and logged
+MAX_WAITING = 1000  # letters; more are dropped, and logged
 TIMEOUT_S = 10.0
 PORTS = {"smtp": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -34,22 +35,22 @@ LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 log = logging.getLogger(__name__)
 
 
-class MailSettingError(ValueError):
-    """The setting `mail` names no way out. The message says what it may be."""
+class MailSettingError(SettingError):
+    """The setting `mail` names no mail server and no folder. The message says what it may be."""
 
 
 class LetterSender(Protocol):
-    """A way out. One attempt a call; raises OSError or smtplib.SMTPException."""
+    """Sends letters. One attempt per call; raises OSError or smtplib.SMTPException."""
 
     def send(self, letter: EmailMessage) -> None: ...
 
 
-Letter = Callable[[], EmailMessage | None]  # written when it is carried; None: there is nobody
+Letter = Callable[[], EmailMessage | None]  # called when it is sent; None: no address
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFolder:
-    """Drops each letter as a file of its own."""
+    """Writes each letter to a file of its own."""
 
     folder: Path
 
@@ -61,7 +62,7 @@ class LetterFolder:
 
 @dataclass(frozen=True, slots=True)
 class LetterSmtp:
-    """Hands each letter to a mail server, encrypted unless that is on this host."""
+    """Sends each letter to a mail server, encrypted unless the server is on this host."""
 
     host: str
     port: int
@@ -85,7 +86,7 @@ class LetterSmtp:
 
 
 def sender(setting: str) -> LetterSender | None:
-    """The way out that a setting names; None if it is empty. Raises MailSettingError."""
+    """The sender for the setting `mail`; None if it is empty. Raises MailSettingError."""
     if not setting:
         return None
     where = urlsplit(setting)
@@ -96,13 +97,13 @@ def sender(setting: str) -> LetterSender | None:
         port = where.port or PORTS[where.scheme]
         return LetterSmtp(where.hostname, port, user, password, where.scheme == "smtps")
     raise MailSettingError(
-        f"mail begins with {where.scheme!r}, "
+        f"setting mail begins with {where.scheme!r}, "
         "want smtp://host:port, smtps://host:port or folder:path"
     )
 
 
 def letter(sender: str, to: str, subject: str, body: str) -> EmailMessage:
-    """A letter in plain text, which asks for no automatic answer (RFC 3834)."""
+    """A plain-text letter, marked as auto-generated (RFC 3834)."""
     made = EmailMessage()
     made["From"], made["To"], made["Subject"] = sender, to, subject
     made["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2] or "localhost")
@@ -112,11 +113,11 @@ def letter(sender: str, to: str, subject: str, body: str) -> EmailMessage:
 
 
 class CustomerMail:
-    """Carries letters, one after the other. Thread-safe; `put` never blocks and never fails."""
+    """Sends letters one after the other. Thread-safe; `put` never blocks and never fails."""
 
     def __init__(self, way: LetterSender) -> None:
         self._way = way
-        self._waiting: Queue[Letter] = Queue(MOST_WAITING)
+        self._waiting: Queue[Letter] = Queue(MAX_WAITING)
         self._lock = Lock()
         self._carrier: Thread | None = None
 
@@ -124,7 +125,7 @@ class CustomerMail:
         try:
             self._waiting.put_nowait(write)
         except Full:
-            log.warning("%d letters wait already; one more is dropped", MOST_WAITING)
+            log.warning("%d letters are waiting already; one more is dropped", MAX_WAITING)
             return
         with self._lock:
             if self._carrier is None:
@@ -132,7 +133,7 @@ class CustomerMail:
                 self._carrier.start()
 
     def settle(self) -> None:
-        """Wait until nothing waits any more."""
+        """Block until every waiting letter was sent or dropped."""
         self._waiting.join()
 
     def _carry(self) -> None:
@@ -140,13 +141,13 @@ class CustomerMail:
             try:
                 if (written := write()) is not None:
                     self._way.send(written)
-            except Exception as error:  # noqa: BLE001 - whatever it was, the next letter is carried
-                log.warning("a letter was not carried: %s", type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next letter is sent
+                log.warning("a letter was not sent: %s", type(error).__name__)
             finally:
                 self._waiting.task_done()
 
     def _next(self) -> Letter | None:
-        """The next letter; None, and the carrier goes home, if nothing waits."""
+        """The next letter; None, which ends the thread, if none waits."""
         with self._lock:
             try:
                 return self._waiting.get_nowait()

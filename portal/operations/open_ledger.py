@@ -59,7 +59,7 @@ def writing(home: Path, origin: str | None = None) -> Iterator[Ledger]:
     lock = WriterLock(home)
     lock.acquire(0.0 if control.reachable(home) else WAIT_S)
     try:
-        ledger = _open(home, origin)
+        ledger = _open(home, None if Ledger.exists(home) else origin)
         try:
             yield ledger
         finally:

@@ -1,9 +1,8 @@
-"""The public logs, kept up to date while the product is served.
+"""Keeps the public logs up to date while the product is served.
 
-Once a minute, if anything is new: the size and root of every read log that grew are anchored in the
-consent log, and the tile directories are written, the state log's first. The two are jobs of their
-own (portal.jobs). A gate that is served alone writes its own read log's directory, and the portal
-anchors it.
+Once a minute, if anything is new, two jobs (portal.jobs) run: one anchors the size and root of
+every read log that grew in the consent log, the other writes the tile directories, the state log's
+first. A gate in a process of its own writes its read log's directory itself; the portal anchors it.
 """
 
 from base64 import b64encode
@@ -28,7 +27,7 @@ EVERY = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class Publisher:
-    """Not thread-safe. `published`: what was new when it was last written."""
+    """Writes the tile directories. Not thread-safe. `published`: sizes at the last write."""
 
     home: Path
     ledger: Ledger
@@ -36,7 +35,7 @@ class Publisher:
     published: tuple[int, int] = (0, 0)  # entries of the consent log and of the read log
 
     def publish_news(self) -> bool:
-        """Publish if anything is new; whether it was. Raises what `publish` raises."""
+        """Publish if anything is new; returns whether it was. Raises what `publish` raises."""
         if self.published == (self.ledger.size, self.reads.size):
             return False
         self.publish()
@@ -46,7 +45,7 @@ class Publisher:
         """Write the tile directories of all three logs. Raises RolledBackError, QuorumError."""
         now = self.ledger.size, self.reads.size
         self.ledger.states.export(self.home / "log" / "state")
-        # Crash here: the consent log that is shown is behind; next time it is not.
+        # If we crash here, the published consent log is behind until the next run.
         self.ledger.export(self.home / "log" / "consent")
         self.reads.export(folder(self.home, self.reads))
         self.published = now
@@ -54,17 +53,17 @@ class Publisher:
 
 @dataclass(slots=True)
 class Anchors:
-    """Not thread-safe. `anchored`: size by origin, as the consent log last said it."""
+    """Anchors read logs in the consent log. Not thread-safe. `anchored`: last size by origin."""
 
     home: Path
     ledger: Ledger
     anchored: dict[str, int] | None = None
 
     def anchor(self, at: datetime) -> int:
-        """Write size and root of every read log that grew into the consent log; how many."""
+        """Record size and root of every read log that grew; returns how many."""
         if self.anchored is None:
-            said = (entry.event for entry in self.ledger.announced())
-            self.anchored = {e.origin: e.size for e in said if isinstance(e, ReadLogAnchored)}
+            events = (entry.event for entry in self.ledger.announced())
+            self.anchored = {e.origin: e.size for e in events if isinstance(e, ReadLogAnchored)}
         grown = [
             ReadLogAnchored(head.origin, head.size, b64encode(head.root).decode(), at)
             for head in _heads(self.home)
@@ -77,12 +76,12 @@ class Anchors:
 
 @contextmanager
 def exporting(log: Log, into: Path, every_s: float = EVERY.total_seconds()) -> Iterator[None]:
-    """Write a log's tile directory once in a while, and when the context ends."""
+    """Write a log's tile directory every `every_s` seconds, and when the context ends."""
     done = Event()
 
     def rounds() -> None:
         while not done.wait(every_s):
-            with suppress(OSError):  # a full disk: next time
+            with suppress(OSError):  # e.g. a full disk: the next round tries again
                 log.export(into)
 
     thread = Thread(target=rounds, name="export", daemon=True)
@@ -96,7 +95,7 @@ def exporting(log: Log, into: Path, every_s: float = EVERY.total_seconds()) -> I
 
 
 def folder(home: Path, log: Log) -> Path:
-    """Where a read log's tile directory lies."""
+    """The tile directory of a read log."""
     return home / "log" / log.origin.rsplit("/", 1)[-1]
 
 
@@ -107,6 +106,6 @@ def _heads(home: Path) -> Iterator[checkpoint.Checkpoint]:
             with closing(SqlStore(path)) as store:
                 head = store.head()
         except DatabaseError:
-            continue  # its gate is just making it: next time
+            continue  # its gate is creating it: the next run sees it
         if head is not None:
             yield checkpoint.parse(signed_note.parse(head.note).text)

@@ -1,9 +1,9 @@
-"""Synthetic releases under a ledgered budget: debit, fit, publish, serve. In this order.
+"""Makes synthetic releases under a ledgered budget: debit, fit, publish, serve, in this order.
 
-A release is fitted only on customers who grant every synthesised field of the scene, and whom it
-does not take past their own cap. The debit is a public entry of the consent log before any noise is
-drawn. A process that dies in between has spent its budget, and the last release stays in force; the
-next fit of the scene goes on with what was measured, kept in home/fits/.
+A release is fitted only on customers who grant every synthesised field of the scene and whose own
+privacy cap it does not exceed. The debit is recorded in the consent log before any noise is drawn.
+If the process dies in between, the budget is spent and the last release stays active; the next fit
+of the scene resumes from the measurements in home/fits/.
 """
 
 import logging
@@ -39,18 +39,18 @@ RHO_A_YEAR = Fraction(1, 8)  # of one scene: (2.42, 1e-6) at the end, by Privacy
 CAP = PrivacyLoss(Fraction(1, 4))  # of one customer, over all scenes: (3.55, 1e-6) a year
 LEAST_ADMITTED = Fraction(1, 2)  # of those who consent: a release of fewer would serve nobody
 
-_reserving = Lock()  # between looking at what is spent and recording the debit
-_serving = Lock()  # the gate has a scene's releases in the order in which the log has them
+_reserving = Lock()  # held while the spent budget is checked and the debit recorded
+_serving = Lock()  # so that the gate has a scene's releases in log order
 _LOG = logging.getLogger("sovereign")
 
 
 class TooFewAdmittedError(Exception):
-    """Most customers who consent would pass their cap: the last release stays in force."""
+    """Most consenting customers would exceed their cap: the last release stays active."""
 
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Who a release is fitted on, and the state of the consent log that says so. `root`: hex."""
+    """Customers a release is fitted on, at a size of the consent log. `ledger_root`: hex."""
 
     subjects: list[str]
     ledger_size: int
@@ -58,56 +58,58 @@ class Population:
 
 
 def release(product: Product, scene: Scene, at: datetime, like: Release | None = None) -> None:
-    """Fit a release, or go on with an interrupted one; record it, serve it.
+    """Fit a release, or resume an interrupted fit; record the release and serve it.
 
-    `like`: measure what this earlier release measured. Raises BudgetExceededError, and then nothing
-    changed; TooFewAdmittedError; PartialError while another process fits, or if what was kept can
-    not be gone on with: then it is dropped, and its budget stays spent.
+    `like`: measure the marginals of this earlier release. Raises BudgetExceededError and
+    TooFewAdmittedError, which change nothing, and PartialError while another process fits, or if
+    the interrupted fit cannot be resumed: then it is dropped, and its budget stays spent.
     """
-    with checkpoint.held(unfinished(product.home, scene.id)) as kept:
+    with checkpoint.held(unfinished(product.home, scene.id)) as partial:
         try:
-            fitted = _fitted(product, scene, at, like, kept)
+            fitted = _fitted(product, scene, at, like, partial)
         except UsedReservationError:
-            return  # killed between recording the release and forgetting the fit: it is served
+            return  # killed after the release was recorded: it is served already
         except PartialError:
-            kept.drop()
+            partial.drop()
             raise
         with _serving:
             product.ledger.announce([SyntheticReleased(fitted.id, scene.id, fitted.body(), at)])
-            # Crash here: the release is recorded, and its reservation makes no second one.
-            kept.drop()
+            # If we crash here, the release is recorded, and its reservation makes no second one.
+            partial.drop()
             known = releases(product.ledger.announced(), {scene.id: scene})
             product.gate.serve(scene.id, *known[scene.id])
 
 
 def unfinished(home: Path, scene: str) -> Path:
-    """Where an interrupted fit of the scene waits."""
+    """The file of the scene's interrupted fit."""
     return home / "fits" / f"{scene}.json"
 
 
 def population(
-    product: Product, scene: Scene, at: datetime, going_on: str | None = None
+    product: Product, scene: Scene, at: datetime, resumed: str | None = None
 ) -> Population:
-    """Who consents now and stays within their cap. `going_on`: the debit of the fit itself, if it
-    was interrupted. Raises TooFewAdmittedError."""
+    """The customers who consent now and stay within their cap.
+
+    `resumed`: the debit of the fit itself, if it is resumed. Raises TooFewAdmittedError.
+    """
     consenting = _consenting(product, scene, at)
-    admitted = _admitted(product, consenting.subjects, at, going_on)
+    admitted = _admitted(product, consenting.subjects, at, resumed)
     left_out = len(consenting.subjects) - len(admitted)
     if left_out:
-        _LOG.info("%s: %d customers are left out, for their own cap", scene.id, left_out)
+        _LOG.info("%s: %d customers are left out because of their cap", scene.id, left_out)
     if len(admitted) < LEAST_ADMITTED * len(consenting.subjects):
         raise TooFewAdmittedError(
-            f"{scene.id}: a release would take most of those who consent past their own cap of rho "
-            f"{CAP.rho} a year; the last release stays in force until the next"
+            f"{scene.id}: a release would exceed the cap of most consenting customers (rho "
+            f"{CAP.rho} a year); the last release stays active until next year"
         )
     return Population(admitted, consenting.ledger_size, consenting.ledger_root)
 
 
 def _fitted(
-    product: Product, scene: Scene, at: datetime, like: Release | None, kept: Partial
+    product: Product, scene: Scene, at: datetime, like: Release | None, partial: Partial
 ) -> Release:
     columns = list(scene.domain.columns)
-    people = population(product, scene, at, kept.reservation().id if kept.exists else None)
+    people = population(product, scene, at, partial.reservation().id if partial.exists else None)
     return fit(
         product.gate.source.rows(people.subjects, columns),
         scene=scene.id,
@@ -122,12 +124,12 @@ def _fitted(
         contract=f"{scene.id} {scene.version} {scene.digest}",
         reserve=lambda body: reserve(product.ledger, scene.id, body, at),
         like=like,
-        partial=kept,
+        partial=partial,
     )
 
 
 def _consenting(product: Product, scene: Scene, at: datetime) -> Population:
-    """All who grant every synthesised field, and the very state of the log that says so."""
+    """All customers who grant every synthesised field, and the ledger size at which they do."""
     gate, plan = product.gate, compile_plan("", scene, offered=(), release=None)
     with gate.lock:
         state, point = gate.current(0)
@@ -136,31 +138,31 @@ def _consenting(product: Product, scene: Scene, at: datetime) -> Population:
 
 
 def _admitted(
-    product: Product, subjects: list[str], at: datetime, going_on: str | None
+    product: Product, subjects: list[str], at: datetime, resumed: str | None
 ) -> list[str]:
-    """Without those whom one more release would take past their cap."""
+    """`subjects` without those whose cap one more release would exceed."""
     loss = accounting.loss_within(EPSILON, DELTA)
-    found = exposures.fits(product.ledger.announced(), period(at))
-    found = [each for each in found if each.reservation != going_on]
-    if exposures.most(found) + loss <= CAP:
-        return subjects  # whoever was in every one of them stays below
+    fits = exposures.fits(product.ledger.announced(), period(at))
+    fits = [each for each in fits if each.reservation != resumed]
+    if exposures.upper_bound(fits) + loss <= CAP:
+        return subjects  # even a customer in every fit stays below the cap
     versions = grounds(product.home, (), _LOG.warning).versions()
-    return exposures.exposure(product.ledger, versions, found).admitted(subjects, loss, CAP)
+    return exposures.exposure(product.ledger, versions, fits).admitted(subjects, loss, CAP)
 
 
-def kept_marginals(last: Release | None, scene: Scene) -> Release | None:
-    """The last release, if its marginals may be measured again for the scene as it is now."""
+def reusable_marginals(last: Release | None, scene: Scene) -> Release | None:
+    """The last release, if its marginals still suit the scene's contract; else None."""
     workload = [*scene.workload, *((trend,) for trend in scene.trends)]
     if last is None or last.mechanism != GRAPHICAL or last.domain != scene.domain:
         return None
     measured = [each.clique for each in last.measurements]
     declared = {*map(frozenset, workload)} == {*map(frozenset, last.workload)}
-    foretold = not budget_split.with_target(scene.domain, scene.predicts, measured)
-    return last if declared and foretold else None
+    predictable = not budget_split.with_target(scene.domain, scene.predicts, measured)
+    return last if declared and predictable else None
 
 
 def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> Account:
-    """Record a debit durably, unless it stands there already; the account right after it.
+    """Record a debit durably, unless it is recorded already; returns the account after it.
 
     Raises BudgetExceededError and UsedReservationError.
     """
@@ -177,7 +179,7 @@ def period(at: datetime) -> str:
 
 
 def unreleased(product: Product) -> list[Scene]:
-    """The scenes that are to be answered synthetically and have nothing to answer with."""
+    """The scenes with a synthetic fallback that have no release yet."""
     return [
         scene
         for scene in product.scenes.values()

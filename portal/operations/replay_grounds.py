@@ -1,4 +1,4 @@
-"""What a replay rests on: the contracts and the policies that were ever in force."""
+"""Collects the inputs of a replay: all contracts and policies that were ever active."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,18 +15,21 @@ Warn = Callable[[str], object]
 
 
 def grounds(home: Path, policies: Sequence[Path], warn: Warn) -> ReplayGrounds:
-    """Those of a data directory. `policies`: folders, the one in force first; none: the shipped
-    one, and those that the directory keeps. What cannot be read there is left out, and `warn` is
-    told. Raises PolicyError."""
+    """The contracts and policies of a data directory.
+
+    `policies`: policy folders, the active one first; empty: the shipped policy and those in the
+    data directory. Anything there that cannot be read is left out and reported to `warn`. Raises
+    CedarPolicyError.
+    """
     first, *others = [cedar.load(each) for each in policies or [specs_folder() / "policy"]]
     known = {each.digest for each in (first, *others)}
-    kept = [] if policies else _kept(home, known, warn)
-    return ReplayGrounds(contracts()[1], first, _archived(home, warn), [*others, *kept])
+    earlier = [] if policies else _earlier(home, known, warn)
+    return ReplayGrounds(contracts()[1], first, _archived(home, warn), [*others, *earlier])
 
 
-def _kept(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:
-    """Every other policy that was ever in force; each lies under its digest."""
-    found = []
+def _earlier(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:
+    """Every other policy that was ever active; each folder is named by the policy's digest."""
+    policies = []
     for place in sorted((home / "policies").glob("*")):
         if place.name in known:
             continue
@@ -36,18 +39,18 @@ def _kept(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:
             warn(f"left out: {error}")
             continue
         if rules.digest == place.name:
-            found.append(rules)
+            policies.append(rules)
         else:
-            warn(f"left out: {place} holds policy {rules.digest}, not the one it is named for")
-    return found
+            warn(f"left out: {place} contains policy {rules.digest}, want the one in its name")
+    return policies
 
 
 def _archived(home: Path, warn: Warn) -> list[Scene]:
     """Every contract in the archive, the newest version first."""
-    archive, found = ContractArchive(home / "contracts"), []
+    archive, contracts_found = ContractArchive(home / "contracts"), []
     for place in sorted((home / "contracts").glob("*")):
         try:
-            found.append(archive.read(place.name))
+            contracts_found.append(archive.read(place.name))
         except ContractError as error:
             warn(f"left out: {error}")
-    return sorted(found, key=lambda each: versions.parse(each.version), reverse=True)
+    return sorted(contracts_found, key=lambda each: versions.parse(each.version), reverse=True)

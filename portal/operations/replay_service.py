@@ -1,8 +1,8 @@
-"""Replay a period: whether its answers were what ledger, contracts and policy allowed.
+"""Replays a period: checks that its answers are what ledger, contracts and policy allowed.
 
-
-It takes the company's keys to open whom an entry is about, so the company's own server does it; the
-same command runs over a copy. It is work, so one replay runs at a time, and of so many entries.
+Opening the customer of an entry needs the company's keys, so its own server runs the replay; the
+command `sovereign replay` does the same over a copy. A replay is expensive: one runs at a time, and
+the number of entries is limited.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, signed_note
 from portal.operations.replay_grounds import grounds
 
-MOST_DAYS = 366
-MOST_ENTRIES = 1_000_000  # of all read logs; beyond, the command is the way
-MOST_SHOWN = 50  # differences
+MAX_DAYS = 366
+MAX_ENTRIES = 1_000_000  # of all read logs; for more, use the command
+MAX_SHOWN = 50  # differences
 
 
 class ReplayBusyError(Exception):
-    """Another replay runs. Ask again when it has ended."""
+    """Another replay is running. Try again when it has ended."""
 
 
 class PeriodError(ValueError):
-    """The period cannot be replayed here."""
+    """The period is malformed, too long, or has too many entries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Replayed:
 
     @property
     def shown(self) -> list[ReplayDifference]:
-        return self.report.differences[:MOST_SHOWN]
+        return self.report.differences[:MAX_SHOWN]
 
 
 class Replays:
-    """Thread-safe."""
+    """Runs replays of one data directory. Thread-safe."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -55,13 +55,17 @@ class Replays:
     def run(self, first: date, last: date) -> Replayed:
         """Replay every read log from the first day to the last, both included (UTC).
 
-        Raises PeriodError, and BusyError if one runs already.
+        Raises PeriodError, and ReplayBusyError if one is running.
         """
-        if not timedelta() <= last - first < timedelta(days=MOST_DAYS):
-            raise PeriodError(f"want at most {MOST_DAYS} days, the first before the last")
+        if not timedelta() <= last - first < timedelta(days=MAX_DAYS):
+            raise PeriodError(
+                f"want 1 to {MAX_DAYS} days, found {(last - first).days + 1}: change the period"
+            )
         logs = [path.parent for path in (self._home / "reads").glob(f"*/{LOG}")]
-        if sum(map(_size, logs)) > MOST_ENTRIES:
-            raise PeriodError(f"more than {MOST_ENTRIES} entries: run `sovereign replay`")
+        if sum(map(_size, logs)) > MAX_ENTRIES:
+            raise PeriodError(
+                f"want at most {MAX_ENTRIES} entries, found more: run `sovereign replay`"
+            )
         with self._alone():
             rests_on = grounds(self._home, [], lambda _: None)
             minutes = range(_minute(first), _minute(last + timedelta(days=1)))

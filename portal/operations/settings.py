@@ -1,4 +1,4 @@
-"""Everything that can be set, from the environment (`SOVEREIGN_…`) and one TOML file."""
+"""The product's settings, from the environment (`SOVEREIGN_…`) and one TOML file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +19,12 @@ PORTS = {"http": 80, "https": 443}
 LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
 
 
+class SettingError(ValueError):
+    """A setting names something that does not exist or cannot be used. The message says which."""
+
+
 class Partner(BaseModel, frozen=True, extra="forbid"):
-    """A company outside the house."""
+    """A company that receives data from the controller."""
 
     id: str
     name: str
@@ -29,13 +33,15 @@ class Partner(BaseModel, frozen=True, extra="forbid"):
 
 
 class Settings(BaseSettings):
-    """The environment wins over `sovereign.toml` in the working directory."""
+    """All settings. The environment overrides `sovereign.toml` in the working directory."""
 
     model_config = SettingsConfigDict(
         env_prefix="SOVEREIGN_", toml_file="sovereign.toml", extra="forbid", frozen=True
     )
 
-    data_dir: Path = Field(Path("sovereign-data"), description="where ledger, keys and data live")
+    data_dir: Path = Field(
+        Path("sovereign-data"), description="folder with the ledger, the keys and the data"
+    )
     origin: str = Field(
         "demo.sovereign.example/consent", description="name of the consent log; never change it"
     )
@@ -59,7 +65,7 @@ class Settings(BaseSettings):
 
     consent_origin: str = Field(
         "",
-        description="where customers sign consent with keys of their own, e.g."
+        description="where customers sign consent with their own keys, e.g."
         " https://consent.bank.example: a host on which nobody signs in; no such keys if empty",
     )
     login_origin: str = Field(
@@ -96,8 +102,8 @@ class Settings(BaseSettings):
     )
     partners: Mapping[str, Partner] = Field(
         {},
-        description="companies outside that receive, by service: id, name, address, email; one that"
-        " is not named is reached care of the company",
+        description="companies that receive data, by service: id, name, address, email; one that is"
+        " not named is reached care of the controller",
     )
 
     job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = Field(
@@ -105,11 +111,11 @@ class Settings(BaseSettings):
     )
 
     shadow_every: int = Field(
-        1000, ge=1, description="one answer of so many is decided again by the full policy"
+        1000, ge=1, description="one answer in so many is decided again by the full Cedar policy"
     )
 
     oidc_issuer: str = Field("", description="OpenID Connect provider people sign in at")
-    oidc_client_id: str = Field("", description="what the provider knows this portal as")
+    oidc_client_id: str = Field("", description="this portal's client id at the provider")
     oidc_client_secret: SecretStr = Field(
         SecretStr(""), description="the portal's secret at the provider"
     )
@@ -120,16 +126,19 @@ class Settings(BaseSettings):
         "", description="public keys of the issuer of services' access tokens: a JWKS file or URL"
     )
     token_issuer: str = Field("", description="issuer of services' access tokens")
-    token_audience: str = Field("", description="what services' access tokens call this gate")
+    token_audience: str = Field(
+        "", description="this gate's name as audience of services' access tokens"
+    )
     address: str = Field(
         "",
-        description="how services address this gate, e.g. https://gate.example; without it no"
-        " token that is bound to a key (DPoP) counts",
+        description="URL of this gate for services, e.g. https://gate.example; without it tokens"
+        " bound to a key (DPoP) are refused",
     )
 
     def at_home(self) -> Self:
-        """For a demonstration on one machine: customers' keys on a second name of it, and their
-        letters in a folder, unless the settings say otherwise."""
+        """Defaults for a demonstration on one machine: a second host name for customers' keys, and
+        letters in a folder.
+        """
         if self.consent_origin or self.login_origin:
             return self
         names = {
@@ -141,15 +150,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _two_hosts(self) -> Self:
-        """A page that signs people in must not be able to ask for a signature under a consent."""
+        """Check both origins: a sign-in page must not be able to ask for a consent signature."""
         consent, login = urlsplit(self.consent_origin), urlsplit(self.login_origin)
         if not (self.consent_origin or self.login_origin):
             return self
         for name, where in (("consent_origin", consent), ("login_origin", login)):
             if where.scheme not in {"http", "https"} or where.geturl() != _origin(where):
-                raise ValueError(
-                    f"{name} is {where.geturl()!r}, want https://host and nothing more"
-                )
+                raise ValueError(f"{name} is {where.geturl()!r}, want https://host without a path")
         if f".{login.hostname}".endswith(f".{consent.hostname}"):
             raise ValueError(
                 f"login_origin is {login.geturl()!r}, want a host that is neither that of"
@@ -170,6 +177,6 @@ class Settings(BaseSettings):
 
 
 def _origin(where: SplitResult) -> str:
-    """As browsers write it: small letters, and no port where it is the scheme's own."""
+    """The origin as browsers write it: lower case, without the scheme's default port."""
     port = "" if where.port in {None, PORTS.get(where.scheme)} else f":{where.port}"
     return f"{where.scheme}://{where.hostname}{port}"

@@ -1,14 +1,14 @@
-"""The product put together: one ledger, one source, one gate. The composition root below the web.
+"""Builds the product from its settings: one ledger, one source, one gate.
 
 home/ledger.sqlite       the consent log and the sealed events
 home/keys/               private keys (owner only) and *.vkey verifier keys
 home/customers.duckdb    the personal rows, read only through the gate (or `source` in the settings)
 home/reads/<instance>/   one read log per run of a gate
 home/log/                the public tile directories
-home/receipts/           what customers keep
+home/receipts/           receipts stored for customers
 home/contracts/          every contract that was ever published, byte for byte
-home/policies/<digest>/  every policy that was ever in force, byte for byte
-home/register.sqlite     what people and services did around decisions, sealed per customer
+home/policies/<digest>/  every policy that was ever active, byte for byte
+home/register.sqlite     reviews, explanations, reminders and searches, sealed per customer
 home/health.sqlite       the history of checks of the contracts
 """
 
@@ -32,7 +32,7 @@ from gate.readlog.by_customer import listed
 from gate.readlog.writer import LOG, Journal, ManyEntryTagger, instance_name
 from gate.reads.point import Gate, GateOptions, LedgerView
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.sources.interface import RowSource
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
@@ -42,9 +42,9 @@ from ledger.reader import RecordedEvent
 from ledger.service import Ledger
 from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
-from portal.operations import open_ledger
+from portal.operations import mail, open_ledger
 from portal.operations.publishing import Anchors, Publisher
-from portal.operations.settings import Settings
+from portal.operations.settings import SettingError, Settings
 from steward.agreements.stability import Histories, WithStability
 from steward.alert_cases import Alarms
 from steward.contracts import publication
@@ -55,6 +55,7 @@ from steward.oversight import review
 from steward.oversight.register import Register
 from synthetic.fitting.release import Release
 
+POSTGRES = ("postgresql://", "postgres://")  # how the setting `source` begins then
 SECRET = Path("keys") / "surrogate.key"
 SECRET_SIZE = 32  # bytes
 DEFAULT_QUOTA = "default"
@@ -63,7 +64,7 @@ _LOG = logging.getLogger("sovereign")
 
 
 class SecretError(Exception):
-    """A secret key file does not hold a secret. Nothing is derived from it."""
+    """A secret key file has the wrong size. Nothing is derived from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,22 +82,24 @@ class Product:
         return self.settings.data_dir
 
     def reads_of(self, subject: str, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every point read of one customer, through every gate there ever was, newest first;
-        without the first `skip`, which are passed over unread."""
+        """Every point read of one customer through every gate, newest first.
+
+        The first `skip` entries are skipped without being opened.
+        """
         folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        if len(folders) > 1:  # most logs of gates that have ended hold nothing of this customer
+        if len(folders) > 1:  # most logs of ended gates have no entry of this customer
             folders = [f for f in folders if any(True for _ in listed(f, self.ledger, subject))]
         if len(folders) == 1:
-            found = listed(folders[0], self.ledger, subject, skip)
+            entries = listed(folders[0], self.ledger, subject, skip)
         else:
             several = (listed(each, self.ledger, subject) for each in folders)
-            found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
-        for each in found:
+            entries = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
+        for each in entries:
             if (entry := each.reading()) is not None:
                 yield each.place, entry
 
     def register(self) -> Register:
-        """Reviews, explained decisions, reminders and searches: see steward.oversight.register."""
+        """The register of reviews, explanations, reminders and searches."""
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
 
     def keep_state(self) -> None:
@@ -117,12 +120,17 @@ def contracts() -> tuple[SourceContract, dict[str, Scene]]:
 
 
 def open_product(settings: Settings) -> Product:
-    """Open everything under `settings.data_dir`. Raises what its parts raise."""
+    """Open everything under `settings.data_dir`.
+
+    Raises SettingError and SourceUnavailableError before anything is created there, and what its
+    parts raise.
+    """
     home = settings.data_dir
     source, scenes = contracts()
+    require_usable(settings, scenes)
+    tables = open_source(settings)
     ledger = open_ledger.begin(home, settings.origin)
     reads = _open_read_log(ledger, home)
-    tables = open_source(settings)
     policy = cedar.load(specs_folder() / "policy")
     publish_scenes(ledger, scenes, home)
     publish_policy(ledger, policy, home)
@@ -132,12 +140,12 @@ def open_product(settings: Settings) -> Product:
 
 
 class GateLedger(LedgerView, ManyEntryTagger, Histories, Protocol):
-    """What a gate needs of the consent log, as its writer or as a follower has it."""
+    """The consent log as a gate needs it: its writer, or a follower in another process."""
 
     def announced(self) -> Iterable[RecordedEvent]: ...
 
 
-def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own process share
+def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's own process
     settings: Settings,
     ledger: GateLedger,
     source: SourceContract,
@@ -148,7 +156,7 @@ def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own pr
     rows: RowSource,
     state: ConsentIndex | None = None,
 ) -> Gate:
-    """The gate of this product: inside the portal, and in a process of its own."""
+    """Build this product's gate, inside the portal or in a process of its own."""
     alerts = alarm(settings, settings.origin, scenes)
     options = GateOptions(
         known_by(source), quotas(settings, scenes, alerts), alerts, settings.shadow_every
@@ -168,7 +176,7 @@ def build_gate(  # noqa: PLR0913 - what the writer's process and a gate's own pr
 
 
 def known_by(source: SourceContract) -> tuple[str, ...]:
-    """The items that a customer can be known by: texts without a public domain."""
+    """The items that can identify a customer: texts without a public domain."""
     return tuple(
         each.name
         for each in source.items.values()
@@ -177,7 +185,7 @@ def known_by(source: SourceContract) -> tuple[str, ...]:
 
 
 def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
-    """Alerts of the gate are logged, and become cases whose notices go out as any other's."""
+    """A listener that logs the gate's alerts and opens a case for each."""
     home = settings.data_dir
     alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role))
 
@@ -186,30 +194,59 @@ def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm
         try:
             alarms.raised(alert)
         except Exception:  # noqa: BLE001 - whatever it was, the read that raised the alert goes on
-            _LOG.exception("the alert was logged but opens no case; see to %s", home)
+            _LOG.exception("the alert was logged but no case was opened; check %s", home)
 
     return raised
 
 
 def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quotas:
-    """The quotas of the settings. Raises ValueError for a service or scene there is none of."""
-    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    """The quotas of the settings. Raises SettingError for a service or scene no contract has."""
     named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
-    if unknown := sorted(named.keys() - known):
-        raise ValueError(f"quota for {unknown}, want default or service/scene of a contract")
+    _require_known_quotas(named, scenes)
     limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
     return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
 
 
+def _require_known_quotas(names: Iterable[str], scenes: Mapping[str, Scene]) -> None:
+    known = {f"{each.id}/{scene.id}" for scene in scenes.values() for each in scene.services}
+    if unknown := sorted({*names} - known):
+        raise SettingError(
+            f"setting quota: found {', '.join(unknown)}, want {DEFAULT_QUOTA!r} or a service/scene "
+            f"of a contract, such as {min(known)}"
+        )
+
+
+def require_usable(settings: Settings, scenes: Mapping[str, Scene]) -> None:
+    """Check what can be checked before anything is created: quotas, mail, the source's file.
+
+    Raises SettingError, SourceUnavailableError.
+    """
+    _require_known_quotas((name for name in settings.quota if name != DEFAULT_QUOTA), scenes)
+    mail.sender(settings.mail)
+    if not settings.source.startswith(POSTGRES):
+        source_file(settings.data_dir, settings.source)
+
+
+def source_file(home: Path, setting: str = "") -> Path:
+    """The DuckDB file of the personal rows. Raises SourceUnavailableError if there is none."""
+    path = Path(setting or home / "customers.duckdb")
+    if path.is_file():
+        return path
+    check = "the setting source" if setting else "--data-dir, or set source"
+    raise SourceUnavailableError(
+        f"no file with customers' rows at {path}: check {check} (a DuckDB file or postgresql://…)"
+    )
+
+
 def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
     """The personal rows that the settings name. Raises SourceUnavailableError."""
-    if settings.source.startswith(("postgresql://", "postgres://")):
+    if settings.source.startswith(POSTGRES):
         return PostgresSource(settings.source)
-    return DuckDBSource(Path(settings.source or settings.data_dir / "customers.duckdb"))
+    return DuckDBSource(source_file(settings.data_dir, settings.source))
 
 
 def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
-    """Announce every contract that is not in force in exactly this form.
+    """Announce every contract whose active version in the log differs.
 
     Raises UndeclaredChangeError or MissingContractError: see steward.contracts.publication.
     """
@@ -219,9 +256,9 @@ def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> N
 
 
 def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
-    """Announce the policy in force unless it was the last one announced, and keep it.
+    """Store the active policy, and announce it unless it was the last one announced.
 
-    A crash in between leaves a kept policy that the next start announces.
+    If we crash in between, the policy is stored and the next start announces it.
     """
     cedar.keep(rules, home / "policies")
     announced = [e.event for e in ledger.announced() if isinstance(e.event, PolicyPublished)]
@@ -233,16 +270,16 @@ def releases(
     announced: Iterable[RecordedEvent], scenes: Mapping[str, Scene]
 ) -> dict[str, list[Release]]:
     """The synthetic releases of each scene in log order, rebuilt from the ledger alone."""
-    found: dict[str, list[Release]] = {}
+    by_scene: dict[str, list[Release]] = {}
     for entry in announced:
         event = entry.event
         if isinstance(event, SyntheticReleased) and event.scene in scenes:
-            found.setdefault(event.scene, []).append(Release.from_body(event.body))
-    return found
+            by_scene.setdefault(event.scene, []).append(Release.from_body(event.body))
+    return by_scene
 
 
 def _open_read_log(ledger: Ledger, home: Path) -> Log:
-    """A read log of this run's own, announced in the consent log before anything is read."""
+    """A new read log for this run, announced in the consent log before anything is read."""
     instance = f"reads-{instance_name()}"
     origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
     signer = signed_note.generate(origin)
@@ -255,14 +292,17 @@ def _open_read_log(ledger: Ledger, home: Path) -> Log:
 
 
 def secret(path: Path) -> bytes:
-    """32 random bytes that only the owner can read, made on first use. Raises SecretError."""
+    """32 random bytes in a file that only its owner can read, made on first use.
+
+    Raises SecretError.
+    """
     if not path.exists():
-        with suppress(FileExistsError):  # another process was faster: its secret counts
+        with suppress(FileExistsError):  # another process was faster: use its secret
             atomic_file.create(path, secrets.token_bytes(SECRET_SIZE), atomic_file.OWNER_ONLY)
     data = path.read_bytes()
     if len(data) != SECRET_SIZE:
         raise SecretError(
             f"{path} has {len(data)} bytes, want {SECRET_SIZE}: restore it from a backup. "
-            "Without one, remove the file: a new secret is made, and what was derived changes"
+            "Without one, remove the file: a new secret is made, and all derived values change"
         )
     return data

@@ -1,1 +1,1 @@
-"""What a regulator needs, without a login: checkpoints, keys, contracts, the logs themselves."""
+"""The regulator's pages, without login: checkpoints, keys, contracts, logs, releases."""

@@ -1,8 +1,8 @@
-"""What the public consent log says about privacy budgets, recomputed from its files alone.
+"""Recomputes privacy budgets from the public files of the consent log alone.
 
-Each record is held against everything that does not come from itself: its noise against its
-promise, the account that it states against the records before it, the root that it was fitted at
-against the log, and its domain's origin against the contracts that were published by then.
+Each record is compared with independent facts: its noise with its stated privacy loss, its account
+with the earlier records, the root it was fitted at with the log, and the origin of its domain with
+the contracts that were published by then.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,12 +21,12 @@ from synthetic.fitting.release import MalformedReleaseError, Release
 from synthetic.privacy import budget_ledger
 from synthetic.privacy.budget_ledger import EARLIER, MalformedRecordError, Spending
 
-PUBLIC = b"\x02"  # the first byte of an entry that stands in clear
+PUBLIC = b"\x02"  # the first byte of a public entry
 
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """`records`: how many; `findings` name the entry of the log, or the record's position."""
+    """The result. `records`: how many. `findings` name the log entry or the record's position."""
 
     records: int
     spending: Spending
@@ -34,12 +34,12 @@ class Recomputed:
 
 
 def recompute(source: LogSource) -> Recomputed:
-    """Raises UnreadableError, and what a malformed checkpoint or entry raises."""
+    """Recompute all accounts. Raises UnreadableError, or ValueError for a malformed log."""
     size = checkpoint.parse(signed_note.parse(source.read("checkpoint").decode()).text).size
     files = LogFiles(source, size)
     replay = _Replay(files.nodes())
-    for index, found in _announced(files):
-        replay.take(index, found)
+    for index, event in _announced(files):
+        replay.take(index, event)
     try:
         spent = budget_ledger.verify(
             replay.bodies, limits(str(b.get("scene")) for b in replay.bodies)
@@ -58,7 +58,7 @@ def _announced(files: LogFiles) -> Iterator[tuple[int, object]]:
 
 
 class _Replay:
-    """`contracts`: "scene version digest", as releases name them, of all published so far."""
+    """Follows the public entries. `_contracts`: "scene version digest" -> index of its entry."""
 
     def __init__(self, nodes: NodeReader) -> None:
         self.bodies: list[Mapping[str, Any]] = []
@@ -67,8 +67,8 @@ class _Replay:
         self._nodes = nodes
         self._states_roots = False  # once records do, they all must
 
-    def take(self, index: int, found: object) -> None:
-        match found:
+    def take(self, index: int, event: object) -> None:
+        match event:
             case ScenePublished(scene=scene, version=version, digest=digest):
                 self._contracts.setdefault(f"{scene} {version} {digest}", index)
             case BudgetReserved(body=body):
@@ -84,32 +84,34 @@ class _Replay:
         if body.get("format") not in EARLIER.values():
             self._states_roots = True
         elif self._states_roots:
-            self._find(index, "is of an earlier format than a record before it, and says less")
+            self._find(index, "has an earlier format, with fewer facts, than a record before it")
         try:
             self._compare_root(index, int(body["ledger_size"]), body.get("ledger_root"))
         except (KeyError, TypeError, ValueError) as error:
-            self._find(index, f"names no state of the log that it rests on ({error!r})")
+            self._find(
+                index, f"does not name the size and root of the log it was fitted at ({error!r})"
+            )
 
-    def _compare_root(self, index: int, size: int, said: object) -> None:
+    def _compare_root(self, index: int, size: int, root: object) -> None:
         if size > index:
-            self._find(index, f"rests on {size} entries, but stands before them")
-        elif said is not None and said != (due := merkle.root(size, self._nodes).hex()):
-            self._find(index, f"names the root {said} of {size} entries, the log's is {due}")
+            self._find(index, f"was fitted at {size} entries, but is entry {index}")
+        elif root is not None and root != (due := merkle.root(size, self._nodes).hex()):
+            self._find(index, f"names the root {root} of {size} entries, want {due} as in the log")
 
     def _compare_release(self, index: int, name: str, body: Mapping[str, Any]) -> None:
         try:
-            found = Release.from_body(body)
-            releases.verify(found)
+            release = Release.from_body(body)
+            releases.verify(release)
         except MalformedReleaseError as error:
             self._find(index, str(error))
             return
-        for segment in found.resumed:
+        for segment in release.resumed:
             self._compare_root(index, segment.ledger_size, segment.ledger_root)
-        if found.id != name:
-            self._find(index, f"is called {name}, but its body makes {found.id}")
-        if self._contracts.get(found.contract, found.ledger_size) >= found.ledger_size:
+        if release.id != name:
+            self._find(index, f"has the name {name}, want {release.id} as its body gives")
+        if self._contracts.get(release.contract, release.ledger_size) >= release.ledger_size:
             self._find(
-                index, f"rests on contract {found.contract!r}, which was not published by then"
+                index, f"uses contract {release.contract!r}, which was not published by then"
             )
 
     def _find(self, index: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The published logs, as they lie on disk: one tile directory each, its checkpoint on top."""
+"""Reads the published logs on disk: one tile directory with a checkpoint each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from ledger.tlog.checkpoint import MalformedCheckpointError
 
 @dataclass(frozen=True, slots=True)
 class PublishedLog:
+    """A published log and its newest checkpoint."""
+
     name: str  # of its folder
     origin: str
     size: int
@@ -18,12 +20,12 @@ class PublishedLog:
 
 def published(folder: Path) -> list[PublishedLog]:
     """The logs that have a checkpoint, the consent log first."""
-    found = [log for path in folder.glob("*/checkpoint") for log in _read(path)]
-    return sorted(found, key=lambda log: (log.name != "consent", log.name))
+    logs = [log for path in folder.glob("*/checkpoint") for log in _read(path)]
+    return sorted(logs, key=lambda log: (log.name != "consent", log.name))
 
 
 def keys(folder: Path) -> dict[str, list[str]]:
-    """Each log's verifier keys by the log's name. Private keys are in other files, and unread."""
+    """Each log's verifier keys, by the log's name. Files with private keys are not read."""
     files = sorted(folder.glob("*.vkey"), key=lambda path: (path.stem != "consent", path.stem))
     return {path.stem: path.read_text("ascii").split() for path in files}
 
@@ -33,5 +35,5 @@ def _read(path: Path) -> Iterator[PublishedLog]:
     try:
         head = checkpoint.parse(note.partition("\n\n")[0] + "\n")
     except MalformedCheckpointError:
-        return  # half a directory is not published
+        return  # an incomplete directory is not published
     yield PublishedLog(path.parent.name, head.origin, head.size, note)

@@ -1,4 +1,4 @@
-"""What an authority with a token sees of one customer: what they said, with proofs; who read."""
+"""Routes of authority access: with a token, one customer's history with proofs, and reads."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ def ask(request: Request) -> Response:
 
 @router.post("")
 def open_(request: Request, customer: Short, token: Short) -> Response:
-    """A use of the token writes, in the register: so it is no GET."""
+    """Show the history. A POST, because using the token is recorded in the register."""
     here = faces(request)
     if not here.openings.use(customer.strip(), token.strip(), here.clock()):
         raise LoginRefusedError
@@ -32,12 +32,14 @@ def open_(request: Request, customer: Short, token: Short) -> Response:
 
 def _opened(request: Request, customer: str) -> dict[str, Any]:
     product = faces(request).product
-    said = product.ledger.history(customer)
-    found = reads.page(product.reads_of(customer), product.source, product.scenes, 1)
-    receipts = {each.index: product.ledger.receipt(each.index, customer) for each in said[-10:]}
+    instructions = product.ledger.history(customer)
+    rows = reads.page(product.reads_of(customer), product.source, product.scenes, 1)
+    receipts = {
+        each.index: product.ledger.receipt(each.index, customer) for each in instructions[-10:]
+    }
     return {
         "customer": customer,
-        "rows": history.page(said, product.scenes, 1),
-        "reads": found,
+        "rows": history.page(instructions, product.scenes, 1),
+        "reads": rows,
         "receipts": receipts,
     }

@@ -1,4 +1,4 @@
-"""The synthetic releases in use, as a regulator sees them: what was promised, and the record."""
+"""View models of the synthetic releases in use: privacy loss, quality, age."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from synthetic.model.consistency import Reconciled
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRow:
+    """One release in use, as the table shows it."""
+
     scene: str
     title: Text
     id: str
@@ -31,41 +33,41 @@ class ReleaseRow:
 
 
 def in_use(gate: Gate, scenes: Mapping[str, Scene]) -> Iterator[ReleaseRow]:
-    """One row for each scene that is answered from a release now."""
+    """One row for each scene that has a release now."""
     for scene in scenes.values():
         if (release := of(gate, scene.id)) is not None:
             yield _row(release, scene)
 
 
 def of(gate: Gate, scene: str) -> Release | None:
-    """The release that answers now."""
-    found = gate.release(scene)
-    return found if isinstance(found, Release) else None
+    """The scene's present release; None if it has none."""
+    release = gate.release(scene)
+    return release if isinstance(release, Release) else None
 
 
 def named(gate: Gate, name: str) -> Release | None:
-    """Any release that stands in the log, by its id; of a scene's name the one that answers now."""
-    found = gate.served(name.rpartition("-")[0]).named(name)
-    return found if isinstance(found, Release) else of(gate, name)
+    """Any release in the log by its id, or a scene's present release by the scene's name."""
+    release = gate.served(name.rpartition("-")[0]).named(name)
+    return release if isinstance(release, Release) else of(gate, name)
 
 
 @dataclass(frozen=True, slots=True)
 class GroupBy:
-    """One declared group-by: its columns, and what its noise is beside its segments."""
+    """One declared group-by: its columns, its noise and the size of its segments."""
 
     items: tuple[Text, ...]
     cells: int
     sigma: float  # standard deviation of the noise, in customers
     largest: int  # noisy count of the largest segment
-    smallest: int  # of the smallest that holds at least 1 % of all rows
+    smallest: int  # of the smallest with at least 1 % of all rows
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What a release is worth, from its public record alone.
+    """The quality of a release, from its public record alone.
 
-    `anchor`: the release whose counts tables of the scene are made up to; None: they are naive.
-    `error`: of a segment in such a table, by noise alone: mean and 95th percentile, if any is told.
+    `anchor`: the release that calibrates the scene's completed tables; None: naive completion.
+    `error`: relative error of a segment in such a table by noise alone (mean, 95th percentile).
     """
 
     row: ReleaseRow
@@ -81,11 +83,11 @@ class Quality:
 
 
 def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
-    """Raises nothing: a release without large segments has a chart without lines."""
-    found = [expected_loss(release, share) for share in SHARES]
+    """The quality of `release`. Without large segments the chart has no lines."""
+    losses = [expected_loss(release, share) for share in SHARES]
     lines = [
-        ChartLine("mean", tuple(_finite(each.mean) for each in found)),
-        ChartLine("p95", tuple(_finite(each.p95) for each in found)),
+        ChartLine("mean", tuple(_finite(each.mean) for each in losses)),
+        ChartLine("p95", tuple(_finite(each.p95) for each in losses)),
     ]
     drawn = chart([f"{share:.0%}" for share in SHARES], lines)
     groups = tuple(_group(each, release, scene) for each in release.served)
@@ -95,21 +97,21 @@ def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
 
 
 def _error(anchor: Release) -> tuple[float, float] | None:
-    """Of a table in which nobody stands as they are: all of it carries the noise of the counts."""
-    found = expected_loss(anchor, 1.0)
-    return (found.mean, found.p95) if isfinite(found.mean) else None
+    """Error of a fully synthetic table: every count carries noise."""
+    loss = expected_loss(anchor, 1.0)
+    return (loss.mean, loss.p95) if isfinite(loss.mean) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Age:
-    """`days`: since it was fitted. `last`: its year's budget pays for no further one."""
+    """`days`: since the fit. `last`: the year's budget is too small for another release."""
 
     days: int
     last: bool
 
 
 def age(release: Release, at: datetime) -> Age:
-    """From the public record alone: the account stands in it."""
+    """The age of a release, from its public record alone, which contains the account."""
     account, this_year = release.account, release.period == period(at)
     last = account is not None and this_year and account.left < release.statement.rho
     return Age(max(0, (at - release.fitted_at).days), last)

@@ -1,4 +1,4 @@
-"""The regulator's pages: everything public, nothing personal, no login."""
+"""Routes of the regulator's pages: public data only, no personal data, no login."""
 
 import re
 from datetime import date
@@ -40,7 +40,7 @@ def show(request: Request) -> Response:
 
 @router.get("/log/{log}/{resource:path}")
 def log_file(request: Request, log: str, resource: str) -> Response:
-    """A file of a tile directory, as C2SP tlog-tiles names it."""
+    """A file of a tile directory, by its C2SP tlog-tiles path."""
     if not LOG.fullmatch(log) or not RESOURCE.fullmatch(resource):
         raise NotFoundError
     path = faces(request).product.home / "log" / log / resource
@@ -61,20 +61,20 @@ def key(request: Request, name: str) -> Response:
 @router.get("/consent.policy")
 @router.get("/state.policy")
 def trust(request: Request) -> Response:
-    """Who must have signed that log's checkpoints (C2SP tlog-policy)."""
+    """The keys that must have signed that log's checkpoints (C2SP tlog-policy)."""
     return _file(faces(request).product.home / request.url.path[1:], "text/plain", "no-cache")
 
 
 @router.get("/verify")
 def verify(request: Request) -> Response:
-    """The second verifier, which runs in the reader's own browser."""
+    """The page of the second verifier, which runs in the browser."""
     found = logs.keys(faces(request).product.home / "keys")
     return page(request, "regulator/verify.html", key="\n".join(found.get("consent", [])))
 
 
 @router.get("/contracts/{scene}.odcs.yaml")
 def contract(request: Request, scene: str) -> Response:
-    """A scene's contract, byte for byte as its digest in the log names it."""
+    """A scene's contract, with exactly the bytes of its digest in the log."""
     if scene not in faces(request).product.scenes:
         raise NotFoundError
     return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
@@ -84,14 +84,14 @@ def contract(request: Request, scene: str) -> Response:
 def replay(
     request: Request, first: Annotated[date, Form()], last: Annotated[date, Form()]
 ) -> Response:
-    """Derive every answer of a period again. It writes nothing, but it is work: so it is no GET."""
+    """Replay a period. A POST although it writes nothing, because it is expensive."""
     replayed = faces(request).replays.run(first, last)
     return page(request, "regulator/replay.html", replayed=replayed)
 
 
 @router.get("/regulator/releases/{scene}")
 def quality(request: Request, scene: str) -> Response:
-    """What the scene's release promises and is worth, from its public record."""
+    """The privacy loss and quality of the scene's release, from its public record."""
     product = faces(request).product
     found, known = releases.of(product.gate, scene), product.scenes.get(scene)
     if found is None or known is None:
@@ -108,8 +108,7 @@ def quality(request: Request, scene: str) -> Response:
 
 @router.get("/releases/{name}.json")
 def release(request: Request, name: str) -> Response:
-    """The public record of a scene's release, or of an earlier one by its id: noisy counts, scales
-    and budget, to be recomputed."""
+    """The public record of a release, by its id or its scene: noisy counts, scales and budget."""
     found = releases.named(faces(request).product.gate, name)
     if found is None:
         raise NotFoundError

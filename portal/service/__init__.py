@@ -1,1 +1,1 @@
-"""What a developer of a service needs: the gate's API, its description, a page to try it."""
+"""For developers of services: the gate's API, its OpenAPI description, a page to try it."""

@@ -1,8 +1,8 @@
 """DEMONSTRATION ONLY: a key for each service, so that its signed assertions can be tried.
 
-home/keys/demo-services.json    private JWKs by service, the owner's alone; made on first use
+home/keys/demo-services.json    private JWKs by service, for the owner only; made on first use
 
-Outside the demonstration the company's services keep keys of their own, and these do not exist.
+Outside the demonstration services have their own keys, and this file does not exist.
 """
 
 import json
@@ -18,7 +18,7 @@ FILE = Path("keys") / "demo-services.json"
 
 
 def private(home: Path, services: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
-    """A private JWK for each of the services. Those that are missing are made and kept."""
+    """A private JWK for each service. Missing ones are made and stored."""
     path = home / FILE
     known: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
     missing = [each for each in services if each not in known]
@@ -31,6 +31,6 @@ def private(home: Path, services: Iterable[str]) -> Mapping[str, Mapping[str, An
 
 
 def public(home: Path, services: Iterable[str]) -> Mapping[str, Mapping[str, Any]]:
-    """The public JWK of each of the services."""
+    """The public JWK of each service."""
     keys = private(home, services)
     return {name: ECKey.import_key(dict(key)).as_dict(private=False) for name, key in keys.items()}

@@ -1,6 +1,6 @@
-"""The OpenAPI 3.1 description of the service API, from the very types that decode the requests.
+"""Builds the OpenAPI 3.1 description of the service API from the types that decode requests.
 
-What the API answers is declared here; tests/gate/test_schema.py holds the gate to it.
+Answers are declared here; tests/gate/test_schema.py checks the gate against them.
 """
 
 from collections.abc import Iterable
@@ -30,8 +30,8 @@ EVERY_PROBLEM = PROBLEMS | {
 }
 STREAMED = {"/v1/rows", "/v1/table"}
 COMPLETION = {
-    "description": "How synthetic rows stand for customers who are missing: the mode, the release "
-    "they rest on, and the error of a segment's count in per cent; none where no such row stands",
+    "description": "How synthetic rows replace customers without consent: the mode, the release "
+    "used, and the error of a segment's count in per cent; absent without synthetic rows",
     "required": True,
     "schema": {"type": "string"},
     "example": 'release-anchored;release="segmentation-0";mean=1.4;p95=4.9;covers="noise"',
@@ -41,7 +41,7 @@ METADATA_PROBLEMS = (400,)
 
 
 class Why(Struct, forbid_unknown_fields=True):
-    """What a decision rests on; `entry` is its place in the read log."""
+    """The reasons of a decision; `entry` is its index in the read log."""
 
     reason: Reason
     views: dict[str, View]
@@ -61,7 +61,7 @@ class ElementError(Struct, forbid_unknown_fields=True):
 
 
 class ElementWhy(Struct, forbid_unknown_fields=True):
-    """As Why, with the place in the list of the entry; or what is wrong with this element."""
+    """As Why, with the position in the entry's list; or what is wrong with this element."""
 
     reason: Reason | UnsetType = UNSET
     views: dict[str, View] | UnsetType = UNSET
@@ -148,11 +148,23 @@ OPERATIONS: dict[str, tuple[str, str, type]] = {
     "/v1/read": ("read", "Read one customer's fields for one scene", reads.ReadBody),
     "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", reads.RowsBody),
     "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", reads.TableBody),
-    "/access/v1/evaluation": ("evaluation", f"May I? ({AUTHZEN})", authzen.Evaluation),
-    "/access/v1/evaluations": ("evaluations", f"May I? Often ({AUTHZEN})", authzen.Evaluations),
-    "/access/v1/search/subject": ("subjects", f"Who may? ({AUTHZEN})", authzen.SubjectSearch),
-    "/access/v1/search/resource": ("resources", f"Whose? ({AUTHZEN})", authzen.ResourceSearch),
-    "/access/v1/search/action": ("actions", f"What may I do? ({AUTHZEN})", authzen.ActionSearch),
+    "/access/v1/evaluation": ("evaluation", f"Decide one access ({AUTHZEN})", authzen.Evaluation),
+    "/access/v1/evaluations": (
+        "evaluations",
+        f"Decide several accesses ({AUTHZEN})",
+        authzen.Evaluations,
+    ),
+    "/access/v1/search/subject": (
+        "subjects",
+        f"Search subjects ({AUTHZEN})",
+        authzen.SubjectSearch,
+    ),
+    "/access/v1/search/resource": (
+        "resources",
+        f"Search resources ({AUTHZEN})",
+        authzen.ResourceSearch,
+    ),
+    "/access/v1/search/action": ("actions", f"Search actions ({AUTHZEN})", authzen.ActionSearch),
 }
 
 
@@ -202,7 +214,7 @@ def _operation(path: str, schema: dict[type, Any], body: type) -> dict[str, Any]
 def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
     return {
         "operationId": "metadata",
-        "summary": f"Where is what? ({AUTHZEN})",
+        "summary": f"Metadata of the decision point ({AUTHZEN})",
         "responses": _responses(app.METADATA, schema, METADATA_PROBLEMS),
     }
 

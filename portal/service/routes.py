@@ -1,4 +1,4 @@
-"""The developer's page, the API description, and the gate's own application mounted."""
+"""Routes of the developer's page and the API description; mounts the gate's application."""
 
 import json
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"
 
 
 def mount(app: FastAPI, product: Product) -> None:
-    """Serve the gate under its own paths, with the services' tokens, beside the pages about it."""
+    """Mount the gate under its own paths, with the services' authentication, and its pages."""
     issuer = issuing(product) if product.settings.demo else None
     app.state.authenticator = authenticator(product.settings, product.scenes.values(), issuer)
     gate = GateApp(product.gate, app.state.authenticator)
@@ -44,7 +44,7 @@ def mount(app: FastAPI, product: Product) -> None:
 
 
 def issuing(product: Product) -> Issuer:
-    """The demonstration's own issuer. Raises NotADemonstrationError outside it."""
+    """The demonstration's token issuer. Raises NotADemonstrationError outside it."""
     settings = product.settings
     keys = demokeys.public(product.home, services(product.scenes.values()))
     return Issuer(here(settings), keys, demonstration=settings.demo)
@@ -53,13 +53,14 @@ def issuing(product: Product) -> Issuer:
 def authenticator(
     settings: Settings, scenes: Iterable[Scene], issuer: Issuer | None
 ) -> Authenticator:
-    """Tokens of the issuer in the settings; in the demonstration its fixed ones, and the `issuer`'s
-    where there is one."""
+    """Accepts tokens of the issuer in the settings; in the demonstration the fixed demo tokens and
+    those of `issuer`.
+    """
     if settings.demo:
         known = tokens.Tokens(tokens.demo_digests(services(scenes)))
         return known if issuer is None else tokens.Either(known, _issued(issuer))
     if not settings.token_jwks:
-        return tokens.Tokens({})  # nobody: without an issuer no service can say who it is
+        return tokens.Tokens({})  # without an issuer no service can authenticate
     return AccessTokens(
         Jwks(settings.token_jwks),
         issuer=settings.token_issuer,
@@ -74,7 +75,7 @@ def _issued(issuer: Issuer) -> AccessTokens:
 
 
 def here(settings: Settings) -> str:
-    """How the demonstration addresses its gate."""
+    """The URL of the demonstration's gate."""
     return settings.address or f"http://localhost:{settings.port}"
 
 
@@ -104,7 +105,7 @@ def try_it(
     scene: Annotated[str, Form()],
     customer: Annotated[str, Form()],
 ) -> Response:
-    """The demonstration's try-it: a real read through the gate, journalled like any other."""
+    """The demonstration's try-it form: a real read through the gate, logged like any other."""
     here = faces(request)
     if not here.product.settings.demo:
         raise NotFoundError

@@ -1,7 +1,7 @@
-"""Who is asking: services by bearer token (RFC 6750). Only digests of tokens are held.
+"""Authenticates services by bearer token (RFC 6750). Only digests of tokens are stored.
 
-In the demonstration every service a contract names has the token `demo-<id of the service>`;
-outside it there are those of the settings, and no others.
+In the demonstration every service of a contract has the token `demo-<id of the service>`. Outside
+it these tokens do not exist.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,17 +22,17 @@ class Tokens:
         self._digests = dict(digests)
 
     def service(self, headers: Mapping[bytes, bytes]) -> str | None:
-        """The service that sent this request, or None. Takes as long for a near miss as for any."""
+        """The service that sent this request, or None. Compares in constant time."""
         sent = headers.get(b"authorization", b"")
         if sent[: len(SCHEME)].lower() != SCHEME:
             return None
         digest = sha256(sent[len(SCHEME) :].strip()).hexdigest()
-        found = [each for each, known in self._digests.items() if compare_digest(known, digest)]
-        return found[0] if found else None
+        matches = [each for each, known in self._digests.items() if compare_digest(known, digest)]
+        return matches[0] if matches else None
 
 
 class Either:
-    """Whoever one of two authenticators knows."""
+    """Accepts a service that either of two authenticators accepts."""
 
     def __init__(self, first: Authenticator, second: Authenticator) -> None:
         self._first, self._second = first, second

@@ -1,10 +1,9 @@
-"""What a service may read, has read, and was last answered: for the service itself.
+"""Shows a service its quotas, their use, and its latest answers.
 
     GET /v1/usage    {"quotas": [{"scene": "segmentation", "points": 3, …}], "answers": [{…}]}
 
-Of an answer it tells what the service was told anyway, of a batch how many decisions it holds; whom
-it was about the read log itself does not say in clear. Answers are those of this gate instance,
-from its newest entries.
+An answer shows only what the service received, and a batch the number of its decisions; the read
+log does not name customers in clear. Answers are from the newest entries of this gate instance.
 """
 
 import json
@@ -20,7 +19,7 @@ from portal.desk.intake import service
 from portal.operations.wiring import Product
 from portal.web.pages import faces
 
-MOST_ANSWERS, LOOKED_AT = 20, 4096
+MAX_ANSWERS, MAX_SEARCHED = 20, 4096  # answers shown, entries searched
 SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows", "release", "mode")
 
 router = APIRouter(prefix="/v1", tags=["usage"])
@@ -29,7 +28,7 @@ Service = Annotated[str, Depends(service)]
 
 @router.get("/usage")
 def used(request: Request, by: Service) -> dict[str, Any]:
-    """Your quotas with what you have used of them, and your last answers, newest first."""
+    """Your quotas, how much of them is used, and your latest answers, newest first."""
     here = faces(request)
     return {
         "quotas": quotas(here.product, by, here.clock()),
@@ -47,26 +46,26 @@ def quotas(product: Product, by: str, at: datetime) -> list[dict[str, Any]]:
 def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     """The last answers to the service among the newest entries of this gate's read log."""
     size = product.reads.size
-    newest = [*enumerate(product.reads.entries(max(0, size - LOOKED_AT), size))][::-1]
-    first = max(0, size - LOOKED_AT)
+    newest = [*enumerate(product.reads.entries(max(0, size - MAX_SEARCHED), size))][::-1]
+    first = max(0, size - MAX_SEARCHED)
     found: list[dict[str, Any]] = []
     for place, entry in newest:
-        reading = json.loads(entry)
-        if reading["service"] == by:
-            shown = _alone(reading) if "scene" in reading else _batch(reading)
+        body = json.loads(entry)
+        if body["service"] == by:
+            shown = _alone(body) if "scene" in body else _batch(body)
             found.append({"entry": first + place} | shown)
-        if len(found) == MOST_ANSWERS:
+        if len(found) == MAX_ANSWERS:
             break
     return found
 
 
 def lines(product: Product, by: str) -> Sequence[dict[str, Any]]:
-    """The same for a page: what an answer does not say is None."""
+    """The answers for a page; missing members are None."""
     return [dict.fromkeys(SHOWN) | each for each in answers(product, by)]
 
 
 def _alone(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A table that was made up to another release's counts names its mode; others do not."""
+    """The shown members of an entry. Only calibrated tables have a mode."""
     return {name: entry[name] for name in SHOWN if name in entry}
 
 

@@ -1,11 +1,11 @@
-"""From the host where customers sign in to the one where they sign: one press, and no login there.
+"""Routes that take a signed-in customer from the login host to the consent host.
 
     login host     POST /customer/continue   a page with a form for the other host, and a code in it
     consent host   POST /enter               the code, once, within a minute, from that page alone
 
-The code travels in the body of a form, so that it stands in no address and no log. A script sends
-the form off; without one it is a button. Only pages of the login host can send it: somebody who
-lures a customer into a session that is not theirs would have to.
+The code is in the body of a form, so that it appears in no URL and no log. A script submits the
+form; without one it is a button. Only pages of the login host can submit it, which prevents an
+attacker from putting a customer into a foreign session.
 """
 
 from typing import Annotated
@@ -36,7 +36,7 @@ def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Resp
     response.headers["Content-Security-Policy"] = POLICY.replace(
         "form-action 'self'", f"form-action 'self' {hosts.consent}"
     )
-    response.headers["Referrer-Policy"] = "strict-origin"  # the other host has to see whence
+    response.headers["Referrer-Policy"] = "strict-origin"  # the other host checks the origin
     return response
 
 

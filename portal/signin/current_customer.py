@@ -1,4 +1,4 @@
-"""Whom a request of the customer's pages is from, and which scene it is about."""
+"""Dependencies of customer routes: the signed-in session and the scene of the path."""
 
 from typing import Annotated
 
@@ -12,19 +12,19 @@ from portal.web.problems import SignedOutError, UnknownSceneError
 
 
 def signed_in(request: Request) -> Session:
-    """Raises SignedOutError."""
-    found = session(request)
-    if found is None:
+    """The customer's session. Raises SignedOutError."""
+    current = session(request)
+    if current is None:
         raise SignedOutError
-    return found
+    return current
 
 
 def known_scene(request: Request, scene: Annotated[str, Path()]) -> Scene:
-    """Raises UnknownSceneError."""
-    found = faces(request).product.scenes.get(scene)
-    if found is None:
+    """The scene of the path. Raises UnknownSceneError."""
+    contract = faces(request).product.scenes.get(scene)
+    if contract is None:
         raise UnknownSceneError(scene)
-    return found
+    return contract
 
 
 Me = Annotated[Session, Depends(signed_in)]

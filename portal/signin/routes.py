@@ -1,6 +1,6 @@
-"""Customers sign in and out: at the company's provider, with a passkey, with a code, or in play.
+"""Routes to sign in and out: at the company's provider, with a passkey, a code, or as a demo.
 
-Whatever fails, the person hears the same; the operator's log says why, and names nobody.
+Every failure looks the same to the person; the operator's log has the reason, and no names.
 """
 
 import logging
@@ -26,8 +26,8 @@ router = APIRouter(include_in_schema=False)
 
 GREETING_SCENE = "contract-service"
 GREETING_SERVICE = "sovereignty-centre"
-BEGUN = "sovereign-begun"  # the cookie of what this browser began and may finish
-MOST_BYTES = 1 << 16  # of a passkey's answer
+BEGUN = "sovereign-begun"  # cookie of an exchange that this browser began
+MAX_BYTES = 1 << 16  # of a passkey's answer
 JSON = "application/json"
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Challenge:
-    """What a passkey has to answer. `subject`: who is adding one, None if it is to sign in."""
+    """A challenge for a passkey. `subject`: the customer who adds one; None for signing in."""
 
     value: bytes
     subject: str | None
@@ -47,12 +47,12 @@ State = Annotated[str, Query(max_length=256)]
 
 
 async def small_body(request: Request) -> bytes:
-    """The body of a request that our own script sent. Raises MalformedFormError."""
+    """The body of a request, at most MAX_BYTES. Raises MalformedFormError."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BYTES:
-            raise MalformedFormError(f"more than {MOST_BYTES} bytes")
+        if len(body) > MAX_BYTES:
+            raise MalformedFormError(f"want at most {MAX_BYTES} bytes, found more")
     return bytes(body)
 
 
@@ -61,7 +61,7 @@ Body = Annotated[bytes, Depends(small_body)]
 
 @router.post("/login")
 def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
-    """The demonstration's login: whoever is asked for. Absent unless the settings say `demo`."""
+    """The demonstration's login, without proof. Refused unless the setting `demo` is on."""
     if not faces(request).product.settings.demo:
         raise LoginRefusedError
     return _welcome(request, customer)
@@ -86,7 +86,7 @@ def ask_for_passkey(request: Request) -> Response:
 
 @router.post("/login/passkey")
 def sign_in_with_passkey(request: Request, body: Body) -> Response:
-    """204 and a cookie: the script that asked goes on to the centre."""
+    """Sign in; answers 204 and a cookie, and the script goes to the centre."""
     asked = finish(request)
     if not isinstance(asked, Challenge) or asked.subject is not None:
         raise LoginRefusedError
@@ -100,7 +100,7 @@ def sign_in_with_passkey(request: Request, body: Body) -> Response:
 
 @router.get("/handoff")
 def arrive(request: Request) -> Response:
-    """Where a scanned code leads. The code itself is in the part of the address we never see."""
+    """The page a scanned code leads to. The code is in the fragment, which is not sent to us."""
     return page(request, "customer/arrive.html")
 
 
@@ -129,13 +129,13 @@ def to_provider(request: Request, back: str) -> Response:
     try:
         address, pending = provider.begin(str(request.url_for(back)))
     except LoginError as error:
-        log.warning("nobody can sign in: %s", error)
+        log.warning("sign-in is unavailable: %s", error)
         raise LoginRefusedError from error
     return begin(request, pending, RedirectResponse(address, 303))
 
 
 def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
-    """Who the provider says came back. Raises LoginRefusedError."""
+    """The claims of the person who came back from the provider. Raises LoginRefusedError."""
     provider, pending = faces(request).provider, finish(request)
     if provider is None or not isinstance(pending, Pending):
         raise LoginRefusedError
@@ -149,7 +149,7 @@ def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
 
 
 def begin(request: Request, what: Begun, response: Response) -> Response:
-    """Have this browser, and no other, finish `what`, once."""
+    """Bind `what` to this browser by a cookie; it can finish it once."""
     known = faces(request)
     response.set_cookie(
         BEGUN,
@@ -163,12 +163,12 @@ def begin(request: Request, what: Begun, response: Response) -> Response:
 
 
 def finish(request: Request) -> Begun | None:
-    """What this browser began, if it is not over."""
+    """What this browser began, if it has not expired. It is removed."""
     return faces(request).begun.finish(request.cookies.get(BEGUN), faces(request).clock())
 
 
 def here(request: Request) -> Host:
-    """Where the browser is, as it says: a page of anywhere else signs another name."""
+    """The relying party of this request; a page of another host would sign another name."""
     return Host(request.url.hostname or "", f"{request.url.scheme}://{request.url.netloc}")
 
 
@@ -180,7 +180,7 @@ def _welcome(request: Request, customer: str, response: Response | None = None) 
 
 
 def brought_over(request: Request, by: Session, to: str = "/customer") -> Response:
-    """Somebody who signed in elsewhere goes on here, on the same proof of who they are."""
+    """Begin a session here for somebody who signed in elsewhere, with the time of that proof."""
     response = RedirectResponse(to, 303)
     return _signed_in(request, by.subject, by.name, response, by.proved)
 
@@ -188,7 +188,7 @@ def brought_over(request: Request, by: Session, to: str = "/customer") -> Respon
 def _signed_in(
     request: Request, subject: str, name: str, response: Response, proved: datetime | None = None
 ) -> Response:
-    """Always a new session: whatever the browser had before is worth nothing from now on."""
+    """Begin a new session, and close the one that the browser had."""
     known = faces(request)
     known.sessions.close(request.cookies.get(COOKIE))
     token = known.sessions.open(subject, name, known.clock(), proved)
@@ -200,6 +200,6 @@ def _signed_in(
 
 
 def _greeting(here: PortalContext, customer: str) -> str | None:
-    """The customer's name, read through the gate as every read is; None if there is no such."""
+    """The customer's name, read through the gate; None if there is no such customer."""
     request = ReadRequest(GREETING_SERVICE, GREETING_SCENE, customer, ("name",), here.clock())
     return here.product.gate.read(request).values.get("name")

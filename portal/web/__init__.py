@@ -1,1 +1,1 @@
-"""Pages: templates, languages, security headers, problems."""
+"""Pages: templates, languages, security headers, problem details (RFC 9457)."""

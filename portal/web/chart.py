@@ -1,14 +1,14 @@
-"""Line charts as inline SVG, drawn on the server. Beside each stands a table of the same figures.
+"""Lays out line charts as inline SVG. The page shows each with a table of the same figures.
 
-A chart has one horizontal axis and a few lines over it; all coordinates are worked out here, so
-that the template only writes them down.
+A chart has one horizontal axis and a few lines; all coordinates are computed here, so that the
+template only writes them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 640, 240  # of the plot, in the drawing's own units
-MARKS = 4  # lines across, above the axis
+MARKS = 4  # horizontal lines above the axis
 _STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -36,6 +36,8 @@ class ChartMark:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """A chart with all coordinates computed."""
+
     places: tuple[str, ...]  # labels of the horizontal axis, as text
     lines: tuple[ChartLine, ...]
     drawn: tuple[Drawn, ...]
@@ -77,13 +79,13 @@ def _up(figure: float, top: float) -> float:
     return round(HEIGHT - figure / top * HEIGHT, 1)
 
 
-def _top(most: float) -> float:
+def _top(largest: float) -> float:
     """The smallest round figure that is not below the largest: 0.034 -> 0.05."""
-    if most <= 0:
+    if largest <= 0:
         return 1.0
     unit = 1.0
-    while unit > most:
+    while unit > largest:
         unit /= 10
-    while unit * 10 <= most:
+    while unit * 10 <= largest:
         unit *= 10
-    return next(unit * step for step in _STEPS if unit * step >= most)
+    return next(unit * step for step in _STEPS if unit * step >= largest)

@@ -1,4 +1,4 @@
-"""`GET /healthz`: whether the served product does its work.
+"""Route `GET /healthz`: the health of the jobs of the served product.
 
     {"status": "degraded",
      "jobs": {"delivery": {"status": "failing", "failures": 3,
@@ -7,8 +7,8 @@
                            "last_success": "2026-11-21T11:58:50Z",
                            "next_run": "2026-11-21T12:00:12Z"}, …}}
 
-Everybody may ask, so errors are left out: they name files and hosts. The desk and `sovereign jobs`
-show them. The status is 200 also when degraded: pages are served all the same.
+The route is public, so errors, which name files and hosts, are left out; the desk and `sovereign
+jobs` show them. The HTTP status is 200 even when degraded, because pages are still served.
 """
 
 from fastapi import APIRouter

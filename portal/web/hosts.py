@@ -1,8 +1,8 @@
-"""Two hosts, one application: where customers sign in, and where they sign what they consent to.
+"""The two hosts of the application: the login host, and the consent host for signing consent.
 
-A passkey signs for the host that made it, and a page can use the keys of its own host only (or of
-one above it). So a page that signs people in, on whatever challenge, never gets a signature that
-counts for a consent. The law: section 12 of specs/portal.md.
+A passkey signs for the host that created it, and a page can use the passkeys of its own host only
+(or of a parent domain). So a page of the login host can never get a signature that counts as
+consent: section 12 of specs/portal.md.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 from ledger.events.customer_keys import RelyingParty
 
-ENTRY = "/enter"  # where a customer comes over from the other host
+ENTRY = "/enter"  # where a customer arrives from the login host
 HERE = (
     "/customer",
     "/archive/",
     "/static/",
     "/receipts",
     "/keys/",
-)  # what the consent host serves, and below
+)  # prefixes that the consent host serves
 HERE_ALONE = {ENTRY, "/language", "/logout", "/verify"}
 ELSEWHERE = ("/customer/passkeys", "/customer/handoff", "/customer/continue")
 
@@ -33,7 +33,7 @@ class Hosts:
 
     @cached_property
     def party(self) -> RelyingParty:
-        """Whom customers' keys sign for."""
+        """The relying party of customers' keys."""
         return RelyingParty(urlsplit(self.consent).hostname or "", (self.consent,))
 
     def signs(self, headers: Mapping[str, str]) -> bool:
@@ -41,7 +41,7 @@ class Hosts:
         return headers.get("host") == urlsplit(self.consent).netloc
 
     def comes_over(self, path: str, headers: Mapping[str, str]) -> bool:
-        """Whether a page of the login host sends a customer over: the one write across hosts."""
+        """Whether a page of the login host sends a customer here: the only cross-host write."""
         return path == ENTRY and self.signs(headers) and headers.get("origin") == self.login
 
 

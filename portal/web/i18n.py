@@ -1,12 +1,12 @@
-"""Words in the reader's language: catalogues, negotiation, dates and numbers.
+"""Texts in the reader's language: catalogues, negotiation, dates and numbers.
 
 Catalogues are gettext files (`locales/<language>/LC_MESSAGES/messages.po`), keyed by message, read
 once at start; nothing is compiled beforehand. A message is used as
 
     {{ say("centre.allowed", allowed=6, open=11) }}     ->  6 of 11 scenes allowed
 
-and a plural form is chosen by the argument named `count`. A key that is not in a catalogue is an
-error, in every language alike: see tests/portal/test_i18n.py.
+The argument `count` chooses the plural form. A key missing from a catalogue is an error in every
+language: tests/portal/test_i18n.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ DEFAULT = "en"
 
 
 class MissingMessageError(LookupError):
-    """A page asks for words that a catalogue does not have."""
+    """A page uses a message key that a catalogue does not have."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,11 @@ class Words:
         return Locale.parse(FORMATS[self.tag])
 
     def say(self, key: str, **facts: Any) -> Markup:
-        """The words for `key`, with facts filled in (escaped). Raises MissingMessageError."""
+        """The message `key` with `facts` filled in, escaped. Raises MissingMessageError."""
         return Markup(escape(self._pattern(key, facts.get("count")))).format(**facts)  # noqa: S704 - escaped
 
     def plain(self, key: str, **facts: Any) -> str:
-        """The same for where there is no HTML: file names, JSON problems."""
+        """The message `key` without escaping, for file names and JSON problems."""
         return self._pattern(key, facts.get("count")).format(**facts)
 
     def of(self, text: Text) -> str:
@@ -70,7 +70,7 @@ class Words:
         return format_decimal(number, locale=self.locale)
 
     def share(self, part: float) -> str:
-        """A share of one, in per cent with as many digits as it needs: `1.2%`."""
+        """A fraction in per cent, with as many digits as needed: `1.2%`."""
         return format_percent(part, "#,##0.##%", locale=self.locale)
 
     def short_day(self, day: date) -> str:
@@ -90,19 +90,19 @@ class Words:
     def _pattern(self, key: str, count: int | None) -> str:
         message = self.catalog.get(key)
         if message is None or not message.string:
-            raise MissingMessageError(f"no words for {key!r} in {self.tag}; add them to {FOLDER}")
+            raise MissingMessageError(f"no message {key!r} in {self.tag}; add it to {FOLDER}")
         if isinstance(message.string, str):
             return message.string
         return message.string[self._plural(count if count is not None else 1)]
 
 
 def load(folder: Path = FOLDER) -> dict[str, Words]:
-    """Every language's words, by BCP 47 tag."""
+    """All catalogues, by BCP 47 tag."""
     return {tag: Words(tag, _catalog(folder, tag)) for tag in LANGUAGES}
 
 
 def negotiate(chosen: str | None, accepted: str) -> str:
-    """The language to answer in: the one chosen before, else the first acceptable, else English."""
+    """The language to answer in: the chosen one, else the first acceptable, else English."""
     if chosen in LANGUAGES:
         return chosen
     wanted = sorted(_accepted(accepted).items(), key=lambda each: -each[1])

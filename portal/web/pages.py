@@ -1,4 +1,4 @@
-"""How a page is made: the faces' shared context, the templates, and the reader's words in them."""
+"""Renders pages: the context shared by all routes, the templates, and the reader's language."""
 
 import gzip
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ BEGUN_FOR = timedelta(minutes=10)  # at the provider, or until a passkey answers
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file that pages load, read and compressed once."""
+    """A static file, read and compressed once."""
 
     media_type: str
     digest: str
@@ -52,7 +52,7 @@ class StaticFile:
 
 @dataclass(frozen=True)
 class PortalContext:
-    """Everything a route may use. One per application."""
+    """Everything that routes use. One per application."""
 
     product: Product
     sessions: Sessions
@@ -67,7 +67,7 @@ class PortalContext:
 
     @cached_property
     def provider(self) -> Provider | None:
-        """Where people sign in outside the demonstration, if the settings name it."""
+        """The OpenID Connect provider, if the settings name one."""
         known = self.product.settings
         if not known.oidc_issuer:
             return None
@@ -81,19 +81,19 @@ class PortalContext:
 
     @cached_property
     def hosts(self) -> Hosts | None:
-        """Where consent is signed and where people sign in, if the settings name both."""
+        """The consent host and the login host, if the settings name both."""
         known = self.product.settings
         return Hosts(known.consent_origin, known.login_origin) if known.consent_origin else None
 
     @cached_property
     def post(self) -> CustomerMail | None:
-        """Letters to customers, if the settings name a way out."""
+        """Sends letters to customers, if the setting `mail` is set."""
         way = mail.sender(self.product.settings.mail)
         return CustomerMail(way) if way else None
 
     @cached_property
     def link_key(self) -> bytes:
-        """Seals the secrets in the codes on printed receipts: see portal.customer.paper."""
+        """The key that seals secrets in codes on printed receipts: portal.customer.paper."""
         return secret(self.product.home / "keys" / "receipt-link.key")
 
     @cached_property
@@ -136,7 +136,7 @@ class PortalContext:
         return {path.name: static_file(path) for path in STATIC.iterdir() if path.suffix in TYPES}
 
     def asset(self, name: str) -> str:
-        """The address of a file in `static`, which changes with its bytes: cached for ever."""
+        """The URL of a static file, which contains its digest so that it can be cached forever."""
         return f"/static/{name}?v={self.static[name].digest}"
 
 
@@ -147,12 +147,13 @@ def static_file(path: Path) -> StaticFile:
 
 
 def faces(request: Request) -> PortalContext:
+    """The application's context."""
     found: PortalContext = request.app.state.faces
     return found
 
 
 def words(request: Request) -> Words:
-    """The reader's language: chosen before, else the browser's, else English."""
+    """The catalogue of the reader's language: the chosen one, the browser's, or English."""
     accepted = request.headers.get("accept-language", "")
     return faces(request).words[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted)]
 
@@ -180,5 +181,5 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
 
 
 def partial(request: Request) -> bool:
-    """Whether the page's own script asked, for a fragment."""
+    """Whether the page's script (htmx) requests a fragment."""
     return request.headers.get("hx-request") == "true"

@@ -1,4 +1,4 @@
-"""One table from what can go wrong to what is answered: RFC 9457 for programs, a page for people.
+"""Maps exceptions to answers in one table: RFC 9457 problems for programs, pages for people.
 
 {"type": "urn:sovereign:problem:unknown-scene", "title": "There is no such scene",
  "status": 404, "detail": "Pick one of the scenes on your sovereignty centre."}
@@ -33,55 +33,55 @@ from steward.oversight.review import NotWaitingError, ReviewError
 
 
 class CrossSiteError(Exception):
-    """A write that none of our own pages asked for."""
+    """A write request that does not come from one of our pages."""
 
 
 class SignedOutError(Exception):
-    """The page is a customer's own, and nobody is signed in."""
+    """The page needs a signed-in customer, and nobody is signed in."""
 
 
 class UnknownSceneError(LookupError):
-    """There is no scene of this id."""
+    """No scene has this id."""
 
 
 class UnknownItemError(LookupError):
-    """The scene does not use an item of this name."""
+    """The scene has no item of this name."""
 
 
 class NothingToSignError(LookupError):
-    """A signature came in, and no instruction waits for one in this session."""
+    """A signature arrived, but the session has no instruction to sign."""
 
 
 class ProveAgainError(Exception):
-    """Signing in was too long ago for what is asked."""
+    """The act needs a more recent sign-in."""
 
 
 class NotFoundError(LookupError):
-    """There is nothing here for this reader. Says the same whether it exists for another."""
+    """The reader has nothing at this URL; another reader may."""
 
 
 class LockedSceneError(Exception):
-    """The scene rests on the contract: it is shown, and cannot be switched."""
+    """The scene is based on the contract and cannot be switched."""
 
 
 class ChangedWordsError(Exception):
-    """The scene's words are no longer those the customer saw when deciding."""
+    """The scene's wording changed since the customer saw it."""
 
 
 class MalformedFormError(ValueError):
-    """A form came in that none of our pages send."""
+    """The form is not one that our pages send."""
 
 
 class LoginRefusedError(Exception):
-    """Nobody could be signed in. Says the same whether such a customer exists."""
+    """The sign-in failed; the answer does not tell whether the customer exists."""
 
 
 class UsedCodeError(Exception):
-    """The code from another screen does not work: used, too old, or never given out."""
+    """The code is used, expired or unknown."""
 
 
 class UnauthenticatedError(Exception):
-    """A request of a service that came without a valid token."""
+    """A service's request has no valid token."""
 
 
 TABLE: Mapping[type[Exception], tuple[int, str]] = {
@@ -123,12 +123,12 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     SourceUnavailableError: (503, "source-down"),
 }
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
-STATUSES = {404: "not-found", 405: "method"}  # of the framework's own errors
+STATUSES = {404: "not-found", 405: "method"}  # slugs of the framework's own errors
 
 
 async def answer(request: Request, error: Exception) -> Response:
-    """The one exception handler: a problem as JSON, or as a page if the reader is a person."""
-    status, slug = _looked_up(error)
+    """The exception handler: a problem as JSON, or as a page for a browser."""
+    status, slug = _status_and_slug(error)
     if not reads_pages(request):
         return _json(request, status, slug, _facts(error))
     if isinstance(error, SignedOutError):
@@ -157,14 +157,14 @@ def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) ->
     return JSONResponse(problem | dict(facts), status, media_type="application/problem+json")
 
 
-def _looked_up(error: Exception) -> tuple[int, str]:
+def _status_and_slug(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, STATUSES.get(error.status_code, "malformed")
     return TABLE.get(type(error), (500, "broken"))
 
 
 def _facts(error: Exception) -> Mapping[str, Any]:
-    """What a program needs to go on: after a version conflict, the current version."""
+    """Members a program needs to continue, e.g. the current version after a conflict."""
     if isinstance(error, VersionConflictError):
         return {"version": error.current, "wanted": error.wanted}
     if isinstance(error, ExplanationError | ReviewError | SignalError | UnsealableError):

@@ -1,10 +1,9 @@
-"""What every answer of the portal carries, and which requests never reach a route.
+"""Security headers of every answer, and the refusal of cross-site writes.
 
-A browser says of each request where it comes from (Fetch Metadata). A request that writes is let
-through only from our own pages: `Sec-Fetch-Site: same-origin`, or, from a browser too old to say,
-an `Origin` that names this host. Services carry a bearer token and no cookie: their paths are
-exempt. The one write that crosses hosts brings a customer to the consent host: see
-portal.web.hosts.
+Browsers state the origin of each request (Fetch Metadata). A write is accepted only from our own
+pages: `Sec-Fetch-Site: same-origin`, or, from an older browser, an `Origin` with this host. Paths
+of services are exempt: they use a bearer token and no cookie. The only cross-host write brings a
+customer to the consent host: portal.web.hosts.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,7 +36,7 @@ Next = Callable[[Request], Awaitable[Response]]
 
 
 async def guard(request: Request, call_next: Next) -> Response:
-    """ASGI middleware: refuse cross-site writes, then add the headers every answer carries."""
+    """HTTP middleware: refuse cross-site writes, and add the headers of every answer."""
     hosts = faces(request).hosts
     if crosses_sites(request) and not (
         hosts and hosts.comes_over(request.url.path, request.headers)
@@ -56,7 +55,7 @@ async def guard(request: Request, call_next: Next) -> Response:
 
 
 async def _elsewhere(request: Request, hosts: Hosts) -> Response:
-    """The consent host serves nothing but the centre; whatever else is asked for is next door."""
+    """Redirect to the login host: the consent host serves only the centre."""
     if request.method not in SAFE_METHODS:
         return await answer(request, NotFoundError())
     query = f"?{request.url.query}" if request.url.query else ""
@@ -64,7 +63,7 @@ async def _elsewhere(request: Request, hosts: Hosts) -> Response:
 
 
 def crosses_sites(request: Request) -> bool:
-    """Whether this is a write that one of our own pages did not ask for."""
+    """Whether this is a write that does not come from one of our own pages."""
     if request.method in SAFE_METHODS or request.url.path.startswith(BEARER_PATHS):
         return False
     if (site := request.headers.get("sec-fetch-site")) is not None:
@@ -73,7 +72,7 @@ def crosses_sites(request: Request) -> bool:
 
 
 def own_path(path: str) -> str:
-    """`path` if it leads to a page of ours, else the first page: no redirect leaves this site."""
+    """`path` if it is a local path, else "/", so that no redirect leaves this site."""
     parts = urlsplit(path)
     local = path.startswith("/") and not path.startswith("//") and not parts.netloc
     return path if local and path.isprintable() and "\\" not in path else "/"

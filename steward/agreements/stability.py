@@ -2,7 +2,8 @@
 
 For one scene: the share of the time looked at in which the customer's choice was what it is now.
 For the customer: the mean over all scenes that ask for consent. It looks at the last 365 days, or
-since the first instruction if that is later. Exact; None while no time has passed.
+since the first instruction if that is later. Exact, in whole seconds; None while no whole second
+has passed.
 
     granted 73 days ago after 292 days without      73 / 365 = 1/5
     never touched, or unchanged for a year          1
@@ -27,6 +28,7 @@ from ledger.reader import RecordedEvent
 FIELD = "authorisation_stability"
 WINDOW = timedelta(days=365)
 TEN_THOUSAND = 10_000
+SECOND = timedelta(seconds=1)
 
 Choice = frozenset[str]  # the fields granted in one scene
 Turn = tuple[datetime, Choice]
@@ -42,7 +44,7 @@ def coefficient(
         return None
     assert isinstance(said[0].event, Instruction)  # noqa: S101 - filtered above
     begin = max(said[0].event.at, at - WINDOW)
-    if begin >= at:
+    if at - begin < SECOND:
         return None
     turns = _turns(said, switchable)
     shares = [_share(turns[scene], begin, at) for scene in switchable]
@@ -70,14 +72,14 @@ def _turns(said: Sequence[RecordedEvent], switchable: Sequence[str]) -> dict[str
 
 
 def _share(turns: Sequence[Turn], begin: datetime, end: datetime) -> Fraction:
-    """The share of [begin, end) in which the choice was the last one."""
+    """The share of [begin, end), at least one second, in which the choice was the last one."""
     now: Choice = turns[-1][1] if turns else frozenset()
     steady, since, choice = timedelta(), begin, frozenset[str]()
     for at, turned in [*turns, (end, now)]:
         if choice == now and at > since:
             steady += at - since
         since, choice = max(since, at), turned
-    return Fraction(steady // timedelta(seconds=1), (end - begin) // timedelta(seconds=1))
+    return Fraction(steady // SECOND, (end - begin) // SECOND)
 
 
 class Histories(Protocol):

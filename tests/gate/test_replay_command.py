@@ -83,6 +83,7 @@ def test_the_policy_can_be_named(home: Path) -> None:
 
 
 def test_no_read_log_is_said(tmp_path: Path) -> None:
+    Ledger.open(tmp_path, origin="example.org/consent").close()
     done = CliRunner().invoke(app, ["replay", "--data-dir", str(tmp_path)])
     assert done.exit_code == 2
     assert "no read log under" in done.stderr

@@ -132,7 +132,7 @@ RENAMED: dict[str, tuple[tuple[Any, ...], Any, str]] = {
     "another noise": (("measurements", 0, "noise"), "discrete laplace", "noise only"),
     "a measurement of another column": (("measurements", 0, "clique"), ["phone"], "no column"),
     "an earlier state of the log": (("ledger_size",), 0, "names the root"),
-    "a later state of the log": (("ledger_size",), 9, "but stands before them"),
+    "a later state of the log": (("ledger_size",), 9, "entries, but is entry"),
     "another root": (("ledger_root",), OTHER, "names the root"),
     "no root": (("ledger_root",), "", "names the root"),
     "another contract": (("contract",), f"{SCENE} 1.0.0 {OTHER}", "was not published"),
@@ -192,7 +192,7 @@ def test_an_account_that_adds_up_but_is_not_the_scenes_is_found(
 
 RESERVED: dict[str, tuple[str, Any, str]] = {
     "another root": ("ledger_root", OTHER, "names the root"),
-    "a later state of the log": ("ledger_size", 5, "but stands before them"),
+    "a later state of the log": ("ledger_size", 5, "entries, but is entry"),
     "a smaller rho": ("rho", "1/1000", "without a reservation"),
     "more than the limit": ("rho", "1/1", "is exceeded"),
     "another scene": ("scene", "lead-scoring", "without a reservation"),
@@ -218,7 +218,7 @@ def test_the_command_prints_accounts_and_findings(tmp_path: Path, made: tuple[Bo
     assert shown.exit_code == 1
     found = json.loads(shown.stdout)
     assert found["accounts"][0]["spent"] == "1/50"
-    assert "is called segmentation-under-another-name" in found["findings"][0]
+    assert "has the name segmentation-under-another-name" in found["findings"][0]
     assert (
         "2 records, 1 findings"
         in CliRunner().invoke(app, ["verify", str(tmp_path / "tiles")]).output

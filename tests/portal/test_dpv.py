@@ -145,8 +145,7 @@ def test_the_command_prints_the_record_of_the_company_that_the_settings_name(
     }
 
 
-REFUSED: dict[str, tuple[bytes | None, list[str], str]] = {
-    "no file": (None, ["--demo"], "want a receipt, found"),
+REFUSED: dict[str, tuple[bytes, list[str], str]] = {
     "no text": (b"\xff\xfe", ["--demo"], "want a receipt, found"),
     "no receipt": (b"Dear customer\n", ["--demo"], "not a tlog-proof"),
 }
@@ -156,8 +155,7 @@ REFUSED: dict[str, tuple[bytes | None, list[str], str]] = {
 def test_the_command_refuses_what_is_no_receipt(tmp_path: Path, why: str) -> None:
     data, options, wanted = REFUSED[why]
     file = tmp_path / "receipt"
-    if data is not None:
-        file.write_bytes(data)
+    file.write_bytes(data)
     done = CliRunner().invoke(app, ["consent-record", str(file), *options])
     assert done.exit_code == 1
     assert wanted in done.stderr

@@ -147,7 +147,7 @@ def test_facts_are_escaped() -> None:
 
 
 def test_a_missing_message_is_an_error() -> None:
-    with pytest.raises(MissingMessageError, match=r"no words for 'no\.such'"):
+    with pytest.raises(MissingMessageError, match=r"no message 'no\.such'"):
         WORDS["en"].say("no.such")
 
 

@@ -122,7 +122,7 @@ def test_p21_what_expired_is_deleted_with_the_next(product: Product, clock: Cloc
 def test_p20_so_many_at_once_and_no_more(product: Product) -> None:
     held = CustomerRecords(product.home, product.ledger, product.source, product.scenes, Slow())
     builds = building.Builds(held, ArchiveStore(product.home, bytes(32)))
-    running = [builds.begin(f"c{n:05d}", START) for n in range(1, building.MOST + 1)]
+    running = [builds.begin(f"c{n:05d}", START) for n in range(1, building.MAX_RUNNING + 1)]
     assert builds.begin("c00001", START) is running[0], "one at a time for each customer"
     with pytest.raises(building.ArchiveBusyError):
         builds.begin("c00009", START)

@@ -63,7 +63,7 @@ def test_the_code_is_short_and_its_secret_stays_in_the_browser() -> None:
     uuid = "6f0c8b1e-5a57-4c8e-9f0e-0d5f4a3c2b1a"
     address = paper.address("https://privacy.bank.example/verify", KEY, uuid, 123_456_789)
     assert address is not None
-    assert len(address) <= paper.MOST_BYTES
+    assert len(address) <= paper.MAX_BYTES
     before, fragment = address.split("#")
     assert re.fullmatch(r"123456789\.[\w-]{22,}", fragment)
     assert uuid not in address

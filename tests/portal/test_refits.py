@@ -163,7 +163,7 @@ def test_no_release_is_made_of_the_few_whom_the_cap_leaves(product: Product) -> 
     debit(product, "01")
     debit(product, "02")
     size = product.ledger.size
-    with pytest.raises(TooFewAdmittedError, match="the last release stays in force"):
+    with pytest.raises(TooFewAdmittedError, match="the last release stays active"):
         release_service.release(product, product.scenes[SCENE], START)
     assert product.ledger.size == size
 
@@ -172,7 +172,7 @@ def test_no_release_is_made_of_the_few_whom_the_cap_leaves(product: Product) -> 
 def test_a_fit_that_goes_on_does_not_leave_out_its_own_population(product: Product) -> None:
     debit(product, "01")
     made, scene = debit(product, "02"), product.scenes[SCENE]
-    assert {*release_service.population(product, scene, START, going_on=made.id).subjects} == {
+    assert {*release_service.population(product, scene, START, resumed=made.id).subjects} == {
         *consenting(product)
     }
 
@@ -325,14 +325,14 @@ def test_a_kept_fit_that_is_spoilt_is_dropped_and_its_budget_stays_spent(product
 
 def test_what_was_declared_otherwise_since_is_not_measured_like_before(released: Product) -> None:
     last, scene = of(released), released.scenes[SCENE]
-    assert release_service.kept_marginals(last, scene) is last
+    assert release_service.reusable_marginals(last, scene) is last
     others: Sequence[Any] = (
         replace(scene, workload=scene.workload[1:]),
         replace(scene, trends=()),
         released.scenes["segmentation"],
     )
-    assert all(release_service.kept_marginals(last, each) is None for each in others)
-    assert release_service.kept_marginals(None, scene) is None
+    assert all(release_service.reusable_marginals(last, each) is None for each in others)
+    assert release_service.reusable_marginals(None, scene) is None
 
 
 @pytest.fixture

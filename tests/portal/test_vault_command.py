@@ -41,5 +41,5 @@ def test_v2_what_cannot_be_done_leaves_the_old_key_and_says_why(tmp_path: Path) 
 
 def test_v2_without_a_ledger_nothing_is_begun(tmp_path: Path) -> None:
     status, told = rotated(tmp_path / "nothing")
-    assert (status, "want --data-dir" in told) == (1, True)
+    assert (status, "Check --data-dir" in told) == (2, True)
     assert not (tmp_path / "nothing").exists()

@@ -13,7 +13,7 @@ from rdflib.namespace import DCTERMS, RDF, SH
 
 from gate.contracts.scene import Scene
 from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
-from portal.operations.controller import house
+from portal.operations.controller import organisation
 from portal.operations.settings import Settings
 from portal.operations.wiring import contracts
 from steward.dpv.consent_receipt import document
@@ -23,7 +23,7 @@ DPV = Namespace("https://w3id.org/dpv#")
 SHAPES = Path("specs/shapes/receipt.ttl")
 MADE = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ME = "c00007"
-OURS: Organisation = house(Settings(demo=True))
+OURS: Organisation = organisation(Settings(demo=True))
 ACTS: Mapping[str, Act] = {
     "granted": Granted("segmentation", ("age", "job"), None),
     "granted until a day": Granted("segmentation", ("age",), datetime(2026, 6, 1, tzinfo=UTC)),

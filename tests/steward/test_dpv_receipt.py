@@ -36,7 +36,7 @@ from ledger.tlog.merkle import leaf_hash
 from ledger.vault import commitments
 from ledger.verify import receipt
 from ledger.verify.receipt import ReceiptError
-from portal.operations.controller import DEMONSTRATION, UnstatedError, house
+from portal.operations.controller import DEMONSTRATION, UnstatedError, organisation
 from portal.operations.settings import Partner, Settings
 from steward.dpv.consent_receipt import NoConsentError, document, expressible
 from steward.dpv.event import UNTIL_SAID_AGAIN, WHOLE
@@ -356,21 +356,21 @@ FACTS = dict.fromkeys(DEMONSTRATION, "IE") | {"controller_id": "https://bank.exa
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_without_a_fact_of_the_company_there_is_no_document(fact: str) -> None:
-    assert house(Settings(**FACTS)).controller.id == "https://bank.example"  # type: ignore[arg-type] # texts
+    assert organisation(Settings(**FACTS)).controller.id == "https://bank.example"  # type: ignore[arg-type] # texts
     with pytest.raises(UnstatedError, match=f"found no {fact}:"):
-        house(Settings(**{**FACTS, fact: ""}))  # type: ignore[arg-type] # the same
+        organisation(Settings(**{**FACTS, fact: ""}))  # type: ignore[arg-type] # the same
 
 
 def test_the_demonstration_says_that_it_is_one_and_settings_come_first() -> None:
-    assert "does not exist" in house(Settings(demo=True)).controller.name
-    ours = house(Settings(demo=True, controller_name="Bank", login_origin="", port=9))
+    assert "does not exist" in organisation(Settings(demo=True)).controller.name
+    ours = organisation(Settings(demo=True, controller_name="Bank", login_origin="", port=9))
     assert ours.controller.name == "Bank"
     assert ours.centre == "http://localhost:9/customer"
 
 
 def test_partners_come_from_the_settings() -> None:
     one = Partner(id="https://p.example", name="P", address="2 Side Street", email="p@p.example")
-    ours = house(Settings(demo=True, partners={"partner-network": one}))
+    ours = organisation(Settings(demo=True, partners={"partner-network": one}))
     assert ours.partners["partner-network"].name == "P"
 
 

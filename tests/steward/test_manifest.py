@@ -328,4 +328,4 @@ def test_n6_the_commands(tmp_path: Path) -> None:
     assert "1 vetoed, 0 erased, of 2" in run("affected", home=home).output
     path.write_bytes(b"{}")
     assert run("verify", str(path), home=home).exit_code == 1
-    assert run("make", "m", "--scene", "spying", home=home).exit_code == 1
+    assert run("make", "m", "--scene", "spying", home=home).exit_code == 2

@@ -105,7 +105,7 @@ def test_a_fit_that_is_stopped_goes_on_with_resume(tmp_path: Path, sent: signal.
         assert "--resume" in said
     again = run(*command)
     assert again.exit_code == 1
-    assert "go on with --resume" in again.output
+    assert "continue with --resume" in again.output
     done = run(*command, "--resume", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["file"] == str(path)

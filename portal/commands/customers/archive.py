@@ -1,97 +1,100 @@
-"""`sovereign export-customer` and `import-archive`: everything about one customer, to and fro."""
+"""`sovereign export-customer` and `import-archive`: a customer's archive, out and in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger import clock
+from portal.commands.errors import fail, require_file, require_ledger
 from portal.commands.log.vault import progress
 
 if TYPE_CHECKING:
+    from ledger.service import Ledger
+    from ledger.tlog.policy import LogPolicy
     from portal.archive.holding import CustomerRecords
 
 app = typer.Typer()
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
 HERE = Path("data")
 
 
 @app.command("export-customer")
 def export_customer(
     subject: Annotated[str, typer.Argument(help="The customer's number.")],
-    out: Annotated[Path, typer.Argument(help="The ZIP to write.")],
+    out: Annotated[Path, typer.Argument(help="The ZIP file to write.")],
     data_dir: DataDir = HERE,
 ) -> None:
     """Write everything about one customer: agreement, history, receipts, reads, data, messages.
 
-    Exit status 1: there is nothing about this customer.
+    Exit status 1: no data about this customer. 2: no ledger in
+    the folder.
     """
     from ledger.tlog import atomic_file
     from portal.archive.content import NobodyError, archive
+    from portal.operations import open_ledger
 
-    with _holding(data_dir) as held, progress("receipts and reads") as told:
+    with (
+        open_ledger.writing(require_ledger(data_dir)) as ledger,
+        progress("receipts and reads") as show,
+    ):
         try:
-            data = archive(held, subject, clock.now(), told)
+            data = archive(_records(data_dir, ledger), subject, clock.now(), show)
         except NobodyError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
+            fail(str(error), 1)
     atomic_file.write(out, data, atomic_file.OWNER_ONLY)
     typer.echo(f"{out}: {len(data)} bytes")
 
 
 @app.command("import-archive")
 def import_archive(
-    file: Annotated[Path, typer.Argument(help="The ZIP of another house.")],
+    file: Annotated[Path, typer.Argument(help="The ZIP file that another controller exported.")],
     data_dir: DataDir = HERE,
     policy: Annotated[
-        Path | None, typer.Option(help="The policy that its receipts must satisfy; else its own.")
+        Path | None,
+        typer.Option(help="Policy that its receipts must satisfy. Default: the archive's own."),
     ] = None,
 ) -> None:
-    """Take in a customer's archive: the agreement as class D, and the archive itself, sealed.
+    """Import a customer's archive: the agreement as class D, and the archive itself, sealed.
 
-    Exit status 1: nothing was recorded, and why.
+    A folder without a ledger gets a new one. Exit status 1: the
+    archive is refused, and nothing was recorded. 2: a file does not exist.
     """
-    from ledger.tlog import policy as policies
     from ledger.tlog.policy import LogPolicyError
     from portal.archive import imported
     from portal.archive.pack import ArchiveError
+    from portal.operations import open_ledger
+    from portal.operations.settings import Settings
 
-    with _holding(data_dir) as held:
-        try:
-            trusted = policies.parse(policy.read_bytes()) if policy else None
-            taken = imported.take(held, file.read_bytes(), trusted)
-        except (ArchiveError, LogPolicyError) as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(1) from None
+    data = require_file(file, "a customer's archive").read_bytes()
+    try:
+        trusted = _policy(policy) if policy else None
+        with open_ledger.writing(data_dir, Settings().origin) as ledger:
+            taken = imported.take(_records(data_dir, ledger), data, trusted)
+    except (ArchiveError, LogPolicyError) as error:
+        fail(str(error), 1)
     typer.echo(f"archive {taken.digest}: {taken.recorded} instructions of class D recorded")
     for each in taken.left:
-        typer.echo(f"left as it is: {each}")
+        typer.echo(f"not recorded: {each}")
 
 
-@contextmanager
-def _holding(home: Path) -> Iterator["CustomerRecords"]:
+def _policy(path: Path) -> "LogPolicy":
+    from ledger.tlog import policy
+
+    return policy.parse(require_file(path, "a policy").read_bytes())
+
+
+def _records(home: Path, ledger: "Ledger") -> "CustomerRecords":
+    """What archives are made from and recorded in."""
     from portal.archive.holding import CustomerRecords
-    from portal.operations import open_ledger
     from portal.operations.settings import Settings
     from portal.operations.wiring import contracts, open_source
 
     settings = Settings(data_dir=home)
-    known = settings.source or (home / "customers.duckdb").exists()
+    has_rows = settings.source or (home / "customers.duckdb").exists()
     source, scenes = contracts()
-    with open_ledger.writing(home, _origin(home, settings.origin)) as ledger:
-        yield CustomerRecords(
-            home, ledger, source, scenes, open_source(settings) if known else None
-        )
-
-
-def _origin(home: Path, otherwise: str) -> str:
-    """The name of the ledger that lies there; of a fresh one, what the settings say."""
-    from ledger.tlog import signed_note
-
-    key = home / "keys" / "consent.vkey"
-    if not key.exists():
-        return otherwise
-    return signed_note.verifier(key.read_text("utf-8").partition("\n")[0]).name
+    rows = open_source(settings) if has_rows else None
+    return CustomerRecords(home, ledger, source, scenes, rows)

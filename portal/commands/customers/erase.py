@@ -1,4 +1,4 @@
-"""`sovereign erase` and `sovereign hold`: a customer leaves, or has to stay for a while."""
+"""`sovereign erase` and `sovereign hold`: erase a customer, and legal holds that prevent it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger import clock
+from portal.commands.errors import fail, require_ledger
 
 if TYPE_CHECKING:
     from portal.operations.erasure import Eraser
 
 app = typer.Typer()
-holds = typer.Typer(help="Legal holds: who must not be erased yet, and why.", no_args_is_help=True)
+holds = typer.Typer(help="Legal holds: who must not be erased yet.", no_args_is_help=True)
 
 Subject = Annotated[str, typer.Argument(help="The customer's number.")]
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
-By = Annotated[str, typer.Option(help="Who decided it: a role.")]
-Reason = Annotated[str, typer.Option(help="Why; kept sealed under the customer's key.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
+By = Annotated[str, typer.Option(help="Role of whoever decided it.")]
+Reason = Annotated[str, typer.Option(help="Why; recorded, sealed under the customer's key.")]
 HERE = Path("data")
 
 
@@ -30,48 +33,49 @@ def erase(
         int | None, typer.Option(help="Erase only the instruction at this index of the log.")
     ] = None,
 ) -> None:
-    """Erase a customer, or one instruction of theirs, for ever.
+    """Erase a customer, or one of their instructions, permanently.
 
-    Rows of your own systems stay: delete them there. Exit status
-    1: nothing was erased, and the message says why; under a legal hold the request is kept.
+    Delete the rows in your own systems yourself. Exit status 1:
+    nothing was erased, and the message says why; under a legal hold the request is recorded. 2: no
+    ledger in the folder.
     """
     with _eraser(data_dir) as eraser:
         if entry is not None:
             eraser.entry(subject, entry, clock.now())
             typer.echo(f"entry {entry} was erased; receipts of it still verify")
             return
-        _told(eraser, subject)
+        _erase(eraser, subject)
 
 
 @holds.command("set")
 def hold_set(
     subject: Subject, reason: Reason, by: By = "data-protection-officer", data_dir: DataDir = HERE
 ) -> None:
-    """From now on the customer is not erased; a request is kept until the hold is lifted."""
+    """Prevent erasure of a customer. Requests are recorded and carried out when the hold ends."""
     from steward.oversight.legal_hold import Holds
 
     with _eraser(data_dir) as eraser:
         Holds(eraser.register).set(subject, by, reason, clock.now())
-    typer.echo("the hold stands; lift it with: sovereign hold lift")
+    typer.echo("the hold is set; lift it with: sovereign hold lift")
 
 
 @holds.command("lift")
 def hold_lift(
     subject: Subject, reason: Reason, by: By = "data-protection-officer", data_dir: DataDir = HERE
 ) -> None:
-    """The hold ends. An erasure that was asked for meanwhile is carried out at once."""
+    """End a hold. An erasure that was requested meanwhile is carried out at once."""
     from steward.oversight.legal_hold import Holds
 
     with _eraser(data_dir) as eraser:
         if Holds(eraser.register).lift(subject, by, reason, clock.now()):
-            _told(eraser, subject)
+            _erase(eraser, subject)
         else:
-            typer.echo("the hold is lifted; nobody had asked for an erasure")
+            typer.echo("the hold is lifted; no erasure was requested")
 
 
 @contextmanager
 def _eraser(home: Path) -> Iterator["Eraser"]:
-    """Opens the ledger; what is refused inside ends the command with status 1."""
+    """Open the ledger; a refusal inside the context ends the command with status 1."""
     from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
     from ledger.service import UnknownSubjectError
     from ledger.vault.commitments import LegacyDataKeyError
@@ -83,18 +87,17 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
 
     refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, LegacyDataKeyError)
     try:
-        with open_ledger.writing(home) as ledger:
+        with open_ledger.writing(require_ledger(home)) as ledger:
             register = Register(home / "register.sqlite", ledger, review.SCHEMA)
             yield Eraser(home, ledger, register)
     except (*refused, UnknownSubjectError, UnsealableError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
 
 
-def _told(eraser: "Eraser", subject: str) -> None:
+def _erase(eraser: "Eraser", subject: str) -> None:
     gone = eraser.customer(subject, clock.now())
     typer.echo(
         f"erased: {gone.instructions} instructions, names in {gone.cases} cases, {gone.passkeys} "
-        f"passkeys, {gone.archives} archives, {gone.receipts} kept receipts.\n"
+        f"passkeys, {gone.archives} archives, {gone.receipts} stored receipts.\n"
         "Receipts that the customer holds still verify. Delete their rows in your own systems."
     )

@@ -1,4 +1,4 @@
-"""`sovereign import-consents`: consents that were recorded elsewhere, as class D."""
+"""`sovereign import-consents`: import consents recorded elsewhere, as instructions of class D."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger import clock
+from portal.commands.errors import fail, require_file, require_ledger
 from portal.commands.log.vault import progress
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
 HERE = Path("data")
 
 
@@ -26,40 +29,43 @@ class Format(StrEnum):
 @app.command("import-consents")
 def import_consents(
     file: Annotated[Path, typer.Argument(help="A CSV file, or consent receipts in JSON.")],
-    source: Annotated[str, typer.Option(help="Where it comes from: stands in every instruction.")],
-    form: Annotated[Format, typer.Option("--format", help="Of the file.")] = Format.CSV,
+    source: Annotated[str, typer.Option(help="Where FILE comes from; recorded with each.")],
+    form: Annotated[Format, typer.Option("--format", help="Format of FILE.")] = Format.CSV,
     mapping: Annotated[
-        Path | None, typer.Option(help="What its names mean here: a TOML file.")
+        Path | None, typer.Option(help="TOML file that maps the names in FILE to ours.")
     ] = None,
     skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Pass bad rows over, and list them.")
+        bool, typer.Option("--skip-bad", help="Skip bad rows, and list them.")
     ] = False,
     data_dir: DataDir = HERE,
 ) -> None:
-    """Record consents of before as instructions of class D, all or none, once for each file.
+    """Record earlier consents as instructions of class D: all or none, and once for each file.
 
-    What a customer said here themselves is never overwritten.
-    Exit status 1: nothing was recorded, and each bad row is named.
+    A customer's own instructions are never overwritten. Exit
+    status 1: nothing was recorded, and each bad row is listed. 2: no such file, or no ledger in the
+    folder.
     """
     from portal.imports import record
     from portal.imports.record import RefusedFileError
     from portal.imports.row import Bad, MappingError
     from portal.operations import open_ledger
 
+    require_ledger(data_dir)
+    data = require_file(file, "a file of consents").read_bytes()
+    if mapping is not None:
+        require_file(mapping, "a mapping (TOML)")
     try:
-        data = file.read_bytes()
-        found = _read(data, form, mapping)
-        passed = [each for each in found if isinstance(each, Bad)] if skip_bad else []
-        rows = record.require_good([each for each in found if each not in passed])
-        with open_ledger.writing(data_dir) as ledger, progress("rows") as told:
-            taken = record.take(ledger, rows, data, source, progress=told)
-    except (MappingError, RefusedFileError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
-    for each in (*passed, *taken.left):
-        typer.echo(f"passed over: {each}")
+        parsed = _read(data, form, mapping)
+        skipped = [each for each in parsed if isinstance(each, Bad)] if skip_bad else []
+        rows = record.require_good([each for each in parsed if each not in skipped])
+        with open_ledger.writing(data_dir) as ledger, progress("rows") as show:
+            taken = record.take(ledger, rows, data, source, progress=show)
+    except (MappingError, RefusedFileError) as error:
+        fail(str(error), 1)
+    for each in (*skipped, *taken.left):
+        typer.echo(f"skipped: {each}")
     if taken.again:
-        typer.echo("this file was taken before; nothing was recorded")
+        typer.echo("this file was imported before; nothing was recorded")
     else:
         typer.echo(f"{taken.recorded} instructions of class D recorded")
 

@@ -1,4 +1,4 @@
-"""`sovereign manifest`: what a training set rests on, and which models a veto has reached."""
+"""`sovereign manifest`: the consents behind a training set, and models that a veto affects."""
 
 import json
 from collections.abc import Iterator
@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger import clock
+from portal.commands.errors import MistakeError, fail, require_file, require_ledger
 
 if TYPE_CHECKING:
     from ledger.service import Ledger
 
 app = typer.Typer(help="Manifests of training sets.", no_args_is_help=True)
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value instead of lines.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of lines.")]
 HERE = Path("data")
 
 
@@ -24,28 +27,34 @@ HERE = Path("data")
 def make(
     model: Annotated[str, typer.Argument(help="The model that is to be trained.")],
     field: Annotated[
-        list[str] | None, typer.Option(help="An item it is trained on; again for each. Else all.")
+        list[str] | None,
+        typer.Option(help="Item of the training data; repeat for each. Default: all of the scene."),
     ] = None,
-    scene: Annotated[str, typer.Option(help="The scene that allows it.")] = "ai-training",
+    scene: Annotated[str, typer.Option(help="Scene whose grants allow it.")] = "ai-training",
     announce: Annotated[
-        bool, typer.Option("--announce", help="Write the manifest's digest into the log.")
+        bool, typer.Option("--announce", help="Publish the manifest's digest in the consent log.")
     ] = False,
     data_dir: DataDir = HERE,
 ) -> None:
-    """Write the manifest of everybody who allows it now, and print where it lies.
+    """Write the manifest of all customers who allow the training now, and print its path.
 
-    Exit status 1: none was written, and why.
+    Exit status 1: no manifest can be made, and why. 2: there is
+    no such scene or item, or no ledger in the folder.
     """
     from ledger.events.envelope import ManifestPublished
     from portal.operations.wiring import contracts
     from steward.oversight import manifest
 
-    now = clock.now()
+    now, contract = clock.now(), contracts()[1].get(scene)
+    if contract is None:
+        raise MistakeError(f"no scene {scene!r}: want one of {', '.join(contracts()[1])}")
+    if unknown := sorted({*(field or ())} - {*contract.fields}):
+        raise MistakeError(
+            f"scene {scene} has no item {', '.join(unknown)}: want some of "
+            f"{', '.join(contract.fields)}"
+        )
     with _ledger(data_dir) as ledger:
-        known = contracts()[1]
-        if scene not in known:
-            raise manifest.ManifestError(f"want one of {[*known]}, found {scene!r}")
-        made = manifest.make(ledger, known[scene], model, field or [*known[scene].fields], now)
+        made = manifest.make(ledger, contract, model, field or [*contract.fields], now)
         path = manifest.keep(data_dir, made)
         if announce:
             ledger.announce([ManifestPublished(model, made.digest, made.size, now)])
@@ -56,31 +65,35 @@ def make(
 def verify(
     file: Annotated[Path, typer.Argument(help="A manifest.")], data_dir: DataDir = HERE
 ) -> None:
-    """Check that each entry stands in the log and allowed the training at its ledger size.
+    """Check that each entry is in the log and allowed the training at the manifest's ledger size.
 
-    Exit status 0: all of them did. 1: some did not, or it is no manifest of this log.
+    Exit status 0: all of them did. 1: some did not, or FILE is not a manifest of this log. 2: no
+    such file, or no ledger in the folder.
     """
     from steward.contracts.archive import ContractArchive
     from steward.oversight import manifest
 
+    require_ledger(data_dir)
+    data = require_file(file, "a manifest").read_bytes()
     with _ledger(data_dir) as ledger:
-        found = manifest.parse(file.read_bytes())
-        gone = manifest.verify(found, ledger, ContractArchive(data_dir / "contracts"))
-        more = f"; {gone} of customers who were erased since cannot be opened" if gone else ""
-        typer.echo(f"{len(found.entries)} entries, no veto at {found.size} entries{more}")
+        parsed = manifest.parse(data)
+        gone = manifest.verify(parsed, ledger, ContractArchive(data_dir / "contracts"))
+        more = f"; {gone} cannot be opened, of customers erased since" if gone else ""
+        typer.echo(f"{len(parsed.entries)} entries, no veto at ledger size {parsed.size}{more}")
 
 
 @app.command()
 def affected(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
-    """List the models that later vetoes and erasures have reached.
+    """List the models that later vetoes and erasures affect.
 
-    Exit status 0: none. 1: some, each with the entries to be left out when it is trained again.
+    Exit status 0: none. 1: some, each with the entries to leave out when it is trained again. 2: no
+    ledger in the folder.
     """
     from steward.oversight import manifest
 
     with _ledger(data_dir) as ledger:
-        found = [manifest.affected(each, ledger) for each in manifest.kept(data_dir)]
-    hit = [each for each in found if each]
+        checked = [manifest.affected(each, ledger) for each in manifest.kept(data_dir)]
+    hit = [each for each in checked if each]
     if as_json:
         rows = [
             {
@@ -98,7 +111,7 @@ def affected(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
                 f"{each.manifest.model}  {each.manifest.digest[:16]}  {len(each.vetoed)} vetoed, "
                 f"{len(each.erased)} erased, of {len(each.manifest.entries)}"
             )
-        typer.echo(f"{len(hit)} of {len(found)} manifests affected")
+        typer.echo(f"{len(hit)} of {len(checked)} manifests affected")
     raise typer.Exit(1 if hit else 0)
 
 
@@ -109,8 +122,7 @@ def _ledger(home: Path) -> Iterator["Ledger"]:
     from steward.oversight.manifest import ManifestError
 
     try:
-        with open_ledger.writing(home) as ledger:
+        with open_ledger.writing(require_ledger(home)) as ledger:
             yield ledger
-    except (ManifestError, ContractError, OSError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+    except (ManifestError, ContractError) as error:
+        fail(str(error), 1)

@@ -1,4 +1,4 @@
-"""`sovereign audit`, `audit-states`, `evidence`: for those who trust nobody."""
+"""`sovereign audit`, `audit-states`, `evidence`: check the logs without trusting the company."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -7,8 +7,17 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
+
+from portal.commands.errors import (
+    MistakeError,
+    explained,
+    fail,
+    require_file,
+    require_ledger,
+)
 
 if TYPE_CHECKING:
     from ledger.tlog.auditor import AuditReport, Demand
@@ -16,14 +25,14 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Remembered = Annotated[
-    Path | None, typer.Option("--state", help="Remember here where the next audit starts.")
+    Path | None, typer.Option("--state", help="File that records where the next audit starts.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Findings with their evidence.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print findings with their evidence as JSON.")]
 
 
 @app.command()
 def audit(
-    log: Annotated[str, typer.Argument(help="A tile directory, or the address of one.")],
+    log: Annotated[str, typer.Argument(help="A tile directory, or the URL of one.")],
     policy: Annotated[
         Path | None, typer.Option("--policy", help="A tlog-policy: logs, witnesses, quorum.")
     ] = None,
@@ -32,13 +41,14 @@ def audit(
     ] = None,
     state: Remembered = None,
     opaque: Annotated[
-        bool, typer.Option("--opaque", help="Not a consent log: do not look into entries.")
+        bool, typer.Option("--opaque", help="Any log: do not parse entries as consent events.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that a log only grew since the last audit, and report what speaks against it.
+    """Prove that a log only grew since the last audit, and report every violation.
 
-    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited, because
+    the log or a file cannot be read.
     """
     from ledger.events.sealed_entry import consent_entry
     from ledger.tlog import auditor as auditing
@@ -47,15 +57,15 @@ def audit(
     judge = None if opaque else consent_entry
     with _auditing():
         trust = _under(policy) if policy else _trust(key)
-        run = partial(auditing.audit, fetcher.at(log), trust, _seen(state), judge)
+        run = partial(auditing.audit, fetcher.at(_place(log)), trust, _seen(state), judge)
         report = _with_progress(run)
     _conclude(report, state, as_json=as_json)
 
 
 @app.command("audit-states")
 def audit_states(
-    log: Annotated[str, typer.Argument(help="The state log: a tile directory or an address.")],
-    consent: Annotated[str, typer.Argument(help="The consent log it stands beside, likewise.")],
+    log: Annotated[str, typer.Argument(help="The state log: a tile directory, or its URL.")],
+    consent: Annotated[str, typer.Argument(help="The consent log that it describes, likewise.")],
     policy: Annotated[Path, typer.Option("--policy", help="The state log's tlog-policy.")],
     consent_policy: Annotated[
         Path, typer.Option("--consent-policy", help="The consent log's tlog-policy.")
@@ -63,17 +73,18 @@ def audit_states(
     state: Remembered = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that a state log only grew, each map root of a beginning of the consent log.
+    """Prove that a state log only grew, and that each entry names a prefix of the consent log.
 
-    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited.
+    Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited, because
+    the log or a file cannot be read.
     """
     from ledger.statemap import map_auditor
     from ledger.tlog import fetcher
 
     with _auditing():
-        trusted = map_auditor.Consent(fetcher.at(consent), _under(consent_policy))
+        trusted = map_auditor.Consent(fetcher.at(_place(consent)), _under(consent_policy))
         run = partial(
-            map_auditor.audit_states, fetcher.at(log), _under(policy), trusted, _seen(state)
+            map_auditor.audit_states, fetcher.at(_place(log)), _under(policy), trusted, _seen(state)
         )
         report = _with_progress(run)
     _conclude(report, state, as_json=as_json)
@@ -81,21 +92,22 @@ def audit_states(
 
 @app.command()
 def evidence(
-    subject: Annotated[str, typer.Argument(help="The customer's id.")],
+    subject: Annotated[str, typer.Argument(help="The customer's number.")],
     seq: Annotated[int, typer.Argument(help="Which of the customer's instructions, from 1.")],
     to: Annotated[Path, typer.Argument(help="The file to write.")],
     data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")
+        Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
     ] = Path("data"),
     kept: Annotated[
         list[Path] | None,
-        typer.Option(help="A receipt from then, which tells when witnesses saw its entry."),
+        typer.Option(help="A receipt from that time, which proves when witnesses saw its entry."),
     ] = None,
 ) -> None:
-    """Write one file that proves an instruction, who signed it, and how the key became theirs.
+    """Write one file that proves an instruction, who signed it, and how that key was enrolled.
 
-    It holds everything the customer said: give it to the customer, or to who may see that.
-    `sovereign verify --evidence FILE --policy …` checks it, offline. Exit status 1: not written.
+    The file contains all instructions of the customer: give it only to those who may see them.
+    `sovereign verify --evidence FILE --policy …` checks it offline. Exit status 1: not written, and
+    why. 2: no such receipt, or no ledger in the folder.
     """
     from ledger.errors import CorruptLogError
     from ledger.evidence_builder import ErasedError, LogMovedError, build_evidence
@@ -104,27 +116,35 @@ def evidence(
     from ledger.verify import receipt
     from ledger.witness.client import RolledBackError
 
-    ledger = Ledger.reopen(data_dir)
+    for path in kept or []:
+        require_file(path, "a receipt")
+    ledger = Ledger.reopen(require_ledger(data_dir))
     refused = (OSError, ValueError, UnknownSubjectError, ErasedError, LogMovedError)
     try:
         older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
-        found = build_evidence(ledger, data_dir, subject, seq, older)
+        built = build_evidence(ledger, data_dir, subject, seq, older)
     except (*refused, RolledBackError, CorruptLogError) as error:
-        typer.echo(f"not written: {error}", err=True)
-        raise typer.Exit(1) from None
+        fail(f"not written: {error}", 1)
     finally:
         ledger.close()
-    atomic_file.write(to, str(found).encode())
-    typer.echo(f"{to}: {len(found.entries)} instructions, {len(found.rotations)} rotations of keys")
+    atomic_file.write(to, str(built).encode())
+    entries, rotations = len(built.entries), len(built.rotations)
+    typer.echo(f"{to}: {entries} instructions, {rotations} rotations of keys")
 
 
 @contextmanager
 def _auditing() -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError) as error:
-        typer.echo(f"not audited: {error}", err=True)
-        raise typer.Exit(2) from None
+    except (OSError, ValueError, MistakeError) as error:
+        fail(f"not audited: {explained(error) or error}")
+
+
+def _place(log: str) -> str:
+    """A tile directory that exists, or an address. Raises MistakeError."""
+    if urlsplit(log).scheme not in {"http", "https"} and not Path(log).is_dir():
+        raise MistakeError(f"want a tile directory at {log}, found no folder: check the path")
+    return log
 
 
 def _seen(state: Path | None) -> str | None:
@@ -150,7 +170,7 @@ def _trust(key: Path | None) -> "Demand":
     from ledger.tlog.auditor import KeyDemand
 
     if key is None:
-        raise ValueError("nobody to trust was named: give --policy or --key")
+        raise ValueError("want the keys to trust, found none: give --policy or --key")
     keys = [policy.log_key(line) for line in key.read_text("utf-8").splitlines()]
     return KeyDemand(keys)
 

@@ -1,4 +1,4 @@
-"""`sovereign budget verify`: recompute what every scene has spent, from the public log alone."""
+"""`sovereign budget verify`: recompute every scene's privacy budget from the public log."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,47 +13,51 @@ app = typer.Typer(help="Privacy budgets, as a regulator sees them.", no_args_is_
 
 @app.callback()
 def group() -> None:
-    """Keep `verify` a command of its own."""
+    """Make typer keep the name `verify` although it is the group's only command."""
 
 
 @app.command()
 def verify(
-    log: Annotated[str, typer.Argument(help="The consent log: a tile directory, or its address.")],
+    log: Annotated[str, typer.Argument(help="The consent log: a tile directory, or its URL.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the accounts as JSON.")] = False,
 ) -> None:
     """Recompute every scene's spending from the noisy figures in the log. Exact; no private data.
 
-    Every release's promise, the account that it states, the root of the log that it was fitted at
-    and the contract that its domain comes from are recomputed or looked up. Exit status 0: every
-    record keeps the rules. 1: some do not, and they are listed. Whether the log itself is whole is
-    for `sovereign audit` to say.
+    Of every release it recomputes the privacy loss, the account, the root of the log it was fitted
+    at, and looks up the contract of its domain. `sovereign audit` checks the log itself. Exit
+    status 0: every record follows the rules. 1: some do not, and are listed. 2: the log cannot be
+    read.
     """
     from rich.console import Console
 
-    from ledger.tlog.fetcher import at
+    from ledger.tlog.fetcher import UnreadableError, at
+    from portal.commands.errors import fail
     from portal.regulator.budget_account import recompute
 
-    with Console(stderr=True).status("Recomputing"):
-        found = recompute(at(log))
-    typer.echo(json.dumps(_body(found), indent=2) if as_json else _text(found))
-    for finding in found.findings:
+    try:
+        with Console(stderr=True).status("Recomputing"):
+            recomputed = recompute(at(log))
+    except (UnreadableError, ValueError) as error:
+        fail(f"{log} cannot be read as a log ({error}): give a tile directory or its URL")
+    typer.echo(json.dumps(_body(recomputed), indent=2) if as_json else _text(recomputed))
+    for finding in recomputed.findings:
         typer.echo(finding, err=True)
-    raise typer.Exit(1 if found.findings else 0)
+    raise typer.Exit(1 if recomputed.findings else 0)
 
 
-def _text(found: "Recomputed") -> str:
+def _text(recomputed: "Recomputed") -> str:
     lines = []
-    for (scene, period), account in sorted(found.spending.accounts.items()):
+    for (scene, period), account in sorted(recomputed.spending.accounts.items()):
         rho, left = float(account.spent.rho), float(account.left.rho)
         lines.append(f"{scene:24} {period}  spent rho {rho:.6f}  left {left:.6f}")
-    return "\n".join([*lines, f"{found.records} records, {len(found.findings)} findings"])
+    return "\n".join([*lines, f"{recomputed.records} records, {len(recomputed.findings)} findings"])
 
 
-def _body(found: "Recomputed") -> dict[str, Any]:
+def _body(recomputed: "Recomputed") -> dict[str, Any]:
     from synthetic.privacy.budget import exact
 
     accounts = [
         {"scene": s, "period": p, "spent": exact(a.spent.rho), "left": exact(a.left.rho)}
-        for (s, p), a in sorted(found.spending.accounts.items())
+        for (s, p), a in sorted(recomputed.spending.accounts.items())
     ]
-    return {"accounts": accounts, "records": found.records, "findings": found.findings}
+    return {"accounts": accounts, "records": recomputed.records, "findings": recomputed.findings}

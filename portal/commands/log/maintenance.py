@@ -1,4 +1,4 @@
-"""`sovereign fsck`, `export`, `keygen`: the ledger's own upkeep."""
+"""`sovereign fsck`, `export`, `rotate-key`, `keygen`: maintenance of the ledger."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,11 +10,14 @@ from typing import Annotated
 import typer
 
 from ledger import clock
+from portal.commands.errors import fail, require_ledger
 
 app = typer.Typer()
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON value instead of lines.")]
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of lines.")]
 HERE = Path("data")
 
 
@@ -22,17 +25,20 @@ HERE = Path("data")
 def fsck(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
     """Check that database, tiles, checkpoint, vault and published directory agree.
 
-    Exit status 0: they do. 1: findings, each with its place. Stop what writes the ledger first.
+    Stop what writes the ledger first. Exit status 0: they do. 1: findings, each with its place. 2:
+    no ledger in the folder.
     """
     from ledger.fsck import fsck as run
 
+    if not (data_dir / "ledger.sqlite").exists():  # with it a missing key is a finding
+        require_ledger(data_dir)
     with _progress("entries") as progress:
-        found = [*run(data_dir, progress)]
+        findings = [*run(data_dir, progress)]
     if as_json:
-        typer.echo(json.dumps([asdict(each) for each in found], indent=1))
+        typer.echo(json.dumps([asdict(each) for each in findings], indent=1))
     else:
-        typer.echo("\n".join(map(str, found)) or "clean")
-    raise typer.Exit(1 if found else 0)
+        typer.echo("\n".join(map(str, findings)) or "clean")
+    raise typer.Exit(1 if findings else 0)
 
 
 @app.command()
@@ -40,38 +46,39 @@ def export(
     folder: Annotated[Path, typer.Argument(help="The public tile directory to write.")],
     data_dir: DataDir = HERE,
     states: Annotated[
-        Path | None, typer.Option(help="Another directory, for the log of latest states.")
+        Path | None, typer.Option(help="Tile directory to write for the log of latest states.")
     ] = None,
 ) -> None:
-    """Publish the consent log as a C2SP tile directory; again later, only what is new.
+    """Publish the consent log as a C2SP tile directory. A later run adds only what is new.
 
-    Exit status 1: its witnesses did not agree, and what was published before stands.
+    Exit status 1: too few witnesses cosigned, and the directory is unchanged. 2: no ledger in the
+    folder.
     """
     from ledger.service import Ledger
     from ledger.witness.client import QuorumError, RolledBackError
 
-    ledger = Ledger.reopen(data_dir)
+    ledger = Ledger.reopen(require_ledger(data_dir))
     try:
-        if states is not None:  # first, so that it never runs ahead of the consent log
+        if states is not None:  # first, so that the published state log is never the newer one
             ledger.states.export(states)
         ledger.export(folder)
         typer.echo((folder / "checkpoint").read_text("utf-8"))
     except (QuorumError, RolledBackError) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
     finally:
         ledger.close()
 
 
 @app.command("rotate-key")
 def rotate_key(data_dir: DataDir = HERE) -> None:
-    """Put new signing keys in force. The log says so in an entry that old and new keys sign.
+    """Replace the log's signing keys. Old and new keys sign the log entry that records it.
 
-    Give the new policy to whoever verifies.
+    Afterwards give the printed policy to whoever verifies. Exit status
+    2: no ledger in the folder.
     """
     from portal.operations import open_ledger
 
-    with open_ledger.writing(data_dir) as ledger:
+    with open_ledger.writing(require_ledger(data_dir)) as ledger:
         ledger.rotate(data_dir, clock.now())
     typer.echo((data_dir / "consent.policy").read_text("utf-8"))
 
@@ -79,12 +86,16 @@ def rotate_key(data_dir: DataDir = HERE) -> None:
 @app.command()
 def keygen(
     name: Annotated[str, typer.Argument(help="The log's origin or the witness's name.")],
-    folder: Annotated[Path, typer.Argument(help="Where the key files go.")],
-    witness: Annotated[bool, typer.Option("--witness", help="A witness's key.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder to write the key files to.")],
+    witness: Annotated[bool, typer.Option("--witness", help="Make a witness's key.")] = False,
 ) -> None:
-    """Make a key pair: NAME.key for the owner alone, NAME.vkey for everybody else."""
+    """Make a key pair: NAME.key is for its owner alone, NAME.vkey for everybody.
+
+    Exit status 2: the name has a space or a plus, or the file exists.
+    """
     from ledger.tlog import atomic_file, cosignature, signed_note
 
+    signed_note.require_name(name)
     if witness:
         made = cosignature.generate(name)
         secret, public = made.secret(), str(made.key)
@@ -94,8 +105,7 @@ def keygen(
     stem = name.replace("/", "-")
     path = folder / f"{stem}.key"
     if path.exists():
-        typer.echo(f"{path} exists already; move it away first", err=True)
-        raise typer.Exit(2)
+        fail(f"{path} exists already; move it away first")
     atomic_file.write(path, f"{secret}\n".encode(), atomic_file.OWNER_ONLY)
     atomic_file.write(folder / f"{stem}.vkey", f"{public}\n".encode())
     typer.echo(public)

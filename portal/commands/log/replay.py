@@ -1,4 +1,4 @@
-"""`sovereign replay`: derive every decision of a data directory's read logs again."""
+"""`sovereign replay`: recompute every decision in the read logs of a data directory."""
 
 import json
 from collections.abc import Callable
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from portal.commands.errors import fail, require_ledger
 
 if TYPE_CHECKING:
     from gate.replay.replay import ReplayReport
@@ -18,19 +20,21 @@ app = typer.Typer()
 def replay(
     data_dir: Annotated[Path, typer.Option("--data-dir", help="The gate's data directory.")],
     instance: Annotated[
-        str | None, typer.Argument(help="One read log, e.g. reads-1a2b3c4d; all of them if absent.")
+        str | None, typer.Argument(help="One read log, e.g. reads-1a2b3c4d. Default: all of them.")
     ] = None,
     policies: Annotated[
         list[Path] | None,
-        typer.Option("--policy", help="The folder of a policy; again for each earlier one."),
+        typer.Option("--policy", help="Folder of a policy; repeat for each earlier one."),
     ] = None,
-    processes: Annotated[int, typer.Option("--processes", min=1, help="How many at once.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Findings as JSON.")] = False,
+    processes: Annotated[
+        int, typer.Option("--processes", min=1, help="How many to run at once.")
+    ] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
 ) -> None:
-    """Derive every logged decision again from ledger, contracts and policies.
+    """Recompute every logged decision from ledger, contracts and policies, and compare.
 
-    Contracts that were in force before are taken from the data directory's archive. Exit status 0:
-    all of them follow. 1: some do not, and they are listed. 2: nothing to replay.
+    Earlier contracts are taken from the data directory's archive. Exit status 0: every decision is
+    the same. 1: some differ, and are listed. 2: there is no such read log, ledger or policy.
     """
     from functools import partial
 
@@ -39,12 +43,15 @@ def replay(
     from ledger.follower import Follower
     from portal.operations.replay_grounds import grounds
 
-    folders = sorted(path.parent for path in (data_dir / "reads").glob(f"{instance or '*'}/{LOG}"))
+    folders = sorted(path.parent for path in (data_dir / "reads").glob(f"*/{LOG}"))
     if not folders:
-        typer.echo(
-            f"no read log under {data_dir / 'reads'}; name a gate's data directory", err=True
-        )
-        raise typer.Exit(2)
+        require_ledger(data_dir)
+        fail(f"no read log under {data_dir / 'reads'}; name a gate's data directory")
+    if instance is not None:
+        names = ", ".join(path.name for path in folders)
+        folders = [path for path in folders if path.name == instance]
+        if not folders:
+            fail(f"no read log {instance!r} under {data_dir / 'reads'}: want one of {names}")
     rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
     differing = 0
     opened = partial(Follower, data_dir)
@@ -52,7 +59,7 @@ def replay(
         run = partial(derive, opened, folder, rests_on, processes=processes)
         report = _with_progress(run, folder.name)
         differing += len(report.differences)
-        _tell(folder.name, report, as_json=as_json)
+        _print(folder.name, report, as_json=as_json)
     raise typer.Exit(1 if differing else 0)
 
 
@@ -65,7 +72,7 @@ def _with_progress(run: Callable[..., "ReplayReport"], name: str) -> "ReplayRepo
         return run(progress=lambda done, every: bar.update(task, completed=done, total=every))
 
 
-def _tell(name: str, report: "ReplayReport", *, as_json: bool) -> None:
+def _print(name: str, report: "ReplayReport", *, as_json: bool) -> None:
     if as_json:
         typer.echo(
             json.dumps(
@@ -74,8 +81,8 @@ def _tell(name: str, report: "ReplayReport", *, as_json: bool) -> None:
         )
         return
     typer.echo(
-        f"{name}  {report.entries} entries, {report.derived} derived again,"
+        f"{name}  {report.entries} entries, {report.derived} recomputed,"
         f" {report.unopened} cannot be opened, {len(report.differences)} differ"
     )
     for each in report.differences:
-        typer.echo(f"  entry {each.entry}: found {each.found}; derived {each.derived}")
+        typer.echo(f"  entry {each.entry}: logged {each.found}; recomputed {each.derived}")

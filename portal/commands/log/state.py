@@ -1,34 +1,38 @@
-"""`sovereign state-proof`: what is in force for a customer, provably the latest."""
+"""`sovereign state-proof`: prove a customer's latest state."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from portal.commands.errors import fail, require_ledger
+
 app = typer.Typer()
 
 
 @app.command()
 def state_proof(
-    subject: Annotated[str, typer.Argument(help="Whose state.")],
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="Where ledger and keys live.")],
+    subject: Annotated[str, typer.Argument(help="The customer's number.")],
+    data_dir: Annotated[
+        Path, typer.Option("--data-dir", help="Folder with the ledger and the keys.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file to write; none: printed.")
+        Path | None, typer.Option("--out", help="The file to write. Default: print it.")
     ] = None,
 ) -> None:
-    """Prove the latest state of a customer; check with python -m ledger.verify.state_cli.
+    """Prove the latest state of a customer. `python -m ledger.verify.state_cli` checks the proof.
 
-    Exit status 0: proven. 1: nothing is known of the customer, or they were erased.
+    Exit status 0: proven. 1: the customer gave no instruction, or was erased. 2: no ledger in the
+    folder.
     """
     from ledger.service import Ledger, UnknownSubjectError
     from ledger.tlog import atomic_file
 
-    ledger = Ledger.reopen(data_dir)
+    ledger = Ledger.reopen(require_ledger(data_dir))
     try:
         proof = str(ledger.state_proof(subject))
     except UnknownSubjectError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
     finally:
         ledger.close()
     if out is None:

@@ -1,4 +1,4 @@
-"""`sovereign vault rotate-kek`: another key-encryption key for every customer's data key."""
+"""`sovereign vault rotate-kek`: replace the key-encryption key of the customers' data keys."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -7,50 +7,54 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The customers' keys.", no_args_is_help=True)
+from portal.commands.errors import fail, require_ledger
 
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Where ledger, keys and data live.")]
+app = typer.Typer(help="The customers' data keys.", no_args_is_help=True)
+
+DataDir = Annotated[
+    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+]
 HERE = Path("data")
 
 
 @app.callback()
 def _vault() -> None:
-    """Keep the command's name though it is the only one."""
+    """Make typer keep the name `rotate-kek` although it is the group's only command."""
 
 
 @app.command("rotate-kek")
 def rotate_kek(
     to: Annotated[
-        str, typer.Option(help="file, pkcs11:… or aws-kms:…; empty: who keeps it now.")
+        str,
+        typer.Option(help="New provider: file, pkcs11:… or aws-kms:…. Default: the present one."),
     ] = "",
     data_dir: DataDir = HERE,
 ) -> None:
-    """Wrap every customer's key with a new key, and destroy the old one.
+    """Wrap every customer's data key with a new key, and destroy the old one.
 
-    Whatever has the vault open goes on. Interrupted or killed, run it again. Exit status 1: the old
-    key is in force, and the message says why.
+    Processes that have the vault open continue. After an interruption, run it again. Exit status 1:
+    the old key stays active, and the message says why. 2: no ledger in the folder.
     """
     from ledger.vault import key_encryption_key
     from ledger.vault.key_encryption_key import KekError
     from ledger.vault.vault import Vault, VaultError
 
+    require_ledger(data_dir)
     if not (data_dir / "keys" / "customers.db").exists():
-        typer.echo(f"no customers' keys under {data_dir}: want --data-dir of a ledger", err=True)
-        raise typer.Exit(1)
+        fail(f"no customers' keys under {data_dir}: restore keys/customers.db from a backup")
     try:
-        with closing(Vault(data_dir / "keys")) as vault, progress("keys wrapped anew") as told:
-            vault.rotate(key_encryption_key.next_generation(to or vault.kek_provider), told)
+        with closing(Vault(data_dir / "keys")) as vault, progress("keys wrapped") as show:
+            vault.rotate(key_encryption_key.next_generation(to or vault.kek_provider), show)
             typer.echo(
                 f"every customer's key is wrapped with a new key, kept by {vault.kek_provider}"
             )
     except (KekError, VaultError) as error:
-        typer.echo(f"{error}\nThe old key is in force.", err=True)
-        raise typer.Exit(1) from None
+        fail(f"{error}\nThe old key stays active.", 1)
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error for what takes longer than a moment."""
+    """Show a progress bar on standard error; the value is called with (done, total)."""
     from rich.console import Console
     from rich.progress import Progress
 

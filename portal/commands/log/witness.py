@@ -1,11 +1,13 @@
-"""`sovereign witness`: be a witness of somebody else's log."""
+"""`sovereign witness`: run a witness (C2SP tlog-witness) of another party's log."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Be a witness of a log: remember it, cosign what extends it.")
+from portal.commands.errors import explained, fail
+
+app = typer.Typer(help="Run a witness: record a log's checkpoints, cosign those that extend them.")
 
 Key = Annotated[Path, typer.Option("--key", help="The witness's private key.")]
 
@@ -15,15 +17,18 @@ def keygen(
     name: Annotated[str, typer.Argument(help="A name without spaces, like witness.example/w1.")],
     key: Key,
 ) -> None:
-    """Make a witness key: the private part to a file of its owner's, the public part printed."""
-    from ledger.tlog import atomic_file, cosignature
+    """Make a witness key: write the private part to a file, print the public part.
 
+    Exit status 2: the name cannot be used, or the file exists; nothing was written.
+    """
+    from ledger.tlog import atomic_file, cosignature, signed_note
+
+    signed_note.require_name(name)
     made = cosignature.generate(name)
     try:
         atomic_file.create(key, f"{made.secret()}\n".encode(), atomic_file.OWNER_ONLY)
     except FileExistsError:
-        typer.echo(f"{key} exists already: name another file, or keep that key", err=True)
-        raise typer.Exit(2) from None
+        fail(f"{key} exists already: name another file, or use that key")
     typer.echo(str(made.key))
 
 
@@ -31,11 +36,16 @@ def keygen(
 def serve(
     key: Key,
     log: Annotated[list[Path], typer.Option("--log", help="Verifier keys of logs, one a line.")],
-    memory: Annotated[Path, typer.Option(help="Where it remembers.")] = Path("witness.sqlite"),
+    memory: Annotated[Path, typer.Option(help="File with cosigned checkpoints.")] = Path(
+        "witness.sqlite"
+    ),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 8100,
 ) -> None:
-    """Serve POST /add-checkpoint of C2SP tlog-witness until interrupted."""
+    """Serve POST /add-checkpoint of C2SP tlog-witness until interrupted.
+
+    Exit status 2: a key file cannot be used, and nothing was served.
+    """
     import uvicorn
 
     from ledger.tlog import cosignature, policy
@@ -49,7 +59,6 @@ def serve(
         signer = cosignature.signer(key.read_text("ascii").strip())
         witness = Witness(memory, signer, [policy.log_key(line) for line in lines])
     except (OSError, NoteError, CosignatureError) as error:
-        typer.echo(f"not serving: {error}", err=True)
-        raise typer.Exit(2) from None
+        fail(f"not serving: {explained(error) or error}")
     typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")
     uvicorn.run(server.app(witness), host=host, port=port, http="h11", log_level="warning")

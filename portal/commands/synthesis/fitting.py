@@ -1,4 +1,4 @@
-"""One fit from the command line: begun, watched, interrupted, gone on with."""
+"""Runs one fit for the command line: begins, shows progress, stops on Ctrl-C, resumes."""
 
 import json
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from synthetic.privacy.budget_ledger import UsedReservationError
 
 
 class InterruptedFitError(Exception):
-    """Somebody stopped a fit. The message says what is spent, and how to go on."""
+    """A fit was interrupted. The message says what is spent, and how to continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitting:
-    """`to`: where the public record is written; what is unfinished lies beside it until then.
+    """One fit. `to`: file for the public record; an unfinished fit is stored next to it.
 
-    `bounds`: how many rows of a customer count, and the column that says whose a row is.
+    `bounds`: maximum number of rows per customer, and the column with the customer of each row.
     """
 
     contract: Scene
@@ -44,31 +44,33 @@ class Fitting:
         return self.to.with_suffix(".partial.json")
 
     def begin(self, table: Any, at: datetime) -> Release:
-        """Raises PartialError where an interrupted fit waits, and what `fit` raises."""
-        with checkpoint.held(self.unfinished) as kept:
-            if kept.exists:
+        """Run a new fit. Raises PartialError if one was interrupted, and what `fit` raises."""
+        with checkpoint.held(self.unfinished) as partial:
+            if partial.exists:
                 raise PartialError(
-                    f"{kept.path} holds a fit that was interrupted: go on with --resume, or remove "
-                    "it to fit anew, and what it reserved stays spent"
+                    f"{partial.path} is an interrupted fit: continue with --resume, or remove it "
+                    "and fit again, in which case its reserved budget stays spent"
                 )
-            return self._run(kept, table, at)
+            return self._run(partial, table, at)
 
-    def go_on(self, table: Any, at: datetime) -> Release:
-        """Raises PartialError where nothing waits, and what `fit` raises."""
-        with checkpoint.held(self.unfinished) as kept:
-            if not kept.exists:
-                raise PartialError(f"{kept.path} is not there: nothing was interrupted; fit anew")
-            reserved = kept.reservation()
+    def resume(self, table: Any, at: datetime) -> Release:
+        """Continue a fit. Raises PartialError if none was interrupted, and what `fit` raises."""
+        with checkpoint.held(self.unfinished) as partial:
+            if not partial.exists:
+                raise PartialError(
+                    f"no file {partial.path}: nothing was interrupted; run without --resume"
+                )
+            reserved = partial.reservation()
             try:
-                return self._run(kept, table, at)
-            except UsedReservationError:  # killed between recording the release and saying so
+                return self._run(partial, table, at)
+            except UsedReservationError:  # killed after recording the release, before writing it
                 release = Release.from_body(self.records.released_under(reserved.id) or {})
                 self._write(release)
                 return release
 
-    def _run(self, kept: Partial, table: Any, at: datetime) -> Release:
+    def _run(self, partial: Partial, table: Any, at: datetime) -> Release:
         contribution, customer = self.bounds
-        with self._interruptible(kept), _watched(f"Fitting {self.contract.id}") as progress:
+        with self._interruptible(partial), _watched(f"Fitting {self.contract.id}") as progress:
             release = fit(
                 table,
                 scene=self.contract.id,
@@ -84,13 +86,13 @@ class Fitting:
                 period=period(at),
                 reserve=self.records.reserve,
                 like=self.like,
-                partial=kept,
+                partial=partial,
                 progress=progress,
             )
             self.records.append(release.body())
-            # Crash here: going on finds the release in the records, and only writes it again.
+            # Crash here: resuming finds the release in the records, and only writes it.
             self._write(release)
-            kept.drop()
+            partial.drop()
         return release
 
     def _write(self, release: Release) -> None:
@@ -98,25 +100,25 @@ class Fitting:
         atomic_file.write(self.to, f"{text}\n".encode())
 
     @contextmanager
-    def _interruptible(self, kept: Partial) -> Iterator[None]:
+    def _interruptible(self, partial: Partial) -> Iterator[None]:
         try:
             yield
         except KeyboardInterrupt:
-            raise InterruptedFitError(self._stopped(kept)) from None
+            raise InterruptedFitError(self._stopped(partial)) from None
 
-    def _stopped(self, kept: Partial) -> str:
-        if not kept.exists:
+    def _stopped(self, partial: Partial) -> str:
+        if not partial.exists:
             return "Stopped before anything was measured: nothing is spent."
-        debit = kept.reservation()
+        debit = partial.reservation()
         return (
             f"Stopped. rho {debit.loss.rho} of {debit.scene} in {debit.period} is spent, and stays "
-            "so; nothing that was measured is lost. Go on with the same command and --resume."
+            "so; nothing that was measured is lost. Continue with the same command and --resume."
         )
 
 
 @contextmanager
 def _watched(what: str) -> Iterator[Progress]:
-    """A bar on the terminal that moves at every stage."""
+    """Show a progress bar on the terminal that moves at every stage."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bar
@@ -125,7 +127,7 @@ def _watched(what: str) -> Iterator[Progress]:
     with Bar(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(f"{what}: counting", total=None)
 
-        def told(stage: str, done: int, of: int) -> None:
+        def show(stage: str, done: int, of: int) -> None:
             bar.update(task, description=f"{what}: {stage}", completed=done, total=of)
 
-        yield told
+        yield show

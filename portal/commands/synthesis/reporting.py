@@ -1,4 +1,4 @@
-"""The steward's report on one release: compared, audited, tried, written."""
+"""Writes the steward's report on one release: comparison, noise audit, model utility."""
 
 import json
 from collections.abc import Sequence
@@ -20,39 +20,40 @@ AUDIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
-    """`customer`: the column that says whose a row is, if a customer may have several."""
+    """A report on `release`. `customer`: column of each row's customer, if any has several."""
 
     release: Release
     targets: Sequence[str]
     customer: str | None = None
 
     def report(self, rows: Any, held_out: Any | None, *, audit: bool) -> EvaluationReport:
-        """`rows`: of the fit; `held_out`: of others. Raises DomainError."""
+        """`rows`: the rows of the fit; `held_out`: rows of other customers. Raises DomainError."""
         table = self._bounded(rows)
         audited = audit_within(self.release, AUDIT_S) if audit else None
-        found = self._utilities(table, held_out) if held_out is not None else []
-        return evaluate.report(self.release, table, audited, found)
+        utilities = self._utilities(table, held_out) if held_out is not None else []
+        return evaluate.report(self.release, table, audited, utilities)
 
-    def write(self, found: EvaluationReport, to: Path) -> tuple[Path, Path]:
-        """The page at `to`, and the same as JSON beside it."""
-        beside = to.with_suffix(".json")
-        atomic_file.write(to, evaluate.html(found).encode())
-        atomic_file.write(beside, json.dumps(found.body(), indent=2, ensure_ascii=False).encode())
-        return to, beside
+    def write(self, report: EvaluationReport, to: Path) -> tuple[Path, Path]:
+        """Write the HTML page to `to` and its JSON next to it. Returns both paths."""
+        to_json = to.with_suffix(".json")
+        body = json.dumps(report.body(), indent=2, ensure_ascii=False)
+        atomic_file.write(to, evaluate.html(report).encode())
+        atomic_file.write(to_json, body.encode())
+        return to, to_json
 
     def _utilities(self, table: Any, held_out: Any) -> list[Utility]:
         if not self.targets:
-            raise DomainError("nothing says what models predict: name a column with --target")
+            raise DomainError("want a column for models to predict, found none: give --target")
         other = self._bounded(held_out)
-        tried = (utility(self.release, table, other, self._known(name)) for name in self.targets)
-        return [each for each in tried if each is not None]
+        measured = (utility(self.release, table, other, self._known(name)) for name in self.targets)
+        return [each for each in measured if each is not None]
 
     def _known(self, name: str) -> str:
-        self.release.domain.shape([name])  # a target that is no column is refused
+        self.release.domain.shape([name])  # refuses a target that is not a column
         return name
 
     def _bounded(self, rows: Any) -> Any:
         if self.customer is None:
             return rows
-        most = self.release.statement.contribution
-        return counts.bounded(rows, self.release.domain, self.customer, most)
+        max_rows = self.release.statement.contribution
+        return counts.bounded(rows, self.release.domain, self.customer, max_rows)

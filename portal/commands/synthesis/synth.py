@@ -1,4 +1,4 @@
-"""`sovereign synth`: fit, sample and judge synthetic releases; recompute their budget."""
+"""`sovereign synth`: fit, sample and evaluate synthetic releases; recompute their budget."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from ledger import clock
+from portal.commands.errors import MistakeError, fail, require_file
 
 if TYPE_CHECKING:
     from gate.contracts.scene import Scene as Contract
@@ -20,14 +21,14 @@ Made = TypeVar("Made")
 app = typer.Typer(help="Synthetic releases: fit, sample, report, budget.", no_args_is_help=True)
 
 Body = Annotated[Path, typer.Argument(help="A release's public record, as JSON.")]
-Rows = Annotated[Path, typer.Option("--rows", help="Parquet or CSV: the customers' rows.")]
+Rows = Annotated[Path, typer.Option("--rows", help="The customers' rows, as Parquet or CSV.")]
 Scene = Annotated[Path, typer.Option("--scene", help="A scene contract (ODCS YAML).")]
-Source = Annotated[Path, typer.Option("--source", help="The source contract it is over.")]
+Source = Annotated[Path, typer.Option("--source", help="The scene's source contract (ODCS YAML).")]
 Customer = Annotated[
-    str | None, typer.Option("--customer", help="The column that says whose a row is.")
+    str | None, typer.Option("--customer", help="Column with the customer of each row.")
 ]
 Contribution = Annotated[
-    int, typer.Option("--contribution", help="Rows of one customer that are counted, at most.")
+    int, typer.Option("--contribution", help="Maximum number of rows counted per customer.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
@@ -37,33 +38,34 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
     rows: Rows,
     scene: Scene,
     source: Source,
-    to: Annotated[Path, typer.Option("--to", help="Where the public record is written.")],
+    to: Annotated[Path, typer.Option("--to", help="File to write the public record to.")],
     epsilon: Annotated[float, typer.Option(help="Privacy loss, together with --delta.")] = 1.0,
     delta: Annotated[float, typer.Option(help="Well below 1 / number of customers.")] = 1e-6,
     like: Annotated[
-        Path | None, typer.Option("--like", help="Measure what this earlier release measured.")
+        Path | None, typer.Option("--like", help="Measure the marginals of this earlier release.")
     ] = None,
     customer: Customer = None,
     contribution: Contribution = 1,
     records: Annotated[
         Path | None,
-        typer.Option("--records", help="The budget ledger. Default: beside --to, .records.jsonl."),
+        typer.Option("--records", help="Budget ledger. Default: --to with suffix .records.jsonl."),
     ] = None,
-    limit: Annotated[str, typer.Option(help="P/Q: rho that a year may spend.")] = "1/8",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the fit that was interrupted.")
-    ] = False,
+    limit: Annotated[str, typer.Option(help="P/Q: rho that a scene may spend in a year.")] = "1/8",
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted fit.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit a release on ROWS, which must hold consenting customers only.
+    """Fit a release on ROWS, which must contain consenting customers only.
 
-    The debit is recorded before anything is measured, and each stage is kept beside --to until the
-    release is recorded. Interrupted (Ctrl-C) or killed, the same command with --resume goes on and
-    spends nothing twice. Exit status 1: refused, and why. 130: interrupted.
+    The debit is recorded before anything is measured, and each stage is written next to --to until
+    the release is recorded. After an interruption (Ctrl-C) or a kill, the same command with
+    --resume continues and spends nothing twice. Exit status 1: refused, and why. 2: a file does not
+    exist or cannot be read. 130: interrupted.
     """
     from portal.commands.synthesis.fitting import Fitting
     from portal.operations.budget_records import Records
     from synthetic.privacy.budget import PrivacyLoss, parse_exact
+
+    require_file(rows, "a Parquet or CSV file")
 
     def fitting() -> "Release":
         fit = Fitting(
@@ -77,7 +79,7 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
             like=_release(like) if like else None,
         )
         names = [*fit.contract.domain.columns, *([customer] if customer else [])]
-        return (fit.go_on if resume else fit.begin)(_table(rows, names), clock.now())
+        return (fit.resume if resume else fit.begin)(_table(rows, names), clock.now())
 
     release = _refusing(fitting)
     if as_json:
@@ -89,11 +91,11 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
 @app.command()
 def sample(
     body: Body,
-    to: Annotated[Path, typer.Option("--to", help="Parquet file to write.")],
-    rows: Annotated[int, typer.Option(min=0)] = 1000,
+    to: Annotated[Path, typer.Option("--to", help="The Parquet file to write.")],
+    rows: Annotated[int, typer.Option(min=0, help="How many rows to draw.")] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """Draw synthetic rows. Post-processing: it costs no budget."""
+    """Draw synthetic rows. This is post-processing and costs no privacy budget."""
     import pyarrow.parquet as pq
 
     from ledger.tlog import atomic_file
@@ -113,37 +115,43 @@ def sample(
 def report(  # noqa: PLR0913, PLR0917 - one option each
     body: Body,
     rows: Rows,
-    to: Annotated[Path, typer.Option("--to", help="HTML file to write; JSON lies beside it.")],
+    to: Annotated[
+        Path, typer.Option("--to", help="HTML file to write; the JSON gets suffix .json.")
+    ],
     held_out: Annotated[
         Path | None,
-        typer.Option("--held-out", help="Real rows that were not in the fit: models are tried."),
+        typer.Option("--held-out", help="Real rows outside the fit, to test models on."),
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", help="A column that models predict: see `predicts`."),
+        typer.Option("--target", help="Column that models predict; see `predicts` in contracts."),
     ] = None,
     customer: Customer = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Measure the noise in two worlds, for a minute.")
+        bool,
+        typer.Option("--audit", help="Audit the noise on neighbouring tables, for a minute."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a release with the rows it was fitted on. For the steward: not private."""
+    """Compare a release with the rows it was fitted on. For the steward only: not private."""
     from portal.commands.synthesis.reporting import Reporting
 
     release = _release(body)
     names = [*release.domain.columns, *([customer] if customer else [])]
     reporting = Reporting(release, [*(target or ())], customer)
+    require_file(rows, "a Parquet or CSV file")
+    if held_out:
+        require_file(held_out, "a Parquet or CSV file")
 
-    def found() -> "EvaluationReport":
+    def evaluated() -> "EvaluationReport":
         with _progress("Comparing"):
             return reporting.report(
                 _table(rows, names), _table(held_out, names) if held_out else None, audit=audit
             )
 
-    files = reporting.write(_refusing(found), to)
-    said = {"release": release.id, "files": [str(each) for each in files]}
-    typer.echo(json.dumps(said) if as_json else " and ".join(said["files"]))
+    files = [str(each) for each in reporting.write(_refusing(evaluated), to)]
+    summary = {"release": release.id, "files": files}
+    typer.echo(json.dumps(summary) if as_json else " and ".join(files))
 
 
 @app.command()
@@ -153,29 +161,41 @@ def budget(
         list[str], typer.Option("--limit", help="SCENE=P/Q: rho that a period may spend.")
     ],
 ) -> None:
-    """Recompute what every scene has spent. Exit status 1: the records break a rule."""
-    from synthetic.fitting import release as releases
-    from synthetic.privacy import budget_ledger
-    from synthetic.privacy.budget import PrivacyLoss, exact, parse_exact
+    """Recompute what every scene has spent.
 
-    records = [json.loads(line) for line in bodies.read_text(encoding="utf-8").splitlines()]
+    Exit status 1: the records break a rule. 2: the file cannot be read, or a limit is malformed.
+    """
+    from synthetic.fitting import release as releases
+    from synthetic.fitting.release import MalformedReleaseError
+    from synthetic.privacy import budget_ledger
+    from synthetic.privacy.budget import LossError, PrivacyLoss, exact, parse_exact
+    from synthetic.privacy.budget_ledger import MalformedRecordError
+
+    records = _records(bodies)
     pairs = [each.partition("=") for each in limit]
-    limits = {scene: PrivacyLoss(parse_exact(rho)) for scene, _, rho in pairs}
-    found = budget_ledger.verify(records, limits)
-    for (scene, period), account in sorted(found.accounts.items()):
+    try:
+        limits = {scene: PrivacyLoss(parse_exact(rho)) for scene, _, rho in pairs}
+        spending = budget_ledger.verify(records, limits)
+    except (LossError, MalformedRecordError, ValueError) as error:
+        fail(f"{bodies} with --limit {', '.join(limit)}: {error}")
+    for (scene, period), account in sorted(spending.accounts.items()):
         spent, left = exact(account.spent.rho), exact(account.left.rho)
         typer.echo(f"{scene} {period}: spent rho {spent}, left {left}")
-    for each in found.findings:
-        typer.echo(each, err=True)
+    findings = [*spending.findings]
     for body in records:
         if body["format"] == budget_ledger.RELEASE:
-            releases.verify(releases.Release.from_body(body))
-    raise typer.Exit(1 if found.findings else 0)
+            try:
+                releases.verify(releases.Release.from_body(body))
+            except MalformedReleaseError as error:
+                findings.append(str(error))
+    for each in findings:
+        typer.echo(each, err=True)
+    raise typer.Exit(1 if findings else 0)
 
 
 @app.command()
 def provenance() -> None:
-    """Print what a release of this installation says it was made by, and the lines behind it."""
+    """Print the digests of code and lock file that releases of this installation state."""
     from synthetic.fitting import provenance as made
 
     typer.echo(f"code {made.code()}")
@@ -187,7 +207,7 @@ def provenance() -> None:
 
 
 def _refusing(act: Callable[[], Made]) -> Made:
-    """What was made; or why not, and exit status 1."""
+    """The result of `act`. A refusal is printed and ends the command with status 1."""
     from gate.contracts.scene import ContractError
     from portal.commands.synthesis.fitting import InterruptedFitError
     from synthetic.fitting.checkpoint import PartialError
@@ -198,59 +218,76 @@ def _refusing(act: Callable[[], Made]) -> Made:
     try:
         return act()
     except InterruptedFitError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(130) from None
+        fail(str(error), 130)
     except (
         BudgetExceededError,
         ContractError,
         DomainError,
         LossError,
         MalformedRecordError,
-        OSError,
         PartialError,
     ) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from None
+        fail(str(error), 1)
 
 
 def _summary(release: "Release", to: Path) -> dict[str, Any]:
-    said = release.statement.body()
     figures = {"rows": release.rows, "measurements": len(release.measurements)}
-    return {"release": release.id, "file": str(to), **figures, "statement": said}
+    statement = release.statement.body()
+    return {"release": release.id, "file": str(to), **figures, "statement": statement}
 
 
 def _contract(scene: Path, source: Path) -> "Contract":
     from gate.contracts.scene import load_scene, load_source
 
-    return load_scene(scene, load_source(source))
+    require_file(scene, "a scene contract (YAML)")
+    return load_scene(scene, load_source(require_file(source, "a source contract (YAML)")))
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    require_file(path, "a file of public records")
+    try:
+        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        fail(f"want one JSON object a line in {path}, found {error}")
+    if wrong := [n for n, each in enumerate(records, 1) if not _is_record(each)]:
+        fail(f"want a public record in line {wrong[0]} of {path}, found no `format`")
+    return records
+
+
+def _is_record(body: object) -> bool:
+    return isinstance(body, dict) and isinstance(body.get("format"), str)
 
 
 def _release(path: Path) -> "Release":
     from synthetic.fitting.release import MalformedReleaseError, Release
 
+    require_file(path, "a release's public record")
     try:
         return Release.from_body(json.loads(path.read_text(encoding="utf-8")))
-    except (MalformedReleaseError, OSError, ValueError) as error:
-        typer.echo(f"{path} is no public record of a release ({error}): name one", err=True)
-        raise typer.Exit(1) from None
+    except (MalformedReleaseError, ValueError) as error:
+        fail(f"{path} is not the public record of a release ({error}): give one")
 
 
 def _table(rows: Path, columns: list[str]) -> Any:
-    """As text where a CSV is read: domains say what values mean, not a guess at types."""
+    """The rows as an Ibis table. A CSV is read as text: the domain says what values mean."""
+    import duckdb
     import ibis
 
     from synthetic.model.domain import DomainError
 
-    connection = ibis.duckdb.connect()
-    if not rows.exists():
-        raise DomainError(f"{rows} is not there: name a Parquet or CSV file")
-    parquet = rows.suffix == ".parquet"
-    found = (
-        connection.read_parquet(rows) if parquet else connection.read_csv(rows, all_varchar=True)
-    )
-    if missing := [name for name in columns if name not in found.columns]:
-        raise DomainError(f"{rows} has no columns {missing}, found {list(found.columns)}: add them")
-    return found.select(*columns)
+    connection, parquet = ibis.duckdb.connect(), rows.suffix == ".parquet"
+    try:
+        table = (
+            connection.read_parquet(rows)
+            if parquet
+            else connection.read_csv(rows, all_varchar=True)
+        )
+    except duckdb.Error as error:
+        kind, reason = "Parquet" if parquet else "CSV", str(error).partition("\n")[0]
+        raise MistakeError(f"{rows} cannot be read as {kind}: {reason}") from error
+    if missing := [name for name in columns if name not in table.columns]:
+        raise DomainError(f"{rows} has no columns {missing}, found {list(table.columns)}: add them")
+    return table.select(*columns)
 
 
 def _progress(what: str) -> Any:

@@ -52,7 +52,7 @@ def home(tmp_path: Path) -> Path:
 
 def test_run_opens_the_case_and_delivers_its_notice(home: Path) -> None:
     done = invoke("run", "--data-dir", home)
-    assert done.output == "1 changes; 1 notices delivered, 0 will be tried again, 0 dead\n"
+    assert done.output == "1 changes; 1 notices delivered, 0 will be tried again, 0 failed\n"
     (path,) = (home / "mail").iterdir()
     assert b"account-manager@steward.invalid" in path.read_bytes()
     assert invoke("run", "--data-dir", home).output.startswith("0 changes; 0 notices delivered")
@@ -81,7 +81,7 @@ def test_run_measures_with_the_release_that_the_ledger_holds(home: Path) -> None
 def test_run_without_a_ledger_says_so(tmp_path: Path) -> None:
     done = invoke("run", "--data-dir", tmp_path)
     assert done.exit_code == 2
-    assert "no ledger under" in done.output
+    assert f"no ledger in {tmp_path}" in done.output
 
 
 def test_run_with_recipients_that_cannot_be_used_says_so_and_opens_cases(home: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_dead_letter_is_listed_and_replayed(dead: Path) -> None:
         hook = f'[webhook.crm]\nurl = "{receiver.url}"\nroles = ["account-manager"]\n'
         (dead / "steward.toml").write_text(hook)
         done = invoke("replay", letter.id, "--data-dir", dead, "--by", "ada")
-        assert done.output == "1 dead letters will be sent again\n"
+        assert done.output == "1 failed notices will be sent again\n"
         invoke("run", "--data-dir", dead)
     assert [headers["webhook-id"] for headers, _ in receiver.heard] == [letter.id]
     assert [each.by for each in Cases(dead).acts(1)] == ["steward", "ada"]
@@ -145,7 +145,7 @@ def test_a_dead_letter_is_listed_and_replayed(dead: Path) -> None:
 def test_replaying_what_is_not_dead_is_told(dead: Path) -> None:
     done = invoke("replay", "no-such-letter", "--data-dir", dead)
     assert done.exit_code == 1
-    assert "no dead letters" in done.output
+    assert "not failed notices" in done.output
     assert len(Outbox(dead).dead()) == 1
 
 

@@ -89,6 +89,15 @@ def test_without_a_history_or_time_there_is_no_coefficient(tmp_path: Path) -> No
     assert ten_thousandths(None) is None
 
 
+def test_h8_before_a_whole_second_has_passed_there_is_no_coefficient(tmp_path: Path) -> None:
+    """A read in the second of the customer's first instruction divides by nothing."""
+    bank = world(tmp_path, release=False)
+    bank.says("c1", Granted("segmentation", ("age",), None), NOON)
+    history = bank.ledger.history("c1")
+    assert coefficient(history, TWO, NOON + timedelta(milliseconds=999)) is None
+    assert coefficient(history, TWO, NOON + timedelta(seconds=1)) == 1
+
+
 def test_ten_thousandths_are_rounded_down() -> None:
     assert ten_thousandths(Fraction(2, 3)) == 6666
 

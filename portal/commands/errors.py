@@ -1,0 +1,121 @@
+"""Prints a user's mistake as one or two plain lines and exits with status 2.
+
+A command lets the product's own exceptions pass. `CommandGroup` catches those that a user can
+cause: a data directory without a ledger, a file that is missing or malformed, a setting that names
+nothing. Any other exception is a defect of the product and keeps its traceback.
+
+    no ledger in /srv/dta: there is no such folder. Check --data-dir
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tomllib import TOMLDecodeError
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+WRONG_USAGE = 2  # exit status
+LEDGER_KEY = Path("keys") / "consent.vkey"
+
+
+class CommandGroup(TyperGroup):
+    """The root of the command line. Every command runs inside its `invoke`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (message := explained(error)) is None:
+                raise
+            fail(message)
+
+
+class MistakeError(Exception):
+    """A command cannot run with these arguments. Says what was wanted and found, and what to do."""
+
+
+def fail(message: str, status: int = WRONG_USAGE) -> NoReturn:
+    """Print `message` on standard error and end the command."""
+    typer.echo(message, err=True)
+    raise typer.Exit(status) from None
+
+
+def require_ledger(home: Path) -> Path:
+    """A data directory with a ledger. Raises MistakeError, and creates nothing, otherwise."""
+    if (home / LEDGER_KEY).is_file():
+        return home
+    raise MistakeError(f"no ledger in {home}: {_found_instead(home)}. Check --data-dir")
+
+
+def require_file(path: Path, what: str) -> Path:
+    """An existing file. `what`: how the message calls it, e.g. "a receipt". Raises MistakeError."""
+    if path.is_file():
+        return path
+    found = "a folder" if path.is_dir() else "no file"
+    raise MistakeError(f"want {what} at {path}, found {found}: check the path")
+
+
+def explained(error: BaseException) -> str | None:
+    """The message for a mistake of the user; None for any other exception."""
+    from pydantic import ValidationError
+    from sqlalchemy.exc import DatabaseError
+
+    match error:
+        case ValidationError():
+            return "\n".join(_settings_lines(error))
+        case TOMLDecodeError():
+            return f"sovereign.toml is not valid TOML: {error}. Correct it and try again"
+        case OSError(filename=str() | Path() as place, strerror=str() as reason):
+            return f"{place}: {reason}. Check the path"
+        case DatabaseError():
+            return f"a database cannot be used ({error.orig}). Run sovereign fsck on its folder"
+        case _ if isinstance(error, _mistakes()):
+            return " ".join(str(error).split())
+        case _:
+            return None
+
+
+def _found_instead(home: Path) -> str:
+    if home.is_dir():
+        return f"{LEDGER_KEY} is missing"
+    return "it is a file" if home.exists() else "there is no such folder"
+
+
+def _settings_lines(error: Any) -> Iterator[str]:
+    """One line for each setting that cannot be used. Values are left out: they may be secrets."""
+    for each in error.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(map(str, each["loc"])) or "settings"
+        yield f"{name}: {each['msg']}. Correct it (sovereign.toml or SOVEREIGN_…)"
+
+
+def _mistakes() -> tuple[type[Exception], ...]:
+    """Exceptions whose messages are written for whoever runs a command."""
+    from gate.contracts.odcs import ContractError
+    from gate.http.jwks import JwksError
+    from gate.policy.cedar import CedarPolicyError
+    from gate.reads.sources.interface import SourceUnavailableError
+    from ledger.errors import CorruptLogError
+    from ledger.tlog.cosignature import CosignatureError
+    from ledger.tlog.fetcher import UnreadableError
+    from ledger.tlog.policy import LogPolicyError
+    from ledger.tlog.signed_note import NoteError
+    from ledger.vault.key_encryption_key import KekError
+    from ledger.vault.vault import VaultError
+    from portal.operations.settings import SettingError
+
+    return (
+        MistakeError,
+        CedarPolicyError,
+        ContractError,
+        CorruptLogError,
+        CosignatureError,
+        JwksError,
+        KekError,
+        LogPolicyError,
+        NoteError,
+        SettingError,
+        SourceUnavailableError,
+        UnreadableError,
+        VaultError,
+    )
