@@ -52,4 +52,5 @@ def _is_large(item: pytest.Item) -> bool:
 def _needs_a_server(item: pytest.Item) -> bool:
     """Chromium and PostgreSQL keep their own time, or do not start under another."""
     fixtures = getattr(item, "fixturenames", ())
-    return "browser" in item.path.parts or "address" in fixtures or "postgres" in item.name
+    named = any(each in item.name for each in ("postgres", "Chromium"))
+    return "browser" in item.path.parts or "address" in fixtures or named
