@@ -88,7 +88,7 @@ def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def organisation(furnished: Path, tmp_path: Path) -> Product:
+def house(furnished: Path, tmp_path: Path) -> Product:
     """A copy of it for each test, in use."""
     return copy(furnished, tmp_path / "home")
 

@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def organisation(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
+def house(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
     """The product behind the server. Each test that records uses a customer of its own."""
     product = copy(seeded, tmp_path_factory.mktemp("house") / "home")
     product.publish()

@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from gate.contracts.scene import load_scenes, load_source
-from portal.commands.synthesis.synth import app
+from portal.commands import app
 from portal.operations.budget_records import Records
 from synthetic.fitting import checkpoint
 from synthetic.fitting import release as releases
@@ -33,7 +33,7 @@ CONTRACTS += ["--source", str(SPECS / "sources" / "customer.odcs.yaml")]
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(each) for each in arguments])
+    return CliRunner().invoke(app, ["synth", *(str(each) for each in arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def test_a_report_tries_models_on_customers_who_were_not_in_the_fit(
 
 
 NOT_REPORTED: dict[str, tuple[list[object], str]] = {
-    "no target": (["--held-out", bank_path()], "name a column with --target"),
+    "no target": (["--held-out", bank_path()], "give --target"),
     "a target that is no column": (["--held-out", bank_path(), "--target", "phone"], "'phone'"),
     "rows without the columns": (["--held-out", ROOT / "README.md"], "has no columns"),
 }
@@ -287,9 +287,7 @@ def test_a_marginal_of_more_than_a_million_cells_is_refused_and_spends_nothing(
 
 
 UNREADABLE: dict[str, tuple[list[str], str]] = {
-    "no rows": (["--rows", "nowhere.csv"], "nowhere.csv"),
     "rows without the columns": (["--rows", str(ROOT / "README.md")], "has no columns"),
-    "no contract": (["--rows", str(bank_path()), "--scene", "nowhere.yaml"], "nowhere.yaml"),
     "an epsilon of nothing": (["--rows", str(bank_path()), "--epsilon", "0"], "want"),
     "a limit that is no fraction": (["--rows", str(bank_path()), "--limit", "0.1"], "lowest terms"),
     "rows of nobody": (
@@ -300,9 +298,13 @@ UNREADABLE: dict[str, tuple[list[str], str]] = {
         ["--rows", str(bank_path()), "--customer", "owner"],
         "has no columns ['owner']",
     ),
+}
+WRONG_FILES: dict[str, tuple[list[str], str]] = {
+    "no rows": (["--rows", "nowhere.csv"], "nowhere.csv"),
+    "no contract": (["--rows", str(bank_path()), "--scene", "nowhere.yaml"], "nowhere.yaml"),
     "a release to go by that is none": (
         ["--rows", str(bank_path()), "--like", str(SPECS / "synthetic.md")],
-        "is no public record",
+        "is not the public record",
     ),
 }
 
@@ -313,6 +315,16 @@ def test_what_cannot_be_fitted_is_refused_in_a_sentence(
 ) -> None:
     done = run("fit", *CONTRACTS, "--to", tmp_path / "r.json", *options)
     assert done.exit_code == 1
+    assert said in done.output
+    assert not (tmp_path / "r.records.jsonl").exists()
+
+
+@pytest.mark.parametrize(("options", "said"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
+def test_a_file_that_cannot_be_used_is_wrong_usage(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    done = run("fit", *CONTRACTS, "--to", tmp_path / "r.json", *options)
+    assert done.exit_code == 2
     assert said in done.output
     assert not (tmp_path / "r.records.jsonl").exists()
 

@@ -79,7 +79,7 @@ def test_an_alert_that_cannot_be_filed_is_logged_and_the_read_goes_on(
     bank = world(tmp_path)
     raised = products.alarm(Settings(data_dir=tmp_path), bank.ledger.origin, {})
     raised(alert())
-    assert "opens no case" in caplog.text
+    assert "no case was opened" in caplog.text
 
 
 def test_a_quota_names_a_service_and_a_scene_of_a_contract(tmp_path: Path) -> None:
