@@ -201,8 +201,8 @@ WRONG_NAMES = {
     "an item": ("manifest make m --field shoe_size --data-dir {home}", "no item shoe_size"),
     "a read log": ("replay reads-9 --data-dir {home}", "no read log"),
     "a service's key": ("steward register x --data-dir {home}", "not a verifier key"),
-    "a name with a space": ("keygen a+b {root}/keys", "a key name has no space"),
-    "a witness's name": ("witness keygen a+b --key {root}/key", "a key name has no space"),
+    "a name with a space": ("keygen a+b {root}/keys", "has a space or plus"),
+    "a witness's name": ("witness keygen a+b --key {root}/key", "has a space or plus"),
     "a limit": ("synth budget {records} --limit segmentation=much", "much"),
 }
 
