@@ -45,7 +45,7 @@ class World:
         indexes = {each: np.zeros(people, np.uint32) for each in scenes}
         slots = [(s.id, n) for s in scenes.values() for n in range(len(s.triggers))]
         triggers = Triggers({each: np.zeros(people, np.int64) for each in slots}, {}, {})
-        names = Subjects.named(f"c{n}" for n in range(people))
+        names = Subjects.from_names(f"c{n}" for n in range(people))
         self.state = ConsentIndex.resumed(scenes, people, names, words, indexes, triggers)
         self.plan = self.compiled("p")
         self.wanted = self.plan.mask(FIELDS) or 0
@@ -57,7 +57,7 @@ class World:
 
     def turn(self, row: int) -> None:
         """One customer withdraws, or grants what was withdrawn."""
-        held = self.state.word(SCENE, self.state.subjects[row])
+        held = self.state.bits(SCENE, self.state.subjects[row])
         self.state._put(SCENE, row, held ^ self.wanted, 1)  # noqa: SLF001 - as an entry of the ledger does
 
 

@@ -60,7 +60,7 @@ getattr(gate_memory, sys.argv[1])(Path(sys.argv[2]))
 
 def write(path: Path) -> None:
     scenes = contracts()
-    subjects = Subjects.named(f"c{n:08d}" for n in range(CUSTOMERS))
+    subjects = Subjects.from_names(f"c{n:08d}" for n in range(CUSTOMERS))
     rng = np.random.default_rng(1)
     ends = rng.integers(
         consent_bits.minute(NOW) - 10_000, consent_bits.minute(NOW) + 500_000, CUSTOMERS, np.uint64
@@ -86,7 +86,7 @@ def start(path: Path) -> None:
     if state is None or state.people != CUSTOMERS:
         raise AssertionError("the snapshot was not used")
     for scene in scenes:  # every page of every word and every entry
-        int(state.words(scene).sum())
+        int(state.all_bits(scene).sum())
         int(state.indexes(scene).sum())
     for held in state.thresholds.values():
         int(held.sum())

@@ -83,7 +83,7 @@ def _asked(gate: Gate, at: datetime) -> list[tuple[WrittenDecision, str]]:
     questions = [
         Question("analytics", "segmentation", (who,), random.choice(FIELDS)) for who in chosen
     ]
-    return [*zip(gate.rule(questions, at), chosen, strict=True)]
+    return [*zip(gate.decide_in_writing(questions, at), chosen, strict=True)]
 
 
 def _replayed(home: Path, processes: int) -> Row:

@@ -137,7 +137,7 @@ def _state(size: int) -> ConsentIndex:
     indexes = {scene: np.zeros(PEOPLE, np.uint32) for scene in SCENES}
     places = range(len(SCENES["segmentation"].triggers))
     thresholds = {("segmentation", place): np.zeros(PEOPLE, np.int64) for place in places}
-    subjects = Subjects.named(f"c{number}" for number in range(PEOPLE))
+    subjects = Subjects.from_names(f"c{number}" for number in range(PEOPLE))
     triggers = Triggers(thresholds, {}, {})
     return ConsentIndex.resumed(SCENES, size, subjects, words, indexes, triggers)
 

@@ -10,7 +10,7 @@ from sqlite3 import Connection
 
 from gate.contracts.scene import Scene
 from gate.decision.alert import GateAlert
-from steward.cases.case import Act, Status, add_act, found
+from steward.cases.case import Act, Status, add_act, require_case
 from steward.cases.case_store import CaseStore, stamp
 from steward.cases.changes import ChangeKind
 from steward.change_flow import Channels, gathering
@@ -27,13 +27,13 @@ class Alarms:
         self, home: Path, scenes: Mapping[str, Scene], source: str, channels: Channels
     ) -> None:
         """`source` is the log's origin, by which receivers know whom a notice is from."""
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
         self._scenes, self._source, self._channels = scenes, source, channels
 
     def raised(self, alert: GateAlert) -> int:
         """File the alert; the number of its case."""
         kind, scene = ChangeKind(alert.kind), self._scenes[alert.scene]
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             number = gathering(database, scene.id, kind, alert.at)
             opens = number is None
             number = self._open(database, scene, kind, alert) if number is None else number
@@ -47,7 +47,7 @@ class Alarms:
         return number
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _open(self, database: Connection, scene: Scene, kind: ChangeKind, alert: GateAlert) -> int:
         rules, at = scene.change, alert.at
@@ -61,7 +61,7 @@ class Alarms:
         return int(done.lastrowid or 0)
 
     def _tell(self, database: Connection, number: int, scene: Scene, alert: GateAlert) -> None:
-        case = found(database, number)
+        case = require_case(database, number)
         turn = outbox.sequence(database, number)
         body = notice.event(NoticeType.OPENED, case, scene, self._source, alert.at, turn)
         channels = self._channels(case.responsible)

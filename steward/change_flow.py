@@ -21,7 +21,16 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentEntry, ConsentIndex, Followed
 from ledger.events.envelope import SubjectErased
 from steward.cases import loss
-from steward.cases.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
+from steward.cases.case import (
+    MAX_NAMED,
+    STEWARD,
+    Act,
+    Case,
+    Status,
+    active_fallback,
+    add_act,
+    require_case,
+)
 from steward.cases.case_store import CaseStore, stamp
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
 from steward.notify import notice, outbox
@@ -65,7 +74,7 @@ class ChangeFlow:
         resumed: Resumed = lambda: None,
     ) -> None:
         """`source` is the log's origin, by which receivers know whom a notice is from."""
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
         self._ledger, self._scenes, self._source = ledger, scenes, source
         self._channels, self._releases, self._named = channels, releases, named
         self._resumed = resumed
@@ -75,7 +84,7 @@ class ChangeFlow:
     def begin(self, at: datetime) -> None:
         """Begin here and now, if nothing was followed yet: what was lost before is no case."""
         here = self._ledger.size, consent_bits.minute(at)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
 
     def run(self, at: datetime) -> int:
@@ -99,7 +108,7 @@ class ChangeFlow:
         return changes
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _step(self, at: datetime) -> tuple[int, bool]:
         """One transaction: how many changes, and whether the log was followed to its end."""
@@ -114,7 +123,7 @@ class ChangeFlow:
             watch.size = max(watch.size, ahead.upto)
             changes += watch.until(consent_bits.minute(at))
         names = self._names(changes, at)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             _move(database, was, (watch.size, watch.minute))
             for key, group in _grouped(_unfiled(database, changes)).items():
                 self._file(database, *key, group, names, at)
@@ -123,7 +132,7 @@ class ChangeFlow:
         return len(changes), ended
 
     def _cursor(self) -> Cursor:
-        with self._docket.reading() as database:
+        with self._store.reading() as database:
             row = database.execute("SELECT size, minute FROM cursor").fetchone()
             return row["size"], row["minute"]
 
@@ -136,7 +145,7 @@ class ChangeFlow:
         """Masked names of the few whom cases still name, read before anything is locked."""
         few: set[str] = set()
         for (scene, kind), group in _grouped(changes).items():
-            with self._docket.reading() as database:
+            with self._store.reading() as database:
                 few.update(self._unnamed(database, gathering(database, scene, kind, at), group))
         return {subject: self._named(subject, at) for subject in few}
 
@@ -146,8 +155,8 @@ class ChangeFlow:
         """As many of the customers that are new to the case as it has names to give."""
         subjects = dict.fromkeys(subject for each in changes for subject in each.subjects)
         if number is None:
-            return islice(subjects, MOST_NAMED)
-        room = MOST_NAMED - len(found(database, number).customers)
+            return islice(subjects, MAX_NAMED)
+        room = MAX_NAMED - len(require_case(database, number).customers)
         known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
         new = (
             subject
@@ -173,7 +182,7 @@ class ChangeFlow:
         opens = number is None
         if number is None:
             number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
-        case = found(database, number)
+        case = require_case(database, number)
         self._concern(database, case, changes, names)
         self._count(database, case, changes, opens=opens)
         if opens:
@@ -183,7 +192,7 @@ class ChangeFlow:
         self, database: Connection, scene: Scene, kind: ChangeKind, live: int, at: datetime
     ) -> int:
         rules = scene.change
-        fallback = in_force(scene, released=self._releases(scene.id) is not None)
+        fallback = active_fallback(scene, released=self._releases(scene.id) is not None)
         moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
         done = database.execute(
             "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
@@ -203,7 +212,7 @@ class ChangeFlow:
     ) -> None:
         """Keep the changes, and each customer once, however often they come and go."""
         rows: list[list[object]] = []
-        room = MOST_NAMED - len(case.customers)
+        room = MAX_NAMED - len(case.customers)
         for each in changes:
             masked: list[str] = []
             for subject in each.subjects:
@@ -232,7 +241,7 @@ class ChangeFlow:
         )
 
     def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:
-        case = found(database, number)
+        case = require_case(database, number)
         channels = self._channels(case.responsible)
         if not channels:
             raise AssertionError(f"no channel reaches {case.responsible}")
@@ -256,7 +265,7 @@ class ChangeFlow:
     def _escalate(self, database: Connection, at: datetime) -> None:
         """Overdue, once: on to the next responsible, with a deadline of their own."""
         for number in self._those(database, "escalated IS NULL AND due <= ?", at):
-            case = found(database, number)
+            case = require_case(database, number)
             rules = self._scenes[case.scene].change
             following = rules.responsible[1:] or rules.responsible
             database.execute(

@@ -21,7 +21,7 @@ from typing import Any
 
 from gate.contracts import odcs, sla, versions
 from gate.contracts.odcs import LOCALES, ContractError, Text
-from gate.contracts.triggers import MOST_TRIGGERS, Template, Trigger
+from gate.contracts.triggers import MAX_TRIGGERS, Template, Trigger
 from gate.contracts.versions import NONE, Version
 from synthetic.completion.mode import Mode
 from synthetic.model.domain import Column, Domain, column
@@ -31,7 +31,7 @@ __all__ = [
     "SceneField", "Service", "SourceContract", "Text", "load_scene", "load_scenes", "load_source",
     "specs_folder",
 ]  # fmt: skip
-MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
+MAX_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
 COMPLETIONS = (Mode.RELEASE_ANCHORED, Mode.NAIVE)  # how a table is completed: gate.reads.completion
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
@@ -63,7 +63,7 @@ class Item:
     domain: Column | None  # None: identifiers and free text are never synthesised
     generalises: str | None  # the item of which this one is a coarser form
     frequency: timedelta | None = None  # a new delivery comes at least this often
-    most_nulls: int | None = None  # ten-thousandths of all rows
+    max_nulls: int | None = None  # ten-thousandths of all rows
     lineage: tuple[str, ...] = ()  # the items it is derived from
     conflict: tuple[str, ...] = ()  # systems that may disagree, the one that wins first
     free_text: bool = False  # what people wrote: masked before it leaves, see gate.reads.masking
@@ -237,7 +237,7 @@ def _fields(
     properties: list[dict[str, Any]], source: SourceContract, fallback: Fallback
 ) -> dict[str, SceneField]:
     odcs.want(
-        0 < len(properties) <= MOST_FIELDS, f"{len(properties)} fields, want 1 to {MOST_FIELDS}"
+        0 < len(properties) <= MAX_FIELDS, f"{len(properties)} fields, want 1 to {MAX_FIELDS}"
     )
     names = [str(each["name"]) for each in properties]
     odcs.want(len(set(names)) == len(names), "a field is declared twice")
@@ -286,7 +286,7 @@ def _item(declared: dict[str, Any]) -> Item:
         legal_basis=str(extra["legalBasis"]),
         domain=column(domain) if domain else None,
         generalises=extra.get("generalises"),
-        most_nulls=sla.most_nulls(declared),
+        max_nulls=sla.max_nulls(declared),
         lineage=sla.lineage(declared),
         conflict=tuple(str(each) for each in extra.get("conflict", [])),
         free_text=extra.get("freeText", False) is True,
@@ -352,7 +352,7 @@ def _purpose(term: str) -> str:
 
 def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
     odcs.want(
-        len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}"
+        len(declared) <= MAX_TRIGGERS, f"{len(declared)} triggers, want at most {MAX_TRIGGERS}"
     )
     triggers = tuple(
         Trigger(

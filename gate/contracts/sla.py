@@ -45,7 +45,7 @@ def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
     return found[0] if found else None
 
 
-def most_nulls(declared: Mapping[str, Any]) -> int | None:
+def max_nulls(declared: Mapping[str, Any]) -> int | None:
     """The largest share of null values, in ten-thousandths; None if anything goes."""
     rules = [each for each in declared.get("quality", []) if each.get("metric") == "nullValues"]
     if declared.get("required", False):

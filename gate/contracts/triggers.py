@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 Thresholds = npt.NDArray[np.int64]
 
-MOST_TRIGGERS = 4  # of a scene: they have to fit the consent word
+MAX_TRIGGERS = 4  # of a scene: they have to fit the consent word
 
 
 class Template(StrEnum):

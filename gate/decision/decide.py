@@ -18,8 +18,8 @@ from gate.state.consent_bits import (
     CROSSED_SHIFT,
     EXPIRY_SHIFT,
     FIELDS,
-    LAPSED,
     LAST_MINUTE,
+    SUPERSEDED,
 )
 
 REMEMBERED = 16_384  # verdicts, and questions
@@ -47,7 +47,7 @@ class Reason(StrEnum):
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
     EXPIRED = "expired"
-    LAPSED = "lapsed"  # granted under a narrower contract; only a new grant holds under this one
+    SUPERSEDED = "lapsed"  # granted before the contract was widened; the customer must grant again
     WITHDRAWN = "withdrawn"
     FROZEN = "frozen"
     NEVER_GRANTED = "never-granted"
@@ -168,7 +168,7 @@ def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) 
     if not word & FIELDS:
         return Reason.WITHDRAWN
     if (end := word >> EXPIRY_SHIFT) <= minute:
-        return Reason.LAPSED if end == LAPSED else Reason.EXPIRED
+        return Reason.SUPERSEDED if end == SUPERSEDED else Reason.EXPIRED
     if frozen(word, stale):
         return Reason.FROZEN
     return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED

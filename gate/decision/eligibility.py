@@ -14,14 +14,14 @@ from gate.state.consent_bits import (
     EXPIRY_SHIFT,
     FIELDS,
     LAST_MINUTE,
-    Words,
+    BitsArray,
 )
 
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
 BLOCK = 32_768  # words at a time
 
 
-def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
+def readable(plan: Plan, words: BitsArray, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
     """Whose fields `wanted` (bits) may all be read as personal data at `minute`.
 
     `stale`: the triggers (as armed bits) whose signal does not count.
@@ -36,7 +36,7 @@ def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = AR
     return members
 
 
-def _block(words: Words, asked: int, minute: int, stale: int, members: Cohort) -> None:
+def _block(words: BitsArray, asked: int, minute: int, stale: int, members: Cohort) -> None:
     """As `readable`, of words few enough to stay in the processor's cache."""
     bits = words & np.uint64(asked | ARMED)
     np.equal(bits, np.uint64(asked), out=members)  # granted, and nothing armed
@@ -50,7 +50,7 @@ def _block(words: Words, asked: int, minute: int, stale: int, members: Cohort) -
         members &= words >= np.uint64((minute + 1) << EXPIRY_SHIFT)
 
 
-def frozen(words: Words, stale: int = ARMED) -> Cohort:
+def frozen(words: BitsArray, stale: int = ARMED) -> Cohort:
     """Whose triggers freeze the scene; see `decide.frozen`."""
     stopping = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT) | np.uint64(stale)
     stopped: Cohort = (words & np.uint64(ARMED) & stopping) != 0

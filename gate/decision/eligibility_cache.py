@@ -19,10 +19,10 @@ import numpy as np
 
 from gate.decision.eligibility import BLOCK, Cohort, readable
 from gate.policy.compiled import Plan
-from gate.state.consent_bits import EXPIRY_SHIFT, LAST_MINUTE, Words
+from gate.state.consent_bits import EXPIRY_SHIFT, LAST_MINUTE, BitsArray
 from gate.state.consent_index import ConsentIndex
 
-MOST_BYTES = 64 << 20  # of all that are kept; a cohort takes a byte a customer
+MAX_BYTES = 64 << 20  # of all that are kept; a cohort takes a byte a customer
 _Key = tuple[str, int, int]  # scene, bits asked for, triggers whose signals do not count
 
 
@@ -59,14 +59,14 @@ class Cohorts:
         kept.members.setflags(write=False)
         self._kept[key] = kept
         self._kept.move_to_end(key)
-        most = max(1, MOST_BYTES // max(1, len(kept.members)))
+        most = max(1, MAX_BYTES // max(1, len(kept.members)))
         for old in [*islice(self._kept, max(0, len(self._kept) - most))]:
             del self._kept[old]
 
 
 def _whole(state: ConsentIndex, plan: Plan, wanted: int, minute: int, stale: int) -> _Kept:
     scene = plan.scene.id
-    words = state.words(scene)
+    words = state.all_bits(scene)
     members = readable(plan, words, wanted, minute, stale)
     forever = wanted & ~plan.always == 0
     until = LAST_MINUTE if forever else _first_end(words, minute)
@@ -79,7 +79,7 @@ def _mended(
     """Decide again only the rows that changed since; all of them where they are too many."""
     scene = plan.scene.id
     rows: Sequence[int] | None = state.changes(scene).since(kept.changes)
-    before, words = len(kept.members), state.words(scene)
+    before, words = len(kept.members), state.all_bits(scene)
     if rows is None or len(rows) > before // 8 or len(words) < before:
         return _whole(state, plan, wanted, minute, stale)
     members = np.empty(len(words), np.bool_)
@@ -93,7 +93,7 @@ def _mended(
     return _Kept(members, state.changes(scene).count, minute, until)
 
 
-def _first_end(words: Words, minute: int) -> int:
+def _first_end(words: BitsArray, minute: int) -> int:
     """The first minute after `minute` in which a grant ends, whatever it grants: until then time
     alone changes nobody. The last minute there is, if none ends."""
     if minute >= LAST_MINUTE:

@@ -25,7 +25,7 @@ from ledger.clock import posix
 
 ALGORITHMS = ["ES256", "EdDSA", "RS256"]
 TYPES = {"at+jwt", "application/at+jwt"}
-MOST_TOKEN_BYTES = 8192
+MAX_TOKEN_BYTES = 8192
 LEEWAY_S = 30  # of clocks that differ
 REMEMBERED = 1024  # tokens whose signature was checked
 _BEARER, _BOUND = b"bearer", b"dpop"
@@ -57,7 +57,7 @@ class AccessTokens:
         """The service that sent this request, or None."""
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         token = token.strip()
-        if scheme.lower() not in {_BEARER, _BOUND} or len(token) > MOST_TOKEN_BYTES:
+        if scheme.lower() not in {_BEARER, _BOUND} or len(token) > MAX_TOKEN_BYTES:
             return None
         try:
             self._keys()

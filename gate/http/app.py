@@ -106,7 +106,7 @@ class GateApp:
         if scope["method"] != "POST":
             raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
         if b"dpop" in headers:
-            headers = dpop.told(scope, headers)
+            headers = dpop.with_target(scope, headers)
         if (service := self._authenticator.service(headers)) is None:
             raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
         _json_only(headers)
@@ -154,15 +154,15 @@ class GateApp:
                 [each.customer for each in rulings],
             )
             entry = await self._commits.record([Several(together, customers)])
-            told = together.answers(entry)
+            answered = together.answers(entry)
         else:
             alone = [(each, each.customer) for each in rulings]
             entry = await self._commits.record(alone) if alone else 0
-            told = [each.answer(place) for place, each in enumerate(rulings, entry)]
+            answered = [each.answer(place) for place, each in enumerate(rulings, entry)]
         if answers is not rulings:  # what was no evaluation has no entry
-            texts = iter(told)
-            told = [each if isinstance(each, str) else next(texts) for each in answers]
-        return Response(200, f'{{"evaluations":[{",".join(told)}]}}'.encode())
+            texts = iter(answered)
+            answered = [each if isinstance(each, str) else next(texts) for each in answers]
+        return Response(200, f'{{"evaluations":[{",".join(answered)}]}}'.encode())
 
     def _decided(
         self,

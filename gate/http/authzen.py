@@ -22,9 +22,9 @@ from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
 
-MOST_EVALUATIONS = 10_000
-MOST_RESULTS = 1_000  # of one page
-MOST_DIGITS = 16  # of a page token
+MAX_EVALUATIONS = 10_000
+MAX_RESULTS = 1_000  # of one page
+MAX_DIGITS = 16  # of a page token
 _PARTS = ("subject", "action", "resource")
 _NAMES = ("type", "id", "name")
 
@@ -114,7 +114,7 @@ class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
 
 class SearchPage(msgspec.Struct, frozen=True, gc=False):
     token: str = ""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
+    limit: Annotated[int, msgspec.Meta(ge=1)] = MAX_RESULTS
 
 
 class SubjectSearch(msgspec.Struct, frozen=True, gc=False):
@@ -151,7 +151,7 @@ def ask(
 
     Raises MalformedRequestError, StaleStateError.
     """
-    return gate.rule(_questions(gate, service, evaluations, given), at)
+    return gate.decide_in_writing(_questions(gate, service, evaluations, given), at)
 
 
 def _questions(
@@ -187,9 +187,9 @@ def _questions(
 
 def split_if_long(evaluations: Sequence[object]) -> None:
     """Raises MalformedRequestError for more than one batch may ask."""
-    if len(evaluations) > MOST_EVALUATIONS:
+    if len(evaluations) > MAX_EVALUATIONS:
         raise MalformedRequestError(
-            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
+            f"{len(evaluations)} evaluations, want at most {MAX_EVALUATIONS}; split them"
         )
 
 
@@ -311,14 +311,14 @@ def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
 
 
 def _page(page: SearchPage) -> tuple[int, int]:
-    given = page.token[:MOST_DIGITS]  # what is longer is told below
+    given = page.token[:MAX_DIGITS]  # what is longer is told below
     start = int(given) if given.isdecimal() and given.isascii() else 0
     if page.token and str(start) != page.token:
         raise MalformedRequestError(
-            f"page token {page.token[:MOST_DIGITS]!r} is not one this gate gave out; "
+            f"page token {page.token[:MAX_DIGITS]!r} is not one this gate gave out; "
             "take next_token of the page before, or none for the first"
         )
-    return start, min(page.limit, MOST_RESULTS)
+    return start, min(page.limit, MAX_RESULTS)
 
 
 def refused_item(message: str) -> str:

@@ -24,10 +24,10 @@ from joserfc.jwk import ECKey, OKPKey
 from ledger.clock import posix
 
 ALGORITHMS = ["ES256", "EdDSA"]
-MOST_PROOF_BYTES = 4096
-MOST_ID = 128  # characters of a proof's id
+MAX_PROOF_BYTES = 4096
+MAX_ID = 128  # characters of a proof's id
 AGE_S = 60
-MOST_REMEMBERED = 100_000  # proofs of the last minutes; more than that are refused
+MAX_REMEMBERED = 100_000  # proofs of the last minutes; more than that are refused
 METHOD, PATH = b":method", b":path"  # no header of HTTP can have these names
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _PUBLIC = {"EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}}
@@ -37,7 +37,7 @@ _ALSO = {"kid", "use", "alg", "key_ops"}
 class SeenProofs:
     """Remembers ids until they are too old to count, and refuses more than it can remember."""
 
-    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+    def __init__(self, most: int = MAX_REMEMBERED) -> None:
         self._until: OrderedDict[str, float] = OrderedDict()
         self._most, self._lock = most, Lock()
 
@@ -63,7 +63,7 @@ class Proofs:
     def key(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
         """The thumbprint (RFC 7638) of the key that this request proves to hold, or None.
 
-        `headers` as `told` gives them; `token` is the access token that the proof must be for.
+        `headers`: as `with_target` returns them. `token`: the access token that the proof must name.
         """
         try:
             return self._checked(headers, token)
@@ -72,7 +72,7 @@ class Proofs:
 
     def _checked(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
         proof = headers[b"dpop"]
-        if len(proof) > MOST_PROOF_BYTES or not _COMPACT.fullmatch(proof):
+        if len(proof) > MAX_PROOF_BYTES or not _COMPACT.fullmatch(proof):
             return None
         header, claims, key = _opened(proof)
         method, path = headers[METHOD].decode(), headers[PATH].decode()
@@ -81,7 +81,7 @@ class Proofs:
         fresh = type(claims["iat"]) is int and abs(now - claims["iat"]) <= AGE_S
         bound = claims.get("ath") == (None if token is None else _hash(token))
         name = claims["jti"]
-        named = isinstance(name, str) and 0 < len(name) <= MOST_ID
+        named = isinstance(name, str) and 0 < len(name) <= MAX_ID
         if not (header["typ"] == "dpop+jwt" and meant and fresh and bound and named):
             return None
         thumbprint: str = key.thumbprint()
@@ -89,7 +89,7 @@ class Proofs:
         return thumbprint if self._once.first(f"{thumbprint} {name}", until, now) else None
 
 
-def told(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+def with_target(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
     """The headers, with what a proof is held against; two proofs are none (RFC 9449, 4.3)."""
     proofs = [value for name, value in scope["headers"] if name == b"dpop"]
     known = {METHOD: scope["method"].encode(), PATH: scope["path"].encode()}

@@ -21,7 +21,7 @@ from joserfc.jwk import KeySet
 
 REFRESH_S, AGAIN_S, OLDEST_S = 300.0, 30.0, 86_400.0
 TIMEOUT_S = 5.0
-MOST_BYTES, MOST_KEYS = 64 << 10, 32
+MAX_BYTES, MAX_KEYS = 64 << 10, 32
 _KINDS = {"EC", "OKP", "RSA"}
 _PRIVATE = {"d", "k", "p", "q", "dp", "dq", "qi", "oth"}
 
@@ -75,7 +75,7 @@ class Jwks:
             if self._remote:
                 return _fetched(self._place)
             with Path(self._place).open("rb") as file:
-                return file.read(MOST_BYTES + 1)
+                return file.read(MAX_BYTES + 1)
         except (OSError, HTTPException, ValueError) as error:
             raise JwksError(f"{self._place}: no keys: {error}; name a JWKS file or URL") from error
 
@@ -92,8 +92,8 @@ def parse(raw: bytes, place: str) -> KeySet:
 
 def _public(raw: bytes, keys: Sequence[Mapping[str, Any]]) -> None:
     private = any(each["kty"] not in _KINDS or _PRIVATE & each.keys() for each in keys)
-    if private or len(raw) > MOST_BYTES or not 0 < len(keys) <= MOST_KEYS:
-        raise ValueError(f"want 1 to {MOST_KEYS} public keys in at most {MOST_BYTES} bytes")
+    if private or len(raw) > MAX_BYTES or not 0 < len(keys) <= MAX_KEYS:
+        raise ValueError(f"want 1 to {MAX_KEYS} public keys in at most {MAX_BYTES} bytes")
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -108,7 +108,7 @@ def _fetched(address: str) -> bytes:
     opener = build_opener(_NoRedirect)
     request = Request(address, headers={"Accept": "application/json"})  # noqa: S310 - the scheme was checked
     with opener.open(request, timeout=TIMEOUT_S) as response:
-        body: bytes = response.read(MOST_BYTES + 1)
+        body: bytes = response.read(MAX_BYTES + 1)
         return body
 
 

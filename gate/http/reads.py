@@ -29,7 +29,7 @@ Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
 
 SEND_TIMEOUT_S = 30.0  # for a client to take one piece of a stream
-MOST_STREAMS = 32  # under way at once: each holds a connection to the source
+MAX_STREAMS = 32  # under way at once: each holds a connection to the source
 
 
 class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,7 +120,7 @@ class DataReads:
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._gate, self._clock = gate, clock
-        self._places = _Places(MOST_STREAMS)
+        self._places = _Places(MAX_STREAMS)
 
     @property
     def routes(self) -> dict[str, Route]:

@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-MOST_BYTES = 1 << 20
+MAX_BYTES = 1 << 20
 TIMEOUT_S = 10.0
 LOOKS = 5  # after the slow, in TIMEOUT_S
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class BodyTooLargeError(Exception):
-    """More than MOST_BYTES."""
+    """More than MAX_BYTES."""
 
 
 class BodyTooSlowError(Exception):
@@ -73,10 +73,10 @@ async def _collected(receive: Receive) -> bytes:
     message = await receive()
     chunk: bytes = message.get("body", b"")
     chunks, size = [chunk], len(chunk)
-    while message.get("more_body", False) and size <= MOST_BYTES:
+    while message.get("more_body", False) and size <= MAX_BYTES:
         message = await receive()
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
-    if size > MOST_BYTES:
-        raise BodyTooLargeError(f"send at most {MOST_BYTES} bytes; split a batch")
+    if size > MAX_BYTES:
+        raise BodyTooLargeError(f"send at most {MAX_BYTES} bytes; split a batch")
     return b"".join(chunks)

@@ -22,13 +22,13 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from gate.http import request_body
-from gate.http.access_tokens import ALGORITHMS, LEEWAY_S, MOST_TOKEN_BYTES
-from gate.http.dpop import Proofs, SeenProofs, told
+from gate.http.access_tokens import ALGORITHMS, LEEWAY_S, MAX_TOKEN_BYTES
+from gate.http.dpop import Proofs, SeenProofs, with_target
 from ledger.clock import posix
 
 LIFETIME_S = 300  # of a token; and the most that an assertion may still live
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-MOST_FIELDS = 16
+MAX_FIELDS = 16
 TOKEN, KEYS = "/token", "/jwks.json"
 
 
@@ -116,7 +116,7 @@ class Issuer:
         return client
 
     def _asserted(self, assertion: str) -> str:
-        if len(assertion) > MOST_TOKEN_BYTES:
+        if len(assertion) > MAX_TOKEN_BYTES:
             raise ValueError("too long")
         claims = jwt.decode(assertion, self._key_of, algorithms=ALGORITHMS).claims
         client, now = claims["sub"], self._clock()
@@ -174,13 +174,13 @@ class IssuerApp:
 
 def _headers(scope: Mapping[str, Any]) -> Mapping[bytes, bytes]:
     headers = dict(scope["headers"])
-    return told(scope, headers) if b"dpop" in headers else headers
+    return with_target(scope, headers) if b"dpop" in headers else headers
 
 
 def _form(sent: bytes) -> dict[str, str]:
     """One value a field. Raises OAuthError."""
     try:
-        found = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MOST_FIELDS)
+        found = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise OAuthError("invalid_request", f"not a form: {error}") from error
     if any(len(values) > 1 for values in found.values()):

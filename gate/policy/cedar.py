@@ -20,8 +20,8 @@ from typing import Any
 from gate.contracts.scene import Scene, Service
 from ledger.tlog import atomic_file
 
-MOST_BYTES = 64 * 1024
-MOST_NESTING = 64
+MAX_BYTES = 64 * 1024
+MAX_NESTING = 64
 CHECK_TIMEOUT_S = 20
 CHECK_MEMORY_BYTES = 2 << 30
 CHECK_STACK_BYTES = 512 << 10  # a sixteenth of a thread's: what passes does not overflow the gate's
@@ -173,14 +173,14 @@ def _pair(folder: Path, name: str) -> Pair:
 
 
 def _cap(text: str) -> None:
-    if (size := len(text.encode())) > MOST_BYTES:
-        raise CedarPolicyError(f"{size} bytes, want at most {MOST_BYTES}; split the policy")
+    if (size := len(text.encode())) > MAX_BYTES:
+        raise CedarPolicyError(f"{size} bytes, want at most {MAX_BYTES}; split the policy")
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
-        if depth > MOST_NESTING:
+        if depth > MAX_NESTING:
             raise CedarPolicyError(
-                f"brackets nest deeper than {MOST_NESTING}; flatten the expression"
+                f"brackets nest deeper than {MAX_NESTING}; flatten the expression"
             )
 
 

@@ -60,7 +60,7 @@ class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions: tuple[tuple[str, int | None, int], ...]  # tag in hex, consent entry, wording
     wordings: tuple[msgspec.Raw, ...]
 
-    def reading(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
+    def entry(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
         """One decision, as its entry would be if it had been asked for alone.
 
         Raises MalformedListError if there is none at `place`.

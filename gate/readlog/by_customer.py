@@ -34,7 +34,7 @@ class Lists:
         self._database = database
         self._last: tuple[int, DecisionBatch, BatchList] | None = None
 
-    def reading(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
+    def entry(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
         """One decision of the entry `text`, as its entry would be if it stood alone.
 
         Raises MalformedListError.
@@ -43,7 +43,7 @@ class Lists:
             named = batch_entry.batch(text)
             self._last = entry, named, batch_entry.listing(stored(self._database, entry), named)
         _, named, found = self._last
-        alone: dict[str, Any] = msgspec.json.decode(found.reading(named, place).encode())
+        alone: dict[str, Any] = msgspec.json.decode(found.entry(named, place).encode())
         return alone
 
 
@@ -69,23 +69,23 @@ class Listed:
         begins = self.text.index(_AT) + len(_AT)
         return self.text[begins : begins + _AT_SIZE]
 
-    def reading(self) -> dict[str, Any] | None:
+    def entry(self) -> dict[str, Any] | None:
         """The entry, unless it is another's: see gate.readlog.membership."""
         entry: dict[str, Any]
         if self.member == ALONE:
             entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
         else:
-            entry = self.lists.reading(self.place, self.text, self.member)
+            entry = self.lists.entry(self.place, self.text, self.member)
             mine = self.tags.member(self.place, self.member)
         return entry if entry["subject"] == mine else None
 
 
-def readings(
+def entries_of(
     home: Path, tagger: ManyEntryTagger, subject: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Every point read of one customer in the read log under `home`, newest first."""
     for each in listed(home, tagger, subject):
-        if (entry := each.reading()) is not None:
+        if (entry := each.entry()) is not None:
             yield each.place, entry
 
 

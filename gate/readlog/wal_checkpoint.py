@@ -3,7 +3,7 @@
 By itself SQLite does so within every some-hundredth commit, which then waits for a copy of
 megabytes and two more syncs. Here a thread does it while commits go on. SQLite begins the file anew
 at the next commit that finds all of it copied; should commits never leave it such a moment, the
-writer's own limit (`MOST_PAGES`) copies the rest within a commit.
+writer's own limit (`MAX_PAGES`) copies the rest within a commit.
 """
 
 import sqlite3
@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock, Thread
 
 EVERY = 32  # commits
-MOST_PAGES = 16_384  # of 4 KiB, in the write-ahead file
+MAX_PAGES = 16_384  # of 4 KiB, in the write-ahead file
 
 
 class Folding:

@@ -31,7 +31,7 @@ from gate.decision.decide import Reason, View
 from gate.decision.eligibility import Cohort
 from gate.readlog import membership
 from gate.readlog.membership import MEMBERS, Membership, Put
-from gate.readlog.wal_checkpoint import MOST_PAGES, Folding
+from gate.readlog.wal_checkpoint import MAX_PAGES, Folding
 from gate.state.ledger_position import ConsentPoint
 from ledger.storage.interface import StorageBatch
 from ledger.tlog import atomic_file
@@ -305,7 +305,7 @@ def _rows(batch: StorageBatch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
 
 _PRAGMAS = f"""
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;
-PRAGMA wal_autocheckpoint={MOST_PAGES};
+PRAGMA wal_autocheckpoint={MAX_PAGES};
 """
 _HEAD = """
 INSERT INTO head VALUES (1, ?, ?)

@@ -26,8 +26,8 @@ from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
 
 NONE = "none"  # no synthetic row stands in the table
-MOST_KEPT = 32  # estimates
-MOST_CELLS = 1 << 25  # codes of all that are kept: 256 MB
+MAX_ESTIMATES = 32  # estimates
+MAX_CELLS = 1 << 25  # codes of all that are kept: 256 MB
 KEPT = timedelta(hours=1)  # meanwhile the source may have delivered other values
 UNCORRECTED = ErrorBar(float("inf"), float("inf"), "who withdrew is not corrected for")
 Key = tuple[str, str]  # the anchor, and a digest of what stands in the table
@@ -44,7 +44,7 @@ class Completed:
     tables: Iterator[Any]  # Arrow tables; can be gone through once
 
     @property
-    def told(self) -> str | UnsetType:
+    def logged_mode(self) -> str | UnsetType:
         """The mode as the journal names it."""
         return UNSET if self.mode in {NONE, Mode.NAIVE} else self.mode
 
@@ -111,7 +111,7 @@ class Completions:
         """The last one stays, whatever its size."""
         with self._lock:
             cells = sum(each.cells for each in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or cells > MOST_CELLS):
+            while len(self._kept) > 1 and (len(self._kept) > MAX_ESTIMATES or cells > MAX_CELLS):
                 cells -= self._kept.popitem(last=False)[1].cells
 
 

@@ -28,8 +28,8 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from ledger import clock
 
-MOST_WAITING = 256
-MOST_MEMBERS = 16  # customers of a cohort who are decided again
+MAX_WAITING = 256
+MAX_MEMBERS = 16  # customers of a cohort who are decided again
 IDLE_S = 2.0  # after which the thread ends
 
 Sample = tuple[bytes, str | None]  # an entry of the read log, and whose it is (None: a cohort)
@@ -51,7 +51,7 @@ class Crosscheck:
     def __init__(self, gate: Gate, every: int, random: Random | None = None) -> None:
         self.checked = CrosscheckResult()
         self._gate, self._every, self._random = gate, every, random or Random()  # noqa: S311 - a sample
-        self._waiting: Queue[Sample] = Queue(MOST_WAITING)
+        self._waiting: Queue[Sample] = Queue(MAX_WAITING)
         self._skip = self._gap() - 1
         self._thread: Thread | None = None
         self._lock = Lock()
@@ -133,7 +133,7 @@ class Crosscheck:
         """Some customers, what is known of them, and whether the entry counts them in."""
         members = self._gate.journal.cohort(reading["cohort"], len(state.subjects))
         rows = range(len(state.subjects))
-        chosen = self._random.sample(rows, min(MOST_MEMBERS, len(rows)))
+        chosen = self._random.sample(rows, min(MAX_MEMBERS, len(rows)))
         return [
             (self._facts(state, reading, state.subjects[row]), bool(members[row])) for row in chosen
         ]
@@ -144,7 +144,7 @@ class Crosscheck:
         scene = reading["scene"]
         at = datetime.strptime(reading["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         minute = consent_bits.minute(at)
-        held = state.word(scene, subject)
+        held = state.bits(scene, subject)
         stopped = frozen(held, state.stale(scene, minute))
         places = {name: place for place, name in enumerate(self._gate.scenes[scene].fields)}
         until = held >> consent_bits.EXPIRY_SHIFT

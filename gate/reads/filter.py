@@ -20,15 +20,15 @@ import msgspec
 from gate.contracts.scene import Item, Scene
 from synthetic.model.domain import Categories, Column, Dates, Numbers
 
-MOST_CONDITIONS = 16
-MOST_VALUES = 256
+MAX_CONDITIONS = 16
+MAX_VALUES = 256
 Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
 EQUAL: frozenset[Comparison] = frozenset({"eq", "ne", "in"})
 EVERY: frozenset[Comparison] = EQUAL | {"lt", "le", "gt", "ge"}
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
 Value = Whole | float | bool | Text
-Values = Annotated[list[Value], msgspec.Meta(min_length=1, max_length=MOST_VALUES)]
+Values = Annotated[list[Value], msgspec.Meta(min_length=1, max_length=MAX_VALUES)]
 
 
 class FilterError(ValueError):
@@ -43,7 +43,7 @@ class FilterCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: Value | Values
 
 
-Conditions = Annotated[list[FilterCondition], msgspec.Meta(max_length=MOST_CONDITIONS)]
+Conditions = Annotated[list[FilterCondition], msgspec.Meta(max_length=MAX_CONDITIONS)]
 Test = tuple[str, Comparison, Any]  # field, comparison, value as the source has it
 _LOGICAL: Mapping[str, tuple[type, ...]] = {
     "string": (str,),

@@ -152,7 +152,7 @@ class Gate:
         plans = [self.plan(each.service, each.scene) for each in requests]
         return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
 
-    def rule(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
+    def decide_in_writing(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
         """Decisions in writing, in the order of the questions and of their subjects, all at one
         point of the ledger. Their entries must be durable before anybody hears of them. Raises
         StaleStateError."""
@@ -280,7 +280,7 @@ class Gate:
             state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
-            consent, index = state.held(request.scene, request.subject)
+            consent, index = state.bits_and_entry(request.scene, request.subject)
             minute = consent_bits.minute(request.at)
             stale = state.stale(request.scene, minute) if consent & consent_bits.ARMED else 0
         decision = decide(
@@ -322,7 +322,7 @@ class Gate:
         import pyarrow as pa
 
         fields = [field for field, view in views.items() if view is View.SYNTHETIC]
-        release = self.served(request.scene).named(plan.release) if fields else None
+        release = self.served(request.scene).by_id(plan.release) if fields else None
         if release is None:
             return {}
         shown = {
@@ -337,7 +337,7 @@ class Gate:
 def _ruled(
     state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
 ) -> Iterator[WrittenDecision]:
-    scene, held = asked.scene, state.held
+    scene, held = asked.scene, state.bits_and_entry
     known: dict[int, EntryText] = {}  # by consent word: nothing else differs among the subjects
     for customer in asked.subjects:
         consent, index = held(scene, customer) if plan is not None else _NOTHING

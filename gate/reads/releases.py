@@ -58,7 +58,7 @@ class Served:
     def last(self) -> Synthesiser | None:
         return self.releases[-1] if self.releases else None
 
-    def named(self, name: str | None) -> Synthesiser | None:
+    def by_id(self, name: str | None) -> Synthesiser | None:
         return next((each for each in self.releases if each.id == name), None)
 
 

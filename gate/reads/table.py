@@ -238,7 +238,7 @@ def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
     shown = views(plan, asked.columns, plan.always)
     drawn = tuple(field for field in asked.columns if shown[field] is View.SYNTHETIC)
     unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # then nobody can say who is kept
-    release = served.named(plan.release)
+    release = served.by_id(plan.release)
     if not drawn or release is None or unknown or personal.stand >= personal.everybody:
         return NOTHING
 
@@ -246,7 +246,7 @@ def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
         return gate.source.rows(asked.subjects, drawn)
 
     missing = Missing(rows, asked.subjects, personal.stand, personal.everybody, drawn)
-    anchor = served.named(plan.anchor)
+    anchor = served.by_id(plan.anchor)
     if not isinstance(anchor, Release):
         return naive(release, missing)
     with _down():
@@ -270,7 +270,7 @@ def _journalled(
             rows=rows + completed.rows,
             views=shown,
             release=completed.release,
-            mode=completed.told,
+            mode=completed.logged_mode,
         )
     )
 

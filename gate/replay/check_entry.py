@@ -20,17 +20,17 @@ from synthetic.completion.mode import Mode
 
 # Refusals that follow from nothing in the ledger, but gave nothing either.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
-MOST_WORDS = 65_536  # of which a shape remembers what follows
+MAX_WORDS = 65_536  # of which a shape remembers what follows
 COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
 
 
 def of_one(
-    in_force: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
+    active: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
 ) -> str | None:
     """One customer's answer, which names the entry it `rests` on in JSON. It may have given less
     than was decided, where it says so."""
-    plan, state = in_force.plan, in_force.state
-    consent, index = state.held(plan.scene.id, subject)
+    plan, state = active.plan, active.state
+    consent, index = state.bits_and_entry(plan.scene.id, subject)
     found: Verdict | None = None
     # Without triggers a verdict depends on the word, and on whether its end has passed.
     key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
@@ -39,7 +39,7 @@ def of_one(
         stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
         found = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
         follows = _follows(plan, shape.reading, found)
-        if len(shape.follows) >= MOST_WORDS:
+        if len(shape.follows) >= MAX_WORDS:
             shape.follows.clear()
         shape.follows[key] = follows
     named = b"null" if index is None or not shape.reading.views else b"%d" % index
@@ -61,10 +61,10 @@ def _follows(plan: Plan, reading: ReadLogEntry, found: Verdict) -> bool:
 
 
 def of_everybody(
-    in_force: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
+    active: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
 ) -> str | None:
     """A table, rows, or a search; `found`: the digest of the cohort that was answered."""
-    plan, state = in_force.plan, in_force.state
+    plan, state = active.plan, active.state
     if found is None:
         return _refused(plan, reading)
     if (refused := decide.refusal(plan, reading.fields)) is not None:
@@ -76,7 +76,7 @@ def of_everybody(
     if (reading.release, reading.mode) not in {rests, _NO_ROWS}:
         return f"release {rests[0]}, mode {rests[1] or None}"
     stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
-    members = eligibility.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
+    members = eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
 

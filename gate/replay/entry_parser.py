@@ -16,7 +16,7 @@ from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from ledger.vault.commitments import TAG_SIZE
 
-MOST = 65_536  # beginnings, or shapes, that are remembered
+MAX_REMEMBERED = 65_536  # beginnings, or shapes, that are remembered
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"
 _TAG = 2 * TAG_SIZE + 2  # a tag in hex, in its quotation marks
 _DECODER = msgspec.json.Decoder(ReadLogEntry)
@@ -30,11 +30,11 @@ class Shape:
     """What few leaves differ in; `reading` without its customer. `follows` is what was derived
     under the plan in force, by consent word: see gate.replay.check_entry."""
 
-    __slots__ = ("follows", "in_force", "reading")
+    __slots__ = ("active", "follows", "reading")
 
     def __init__(self, reading: ReadLogEntry) -> None:
         self.reading = reading
-        self.in_force: ActiveState | None = None  # once found, it stays
+        self.active: ActiveState | None = None  # once found, it stays
         self.follows: dict[int, bool] = {}
 
 
@@ -78,10 +78,10 @@ class Leaves:
         """What was said of some customers of a batch. Raises MalformedListError."""
         shapes, text = self._shapes.setdefault(batch.action, {}), bytes(wording)
         if (known := shapes.get(text)) is None:
-            if len(shapes) >= MOST:
+            if len(shapes) >= MAX_REMEMBERED:
                 shapes.clear()
             said = BatchList((("", None, 0),), (wording,))
-            known = shapes[text] = Shape(said.reading(batch, 0))
+            known = shapes[text] = Shape(said.entry(batch, 0))
         return known
 
     def _learn(self, head: bytes, middle: bytes, end: bytes) -> tuple[Beginning, Shape]:
@@ -94,7 +94,7 @@ class Leaves:
             raise MalformedLeafError("it is not in the one form in which a journal writes")
         shapes = self._shapes.setdefault(reading.action, {})
         for full in (self._beginnings, shapes):
-            if len(full) >= MOST:
+            if len(full) >= MAX_REMEMBERED:
                 full.clear()
         known = self._beginnings[head] = Beginning(reading, shapes)
         shape = shapes.setdefault(middle + end, Shape(reading))

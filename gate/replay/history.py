@@ -23,7 +23,7 @@ from ledger.tlog.merkle import Hash
 from synthetic.fitting.release import MalformedReleaseError, Release
 
 _ERASURES = SubjectErased | EntryErased
-MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
+MAX_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class History:
 
     def __init__(self, ledger: Follower, grounds: ReplayGrounds) -> None:
         self.size, self.root = 0, ""
-        self.most = ledger.size  # beyond it nothing can be derived
+        self.max_size = ledger.size  # beyond it nothing can be derived
         self._ledger, self._policies = ledger, grounds.policies
         self._states = [ConsentIndex(scenes) for scenes in grounds.versions()]
         self._coming = ledger.follow(0)
@@ -80,7 +80,7 @@ class History:
         self._mend_root()
 
     def advance(self, size: int) -> None:
-        """Go on to `size`, which is not below the size reached, nor above `most`."""
+        """Go on to `size`, which is not below the size reached, nor above `max_size`."""
         if size == self.size:
             return
         stretch = _Stretch(size, [*self._until(size)])
@@ -95,10 +95,10 @@ class History:
             scene in self._known and not self._states[0].published
         )
 
-    def in_force(self, service: str, scene: str, digest: str) -> ActiveState | None:
+    def active(self, service: str, scene: str, digest: str) -> ActiveState | None:
         """The plan of this digest, if contracts, policies and releases of then make it."""
         if (service, scene) not in self._plans:
-            if len(self._plans) >= MOST_PLANS:
+            if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[service, scene] = dict(self._compiled(service, scene))
         return self._plans[service, scene].get(digest)
@@ -125,7 +125,7 @@ class History:
         while self._frontier.size < self.size:
             first = self._frontier.size
             if not self._hashes:
-                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.most))
+                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.max_size))
             count = min(self.size - first, len(self._hashes))
             self._frontier.append(self._hashes[:count])
             del self._hashes[:count]

@@ -35,7 +35,7 @@ from ledger.vault.commitments import ReadingTags
 
 SHARE = 128  # bundles that one process derives in one go
 WINDOW = 16  # bundles within which entries are put in order
-MOST_OWNERS = 65_536  # whose tags are remembered
+MAX_OWNERS = 65_536  # whose tags are remembered
 UNOPENED = "it cannot be opened any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
@@ -232,8 +232,8 @@ class _Replayer:
         """Go on to the ledger size of an entry, if it can be reached."""
         if size < self._past.size:
             report.late.append(index)
-        elif size > self._past.most:
-            most = self._past.most
+        elif size > self._past.max_size:
+            most = self._past.max_size
             report.differs(index, f"a ledger of {size} entries", f"there are {most}")
         else:
             self._past.advance(size)
@@ -280,9 +280,9 @@ class _Replayer:
         return None if opened else UNOPENED
 
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
-        if (in_force := shape.in_force or self._in_force(shape)) is None:
+        if (active := shape.active or self._active(shape)) is None:
             return self._without_plan(shape.reading)
-        derived = check_entry.of_one(in_force, shape, minute, subject, rests)
+        derived = check_entry.of_one(active, shape, minute, subject, rests)
         return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
 
     def _owner(self, name: bytes) -> tuple[str, ReadingTags] | None:
@@ -290,24 +290,24 @@ class _Replayer:
         tags = self._ledger.reading_tags(subject, self._work.origin) if subject else None
         if subject is None or tags is None:
             return None
-        if len(self._owners) >= MOST_OWNERS:
+        if len(self._owners) >= MAX_OWNERS:
             self._owners.clear()
         self._owners[name] = subject, tags
         return subject, tags
 
     def _of_everybody(self, beginning: Beginning, shape: Shape) -> str | None:
-        if (in_force := shape.in_force or self._in_force(shape)) is None:
+        if (active := shape.active or self._active(shape)) is None:
             return self._without_plan(shape.reading)
         derived = check_entry.of_everybody(
-            in_force, shape.reading, beginning.minute, beginning.cohort
+            active, shape.reading, beginning.minute, beginning.cohort
         )
         erased = derived is not None and derived.startswith(check_entry.COHORT)
         return UNOPENED if erased and beginning.cohort and self._past.erases_later() else derived
 
-    def _in_force(self, shape: Shape) -> ActiveState | None:
+    def _active(self, shape: Shape) -> ActiveState | None:
         asked = shape.reading
-        shape.in_force = self._past.in_force(asked.service, asked.scene, asked.plan)
-        return shape.in_force
+        shape.active = self._past.active(asked.service, asked.scene, asked.plan)
+        return shape.active
 
     def _without_plan(self, reading: ReadLogEntry) -> str | None:
         if self._past.knows(reading.scene):

@@ -27,7 +27,7 @@ from ledger.clock import posix
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_S, EARLY_S, TIMEOUT_S = 60, 30, 10.0
-MOST_BYTES = 64 << 10
+MAX_BYTES = 64 << 10
 
 
 class TokenRefusedError(Exception):
@@ -83,7 +83,7 @@ class ClientCredentials:
         request = Request(self._issuer, urlencode(form).encode(), headers)  # noqa: S310 - the scheme was checked
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the same
-                found = json.loads(response.read(MOST_BYTES))
+                found = json.loads(response.read(MAX_BYTES))
             until = self._clock() + int(found["expires_in"]) - EARLY_S
             return _Token(str(found["access_token"]), str(found["token_type"]), until)
         except (URLError, OSError, ValueError, KeyError, TypeError) as error:

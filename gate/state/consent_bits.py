@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]  # one consent word per row of the state
+BitsArray = npt.NDArray[np.uint64]  # one consent word per row of the state
 
 FIELDS = (1 << 28) - 1
 ARMED_SHIFT = 28
@@ -24,7 +24,7 @@ ARMED = 0b1111 << ARMED_SHIFT
 TRIGGERS = 0xFF << ARMED_SHIFT
 EXPIRY_SHIFT = 36
 LAST_MINUTE = (1 << 28) - 1
-LAPSED = 1  # the minute of a grant that holds no longer because the contract allows more now
+SUPERSEDED = 1  # the minute of a grant that holds no longer because the contract allows more now
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -40,12 +40,12 @@ def minute(at: datetime) -> int:
 def granted(fields: int, at: datetime, until: datetime | None, longest: timedelta) -> int:
     """The word of a grant: its own end or the contract's longest duration, whichever is first."""
     end = at + longest if until is None else min(until, at + longest)
-    return max(LAPSED + 1, _bounded(minute(end))) << EXPIRY_SHIFT | fields
+    return max(SUPERSEDED + 1, _bounded(minute(end))) << EXPIRY_SHIFT | fields
 
 
-def lapsed(fields: int) -> int:
+def superseded(fields: int) -> int:
     """The word of a grant that was given before the contract was widened."""
-    return LAPSED << EXPIRY_SHIFT | fields
+    return SUPERSEDED << EXPIRY_SHIFT | fields
 
 
 def withdrawn(at: datetime) -> int:

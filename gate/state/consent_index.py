@@ -18,7 +18,7 @@ from gate.contracts.scene import Scene
 from gate.contracts.triggers import ReportedSignal, Thresholds, counts, crossed, slot
 from gate.contracts.versions import Version
 from gate.state import consent_bits
-from gate.state.consent_bits import Words
+from gate.state.consent_bits import BitsArray
 from gate.state.subjects import NOBODY, Subjects
 from ledger.events.envelope import (
     Granted,
@@ -38,7 +38,7 @@ NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
 
 _FIRST_ROWS = 1024
 _DOUBLED = 1 << 20  # rows: up to here they double when they are full, later they grow by a quarter
-_MOST_CHANGES = 65_536  # of a scene, that are known row by row
+_MAX_CHANGES = 65_536  # of a scene, that are known row by row
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class StateChanges:
         return self._rows[count - self._before :] if count >= self._before else None
 
     def one(self, row: int) -> None:
-        if len(self._rows) == _MOST_CHANGES:
+        if len(self._rows) == _MAX_CHANGES:
             self._before += len(self._rows)
             self._rows = []
         self._rows.append(row)
@@ -109,7 +109,7 @@ class ConsentIndex:
         scenes: Mapping[str, Scene],
         size: int,
         subjects: Subjects,
-        words: Mapping[str, Words],
+        words: Mapping[str, BitsArray],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
     ) -> "ConsentIndex":
@@ -138,7 +138,7 @@ class ConsentIndex:
         """Subject of each row. Do not modify."""
         return self._subjects
 
-    def word(self, scene: str, subject: str) -> int:
+    def bits(self, scene: str, subject: str) -> int:
         row = self._hot.get(subject)
         if row is None:
             row = self._subjects.place(subject)
@@ -146,9 +146,9 @@ class ConsentIndex:
 
     def index(self, scene: str, subject: str) -> int | None:
         """The entry that last changed the subject's consent in the scene."""
-        return self.held(scene, subject)[1]
+        return self.bits_and_entry(scene, subject)[1]
 
-    def held(self, scene: str, subject: str) -> tuple[int, int | None]:
+    def bits_and_entry(self, scene: str, subject: str) -> tuple[int, int | None]:
         """The subject's word in the scene, and the entry that last changed it."""
         row = self._hot.get(subject)
         if row is None:
@@ -166,15 +166,15 @@ class ConsentIndex:
                 bits |= 1 << consent_bits.ARMED_SHIFT + place
         return bits | consent_bits.ARMED & ~consent_bits.offered(len(self.scenes[scene].triggers))
 
-    def lapsed(self, scene: str, subject: str) -> bool:
+    def superseded(self, scene: str, subject: str) -> bool:
         """Whether the subject's grant was given before the scene's contract was widened."""
-        held = self.word(scene, subject)
+        held = self.bits(scene, subject)
         return (
             bool(held & consent_bits.FIELDS)
-            and held >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+            and held >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
         )
 
-    def words(self, scene: str) -> Words:
+    def all_bits(self, scene: str) -> BitsArray:
         """All words of a scene, in row order; a view that the next `catch_up` may change."""
         return self._words[scene][: len(self._subjects)]
 
@@ -271,7 +271,7 @@ class ConsentIndex:
         given = (
             consent_bits.granted(bits, at, until, contract.longest)
             if holds
-            else consent_bits.lapsed(bits)
+            else consent_bits.superseded(bits)
         )
         self._put(scene, row, given | kept, index)
 

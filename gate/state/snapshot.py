@@ -86,7 +86,7 @@ def _arrays(state: ConsentIndex) -> dict[str, _Array]:
         "ends": np.frombuffer(names.ends, f"u{names.ends.itemsize}"),
         "slots": names.slots,
     }
-    arrays |= {f"words/{scene}": _roomy(state.words(scene)) for scene in state.scenes}
+    arrays |= {f"words/{scene}": _roomy(state.all_bits(scene)) for scene in state.scenes}
     arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
     people = state.people
     return arrays | {

@@ -20,8 +20,8 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-MOST_HOT = 1 << 17  # names in the dict, of people and of nobody
-MOST_CHARACTERS = 256  # of a name in the dict: names in requests can be long
+MAX_HOT = 1 << 17  # names in the dict, of people and of nobody
+MAX_CHARACTERS = 256  # of a name in the dict: names in requests can be long
 NOBODY = -1  # the row of a name that has none
 KEY_SIZE = 16
 _FIRST = 10  # the table begins with 2 ** _FIRST places
@@ -53,7 +53,7 @@ class Subjects(Sequence[str]):
         return made
 
     @classmethod
-    def named(cls, names: Iterable[str]) -> "Subjects":
+    def from_names(cls, names: Iterable[str]) -> "Subjects":
         made = cls()
         for each in names:
             made.add(each)
@@ -100,7 +100,7 @@ class Subjects(Sequence[str]):
         row = self.hot.get(name)
         if row is None:
             row = self._found(name)
-            if len(name) <= MOST_CHARACTERS:
+            if len(name) <= MAX_CHARACTERS:
                 self._remember(name, row)
         return row
 
@@ -163,6 +163,6 @@ class Subjects(Sequence[str]):
         return int.from_bytes(blake2b(raw, digest_size=4, salt=self.key).digest())
 
     def _remember(self, name: str, row: int) -> None:
-        if len(self.hot) >= MOST_HOT:
+        if len(self.hot) >= MAX_HOT:
             self.hot.clear()
         self.hot[name] = row

@@ -31,7 +31,7 @@ from portal.archive import imported
 from portal.archive.holding import CustomerRecords
 from portal.archive.pack import ArchivePart, document, packed
 from steward.oversight.authority_access import AuthorityAccesses
-from steward.oversight.explanations import Explanations, KeptReadLogs
+from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
@@ -116,7 +116,7 @@ def _reads(held: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
     folders = sorted(path.parent for path in (held.home / "reads").glob(f"*/{LOG}"))
     found = [listed(folder, held.ledger, subject) for folder in folders]
     for each in merge(*found, key=lambda entry: entry.at, reverse=True):
-        if (entry := each.reading()) is not None:
+        if (entry := each.entry()) is not None:
             yield {"entry": each.place, **entry}
 
 
@@ -139,7 +139,7 @@ def _row(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
 def _written(held: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     """What stands in the register: decisions, openings, and messages that services proposed."""
     register = held.register()
-    explained = Explanations(register, KeptReadLogs(held.home), held.ledger).of(subject)
+    explained = Explanations(register, StoredReadLogs(held.home), held.ledger).of(subject)
     if explained:
         rows = [_plain(asdict(each)) for each in explained]
         yield ArchivePart("decisions.json", document(rows), JSON, "Decisions about you, explained")

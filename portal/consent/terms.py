@@ -21,7 +21,7 @@ def in_force(gate: Gate, said: ConsentState | None) -> ConsentState | None:
         return None
     with gate.lock:
         now, _ = gate.current(0)
-        words = {scene: now.word(scene, said.subject) for scene in gate.scenes}
+        words = {scene: now.bits(scene, said.subject) for scene in gate.scenes}
     scenes = {
         name: _kept(gate.scenes[name], each, words[name]) if name in words else each
         for name, each in said.scenes.items()
@@ -33,7 +33,7 @@ def lapsed(gate: Gate, subject: str) -> set[str]:
     """The scenes whose grant was given before the contract was widened."""
     with gate.lock:
         now, _ = gate.current(0)
-        return {scene for scene in gate.scenes if now.lapsed(scene, subject)}
+        return {scene for scene in gate.scenes if now.superseded(scene, subject)}
 
 
 def require_current(gate: Gate, scene: Scene) -> None:
@@ -51,7 +51,7 @@ def _kept(
     if not isinstance(said, SceneConsent):
         return said
     fields = frozenset(_named(scene, held)) & said.fields
-    ended = held >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+    ended = held >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
     return replace(said, fields=fields, until=said.at if ended else said.until)
 
 

@@ -121,7 +121,7 @@ def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> di
 @router.post("/proposals/{number}/ruling")
 def ruling(here: Here, by: Service, number: Number, asked: SubjectBody) -> dict[str, Any]:
     """What a person decided of your proposal. `text` is what may be carried out; null: nothing."""
-    found = here.reviews.ruling(number, asked.subject, by)
+    found = here.reviews.decision(number, asked.subject, by)
     if found is None:
         return {"decided": False}
     return {

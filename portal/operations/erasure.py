@@ -23,7 +23,7 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.passkeys import Passkeys
 from portal.operations.wiring import SNAPSHOT
 from steward import erasure
-from steward.oversight.legal_hold import HeldError, Holds
+from steward.oversight.legal_hold import Holds, LegalHoldError
 from steward.oversight.register import Register
 
 Told = Callable[[str], object]  # whoever holds something open of the customer's
@@ -51,13 +51,16 @@ class Eraser:
     changed: Told = lambda _subject: None
 
     def customer(self, subject: str, at: datetime) -> Erased:
-        """Raises HeldError, after keeping the request; UnknownSubjectError for who never spoke."""
+        """Erase the customer.
+
+        Raises LegalHoldError, after storing the request, and UnknownSubjectError.
+        """
         if self.ledger.version(subject) == 0:
             raise UnknownSubjectError("want a customer who gave an instruction, found none")
         holds = Holds(self.register)
         if (hold := holds.of(subject)) is not None:
             holds.request(subject, at)
-            raise HeldError(hold)
+            raise LegalHoldError(hold)
         indexes = [each.index for each in self.ledger.history(subject)]
         gone = self._around(subject, indexes)
         # Crash up to here: a customer still, whom notices call *** and who has no passkey.
@@ -66,9 +69,9 @@ class Eraser:
         return gone
 
     def entry(self, subject: str, index: int, at: datetime) -> None:
-        """Erase one instruction. Raises HeldError, and as `Ledger.erase_entry` does."""
+        """Erase one instruction. Raises LegalHoldError, and as `Ledger.erase_entry` does."""
         if (hold := Holds(self.register).of(subject)) is not None:
-            raise HeldError(hold)
+            raise LegalHoldError(hold)
         self.ledger.erase_entry(subject, index, at)
         # Crash here: a notice, archives and a receipt kept for the customer still hold it.
         erasure.forget_entry(self.home, index)

@@ -92,7 +92,7 @@ class Product:
             several = (listed(each, self.ledger, subject) for each in folders)
             found = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
         for each in found:
-            if (entry := each.reading()) is not None:
+            if (entry := each.entry()) is not None:
                 yield each.place, entry
 
     def register(self) -> Register:

@@ -45,7 +45,7 @@ def of(gate: Gate, scene: str) -> Release | None:
 
 def named(gate: Gate, name: str) -> Release | None:
     """Any release that stands in the log, by its id; of a scene's name the one that answers now."""
-    found = gate.served(name.rpartition("-")[0]).named(name)
+    found = gate.served(name.rpartition("-")[0]).by_id(name)
     return found if isinstance(found, Release) else of(gate, name)
 
 

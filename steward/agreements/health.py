@@ -168,7 +168,7 @@ class AgreementHealth:
         """One customer's report at `minute`, whoever they are: cost does not grow with anybody."""
         granted = timed = fresh = modelled = 0
         for scene, masks in self._masks.items():
-            held = state.word(scene, subject)
+            held = state.bits(scene, subject)
             live = held >> EXPIRY_SHIFT > minute
             if live and held & ARMED and frozen(held, state.stale(scene, minute)):
                 live = False
@@ -183,7 +183,7 @@ class AgreementHealth:
         """The reports of everybody who ever said anything: four counts a scene over all words."""
         sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
         for scene, masks in self._masks.items():
-            words = state.words(scene)
+            words = state.all_bits(scene)
             live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
             live &= ~eligibility.frozen(words, state.stale(scene, minute))
             bits = (words & np.uint64(FIELDS)).astype(np.uint32)

@@ -19,7 +19,7 @@ from steward.oversight.risk import normalise, pattern
 
 VARIABLES = {"scene", "day", "address"}
 KINDS = {"incentive", "preselection", "pressure"}
-MOST_LETTERS = 600
+MAX_LETTERS = 600
 
 
 class BiasedReminderError(ValueError):
@@ -79,8 +79,8 @@ def _structure(text: str) -> tuple[str, ...]:
         broken.append(f"no {sorted(missing)}, want all of {sorted(VARIABLES)}")
     if any(format_ or conversion for _, name, format_, conversion in parts if name is not None):
         broken.append("a variable is formatted, want it as it is")
-    if len(text) > MOST_LETTERS:
-        broken.append(f"{len(text)} characters, want at most {MOST_LETTERS}")
+    if len(text) > MAX_LETTERS:
+        broken.append(f"{len(text)} characters, want at most {MAX_LETTERS}")
     if "!" in normalise(text):
         broken.append("an exclamation mark")
     return tuple(broken)

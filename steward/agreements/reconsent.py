@@ -19,14 +19,14 @@ from steward.oversight.register import Register, Writing
 
 REMINDED = "reminded"
 
-Hand = Callable[[str, str], None]  # hands the words to the customer's channel: subject, text
+Deliver = Callable[[str, str], None]  # hands the words to the customer's channel: subject, text
 
 
 class ReminderStatus(StrEnum):
     """Why somebody may be reminded."""
 
     EXPIRED = "expired"
-    LAPSED = "lapsed"
+    SUPERSEDED = "lapsed"
 
 
 class RefusedReminderError(ValueError):
@@ -51,16 +51,16 @@ class Reminders:
     """Thread-safe. `address`: where the customer decides, the same for everybody."""
 
     def __init__(
-        self, register: Register, gate: Gate, text: Reminder, address: str, hand: Hand
+        self, register: Register, gate: Gate, text: Reminder, address: str, deliver: Deliver
     ) -> None:
         self._register, self._gate, self._text = register, gate, text
-        self._address, self._hand = address, hand
+        self._address, self._deliver = address, deliver
 
     def due(self, scene: Scene, at: datetime) -> list[str]:
         """Whose permission ended and who was not reminded within the contract's time."""
         with self._gate.lock:
             state, _ = self._gate.current(0)
-            ended = [each for each in state.subjects if _standing(state.word(scene.id, each), at)]
+            ended = [each for each in state.subjects if _standing(state.bits(scene.id, each), at)]
         known = self._last(scene)
         return [each for each in ended if _free(known.get(self._register.about(each)), scene, at)]
 
@@ -71,7 +71,7 @@ class Reminders:
         """
         with self._gate.lock:
             state, _ = self._gate.current(0)
-            held = state.word(scene.id, subject)
+            held = state.bits(scene.id, subject)
         if scene.locked or (standing := _standing(held, at)) is None:
             raise NothingEndedError(
                 f"{scene.id}: no permission ended; a reminder is for one that ran out or lapsed"
@@ -87,7 +87,7 @@ class Reminders:
                 "words": sha256(words.encode()).hexdigest(),
             }
             number = writing.append(REMINDED, subject, shown, None, at)
-        self._hand(subject, words)
+        self._deliver(subject, words)
         return Sent(number, words)
 
     def _require_free(self, writing: Writing, subject: str, scene: Scene, at: datetime) -> None:
@@ -113,13 +113,13 @@ def _standing(held: int, at: datetime) -> ReminderStatus | None:
     if not held & consent_bits.FIELDS:
         return None  # withdrawn, or never granted
     end = held >> consent_bits.EXPIRY_SHIFT
-    if end == consent_bits.LAPSED:
-        return ReminderStatus.LAPSED
+    if end == consent_bits.SUPERSEDED:
+        return ReminderStatus.SUPERSEDED
     return ReminderStatus.EXPIRED if end <= consent_bits.minute(at) else None
 
 
 def _ended(held: int, standing: ReminderStatus, at: datetime) -> datetime:
-    if standing is ReminderStatus.LAPSED:
+    if standing is ReminderStatus.SUPERSEDED:
         return at.astimezone(UTC)
     return consent_bits.EPOCH + timedelta(minutes=held >> consent_bits.EXPIRY_SHIFT)
 

@@ -83,7 +83,7 @@ class RunningHealth:
         self._total = self._total + report - before
         self._advised.subtract(before.advice(self._limits))
         self._advised.update(report.advice(self._limits))
-        ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
+        ends = (state.bits(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
         self._until = min([self._until, *(end for end in ends if end > minute)])
 
     def _recount(self, state: ConsentIndex, minute: int) -> None:
@@ -101,7 +101,7 @@ class RunningHealth:
         """The first minute at which somebody's grant ends."""
         first = NEVER
         for scene in self._health.scenes:
-            ends = state.words(scene) >> np.uint64(EXPIRY_SHIFT)
+            ends = state.all_bits(scene) >> np.uint64(EXPIRY_SHIFT)
             coming = ends[ends > np.uint64(minute)]
             first = min(first, int(coming.min())) if len(coming) else first
         return first

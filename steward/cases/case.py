@@ -18,8 +18,8 @@ from steward.cases.changes import ChangeKind
 from steward.cases.loss import Loss
 
 STEWARD = "steward"  # who acts where no person does
-MOST_NOTE = 2000  # characters
-MOST_NAMED = 5  # customers that a case names, masked
+MAX_NOTE = 2000  # characters
+MAX_NAMED = 5  # customers that a case names, masked
 
 
 class Status(StrEnum):
@@ -80,18 +80,18 @@ class Cases:
     """The cases under `home`, for those who work on them. Thread-safe."""
 
     def __init__(self, home: Path) -> None:
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
 
     def open_cases(self) -> list[Case]:
         """Everything not closed, the most urgent first."""
-        with self._docket.reading() as database:
+        with self._store.reading() as database:
             rows = database.execute("SELECT * FROM cases WHERE status <> 'closed' ORDER BY due, id")
             return [_case(database, row) for row in rows.fetchall()]
 
     def case(self, number: int) -> Case:
         """Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            return found(database, number)
+        with self._store.reading() as database:
+            return require_case(database, number)
 
     def take(self, number: int, by: str, at: datetime) -> Case:
         """From now on it is `by` who reviews. Taking what one has already taken changes nothing.
@@ -100,11 +100,11 @@ class Cases:
         else's or closed.
         """
         _require(by, "who takes the case", 200)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             if _workable(database, number, by).status is Status.OPEN:
                 add_act(database, number, Act("taken", by, at, ""))
                 _set(database, number, Status.TAKEN)
-            return found(database, number)
+            return require_case(database, number)
 
     def close(self, number: int, by: str, note: str, at: datetime) -> Case:
         """The review is done; `note` says with what result.
@@ -113,33 +113,33 @@ class Cases:
         else's or closed.
         """
         _require(by, "who closes the case", 200)
-        _require(note, "a note that says what was reviewed", MOST_NOTE)
-        with self._docket.writing() as database:
+        _require(note, "a note that says what was reviewed", MAX_NOTE)
+        with self._store.writing() as database:
             _workable(database, number, by)
             add_act(database, number, Act("closed", by, at, note))
             _set(database, number, Status.CLOSED)
-            return found(database, number)
+            return require_case(database, number)
 
     def acts(self, number: int) -> list[Act]:
         """Everything that was done about the case, oldest first. Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            found(database, number)
+        with self._store.reading() as database:
+            require_case(database, number)
             query = "SELECT * FROM act WHERE number = ? ORDER BY rowid"
             rows = database.execute(query, [number]).fetchall()
         return [Act(row["act"], row["by"], moment(row["at"]), row["note"]) for row in rows]
 
     def entries(self, number: int) -> list[int]:
         """The log entries that the case rests on. Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            found(database, number)
+        with self._store.reading() as database:
+            require_case(database, number)
             query = "SELECT entry FROM change WHERE number = ? AND entry NOT NULL ORDER BY entry"
             return [row["entry"] for row in database.execute(query, [number]).fetchall()]
 
-    def close_docket(self) -> None:
-        self._docket.close()
+    def close_store(self) -> None:
+        self._store.close()
 
 
-def found(database: Connection, number: int) -> Case:
+def require_case(database: Connection, number: int) -> Case:
     """Raises UnknownCaseError."""
     row = database.execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
     if row is None:
@@ -152,7 +152,7 @@ def add_act(database: Connection, number: int, act: Act) -> None:
     database.execute("INSERT INTO act VALUES (?, ?, ?, ?, ?)", values)
 
 
-def in_force(scene: Scene, *, released: bool) -> Fallback:
+def active_fallback(scene: Scene, *, released: bool) -> Fallback:
     """What the gate answers now: without a release, nothing is answered synthetically (G4)."""
     if scene.fallback is Fallback.SYNTHETIC and not released:
         return Fallback.WITHHOLD
@@ -161,7 +161,7 @@ def in_force(scene: Scene, *, released: bool) -> Fallback:
 
 def _case(database: Connection, row: Row) -> Case:
     query = "SELECT masked FROM change WHERE number = ? AND masked <> '[]' ORDER BY rowid LIMIT ?"
-    named = database.execute(query, [row["id"], MOST_NAMED]).fetchall()
+    named = database.execute(query, [row["id"], MAX_NAMED]).fetchall()
     customers = [name for each in named for name in json.loads(each["masked"])]
     return Case(
         id=row["id"],
@@ -177,13 +177,13 @@ def _case(database: Connection, row: Row) -> Case:
         live=row["live"],
         responsible=row["responsible"],
         escalated=moment(row["escalated"]) if row["escalated"] else None,
-        customers=tuple(customers[:MOST_NAMED]),
+        customers=tuple(customers[:MAX_NAMED]),
     )
 
 
 def _workable(database: Connection, number: int, by: str) -> Case:
     """The case, if `by` may work on it. Raises UnknownCaseError and CaseConflictError."""
-    case = found(database, number)
+    case = require_case(database, number)
     if case.status is Status.CLOSED:
         raise CaseConflictError(f"case {number} is closed; a later change opens a new one")
     if case.status is Status.TAKEN and (holder := _holder(database, number)) != by:

@@ -102,7 +102,7 @@ class ChangeWatch:
         return changes
 
     def _passing(self, scene: str, since: int) -> Iterator[ConsentChange]:
-        words, before = self._state.words(scene), self._live[scene]
+        words, before = self._state.all_bits(scene), self._live[scene]
         was, live = _live(words, since), _live(words, self.minute)
         for row in np.flatnonzero(was & ~live).tolist():
             index = int(self._state.indexes(scene)[row])
@@ -129,9 +129,9 @@ class ChangeWatch:
         if scene is None or scene not in self._scenes:
             self._state.catch_up(_Single(entry))
             return
-        was, before = self._state.word(scene, subject), self._live[scene]
+        was, before = self._state.bits(scene, subject), self._live[scene]
         self._state.catch_up(_Single(entry))
-        now = self._state.word(scene, subject)
+        now = self._state.bits(scene, subject)
         had, has = _fields(was, self.minute), _fields(now, self.minute)
         self._live[scene] += bool(has) - bool(had)
         if has:
@@ -163,7 +163,7 @@ class ChangeWatch:
         return decide.frozen(held, self._state.stale(scene, self.minute))
 
     def _readable(self, scene: str) -> Rows:
-        words = self._state.words(scene)
+        words = self._state.all_bits(scene)
         frozen = eligibility.frozen(words, self._state.stale(scene, self.minute))
         readable: Rows = _live(words, self.minute) & ~frozen
         return readable
@@ -182,7 +182,7 @@ class ChangeWatch:
         """Count who is live, and find the next minute in which time alone changes anything."""
         ends = [NEVER]
         for scene in self._scenes:
-            words = self._state.words(scene)
+            words = self._state.all_bits(scene)
             live = _live(words, self.minute)
             self._live[scene] = int(live.sum())
             ends += [int((words[live] >> _EXPIRY).min())] if live.any() else []
@@ -227,7 +227,7 @@ class _Single:
         return iter((self.entry,))
 
 
-def _live(words: consent_bits.Words, minute: int) -> Rows:
+def _live(words: consent_bits.BitsArray, minute: int) -> Rows:
     """Who has a grant that has not ended, frozen or not."""
     live: Rows = ((words & _FIELDS) != 0) & ((words >> _EXPIRY) > np.uint64(minute))
     return live

@@ -209,9 +209,9 @@ def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -
     yield check(Aspect.PRESENCE, name, name if kind else "", kept=kind is not None)
     if kind is not None:
         yield check(Aspect.TYPE, item.type, kind, kept=kind == item.type)
-    if item.most_nulls is not None and name in facts.nulls:
+    if item.max_nulls is not None and name in facts.nulls:
         share = _share(facts.nulls[name], facts.rows)
-        most = item.most_nulls
+        most = item.max_nulls
         within = facts.nulls[name] * TEN_THOUSAND <= most * facts.rows
         yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
     delivery = facts.deliveries.get(item.system)

@@ -24,7 +24,7 @@ def publish(
     Raises UndeclaredChangeError or MissingContractError, and then announces nothing: a contract
     that breaks or widens without saying so takes effect nowhere.
     """
-    known = in_force(ledger)
+    known = active_contracts(ledger)
     new = [each for each in scenes.values() if _digest(known, each.id) != each.digest]
     for scene in new:
         if (last := known.get(scene.id)) is not None:
@@ -37,7 +37,7 @@ def publish(
     return [each.id for each in new]
 
 
-def in_force(ledger: Ledger) -> dict[str, ScenePublished]:
+def active_contracts(ledger: Ledger) -> dict[str, ScenePublished]:
     """The last published contract of each scene."""
     events = (entry.event for entry in ledger.announced())
     return {each.scene: each for each in events if isinstance(each, ScenePublished)}

@@ -44,7 +44,9 @@ def expressible(said: object, scenes: Mapping[str, Scene]) -> bool:
     return scene is not None and not scene.locked
 
 
-def document(proof: str, scenes: Mapping[str, Scene], house: Organisation, at: datetime) -> Node:
+def document(
+    proof: str, scenes: Mapping[str, Scene], organisation: Organisation, at: datetime
+) -> Node:
     """The receipt `proof` (a tlog-proof) under these contracts, as of `at`.
 
     It is not verified here: `sovereign verify` does that, with the file that the document names.
@@ -65,10 +67,10 @@ def document(proof: str, scenes: Mapping[str, Scene], house: Organisation, at: d
         "@type": "dpv:ConsentReceipt",
         "dct:conformsTo": ref(RECEIPT),
         "dct:created": event.moment(at),
-        "dct:publisher": ref(house.controller.id),
+        "dct:publisher": ref(organisation.controller.id),
         "dct:source": _source(kept, digest),
         "dpv:hasIdentifier": identifier,
-        "dpv:hasRecordOfActivity": _record(kept, said, scenes[said.scene or ""], house),
+        "dpv:hasRecordOfActivity": _record(kept, said, scenes[said.scene or ""], organisation),
     }
 
 
@@ -85,12 +87,12 @@ def instruction(kept: Receipt) -> Instruction:
     return found
 
 
-def _record(kept: Receipt, said: Instruction, scene: Scene, house: Organisation) -> Node:
+def _record(kept: Receipt, said: Instruction, scene: Scene, organisation: Organisation) -> Node:
     act = said.act
     assert isinstance(act, get_args(SceneAct))  # noqa: S101 - it names a scene
     identifier = f"urn:sovereign:entry:sha256:{leaf_hash(kept.entry()).hex()}"
     subject = f"urn:sovereign:customer:{kept.extra['tag']}"
-    use = process(scene, _fields(act, scene), house)
+    use = process(scene, _fields(act, scene), organisation)
     if isinstance(act, TriggerSet):
         use["dpv:hasProhibition"] = ref(event.condition(act)["@id"])
     return {
@@ -106,7 +108,7 @@ def _record(kept: Receipt, said: Instruction, scene: Scene, house: Organisation)
         },
         "dpv:hasNotice": _notice(said),
         "dpv:hasProcess": use,
-        "dpv:hasEntity": entities(scene.services, house),
+        "dpv:hasEntity": entities(scene.services, organisation),
         "dpv:hasConsentStatus": event.event(said, act, scene, subject),
     }
 

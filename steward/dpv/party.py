@@ -45,11 +45,11 @@ def described(party: Party, role: str) -> Node:
     }
 
 
-def partner(service: Service, house: Organisation) -> Party:
-    """A service's company outside the house; without facts of its own, care of the controller."""
-    if (known := house.partners.get(service.id)) is not None:
+def partner(service: Service, organisation: Organisation) -> Party:
+    """The partner that runs a service; one without stated facts is addressed c/o the controller."""
+    if (known := organisation.partners.get(service.id)) is not None:
         return known
-    ours = house.controller
+    ours = organisation.controller
     address = f"c/o {ours.name}, {ours.address}"
     return Party(service_iri(service), service.title["en"], address, ours.email)
 
@@ -58,16 +58,16 @@ def service_iri(service: Service) -> str:
     return f"urn:sovereign:service:{service.id}"
 
 
-def recipients(services: tuple[Service, ...], house: Organisation) -> list[Node]:
-    """By reference: the controller for services inside the house, and every partner."""
-    inside = [ref(house.controller.id)] if any(not each.partner for each in services) else []
-    return inside + [ref(partner(each, house).id) for each in services if each.partner]
+def recipients(services: tuple[Service, ...], organisation: Organisation) -> list[Node]:
+    """By reference: the controller for services inside the organisation, and every partner."""
+    inside = [ref(organisation.controller.id)] if any(not each.partner for each in services) else []
+    return inside + [ref(partner(each, organisation).id) for each in services if each.partner]
 
 
-def entities(services: tuple[Service, ...], house: Organisation) -> list[Node]:
+def entities(services: tuple[Service, ...], organisation: Organisation) -> list[Node]:
     """Every party that the processing refers to, in full."""
-    outside = {p.id: p for p in (partner(each, house) for each in services if each.partner)}
+    outside = {p.id: p for p in (partner(each, organisation) for each in services if each.partner)}
     return [
-        described(house.controller, "dpv:DataController"),
+        described(organisation.controller, "dpv:DataController"),
         *(described(each, "dpv:ThirdParty") for each in outside.values()),
     ]

@@ -17,7 +17,7 @@ RIGHTS = {  # those that the customer exercises in the portal
 }
 
 
-def process(scene: Scene, fields: tuple[str, ...], house: Organisation) -> Node:
+def process(scene: Scene, fields: tuple[str, ...], organisation: Organisation) -> Node:
     """The use of exactly these fields for the scene, under its contract."""
     return {
         "@type": "dpv:Process",
@@ -30,19 +30,19 @@ def process(scene: Scene, fields: tuple[str, ...], house: Organisation) -> Node:
         "dpv:hasLegalBasis": ref("dpv:Consent"),  # others have no record
         "dpv:hasPersonalData": [_item(scene, name) for name in fields],
         "dpv:hasProcessing": _operations(scene),
-        "dpv:hasStorageCondition": [_place(house), _retention(scene)],
-        "dpv:hasDataController": ref(house.controller.id),
-        "dpv:hasRecipient": recipients(scene.services, house),
+        "dpv:hasStorageCondition": [_place(organisation), _retention(scene)],
+        "dpv:hasDataController": ref(organisation.controller.id),
+        "dpv:hasRecipient": recipients(scene.services, organisation),
         "dpv:hasService": [
             {"@id": service_iri(s), "@type": "dpv:Service", "dct:title": words(s.title)}
             for s in scene.services
         ],
         "dpv:hasConsentControl": {
             "@type": ["dpv:ProvideConsent", "dpv:WithdrawConsent"],
-            "dpv:isExercisedAt": ref(house.centre),
+            "dpv:isExercisedAt": ref(organisation.centre),
         },
-        "dpv:hasJurisdiction": ref(f"loc:{house.jurisdiction}"),
-        "dpv:hasRight": _rights(house),
+        "dpv:hasJurisdiction": ref(f"loc:{organisation.jurisdiction}"),
+        "dpv:hasRight": _rights(organisation),
     }
 
 
@@ -73,8 +73,8 @@ def _operations(scene: Scene) -> list[Node]:
     return [ref("dpv:Use"), *([ref("dpv:Share")] if shared else [])]
 
 
-def _place(house: Organisation) -> Node:
-    return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{house.storage}")}
+def _place(organisation: Organisation) -> Node:
+    return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{organisation.storage}")}
 
 
 def _retention(scene: Scene) -> Node:
@@ -86,13 +86,13 @@ def _retention(scene: Scene) -> Node:
     return {"@type": "dpv:StorageDuration", "dpv:hasDuration": length}
 
 
-def _rights(house: Organisation) -> list[Node]:
-    named = house.jurisdiction in UNION
+def _rights(organisation: Organisation) -> list[Node]:
+    named = organisation.jurisdiction in UNION
     return [
         {
             "@type": ["dpv:DataSubjectRight", *([f"eu-gdpr:{article}"] if named else [])],
             "dct:title": words(title),
-            "dpv:isExercisedAt": ref(house.centre),
+            "dpv:isExercisedAt": ref(organisation.centre),
         }
         for article, title in RIGHTS.items()
     ]

@@ -24,7 +24,7 @@ from steward.cases.case_store import CaseStore, moment, stamp
 from steward.notify.notice import identified, unidentified
 
 RETRY_AFTER_S = (5, 20, 80, 320, 1_280, 5_120, 20_480)  # four times as long each: 7.6 h in all
-MOST_ERROR = 300  # characters kept of a failure
+MAX_ERROR = 300  # characters kept of a failure
 UNROUTED = "unrouted"  # a channel of a role whose channels cannot be looked up: unrouted/<role>
 
 
@@ -88,7 +88,7 @@ class Outbox:
     """Thread-safe. Two processes that deliver at once may send a notice twice, never lose one."""
 
     def __init__(self, home: Path) -> None:
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
 
     def deliver(self, senders: Senders, at: datetime) -> DeliveryResult:
         """Send everything that is due. A channel that fails is left alone until the next round, so
@@ -122,7 +122,7 @@ class Outbox:
 
     def replay(self, by: str, at: datetime, ids: Sequence[str] | None = None) -> int:
         """Give dead letters (None: all of them) their attempts anew; how many there were."""
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             query = "SELECT * FROM outbox WHERE state = 'dead' ORDER BY seq"
             rows = database.execute(query).fetchall()
             chosen = [row for row in rows if ids is None or row["id"] in ids]
@@ -139,7 +139,7 @@ class Outbox:
         """
         if not self._letters("state <> 'delivered' AND channel LIKE ?", [f"{UNROUTED}/%"]):
             return 0  # asked every two seconds: nobody else waits for it
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             query = "SELECT * FROM outbox WHERE channel LIKE ? ORDER BY seq"
             rows = database.execute(query, [f"{UNROUTED}/%"]).fetchall()
             for row in rows:
@@ -147,7 +147,7 @@ class Outbox:
         return len(rows)
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _due(self, at: datetime, failing: set[str]) -> list[OutgoingNotice]:
         """The first of each case and channel, if its time has come."""
@@ -160,7 +160,7 @@ class Outbox:
 
     def _letters(self, where: str, values: Sequence[object]) -> list[OutgoingNotice]:
         query = f"SELECT * FROM outbox WHERE {where} ORDER BY seq"  # noqa: S608 - ours, not input
-        with self._docket.reading() as database:
+        with self._store.reading() as database:
             return [letter(row) for row in database.execute(query, values).fetchall()]
 
     def _note(self, letter: OutgoingNotice, attempt: "_Attempt", at: datetime) -> None:
@@ -169,7 +169,7 @@ class Outbox:
             next_at += timedelta(seconds=RETRY_AFTER_S[letter.attempts])
         if attempt.retry_after is not None:
             next_at = max(next_at, at + attempt.retry_after)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             _set(database, letter.id, attempt.state, attempts, next_at, attempt.error)
             if attempt.retry_after is not None:
                 _leave_alone(database, letter.channel, at + attempt.retry_after)
@@ -212,11 +212,11 @@ def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> _Attem
     try:
         senders(letter.channel).send(letter, at)
     except RefusedError as error:
-        return _Attempt(NoticeState.DEAD, str(error)[:MOST_ERROR])
+        return _Attempt(NoticeState.DEAD, str(error)[:MAX_ERROR])
     except UndeliveredError as error:
-        return _Attempt(_failed(letter), str(error)[:MOST_ERROR], error.retry_after)
+        return _Attempt(_failed(letter), str(error)[:MAX_ERROR], error.retry_after)
     except Exception as error:  # noqa: BLE001 - a way out that breaks must not hold up the others
-        message = f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
+        message = f"{type(error).__name__}: {error}; see to the channel"[:MAX_ERROR]
         return _Attempt(_failed(letter), message)
     return _Attempt(NoticeState.DELIVERED)
 

@@ -21,8 +21,8 @@ from ledger.tlog import checkpoint, signed_note, tiles
 from steward.oversight.register import Register, RegisterEntry, SubjectTagger
 
 EXPLAINED = "explained"
-MOST_REASONS = 20
-MOST_CHARACTERS = 2_000  # of one reason, and of one value
+MAX_REASONS = 20
+MAX_CHARACTERS = 2_000  # of one reason, and of one value
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class ReadLogs(Protocol):
         ...
 
 
-class KeptReadLogs:
+class StoredReadLogs:
     """Every read log there ever was under `home/reads`."""
 
     def __init__(self, home: Path) -> None:
@@ -159,15 +159,13 @@ def _answered(reading: Mapping[str, Any]) -> set[str]:
 
 
 def _require_shape(explanation: Explanation) -> None:
-    if not 0 < len(explanation.reasons) <= MOST_REASONS:
-        raise ExplanationError(f"{len(explanation.reasons)} reasons, want 1 to {MOST_REASONS}")
+    if not 0 < len(explanation.reasons) <= MAX_REASONS:
+        raise ExplanationError(f"{len(explanation.reasons)} reasons, want 1 to {MAX_REASONS}")
     for what, text in _texts(explanation):
-        if not text.strip() or len(text) > MOST_CHARACTERS:
-            raise ExplanationError(
-                f"{what} has {len(text)} characters, want 1 to {MOST_CHARACTERS}"
-            )
+        if not text.strip() or len(text) > MAX_CHARACTERS:
+            raise ExplanationError(f"{what} has {len(text)} characters, want 1 to {MAX_CHARACTERS}")
     for name, value in explanation.inputs.items():
-        if not isinstance(value, str | int | None) or len(str(value)) > MOST_CHARACTERS:
+        if not isinstance(value, str | int | None) or len(str(value)) > MAX_CHARACTERS:
             raise ExplanationError(
                 f"input {name} is {type(value).__name__}, want a short text, a whole number, a "
                 "truth value or nothing: write other figures as text"

@@ -14,14 +14,14 @@ from datetime import datetime
 from steward.oversight.register import Register
 
 SET, LIFTED, REQUESTED = "hold-set", "hold-lifted", "erasure-requested"
-MOST_REASON = 2000  # characters
+MAX_REASON = 2000  # characters
 
 
 class HoldError(ValueError):
     """The hold was not set or lifted; the message says what is wanted."""
 
 
-class HeldError(Exception):
+class LegalHoldError(Exception):
     """A legal hold stands: nothing was erased. The request is kept until the hold is lifted."""
 
     def __init__(self, hold: "Hold") -> None:
@@ -86,5 +86,5 @@ class Holds:
 
 
 def _want(by: str, reason: str) -> None:
-    if not by.strip() or not 0 < len(reason.strip()) <= MOST_REASON:
-        raise HoldError(f"want who and a reason of at most {MOST_REASON} characters")
+    if not by.strip() or not 0 < len(reason.strip()) <= MAX_REASON:
+        raise HoldError(f"want who and a reason of at most {MAX_REASON} characters")

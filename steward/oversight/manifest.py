@@ -218,7 +218,7 @@ def keep(home: Path, manifest: Manifest) -> Path:
     return path
 
 
-def kept(home: Path) -> list[Manifest]:
+def stored(home: Path) -> list[Manifest]:
     """Every manifest that was made here, the oldest first. Raises ManifestError."""
     found = [parse(path.read_bytes()) for path in (home / FOLDER).glob("*.json")]
     return sorted(found, key=lambda each: (each.size, each.digest))
@@ -272,7 +272,7 @@ def _live(ledger: Ledger, scene: Scene, fields: Sequence[str], size: int, at: da
     plan, minute = compile_plan("", scene, offered=(), release=None), consent_bits.minute(at)
     wanted = plan.mask(tuple(fields)) or 0
     stale = state.stale(scene.id, minute)
-    members = eligibility.readable(plan, state.words(scene.id), wanted, minute, stale)
+    members = eligibility.readable(plan, state.all_bits(scene.id), wanted, minute, stale)
     return {int(each) for each in np.asarray(state.indexes(scene.id))[members]}
 
 

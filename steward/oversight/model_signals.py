@@ -29,7 +29,7 @@ from ledger.tlog.signed_note import NoteError, Signer, Verifier
 
 HEADER = "sovereign/signal/v1\n"
 WHOLE = 10_000  # 100 %, in the unit of signals
-MOST_BYTES = 8192  # of a signed report
+MAX_BYTES = 8192  # of a signed report
 
 
 class SignalError(ValueError):
@@ -114,8 +114,8 @@ class Signals:
         return report
 
     def _verified(self, text: str) -> SignalReported:
-        if len(text) > MOST_BYTES:
-            raise SignalError(f"{len(text)} characters, want at most {MOST_BYTES}")
+        if len(text) > MAX_BYTES:
+            raise SignalError(f"{len(text)} characters, want at most {MAX_BYTES}")
         try:
             found = signed_note.parse(text)
             report = _report(found.text)

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS waiting (
   number INTEGER PRIMARY KEY, subject TEXT NOT NULL, deadline INTEGER NOT NULL);
 """
 PROPOSED, DECIDED = "proposed", "decided"
-MOST_TEXT = 20_000  # characters
+MAX_TEXT = 20_000  # characters
 
 
 class ReviewOutcome(StrEnum):
@@ -89,8 +89,8 @@ class Reviews:
         """
         if unknown := proposal.declared - self._operations.keys():
             raise ReviewError(f"operations {sorted(unknown)}, want some of {[*self._operations]}")
-        if len(proposal.text) > MOST_TEXT:
-            raise ReviewError(f"{len(proposal.text)} characters, want at most {MOST_TEXT}")
+        if len(proposal.text) > MAX_TEXT:
+            raise ReviewError(f"{len(proposal.text)} characters, want at most {MAX_TEXT}")
         found = risk.detect(self._operations.values(), proposal.text) | proposal.declared
         if not found:
             return None
@@ -149,7 +149,7 @@ class Reviews:
             _log(writing, ruling, subject if proposed is not None else None)
         return ruling
 
-    def ruling(self, number: int, subject: str, service: str) -> ReviewDecision | None:
+    def decision(self, number: int, subject: str, service: str) -> ReviewDecision | None:
         """What was decided of a proposal, for the service that waits for it.
 
         None: not yet, or no such proposal of this service about this customer.

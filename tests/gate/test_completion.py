@@ -296,7 +296,7 @@ def test_g114_so_many_estimates_are_kept_and_no_more(
     left: tuple[World, Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, _ = left
-    monkeypatch.setattr("gate.reads.completion.MOST_CELLS", 1)
+    monkeypatch.setattr("gate.reads.completion.MAX_CELLS", 1)
     for fields in (FIELDS, ("age",), FIELDS):
         counted(world)
         ask(world, fields)

@@ -12,7 +12,7 @@ from weakref import finalize
 from gate.reads.sources.interface import SourceUnavailableError
 
 WAIT_S = 5  # for a connection, and for the answer to a point read
-MOST_CONNECTIONS = 8  # for point reads; every larger read has one of its own
+MAX_CONNECTIONS = 8  # for point reads; every larger read has one of its own
 COHORT = "asked_cohort"
 COPIED = 10_000  # customers that are copied at once
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
@@ -31,7 +31,7 @@ class PostgresSource:
             self._pool = ConnectionPool(
                 address,
                 min_size=1,
-                max_size=MOST_CONNECTIONS,
+                max_size=MAX_CONNECTIONS,
                 timeout=WAIT_S,
                 open=True,
                 kwargs={"autocommit": True, "options": limits, "connect_timeout": WAIT_S},

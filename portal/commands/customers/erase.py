@@ -78,10 +78,10 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
     from portal.operations import open_ledger
     from portal.operations.erasure import Eraser
     from steward.oversight import review
-    from steward.oversight.legal_hold import HeldError, HoldError
+    from steward.oversight.legal_hold import HoldError, LegalHoldError
     from steward.oversight.register import Register, UnsealableError
 
-    refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, OneHalfError)
+    refused = (LegalHoldError, HoldError, ActiveEntryError, NoSuchEntryError, OneHalfError)
     ledger = open_ledger.reopen(home)
     try:
         register = Register(home / "register.sqlite", ledger, review.SCHEMA)

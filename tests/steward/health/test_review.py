@@ -125,12 +125,12 @@ def test_a_person_approves_edits_or_refuses_and_it_is_logged(
 ) -> None:
     text, released = VERDICTS[verdict]
     number = propose(reviews)
-    assert reviews.ruling(number, "c1", "care-desk") is None
+    assert reviews.decision(number, "c1", "care-desk") is None
     made = reviews.decide(number, verdict, by="lin", reason="checked", at=NOON + HOUR, text=text)
     assert made == ReviewDecision(number, verdict, "lin", "checked", released, NOON + HOUR)
-    assert reviews.ruling(number, "c1", "care-desk") == made
-    assert reviews.ruling(number, "c1", "sales-desk") is None  # it proposed nothing
-    assert reviews.ruling(number + 1, "c1", "care-desk") is None
+    assert reviews.decision(number, "c1", "care-desk") == made
+    assert reviews.decision(number, "c1", "sales-desk") is None  # it proposed nothing
+    assert reviews.decision(number + 1, "c1", "care-desk") is None
     assert reviews.waiting() == []
     assert [each.kind for each in register.entries()] == ["proposed", "decided"]
     assert register.entries("decided")[0].open == {
