@@ -1,7 +1,7 @@
-"""What becomes of the gate's alerts: a case with a deadline, and a notice to who is responsible.
+"""Opens cases for the gate's alerts, with a deadline and a notice to the responsible role.
 
-One kind of alert in one scene is one case as long as that gathers; what comes after it opens
-another. The last of a scene's responsible, by default the data protection officer, is told.
+Alerts of one kind in one scene join one case while its window is open; later ones open another. The
+notice goes to the last of the scene's responsible roles, by default the data protection officer.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ from steward.change_flow import Channels, gathering
 from steward.notify import notice, outbox
 from steward.notify.notice import NoticeType
 
-GATE = "gate"  # who acts
+GATE = "gate"  # the actor of these cases
 
 
 class Alarms:
-    """Thread-safe. What `raised` did is durable when it returns."""
+    """Files alerts as cases. Thread-safe; durable when `raised` returns."""
 
     def __init__(
         self, home: Path, scenes: Mapping[str, Scene], source: str, channels: Channels
     ) -> None:
-        """`source` is the log's origin, by which receivers know whom a notice is from."""
+        """`source`: the log's origin, which identifies the sender of a notice."""
         self._store = CaseStore(home)
         self._scenes, self._source, self._channels = scenes, source, channels
 
     def raised(self, alert: GateAlert) -> int:
-        """File the alert; the number of its case."""
+        """File the alert and return the number of its case."""
         kind, scene = ChangeKind(alert.kind), self._scenes[alert.scene]
         with self._store.writing() as database:
             number = gathering(database, scene.id, kind, alert.at)

@@ -7,9 +7,9 @@
     quality:
       - {metric: nullValues, mustBeLessOrEqualTo: 5, unit: percent}
 
-latency    at most this long from the moment a value describes to its arrival
-frequency  a new delivery at least this often
-retention  what was read may be kept this long
+latency    maximum time from the moment that a value describes to its arrival
+frequency  maximum time between deliveries
+retention  how long services may keep what they read
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,14 +22,14 @@ UNITS = {
     "d": timedelta(days=1),
     "y": timedelta(days=365),
 }
-WHOLE = "customer"  # the element that stands for every field
-PER_CENT = 100  # ten-thousandths
+WHOLE = "customer"  # the element that means every field
+PER_CENT = 100  # in ten-thousandths
 
 
 def by_field(
     declared: Sequence[Mapping[str, Any]], kind: str, fields: Collection[str]
 ) -> dict[str, timedelta]:
-    """The times that `kind` promises, field by field. Raises ValueError."""
+    """The durations promised for the service level `kind`, by field. Raises ValueError."""
     found: dict[str, timedelta] = {}
     for each in declared:
         if each["property"] == kind:
@@ -38,7 +38,7 @@ def by_field(
 
 
 def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
-    """How long anything may be kept; None if the contract does not say."""
+    """How long services may keep data; None if the contract sets no limit."""
     found = [_time(each) for each in declared if each["property"] == "retention"]
     if len(found) > 1:
         raise ValueError(f"{len(found)} retentions, want one for the whole scene")
@@ -46,7 +46,7 @@ def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
 
 
 def max_nulls(declared: Mapping[str, Any]) -> int | None:
-    """The largest share of null values, in ten-thousandths; None if anything goes."""
+    """The maximum share of null values, in ten-thousandths; None: no limit."""
     rules = [each for each in declared.get("quality", []) if each.get("metric") == "nullValues"]
     if declared.get("required", False):
         return 0

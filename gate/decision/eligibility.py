@@ -1,6 +1,6 @@
-"""The decision on everybody: the rule of `decide.personal` over all consent words at once.
+"""The access decision on all customers at once: `decide.personal`, vectorised over consent bits.
 
-tests/gate/test_cohort.py holds both to the same answers on random words.
+tests/gate/test_cohort.py checks on random bits that both give the same answers.
 """
 
 import numpy as np
@@ -18,13 +18,14 @@ from gate.state.consent_bits import (
 )
 
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
-BLOCK = 32_768  # words at a time
+BLOCK = 32_768  # customers processed at a time
 
 
 def readable(plan: Plan, words: BitsArray, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
-    """Whose fields `wanted` (bits) may all be read as personal data at `minute`.
+    """By row, whether all fields `wanted` (bits) may be read as personal data at `minute`.
 
-    `stale`: the triggers (as armed bits) whose signal does not count.
+    `words`: consent bits, one uint64 per customer. `stale`: the triggers (as armed bits) without a
+    valid signal.
     """
     members = np.empty(len(words), np.bool_)
     asked = wanted & ~plan.always
@@ -37,7 +38,7 @@ def readable(plan: Plan, words: BitsArray, wanted: int, minute: int, stale: int 
 
 
 def _block(words: BitsArray, asked: int, minute: int, stale: int, members: Cohort) -> None:
-    """As `readable`, of words few enough to stay in the processor's cache."""
+    """`readable` for one block, small enough for the processor's cache."""
     bits = words & np.uint64(asked | ARMED)
     np.equal(bits, np.uint64(asked), out=members)  # granted, and nothing armed
     armed = bits > np.uint64(FIELDS)
@@ -51,7 +52,7 @@ def _block(words: BitsArray, asked: int, minute: int, stale: int, members: Cohor
 
 
 def frozen(words: BitsArray, stale: int = ARMED) -> Cohort:
-    """Whose triggers freeze the scene; see `decide.frozen`."""
+    """By row, whether a trigger freezes the scene; see `decide.frozen`."""
     stopping = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT) | np.uint64(stale)
     stopped: Cohort = (words & np.uint64(ARMED) & stopping) != 0
     return stopped

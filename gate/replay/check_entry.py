@@ -1,6 +1,7 @@
-"""Does an entry of a read log follow from the state and the plan of then? Pure.
+"""Checks one read-log entry against the consent state and plan at its ledger size. Pure.
 
-None if it does; else, in words, what follows instead.
+The functions return None if the entry follows from them; otherwise a description of the expected
+answer.
 """
 
 from collections.abc import Mapping
@@ -18,21 +19,23 @@ from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from synthetic.completion.mode import Mode
 
-# Refusals that follow from nothing in the ledger, but gave nothing either.
+# Refusals that do not follow from the ledger, but also return no data.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
-MAX_WORDS = 65_536  # of which a shape remembers what follows
-COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
+MAX_WORDS = 65_536  # distinct consent bits whose result is cached per shape
+COHORT = "cohort "  # prefix of the description if the cohort differs
 
 
 def of_one(
     active: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
 ) -> str | None:
-    """One customer's answer, which names the entry it `rests` on in JSON. It may have given less
-    than was decided, where it says so."""
+    """Check an answer about one customer; `rests`: its `determined_by` in JSON.
+
+    An answer may give less than the decision allows if its reason says so.
+    """
     plan, state = active.plan, active.state
     consent, index = state.bits_and_entry(plan.scene.id, subject)
     found: Verdict | None = None
-    # Without triggers a verdict depends on the word, and on whether its end has passed.
+    # Without triggers a verdict depends on the bits and on whether the grant has expired.
     key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
     follows = None if consent & consent_bits.ARMED else shape.follows.get(key)
     if follows is None:
@@ -63,7 +66,7 @@ def _follows(plan: Plan, reading: ReadLogEntry, found: Verdict) -> bool:
 def of_everybody(
     active: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
 ) -> str | None:
-    """A table, rows, or a search; `found`: the digest of the cohort that was answered."""
+    """Check a table, rows or a search; `found`: the digest of the cohort in the entry."""
     plan, state = active.plan, active.state
     if found is None:
         return _refused(plan, reading)
@@ -82,7 +85,7 @@ def of_everybody(
 
 
 def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
-    """What synthetic rows of a table rest on, and their mode as a journal names it."""
+    """The release that a table's synthetic rows rest on, and their mode as logged."""
     anchored = plan.anchor, Mode.RELEASE_ANCHORED
     return anchored if plan.anchor else (plan.release, UNSET)
 
@@ -91,8 +94,11 @@ _NO_ROWS: tuple[str | None, str | UnsetType] = None, UNSET
 
 
 def _shown(reading: ReadLogEntry, shown: Mapping[str, View]) -> bool:
-    """Whether a cohort's views can be: its members' fields are personal, and only a table shows
-    others, in the view they have without a grant. A search shows nothing but who they are."""
+    """Whether a cohort entry's views are possible.
+
+    Members' fields are personal. Only a table shows other customers, in the views they have without
+    a grant. A search shows nothing but ids.
+    """
     if reading.action == "search":
         return not reading.views
     others = shown if reading.action == "table" else {}
@@ -102,7 +108,7 @@ def _shown(reading: ReadLogEntry, shown: Mapping[str, View]) -> bool:
 
 
 def _refused(plan: Plan, reading: ReadLogEntry) -> str | None:
-    """A refusal rests on what was asked for, or on that and the fields of a filter after it."""
+    """Check a refusal, which rests on the requested fields, then on those of the filter."""
     asked = (reading.fields[:count] for count in range(len(reading.fields) + 1))
     reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
     if reading.reason in reasons and _nothing(reading):
@@ -115,7 +121,7 @@ def _nothing(reading: ReadLogEntry) -> bool:
 
 
 def _less(reading: ReadLogEntry, found: Verdict) -> bool:
-    """Whether a read withheld what its source did not give: the row was missing, or it was down."""
+    """Whether a read withheld fields because the row was missing or the source was down."""
     from_source = {View.PERSONAL, View.GENERALISED}
     without = {f: View.WITHHELD if v in from_source else v for f, v in found.views.items()}
     return (

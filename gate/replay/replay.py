@@ -1,13 +1,13 @@
-"""Re-derive every decision of a read log from the ledger, the contracts and the policies of then.
+"""Re-derives every decision of a read log from the ledger, contracts and policies of its time.
 
-The read log says what was answered, why, and on which ledger prefix it rests. A replay folds the
-consent log up to that prefix and asks the same pure function again. An answer may have given less
-than the decision allowed (a source was down, a row was missing), never more.
+The read log says what was answered, why, and on which ledger prefix it rests. A replay applies the
+consent log up to that prefix and calls the same pure decision function. An answer may have given
+less than the decision allows (the source was down, a row was missing), never more.
 
-Answers that were decided one after the other may stand in the read log the other way round. So
-entries are derived in the order of their ledger sizes, within a window; what comes even later is
-derived at the end. Ranges of the log are shared out to processes, and what is found does not
-depend on how many there are. No process holds more than a window of the read log.
+Answers need not be in the read log in the order of their ledger sizes. So entries are sorted by
+ledger size within a window; entries that come even later are derived at the end. Ranges of the log
+are distributed to processes; the result does not depend on their number. A process holds at most
+one window of the read log in memory.
 """
 
 import gc
@@ -33,22 +33,22 @@ from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, signed_note, tiles
 from ledger.vault.commitments import ReadingTags
 
-SHARE = 128  # bundles that one process derives in one go
-WINDOW = 16  # bundles within which entries are put in order
-MAX_OWNERS = 65_536  # whose tags are remembered
-UNOPENED = "it cannot be opened any more"
+SHARE = 128  # bundles per task of a process
+WINDOW = 16  # bundles within which entries are sorted
+MAX_OWNERS = 65_536  # customers whose tags are cached
+UNOPENED = "it cannot be decrypted any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
 Period = range  # of minutes since 2020: see gate.state.consent_bits
 EVER = range(consent_bits.LAST_MINUTE + 1)
 Opened = Callable[[], Follower]  # opens the ledger, in whatever process
-# Ledger size, index, what was answered, and whose it is (nobody's: that of a batch).
+# Ledger size, index, the answer, and its pseudonym (a batch has none).
 Entry = tuple[int, int, Leaf | DecisionBatch, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDifference:
-    """An entry whose answer cannot be derived, and what was derived instead."""
+    """An entry whose answer differs from the derived one."""
 
     entry: int
     found: str
@@ -57,10 +57,10 @@ class ReplayDifference:
 
 @dataclass(slots=True)
 class ReplayReport:
-    derived: int = 0  # entries whose answer follows from ledger, contracts and policy
-    unopened: int = 0  # entries that rest on customers who cannot be named any more
+    derived: int = 0  # entries with the expected answer
+    unopened: int = 0  # entries about customers erased since
     differences: list[ReplayDifference] = field(default_factory=list)
-    late: list[int] = field(default_factory=list)  # entries put off to the end; empty when done
+    late: list[int] = field(default_factory=list)  # entries deferred to the end; empty when done
 
     @property
     def entries(self) -> int:
@@ -87,9 +87,11 @@ def replay(
     progress: Progress = lambda _done, _all: None,
     period: Period = EVER,
 ) -> ReplayReport:
-    """Replay the read log under `folder`, which belongs to a gate over the ledger that `opened`
-    opens; of it the entries of `period`. With several processes, `opened` must be something that
-    can be pickled."""
+    """Replay the entries of `period` in the read log under `folder`.
+
+    `opened` opens the ledger of the log's gate, in each process; with several processes it must be
+    picklable.
+    """
     with closing(SqlStore(folder / LOG)) as store:
         head = store.head()
     at = checkpoint.parse(signed_note.parse(head.note).text) if head else None
@@ -109,7 +111,7 @@ def replay(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A read log to be replayed, as it is told to a process."""
+    """A read log to replay, as passed to a process."""
 
     opened: Opened
     folder: Path
@@ -120,7 +122,7 @@ class _Work:
 
     @property
     def shares(self) -> list[range]:
-        """Which bundles are derived in one go."""
+        """The ranges of bundles that form one task each."""
         bundles = -(-self.size // tiles.WIDTH)
         return [range(lo, min(lo + SHARE, bundles)) for lo in range(0, bundles, SHARE)]
 
@@ -130,12 +132,12 @@ def _parts(work: _Work, processes: int) -> Iterator[ReplayReport]:
         yield from map(_Replayer(work).replay, work.shares)
         return
     forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([__name__])  # imported once, not in each process
+    forking.set_forkserver_preload([__name__])  # import once, not in each process
     with ProcessPoolExecutor(processes, forking, _begin, (work,)) as pool:
         yield from pool.map(_share, work.shares)
 
 
-_here: list["_Replayer"] = []  # in a process of the pool: the one that does its shares
+_here: list["_Replayer"] = []  # in a pool process: its replayer
 
 
 def _begin(work: _Work) -> None:
@@ -147,14 +149,14 @@ def _share(bundles: range) -> ReplayReport:
 
 
 class _Replayer:
-    """One process's part: its own view of the ledger, which only goes forward."""
+    """Replays entries in one process, with its own `History` that only moves forward."""
 
     def __init__(self, work: _Work) -> None:
         self._work = work
         self._ledger = work.opened()
         self._past = History(self._ledger, work.grounds)
         self._leaves = Leaves()
-        self._owners: dict[bytes, tuple[str, ReadingTags]] = {}  # of entries that were opened
+        self._owners: dict[bytes, tuple[str, ReadingTags]] = {}  # by pseudonym
         self._log = sqlite3.connect(work.folder / LOG)
         self._names = {
             pseudonym(self._ledger, subject, work.origin): subject
@@ -162,7 +164,7 @@ class _Replayer:
         }
 
     def replay(self, bundles: range) -> ReplayReport:
-        """Derive the entries of some bundles, but for those that are late."""
+        """Derive the entries of some bundles, except for late ones."""
         report = ReplayReport()
         with _uncollected():
             for entries in self._windows(bundles, report):
@@ -178,7 +180,7 @@ class _Replayer:
         return report
 
     def _windows(self, bundles: range, report: ReplayReport) -> Iterator[list[Entry]]:
-        """The entries in the order of ledger sizes, as far as a window shows it."""
+        """The entries, sorted by ledger size within each window."""
         held: list[Entry] = []
         for lo in range(bundles.start, bundles.stop, WINDOW):
             held += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
@@ -192,7 +194,7 @@ class _Replayer:
         found: list[Entry] = []
         for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
             first = number * tiles.WIDTH
-            leaves = tiles.unbundle(data)[: self._work.size - first]  # others came after we began
+            leaves = tiles.unbundle(data)[: self._work.size - first]  # not later ones
             for at, text in enumerate(leaves):
                 try:
                     if text.startswith(batch_entry.BEGINS):
@@ -229,7 +231,7 @@ class _Replayer:
                 report.differs(index, found, derived)
 
     def _reach(self, size: int, index: int, report: ReplayReport) -> bool:
-        """Go on to the ledger size of an entry, if it can be reached."""
+        """Move forward to the ledger size of an entry; False if the ledger is smaller."""
         if size < self._past.size:
             report.late.append(index)
         elif size > self._past.max_size:
@@ -241,7 +243,7 @@ class _Replayer:
         return False
 
     def _answer(self, index: int, leaf: Leaf, name: bytes) -> str | None:
-        """None if the reading follows from what was in force; else what follows instead."""
+        """None if the entry is as expected; else a description of the expected answer."""
         beginning, shape, rests, tag = leaf
         if beginning.root != self._past.root:
             return f"the ledger has another root at this size: {self._past.root}"
@@ -251,11 +253,11 @@ class _Replayer:
             return UNOPENED
         subject, tags = owner
         if tag != b'"%b"' % tags.at(index).encode():
-            return "an entry of another customer than the one it is listed for"
+            return "the tag of another customer than the index names"
         return self._derived(shape, beginning.minute, subject, rests)
 
     def _of_batch(self, index: int, batch: DecisionBatch) -> str | None:
-        """As `_answer`, of everybody in a batch: what is said of the first who differs."""
+        """`_answer` for all decisions of a batch: the description of the first that differs."""
         if batch.consent.root != self._past.root:
             return f"the ledger has another root at this size: {self._past.root}"
         try:
@@ -274,9 +276,9 @@ class _Replayer:
             rests = b"null" if determined_by is None else b"%d" % determined_by
             derived = self._derived(shapes[number], minute, subject, rests)
             if tag != tags.member(index, place):
-                derived = "a decision on another customer than the one it is listed for"
+                derived = "the tag of another customer than the index names"
             if derived is not None:
-                return f"at place {place}, told {_told(shapes[number])}: {derived}"
+                return f"at place {place}, answered {_told(shapes[number])}: {derived}"
         return None if opened else UNOPENED
 
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
@@ -311,7 +313,7 @@ class _Replayer:
 
     def _without_plan(self, reading: ReadLogEntry) -> str | None:
         if self._past.knows(reading.scene):
-            return "no plan of this digest: contract, policy or release of then is another"
+            return "no plan has this digest: its contract, policy or release is unknown"
         unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
         return None if unknown else Reason.UNKNOWN_SCENE.value
 
@@ -322,8 +324,8 @@ def _told(shape: Shape) -> str:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the search for cycles: windows are full of tuples that are in none, and it would take
-    a quarter of the time."""
+    """Disable the cyclic garbage collector: windows hold many tuples without cycles, and it would
+    take a quarter of the time."""
     before = gc.isenabled()
     gc.disable()
     try:

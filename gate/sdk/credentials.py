@@ -1,11 +1,11 @@
-"""How a service proves to the gate who it is: a token from its issuer, bound to its key or not.
+"""Credentials of a service: gets access tokens from an issuer, optionally bound to its key.
 
     credentials = ClientCredentials("https://login.example/token", "analytics", private_jwk)
     gate = GateClient("https://gate.example", credentials)
 
 The service signs a short assertion with its private key (RFC 7523) and exchanges it for an access
-token, which it uses until shortly before its end. With `bound`, every request also carries a proof
-of the key (RFC 9449), and the token is worth nothing without it.
+token, which it uses until shortly before it expires. With `bound`, every request also carries a
+DPoP proof of the key (RFC 9449), without which the token is useless.
 """
 
 import json
@@ -31,7 +31,7 @@ MAX_BYTES = 64 << 10
 
 
 class TokenRefusedError(Exception):
-    """The issuer gave no token, or could not be asked. The message says what it said."""
+    """The issuer refused a token or could not be reached. The message quotes its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Token:
 
 
 class ClientCredentials:
-    """The tokens of one service. Thread-safe."""
+    """Gets and caches the access tokens of one service. Thread-safe."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class ClientCredentials:
         bound: bool = False,
         clock: Callable[[], float] = posix,
     ) -> None:
-        """`issuer`: its http(s) token address; `key`: the service's private JWK (P-256)."""
+        """`issuer`: URL of its token endpoint. `key`: the service's private JWK (P-256)."""
         if urlsplit(issuer).scheme not in {"http", "https"}:
-            raise ValueError(f"{issuer!r} is no http or https address; name the token endpoint")
+            raise ValueError(f"{issuer!r} is not an http or https URL; give the token endpoint")
         self._issuer, self._client, self._clock = issuer, client, clock
         self._key, self._bound = ECKey.import_key(dict(key)), bound
         self._token: _Token | None = None

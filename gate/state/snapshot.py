@@ -1,8 +1,8 @@
-"""The consent state on disk, for a fast start: a cache of the ledger, never a source.
+"""Snapshots of the consent state on disk, for a fast start: a cache of the ledger.
 
-A snapshot says which ledger prefix it was folded from (size and root) and under which contracts;
-if either differs, it is not used and the ledger is replayed. It holds who consented to what, so it
-is the owner's alone. One file, whose arrays are mapped and not read:
+A snapshot names the ledger prefix (size and root) and the contracts it was computed from; if either
+differs, it is ignored and the ledger is replayed. It records who consented to what, so only the
+file's owner may read it. One file, whose arrays are memory-mapped:
 
     SHA-256 of all that follows, 32 bytes ‖ length of the next, 8 bytes
     {"size":7,"root":"…","contracts":"…","arrays":[["text","|u1",21], …], …}
@@ -30,7 +30,7 @@ from ledger.tlog import atomic_file
 _FORMAT = 4
 _ALIGNED = 64
 _DIGEST = 32
-_SPARE = 1024  # rows beyond the last, so that a newcomer does not have everything copied
+_SPARE = 1024  # spare rows, so that a new customer does not force a copy of the arrays
 _Array = npt.NDArray[Any]
 
 
@@ -45,10 +45,7 @@ class Rooted(Protocol):
 
 
 def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
-    """Write a snapshot so that a reader sees all of it or the one before.
-
-    Nothing is written while nobody has said anything: there is nothing to save.
-    """
+    """Write a snapshot atomically. Writes nothing while there are no customers."""
     if not state.subjects:
         return
     arrays = _arrays(state)
@@ -63,7 +60,7 @@ def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
 
 
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex | None:
-    """The state at the snapshot's ledger size, or None if it cannot be used here."""
+    """The state at the snapshot's ledger size; None if it is missing, damaged or outdated."""
     try:
         with path.open("rb") as file:
             digest = file.read(_DIGEST)
@@ -112,7 +109,7 @@ def _write(file: BufferedRandom, about: bytes, arrays: Mapping[str, _Array]) -> 
 
 
 def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str, _Array]]:
-    """Each array, its pages read when they are looked at, and copied when they are changed."""
+    """Memory-map each array: pages load on access and are copied on write."""
     for name, kind, length in listed:
         at += -at % _ALIGNED
         if length:

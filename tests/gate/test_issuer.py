@@ -167,7 +167,7 @@ async def test_the_issuer_speaks_oauth_over_http(issuer: Issuer, gate: AccessTok
         401,
         {
             "error": "invalid_client",
-            "error_description": "the client assertion does not hold",
+            "error_description": "the client assertion is not valid",
         },
     )
     for body in (

@@ -235,7 +235,7 @@ def test_g64_a_list_that_is_not_the_one_named_is_told(bank: World, why: str) -> 
         held.execute(CHANGES[why])
     (difference,) = replayed(bank).differences
     assert difference.entry == index
-    assert "the list beside it is missing, or another" in difference.derived
+    assert "the entry's list is missing or has another digest" in difference.derived
     with pytest.raises(MalformedListError, match="missing"):
         list(entries_of(bank.gate.journal.home, bank.ledger, "c1"))
 
