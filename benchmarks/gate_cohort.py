@@ -1,10 +1,10 @@
-"""Whose fields may be read: everybody at once, beside NumPy bitmaps and PostgreSQL row security.
+"""Decisions on all customers at once, compared with NumPy bitmaps and PostgreSQL row security.
 
-Ours is the gate's own way: it knows when a kept cohort is no longer the right one, and then decides
-anew what changed. NumPy is handed packed bitmaps that somebody else keeps up to date. PostgreSQL
-(bundled) has one row a customer and one row a consent, a policy with EXISTS, and only counts.
-All three find the same customers. `SIZES=100000,1000000 python -m benchmarks gate_cohort` is a
-shorter one: of ten million customers PostgreSQL's part takes a minute and a half.
+The gate invalidates a cached cohort when it changes, and then decides only the changed rows. NumPy
+gets packed bitmaps that are already up to date. PostgreSQL (bundled) has one row per customer and
+one per consent, a policy with EXISTS, and only counts. All three find the same customers.
+`SIZES=100000,1000000 python -m benchmarks gate_cohort` is a shorter run: for ten million customers
+PostgreSQL takes a minute and a half.
 """
 
 import os

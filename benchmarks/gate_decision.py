@@ -1,4 +1,4 @@
-"""One customer's decision in process, beside a dict, SQLite, and other engines that decide."""
+"""Decisions on one customer in process, compared with a dict, SQLite and other policy engines."""
 
 import random
 import sqlite3

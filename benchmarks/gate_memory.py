@@ -1,9 +1,9 @@
-"""What a gate holds of so many customers in every scene: memory, start, and a decision on anybody.
+"""Memory, start-up time and decision rate of a gate with many customers in every scene.
 
-One process writes a snapshot in which everybody granted something in all twelve scenes; another
-one starts from it, reads every word, decides, and says how much memory it had at most. That is the
-whole process: interpreter, libraries and state. `CUSTOMERS=1000000 python -m benchmarks
-gate_memory` is a smaller one.
+One process writes a snapshot in which every customer granted something in all twelve scenes.
+Another one starts from it, reads all consent bits, decides, and prints its peak memory: the whole
+process with interpreter, libraries and state. `CUSTOMERS=1000000 python -m benchmarks gate_memory`
+is a smaller run.
 """
 
 import os

@@ -3,7 +3,7 @@
 python -m benchmarks gate_replay                 10^6 entries, over a ledger of 10^4
 ENTRIES=4000000 python -m benchmarks gate_replay
 
-Beside it: full Cedar, asked again for each field of a sample of the same decisions.
+For comparison it evaluates full Cedar for each field of a sample of the same decisions.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A million rows through the gate: streamed, beside the whole answer held and encoded at once.
+"""A million rows through the gate: streamed, compared with encoding the whole answer at once.
 
-Each way runs in a process of its own. Memory is the peak of the resident set above what the process
-held before the read (gate, consent state of a million customers, source).
+Each variant runs in its own process. Memory is the peak resident set minus that before the read
+(gate, consent state of a million customers, source).
 """
 
 import json

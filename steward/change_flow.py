@@ -320,8 +320,8 @@ def _unfiled(database: Connection, changes: Sequence[ConsentChange]) -> list[Con
         "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
     )
     keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
-    held = [database.execute(query, key).fetchone() is not None for key in keys]
-    return [each for each, filed in zip(changes, held, strict=True) if not filed]
+    known = [database.execute(query, key).fetchone() is not None for key in keys]
+    return [each for each, filed in zip(changes, known, strict=True) if not filed]
 
 
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:

@@ -28,7 +28,7 @@ def forget(
     tagger: SubjectTagger,
     origin: str,
     subject: str,
-    said: Collection[int],
+    indexes: Collection[int],
 ) -> int:
     """Remove the customer whose instructions have the log indexes `said`.
 
@@ -44,7 +44,7 @@ def forget(
     try:
         with docket.writing() as database:
             numbers = _concerned(database, tagger, origin, subject)
-            letters = [each for number in numbers for each in _redact(database, number, said)]
+            letters = [each for number in numbers for each in _redact(database, number, indexes)]
     finally:
         docket.close()
     _truncate(home / DATABASE)
@@ -91,7 +91,7 @@ def _concerned(database: Connection, tagger: SubjectTagger, origin: str, subject
     return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
 
 
-def _redact(database: Connection, number: int, said: Collection[int]) -> list[OutgoingNotice]:
+def _redact(database: Connection, number: int, indexes: Collection[int]) -> list[OutgoingNotice]:
     """Remove the names of the customer's own changes, and of changes without an entry of their own.
 
     The latter (expiries and freezes) name several customers together, so all their names go.
@@ -100,7 +100,7 @@ def _redact(database: Connection, number: int, said: Collection[int]) -> list[Ou
     rows = database.execute(
         "SELECT rowid, entry, masked FROM change WHERE number = ? AND masked <> '[]'", [number]
     ).fetchall()
-    gone = [row for row in rows if row["entry"] is None or row["entry"] in said]
+    gone = [row for row in rows if row["entry"] is None or row["entry"] in indexes]
     for row in gone:
         database.execute("UPDATE change SET masked = '[]' WHERE rowid = ?", [row["rowid"]])
     names = {name for row in gone for name in json.loads(row["masked"])} - {NOBODY}

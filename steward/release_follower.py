@@ -37,7 +37,7 @@ class Released:
         """The latest release of the scene, rebuilt from its public record on first use."""
         if (body := self._bodies.get(scene)) is None:
             return None
-        held = self._built.get(scene)
-        if held is None or held[0] is not body:
-            held = self._built[scene] = body, Release.from_body(body)
-        return held[1]
+        built = self._built.get(scene)
+        if built is None or built[0] is not body:
+            built = self._built[scene] = body, Release.from_body(body)
+        return built[1]

@@ -32,10 +32,10 @@ def custom(declared: dict[str, Any]) -> dict[str, Any]:
 def text(words: Mapping[str, Any]) -> Text:
     spoken = {locale: words.get(locale) for locale in LOCALES}
     missing = [
-        each for each, said in spoken.items() if not isinstance(said, str) or not said.strip()
+        each for each, words_ in spoken.items() if not isinstance(words_, str) or not words_.strip()
     ]
     want(not missing, f"text missing in {missing}: {words!r}")
-    return {locale: str(said) for locale, said in spoken.items()}
+    return {locale: str(words_) for locale, words_ in spoken.items()}
 
 
 def slug(text: str) -> str:

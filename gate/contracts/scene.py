@@ -149,13 +149,13 @@ class Scene:
         """The public domain of the fields that can be synthesised."""
         return Domain({n: f.item.domain for n, f in self.fields.items() if f.item.domain})
 
-    def holds(self, held: Version) -> bool:
+    def holds(self, version: Version) -> bool:
         """Whether a grant given while version `held` was active is valid under this contract."""
-        return versions.covers(held, self.consent_since, versions.parse(self.version))
+        return versions.covers(version, self.consent_since, versions.parse(self.version))
 
-    def agreed(self, held: Version) -> tuple[str, ...]:
+    def agreed(self, version: Version) -> tuple[str, ...]:
         """The fields that a grant given while version `held` was active can cover."""
-        return tuple(name for name, each in self.fields.items() if held >= each.since)
+        return tuple(name for name, each in self.fields.items() if version >= each.since)
 
     def admits(self, service: str) -> bool:
         return any(service == known.id for known in self.services)

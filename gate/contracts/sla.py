@@ -30,19 +30,19 @@ def by_field(
     declared: Sequence[Mapping[str, Any]], kind: str, fields: Collection[str]
 ) -> dict[str, timedelta]:
     """The durations promised for the service level `kind`, by field. Raises ValueError."""
-    found: dict[str, timedelta] = {}
+    durations: dict[str, timedelta] = {}
     for each in declared:
         if each["property"] == kind:
-            found |= dict.fromkeys(_elements(each["element"], fields), _time(each))
-    return found
+            durations |= dict.fromkeys(_elements(each["element"], fields), _time(each))
+    return durations
 
 
 def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
     """How long services may keep data; None if the contract sets no limit."""
-    found = [_time(each) for each in declared if each["property"] == "retention"]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} retentions, want one for the whole scene")
-    return found[0] if found else None
+    durations = [_time(each) for each in declared if each["property"] == "retention"]
+    if len(durations) > 1:
+        raise ValueError(f"{len(durations)} retentions, want one for the whole scene")
+    return durations[0] if durations else None
 
 
 def max_nulls(declared: Mapping[str, Any]) -> int | None:

@@ -16,9 +16,9 @@ _FORM = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5
 @cache
 def parse(text: str) -> Version:
     """Parse `major.minor.patch`. Raises ValueError."""
-    if (found := _FORM.fullmatch(text)) is None:
+    if (match := _FORM.fullmatch(text)) is None:
         raise ValueError(f"version is {text!r}, want three numbers such as 1.0.0")
-    major, minor, patch = found.groups()
+    major, minor, patch = match.groups()
     return int(major), int(minor), int(patch)
 
 
@@ -46,10 +46,10 @@ def published(declared: str) -> Version:
     return parse(declared) if _FORM.fullmatch(declared) else NONE
 
 
-def covers(held: Version, since: Version, own: Version) -> bool:
+def covers(granted: Version, since: Version, own: Version) -> bool:
     """Whether a grant under version `held` is valid under a contract of version `own`.
 
     `since`: the first version whose grants the contract accepts. Grants under a later major version
     are not valid.
     """
-    return since <= held and held[0] <= own[0]
+    return since <= granted and granted[0] <= own[0]

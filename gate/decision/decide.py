@@ -88,7 +88,7 @@ REFUSED = {each: Verdict(False, {}, each) for each in Reason}
 def decide(
     plan: Plan,
     fields: tuple[str, ...],
-    word: int,
+    bits: int,
     minute: int,
     *,
     index: int | None,
@@ -97,23 +97,23 @@ def decide(
 ) -> Decision:
     """Decide which view of one subject's `fields` the plan's service gets at `minute`.
 
-    `word`: the subject's consent bits in the scene after `size` ledger entries. `index`: the entry
+    `bits`: the subject's consent bits in the scene after `size` ledger entries. `index`: the entry
     that last changed them. `stale`: the triggers (as armed bits) without a valid signal.
     """
-    found = verdict(plan, fields, word, minute, stale)
-    determined_by = index if found.views else None
-    return Decision(found.allowed, found.views, found.reason, determined_by, size)
+    result = verdict(plan, fields, bits, minute, stale)
+    determined_by = index if result.views else None
+    return Decision(result.allowed, result.views, result.reason, determined_by, size)
 
 
 def verdict(
-    plan: Plan, fields: tuple[str, ...], word: int, minute: int, stale: int = ARMED
+    plan: Plan, fields: tuple[str, ...], bits: int, minute: int, stale: int = ARMED
 ) -> Verdict:
     """The cached part of `decide`."""
     if not plan.offered:
         return REFUSED[nobody(plan)]  # not cached: made-up names must not fill the cache
-    end = word >> EXPIRY_SHIFT
+    end = bits >> EXPIRY_SHIFT
     end = LAST_MINUTE if end > minute else min(_OVER, end)
-    return _verdict(plan, fields, word & _REST | end << EXPIRY_SHIFT, stale)
+    return _verdict(plan, fields, bits & _REST | end << EXPIRY_SHIFT, stale)
 
 
 # Of the expiry it matters only whether it has passed and whether it is a marker (0 or SUPERSEDED).
@@ -124,15 +124,15 @@ _OVER = 2
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _verdict(plan: Plan, fields: tuple[str, ...], word: int, stale: int) -> Verdict:
+def _verdict(plan: Plan, fields: tuple[str, ...], bits: int, stale: int) -> Verdict:
     """`verdict` at minute 2, for bits whose expiry is LAST_MINUTE, 0, 1 or 2."""
     if (refused := refusal(plan, fields)) is not None:
         return REFUSED[refused]
-    readable, wanted = personal(plan, word, _OVER, stale), plan.mask(fields) or 0
+    readable, wanted = personal(plan, bits, _OVER, stale), plan.mask(fields) or 0
     return Verdict(
         wanted & ~readable == 0,
         views(plan, fields, readable),
-        reason(plan, word, _OVER, wanted, stale),
+        reason(plan, bits, _OVER, wanted, stale),
     )
 
 
@@ -152,30 +152,30 @@ def nobody(plan: Plan) -> Reason:
     return Reason.SUSPENDED if plan.suspended else Reason.UNKNOWN_SERVICE
 
 
-def personal(plan: Plan, word: int, minute: int, stale: int = ARMED) -> int:
+def personal(plan: Plan, bits: int, minute: int, stale: int = ARMED) -> int:
     """The bits of the fields that may be read as personal data."""
-    if word >> EXPIRY_SHIFT <= minute or (word & ARMED and frozen(word, stale)):
+    if bits >> EXPIRY_SHIFT <= minute or (bits & ARMED and frozen(bits, stale)):
         return plan.always
-    return word & FIELDS | plan.always
+    return bits & FIELDS | plan.always
 
 
-def frozen(word: int, stale: int = ARMED) -> bool:
+def frozen(bits: int, stale: int = ARMED) -> bool:
     """Whether an armed trigger has been crossed or has no valid signal."""
-    return bool(word & ARMED & (word >> CROSSED_SHIFT - ARMED_SHIFT | stale))
+    return bool(bits & ARMED & (bits >> CROSSED_SHIFT - ARMED_SHIFT | stale))
 
 
-def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
+def reason(plan: Plan, bits: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
     if plan.always:
         return Reason.LEGAL_BASIS_CONTRACT
-    if not word:
+    if not bits:
         return Reason.NEVER_GRANTED
-    if not word & FIELDS:
+    if not bits & FIELDS:
         return Reason.WITHDRAWN
-    if (end := word >> EXPIRY_SHIFT) <= minute:
+    if (end := bits >> EXPIRY_SHIFT) <= minute:
         return Reason.SUPERSEDED if end == SUPERSEDED else Reason.EXPIRED
-    if frozen(word, stale):
+    if frozen(bits, stale):
         return Reason.FROZEN
-    return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED
+    return Reason.FIELD_NOT_GRANTED if wanted & ~bits else Reason.GRANTED
 
 
 def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, View]:

@@ -45,21 +45,21 @@ class Cohorts:
         scene = plan.scene.id
         stale = state.stale(scene, minute)
         key = scene, wanted & ~plan.always, stale
-        kept = self._kept.get(key)
-        if kept is None or not kept.since <= minute < kept.until:
-            kept = _whole(state, plan, wanted, minute, stale)
-        elif kept.changes != state.changes(scene).count or len(kept.members) != state.people:
-            kept = _mended(kept, state, plan, wanted, minute, stale)
+        cached = self._kept.get(key)
+        if cached is None or not cached.since <= minute < cached.until:
+            cached = _whole(state, plan, wanted, minute, stale)
+        elif cached.changes != state.changes(scene).count or len(cached.members) != state.people:
+            cached = _mended(cached, state, plan, wanted, minute, stale)
         else:
-            return kept.members
-        self._keep(key, kept)
-        return kept.members
+            return cached.members
+        self._keep(key, cached)
+        return cached.members
 
-    def _keep(self, key: _Key, kept: _Kept) -> None:
-        kept.members.setflags(write=False)
-        self._kept[key] = kept
+    def _keep(self, key: _Key, cohort: _Kept) -> None:
+        cohort.members.setflags(write=False)
+        self._kept[key] = cohort
         self._kept.move_to_end(key)
-        most = max(1, MAX_BYTES // max(1, len(kept.members)))
+        most = max(1, MAX_BYTES // max(1, len(cohort.members)))
         for old in [*islice(self._kept, max(0, len(self._kept) - most))]:
             del self._kept[old]
 
@@ -74,20 +74,20 @@ def _whole(state: ConsentIndex, plan: Plan, wanted: int, minute: int, stale: int
 
 
 def _mended(
-    kept: _Kept, state: ConsentIndex, plan: Plan, wanted: int, minute: int, stale: int
+    cached: _Kept, state: ConsentIndex, plan: Plan, wanted: int, minute: int, stale: int
 ) -> _Kept:
     """Decide again only the rows that changed; all rows if too many changed."""
     scene = plan.scene.id
-    rows: Sequence[int] | None = state.changes(scene).since(kept.changes)
-    before, words = len(kept.members), state.all_bits(scene)
+    rows: Sequence[int] | None = state.changes(scene).since(cached.changes)
+    before, words = len(cached.members), state.all_bits(scene)
     if rows is None or len(rows) > before // 8 or len(words) < before:
         return _whole(state, plan, wanted, minute, stale)
     members = np.empty(len(words), np.bool_)
-    members[:before] = kept.members  # a copy: earlier callers still use the old array
+    members[:before] = cached.members  # a copy: earlier callers still use the old array
     members[before:] = readable(plan, words[before:], wanted, minute, stale)
     at = np.unique(np.array(rows, np.intp))
     members[at] = readable(plan, words[at], wanted, minute, stale)
-    until = kept.until
+    until = cached.until
     if wanted & ~plan.always:
         until = min(until, _first_end(words[at], minute), _first_end(words[before:], minute))
     return _Kept(members, state.changes(scene).count, minute, until)

@@ -99,10 +99,10 @@ class AccessTokens:
         """
         if not _TOKEN.fullmatch(token):
             raise ValueError("not a compact JWS")
-        found = jwt.decode(token, self._keys(), algorithms=ALGORITHMS)
-        claims = dict(found.claims)
+        token_ = jwt.decode(token, self._keys(), algorithms=ALGORITHMS)
+        claims = dict(token_.claims)
         audience = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
-        typed = str(found.header.get("typ", "")).lower() in TYPES
+        typed = str(token_.header.get("typ", "")).lower() in TYPES
         texts = all(isinstance(claims[name], str) and claims[name] for name in _TEXTS)
         times = all(type(claims[name]) is int for name in ("exp", "iat"))
         ours = claims["iss"] == self._issuer and self._audience in audience

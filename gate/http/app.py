@@ -119,9 +119,9 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
-        entry = await self._commits.record([(rulings[0], rulings[0].customer)])
-        return Response(200, rulings[0].answer(entry).encode())
+        decisions = authzen.ask(self._gate, service, [evaluation], self._clock())
+        entry = await self._commits.record([(decisions[0], decisions[0].customer)])
+        return Response(200, decisions[0].answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -149,19 +149,19 @@ class GateApp:
     ) -> Response:
         """Decide as far as the batch's semantic requires, log all together, then answer."""
         now = self._clock()
-        rulings, answers = self._decided(service, evaluations, batch, now)
-        if len(rulings) > 1 and rulings[0].moment is rulings[-1].moment:
+        decisions, answers = self._decided(service, evaluations, batch, now)
+        if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
             together, customers = (
-                DecisionGroup(service, rulings),
-                [each.customer for each in rulings],
+                DecisionGroup(service, decisions),
+                [each.customer for each in decisions],
             )
             entry = await self._commits.record([Several(together, customers)])
             answered = together.answers(entry)
         else:
-            alone = [(each, each.customer) for each in rulings]
+            alone = [(each, each.customer) for each in decisions]
             entry = await self._commits.record(alone) if alone else 0
-            answered = [each.answer(place) for place, each in enumerate(rulings, entry)]
-        if answers is not rulings:  # malformed elements have no entry
+            answered = [each.answer(place) for place, each in enumerate(decisions, entry)]
+        if answers is not decisions:  # malformed elements have no entry
             texts = iter(answered)
             answered = [each if isinstance(each, str) else next(texts) for each in answers]
         return Response(200, f'{{"evaluations":[{",".join(answered)}]}}'.encode())
@@ -180,8 +180,8 @@ class GateApp:
         if batch.options.evaluations_semantic == "execute_all" and not broken:
             whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
-                rulings = authzen.ask(self._gate, service, whole, now, batch)
-                return rulings, rulings
+                decisions = authzen.ask(self._gate, service, whole, now, batch)
+                return decisions, decisions
         return self._one_by_one(service, evaluations, batch, now)
 
     def _one_by_one(
@@ -192,21 +192,21 @@ class GateApp:
         now: datetime,
     ) -> tuple[list[WrittenDecision], list[WrittenDecision | str]]:
         stop = authzen.stops(batch.options.evaluations_semantic)
-        rulings: list[WrittenDecision] = []
+        decisions: list[WrittenDecision] = []
         answers: list[WrittenDecision | str] = []
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                rulings += authzen.ask(self._gate, service, [each], now, batch)
-                answers.append(rulings[-1])
-                allowed = rulings[-1].allowed
+                decisions += authzen.ask(self._gate, service, [each], now, batch)
+                answers.append(decisions[-1])
+                allowed = decisions[-1].allowed
             except MalformedRequestError as error:
                 answers.append(authzen.refused_item(str(error)))
                 allowed = False
             if stop(allowed):
                 break
-        return rulings, answers
+        return decisions, answers
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, logged like any other."""
@@ -216,12 +216,12 @@ class GateApp:
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
-        found = [
+        results = [
             {"type": "service", "id": each.subject.id}
             for each in authzen.search_subjects(self._gate, search)
             if each.subject and self._evaluate(service, each)
         ]
-        return _json({"results": found, "page": {"next_token": ""}})
+        return _json({"results": results, "page": {"next_token": ""}})
 
     def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_RESOURCES, body)
@@ -234,8 +234,8 @@ class GateApp:
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
         allowed = self._evaluate(service, each)
-        found = [{"name": "read"}] if allowed else []
-        return _json({"results": found, "page": {"next_token": ""}})
+        results = [{"name": "read"}] if allowed else []
+        return _json({"results": results, "page": {"next_token": ""}})
 
 
 _MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)

@@ -247,7 +247,7 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
         subjects = state.subjects.of(members)
-    reading = ReadLogEntry(
+    logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),
         service=search.subject.id,
@@ -260,12 +260,12 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         plan=plan.digest,
         consent=point,
     )
-    gate.journal.record(reading)
+    gate.journal.record(logged)
     start, limit = _page(search.page)
-    found = subjects[start : start + limit]
+    shown = subjects[start : start + limit]
     following = str(start + limit) if start + limit < len(subjects) else ""
-    page = {"next_token": following, "count": len(found), "total": len(subjects)}
-    return {"results": [{"type": "customer", "id": each} for each in found], "page": page}
+    page = {"next_token": following, "count": len(shown), "total": len(subjects)}
+    return {"results": [{"type": "customer", "id": each} for each in shown], "page": page}
 
 
 def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:

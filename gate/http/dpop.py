@@ -104,8 +104,8 @@ def _opened(proof: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any], ECKey |
     if not public <= jwk.keys() <= public | _ALSO:
         raise ValueError("not a public key")
     key = ECKey.import_key(jwk) if jwk["kty"] == "EC" else OKPKey.import_key(jwk)
-    found = jwt.decode(proof, key, algorithms=ALGORITHMS)
-    return found.header, found.claims, key
+    decoded = jwt.decode(proof, key, algorithms=ALGORITHMS)
+    return decoded.header, decoded.claims, key
 
 
 def _hash(token: bytes) -> str:

@@ -83,9 +83,9 @@ class Jwks:
 def parse(raw: bytes, place: str) -> KeySet:
     """Parse a JWKS of 1 to MAX_KEYS public asymmetric keys. Raises JwksError."""
     try:
-        found: Mapping[str, Any] = json.loads(raw)
-        _public(raw, found["keys"])
-        return KeySet.import_key_set(dict(found))  # type: ignore[arg-type] # a parsed JSON object
+        jwks: Mapping[str, Any] = json.loads(raw)
+        _public(raw, jwks["keys"])
+        return KeySet.import_key_set(dict(jwks))  # type: ignore[arg-type] # a parsed JSON object
     except (JoseError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise JwksError(f"{place}: not a JWKS: {error}; see RFC 7517") from error
 

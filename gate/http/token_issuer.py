@@ -180,9 +180,9 @@ def _headers(scope: Mapping[str, Any]) -> Mapping[bytes, bytes]:
 def _form(sent: bytes) -> dict[str, str]:
     """Parse a form with one value per field. Raises OAuthError."""
     try:
-        found = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MAX_FIELDS)
+        fields = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise OAuthError("invalid_request", f"not a form: {error}") from error
-    if any(len(values) > 1 for values in found.values()):
+    if any(len(values) > 1 for values in fields.values()):
         raise OAuthError("invalid_request", "a field occurs twice")
-    return {name: values[0] for name, values in found.items()}
+    return {name: values[0] for name, values in fields.items()}

@@ -236,5 +236,5 @@ def _validate_elsewhere(pair: Pair) -> None:
             f"not checked within {CHECK_TIMEOUT_S} s; simplify the policy"
         ) from error
     if done.returncode != 0:
-        said = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
-        raise CedarPolicyError(f"the policy does not pass strict validation: {said}")
+        errors = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
+        raise CedarPolicyError(f"the policy does not pass strict validation: {errors}")

@@ -68,20 +68,20 @@ class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if place >= len(self.decisions):
             raise MalformedListError(f"{len(self.decisions)} decisions, want one at {place}")
         tag, determined_by, number = self.decisions[place]
-        said = wording(self.wordings[number])
+        text = wording(self.wordings[number])
         return ReadLogEntry(
             action="evaluate",
             at=batch.at,
-            service=said.service,
-            scene=said.scene,
+            service=text.service,
+            scene=text.scene,
             subject=tag,
-            rows=said.rows,
-            fields=said.fields,
-            views=said.views,
-            reason=said.reason,
+            rows=text.rows,
+            fields=text.fields,
+            views=text.views,
+            reason=text.reason,
             determined_by=determined_by,
-            plan=said.plan,
-            release=said.release,
+            plan=text.plan,
+            release=text.release,
             consent=batch.consent,
         )
 
@@ -96,12 +96,12 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError)
 def batch(leaf: bytes) -> DecisionBatch:
     """Parse a batch entry in canonical form. Raises MalformedListError."""
     try:
-        found = _BATCH.decode(leaf)
+        parsed = _BATCH.decode(leaf)
     except _BROKEN as error:
         raise MalformedListError(f"not a read-log entry: {error}") from error
-    if found.encode() != leaf or found.at.tzinfo is None or found.consent.size < 0:
+    if parsed.encode() != leaf or parsed.at.tzinfo is None or parsed.consent.size < 0:
         raise MalformedListError("the entry is not in canonical form")
-    return found
+    return parsed
 
 
 def listing(data: bytes | None, named: DecisionBatch) -> BatchList:
@@ -109,22 +109,22 @@ def listing(data: bytes | None, named: DecisionBatch) -> BatchList:
     if data is None or sha256(data).hexdigest() != named.list:
         raise MalformedListError("the entry's list is missing or has another digest")
     try:
-        found = _LISTING.decode(data)
+        parsed = _LISTING.decode(data)
     except _BROKEN as error:
         raise MalformedListError(f"the entry's list cannot be parsed: {error}") from error
-    numbers = [number for _, _, number in found.decisions]
-    whole = len(numbers) == named.decisions and all(0 <= n < len(found.wordings) for n in numbers)
-    if not whole or _ENCODER.encode(found) != data:
+    numbers = [number for _, _, number in parsed.decisions]
+    whole = len(numbers) == named.decisions and all(0 <= n < len(parsed.wordings) for n in numbers)
+    if not whole or _ENCODER.encode(parsed) != data:
         raise MalformedListError("the list is not in canonical form")
-    return found
+    return parsed
 
 
 def wording(raw: msgspec.Raw) -> ListText:
     """Parse one wording of a list. Raises MalformedListError."""
     try:
-        found = _WORDING.decode(raw)
+        parsed = _WORDING.decode(raw)
     except _BROKEN as error:
         raise MalformedListError(f"the entry's list cannot be parsed: {error}") from error
-    if _ENCODER.encode(found) != bytes(raw):
+    if _ENCODER.encode(parsed) != bytes(raw):
         raise MalformedListError("the list is not in canonical form")
-    return found
+    return parsed

@@ -42,8 +42,8 @@ class Lists:
         if self._last is None or self._last[0] != entry:
             named = batch_entry.batch(text)
             self._last = entry, named, batch_entry.listing(stored(self._database, entry), named)
-        _, named, found = self._last
-        alone: dict[str, Any] = msgspec.json.decode(found.entry(named, place).encode())
+        _, named, listing = self._last
+        alone: dict[str, Any] = msgspec.json.decode(listing.entry(named, place).encode())
         return alone
 
 
@@ -120,8 +120,8 @@ def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tu
     if database.execute("SELECT 1 FROM member LIMIT 1").fetchone() is None:
         return alone
     numbers = membership.of(database, name, _EVER, MEMBERS)
-    found = (_member(database, number) for number in numbers)
-    return merge(alone, (each for each in found if each[0] < size), reverse=True)
+    members = (_member(database, number) for number in numbers)
+    return merge(alone, (each for each in members if each[0] < size), reverse=True)
 
 
 def _member(database: sqlite3.Connection, number: int) -> tuple[int, int]:

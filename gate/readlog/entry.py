@@ -106,11 +106,11 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
     def listing(self, tags: Sequence[str]) -> bytes:
         """The list of decisions, with the customers' `tags`."""
         decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
-        for ruling, tag in zip(self.rulings, tags, strict=True):
-            said, rests = ruling.wording, ruling.determined_by
-            if (number := numbers.get(id(said))) is None:
-                number = numbers[id(said)] = len(texts)
-                texts.append(said.text)
+        for decision, tag in zip(self.rulings, tags, strict=True):
+            text, rests = decision.wording, decision.determined_by
+            if (number := numbers.get(id(text))) is None:
+                number = numbers[id(text)] = len(texts)
+                texts.append(text.text)
             decisions.append(f'["{tag}",{"null" if rests is None else rests},{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
 
@@ -118,9 +118,9 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
         """The JSON of each answer, which names the entry and the index in its list."""
         between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
         texts = []
-        for place, ruling in enumerate(self.rulings):
-            rests = "null" if ruling.determined_by is None else ruling.determined_by
-            closes = ruling.wording.closes
+        for place, decision in enumerate(self.rulings):
+            rests = "null" if decision.determined_by is None else decision.determined_by
+            closes = decision.wording.closes
             texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
         return texts
 

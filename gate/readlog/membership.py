@@ -120,8 +120,8 @@ def members(database: sqlite3.Connection, entry: int, count: int) -> bytes:
     first = 0 if row is None else row[0]
     lo = first // tiles.WIDTH
     rows = database.execute(_BETWEEN.format(*MEMBERS), (lo, (first + count) // tiles.WIDTH + 1))
-    held, skip = b"".join(row[0] for row in rows), first - lo * tiles.WIDTH
-    return held[skip * SIZE : (skip + count) * SIZE]
+    names, skip = b"".join(row[0] for row in rows), first - lo * tiles.WIDTH
+    return names[skip * SIZE : (skip + count) * SIZE]
 
 
 def of(
@@ -144,9 +144,11 @@ def _unsorted(
 ) -> Iterator[int]:
     rows = database.execute(_DOWN_TO.format(*what), [entries.start // tiles.WIDTH])
     for bundle, names in rows:
-        held = [names[at : at + SIZE] for at in range(0, len(names), SIZE)]
+        pseudonyms = [names[at : at + SIZE] for at in range(0, len(names), SIZE)]
         places = (
-            bundle * tiles.WIDTH + n for n in reversed(range(len(held))) if held[n] == pseudonym
+            bundle * tiles.WIDTH + n
+            for n in reversed(range(len(pseudonyms)))
+            if pseudonyms[n] == pseudonym
         )
         yield from (each for each in places if each in entries)
 
@@ -168,5 +170,5 @@ def _in_run(
         return
     with database.blobopen(what.runs, "at", number, readonly=True) as at:
         at.seek(2 * first)
-        found = np.frombuffer(at.read(2 * (last - first)), ">u2")
-    yield from (number * RUN + int(each) for each in found[::-1])
+        places = np.frombuffer(at.read(2 * (last - first)), ">u2")
+    yield from (number * RUN + int(each) for each in places[::-1])

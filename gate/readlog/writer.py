@@ -147,9 +147,9 @@ class Journal:
         """Call `subscriber` with the entries of each commit before they are written."""
         self._subscribers.append(subscriber)
 
-    def record(self, reading: EntryLine, subject: str | None = None) -> int:
+    def record(self, entry: EntryLine, subject: str | None = None) -> int:
         """Write one entry about `subject` (None: a cohort), durably; returns its index."""
-        return self.record_all([(reading, subject)])[0]
+        return self.record_all([(entry, subject)])[0]
 
     def record_all(self, asked: Sequence[Asked]) -> range:
         """Write entries in this order, durably; returns their indexes.

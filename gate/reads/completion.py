@@ -90,21 +90,23 @@ class Completions:
 
     def anchored(self, anchor: Release, missing: Missing, at: datetime) -> Completed:
         """Synthetic rows that complete the table to the anchor's counts; raises source errors."""
-        kept = self._place(missing.key(anchor))
-        with kept.lock:
-            found = kept.at(at)
-            if found is None:
-                found = _estimated(anchor, missing)
-                kept.completion, kept.since = found, at
+        slot = self._place(missing.key(anchor))
+        with slot.lock:
+            completion = slot.at(at)
+            if completion is None:
+                completion = _estimated(anchor, missing)
+                slot.completion, slot.since = completion, at
                 self._trim()
-        error = _of_everybody(found.error, anchor, missing)
-        return Completed(found.mode, error, anchor.id, found.rows, _tables(found, missing))
+        error = _of_everybody(completion.error, anchor, missing)
+        return Completed(
+            completion.mode, error, anchor.id, completion.rows, _tables(completion, missing)
+        )
 
     def _place(self, key: Key) -> "_Kept":
         with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
+            slot = self._kept.setdefault(key, _Kept())
             self._kept.move_to_end(key)
-            return kept
+            return slot
 
     def _trim(self) -> None:
         """Evict the oldest estimates; the newest stays, whatever its size."""
@@ -122,8 +124,8 @@ class _Kept:
 
     @property
     def cells(self) -> int:
-        found = self.completion
-        return 0 if found is None else found.rows * len(found.domain.columns)
+        completion = self.completion
+        return 0 if completion is None else completion.rows * len(completion.domain.columns)
 
     def at(self, at: datetime) -> Completion | None:
         """The cached estimate, unless it is too old at `at`."""
@@ -152,8 +154,8 @@ def _estimated(anchor: Release, missing: Missing) -> Completion:
     return complete(task, Mode.RELEASE_ANCHORED)
 
 
-def _tables(found: Completion, missing: Missing) -> Iterator[Any]:
-    for at in range(0, found.rows, DRAWN_ROWS):
-        codes = {name: each[at : at + DRAWN_ROWS] for name, each in found.codes.items()}
-        part = replace(found, rows=min(DRAWN_ROWS, found.rows - at), codes=codes)
+def _tables(completion: Completion, missing: Missing) -> Iterator[Any]:
+    for at in range(0, completion.rows, DRAWN_ROWS):
+        codes = {name: each[at : at + DRAWN_ROWS] for name, each in completion.codes.items()}
+        part = replace(completion, rows=min(DRAWN_ROWS, completion.rows - at), codes=codes)
         yield part.table(missing.columns)

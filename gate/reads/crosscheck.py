@@ -77,15 +77,15 @@ class Crosscheck:
     def check(self, sample: Sample) -> None:
         """Evaluate one sample with full Cedar; suspend its scene if the results differ."""
         entry, subject = sample
-        reading = json.loads(entry)
-        agrees = self._agrees(reading, subject)
+        logged = json.loads(entry)
+        agrees = self._agrees(logged, subject)
         if agrees is None:
             self.checked.passed += 1
         elif agrees:
             self.checked.agreed += 1
         else:
             self.checked.differed += 1
-            self._suspend(reading)
+            self._suspend(logged)
 
     def _gap(self) -> int:
         return self._random.randint(1, 2 * self._every - 1)
@@ -115,75 +115,75 @@ class Crosscheck:
             finally:
                 self._waiting.task_done()
 
-    def _agrees(self, reading: Mapping[str, Any], subject: str | None) -> bool | None:
+    def _agrees(self, logged: Mapping[str, Any], subject: str | None) -> bool | None:
         """Whether full Cedar decides as the entry says; None if they cannot be compared."""
-        scene = self._gate.scenes.get(reading["scene"])
-        if scene is None or reading["reason"] in _REFUSED or scene.id in self._gate.suspended:
+        scene = self._gate.scenes.get(logged["scene"])
+        if scene is None or logged["reason"] in _REFUSED or scene.id in self._gate.suspended:
             return None
         with self._gate.lock:
             state, point = self._gate.current(0)
-            if point.size != reading["consent"]["size"]:
+            if point.size != logged["consent"]["size"]:
                 return None
             if subject is None:
-                asked = self._members(state, reading)
+                asked = self._members(state, logged)
             else:
-                asked = [(self._facts(state, reading, subject), None)]
-        return all(self._same(reading, facts, member) for facts, member in asked)
+                asked = [(self._facts(state, logged, subject), None)]
+        return all(self._same(logged, facts, member) for facts, member in asked)
 
     def _members(
-        self, state: ConsentIndex, reading: Mapping[str, Any]
+        self, state: ConsentIndex, logged: Mapping[str, Any]
     ) -> list[tuple[list[PolicyFacts], bool | None]]:
         """For a random few customers: their policy facts, and whether the cohort has them."""
-        members = self._gate.journal.cohort(reading["cohort"], len(state.subjects))
+        members = self._gate.journal.cohort(logged["cohort"], len(state.subjects))
         rows = range(len(state.subjects))
         chosen = self._random.sample(rows, min(MAX_MEMBERS, len(rows)))
         return [
-            (self._facts(state, reading, state.subjects[row]), bool(members[row])) for row in chosen
+            (self._facts(state, logged, state.subjects[row]), bool(members[row])) for row in chosen
         ]
 
     def _facts(
-        self, state: ConsentIndex, reading: Mapping[str, Any], subject: str
+        self, state: ConsentIndex, logged: Mapping[str, Any], subject: str
     ) -> list[PolicyFacts]:
-        scene = reading["scene"]
-        at = datetime.strptime(reading["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        scene = logged["scene"]
+        at = datetime.strptime(logged["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         minute = consent_bits.minute(at)
-        held = state.bits(scene, subject)
-        stopped = frozen(held, state.stale(scene, minute))
+        consent = state.bits(scene, subject)
+        stopped = frozen(consent, state.stale(scene, minute))
         places = {name: place for place, name in enumerate(self._gate.scenes[scene].fields)}
-        until = held >> consent_bits.EXPIRY_SHIFT
+        until = consent >> consent_bits.EXPIRY_SHIFT
         return [
-            PolicyFacts(name, bool(held >> places[name] & 1), minute, until, stopped)
-            for name in self._looked_at(reading)
+            PolicyFacts(name, bool(consent >> places[name] & 1), minute, until, stopped)
+            for name in self._looked_at(logged)
         ]
 
-    def _looked_at(self, reading: Mapping[str, Any]) -> list[str]:
+    def _looked_at(self, logged: Mapping[str, Any]) -> list[str]:
         """The entry's fields; a generalised one is replaced by the coarser field it came from."""
-        fields = self._gate.scenes[reading["scene"]].fields
+        fields = self._gate.scenes[logged["scene"]].fields
         generalised = View.GENERALISED.value
         return [
             str(fields[name].generalised_by)
-            if reading["views"].get(name) == generalised and reading["cohort"] is None
+            if logged["views"].get(name) == generalised and logged["cohort"] is None
             else name
-            for name in reading["fields"]
+            for name in logged["fields"]
         ]
 
     def _same(
-        self, reading: Mapping[str, Any], facts: list[PolicyFacts], member: bool | None
+        self, logged: Mapping[str, Any], facts: list[PolicyFacts], member: bool | None
     ) -> bool:
-        scene = self._gate.scenes[reading["scene"]]
-        permitted = cedar.permits(self._gate.policy, scene, reading["service"], facts)
+        scene = self._gate.scenes[logged["scene"]]
+        permitted = cedar.permits(self._gate.policy, scene, logged["service"], facts)
         if member is not None:
             return all(permitted) == member
-        whole = reading["action"] == "evaluate"  # a read may give less: its source may be down
+        complete = logged["action"] == "evaluate"  # a read may give less: its source may be down
         return all(
-            yes if reading["views"][name] in _GIVEN else not (whole and yes)
-            for name, yes in zip(reading["fields"], permitted, strict=True)
+            yes if logged["views"][name] in _GIVEN else not (complete and yes)
+            for name, yes in zip(logged["fields"], permitted, strict=True)
         )
 
-    def _suspend(self, reading: Mapping[str, Any]) -> None:
-        scene, service = reading["scene"], reading["service"]
+    def _suspend(self, logged: Mapping[str, Any]) -> None:
+        scene, service = logged["scene"], logged["service"]
         self._gate.suspend(scene)
-        detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
+        detail = f"plan {logged['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
         alert = GateAlert(AlertKind.POLICY_MISMATCH, service, scene, clock.now(), 1, detail)
         self._gate.options.alarm(alert)
 

@@ -44,14 +44,14 @@ def point(answer: Answer) -> dict[str, Any]:
 
 def completion(answer: TableAnswer) -> str:
     """The value of the header named by COMPLETION."""
-    said = [answer.mode]
+    parts = [answer.mode]
     if answer.release is not None:
-        said.append(f"release={_quoted(answer.release)}")
+        parts.append(f"release={_quoted(answer.release)}")
     if answer.error is not None:
         figures = {"mean": answer.error.mean, "p95": answer.error.p95}
-        said += [f"{k}={share * 100:.3f}" for k, share in figures.items() if isfinite(share)]
-        said.append(f"covers={_quoted(answer.error.covers)}")
-    return ";".join(said)
+        parts += [f"{k}={share * 100:.3f}" for k, share in figures.items() if isfinite(share)]
+        parts.append(f"covers={_quoted(answer.error.covers)}")
+    return ";".join(parts)
 
 
 def _quoted(text: str) -> str:

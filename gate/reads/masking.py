@@ -45,8 +45,8 @@ def mask(text: str, known: Sequence[object] = ()) -> str:
     text = _MAIL.sub(MAIL, text.translate(_WIDE))
     for pattern, label in _known([str(each) for each in known if each is not None]):
         text = pattern.sub(label, text)
-    text = _IDENTITY.sub(lambda found: IDENTITY if _resident(found[0]) else found[0], text)
-    text = _DIGITS.sub(lambda found: CARD if _luhn(found[0]) else found[0], text)
+    text = _IDENTITY.sub(lambda match: IDENTITY if _resident(match[0]) else match[0], text)
+    text = _DIGITS.sub(lambda match: CARD if _luhn(match[0]) else match[0], text)
     return _PHONE.sub(PHONE, text)
 
 
@@ -79,8 +79,8 @@ def row(values: Mapping[str, Any], free: Sequence[str], known: Sequence[str]) ->
 
 def _known(values: Sequence[str]) -> Iterator[tuple["re.Pattern[str]", str]]:
     """Patterns for a customer's known values, longest first, with their replacements."""
-    found = dict(chain.from_iterable(_forms(value.translate(_WIDE).strip()) for value in values))
-    ordered = sorted(found.items(), key=lambda each: -len(each[0]))
+    forms = dict(chain.from_iterable(_forms(value.translate(_WIDE).strip()) for value in values))
+    ordered = sorted(forms.items(), key=lambda each: -len(each[0]))
     return ((re.compile(pattern, re.IGNORECASE), label) for pattern, label in ordered)
 
 

@@ -171,13 +171,13 @@ class Gate:
         minimum = max([each.minimum_size for each in asked], default=0)
         plans = [self.plan(each.service, each.scene) for each in asked]
         reached = self._ledger.size  # before the lock: one query serves all waiting threads
-        rulings: list[WrittenDecision] = []
+        decisions: list[WrittenDecision] = []
         with self._lock:
             state, point = self._reach(reached, minimum)
             now = self._moment(int(at.timestamp()), point)
             for each, plan in zip(asked, plans, strict=True):
-                rulings += _ruled(state, now, each, plan)
-        return rulings
+                decisions += _ruled(state, now, each, plan)
+        return decisions
 
     def _moment(self, second: int, point: ConsentPoint) -> Moment:
         """The JSON beginning that all entries of one second share; cached."""
@@ -202,11 +202,11 @@ class Gate:
                 decision = _without_source(decision)
                 values, views = self._values(request, plan, decision)
             decision = replace(decision, views=views)
-        reading = _reading(request, "read", plan, decision, point)
-        entry = self.journal.record(reading, request.subject)
+        logged = _log_entry(request, "read", plan, decision, point)
+        entry = self.journal.record(logged, request.subject)
         # Durable from here on: the answer may leave.
         origin = self.journal.log.origin
-        return Answer(decision, values, decision.views, reading.release, entry, origin)
+        return Answer(decision, values, decision.views, logged.release, entry, origin)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """The customers who grant all of `fields` in the scene at `at`.
@@ -353,13 +353,13 @@ class Gate:
 def _ruled(
     state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
 ) -> Iterator[WrittenDecision]:
-    scene, held = asked.scene, state.bits_and_entry
+    scene, lookup = asked.scene, state.bits_and_entry
     known: dict[int, EntryText] = {}  # by consent bits: nothing else differs among the subjects
     for customer in asked.subjects:
-        consent, index = held(scene, customer) if plan is not None else _NOTHING
-        if (found := known.get(consent)) is None:
-            found = known[consent] = _worded(state, now, asked, plan, consent)
-        yield WrittenDecision(now, found, index if found.rests else None, customer)
+        consent, index = lookup(scene, customer) if plan is not None else _NOTHING
+        if (text := known.get(consent)) is None:
+            text = known[consent] = _worded(state, now, asked, plan, consent)
+        yield WrittenDecision(now, text, index if text.rests else None, customer)
 
 
 def _worded(
@@ -369,10 +369,10 @@ def _worded(
     if plan is None:
         return worded(asked.service, scene, None, fields, REFUSED[Reason.UNKNOWN_SCENE])
     stale = state.stale(scene, now.minute) if consent & consent_bits.ARMED else 0
-    found = verdict(plan, fields, consent, now.minute, stale)
+    result = verdict(plan, fields, consent, now.minute, stale)
     if not plan.offered:  # unknown service: do not cache text with its name
-        return worded(asked.service, scene, plan, fields, found)
-    return wording(plan, fields, found)
+        return worded(asked.service, scene, plan, fields, result)
+    return wording(plan, fields, result)
 
 
 _NOTHING = 0, None
@@ -395,7 +395,7 @@ def _without_source(decision: Decision) -> Decision:
     return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
 
 
-def _reading(
+def _log_entry(
     request: ReadRequest, action: str, plan: Plan | None, decision: Decision, point: ConsentPoint
 ) -> ReadLogEntry:
     synthetic = plan is not None and View.SYNTHETIC in decision.views.values()

@@ -64,11 +64,11 @@ def drawn(tables: Iterator[Any], schema: Any, tests: Sequence[Test]) -> Batches:
     import pyarrow.compute as pc
 
     for table in tables:
-        found = filter.keep(table, tests, pc.field)
+        rows = filter.keep(table, tests, pc.field)
         columns = [
-            found[field.name].cast(field.type, safe=False)
-            if field.name in found.column_names
-            else pa.nulls(found.num_rows, field.type)
+            rows[field.name].cast(field.type, safe=False)
+            if field.name in rows.column_names
+            else pa.nulls(rows.num_rows, field.type)
             for field in schema
         ]
         yield from pa.table(columns, schema=schema).to_batches(max_chunksize=ROWS)

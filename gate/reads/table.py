@@ -183,7 +183,7 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     with gate.lock:
         _, point = gate.current(request.minimum_size)
     plan = gate.plan(request.service, request.scene)
-    entry = gate.journal.record(_reading(request, action, plan, reason, point))
+    entry = gate.journal.record(_log_entry(request, action, plan, reason, point))
     origin = gate.journal.log.origin
     return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, entry, origin)
 
@@ -200,14 +200,14 @@ def _personal(
     with _down():
         everyone = asked.plan.always
         rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
-        kept = filter.keep(rows, asked.tests, lambda name: rows[name])
+        matching = filter.keep(rows, asked.tests, lambda name: rows[name])
         people = _count(rows)
-        count = _count(kept) if asked.tests else people
+        count = _count(matching) if asked.tests else people
         everybody = source.count()
     if not gate.options.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
     with _down():
-        ordered = kept.order_by(ibis.random()) if shuffled else kept
+        ordered = matching.order_by(ibis.random()) if shuffled else matching
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
@@ -226,10 +226,10 @@ def _down() -> Iterator[None]:
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
 
 
-def _alert_on_share(gate: Gate, request: TableRequest, action: str, found: _Personal) -> None:
+def _alert_on_share(gate: Gate, request: TableRequest, action: str, personal: _Personal) -> None:
     service, scene = request.service, request.scene
     gate.options.quotas.alert_on_share(
-        service, scene, request.at, action, found.rows, found.everybody
+        service, scene, request.at, action, personal.rows, personal.everybody
     )
 
 
@@ -267,10 +267,10 @@ def _logged(
     completed: Completed,
 ) -> int:
     """Write the read-log entry durably; the filter's fields are logged as read, too."""
-    reading = _reading(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
+    logged = _log_entry(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
     return gate.journal.record(
         msgspec.structs.replace(
-            reading,
+            logged,
             cohort=gate.journal.store(asked.members),
             rows=rows + completed.rows,
             views=shown,
@@ -304,7 +304,7 @@ def _answer(
     )
 
 
-def _reading(
+def _log_entry(
     request: TableRequest, action: str, plan: Plan | None, reason: Reason, point: ConsentPoint
 ) -> ReadLogEntry:
     return ReadLogEntry(

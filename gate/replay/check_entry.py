@@ -34,51 +34,53 @@ def of_one(
     """
     plan, state = active.plan, active.state
     consent, index = state.bits_and_entry(plan.scene.id, subject)
-    found: Verdict | None = None
+    expected: Verdict | None = None
     # Without triggers a verdict depends on the bits and on whether the grant has expired.
     key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
     follows = None if consent & consent_bits.ARMED else shape.follows.get(key)
     if follows is None:
         stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
-        found = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
-        follows = _follows(plan, shape.reading, found)
+        expected = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
+        follows = _follows(plan, shape.reading, expected)
         if len(shape.follows) >= MAX_WORDS:
             shape.follows.clear()
         shape.follows[key] = follows
     named = b"null" if index is None or not shape.reading.views else b"%d" % index
     if follows and rests == named:
         return None
-    found = found or decide.verdict(plan, shape.reading.fields, consent, minute, 0)
-    entry = index if found.views else None
-    return f"{found.reason.value} {_values(found.views)}, entry {entry}, release {plan.release}"
+    expected = expected or decide.verdict(plan, shape.reading.fields, consent, minute, 0)
+    entry = index if expected.views else None
+    return (
+        f"{expected.reason.value} {_values(expected.views)}, entry {entry}, release {plan.release}"
+    )
 
 
-def _follows(plan: Plan, reading: ReadLogEntry, found: Verdict) -> bool:
+def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
     if reading.reason in GATES_OWN:
         return _nothing(reading)
-    same = reading.views == found.views and reading.reason is found.reason
+    same = reading.views == expected.views and reading.reason is expected.reason
     synthetic = View.SYNTHETIC in reading.views.values()
     release, rows = plan.release if synthetic else None, 1 if reading.views else 0
-    told = reading.release, reading.rows, reading.mode
-    return (same or _less(reading, found)) and told == (release, rows, UNSET)
+    logged = reading.release, reading.rows, reading.mode
+    return (same or _less(reading, expected)) and logged == (release, rows, UNSET)
 
 
 def of_everybody(
-    active: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
+    active: ActiveState, logged: ReadLogEntry, minute: int, found: str | None
 ) -> str | None:
     """Check a table, rows or a search; `found`: the digest of the cohort in the entry."""
     plan, state = active.plan, active.state
     if found is None:
-        return _refused(plan, reading)
-    if (refused := decide.refusal(plan, reading.fields)) is not None:
+        return _refused(plan, logged)
+    if (refused := decide.refusal(plan, logged.fields)) is not None:
         return refused.value
-    shown = decide.views(plan, reading.fields, plan.always)
-    if reading.reason is not Reason.GRANTED or not _shown(reading, shown):
+    shown = decide.views(plan, logged.fields, plan.always)
+    if logged.reason is not Reason.GRANTED or not _shown(logged, shown):
         return f"{Reason.GRANTED.value} {_values(shown)}"
-    rests = _completing(plan) if reading.action == "table" else _NO_ROWS
-    if (reading.release, reading.mode) not in {rests, _NO_ROWS}:
+    rests = _completing(plan) if logged.action == "table" else _NO_ROWS
+    if (logged.release, logged.mode) not in {rests, _NO_ROWS}:
         return f"release {rests[0]}, mode {rests[1] or None}"
-    stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
+    stale, wanted = state.stale(plan.scene.id, minute), plan.mask(logged.fields) or 0
     members = eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
@@ -93,41 +95,41 @@ def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
 _NO_ROWS: tuple[str | None, str | UnsetType] = None, UNSET
 
 
-def _shown(reading: ReadLogEntry, shown: Mapping[str, View]) -> bool:
+def _shown(logged: ReadLogEntry, shown: Mapping[str, View]) -> bool:
     """Whether a cohort entry's views are possible.
 
     Members' fields are personal. Only a table shows other customers, in the views they have without
     a grant. A search shows nothing but ids.
     """
-    if reading.action == "search":
-        return not reading.views
-    others = shown if reading.action == "table" else {}
-    return reading.views.keys() == shown.keys() and all(
-        view in {View.PERSONAL, others.get(name)} for name, view in reading.views.items()
+    if logged.action == "search":
+        return not logged.views
+    others = shown if logged.action == "table" else {}
+    return logged.views.keys() == shown.keys() and all(
+        view in {View.PERSONAL, others.get(name)} for name, view in logged.views.items()
     )
 
 
-def _refused(plan: Plan, reading: ReadLogEntry) -> str | None:
+def _refused(plan: Plan, logged: ReadLogEntry) -> str | None:
     """Check a refusal, which rests on the requested fields, then on those of the filter."""
-    asked = (reading.fields[:count] for count in range(len(reading.fields) + 1))
+    asked = (logged.fields[:count] for count in range(len(logged.fields) + 1))
     reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
-    if reading.reason in reasons and _nothing(reading):
+    if logged.reason in reasons and _nothing(logged):
         return None
-    return str(decide.refusal(plan, reading.fields) or "a cohort")
+    return str(decide.refusal(plan, logged.fields) or "a cohort")
 
 
-def _nothing(reading: ReadLogEntry) -> bool:
-    return (reading.views, reading.rows, reading.release, reading.mode) == ({}, 0, None, UNSET)
+def _nothing(logged: ReadLogEntry) -> bool:
+    return (logged.views, logged.rows, logged.release, logged.mode) == ({}, 0, None, UNSET)
 
 
-def _less(reading: ReadLogEntry, found: Verdict) -> bool:
+def _less(logged: ReadLogEntry, expected: Verdict) -> bool:
     """Whether a read withheld fields because the row was missing or the source was down."""
     from_source = {View.PERSONAL, View.GENERALISED}
-    without = {f: View.WITHHELD if v in from_source else v for f, v in found.views.items()}
+    without = {f: View.WITHHELD if v in from_source else v for f, v in expected.views.items()}
     return (
-        reading.action == "read"
-        and reading.reason in {found.reason, Reason.SOURCE_UNAVAILABLE}
-        and reading.views == without != found.views
+        logged.action == "read"
+        and logged.reason in {expected.reason, Reason.SOURCE_UNAVAILABLE}
+        and logged.views == without != expected.views
     )
 
 

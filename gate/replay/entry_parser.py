@@ -34,8 +34,8 @@ class Shape:
 
     __slots__ = ("active", "follows", "reading")
 
-    def __init__(self, reading: ReadLogEntry) -> None:
-        self.reading = reading
+    def __init__(self, logged: ReadLogEntry) -> None:
+        self.reading = logged
         self.active: ActiveState | None = None  # set on first use
         self.follows: dict[int, bool] = {}
 
@@ -45,9 +45,9 @@ class Beginning:
 
     __slots__ = ("cohort", "minute", "root", "shapes", "size")
 
-    def __init__(self, reading: ReadLogEntry, shapes: dict[bytes, Shape]) -> None:
-        self.size, self.root = reading.consent.size, reading.consent.root
-        self.minute, self.cohort = consent_bits.minute(reading.at), reading.cohort
+    def __init__(self, logged: ReadLogEntry, shapes: dict[bytes, Shape]) -> None:
+        self.size, self.root = logged.consent.size, logged.consent.root
+        self.minute, self.cohort = consent_bits.minute(logged.at), logged.cohort
         self.shapes = shapes
 
 
@@ -82,22 +82,22 @@ class Leaves:
         if (known := shapes.get(text)) is None:
             if len(shapes) >= MAX_REMEMBERED:
                 shapes.clear()
-            said = BatchList((("", None, 0),), (wording,))
-            known = shapes[text] = Shape(said.entry(batch, 0))
+            listing = BatchList((("", None, 0),), (wording,))
+            known = shapes[text] = Shape(listing.entry(batch, 0))
         return known
 
     def _learn(self, head: bytes, middle: bytes, end: bytes) -> tuple[Beginning, Shape]:
         plain = head + _NULL + middle + _NULL + end
         try:
-            reading = _DECODER.decode(plain)
+            logged = _DECODER.decode(plain)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise MalformedLeafError(f"not a read-log entry: {error}") from error
-        if reading.encode() != plain or reading.at.tzinfo is None or reading.consent.size < 0:
+        if logged.encode() != plain or logged.at.tzinfo is None or logged.consent.size < 0:
             raise MalformedLeafError("the entry is not in canonical form")
-        shapes = self._shapes.setdefault(reading.action, {})
+        shapes = self._shapes.setdefault(logged.action, {})
         for full in (self._beginnings, shapes):
             if len(full) >= MAX_REMEMBERED:
                 full.clear()
-        known = self._beginnings[head] = Beginning(reading, shapes)
-        shape = shapes.setdefault(middle + end, Shape(reading))
+        known = self._beginnings[head] = Beginning(logged, shapes)
+        shape = shapes.setdefault(middle + end, Shape(logged))
         return known, shape

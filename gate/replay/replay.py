@@ -66,8 +66,8 @@ class ReplayReport:
     def entries(self) -> int:
         return self.derived + self.unopened + len(self.differences)
 
-    def differs(self, entry: int, found: str, derived: str) -> None:
-        self.differences.append(ReplayDifference(entry, found, derived))
+    def differs(self, entry: int, logged: str, derived: str) -> None:
+        self.differences.append(ReplayDifference(entry, logged, derived))
 
     def __add__(self, other: "ReplayReport") -> "ReplayReport":
         return ReplayReport(
@@ -175,30 +175,30 @@ class _Replayer:
         """Derive these entries."""
         report, wanted = ReplayReport(), {*indexes}
         bundles = sorted({index // tiles.WIDTH for index in indexes})
-        found = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
-        self._derive(sorted(each for each in found if each[1] in wanted), report)
+        entries = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
+        self._derive(sorted(each for each in entries if each[1] in wanted), report)
         return report
 
     def _windows(self, bundles: range, report: ReplayReport) -> Iterator[list[Entry]]:
         """The entries, sorted by ledger size within each window."""
-        held: list[Entry] = []
+        window: list[Entry] = []
         for lo in range(bundles.start, bundles.stop, WINDOW):
-            held += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
-            held.sort()
-            yield held[: -WINDOW * tiles.WIDTH]
-            held = held[-WINDOW * tiles.WIDTH :]
-        yield held
+            window += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
+            window.sort()
+            yield window[: -WINDOW * tiles.WIDTH]
+            window = window[-WINDOW * tiles.WIDTH :]
+        yield window
 
     def _read(self, bundles: range, report: ReplayReport) -> list[Entry]:
         parse = self._leaves.parse
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
             first = number * tiles.WIDTH
             leaves = tiles.unbundle(data)[: self._work.size - first]  # not later ones
             for at, text in enumerate(leaves):
                 try:
                     if text.startswith(batch_entry.BEGINS):
-                        found += self._batch(first + at, text)
+                        entries += self._batch(first + at, text)
                         continue
                     leaf = parse(text)
                 except (MalformedLeafError, MalformedListError) as error:
@@ -206,8 +206,8 @@ class _Replayer:
                     continue
                 if leaf[0].minute in self._work.period:
                     name = names[at * membership.SIZE : at * membership.SIZE + membership.SIZE]
-                    found.append((leaf[0].size, first + at, leaf, name))
-        return found
+                    entries.append((leaf[0].size, first + at, leaf, name))
+        return entries
 
     def _batch(self, index: int, text: bytes) -> list[Entry]:
         batch = batch_entry.batch(text)
@@ -261,13 +261,13 @@ class _Replayer:
         if batch.consent.root != self._past.root:
             return f"the ledger has another root at this size: {self._past.root}"
         try:
-            found = batch_entry.listing(stored(self._log, index), batch)
-            shapes = [self._leaves.shape(batch, each) for each in found.wordings]
+            listing = batch_entry.listing(stored(self._log, index), batch)
+            shapes = [self._leaves.shape(batch, each) for each in listing.wordings]
         except MalformedListError as error:
             return str(error)
         minute, opened = consent_bits.minute(batch.at), True
         names = membership.members(self._log, index, batch.decisions)
-        for place, (tag, determined_by, number) in enumerate(found.decisions):
+        for place, (tag, determined_by, number) in enumerate(listing.decisions):
             name = names[place * membership.SIZE : place * membership.SIZE + membership.SIZE]
             if (owner := self._owners.get(name) or self._owner(name)) is None:
                 opened = False
@@ -311,10 +311,10 @@ class _Replayer:
         shape.active = self._past.active(asked.service, asked.scene, asked.plan)
         return shape.active
 
-    def _without_plan(self, reading: ReadLogEntry) -> str | None:
-        if self._past.knows(reading.scene):
+    def _without_plan(self, logged: ReadLogEntry) -> str | None:
+        if self._past.knows(logged.scene):
             return "no plan has this digest: its contract, policy or release is unknown"
-        unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
+        unknown = logged.reason is Reason.UNKNOWN_SCENE and not logged.views
         return None if unknown else Reason.UNKNOWN_SCENE.value
 
 

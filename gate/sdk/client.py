@@ -79,12 +79,17 @@ class TableCompletion:
     covers: str | None = None
 
     @classmethod
-    def parse(cls, said: str) -> "TableCompletion":
+    def parse(cls, header: str) -> "TableCompletion":
         """Parse the header `Sovereign-Completion`: see gate.reads.formats."""
-        found = _PARAMETER.findall(said)
-        told = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in found}
-        mean, p95 = (float(told[each]) / 100 if each in told else None for each in ("mean", "p95"))
-        return cls(said.partition(";")[0], told.get("release"), mean, p95, told.get("covers"))
+        matches = _PARAMETER.findall(header)
+        parameters = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in matches}
+        mean, p95 = (
+            float(parameters[each]) / 100 if each in parameters else None
+            for each in ("mean", "p95")
+        )
+        return cls(
+            header.partition(";")[0], parameters.get("release"), mean, p95, parameters.get("covers")
+        )
 
 
 class TableRows(Iterator[Mapping[str, Any]]):
@@ -119,15 +124,15 @@ class GateClient:
     ) -> GateAnswer:
         """One customer's fields in one scene. Raises GateRefusedError and GateUnavailableError."""
         asked = {"scene": scene, "customer": customer, "fields": [*fields]}
-        found = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
+        answer = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
         return GateAnswer(
-            allowed=bool(found["decision"]),
-            reason=str(found["reason"]),
-            values={name: each["value"] for name, each in found["fields"].items()},
-            views={name: each["view"] for name, each in found["fields"].items()},
-            ledger_size=int(found["ledger_size"]),
-            read_log=str(found["read_log"]),
-            entry=int(found["entry"]),
+            allowed=bool(answer["decision"]),
+            reason=str(answer["reason"]),
+            values={name: each["value"] for name, each in answer["fields"].items()},
+            views={name: each["view"] for name, each in answer["fields"].items()},
+            ledger_size=int(answer["ledger_size"]),
+            read_log=str(answer["read_log"]),
+            entry=int(answer["entry"]),
         )
 
     def rows(
@@ -144,9 +149,9 @@ class GateClient:
         self, scene: str, fields: Sequence[str], *, where: Sequence[Condition] = ()
     ) -> TableRows:
         """All customers' fields without ids, with views, as they arrive. Raises as `rows`."""
-        found = TableRows()
-        found.rows = self._lines("/v1/table", scene, fields, where, found.begin)
-        return found
+        rows = TableRows()
+        rows.rows = self._lines("/v1/table", scene, fields, where, rows.begin)
+        return rows
 
     def table(self, scene: str, fields: Sequence[str]) -> bytes:
         """All customers' fields without ids, as an Arrow IPC stream. Raises as `read` does."""

@@ -64,8 +64,10 @@ class ClientCredentials:
     def headers(self, method: str, address: str) -> Mapping[str, str]:
         """The headers that authenticate a request. Raises TokenRefusedError."""
         token = self._current()
-        found = {"Authorization": f"{token.scheme} {token.text}"}
-        return found | ({"DPoP": self._proof(method, address, token.text)} if self._bound else {})
+        authentication = {"Authorization": f"{token.scheme} {token.text}"}
+        return authentication | (
+            {"DPoP": self._proof(method, address, token.text)} if self._bound else {}
+        )
 
     def _current(self) -> _Token:
         with self._lock:
@@ -83,9 +85,9 @@ class ClientCredentials:
         request = Request(self._issuer, urlencode(form).encode(), headers)  # noqa: S310 - the scheme was checked
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the same
-                found = json.loads(response.read(MAX_BYTES))
-            until = self._clock() + int(found["expires_in"]) - EARLY_S
-            return _Token(str(found["access_token"]), str(found["token_type"]), until)
+                answer = json.loads(response.read(MAX_BYTES))
+            until = self._clock() + int(answer["expires_in"]) - EARLY_S
+            return _Token(str(answer["access_token"]), str(answer["token_type"]), until)
         except (URLError, OSError, ValueError, KeyError, TypeError) as error:
             raise TokenRefusedError(f"{self._issuer}: no token: {error}") from error
 

@@ -53,10 +53,10 @@ def withdrawn(at: datetime) -> int:
     return _bounded(minute(at)) << EXPIRY_SHIFT
 
 
-def without(word: int, fields: int, at: datetime) -> int:
+def without(bits: int, fields: int, at: datetime) -> int:
     """The bits after `fields` are withdrawn; without any field left the scene is withdrawn."""
-    left = word & ~fields
-    return left if left & FIELDS else withdrawn(at) | word & TRIGGERS
+    left = bits & ~fields
+    return left if left & FIELDS else withdrawn(at) | bits & TRIGGERS
 
 
 def offered(triggers: int) -> int:

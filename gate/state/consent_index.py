@@ -173,10 +173,10 @@ class ConsentIndex:
 
     def superseded(self, scene: str, subject: str) -> bool:
         """Whether the subject's grant was given before the scene's contract was widened."""
-        held = self.bits(scene, subject)
+        bits = self.bits(scene, subject)
         return (
-            bool(held & consent_bits.FIELDS)
-            and held >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
+            bool(bits & consent_bits.FIELDS)
+            and bits >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
         )
 
     def all_bits(self, scene: str) -> BitsArray:
@@ -275,17 +275,17 @@ class ConsentIndex:
     ) -> None:
         if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
-        held = self.published.get(scene, versions.NONE)
-        holds, agreed = self._terms(contract, held)
+        version = self.published.get(scene, versions.NONE)
+        holds, agreed = self._terms(contract, version)
         bits = self._mask(scene, fields) & agreed
         row = self._row(subject)
-        kept = self._fast[scene][row] & consent_bits.TRIGGERS
+        triggers = self._fast[scene][row] & consent_bits.TRIGGERS
         given = (
             consent_bits.granted(bits, at, until, contract.longest)
             if holds
             else consent_bits.superseded(bits)
         )
-        self._put(scene, row, given | kept, index)
+        self._put(scene, row, given | triggers, index)
 
     def _withdraw(
         self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
@@ -336,12 +336,12 @@ class ConsentIndex:
         contract = self.scenes.get(scene)
         return None if contract is None else slot(contract.triggers, template, signal)
 
-    def _terms(self, contract: Scene, held: Version) -> tuple[bool, int]:
+    def _terms(self, contract: Scene, version: Version) -> tuple[bool, int]:
         """Whether a grant made under contract version `held` is valid, and for which fields."""
-        known = self._agreed.get((contract.id, held))
+        known = self._agreed.get((contract.id, version))
         if known is None:
-            known = contract.holds(held), self._mask(contract.id, contract.agreed(held))
-            self._agreed[contract.id, held] = known
+            known = contract.holds(version), self._mask(contract.id, contract.agreed(version))
+            self._agreed[contract.id, version] = known
         return known
 
     def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
@@ -362,8 +362,8 @@ class ConsentIndex:
             if len(self._subjects) == len(next(iter(self._words.values()))):
                 self._grow()
             row = self._subjects.add(subject)
-            for held in self._fast_indexes.values():
-                held[row] = NEVER
+            for indexes in self._fast_indexes.values():
+                indexes[row] = NEVER
         return row
 
     def _grow(self) -> None:
@@ -373,21 +373,23 @@ class ConsentIndex:
         for scene in self.scenes:
             self._words[scene] = _longer(self._words[scene], more)
             self._indexes[scene] = _longer(self._indexes[scene], more)
-        for place, held in self.thresholds.items():
-            self.thresholds[place] = _longer(held, more)
+        for place, thresholds in self.thresholds.items():
+            self.thresholds[place] = _longer(thresholds, more)
         self._view()
 
     def _view(self) -> None:
         """Cache memory views: they index three times faster than NumPy arrays, to plain ints."""
         self._hot = self._subjects.hot
         self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
-        self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}
+        self._fast_indexes = {
+            scene: memoryview(indexes.data) for scene, indexes in self._indexes.items()
+        }
 
 
 _T = TypeVar("_T", bound=np.generic)
 
 
-def _longer(held: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
-    made = np.zeros(rows, held.dtype)
-    made[: len(held)] = held
+def _longer(array: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
+    made = np.zeros(rows, array.dtype)
+    made[: len(array)] = array
     return made

@@ -70,8 +70,8 @@ def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex |
             about = json.loads(file.read(int.from_bytes(file.read(8))))
             if not _usable(about, scenes, log):
                 return None
-            held = dict(_mapped(path, about["arrays"], file.tell()))
-            return _resumed(about, held, scenes)
+            arrays = dict(_mapped(path, about["arrays"], file.tell()))
+            return _resumed(about, arrays, scenes)
     except (OSError, ValueError, KeyError, MemoryError):
         return None
 
@@ -87,13 +87,14 @@ def _arrays(state: ConsentIndex) -> dict[str, _Array]:
     arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
     people = state.people
     return arrays | {
-        f"thresholds/{s}/{n}": _roomy(held[:people]) for (s, n), held in state.thresholds.items()
+        f"thresholds/{s}/{n}": _roomy(thresholds[:people])
+        for (s, n), thresholds in state.thresholds.items()
     }
 
 
-def _roomy(held: _Array) -> _Array:
-    made = np.zeros(len(held) + _SPARE + len(held) // 64, held.dtype)
-    made[: len(held)] = held
+def _roomy(values: _Array) -> _Array:
+    made = np.zeros(len(values) + _SPARE + len(values) // 64, values.dtype)
+    made[: len(values)] = values
     return made
 
 
@@ -120,27 +121,27 @@ def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str,
 
 
 def _resumed(
-    about: Mapping[str, Any], held: dict[str, _Array], scenes: Mapping[str, Scene]
+    about: Mapping[str, Any], arrays: dict[str, _Array], scenes: Mapping[str, Scene]
 ) -> ConsentIndex:
     key = bytes.fromhex(about["key"])
-    text, kept = bytearray(held.pop("text").data), held.pop("ends")
-    ends = array("I" if kept.itemsize == array("I").itemsize else "Q")
-    ends.frombytes(kept.data.cast("B"))
+    text, raw_ends = bytearray(arrays.pop("text").data), arrays.pop("ends")
+    ends = array("I" if raw_ends.itemsize == array("I").itemsize else "Q")
+    ends.frombytes(raw_ends.data.cast("B"))
     return ConsentIndex.resumed(
         scenes,
         int(about["size"]),
-        Subjects.resumed(key, text, ends, held["slots"]),
-        {scene: held[f"words/{scene}"] for scene in scenes},
-        {scene: held[f"indexes/{scene}"] for scene in scenes},
-        _triggers(about, held, scenes),
+        Subjects.resumed(key, text, ends, arrays["slots"]),
+        {scene: arrays[f"words/{scene}"] for scene in scenes},
+        {scene: arrays[f"indexes/{scene}"] for scene in scenes},
+        _triggers(about, arrays, scenes),
     )
 
 
 def _triggers(
-    about: Mapping[str, Any], held: Mapping[str, _Array], scenes: Mapping[str, Scene]
+    about: Mapping[str, Any], arrays: Mapping[str, _Array], scenes: Mapping[str, Scene]
 ) -> Triggers:
     slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
-    thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}
+    thresholds = {(scene, n): arrays[f"thresholds/{scene}/{n}"] for scene, n in slots}
     reports = {(scene, n): ReportedSignal(value, at) for scene, n, value, at in about["reports"]}
     major_minor_patch = {s: (a, b, c) for s, (a, b, c) in about["published"].items()}
     return Triggers(thresholds, reports, major_minor_patch)

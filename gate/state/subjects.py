@@ -146,14 +146,14 @@ class Subjects(Sequence[str]):
         Slots are moved in the order of their preferred position, each to the next free one: the
         same layout as inserting them one by one.
         """
-        held = self._slots[self._slots != 0]
+        occupied = self._slots[self._slots != 0]
         bits = self._bits + 1
-        wanted = (held >> np.uint64(32) & np.uint64((1 << bits) - 1)).astype(np.int64)
+        wanted = (occupied >> np.uint64(32) & np.uint64((1 << bits) - 1)).astype(np.int64)
         order = np.argsort(wanted, kind="stable")
-        counted = np.arange(len(held))
+        counted = np.arange(len(occupied))
         places = np.maximum.accumulate(wanted[order] - counted) + counted
         slots = np.zeros((1 << bits) + _SPARE, np.uint64)
-        slots[places] = held[order]
+        slots[places] = occupied[order]
         self._take(bits, slots)
 
     def _take(self, bits: int, slots: Slots) -> None:

@@ -116,7 +116,7 @@ def new(history: History, said: Said) -> bool:
 
 
 def few_keys(history: History, _said: Said) -> bool:
-    return len(keys(history)) < MOST
+    return len(keys(history)) < MAX_ACTIVE
 
 
 def lost(history: History, said: Said) -> bool:
@@ -138,14 +138,14 @@ def due(history: History, said: Said) -> bool:
 
 def worth_giving(history: History, said: Said) -> bool:
     ahead = time(said["at"]) < time(said["act"]["until"])
-    return bool(said["act"]["scenes"]) and ahead and len(mandates(history)) < MOST
+    return bool(said["act"]["scenes"]) and ahead and len(mandates(history)) < MAX_ACTIVE
 
 
 def holds_still(history: History, said: Said) -> bool:
     return said["act"]["mandate"] in mandates(history)
 
 
-MOST = 20
+MAX_ACTIVE = 20
 SENSE: dict[str, tuple[Callable[[History, Said], bool], ...]] = {
     "key-enrolled": (new, few_keys),
     "key-replaced": (new,),

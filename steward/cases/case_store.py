@@ -105,10 +105,10 @@ class CaseStore:
             "secure_delete=ON",
         ):
             self._database.execute(f"PRAGMA {pragma}")
-        (found,) = self._database.execute("PRAGMA user_version").fetchone()
-        if found not in {0, VERSION}:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in {0, VERSION}:
             raise CaseStoreError(
-                f"{path} has version {found}, want {VERSION}: upgrade this program"
+                f"{path} has version {version}, want {VERSION}: upgrade this program"
             )
         self._database.executescript(
             f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"

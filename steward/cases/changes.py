@@ -159,8 +159,8 @@ class ChangeWatch:
         subjects = tuple(self._state.subjects[row] for row in rows)
         return ConsentChange(scene, kind, index, self.minute, subjects, fields, before)
 
-    def _frozen(self, scene: str, held: int) -> bool:
-        return decide.frozen(held, self._state.stale(scene, self.minute))
+    def _frozen(self, scene: str, consent: int) -> bool:
+        return decide.frozen(consent, self._state.stale(scene, self.minute))
 
     def _readable(self, scene: str) -> Rows:
         words = self._state.all_bits(scene)
@@ -233,6 +233,6 @@ def _live(words: consent_bits.BitsArray, minute: int) -> Rows:
     return live
 
 
-def _fields(held: int, minute: int) -> int:
+def _fields(consent: int, minute: int) -> int:
     """The field bits of an unexpired grant, else 0."""
-    return held & consent_bits.FIELDS if held >> consent_bits.EXPIRY_SHIFT > minute else 0
+    return consent & consent_bits.FIELDS if consent >> consent_bits.EXPIRY_SHIFT > minute else 0

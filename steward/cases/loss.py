@@ -38,5 +38,5 @@ def measured(release: Release | None, count: int, live: int) -> Loss | None:
     if release is None or live <= 0:
         return None
     share = min(1.0, count / live)
-    found = expected_loss(release, share)
-    return Loss(found.mean, found.p95, share, release.id) if isfinite(found.mean) else None
+    expected = expected_loss(release, share)
+    return Loss(expected.mean, expected.p95, share, release.id) if isfinite(expected.mean) else None

@@ -1,4 +1,4 @@
-"""Who is responsible for what a receipt allows, and who else receives: facts the company states.
+"""The controller and other recipients of data, as the company states them.
 
 House(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
             "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {})
@@ -14,24 +14,24 @@ from steward.dpv.term import Node, ref
 @dataclass(frozen=True, slots=True)
 class Party:
     id: str  # an IRI
-    name: str  # the legal one
+    name: str  # legal name
     address: str  # postal, in one line
     email: str
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """What the company says of itself."""
+    """Facts that the company states about itself."""
 
     controller: Party
     jurisdiction: str  # a name of DPV's `loc`: an ISO 3166 code, or EU, EEA
-    storage: str  # the same: where the data lies
-    centre: str  # the address at which customers withdraw and exercise their rights
-    partners: Mapping[str, Party]  # by service; one that is not there is reached through us
+    storage: str  # location of the data, in the same form
+    centre: str  # URL where customers withdraw and exercise their rights
+    partners: Mapping[str, Party]  # by service; others are reached through the controller
 
 
 def described(party: Party, role: str) -> Node:
-    """A party in full. `role`: the class it has in the processing."""
+    """The full description of a party. `role`: its class in the processing."""
     return {
         "@id": party.id,
         "@type": role,

@@ -1,7 +1,7 @@
-"""What an instruction allows or ends, as a `dpv:Process`.
+"""Describes what an instruction allows or ends as a `dpv:Process`.
 
-Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and rights: what the
-contract of the scene says, and what the company says of itself. Nothing else is known.
+Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and rights come from the
+scene's contract and from facts that the company states.
 """
 
 from gate.contracts.scene import Scene
@@ -27,7 +27,7 @@ def process(scene: Scene, fields: tuple[str, ...], organisation: Organisation) -
             "dct:hasVersion": scene.version,
         },
         "dpv:hasPurpose": _purpose(scene),
-        "dpv:hasLegalBasis": ref("dpv:Consent"),  # others have no record
+        "dpv:hasLegalBasis": ref("dpv:Consent"),  # other scenes have no consent record
         "dpv:hasPersonalData": [_item(scene, name) for name in fields],
         "dpv:hasProcessing": _operations(scene),
         "dpv:hasStorageCondition": [_place(organisation), _retention(scene)],
@@ -56,12 +56,12 @@ def _purpose(scene: Scene) -> Node:
 
 
 def _item(scene: Scene, name: str) -> Node:
-    """An item by its name; one that the contract no longer has is named all the same."""
+    """An item by its name, also if the contract no longer has it."""
     item: Node = {
         "@type": "dpv:PersonalData",
         "dct:identifier": name,
         "skos:broader": ref(CATEGORIES.get(name, UNKNOWN)),
-        "dpv:hasNecessity": ref("dpv:Optional"),  # every item has a switch of its own
+        "dpv:hasNecessity": ref("dpv:Optional"),  # every item can be switched off
     }
     if (field := scene.fields.get(name)) is not None:
         item |= {"dct:title": words(field.item.title), "dct:description": words(field.use)}
@@ -78,7 +78,7 @@ def _place(organisation: Organisation) -> Node:
 
 
 def _retention(scene: Scene) -> Node:
-    """How long what was read may be kept; indeterminate if the contract does not say."""
+    """How long services may keep data; indeterminate if the contract sets no limit."""
     length: Node = {"@type": "dpv:IndeterminateDuration"}
     if scene.retention is not None:
         days = typed(f"P{scene.retention.days}D", "duration")

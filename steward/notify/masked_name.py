@@ -27,8 +27,8 @@ def through(gate: Gate, service: str = SERVICE) -> Naming:
 
     def name(subject: str, at: datetime) -> str:
         answer = gate.read(ReadRequest(service, SCENE, subject, ("name",), at))
-        found = answer.values.get("name")
-        return masked(found if isinstance(found, str) else None)
+        value = answer.values.get("name")
+        return masked(value if isinstance(value, str) else None)
 
     return name
 
@@ -38,9 +38,9 @@ def over(client: GateClient) -> Naming:
 
     def name(subject: str, _at: datetime) -> str:
         try:
-            found = client.read(SCENE, subject, ["name"]).values.get("name")
+            value = client.read(SCENE, subject, ["name"]).values.get("name")
         except (GateRefusedError, GateUnavailableError):
             return NOBODY
-        return masked(found if isinstance(found, str) else None)
+        return masked(value if isinstance(value, str) else None)
 
     return name

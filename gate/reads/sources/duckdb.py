@@ -30,8 +30,8 @@ class DuckDBSource:
         names = ", ".join(f'"{self._column(name)}"' for name in columns)
         sql = f'SELECT {names} FROM "{self._name}" WHERE "{self.key}" = ?'  # noqa: S608 - known names
         with _reporting(self._name), self._backend.con.cursor() as cursor:
-            found = cursor.execute(sql, [subject]).fetchone()
-        return None if found is None else dict(zip(columns, found, strict=True))
+            values = cursor.execute(sql, [subject]).fetchone()
+        return None if values is None else dict(zip(columns, values, strict=True))
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         import ibis
@@ -46,8 +46,8 @@ class DuckDBSource:
 
     def count(self) -> int:
         with _reporting(self._name), self._backend.con.cursor() as cursor:
-            found = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
-        return int(found[0])
+            row = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
+        return int(row[0])
 
     def open(self, name: str) -> Any | None:
         """A table as an Ibis expression, or None if it does not exist; for contract checks only."""

@@ -48,8 +48,8 @@ class PostgresSource:
             names, Identifier(self._name), Identifier(self.key)
         )
         with _reporting(self._name), self._pool.connection() as connection:
-            found = connection.execute(query, [subject]).fetchone()
-        return None if found is None else dict(zip(columns, found, strict=True))
+            values = connection.execute(query, [subject]).fetchone()
+        return None if values is None else dict(zip(columns, values, strict=True))
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         names = [self._column(name) for name in columns]

@@ -182,7 +182,7 @@ def test_a_proposal_is_decided_once(reviews: Reviews, register: Register) -> Non
 
 
 def test_a_proposal_that_never_was_cannot_be_decided(reviews: Reviews) -> None:
-    with pytest.raises(NotWaitingError, match="proposal 7 does not wait"):
+    with pytest.raises(NotWaitingError, match="proposal 7 is not pending"):
         reviews.decide(7, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
 
 
@@ -205,7 +205,7 @@ def test_after_erasure_a_proposal_can_only_be_refused(reviews: Reviews, bank: Wo
 
 
 def test_a_customer_without_a_key_is_refused(reviews: Reviews) -> None:
-    with pytest.raises(UnsealableError, match="decide by hand"):
+    with pytest.raises(UnsealableError, match="decide manually"):
         reviews.propose(Proposal("care-desk", "nobody", REFUND), NOON)
     assert reviews.waiting() == []
 
