@@ -40,13 +40,13 @@ def forget(
     _truncate(register.path)
     if not (home / DATABASE).exists():
         return 0
-    docket = CaseStore(home)
+    store = CaseStore(home)
     try:
-        with docket.writing() as database:
+        with store.writing() as database:
             numbers = _concerned(database, tagger, origin, subject)
             letters = [each for number in numbers for each in _redact(database, number, indexes)]
     finally:
-        docket.close()
+        store.close()
     _truncate(home / DATABASE)
     # Crash here: notices in files still have the masked name; a second call removes it.
     for letter in letters:
@@ -58,14 +58,14 @@ def forget_entry(home: Path, index: int) -> None:
     """Remove the masked name from everything stored about the instruction at this index."""
     if not (home / DATABASE).exists():
         return
-    docket = CaseStore(home)
+    store = CaseStore(home)
     try:
-        with docket.writing() as database:
+        with store.writing() as database:
             query = "SELECT DISTINCT number FROM change WHERE entry = ?"
             numbers = [row["number"] for row in database.execute(query, [index]).fetchall()]
             letters = [each for n in numbers for each in _redact(database, n, [index])]
     finally:
-        docket.close()
+        store.close()
     _truncate(home / DATABASE)
     for letter in letters:
         _rewrite(home, letter)

@@ -210,9 +210,9 @@ class GateApp:
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
         """One evaluation of a search, logged like any other."""
-        (ruling,) = authzen.ask(self._gate, service, [evaluation], self._clock())
-        self._gate.journal.record(ruling, ruling.customer)
-        return ruling.allowed
+        (decision,) = authzen.ask(self._gate, service, [evaluation], self._clock())
+        self._gate.journal.record(decision, decision.customer)
+        return decision.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)

@@ -58,17 +58,19 @@ class Missing:
 
     rows: Callable[[], Any]  # returns an Ibis table: `columns` of the authorised customers
     subjects: Sequence[str]  # the authorised customers
-    stand: int  # number of their rows
+    authorised: int  # number of their rows
     everybody: int  # number of customers of the source
     columns: tuple[str, ...]  # columns to draw
 
     @property
     def count(self) -> int:
-        return self.everybody - self.stand
+        return self.everybody - self.authorised
 
     def key(self, anchor: Release) -> Key:
         """The cache key: equal keys mean that an earlier estimate can be reused."""
-        digest = sha256(msgspec.json.encode([sorted(self.columns), self.stand, self.everybody]))
+        digest = sha256(
+            msgspec.json.encode([sorted(self.columns), self.authorised, self.everybody])
+        )
         for at in range(0, len(self.subjects), DRAWN_ROWS):
             digest.update(msgspec.json.encode(self.subjects[at : at + DRAWN_ROWS]))
         return anchor.id, digest.hexdigest()
@@ -86,7 +88,7 @@ class Completions:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._cache: OrderedDict[Key, _CachedEstimate] = OrderedDict()
 
     def anchored(self, anchor: Release, missing: Missing, at: datetime) -> Completed:
         """Synthetic rows that complete the table to the anchor's counts; raises source errors."""
@@ -102,22 +104,22 @@ class Completions:
             completion.mode, error, anchor.id, completion.rows, _tables(completion, missing)
         )
 
-    def _place(self, key: Key) -> "_Kept":
+    def _place(self, key: Key) -> "_CachedEstimate":
         with self._lock:
-            slot = self._kept.setdefault(key, _Kept())
-            self._kept.move_to_end(key)
+            slot = self._cache.setdefault(key, _CachedEstimate())
+            self._cache.move_to_end(key)
             return slot
 
     def _trim(self) -> None:
         """Evict the oldest estimates; the newest stays, whatever its size."""
         with self._lock:
-            cells = sum(each.cells for each in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > MAX_ESTIMATES or cells > MAX_CELLS):
-                cells -= self._kept.popitem(last=False)[1].cells
+            cells = sum(each.cells for each in self._cache.values())
+            while len(self._cache) > 1 and (len(self._cache) > MAX_ESTIMATES or cells > MAX_CELLS):
+                cells -= self._cache.popitem(last=False)[1].cells
 
 
 @dataclass(slots=True)
-class _Kept:
+class _CachedEstimate:
     lock: Lock = field(default_factory=Lock)
     completion: Completion | None = None
     since: datetime | None = None

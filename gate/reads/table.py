@@ -150,7 +150,7 @@ class _Personal:
 
     schema: Any
     everybody: int  # number of customers in the source
-    stand: int  # of these, the customers whose row may be read
+    authorised: int  # of these, the customers whose row may be read
     rows: int  # of these, the rows that pass the filter
     batches: Batches
 
@@ -244,13 +244,13 @@ def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
     drawn = tuple(field for field in asked.columns if shown[field] is View.SYNTHETIC)
     unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # the filter cannot be applied
     release = served.by_id(plan.release)
-    if not drawn or release is None or unknown or personal.stand >= personal.everybody:
+    if not drawn or release is None or unknown or personal.authorised >= personal.everybody:
         return NOTHING
 
     def rows() -> Any:
         return gate.source.rows(asked.subjects, drawn)
 
-    missing = Missing(rows, asked.subjects, personal.stand, personal.everybody, drawn)
+    missing = Missing(rows, asked.subjects, personal.authorised, personal.everybody, drawn)
     anchor = served.by_id(plan.anchor)
     if not isinstance(anchor, Release):
         return naive(release, missing)

@@ -112,7 +112,7 @@ class ConsentIndex:
         scenes: Mapping[str, Scene],
         size: int,
         subjects: Subjects,
-        words: Mapping[str, BitsArray],
+        all_bits: Mapping[str, BitsArray],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
     ) -> "ConsentIndex":
@@ -123,7 +123,7 @@ class ConsentIndex:
         state = cls(scenes)
         state.size = size
         state._subjects = subjects
-        state._words, state._indexes = dict(words), dict(indexes)
+        state._words, state._indexes = dict(all_bits), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
         state.published = dict(triggers.published)
         state._view()
@@ -328,9 +328,9 @@ class ConsentIndex:
         template = self.scenes[scene].triggers[place].template
         bit = np.uint64(1 << consent_bits.CROSSED_SHIFT + place)
         over = crossed(template, report.value, self.thresholds[scene, place][rows])
-        words = self._words[scene][rows]
-        words &= ~bit
-        words |= np.where(over, bit, np.uint64(0))
+        all_bits = self._words[scene][rows]
+        all_bits &= ~bit
+        all_bits |= np.where(over, bit, np.uint64(0))
 
     def _slot(self, scene: str, template: str, signal: str) -> int | None:
         contract = self.scenes.get(scene)
@@ -380,7 +380,7 @@ class ConsentIndex:
     def _view(self) -> None:
         """Cache memory views: they index three times faster than NumPy arrays, to plain ints."""
         self._hot = self._subjects.hot
-        self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
+        self._fast = {scene: memoryview(all_bits.data) for scene, all_bits in self._words.items()}
         self._fast_indexes = {
             scene: memoryview(indexes.data) for scene, indexes in self._indexes.items()
         }

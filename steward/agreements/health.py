@@ -183,10 +183,10 @@ class AgreementHealth:
         """The reports of all customers in the log: four vector counts per scene."""
         sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
         for scene, masks in self._masks.items():
-            words = state.all_bits(scene)
-            live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
-            live &= ~eligibility.frozen(words, state.stale(scene, minute))
-            bits = (words & np.uint64(FIELDS)).astype(np.uint32)
+            all_bits = state.all_bits(scene)
+            live = (all_bits >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+            live &= ~eligibility.frozen(all_bits, state.stale(scene, minute))
+            bits = (all_bits & np.uint64(FIELDS)).astype(np.uint32)
             bits *= live
             missing = ~bits & np.uint32(masks.modelled)
             counted = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))

@@ -102,13 +102,13 @@ class ChangeWatch:
         return changes
 
     def _passing(self, scene: str, since: int) -> Iterator[ConsentChange]:
-        words, before = self._state.all_bits(scene), self._live[scene]
-        was, live = _live(words, since), _live(words, self.minute)
+        all_bits, before = self._state.all_bits(scene), self._live[scene]
+        was, live = _live(all_bits, since), _live(all_bits, self.minute)
         for row in np.flatnonzero(was & ~live).tolist():
             index = int(self._state.indexes(scene)[row])
             yield self._change(scene, ChangeKind.EXPIRY, index, [row], (), before)
-        stopped = eligibility.frozen(words, self._state.stale(scene, since))
-        stops = eligibility.frozen(words, self._state.stale(scene, self.minute))
+        stopped = eligibility.frozen(all_bits, self._state.stale(scene, since))
+        stops = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
         rows = np.flatnonzero(was & live & ~stopped & stops).tolist()
         if rows:
             yield self._change(scene, ChangeKind.FREEZE, None, rows, (), before)
@@ -163,9 +163,9 @@ class ChangeWatch:
         return decide.frozen(consent, self._state.stale(scene, self.minute))
 
     def _readable(self, scene: str) -> Rows:
-        words = self._state.all_bits(scene)
-        frozen = eligibility.frozen(words, self._state.stale(scene, self.minute))
-        readable: Rows = _live(words, self.minute) & ~frozen
+        all_bits = self._state.all_bits(scene)
+        frozen = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
+        readable: Rows = _live(all_bits, self.minute) & ~frozen
         return readable
 
     def _names(self, scene: str, bits: int) -> tuple[str, ...]:
@@ -182,10 +182,10 @@ class ChangeWatch:
         """Count active grants, and find the next minute in which time alone changes anything."""
         ends = [NEVER]
         for scene in self._scenes:
-            words = self._state.all_bits(scene)
-            live = _live(words, self.minute)
+            all_bits = self._state.all_bits(scene)
+            live = _live(all_bits, self.minute)
             self._live[scene] = int(live.sum())
-            ends += [int((words[live] >> _EXPIRY).min())] if live.any() else []
+            ends += [int((all_bits[live] >> _EXPIRY).min())] if live.any() else []
             ends += [end for end in self._ends_of_reports(scene) if end > self.minute]
         self._next = min(ends)
 
@@ -227,9 +227,9 @@ class _Single:
         return iter((self.entry,))
 
 
-def _live(words: consent_bits.BitsArray, minute: int) -> Rows:
+def _live(all_bits: consent_bits.BitsArray, minute: int) -> Rows:
     """By row, whether there is an unexpired grant, frozen or not."""
-    live: Rows = ((words & _FIELDS) != 0) & ((words >> _EXPIRY) > np.uint64(minute))
+    live: Rows = ((all_bits & _FIELDS) != 0) & ((all_bits >> _EXPIRY) > np.uint64(minute))
     return live
 
 

@@ -1,6 +1,6 @@
 """The controller and other recipients of data, as the company states them.
 
-House(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
+Organisation(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
             "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {})
 """
 

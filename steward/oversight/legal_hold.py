@@ -26,7 +26,7 @@ class LegalHoldError(Exception):
 
     def __init__(self, hold: "Hold") -> None:
         super().__init__(
-            f"a legal hold stands since {hold.since:%Y-%m-%d} ({hold.reason}), set by {hold.by}: "
+            f"a legal hold since {hold.since:%Y-%m-%d} ({hold.reason}), set by {hold.by}: "
             "nothing was erased; the request is kept and carried out when the hold is lifted"
         )
         self.hold = hold
@@ -58,7 +58,7 @@ class Holds:
         """Set a hold. Raises HoldError, and UnsealableError for a customer without a data key."""
         _want(by, reason)
         if self.of(subject) is not None:
-            raise HoldError("a hold stands already, want none: lift it first")
+            raise HoldError("the customer already has a hold: lift it first")
         with self._register.writing() as writing:
             writing.append(SET, subject, {"by": by}, {"reason": reason.strip()}, at)
 
@@ -69,7 +69,7 @@ class Holds:
         """
         _want(by, reason)
         if self.of(subject) is None:
-            raise HoldError("no hold stands, want one to lift: see the customer's number")
+            raise HoldError("the customer has no hold to lift: check the customer's number")
         with self._register.writing() as writing:
             writing.append(LIFTED, subject, {"by": by}, {"reason": reason.strip()}, at)
         return self.requested(subject)

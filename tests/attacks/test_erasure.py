@@ -377,7 +377,7 @@ def test_v49_a_hold_is_set_once_with_a_reason_and_lifted_once(house: Product) ->
     with pytest.raises(HoldError, match="want who and a reason"):
         holds.set(ME, "officer", "  ", START)
     holds.set(ME, "officer", "claim", START)
-    with pytest.raises(HoldError, match="stands already"):
+    with pytest.raises(HoldError, match="already has a hold"):
         holds.set(ME, "officer", "claim", START)
     assert not holds.lift(ME, "officer", "settled", START)
     assert holds.of(ME) is None

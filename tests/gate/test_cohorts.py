@@ -193,4 +193,4 @@ def test_g9_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPat
     kept = Cohorts()
     for wanted in (1, 2, 3, 4, 5):
         kept.readable(state, plan(), wanted, consent_bits.minute(NOON))
-        assert sum(each.members.nbytes for each in kept._kept.values()) <= 120
+        assert sum(each.members.nbytes for each in kept._cache.values()) <= 120
