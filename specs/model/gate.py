@@ -1,4 +1,4 @@
-"""The gate, as obviously as it can be written: lists, dicts, and the sentences of specs/gate.md."""
+"""A definitional model of the gate: the clauses of specs/gate.md with lists and dicts only."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -20,13 +20,13 @@ Grant = dict[str, datetime]  # field -> end of its grant
 
 
 def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
-    """G2, G3, G15: what one customer grants in one scene after a history."""
+    """G2, G3, G15: the fields one customer grants in one scene after a history."""
     held: Grant = {}
-    in_force = (0, 0, 0)
+    active = (0, 0, 0)
     own = _numbers(scene.version)
     for instruction in history:
         if isinstance(instruction, ScenePublished) and instruction.scene == scene.id:
-            in_force = _numbers(instruction.version)
+            active = _numbers(instruction.version)
         if not isinstance(instruction, Instruction) or instruction.subject != subject:
             continue
         if getattr(instruction.act, "scene", None) != scene.id:
@@ -35,11 +35,9 @@ def grants(history: Sequence[Event], subject: str, scene: Scene) -> Grant:
             case Granted(fields=fields, until=until):
                 longest = (instruction.at + scene.longest).replace(second=0, microsecond=0)
                 end = longest if until is None else min(until, longest)
-                meant = [
-                    f for f in fields if f in scene.fields and in_force >= scene.fields[f].since
-                ]
-                narrower = in_force < scene.consent_since
-                held = {} if narrower or in_force[0] > own[0] else dict.fromkeys(meant, end)
+                meant = [f for f in fields if f in scene.fields and active >= scene.fields[f].since]
+                narrower = active < scene.consent_since
+                held = {} if narrower or active[0] > own[0] else dict.fromkeys(meant, end)
             case Withdrawn(fields=None):
                 held = {}
             case Withdrawn(fields=fields):
@@ -53,7 +51,7 @@ def _numbers(text: str) -> tuple[int, int, int]:
 
 
 def frozen(history: Sequence[Event], subject: str, scene: Scene, at: datetime) -> bool:
-    """G40-G44: whether a trigger the customer armed stops the scene at an instant."""
+    """G40-G44: whether an armed trigger freezes the scene at an instant."""
     last = {(e.source, e.signal): e for e in history if isinstance(e, SignalReported)}
     armed = _armed(history, subject, scene)
     for trigger in scene.triggers:

@@ -1,8 +1,8 @@
-"""The organisation's policy, as obviously as it can be written: rules as data, and what they mean.
+"""A definitional model of the organisation's policy: rules as data, and their evaluation.
 
-An expression is a tuple; `text` says which Cedar each of them stands for. What Cedar says of their
-meaning (docs.cedarpolicy.com, "Evaluation semantics") is `value`, and what we say of decisions is
-`permits`: default deny, a forbid beats every permit, and a mistake anywhere denies.
+An expression is a tuple; `text` returns its Cedar source. `value` evaluates it as Cedar defines
+(docs.cedarpolicy.com, "Evaluation semantics"). `permits` decides: default deny, a forbid overrides
+every permit, and an error anywhere denies.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Expression = tuple[Any, ...]
 
 
 class MistakeError(Exception):
-    """The expression has no value: it overflows, names what is not there, or mixes types."""
+    """Evaluation fails: overflow, a missing attribute, or mixed types."""
 
 
 @dataclass(frozen=True)
