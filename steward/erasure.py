@@ -30,7 +30,7 @@ def forget(
     subject: str,
     indexes: Collection[int],
 ) -> int:
-    """Remove the customer whose instructions have the log indexes `said`.
+    """Remove the customer whose instructions are at the log indexes `indexes`.
 
     Returns how many cases named the customer. Needs the customer's key, so call it before the key
     is destroyed. Idempotent.

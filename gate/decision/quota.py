@@ -98,7 +98,7 @@ class Quotas:
             used = self._used.setdefault((service, scene), _Used())
             if used.add("points", MINUTE, at, 1, quota.points_per_minute) is None:
                 return False
-            points = used.add("points told", HOUR, at, 1)
+            points = used.add("points an hour", HOUR, at, 1)
         if points is not None and points == quota.points_told:
             detail = f"{points} customers were read one by one within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
@@ -121,7 +121,7 @@ class Quotas:
             return
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
-            first = used.add(f"{action} told", HOUR, at, 1) == 1
+            first = used.add(f"{action} alerts", HOUR, at, 1) == 1
         if first:
             detail = f"one answer ({action}) holds {rows} of {of} customers"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))

@@ -87,7 +87,7 @@ class GateApp:
         try:
             response: Response | Stream = await self._respond(scope, headers, receive)
         except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
-            response = _problem(_told(error))
+            response = _problem(_problem_of(error))
         if isinstance(response, Stream):
             await reads.stream(response, _headers(response.content_type, headers), receive, send)
         else:
@@ -251,7 +251,7 @@ _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
 )
 
 
-def _told(error: Exception) -> HttpError:
+def _problem_of(error: Exception) -> HttpError:
     """Translate an error to a problem by the table above. Raises errors that are not in it."""
     if isinstance(error, HttpError):
         return error

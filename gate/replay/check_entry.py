@@ -21,7 +21,7 @@ from synthetic.completion.mode import Mode
 
 # Refusals that do not follow from the ledger, but also return no data.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
-MAX_WORDS = 65_536  # distinct consent bits whose result is cached per shape
+MAX_CACHED = 65_536  # distinct consent bits whose result is cached per shape
 COHORT = "cohort "  # prefix of the description if the cohort differs
 
 
@@ -42,7 +42,7 @@ def of_one(
         stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
         expected = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
         follows = _follows(plan, shape.reading, expected)
-        if len(shape.follows) >= MAX_WORDS:
+        if len(shape.follows) >= MAX_CACHED:
             shape.follows.clear()
         shape.follows[key] = follows
     named = b"null" if index is None or not shape.reading.views else b"%d" % index

@@ -35,7 +35,7 @@ from ledger.vault.commitments import ReadingTags
 
 SHARE = 128  # bundles per task of a process
 WINDOW = 16  # bundles within which entries are sorted
-MAX_OWNERS = 65_536  # customers whose tags are cached
+MAX_CUSTOMERS = 65_536  # customers whose tags are cached
 UNOPENED = "it cannot be decrypted any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
@@ -222,7 +222,7 @@ class _Replayer:
             if isinstance(leaf, DecisionBatch):
                 found, derived = "a batch", self._of_batch(index, leaf)
             else:
-                found, derived = _told(leaf[1]), self._answer(index, leaf, name)
+                found, derived = _answer_text(leaf[1]), self._answer(index, leaf, name)
             if derived is None:
                 report.derived += 1
             elif derived is UNOPENED:
@@ -278,7 +278,7 @@ class _Replayer:
             if tag != tags.member(index, place):
                 derived = "the tag of another customer than the index names"
             if derived is not None:
-                return f"at place {place}, answered {_told(shapes[number])}: {derived}"
+                return f"at place {place}, answered {_answer_text(shapes[number])}: {derived}"
         return None if opened else UNOPENED
 
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
@@ -292,7 +292,7 @@ class _Replayer:
         tags = self._ledger.reading_tags(subject, self._work.origin) if subject else None
         if subject is None or tags is None:
             return None
-        if len(self._owners) >= MAX_OWNERS:
+        if len(self._owners) >= MAX_CUSTOMERS:
             self._owners.clear()
         self._owners[name] = subject, tags
         return subject, tags
@@ -318,7 +318,7 @@ class _Replayer:
         return None if unknown else Reason.UNKNOWN_SCENE.value
 
 
-def _told(shape: Shape) -> str:
+def _answer_text(shape: Shape) -> str:
     return f"{shape.reading.reason} {shape.reading.views}"
 
 
