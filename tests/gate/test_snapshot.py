@@ -35,7 +35,7 @@ def saved(bank: World, path: Path) -> Path:
 
 def same(one: ConsentIndex, other: ConsentIndex) -> bool:
     return [*one.subjects] == [*other.subjects] and all(
-        one.word(scene, who) == other.word(scene, who)
+        one.bits(scene, who) == other.bits(scene, who)
         and one.index(scene, who) == other.index(scene, who)
         for scene in SCENES
         for who in one.subjects

@@ -249,7 +249,7 @@ def test_an_archived_contract_that_was_altered_is_as_good_as_none(
     digest = publication.active_contracts(bank.ledger)["segmentation"].digest
     kept = tmp_path / "contracts" / digest / "scene.odcs.yaml"
     kept.write_bytes(kept.read_bytes() + b"# altered\n")
-    with pytest.raises(MissingContractError, match="want the contract that was published"):
+    with pytest.raises(MissingContractError, match="published contract is missing"):
         ContractArchive(tmp_path / "contracts").read(digest)
 
 
