@@ -1,1 +1,1 @@
-"""Figures, each printed beside its peers in the same run: `python -m benchmarks [name …]`."""
+"""Benchmarks that measure the product and its peers in the same run: `python -m benchmarks`."""

@@ -1,6 +1,6 @@
-"""Run every benchmark, or those named: `python -m benchmarks gate_decision ledger_root`.
+"""Run all benchmarks, or the given ones: `python -m benchmarks gate_decision ledger_root`.
 
-Options of one benchmark stand behind its name: `python -m benchmarks synthetic_quality --more 5`.
+Options of a benchmark follow its name: `python -m benchmarks synthetic_quality --more 5`.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Whose fields may be read: everybody at once, beside NumPy bitmaps and PostgreSQL row security.
+"""Decisions on all customers at once, compared with NumPy bitmaps and PostgreSQL row security.
 
-Ours is the gate's own way: it knows when a kept cohort is no longer the right one, and then decides
-anew what changed. NumPy is handed packed bitmaps that somebody else keeps up to date. PostgreSQL
-(bundled) has one row a customer and one row a consent, a policy with EXISTS, and only counts.
-All three find the same customers. `SIZES=100000,1000000 python -m benchmarks gate_cohort` is a
-shorter one: of ten million customers PostgreSQL's part takes a minute and a half.
+The gate invalidates a cached cohort when it changes, and then decides only the changed rows. NumPy
+gets packed bitmaps that are already up to date. PostgreSQL (bundled) has one row per customer and
+one per consent, a policy with EXISTS, and only counts. All three find the same customers.
+`SIZES=100000,1000000 python -m benchmarks gate_cohort` is a shorter run: for ten million customers
+PostgreSQL takes a minute and a half.
 """
 
 import os
@@ -45,7 +45,7 @@ class World:
         indexes = {each: np.zeros(people, np.uint32) for each in scenes}
         slots = [(s.id, n) for s in scenes.values() for n in range(len(s.triggers))]
         triggers = Triggers({each: np.zeros(people, np.int64) for each in slots}, {}, {})
-        names = Subjects.named(f"c{n}" for n in range(people))
+        names = Subjects.from_names(f"c{n}" for n in range(people))
         self.state = ConsentIndex.resumed(scenes, people, names, words, indexes, triggers)
         self.plan = self.compiled("p")
         self.wanted = self.plan.mask(FIELDS) or 0
@@ -57,7 +57,7 @@ class World:
 
     def turn(self, row: int) -> None:
         """One customer withdraws, or grants what was withdrawn."""
-        held = self.state.word(SCENE, self.state.subjects[row])
+        held = self.state.bits(SCENE, self.state.subjects[row])
         self.state._put(SCENE, row, held ^ self.wanted, 1)  # noqa: SLF001 - as an entry of the ledger does
 
 

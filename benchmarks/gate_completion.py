@@ -1,8 +1,8 @@
-"""A table in which many are missing: how far its segments are off, and how long it takes.
+"""Completion of tables with many missing customers: the error of segment counts, and the time.
 
-All customers of the demonstration, the shipped contract and the budget of one release. The peer is
-the same table completed naively. Those who withdrew were counted before; those who never agreed
-were not, and the answer says what that may cost.
+It uses all customers of the demonstration, the shipped contract and the budget of one release, and
+compares with the same table completed naively. The anchor counted customers who withdrew later, but
+not those who never agreed; the answer's error bar includes the latter.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Permits after a withdrawal's receipt, in many processes that are paused and killed at random.
+"""Counts permits after a withdrawal's receipt, in processes that are paused and killed at random.
 
 python -m benchmarks gate_consistency          10^7 decisions on SQLite, as many on PostgreSQL
 DECISIONS=100000000 python -m benchmarks gate_consistency

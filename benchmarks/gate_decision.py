@@ -1,4 +1,4 @@
-"""One customer's decision in process, beside a dict, SQLite, and other engines that decide."""
+"""Decisions on one customer in process, compared with a dict, SQLite and other policy engines."""
 
 import random
 import sqlite3
@@ -62,11 +62,11 @@ def main() -> None:
     few = [f"c{random.randrange(FEW):06d}" for _ in range(ASKED)]
 
     def permit(asked: list[str] = asked) -> int:
-        look = state.word
+        look = state.bits
         return sum(1 for each in asked if wanted & ~personal(plan, look(SCENE, each), minute) == 0)
 
     def explained() -> int:
-        look, index = state.word, state.index
+        look, index = state.bits, state.index
         return sum(
             1
             for each in asked
@@ -118,7 +118,7 @@ def _peers(asked: list[str], allowed: int) -> list[Row]:
 def _cedar(
     rules: cedar.CedarPolicy, scene: Scene, asked: list[str], state: ConsentIndex, minute: int
 ) -> Row:
-    some = [state.word(SCENE, each) for each in asked[:64]]
+    some = [state.bits(SCENE, each) for each in asked[:64]]
     facts = [
         PolicyFacts(
             "age",
@@ -141,7 +141,7 @@ def _engines(asked: list[str], state: ConsentIndex, minute: int, wanted: int) ->
     """Other engines over the same questions, with the same answers; those that are installed."""
     questions: list[Question] = []
     for each in asked[:ENGINES_ASKED]:
-        held = state.word(SCENE, each)
+        held = state.bits(SCENE, each)
         questions.append((held & wanted == wanted, minute, held >> consent_bits.EXPIRY_SHIFT))
     ours = [granted and minute < until for granted, minute, until in questions]
     rows = []

@@ -1,4 +1,4 @@
-"""Plan, full Cedar and the definitional model on random cases: do they ever differ?
+"""Compares the plan, full Cedar and the definitional model on random cases.
 
 python -m benchmarks gate_differential           10^6 (policy, state, request) triples
 TRIPLES=100000000 SEED=2 python -m benchmarks gate_differential

@@ -1,9 +1,9 @@
-"""AuthZEN decisions with a durable Merkle read log, beside a FastAPI application that does nothing.
+"""AuthZEN decisions with a durable Merkle read log, compared with an empty FastAPI application.
 
-Both are driven as ASGI applications by the same loop of concurrent requests, without sockets: what
-is compared is what each does per request on one core. Durable means: no answer before its fsync.
-`CPU` is what one core would do if nothing else ran on it and the disk took no time; the difference
-to the rate beside it is waiting, for the disk and for other programs.
+Both run as ASGI applications under the same loop of concurrent requests, without sockets, so the
+comparison is the work per request on one core. Durable means: no answer before its fsync. `CPU` is
+the rate of one core without other load and with an instant disk; the difference to the measured
+rate is waiting for the disk and for other programs.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""What a gate holds of so many customers in every scene: memory, start, and a decision on anybody.
+"""Memory, start-up time and decision rate of a gate with many customers in every scene.
 
-One process writes a snapshot in which everybody granted something in all twelve scenes; another
-one starts from it, reads every word, decides, and says how much memory it had at most. That is the
-whole process: interpreter, libraries and state. `CUSTOMERS=1000000 python -m benchmarks
-gate_memory` is a smaller one.
+One process writes a snapshot in which every customer granted something in all twelve scenes.
+Another one starts from it, reads all consent bits, decides, and prints its peak memory: the whole
+process with interpreter, libraries and state. `CUSTOMERS=1000000 python -m benchmarks gate_memory`
+is a smaller run.
 """
 
 import os
@@ -60,7 +60,7 @@ getattr(gate_memory, sys.argv[1])(Path(sys.argv[2]))
 
 def write(path: Path) -> None:
     scenes = contracts()
-    subjects = Subjects.named(f"c{n:08d}" for n in range(CUSTOMERS))
+    subjects = Subjects.from_names(f"c{n:08d}" for n in range(CUSTOMERS))
     rng = np.random.default_rng(1)
     ends = rng.integers(
         consent_bits.minute(NOW) - 10_000, consent_bits.minute(NOW) + 500_000, CUSTOMERS, np.uint64
@@ -86,7 +86,7 @@ def start(path: Path) -> None:
     if state is None or state.people != CUSTOMERS:
         raise AssertionError("the snapshot was not used")
     for scene in scenes:  # every page of every word and every entry
-        int(state.words(scene).sum())
+        int(state.all_bits(scene).sum())
         int(state.indexes(scene).sum())
     for held in state.thresholds.values():
         int(held.sum())
@@ -108,7 +108,7 @@ def rates(state: ConsentIndex, scenes: Mapping[str, Scene]) -> list[Row]:
     many = [f"c{n:08d}" for n in random.sample(range(CUSTOMERS), min(CUSTOMERS, 4 * ASKED))]
 
     def permits(asked: list[str]) -> int:
-        look = state.word
+        look = state.bits
         return sum(1 for e in asked if wanted & ~personal(plan, look(scene.id, e), minute) == 0)
 
     lately = rate(lambda: permits(few), len(few))

@@ -1,8 +1,8 @@
-"""From a customer's tap to the receipt in hand, while a gate follows and denies at once.
+"""Time from a customer's tap to the verified receipt, while a gate follows the ledger.
 
-Each time is one withdrawal or grant by itself: drafted, recorded durably, its receipt made, with
-inclusion proof and both signatures, and verified. The gate is asked in between, so that its time to
-follow is in it as well. The limit is the disk: one commit is one wait for it, measured beside.
+Each measurement is one withdrawal or grant: drafted, recorded durably, its receipt created with
+inclusion proof and both signatures, and verified. The gate decides in between, so its time to
+follow is included. The limit is the disk: each commit waits for it once, which is measured too.
 """
 
 import os

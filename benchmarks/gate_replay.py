@@ -3,7 +3,7 @@
 python -m benchmarks gate_replay                 10^6 entries, over a ledger of 10^4
 ENTRIES=4000000 python -m benchmarks gate_replay
 
-Beside it: full Cedar, asked again for each field of a sample of the same decisions.
+For comparison it evaluates full Cedar for each field of a sample of the same decisions.
 """
 
 import os
@@ -83,7 +83,7 @@ def _asked(gate: Gate, at: datetime) -> list[tuple[WrittenDecision, str]]:
     questions = [
         Question("analytics", "segmentation", (who,), random.choice(FIELDS)) for who in chosen
     ]
-    return [*zip(gate.rule(questions, at), chosen, strict=True)]
+    return [*zip(gate.decide_in_writing(questions, at), chosen, strict=True)]
 
 
 def _replayed(home: Path, processes: int) -> Row:

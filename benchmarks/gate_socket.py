@@ -1,8 +1,8 @@
-"""AuthZEN decisions with a durable read log over real sockets, by the server that carries them.
+"""AuthZEN decisions with a durable read log over real sockets, for several HTTP servers.
 
-A server in a process of its own, 64 connections kept alive, one request at a time on each. `CPU` is
-what the server's process alone used a request, whatever the client and the rest of the machine did.
-Servers that are not installed are skipped, and say so: `uv pip install httptools uvloop granian`.
+The server runs in its own process, with 64 keep-alive connections and one request at a time on
+each. `CPU` counts the time of the server's process only. Servers that are not installed are skipped
+with a message: `uv pip install httptools uvloop granian`.
 """
 
 import asyncio

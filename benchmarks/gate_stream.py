@@ -1,7 +1,7 @@
-"""A million rows through the gate: streamed, beside the whole answer held and encoded at once.
+"""A million rows through the gate: streamed, compared with encoding the whole answer at once.
 
-Each way runs in a process of its own. Memory is the peak of the resident set above what the process
-held before the read (gate, consent state of a million customers, source).
+Each variant runs in its own process. Memory is the peak resident set minus that before the read
+(gate, consent state of a million customers, source).
 """
 
 import json
@@ -137,7 +137,7 @@ def _state(size: int) -> ConsentIndex:
     indexes = {scene: np.zeros(PEOPLE, np.uint32) for scene in SCENES}
     places = range(len(SCENES["segmentation"].triggers))
     thresholds = {("segmentation", place): np.zeros(PEOPLE, np.int64) for place in places}
-    subjects = Subjects.named(f"c{number}" for number in range(PEOPLE))
+    subjects = Subjects.from_names(f"c{number}" for number in range(PEOPLE))
     triggers = Triggers(thresholds, {}, {})
     return ConsentIndex.resumed(SCENES, size, subjects, words, indexes, triggers)
 

@@ -1,9 +1,9 @@
-"""One signed instruction, verified offline from evidence: each step, beside py_webauthn alone.
+"""Offline verification of a signed instruction from evidence, per step, compared with py_webauthn.
 
-A customer with a passkey and twenty instructions among those of others, three witnesses who all
-must cosign, and three rotations of the logs' keys; verified under the policies of the first day.
-The peer checks the assertion and nothing else: not whose the key is, what the log holds, what came
-after, or who saw it.
+A customer with a passkey has twenty instructions among those of others; three witnesses must all
+cosign; the logs' keys were rotated three times; verification uses the policies of the first day.
+py_webauthn checks the assertion only: not whose the key is, what the log contains, what came later,
+or who witnessed it.
 """
 
 import os

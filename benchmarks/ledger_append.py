@@ -1,4 +1,4 @@
-"""Durable appends: signed, integrated, committed, beside SQLite and fsync themselves."""
+"""Durable appends (signed, integrated, committed), compared with plain SQLite and fsync."""
 
 import gc
 import os

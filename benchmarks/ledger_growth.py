@@ -1,12 +1,12 @@
-"""How each cost grows with the log, from ten thousand entries to a million, or to ten.
+"""How each cost grows with the log, from ten thousand entries to a million or ten million.
 
     python -m benchmarks ledger_growth
     LARGEST=10000000 python -m benchmarks ledger_growth
 
-One log, one map and one published folder grow; at each size every operation is measured. The
-table is printed and written to docs/figures/ledger_growth.txt, the picture beside it. Beside them
-stand the peers: the root that merkletools has after one more entry (it makes its tree anew), and
-what pymerkle takes for an append and an inclusion proof, if PEERS leads to it.
+One log, one map and one published folder grow; every operation is measured at each size. The table
+is printed and written to docs/figures/ledger_growth.txt, with a chart next to it. Peers: the root
+in merkletools after one more entry (it rebuilds its tree), and an append and an inclusion proof in
+pymerkle, if PEERS has it.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""The verifiable map: updates a second by batch size, and what a proof costs.
+"""The verifiable map: updates per second by batch size, and the cost of a proof.
 
-The limit is SHA-256 itself: as many inner nodes as an update of a balanced map of this size
-changes (its depth), hashed one by one in the same run. Neither pymerkle nor merkletools has a map:
-they know appended leaves only, so no peer stands beside this one.
+The limit is SHA-256: as many inner nodes as an update of a balanced map of this size changes (its
+depth), hashed one by one in the same run. pymerkle and merkletools have no map, so there is no
+peer.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The root of a million leaves, beside merkletools, pymerkle and SHA-256 itself.
+"""The root of a million leaves, compared with merkletools, pymerkle and plain SHA-256.
 
 pymerkle is GPLv3 and so never a dependency. Where PEERS names a folder of packages that has it,
 it is measured too: `python -m venv /tmp/peers && /tmp/peers/bin/pip install pymerkle`, then

@@ -1,4 +1,4 @@
-"""Health of 100,000 agreements: everybody's reports, and one customer's change."""
+"""Agreement health of 100,000 customers: all reports, and the update after one change."""
 
 import random
 from datetime import UTC, datetime, timedelta

@@ -1,6 +1,6 @@
-"""From the log to a durable case and a delivered notice: a wave, one by one, a freeze, delivery.
+"""From log entries to durable cases and delivered notices: a wave, single changes, a freeze.
 
-There is no peer that does this; the rows say how far the flow is from holding anything up.
+There is no comparable product; the rates show whether the flow could become a bottleneck.
 """
 
 import time

@@ -1,1 +1,1 @@
-"""What may be read: contracts, the decision, and its enforcement on every read."""
+"""The gate: data contracts, consent decisions, and their enforcement on every read."""

@@ -1,4 +1,4 @@
-"""Build a gate. Every process, test and benchmark that has one gets it here.
+"""Builds a gate; used by every process, test and benchmark that needs one.
 
     options = GateOptions(known_by=("name",))
     gate = build(ledger, source, scenes, journal, policy, key, options=options)
@@ -34,10 +34,10 @@ def build(  # noqa: PLR0913 - the parts of a gate, each given once
     releases: Releases = NO_RELEASES,
     options: GateOptions | None = None,
 ) -> Gate:
-    """A gate over `ledger` and `source` that writes its entries to `journal`.
+    """A gate over `ledger` and `source` that writes its read-log entries to `journal`.
 
-    `key` keeps surrogates stable per customer and release, and is secret to the gate. `state` has
-    followed the ledger part of the way: see gate.state.snapshot.
+    `key`: a secret of the gate that keeps synthetic values stable per customer and release.
+    `state`: a consent state to start from, e.g. from gate.state.snapshot.
     """
     options = options or GateOptions()
     gate = Gate(ledger, source, scenes, journal, policy, key, state=state, options=options)

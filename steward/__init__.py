@@ -1,1 +1,1 @@
-"""The steward's duties that follow from a change of consent: notices, reviews, health."""
+"""The company's duties when consent changes: cases, notices, reviews, agreement health."""

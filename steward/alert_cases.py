@@ -1,7 +1,7 @@
-"""What becomes of the gate's alerts: a case with a deadline, and a notice to who is responsible.
+"""Opens cases for the gate's alerts, with a deadline and a notice to the responsible role.
 
-One kind of alert in one scene is one case as long as that gathers; what comes after it opens
-another. The last of a scene's responsible, by default the data protection officer, is told.
+Alerts of one kind in one scene join one case while its window is open; later ones open another. The
+notice goes to the last of the scene's responsible roles, by default the data protection officer.
 """
 
 from collections.abc import Mapping
@@ -10,30 +10,30 @@ from sqlite3 import Connection
 
 from gate.contracts.scene import Scene
 from gate.decision.alert import GateAlert
-from steward.cases.case import Act, Status, add_act, found
+from steward.cases.case import Act, Status, add_act, require_case
 from steward.cases.case_store import CaseStore, stamp
 from steward.cases.changes import ChangeKind
 from steward.change_flow import Channels, gathering
 from steward.notify import notice, outbox
 from steward.notify.notice import NoticeType
 
-GATE = "gate"  # who acts
+GATE = "gate"  # the actor of these cases
 
 
 class Alarms:
-    """Thread-safe. What `raised` did is durable when it returns."""
+    """Files alerts as cases. Thread-safe; durable when `raised` returns."""
 
     def __init__(
         self, home: Path, scenes: Mapping[str, Scene], source: str, channels: Channels
     ) -> None:
-        """`source` is the log's origin, by which receivers know whom a notice is from."""
-        self._docket = CaseStore(home)
+        """`source`: the log's origin, which identifies the sender of a notice."""
+        self._store = CaseStore(home)
         self._scenes, self._source, self._channels = scenes, source, channels
 
     def raised(self, alert: GateAlert) -> int:
-        """File the alert; the number of its case."""
+        """File the alert and return the number of its case."""
         kind, scene = ChangeKind(alert.kind), self._scenes[alert.scene]
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             number = gathering(database, scene.id, kind, alert.at)
             opens = number is None
             number = self._open(database, scene, kind, alert) if number is None else number
@@ -47,7 +47,7 @@ class Alarms:
         return number
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _open(self, database: Connection, scene: Scene, kind: ChangeKind, alert: GateAlert) -> int:
         rules, at = scene.change, alert.at
@@ -61,7 +61,7 @@ class Alarms:
         return int(done.lastrowid or 0)
 
     def _tell(self, database: Connection, number: int, scene: Scene, alert: GateAlert) -> None:
-        case = found(database, number)
+        case = require_case(database, number)
         turn = outbox.sequence(database, number)
         body = notice.event(NoticeType.OPENED, case, scene, self._source, alert.at, turn)
         channels = self._channels(case.responsible)

@@ -1,10 +1,11 @@
-"""The authorisation-change flow: follow the consent log, open cases, tell those responsible.
+"""The authorisation-change flow: follows the consent log, opens cases and sends notices.
 
-gather   entries beyond the cursor, and the names that notices will mask
-decide   steward.cases.changes says what was lost; a case gathers the changes of its window
-apply    cursor, cases and outbox in one transaction
+gather   read entries beyond the cursor, and the names that notices will mask
+decide   steward.cases.changes detects lost consent; a case collects the changes of its window
+apply    write cursor, cases and outbox in one transaction
 
-Crash anywhere: the docket is as after some entry, and the next run goes on from there.
+After a crash anywhere, the case store is in the state after some entry, and the next run continues
+from there.
 """
 
 import json
@@ -21,7 +22,16 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentEntry, ConsentIndex, Followed
 from ledger.events.envelope import SubjectErased
 from steward.cases import loss
-from steward.cases.case import MOST_NAMED, STEWARD, Act, Case, Status, add_act, found, in_force
+from steward.cases.case import (
+    MAX_NAMED,
+    STEWARD,
+    Act,
+    Case,
+    Status,
+    active_fallback,
+    add_act,
+    require_case,
+)
 from steward.cases.case_store import CaseStore, stamp
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
 from steward.notify import notice, outbox
@@ -29,31 +39,34 @@ from steward.notify.masked_name import Naming, unnamed
 from steward.notify.notice import NoticeType
 from synthetic.fitting.release import Release
 
-BATCH = 2048  # entries followed in one transaction
-CORRECTED = 60  # minutes that time must go back for the clock to have been wrong before
+BATCH = 2048  # entries per transaction
+CORRECTED = 60  # minutes by which time must go back to count as a corrected clock
 
-Cursor = tuple[int, int]  # entries followed, minute followed to
-Channels = Callable[[str], Sequence[str]]  # by role: where its notices go, at least one
-Releases = Callable[[str], Release | None]  # by scene: what answers in place of personal data
-Resumed = Callable[[], ConsentIndex | None]  # a state to start from, of its own at each call
+Cursor = tuple[int, int]  # entries applied, minute reached
+Channels = Callable[[str], Sequence[str]]  # role -> its channels, at least one
+Releases = Callable[[str], Release | None]  # scene -> the release that answers
+Resumed = Callable[[], ConsentIndex | None]  # returns a new state to start from
 
 
 class FollowedLedger(Followed, Protocol):
     """What the flow needs of the consent ledger."""
 
     def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
-        """The subject's name in one place, which nobody finds without their key."""
+        """A tag of the subject, which cannot be computed without the subject's key."""
         ...
 
 
 class _MovedElsewhereError(Exception):
-    """Another process followed the same entries. Nothing was changed; begin again from there."""
+    """Another process moved the cursor. Nothing was changed; continue from there."""
 
 
 class ChangeFlow:
-    """Follows one ledger into one docket. Not thread-safe; two flows of one home take turns."""
+    """Follows one ledger into one case store.
 
-    def __init__(  # noqa: PLR0913, PLR0917 - each is another thing that a notice or a start needs
+    Not thread-safe; two processes may run flows on one data directory.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all independent
         self,
         home: Path,
         ledger: FollowedLedger,
@@ -64,8 +77,8 @@ class ChangeFlow:
         named: Naming = unnamed,
         resumed: Resumed = lambda: None,
     ) -> None:
-        """`source` is the log's origin, by which receivers know whom a notice is from."""
-        self._docket = CaseStore(home)
+        """`source`: the log's origin, which identifies the sender of a notice."""
+        self._store = CaseStore(home)
         self._ledger, self._scenes, self._source = ledger, scenes, source
         self._channels, self._releases, self._named = channels, releases, named
         self._resumed = resumed
@@ -73,16 +86,16 @@ class ChangeFlow:
         self._ahead: _Ahead | None = None
 
     def begin(self, at: datetime) -> None:
-        """Begin here and now, if nothing was followed yet: what was lost before is no case."""
+        """Set the cursor to the present if the flow never ran: earlier losses open no cases."""
         here = self._ledger.size, consent_bits.minute(at)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
 
     def run(self, at: datetime) -> int:
-        """Follow the ledger to its end and time to `at`; how many changes were found.
+        """Follow the ledger to its end and time to `at`; returns the number of changes.
 
-        Durable when it returns. What another flow of the same home found counts for that one.
-        Raises what the ledger and the docket raise; then run again.
+        Durable when it returns. Changes filed by a concurrent flow are not counted. Raises the
+        errors of the ledger and the case store; run again after one.
         """
         changes, ended = 0, False
         while not ended:
@@ -91,7 +104,7 @@ class ChangeFlow:
             except _MovedElsewhereError:
                 self._watch = self._ahead = None
             except BaseException:
-                self._watch = self._ahead = None  # ahead of the docket: begin again from there
+                self._watch = self._ahead = None  # ahead of the case store: resume from its cursor
                 raise
             else:
                 changes += more
@@ -99,10 +112,10 @@ class ChangeFlow:
         return changes
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _step(self, at: datetime) -> tuple[int, bool]:
-        """One transaction: how many changes, and whether the log was followed to its end."""
+        """Run one transaction; returns the number of changes and whether the log has ended."""
         was = self._cursor()
         watch = self._watched(_corrected(was, consent_bits.minute(at)))
         ahead = self._ahead = self._ahead or _Ahead(self._ledger, was[0])
@@ -110,11 +123,11 @@ class ChangeFlow:
         if entries and isinstance(entries[-1].event, SubjectErased):
             self._ahead = None
         changes = [each for entry in entries for each in watch.entry(entry, at)]
-        if ended:  # what was erased there is passed over
+        if ended:  # skip erased entries at the end
             watch.size = max(watch.size, ahead.upto)
             changes += watch.until(consent_bits.minute(at))
         names = self._names(changes, at)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             _move(database, was, (watch.size, watch.minute))
             for key, group in _grouped(_unfiled(database, changes)).items():
                 self._file(database, *key, group, names, at)
@@ -123,7 +136,7 @@ class ChangeFlow:
         return len(changes), ended
 
     def _cursor(self) -> Cursor:
-        with self._docket.reading() as database:
+        with self._store.reading() as database:
             row = database.execute("SELECT size, minute FROM cursor").fetchone()
             return row["size"], row["minute"]
 
@@ -133,21 +146,21 @@ class ChangeFlow:
         return self._watch
 
     def _names(self, changes: Sequence[ConsentChange], at: datetime) -> dict[str, str]:
-        """Masked names of the few whom cases still name, read before anything is locked."""
+        """Masked names of the few customers that cases will name, read before locking."""
         few: set[str] = set()
         for (scene, kind), group in _grouped(changes).items():
-            with self._docket.reading() as database:
+            with self._store.reading() as database:
                 few.update(self._unnamed(database, gathering(database, scene, kind, at), group))
         return {subject: self._named(subject, at) for subject in few}
 
     def _unnamed(
         self, database: Connection, number: int | None, changes: Sequence[ConsentChange]
     ) -> Iterator[str]:
-        """As many of the customers that are new to the case as it has names to give."""
+        """Customers new to the case, as many as it can still name."""
         subjects = dict.fromkeys(subject for each in changes for subject in each.subjects)
         if number is None:
-            return islice(subjects, MOST_NAMED)
-        room = MOST_NAMED - len(found(database, number).customers)
+            return islice(subjects, MAX_NAMED)
+        room = MAX_NAMED - len(require_case(database, number).customers)
         known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
         new = (
             subject
@@ -168,12 +181,12 @@ class ChangeFlow:
         names: Mapping[str, str],
         at: datetime,
     ) -> None:
-        """Add changes to the case that gathers them, or open one and tell of it."""
+        """Add changes to the open case of their kind, or open one and send a notice."""
         number = gathering(database, scene, kind, at)
         opens = number is None
         if number is None:
             number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
-        case = found(database, number)
+        case = require_case(database, number)
         self._concern(database, case, changes, names)
         self._count(database, case, changes, opens=opens)
         if opens:
@@ -183,7 +196,7 @@ class ChangeFlow:
         self, database: Connection, scene: Scene, kind: ChangeKind, live: int, at: datetime
     ) -> int:
         rules = scene.change
-        fallback = in_force(scene, released=self._releases(scene.id) is not None)
+        fallback = active_fallback(scene, released=self._releases(scene.id) is not None)
         moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
         done = database.execute(
             "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
@@ -201,9 +214,9 @@ class ChangeFlow:
         changes: Sequence[ConsentChange],
         names: Mapping[str, str],
     ) -> None:
-        """Keep the changes, and each customer once, however often they come and go."""
+        """Store the changes, and each customer's tag once."""
         rows: list[list[object]] = []
-        room = MOST_NAMED - len(case.customers)
+        room = MAX_NAMED - len(case.customers)
         for each in changes:
             masked: list[str] = []
             for subject in each.subjects:
@@ -219,7 +232,7 @@ class ChangeFlow:
     def _count(
         self, database: Connection, case: Case, changes: Sequence[ConsentChange], *, opens: bool
     ) -> None:
-        """Count, items and loss after these changes."""
+        """Update the case's count, fields and loss after these changes."""
         query = "SELECT COUNT(*) AS n FROM concerned WHERE number = ?"
         count = int(database.execute(query, [case.id]).fetchone()["n"])
         whole = (not opens and not case.fields) or not all(each.fields for each in changes)
@@ -232,7 +245,7 @@ class ChangeFlow:
         )
 
     def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:
-        case = found(database, number)
+        case = require_case(database, number)
         channels = self._channels(case.responsible)
         if not channels:
             raise AssertionError(f"no channel reaches {case.responsible}")
@@ -248,15 +261,15 @@ class ChangeFlow:
         database.execute("UPDATE cases SET told = count WHERE id = ?", [number])
 
     def _tell_growth(self, database: Connection, at: datetime) -> None:
-        """One more notice with the final count, once a case gathers no longer."""
+        """Send one more notice with the final count when a case's window has closed."""
         for number in self._those(database, "told < count AND gathers_until <= ?", at):
             add_act(database, number, Act("grew", STEWARD, at, ""))
             self._tell(database, number, NoticeType.GREW, at)
 
     def _escalate(self, database: Connection, at: datetime) -> None:
-        """Overdue, once: on to the next responsible, with a deadline of their own."""
+        """Pass overdue cases once to the next responsible role, with a new deadline."""
         for number in self._those(database, "escalated IS NULL AND due <= ?", at):
-            case = found(database, number)
+            case = require_case(database, number)
             rules = self._scenes[case.scene].change
             following = rules.responsible[1:] or rules.responsible
             database.execute(
@@ -267,14 +280,14 @@ class ChangeFlow:
             self._tell(database, number, NoticeType.OVERDUE, at)
 
     def _those(self, database: Connection, where: str, at: datetime) -> list[int]:
-        """The cases to act on. Of a scene that is no longer offered there is nothing to review."""
+        """The open cases that match `where`, except those of scenes no longer offered."""
         query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
         rows = database.execute(query, [stamp(at)]).fetchall()
         return [row["id"] for row in rows if row["scene"] in self._scenes]
 
 
 class _Ahead:
-    """What is still to be followed: opening a long log anew for each batch would take for ever."""
+    """An iterator over the entries to follow, kept open between batches for speed."""
 
     def __init__(self, ledger: FollowedLedger, since: int) -> None:
         self.upto = ledger.size
@@ -282,10 +295,10 @@ class _Ahead:
 
 
 def _batch(following: Iterator[ConsentEntry]) -> tuple[list[ConsentEntry], bool]:
-    """The next entries, and whether there are no more.
+    """The next entries, and whether the log's end was reached.
 
-    A batch ends with an erasure: whoever was erased may come back under another key, and only who
-    follows anew from there opens what they say then.
+    A batch ends with an erasure: an erased customer may return with a new key, and only an iterator
+    opened after that decrypts their new entries.
     """
     entries: list[ConsentEntry] = []
     for entry in islice(following, BATCH):
@@ -296,30 +309,30 @@ def _batch(following: Iterator[ConsentEntry]) -> tuple[list[ConsentEntry], bool]
 
 
 def _corrected(cursor: Cursor, now: int) -> Cursor:
-    """Where to go on from. A clock that ran far ahead once must not end all grants for ever."""
+    """The cursor to continue from; goes back if an earlier run's clock was far ahead."""
     size, minute = cursor
     return (size, now) if now < minute - CORRECTED else cursor
 
 
 def _unfiled(database: Connection, changes: Sequence[ConsentChange]) -> list[ConsentChange]:
-    """Without what was filed before the clock was corrected."""
+    """The changes that were not filed before the clock was corrected."""
     query = (
         "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
     )
     keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
-    held = [database.execute(query, key).fetchone() is not None for key in keys]
-    return [each for each, filed in zip(changes, held, strict=True) if not filed]
+    known = [database.execute(query, key).fetchone() is not None for key in keys]
+    return [each for each, filed in zip(changes, known, strict=True) if not filed]
 
 
 def _move(database: Connection, was: Cursor, now: Cursor) -> None:
-    """Compare and swap, so that no change is filed by two flows."""
+    """Compare and swap the cursor, so that two flows never file the same change."""
     query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
     if database.execute(query, [*now, *was]).rowcount != 1:
         raise _MovedElsewhereError
 
 
 def gathering(database: Connection, scene: str, kind: ChangeKind, at: datetime) -> int | None:
-    """The case that changes of this kind still go to."""
+    """The case that still collects changes of this kind, or None."""
     query = (
         "SELECT id FROM cases WHERE scene = ? AND kind = ? AND status <> 'closed'"
         " AND gathers_until > ? ORDER BY id DESC LIMIT 1"

@@ -1,8 +1,8 @@
-"""Take a customer out of what was written down about changes of their consent.
+"""Removes an erased customer from cases, notices and pending proposals.
 
-Cases, acts and counts stay: they are what the company did. What goes is whatever says who: masked
-names, in the changes of a case and in its notices, and the customer's number at proposals that
-wait. The tags of a case need not go, they end with the customer's key.
+Cases, acts and counts stay: they record what the company did. Removed is what identifies the
+customer: masked names in the changes of a case and in its notices, and the customer's id at pending
+proposals. Tags may stay, since they are meaningless without the customer's key.
 """
 
 import json
@@ -28,57 +28,58 @@ def forget(
     tagger: SubjectTagger,
     origin: str,
     subject: str,
-    said: Collection[int],
+    indexes: Collection[int],
 ) -> int:
-    """How many cases named the customer, whose instructions stand at the indexes `said`.
+    """Remove the customer whose instructions are at the log indexes `indexes`.
 
-    Needs the customer's key, so it comes before that is destroyed. Once more: the same again.
+    Returns how many cases named the customer. Needs the customer's key, so call it before the key
+    is destroyed. Idempotent.
     """
     with register.writing() as writing:
         writing.database.execute("UPDATE waiting SET subject = '' WHERE subject = ?", [subject])
     _truncate(register.path)
     if not (home / DATABASE).exists():
         return 0
-    docket = CaseStore(home)
+    store = CaseStore(home)
     try:
-        with docket.writing() as database:
+        with store.writing() as database:
             numbers = _concerned(database, tagger, origin, subject)
-            letters = [each for number in numbers for each in _redact(database, number, said)]
+            letters = [each for number in numbers for each in _redact(database, number, indexes)]
     finally:
-        docket.close()
+        store.close()
     _truncate(home / DATABASE)
-    # Crash here: a notice that was written to a file still has the masked name; done again, not.
+    # Crash here: notices in files still have the masked name; a second call removes it.
     for letter in letters:
         _rewrite(home, letter)
     return len(numbers)
 
 
 def forget_entry(home: Path, index: int) -> None:
-    """Take the masked name out of what was written about the instruction at this index."""
+    """Remove the masked name from everything stored about the instruction at this index."""
     if not (home / DATABASE).exists():
         return
-    docket = CaseStore(home)
+    store = CaseStore(home)
     try:
-        with docket.writing() as database:
+        with store.writing() as database:
             query = "SELECT DISTINCT number FROM change WHERE entry = ?"
             numbers = [row["number"] for row in database.execute(query, [index]).fetchall()]
             letters = [each for n in numbers for each in _redact(database, n, [index])]
     finally:
-        docket.close()
+        store.close()
     _truncate(home / DATABASE)
     for letter in letters:
         _rewrite(home, letter)
 
 
 def _rewrite(home: Path, letter: OutgoingNotice) -> None:
-    """A notice that lies in a file of ours, as it would be written now."""
+    """Rewrite a notice that was written to a file."""
     kind, _, role = letter.channel.partition("/")
     if kind == FILED and (home / FOLDER / f"{letter.id}.eml").exists():
         mail.NoticeFolder(home / FOLDER, f"{role}@{mail.DOMAIN}").send(letter, letter.next_at)
 
 
 def _truncate(database: Path) -> None:
-    """What was overwritten must not stay in the write-ahead log."""
+    """Truncate the write-ahead log, so that overwritten names do not remain in it."""
     with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -90,14 +91,16 @@ def _concerned(database: Connection, tagger: SubjectTagger, origin: str, subject
     return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
 
 
-def _redact(database: Connection, number: int, said: Collection[int]) -> list[OutgoingNotice]:
-    """Take out the names of the customer's own changes, and of those that came about together
-    (expiries and freezes name several): nobody can tell any more which was whose. The case's
-    letters as they are afterwards."""
+def _redact(database: Connection, number: int, indexes: Collection[int]) -> list[OutgoingNotice]:
+    """Remove the names of the customer's own changes, and of changes without an entry of their own.
+
+    The latter (expiries and freezes) name several customers together, so all their names go.
+    Returns the case's notices after the change.
+    """
     rows = database.execute(
         "SELECT rowid, entry, masked FROM change WHERE number = ? AND masked <> '[]'", [number]
     ).fetchall()
-    gone = [row for row in rows if row["entry"] is None or row["entry"] in said]
+    gone = [row for row in rows if row["entry"] is None or row["entry"] in indexes]
     for row in gone:
         database.execute("UPDATE change SET masked = '[]' WHERE rowid = ?", [row["rowid"]])
     names = {name for row in gone for name in json.loads(row["masked"])} - {NOBODY}
@@ -114,7 +117,7 @@ def _redacted(row: Row, names: Collection[str]) -> OutgoingNotice:
 
 
 def _without(value: Any, names: Collection[str]) -> Any:
-    """The same JSON with stars in the place of each masked name."""
+    """The JSON value with each masked name replaced by stars."""
     match value:
         case str():
             for name in names:

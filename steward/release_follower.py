@@ -1,4 +1,4 @@
-"""The last synthetic release of each scene, from a ledger that somebody else writes."""
+"""Follows the latest synthetic release of each scene in a ledger written by another process."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,9 +10,9 @@ from synthetic.fitting.release import Release
 
 
 class Released:
-    """Passes a ledger's entries on, and keeps the releases among them.
+    """Passes on a ledger's entries and remembers the latest release of each scene among them.
 
-    Whoever follows it from the beginning knows, at every entry, what answers at that entry.
+    Followed from the beginning, it has at every entry the releases that answer at that entry.
     """
 
     def __init__(self, ledger: FollowedLedger) -> None:
@@ -34,10 +34,10 @@ class Released:
         return self._ledger.read_log_tag(subject, log_origin, index)
 
     def release(self, scene: str) -> Release | None:
-        """Rebuilt from its public record when it is first asked for."""
+        """The latest release of the scene, rebuilt from its public record on first use."""
         if (body := self._bodies.get(scene)) is None:
             return None
-        held = self._built.get(scene)
-        if held is None or held[0] is not body:
-            held = self._built[scene] = body, Release.from_body(body)
-        return held[1]
+        built = self._built.get(scene)
+        if built is None or built[0] is not body:
+            built = self._built[scene] = body, Release.from_body(body)
+        return built[1]

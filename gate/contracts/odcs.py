@@ -1,4 +1,4 @@
-"""What every ODCS file needs to be read: YAML, custom properties, words in every language."""
+"""Shared parsing of ODCS files: YAML, custom properties, texts in every language."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,16 +8,16 @@ from typing import Any
 
 import yaml
 
-Text = Mapping[str, str]  # locale -> words
+Text = Mapping[str, str]  # locale -> text
 
 LOCALES = ("en", "zh-CN")
 API_VERSION = "v3.1.0"
-DEEPEST = 64  # collections in one another; the shipped contracts have nine
+DEEPEST = 64  # limit on nested collections; the shipped contracts have nine
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where the wheel has it
 
 
 class ContractError(ValueError):
-    """A data contract cannot be used. It names the file, what was wanted and what was found."""
+    """A data contract cannot be used. The message names the file and what is wrong."""
 
 
 def positive(number: int, name: str) -> int:
@@ -32,10 +32,10 @@ def custom(declared: dict[str, Any]) -> dict[str, Any]:
 def text(words: Mapping[str, Any]) -> Text:
     spoken = {locale: words.get(locale) for locale in LOCALES}
     missing = [
-        each for each, said in spoken.items() if not isinstance(said, str) or not said.strip()
+        each for each, words_ in spoken.items() if not isinstance(words_, str) or not words_.strip()
     ]
-    want(not missing, f"words missing in {missing}: {words!r}")
-    return {locale: str(said) for locale, said in spoken.items()}
+    want(not missing, f"text missing in {missing}: {words!r}")
+    return {locale: str(words_) for locale, words_ in spoken.items()}
 
 
 def slug(text: str) -> str:
@@ -62,7 +62,7 @@ def read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _require_shallow(raw: bytes) -> None:
-    """Libyaml builds what is nested by recursion, and deep nesting would end the process."""
+    """Refuse deep nesting, on which libyaml's recursion would overflow the stack."""
     depth = 0
     for event in yaml.parse(raw, Loader=_LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -80,7 +80,7 @@ def want(condition: bool, otherwise: str) -> None:
 
 @contextmanager
 def reporting(path: Path) -> Iterator[None]:
-    """Every way a contract can be wrong leaves as a ContractError that names the file."""
+    """Translate every parsing error to a ContractError that names the file."""
     try:
         yield
     except KeyError as error:

@@ -2,13 +2,14 @@
 
 Two kinds of contract, both ODCS, extended only through `customProperties`:
 
-- a *source* contract (`specs/sources/*.odcs.yaml`) says of every item who produces it, in which
+- a *source* contract (`specs/sources/*.odcs.yaml`) says for every item who produces it, in which
   system, how often, and over which public domain it may be synthesised;
-- a *scene* contract (`specs/scenes/*.odcs.yaml`) says for what the items may be used, by which
-  services, for how long, what the customer loses without it, and what is answered instead.
+- a *scene* contract (`specs/scenes/*.odcs.yaml`) says for which purpose the items may be used, by
+  which services and for how long, what the customer loses without it, and what services get
+  instead.
 
-One complete example of each: `specs/sources/customer.odcs.yaml` and
-`specs/scenes/segmentation.odcs.yaml`. The clauses are in `specs/portal.md`, "Contracts".
+A complete example of each: `specs/sources/customer.odcs.yaml` and
+`specs/scenes/segmentation.odcs.yaml`. Normative clauses: `specs/portal.md`, "Contracts".
 """
 
 import re
@@ -21,7 +22,7 @@ from typing import Any
 
 from gate.contracts import odcs, sla, versions
 from gate.contracts.odcs import LOCALES, ContractError, Text
-from gate.contracts.triggers import MOST_TRIGGERS, Template, Trigger
+from gate.contracts.triggers import MAX_TRIGGERS, Template, Trigger
 from gate.contracts.versions import NONE, Version
 from synthetic.completion.mode import Mode
 from synthetic.model.domain import Column, Domain, column
@@ -31,13 +32,16 @@ __all__ = [
     "SceneField", "Service", "SourceContract", "Text", "load_scene", "load_scenes", "load_source",
     "specs_folder",
 ]  # fmt: skip
-MOST_FIELDS = 28  # the field bits of a packed consent word: specs/gate.md
-COMPLETIONS = (Mode.RELEASE_ANCHORED, Mode.NAIVE)  # how a table is completed: gate.reads.completion
+MAX_FIELDS = 28  # the number of field bits in the consent bits: specs/gate.md
+COMPLETIONS = (
+    Mode.RELEASE_ANCHORED,
+    Mode.NAIVE,
+)  # of tables: gate.reads.completion
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
 
 class Fallback(StrEnum):
-    """What is answered for a field that may not be read as personal data."""
+    """What a service gets for a field that may not be read as personal data."""
 
     WITHHOLD = "withhold"
     SYNTHETIC = "synthetic"
@@ -51,7 +55,7 @@ class LegalBasis(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A column of the source: where it comes from, and how it may be synthesised (if at all)."""
+    """A column of the source: its origin, and the domain over which it may be synthesised."""
 
     name: str
     title: Text
@@ -61,13 +65,13 @@ class Item:
     update: str
     legal_basis: str
     domain: Column | None  # None: identifiers and free text are never synthesised
-    generalises: str | None  # the item of which this one is a coarser form
-    frequency: timedelta | None = None  # a new delivery comes at least this often
-    most_nulls: int | None = None  # ten-thousandths of all rows
+    generalises: str | None  # the item that this one is a coarser form of
+    frequency: timedelta | None = None  # promised: a new delivery at least this often
+    max_nulls: int | None = None  # promised limit, in ten-thousandths of all rows
     lineage: tuple[str, ...] = ()  # the items it is derived from
-    conflict: tuple[str, ...] = ()  # systems that may disagree, the one that wins first
-    free_text: bool = False  # what people wrote: masked before it leaves, see gate.reads.masking
-    provided: bool = False  # not a column of the table: the company computes it when it is read
+    conflict: tuple[str, ...] = ()  # systems that store the item; the first one wins if they differ
+    free_text: bool = False  # masked before it leaves: see gate.reads.masking
+    provided: bool = False  # not a column of the table: computed on read
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class SourceContract:
     digest: str  # SHA-256 of the file, hex
     systems: Mapping[str, Text]
     items: Mapping[str, Item]
-    deliveries: str | None = None  # the table in which each system records what it delivered when
+    deliveries: str | None = None  # name of the table of deliveries
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +89,14 @@ class SceneField:
     item: Item
     use: Text
     fallback: Fallback
-    generalised_by: str | None  # another field of the same scene, with a grant of its own
-    since: Version = NONE  # what was agreed under an earlier version does not cover it
-    substitute: str | None = None  # another field of the scene, with a grant of its own
+    generalised_by: str | None  # the coarser field of the scene, which has its own grant
+    since: Version = NONE  # grants under earlier versions do not cover the field
+    substitute: str | None = None  # proposed on missed deliveries; a field with its own grant
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Who may ask in a scene; a `partner` is outside the company and is named to the customer."""
+    """A service that may read in a scene. A `partner` is a third party, named to the customer."""
 
     id: str
     title: Text
@@ -101,11 +105,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ContractChange:
-    """What the company does when consent in the scene shrinks: see specs/steward.md, "Change"."""
+    """How the company handles shrinking consent in the scene: see specs/steward.md, "Change"."""
 
-    window: timedelta = timedelta(hours=1)  # changes within it are one case
-    review: timedelta = timedelta(days=3)  # within which the first responsible reviews
-    escalate: timedelta = timedelta(days=1)  # within which each next one does
+    window: timedelta = timedelta(hours=1)  # changes within it form one case
+    review: timedelta = timedelta(days=3)  # time for review by the first responsible role
+    escalate: timedelta = timedelta(days=1)  # time for each following role
     responsible: tuple[str, ...] = ("account-manager", "data-protection-officer")
 
 
@@ -121,20 +125,20 @@ class Scene:
     alternative: Text
     purpose: str  # W3C DPV term
     legal_basis: LegalBasis
-    longest: timedelta  # no consent outlives this
+    longest: timedelta  # maximum duration of a grant
     fallback: Fallback
     services: tuple[Service, ...]
-    fields: Mapping[str, SceneField]  # in the order of their bits
-    workload: tuple[tuple[str, ...], ...]  # the group-bys the synthesiser must serve well
+    fields: Mapping[str, SceneField]  # in bit order
+    workload: tuple[tuple[str, ...], ...]  # group-bys that the synthesiser is fitted for
     trends: tuple[str, ...]  # measures followed month by month
-    triggers: tuple[Trigger, ...] = ()  # what customers may make a grant depend on
+    triggers: tuple[Trigger, ...] = ()  # conditions that customers may attach to a grant
     change: ContractChange = ContractChange()
-    consent_since: Version = NONE  # what was agreed under an earlier version has lapsed
-    retention: timedelta | None = None  # how long what was read for the scene may be kept
-    latency: Mapping[str, timedelta] = field(default_factory=dict)  # how late a field may arrive
-    reminder: timedelta = timedelta(days=365)  # at most one neutral reminder in this time
-    completion: Mode = Mode.NAIVE  # how synthetic rows stand for those who are missing in a table
-    predicts: tuple[str, ...] = ()  # fields that the scene's models foretell from the others
+    consent_since: Version = NONE  # grants under earlier versions are superseded
+    retention: timedelta | None = None  # how long services may keep data read for the scene
+    latency: Mapping[str, timedelta] = field(default_factory=dict)  # field -> promised limit
+    reminder: timedelta = timedelta(days=365)  # minimum time between reminders
+    completion: Mode = Mode.NAIVE  # how tables are completed with synthetic rows
+    predicts: tuple[str, ...] = ()  # fields that the scene's models predict from the others
 
     @property
     def locked(self) -> bool:
@@ -142,23 +146,23 @@ class Scene:
 
     @property
     def domain(self) -> Domain:
-        """The public domain of those fields that can be synthesised."""
+        """The public domain of the fields that can be synthesised."""
         return Domain({n: f.item.domain for n, f in self.fields.items() if f.item.domain})
 
-    def holds(self, held: Version) -> bool:
-        """Whether a grant given while version `held` was in force is one for this contract."""
-        return versions.covers(held, self.consent_since, versions.parse(self.version))
+    def holds(self, version: Version) -> bool:
+        """Whether a grant given while version `held` was active is valid under this contract."""
+        return versions.covers(version, self.consent_since, versions.parse(self.version))
 
-    def agreed(self, held: Version) -> tuple[str, ...]:
-        """The fields that a grant given while version `held` was in force can have meant."""
-        return tuple(name for name, each in self.fields.items() if held >= each.since)
+    def agreed(self, version: Version) -> tuple[str, ...]:
+        """The fields that a grant given while version `held` was active can cover."""
+        return tuple(name for name, each in self.fields.items() if version >= each.since)
 
     def admits(self, service: str) -> bool:
         return any(service == known.id for known in self.services)
 
 
 def specs_folder() -> Path:
-    """Where the shipped contracts are: `scenes/` and `sources/`, in a checkout or in a wheel."""
+    """The folder of the shipped contracts (`scenes/`, `sources/`), in a checkout or a wheel."""
     package = Path(__file__).parents[1]
     inside = package / "specs"
     return inside if inside.is_dir() else package.parent / "specs"
@@ -224,12 +228,15 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
 
 
 def load_scenes(folder: Path, source: SourceContract) -> dict[str, Scene]:
-    """All scenes of a folder, by id, in the order in which customers see them."""
+    """All scenes of a folder, by id, in the order in which customers see them.
+
+    Raises ContractError.
+    """
     scenes = [load_scene(path, source) for path in sorted(folder.glob("*.odcs.yaml"))]
     if len({scene.id for scene in scenes}) != len(scenes) or not scenes:
         raise ContractError(f"{folder}: want one contract per scene, found {len(scenes)} files")
     if len({scene.order for scene in scenes}) != len(scenes):
-        raise ContractError(f"{folder}: two scenes have the same order, want each its own place")
+        raise ContractError(f"{folder}: two scenes have the same order, want distinct numbers")
     return {scene.id: scene for scene in sorted(scenes, key=lambda scene: scene.order)}
 
 
@@ -237,7 +244,7 @@ def _fields(
     properties: list[dict[str, Any]], source: SourceContract, fallback: Fallback
 ) -> dict[str, SceneField]:
     odcs.want(
-        0 < len(properties) <= MOST_FIELDS, f"{len(properties)} fields, want 1 to {MOST_FIELDS}"
+        0 < len(properties) <= MAX_FIELDS, f"{len(properties)} fields, want 1 to {MAX_FIELDS}"
     )
     names = [str(each["name"]) for each in properties]
     odcs.want(len(set(names)) == len(names), "a field is declared twice")
@@ -286,7 +293,7 @@ def _item(declared: dict[str, Any]) -> Item:
         legal_basis=str(extra["legalBasis"]),
         domain=column(domain) if domain else None,
         generalises=extra.get("generalises"),
-        most_nulls=sla.most_nulls(declared),
+        max_nulls=sla.max_nulls(declared),
         lineage=sla.lineage(declared),
         conflict=tuple(str(each) for each in extra.get("conflict", [])),
         free_text=extra.get("freeText", False) is True,
@@ -297,7 +304,7 @@ def _item(declared: dict[str, Any]) -> Item:
 def _promised(
     items: Mapping[str, Item], data: Mapping[str, Any], systems: Mapping[str, Text]
 ) -> dict[str, Item]:
-    """The items with what the source promises about their delivery."""
+    """The items with the service levels that the source promises."""
     for each in items.values():
         unknown = {*each.lineage} - items.keys()
         odcs.want(not unknown, f"{each.name} is derived from {sorted(unknown)}, which do not exist")
@@ -324,13 +331,13 @@ def _service(declared: dict[str, Any]) -> Service:
 
 
 def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...]:
-    """The fields of one group-by. Only what has a public domain can be counted."""
+    """The fields of one group-by; each must have a public domain to be counted."""
     known = {name for name, field in fields.items() if field.item.domain}
     odcs.want(isinstance(names, list), f"a group-by is {names!r}, want a list of fields")
     odcs.want(
         set(names) <= known, f"cannot group by {sorted(set(names) - known)}, have {sorted(known)}"
     )
-    odcs.want(len(set(names)) == len(names), f"a field stands twice in {names}")
+    odcs.want(len(set(names)) == len(names), f"a field is listed twice in {names}")
     return tuple(names)
 
 
@@ -339,9 +346,7 @@ def _completion(declared: dict[str, Any], fields: Mapping[str, SceneField]) -> M
     mode, known = declared["mode"], [each.value for each in COMPLETIONS]
     odcs.want(mode in known, f"tables are completed in mode {mode!r}, want one of {known}")
     synthesised = any(each.fallback is Fallback.SYNTHETIC for each in fields.values())
-    odcs.want(
-        synthesised or mode == Mode.NAIVE, f"{mode} completes nothing: want a synthetic field"
-    )
+    odcs.want(synthesised or mode == Mode.NAIVE, f"{mode} needs at least one synthetic field")
     return Mode(mode)
 
 
@@ -352,7 +357,7 @@ def _purpose(term: str) -> str:
 
 def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
     odcs.want(
-        len(declared) <= MOST_TRIGGERS, f"{len(declared)} triggers, want at most {MOST_TRIGGERS}"
+        len(declared) <= MAX_TRIGGERS, f"{len(declared)} triggers, want at most {MAX_TRIGGERS}"
     )
     triggers = tuple(
         Trigger(
@@ -366,21 +371,24 @@ def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
         for each in declared
     )
     odcs.want(
-        len({(t.template, t.signal) for t in triggers}) == len(triggers), "a trigger stands twice"
+        len({(t.template, t.signal) for t in triggers}) == len(triggers),
+        "duplicate trigger",
     )
     return triggers
 
 
 def _change(declared: dict[str, Any]) -> ContractChange:
-    """Only what a contract says otherwise than usual."""
+    """The contract's change rules; what it leaves out has defaults."""
     usual = ContractChange()
     known = {"window_minutes", "review_days", "escalate_days", "responsible"}
     odcs.want(
-        declared.keys() <= known, f"change says {sorted(declared)}, want some of {sorted(known)}"
+        declared.keys() <= known,
+        f"change: keys {sorted(declared)}, want some of {sorted(known)}",
     )
     responsible = declared.get("responsible", [*usual.responsible])
     odcs.want(
-        isinstance(responsible, list) and bool(responsible), "nobody is responsible for changes"
+        isinstance(responsible, list) and bool(responsible),
+        "responsible: want a list of roles",
     )
     return ContractChange(
         _span(declared, "window_minutes", usual.window),
@@ -391,7 +399,7 @@ def _change(declared: dict[str, Any]) -> ContractChange:
 
 
 def _span(declared: dict[str, Any], name: str, usual: timedelta) -> timedelta:
-    """The unit is the last word of the name."""
+    """A duration; its unit is the last word of the property's name."""
     if name not in declared:
         return usual
     return timedelta(**{name.rpartition("_")[2]: odcs.positive(declared[name], name)})

@@ -7,9 +7,9 @@
     quality:
       - {metric: nullValues, mustBeLessOrEqualTo: 5, unit: percent}
 
-latency    at most this long from the moment a value describes to its arrival
-frequency  a new delivery at least this often
-retention  what was read may be kept this long
+latency    maximum time from the moment that a value describes to its arrival
+frequency  maximum time between deliveries
+retention  how long services may keep what they read
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -22,31 +22,31 @@ UNITS = {
     "d": timedelta(days=1),
     "y": timedelta(days=365),
 }
-WHOLE = "customer"  # the element that stands for every field
-PER_CENT = 100  # ten-thousandths
+WHOLE = "customer"  # the element that means every field
+PER_CENT = 100  # in ten-thousandths
 
 
 def by_field(
     declared: Sequence[Mapping[str, Any]], kind: str, fields: Collection[str]
 ) -> dict[str, timedelta]:
-    """The times that `kind` promises, field by field. Raises ValueError."""
-    found: dict[str, timedelta] = {}
+    """The durations promised for the service level `kind`, by field. Raises ValueError."""
+    durations: dict[str, timedelta] = {}
     for each in declared:
         if each["property"] == kind:
-            found |= dict.fromkeys(_elements(each["element"], fields), _time(each))
-    return found
+            durations |= dict.fromkeys(_elements(each["element"], fields), _time(each))
+    return durations
 
 
 def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
-    """How long anything may be kept; None if the contract does not say."""
-    found = [_time(each) for each in declared if each["property"] == "retention"]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} retentions, want one for the whole scene")
-    return found[0] if found else None
+    """How long services may keep data; None if the contract sets no limit."""
+    durations = [_time(each) for each in declared if each["property"] == "retention"]
+    if len(durations) > 1:
+        raise ValueError(f"{len(durations)} retentions, want one for the whole scene")
+    return durations[0] if durations else None
 
 
-def most_nulls(declared: Mapping[str, Any]) -> int | None:
-    """The largest share of null values, in ten-thousandths; None if anything goes."""
+def max_nulls(declared: Mapping[str, Any]) -> int | None:
+    """The maximum share of null values, in ten-thousandths; None: no limit."""
     rules = [each for each in declared.get("quality", []) if each.get("metric") == "nullValues"]
     if declared.get("required", False):
         return 0

@@ -1,13 +1,15 @@
-"""Metrics that triggers watch. A trigger is data: template, signal, the customer's threshold.
+"""Triggers: conditions on signals under which a customer's grant is frozen.
+
+A trigger has a template, a signal and the customer's threshold:
 
     metric_below   frozen while the signal is below the threshold: 92.0 % passes, 91.99 % freezes
     count_over     frozen while the signal is above the threshold
     stale_over     the same, for signals that report an age
     incident_open  frozen while the signal is not zero, whatever the threshold
 
-Figures are integers in ten-thousandths. A signal counts only from the source that the contract
-names; missing, stale or dated in the future it freezes every trigger that watches it. One report
-moves all customers' triggers in one vector comparison, without an event per customer.
+Numbers are integers in ten-thousandths. A signal is valid only from the source that the contract
+names. A missing or stale signal, or one dated in the future, freezes every trigger that watches it.
+One report updates all customers' triggers in one vector comparison, without events per customer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 Thresholds = npt.NDArray[np.int64]
 
-MOST_TRIGGERS = 4  # of a scene: they have to fit the consent word
+MAX_TRIGGERS = 4  # per scene: the number of trigger bits in the consent bits
 
 
 class Template(StrEnum):
@@ -32,13 +34,13 @@ class Template(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """One trigger that a scene's contract offers to its customers; its slot is its position."""
+    """A trigger that a scene's contract offers to customers; its slot is its position."""
 
     template: Template
     signal: str
-    source: str  # the only service whose reports count
-    fresh: timedelta  # for how long a report counts
-    threshold: int  # what the portal proposes, in ten-thousandths
+    source: str  # the only service whose reports are valid
+    fresh: timedelta  # how long a report is valid
+    threshold: int  # the default that the portal proposes, in ten-thousandths
     title: Mapping[str, str]
 
 
@@ -51,7 +53,7 @@ class ReportedSignal:
 
 
 def slot(triggers: Sequence[Trigger], template: str, signal: str) -> int | None:
-    """Which of a contract's triggers this is, or None if the contract does not offer it."""
+    """The slot of a contract's trigger, or None if the contract does not offer it."""
     for position, trigger in enumerate(triggers):
         if (trigger.template, trigger.signal) == (template, signal):
             return position
@@ -59,7 +61,7 @@ def slot(triggers: Sequence[Trigger], template: str, signal: str) -> int | None:
 
 
 def crossed(template: Template, value: int, thresholds: Thresholds) -> npt.NDArray[np.bool_]:
-    """Whose thresholds the value crosses."""
+    """By customer, whether the value crosses the threshold."""
     match template:
         case Template.METRIC_BELOW:
             return np.asarray(value < thresholds)
@@ -70,7 +72,7 @@ def crossed(template: Template, value: int, thresholds: Thresholds) -> npt.NDArr
 
 
 def counts(trigger: Trigger, report: ReportedSignal | None, minute: int) -> bool:
-    """Whether there is a report that counts at `minute`."""
+    """Whether the report is valid at `minute`; False without one."""
     if report is None:
         return False
     return report.minute <= minute < report.minute + int(trigger.fresh.total_seconds() // 60)

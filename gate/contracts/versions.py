@@ -1,7 +1,7 @@
-"""Versions of a contract, and which of them a customer had before their eyes.
+"""Contract versions, and which version's grants are valid under which contract.
 
-`2.0.1`: a major version breaks those who rely on the contract or widens what it allows, a minor
-one adds fields, a patch changes words. The clauses are in specs/health.md, "Versions".
+`2.0.1`: a major version breaks consumers or widens what the contract allows, a minor one adds
+fields, a patch changes wording. Normative clauses: specs/health.md, "Versions".
 """
 
 import re
@@ -15,21 +15,24 @@ _FORM = re.compile(r"(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5
 
 @cache
 def parse(text: str) -> Version:
-    """Raises ValueError for anything but three plain numbers."""
-    if (found := _FORM.fullmatch(text)) is None:
+    """Parse `major.minor.patch`. Raises ValueError."""
+    if (match := _FORM.fullmatch(text)) is None:
         raise ValueError(f"version is {text!r}, want three numbers such as 1.0.0")
-    major, minor, patch = found.groups()
+    major, minor, patch = match.groups()
     return int(major), int(minor), int(patch)
 
 
 def text(declared: object) -> str:
-    """A version as a contract writes it. Raises ValueError."""
+    """Validate the version that a contract declares. Raises ValueError."""
     parse(str(declared))
     return str(declared)
 
 
 def since(declared: object, own: object = None) -> Version:
-    """From which version on something was agreed to; never later than the contract's own."""
+    """The version from which a grant is valid; not later than the contract's own.
+
+    Raises ValueError.
+    """
     if declared is None:
         return NONE
     first = parse(str(declared))
@@ -39,11 +42,14 @@ def since(declared: object, own: object = None) -> Version:
 
 
 def published(declared: str) -> Version:
-    """The version an entry of the log names; one that cannot be read is older than every other."""
+    """The version that a log entry names; NONE, older than all, if it cannot be parsed."""
     return parse(declared) if _FORM.fullmatch(declared) else NONE
 
 
-def covers(held: Version, since: Version, own: Version) -> bool:
-    """Whether what was agreed under `held` holds under a contract of version `own` that asks for
-    agreement since `since`. Nothing follows for a contract from a later major version's words."""
-    return since <= held and held[0] <= own[0]
+def covers(granted: Version, since: Version, own: Version) -> bool:
+    """Whether a grant under version `held` is valid under a contract of version `own`.
+
+    `since`: the first version whose grants the contract accepts. Grants under a later major version
+    are not valid.
+    """
+    return since <= granted and granted[0] <= own[0]

@@ -1,7 +1,7 @@
-"""What the gate tells the people behind it at once: something is being read, or decided, wrongly.
+"""Alerts of the gate: an unusually large read, or a policy mismatch.
 
-An alert names a service, a scene and a figure; never a customer, never a value. Whoever puts the
-gate together says where alerts go (`Gate.alarm`); they are logged in any case.
+An alert names a service, a scene and a number; never a customer or a value. `GateOptions.alarm`
+says where alerts go; by default they are logged.
 """
 
 import logging
@@ -14,8 +14,8 @@ _LOG = logging.getLogger("gate")
 
 
 class AlertKind(StrEnum):
-    MASS_EXPORT = "mass-export"  # one answer, or many points, about a large share of all customers
-    POLICY_MISMATCH = "policy-mismatch"  # compiled and full policy disagreed: the scene is stopped
+    MASS_EXPORT = "mass-export"  # one answer, or many single reads, cover many customers
+    POLICY_MISMATCH = "policy-mismatch"  # compiled and full policy disagree: scene suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class GateAlert:
     service: str
     scene: str
     at: datetime
-    customers: int  # how many the alert is about
+    customers: int  # number of customers concerned
     detail: str
 
 
@@ -32,7 +32,7 @@ Alarm = Callable[[GateAlert], None]
 
 
 def log(alert: GateAlert) -> None:
-    """The alarm of a gate that nobody connected to anything else."""
+    """The default alarm: write the alert to the log."""
     _LOG.warning(
         "%s: service %s in scene %s: %s", alert.kind, alert.service, alert.scene, alert.detail
     )

@@ -1,8 +1,8 @@
-"""The decision on one subject, and nothing else. The law this file implements is specs/gate.md.
+"""The access decision on one customer, as specified in specs/gate.md.
 
-Three questions in this order: may this service ask at all (`refusal`), which fields may be read as
-personal data (`personal`), what is answered for the others (`view`). Pure and total: no function
-here raises, reads a clock or looks anything up.
+It answers three questions in this order: may this service ask at all (`refusal`), which fields may
+be read as personal data (`personal`), what is returned for the others (`view`). All functions are
+pure and total: they do not raise, read a clock or do I/O.
 """
 
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ from gate.state.consent_bits import (
     CROSSED_SHIFT,
     EXPIRY_SHIFT,
     FIELDS,
-    LAPSED,
     LAST_MINUTE,
+    SUPERSEDED,
 )
 
-REMEMBERED = 16_384  # verdicts, and questions
+REMEMBERED = 16_384  # cache size for verdicts, and for questions
 
 
 class View(StrEnum):
@@ -33,21 +33,21 @@ class View(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a decision is what it is. The first eight refuse the request, whatever was consented."""
+    """The reason of a decision. The first eight refuse a request whatever the customer granted."""
 
     UNKNOWN_SCENE = "unknown-scene"
     UNKNOWN_SERVICE = "unknown-service"
     FIELD_OUTSIDE_SCENE = "field-outside-scene"
     NO_FIELDS = "no-fields"
     POLICY_FORBIDS = "policy-forbids"
-    PURPOSE_DIFFERS = "purpose-differs"  # the caller states another than the contract
+    PURPOSE_DIFFERS = "purpose-differs"  # the caller states a purpose that is not the contract's
     QUOTA_EXCEEDED = "quota-exceeded"
-    SUSPENDED = "suspended"  # compiled and full policy disagreed: the gate stopped the scene
+    SUSPENDED = "suspended"  # the gate suspended the scene: compiled and full policy disagreed
     LEGAL_BASIS_CONTRACT = "legal-basis-contract"
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
     EXPIRED = "expired"
-    LAPSED = "lapsed"  # granted under a narrower contract; only a new grant holds under this one
+    SUPERSEDED = "lapsed"  # granted before the contract was widened; the customer must grant again
     WITHDRAWN = "withdrawn"
     FROZEN = "frozen"
     NEVER_GRANTED = "never-granted"
@@ -56,13 +56,16 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`allowed`: every field asked for may be read as personal data. Views always name every field
-    asked for, unless the request was refused; then there are none."""
+    """The decision on one request.
+
+    `allowed`: every requested field may be read as personal data. `views` names every requested
+    field; it is empty if the request was refused.
+    """
 
     allowed: bool
     views: Mapping[str, View]
     reason: Reason
-    determined_by: int | None  # index of the consent entry the decision rests on
+    determined_by: int | None  # index of the consent-log entry the decision rests on
     ledger_size: int
 
     @property
@@ -72,7 +75,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: verdicts key caches
 class Verdict:
-    """A decision without the entry and the ledger size it rests on: few different ones exist."""
+    """A decision without entry index and ledger size: few distinct ones exist, so cacheable."""
 
     allowed: bool
     views: Mapping[str, View]
@@ -85,55 +88,56 @@ REFUSED = {each: Verdict(False, {}, each) for each in Reason}
 def decide(
     plan: Plan,
     fields: tuple[str, ...],
-    word: int,
+    bits: int,
     minute: int,
     *,
     index: int | None,
     size: int,
     stale: int = ARMED,
 ) -> Decision:
-    """Say which view of one subject's `fields` the plan's service may have at `minute`.
+    """Decide which view of one subject's `fields` the plan's service gets at `minute`.
 
-    `word` is the subject's consent word for the scene as of `size` ledger entries; `index` is the
-    entry that last changed it. `stale`: the triggers (as armed bits) whose signal does not count.
+    `bits`: the subject's consent bits in the scene after `size` ledger entries. `index`: the entry
+    that last changed them. `stale`: the triggers (as armed bits) without a valid signal.
     """
-    found = verdict(plan, fields, word, minute, stale)
-    determined_by = index if found.views else None
-    return Decision(found.allowed, found.views, found.reason, determined_by, size)
+    result = verdict(plan, fields, bits, minute, stale)
+    determined_by = index if result.views else None
+    return Decision(result.allowed, result.views, result.reason, determined_by, size)
 
 
 def verdict(
-    plan: Plan, fields: tuple[str, ...], word: int, minute: int, stale: int = ARMED
+    plan: Plan, fields: tuple[str, ...], bits: int, minute: int, stale: int = ARMED
 ) -> Verdict:
-    """As `decide`."""
+    """The cached part of `decide`."""
     if not plan.offered:
-        return REFUSED[nobody(plan)]  # not remembered: anybody can make up a name
-    end = word >> EXPIRY_SHIFT
+        return REFUSED[nobody(plan)]  # not cached: made-up names must not fill the cache
+    end = bits >> EXPIRY_SHIFT
     end = LAST_MINUTE if end > minute else min(_OVER, end)
-    return _verdict(plan, fields, word & _REST | end << EXPIRY_SHIFT, stale)
+    return _verdict(plan, fields, bits & _REST | end << EXPIRY_SHIFT, stale)
 
 
-# Of a word's end it matters only whether it has passed, and which of two signs it was: so there are
-# few different words, and their verdicts are remembered. Ends that have passed stand at minute 2.
+# Of the expiry it matters only whether it has passed and whether it is a marker (0 or SUPERSEDED).
+# So it is normalised first: few distinct values remain, whose verdicts are cached. An expiry that
+# has passed becomes minute 2.
 _REST = (1 << EXPIRY_SHIFT) - 1
 _OVER = 2
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _verdict(plan: Plan, fields: tuple[str, ...], word: int, stale: int) -> Verdict:
-    """As `verdict`, of a word whose end is LAST_MINUTE, 0, 1 or 2, at minute 2."""
+def _verdict(plan: Plan, fields: tuple[str, ...], bits: int, stale: int) -> Verdict:
+    """`verdict` at minute 2, for bits whose expiry is LAST_MINUTE, 0, 1 or 2."""
     if (refused := refusal(plan, fields)) is not None:
         return REFUSED[refused]
-    readable, wanted = personal(plan, word, _OVER, stale), plan.mask(fields) or 0
+    readable, wanted = personal(plan, bits, _OVER, stale), plan.mask(fields) or 0
     return Verdict(
         wanted & ~readable == 0,
         views(plan, fields, readable),
-        reason(plan, word, _OVER, wanted, stale),
+        reason(plan, bits, _OVER, wanted, stale),
     )
 
 
 def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
-    """Why contract or policy forbid the request, whatever the subject consented to."""
+    """Why contract or policy refuse the request, whatever the subject granted; None if not."""
     if not plan.offered:
         return nobody(plan)
     if not fields:
@@ -144,34 +148,34 @@ def refusal(plan: Plan, fields: tuple[str, ...]) -> Reason | None:
 
 
 def nobody(plan: Plan) -> Reason:
-    """Why nothing is offered."""
+    """Why the plan offers the service nothing."""
     return Reason.SUSPENDED if plan.suspended else Reason.UNKNOWN_SERVICE
 
 
-def personal(plan: Plan, word: int, minute: int, stale: int = ARMED) -> int:
-    """The bits of those fields that may be read as personal data."""
-    if word >> EXPIRY_SHIFT <= minute or (word & ARMED and frozen(word, stale)):
+def personal(plan: Plan, bits: int, minute: int, stale: int = ARMED) -> int:
+    """The bits of the fields that may be read as personal data."""
+    if bits >> EXPIRY_SHIFT <= minute or (bits & ARMED and frozen(bits, stale)):
         return plan.always
-    return word & FIELDS | plan.always
+    return bits & FIELDS | plan.always
 
 
-def frozen(word: int, stale: int = ARMED) -> bool:
-    """A trigger the customer armed has been crossed, or its signal does not count."""
-    return bool(word & ARMED & (word >> CROSSED_SHIFT - ARMED_SHIFT | stale))
+def frozen(bits: int, stale: int = ARMED) -> bool:
+    """Whether an armed trigger has been crossed or has no valid signal."""
+    return bool(bits & ARMED & (bits >> CROSSED_SHIFT - ARMED_SHIFT | stale))
 
 
-def reason(plan: Plan, word: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
+def reason(plan: Plan, bits: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
     if plan.always:
         return Reason.LEGAL_BASIS_CONTRACT
-    if not word:
+    if not bits:
         return Reason.NEVER_GRANTED
-    if not word & FIELDS:
+    if not bits & FIELDS:
         return Reason.WITHDRAWN
-    if (end := word >> EXPIRY_SHIFT) <= minute:
-        return Reason.LAPSED if end == LAPSED else Reason.EXPIRED
-    if frozen(word, stale):
+    if (end := bits >> EXPIRY_SHIFT) <= minute:
+        return Reason.SUPERSEDED if end == SUPERSEDED else Reason.EXPIRED
+    if frozen(bits, stale):
         return Reason.FROZEN
-    return Reason.FIELD_NOT_GRANTED if wanted & ~word else Reason.GRANTED
+    return Reason.FIELD_NOT_GRANTED if wanted & ~bits else Reason.GRANTED
 
 
 def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, View]:

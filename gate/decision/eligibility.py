@@ -1,6 +1,6 @@
-"""The decision on everybody: the rule of `decide.personal` over all consent words at once.
+"""The access decision on all customers at once: `decide.personal`, vectorised over consent bits.
 
-tests/gate/test_cohort.py holds both to the same answers on random words.
+tests/gate/test_cohort.py checks on random bits that both give the same answers.
 """
 
 import numpy as np
@@ -14,44 +14,47 @@ from gate.state.consent_bits import (
     EXPIRY_SHIFT,
     FIELDS,
     LAST_MINUTE,
-    Words,
+    BitsArray,
 )
 
 Cohort = npt.NDArray[np.bool_]  # one truth value per row of the state
-BLOCK = 32_768  # words at a time
+BLOCK = 32_768  # customers processed at a time
 
 
-def readable(plan: Plan, words: Words, wanted: int, minute: int, stale: int = ARMED) -> Cohort:
-    """Whose fields `wanted` (bits) may all be read as personal data at `minute`.
+def readable(
+    plan: Plan, all_bits: BitsArray, wanted: int, minute: int, stale: int = ARMED
+) -> Cohort:
+    """By row, whether all fields `wanted` (bits) may be read as personal data at `minute`.
 
-    `stale`: the triggers (as armed bits) whose signal does not count.
+    `all_bits`: consent bits, one uint64 per customer. `stale`: the triggers (as armed bits)
+    without a valid signal.
     """
-    members = np.empty(len(words), np.bool_)
+    members = np.empty(len(all_bits), np.bool_)
     asked = wanted & ~plan.always
     if not asked:
         members[:] = True
         return members
-    for at in range(0, len(words), BLOCK):
-        _block(words[at : at + BLOCK], asked, minute, stale, members[at : at + BLOCK])
+    for at in range(0, len(all_bits), BLOCK):
+        _block(all_bits[at : at + BLOCK], asked, minute, stale, members[at : at + BLOCK])
     return members
 
 
-def _block(words: Words, asked: int, minute: int, stale: int, members: Cohort) -> None:
-    """As `readable`, of words few enough to stay in the processor's cache."""
-    bits = words & np.uint64(asked | ARMED)
+def _block(all_bits: BitsArray, asked: int, minute: int, stale: int, members: Cohort) -> None:
+    """`readable` for one block, small enough for the processor's cache."""
+    bits = all_bits & np.uint64(asked | ARMED)
     np.equal(bits, np.uint64(asked), out=members)  # granted, and nothing armed
     armed = bits > np.uint64(FIELDS)
     if armed.any():
-        granted = words & np.uint64(asked) == np.uint64(asked)
-        np.logical_and(granted, ~frozen(words, stale), out=members)
+        granted = all_bits & np.uint64(asked) == np.uint64(asked)
+        np.logical_and(granted, ~frozen(all_bits, stale), out=members)
     if minute >= LAST_MINUTE:
         members[:] = False
     else:
-        members &= words >= np.uint64((minute + 1) << EXPIRY_SHIFT)
+        members &= all_bits >= np.uint64((minute + 1) << EXPIRY_SHIFT)
 
 
-def frozen(words: Words, stale: int = ARMED) -> Cohort:
-    """Whose triggers freeze the scene; see `decide.frozen`."""
-    stopping = words >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT) | np.uint64(stale)
-    stopped: Cohort = (words & np.uint64(ARMED) & stopping) != 0
+def frozen(all_bits: BitsArray, stale: int = ARMED) -> Cohort:
+    """By row, whether a trigger freezes the scene; see `decide.frozen`."""
+    stopping = all_bits >> np.uint64(CROSSED_SHIFT - ARMED_SHIFT) | np.uint64(stale)
+    stopped: Cohort = (all_bits & np.uint64(ARMED) & stopping) != 0
     return stopped

@@ -1,4 +1,4 @@
-"""What a caller says its purpose is, held against the contract: W3C DPV terms."""
+"""Compares the purpose that a caller states with the contract's (W3C DPV terms)."""
 
 from gate.contracts.scene import Scene
 
@@ -6,5 +6,5 @@ DPV = ("", "dpv:", "https://w3id.org/dpv#")  # ways to write a term of the vocab
 
 
 def agrees(stated: str | None, scene: Scene) -> bool:
-    """Whether the stated purpose is the scene's; a caller may leave it out."""
+    """Whether the stated purpose is the scene's, or the caller stated none."""
     return stated is None or stated in {f"{prefix}{scene.purpose}" for prefix in DPV}

@@ -1,11 +1,11 @@
-"""How much a service may read in a scene, and from how much on somebody is told.
+"""Quotas: how much a service may read in a scene, and how much raises an alert.
 
     Quota(points_per_minute=600, rows_per_day=100_000, points_told=5_000, share_told=0.2)
 
-A quota stands for a service in a scene, and so for a purpose: every scene has one. What is over it
-is refused with reason `quota-exceeded` until its window ends; windows are the minutes and the days
-of UTC. Only personal rows count. Each gate instance counts for itself, in memory: what a service
-may read in all is at most its quota times the instances, anew when one is started.
+A quota applies to one service in one scene, and therefore to one purpose. Reads beyond it are
+refused with reason `quota-exceeded` until the window ends; windows are UTC minutes and days. Only
+personal rows count. Each gate instance counts in its own memory, so the total limit is the quota
+times the number of instances, and a restart resets the count.
 """
 
 from collections.abc import Mapping
@@ -21,9 +21,12 @@ _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """None: no limit. From `points_told` points of an hour on, and above a share of all customers
-    in one answer, an alert is raised; nothing is refused by these. Rows name customers, and so
-    `share_told` is low; tables name nobody and are for everybody: `table_share_told`."""
+    """Limits and alert thresholds; None: no limit.
+
+    An alert is raised, and nothing refused, at `points_told` single reads within an hour, and when
+    one answer has more than a share of all customers: `share_told` for rows, which name customers,
+    `table_share_told` for tables, which do not.
+    """
 
     points_per_minute: int | None = None
     rows_per_day: int | None = None
@@ -34,17 +37,17 @@ class Quota:
 
 @dataclass(slots=True)
 class _Used:
-    """What was counted, by name, in the present window of each."""
+    """The counters of one service in one scene: name -> current window and its sum."""
 
     windows: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(
         self, what: str, length: timedelta, at: datetime, amount: int, most: int | None = None
     ) -> int | None:
-        """The sum with `amount`, or None (and nothing added) if that is more than `most`."""
+        """Add `amount` and return the sum; None, and nothing added, if it would exceed `most`."""
         number, used = self.windows.get(what, (-1, 0))
         window = (at - _ZERO) // length
-        if number >= window:  # a clock that goes back opens no new window
+        if number >= window:  # a clock that goes back does not reset the count
             amount += used
         if most is not None and amount > most:
             return None
@@ -52,14 +55,14 @@ class _Used:
         return amount
 
     def within(self, what: str, length: timedelta, at: datetime) -> int:
-        """The sum of the window that `at` lies in."""
+        """The sum of the window that contains `at`."""
         number, used = self.windows.get(what, (-1, 0))
         return used if number >= (at - _ZERO) // length else 0
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was read in the present minute and day, beside the quota (None: no limit)."""
+    """What was read in the current minute and day, and the limits (None: no limit)."""
 
     points: int
     points_per_minute: int | None
@@ -70,8 +73,8 @@ class Usage:
 class Quotas:
     """Counts what services read. Thread-safe.
 
-    `limits` by (service, scene); what is not there has `default`. Only requests that contract and
-    policy allow are counted, so nobody fills the memory with names.
+    `limits`: quotas by (service, scene); all others have `default`. Only requests that contract and
+    policy allow are counted, so made-up names cannot fill the memory.
     """
 
     def __init__(
@@ -86,37 +89,39 @@ class Quotas:
         self._lock = Lock()
 
     def admits_point(self, service: str, scene: str, at: datetime) -> bool:
-        """Count one customer's read, unless it is over the quota. May raise an alert, once an
-        hour."""
+        """Count one customer's read; False, and not counted, if it exceeds the quota.
+
+        Raises an alert at most once an hour.
+        """
         quota = self._of(service, scene)
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
             if used.add("points", MINUTE, at, 1, quota.points_per_minute) is None:
                 return False
-            points = used.add("points told", HOUR, at, 1)
+            points = used.add("points an hour", HOUR, at, 1)
         if points is not None and points == quota.points_told:
             detail = f"{points} customers were read one by one within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
         return True
 
     def admits_rows(self, service: str, scene: str, at: datetime, rows: int) -> bool:
-        """Count an answer of so many personal rows, unless it is over the quota."""
+        """Count an answer of `rows` personal rows; False, and not counted, beyond the quota."""
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
             most = self._of(service, scene).rows_per_day
             return used.add("rows", DAY, at, rows, most) is not None
 
-    def tell_share(
+    def alert_on_share(
         self, service: str, scene: str, at: datetime, action: str, rows: int, of: int
     ) -> None:
-        """Raise an alert, once an hour, if an answer holds a large share `of` all customers."""
+        """Raise an alert, at most once an hour, if an answer has a large share `of` customers."""
         quota = self._of(service, scene)
         share = quota.table_share_told if action == "table" else quota.share_told
         if share is None or rows <= share * of:
             return
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
-            first = used.add(f"{action} told", HOUR, at, 1) == 1
+            first = used.add(f"{action} alerts", HOUR, at, 1) == 1
         if first:
             detail = f"one answer ({action}) holds {rows} of {of} customers"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
@@ -135,6 +140,6 @@ class Quotas:
 
 
 def wait_s(at: datetime, length: timedelta) -> int:
-    """Seconds until the window that `at` lies in has ended; at least 1."""
+    """Seconds until the window that contains `at` ends; at least 1."""
     left = length - (at - _ZERO) % length
     return max(1, -(-left // timedelta(seconds=1)))

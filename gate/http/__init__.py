@@ -1,1 +1,1 @@
-"""The gate over HTTP: AuthZEN, the read API, access tokens."""
+"""The gate's HTTP API: AuthZEN, data reads, access tokens."""

@@ -1,8 +1,8 @@
-"""The gate over HTTP: AuthZEN 1.0 and the read API. Raw ASGI and msgspec, served alone or mounted.
+"""The gate's ASGI application: AuthZEN 1.0 and the read API, served alone or mounted.
 
-Every answer that carries a decision leaves after its journal entry is durable. Errors are RFC 9457
-problems; a malformed request is 400, an unauthenticated one 401, a refused read 403, a stale gate
-or a source that is down 503. A denied evaluation is 200 with `"decision": false`.
+It answers with a decision only after the read-log entry is durable. Errors are RFC 9457 problems: a
+malformed request is 400, an unauthenticated one 401, a refused read 403, a stale gate or a source
+that is down 503. A denied evaluation is 200 with `"decision": false`.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Authenticator(Protocol):
-    """Says who a request comes from: the id of a registered service, or None."""
+    """Identifies the client of a request: the id of a registered service, or None."""
 
     def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
 
@@ -54,7 +54,7 @@ _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
 class GateApp:
-    """An ASGI application. One instance serves one `Gate`; `clock` says what time it is."""
+    """An ASGI application that serves one `Gate`. `clock` returns the current time."""
 
     def __init__(
         self,
@@ -86,8 +86,8 @@ class GateApp:
         headers = dict(scope["headers"])
         try:
             response: Response | Stream = await self._respond(scope, headers, receive)
-        except Exception as error:  # noqa: BLE001 - what is no problem of the table is raised again
-            response = _problem(_told(error))
+        except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
+            response = _problem(_problem_of(error))
         if isinstance(response, Stream):
             await reads.stream(response, _headers(response.content_type, headers), receive, send)
         else:
@@ -104,11 +104,13 @@ class GateApp:
                 404, "not-found", "No such resource", f"see the API description: {path}"
             )
         if scope["method"] != "POST":
-            raise HttpError(405, "method", "Only POST is understood here", "send a POST request")
+            raise HttpError(405, "method", "Method not allowed", "send a POST request")
         if b"dpop" in headers:
-            headers = dpop.told(scope, headers)
+            headers = dpop.with_target(scope, headers)
         if (service := self._authenticator.service(headers)) is None:
-            raise HttpError(401, "unauthenticated", "Who is asking?", "send a valid bearer token")
+            raise HttpError(
+                401, "unauthenticated", "Authentication required", "send a valid bearer token"
+            )
         _json_only(headers)
         sent = await self._bodies.whole(receive)
         if (quick := self._quick.get(path)) is not None:
@@ -117,22 +119,22 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        rulings = authzen.ask(self._gate, service, [evaluation], self._clock())
-        entry = await self._commits.record([(rulings[0], rulings[0].customer)])
-        return Response(200, rulings[0].answer(entry).encode())
+        decisions = authzen.ask(self._gate, service, [evaluation], self._clock())
+        entry = await self._commits.record([(decisions[0], decisions[0].customer)])
+        return Response(200, decisions[0].answer(entry).encode())
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
             batch = decoded(_EVALUATIONS, body)
         except msgspec.ValidationError:
             return await self._loose_evaluations(service, body)
-        if not batch.evaluations:  # then it is a single evaluation: AuthZEN 1.0, section 7
+        if not batch.evaluations:  # a single evaluation: AuthZEN 1.0, section 7
             return await self._evaluation(service, body)
         authzen.split_if_long(batch.evaluations)
         return await self._batch(service, batch.evaluations, batch)
 
     async def _loose_evaluations(self, service: str, body: bytes) -> Response:
-        """A batch of which some elements are no evaluations: those are denied, one by one."""
+        """A batch with malformed elements: these are denied one by one."""
         loose = decoded(_LOOSE, body)
         if not loose.evaluations:
             return await self._evaluation(service, body)
@@ -145,24 +147,24 @@ class GateApp:
         evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
         batch: authzen.Evaluations,
     ) -> Response:
-        """Decided as far as the batch's semantic goes, journalled together, then answered."""
+        """Decide as far as the batch's semantic requires, log all together, then answer."""
         now = self._clock()
-        rulings, answers = self._decided(service, evaluations, batch, now)
-        if len(rulings) > 1 and rulings[0].moment is rulings[-1].moment:
+        decisions, answers = self._decided(service, evaluations, batch, now)
+        if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
             together, customers = (
-                DecisionGroup(service, rulings),
-                [each.customer for each in rulings],
+                DecisionGroup(service, decisions),
+                [each.customer for each in decisions],
             )
             entry = await self._commits.record([Several(together, customers)])
-            told = together.answers(entry)
+            answered = together.answers(entry)
         else:
-            alone = [(each, each.customer) for each in rulings]
+            alone = [(each, each.customer) for each in decisions]
             entry = await self._commits.record(alone) if alone else 0
-            told = [each.answer(place) for place, each in enumerate(rulings, entry)]
-        if answers is not rulings:  # what was no evaluation has no entry
-            texts = iter(told)
-            told = [each if isinstance(each, str) else next(texts) for each in answers]
-        return Response(200, f'{{"evaluations":[{",".join(told)}]}}'.encode())
+            answered = [each.answer(place) for place, each in enumerate(decisions, entry)]
+        if answers is not decisions:  # malformed elements have no entry
+            texts = iter(answered)
+            answered = [each if isinstance(each, str) else next(texts) for each in answers]
+        return Response(200, f'{{"evaluations":[{",".join(answered)}]}}'.encode())
 
     def _decided(
         self,
@@ -171,15 +173,15 @@ class GateApp:
         batch: authzen.Evaluations,
         now: datetime,
     ) -> tuple[list[WrittenDecision], Sequence[WrittenDecision | str]]:
-        """What is journalled, and what is answered: all in one go where that is possible."""
+        """The decisions to log and the answers to send; decided in one call where possible."""
         broken = evaluations is not batch.evaluations and any(
             isinstance(each, MalformedRequestError) for each in evaluations
         )
         if batch.options.evaluations_semantic == "execute_all" and not broken:
             whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
-                rulings = authzen.ask(self._gate, service, whole, now, batch)
-                return rulings, rulings
+                decisions = authzen.ask(self._gate, service, whole, now, batch)
+                return decisions, decisions
         return self._one_by_one(service, evaluations, batch, now)
 
     def _one_by_one(
@@ -190,36 +192,36 @@ class GateApp:
         now: datetime,
     ) -> tuple[list[WrittenDecision], list[WrittenDecision | str]]:
         stop = authzen.stops(batch.options.evaluations_semantic)
-        rulings: list[WrittenDecision] = []
+        decisions: list[WrittenDecision] = []
         answers: list[WrittenDecision | str] = []
         for each in evaluations:
             try:
                 if isinstance(each, MalformedRequestError):
                     raise each
-                rulings += authzen.ask(self._gate, service, [each], now, batch)
-                answers.append(rulings[-1])
-                allowed = rulings[-1].allowed
+                decisions += authzen.ask(self._gate, service, [each], now, batch)
+                answers.append(decisions[-1])
+                allowed = decisions[-1].allowed
             except MalformedRequestError as error:
                 answers.append(authzen.refused_item(str(error)))
                 allowed = False
             if stop(allowed):
                 break
-        return rulings, answers
+        return decisions, answers
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
-        """One evaluation of a search, journalled like any other."""
-        (ruling,) = authzen.ask(self._gate, service, [evaluation], self._clock())
-        self._gate.journal.record(ruling, ruling.customer)
-        return ruling.allowed
+        """One evaluation of a search, logged like any other."""
+        (decision,) = authzen.ask(self._gate, service, [evaluation], self._clock())
+        self._gate.journal.record(decision, decision.customer)
+        return decision.allowed
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
-        found = [
+        results = [
             {"type": "service", "id": each.subject.id}
             for each in authzen.search_subjects(self._gate, search)
             if each.subject and self._evaluate(service, each)
         ]
-        return _json({"results": found, "page": {"next_token": ""}})
+        return _json({"results": results, "page": {"next_token": ""}})
 
     def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_RESOURCES, body)
@@ -232,8 +234,8 @@ class GateApp:
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
         allowed = self._evaluate(service, each)
-        found = [{"name": "read"}] if allowed else []
-        return _json({"results": found, "page": {"next_token": ""}})
+        results = [{"name": "read"}] if allowed else []
+        return _json({"results": results, "page": {"next_token": ""}})
 
 
 _MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
@@ -243,14 +245,14 @@ _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
     (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
     (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),
-    (_LEDGER, 503, "ledger", "The consent ledger is out of reach", "ask again later"),
+    (_LEDGER, 503, "ledger", "The consent ledger is unreachable", "try again later"),
     (SourceUnavailableError, 503, "source", "The source is down", "try again later"),
     (JournalError, 503, "journal", "The read log is down", "try again later"),
 )
 
 
-def _told(error: Exception) -> HttpError:
-    """Every way a request can fail, as one table of problems. Raises what is none of these."""
+def _problem_of(error: Exception) -> HttpError:
+    """Translate an error to a problem by the table above. Raises errors that are not in it."""
     if isinstance(error, HttpError):
         return error
     for kinds, status, slug, title, detail in _PROBLEMS:
@@ -260,7 +262,7 @@ def _told(error: Exception) -> HttpError:
 
 
 def _json_only(headers: Mapping[bytes, bytes]) -> None:
-    """A body that says it is something else than JSON is not read as JSON."""
+    """Refuse a body with a content type other than JSON. Raises HttpError."""
     sent = headers.get(b"content-type", JSON)
     if sent.partition(b";")[0].strip().lower() != JSON:
         detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
@@ -269,10 +271,10 @@ def _json_only(headers: Mapping[bytes, bytes]) -> None:
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     if scope["method"] not in {"GET", "HEAD"}:
-        raise HttpError(405, "method", "Only GET is understood here", "send a GET request")
+        raise HttpError(405, "method", "Method not allowed", "send a GET request")
     host = headers.get(b"host", b"localhost").decode("latin-1")
     if not _HOST.fullmatch(host):
-        detail = "the Host header is no host and port; the addresses are made from it"
+        detail = "the Host header is not a host and port; send the gate's"
         raise HttpError(400, "malformed", "The request is malformed", detail)
     return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
 
@@ -289,7 +291,7 @@ def _problem(error: HttpError) -> Response:
 async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:
     sent = _headers(response.content_type, headers)
     sent.append((b"content-length", str(len(response.body)).encode()))
-    if response.status == 401:  # noqa: PLR2004 - the status code says it best
+    if response.status == 401:  # noqa: PLR2004 - an HTTP status code
         sent.append((b"www-authenticate", b"Bearer"))
     if response.retry_after:
         sent.append((b"retry-after", str(response.retry_after).encode()))

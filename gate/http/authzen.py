@@ -1,4 +1,4 @@
-"""The OpenID AuthZEN Authorization API 1.0, as questions to the gate.
+"""Maps the OpenID AuthZEN Authorization API 1.0 to questions to the gate.
 
 An evaluation asks: may this *service* (subject) `read` this *customer* (resource) in this scene?
 
@@ -7,8 +7,9 @@ An evaluation asks: may this *service* (subject) `read` this *customer* (resourc
      "context": {"scene": "segmentation", "fields": ["age"]}}
     -> {"decision": false, "context": {"reason": "withdrawn", "views": {"age": "synthetic"}, …}}
 
-`context.fields` may be left out: then all fields of the scene are asked for. Whatever is not a
-service, `read` and a customer is answered `false`; what is not of this form is MalformedRequest.
+Without `context.fields`, all fields of the scene are requested. An evaluation that is not about a
+service, `read` and a customer is answered `false`. A request of another form raises
+MalformedRequestError.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,25 +23,25 @@ from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
 
-MOST_EVALUATIONS = 10_000
-MOST_RESULTS = 1_000  # of one page
-MOST_DIGITS = 16  # of a page token
+MAX_EVALUATIONS = 10_000
+MAX_RESULTS = 1_000  # per page
+MAX_DIGITS = 16  # in a page token
 _PARTS = ("subject", "action", "resource")
 _NAMES = ("type", "id", "name")
 
 
-# What stands in a read log is bounded here: an entry bundle holds entries of less than 2^16 bytes,
-# and a name that is written in a request can take six bytes a character in its entry.
+# These bounds limit the size of read-log entries: a bundle stores entries of less than 2^16 bytes,
+# and a character of a name in a request can take six bytes in its entry.
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 Names = Annotated[list[Name], msgspec.Meta(max_length=64)]
 LedgerSize = Annotated[int, msgspec.Meta(ge=0, le=(1 << 53) - 1)]
 
 
 class MalformedRequestError(ValueError):
-    """The request is not one of this API. The message says what is missing."""
+    """The request does not conform to the API. The message says what is missing."""
 
 
-# Nothing that was decoded can refer to itself: the garbage collector need not look at it (`gc`).
+# Decoded objects cannot form cycles, so the garbage collector need not track them (`gc=False`).
 class Entity(msgspec.Struct, frozen=True, gc=False):
     type: str
     id: str
@@ -48,7 +49,7 @@ class Entity(msgspec.Struct, frozen=True, gc=False):
 
 
 class EntityKind(msgspec.Struct, frozen=True, gc=False):
-    """An entity of which only the type is given: what a search looks for."""
+    """An entity with a type only: what a search looks for."""
 
     type: str
     properties: dict[str, Any] = {}
@@ -66,7 +67,7 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
 
 class Evaluation(msgspec.Struct, frozen=True, gc=False):
-    """Also one element of a batch, where what is left out is taken from the batch."""
+    """One evaluation; in a batch, members left out are taken from the batch."""
 
     subject: Entity | None = None
     action: Action | None = None
@@ -93,7 +94,7 @@ class Evaluations(msgspec.Struct, frozen=True, gc=False):
 
 
 class Default(msgspec.Struct, frozen=True, gc=False):
-    """What a batch says of an entity for all its elements; may leave to them what it leaves out."""
+    """A batch's default for an entity; elements may supply what it leaves out."""
 
     type: str | None = None
     id: str | None = None
@@ -102,7 +103,7 @@ class Default(msgspec.Struct, frozen=True, gc=False):
 
 
 class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
-    """A batch of which not every element is an evaluation in itself."""
+    """A batch whose elements need not be complete evaluations."""
 
     subject: Default | None = None
     action: Default | None = None
@@ -114,7 +115,7 @@ class LooseEvaluations(msgspec.Struct, frozen=True, gc=False):
 
 class SearchPage(msgspec.Struct, frozen=True, gc=False):
     token: str = ""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = MOST_RESULTS
+    limit: Annotated[int, msgspec.Meta(ge=1)] = MAX_RESULTS
 
 
 class SubjectSearch(msgspec.Struct, frozen=True, gc=False):
@@ -147,11 +148,11 @@ def ask(
     at: datetime,
     given: Evaluations | Evaluation = NOTHING_GIVEN,
 ) -> list[WrittenDecision]:
-    """Decide what `service` asks; what an evaluation leaves out is what the batch has `given`.
+    """Decide evaluations that `service` sent; `given` has the batch's defaults.
 
     Raises MalformedRequestError, StaleStateError.
     """
-    return gate.rule(_questions(gate, service, evaluations, given), at)
+    return gate.decide_in_writing(_questions(gate, service, evaluations, given), at)
 
 
 def _questions(
@@ -160,7 +161,7 @@ def _questions(
     evaluations: Iterable[Evaluation],
     given: Evaluations | Evaluation,
 ) -> list[Question]:
-    """One question for all neighbours that ask the same of different customers."""
+    """Merge consecutive evaluations that differ only in the customer to one question."""
     questions: list[Question] = []
     last: tuple[Any, Any, Any] = (None, None, None)
     subjects: list[str] = []
@@ -186,18 +187,18 @@ def _questions(
 
 
 def split_if_long(evaluations: Sequence[object]) -> None:
-    """Raises MalformedRequestError for more than one batch may ask."""
-    if len(evaluations) > MOST_EVALUATIONS:
+    """Raises MalformedRequestError for a batch with more than MAX_EVALUATIONS elements."""
+    if len(evaluations) > MAX_EVALUATIONS:
         raise MalformedRequestError(
-            f"{len(evaluations)} evaluations, want at most {MOST_EVALUATIONS}; split them"
+            f"{len(evaluations)} evaluations, want at most {MAX_EVALUATIONS}; split them"
         )
 
 
 def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestError]:
-    """The evaluations of a batch, whole; one that is none is its own error, not the batch's.
+    """Complete the elements of a batch with its defaults; a malformed element becomes an error.
 
-    An element's entity stands for the batch's; only `type`, `id` and `name` that it leaves out are
-    the batch's. Raises MalformedRequestError where the batch itself is wrong.
+    An element's entity replaces the batch's, except for `type`, `id` and `name` that it leaves out.
+    Raises MalformedRequestError if the batch itself is malformed.
     """
     split_if_long(batch.evaluations)
     return [_completed(each, batch) for each in batch.evaluations]
@@ -205,7 +206,7 @@ def completed(batch: LooseEvaluations) -> list[Evaluation | MalformedRequestErro
 
 def _completed(element: Any, batch: LooseEvaluations) -> Evaluation | MalformedRequestError:
     if not isinstance(element, dict):
-        return MalformedRequestError("an evaluation is an object")
+        return MalformedRequestError("an evaluation must be a JSON object")
     own = {name: element.get(name) for name in _PARTS}
     whole = {name: _entity(own[name], getattr(batch, name)) for name in _PARTS}
     context = element.get("context")
@@ -217,7 +218,7 @@ def _completed(element: Any, batch: LooseEvaluations) -> Evaluation | MalformedR
 
 
 def _entity(own: Any, default: Default | None) -> Any:
-    """`own`, with the names that it leaves out from `default`; `default` where there is no own."""
+    """`own` completed with members of `default`; `default` if there is no `own`."""
     if default is None or not (own is None or isinstance(own, dict)):
         return own
     names = {n: v for n in _NAMES if (v := getattr(default, n)) is not None}
@@ -225,7 +226,7 @@ def _entity(own: Any, default: Default | None) -> Any:
 
 
 def stops(semantic: Semantic) -> Callable[[bool], bool]:
-    """After which decision a batch ends."""
+    """A predicate that says whether a batch of this semantic ends after a decision."""
     match semantic:
         case "execute_all":
             return lambda _: False
@@ -236,7 +237,7 @@ def stops(semantic: Semantic) -> Callable[[bool], bool]:
 
 
 def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[str, Any]:
-    """The customers whom a service may read in a scene, a page at a time; one cohort entry."""
+    """One page of the customers whom a service may read in a scene; writes one cohort entry."""
     plan = gate.plan(search.subject.id, search.context.scene)
     fields = _fields(gate, search.context)
     asked = search.subject.type == "service" and search.action.name == "read"
@@ -246,7 +247,7 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
         subjects = state.subjects.of(members)
-    reading = ReadLogEntry(
+    logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),
         service=search.subject.id,
@@ -259,16 +260,16 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         plan=plan.digest,
         consent=point,
     )
-    gate.journal.record(reading)
+    gate.journal.record(logged)
     start, limit = _page(search.page)
-    found = subjects[start : start + limit]
+    shown = subjects[start : start + limit]
     following = str(start + limit) if start + limit < len(subjects) else ""
-    page = {"next_token": following, "count": len(found), "total": len(subjects)}
-    return {"results": [{"type": "customer", "id": each} for each in found], "page": page}
+    page = {"next_token": following, "count": len(shown), "total": len(subjects)}
+    return {"results": [{"type": "customer", "id": each} for each in shown], "page": page}
 
 
 def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
-    """The evaluations that find which services may do this; the caller keeps those permitted."""
+    """One evaluation per service that might be allowed; the caller returns the permitted ones."""
     if search.subject.type != "service":
         return []
     scene = gate.scenes.get(search.context.scene)
@@ -280,7 +281,7 @@ def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
 
 
 def metadata(base: str) -> dict[str, str]:
-    """What a client finds out for itself about the gate at `base`: AuthZEN 1.0, section 9."""
+    """The PDP metadata of the gate at `base`: AuthZEN 1.0, section 9."""
     return {
         "policy_decision_point": base,
         "access_evaluation_endpoint": f"{base}/access/v1/evaluation",
@@ -311,17 +312,17 @@ def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
 
 
 def _page(page: SearchPage) -> tuple[int, int]:
-    given = page.token[:MOST_DIGITS]  # what is longer is told below
+    given = page.token[:MAX_DIGITS]  # a longer token is refused below
     start = int(given) if given.isdecimal() and given.isascii() else 0
     if page.token and str(start) != page.token:
         raise MalformedRequestError(
-            f"page token {page.token[:MOST_DIGITS]!r} is not one this gate gave out; "
-            "take next_token of the page before, or none for the first"
+            f"page token {page.token[:MAX_DIGITS]!r} was not issued by this gate; "
+            "send next_token of the previous page, or none for the first"
         )
-    return start, min(page.limit, MOST_RESULTS)
+    return start, min(page.limit, MAX_RESULTS)
 
 
 def refused_item(message: str) -> str:
-    """A batch element that is not an evaluation is denied, and the batch goes on."""
+    """The answer to a malformed element of a batch: denied, with the error."""
     error = {"status": 400, "message": message}
     return msgspec.json.encode({"context": {"error": error}, "decision": False}).decode()

@@ -1,11 +1,11 @@
-"""Proofs that who sends a token also holds its key (RFC 9449): a stolen token is worth nothing.
+"""Verifies DPoP proofs (RFC 9449), so that a stolen token is useless without its private key.
 
     DPoP: {"typ": "dpop+jwt", "alg": "ES256", "jwk": {…public…}} .
           {"htm": "POST", "htu": "https://gate.example/v1/read", "iat": 1767268800,
            "jti": "9f2c…", "ath": "fUHyO2r2Z3DZ53EsNrWBb0xWXoaNy59IiKCAqksmQEo"}
 
-A proof is for one method, one address and one token, is a minute old at most, and counts once. The
-address is the one that the gate is configured with, never the one that a request names.
+A proof is for one method, one address and one token, is at most a minute old, and is accepted once.
+The address is the one that the gate is configured with, never the request's.
 """
 
 import json
@@ -24,25 +24,25 @@ from joserfc.jwk import ECKey, OKPKey
 from ledger.clock import posix
 
 ALGORITHMS = ["ES256", "EdDSA"]
-MOST_PROOF_BYTES = 4096
-MOST_ID = 128  # characters of a proof's id
+MAX_PROOF_BYTES = 4096
+MAX_ID = 128  # characters in a proof's id
 AGE_S = 60
-MOST_REMEMBERED = 100_000  # proofs of the last minutes; more than that are refused
-METHOD, PATH = b":method", b":path"  # no header of HTTP can have these names
+MAX_REMEMBERED = 100_000  # recent proofs; beyond this number new ones are refused
+METHOD, PATH = b":method", b":path"  # names that no HTTP header can have
 _COMPACT = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _PUBLIC = {"EC": {"kty", "crv", "x", "y"}, "OKP": {"kty", "crv", "x"}}
 _ALSO = {"kid", "use", "alg", "key_ops"}
 
 
 class SeenProofs:
-    """Remembers ids until they are too old to count, and refuses more than it can remember."""
+    """Remembers proof ids until they expire, and refuses new ones when it is full."""
 
-    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+    def __init__(self, most: int = MAX_REMEMBERED) -> None:
         self._until: OrderedDict[str, float] = OrderedDict()
         self._most, self._lock = most, Lock()
 
     def first(self, name: str, until: float, now: float) -> bool:
-        """Whether `name` was not there before; from now on, until `until`, it is."""
+        """Whether `name` is new; remembers it until `until`."""
         with self._lock:
             while self._until and next(iter(self._until.values())) <= now:
                 self._until.popitem(last=False)
@@ -53,7 +53,7 @@ class SeenProofs:
 
 
 class Proofs:
-    """Checks proofs for one server. Thread-safe."""
+    """Verifies proofs for one server. Thread-safe."""
 
     def __init__(self, address: str, clock: Callable[[], float] = posix) -> None:
         """`address`: how clients address this server, e.g. https://gate.example."""
@@ -61,9 +61,9 @@ class Proofs:
         self._once = SeenProofs()
 
     def key(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
-        """The thumbprint (RFC 7638) of the key that this request proves to hold, or None.
+        """The thumbprint (RFC 7638) of the key whose possession the request proves, or None.
 
-        `headers` as `told` gives them; `token` is the access token that the proof must be for.
+        `headers`: as `with_target` returns them. `token`: the access token the proof must name.
         """
         try:
             return self._checked(headers, token)
@@ -72,7 +72,7 @@ class Proofs:
 
     def _checked(self, headers: Mapping[bytes, bytes], token: bytes | None) -> str | None:
         proof = headers[b"dpop"]
-        if len(proof) > MOST_PROOF_BYTES or not _COMPACT.fullmatch(proof):
+        if len(proof) > MAX_PROOF_BYTES or not _COMPACT.fullmatch(proof):
             return None
         header, claims, key = _opened(proof)
         method, path = headers[METHOD].decode(), headers[PATH].decode()
@@ -81,31 +81,31 @@ class Proofs:
         fresh = type(claims["iat"]) is int and abs(now - claims["iat"]) <= AGE_S
         bound = claims.get("ath") == (None if token is None else _hash(token))
         name = claims["jti"]
-        named = isinstance(name, str) and 0 < len(name) <= MOST_ID
+        named = isinstance(name, str) and 0 < len(name) <= MAX_ID
         if not (header["typ"] == "dpop+jwt" and meant and fresh and bound and named):
             return None
         thumbprint: str = key.thumbprint()
-        until = claims["iat"] + 2 * AGE_S  # nothing as old counts any more
+        until = claims["iat"] + 2 * AGE_S  # the proof has expired by then
         return thumbprint if self._once.first(f"{thumbprint} {name}", until, now) else None
 
 
-def told(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
-    """The headers, with what a proof is held against; two proofs are none (RFC 9449, 4.3)."""
+def with_target(scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """The headers plus the request's method and path; drops repeated proofs (RFC 9449, 4.3)."""
     proofs = [value for name, value in scope["headers"] if name == b"dpop"]
     known = {METHOD: scope["method"].encode(), PATH: scope["path"].encode()}
     return {**headers, **known, b"dpop": proofs[0] if len(proofs) == 1 else b""}
 
 
 def _opened(proof: bytes) -> tuple[Mapping[str, Any], Mapping[str, Any], ECKey | OKPKey]:
-    """Header, claims and key of a proof that its own key signed. Raises."""
+    """Header, claims and key of a proof with a valid signature. Raises JoseError or ValueError."""
     first = proof.split(b".")[0]
     jwk = json.loads(urlsafe_b64decode(first + b"=" * (-len(first) % 4)))["jwk"]
     public = _PUBLIC[jwk["kty"]]
     if not public <= jwk.keys() <= public | _ALSO:
         raise ValueError("not a public key")
     key = ECKey.import_key(jwk) if jwk["kty"] == "EC" else OKPKey.import_key(jwk)
-    found = jwt.decode(proof, key, algorithms=ALGORITHMS)
-    return found.header, found.claims, key
+    decoded = jwt.decode(proof, key, algorithms=ALGORITHMS)
+    return decoded.header, decoded.claims, key
 
 
 def _hash(token: bytes) -> str:

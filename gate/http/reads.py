@@ -1,8 +1,8 @@
-"""The data reads over HTTP: one customer, many with ids, everybody for analysis.
+"""HTTP routes of data reads: one customer, rows with ids, tables for analysis.
 
-A point is answered in one piece. Tables and rows leave as a stream: what is in memory is bounded by
-a batch, a client who reads slowly is waited for and one who left is noticed. A stream that cannot
-be finished is broken off, never ended as if it were whole.
+One customer is answered in one response body. Tables and rows are streamed: memory is bounded by a
+batch, slow clients get time, disconnected clients are noticed. A stream that fails is aborted
+without its end marker, so that the client can tell that it is incomplete.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
 
-SEND_TIMEOUT_S = 30.0  # for a client to take one piece of a stream
-MOST_STREAMS = 32  # under way at once: each holds a connection to the source
+SEND_TIMEOUT_S = 30.0  # for a client to receive one chunk of a stream
+MAX_STREAMS = 32  # concurrent streams: each uses a connection to the source
 
 
 class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One customer's fields for one scene."""
+    """Body of a read of one customer's fields in one scene."""
 
     scene: Name
     customer: str
@@ -43,7 +43,7 @@ class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TableBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everybody's fields for one scene, for analysis."""
+    """Body of a table read: all customers' fields in one scene, for analysis."""
 
     scene: Name
     fields: Names
@@ -53,7 +53,7 @@ class TableBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The fields of those customers who may be acted upon in one scene, with their ids."""
+    """Body of a rows read: fields of the customers who granted them in one scene, with ids."""
 
     scene: Name
     fields: Names
@@ -69,17 +69,17 @@ _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
 class BrokenStreamError(Exception):
-    """The answer cannot be finished; the connection ends without the mark of its end."""
+    """The stream failed; the connection closes without the end marker."""
 
 
 class _Places:
-    """How many more streams may be under way."""
+    """Limits the number of concurrent streams."""
 
     def __init__(self, most: int) -> None:
         self._free = BoundedSemaphore(most)
 
     def take(self) -> "_Place":
-        """Raises HttpError when there is none."""
+        """Reserve a place. Raises HttpError (503) when all are taken."""
         if not self._free.acquire(blocking=False):
             detail = "too many tables and rows are being read; ask again in a moment"
             raise HttpError(503, "busy", "The gate is busy", detail, retry_after=1)
@@ -87,7 +87,7 @@ class _Places:
 
 
 class _Place:
-    """A stream's place. Left once, whoever does it."""
+    """A reserved place; `leave` frees it once, however often it is called."""
 
     def __init__(self, free: BoundedSemaphore) -> None:
         self._free: BoundedSemaphore | None = free
@@ -99,7 +99,7 @@ class _Place:
 
 
 class _Chunks(Iterator[bytes]):
-    """The pieces of a stream, and its place."""
+    """The chunks of a stream, and its reserved place."""
 
     def __init__(self, pieces: Iterator[bytes], place: _Place) -> None:
         self._pieces, self._place = pieces, place
@@ -108,19 +108,19 @@ class _Chunks(Iterator[bytes]):
         return next(self._pieces)
 
     def close(self) -> None:
-        """Let go of the source. Where a thread is still at it, it lets go when that is done."""
+        """Release the source; if a thread is still reading, it is released when that ends."""
         self._place.leave()
         if isinstance(self._pieces, Generator):
-            with suppress(ValueError):  # it is being read at this moment
+            with suppress(ValueError):  # another thread is iterating
                 self._pieces.close()
 
 
 class DataReads:
-    """The routes of the data reads of one gate. They block: call them off the event loop."""
+    """The data-read routes of one gate. They block: call them off the event loop."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:
         self._gate, self._clock = gate, clock
-        self._places = _Places(MOST_STREAMS)
+        self._places = _Places(MAX_STREAMS)
 
     @property
     def routes(self) -> dict[str, Route]:
@@ -180,19 +180,19 @@ class DataReads:
 
 
 def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """The request in `body`. Raises msgspec.DecodeError, UnicodeError, MalformedRequestError."""
+    """Decode a body. Raises msgspec.DecodeError, UnicodeError and MalformedRequestError."""
     if not body.isascii():
-        body.decode()  # the decoder does not look into what it skips
+        body.decode()  # the decoder does not validate UTF-8 in members that it skips
     try:
         return decoder.decode(body)
     except RecursionError as error:
-        raise MalformedRequestError("the body is nested too deep; send it flatter") from error
+        raise MalformedRequestError("the body is nested too deeply; send fewer levels") from error
 
 
 async def stream(
     answer: Stream, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
 ) -> None:
-    """Send the answer piece by piece, until its end or until the client is gone."""
+    """Send the answer chunk by chunk until it ends or the client disconnects."""
     gone = asyncio.ensure_future(_gone(receive))
     try:
         sent = [*headers, *answer.headers]
@@ -203,19 +203,21 @@ async def stream(
         if not gone.done():
             await send({"type": "http.response.body", "body": b""})
     except TimeoutError as error:
-        raise BrokenStreamError("the client takes too long to read") from error
+        raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
         await asyncio.to_thread(_close, answer.chunks)
 
 
 def _next(chunks: Iterator[bytes]) -> bytes:
-    """The next piece that is not empty; empty at the end. Says nothing of what went wrong: an
-    engine's own message can quote a row."""
+    """The next non-empty chunk; empty at the end.
+
+    Hides the cause of errors, because an engine's message can quote personal data.
+    """
     try:
         return next((chunk for chunk in chunks if chunk), b"")
-    except Exception:  # noqa: BLE001 - whatever it is, nothing of it may reach a client or a log
-        raise BrokenStreamError("the source stopped delivering rows; ask again later") from None
+    except Exception:  # noqa: BLE001 - no engine message may reach a client or a log
+        raise BrokenStreamError("the source stopped delivering rows; try again later") from None
 
 
 def _close(chunks: Iterator[bytes]) -> None:
@@ -224,23 +226,23 @@ def _close(chunks: Iterator[bytes]) -> None:
 
 
 async def _gone(receive: Receive) -> None:
-    """Returns when the client is gone."""
+    """Return when the client has disconnected."""
     if (await receive())["type"] != "http.disconnect":
-        await asyncio.Event().wait()  # whoever sends more is still there
+        await asyncio.Event().wait()  # a client that sends more is still connected
 
 
 def _form(headers: Mapping[bytes, bytes]) -> str:
     form = formats.negotiate(headers.get(b"accept", b"*/*").decode("latin-1"))
     if form is None:
         detail = f"accept one of {', '.join(formats.FORMS)}"
-        raise HttpError(406, "not-acceptable", "No such format", detail)
+        raise HttpError(406, "not-acceptable", "No acceptable format", detail)
     return form
 
 
 def _refused(reason: Reason, read_log: str, entry: int, wait_s: int) -> HttpError:
     about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
     if reason is Reason.QUOTA_EXCEEDED:
-        detail = f"ask again in {wait_s} s, or for less; see the quota of your service"
-        return HttpError(429, "quota", "The quota is used up", detail, retry_after=wait_s, **about)
-    detail = "ask for fields the scene's contract offers to your service; see /docs"
+        detail = f"try again in {wait_s} s, or request less; see the quota of your service"
+        return HttpError(429, "quota", "Quota exceeded", detail, retry_after=wait_s, **about)
+    detail = "request fields that the scene's contract offers to your service; see /docs"
     return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -1,4 +1,4 @@
-"""What leaves the gate over HTTP: one body, a stream of chunks, or a problem (RFC 9457)."""
+"""HTTP responses of the gate: one body, a stream of chunks, or a problem (RFC 9457)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """RFC 9457. `detail` says what to do next."""
+    """A problem of RFC 9457. `detail` says what to do next."""
 
     type: str
     title: str
@@ -19,24 +19,24 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     entry: int = -1
 
 
-class Response(msgspec.Struct, frozen=True):  # made for every request: quicker than a dataclass
+class Response(msgspec.Struct, frozen=True):  # one per request: faster than a dataclass
     status: int
     body: bytes
     content_type: bytes = b"application/json"
-    retry_after: int = 0  # seconds; 0: not said
+    retry_after: int = 0  # seconds; 0: no header
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer of 200 that leaves piece by piece; whoever sends it closes `chunks`."""
+    """A streamed response with status 200; the sender closes `chunks`."""
 
     chunks: Iterator[bytes]
     content_type: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()  # besides those that every answer has
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # in addition to those of every response
 
 
 class HttpError(Exception):
-    """A request that ends in a problem. `retry_after`: seconds after which to try again."""
+    """An error that is answered with a problem. `retry_after`: seconds to wait before a retry."""
 
     def __init__(
         self, status: int, slug: str, title: str, detail: str, *, retry_after: int = 0, **more: Any

@@ -1,14 +1,14 @@
-"""DEMONSTRATION ONLY: an issuer of access tokens inside the gate, so that everything can be tried.
+"""DEMONSTRATION ONLY: an issuer of access tokens inside the gate, to try the product.
 
-A service proves who it is by a signed assertion (RFC 7523, `private_key_jwt`) and gets a token of
-RFC 9068, five minutes long; with a DPoP proof the token is bound to the proof's key (RFC 9449).
+A service authenticates by a signed assertion (RFC 7523, `private_key_jwt`) and gets an RFC 9068
+token that is valid for five minutes. With a DPoP proof the token is bound to its key (RFC 9449).
 
     POST /token  grant_type=client_credentials&client_assertion=eyJ…
                  &client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer
     -> {"access_token": "eyJ…", "token_type": "Bearer", "expires_in": 300, "demonstration": true}
 
-Its key lives as long as the process, and it knows nobody but the demonstration's services. It
-refuses to start outside the demonstration: there the company's own issuer does this.
+Its signing key exists as long as the process. It knows the demonstration's services only, and
+refuses to start outside the demonstration, where the company's own issuer is used.
 """
 
 import json
@@ -22,22 +22,22 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from gate.http import request_body
-from gate.http.access_tokens import ALGORITHMS, LEEWAY_S, MOST_TOKEN_BYTES
-from gate.http.dpop import Proofs, SeenProofs, told
+from gate.http.access_tokens import ALGORITHMS, LEEWAY_S, MAX_TOKEN_BYTES
+from gate.http.dpop import Proofs, SeenProofs, with_target
 from ledger.clock import posix
 
-LIFETIME_S = 300  # of a token; and the most that an assertion may still live
+LIFETIME_S = 300  # of a token; also the longest remaining lifetime of an assertion
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-MOST_FIELDS = 16
+MAX_FIELDS = 16
 TOKEN, KEYS = "/token", "/jwks.json"
 
 
 class NotADemonstrationError(Exception):
-    """The embedded issuer was asked for outside the demonstration."""
+    """The embedded issuer was started outside the demonstration."""
 
 
 class OAuthError(Exception):
-    """A token request that ends in an error of RFC 6749, 5.2."""
+    """An error response to a token request (RFC 6749, section 5.2)."""
 
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
@@ -49,7 +49,7 @@ class OAuthError(Exception):
 
 
 class Issuer:
-    """Issues tokens to the services whose public keys it is given. Thread-safe."""
+    """Issues tokens to services whose public keys it knows. Thread-safe."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Issuer:
         demonstration: bool,
         clock: Callable[[], float] = posix,
     ) -> None:
-        """`address`: its own and its gate's, e.g. http://localhost:8000; `clients`: a public JWK
-        for each service. Raises NotADemonstrationError."""
+        """`address`: of the issuer and its gate, e.g. http://localhost:8000. `clients`: service ->
+        public JWK. Raises NotADemonstrationError."""
         if not demonstration:
             raise NotADemonstrationError(
                 "the embedded issuer is for the demonstration only; name the company's own issuer"
@@ -75,11 +75,11 @@ class Issuer:
 
     @property
     def jwks(self) -> dict[str, Any]:
-        """The public key that its tokens are verified with."""
+        """The public key that verifies its tokens, as a JWKS."""
         return dict(KeySet([self._key]).as_dict(private=False))
 
     def token(self, form: Mapping[str, str], headers: Mapping[bytes, bytes]) -> dict[str, Any]:
-        """The token response. Raises OAuthError."""
+        """Answer a token request. Raises OAuthError."""
         if form.get("grant_type") != "client_credentials":
             raise OAuthError("unsupported_grant_type", "want grant_type=client_credentials")
         client = self._client(form)
@@ -104,19 +104,19 @@ class Issuer:
         }
 
     def _client(self, form: Mapping[str, str]) -> str:
-        """Who asks, by the assertion. Says no more than that it does not hold."""
+        """The client that the assertion authenticates. Raises OAuthError without details."""
         if form.get("client_assertion_type") != ASSERTION:
             raise OAuthError("invalid_client", f"want client_assertion_type={ASSERTION}")
         try:
             client = self._asserted(form["client_assertion"])
         except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise OAuthError("invalid_client", "the client assertion does not hold") from error
+            raise OAuthError("invalid_client", "the client assertion is not valid") from error
         if form.get("client_id", client) != client:
-            raise OAuthError("invalid_client", "client_id is another than the assertion's")
+            raise OAuthError("invalid_client", "client_id differs from the assertion's subject")
         return client
 
     def _asserted(self, assertion: str) -> str:
-        if len(assertion) > MOST_TOKEN_BYTES:
+        if len(assertion) > MAX_TOKEN_BYTES:
             raise ValueError("too long")
         claims = jwt.decode(assertion, self._key_of, algorithms=ALGORITHMS).claims
         client, now = claims["sub"], self._clock()
@@ -132,14 +132,14 @@ class Issuer:
         return str(client)
 
     def _key_of(self, unverified: Any) -> ECKey:
-        """The key of the client that the assertion says it is of."""
+        """The key of the client that the assertion names."""
         return self._clients[json.loads(unverified.payload)["sub"]]
 
     def _bound(self, headers: Mapping[bytes, bytes]) -> str | None:
         if b"dpop" not in headers:
             return None
         if (key := self._proofs.key(headers, None)) is None:
-            raise OAuthError("invalid_dpop_proof", "the DPoP proof does not hold")
+            raise OAuthError("invalid_dpop_proof", "the DPoP proof is not valid")
         return key
 
 
@@ -174,15 +174,15 @@ class IssuerApp:
 
 def _headers(scope: Mapping[str, Any]) -> Mapping[bytes, bytes]:
     headers = dict(scope["headers"])
-    return told(scope, headers) if b"dpop" in headers else headers
+    return with_target(scope, headers) if b"dpop" in headers else headers
 
 
 def _form(sent: bytes) -> dict[str, str]:
-    """One value a field. Raises OAuthError."""
+    """Parse a form with one value per field. Raises OAuthError."""
     try:
-        found = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MOST_FIELDS)
+        fields = parse_qs(sent.decode("ascii"), strict_parsing=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise OAuthError("invalid_request", f"not a form: {error}") from error
-    if any(len(values) > 1 for values in found.values()):
-        raise OAuthError("invalid_request", "a field stands twice")
-    return {name: values[0] for name, values in found.items()}
+    if any(len(values) > 1 for values in fields.values()):
+        raise OAuthError("invalid_request", "a field occurs twice")
+    return {name: values[0] for name, values in fields.items()}

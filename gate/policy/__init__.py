@@ -1,1 +1,1 @@
-"""The organisation's policy: Cedar, and its compiled form."""
+"""The organisation's access policy: Cedar, and its compiled form."""

@@ -1,12 +1,11 @@
 """The organisation's policy, in Cedar: which service may read which field in which scene.
 
-A policy is two pairs of files in one folder. `consent.cedar` is the law of the product and may
-speak of grants and time; `organisation.cedar` is the organisation's own and may not, so that it
-can be compiled once per service and scene. Both are checked at load in a process of their own with
-caps on size, nesting, time, memory and stack, because a hostile policy can take its parser or its
-evaluator down. A policy
-that does not pass is not used at all, and **any diagnostic error denies**: Cedar skips a `forbid`
-that errors.
+A policy is two pairs of files in one folder. `consent.cedar` belongs to the product and may refer
+to grants and time. `organisation.cedar` is the organisation's own and may not, so that it can be
+compiled once per service and scene. Both are validated at load in a separate process with limits on
+size, nesting, time, memory and stack, because a hostile policy can crash its parser or evaluator. A
+policy that fails validation is not used at all. **Any diagnostic error denies**, since Cedar skips
+a `forbid` that raises an error.
 """
 
 import subprocess
@@ -20,22 +19,22 @@ from typing import Any
 from gate.contracts.scene import Scene, Service
 from ledger.tlog import atomic_file
 
-MOST_BYTES = 64 * 1024
-MOST_NESTING = 64
+MAX_BYTES = 64 * 1024
+MAX_NESTING = 64
 CHECK_TIMEOUT_S = 20
 CHECK_MEMORY_BYTES = 2 << 30
-CHECK_STACK_BYTES = 512 << 10  # a sixteenth of a thread's: what passes does not overflow the gate's
+CHECK_STACK_BYTES = 512 << 10  # 1/16 of a thread's: what passes cannot overflow the gate's
 
-FAR = 2**62  # a minute that never comes
+FAR = 2**62  # a minute in the far future
 
 
 class CedarPolicyError(ValueError):
-    """The policy cannot be used. The message says what is wrong and where to mend it."""
+    """The policy cannot be used. The message says what is wrong and where."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Cedar rules, and the schema of what they may speak of."""
+    """Cedar rules and their schema."""
 
     schema: str
     rules: str
@@ -43,22 +42,22 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class CedarPolicy:
-    """A checked policy. `digest` is the SHA-256 of all it was read from, hex."""
+    """A validated policy. `digest`: SHA-256 over all its files, in hex."""
 
-    rules: str  # of both pairs
+    rules: str  # rules of both pairs
     digest: str
     parsed: Any = field(repr=False, compare=False)  # cedarpy.PolicySet
     consent: Pair = field(default=Pair("", ""), repr=False, compare=False)
     organisation: Pair = field(default=Pair("", ""), repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, tuple[str, str]]:
-        """Told to another process as text, which was checked and need not be again."""
+        """Pickle as text, which is already validated and is parsed again on load."""
         return _restored, (self.rules, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """What one request for one field rests on; see `specs/policy/consent.cedarschema`."""
+    """The Cedar context of a request for one field: see `specs/policy/consent.cedarschema`."""
 
     field: str
     granted: bool
@@ -68,17 +67,17 @@ class PolicyFacts:
 
 
 def load(folder: Path) -> CedarPolicy:
-    """Read and check the policy of a folder. Raises PolicyError."""
+    """Read and validate the policy of a folder. Raises CedarPolicyError."""
     return check(law(folder), _pair(folder, "organisation"))
 
 
 def law(folder: Path) -> Pair:
-    """The law of the product, as the folder holds it."""
+    """The product's own rules and schema in `folder`."""
     return _pair(folder, "consent")
 
 
 def check(consent: Pair, organisation: Pair) -> CedarPolicy:
-    """Check both pairs, out of process. Raises PolicyError."""
+    """Validate both pairs in a separate process. Raises CedarPolicyError."""
     for pair in (consent, organisation):
         _cap(pair.schema)
         _cap(pair.rules)
@@ -90,8 +89,7 @@ def check(consent: Pair, organisation: Pair) -> CedarPolicy:
 
 
 def keep(policy: CedarPolicy, folder: Path) -> Path:
-    """Write the policy under its digest, as `load` reads it; where it is. Durable when it
-    returns."""
+    """Write the policy to `folder`/<digest>, readable by `load`; durable. Returns its path."""
     place = folder / policy.digest
     for name, pair in (("consent", policy.consent), ("organisation", policy.organisation)):
         for kind, text in (("cedar", pair.rules), ("cedarschema", pair.schema)):
@@ -108,7 +106,7 @@ def _restored(rules: str, digest: str) -> CedarPolicy:
 
 
 def offered(policy: CedarPolicy, scene: Scene, service: str) -> frozenset[str]:
-    """The fields that the policy would let the service read if every customer granted them."""
+    """The fields that the service may read under the policy if every customer grants them."""
     asked = [
         PolicyFacts(name, granted=True, minute=0, until=FAR, frozen=False) for name in scene.fields
     ]
@@ -119,7 +117,7 @@ def offered(policy: CedarPolicy, scene: Scene, service: str) -> frozenset[str]:
 def permits(
     policy: CedarPolicy, scene: Scene, service: str, asked: Sequence[PolicyFacts]
 ) -> list[bool]:
-    """Full Cedar, for each of `asked`. Any diagnostic error is a no."""
+    """Evaluate full Cedar for each of `asked`. A diagnostic error denies."""
     import cedarpy
 
     requests = [_request(scene, service, facts) for facts in asked]
@@ -173,14 +171,14 @@ def _pair(folder: Path, name: str) -> Pair:
 
 
 def _cap(text: str) -> None:
-    if (size := len(text.encode())) > MOST_BYTES:
-        raise CedarPolicyError(f"{size} bytes, want at most {MOST_BYTES}; split the policy")
+    if (size := len(text.encode())) > MAX_BYTES:
+        raise CedarPolicyError(f"{size} bytes, want at most {MAX_BYTES}; split the policy")
     depth = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
-        if depth > MOST_NESTING:
+        if depth > MAX_NESTING:
             raise CedarPolicyError(
-                f"brackets nest deeper than {MOST_NESTING}; flatten the expression"
+                f"brackets nest deeper than {MAX_NESTING}; flatten the expression"
             )
 
 
@@ -218,12 +216,12 @@ sys.exit("\\n".join(found) or 0)
 
 
 def _validate_elsewhere(pair: Pair) -> None:
-    """Strict validation, and one decision, in a process that may die without taking the gate along.
+    """Validate strictly and evaluate once, in a process that may crash without harming the gate.
 
-    It has less of everything than the gate: time, memory, stack; no files, no environment.
+    It has less time, memory and stack than the gate, no file writes and no environment.
     """
     if "\0" in pair.schema + pair.rules:
-        raise CedarPolicyError("a policy holds no NUL byte; remove it")
+        raise CedarPolicyError("the policy contains a NUL byte; remove it")
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, our own text
             [sys.executable, "-I", "-c", _CHECK],
@@ -238,5 +236,5 @@ def _validate_elsewhere(pair: Pair) -> None:
             f"not checked within {CHECK_TIMEOUT_S} s; simplify the policy"
         ) from error
     if done.returncode != 0:
-        said = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
-        raise CedarPolicyError(f"the policy does not pass strict validation: {said}")
+        errors = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
+        raise CedarPolicyError(f"the policy does not pass strict validation: {errors}")

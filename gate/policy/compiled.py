@@ -1,7 +1,7 @@
-"""What policy and contract say about one service in one scene, compiled to bits once.
+"""Plans: policy and contract for one service in one scene, compiled to bit masks.
 
-A plan changes when a policy, a contract or the current synthetic release changes, never with a
-customer's consent. Its digest is written into every journal entry that rests on it.
+A plan changes when the policy, the contract or the current synthetic release changes, never with a
+customer's consent. Its digest is in every read-log entry that rests on it.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,13 +16,13 @@ from gate.state.consent_bits import FIELDS
 class Plan:
     service: str
     scene: Scene
-    offered: int  # the bits of the fields that policy and contract let this service ask for
-    release: str | None  # the synthetic release that answers in place of personal data
-    bits: Mapping[str, int]  # field -> its bit in a consent word
-    always: int  # fields whose legal basis is the contract itself: no grant needed
+    offered: int  # bits of the fields that policy and contract let this service request
+    release: str | None  # id of the release that answers in place of personal data
+    bits: Mapping[str, int]  # field -> its consent bit
+    always: int  # bits of fields whose legal basis is the contract: no grant needed
     digest: str
-    anchor: str | None = None  # the release that completes its tables; None: they are naive
-    suspended: bool = False  # then nothing is offered, whatever contract and policy say
+    anchor: str | None = None  # id of the release to whose counts tables are completed
+    suspended: bool = False  # if so, nothing is offered
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
         """The bits of `fields`, or None if one of them is not in the scene."""
@@ -45,7 +45,7 @@ def compile_plan(
     policy: str = "",
     suspended: bool = False,
 ) -> Plan:
-    """`policy`: digest of the organisation policy, which would let the service read `offered`."""
+    """Compile a plan. `policy`: digest of the policy, which lets the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
     bits = {name: 1 << position for position, name in enumerate(scene.fields)}
     grounds = [policy, scene.digest, service, str(release), *([anchor] if anchor else [])]

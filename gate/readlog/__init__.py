@@ -1,1 +1,1 @@
-"""The read log: what an entry holds, how it is written, and how a customer's entries are found."""
+"""The read log: the format of its entries, its writer, and the lookup of a customer's entries."""

@@ -1,12 +1,12 @@
-"""A batch of decisions: one entry of the read log, and the list that stands beside it.
+"""A batch of decisions: one entry of the read log, and the list of decisions stored with it.
 
     entry   {"action":"batch","at":"2026-01-01T12:00:00Z","consent":{"root":"…","size":7},
              "decisions":2,"list":"3e1c…","service":"analytics"}
     list    {"decisions":[["4be1…",3,0],["90ac…",null,1]],
              "wordings":[{"fields":["age"],"plan":"9f…","reason":"granted", … },{ … }]}
 
-The entry names its list by SHA-256, as that of a table names its cohort. A decision of the list is
-the customer's tag, the consent entry it rests on, and which of the wordings was said of them.
+The entry names its list by SHA-256, as the entry of a table names its cohort. A decision in the
+list is the customer's tag, the consent-log entry it rests on, and the index of its wording.
 """
 
 from collections.abc import Mapping
@@ -20,29 +20,29 @@ from gate.decision.decide import Reason, View
 from gate.readlog.writer import ReadLogEntry
 from gate.state.ledger_position import ConsentPoint
 
-BEGINS = b'{"action":"batch",'  # no other entry begins like this
+BEGINS = b'{"action":"batch",'  # the beginning of batch entries only
 
 
 class MalformedListError(ValueError):
-    """The bytes are no batch that a journal writes, or not the list that the entry names."""
+    """The bytes are not a batch entry in canonical form, or not the list that the entry names."""
 
 
 class DecisionBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The entry."""
+    """The entry of a batch."""
 
     action: Literal["batch"]
     at: datetime  # whole seconds
     consent: ConsentPoint
     decisions: int
-    list: str  # SHA-256, in hex
-    service: str  # who asked
+    list: str  # SHA-256 of the list, in hex
+    service: str  # the requesting service
 
     def encode(self) -> bytes:
         return _ENCODER.encode(self)
 
 
 class ListText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What was said of one or many of its customers."""
+    """A wording: the part of a decision that several customers of a batch share."""
 
     fields: tuple[str, ...]
     plan: str
@@ -55,33 +55,33 @@ class ListText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The list."""
+    """The list of a batch's decisions."""
 
     decisions: tuple[tuple[str, int | None, int], ...]  # tag in hex, consent entry, wording
     wordings: tuple[msgspec.Raw, ...]
 
-    def reading(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
-        """One decision, as its entry would be if it had been asked for alone.
+    def entry(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
+        """The decision at `place`, as the entry of a single evaluation.
 
-        Raises MalformedListError if there is none at `place`.
+        Raises MalformedListError if `place` is out of range.
         """
         if place >= len(self.decisions):
             raise MalformedListError(f"{len(self.decisions)} decisions, want one at {place}")
         tag, determined_by, number = self.decisions[place]
-        said = wording(self.wordings[number])
+        text = wording(self.wordings[number])
         return ReadLogEntry(
             action="evaluate",
             at=batch.at,
-            service=said.service,
-            scene=said.scene,
+            service=text.service,
+            scene=text.scene,
             subject=tag,
-            rows=said.rows,
-            fields=said.fields,
-            views=said.views,
-            reason=said.reason,
+            rows=text.rows,
+            fields=text.fields,
+            views=text.views,
+            reason=text.reason,
             determined_by=determined_by,
-            plan=said.plan,
-            release=said.release,
+            plan=text.plan,
+            release=text.release,
             consent=batch.consent,
         )
 
@@ -94,37 +94,37 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError)
 
 
 def batch(leaf: bytes) -> DecisionBatch:
-    """The entry, in its one form. Raises MalformedListError."""
+    """Parse a batch entry in canonical form. Raises MalformedListError."""
     try:
-        found = _BATCH.decode(leaf)
+        parsed = _BATCH.decode(leaf)
     except _BROKEN as error:
-        raise MalformedListError(f"it is not an entry of a journal: {error}") from error
-    if found.encode() != leaf or found.at.tzinfo is None or found.consent.size < 0:
-        raise MalformedListError("it is not in the one form in which a journal writes")
-    return found
+        raise MalformedListError(f"not a read-log entry: {error}") from error
+    if parsed.encode() != leaf or parsed.at.tzinfo is None or parsed.consent.size < 0:
+        raise MalformedListError("the entry is not in canonical form")
+    return parsed
 
 
 def listing(data: bytes | None, named: DecisionBatch) -> BatchList:
-    """The list that the entry names. Raises MalformedListError."""
+    """Parse the list of a batch and check its digest. Raises MalformedListError."""
     if data is None or sha256(data).hexdigest() != named.list:
-        raise MalformedListError("the list beside it is missing, or another")
+        raise MalformedListError("the entry's list is missing or has another digest")
     try:
-        found = _LISTING.decode(data)
+        parsed = _LISTING.decode(data)
     except _BROKEN as error:
-        raise MalformedListError(f"the list beside it is none: {error}") from error
-    numbers = [number for _, _, number in found.decisions]
-    whole = len(numbers) == named.decisions and all(0 <= n < len(found.wordings) for n in numbers)
-    if not whole or _ENCODER.encode(found) != data:
-        raise MalformedListError("the list is not in the one form in which a journal writes")
-    return found
+        raise MalformedListError(f"the entry's list cannot be parsed: {error}") from error
+    numbers = [number for _, _, number in parsed.decisions]
+    whole = len(numbers) == named.decisions and all(0 <= n < len(parsed.wordings) for n in numbers)
+    if not whole or _ENCODER.encode(parsed) != data:
+        raise MalformedListError("the list is not in canonical form")
+    return parsed
 
 
 def wording(raw: msgspec.Raw) -> ListText:
-    """Raises MalformedListError."""
+    """Parse one wording of a list. Raises MalformedListError."""
     try:
-        found = _WORDING.decode(raw)
+        parsed = _WORDING.decode(raw)
     except _BROKEN as error:
-        raise MalformedListError(f"the list beside it is none: {error}") from error
-    if _ENCODER.encode(found) != bytes(raw):
-        raise MalformedListError("the list is not in the one form in which a journal writes")
-    return found
+        raise MalformedListError(f"the entry's list cannot be parsed: {error}") from error
+    if _ENCODER.encode(parsed) != bytes(raw):
+        raise MalformedListError("the list is not in canonical form")
+    return parsed

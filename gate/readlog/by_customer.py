@@ -1,7 +1,7 @@
-"""Read a read log back: every point read of one customer, newest first.
+"""Finds one customer's entries in a read log, newest first.
 
-Which entries are the customer's is found by the pseudonyms beside the log
-(gate.readlog.membership), and each is theirs only if it holds the tag that their key yields for it.
+Candidates are found by the pseudonyms stored with the log (gate.readlog.membership). An entry is
+the customer's only if it has the tag that the customer's key derives for it.
 """
 
 import sqlite3
@@ -21,87 +21,87 @@ from gate.readlog.writer import LOG, ManyEntryTagger, pseudonym
 from ledger.tlog import checkpoint, signed_note, tiles
 from ledger.vault.commitments import ReadLogTags
 
-ALONE = -1  # the place of what stands in no list
+ALONE = -1  # the place of an entry that is not in a list
 _EVER = 1 << 62
 _BUNDLE = 'SELECT data FROM bundle WHERE "index" = ?'
 _AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
 
 
 class Lists:
-    """The lists of one read log, the last one that was looked at kept."""
+    """The lists of one read log; caches the last one."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._last: tuple[int, DecisionBatch, BatchList] | None = None
 
-    def reading(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
-        """One decision of the entry `text`, as its entry would be if it stood alone.
+    def entry(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
+        """One decision of the batch entry `text`, as the entry of a single evaluation.
 
         Raises MalformedListError.
         """
         if self._last is None or self._last[0] != entry:
             named = batch_entry.batch(text)
             self._last = entry, named, batch_entry.listing(stored(self._database, entry), named)
-        _, named, found = self._last
-        alone: dict[str, Any] = msgspec.json.decode(found.reading(named, place).encode())
+        _, named, listing = self._last
+        alone: dict[str, Any] = msgspec.json.decode(listing.entry(named, place).encode())
         return alone
 
 
 def stored(database: sqlite3.Connection, entry: int) -> bytes | None:
-    """The list beside an entry, as it is stored."""
+    """The stored list of a batch entry, or None."""
     row = database.execute("SELECT data FROM list WHERE entry = ?", [entry]).fetchone()
     return None if row is None else bytes(row[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What stands in a customer's list, not yet read: most entries are only counted past."""
+    """An entry of a customer that is parsed only on demand, since most are only skipped."""
 
-    place: int  # of the entry in the log
-    member: int  # its place in the list of the entry, or ALONE
+    place: int  # index of the entry in the log
+    member: int  # index in the entry's list, or ALONE
     text: bytes
     tags: ReadLogTags
     lists: Lists
 
     @property
     def at(self) -> bytes:
-        """When, as the entry writes it; times compare as text."""
+        """The entry's time as text, in a form that sorts by time."""
         begins = self.text.index(_AT) + len(_AT)
         return self.text[begins : begins + _AT_SIZE]
 
-    def reading(self) -> dict[str, Any] | None:
-        """The entry, unless it is another's: see gate.readlog.membership."""
+    def entry(self) -> dict[str, Any] | None:
+        """The parsed entry; None if its tag is another customer's (see gate.readlog.membership)."""
         entry: dict[str, Any]
         if self.member == ALONE:
             entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
         else:
-            entry = self.lists.reading(self.place, self.text, self.member)
+            entry = self.lists.entry(self.place, self.text, self.member)
             mine = self.tags.member(self.place, self.member)
         return entry if entry["subject"] == mine else None
 
 
-def readings(
+def entries_of(
     home: Path, tagger: ManyEntryTagger, subject: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Every point read of one customer in the read log under `home`, newest first."""
+    """The entries of one customer in the read log under `home`, newest first."""
     for each in listed(home, tagger, subject):
-        if (entry := each.reading()) is not None:
+        if (entry := each.entry()) is not None:
             yield each.place, entry
 
 
 def listed(home: Path, tagger: ManyEntryTagger, subject: str, skip: int = 0) -> Iterator[Listed]:
-    """What stands in one customer's list in the read log under `home`, newest first; without the
-    first `skip`, of which nothing is read.
+    """One customer's entries in the read log under `home`, newest first, unparsed.
 
-    Raises MalformedListError if a list is missing, and `Listed.reading` if it is another.
+    The first `skip` are not read at all. Raises MalformedListError if a list is missing;
+    `Listed.entry` raises it if a list is not the one that its entry names.
     """
-    database = sqlite3.connect(home / LOG)  # the tables of ledger.storage.sqlite, read as they are
+    database = sqlite3.connect(home / LOG)  # the tables of ledger.storage.sqlite
     try:
         if (head := database.execute("SELECT note FROM head").fetchone()) is None:
             return
         at = checkpoint.parse(signed_note.parse(head[0]).text)
         if (tags := tagger.read_log_tags(subject, at.origin)) is None:
-            return  # without a key nothing can be found
+            return  # without a key no entry can be found
         lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
         places = islice(_places(database, name, at.size), skip, None)
         for bundle, together in groupby(places, key=lambda each: each[0] // tiles.WIDTH):
@@ -114,18 +114,18 @@ def listed(home: Path, tagger: ManyEntryTagger, subject: str, skip: int = 0) -> 
 
 
 def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tuple[int, int]]:
-    """Entries below `size` and places in their lists, newest first."""
-    database.executescript(membership.SCHEMA)  # of a log that was written before there were lists
+    """(entry below `size`, index in its list or ALONE), newest first."""
+    database.executescript(membership.SCHEMA)  # for logs older than batch entries
     alone = ((entry, ALONE) for entry in membership.of(database, name, size))
     if database.execute("SELECT 1 FROM member LIMIT 1").fetchone() is None:
         return alone
     numbers = membership.of(database, name, _EVER, MEMBERS)
-    found = (_member(database, number) for number in numbers)
-    return merge(alone, (each for each in found if each[0] < size), reverse=True)
+    members = (_member(database, number) for number in numbers)
+    return merge(alone, (each for each in members if each[0] < size), reverse=True)
 
 
 def _member(database: sqlite3.Connection, number: int) -> tuple[int, int]:
-    """The entry in whose list decision `number` stands, and where."""
+    """The entry whose list has decision `number`, and its index there."""
     query = "SELECT entry, first FROM list WHERE first <= ? ORDER BY first DESC LIMIT 1"
     row = database.execute(query, [number]).fetchone()
     if row is None:

@@ -1,13 +1,13 @@
-"""A decision in writing: the text of its answer and of its entry in the read log, made once.
+"""Fast serialisation of decisions to read-log entries and JSON answers, from cached templates.
 
-Everything a decision says follows from the plan, the fields asked for and the customer's word, and
-few such combinations are ever asked for. So their text is kept, and what differs from request to
-request is put in between: the second, the ledger's point, the entry that determined it, the tag.
+The text of a decision depends on the plan, the requested fields and the customer's consent bits,
+which have few distinct combinations. Their text is cached, and the parts that differ per request
+are inserted: the second, the ledger position, the determining entry, the tag.
 
     {"action":"evaluate","at":"…","cohort":null,"consent":{"root":"…","size":7},"determined_by":
         3 ,"fields":["age"],"plan":"9f…", … ,"subject": "4be1…" ,"views":{"age":"personal"}}
 
-Byte for byte what `journal.Reading` encodes to: see tests/gate/test_ruling.py.
+The bytes equal those of `gate.readlog.writer.ReadLogEntry.encode`: see tests/gate/test_ruling.py.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,12 +22,12 @@ from gate.readlog.batch_entry import DecisionBatch
 from gate.state import consent_bits
 from gate.state.ledger_position import ConsentPoint
 
-REMEMBERED = 8192  # texts of decisions, about a kilobyte each
+REMEMBERED = 8192  # cached texts of about a kilobyte each
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 class Question(msgspec.Struct, frozen=True, gc=False):
-    """The same asked of one customer or of many: a `ReadRequest` for those who ask very often."""
+    """The same question about one or many customers: a fast form of `ReadRequest`."""
 
     service: str
     scene: str
@@ -37,16 +37,16 @@ class Question(msgspec.Struct, frozen=True, gc=False):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """A second at one point of the ledger, and how every entry of that second begins."""
+    """A second at one ledger position, and the text with which all its entries begin."""
 
-    second: int  # since 1970
-    minute: int  # as consent words count them
+    second: int  # since 1970, UTC
+    minute: int  # as in consent bits
     point: ConsentPoint
     begins: str
 
 
 class _Middle(msgspec.Struct, frozen=True):
-    """What stands in an entry between `determined_by` and `subject`."""
+    """The members of an entry between `determined_by` and `subject`."""
 
     fields: tuple[str, ...]
     plan: str
@@ -58,18 +58,18 @@ class _Middle(msgspec.Struct, frozen=True):
 
 
 class EntryText(msgspec.Struct, frozen=True):
-    """The parts of a decision's text that do not differ from customer to customer."""
+    """The parts of a decision's text that are the same for all customers."""
 
     allowed: bool
     rests: bool  # whether it rests on an entry of the consent log
     middle: str
-    ends: str  # of the entry
-    closes: str  # of the answer
-    text: str  # as it stands in a list
+    ends: str  # the end of the read-log entry
+    closes: str  # the end of the answer
+    text: str  # the wording in a batch's list
 
 
 class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
-    """One decision, in writing. `entry` is what `Journal` asks of what it records."""
+    """One decision with its serialised text. Implements `gate.readlog.writer.EntryLine`."""
 
     moment: Moment
     wording: EntryText
@@ -88,7 +88,7 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
         return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
 
     def answer(self, entry: int) -> str:
-        """The JSON of the answer, which names its entry."""
+        """The JSON of the answer; `entry`: its index in the read log."""
         rests, size = self.determined_by, self.moment.point.size
         index = "null" if rests is None else rests
         return (
@@ -98,46 +98,45 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
-    """The decisions of one batch, all of one moment: one entry and its list
-    (gate.readlog.batch_entry)."""
+    """The decisions of one batch and moment: one entry with a list (gate.readlog.batch_entry)."""
 
     service: str
     rulings: Sequence[WrittenDecision]
 
     def listing(self, tags: Sequence[str]) -> bytes:
-        """The list, which names the customers by `tags`."""
+        """The list of decisions, with the customers' `tags`."""
         decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
-        for ruling, tag in zip(self.rulings, tags, strict=True):
-            said, rests = ruling.wording, ruling.determined_by
-            if (number := numbers.get(id(said))) is None:
-                number = numbers[id(said)] = len(texts)
-                texts.append(said.text)
+        for decision, tag in zip(self.rulings, tags, strict=True):
+            text, rests = decision.wording, decision.determined_by
+            if (number := numbers.get(id(text))) is None:
+                number = numbers[id(text)] = len(texts)
+                texts.append(text.text)
             decisions.append(f'["{tag}",{"null" if rests is None else rests},{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
 
     def answers(self, entry: int) -> list[str]:
-        """The JSON of each answer, which names the entry and its place in the list there."""
+        """The JSON of each answer, which names the entry and the index in its list."""
         between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
         texts = []
-        for place, ruling in enumerate(self.rulings):
-            rests = "null" if ruling.determined_by is None else ruling.determined_by
-            closes = ruling.wording.closes
+        for place, decision in enumerate(self.rulings):
+            rests = "null" if decision.determined_by is None else decision.determined_by
+            closes = decision.wording.closes
             texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
         return texts
 
     def entry(self, digest: str) -> bytes:
-        """The leaf of the read log; `digest`: of the list, in hex."""
+        """The leaf of the read log; `digest`: SHA-256 of the list, in hex."""
         now = self.rulings[0].moment
         at, consent = datetime.fromtimestamp(now.second, UTC), now.point
         return DecisionBatch("batch", at, consent, len(self.rulings), digest, self.service).encode()
 
     def alone(self, place: int) -> bytes:
-        """See `journal.Many`."""
+        """See `gate.readlog.writer.Many`."""
         return self.rulings[place].entry(None)
 
 
 def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:
-    """`second`: since 1970, UTC."""
+    """The beginning of entries at `second` (since 1970, UTC) and this ledger position."""
     at = datetime.fromtimestamp(second, UTC)
     begins = (
         f'{{"action":"{action}","at":{_text(at)},"cohort":null,"consent":{_text(point)},'
@@ -148,14 +147,14 @@ def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment
 
 @lru_cache(maxsize=REMEMBERED)
 def wording(plan: Plan, fields: tuple[str, ...], verdict: Verdict) -> EntryText:
-    """The text of a verdict under a plan."""
+    """The cached text of a verdict under a plan."""
     return worded(plan.service, plan.scene.id, plan, fields, verdict)
 
 
 def worded(
     service: str, scene: str, plan: Plan | None, fields: tuple[str, ...], verdict: Verdict
 ) -> EntryText:
-    """As `wording`, also where there is no such scene and so no plan."""
+    """Uncached form of `wording`, which also works without a plan (unknown scene)."""
     synthetic = plan is not None and View.SYNTHETIC in verdict.views.values()
     middle = _Middle(
         fields=fields,

@@ -1,8 +1,8 @@
-"""Group commit on the event loop: who waits while the disk works is written together.
+"""Group commit on the event loop: entries that arrive during a commit are written with the next.
 
-Decisions are made on the event loop, in microseconds, and so are their entries in the read log. A
-disk that answers at once is waited for on the loop as well: a hand-over to a thread and back costs
-more than that. A slower one is waited for in a thread, one hand-over a commit.
+Decisions and their read-log entries are computed on the event loop in microseconds. While the disk
+is fast, the loop itself waits for it, because switching to a thread and back would take longer. For
+a slow disk, each commit waits in a thread.
 """
 
 import asyncio
@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from gate.readlog.writer import Asked, Journal
 
 WAIT_HERE_S = 0.005
-TRY_AGAIN = 100  # commits, after which a slow disk is tried on the loop again
+TRY_AGAIN = 100  # commits after which a slow disk is tried on the loop again
 
 
 class Commits:
-    """Journals what is asked while one commit is under way together with the next one.
+    """Writes entries to a journal in groups, one group per commit.
 
-    An answer leaves after what `record` gave was awaited: then its entry is durable.
+    Await the future of `record` before sending the answer: then its entry is durable.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -27,11 +27,11 @@ class Commits:
         self._waiting: list[tuple[Sequence[Asked], asyncio.Future[int]]] = []
         self._running: asyncio.Task[None] | None = None
         self._disk = ThreadPoolExecutor(1, "read-log")
-        self._waited_s = 0.0  # for the disk, when it was last waited for on the loop
+        self._waited_s = 0.0  # duration of the last commit on the loop
         self._tried = 0
 
     def record(self, asked: Sequence[Asked]) -> asyncio.Future[int]:
-        """The first one's index in the read log, once all are durable; the others' follow it."""
+        """A future of the first entry's index, done once all are durable; the others follow it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
         self._waiting.append((asked, done))
@@ -46,7 +46,7 @@ class Commits:
                 flat = [each for asked, _ in together for each in asked]
                 try:
                     first = (await self._durable(flat)).start
-                except Exception as error:  # noqa: BLE001 - who waits must hear of it, whatever it is
+                except Exception as error:  # noqa: BLE001 - every waiting caller must get the error
                     _tell(together, error)
                     continue
                 for asked, done in together:
@@ -58,7 +58,7 @@ class Commits:
 
     async def _durable(self, flat: Sequence[Asked]) -> range:
         loop = asyncio.get_running_loop()
-        if (begun := self._journal.begin(flat)) is None:  # a read in another thread is committing
+        if (begun := self._journal.begin(flat)) is None:  # another thread is committing
             return await loop.run_in_executor(self._disk, self._journal.record_all, flat)
         self._tried = (self._tried + 1) % TRY_AGAIN
         if self._waited_s < WAIT_HERE_S or not self._tried:

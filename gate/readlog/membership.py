@@ -1,16 +1,17 @@
-"""Whose each entry of a read log is: private, beside the log, written in the same transactions.
+"""The private index of a read log: which entry belongs to which customer's pseudonym.
 
-    owner   one row a bundle of 256 entries: their pseudonyms of 16 bytes, in order of the entries
-    run     one row for 16,384 entries: the first 8 bytes of their pseudonyms, sorted, and where
-            each of them stands
-    list    one row for an entry that decides on many: the number of its first decision among those
-            of all such entries, and the list itself (gate.readlog.batch_entry)
-    member, member_run  as `owner` and `run`, of the decisions in those lists
+It is written in the same transactions as the log, to these tables of its database:
 
-Pseudonyms come from customers' keys, so only who holds a key finds its entries. Rows are written
-one after the other, never into the middle of an index that grows with the log; runs find one
-customer's entries among millions without reading all of them. The view `reading` lists everything
-as (pseudonym, entry).
+    owner   one row per bundle of 256 entries: their pseudonyms of 16 bytes, in entry order
+    run     one row per 16,384 entries: the first 8 bytes of their pseudonyms, sorted, and their
+            positions
+    list    one row per batch entry: the number of its first decision, counted over all batch
+            entries, and the list itself (gate.readlog.batch_entry)
+    member, member_run  like `owner` and `run`, for the decisions in those lists
+
+Pseudonyms are derived from customers' keys, so only the holder of a key finds its entries. Rows are
+only appended, so writing does not slow down as the log grows; runs find one customer's entries
+among millions without reading all of them. The view `reading` lists (pseudonym, entry) pairs.
 """
 
 import sqlite3
@@ -23,9 +24,9 @@ import numpy as np
 from ledger.tlog import tiles
 
 SIZE = 16  # bytes of a pseudonym
-NOBODY = bytes(SIZE)  # whose a cohort's entry is
-RUN = 64 * tiles.WIDTH  # entries
-_HEAD = 8  # bytes of a pseudonym that a run sorts by
+NOBODY = bytes(SIZE)  # the pseudonym of entries about cohorts
+RUN = 64 * tiles.WIDTH  # entries per run
+_HEAD = 8  # bytes of a pseudonym that runs are sorted by
 _NAMES = """
 CREATE TABLE IF NOT EXISTS {0} (bundle INTEGER PRIMARY KEY, names BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS {1} (number INTEGER PRIMARY KEY, heads BLOB NOT NULL, at BLOB NOT NULL);
@@ -40,11 +41,11 @@ CREATE VIEW IF NOT EXISTS reading AS
 """
 
 
-Put = tuple[bytes, int]  # the names of the last bundle, and how many there are in all
+Put = tuple[bytes, int]  # pseudonyms of the last bundle, number of all pseudonyms
 
 
 class Named(NamedTuple):
-    """The two tables that say whose things are: one by one, and sorted."""
+    """The names of a pair of tables: pseudonyms in entry order, and sorted runs."""
 
     names: str
     runs: str
@@ -55,19 +56,19 @@ SCHEMA = _NAMES.format(*ENTRIES) + _NAMES.format(*MEMBERS) + _LISTS
 
 
 class Membership:
-    """The writing side, for the connection and within the transactions of the log's writer."""
+    """Writes pseudonyms, on the connection and in the transactions of the log's writer."""
 
     def __init__(
         self, database: sqlite3.Connection, size: int | None = None, what: Named = ENTRIES
     ) -> None:
-        """`size`: how many have names; None: as many as are stored."""
+        """`size`: how many pseudonyms are valid; None: all that are stored."""
         self._database, self._what = database, what
         database.executescript(SCHEMA)
         self.size = self._written() if size is None else size
         self._names = self._stored(self.size // tiles.WIDTH)[: self.size % tiles.WIDTH * SIZE]
 
     def put(self, names: Sequence[bytes], first: int) -> "Put":
-        """Write the pseudonyms of the entries from `first` on; what `settle` is to be told."""
+        """Write the pseudonyms of entries from `first` on; pass the result to `settle`."""
         bundle, filled = divmod(first, tiles.WIDTH)
         at, current, put = 0, self._names, _PUT.format(*self._what)
         while at < len(names):
@@ -82,7 +83,7 @@ class Membership:
         return current, first + len(names)
 
     def settle(self, put: "Put") -> None:
-        """What was put is durable."""
+        """Tell the index that the transaction of `put` was committed."""
         self._names, self.size = put
 
     def _written(self) -> int:
@@ -114,22 +115,22 @@ _RUNS = "SELECT number FROM {1} ORDER BY number DESC"
 
 
 def members(database: sqlite3.Connection, entry: int, count: int) -> bytes:
-    """The pseudonyms of an entry's list, one after the other."""
+    """The pseudonyms of a batch entry's list, concatenated."""
     row = database.execute("SELECT first FROM list WHERE entry = ?", [entry]).fetchone()
     first = 0 if row is None else row[0]
     lo = first // tiles.WIDTH
     rows = database.execute(_BETWEEN.format(*MEMBERS), (lo, (first + count) // tiles.WIDTH + 1))
-    held, skip = b"".join(row[0] for row in rows), first - lo * tiles.WIDTH
-    return held[skip * SIZE : (skip + count) * SIZE]
+    names, skip = b"".join(row[0] for row in rows), first - lo * tiles.WIDTH
+    return names[skip * SIZE : (skip + count) * SIZE]
 
 
 def of(
     database: sqlite3.Connection, pseudonym: bytes, size: int, what: Named = ENTRIES
 ) -> Iterator[int]:
-    """The entries below `size` that may be this pseudonym's, newest first.
+    """The entries below `size` that may belong to this pseudonym, newest first.
 
-    Now and then one that is not: eight bytes of two pseudonyms are equal once in 2^64. Whoever
-    reads the entry checks its tag.
+    There are rare false positives, since only eight bytes are compared (1 in 2^64); the caller
+    must check the entry's tag.
     """
     runs = [row[0] for row in database.execute(_RUNS.format(*what))]
     sorted_below = (runs[0] + 1) * RUN if runs else 0
@@ -143,9 +144,11 @@ def _unsorted(
 ) -> Iterator[int]:
     rows = database.execute(_DOWN_TO.format(*what), [entries.start // tiles.WIDTH])
     for bundle, names in rows:
-        held = [names[at : at + SIZE] for at in range(0, len(names), SIZE)]
+        pseudonyms = [names[at : at + SIZE] for at in range(0, len(names), SIZE)]
         places = (
-            bundle * tiles.WIDTH + n for n in reversed(range(len(held))) if held[n] == pseudonym
+            bundle * tiles.WIDTH + n
+            for n in reversed(range(len(pseudonyms)))
+            if pseudonyms[n] == pseudonym
         )
         yield from (each for each in places if each in entries)
 
@@ -153,7 +156,7 @@ def _unsorted(
 def _in_run(
     database: sqlite3.Connection, number: int, pseudonym: bytes, what: Named
 ) -> Iterator[int]:
-    """A search by halves that reads a few pages of the run, not all of it."""
+    """Binary search that reads a few pages of the run, not all of it."""
     wanted = pseudonym[:_HEAD]
     with database.blobopen(what.runs, "heads", number, readonly=True) as heads:
 
@@ -167,5 +170,5 @@ def _in_run(
         return
     with database.blobopen(what.runs, "at", number, readonly=True) as at:
         at.seek(2 * first)
-        found = np.frombuffer(at.read(2 * (last - first)), ">u2")
-    yield from (number * RUN + int(each) for each in found[::-1])
+        places = np.frombuffer(at.read(2 * (last - first)), ">u2")
+    yield from (number * RUN + int(each) for each in places[::-1])

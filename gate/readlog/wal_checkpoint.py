@@ -1,9 +1,9 @@
-"""Folds what the write-ahead file of a log holds into its database, beside the commits.
+"""Checkpoints the write-ahead log (WAL) of a log's database in a background thread.
 
-By itself SQLite does so within every some-hundredth commit, which then waits for a copy of
-megabytes and two more syncs. Here a thread does it while commits go on. SQLite begins the file anew
-at the next commit that finds all of it copied; should commits never leave it such a moment, the
-writer's own limit (`MOST_PAGES`) copies the rest within a commit.
+By default SQLite checkpoints within every few hundredth commit, which then waits for a copy of
+megabytes and two more syncs. Here a thread does it while commits continue. SQLite restarts the WAL
+at the next commit that finds all of it copied. If that never happens, the writer's own limit
+(`MAX_PAGES`) copies the rest within a commit.
 """
 
 import sqlite3
@@ -12,11 +12,11 @@ from pathlib import Path
 from threading import Lock, Thread
 
 EVERY = 32  # commits
-MOST_PAGES = 16_384  # of 4 KiB, in the write-ahead file
+MAX_PAGES = 16_384  # of 4 KiB, in the WAL
 
 
 class Folding:
-    """Of one database. Thread-safe; nothing is lost if a fold fails or never comes."""
+    """Checkpoints one database. Thread-safe; no data is lost if a checkpoint fails or is late."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,7 +24,7 @@ class Folding:
         self._under_way = Lock()
 
     def committed(self) -> None:
-        """To be told after every commit; returns at once."""
+        """Call after every commit; returns at once."""
         self._commits += 1
         if self._commits % EVERY == 0 and self._under_way.acquire(blocking=False):
             Thread(target=self._fold, name="fold", daemon=True).start()

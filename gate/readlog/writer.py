@@ -1,15 +1,17 @@
-"""The read log: every answer leaves a Merkle leaf before it leaves.
+"""Writer of the read log: a Merkle log with one entry per answer, durable before the answer leaves.
 
-One log per gate instance, announced in the consent log when it opens. A leaf is canonical JSON:
+Each gate instance has its own log, announced in the consent log when it starts. A leaf is canonical
+JSON:
 
     {"action":"read","at":"2026-01-01T12:00:00Z","cohort":null,"consent":{"root":"…","size":7},
      "determined_by":3,"fields":["age"],"plan":"9f…","reason":"granted","release":null,"rows":1,
      "scene":"segmentation","service":"analytics","subject":"4be1…","views":{"age":"personal"}}
 
-`subject` is a tag under the customer's own key, different in every leaf: the log itself links no
-two reads of one customer. Values are never written. A table read names its cohort by the digest
-of a bitmap over the rows of the consent state, stored beside the log; and where its synthetic rows
-are not naive, their `mode` ("release-anchored"), `release` being the one whose counts they rest on.
+`subject` is a tag derived from the customer's own key, different in every leaf, so the log alone
+does not link two reads of one customer. Values are never written. A table read names its cohort by
+the digest of a bitmap over the rows of the consent state, which is stored with the log. If its
+synthetic rows are not naive, `mode` says how they were made ("release-anchored") and `release` on
+whose counts they rest.
 """
 
 import secrets
@@ -31,7 +33,7 @@ from gate.decision.decide import Reason, View
 from gate.decision.eligibility import Cohort
 from gate.readlog import membership
 from gate.readlog.membership import MEMBERS, Membership, Put
-from gate.readlog.wal_checkpoint import MOST_PAGES, Folding
+from gate.readlog.wal_checkpoint import MAX_PAGES, Folding
 from gate.state.ledger_position import ConsentPoint
 from ledger.storage.interface import StorageBatch
 from ledger.tlog import atomic_file
@@ -39,28 +41,28 @@ from ledger.tlog.writer import Log, Staged
 from ledger.vault.commitments import TAG_SIZE, ReadLogTags
 
 LOG, COHORTS = "log.sqlite", "cohorts"  # in an instance's folder
-INDEX = LOG  # whose readings they are: see gate.readlog.membership
+INDEX = LOG  # database of the private index: see gate.readlog.membership
 
 
 class JournalError(Exception):
-    """The read log could not be written, so no answer may leave. See the cause; then ask again."""
+    """The read log could not be written, so no answer may leave. See the cause, then retry."""
 
 
 class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One answer, as it is journalled: what was asked, what was answered, and why."""
+    """An entry of the read log: what was requested, what was answered, and why."""
 
     action: str  # "evaluate", "read", "rows", "table" or "search"
     at: datetime  # whole seconds
     service: str
     scene: str
     subject: str | None = None  # hex tag; None for a cohort
-    cohort: str | None = None  # hex digest of the stored bitmap
+    cohort: str | None = None  # SHA-256 of the stored bitmap, in hex
     rows: int = 0
     fields: tuple[str, ...]
     views: Mapping[str, View]
     reason: Reason
     determined_by: int | None = None
-    mode: str | UnsetType = UNSET  # of synthetic rows in a table, unless they are naive
+    mode: str | UnsetType = UNSET  # of a table's synthetic rows, unless they are naive
     plan: str
     release: str | None = None
     consent: ConsentPoint
@@ -69,7 +71,7 @@ class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
         return _ENCODER.encode(self)
 
     def entry(self, tag: str | None) -> bytes:
-        """The leaf, which names the customer by `tag`."""
+        """The leaf, with the customer's `tag`."""
         return msgspec.structs.replace(self, subject=tag).encode()
 
 
@@ -77,53 +79,53 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 class EntryLine(Protocol):
-    """What is journalled: a Reading, or a ruling that encodes to the same bytes."""
+    """What can be logged: a ReadLogEntry, or a WrittenDecision that encodes to the same bytes."""
 
     def entry(self, tag: str | None) -> bytes: ...
 
 
 class Many(Protocol):
-    """What is journalled as one entry with a list beside it: see gate.readlog.batch_entry."""
+    """What is logged as one entry with a list: see gate.readlog.batch_entry."""
 
     def listing(self, tags: Sequence[str]) -> bytes: ...
     def entry(self, digest: str) -> bytes: ...
     def alone(self, place: int) -> bytes:
-        """What the entry of one of them would be if it stood alone; it names nobody."""
+        """One decision as the entry of a single evaluation, without a tag."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Several:
-    """Many customers' part in one entry, in the order of its list."""
+    """An entry about many customers, in the order of its list."""
 
     line: Many
     subjects: Sequence[str]
 
 
-# What is journalled, and the customer it is of (None: a cohort).
+# What is logged, and the customer it is about (None: a cohort).
 Asked = tuple[EntryLine, str | None] | Several
-Subscriber = Callable[[Sequence[bytes], Sequence[Asked]], None]  # entries, and whose each is
+Subscriber = Callable[[Sequence[bytes], Sequence[Asked]], None]  # leaves, and their origin
 
 
 class EntryTagger(Protocol):
-    """Names a customer in a read log so that only the holder of the customer's key can tell."""
+    """Derives a customer's tags in a read log, which only the holder of their key can recompute."""
 
     def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes: ...
 
 
 class ManyEntryTagger(EntryTagger, Protocol):
     def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
-        """The names of one customer in a read log; None for whom there is no key."""
+        """The tags of one customer in a read log; None if the customer has no key."""
         ...
 
 
 class Journal:
-    """Writes the read log of one gate instance, under `home`, where `log` lies. Thread-safe.
+    """Writes the read log of one gate instance under `home`, the folder of `log`. Thread-safe.
 
-    `record` returns when its entries are fully persisted; whoever waits meanwhile is committed
-    together. Whose an entry is, is written in the transaction that writes the entry: see
-    gate.readlog.membership. The caller who must not block takes the two steps of a commit apart:
-    `begin`, which computes, and `finish`, which waits for the disk.
+    `record` returns when its entries are durable; entries of waiting threads are committed
+    together. The private index (gate.readlog.membership) is written in the same transaction. A
+    caller that must not block splits a commit into `begin`, which computes, and `finish`, which
+    waits for the disk.
     """
 
     def __init__(self, log: Log, tagger: ManyEntryTagger, home: Path) -> None:
@@ -145,16 +147,19 @@ class Journal:
         """Call `subscriber` with the entries of each commit before they are written."""
         self._subscribers.append(subscriber)
 
-    def record(self, reading: EntryLine, subject: str | None = None) -> int:
-        """Persist one reading of `subject` (None: of a cohort); its index in the read log."""
-        return self.record_all([(reading, subject)])[0]
+    def record(self, entry: EntryLine, subject: str | None = None) -> int:
+        """Write one entry about `subject` (None: a cohort), durably; returns its index."""
+        return self.record_all([(entry, subject)])[0]
 
     def record_all(self, asked: Sequence[Asked]) -> range:
-        """Persist readings in this order; their indexes. Raises JournalError: none was answered."""
+        """Write entries in this order, durably; returns their indexes.
+
+        Raises JournalError; then none of them may be answered.
+        """
         mine = _Waiting(asked)
         with self._queue:
             self._waiting.append(mine)
-        with self._turn:  # whoever gets here first commits for everybody who waits
+        with self._turn:  # the first thread here commits for all that wait
             if mine.indexes is None:
                 self._write()
         if mine.indexes is None:
@@ -162,8 +167,10 @@ class Journal:
         return mine.indexes
 
     def begin(self, asked: Sequence[Asked]) -> range | None:
-        """The first half of `record_all`: what `finish` will make durable. None, and nothing done,
-        while others commit. Raises JournalError."""
+        """The first half of `record_all`: write the entries that `finish` makes durable.
+
+        Returns None and does nothing while another thread commits. Raises JournalError.
+        """
         if not self._turn.acquire(blocking=False):
             return None
         try:
@@ -173,24 +180,27 @@ class Journal:
             raise
 
     def finish(self) -> None:
-        """Make durable what was begun; waits for the disk. Raises JournalError: nothing was."""
+        """Commit what `begin` wrote; waits for the disk.
+
+        Raises JournalError; then nothing was written.
+        """
         try:
             self._settle()
         finally:
             self._turn.release()
 
     def store(self, cohort: Cohort) -> str:
-        """Keep a cohort's bitmap; its digest. Durable when it returns."""
+        """Store a cohort's bitmap durably; returns its digest."""
         bitmap = np.packbits(cohort).tobytes()
         digest = sha256(bitmap).hexdigest()
         path = self.home / COHORTS / digest
-        with self._storing:  # the same cohort may be asked for by several at once
+        with self._storing:  # several threads may store the same cohort
             if not path.exists():
                 atomic_file.write(path, bitmap)
         return digest
 
     def cohort(self, digest: str, rows: int) -> Cohort:
-        """A cohort that was stored, of `rows` rows of the consent state."""
+        """A stored cohort as booleans over `rows` rows of the consent state."""
         packed = np.frombuffer((self.home / COHORTS / digest).read_bytes(), np.uint8)
         return np.unpackbits(packed, count=rows).astype(np.bool_)
 
@@ -198,7 +208,7 @@ class Journal:
         with self._queue:
             together, self._waiting = self._waiting, []
         if not together:
-            return  # who waited was taken along by another, who failed
+            return  # another thread took these entries along and failed
         first = self._put([each for waiting in together for each in waiting.asked]).start
         self._settle()
         for waiting in together:
@@ -206,7 +216,7 @@ class Journal:
             first += len(waiting.asked)
 
     def _put(self, asked: Sequence[Asked]) -> range:
-        """Write entries, and whose they are, into a transaction that is left open."""
+        """Write entries and their pseudonyms in a transaction that stays open."""
         first = self.log.size
         named = self._named(asked, first)
         for each in self._subscribers:
@@ -216,7 +226,7 @@ class Journal:
             self._database.execute("BEGIN IMMEDIATE")
             stored = self._database.execute("SELECT size FROM head").fetchone()
             if (stored or (0,))[0] != first:
-                raise JournalError("the read log has a second writer; give each gate its own")
+                raise JournalError("another process writes this read log; give each gate its own")
             for statement, rows in (*_rows(staged.batch), (_LIST, named.lists)):
                 self._database.executemany(statement, rows)
             names = self._owners.put(named.names, first)
@@ -230,8 +240,8 @@ class Journal:
             raise AssertionError("nothing was begun")
         with self._closing():
             self._database.execute("COMMIT")
-        # Crash before the commit: nothing was written, and nobody was answered. After it: entries
-        # that nobody was told of.
+        # Crash before the commit: nothing was written and nobody got an answer. Crash after it: the
+        # entries exist, but their answers were never sent.
         staged, names, members = begun
         self.log.settle(staged)
         self._owners.settle(names)
@@ -240,18 +250,18 @@ class Journal:
 
     @contextmanager
     def _closing(self) -> Iterator[None]:
-        """No transaction outlives an error."""
+        """Roll back the transaction on any error."""
         try:
             yield
         except BaseException as error:
             with suppress(sqlite3.Error):
                 self._database.rollback()
             if isinstance(error, OSError | sqlite3.Error):
-                raise JournalError("the read log cannot be written; see to its disk") from error
+                raise JournalError("the read log cannot be written; check its disk") from error
             raise
 
     def _named(self, asked: Sequence[Asked], first: int) -> "_Named":
-        """The entries, each naming its customers by tags of its own, and their pseudonyms."""
+        """The leaves with their tags, and the pseudonyms for the private index."""
         made = _Named([], [], [], [])
         tags_of, origin = self._tagger.read_log_tags, self.log.origin
         for index, each in enumerate(asked, first):
@@ -261,7 +271,7 @@ class Journal:
             line, subject = each
             if subject is None:
                 tag, name = None, membership.NOBODY
-            elif (tags := tags_of(subject, origin)) is None:  # has no key: nobody can ever tell
+            elif (tags := tags_of(subject, origin)) is None:  # no key: a random tag
                 tag, name = secrets.token_hex(TAG_SIZE), secrets.token_bytes(membership.SIZE)
             else:
                 tag, name = tags.at(index), tags.pseudonym[: membership.SIZE]
@@ -270,7 +280,7 @@ class Journal:
         return made
 
     def _list(self, several: Several, index: int, made: "_Named") -> None:
-        """One entry for many customers, and the list that it names."""
+        """Add one entry about many customers, and its list."""
         tags_of, origin = self._tagger.read_log_tags, self.log.origin
         first, names, given = self._members.size + len(made.members), [], []
         for place, subject in enumerate(several.subjects):
@@ -291,13 +301,13 @@ class _Named(NamedTuple):
     """What one commit writes."""
 
     entries: list[bytes]
-    names: list[bytes]  # of the entries
+    names: list[bytes]  # pseudonyms of the entries
     lists: list[tuple[int, int, bytes]]  # entry, number of its first decision, the list
-    members: list[bytes]  # names, of the decisions in lists
+    members: list[bytes]  # pseudonyms of the decisions in lists
 
 
 def _rows(batch: StorageBatch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """What a batch writes: see ledger.storage.sqlite, whose tables these are."""
+    """The rows that a storage batch writes, to the tables of ledger.storage.sqlite."""
     yield _HEAD, [(batch.head.size, batch.head.note)]
     yield _BUNDLE, [*batch.bundles.items()]
     yield _TILE, [(level, index, data) for (level, index), data in batch.tiles.items()]
@@ -305,7 +315,7 @@ def _rows(batch: StorageBatch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
 
 _PRAGMAS = f"""
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;
-PRAGMA wal_autocheckpoint={MOST_PAGES};
+PRAGMA wal_autocheckpoint={MAX_PAGES};
 """
 _HEAD = """
 INSERT INTO head VALUES (1, ?, ?)
@@ -316,7 +326,7 @@ _TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excl
 
 
 class _Waiting:
-    """Readings in a commit that is under way; `indexes` once they are durable."""
+    """Entries that wait for a commit; `indexes` is set once they are durable."""
 
     __slots__ = ("asked", "indexes")
 
@@ -330,10 +340,10 @@ def tag(tagger: EntryTagger, subject: str, origin: str, index: int) -> str:
 
 
 def pseudonym(tagger: EntryTagger, subject: str, origin: str) -> bytes:
-    """The customer's name in the private index of one read log."""
+    """The customer's pseudonym in the private index of one read log."""
     return tagger.read_log_tag(subject, f"{origin}#index", 0)[: membership.SIZE]
 
 
 def instance_name() -> str:
-    """A fresh name for a gate instance: no two instances ever write one read log."""
+    """A unique name for a gate instance, so that no two instances write the same read log."""
     return secrets.token_hex(4)

@@ -1,1 +1,1 @@
-"""Reads of one customer, of many and of everybody: decide, fetch, log, answer."""
+"""Data reads of one customer, of many, or of all: decide, fetch, log, answer."""

@@ -1,11 +1,11 @@
-"""Synthetic rows in the place of the customers who are missing from a table.
+"""Completes a table with synthetic rows for the customers whose personal rows may not be read.
 
 The contract names the mode; see synthetic.completion.completion. `release-anchored` counts the
-authorised rows, in the fields asked for and in no others, and estimates from these and from the
-counts of the anchor (gate.reads.releases) how the missing are; nobody's withdrawn value is looked
-at. Without an anchor the rows are `naive`: drawn as the release has it that answers.
+authorised rows, in the requested fields only, and estimates the distribution of the missing rows
+from these counts and those of the anchor release (gate.reads.releases). It never reads a withdrawn
+value. Without an anchor the rows are `naive`: drawn from the current release as it is.
 
-What was estimated is kept, and drawn from again while the same rows of the same customers stand.
+Estimates are cached and reused while the table's rows and customers stay the same.
 """
 
 from collections import OrderedDict
@@ -25,27 +25,27 @@ from synthetic.completion.completion import Completion, CompletionTask, ErrorBar
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
 
-NONE = "none"  # no synthetic row stands in the table
-MOST_KEPT = 32  # estimates
-MOST_CELLS = 1 << 25  # codes of all that are kept: 256 MB
-KEPT = timedelta(hours=1)  # meanwhile the source may have delivered other values
+NONE = "none"  # the table has no synthetic rows
+MAX_ESTIMATES = 32  # estimates
+MAX_CELLS = 1 << 25  # codes in all cached estimates together: 256 MB
+LIFETIME = timedelta(hours=1)  # of an estimate: the source may deliver new values
 UNCORRECTED = ErrorBar(float("inf"), float("inf"), "who withdrew is not corrected for")
-Key = tuple[str, str]  # the anchor, and a digest of what stands in the table
+Key = tuple[str, str]  # id of the anchor release, digest of the table's authorised rows
 
 
 @dataclass(frozen=True)
 class Completed:
-    """`rows` synthetic rows, drawn as they are asked for; `release`: what they rest on."""
+    """The synthetic rows of one table, drawn lazily. `release`: id of the release they rest on."""
 
     mode: str
     error: ErrorBar | None  # None if there are no such rows
     release: str | None
     rows: int
-    tables: Iterator[Any]  # Arrow tables; can be gone through once
+    tables: Iterator[Any]  # Arrow tables; single use
 
     @property
-    def told(self) -> str | UnsetType:
-        """The mode as the journal names it."""
+    def logged_mode(self) -> str | UnsetType:
+        """The mode as the read log records it: unset for `none` and `naive`."""
         return UNSET if self.mode in {NONE, Mode.NAIVE} else self.mode
 
 
@@ -54,89 +54,92 @@ NOTHING = Completed(NONE, None, None, 0, iter(()))
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What stands in a table, and of how many customers: all that a completion may rest on."""
+    """What a completion may rest on: the authorised rows and how many customers are missing."""
 
-    rows: Callable[[], Any]  # an Ibis table: `columns` of the customers who stand as they are
-    subjects: Sequence[str]  # these
-    stand: int  # rows of theirs
-    everybody: int
-    columns: tuple[str, ...]  # that are to be drawn
+    rows: Callable[[], Any]  # returns an Ibis table: `columns` of the authorised customers
+    subjects: Sequence[str]  # the authorised customers
+    authorised: int  # number of their rows
+    everybody: int  # number of customers of the source
+    columns: tuple[str, ...]  # columns to draw
 
     @property
     def count(self) -> int:
-        return self.everybody - self.stand
+        return self.everybody - self.authorised
 
     def key(self, anchor: Release) -> Key:
-        """The same where an earlier estimate stands for this one."""
-        digest = sha256(msgspec.json.encode([sorted(self.columns), self.stand, self.everybody]))
+        """The cache key: equal keys mean that an earlier estimate can be reused."""
+        digest = sha256(
+            msgspec.json.encode([sorted(self.columns), self.authorised, self.everybody])
+        )
         for at in range(0, len(self.subjects), DRAWN_ROWS):
             digest.update(msgspec.json.encode(self.subjects[at : at + DRAWN_ROWS]))
         return anchor.id, digest.hexdigest()
 
 
 def naive(release: Synthesiser, missing: Missing) -> Completed:
-    """Rows drawn like those of the people who consented."""
+    """Draw the missing rows from `release` with the distribution of those who consented."""
     sizes = (min(DRAWN_ROWS, missing.count - n) for n in range(0, missing.count, DRAWN_ROWS))
     tables = (release.sample(rows, missing.columns) for rows in sizes)
     return Completed(Mode.NAIVE, UNCORRECTED, release.id, missing.count, tables)
 
 
 class Completions:
-    """What was estimated for tables, the most recent of it. Thread-safe: who asks for what somebody
-    else is estimating waits for it."""
+    """LRU cache of estimates. Thread-safe: concurrent requests for one key estimate it once."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._cache: OrderedDict[Key, _CachedEstimate] = OrderedDict()
 
     def anchored(self, anchor: Release, missing: Missing, at: datetime) -> Completed:
-        """Rows that make the table what the anchor says it was. Raises what the source raises."""
-        kept = self._place(missing.key(anchor))
-        with kept.lock:
-            found = kept.at(at)
-            if found is None:
-                found = _estimated(anchor, missing)
-                kept.completion, kept.since = found, at
+        """Synthetic rows that complete the table to the anchor's counts; raises source errors."""
+        slot = self._place(missing.key(anchor))
+        with slot.lock:
+            completion = slot.at(at)
+            if completion is None:
+                completion = _estimated(anchor, missing)
+                slot.completion, slot.since = completion, at
                 self._trim()
-        error = _of_everybody(found.error, anchor, missing)
-        return Completed(found.mode, error, anchor.id, found.rows, _tables(found, missing))
+        error = _of_everybody(completion.error, anchor, missing)
+        return Completed(
+            completion.mode, error, anchor.id, completion.rows, _tables(completion, missing)
+        )
 
-    def _place(self, key: Key) -> "_Kept":
+    def _place(self, key: Key) -> "_CachedEstimate":
         with self._lock:
-            kept = self._kept.setdefault(key, _Kept())
-            self._kept.move_to_end(key)
-            return kept
+            slot = self._cache.setdefault(key, _CachedEstimate())
+            self._cache.move_to_end(key)
+            return slot
 
     def _trim(self) -> None:
-        """The last one stays, whatever its size."""
+        """Evict the oldest estimates; the newest stays, whatever its size."""
         with self._lock:
-            cells = sum(each.cells for each in self._kept.values())
-            while len(self._kept) > 1 and (len(self._kept) > MOST_KEPT or cells > MOST_CELLS):
-                cells -= self._kept.popitem(last=False)[1].cells
+            cells = sum(each.cells for each in self._cache.values())
+            while len(self._cache) > 1 and (len(self._cache) > MAX_ESTIMATES or cells > MAX_CELLS):
+                cells -= self._cache.popitem(last=False)[1].cells
 
 
 @dataclass(slots=True)
-class _Kept:
+class _CachedEstimate:
     lock: Lock = field(default_factory=Lock)
     completion: Completion | None = None
     since: datetime | None = None
 
     @property
     def cells(self) -> int:
-        found = self.completion
-        return 0 if found is None else found.rows * len(found.domain.columns)
+        completion = self.completion
+        return 0 if completion is None else completion.rows * len(completion.domain.columns)
 
     def at(self, at: datetime) -> Completion | None:
-        """What was estimated, if that is not too long ago."""
-        fresh = self.since is not None and self.since <= at < self.since + KEPT
+        """The cached estimate, unless it is too old at `at`."""
+        fresh = self.since is not None and self.since <= at < self.since + LIFETIME
         return self.completion if fresh else None
 
 
 def _of_everybody(error: ErrorBar, anchor: Release, missing: Missing) -> ErrorBar:
-    """Whoever never consented is in no release, and is drawn like those whom the anchor counted.
+    """Widen the error bar for customers who never consented, whom no release has counted.
 
-    If a segment is at most twice as frequent among them as among these, that puts its count off by
-    at most their share of all customers, in proportion to what the table shows.
+    Their rows are drawn like those the anchor counted. If a segment is at most twice as frequent
+    among them, the relative error of its count grows by at most their share of all customers.
     """
     uncounted = max(0, min(missing.count, missing.everybody - anchor.rows))
     never = round(uncounted / missing.everybody, 3)
@@ -153,8 +156,8 @@ def _estimated(anchor: Release, missing: Missing) -> Completion:
     return complete(task, Mode.RELEASE_ANCHORED)
 
 
-def _tables(found: Completion, missing: Missing) -> Iterator[Any]:
-    for at in range(0, found.rows, DRAWN_ROWS):
-        codes = {name: each[at : at + DRAWN_ROWS] for name, each in found.codes.items()}
-        part = replace(found, rows=min(DRAWN_ROWS, found.rows - at), codes=codes)
+def _tables(completion: Completion, missing: Missing) -> Iterator[Any]:
+    for at in range(0, completion.rows, DRAWN_ROWS):
+        codes = {name: each[at : at + DRAWN_ROWS] for name, each in completion.codes.items()}
+        part = replace(completion, rows=min(DRAWN_ROWS, completion.rows - at), codes=codes)
         yield part.table(missing.columns)

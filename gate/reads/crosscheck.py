@@ -1,12 +1,12 @@
-"""A second opinion: a share of what the gate answered, decided again by full Cedar.
+"""Checks a sample of the gate's answers against the full Cedar policy.
 
-The gate decides by compiled plans; this asks the policy itself, off the hot path, in a thread that
-lives while there is something to do. One answer the two disagree about suspends its scene: from
-then on everything there is refused with reason `suspended`, an alert is raised, and health says so.
-It stays so until the gate is started anew, after somebody has looked.
+The gate decides by compiled plans. This module evaluates the policy itself, off the hot path, in a
+background thread that runs only while there are samples. If one answer differs, the gate suspends
+its scene: it refuses everything there with reason `suspended`, raises an alert and reports it as
+unhealthy, until somebody has investigated and restarted the gate.
 
-What cannot be compared any more, because the ledger moved on in between, is counted and left to a
-replay of the read log. When more is sampled than can be checked, it is counted and let go.
+Samples that cannot be compared because the ledger has moved on are counted and left to a replay of
+the read log. Samples beyond the queue's capacity are counted and dropped.
 """
 
 import json
@@ -28,36 +28,39 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from ledger import clock
 
-MOST_WAITING = 256
-MOST_MEMBERS = 16  # customers of a cohort who are decided again
-IDLE_S = 2.0  # after which the thread ends
+MAX_WAITING = 256
+MAX_MEMBERS = 16  # customers of a cohort checked per sample
+IDLE_S = 2.0  # seconds without samples after which the thread ends
 
-Sample = tuple[bytes, str | None]  # an entry of the read log, and whose it is (None: a cohort)
+Sample = tuple[bytes, str | None]  # read-log entry, its customer (None: a cohort)
 
 
 @dataclass(slots=True)
 class CrosscheckResult:
-    """What became of the samples."""
+    """How many samples had which result."""
 
     agreed: int = 0
     differed: int = 0
-    passed: int = 0  # refusals, and answers on a state that is no longer there
-    dropped: int = 0  # more than could be checked
+    passed: int = 0  # not comparable: refusals, and answers on an earlier ledger size
+    dropped: int = 0  # the queue was full
 
 
 class Crosscheck:
-    """Checks a share of one gate's answers; `see` subscribes to its journal. Thread-safe."""
+    """Checks one in `every` answers of a gate, on average. Thread-safe.
+
+    Subscribe `see` to the gate's journal.
+    """
 
     def __init__(self, gate: Gate, every: int, random: Random | None = None) -> None:
         self.checked = CrosscheckResult()
         self._gate, self._every, self._random = gate, every, random or Random()  # noqa: S311 - a sample
-        self._waiting: Queue[Sample] = Queue(MOST_WAITING)
+        self._waiting: Queue[Sample] = Queue(MAX_WAITING)
         self._skip = self._gap() - 1
         self._thread: Thread | None = None
         self._lock = Lock()
 
     def see(self, entries: Sequence[bytes], asked: Sequence[Asked]) -> None:
-        """Called once a commit: takes some of its answers along. Never waits."""
+        """Sample the entries of one commit. Never blocks."""
         skip = self._skip
         for entry, each in zip(entries, asked, strict=True):
             count = len(each.subjects) if isinstance(each, Several) else 1
@@ -68,21 +71,21 @@ class Crosscheck:
         self._skip = skip
 
     def drain(self) -> None:
-        """Return when everything sampled so far has been checked."""
+        """Block until all samples taken so far are checked."""
         self._waiting.join()
 
     def check(self, sample: Sample) -> None:
-        """Decide one answer again, and act on what comes out."""
+        """Evaluate one sample with full Cedar; suspend its scene if the results differ."""
         entry, subject = sample
-        reading = json.loads(entry)
-        agrees = self._agrees(reading, subject)
+        logged = json.loads(entry)
+        agrees = self._agrees(logged, subject)
         if agrees is None:
             self.checked.passed += 1
         elif agrees:
             self.checked.agreed += 1
         else:
             self.checked.differed += 1
-            self._suspend(reading)
+            self._suspend(logged)
 
     def _gap(self) -> int:
         return self._random.randint(1, 2 * self._every - 1)
@@ -112,81 +115,81 @@ class Crosscheck:
             finally:
                 self._waiting.task_done()
 
-    def _agrees(self, reading: Mapping[str, Any], subject: str | None) -> bool | None:
-        """Whether full Cedar decides as the entry says; None if that cannot be told."""
-        scene = self._gate.scenes.get(reading["scene"])
-        if scene is None or reading["reason"] in _REFUSED or scene.id in self._gate.suspended:
+    def _agrees(self, logged: Mapping[str, Any], subject: str | None) -> bool | None:
+        """Whether full Cedar decides as the entry says; None if they cannot be compared."""
+        scene = self._gate.scenes.get(logged["scene"])
+        if scene is None or logged["reason"] in _REFUSED or scene.id in self._gate.suspended:
             return None
         with self._gate.lock:
             state, point = self._gate.current(0)
-            if point.size != reading["consent"]["size"]:
+            if point.size != logged["consent"]["size"]:
                 return None
             if subject is None:
-                asked = self._members(state, reading)
+                asked = self._members(state, logged)
             else:
-                asked = [(self._facts(state, reading, subject), None)]
-        return all(self._same(reading, facts, member) for facts, member in asked)
+                asked = [(self._facts(state, logged, subject), None)]
+        return all(self._same(logged, facts, member) for facts, member in asked)
 
     def _members(
-        self, state: ConsentIndex, reading: Mapping[str, Any]
+        self, state: ConsentIndex, logged: Mapping[str, Any]
     ) -> list[tuple[list[PolicyFacts], bool | None]]:
-        """Some customers, what is known of them, and whether the entry counts them in."""
-        members = self._gate.journal.cohort(reading["cohort"], len(state.subjects))
+        """For a random few customers: their policy facts, and whether the cohort has them."""
+        members = self._gate.journal.cohort(logged["cohort"], len(state.subjects))
         rows = range(len(state.subjects))
-        chosen = self._random.sample(rows, min(MOST_MEMBERS, len(rows)))
+        chosen = self._random.sample(rows, min(MAX_MEMBERS, len(rows)))
         return [
-            (self._facts(state, reading, state.subjects[row]), bool(members[row])) for row in chosen
+            (self._facts(state, logged, state.subjects[row]), bool(members[row])) for row in chosen
         ]
 
     def _facts(
-        self, state: ConsentIndex, reading: Mapping[str, Any], subject: str
+        self, state: ConsentIndex, logged: Mapping[str, Any], subject: str
     ) -> list[PolicyFacts]:
-        scene = reading["scene"]
-        at = datetime.strptime(reading["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        scene = logged["scene"]
+        at = datetime.strptime(logged["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         minute = consent_bits.minute(at)
-        held = state.word(scene, subject)
-        stopped = frozen(held, state.stale(scene, minute))
+        consent = state.bits(scene, subject)
+        stopped = frozen(consent, state.stale(scene, minute))
         places = {name: place for place, name in enumerate(self._gate.scenes[scene].fields)}
-        until = held >> consent_bits.EXPIRY_SHIFT
+        until = consent >> consent_bits.EXPIRY_SHIFT
         return [
-            PolicyFacts(name, bool(held >> places[name] & 1), minute, until, stopped)
-            for name in self._looked_at(reading)
+            PolicyFacts(name, bool(consent >> places[name] & 1), minute, until, stopped)
+            for name in self._looked_at(logged)
         ]
 
-    def _looked_at(self, reading: Mapping[str, Any]) -> list[str]:
-        """The fields of the entry; for a generalised one, the coarser field that answers it."""
-        fields = self._gate.scenes[reading["scene"]].fields
+    def _looked_at(self, logged: Mapping[str, Any]) -> list[str]:
+        """The entry's fields; a generalised one is replaced by the coarser field it came from."""
+        fields = self._gate.scenes[logged["scene"]].fields
         generalised = View.GENERALISED.value
         return [
             str(fields[name].generalised_by)
-            if reading["views"].get(name) == generalised and reading["cohort"] is None
+            if logged["views"].get(name) == generalised and logged["cohort"] is None
             else name
-            for name in reading["fields"]
+            for name in logged["fields"]
         ]
 
     def _same(
-        self, reading: Mapping[str, Any], facts: list[PolicyFacts], member: bool | None
+        self, logged: Mapping[str, Any], facts: list[PolicyFacts], member: bool | None
     ) -> bool:
-        scene = self._gate.scenes[reading["scene"]]
-        permitted = cedar.permits(self._gate.policy, scene, reading["service"], facts)
+        scene = self._gate.scenes[logged["scene"]]
+        permitted = cedar.permits(self._gate.policy, scene, logged["service"], facts)
         if member is not None:
             return all(permitted) == member
-        whole = reading["action"] == "evaluate"  # a read may give less: its source can be down
+        complete = logged["action"] == "evaluate"  # a read may give less: its source may be down
         return all(
-            yes if reading["views"][name] in _GIVEN else not (whole and yes)
-            for name, yes in zip(reading["fields"], permitted, strict=True)
+            yes if logged["views"][name] in _GIVEN else not (complete and yes)
+            for name, yes in zip(logged["fields"], permitted, strict=True)
         )
 
-    def _suspend(self, reading: Mapping[str, Any]) -> None:
-        scene, service = reading["scene"], reading["service"]
+    def _suspend(self, logged: Mapping[str, Any]) -> None:
+        scene, service = logged["scene"], logged["service"]
         self._gate.suspend(scene)
-        detail = f"plan {reading['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
+        detail = f"plan {logged['plan'][:16]} and policy {self._gate.policy.digest[:16]} disagree"
         alert = GateAlert(AlertKind.POLICY_MISMATCH, service, scene, clock.now(), 1, detail)
         self._gate.options.alarm(alert)
 
 
 def _sample(entry: bytes, asked: Asked, place: int) -> Sample:
-    """Of a batch the decision at `place`, as its entry would be if it stood alone."""
+    """The entry to check; for a batch, that of the decision at `place` as a single entry."""
     if isinstance(asked, Several):
         return asked.line.alone(place), asked.subjects[place]
     return entry, asked[1]

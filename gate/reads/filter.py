@@ -1,12 +1,12 @@
-"""Which rows a caller wants: a closed grammar of typed conditions, all of which must hold.
+"""Row filters: a closed grammar of typed conditions, combined with AND.
 
     [{"field": "age", "comparison": "ge", "value": 30},
      {"field": "job", "comparison": "in", "value": ["retired", "student"]}]
 
 There is no expression to parse. A condition names a field of the scene, one of seven comparisons,
-and values of the field's type inside its public domain. Texts have no order here, so they are only
-equal or not. Who is in the answer tells the values of the fields of the filter: these are therefore
-granted, journalled and refused as if they were asked for.
+and values of the field's type inside its public domain. Texts are compared for equality only.
+Membership in the answer reveals the values of the filter's fields, so these fields are authorised
+and logged as if they had been requested.
 """
 
 import operator
@@ -20,31 +20,31 @@ import msgspec
 from gate.contracts.scene import Item, Scene
 from synthetic.model.domain import Categories, Column, Dates, Numbers
 
-MOST_CONDITIONS = 16
-MOST_VALUES = 256
+MAX_CONDITIONS = 16
+MAX_VALUES = 256
 Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in"]
 EQUAL: frozenset[Comparison] = frozenset({"eq", "ne", "in"})
 EVERY: frozenset[Comparison] = EQUAL | {"lt", "le", "gt", "ge"}
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Whole = Annotated[int, msgspec.Meta(ge=-(1 << 53), le=1 << 53)]
 Value = Whole | float | bool | Text
-Values = Annotated[list[Value], msgspec.Meta(min_length=1, max_length=MOST_VALUES)]
+Values = Annotated[list[Value], msgspec.Meta(min_length=1, max_length=MAX_VALUES)]
 
 
 class FilterError(ValueError):
-    """A condition that the contract has no answer to. Says what was wanted, and what to send."""
+    """A condition does not fit the scene's contract. The message says what to send instead."""
 
 
 class FilterCondition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`value` is one value; for the comparison `in` it is a list of them."""
+    """`field` compared with `value`: one value, or for the comparison `in` a list of values."""
 
     field: Annotated[str, msgspec.Meta(max_length=64)]
     comparison: Comparison
     value: Value | Values
 
 
-Conditions = Annotated[list[FilterCondition], msgspec.Meta(max_length=MOST_CONDITIONS)]
-Test = tuple[str, Comparison, Any]  # field, comparison, value as the source has it
+Conditions = Annotated[list[FilterCondition], msgspec.Meta(max_length=MAX_CONDITIONS)]
+Test = tuple[str, Comparison, Any]  # field, comparison, value in the source's type
 _LOGICAL: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "integer": (int,),
@@ -54,12 +54,12 @@ _LOGICAL: Mapping[str, tuple[type, ...]] = {
 
 
 def fields(conditions: Sequence[FilterCondition]) -> tuple[str, ...]:
-    """The fields that the conditions look at, once each."""
+    """The fields that the conditions use, without duplicates."""
     return tuple(dict.fromkeys(each.field for each in conditions))
 
 
 def check(conditions: Sequence[FilterCondition], scene: Scene) -> tuple[Test, ...]:
-    """The conditions as the contract understands them. Every field must be one of the scene.
+    """Validate conditions against the contract. Every field must be in the scene.
 
     Raises FilterError.
     """
@@ -67,8 +67,10 @@ def check(conditions: Sequence[FilterCondition], scene: Scene) -> tuple[Test, ..
 
 
 def keep(rows: Any, tests: Sequence[Test], column: Callable[[str], Any]) -> Any:
-    """Those of `rows` (an Ibis or Arrow table) of which all tests hold; a missing value holds
-    none. `column` gives a name's column in the expressions of that library."""
+    """Filter `rows` (an Ibis or Arrow table) to those that pass all tests.
+
+    A null passes no test. `column` returns a named column in that library's expressions.
+    """
     if not tests:
         return rows
     return rows.filter(reduce(operator.and_, (_expression(column(n), c, v) for n, c, v in tests)))
@@ -82,7 +84,7 @@ def _expression(column: Any, comparison: Comparison, value: Any) -> Any:
 
 def _checked(condition: FilterCondition, item: Item) -> Test:
     if item.free_text:
-        raise FilterError(f"{item.name} is free text and compared with nothing; leave it out")
+        raise FilterError(f"{item.name} is free text and cannot be filtered; leave it out")
     many = isinstance(condition.value, list)
     if many != (condition.comparison == "in"):
         wanted = "a list of values" if not many else "one value"

@@ -1,7 +1,7 @@
-"""How answers are written: JSON for a point; Arrow IPC, JSON Lines or CSV for tables and rows.
+"""Serialises answers: JSON for one customer; Arrow IPC, JSON Lines or CSV for tables and rows.
 
-Beside a stream, in the header `Sovereign-Completion`, stands how it was completed: a structured
-item (RFC 9651), the mode, with the release that it rests on and the error bar in per cent.
+The header `Sovereign-Completion` of a stream says how its table was completed: a structured item
+(RFC 9651) with the mode, the release it rests on, and the error bar in per cent.
 
     release-anchored;release="segmentation-9f2c…";mean=1.412;p95=4.873;covers="noise of the counts"
     naive;release="segmentation-9f2c…";covers="who withdrew is not corrected for"
@@ -26,7 +26,7 @@ COMPLETION = "Sovereign-Completion"
 
 
 def point(answer: Answer) -> dict[str, Any]:
-    """One customer's answer: a value and a view for each field, and what they rest on."""
+    """One customer's answer as JSON: per field a value and a view, and what they rest on."""
     return {
         "decision": answer.decision.allowed,
         "reason": answer.decision.reason,
@@ -43,25 +43,25 @@ def point(answer: Answer) -> dict[str, Any]:
 
 
 def completion(answer: TableAnswer) -> str:
-    """The value of the header COMPLETION."""
-    said = [answer.mode]
+    """The value of the header named by COMPLETION."""
+    parts = [answer.mode]
     if answer.release is not None:
-        said.append(f"release={_quoted(answer.release)}")
+        parts.append(f"release={_quoted(answer.release)}")
     if answer.error is not None:
         figures = {"mean": answer.error.mean, "p95": answer.error.p95}
-        said += [f"{k}={share * 100:.3f}" for k, share in figures.items() if isfinite(share)]
-        said.append(f"covers={_quoted(answer.error.covers)}")
-    return ";".join(said)
+        parts += [f"{k}={share * 100:.3f}" for k, share in figures.items() if isfinite(share)]
+        parts.append(f"covers={_quoted(answer.error.covers)}")
+    return ";".join(parts)
 
 
 def _quoted(text: str) -> str:
-    """A string of RFC 9651, which is printable ASCII."""
+    """An RFC 9651 string, which allows printable ASCII only."""
     plain = "".join(each if " " <= each <= "~" else "?" for each in text)
     return '"' + plain.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def negotiate(accept: str) -> str | None:
-    """The first of the accepted types that can be written; Arrow if anything goes."""
+    """The first supported type in an Accept header; Arrow for `*/*`; None if there is none."""
     for each in accept.split(","):
         kind = each.split(";")[0].strip().lower()
         if kind in FORMS:
@@ -72,10 +72,10 @@ def negotiate(accept: str) -> str | None:
 
 
 def chunks(answer: TableAnswer, form: str) -> Iterator[bytes]:
-    """The answer in one of FORMS, piece by piece; about one batch is held at a time.
+    """Serialise the answer in one of FORMS, chunk by chunk; memory is bounded by one batch.
 
-    What the answer rests on is in the schema's metadata (Arrow). A stream that breaks off raises:
-    then it has no end, and whoever reads it must not take it for whole.
+    For Arrow, the schema's metadata says what the answer rests on. Raises what the batches raise;
+    the stream then lacks its end marker, so that a reader can tell that it is incomplete.
     """
     sink = io.BytesIO()
     write, end = _writer(answer, form, sink)
@@ -89,7 +89,7 @@ def chunks(answer: TableAnswer, form: str) -> Iterator[bytes]:
 def _writer(
     answer: TableAnswer, form: str, sink: io.BytesIO
 ) -> tuple[Callable[[Any], object], Callable[[], object]]:
-    """How a batch is written, and what is done at the end."""
+    """Functions that write one batch and that finish the stream."""
     if form == JSON_LINES:
         lines = msgspec.json.Encoder().encode_lines
         return lambda batch: sink.write(lines(batch.to_pylist())), lambda: None
@@ -119,7 +119,7 @@ def _arrow(
 
 
 def _csv(schema: Any, sink: io.BytesIO) -> tuple[Callable[[Any], object], Callable[[], object]]:
-    """CSV knows no dictionaries: view columns become strings."""
+    """CSV has no dictionary type, so view columns are written as strings."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -130,7 +130,7 @@ def _csv(schema: Any, sink: io.BytesIO) -> tuple[Callable[[Any], object], Callab
 
 
 def _taken(sink: io.BytesIO) -> bytes:
-    """What was written since the last time."""
+    """The bytes written since the last call."""
     written = sink.getvalue()
     sink.seek(0)
     sink.truncate()

@@ -1,12 +1,12 @@
-"""Personal data in free text, masked before the text leaves: Chinese and English.
+"""Masks personal data in free text, Chinese and English, before it leaves the gate.
 
     "Hi, I'm Clara, call +44 7700 900417 or 4111 1111 1111 1111"
     "Hi, I'm [name], call [phone] or [card]"
 
-Three kinds of things are found: what the customer is known by (name, addresses, numbers), whatever
-its spacing and case; what proves itself by a checksum (payment cards, Chinese resident ids); and
-what has an unmistakable form (e-mail addresses, telephone numbers). It is no promise that nothing
-is left: a name that nobody told us is not found. Every pattern is linear in the text's length.
+It masks three kinds of data: the customer's own known values (name, addresses, numbers) in any
+spacing and case; numbers with a valid checksum (payment cards, Chinese resident ids); and values of
+an unmistakable form (e-mail addresses, telephone numbers). It cannot promise to mask everything: it
+does not recognise names of other people. Every pattern runs in time linear in the text's length.
 """
 
 import re
@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 NAME, MAIL, PHONE, CARD, IDENTITY = "[name]", "[e-mail]", "[phone]", "[card]", "[id]"
-LEAST_LATIN, LEAST_OTHER = 3, 2  # letters of a known word that is looked for
+LEAST_LATIN, LEAST_OTHER = 3, 2  # shorter parts of known values are not masked
 _WIDE = {  # digits, letters and signs of full width, as they are typed in Chinese, to plain ones
     wide: wide - 0xFEE0
     for wide in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF5B), 0xFF20, 0xFF0B, 0xFF0E, 0xFF0D)
@@ -41,17 +41,17 @@ _CHECKS = "10X98765432"
 
 
 def mask(text: str, known: Sequence[object] = ()) -> str:
-    """The text with what is found in it replaced. `known`: what the customer is known by."""
+    """The text with personal data replaced. `known`: the customer's own values to mask."""
     text = _MAIL.sub(MAIL, text.translate(_WIDE))
     for pattern, label in _known([str(each) for each in known if each is not None]):
         text = pattern.sub(label, text)
-    text = _IDENTITY.sub(lambda found: IDENTITY if _resident(found[0]) else found[0], text)
-    text = _DIGITS.sub(lambda found: CARD if _luhn(found[0]) else found[0], text)
+    text = _IDENTITY.sub(lambda match: IDENTITY if _resident(match[0]) else match[0], text)
+    text = _DIGITS.sub(lambda match: CARD if _luhn(match[0]) else match[0], text)
     return _PHONE.sub(PHONE, text)
 
 
 def batches(incoming: Iterator[Any], free: Sequence[str], known: Sequence[str]) -> Iterator[Any]:
-    """Record batches whose columns `free` are masked, each row by its own columns `known`."""
+    """Mask the columns `free` of record batches, each row using its own columns `known`."""
     import pyarrow as pa
 
     for batch in incoming:
@@ -69,7 +69,7 @@ def batches(incoming: Iterator[Any], free: Sequence[str], known: Sequence[str]) 
 
 
 def row(values: Mapping[str, Any], free: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
-    """One customer's values, those in `free` masked by those in `known`."""
+    """One customer's values, with those in `free` masked using those in `known`."""
     whose = [values.get(name) for name in known]
     return {
         name: mask(value, whose) if name in free and value is not None else value
@@ -78,14 +78,14 @@ def row(values: Mapping[str, Any], free: Sequence[str], known: Sequence[str]) ->
 
 
 def _known(values: Sequence[str]) -> Iterator[tuple["re.Pattern[str]", str]]:
-    """What finds the values a customer is known by, the longest first."""
-    found = dict(chain.from_iterable(_forms(value.translate(_WIDE).strip()) for value in values))
-    ordered = sorted(found.items(), key=lambda each: -len(each[0]))
+    """Patterns for a customer's known values, longest first, with their replacements."""
+    forms = dict(chain.from_iterable(_forms(value.translate(_WIDE).strip()) for value in values))
+    ordered = sorted(forms.items(), key=lambda each: -len(each[0]))
     return ((re.compile(pattern, re.IGNORECASE), label) for pattern, label in ordered)
 
 
 def _forms(value: str) -> Iterator[tuple[str, str]]:
-    """The ways a value can stand in a text."""
+    """Patterns for the ways in which a value can be written in a text."""
     digits = re.sub(r"[ ().-]", "", value)
     if "@" in value:
         yield _bounded(re.escape(value)), MAIL
@@ -103,7 +103,7 @@ def _long_enough(part: str) -> bool:
 
 
 def _bounded(pattern: str) -> str:
-    """Whole words only, where letters have words: Chinese has no spaces between them."""
+    """Match whole words only, except in Chinese, which has no spaces between words."""
     return rf"(?<![A-Za-z0-9]){pattern}(?![A-Za-z0-9])"
 
 

@@ -1,9 +1,9 @@
-"""Enforcement: decide, fetch or synthesise, journal, answer. In this order, always.
+"""Enforces decisions on reads of one customer: decide, fetch or synthesise, log, answer.
 
-gather   the plan, and the customer's consent word, caught up with the ledger
-decide   pure: gate.decision.decide, gate.decision.eligibility
-apply    personal values are fetched only for fields the decision allows; the reading is
-         journalled and durable; only then does the answer leave
+gather   the plan, and the customer's consent bits, caught up with the ledger
+decide   pure functions: gate.decision.decide, gate.decision.eligibility
+apply    fetch personal values only for fields that the decision allows; write the read-log entry
+         and make it durable; only then return the answer
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +34,16 @@ from gate.state.ledger_position import ConsentPoint
 
 
 class StaleStateError(Exception):
-    """The gate has not seen as much of the ledger as the caller demands. Nothing was read."""
+    """The ledger is smaller than the size the caller requires. Nothing was read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """One customer's `fields` for one scene. `minimum_size`: the ledger size the answer must rest
-    on at least, e.g. the one of a receipt the caller has seen."""
+    """A request for one customer's `fields` in one scene.
+
+    `minimum_size`: the smallest ledger size the answer may rest on, e.g. that of a receipt that the
+    caller has seen.
+    """
 
     service: str
     scene: str
@@ -48,20 +51,22 @@ class ReadRequest:
     fields: tuple[str, ...]
     at: datetime
     minimum_size: int = 0
-    purpose: str | None = None  # the caller's own word, held against the contract's
+    purpose: str | None = None  # DPV term the caller states; must equal the contract's
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Every field asked for has a value (None when withheld) and a view, or the request was
-    refused and there is neither."""
+    """The answer to a `ReadRequest`.
+
+    Every requested field has a value (None if withheld) and a view; a refused request has neither.
+    """
 
     decision: Decision
     values: Mapping[str, Any]
     views: Mapping[str, View]
-    release: str | None  # the synthetic release some values come from
-    entry: int  # of this answer in the read log
-    read_log: str  # its origin
+    release: str | None  # id of the release that the synthetic values come from
+    entry: int  # index of the answer's entry in the read log
+    read_log: str  # origin of the read log
 
 
 class LedgerView(Followed, Protocol):
@@ -74,10 +79,10 @@ class LedgerView(Followed, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """What a company decides about its gate.
+    """Settings of a gate.
 
     `known_by`: columns whose values are masked in free text. `crosscheck_every`: one answer in so
-    many is decided again by full Cedar.
+    many, on average, is checked against full Cedar.
     """
 
     known_by: tuple[str, ...] = ()
@@ -87,9 +92,10 @@ class GateOptions:
 
 
 class Gate:
-    """The one way to personal data. Thread-safe. Fails closed: any error means no data.
+    """Enforcement point: every read of personal data goes through a `Gate`.
 
-    Use `gate.factory.build`, which explains the arguments.
+    Thread-safe. Fails closed: after any error no data is returned. Build it with
+    `gate.factory.build`, which explains the arguments.
     """
 
     def __init__(  # noqa: PLR0913 - see gate.factory.build
@@ -109,7 +115,7 @@ class Gate:
         self.source = source
         self._ledger = ledger
         self.policy = organisation
-        # scenes in which nothing is answered: see gate.reads.crosscheck
+        # Scenes in which everything is refused: see gate.reads.crosscheck.
         self.suspended: set[str] = set()
         self._key = key
         self._lock = Lock()
@@ -123,14 +129,16 @@ class Gate:
         self.options = options
 
     def serve(self, scene: str, *more: Synthesiser) -> None:
-        """From now on, answer `scene` from the last of these releases where personal data may not
-        be read. They come in log order, after those that are served already, which are kept."""
+        """Add releases to `scene`; the last one answers where personal data may not be read.
+
+        `more` is in log order and follows the releases that are served already.
+        """
         with self._lock:
             self._served[scene] = self.served(scene).after(self.scenes[scene], more)
             self._plans.clear()
 
     def suspend(self, scene: str) -> None:
-        """From now on refuse everything in the scene, until the gate is started anew."""
+        """Refuse everything in the scene until the gate is restarted."""
         with self._lock:
             self.suspended.add(scene)
             self._plans.clear()
@@ -142,33 +150,37 @@ class Gate:
         return self.served(scene).last
 
     def decide(self, request: ReadRequest) -> Decision:
-        """The decision alone, not journalled: no data is read. Raises StaleStateError."""
+        """The decision only: reads no data and logs nothing. Raises StaleStateError."""
         return self._decide(request, self.plan(request.service, request.scene))[0]
 
     def decide_all(self, requests: Sequence[ReadRequest]) -> list[Decision]:
-        """The decisions alone, on the ledger as it was once all of them had been asked for: across
-        hosts one look at it serves them all. Raises StaleStateError."""
+        """The decisions only, all at the current ledger size, which is read once for the batch.
+
+        Raises StaleStateError.
+        """
         reached = self._ledger.size
         plans = [self.plan(each.service, each.scene) for each in requests]
         return [self._decide(*each, reached)[0] for each in zip(requests, plans, strict=True)]
 
-    def rule(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
-        """Decisions in writing, in the order of the questions and of their subjects, all at one
-        point of the ledger. Their entries must be durable before anybody hears of them. Raises
-        StaleStateError."""
+    def decide_in_writing(self, asked: Sequence[Question], at: datetime) -> list[WrittenDecision]:
+        """Decisions with the JSON of their read-log entries, all at one ledger size.
+
+        In the order of the questions and of their subjects. The caller must make their entries
+        durable before it answers anybody. Raises StaleStateError.
+        """
         minimum = max([each.minimum_size for each in asked], default=0)
         plans = [self.plan(each.service, each.scene) for each in asked]
-        reached = self._ledger.size  # before the lock: one look serves all who wait for it
-        rulings: list[WrittenDecision] = []
+        reached = self._ledger.size  # before the lock: one query serves all waiting threads
+        decisions: list[WrittenDecision] = []
         with self._lock:
             state, point = self._reach(reached, minimum)
             now = self._moment(int(at.timestamp()), point)
             for each, plan in zip(asked, plans, strict=True):
-                rulings += _ruled(state, now, each, plan)
-        return rulings
+                decisions += _ruled(state, now, each, plan)
+        return decisions
 
     def _moment(self, second: int, point: ConsentPoint) -> Moment:
-        """The last one, most of the time."""
+        """The JSON beginning that all entries of one second share; cached."""
         if self._now is None or self._now.second != second or self._now.point is not point:
             self._now = moment(second, point)
         return self._now
@@ -176,7 +188,7 @@ class Gate:
     def read(self, request: ReadRequest) -> Answer:
         """One customer's fields, each personal, generalised, synthetic or withheld.
 
-        Raises StaleStateError. A source that is down is answered with what needs no source.
+        Raises StaleStateError. If the source is down, personal fields are withheld.
         """
         plan = self.plan(request.service, request.scene)
         decision, point = self._decide(request, plan)
@@ -190,15 +202,17 @@ class Gate:
                 decision = _without_source(decision)
                 values, views = self._values(request, plan, decision)
             decision = replace(decision, views=views)
-        reading = _reading(request, "read", plan, decision, point)
-        entry = self.journal.record(reading, request.subject)
+        logged = _log_entry(request, "read", plan, decision, point)
+        entry = self.journal.record(logged, request.subject)
         # Durable from here on: the answer may leave.
         origin = self.journal.log.origin
-        return Answer(decision, values, decision.views, reading.release, entry, origin)
+        return Answer(decision, values, decision.views, logged.release, entry, origin)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
-        """Who grants all of `fields` in the scene at `at`: the only population a release may be
-        fitted on. Raises KeyError for a scene there is none of."""
+        """The customers who grant all of `fields` in the scene at `at`.
+
+        A release may be fitted on these customers only. Raises KeyError for an unknown scene.
+        """
         contract = self.scenes[scene]
         plan = compile_plan("", contract, offered=(), release=None)
         with self._lock:
@@ -207,12 +221,14 @@ class Gate:
             return state.subjects.of(members)
 
     def members(self, plan: Plan, wanted: int, at: datetime) -> Cohort:
-        """Whose fields `wanted` (bits) may all be read as personal data at `at`, by row of the
-        state as it is. The caller holds `lock`, and writes nothing into what is returned."""
+        """By row of the current state, whether all fields `wanted` (bits) may be read.
+
+        The caller holds `lock` and does not modify the result.
+        """
         return self._cohorts.readable(self._state, plan, wanted, consent_bits.minute(at))
 
     def plan(self, service: str, scene: str) -> Plan | None:
-        """Contract and policy for a service in a scene; None if there is no such scene."""
+        """The compiled contract and policy for a service in a scene; None for an unknown scene."""
         contract = self.scenes.get(scene)
         if contract is None:
             return None
@@ -228,42 +244,42 @@ class Gate:
                 policy=self.policy.digest,
                 suspended=stopped,
             )
-            if plan.offered:  # whoever is not admitted must not fill the cache with names
+            if plan.offered:  # unknown services must not fill the cache with made-up names
                 self._plans[service, scene] = plan
-            # Meanwhile `suspend` or `serve` may have been before.
+            # `suspend` or `serve` may have run while the plan was compiled.
             if (scene in self.suspended, self.served(scene)) != (stopped, served):
                 self._plans.pop((service, scene), None)
                 return self.plan(service, scene)
         return plan
 
     def subjects(self) -> list[str]:
-        """Everybody who ever said anything, in the order in which they first did."""
+        """All customers with an instruction in the ledger, in the order of their first one."""
         with self._lock:
             return list(self.current(0)[0].subjects)
 
     def catch_up(self) -> int:
-        """Follow the ledger to its end; the size reached. Reads do this by themselves."""
+        """Apply all new ledger entries and return the size reached. Reads do this themselves."""
         with self._lock:
             return self.current(0)[1].size
 
     def current(self, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
-        """The consent state, caught up with the ledger, and where in the ledger that is.
+        """The consent state, caught up with the ledger, and the ledger size and root it is at.
 
         The caller holds `lock`. Raises StaleStateError.
         """
         return self._reach(self._ledger.size, minimum_size)
 
     def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
-        """The state that has seen `reached` entries of the ledger at least."""
+        """The state after at least `reached` entries of the ledger."""
         while self._point.size < reached or not self._point.root:
             self._state.catch_up(self._ledger)
             size, root = self._ledger.root()
-            if size == self._state.size:  # otherwise the ledger moved in between: look again
+            if size == self._state.size:  # otherwise the ledger grew in between: try again
                 self._point = ConsentPoint(size, root)
         if self._point.size < minimum_size:
             raise StaleStateError(
                 f"the ledger has {self._point.size} entries, want at least {minimum_size}; "
-                "ask again when the entry you have seen is there"
+                "retry later, or check that the size belongs to this ledger"
             )
         return self._state, self._point
 
@@ -274,13 +290,13 @@ class Gate:
     def _decide(
         self, request: ReadRequest, plan: Plan | None, reached: int | None = None
     ) -> tuple[Decision, ConsentPoint]:
-        if reached is None:  # before the lock: across hosts one look serves all who wait for it
+        if reached is None:  # before the lock: one query serves all waiting threads
             reached = self._ledger.size
         with self._lock:
             state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
-            consent, index = state.held(request.scene, request.subject)
+            consent, index = state.bits_and_entry(request.scene, request.subject)
             minute = consent_bits.minute(request.at)
             stale = state.stale(request.scene, minute) if consent & consent_bits.ARMED else 0
         decision = decide(
@@ -289,7 +305,7 @@ class Gate:
         return decision, point
 
     def _bar(self, request: ReadRequest, plan: Plan) -> Reason | None:
-        """Why a read is refused that contract and policy allow."""
+        """Why a read that contract and policy allow is refused nevertheless; None if it is not."""
         if not purpose.agrees(request.purpose, plan.scene):
             return Reason.PURPOSE_DIFFERS
         admitted = self.options.quotas.admits_point(request.service, request.scene, request.at)
@@ -304,7 +320,7 @@ class Gate:
         wanted = dict.fromkeys([*columns.values(), *(self.options.known_by if free else ())])
         row = self.source.row(request.subject, [*wanted]) if columns else {}
         row = masking.row(row, free, self.options.known_by) if row and free else row
-        if row is None:  # a grant without a row: there is nothing to give
+        if row is None:  # the customer has a grant but no row in the source
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
         values = {field: row.get(columns.get(field, field)) for field in request.fields}
@@ -318,11 +334,11 @@ class Gate:
         views: Mapping[str, View],
         values: Mapping[str, Any],
     ) -> dict[str, Any]:
-        """Population draws for what may not be read, given what this answer shows anyway."""
+        """Synthetic values for fields that may not be read, conditioned on the personal ones."""
         import pyarrow as pa
 
         fields = [field for field, view in views.items() if view is View.SYNTHETIC]
-        release = self.served(request.scene).named(plan.release) if fields else None
+        release = self.served(request.scene).by_id(plan.release) if fields else None
         if release is None:
             return {}
         shown = {
@@ -337,13 +353,13 @@ class Gate:
 def _ruled(
     state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
 ) -> Iterator[WrittenDecision]:
-    scene, held = asked.scene, state.held
-    known: dict[int, EntryText] = {}  # by consent word: nothing else differs among the subjects
+    scene, lookup = asked.scene, state.bits_and_entry
+    known: dict[int, EntryText] = {}  # by consent bits: nothing else differs among the subjects
     for customer in asked.subjects:
-        consent, index = held(scene, customer) if plan is not None else _NOTHING
-        if (found := known.get(consent)) is None:
-            found = known[consent] = _worded(state, now, asked, plan, consent)
-        yield WrittenDecision(now, found, index if found.rests else None, customer)
+        consent, index = lookup(scene, customer) if plan is not None else _NOTHING
+        if (text := known.get(consent)) is None:
+            text = known[consent] = _worded(state, now, asked, plan, consent)
+        yield WrittenDecision(now, text, index if text.rests else None, customer)
 
 
 def _worded(
@@ -353,17 +369,17 @@ def _worded(
     if plan is None:
         return worded(asked.service, scene, None, fields, REFUSED[Reason.UNKNOWN_SCENE])
     stale = state.stale(scene, now.minute) if consent & consent_bits.ARMED else 0
-    found = verdict(plan, fields, consent, now.minute, stale)
-    if not plan.offered:  # nobody knows this service: its name is not kept
-        return worded(asked.service, scene, plan, fields, found)
-    return wording(plan, fields, found)
+    result = verdict(plan, fields, consent, now.minute, stale)
+    if not plan.offered:  # unknown service: do not cache text with its name
+        return worded(asked.service, scene, plan, fields, result)
+    return wording(plan, fields, result)
 
 
 _NOTHING = 0, None
 
 
 def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
-    """Which column of the source each personal or generalised field is read from."""
+    """The source column that each personal or generalised field is read from."""
     columns = {}
     for name, view in views.items():
         if view is View.PERSONAL:
@@ -379,7 +395,7 @@ def _without_source(decision: Decision) -> Decision:
     return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
 
 
-def _reading(
+def _log_entry(
     request: ReadRequest, action: str, plan: Plan | None, decision: Decision, point: ConsentPoint
 ) -> ReadLogEntry:
     synthetic = plan is not None and View.SYNTHETIC in decision.views.values()

@@ -1,6 +1,6 @@
-"""Record batches on their way out: at most as many rows as were journalled, each field marked.
+"""Transforms record batches of an answer: adds view columns, limits rows, mixes sources.
 
-What is here holds one batch at a time, whatever the length of the answer.
+Every function works on one batch at a time, whatever the length of the answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,26 +14,26 @@ from gate.reads import filter  # noqa: A004 - a filter is what the field calls i
 from gate.reads.filter import Test
 from gate.reads.sources.interface import SourceUnavailableError
 
-ROWS = 8192  # of a batch
-DRAWN_ROWS = 1 << 16  # synthetic rows drawn together: their counts follow the model within a draw
-CUSTOMER = "customer"  # the column that names the customer, where an answer names them
+ROWS = 8192  # per batch
+DRAWN_ROWS = 1 << 16  # synthetic rows per draw: counts follow the model within one draw
+CUSTOMER = "customer"  # column with the customer's id, in answers that name customers
 
-Batches = Iterator[Any]  # of Arrow record batches
+Batches = Iterator[Any]  # Arrow record batches
 
 
 @dataclass(frozen=True, slots=True)
 class FieldMark:
-    """How batches of the source become batches of the answer: each field with its view."""
+    """Turns batches of the source into batches of the answer, with a view column per field."""
 
     schema: Any
-    key: str | None  # the column of the source that names the customer
-    labels: Mapping[str, Sequence[View]]  # of each field of the answer: the views that occur
+    key: str | None  # the source column with the customer's id; None: answer without ids
+    labels: Mapping[str, Sequence[View]]  # field of the answer -> the views that occur
 
     @classmethod
     def of(
         cls, source: Any, labels: Mapping[str, Sequence[View]], key: str | None = None
     ) -> "FieldMark":
-        """`source`: the Arrow schema of the batches that come in."""
+        """`source`: the Arrow schema of the incoming batches."""
         import pyarrow as pa
 
         columns = [] if key is None else [(CUSTOMER, source.field(key).type)]
@@ -43,7 +43,7 @@ class FieldMark:
         return cls(pa.schema(columns), key, labels)
 
     def each(self, batches: Batches, place: int) -> Batches:
-        """`place`: of the view that every row of these batches has, in `labels`."""
+        """Mark batches; `place`: index in `labels` of the view that all their rows have."""
         return (self._marked(batch, place) for batch in batches)
 
     def _marked(self, batch: Any, place: int) -> Any:
@@ -52,30 +52,30 @@ class FieldMark:
         columns = [] if self.key is None else [batch[self.key]]
         codes = pa.array(np.full(batch.num_rows, place, np.int8), pa.int8())
         for field, views in self.labels.items():
-            # One dictionary for all batches, so that a stream sends it once.
+            # The same dictionary for all batches, so that a stream sends it once.
             label = pa.DictionaryArray.from_arrays(codes, pa.array(views, pa.string()))
             columns += [batch[field], label]
         return pa.record_batch(columns, schema=self.schema)
 
 
 def drawn(tables: Iterator[Any], schema: Any, tests: Sequence[Test]) -> Batches:
-    """Synthetic rows, less those that the tests leave out; null where nothing is drawn."""
+    """Synthetic rows that pass the tests; null in columns that are not drawn."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     for table in tables:
-        found = filter.keep(table, tests, pc.field)
+        rows = filter.keep(table, tests, pc.field)
         columns = [
-            found[field.name].cast(field.type, safe=False)
-            if field.name in found.column_names
-            else pa.nulls(found.num_rows, field.type)
+            rows[field.name].cast(field.type, safe=False)
+            if field.name in rows.column_names
+            else pa.nulls(rows.num_rows, field.type)
             for field in schema
         ]
         yield from pa.table(columns, schema=schema).to_batches(max_chunksize=ROWS)
 
 
 def mixed(first: tuple[Batches, int], second: tuple[Batches, int]) -> Batches:
-    """Batches of both in random turn, by their number of rows: a beginning is like the whole."""
+    """Interleave two streams at random, weighted by rows: any prefix is a fair sample of both."""
     (ours, left), (others, right) = first, second
     generator = np.random.default_rng()
     while left > 0 and right > 0:
@@ -90,7 +90,7 @@ def mixed(first: tuple[Batches, int], second: tuple[Batches, int]) -> Batches:
 
 
 def at_most(rows: int, batches: Batches) -> Batches:
-    """What the source has more than it counted was not journalled, so it does not leave."""
+    """Cut the stream after `rows` rows: rows beyond the logged count must not leave."""
     for batch in batches:
         if rows > 0:
             yield batch.slice(0, rows)
@@ -98,7 +98,7 @@ def at_most(rows: int, batches: Batches) -> Batches:
 
 
 def reporting(batches: Batches) -> Batches:
-    """Every engine raises its own errors; callers see SourceUnavailableError."""
+    """Translate the errors of any engine to SourceUnavailableError."""
     try:
         yield from batches
     except Exception as error:

@@ -1,8 +1,7 @@
-"""The synthetic releases that a gate knows, scene by scene, in the order in which the log has them.
+"""The synthetic releases of each scene that a gate serves, in log order.
 
-The last one answers. Earlier ones stay: the *anchor* of a scene is the one whose counts tables are
-completed to. Which one it is follows from the contract and the log alone, so that a replay finds
-the same.
+The last release answers. Earlier ones stay: the *anchor* of a scene is the release to whose counts
+tables are completed. It follows from the contract and the log alone, so a replay finds the same.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,7 @@ class Synthesiser(Protocol):
     def id(self) -> str: ...
     @property
     def statement(self) -> object:
-        """What is promised to the people it was fitted on, in words (`str`)."""
+        """The privacy guarantee to the people it was fitted on; `str` of it is a sentence."""
         ...
 
     def sample(self, rows: int, columns: Sequence[str]) -> Any: ...
@@ -31,9 +30,11 @@ class Synthesiser(Protocol):
 
 
 def anchor(scene: Scene, releases: Iterable[object]) -> Release | None:
-    """The release that completes tables of `scene`, of those that the log has up to the one that
-    answers: the first that the most people were in. None where the contract names another mode, or
-    no release is over its domain."""
+    """The release to whose counts tables of `scene` are completed: the one fitted on most people.
+
+    The first of several such. None if the contract names another mode, or if no release has the
+    domain of the contract.
+    """
     if scene.completion is not Mode.RELEASE_ANCHORED:
         return None
     domain = scene.domain
@@ -43,13 +44,13 @@ def anchor(scene: Scene, releases: Iterable[object]) -> Release | None:
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: each answers differently
 class Served:
-    """The releases of one scene, of which the last one answers."""
+    """The releases of one scene in log order; the last one answers."""
 
     releases: tuple[Synthesiser, ...] = ()
     anchor: Release | None = None
 
     def after(self, scene: Scene, more: Sequence[Synthesiser]) -> "Served":
-        """With what the log has more; each release stands once."""
+        """These releases and those of `more` that are not among them yet."""
         ids = {each.id for each in more}
         every = (*(each for each in self.releases if each.id not in ids), *more)
         return Served(every, anchor(scene, every))
@@ -58,7 +59,7 @@ class Served:
     def last(self) -> Synthesiser | None:
         return self.releases[-1] if self.releases else None
 
-    def named(self, name: str | None) -> Synthesiser | None:
+    def by_id(self, name: str | None) -> Synthesiser | None:
         return next((each for each in self.releases if each.id == name), None)
 
 

@@ -1,13 +1,13 @@
 """Reads of many customers at once, as a stream of record batches: a table, or rows.
 
-A *table* is for analysis. Rows of customers who granted every field asked for stand as they are, in
-random order; synthetic rows stand in the place of the others, so that the table keeps its schema
-and its length. No identifiers. *Rows* are for acting: only customers who granted every field asked
-for, each named in the column `customer`, nothing synthetic. Both carry a column `<field>.view`
-beside each field that says row by row what it is.
+A *table* is for analysis and has no identifiers. It has the personal rows of the customers who
+granted every requested field, in random order, and synthetic rows for all others, so that schema
+and length stay the same. *Rows* are for acting on customers: only those who granted every requested
+field, each with an id in the column `customer`, nothing synthetic. In both, a column `<field>.view`
+per field says row by row what the value is.
 
-The cohort is joined inside the source, never queried customer by customer. The journal entry is
-durable before the first batch leaves; what is in memory is bounded by the batch, not the answer.
+The cohort is joined inside the source, never queried customer by customer. The read-log entry is
+durable before the first batch leaves. Memory is bounded by the batch, not by the answer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,9 +38,9 @@ from synthetic.fitting.release import Release
 
 @dataclass(frozen=True, slots=True)
 class TableRequest:
-    """Many customers' `fields` for one scene. `minimum_size` as in `ReadRequest`.
+    """A request for many customers' `fields` in one scene. `minimum_size`: see `ReadRequest`.
 
-    `purpose`: the caller's own word for the scene's DPV purpose, to be held against the contract.
+    `purpose`: the DPV term that the caller states; it must equal the contract's.
     """
 
     service: str
@@ -53,25 +53,26 @@ class TableRequest:
 
     @property
     def looked_at(self) -> tuple[str, ...]:
-        """The fields asked for, and those that the filter looks at."""
+        """The requested fields and those that the filter uses."""
         return tuple(dict.fromkeys((*self.fields, *filter.fields(self.filter))))
 
 
 @dataclass(frozen=True)
 class TableAnswer:
-    """`batches` can be gone through once; None when the request was refused: `reason` says why.
+    """The answer to a `TableRequest`.
 
-    `synthetic` is how many rows were drawn; a filter may leave fewer of them in the answer.
+    `batches` is single use; None if the request was refused, for the `reason` given. `synthetic` is
+    the number of rows drawn; a filter may leave fewer of them in the answer.
     """
 
     schema: Any
     batches: Batches | None
-    authorised: int  # rows of customers who granted every field asked for
-    synthetic: int  # rows in place of the others
+    authorised: int  # rows of customers who granted every requested field
+    synthetic: int  # rows for the other customers
     reason: Reason
-    mode: str  # how the others' rows were made: a Mode, or "none" if there are no such rows
-    error: ErrorBar | None  # of the counts of segments; None if there are no such rows
-    release: str | None  # whose counts the others' rows rest on
+    mode: str  # how the synthetic rows were made: a Mode, or "none" if there are none
+    error: ErrorBar | None  # of segment counts; None if there are no synthetic rows
+    release: str | None  # id of the release that the synthetic rows rest on
     ledger_size: int
     entry: int
     read_log: str
@@ -85,8 +86,11 @@ class TableAnswer:
 
 
 def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
-    """Raises StaleStateError, FilterError, and SourceUnavailableError: without a source there is no
-    table. A source that fails later breaks the stream off with the same error."""
+    """Answer a table request: personal and synthetic rows, without ids.
+
+    Raises StaleStateError, FilterError, and SourceUnavailableError if the source is down. If the
+    source fails later, iterating over the batches raises SourceUnavailableError.
+    """
     asked = _asked(gate, request)
     if isinstance(asked, Reason):
         return _refused(gate, request, "table", asked)
@@ -97,8 +101,8 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     shown = views(asked.plan, asked.columns, asked.plan.always)
     ours = [View.PERSONAL] if personal.rows else []
     mark = FieldMark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
-    entry = _journalled(gate, asked, "table", personal.rows, shown, completed)
-    _tell(gate, request, "table", personal)
+    entry = _logged(gate, asked, "table", personal.rows, shown, completed)
+    _alert_on_share(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
     others = record_batches.drawn(completed.tables, personal.schema, asked.tests)
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
@@ -107,7 +111,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
 
 
 def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
-    """Raises as `read_table` does."""
+    """Answer a rows request: personal rows with ids, nothing synthetic. Raises as `read_table`."""
     asked = _asked(gate, request)
     if isinstance(asked, Reason):
         return _refused(gate, request, "rows", asked)
@@ -117,8 +121,8 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
         return _refused(gate, request, "rows", personal)
     shown = dict.fromkeys(asked.columns, View.PERSONAL)
     mark = FieldMark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
-    entry = _journalled(gate, asked, "rows", personal.rows, shown, NOTHING)
-    _tell(gate, request, "rows", personal)
+    entry = _logged(gate, asked, "rows", personal.rows, shown, NOTHING)
+    _alert_on_share(gate, request, "rows", personal)
     # Durable from here on: the answer may leave.
     body = mark.schema, mark.each(personal.batches, 0)
     return _answer(gate, asked, entry, body, personal.rows, NOTHING)
@@ -126,7 +130,7 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request that contract and policy allow, and whom they allow it of."""
+    """A request that contract and policy allow, and the customers who grant it."""
 
     request: TableRequest
     plan: Plan
@@ -142,12 +146,12 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Personal:
-    """Rows that may be read as they are."""
+    """Rows that may be read as personal data."""
 
     schema: Any
-    everybody: int  # customers of the source
-    stand: int  # of whom a row may be read as it is
-    rows: int  # of these, those that the filter leaves
+    everybody: int  # number of customers in the source
+    authorised: int  # of these, the customers whose row may be read
+    rows: int  # of these, the rows that pass the filter
     batches: Batches
 
 
@@ -167,7 +171,7 @@ def _asked(gate: Gate, request: TableRequest) -> _Asked | Reason:
 def _cohort(
     gate: Gate, plan: Plan, request: TableRequest
 ) -> tuple[eligibility.Cohort, list[str], ConsentPoint]:
-    """Whose rows may be read as they are, as a bitmap and by name, and at which ledger size."""
+    """The customers whose rows may be read, as a bitmap and by id, and the ledger position."""
     wanted = plan.mask(request.looked_at) or 0
     with gate.lock:
         state, point = gate.current(request.minimum_size)
@@ -179,7 +183,7 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     with gate.lock:
         _, point = gate.current(request.minimum_size)
     plan = gate.plan(request.service, request.scene)
-    entry = gate.journal.record(_reading(request, action, plan, reason, point))
+    entry = gate.journal.record(_log_entry(request, action, plan, reason, point))
     origin = gate.journal.log.origin
     return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, entry, origin)
 
@@ -187,8 +191,7 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
 def _personal(
     gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bool
 ) -> _Personal | Reason:
-    """The rows that may be read as they are: counted, and, unless there are more than the quota
-    admits, the first batch of them fetched."""
+    """Count the personal rows and, if the quota admits them, fetch their first batch."""
     import ibis
 
     source, request = gate.source, asked.request
@@ -197,14 +200,14 @@ def _personal(
     with _down():
         everyone = asked.plan.always
         rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
-        kept = filter.keep(rows, asked.tests, lambda name: rows[name])
+        matching = filter.keep(rows, asked.tests, lambda name: rows[name])
         people = _count(rows)
-        count = _count(kept) if asked.tests else people
+        count = _count(matching) if asked.tests else people
         everybody = source.count()
     if not gate.options.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
     with _down():
-        ordered = kept.order_by(ibis.random()) if shuffled else kept
+        ordered = matching.order_by(ibis.random()) if shuffled else matching
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
@@ -214,7 +217,7 @@ def _personal(
 
 @contextmanager
 def _down() -> Iterator[None]:
-    """Each engine raises errors of its own; without rows there is no answer."""
+    """Translate the errors of any engine to SourceUnavailableError."""
     try:
         yield
     except SourceUnavailableError:
@@ -223,9 +226,11 @@ def _down() -> Iterator[None]:
         raise SourceUnavailableError(f"the source failed to deliver rows: {error}") from error
 
 
-def _tell(gate: Gate, request: TableRequest, action: str, found: _Personal) -> None:
+def _alert_on_share(gate: Gate, request: TableRequest, action: str, personal: _Personal) -> None:
     service, scene = request.service, request.scene
-    gate.options.quotas.tell_share(service, scene, request.at, action, found.rows, found.everybody)
+    gate.options.quotas.alert_on_share(
+        service, scene, request.at, action, personal.rows, personal.everybody
+    )
 
 
 def _count(rows: Any) -> int:
@@ -233,27 +238,27 @@ def _count(rows: Any) -> int:
 
 
 def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
-    """Synthetic rows in place of the customers who did not grant what was asked for."""
+    """Synthetic rows for the customers who did not grant every requested field."""
     plan, served = asked.plan, gate.served(asked.plan.scene.id)
     shown = views(plan, asked.columns, plan.always)
     drawn = tuple(field for field in asked.columns if shown[field] is View.SYNTHETIC)
-    unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # then nobody can say who is kept
-    release = served.named(plan.release)
-    if not drawn or release is None or unknown or personal.stand >= personal.everybody:
+    unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # the filter cannot be applied
+    release = served.by_id(plan.release)
+    if not drawn or release is None or unknown or personal.authorised >= personal.everybody:
         return NOTHING
 
     def rows() -> Any:
         return gate.source.rows(asked.subjects, drawn)
 
-    missing = Missing(rows, asked.subjects, personal.stand, personal.everybody, drawn)
-    anchor = served.named(plan.anchor)
+    missing = Missing(rows, asked.subjects, personal.authorised, personal.everybody, drawn)
+    anchor = served.by_id(plan.anchor)
     if not isinstance(anchor, Release):
         return naive(release, missing)
     with _down():
         return gate.completions.anchored(anchor, missing, asked.request.at)
 
 
-def _journalled(
+def _logged(
     gate: Gate,
     asked: _Asked,
     action: str,
@@ -261,16 +266,16 @@ def _journalled(
     shown: Mapping[str, View],
     completed: Completed,
 ) -> int:
-    """The entry, durable. A filter tells who is in the answer, so its fields were read as well."""
-    reading = _reading(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
+    """Write the read-log entry durably; the filter's fields are logged as read, too."""
+    logged = _log_entry(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
     return gate.journal.record(
         msgspec.structs.replace(
-            reading,
+            logged,
             cohort=gate.journal.store(asked.members),
             rows=rows + completed.rows,
             views=shown,
             release=completed.release,
-            mode=completed.told,
+            mode=completed.logged_mode,
         )
     )
 
@@ -299,7 +304,7 @@ def _answer(
     )
 
 
-def _reading(
+def _log_entry(
     request: TableRequest, action: str, plan: Plan | None, reason: Reason, point: ConsentPoint
 ) -> ReadLogEntry:
     return ReadLogEntry(

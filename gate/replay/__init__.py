@@ -1,1 +1,1 @@
-"""Check a read log: derive every decision again from the consent log."""
+"""Checks a read log by deriving every decision again from the consent log."""

@@ -1,6 +1,7 @@
-"""Does an entry of a read log follow from the state and the plan of then? Pure.
+"""Checks one read-log entry against the consent state and plan at its ledger size. Pure.
 
-None if it does; else, in words, what follows instead.
+The functions return None if the entry follows from them; otherwise a description of the expected
+answer.
 """
 
 from collections.abc import Mapping
@@ -18,71 +19,75 @@ from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from synthetic.completion.mode import Mode
 
-# Refusals that follow from nothing in the ledger, but gave nothing either.
+# Refusals that do not follow from the ledger, but also return no data.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
-MOST_WORDS = 65_536  # of which a shape remembers what follows
-COHORT = "cohort "  # how the answer begins if the rows are others than those of the entry
+MAX_CACHED = 65_536  # distinct consent bits whose result is cached per shape
+COHORT = "cohort "  # prefix of the description if the cohort differs
 
 
 def of_one(
-    in_force: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
+    active: ActiveState, shape: Shape, minute: int, subject: str, rests: bytes
 ) -> str | None:
-    """One customer's answer, which names the entry it `rests` on in JSON. It may have given less
-    than was decided, where it says so."""
-    plan, state = in_force.plan, in_force.state
-    consent, index = state.held(plan.scene.id, subject)
-    found: Verdict | None = None
-    # Without triggers a verdict depends on the word, and on whether its end has passed.
+    """Check an answer about one customer; `rests`: its `determined_by` in JSON.
+
+    An answer may give less than the decision allows if its reason says so.
+    """
+    plan, state = active.plan, active.state
+    consent, index = state.bits_and_entry(plan.scene.id, subject)
+    expected: Verdict | None = None
+    # Without triggers a verdict depends on the bits and on whether the grant has expired.
     key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
     follows = None if consent & consent_bits.ARMED else shape.follows.get(key)
     if follows is None:
         stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
-        found = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
-        follows = _follows(plan, shape.reading, found)
-        if len(shape.follows) >= MOST_WORDS:
+        expected = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
+        follows = _follows(plan, shape.reading, expected)
+        if len(shape.follows) >= MAX_CACHED:
             shape.follows.clear()
         shape.follows[key] = follows
     named = b"null" if index is None or not shape.reading.views else b"%d" % index
     if follows and rests == named:
         return None
-    found = found or decide.verdict(plan, shape.reading.fields, consent, minute, 0)
-    entry = index if found.views else None
-    return f"{found.reason.value} {_values(found.views)}, entry {entry}, release {plan.release}"
+    expected = expected or decide.verdict(plan, shape.reading.fields, consent, minute, 0)
+    entry = index if expected.views else None
+    return (
+        f"{expected.reason.value} {_values(expected.views)}, entry {entry}, release {plan.release}"
+    )
 
 
-def _follows(plan: Plan, reading: ReadLogEntry, found: Verdict) -> bool:
+def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
     if reading.reason in GATES_OWN:
         return _nothing(reading)
-    same = reading.views == found.views and reading.reason is found.reason
+    same = reading.views == expected.views and reading.reason is expected.reason
     synthetic = View.SYNTHETIC in reading.views.values()
     release, rows = plan.release if synthetic else None, 1 if reading.views else 0
-    told = reading.release, reading.rows, reading.mode
-    return (same or _less(reading, found)) and told == (release, rows, UNSET)
+    logged = reading.release, reading.rows, reading.mode
+    return (same or _less(reading, expected)) and logged == (release, rows, UNSET)
 
 
 def of_everybody(
-    in_force: ActiveState, reading: ReadLogEntry, minute: int, found: str | None
+    active: ActiveState, logged: ReadLogEntry, minute: int, found: str | None
 ) -> str | None:
-    """A table, rows, or a search; `found`: the digest of the cohort that was answered."""
-    plan, state = in_force.plan, in_force.state
+    """Check a table, rows or a search; `found`: the digest of the cohort in the entry."""
+    plan, state = active.plan, active.state
     if found is None:
-        return _refused(plan, reading)
-    if (refused := decide.refusal(plan, reading.fields)) is not None:
+        return _refused(plan, logged)
+    if (refused := decide.refusal(plan, logged.fields)) is not None:
         return refused.value
-    shown = decide.views(plan, reading.fields, plan.always)
-    if reading.reason is not Reason.GRANTED or not _shown(reading, shown):
+    shown = decide.views(plan, logged.fields, plan.always)
+    if logged.reason is not Reason.GRANTED or not _shown(logged, shown):
         return f"{Reason.GRANTED.value} {_values(shown)}"
-    rests = _completing(plan) if reading.action == "table" else _NO_ROWS
-    if (reading.release, reading.mode) not in {rests, _NO_ROWS}:
+    rests = _completing(plan) if logged.action == "table" else _NO_ROWS
+    if (logged.release, logged.mode) not in {rests, _NO_ROWS}:
         return f"release {rests[0]}, mode {rests[1] or None}"
-    stale, wanted = state.stale(plan.scene.id, minute), plan.mask(reading.fields) or 0
-    members = eligibility.readable(plan, state.words(plan.scene.id), wanted, minute, stale)
+    stale, wanted = state.stale(plan.scene.id, minute), plan.mask(logged.fields) or 0
+    members = eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
     return None if digest == found else f"{COHORT}{digest}"
 
 
 def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
-    """What synthetic rows of a table rest on, and their mode as a journal names it."""
+    """The release that a table's synthetic rows rest on, and their mode as logged."""
     anchored = plan.anchor, Mode.RELEASE_ANCHORED
     return anchored if plan.anchor else (plan.release, UNSET)
 
@@ -90,38 +95,41 @@ def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
 _NO_ROWS: tuple[str | None, str | UnsetType] = None, UNSET
 
 
-def _shown(reading: ReadLogEntry, shown: Mapping[str, View]) -> bool:
-    """Whether a cohort's views can be: its members' fields are personal, and only a table shows
-    others, in the view they have without a grant. A search shows nothing but who they are."""
-    if reading.action == "search":
-        return not reading.views
-    others = shown if reading.action == "table" else {}
-    return reading.views.keys() == shown.keys() and all(
-        view in {View.PERSONAL, others.get(name)} for name, view in reading.views.items()
+def _shown(logged: ReadLogEntry, shown: Mapping[str, View]) -> bool:
+    """Whether a cohort entry's views are possible.
+
+    Members' fields are personal. Only a table shows other customers, in the views they have without
+    a grant. A search shows nothing but ids.
+    """
+    if logged.action == "search":
+        return not logged.views
+    others = shown if logged.action == "table" else {}
+    return logged.views.keys() == shown.keys() and all(
+        view in {View.PERSONAL, others.get(name)} for name, view in logged.views.items()
     )
 
 
-def _refused(plan: Plan, reading: ReadLogEntry) -> str | None:
-    """A refusal rests on what was asked for, or on that and the fields of a filter after it."""
-    asked = (reading.fields[:count] for count in range(len(reading.fields) + 1))
+def _refused(plan: Plan, logged: ReadLogEntry) -> str | None:
+    """Check a refusal, which rests on the requested fields, then on those of the filter."""
+    asked = (logged.fields[:count] for count in range(len(logged.fields) + 1))
     reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
-    if reading.reason in reasons and _nothing(reading):
+    if logged.reason in reasons and _nothing(logged):
         return None
-    return str(decide.refusal(plan, reading.fields) or "a cohort")
+    return str(decide.refusal(plan, logged.fields) or "a cohort")
 
 
-def _nothing(reading: ReadLogEntry) -> bool:
-    return (reading.views, reading.rows, reading.release, reading.mode) == ({}, 0, None, UNSET)
+def _nothing(logged: ReadLogEntry) -> bool:
+    return (logged.views, logged.rows, logged.release, logged.mode) == ({}, 0, None, UNSET)
 
 
-def _less(reading: ReadLogEntry, found: Verdict) -> bool:
-    """Whether a read withheld what its source did not give: the row was missing, or it was down."""
+def _less(logged: ReadLogEntry, expected: Verdict) -> bool:
+    """Whether a read withheld fields because the row was missing or the source was down."""
     from_source = {View.PERSONAL, View.GENERALISED}
-    without = {f: View.WITHHELD if v in from_source else v for f, v in found.views.items()}
+    without = {f: View.WITHHELD if v in from_source else v for f, v in expected.views.items()}
     return (
-        reading.action == "read"
-        and reading.reason in {found.reason, Reason.SOURCE_UNAVAILABLE}
-        and reading.views == without != found.views
+        logged.action == "read"
+        and logged.reason in {expected.reason, Reason.SOURCE_UNAVAILABLE}
+        and logged.views == without != expected.views
     )
 
 

@@ -1,11 +1,11 @@
-"""A leaf of the read log, taken apart: what differs from leaf to leaf, and what hardly ever does.
+"""Fast parser for read-log entries; caches the parts that repeat.
 
     {"action":"read", … ,"determined_by": 3 ,"fields":["age"], … ,"subject": "4be1…" ,"views":{ … }}
     `------- beginning -----------------´   `------- shape ------------------´        `-- shape --´
 
-Millions of leaves have few beginnings (a second at one point of the ledger) and fewer shapes. So
-each of these is decoded once, and held to be exactly what the journal writes: its one form. The two
-parts in between are compared byte for byte with what must stand there.
+Millions of leaves have few distinct beginnings (a second at one ledger position) and fewer shapes.
+Each of these is decoded once and checked to be in canonical form. The two parts in between are
+compared byte for byte with the expected ones.
 """
 
 import msgspec
@@ -16,36 +16,38 @@ from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from ledger.vault.commitments import TAG_SIZE
 
-MOST = 65_536  # beginnings, or shapes, that are remembered
+MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"
 _TAG = 2 * TAG_SIZE + 2  # a tag in hex, in its quotation marks
 _DECODER = msgspec.json.Decoder(ReadLogEntry)
 
 
 class MalformedLeafError(ValueError):
-    """The bytes are not what a journal writes."""
+    """The bytes are not a read-log entry in canonical form."""
 
 
 class Shape:
-    """What few leaves differ in; `reading` without its customer. `follows` is what was derived
-    under the plan in force, by consent word: see gate.replay.check_entry."""
+    """The part that many leaves share: an entry without its customer.
 
-    __slots__ = ("follows", "in_force", "reading")
+    `follows`: cached results under the active plan, by consent bits: see gate.replay.check_entry.
+    """
 
-    def __init__(self, reading: ReadLogEntry) -> None:
-        self.reading = reading
-        self.in_force: ActiveState | None = None  # once found, it stays
+    __slots__ = ("active", "follows", "reading")
+
+    def __init__(self, logged: ReadLogEntry) -> None:
+        self.reading = logged
+        self.active: ActiveState | None = None  # set on first use
         self.follows: dict[int, bool] = {}
 
 
 class Beginning:
-    """A second at one point of the ledger, in one kind of action, and of one cohort or none."""
+    """The beginning of a leaf: action, second, cohort or none, and ledger position."""
 
     __slots__ = ("cohort", "minute", "root", "shapes", "size")
 
-    def __init__(self, reading: ReadLogEntry, shapes: dict[bytes, Shape]) -> None:
-        self.size, self.root = reading.consent.size, reading.consent.root
-        self.minute, self.cohort = consent_bits.minute(reading.at), reading.cohort
+    def __init__(self, logged: ReadLogEntry, shapes: dict[bytes, Shape]) -> None:
+        self.size, self.root = logged.consent.size, logged.consent.root
+        self.minute, self.cohort = consent_bits.minute(logged.at), logged.cohort
         self.shapes = shapes
 
 
@@ -53,20 +55,20 @@ Leaf = tuple[Beginning, Shape, bytes, bytes]  # and determined_by, and subject: 
 
 
 class Leaves:
-    """Takes the leaves of one read log apart."""
+    """Parses the leaves of one read log."""
 
     def __init__(self) -> None:
         self._beginnings: dict[bytes, Beginning] = {}
         self._shapes: dict[str, dict[bytes, Shape]] = {}
 
     def parse(self, leaf: bytes) -> Leaf:
-        """Raises MalformedLeafError."""
+        """Split a leaf into its parts. Raises MalformedLeafError."""
         try:
             rests = leaf.index(_RESTS) + len(_RESTS)
             middle = leaf.index(b",", rests)
             tag = leaf.index(_SUBJECT, middle) + len(_SUBJECT)
         except ValueError as error:
-            raise MalformedLeafError("it is not an entry of a journal") from error
+            raise MalformedLeafError("not a read-log entry") from error
         end = tag + (len(_NULL) if leaf.startswith(_NULL, tag) else _TAG)
         known, text = self._beginnings.get(leaf[:rests]), leaf[middle:tag] + leaf[end:]
         shape = known.shapes.get(text) if known is not None else None
@@ -75,27 +77,27 @@ class Leaves:
         return known, shape, leaf[rests:middle], leaf[tag:end]
 
     def shape(self, batch: DecisionBatch, wording: msgspec.Raw) -> Shape:
-        """What was said of some customers of a batch. Raises MalformedListError."""
+        """The shape of a wording of a batch's list. Raises MalformedListError."""
         shapes, text = self._shapes.setdefault(batch.action, {}), bytes(wording)
         if (known := shapes.get(text)) is None:
-            if len(shapes) >= MOST:
+            if len(shapes) >= MAX_REMEMBERED:
                 shapes.clear()
-            said = BatchList((("", None, 0),), (wording,))
-            known = shapes[text] = Shape(said.reading(batch, 0))
+            listing = BatchList((("", None, 0),), (wording,))
+            known = shapes[text] = Shape(listing.entry(batch, 0))
         return known
 
     def _learn(self, head: bytes, middle: bytes, end: bytes) -> tuple[Beginning, Shape]:
         plain = head + _NULL + middle + _NULL + end
         try:
-            reading = _DECODER.decode(plain)
+            logged = _DECODER.decode(plain)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise MalformedLeafError(f"it is not an entry of a journal: {error}") from error
-        if reading.encode() != plain or reading.at.tzinfo is None or reading.consent.size < 0:
-            raise MalformedLeafError("it is not in the one form in which a journal writes")
-        shapes = self._shapes.setdefault(reading.action, {})
+            raise MalformedLeafError(f"not a read-log entry: {error}") from error
+        if logged.encode() != plain or logged.at.tzinfo is None or logged.consent.size < 0:
+            raise MalformedLeafError("the entry is not in canonical form")
+        shapes = self._shapes.setdefault(logged.action, {})
         for full in (self._beginnings, shapes):
-            if len(full) >= MOST:
+            if len(full) >= MAX_REMEMBERED:
                 full.clear()
-        known = self._beginnings[head] = Beginning(reading, shapes)
-        shape = shapes.setdefault(middle + end, Shape(reading))
+        known = self._beginnings[head] = Beginning(logged, shapes)
+        shape = shapes.setdefault(middle + end, Shape(logged))
         return known, shape

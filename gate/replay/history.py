@@ -1,7 +1,7 @@
-"""What was in force at one size of the consent ledger after another: state, contracts, policies.
+"""The consent state and active plans at increasing sizes of the consent ledger.
 
-A past only goes forward. It folds the ledger once, for every version of the contracts at a time: an
-entry of a read log may rest on a contract that has been replaced since.
+A `History` only moves forward. It applies the ledger once for all versions of the contracts, since
+an entry of a read log may rest on a contract that has been replaced since.
 """
 
 from base64 import b64encode
@@ -23,16 +23,16 @@ from ledger.tlog.merkle import Hash
 from synthetic.fitting.release import MalformedReleaseError, Release
 
 _ERASURES = SubjectErased | EntryErased
-MOST_PLANS = 4096  # services in scenes that are remembered: anybody can make up a name
+MAX_PLANS = 4096  # cached (service, scene) pairs; a limit, since logged names can be made up
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayGrounds:
-    """What decisions rest on besides the ledger, in force now and before."""
+    """What decisions rest on besides the ledger: current and earlier contracts and policies."""
 
     scenes: Mapping[str, Scene]
     policy: CedarPolicy
-    earlier: Sequence[Scene] = ()  # versions that are no longer in force, the newest first
+    earlier: Sequence[Scene] = ()  # replaced contract versions, newest first
     earlier_policies: Sequence[CedarPolicy] = field(default=())
 
     @property
@@ -40,7 +40,7 @@ class ReplayGrounds:
         return [self.policy, *self.earlier_policies]
 
     def versions(self) -> list[Mapping[str, Scene]]:
-        """All contracts as they are in force; then the version before of each; and so on."""
+        """The active contracts; then each contract's previous version; and so on."""
         others = {each.digest: each for each in self.earlier}
         rows: dict[str, list[Scene]] = {scene: [it] for scene, it in self.scenes.items()}
         for each in others.values():
@@ -54,33 +54,33 @@ class ReplayGrounds:
 
 @dataclass(frozen=True, slots=True)
 class ActiveState:
-    """A plan, and the state folded under the contracts it was compiled from."""
+    """A plan, and the consent state under the contracts it was compiled from."""
 
     plan: Plan
     state: ConsentIndex
 
 
 class History:
-    """The ledger as of `size` entries, and the plans of then."""
+    """The ledger's state after `size` entries, and the plans active at that size."""
 
     def __init__(self, ledger: Follower, grounds: ReplayGrounds) -> None:
         self.size, self.root = 0, ""
-        self.most = ledger.size  # beyond it nothing can be derived
+        self.max_size = ledger.size  # the ledger's size when the replay began
         self._ledger, self._policies = ledger, grounds.policies
         self._states = [ConsentIndex(scenes) for scenes in grounds.versions()]
         self._coming = ledger.follow(0)
         self._next: RecordedEvent | None = next(self._coming, None)
         self._frontier = Frontier()
-        self._hashes: list[Hash] = []  # of the entries from the frontier on
+        self._hashes: list[Hash] = []  # leaf hashes from the frontier on
         self._releases: dict[str, list[_Announced]] = {}
         self._plans: dict[tuple[str, str], dict[str, ActiveState]] = {}
         self._offered: dict[tuple[str, str, str], frozenset[str]] = {}
-        self._last_erased: int | None = None  # not looked for yet
+        self._last_erased: int | None = None  # not searched yet
         self._known = frozenset(scene for state in self._states for scene in state.scenes)
         self._mend_root()
 
     def advance(self, size: int) -> None:
-        """Go on to `size`, which is not below the size reached, nor above `most`."""
+        """Move forward to `size`, between the current size and `max_size`."""
         if size == self.size:
             return
         stretch = _Stretch(size, [*self._until(size)])
@@ -90,21 +90,21 @@ class History:
         self._mend_root()
 
     def knows(self, scene: str) -> bool:
-        """Whether there is or was such a scene, as far as anybody could know by then."""
+        """Whether a contract of this scene was known at the current size."""
         return scene in self._states[0].published or (
             scene in self._known and not self._states[0].published
         )
 
-    def in_force(self, service: str, scene: str, digest: str) -> ActiveState | None:
-        """The plan of this digest, if contracts, policies and releases of then make it."""
+    def active(self, service: str, scene: str, digest: str) -> ActiveState | None:
+        """The plan with this digest, if the contracts, policies and releases of then give it."""
         if (service, scene) not in self._plans:
-            if len(self._plans) >= MOST_PLANS:
+            if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[service, scene] = dict(self._compiled(service, scene))
         return self._plans[service, scene].get(digest)
 
     def erases_later(self) -> bool:
-        """Whether anything is erased beyond `size`: whose rows were where is no longer known."""
+        """Whether a later entry erases a customer; then earlier row numbers are unknown."""
         if self._last_erased is None:
             acts = self._ledger.announced()
             erased = [each.index for each in acts if isinstance(each.event, _ERASURES)]
@@ -117,7 +117,7 @@ class History:
             if isinstance(event, SyntheticReleased):
                 self._releases.setdefault(event.scene, []).append(_Announced(event))
                 self._plans.clear()
-            if not isinstance(event, SubjectErased):  # what they said does not open any more
+            if not isinstance(event, SubjectErased):  # their instructions no longer decrypt
                 yield self._next
             self._next = next(self._coming, None)
 
@@ -125,18 +125,18 @@ class History:
         while self._frontier.size < self.size:
             first = self._frontier.size
             if not self._hashes:
-                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.most))
+                self._hashes = self._ledger.leaf_hashes(first, min(first + CHUNK, self.max_size))
             count = min(self.size - first, len(self._hashes))
             self._frontier.append(self._hashes[:count])
             del self._hashes[:count]
         self.root = b64encode(self._frontier.root()).decode()
 
     def _compiled(self, service: str, scene: str) -> Iterator[tuple[str, ActiveState]]:
-        for state in reversed(self._states):  # of two states of one contract the newer one counts
+        for state in reversed(self._states):  # of two states of one contract, use the newer
             if (contract := state.scenes.get(scene)) is None:
                 continue
             for rules in self._policies:
-                admitted = contract.admits(service)  # of whoever is not, Cedar need not be asked
+                admitted = contract.admits(service)  # otherwise Cedar need not be evaluated
                 offered = self._offers(rules, contract, service) if admitted else ()
                 for release, anchor in self._served(contract):
                     plan = compile_plan(
@@ -150,7 +150,7 @@ class History:
                     yield plan.digest, ActiveState(plan, state)
 
     def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None]]:
-        """Each release that may have answered, and the anchor that its table had."""
+        """Each release that may have answered, with the anchor of its tables."""
         yield None, None
         announced = self._releases.get(contract.id, [])
         for count, last in enumerate(announced, 1):
@@ -166,7 +166,7 @@ class History:
 
 @dataclass(frozen=True)
 class _Announced:
-    """A release as the log has it."""
+    """A release as announced in the log."""
 
     event: SyntheticReleased
 
@@ -176,7 +176,7 @@ class _Announced:
 
     @cached_property
     def release(self) -> Release | None:
-        """None if the body is none: then no gate served it."""
+        """The release; None if its body cannot be parsed, in which case no gate served it."""
         try:
             return Release.from_body(self.event.body)
         except MalformedReleaseError:
@@ -185,7 +185,7 @@ class _Announced:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A piece of the ledger that ends at `size`, for states that have seen what is before it."""
+    """A slice of the ledger up to `size`, for states that have applied everything before it."""
 
     size: int
     entries: Sequence[RecordedEvent]

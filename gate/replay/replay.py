@@ -1,13 +1,13 @@
-"""Re-derive every decision of a read log from the ledger, the contracts and the policies of then.
+"""Re-derives every decision of a read log from the ledger, contracts and policies of its time.
 
-The read log says what was answered, why, and on which ledger prefix it rests. A replay folds the
-consent log up to that prefix and asks the same pure function again. An answer may have given less
-than the decision allowed (a source was down, a row was missing), never more.
+The read log says what was answered, why, and on which ledger prefix it rests. A replay applies the
+consent log up to that prefix and calls the same pure decision function. An answer may have given
+less than the decision allows (the source was down, a row was missing), never more.
 
-Answers that were decided one after the other may stand in the read log the other way round. So
-entries are derived in the order of their ledger sizes, within a window; what comes even later is
-derived at the end. Ranges of the log are shared out to processes, and what is found does not
-depend on how many there are. No process holds more than a window of the read log.
+Answers need not be in the read log in the order of their ledger sizes. So entries are sorted by
+ledger size within a window; entries that come even later are derived at the end. Ranges of the log
+are distributed to processes; the result does not depend on their number. A process holds at most
+one window of the read log in memory.
 """
 
 import gc
@@ -33,22 +33,22 @@ from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, signed_note, tiles
 from ledger.vault.commitments import ReadLogTags
 
-SHARE = 128  # bundles that one process derives in one go
-WINDOW = 16  # bundles within which entries are put in order
-MOST_OWNERS = 65_536  # whose tags are remembered
-UNOPENED = "it cannot be opened any more"
+SHARE = 128  # bundles per task of a process
+WINDOW = 16  # bundles within which entries are sorted
+MAX_CUSTOMERS = 65_536  # customers whose tags are cached
+UNOPENED = "it cannot be decrypted any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
 Period = range  # of minutes since 2020: see gate.state.consent_bits
 EVER = range(consent_bits.LAST_MINUTE + 1)
 Opened = Callable[[], Follower]  # opens the ledger, in whatever process
-# Ledger size, index, what was answered, and whose it is (nobody's: that of a batch).
+# Ledger size, index, the answer, and its pseudonym (a batch has none).
 Entry = tuple[int, int, Leaf | DecisionBatch, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDifference:
-    """An entry whose answer cannot be derived, and what was derived instead."""
+    """An entry whose answer differs from the derived one."""
 
     entry: int
     found: str
@@ -57,17 +57,17 @@ class ReplayDifference:
 
 @dataclass(slots=True)
 class ReplayReport:
-    derived: int = 0  # entries whose answer follows from ledger, contracts and policy
-    unopened: int = 0  # entries that rest on customers who cannot be named any more
+    derived: int = 0  # entries with the expected answer
+    unopened: int = 0  # entries about customers erased since
     differences: list[ReplayDifference] = field(default_factory=list)
-    late: list[int] = field(default_factory=list)  # entries put off to the end; empty when done
+    late: list[int] = field(default_factory=list)  # entries deferred to the end; empty when done
 
     @property
     def entries(self) -> int:
         return self.derived + self.unopened + len(self.differences)
 
-    def differs(self, entry: int, found: str, derived: str) -> None:
-        self.differences.append(ReplayDifference(entry, found, derived))
+    def differs(self, entry: int, logged: str, derived: str) -> None:
+        self.differences.append(ReplayDifference(entry, logged, derived))
 
     def __add__(self, other: "ReplayReport") -> "ReplayReport":
         return ReplayReport(
@@ -87,9 +87,11 @@ def replay(
     progress: Progress = lambda _done, _all: None,
     period: Period = EVER,
 ) -> ReplayReport:
-    """Replay the read log under `folder`, which belongs to a gate over the ledger that `opened`
-    opens; of it the entries of `period`. With several processes, `opened` must be something that
-    can be pickled."""
+    """Replay the entries of `period` in the read log under `folder`.
+
+    `opened` opens the ledger of the log's gate, in each process; with several processes it must be
+    picklable.
+    """
     with closing(SqlStore(folder / LOG)) as store:
         head = store.head()
     at = checkpoint.parse(signed_note.parse(head.note).text) if head else None
@@ -109,7 +111,7 @@ def replay(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A read log to be replayed, as it is told to a process."""
+    """A read log to replay, as passed to a process."""
 
     opened: Opened
     folder: Path
@@ -120,7 +122,7 @@ class _Work:
 
     @property
     def shares(self) -> list[range]:
-        """Which bundles are derived in one go."""
+        """The ranges of bundles that form one task each."""
         bundles = -(-self.size // tiles.WIDTH)
         return [range(lo, min(lo + SHARE, bundles)) for lo in range(0, bundles, SHARE)]
 
@@ -130,12 +132,12 @@ def _parts(work: _Work, processes: int) -> Iterator[ReplayReport]:
         yield from map(_Replayer(work).replay, work.shares)
         return
     forking = multiprocessing.get_context("forkserver")
-    forking.set_forkserver_preload([__name__])  # imported once, not in each process
+    forking.set_forkserver_preload([__name__])  # import once, not in each process
     with ProcessPoolExecutor(processes, forking, _begin, (work,)) as pool:
         yield from pool.map(_share, work.shares)
 
 
-_here: list["_Replayer"] = []  # in a process of the pool: the one that does its shares
+_here: list["_Replayer"] = []  # in a pool process: its replayer
 
 
 def _begin(work: _Work) -> None:
@@ -147,14 +149,14 @@ def _share(bundles: range) -> ReplayReport:
 
 
 class _Replayer:
-    """One process's part: its own view of the ledger, which only goes forward."""
+    """Replays entries in one process, with its own `History` that only moves forward."""
 
     def __init__(self, work: _Work) -> None:
         self._work = work
         self._ledger = work.opened()
         self._past = History(self._ledger, work.grounds)
         self._leaves = Leaves()
-        self._owners: dict[bytes, tuple[str, ReadLogTags]] = {}  # of entries that were opened
+        self._owners: dict[bytes, tuple[str, ReadLogTags]] = {}  # by pseudonym
         self._log = sqlite3.connect(work.folder / LOG)
         self._names = {
             pseudonym(self._ledger, subject, work.origin): subject
@@ -162,7 +164,7 @@ class _Replayer:
         }
 
     def replay(self, bundles: range) -> ReplayReport:
-        """Derive the entries of some bundles, but for those that are late."""
+        """Derive the entries of some bundles, except for late ones."""
         report = ReplayReport()
         with _uncollected():
             for entries in self._windows(bundles, report):
@@ -173,30 +175,30 @@ class _Replayer:
         """Derive these entries."""
         report, wanted = ReplayReport(), {*indexes}
         bundles = sorted({index // tiles.WIDTH for index in indexes})
-        found = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
-        self._derive(sorted(each for each in found if each[1] in wanted), report)
+        entries = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
+        self._derive(sorted(each for each in entries if each[1] in wanted), report)
         return report
 
     def _windows(self, bundles: range, report: ReplayReport) -> Iterator[list[Entry]]:
-        """The entries in the order of ledger sizes, as far as a window shows it."""
-        held: list[Entry] = []
+        """The entries, sorted by ledger size within each window."""
+        window: list[Entry] = []
         for lo in range(bundles.start, bundles.stop, WINDOW):
-            held += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
-            held.sort()
-            yield held[: -WINDOW * tiles.WIDTH]
-            held = held[-WINDOW * tiles.WIDTH :]
-        yield held
+            window += self._read(range(lo, min(lo + WINDOW, bundles.stop)), report)
+            window.sort()
+            yield window[: -WINDOW * tiles.WIDTH]
+            window = window[-WINDOW * tiles.WIDTH :]
+        yield window
 
     def _read(self, bundles: range, report: ReplayReport) -> list[Entry]:
         parse = self._leaves.parse
-        found: list[Entry] = []
+        entries: list[Entry] = []
         for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
             first = number * tiles.WIDTH
-            leaves = tiles.unbundle(data)[: self._work.size - first]  # others came after we began
+            leaves = tiles.unbundle(data)[: self._work.size - first]  # not later ones
             for at, text in enumerate(leaves):
                 try:
                     if text.startswith(batch_entry.BEGINS):
-                        found += self._batch(first + at, text)
+                        entries += self._batch(first + at, text)
                         continue
                     leaf = parse(text)
                 except (MalformedLeafError, MalformedListError) as error:
@@ -204,8 +206,8 @@ class _Replayer:
                     continue
                 if leaf[0].minute in self._work.period:
                     name = names[at * membership.SIZE : at * membership.SIZE + membership.SIZE]
-                    found.append((leaf[0].size, first + at, leaf, name))
-        return found
+                    entries.append((leaf[0].size, first + at, leaf, name))
+        return entries
 
     def _batch(self, index: int, text: bytes) -> list[Entry]:
         batch = batch_entry.batch(text)
@@ -220,7 +222,7 @@ class _Replayer:
             if isinstance(leaf, DecisionBatch):
                 found, derived = "a batch", self._of_batch(index, leaf)
             else:
-                found, derived = _told(leaf[1]), self._answer(index, leaf, name)
+                found, derived = _answer_text(leaf[1]), self._answer(index, leaf, name)
             if derived is None:
                 report.derived += 1
             elif derived is UNOPENED:
@@ -229,11 +231,11 @@ class _Replayer:
                 report.differs(index, found, derived)
 
     def _reach(self, size: int, index: int, report: ReplayReport) -> bool:
-        """Go on to the ledger size of an entry, if it can be reached."""
+        """Move forward to the ledger size of an entry; False if the ledger is smaller."""
         if size < self._past.size:
             report.late.append(index)
-        elif size > self._past.most:
-            most = self._past.most
+        elif size > self._past.max_size:
+            most = self._past.max_size
             report.differs(index, f"a ledger of {size} entries", f"there are {most}")
         else:
             self._past.advance(size)
@@ -241,7 +243,7 @@ class _Replayer:
         return False
 
     def _answer(self, index: int, leaf: Leaf, name: bytes) -> str | None:
-        """None if the reading follows from what was in force; else what follows instead."""
+        """None if the entry is as expected; else a description of the expected answer."""
         beginning, shape, rests, tag = leaf
         if beginning.root != self._past.root:
             return f"the ledger has another root at this size: {self._past.root}"
@@ -251,21 +253,21 @@ class _Replayer:
             return UNOPENED
         subject, tags = owner
         if tag != b'"%b"' % tags.at(index).encode():
-            return "an entry of another customer than the one it is listed for"
+            return "the tag of another customer than the index names"
         return self._derived(shape, beginning.minute, subject, rests)
 
     def _of_batch(self, index: int, batch: DecisionBatch) -> str | None:
-        """As `_answer`, of everybody in a batch: what is said of the first who differs."""
+        """`_answer` for all decisions of a batch: the description of the first that differs."""
         if batch.consent.root != self._past.root:
             return f"the ledger has another root at this size: {self._past.root}"
         try:
-            found = batch_entry.listing(stored(self._log, index), batch)
-            shapes = [self._leaves.shape(batch, each) for each in found.wordings]
+            listing = batch_entry.listing(stored(self._log, index), batch)
+            shapes = [self._leaves.shape(batch, each) for each in listing.wordings]
         except MalformedListError as error:
             return str(error)
         minute, opened = consent_bits.minute(batch.at), True
         names = membership.members(self._log, index, batch.decisions)
-        for place, (tag, determined_by, number) in enumerate(found.decisions):
+        for place, (tag, determined_by, number) in enumerate(listing.decisions):
             name = names[place * membership.SIZE : place * membership.SIZE + membership.SIZE]
             if (owner := self._owners.get(name) or self._owner(name)) is None:
                 opened = False
@@ -274,15 +276,15 @@ class _Replayer:
             rests = b"null" if determined_by is None else b"%d" % determined_by
             derived = self._derived(shapes[number], minute, subject, rests)
             if tag != tags.member(index, place):
-                derived = "a decision on another customer than the one it is listed for"
+                derived = "the tag of another customer than the index names"
             if derived is not None:
-                return f"at place {place}, told {_told(shapes[number])}: {derived}"
+                return f"at place {place}, answered {_answer_text(shapes[number])}: {derived}"
         return None if opened else UNOPENED
 
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
-        if (in_force := shape.in_force or self._in_force(shape)) is None:
+        if (active := shape.active or self._active(shape)) is None:
             return self._without_plan(shape.reading)
-        derived = check_entry.of_one(in_force, shape, minute, subject, rests)
+        derived = check_entry.of_one(active, shape, minute, subject, rests)
         return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
 
     def _owner(self, name: bytes) -> tuple[str, ReadLogTags] | None:
@@ -290,40 +292,40 @@ class _Replayer:
         tags = self._ledger.read_log_tags(subject, self._work.origin) if subject else None
         if subject is None or tags is None:
             return None
-        if len(self._owners) >= MOST_OWNERS:
+        if len(self._owners) >= MAX_CUSTOMERS:
             self._owners.clear()
         self._owners[name] = subject, tags
         return subject, tags
 
     def _of_everybody(self, beginning: Beginning, shape: Shape) -> str | None:
-        if (in_force := shape.in_force or self._in_force(shape)) is None:
+        if (active := shape.active or self._active(shape)) is None:
             return self._without_plan(shape.reading)
         derived = check_entry.of_everybody(
-            in_force, shape.reading, beginning.minute, beginning.cohort
+            active, shape.reading, beginning.minute, beginning.cohort
         )
         erased = derived is not None and derived.startswith(check_entry.COHORT)
         return UNOPENED if erased and beginning.cohort and self._past.erases_later() else derived
 
-    def _in_force(self, shape: Shape) -> ActiveState | None:
+    def _active(self, shape: Shape) -> ActiveState | None:
         asked = shape.reading
-        shape.in_force = self._past.in_force(asked.service, asked.scene, asked.plan)
-        return shape.in_force
+        shape.active = self._past.active(asked.service, asked.scene, asked.plan)
+        return shape.active
 
-    def _without_plan(self, reading: ReadLogEntry) -> str | None:
-        if self._past.knows(reading.scene):
-            return "no plan of this digest: contract, policy or release of then is another"
-        unknown = reading.reason is Reason.UNKNOWN_SCENE and not reading.views
+    def _without_plan(self, logged: ReadLogEntry) -> str | None:
+        if self._past.knows(logged.scene):
+            return "no plan has this digest: its contract, policy or release is unknown"
+        unknown = logged.reason is Reason.UNKNOWN_SCENE and not logged.views
         return None if unknown else Reason.UNKNOWN_SCENE.value
 
 
-def _told(shape: Shape) -> str:
+def _answer_text(shape: Shape) -> str:
     return f"{shape.reading.reason} {shape.reading.views}"
 
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the search for cycles: windows are full of tuples that are in none, and it would take
-    a quarter of the time."""
+    """Disable the cyclic garbage collector: windows hold many tuples without cycles, and it would
+    take a quarter of the time."""
     before = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""A small typed client for services: one call instead of the read. Standard library only.
+"""A small typed client of the gate's HTTP API for services. Standard library only.
 
 gate = GateClient("https://gate.example", token)
 answer = gate.read("segmentation", "c00001", ["age", "job"])
@@ -22,13 +22,13 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 TIMEOUT_S = 10.0
-BLOCK = 1 << 16  # bytes that are read at once
+BLOCK = 1 << 16  # bytes per read
 LINES = "application/x-ndjson"
 Condition = tuple[str, str, Any]  # e.g. ("age", "ge", 30) or ("job", "in", ["retired", "student"])
 
 
 class Credentials(Protocol):
-    """What authenticates a service: see gate.sdk.credentials."""
+    """Authenticates a service: see gate.sdk.credentials."""
 
     def headers(self, method: str, address: str) -> Mapping[str, str]:
         """The headers that authenticate one request."""
@@ -36,7 +36,7 @@ class Credentials(Protocol):
 
 
 class GateRefusedError(Exception):
-    """The contract or policy refuses the request, or it is malformed: `problem` is RFC 9457."""
+    """The gate refused the request or found it malformed. `problem`: the RFC 9457 body."""
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
         super().__init__(f"{problem.get('title')}: {problem.get('detail')}")
@@ -44,12 +44,12 @@ class GateRefusedError(Exception):
 
 
 class GateUnavailableError(Exception):
-    """No answer, or none that can be relied on. Treat it as: no personal data."""
+    """No answer, or an incomplete one. Treat it as: no personal data."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateAnswer:
-    """`answer["age"]` is the value; `views["age"]` says what it is."""
+    """One customer's fields: `answer["age"]` is the value, `views["age"]` says what it is."""
 
     allowed: bool
     reason: str
@@ -65,9 +65,12 @@ class GateAnswer:
 
 @dataclass(frozen=True, slots=True)
 class TableCompletion:
-    """How a table stands for everybody: `mode` ("release-anchored", "naive", or "none"), the
-    release its synthetic rows rest on, and the relative error to expect of a segment's count, 0.014
-    for 1.4 %; None where none can be told. `covers`: what the error speaks of."""
+    """How a table was completed with synthetic rows.
+
+    `mode`: "release-anchored", "naive", or "none". `release`: the release they rest on. `mean` and
+    `p95`: the expected relative error of a segment's count (0.014 is 1.4 %), None if unknown.
+    `covers`: what the error includes.
+    """
 
     mode: str
     release: str | None = None
@@ -76,16 +79,21 @@ class TableCompletion:
     covers: str | None = None
 
     @classmethod
-    def parse(cls, said: str) -> "TableCompletion":
-        """What the header `Sovereign-Completion` says: see gate.reads.formats."""
-        found = _PARAMETER.findall(said)
-        told = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in found}
-        mean, p95 = (float(told[each]) / 100 if each in told else None for each in ("mean", "p95"))
-        return cls(said.partition(";")[0], told.get("release"), mean, p95, told.get("covers"))
+    def parse(cls, header: str) -> "TableCompletion":
+        """Parse the header `Sovereign-Completion`: see gate.reads.formats."""
+        matches = _PARAMETER.findall(header)
+        parameters = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in matches}
+        mean, p95 = (
+            float(parameters[each]) / 100 if each in parameters else None
+            for each in ("mean", "p95")
+        )
+        return cls(
+            header.partition(";")[0], parameters.get("release"), mean, p95, parameters.get("covers")
+        )
 
 
 class TableRows(Iterator[Mapping[str, Any]]):
-    """The rows of a table as they arrive; `completion` is there with the first of them."""
+    """Iterates over a table's rows as they arrive; `completion` is set with the first row."""
 
     def __init__(self) -> None:
         self.completion: TableCompletion | None = None
@@ -101,56 +109,56 @@ class TableRows(Iterator[Mapping[str, Any]]):
 
 
 class GateClient:
-    """Asks one gate as one service. Thread-safe."""
+    """A client of one gate for one service. Thread-safe."""
 
     def __init__(
         self, gate: str, token: str | Credentials, *, timeout_s: float = TIMEOUT_S
     ) -> None:
-        """`gate`: its http(s) address. `token`: the service's access token, or what gets one."""
+        """`gate`: its http(s) URL. `token`: the service's access token, or its credentials."""
         if urlsplit(gate).scheme not in {"http", "https"}:
-            raise ValueError(f"{gate!r} is no http or https address; name the gate's")
+            raise ValueError(f"{gate!r} is not an http or https URL; give the gate's")
         self._gate, self._token, self._timeout_s = gate.rstrip("/"), token, timeout_s
 
     def read(
         self, scene: str, customer: str, fields: Sequence[str], *, minimum_size: int = 0
     ) -> GateAnswer:
-        """One customer's fields for one scene. Raises GateRefusedError, GateUnavailableError."""
+        """One customer's fields in one scene. Raises GateRefusedError and GateUnavailableError."""
         asked = {"scene": scene, "customer": customer, "fields": [*fields]}
-        found = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
+        answer = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
         return GateAnswer(
-            allowed=bool(found["decision"]),
-            reason=str(found["reason"]),
-            values={name: each["value"] for name, each in found["fields"].items()},
-            views={name: each["view"] for name, each in found["fields"].items()},
-            ledger_size=int(found["ledger_size"]),
-            read_log=str(found["read_log"]),
-            entry=int(found["entry"]),
+            allowed=bool(answer["decision"]),
+            reason=str(answer["reason"]),
+            values={name: each["value"] for name, each in answer["fields"].items()},
+            views={name: each["view"] for name, each in answer["fields"].items()},
+            ledger_size=int(answer["ledger_size"]),
+            read_log=str(answer["read_log"]),
+            entry=int(answer["entry"]),
         )
 
     def rows(
         self, scene: str, fields: Sequence[str], *, where: Sequence[Condition] = ()
     ) -> Iterator[Mapping[str, Any]]:
-        """Whom the service may act upon, each named in `customer`, as they arrive.
+        """The rows of customers who granted all `fields`, with ids in `customer`, as they arrive.
 
-        `where`: (field, comparison, value), which must all hold. Raises as `read` does;
-        GateUnavailableError also when the answer breaks off: then it is not whole.
+        `where`: conditions (field, comparison, value), combined with AND. Raises as `read` does;
+        also raises GateUnavailableError if the answer is incomplete.
         """
         yield from self._lines("/v1/rows", scene, fields, where)
 
     def table_rows(
         self, scene: str, fields: Sequence[str], *, where: Sequence[Condition] = ()
     ) -> TableRows:
-        """Everybody's fields, without ids, each row marked, as they arrive. Raises as `rows`."""
-        found = TableRows()
-        found.rows = self._lines("/v1/table", scene, fields, where, found.begin)
-        return found
+        """All customers' fields without ids, with views, as they arrive. Raises as `rows`."""
+        rows = TableRows()
+        rows.rows = self._lines("/v1/table", scene, fields, where, rows.begin)
+        return rows
 
     def table(self, scene: str, fields: Sequence[str]) -> bytes:
-        """Everybody's fields as an Arrow IPC stream. Raises as `read` does."""
+        """All customers' fields without ids, as an Arrow IPC stream. Raises as `read` does."""
         return self._post("/v1/table", {"scene": scene, "fields": [*fields]})
 
     def may_read(self, scene: str, customer: str, fields: Sequence[str], service: str) -> bool:
-        """The decision alone, through AuthZEN. Raises as `read` does."""
+        """The decision only, through AuthZEN. Raises as `read` does."""
         question = {
             "subject": {"type": "service", "id": service},
             "action": {"name": "read"},
@@ -186,7 +194,7 @@ class GateClient:
         request = Request(address, json.dumps(asked).encode(), headers, method="POST")  # noqa: S310 - the scheme was checked
         try:
             with urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - the same
-                assert isinstance(response, HTTPResponse)  # noqa: S101 - what http(s) gives
+                assert isinstance(response, HTTPResponse)  # noqa: S101 - true for http(s)
                 yield response
         except HTTPError as error:
             raise _failure(error) from error
@@ -204,8 +212,8 @@ _PARAMETER = re.compile(r';(\w+)=(?:"((?:[^"\\]|\\.)*)"|([^;"]*))')
 
 
 def _lines(response: HTTPResponse) -> Iterator[bytes]:
-    """The lines of a response. Reading line by line would not notice that an answer breaks off;
-    `read1` raises IncompleteRead."""
+    """The lines of a response. Uses `read1`, which raises IncompleteRead on a truncated answer;
+    `readline` does not."""
     rest = b""
     while block := response.read1(BLOCK):
         *lines, rest = (rest + block).split(b"\n")

@@ -1,11 +1,11 @@
-"""How a service proves to the gate who it is: a token from its issuer, bound to its key or not.
+"""Credentials of a service: gets access tokens from an issuer, optionally bound to its key.
 
     credentials = ClientCredentials("https://login.example/token", "analytics", private_jwk)
     gate = GateClient("https://gate.example", credentials)
 
 The service signs a short assertion with its private key (RFC 7523) and exchanges it for an access
-token, which it uses until shortly before its end. With `bound`, every request also carries a proof
-of the key (RFC 9449), and the token is worth nothing without it.
+token, which it uses until shortly before it expires. With `bound`, every request also carries a
+DPoP proof of the key (RFC 9449), without which the token is useless.
 """
 
 import json
@@ -27,11 +27,11 @@ from ledger.clock import posix
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_S, EARLY_S, TIMEOUT_S = 60, 30, 10.0
-MOST_BYTES = 64 << 10
+MAX_BYTES = 64 << 10
 
 
 class TokenRefusedError(Exception):
-    """The issuer gave no token, or could not be asked. The message says what it said."""
+    """The issuer refused a token or could not be reached. The message quotes its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Token:
 
 
 class ClientCredentials:
-    """The tokens of one service. Thread-safe."""
+    """Gets and caches the access tokens of one service. Thread-safe."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class ClientCredentials:
         bound: bool = False,
         clock: Callable[[], float] = posix,
     ) -> None:
-        """`issuer`: its http(s) token address; `key`: the service's private JWK (P-256)."""
+        """`issuer`: URL of its token endpoint. `key`: the service's private JWK (P-256)."""
         if urlsplit(issuer).scheme not in {"http", "https"}:
-            raise ValueError(f"{issuer!r} is no http or https address; name the token endpoint")
+            raise ValueError(f"{issuer!r} is not an http or https URL; give the token endpoint")
         self._issuer, self._client, self._clock = issuer, client, clock
         self._key, self._bound = ECKey.import_key(dict(key)), bound
         self._token: _Token | None = None
@@ -64,8 +64,10 @@ class ClientCredentials:
     def headers(self, method: str, address: str) -> Mapping[str, str]:
         """The headers that authenticate a request. Raises TokenRefusedError."""
         token = self._current()
-        found = {"Authorization": f"{token.scheme} {token.text}"}
-        return found | ({"DPoP": self._proof(method, address, token.text)} if self._bound else {})
+        authentication = {"Authorization": f"{token.scheme} {token.text}"}
+        return authentication | (
+            {"DPoP": self._proof(method, address, token.text)} if self._bound else {}
+        )
 
     def _current(self) -> _Token:
         with self._lock:
@@ -83,9 +85,9 @@ class ClientCredentials:
         request = Request(self._issuer, urlencode(form).encode(), headers)  # noqa: S310 - the scheme was checked
         try:
             with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - the same
-                found = json.loads(response.read(MOST_BYTES))
-            until = self._clock() + int(found["expires_in"]) - EARLY_S
-            return _Token(str(found["access_token"]), str(found["token_type"]), until)
+                answer = json.loads(response.read(MAX_BYTES))
+            until = self._clock() + int(answer["expires_in"]) - EARLY_S
+            return _Token(str(answer["access_token"]), str(answer["token_type"]), until)
         except (URLError, OSError, ValueError, KeyError, TypeError) as error:
             raise TokenRefusedError(f"{self._issuer}: no token: {error}") from error
 

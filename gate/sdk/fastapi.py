@@ -1,4 +1,4 @@
-"""The gate as a FastAPI dependency: a route states what it reads, and is given the answer.
+"""A FastAPI dependency: a route declares which fields it reads and receives the gate's answer.
 
     segment = reads(gate, "analytics", "segmentation", ["age", "job"])
 
@@ -6,9 +6,9 @@
     def show(answer: Annotated[Answer, Depends(segment)]) -> dict[str, Any]:
         return {"age": answer.values["age"], "view": answer.views["age"]}
 
-A request that contract or policy refuses ends in 403, one over the quota in 429, and one that the
-gate cannot answer now in 503; the route is never entered. Everything else, withheld and synthetic
-values too, is an answer: routes read the views.
+A request that contract or policy refuses is answered 403, one beyond the quota 429, one that the
+gate cannot answer now 503; the route is not called. Withheld and synthetic values are answers, too:
+the route must check the views.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def reads(
     customer: str = "customer",
     clock: Callable[[], datetime] = now,
 ) -> Callable[[Request], Answer]:
-    """A dependency that reads `fields` of the customer whom the path parameter `customer` names."""
+    """A dependency that reads `fields` of the customer in the path parameter `customer`."""
 
     def answered(request: Request) -> Answer:
         subject = str(request.path_params[customer])

@@ -1,1 +1,1 @@
-"""Customers' consent as bits that follow the consent log."""
+"""Current consent of all customers, packed into bits and kept up to date with the consent log."""

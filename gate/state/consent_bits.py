@@ -1,12 +1,12 @@
-"""The consent word: everything the gate must know of one customer in one scene, in 64 bits.
+"""Consent bits: the consent of one customer in one scene, packed into a 64-bit integer.
 
     bits  0–27  one per field of the scene's contract: granted
     bits 28–31  one per trigger of the scene's contract: the customer armed it
     bits 32–35  the same triggers: the last signal crossed the customer's threshold
-    bits 36–63  the minute (since 2020-01-01T00:00Z) from which the grant no longer holds
+    bits 36–63  the minute (since 2020-01-01T00:00Z) at which the grant expires
 
-A word of zero was never granted. A word without field bits but with a minute was withdrawn in
-that minute. Minute 1 with field bits is a grant that lapsed: the contract has been widened since.
+Zero: never granted. No field bits but a minute: withdrawn in that minute. Field bits with minute 1:
+superseded, because the contract was widened after the grant.
 Example: fields 0 and 2 until 2026-01-01T00:00Z is `3156480 << 36 | 0b101`.
 """
 
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 
-Words = npt.NDArray[np.uint64]  # one consent word per row of the state
+BitsArray = npt.NDArray[np.uint64]  # consent bits, one uint64 per row of the state
 
 FIELDS = (1 << 28) - 1
 ARMED_SHIFT = 28
@@ -24,38 +24,39 @@ ARMED = 0b1111 << ARMED_SHIFT
 TRIGGERS = 0xFF << ARMED_SHIFT
 EXPIRY_SHIFT = 36
 LAST_MINUTE = (1 << 28) - 1
-LAPSED = 1  # the minute of a grant that holds no longer because the contract allows more now
+SUPERSEDED = 1  # expiry minute of a grant made before the contract was widened
 
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def minute(at: datetime) -> int:
-    """Minutes from EPOCH to the minute in which `at` lies.
+    """Whole minutes from EPOCH to `at`.
 
-    For every `until` on a whole minute, comparing minutes is comparing instants.
+    As every expiry is on a whole minute, comparing minutes gives the same result as comparing
+    instants.
     """
     return int((at - EPOCH).total_seconds() // 60)
 
 
 def granted(fields: int, at: datetime, until: datetime | None, longest: timedelta) -> int:
-    """The word of a grant: its own end or the contract's longest duration, whichever is first."""
+    """Bits of a grant, which expires at `until` or after the contract's `longest` duration."""
     end = at + longest if until is None else min(until, at + longest)
-    return max(LAPSED + 1, _bounded(minute(end))) << EXPIRY_SHIFT | fields
+    return max(SUPERSEDED + 1, _bounded(minute(end))) << EXPIRY_SHIFT | fields
 
 
-def lapsed(fields: int) -> int:
-    """The word of a grant that was given before the contract was widened."""
-    return LAPSED << EXPIRY_SHIFT | fields
+def superseded(fields: int) -> int:
+    """Bits of a grant that was given before the contract was widened."""
+    return SUPERSEDED << EXPIRY_SHIFT | fields
 
 
 def withdrawn(at: datetime) -> int:
     return _bounded(minute(at)) << EXPIRY_SHIFT
 
 
-def without(word: int, fields: int, at: datetime) -> int:
-    """The word after some fields were withdrawn; taking the last one withdraws the scene."""
-    left = word & ~fields
-    return left if left & FIELDS else withdrawn(at) | word & TRIGGERS
+def without(bits: int, fields: int, at: datetime) -> int:
+    """The bits after `fields` are withdrawn; without any field left the scene is withdrawn."""
+    left = bits & ~fields
+    return left if left & FIELDS else withdrawn(at) | bits & TRIGGERS
 
 
 def offered(triggers: int) -> int:
@@ -64,5 +65,5 @@ def offered(triggers: int) -> int:
 
 
 def _bounded(minutes: int) -> int:
-    """Never zero (that is "never granted") and never past the last minute the word can hold."""
+    """Clamp to 1 (0 means "never granted") .. LAST_MINUTE, the largest that fits in the bits."""
     return max(1, min(minutes, LAST_MINUTE))

@@ -1,8 +1,8 @@
-"""Live consent state: one word per customer and scene that follows the ledger.
+"""Current consent state: the consent bits of every customer in every scene.
 
-The state is a fold of the consent log and nothing else. It can be thrown away at any time and
-rebuilt by replay; `size` says how many entries it has seen. Not thread-safe: the gate holds a lock
-around `catch_up`, and readers see either the state before an entry or after it.
+The state is computed from the consent log alone: it can be dropped at any time and rebuilt by
+replay. `size` says how many entries it has applied. Not thread-safe: the gate holds a lock around
+`catch_up`, so readers see the state either before or after an entry.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from gate.contracts.scene import Scene
 from gate.contracts.triggers import ReportedSignal, Thresholds, counts, crossed, slot
 from gate.contracts.versions import Version
 from gate.state import consent_bits
-from gate.state.consent_bits import Words
+from gate.state.consent_bits import BitsArray
 from gate.state.subjects import NOBODY, Subjects
 from ledger.events.envelope import (
     Granted,
@@ -34,18 +34,18 @@ from ledger.events.envelope import (
 )
 
 Indexes = npt.NDArray[np.uint32]
-NEVER = 0xFFFFFFFF  # no entry of the log determined this word yet
+NEVER = 0xFFFFFFFF  # index where no log entry has set the bits
 
 _FIRST_ROWS = 1024
-_DOUBLED = 1 << 20  # rows: up to here they double when they are full, later they grow by a quarter
-_MOST_CHANGES = 65_536  # of a scene, that are known row by row
+_DOUBLED = 1 << 20  # rows: up to here full arrays double, beyond they grow by a quarter
+_MAX_CHANGES = 65_536  # per scene, remembered row by row
 
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """By scene and slot: every customer's threshold, in row order, and the last report.
+    """Trigger state by (scene, slot): customers' thresholds in row order, and the last report.
 
-    `published`: the version of each scene's contract that the log published last.
+    `published`: the latest version of each scene's contract in the log.
     """
 
     thresholds: Mapping[tuple[str, int], Thresholds]
@@ -54,10 +54,10 @@ class Triggers:
 
 
 class StateChanges:
-    """Which rows of a scene changed, one after the other; the latest of them, and how many."""
+    """The most recently changed rows of a scene in order, and the number of all changes."""
 
     def __init__(self) -> None:
-        self._before = 0  # that are no longer known one by one
+        self._before = 0  # number of changes no longer remembered
         self._rows: list[int] = []
 
     @property
@@ -65,11 +65,11 @@ class StateChanges:
         return self._before + len(self._rows)
 
     def since(self, count: int) -> Sequence[int] | None:
-        """The rows that changed after the first `count` changes; None: any may have."""
+        """The rows changed after the first `count` changes; None: any row may have changed."""
         return self._rows[count - self._before :] if count >= self._before else None
 
     def one(self, row: int) -> None:
-        if len(self._rows) == _MOST_CHANGES:
+        if len(self._rows) == _MAX_CHANGES:
             self._before += len(self._rows)
             self._rows = []
         self._rows.append(row)
@@ -87,7 +87,7 @@ class ConsentEntry(Protocol):
 
 
 class Followed(Protocol):
-    """A consent log that can be followed: entries in log order, from any process."""
+    """A consent log that yields its entries in log order, from any process."""
 
     @property
     def size(self) -> int: ...
@@ -95,10 +95,13 @@ class Followed(Protocol):
 
 
 class ConsentIndex:
-    """`words[scene][row]` is the consent word, `indexes[scene][row]` the entry it rests on."""
+    """Consent bits by scene and row, and the index of the log entry that last set them.
+
+    A row is a customer's number, in the order of first instructions: see gate.state.subjects.
+    """
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
-        self.size = 0  # entries of the consent log this state has seen
+        self.size = 0  # entries of the consent log applied so far
         self.scenes = scenes
         self._changes = {scene: StateChanges() for scene in scenes}
         self._clear()
@@ -109,16 +112,18 @@ class ConsentIndex:
         scenes: Mapping[str, Scene],
         size: int,
         subjects: Subjects,
-        words: Mapping[str, Words],
+        all_bits: Mapping[str, BitsArray],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
     ) -> "ConsentIndex":
-        """The state as it was after `size` entries: see gate.state.snapshot. The arrays have at
-        least as many rows as there are subjects."""
+        """Restore the state after `size` entries from a snapshot (gate.state.snapshot).
+
+        The arrays have at least as many rows as there are subjects.
+        """
         state = cls(scenes)
         state.size = size
         state._subjects = subjects
-        state._words, state._indexes = dict(words), dict(indexes)
+        state._words, state._indexes = dict(all_bits), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
         state.published = dict(triggers.published)
         state._view()
@@ -126,11 +131,11 @@ class ConsentIndex:
 
     @property
     def people(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self._subjects)
 
     def changes(self, scene: str) -> StateChanges:
-        """What changed in the words of a scene; it goes on through a replay from the beginning."""
+        """The changes of a scene's bits; the count continues when the state is rebuilt."""
         return self._changes[scene]
 
     @property
@@ -138,18 +143,18 @@ class ConsentIndex:
         """Subject of each row. Do not modify."""
         return self._subjects
 
-    def word(self, scene: str, subject: str) -> int:
+    def bits(self, scene: str, subject: str) -> int:
         row = self._hot.get(subject)
         if row is None:
             row = self._subjects.place(subject)
         return self._fast[scene][row] if row >= 0 else 0
 
     def index(self, scene: str, subject: str) -> int | None:
-        """The entry that last changed the subject's consent in the scene."""
-        return self.held(scene, subject)[1]
+        """Index of the log entry that last changed the subject's consent in the scene."""
+        return self.bits_and_entry(scene, subject)[1]
 
-    def held(self, scene: str, subject: str) -> tuple[int, int | None]:
-        """The subject's word in the scene, and the entry that last changed it."""
+    def bits_and_entry(self, scene: str, subject: str) -> tuple[int, int | None]:
+        """The subject's consent bits in the scene, and the entry that last changed them."""
         row = self._hot.get(subject)
         if row is None:
             row = self._subjects.place(subject)
@@ -159,42 +164,45 @@ class ConsentIndex:
         return self._fast[scene][row], None if index == NEVER else index
 
     def stale(self, scene: str, minute: int) -> int:
-        """The triggers (as armed bits) whose signal does not count at `minute`."""
+        """The triggers (as armed bits) without a valid signal at `minute`."""
         bits = 0
         for place, trigger in enumerate(self.scenes[scene].triggers):
             if not counts(trigger, self.reports.get((scene, place)), minute):
                 bits |= 1 << consent_bits.ARMED_SHIFT + place
         return bits | consent_bits.ARMED & ~consent_bits.offered(len(self.scenes[scene].triggers))
 
-    def lapsed(self, scene: str, subject: str) -> bool:
+    def superseded(self, scene: str, subject: str) -> bool:
         """Whether the subject's grant was given before the scene's contract was widened."""
-        held = self.word(scene, subject)
+        bits = self.bits(scene, subject)
         return (
-            bool(held & consent_bits.FIELDS)
-            and held >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+            bool(bits & consent_bits.FIELDS)
+            and bits >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
         )
 
-    def words(self, scene: str) -> Words:
-        """All words of a scene, in row order; a view that the next `catch_up` may change."""
+    def all_bits(self, scene: str) -> BitsArray:
+        """Consent bits of all customers in row order; a view that `catch_up` may change."""
         return self._words[scene][: len(self._subjects)]
 
     def indexes(self, scene: str) -> Indexes:
-        """The entry each word rests on, in row order; NEVER where there is none."""
+        """By row, the log entry that last set the bits; NEVER where there is none."""
         return self._indexes[scene][: len(self._subjects)]
 
     def catch_up(self, ledger: Followed) -> None:
-        """Apply what the ledger holds beyond `size`. Raises what the ledger raises; then the
-        entries applied so far stay applied and `size` says how far they reach."""
+        """Apply the ledger's entries beyond `size`.
+
+        Raises the ledger's errors; the entries applied until then stay applied, and `size` counts
+        them.
+        """
         since, upto = self.size, ledger.size
         if since == upto:
             return
         if self._follow(ledger) and since:
-            self._clear()  # somebody was erased: only a replay knows whose entries still open
+            self._clear()  # a customer was erased: only a replay shows which entries still decrypt
             self._follow(ledger)
         self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
 
     def _follow(self, ledger: Followed) -> bool:
-        """Apply the tail, and say whether somebody was erased meanwhile."""
+        """Apply new entries; return whether one of them erases a customer."""
         erased = False
         for entry in ledger.follow(self.size):
             erased = erased or self._erases(entry.event)
@@ -203,7 +211,11 @@ class ConsentIndex:
         return erased
 
     def _erases(self, event: Instruction | PublicEvent) -> bool:
-        """Whether it says so, or a known customer begins anew: then the log has yet to say it."""
+        """Whether the event erases a customer.
+
+        A known customer who starts again at sequence number 1 has been erased, too, although the
+        log has no erasure event yet.
+        """
         match event:
             case SubjectErased():
                 return True
@@ -224,7 +236,7 @@ class ConsentIndex:
         self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
         self._indexes = {scene: np.zeros(_FIRST_ROWS, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], ReportedSignal] = {}
-        self.published: dict[str, Version] = {}  # the contract in force, by scene
+        self.published: dict[str, Version] = {}  # version of the active contract, by scene
         self._agreed: dict[tuple[str, Version], tuple[bool, int]] = {}
         self.thresholds = {
             (scene.id, place): np.zeros(_FIRST_ROWS, np.int64)
@@ -249,7 +261,7 @@ class ConsentIndex:
                 self._report(source, signal, ReportedSignal(value, consent_bits.minute(at)))
             case ScenePublished(scene=scene, version=text):
                 self.published[scene] = versions.published(text)
-            case _:  # other public acts and keys change no word
+            case _:  # other public acts and keys change no bits
                 pass
 
     def _grant(
@@ -263,17 +275,17 @@ class ConsentIndex:
     ) -> None:
         if (contract := self.scenes.get(scene)) is None:
             return  # a scene that is no longer offered grants nothing
-        held = self.published.get(scene, versions.NONE)
-        holds, agreed = self._terms(contract, held)
+        version = self.published.get(scene, versions.NONE)
+        holds, agreed = self._terms(contract, version)
         bits = self._mask(scene, fields) & agreed
         row = self._row(subject)
-        kept = self._fast[scene][row] & consent_bits.TRIGGERS
+        triggers = self._fast[scene][row] & consent_bits.TRIGGERS
         given = (
             consent_bits.granted(bits, at, until, contract.longest)
             if holds
-            else consent_bits.lapsed(bits)
+            else consent_bits.superseded(bits)
         )
-        self._put(scene, row, given | kept, index)
+        self._put(scene, row, given | triggers, index)
 
     def _withdraw(
         self, index: int, subject: str, at: datetime, scene: str, fields: tuple[str, ...] | None
@@ -286,7 +298,7 @@ class ConsentIndex:
 
     def _arm(self, subject: str, scene: str, template: str, signal: str, threshold: int) -> None:
         if (place := self._slot(scene, template, signal)) is None:
-            return  # the contract does not offer it: the portal refuses it before it is recorded
+            return  # not offered by the contract; the portal refuses it before it is recorded
         row = self._row(subject)
         self.thresholds[scene, place][row] = threshold
         self._fast[scene][row] |= 1 << consent_bits.ARMED_SHIFT + place
@@ -301,7 +313,7 @@ class ConsentIndex:
             self._changes[scene].one(row)
 
     def _report(self, source: str, signal: str, report: ReportedSignal) -> None:
-        """The last report of a signal, from the source the contract names, moves everybody."""
+        """Apply a signal report from the contract's source to all customers' triggers."""
         for scene, place in list(self.thresholds):
             trigger = self.scenes[scene].triggers[place]
             if (trigger.source, trigger.signal) == (source, signal):
@@ -310,30 +322,30 @@ class ConsentIndex:
                 self._cross(scene, place, slice(None))
 
     def _cross(self, scene: str, place: int, rows: slice) -> None:
-        """Set the crossed bit of one trigger from its last report: one vector comparison."""
+        """Set one trigger's crossed bit from its last report, in one vector comparison."""
         if (report := self.reports.get((scene, place))) is None:
-            return  # no report counts, so the trigger freezes whatever this bit says
+            return  # without a report the trigger freezes the scene, whatever this bit is
         template = self.scenes[scene].triggers[place].template
         bit = np.uint64(1 << consent_bits.CROSSED_SHIFT + place)
         over = crossed(template, report.value, self.thresholds[scene, place][rows])
-        words = self._words[scene][rows]
-        words &= ~bit
-        words |= np.where(over, bit, np.uint64(0))
+        all_bits = self._words[scene][rows]
+        all_bits &= ~bit
+        all_bits |= np.where(over, bit, np.uint64(0))
 
     def _slot(self, scene: str, template: str, signal: str) -> int | None:
         contract = self.scenes.get(scene)
         return None if contract is None else slot(contract.triggers, template, signal)
 
-    def _terms(self, contract: Scene, held: Version) -> tuple[bool, int]:
-        """Whether a grant under version `held` holds, and the fields it can have meant."""
-        known = self._agreed.get((contract.id, held))
+    def _terms(self, contract: Scene, version: Version) -> tuple[bool, int]:
+        """Whether a grant made under contract version `held` is valid, and for which fields."""
+        known = self._agreed.get((contract.id, version))
         if known is None:
-            known = contract.holds(held), self._mask(contract.id, contract.agreed(held))
-            self._agreed[contract.id, held] = known
+            known = contract.holds(version), self._mask(contract.id, contract.agreed(version))
+            self._agreed[contract.id, version] = known
         return known
 
     def _mask(self, scene: str, fields: tuple[str, ...]) -> int:
-        """A field that the contract no longer has is simply not granted."""
+        """The bits of `fields`; fields that the contract no longer has are ignored."""
         bits = 0
         for field in fields:
             bits |= self._bits[scene].get(field, 0)
@@ -350,32 +362,34 @@ class ConsentIndex:
             if len(self._subjects) == len(next(iter(self._words.values()))):
                 self._grow()
             row = self._subjects.add(subject)
-            for held in self._fast_indexes.values():
-                held[row] = NEVER
+            for indexes in self._fast_indexes.values():
+                indexes[row] = NEVER
         return row
 
     def _grow(self) -> None:
-        """More rows, zeroed: those that nobody uses yet take no memory."""
+        """Enlarge the arrays with zeroed rows; untouched pages take no memory."""
         rows = len(self._subjects)
         more = rows + max(_FIRST_ROWS, rows if rows < _DOUBLED else rows // 4)
         for scene in self.scenes:
             self._words[scene] = _longer(self._words[scene], more)
             self._indexes[scene] = _longer(self._indexes[scene], more)
-        for place, held in self.thresholds.items():
-            self.thresholds[place] = _longer(held, more)
+        for place, thresholds in self.thresholds.items():
+            self.thresholds[place] = _longer(thresholds, more)
         self._view()
 
     def _view(self) -> None:
-        """Memory views index three times faster than NumPy arrays do, and yield plain ints."""
+        """Cache memory views: they index three times faster than NumPy arrays, to plain ints."""
         self._hot = self._subjects.hot
-        self._fast = {scene: memoryview(words.data) for scene, words in self._words.items()}
-        self._fast_indexes = {scene: memoryview(held.data) for scene, held in self._indexes.items()}
+        self._fast = {scene: memoryview(all_bits.data) for scene, all_bits in self._words.items()}
+        self._fast_indexes = {
+            scene: memoryview(indexes.data) for scene, indexes in self._indexes.items()
+        }
 
 
 _T = TypeVar("_T", bound=np.generic)
 
 
-def _longer(held: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
-    made = np.zeros(rows, held.dtype)
-    made[: len(held)] = held
+def _longer(array: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:
+    made = np.zeros(rows, array.dtype)
+    made[: len(array)] = array
     return made

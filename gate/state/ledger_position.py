@@ -1,12 +1,12 @@
-"""Has the ledger moved? One number, read at every decision.
+"""The current size of the ledger, which the gate reads at every decision.
 
-On one host it is in shared memory: `Epoch`. A host that shares no memory with the writer asks the
-database: `RemoteEpoch`, one read for everybody who waits.
+On the writer's host it is in shared memory: `Epoch`. Other hosts query the database: `RemoteEpoch`,
+one query for all threads that wait.
 
-The writer commits, then publishes the new size here, then hands out the receipt. Whoever decides
-after a receipt was handed out therefore reads at least its size, and replays the tail if behind.
-The number lives in a file that all processes of a host map; on start the writer sets it to what
-the ledger holds, which repairs a crash between commit and publication (nobody had a receipt).
+The writer commits, then publishes the new size here, then returns the receipt. So a decision made
+after a receipt was returned reads at least its size, and first applies the entries it lacks. The
+number is in a file that all processes of a host map into memory. On start the writer sets it to the
+ledger's size, which repairs a crash between commit and publication (no receipt was returned).
 """
 
 import mmap
@@ -18,27 +18,27 @@ from time import monotonic
 
 import msgspec
 
-PATIENCE_S = 5.0  # how long a question waits for those before it
-REST_S = 1.0  # for how long nobody is asked after a read that failed
+PATIENCE_S = 5.0  # how long a caller waits for a query that is under way
+REST_S = 1.0  # how long no query is made after a failed one
 _SIZE = 8  # read and written in one aligned access
 
 
 class ConsentPoint(msgspec.Struct, frozen=True):
-    """The state of the consent log a decision rests on."""
+    """The size and root of the consent log that a decision rests on."""
 
     size: int
     root: str  # base64
 
 
 class EpochUnavailableError(Exception):
-    """The epoch cannot be read, so nobody knows whether the state is current: deny."""
+    """The ledger's size cannot be read, so the state may be stale: the gate denies."""
 
 
 class Epoch:
     """The size of the ledger as its writer last published it."""
 
     def __init__(self, path: Path) -> None:
-        """Map the file, making it if need be. Raises EpochUnavailableError."""
+        """Map the file into memory; create it if missing. Raises EpochUnavailableError."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -49,24 +49,24 @@ class Epoch:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise EpochUnavailableError(f"{path}: {error}; see to the data directory") from error
+            raise EpochUnavailableError(f"{path}: {error}; check the data directory") from error
         self._number = memoryview(self._memory).cast("Q")
 
     def size(self) -> int:
         return self._number[0]
 
     def publish(self, size: int) -> None:
-        """Called by the one writer, after its commit and before its receipt."""
+        """Publish the size; the writer calls this after its commit and before its receipt."""
         self._number[0] = size
 
 
 class RemoteEpoch:
-    """The size of a ledger on another host, as `read` finds it. Thread-safe.
+    """The size of a ledger on another host, queried by `read`. Thread-safe.
 
-    One read serves everybody who waits at the moment it begins, and nobody who asks later: what
-    was committed before a question is always in its answer. `read` takes a bounded time, such as
-    `ledger.storage.postgres.PostgresHead.size`; it is never called by two threads at once. After
-    one that failed nobody waits for the next one in vain: for `rest_s` the answer is no at once.
+    One query serves all callers that wait when it begins, and none that call later, so its answer
+    includes everything committed before the call. `read` must return in bounded time, like
+    `ledger.storage.postgres.PostgresHead.size`; it is never called by two threads at once. For
+    `rest_s` after a failed query, `size` raises at once.
     """
 
     def __init__(
@@ -78,15 +78,15 @@ class RemoteEpoch:
         self._coming = _Round()
 
     def size(self) -> int:
-        """Raises EpochUnavailableError, to everybody whom the read that failed would serve."""
+        """The current size. Raises EpochUnavailableError to all callers of a failed query."""
         mine = self._coming
         if monotonic() < self._rests_until:
             raise EpochUnavailableError(
-                f"the consent database was out of reach less than {self._rest_s} s ago; see to it"
+                f"the consent database was unreachable within the last {self._rest_s} s; check it"
             )
         if not self._reading.acquire(timeout=self._patience_s):
             raise EpochUnavailableError(
-                f"no answer within {self._patience_s} s from the consent database; see to it"
+                f"no answer within {self._patience_s} s from the consent database; check it"
             )
         try:
             if not mine.over:
@@ -95,22 +95,22 @@ class RemoteEpoch:
             self._reading.release()
         if mine.size is None:
             raise EpochUnavailableError(
-                "the consent database does not say how far the ledger has come; see to it"
+                "cannot read the ledger's size from the consent database; check the database"
             ) from mine.failed
         return mine.size
 
     def _serve(self, asked: "_Round") -> None:
-        self._coming = _Round()  # before the read begins: who asks from now on waits for the next
+        self._coming = _Round()  # before the query begins: later callers wait for the next one
         try:
             asked.size = self._read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the state may be stale
+        except Exception as error:  # noqa: BLE001 - after any error the state may be stale
             asked.failed = error
             self._rests_until = monotonic() + self._rest_s
         asked.over = True
 
 
 class _Round:
-    """One read and those it serves."""
+    """One query and its result, shared by the callers it serves."""
 
     __slots__ = ("failed", "over", "size")
 

@@ -1,8 +1,8 @@
-"""The consent state on disk, for a fast start: a cache of the ledger, never a source.
+"""Snapshots of the consent state on disk, for a fast start: a cache of the ledger.
 
-A snapshot says which ledger prefix it was folded from (size and root) and under which contracts;
-if either differs, it is not used and the ledger is replayed. It holds who consented to what, so it
-is the owner's alone. One file, whose arrays are mapped and not read:
+A snapshot names the ledger prefix (size and root) and the contracts it was computed from; if either
+differs, it is ignored and the ledger is replayed. It records who consented to what, so only the
+file's owner may read it. One file, whose arrays are memory-mapped:
 
     SHA-256 of all that follows, 32 bytes ‖ length of the next, 8 bytes
     {"size":7,"root":"…","contracts":"…","arrays":[["text","|u1",21], …], …}
@@ -30,7 +30,7 @@ from ledger.tlog import atomic_file
 _FORMAT = 4
 _ALIGNED = 64
 _DIGEST = 32
-_SPARE = 1024  # rows beyond the last, so that a newcomer does not have everything copied
+_SPARE = 1024  # spare rows, so that a new customer does not force a copy of the arrays
 _Array = npt.NDArray[Any]
 
 
@@ -45,10 +45,7 @@ class Rooted(Protocol):
 
 
 def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
-    """Write a snapshot so that a reader sees all of it or the one before.
-
-    Nothing is written while nobody has said anything: there is nothing to save.
-    """
+    """Write a snapshot atomically. Writes nothing while there are no customers."""
     if not state.subjects:
         return
     arrays = _arrays(state)
@@ -63,7 +60,7 @@ def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
 
 
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex | None:
-    """The state at the snapshot's ledger size, or None if it cannot be used here."""
+    """The state at the snapshot's ledger size; None if it is missing, damaged or outdated."""
     try:
         with path.open("rb") as file:
             digest = file.read(_DIGEST)
@@ -73,8 +70,8 @@ def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex |
             about = json.loads(file.read(int.from_bytes(file.read(8))))
             if not _usable(about, scenes, log):
                 return None
-            held = dict(_mapped(path, about["arrays"], file.tell()))
-            return _resumed(about, held, scenes)
+            arrays = dict(_mapped(path, about["arrays"], file.tell()))
+            return _resumed(about, arrays, scenes)
     except (OSError, ValueError, KeyError, MemoryError):
         return None
 
@@ -86,17 +83,18 @@ def _arrays(state: ConsentIndex) -> dict[str, _Array]:
         "ends": np.frombuffer(names.ends, f"u{names.ends.itemsize}"),
         "slots": names.slots,
     }
-    arrays |= {f"words/{scene}": _roomy(state.words(scene)) for scene in state.scenes}
+    arrays |= {f"words/{scene}": _roomy(state.all_bits(scene)) for scene in state.scenes}
     arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
     people = state.people
     return arrays | {
-        f"thresholds/{s}/{n}": _roomy(held[:people]) for (s, n), held in state.thresholds.items()
+        f"thresholds/{s}/{n}": _roomy(thresholds[:people])
+        for (s, n), thresholds in state.thresholds.items()
     }
 
 
-def _roomy(held: _Array) -> _Array:
-    made = np.zeros(len(held) + _SPARE + len(held) // 64, held.dtype)
-    made[: len(held)] = held
+def _roomy(values: _Array) -> _Array:
+    made = np.zeros(len(values) + _SPARE + len(values) // 64, values.dtype)
+    made[: len(values)] = values
     return made
 
 
@@ -112,7 +110,7 @@ def _write(file: BufferedRandom, about: bytes, arrays: Mapping[str, _Array]) -> 
 
 
 def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str, _Array]]:
-    """Each array, its pages read when they are looked at, and copied when they are changed."""
+    """Memory-map each array: pages load on access and are copied on write."""
     for name, kind, length in listed:
         at += -at % _ALIGNED
         if length:
@@ -123,27 +121,27 @@ def _mapped(path: Path, listed: list[list[Any]], at: int) -> Iterator[tuple[str,
 
 
 def _resumed(
-    about: Mapping[str, Any], held: dict[str, _Array], scenes: Mapping[str, Scene]
+    about: Mapping[str, Any], arrays: dict[str, _Array], scenes: Mapping[str, Scene]
 ) -> ConsentIndex:
     key = bytes.fromhex(about["key"])
-    text, kept = bytearray(held.pop("text").data), held.pop("ends")
-    ends = array("I" if kept.itemsize == array("I").itemsize else "Q")
-    ends.frombytes(kept.data.cast("B"))
+    text, raw_ends = bytearray(arrays.pop("text").data), arrays.pop("ends")
+    ends = array("I" if raw_ends.itemsize == array("I").itemsize else "Q")
+    ends.frombytes(raw_ends.data.cast("B"))
     return ConsentIndex.resumed(
         scenes,
         int(about["size"]),
-        Subjects.resumed(key, text, ends, held["slots"]),
-        {scene: held[f"words/{scene}"] for scene in scenes},
-        {scene: held[f"indexes/{scene}"] for scene in scenes},
-        _triggers(about, held, scenes),
+        Subjects.resumed(key, text, ends, arrays["slots"]),
+        {scene: arrays[f"words/{scene}"] for scene in scenes},
+        {scene: arrays[f"indexes/{scene}"] for scene in scenes},
+        _triggers(about, arrays, scenes),
     )
 
 
 def _triggers(
-    about: Mapping[str, Any], held: Mapping[str, _Array], scenes: Mapping[str, Scene]
+    about: Mapping[str, Any], arrays: Mapping[str, _Array], scenes: Mapping[str, Scene]
 ) -> Triggers:
     slots = [(scene.id, n) for scene in scenes.values() for n in range(len(scene.triggers))]
-    thresholds = {(scene, n): held[f"thresholds/{scene}/{n}"] for scene, n in slots}
+    thresholds = {(scene, n): arrays[f"thresholds/{scene}/{n}"] for scene, n in slots}
     reports = {(scene, n): ReportedSignal(value, at) for scene, n, value, at in about["reports"]}
     major_minor_patch = {s: (a, b, c) for s, (a, b, c) in about["published"].items()}
     return Triggers(thresholds, reports, major_minor_patch)

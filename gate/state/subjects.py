@@ -1,14 +1,14 @@
-"""Everybody's name, in the order of the state's rows, and the row of each name.
+"""A compact two-way map between customers' ids ("names") and rows of the consent state.
 
-    text    the names in UTF-8, one after the other
-    ends    where each of them ends in `text`
-    slots   a hash table with linear probing: of each name a 32-bit mark, and its row + 1
+    text    the names in UTF-8, concatenated
+    ends    the end of each name in `text`
+    slots   a hash table with linear probing: per name a 32-bit hash ("mark") and its row + 1
 
-A mark is a hash (BLAKE2b) under a secret salt, so nobody can choose names that meet in one place. A
-slot's place follows from its mark, so the table grows without looking at a name. A name is found
-when the bytes are the same, never by its mark alone. Names that were asked for lately are also held
-in a dict, which answers in a fraction of the time. For ten million customers a name takes 14 bytes
-of slots, 4 of end, and its own.
+A mark is a keyed hash (BLAKE2b with a secret salt), so nobody can choose colliding names. A slot's
+position depends on its mark only, so the table grows without reading names. A lookup compares the
+bytes of the name, never the mark alone. Recently used names are also in a dict, which is several
+times faster. With ten million customers a name takes 14 bytes in `slots`, 4 in `ends`, and its own
+length.
 """
 
 import secrets
@@ -20,40 +20,41 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-MOST_HOT = 1 << 17  # names in the dict, of people and of nobody
-MOST_CHARACTERS = 256  # of a name in the dict: names in requests can be long
-NOBODY = -1  # the row of a name that has none
+MAX_HOT = 1 << 17  # names in the dict, known and unknown ones
+MAX_CHARACTERS = 256  # longer names are not cached: names in requests can be long
+NOBODY = -1  # the row of an unknown name
 KEY_SIZE = 16
-_FIRST = 10  # the table begins with 2 ** _FIRST places
-_SPARE = 4096  # places beyond the last one a mark can name: the end of the last run of slots
+_FIRST = 10  # the table starts with 2 ** _FIRST slots
+_SPARE = 4096  # slots beyond the last one that a mark can address, for the last run of probes
 _ROW = (1 << 32) - 1
 
 Slots = npt.NDArray[np.uint64]
 
 
 class Subjects(Sequence[str]):
-    """Rows are given out in order, for ever. Not thread-safe: the gate holds its lock.
+    """Names by row and rows by name; rows never change. Not thread-safe: the gate holds its lock.
 
-    `hot` knows the rows of some names, NOBODY's too: whoever asks very often looks there first.
+    `hot`: a dict of recently used names and their rows (NOBODY for unknown ones), which callers on
+    the hot path look up first.
     """
 
     def __init__(self) -> None:
         self.key = secrets.token_bytes(KEY_SIZE)
         self.text = bytearray()
-        self.ends = array("I")  # of four bytes, until the names take more than four gigabytes
+        self.ends = array("I")  # four bytes each, until `text` exceeds 4 GiB
         self._take(_FIRST, np.zeros((1 << _FIRST) + _SPARE, np.uint64))
         self.hot: dict[str, int] = {}
 
     @classmethod
     def resumed(cls, key: bytes, text: bytearray, ends: "array[int]", slots: Slots) -> "Subjects":
-        """What was kept of another: see gate.state.snapshot."""
+        """Restore from a snapshot: see gate.state.snapshot."""
         made = cls()
         made.key, made.text, made.ends = key, text, ends
         made._take((len(slots) - _SPARE).bit_length() - 1, slots)
         return made
 
     @classmethod
-    def named(cls, names: Iterable[str]) -> "Subjects":
+    def from_names(cls, names: Iterable[str]) -> "Subjects":
         made = cls()
         for each in names:
             made.add(each)
@@ -86,7 +87,7 @@ class Subjects(Sequence[str]):
         return isinstance(name, str) and self.row(name) is not None
 
     def of(self, members: npt.NDArray[np.bool_]) -> list[str]:
-        """The names of those rows where `members` is true, in the order of rows."""
+        """The names of the rows where `members` is true, in row order."""
         if len(members) and members.all():
             return list(self)
         return [self[row] for row in np.flatnonzero(members).tolist()]
@@ -96,16 +97,16 @@ class Subjects(Sequence[str]):
         return None if row == NOBODY else row
 
     def place(self, name: str) -> int:
-        """The row of a name, or NOBODY; from now on `hot` knows it, too, unless it is too long."""
+        """The row of a name, or NOBODY; adds the name to `hot` unless it is too long."""
         row = self.hot.get(name)
         if row is None:
             row = self._found(name)
-            if len(name) <= MOST_CHARACTERS:
+            if len(name) <= MAX_CHARACTERS:
                 self._remember(name, row)
         return row
 
     def add(self, name: str) -> int:
-        """The row of a name that has none yet."""
+        """Add an unknown name and return its row."""
         row, raw = len(self), name.encode(errors="surrogatepass")
         if row * 5 >= 3 << self._bits:  # three fifths full
             self._grow()
@@ -133,28 +134,31 @@ class Subjects(Sequence[str]):
         at = mark & self._mask
         while self._fast[at]:
             at += 1
-        if at >= len(self._fast) - 1:  # the last place stays empty: there every search ends
+        if at >= len(self._fast) - 1:  # the last slot stays empty and ends every search
             self._grow()
             self._insert(mark, row)
         else:
             self._fast[at] = mark << 32 | row + 1
 
     def _grow(self) -> None:
-        """Twice the places. In the order of their first choice, each slot takes the next place that
-        is free: that is where inserting them one by one would have put them."""
-        held = self._slots[self._slots != 0]
+        """Double the table.
+
+        Slots are moved in the order of their preferred position, each to the next free one: the
+        same layout as inserting them one by one.
+        """
+        occupied = self._slots[self._slots != 0]
         bits = self._bits + 1
-        wanted = (held >> np.uint64(32) & np.uint64((1 << bits) - 1)).astype(np.int64)
+        wanted = (occupied >> np.uint64(32) & np.uint64((1 << bits) - 1)).astype(np.int64)
         order = np.argsort(wanted, kind="stable")
-        counted = np.arange(len(held))
+        counted = np.arange(len(occupied))
         places = np.maximum.accumulate(wanted[order] - counted) + counted
         slots = np.zeros((1 << bits) + _SPARE, np.uint64)
-        slots[places] = held[order]
+        slots[places] = occupied[order]
         self._take(bits, slots)
 
     def _take(self, bits: int, slots: Slots) -> None:
         self._bits, self._mask, self._slots = bits, (1 << bits) - 1, slots
-        self._fast: Any = memoryview(slots.data)  # indexes faster than the array, yields plain ints
+        self._fast: Any = memoryview(slots.data)  # faster than the array, yields plain ints
 
     def _bytes(self, row: int) -> bytearray:
         return self.text[self.ends[row - 1] if row else 0 : self.ends[row]]
@@ -163,6 +167,6 @@ class Subjects(Sequence[str]):
         return int.from_bytes(blake2b(raw, digest_size=4, salt=self.key).digest())
 
     def _remember(self, name: str, row: int) -> None:
-        if len(self.hot) >= MOST_HOT:
+        if len(self.hot) >= MAX_HOT:
             self.hot.clear()
         self.hot[name] = row

@@ -31,7 +31,7 @@ from portal.archive import imported
 from portal.archive.holding import CustomerRecords
 from portal.archive.pack import ArchivePart, document, packed
 from steward.oversight.authority_access import AuthorityAccesses
-from steward.oversight.explanations import Explanations, KeptReadLogs
+from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
@@ -124,7 +124,7 @@ def _reads(records: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
     folders = sorted(path.parent for path in (records.home / "reads").glob(f"*/{LOG}"))
     by_log = [listed(folder, records.ledger, subject) for folder in folders]
     for each in merge(*by_log, key=lambda entry: entry.at, reverse=True):
-        if (entry := each.reading()) is not None:
+        if (entry := each.entry()) is not None:
             yield {"entry": each.place, **entry}
 
 
@@ -147,7 +147,7 @@ def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
 def _written(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     """The customer's data in the register: decisions, authority accesses, proposed messages."""
     register = records.register()
-    explained = Explanations(register, KeptReadLogs(records.home), records.ledger).of(subject)
+    explained = Explanations(register, StoredReadLogs(records.home), records.ledger).of(subject)
     if explained:
         rows = [_plain(asdict(each)) for each in explained]
         yield ArchivePart("decisions.json", document(rows), JSON, "Decisions about you, explained")

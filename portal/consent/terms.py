@@ -21,7 +21,7 @@ def active(gate: Gate, state: ConsentState | None) -> ConsentState | None:
         return None
     with gate.lock:
         now, _ = gate.current(0)
-        bits = {scene: now.word(scene, state.subject) for scene in gate.scenes}
+        bits = {scene: now.bits(scene, state.subject) for scene in gate.scenes}
     scenes = {
         name: _reduced(gate.scenes[name], each, bits[name]) if name in bits else each
         for name, each in state.scenes.items()
@@ -33,7 +33,7 @@ def lapsed(gate: Gate, subject: str) -> set[str]:
     """Scenes whose grant is superseded, because the contract was widened after it."""
     with gate.lock:
         now, _ = gate.current(0)
-        return {scene for scene in gate.scenes if now.lapsed(scene, subject)}
+        return {scene for scene in gate.scenes if now.superseded(scene, subject)}
 
 
 def require_current(gate: Gate, scene: Scene) -> None:
@@ -51,7 +51,7 @@ def _reduced(
     if not isinstance(consent, SceneConsent):
         return consent
     fields = frozenset(_named(scene, bits)) & consent.fields
-    ended = bits >> consent_bits.EXPIRY_SHIFT == consent_bits.LAPSED
+    ended = bits >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
     return replace(consent, fields=fields, until=consent.at if ended else consent.until)
 
 

@@ -29,7 +29,7 @@ from portal.operations.wiring import Product, secret
 from portal.signin.current_customer import Me
 from portal.web.pages import faces, page
 from portal.web.problems import NotFoundError
-from steward.oversight.legal_hold import HeldError, Holds
+from steward.oversight.legal_hold import Holds, LegalHoldError
 
 router = APIRouter(include_in_schema=False)
 
@@ -113,7 +113,7 @@ def show_everything(request: Request, me: Me) -> Response:
 def erase_everything(request: Request, me: Me) -> Response:
     try:
         _eraser(request).customer(me.subject, faces(request).clock())
-    except HeldError:  # the request was recorded, and the page says so
+    except LegalHoldError:  # the request was recorded, and the page says so
         return RedirectResponse("/customer/leave/everything", 303)
     answer = page(request, "customer/left.html")
     answer.delete_cookie(COOKIE)

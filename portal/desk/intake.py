@@ -123,7 +123,7 @@ def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> di
 @router.post("/proposals/{number}/ruling")
 def ruling(here: Here, by: Service, number: Number, asked: SubjectBody) -> dict[str, Any]:
     """The review decision on your proposal. `text` may be carried out; null: nothing may."""
-    decision = here.reviews.ruling(number, asked.subject, by)
+    decision = here.reviews.decision(number, asked.subject, by)
     if decision is None:
         return {"decided": False}
     return {

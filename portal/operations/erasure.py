@@ -23,7 +23,7 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.passkeys import Passkeys
 from portal.operations.wiring import SNAPSHOT
 from steward import erasure
-from steward.oversight.legal_hold import HeldError, Holds
+from steward.oversight.legal_hold import Holds, LegalHoldError
 from steward.oversight.register import Register
 
 Listener = Callable[[str], object]  # is called with the customer's number
@@ -54,7 +54,10 @@ class Eraser:
     changed: Listener = lambda _subject: None
 
     def customer(self, subject: str, at: datetime) -> Erased:
-        """Erase a customer. Raises UnknownSubjectError, and HeldError after recording a request."""
+        """Erase a customer.
+
+        Raises UnknownSubjectError, and LegalHoldError after recording the request.
+        """
         if self.ledger.version(subject) == 0:
             raise UnknownSubjectError(
                 "want a customer who gave an instruction, found none: check the number"
@@ -62,7 +65,7 @@ class Eraser:
         holds = Holds(self.register)
         if (hold := holds.of(subject)) is not None:
             holds.request(subject, at)
-            raise HeldError(hold)
+            raise LegalHoldError(hold)
         indexes = [each.index for each in self.ledger.history(subject)]
         gone = self._around(subject, indexes)
         # If we crash here, the customer exists, notices call them ***, and they have no passkey.
@@ -71,9 +74,9 @@ class Eraser:
         return gone
 
     def entry(self, subject: str, index: int, at: datetime) -> None:
-        """Erase one instruction. Raises HeldError, and as `Ledger.erase_entry` does."""
+        """Erase one instruction. Raises LegalHoldError, and as `Ledger.erase_entry` does."""
         if (hold := Holds(self.register).of(subject)) is not None:
-            raise HeldError(hold)
+            raise LegalHoldError(hold)
         self.ledger.erase_entry(subject, index, at)
         # If we crash here, a notice, archives and a stored receipt still contain the entry.
         erasure.forget_entry(self.home, index)

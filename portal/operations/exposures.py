@@ -80,7 +80,7 @@ def _measured(before: Fit, release: Release) -> Fit:
 def _granting(state: ConsentIndex, scene: str) -> list[str]:
     if scene not in state.scenes:
         return []
-    return state.subjects.of(state.words(scene) & consent_bits.FIELDS != 0)
+    return state.subjects.of(state.all_bits(scene) & consent_bits.FIELDS != 0)
 
 
 @dataclass(frozen=True, slots=True)

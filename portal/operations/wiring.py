@@ -95,7 +95,7 @@ class Product:
             several = (listed(each, self.ledger, subject) for each in folders)
             entries = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
         for each in entries:
-            if (entry := each.reading()) is not None:
+            if (entry := each.entry()) is not None:
                 yield each.place, entry
 
     def register(self) -> Register:

@@ -47,7 +47,7 @@ def of(gate: Gate, scene: str) -> Release | None:
 
 def named(gate: Gate, name: str) -> Release | None:
     """Any release in the log by its id, or a scene's present release by the scene's name."""
-    release = gate.served(name.rpartition("-")[0]).named(name)
+    release = gate.served(name.rpartition("-")[0]).by_id(name)
     return release if isinstance(release, Release) else of(gate, name)
 
 

@@ -28,7 +28,7 @@ from portal.web import i18n
 from portal.web.hosts import Hosts
 from portal.web.i18n import Words
 from steward.oversight.authority_access import AuthorityAccesses
-from steward.oversight.explanations import Explanations, KeptReadLogs
+from steward.oversight.explanations import Explanations, StoredReadLogs
 
 PORTAL = Path(__file__).parents[1]
 HERE = PORTAL / "web"
@@ -103,7 +103,7 @@ class PortalContext:
     @cached_property
     def explanations(self) -> Explanations:
         product = self.product
-        return Explanations(product.register(), KeptReadLogs(product.home), product.ledger)
+        return Explanations(product.register(), StoredReadLogs(product.home), product.ledger)
 
     @cached_property
     def replays(self) -> Replays:

@@ -26,7 +26,7 @@ from steward.cases.case import CaseConflictError, MalformedActError, UnknownCase
 from steward.contracts.health import RunOrderError
 from steward.oversight.authority_access import AuthorityAccessError
 from steward.oversight.explanations import ExplanationError
-from steward.oversight.legal_hold import HeldError
+from steward.oversight.legal_hold import LegalHoldError
 from steward.oversight.model_signals import SignalError
 from steward.oversight.register import UnsealableError
 from steward.oversight.review import NotWaitingError, ReviewError
@@ -99,7 +99,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     VersionConflictError: (409, "version-conflict"),
     ActiveEntryError: (409, "in-force"),
     LegacyDataKeyError: (409, "one-half"),
-    HeldError: (409, "held"),
+    LegalHoldError: (409, "held"),
     NoSuchEntryError: (404, "not-found"),
     archive_busy.ArchiveBusyError: (503, "busy"),
     ChangedWordsError: (409, "changed-words"),

@@ -55,7 +55,7 @@ def _numbers(text: str) -> tuple[int, int, int]:
 
 
 def frozen(history: Sequence[Event], subject: str, scene: Scene, at: datetime) -> bool:
-    """G40-G44: whether a trigger the customer armed stops the scene at an instant."""
+    """G40-G44: whether an armed trigger freezes the scene at an instant."""
     last = {(e.source, e.signal): e for e in history if isinstance(e, SignalReported)}
     armed = _armed(history, subject, scene)
     for trigger in scene.triggers:

@@ -1,1 +1,1 @@
-"""Customers' agreements over time: health, stability, reminders."""
+"""Customers' agreements over time: health figures, stability, reminders."""

@@ -1,13 +1,13 @@
-"""The health of agreements: authorisation coverage, data freshness, model dependence (M12).
+"""Agreement health: authorisation coverage, data freshness and model dependence (M12).
 
-Everything is counted in *uses*: one field of one scene that asks for consent. Of one customer:
+It counts *uses*: one use is one field of one scene that needs consent. For one customer:
 
-    coverage    granted / asked       uses granted right now, of all that are asked for
-    freshness   fresh / timed         of the granted uses whose delivery is watched, those in time
-    dependence  modelled / asked      uses answered by a synthetic model, of all that are asked for
+    coverage    granted / asked       share of uses that are granted now
+    freshness   fresh / timed         share of measured granted uses delivered in time
+    dependence  modelled / asked      share of uses answered by a synthetic model
 
-A share of nothing is None, never 0 or 100 %. Figures are ten-thousandths, rounded against
-ourselves: coverage and freshness down, dependence up. Formulas and where they come from:
+A share of zero uses is None, never 0 or 100 %. Shares are in ten-thousandths, rounded to the
+company's disadvantage: coverage and freshness down, dependence up. Formulas and sources:
 specs/health.md, "Agreement health".
 """
 
@@ -27,26 +27,26 @@ from gate.state.consent_bits import ARMED, EXPIRY_SHIFT, FIELDS
 from gate.state.consent_index import ConsentIndex
 
 Counts = npt.NDArray[np.int64]  # one number per row of the consent state
-Freshness = Mapping[str, Mapping[str, bool]]  # scene -> field -> in time; absent: not watched
+Freshness = Mapping[str, Mapping[str, bool]]  # scene -> field -> in time; absent: not measured
 
 TEN_THOUSAND = 10_000
 
 
 class Advice(StrEnum):
-    """What the account manager's desk is told. None of it is to ask the customer again."""
+    """Advice to the account manager; never to ask the customer for consent again."""
 
-    EXPLAIN = "explain"  # little is granted: see that consequences and alternatives are clear
-    REFRESH = "refresh"  # old data: see to the delivery before deciding anything on it
-    REVIEW = "review"  # much is answered by a model: decide on this customer by hand
+    EXPLAIN = "explain"  # low coverage: make consequences and alternatives clear
+    REFRESH = "refresh"  # old data: fix the delivery before using it for decisions
+    REVIEW = "review"  # high dependence: decide on this customer manually
 
 
 class ThresholdError(ValueError):
-    """The thresholds cannot be used. It says what was wanted and what was found."""
+    """The file of thresholds cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Ten-thousandths. At a threshold nothing is advised."""
+    """Thresholds in ten-thousandths; a value equal to its threshold gives no advice."""
 
     least_coverage: int
     least_freshness: int
@@ -55,7 +55,7 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """Counts of uses, of one customer or of many together."""
+    """Counts of uses, of one customer or summed over many."""
 
     asked: int
     granted: int
@@ -105,9 +105,9 @@ class HealthReport:
 
 @dataclass(frozen=True, slots=True)
 class HealthReports:
-    """Everybody's reports, in the row order of the consent state."""
+    """The reports of all customers, in the row order of the consent state."""
 
-    asked: int  # of each customer
+    asked: int  # number of uses, the same for each customer
     granted: Counts
     timed: Counts
     fresh: Counts
@@ -130,7 +130,7 @@ class HealthReports:
         return HealthReport(self.asked * len(self), *(int(each.sum()) for each in sums))
 
     def advised(self, limits: Thresholds) -> dict[Advice, npt.NDArray[np.bool_]]:
-        """Whom each advice concerns: `Report.advice` on all rows at once."""
+        """By advice and row, whether it applies: `HealthReport.advice` for all rows at once."""
         low = TEN_THOUSAND * self.granted // max(self.asked, 1) < limits.least_coverage
         old = TEN_THOUSAND * self.fresh // np.maximum(self.timed, 1) < limits.least_freshness
         much = -(-TEN_THOUSAND * self.modelled // max(self.asked, 1)) > limits.most_dependence
@@ -143,7 +143,7 @@ class HealthReports:
 
 @dataclass(frozen=True, slots=True)
 class _Masks:
-    """The field bits of one scene: all of them, and those that are watched, in time, synthetic."""
+    """Field bits of one scene: all fields, and those measured, in time, synthetic."""
 
     asked: int
     timed: int
@@ -152,7 +152,7 @@ class _Masks:
 
 
 class AgreementHealth:
-    """The yardstick, compiled from contracts, deliveries and releases as they are now."""
+    """Computes reports from contracts, deliveries and releases as they are now."""
 
     def __init__(
         self, scenes: Mapping[str, Scene], released: Collection[str], freshness: Freshness
@@ -165,14 +165,14 @@ class AgreementHealth:
         self.asked = sum(each.asked.bit_count() for each in self._masks.values())
 
     def report(self, state: ConsentIndex, subject: str, minute: int) -> HealthReport:
-        """One customer's report at `minute`, whoever they are: cost does not grow with anybody."""
+        """One customer's report at `minute`, in time independent of the number of customers."""
         granted = timed = fresh = modelled = 0
         for scene, masks in self._masks.items():
-            held = state.word(scene, subject)
-            live = held >> EXPIRY_SHIFT > minute
-            if live and held & ARMED and frozen(held, state.stale(scene, minute)):
+            consent = state.bits(scene, subject)
+            live = consent >> EXPIRY_SHIFT > minute
+            if live and consent & ARMED and frozen(consent, state.stale(scene, minute)):
                 live = False
-            bits = held & FIELDS if live else 0
+            bits = consent & FIELDS if live else 0
             granted += (bits & masks.asked).bit_count()
             timed += (bits & masks.timed).bit_count()
             fresh += (bits & masks.fresh).bit_count()
@@ -180,17 +180,17 @@ class AgreementHealth:
         return HealthReport(self.asked, granted, timed, fresh, modelled)
 
     def everybody(self, state: ConsentIndex, minute: int) -> HealthReports:
-        """The reports of everybody who ever said anything: four counts a scene over all words."""
+        """The reports of all customers in the log: four vector counts per scene."""
         sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
         for scene, masks in self._masks.items():
-            words = state.words(scene)
-            live = (words >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
-            live &= ~eligibility.frozen(words, state.stale(scene, minute))
-            bits = (words & np.uint64(FIELDS)).astype(np.uint32)
+            all_bits = state.all_bits(scene)
+            live = (all_bits >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
+            live &= ~eligibility.frozen(all_bits, state.stale(scene, minute))
+            bits = (all_bits & np.uint64(FIELDS)).astype(np.uint32)
             bits *= live
             missing = ~bits & np.uint32(masks.modelled)
-            kept = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))
-            for place, each in enumerate((*kept, missing)):
+            counted = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))
+            for place, each in enumerate((*counted, missing)):
                 sums[place] += np.bitwise_count(each)
         return HealthReports(self.asked, *(each.astype(np.int64) for each in sums))
 
@@ -199,8 +199,8 @@ def thresholds(path: Path | None = None) -> Thresholds:
     """The thresholds of `specs/stewardship/health.yaml`. Raises ThresholdError."""
     path = path or specs_folder() / "stewardship" / "health.yaml"
     try:
-        found = yaml.safe_load(path.read_bytes())
-        limits = {name.replace("-", "_"): value for name, value in found.items()}
+        declared = yaml.safe_load(path.read_bytes())
+        limits = {name.replace("-", "_"): value for name, value in declared.items()}
         read = Thresholds(**limits)
     except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise ThresholdError(

@@ -1,8 +1,8 @@
-"""What makes a reminder neutral: no incentive, nothing chosen beforehand, no pressure (M29).
+"""Checks that a reminder is neutral: no incentive, no preselection, no pressure (M29).
 
-Freely given consent is neither bought nor nagged for (GDPR Art. 4(11), 7(4); PIPL Art. 14, 16). The
-words are data, `specs/stewardship/reminder.yaml`; the structure is a rule: the only variables are
-the scene, the day and the address, so that nobody can fill in what no rule has seen.
+Consent must be freely given (GDPR Art. 4(11), 7(4); PIPL Art. 14, 16). The texts and refused words
+are data in `specs/stewardship/reminder.yaml`. The only variables of a text are the scene, the day
+and the address, so no unchecked wording can be inserted.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ from steward.oversight.risk import normalise, pattern
 
 VARIABLES = {"scene", "day", "address"}
 KINDS = {"incentive", "preselection", "pressure"}
-MOST_LETTERS = 600
+MAX_LETTERS = 600
 
 
 class BiasedReminderError(ValueError):
-    """The reminder is not neutral, so it is not sent. `violations`: each rule it breaks."""
+    """The reminder is not neutral and is not sent. `violations`: the rules it breaks."""
 
     def __init__(self, locale: str, violations: tuple[str, ...]) -> None:
         super().__init__(f"the reminder in {locale} is refused: {'; '.join(violations)}")
@@ -31,12 +31,12 @@ class BiasedReminderError(ValueError):
 
 
 class ReminderFileError(ValueError):
-    """The file of texts and rules cannot be used."""
+    """The file of texts and refused words cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """Texts that passed every rule, by locale."""
+    """Reminder texts by locale, checked to be neutral."""
 
     text: Mapping[str, str]
 
@@ -47,12 +47,12 @@ class Reminder:
 
 
 def load(path: Path | None = None) -> Reminder:
-    """The texts, if they pass. Raises ReminderFileError or BiasedReminderError."""
+    """Load and check the texts. Raises ReminderFileError or BiasedReminderError."""
     path = path or specs_folder() / "stewardship" / "reminder.yaml"
     try:
-        found = yaml.safe_load(path.read_bytes())
-        texts = {locale: str(found["text"][locale]) for locale in LOCALES}
-        refused = {kind: pattern(_every(found["refused"][kind])) for kind in KINDS}
+        declared = yaml.safe_load(path.read_bytes())
+        texts = {locale: str(declared["text"][locale]) for locale in LOCALES}
+        refused = {kind: pattern(_every(declared["refused"][kind])) for kind in KINDS}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise ReminderFileError(f"{path}: want text and refused words: {error}") from error
     for locale, text in texts.items():
@@ -61,7 +61,7 @@ def load(path: Path | None = None) -> Reminder:
 
 
 def require_neutral(text: str, locale: str, refused: Mapping[str, Pattern[str]]) -> None:
-    """Raises BiasedReminderError with every rule that the text breaks."""
+    """Check one text. Raises BiasedReminderError with every rule that it breaks."""
     if broken := (*_structure(text), *_loaded(text, refused)):
         raise BiasedReminderError(locale, broken)
 
@@ -78,9 +78,9 @@ def _structure(text: str) -> tuple[str, ...]:
     if missing := VARIABLES - set(named):
         broken.append(f"no {sorted(missing)}, want all of {sorted(VARIABLES)}")
     if any(format_ or conversion for _, name, format_, conversion in parts if name is not None):
-        broken.append("a variable is formatted, want it as it is")
-    if len(text) > MOST_LETTERS:
-        broken.append(f"{len(text)} characters, want at most {MOST_LETTERS}")
+        broken.append("a variable has a format, want it plain")
+    if len(text) > MAX_LETTERS:
+        broken.append(f"{len(text)} characters, want at most {MAX_LETTERS}")
     if "!" in normalise(text):
         broken.append("an exclamation mark")
     return tuple(broken)
@@ -88,8 +88,8 @@ def _structure(text: str) -> tuple[str, ...]:
 
 def _loaded(text: str, refused: Mapping[str, Pattern[str]]) -> tuple[str, ...]:
     plain = normalise(text)
-    found = {kind: words.search(plain) for kind, words in refused.items()}
-    return tuple(f"{kind}: {match.group()!r}" for kind, match in sorted(found.items()) if match)
+    matches = {kind: words.search(plain) for kind, words in refused.items()}
+    return tuple(f"{kind}: {match.group()!r}" for kind, match in sorted(matches.items()) if match)
 
 
 def _every(words: Mapping[str, list[str]]) -> list[str]:

@@ -1,8 +1,9 @@
-"""Re-consent: one neutral reminder in the time the contract sets, and none for a refusal (M29).
+"""Re-consent: sends at most one neutral reminder per scene and contract interval (M29).
 
-Only a permission that ran out, or that lapsed because the contract was widened, may be reminded
-of. Who withdrew or never allowed has answered. A reminder is an entry of the register before it is
-handed on: what is not logged is not sent, and what was logged is not sent twice.
+Reminders are only for permissions that expired, or that are superseded because the contract was
+widened. A customer who withdrew or never allowed the use has answered and gets none. A reminder is
+recorded in the register before it is sent, so an unrecorded one is never sent, and none is sent
+twice.
 """
 
 from collections.abc import Callable
@@ -19,26 +20,26 @@ from steward.oversight.register import Register, Writing
 
 REMINDED = "reminded"
 
-Hand = Callable[[str, str], None]  # hands the words to the customer's channel: subject, text
+Deliver = Callable[[str, str], None]  # sends (subject, text) to the customer's channel
 
 
 class ReminderStatus(StrEnum):
-    """Why somebody may be reminded."""
+    """Why a customer may be reminded."""
 
     EXPIRED = "expired"
-    LAPSED = "lapsed"
+    SUPERSEDED = "lapsed"
 
 
 class RefusedReminderError(ValueError):
-    """No reminder may be sent. Nothing was recorded, nothing was sent."""
+    """No reminder may be sent. Nothing was recorded or sent."""
 
 
 class NothingEndedError(RefusedReminderError):
-    """The customer holds a permission, withdrew it, or never gave one."""
+    """The customer has an active permission, withdrew it, or never gave one."""
 
 
 class RepeatedReminderError(RefusedReminderError):
-    """The customer was reminded of this scene within the time the contract sets."""
+    """The customer was reminded of this scene within the contract's interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,35 +49,35 @@ class Sent:
 
 
 class Reminders:
-    """Thread-safe. `address`: where the customer decides, the same for everybody."""
+    """Sends reminders. Thread-safe. `address`: URL where customers decide, the same for all."""
 
     def __init__(
-        self, register: Register, gate: Gate, text: Reminder, address: str, hand: Hand
+        self, register: Register, gate: Gate, text: Reminder, address: str, deliver: Deliver
     ) -> None:
         self._register, self._gate, self._text = register, gate, text
-        self._address, self._hand = address, hand
+        self._address, self._deliver = address, deliver
 
     def due(self, scene: Scene, at: datetime) -> list[str]:
-        """Whose permission ended and who was not reminded within the contract's time."""
+        """Customers whose permission ended and who had no reminder within the interval."""
         with self._gate.lock:
             state, _ = self._gate.current(0)
-            ended = [each for each in state.subjects if _standing(state.word(scene.id, each), at)]
+            ended = [each for each in state.subjects if _standing(state.bits(scene.id, each), at)]
         known = self._last(scene)
         return [each for each in ended if _free(known.get(self._register.about(each)), scene, at)]
 
     def send(self, subject: str, scene: Scene, locale: str, at: datetime) -> Sent:
-        """Record one reminder and hand it on. Raises NothingEnded- or RepeatedReminderError.
+        """Record one reminder, then send it. Raises NothingEndedError or RepeatedReminderError.
 
-        Crash between the two: it counts as sent and is not sent again.
+        After a crash between the two, it counts as sent and is not sent again.
         """
         with self._gate.lock:
             state, _ = self._gate.current(0)
-            held = state.word(scene.id, subject)
-        if scene.locked or (standing := _standing(held, at)) is None:
+            consent = state.bits(scene.id, subject)
+        if scene.locked or (standing := _standing(consent, at)) is None:
             raise NothingEndedError(
-                f"{scene.id}: no permission ended; a reminder is for one that ran out or lapsed"
+                f"{scene.id}: no permission has ended; remind only of expired or superseded ones"
             )
-        day = _ended(held, standing, at)
+        day = _ended(consent, standing, at)
         words = self._text.words(scene, day.date(), self._address, locale)
         with self._register.writing() as writing:
             self._require_free(writing, subject, scene, at)
@@ -87,11 +88,11 @@ class Reminders:
                 "words": sha256(words.encode()).hexdigest(),
             }
             number = writing.append(REMINDED, subject, shown, None, at)
-        self._hand(subject, words)
+        self._deliver(subject, words)
         return Sent(number, words)
 
     def _require_free(self, writing: Writing, subject: str, scene: Scene, at: datetime) -> None:
-        """Inside the transaction, so that two who remind at once are one."""
+        """Check inside the transaction, so that concurrent reminders are sent once."""
         sql = (
             "SELECT max(at) FROM entry WHERE about = ? AND kind = ?"
             " AND json_extract(open, '$.scene') = ?"
@@ -104,24 +105,24 @@ class Reminders:
             )
 
     def _last(self, scene: Scene) -> dict[str, datetime]:
-        """By pseudonym, when somebody was last reminded of the scene."""
+        """Pseudonym -> time of the customer's last reminder of the scene."""
         entries = self._register.entries(REMINDED)
         return {each.about: each.at for each in entries if each.open["scene"] == scene.id}
 
 
-def _standing(held: int, at: datetime) -> ReminderStatus | None:
-    if not held & consent_bits.FIELDS:
+def _standing(consent: int, at: datetime) -> ReminderStatus | None:
+    if not consent & consent_bits.FIELDS:
         return None  # withdrawn, or never granted
-    end = held >> consent_bits.EXPIRY_SHIFT
-    if end == consent_bits.LAPSED:
-        return ReminderStatus.LAPSED
+    end = consent >> consent_bits.EXPIRY_SHIFT
+    if end == consent_bits.SUPERSEDED:
+        return ReminderStatus.SUPERSEDED
     return ReminderStatus.EXPIRED if end <= consent_bits.minute(at) else None
 
 
-def _ended(held: int, standing: ReminderStatus, at: datetime) -> datetime:
-    if standing is ReminderStatus.LAPSED:
+def _ended(consent: int, standing: ReminderStatus, at: datetime) -> datetime:
+    if standing is ReminderStatus.SUPERSEDED:
         return at.astimezone(UTC)
-    return consent_bits.EPOCH + timedelta(minutes=held >> consent_bits.EXPIRY_SHIFT)
+    return consent_bits.EPOCH + timedelta(minutes=consent >> consent_bits.EXPIRY_SHIFT)
 
 
 def _free(last: datetime | None, scene: Scene, at: datetime) -> bool:

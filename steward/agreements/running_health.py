@@ -1,7 +1,7 @@
-"""Agreement health that follows the ledger: one customer's change costs one customer's report.
+"""Keeps agreement health up to date with the ledger, one report per customer's change.
 
-Time, signals and erasures can move many customers without an instruction of theirs; then, and only
-then, everybody is counted again, which is one pass over the words.
+Time, signals and erasures can change many customers at once; only then are all customers counted
+again, in one vector pass over the consent bits.
 """
 
 from collections import Counter
@@ -24,14 +24,14 @@ NEVER = 1 << 62
 
 
 class RunningHealth:
-    """Everybody's reports and their sum. Not thread-safe: the caller holds the gate's lock."""
+    """The reports of all customers and their sum. Not thread-safe: hold the gate's lock."""
 
     def __init__(
         self, health: AgreementHealth, limits: Thresholds, state: ConsentIndex, minute: int
     ) -> None:
         self._health, self._limits = health, limits
-        self.recounts = 0  # how often everybody was counted
-        self._changed: dict[str, HealthReport] = {}  # since everybody was counted last
+        self.recounts = 0  # number of full recounts
+        self._changed: dict[str, HealthReport] = {}  # since the last full recount
         self._advised: Counter[Advice] = Counter()
         self._until = NEVER
         self._total = HealthReport(0, 0, 0, 0, 0)
@@ -40,25 +40,25 @@ class RunningHealth:
         self._recount(state, minute)
 
     def report(self, subject: str) -> HealthReport | None:
-        """The customer's report; None if they never said anything."""
+        """The customer's report; None without any instruction."""
         if (changed := self._changed.get(subject)) is not None:
             return changed
         row = self._rows.get(subject)
         return None if row is None else self._counted.row(row)
 
     def total(self) -> HealthReport:
-        """All reports added up."""
+        """The sum of all reports."""
         return self._total
 
     def advised(self) -> dict[Advice, int]:
-        """How many customers each advice concerns."""
+        """The number of customers that each advice applies to."""
         return {advice: self._advised[advice] for advice in Advice}
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def follow(self, entries: Iterable[ConsentEntry], state: ConsentIndex, minute: int) -> None:
-        """Take in the entries since the last call; `state` has seen them already."""
+        """Apply the entries since the last call; `state` must have applied them already."""
         changed: dict[str, None] = {}
         moved = not self._since <= minute < self._until
         for entry in entries:
@@ -83,7 +83,7 @@ class RunningHealth:
         self._total = self._total + report - before
         self._advised.subtract(before.advice(self._limits))
         self._advised.update(report.advice(self._limits))
-        ends = (state.word(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
+        ends = (state.bits(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
         self._until = min([self._until, *(end for end in ends if end > minute)])
 
     def _recount(self, state: ConsentIndex, minute: int) -> None:
@@ -98,10 +98,10 @@ class RunningHealth:
         self.recounts += 1
 
     def _first_end(self, state: ConsentIndex, minute: int) -> int:
-        """The first minute at which somebody's grant ends."""
+        """The first minute in which any grant expires."""
         first = NEVER
         for scene in self._health.scenes:
-            ends = state.words(scene) >> np.uint64(EXPIRY_SHIFT)
+            ends = state.all_bits(scene) >> np.uint64(EXPIRY_SHIFT)
             coming = ends[ends > np.uint64(minute)]
             first = min(first, int(coming.min())) if len(coming) else first
         return first

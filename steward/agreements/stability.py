@@ -1,16 +1,16 @@
 """The authorisation stability coefficient: how steady a customer's choices are (M21).
 
-For one scene: the share of the time looked at in which the customer's choice was what it is now.
-For the customer: the mean over all scenes that ask for consent. It looks at the last 365 days, or
-since the first instruction if that is later. Exact, in whole seconds; None while no whole second
-has passed.
+For one scene it is the share of the period in which the customer's choice was the present one; for
+the customer, the mean over all scenes that need consent. The period is the last 365 days, or since
+the first instruction if that is later. It is an exact fraction, in whole seconds; None while no
+whole second has passed.
 
     granted 73 days ago after 292 days without      73 / 365 = 1/5
     never touched, or unchanged for a year          1
 
-It says nothing about how much is allowed: a steady refusal is as stable as a steady permission, so
-that no figure rewards consent. It is personal data like any other: the field
-`authorisation_stability`, read through the gate under a grant of its own.
+It does not depend on how much is allowed: a steady refusal is as stable as a steady permission, so
+the figure does not reward consent. It is personal data: the field `authorisation_stability`, read
+through the gate under its own grant.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,15 +38,17 @@ def coefficient(
     history: Sequence[RecordedEvent], scenes: Mapping[str, Scene], at: datetime
 ) -> Fraction | None:
     """The coefficient of one customer's history at `at`. Pure."""
-    said = [each for each in history if isinstance(each.event, Instruction) and each.event.at <= at]
+    instructions = [
+        each for each in history if isinstance(each.event, Instruction) and each.event.at <= at
+    ]
     switchable = [scene.id for scene in scenes.values() if not scene.locked]
-    if not said or not switchable:
+    if not instructions or not switchable:
         return None
-    assert isinstance(said[0].event, Instruction)  # noqa: S101 - filtered above
-    begin = max(said[0].event.at, at - WINDOW)
+    assert isinstance(instructions[0].event, Instruction)  # noqa: S101 - filtered above
+    begin = max(instructions[0].event.at, at - WINDOW)
     if at - begin < SECOND:
         return None
-    turns = _turns(said, switchable)
+    turns = _turns(instructions, switchable)
     shares = [_share(turns[scene], begin, at) for scene in switchable]
     return sum(shares, Fraction()) / len(shares)
 
@@ -56,23 +58,25 @@ def ten_thousandths(share: Fraction | None) -> int | None:
     return None if share is None else int(share * TEN_THOUSAND)
 
 
-def _turns(said: Sequence[RecordedEvent], switchable: Sequence[str]) -> dict[str, list[Turn]]:
-    """By scene, when the choice became what."""
+def _turns(
+    instructions: Sequence[RecordedEvent], switchable: Sequence[str]
+) -> dict[str, list[Turn]]:
+    """By scene, the times at which the choice changed, and the new choice."""
     turns: dict[str, list[Turn]] = {scene: [] for scene in switchable}
     state: ConsentState | None = None
-    for each in said:
+    for each in instructions:
         assert isinstance(each.event, Instruction)  # noqa: S101 - the caller chose instructions
         state = apply(state, each.event, each.index)
         scene = each.event.scene
         if scene is not None and scene in turns:
-            held = state.scenes.get(scene)
-            choice = held.fields if isinstance(held, SceneConsent) else frozenset()
+            consent = state.scenes.get(scene)
+            choice = consent.fields if isinstance(consent, SceneConsent) else frozenset()
             turns[scene].append((each.event.at, choice))
     return turns
 
 
 def _share(turns: Sequence[Turn], begin: datetime, end: datetime) -> Fraction:
-    """The share of [begin, end), at least one second, in which the choice was the last one."""
+    """The share of [begin, end), at least one second, in which the choice equalled the last one."""
     now: Choice = turns[-1][1] if turns else frozenset()
     steady, since, choice = timedelta(), begin, frozenset[str]()
     for at, turned in [*turns, (end, now)]:
@@ -91,10 +95,10 @@ class Histories(Protocol):
 
 
 class WithStability:
-    """A source of personal rows to which the coefficient is added when it is asked for.
+    """Wraps a source of personal rows and adds the coefficient when it is requested.
 
-    Nothing is stored: the figure comes from the ledger at the moment of the read, and is gone when
-    the customer's key is. `key`: the column that names the customer.
+    Nothing is stored: it is computed from the ledger at each read, and is gone with the customer's
+    key. `key`: the column with the customer's id.
     """
 
     def __init__(
@@ -111,10 +115,10 @@ class WithStability:
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         if FIELD not in columns:
             return self._inner.row(subject, columns)
-        found = self._inner.row(subject, [self.key, *(each for each in columns if each != FIELD)])
-        if found is None:
+        values = self._inner.row(subject, [self.key, *(each for each in columns if each != FIELD)])
+        if values is None:
             return None
-        whole = {**found, FIELD: self._of(subject)}
+        whole = {**values, FIELD: self._of(subject)}
         return {name: whole[name] for name in columns}
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
@@ -125,7 +129,7 @@ class WithStability:
 
     def everybody(self, columns: Sequence[str]) -> Any:
         if FIELD in columns:
-            raise SourceUnavailableError(f"{FIELD} rests on consent: it is read by customer only")
+            raise SourceUnavailableError(f"{FIELD} needs consent: read it by customer, not for all")
         return self._inner.everybody(columns)
 
     def count(self) -> int:

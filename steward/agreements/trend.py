@@ -1,4 +1,4 @@
-"""The health of all agreements over time: one line a day, the last count of that day.
+"""The history of agreement health: one row per day, the last count of that day.
 
 home/health.sqlite, table trend:  day, customers, coverage, freshness, dependence
 """
@@ -20,7 +20,7 @@ _SCHEMA = (
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Shares in ten-thousandths; None where there was nothing to take a share of."""
+    """One day's shares in ten-thousandths; None where there were no uses to count."""
 
     day: date
     customers: int
@@ -30,7 +30,7 @@ class Day:
 
 
 class Trend:
-    """Thread-safe. Durable when `note` returns."""
+    """Stores daily counts. Thread-safe; durable when `note` returns."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,14 +38,14 @@ class Trend:
             database.execute(_SCHEMA)
 
     def note(self, customers: int, total: HealthReport, at: datetime) -> None:
-        """Keep what was counted at `at`, in place of an earlier count of the same day."""
+        """Store the counts at `at`, replacing an earlier count of the same day."""
         figures = total.coverage, total.freshness, total.dependence
         row = [at.date().isoformat(), customers, *figures]
         with self._database() as database:
             database.execute("INSERT OR REPLACE INTO trend VALUES (?, ?, ?, ?, ?)", row)
 
     def last(self, days: int) -> list[Day]:
-        """The last days that were counted, oldest first."""
+        """The last `days` counted days, oldest first."""
         query = "SELECT * FROM trend ORDER BY day DESC LIMIT ?"
         with self._database() as database:
             rows = database.execute(query, [days]).fetchall()

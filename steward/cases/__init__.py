@@ -1,1 +1,1 @@
-"""Cases: what a change of consent asks of the company, by when, and what was done."""
+"""Cases: what the company must do after a change of consent, by when, and what it did."""

@@ -1,6 +1,6 @@
-"""Cases: what the company must do about changes of one kind in one scene, and what it did.
+"""Cases: the work on changes of one kind in one scene, its deadline, and what was done.
 
-opened ── take ──> taken ── close ──> closed        every step is an act, with who and when
+opened ── take ──> taken ── close ──> closed        every step is recorded as an act
    └───────────── close ────────────────^
 """
 
@@ -17,9 +17,9 @@ from steward.cases.case_store import CaseStore, moment, stamp
 from steward.cases.changes import ChangeKind
 from steward.cases.loss import Loss
 
-STEWARD = "steward"  # who acts where no person does
-MOST_NOTE = 2000  # characters
-MOST_NAMED = 5  # customers that a case names, masked
+STEWARD = "steward"  # the actor of automatic steps
+MAX_NOTE = 2000  # characters
+MAX_NAMED = 5  # masked names in a case
 
 
 class Status(StrEnum):
@@ -33,21 +33,21 @@ class UnknownCaseError(LookupError):
 
 
 class CaseConflictError(Exception):
-    """The case is no longer as the person saw it. Nothing was changed; show it again."""
+    """The case has changed since it was shown. Nothing was changed; show it again."""
 
 
 class MalformedActError(ValueError):
-    """An act without a name or, where one is wanted, without a note."""
+    """An act lacks a name or a required note, or one is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`count` customers lost to `scene` by changes of one `kind`; `fields` empty: all of it. Who
-    comes back and goes again is counted once.
+    """A case about changes of one `kind` in one `scene`.
 
-    `fallback` is in force for them; `loss` is what that is expected to cost, None where nothing
-    measures it. `live`: customers with a live grant when the case began. `due` is the deadline of
-    whoever is `responsible` now.
+    `count`: customers whose consent was lost, each counted once. `fields`: the fields lost; empty:
+    all. `fallback`: what services get for them now. `loss`: its expected cost, None if it cannot be
+    measured. `live`: customers with an active grant when the case was opened. `due`: the deadline
+    of the role `responsible`.
     """
 
     id: int
@@ -68,7 +68,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """`act` is opened, grew, escalated, taken, closed or replayed."""
+    """A recorded step. `act`: opened, grew, escalated, taken, closed or replayed."""
 
     act: str
     by: str
@@ -77,70 +77,70 @@ class Act:
 
 
 class Cases:
-    """The cases under `home`, for those who work on them. Thread-safe."""
+    """The cases of the data directory `home`, for the people who work on them. Thread-safe."""
 
     def __init__(self, home: Path) -> None:
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
 
     def open_cases(self) -> list[Case]:
-        """Everything not closed, the most urgent first."""
-        with self._docket.reading() as database:
+        """The cases that are not closed, the most urgent first."""
+        with self._store.reading() as database:
             rows = database.execute("SELECT * FROM cases WHERE status <> 'closed' ORDER BY due, id")
             return [_case(database, row) for row in rows.fetchall()]
 
     def case(self, number: int) -> Case:
-        """Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            return found(database, number)
+        """The case with this number. Raises UnknownCaseError."""
+        with self._store.reading() as database:
+            return require_case(database, number)
 
     def take(self, number: int, by: str, at: datetime) -> Case:
-        """From now on it is `by` who reviews. Taking what one has already taken changes nothing.
+        """Assign the case to `by`. Taking one's own case again changes nothing.
 
-        Raises UnknownCaseError, MalformedActError, and CaseConflictError if it is somebody
-        else's or closed.
+        Raises UnknownCaseError, MalformedActError, and CaseConflictError if the case is closed or
+        somebody else's.
         """
         _require(by, "who takes the case", 200)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             if _workable(database, number, by).status is Status.OPEN:
                 add_act(database, number, Act("taken", by, at, ""))
                 _set(database, number, Status.TAKEN)
-            return found(database, number)
+            return require_case(database, number)
 
     def close(self, number: int, by: str, note: str, at: datetime) -> Case:
-        """The review is done; `note` says with what result.
+        """Close the case; `note`: the result of the review.
 
-        Raises UnknownCaseError, MalformedActError, and CaseConflictError if it is somebody
-        else's or closed.
+        Raises UnknownCaseError, MalformedActError, and CaseConflictError if the case is closed or
+        somebody else's.
         """
         _require(by, "who closes the case", 200)
-        _require(note, "a note that says what was reviewed", MOST_NOTE)
-        with self._docket.writing() as database:
+        _require(note, "a note that says what was reviewed", MAX_NOTE)
+        with self._store.writing() as database:
             _workable(database, number, by)
             add_act(database, number, Act("closed", by, at, note))
             _set(database, number, Status.CLOSED)
-            return found(database, number)
+            return require_case(database, number)
 
     def acts(self, number: int) -> list[Act]:
-        """Everything that was done about the case, oldest first. Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            found(database, number)
+        """All acts on the case, oldest first. Raises UnknownCaseError."""
+        with self._store.reading() as database:
+            require_case(database, number)
             query = "SELECT * FROM act WHERE number = ? ORDER BY rowid"
             rows = database.execute(query, [number]).fetchall()
         return [Act(row["act"], row["by"], moment(row["at"]), row["note"]) for row in rows]
 
     def entries(self, number: int) -> list[int]:
-        """The log entries that the case rests on. Raises UnknownCaseError."""
-        with self._docket.reading() as database:
-            found(database, number)
+        """The consent-log entries that caused the case. Raises UnknownCaseError."""
+        with self._store.reading() as database:
+            require_case(database, number)
             query = "SELECT entry FROM change WHERE number = ? AND entry NOT NULL ORDER BY entry"
             return [row["entry"] for row in database.execute(query, [number]).fetchall()]
 
-    def close_docket(self) -> None:
-        self._docket.close()
+    def close_store(self) -> None:
+        self._store.close()
 
 
-def found(database: Connection, number: int) -> Case:
-    """Raises UnknownCaseError."""
+def require_case(database: Connection, number: int) -> Case:
+    """The case with this number. Raises UnknownCaseError."""
     row = database.execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
     if row is None:
         raise UnknownCaseError(f"there is no case {number}; list the cases to see their numbers")
@@ -152,8 +152,8 @@ def add_act(database: Connection, number: int, act: Act) -> None:
     database.execute("INSERT INTO act VALUES (?, ?, ?, ?, ?)", values)
 
 
-def in_force(scene: Scene, *, released: bool) -> Fallback:
-    """What the gate answers now: without a release, nothing is answered synthetically (G4)."""
+def active_fallback(scene: Scene, *, released: bool) -> Fallback:
+    """What the gate returns for a scene now; without a release nothing is synthetic (G4)."""
     if scene.fallback is Fallback.SYNTHETIC and not released:
         return Fallback.WITHHOLD
     return scene.fallback
@@ -161,7 +161,7 @@ def in_force(scene: Scene, *, released: bool) -> Fallback:
 
 def _case(database: Connection, row: Row) -> Case:
     query = "SELECT masked FROM change WHERE number = ? AND masked <> '[]' ORDER BY rowid LIMIT ?"
-    named = database.execute(query, [row["id"], MOST_NAMED]).fetchall()
+    named = database.execute(query, [row["id"], MAX_NAMED]).fetchall()
     customers = [name for each in named for name in json.loads(each["masked"])]
     return Case(
         id=row["id"],
@@ -177,13 +177,13 @@ def _case(database: Connection, row: Row) -> Case:
         live=row["live"],
         responsible=row["responsible"],
         escalated=moment(row["escalated"]) if row["escalated"] else None,
-        customers=tuple(customers[:MOST_NAMED]),
+        customers=tuple(customers[:MAX_NAMED]),
     )
 
 
 def _workable(database: Connection, number: int, by: str) -> Case:
     """The case, if `by` may work on it. Raises UnknownCaseError and CaseConflictError."""
-    case = found(database, number)
+    case = require_case(database, number)
     if case.status is Status.CLOSED:
         raise CaseConflictError(f"case {number} is closed; a later change opens a new one")
     if case.status is Status.TAKEN and (holder := _holder(database, number)) != by:

@@ -1,10 +1,10 @@
-"""The docket: how far the consent log was followed, what the company must do, whom to tell of it.
+"""The case store: the position in the consent log, cases, and the outbox, in one database.
 
-    home/steward.sqlite    cursor, cases with their changes and acts, the outbox; the owner's alone
+    home/steward.sqlite    cursor, cases with their changes and acts, the outbox; owner only
 
-One database, so that a withdrawal, its case and its notice are there together or not at all. It
-holds masked names, log indexes and tags that only a customer's own key can find, never the id of a
-customer: erasure need not search it.
+It is one database, so that the cursor, a case and its notice are written together or not at all. It
+contains masked names, log indexes and tags derived from customers' keys, never a customer's id, so
+an erasure need not search it for ids.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ from ledger.tlog import atomic_file
 
 DATABASE = "steward.sqlite"
 VERSION = 1  # of the schema
-WAIT_S = 10.0  # for another process that is writing
+WAIT_S = 10.0  # for the lock of another process
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (
@@ -78,13 +78,15 @@ CREATE INDEX IF NOT EXISTS outbox_order ON outbox (number, channel, seq) WHERE s
 
 
 class CaseStoreError(Exception):
-    """The docket cannot be used as it is. The message says what to do."""
+    """The case store cannot be used. The message says what to do."""
 
 
 class CaseStore:
-    """Thread-safe; several processes may share one. What a `writing` block did is durable after it
-    and all there; after an exception or a crash nothing of it is. Raises DocketError if a newer
-    program wrote the docket."""
+    """The database of cases and notices. Thread-safe; several processes may share it.
+
+    A `writing` block is one transaction: durable after it, rolled back by an exception or a crash.
+    Raises CaseStoreError if a newer program wrote the database.
+    """
 
     def __init__(self, home: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -103,10 +105,10 @@ class CaseStore:
             "secure_delete=ON",
         ):
             self._database.execute(f"PRAGMA {pragma}")
-        (found,) = self._database.execute("PRAGMA user_version").fetchone()
-        if found not in {0, VERSION}:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in {0, VERSION}:
             raise CaseStoreError(
-                f"{path} has version {found}, want {VERSION}: upgrade this program"
+                f"{path} has version {version}, want {VERSION}: upgrade this program"
             )
         self._database.executescript(
             f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
@@ -114,7 +116,7 @@ class CaseStore:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """One consistent view."""
+        """A connection with a consistent snapshot."""
         with self._lock:
             self._database.execute("BEGIN")
             try:
@@ -124,13 +126,13 @@ class CaseStore:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; nobody else writes meanwhile."""
+        """One transaction with the write lock."""
         with self._lock:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield self._database
                 self._database.execute("COMMIT")
-                # Crash before the line above: nothing is there. After it: everything is.
+                # Crash before the line above: nothing is written. After it: everything is.
             finally:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
@@ -140,7 +142,7 @@ class CaseStore:
 
 
 def stamp(at: datetime) -> str:
-    """Whole seconds UTC, in a form whose order is that of time."""
+    """Whole seconds in UTC, in a text form that sorts by time."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

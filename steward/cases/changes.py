@@ -1,9 +1,9 @@
-"""What took data away from the company's uses: withdrawals, narrower grants, expiries, freezes.
+"""Detects lost consent in the consent log: withdrawals, narrower grants, expiries, freezes.
 
-A fold of the consent log that also says, entry by entry and minute by minute, whose live fields
-were lost. Time is an argument and runs forward only: between two entries it runs to the minute of
-the second, so a ledger that is followed late yields the changes that following it at once would
-have. The rules are those of the gate: see gate/state/consent_index.py and gate/decision/decide.py.
+`ChangeWatch` applies the log entry by entry and reports which active fields are lost at which
+entry or minute. Time is an argument and moves forward only: between two entries it advances to the
+minute of the second, so following the log late reports the same changes as following it at once.
+The rules are the gate's: see gate/state/consent_index.py and gate/decision/decide.py.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,21 +27,21 @@ _FIELDS = np.uint64(consent_bits.FIELDS)
 
 
 class ChangeKind(StrEnum):
-    WITHDRAWAL = "withdrawal"  # the customer ended fields
-    NARROWING = "narrowing"  # a new grant has fewer
-    EXPIRY = "expiry"  # the grant's time is over
-    FREEZE = "freeze"  # a trigger holds it
-    MASS_EXPORT = "mass-export"  # the gate's own alert: nobody lost anything, much was read
-    POLICY_MISMATCH = "policy-mismatch"  # the gate's own alert: it stopped the scene
+    WITHDRAWAL = "withdrawal"  # the customer withdrew fields
+    NARROWING = "narrowing"  # a new grant has fewer fields
+    EXPIRY = "expiry"  # the grant expired
+    FREEZE = "freeze"  # a trigger froze the scene
+    MASS_EXPORT = "mass-export"  # an alert of the gate: a large read, no lost consent
+    POLICY_MISMATCH = "policy-mismatch"  # an alert of the gate: it suspended the scene
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentChange:
-    """`fields` of `scene` were lost to the company, () being all of them.
+    """Consent for `fields` of `scene` was lost; (): for all fields.
 
-    `index` is the log entry that it rests on; None when a signal went missing. `subjects` are
-    whose fields; they are for finding a name to mask, and are never stored. `before`: how many
-    customers had a live grant in the scene just before.
+    `index`: the log entry that caused it; None for a missing signal. `subjects`: the customers, for
+    looking up names to mask; never stored. `before`: the number of customers with an active grant
+    in the scene just before.
     """
 
     scene: str
@@ -54,10 +54,10 @@ class ConsentChange:
 
 
 class ChangeWatch:
-    """The consent state as of `size` entries and `minute`, and what is lost from there on.
+    """Reports changes after `size` entries and `minute`. Not thread-safe.
 
-    Equal prefixes and minutes make equal watches, so whoever stores both can begin again there.
-    Not thread-safe.
+    Its state depends on the log prefix and the minute only, so a caller that stores both can resume
+    from there.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class ChangeWatch:
         minute: int = 0,
         start: ConsentIndex | None = None,
     ) -> None:
-        """`start` is a state that has followed the same ledger part of the way, for a quick start;
-        it is used up. See gate.state.snapshot."""
+        """`start`: a consent state at an earlier size of the same ledger, for a fast start (see
+        gate.state.snapshot). The watch takes ownership of it."""
         self._offered, self._ledger = scenes, ledger
         self._scenes = {scene.id: scene for scene in scenes.values() if not scene.locked}
         self.size, self.minute, self._next = size, minute, NEVER
@@ -77,10 +77,10 @@ class ChangeWatch:
         self._fold(size, start)
 
     def entry(self, entry: ConsentEntry, now: datetime) -> list[ConsentChange]:
-        """The changes up to the entry's own time and those it makes; `now` bounds its claim."""
+        """The changes up to the entry's time, and those it causes. Its time is capped at `now`."""
         event, self.size = entry.event, entry.index + 1
         if isinstance(event, SubjectErased):
-            self._fold(self.size)  # only a replay knows whose entries still open
+            self._fold(self.size)  # only a replay shows which entries still decrypt
             return []
         if not isinstance(event, (Instruction, SignalReported)):
             self._state.catch_up(_Single(entry))
@@ -91,30 +91,30 @@ class ChangeWatch:
         return [*passed, *self._instruction(entry, event)]
 
     def until(self, minute: int) -> list[ConsentChange]:
-        """What expires or freezes by the mere passing of time. It does not run backwards."""
+        """The expiries and freezes up to `minute`; an earlier minute has no effect."""
         if minute <= self.minute:
             return []
         since, self.minute = self.minute, minute
         if minute < self._next:
-            return []  # nothing ends in between: the usual case, and it must be cheap
+            return []  # nothing ends in between: the common case
         changes = [each for scene in self._scenes for each in self._passing(scene, since)]
         self._look_ahead()
         return changes
 
     def _passing(self, scene: str, since: int) -> Iterator[ConsentChange]:
-        words, before = self._state.words(scene), self._live[scene]
-        was, live = _live(words, since), _live(words, self.minute)
+        all_bits, before = self._state.all_bits(scene), self._live[scene]
+        was, live = _live(all_bits, since), _live(all_bits, self.minute)
         for row in np.flatnonzero(was & ~live).tolist():
             index = int(self._state.indexes(scene)[row])
             yield self._change(scene, ChangeKind.EXPIRY, index, [row], (), before)
-        stopped = eligibility.frozen(words, self._state.stale(scene, since))
-        stops = eligibility.frozen(words, self._state.stale(scene, self.minute))
+        stopped = eligibility.frozen(all_bits, self._state.stale(scene, since))
+        stops = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
         rows = np.flatnonzero(was & live & ~stopped & stops).tolist()
         if rows:
             yield self._change(scene, ChangeKind.FREEZE, None, rows, (), before)
 
     def _signal(self, entry: ConsentEntry) -> Iterator[ConsentChange]:
-        """Whom one report freezes: a vector comparison, whoever they are."""
+        """The freezes that one signal report causes, in one vector comparison."""
         readable = {scene: self._readable(scene) for scene in self._scenes}
         self._state.catch_up(_Single(entry))
         for scene, could in readable.items():
@@ -129,9 +129,9 @@ class ChangeWatch:
         if scene is None or scene not in self._scenes:
             self._state.catch_up(_Single(entry))
             return
-        was, before = self._state.word(scene, subject), self._live[scene]
+        was, before = self._state.bits(scene, subject), self._live[scene]
         self._state.catch_up(_Single(entry))
-        now = self._state.word(scene, subject)
+        now = self._state.bits(scene, subject)
         had, has = _fields(was, self.minute), _fields(now, self.minute)
         self._live[scene] += bool(has) - bool(had)
         if has:
@@ -159,13 +159,13 @@ class ChangeWatch:
         subjects = tuple(self._state.subjects[row] for row in rows)
         return ConsentChange(scene, kind, index, self.minute, subjects, fields, before)
 
-    def _frozen(self, scene: str, held: int) -> bool:
-        return decide.frozen(held, self._state.stale(scene, self.minute))
+    def _frozen(self, scene: str, consent: int) -> bool:
+        return decide.frozen(consent, self._state.stale(scene, self.minute))
 
     def _readable(self, scene: str) -> Rows:
-        words = self._state.words(scene)
-        frozen = eligibility.frozen(words, self._state.stale(scene, self.minute))
-        readable: Rows = _live(words, self.minute) & ~frozen
+        all_bits = self._state.all_bits(scene)
+        frozen = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
+        readable: Rows = _live(all_bits, self.minute) & ~frozen
         return readable
 
     def _names(self, scene: str, bits: int) -> tuple[str, ...]:
@@ -179,18 +179,18 @@ class ChangeWatch:
         self._look_ahead()
 
     def _look_ahead(self) -> None:
-        """Count who is live, and find the next minute in which time alone changes anything."""
+        """Count active grants, and find the next minute in which time alone changes anything."""
         ends = [NEVER]
         for scene in self._scenes:
-            words = self._state.words(scene)
-            live = _live(words, self.minute)
+            all_bits = self._state.all_bits(scene)
+            live = _live(all_bits, self.minute)
             self._live[scene] = int(live.sum())
-            ends += [int((words[live] >> _EXPIRY).min())] if live.any() else []
+            ends += [int((all_bits[live] >> _EXPIRY).min())] if live.any() else []
             ends += [end for end in self._ends_of_reports(scene) if end > self.minute]
         self._next = min(ends)
 
     def _ends_of_reports(self, scene: str) -> Iterator[int]:
-        """When each report begins to count and when it no longer does."""
+        """The minutes in which reports become valid or invalid."""
         for place, trigger in enumerate(self._scenes[scene].triggers):
             if (report := self._state.reports.get((scene, place))) is not None:
                 yield report.minute
@@ -205,7 +205,7 @@ class _Prefix:
     size: int
 
     def follow(self, since: int) -> Iterator[ConsentEntry]:
-        """Takes nothing beyond the prefix, so that whoever follows on need not go back."""
+        """The entries from `since` up to the end of the prefix."""
         for entry in self.ledger.follow(since):
             if entry.index < self.size:
                 yield entry
@@ -215,7 +215,7 @@ class _Prefix:
 
 @dataclass(frozen=True, slots=True)
 class _Single:
-    """One entry, as the end of a log."""
+    """A single entry, as a log that ends with it."""
 
     entry: ConsentEntry
 
@@ -227,12 +227,12 @@ class _Single:
         return iter((self.entry,))
 
 
-def _live(words: consent_bits.Words, minute: int) -> Rows:
-    """Who has a grant that has not ended, frozen or not."""
-    live: Rows = ((words & _FIELDS) != 0) & ((words >> _EXPIRY) > np.uint64(minute))
+def _live(all_bits: consent_bits.BitsArray, minute: int) -> Rows:
+    """By row, whether there is an unexpired grant, frozen or not."""
+    live: Rows = ((all_bits & _FIELDS) != 0) & ((all_bits >> _EXPIRY) > np.uint64(minute))
     return live
 
 
-def _fields(held: int, minute: int) -> int:
-    """The field bits of a grant that has not ended."""
-    return held & consent_bits.FIELDS if held >> consent_bits.EXPIRY_SHIFT > minute else 0
+def _fields(consent: int, minute: int) -> int:
+    """The field bits of an unexpired grant, else 0."""
+    return consent & consent_bits.FIELDS if consent >> consent_bits.EXPIRY_SHIFT > minute else 0

@@ -1,4 +1,4 @@
-"""What a change is expected to cost, measured on the scene's release and never typed in."""
+"""The expected loss of accuracy from a change, measured on the scene's synthetic release."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -26,15 +26,17 @@ class Loss:
 
 
 def parse(text: str) -> Loss:
-    """What `Loss.text` wrote."""
+    """Parse the output of `Loss.text`."""
     return Loss(**json.loads(text))
 
 
 def measured(release: Release | None, count: int, live: int) -> Loss | None:
-    """The loss after `count` of `live` customers are gone, or None where nothing measures it:
-    no release answers in their place, or no segment is large enough."""
+    """The loss after `count` of `live` customers are gone.
+
+    None if it cannot be measured: there is no release, or no segment is large enough.
+    """
     if release is None or live <= 0:
         return None
     share = min(1.0, count / live)
-    found = expected_loss(release, share)
-    return Loss(found.mean, found.p95, share, release.id) if isfinite(found.mean) else None
+    expected = expected_loss(release, share)
+    return Loss(expected.mean, expected.p95, share, release.id) if isfinite(expected.mean) else None

@@ -1,9 +1,9 @@
-"""The contracts as they were published, kept byte for byte: what the next version is held against.
+"""Archive of published contracts, byte for byte, to compare the next version with.
 
     home/contracts/<digest of the scene contract>/scene.odcs.yaml
                                                   source.odcs.yaml
 
-The log names a contract by its digest only; here is what the digest stands for.
+The log names a contract by its digest only; the archive has the file with that digest.
 """
 
 from hashlib import sha256
@@ -16,7 +16,7 @@ SCENE, SOURCE = "scene.odcs.yaml", "source.odcs.yaml"
 
 
 class MissingContractError(ContractError):
-    """A published contract is not in the archive, so nothing can be held against it."""
+    """A published contract is missing in the archive, so no version can be compared with it."""
 
 
 class ContractArchive:
@@ -26,7 +26,7 @@ class ContractArchive:
         self._folder = folder
 
     def keep(self, scene: Path, source: Path, digest: str) -> None:
-        """Keep the contract of `digest` with the source contract it was read over."""
+        """Store the contract of `digest` with the source contract it refers to."""
         place = self._folder / digest
         place.mkdir(parents=True, exist_ok=True)
         for name, path in ((SOURCE, source), (SCENE, scene)):
@@ -39,7 +39,7 @@ class ContractArchive:
         path = place / SCENE
         if not path.exists() or sha256(path.read_bytes()).hexdigest() != digest:
             raise MissingContractError(
-                f"{path}: want the contract that was published, to hold the new version against; "
+                f"{path}: the published contract is missing, cannot compare versions; "
                 "restore it from a backup, or publish a new major version with consentSince"
             )
         return load_scene(path, load_source(place / SOURCE))

@@ -1,12 +1,12 @@
-"""Whether the sources keep what the contracts promise (M19, M20).
+"""Contract health: checks whether sources meet the service levels of the contracts (M19, M20).
 
-Five aspects of every field of every scene: it is there, it has its type, few enough values are
-null, the last delivery arrived soon enough (latency) and recently enough (freshness). Only what a
-contract promises is checked; what it promises and nobody can measure is missed.
+Five aspects of every field of every scene: it exists, it has its type, few enough values are null,
+the last delivery arrived soon enough (latency) and recently enough (freshness). Only promised
+aspects are checked; a promised aspect that cannot be measured counts as missed.
 
-The third miss of a field in a row raises an alert and proposes the contract's substitute, which is
-a field of the scene like any other and passes the gate like any other. The clauses are in
-specs/health.md, "Contract health".
+The third consecutive miss of a field raises an alert and proposes the contract's substitute, which
+is an ordinary field of the scene and is read through the gate. Normative clauses: specs/health.md,
+"Contract health".
 """
 
 import sqlite3
@@ -49,7 +49,7 @@ TIMELY = {Aspect.LATENCY, Aspect.FRESHNESS}
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One promise held against what was found; both as the desk shows them."""
+    """One promise compared with the observed value; both as the desk shows them."""
 
     scene: str
     field: str
@@ -61,9 +61,9 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class ContractAlert:
-    """A field that missed `misses` runs in a row, the first at `since`.
+    """A field that missed `misses` consecutive runs, the first at `since`.
 
-    `substitute`: the field that the contract proposes instead, unless that one misses as well.
+    `substitute`: the field that the contract proposes instead; None if that one misses as well.
     """
 
     scene: str
@@ -75,7 +75,7 @@ class ContractAlert:
 
 @dataclass(frozen=True, slots=True)
 class Attainment:
-    """Of so many checks of a scene so many were kept."""
+    """The number of checks of a scene, and how many passed."""
 
     scene: str
     checks: int
@@ -83,18 +83,18 @@ class Attainment:
 
     @property
     def share(self) -> int:
-        """In ten-thousandths, rounded down: all of it only if nothing was missed."""
+        """In ten-thousandths, rounded down: 10000 only if nothing was missed."""
         return TEN_THOUSAND * self.kept // self.checks if self.checks else TEN_THOUSAND
 
 
 class RunOrderError(ValueError):
-    """A run must be later than the one before: three misses in a row are three moments."""
+    """A run is not later than the previous one; three misses must be at three times."""
 
 
 def checks(
     scenes: Mapping[str, Scene], source: SourceContract, facts: SourceFacts, at: datetime
 ) -> list[Check]:
-    """Every promise of every contract, held against `facts` as they were found at `at`. Pure."""
+    """Compare every promise of every contract with `facts` observed at `at`. Pure."""
     provided = {name for name, item in source.items.items() if item.provided}
     return [
         check
@@ -106,7 +106,7 @@ def checks(
 
 
 class ContractHealth:
-    """The history of checks, in a database of its own. Thread-safe; one transaction a run."""
+    """The history of checks, in its own database. Thread-safe; one transaction per run."""
 
     def __init__(self, path: Path, scenes: Mapping[str, Scene]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,26 +114,26 @@ class ContractHealth:
         with closing(self._connect()) as database:
             database.executescript(_SCHEMA)
 
-    def record(self, found: Sequence[Check], at: datetime) -> list[ContractAlert]:
-        """Add one run; the alerts it raises for the first time. Durable when it returns.
+    def record(self, run_checks: Sequence[Check], at: datetime) -> list[ContractAlert]:
+        """Add one run and return the new alerts. Durable when it returns.
 
-        Raises RunOrderError unless `at` is later than every run before.
+        Raises RunOrderError unless `at` is later than all previous runs.
         """
         with closing(self._connect()) as database, database:
             database.execute("BEGIN IMMEDIATE")
             self._begin(database, at)
-            missed = _insert(database, found, at)
+            missed = _insert(database, run_checks, at)
             _count(database, missed, at)
-            # Crash anywhere above: this run never was, and the streaks are those of before.
+            # Crash anywhere above: the run is not recorded, and the streaks are unchanged.
             return self._alerts(database, missed, "misses = ?")
 
     def alerts(self) -> list[ContractAlert]:
-        """Every field that has missed its promises three times in a row or more by now."""
+        """All fields with three or more consecutive misses at the last run."""
         with closing(self._connect()) as database:
             return self._alerts(database, _last_missed(database), "misses >= ?")
 
     def missed(self, scene: str) -> list[Check]:
-        """What the last run found missing in one scene."""
+        """The failed checks of the last run in one scene."""
         sql = (
             "SELECT field, aspect, wanted, found FROM miss WHERE scene = ?"
             " AND at = (SELECT max(at) FROM run) ORDER BY rowid"
@@ -143,16 +143,16 @@ class ContractHealth:
         return [Check(scene, field, Aspect(aspect), False, *rest) for field, aspect, *rest in rows]
 
     def attainment(self, since: datetime) -> dict[str, Attainment]:
-        """How much of what the contracts promise was kept in all runs from `since` on."""
+        """The share of passed checks by scene, in all runs from `since` on."""
         sql = "SELECT scene, sum(checks), sum(kept) FROM attained WHERE at >= ? GROUP BY scene"
         with closing(self._connect()) as database:
             rows = database.execute(sql, [_stamp(since)]).fetchall()
         return {scene: Attainment(scene, count, kept) for scene, count, kept in rows}
 
     def freshness(self) -> dict[str, dict[str, bool]]:
-        """By scene and field, whether the last run found it in time; only what is promised.
+        """By scene and field, whether it was in time at the last run, where that is promised.
 
-        Empty before the first run: what nobody looked at is neither fresh nor old.
+        Empty before the first run.
         """
         if self.last_run() is None:
             return {}
@@ -209,9 +209,9 @@ def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -
     yield check(Aspect.PRESENCE, name, name if kind else "", kept=kind is not None)
     if kind is not None:
         yield check(Aspect.TYPE, item.type, kind, kept=kind == item.type)
-    if item.most_nulls is not None and name in facts.nulls:
+    if item.max_nulls is not None and name in facts.nulls:
         share = _share(facts.nulls[name], facts.rows)
-        most = item.most_nulls
+        most = item.max_nulls
         within = facts.nulls[name] * TEN_THOUSAND <= most * facts.rows
         yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
     delivery = facts.deliveries.get(item.system)
@@ -224,26 +224,26 @@ def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -
 
 
 def _age(delivery: SourceDelivery | None, at: datetime) -> timedelta | None:
-    """How long ago it arrived. What is to arrive in the future cannot be believed."""
+    """The time since it arrived; None without a delivery or for one dated in the future."""
     return None if delivery is None or delivery.arrived > at else at - delivery.arrived
 
 
-def _within(found: timedelta | None, most: timedelta) -> bool:
-    return found is not None and timedelta() <= found <= most
+def _within(age: timedelta | None, most: timedelta) -> bool:
+    return age is not None and timedelta() <= age <= most
 
 
 def _share(part: int, whole: int) -> int:
-    """In ten-thousandths, rounded up: none only if there is none."""
+    """In ten-thousandths, rounded up: 0 only if `part` is 0."""
     return -(-TEN_THOUSAND * part // whole) if whole else 0
 
 
 def _insert(
-    database: sqlite3.Connection, found: Sequence[Check], at: datetime
+    database: sqlite3.Connection, run_checks: Sequence[Check], at: datetime
 ) -> set[tuple[str, str]]:
-    """Write the misses and the sums of one run; the fields that missed."""
-    missed = [each for each in found if not each.kept]
+    """Write the misses and sums of one run; returns the fields that missed."""
+    missed = [each for each in run_checks if not each.kept]
     sums: dict[str, list[int]] = {}
-    for each in found:
+    for each in run_checks:
         count = sums.setdefault(each.scene, [0, 0])
         count[0] += 1
         count[1] += each.kept
@@ -259,7 +259,7 @@ def _insert(
 
 
 def _count(database: sqlite3.Connection, missed: set[tuple[str, str]], at: datetime) -> None:
-    """One more miss in a row, or the end of the row."""
+    """Extend the streaks of fields that missed; end those of the others."""
     known = {(scene, field) for scene, field in database.execute("SELECT scene, field FROM streak")}
     database.executemany("DELETE FROM streak WHERE scene = ? AND field = ?", known - missed)
     database.executemany(

@@ -1,7 +1,7 @@
-"""How a contract takes effect: held against the one in force, kept, announced. In this order.
+"""Publishes contracts: compares each with the active version, archives it, then announces it.
 
-Crash after `keep`: the contract lies in the archive and nobody has heard of it; the next start
-announces it. What is announced can always be read back from the archive.
+After a crash between archiving and announcing, the contract is in the archive only; the next start
+announces it. An announced contract can always be read back from the archive.
 """
 
 from collections.abc import Mapping
@@ -19,12 +19,12 @@ from steward.contracts.archive import ContractArchive, MissingContractError
 def publish(
     ledger: Ledger, scenes: Mapping[str, Scene], specs: Path, archive: ContractArchive, at: datetime
 ) -> list[str]:
-    """Announce every contract that is not in force in exactly this form; the scenes announced.
+    """Announce every contract that differs from the active one; returns their scenes.
 
-    Raises UndeclaredChangeError or MissingContractError, and then announces nothing: a contract
-    that breaks or widens without saying so takes effect nowhere.
+    Raises UndeclaredChangeError or MissingContractError, and then announces nothing: one contract
+    with an undeclared breaking or widening change stops all.
     """
-    known = in_force(ledger)
+    known = active_contracts(ledger)
     new = [each for each in scenes.values() if _digest(known, each.id) != each.digest]
     for scene in new:
         if (last := known.get(scene.id)) is not None:
@@ -37,7 +37,7 @@ def publish(
     return [each.id for each in new]
 
 
-def in_force(ledger: Ledger) -> dict[str, ScenePublished]:
+def active_contracts(ledger: Ledger) -> dict[str, ScenePublished]:
     """The last published contract of each scene."""
     events = (entry.event for entry in ledger.announced())
     return {each.scene: each for each in events if isinstance(each, ScenePublished)}
@@ -56,6 +56,6 @@ def _require_declared(last: ScenePublished, scene: Scene, archive: ContractArchi
 
 
 def _starts_anew(last: ScenePublished, scene: Scene) -> bool:
-    """A new major version that counts no consent of before needs nothing to be held against."""
+    """Whether it is a new major version that accepts no earlier consent: no comparison needed."""
     own = versions.parse(scene.version)
     return own[0] > versions.published(last.version)[0] and scene.consent_since == own

@@ -1,7 +1,7 @@
-"""What the source really holds, as far as contract health needs to know. No row leaves it.
+"""Probes a source for contract health; no personal row leaves the source.
 
-The table's columns and types, how many values are null, and what each system recorded of its last
-delivery, in the table that the source contract names:
+It observes the table's columns and types, the number of null values, and the last delivery of each
+system, from the table of deliveries that the source contract names:
 
     system        as_of                 arrived
     core-banking  2026-11-21 05:00:00   2026-11-21 06:10:00     UTC
@@ -16,7 +16,7 @@ from gate.contracts.scene import SourceContract
 from gate.contracts.sla import WHOLE
 from gate.reads.sources.interface import SourceUnavailableError
 
-LOGICAL = {  # Ibis type -> ODCS logicalType; whatever else is answered by its own name
+LOGICAL = {  # Ibis type -> ODCS logicalType; other types keep their name
     "Boolean": "boolean",
     "Date": "date",
     "String": "string",
@@ -37,13 +37,13 @@ class SourceTables(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SourceDelivery:
-    as_of: datetime  # the moment that the values describe
+    as_of: datetime  # the time that the values describe
     arrived: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
-    """`types` by column, ODCS names; `nulls` by column, of `rows`; `deliveries` by system."""
+    """Observations: `types` (ODCS names) and `nulls` by column, `rows`, `deliveries` by system."""
 
     types: Mapping[str, str]
     rows: int
@@ -52,7 +52,7 @@ class SourceFacts:
 
 
 def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
-    """Look at the source once: one scan for the null values. Raises SourceUnavailableError."""
+    """Observe the source, with one scan for null values. Raises SourceUnavailableError."""
     table = tables.open(WHOLE)
     if table is None:
         raise SourceUnavailableError(f"no table {WHOLE!r}: restore it, or correct the contract")
@@ -64,14 +64,14 @@ def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
 
 
 def _counts(table: Any, columns: list[str]) -> list[int]:
-    """The number of rows, then of null values, column by column."""
+    """The number of rows, followed by the number of null values per column."""
     nulls = [table[name].isnull().sum().name(f"n{i}") for i, name in enumerate(columns)]
-    found = _fetched(table.aggregate([table.count().name("rows"), *nulls]))[0]
-    return [int(each or 0) for each in found.values()]
+    counts = _fetched(table.aggregate([table.count().name("rows"), *nulls]))[0]
+    return [int(each or 0) for each in counts.values()]
 
 
 def _deliveries(tables: SourceTables, name: str | None) -> dict[str, SourceDelivery]:
-    """The last delivery of each system; none if nothing records them."""
+    """The last delivery of each system; empty without a table of deliveries."""
     if name is None or (table := tables.open(name)) is None:
         return {}
     if missing := DELIVERY - {*table.columns}:
@@ -89,7 +89,7 @@ def _fetched(expression: Any) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = expression.to_pyarrow().to_pylist()
     except Exception as error:  # each engine raises its own
-        raise SourceUnavailableError(f"the source cannot be looked at: {error}") from error
+        raise SourceUnavailableError(f"the source cannot be read: {error}") from error
     return rows
 
 
@@ -103,6 +103,6 @@ def _logical(kind: Any) -> str:
 
 
 def _utc(at: datetime) -> datetime:
-    """In whole seconds, as our clock: else what arrived in this second would be in the future."""
+    """Truncate to whole seconds, like our clock, so that a fresh delivery is not in the future."""
     known = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     return known.replace(microsecond=0)

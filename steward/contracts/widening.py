@@ -1,14 +1,14 @@
-"""What the next version of a scene's contract changes, and what it must therefore declare.
+"""Compares versions of a scene's contract, and checks that a new one declares its changes.
 
-BREAKING   a field is gone or has another type: whoever relies on the contract must change
-WIDENED    the contract allows more than the customers agreed to: another purpose or legal basis,
-           another service, a partner, a longer consent or retention
-ADDED      a field more, which no earlier grant covers
-REWORDED   the words that customers read
+BREAKING   a field is removed or changes its type: consumers must change
+WIDENED    the contract allows more than customers agreed to: another purpose or legal basis,
+           another service, a partner, longer consent or retention
+ADDED      a new field, which no earlier grant covers
+REWORDED   texts that customers read
 
-A version that breaks or widens is a new major one; one that widens counts consent only from itself
-on (`consentSince`), so that the gate reads nothing under it until customers grant again. A field
-that is added or gets another type counts from the new version on (`since`). The clauses are in
+A breaking or widening version must be a new major version. A widening one must accept grants from
+itself on only (`consentSince`), so the gate reads nothing under it until customers grant again. A
+field that is added or changes its type needs `since` with the new version. Normative clauses:
 specs/health.md, "Versions".
 """
 
@@ -40,53 +40,53 @@ class ContractDifference:
 
 
 class UndeclaredChangeError(ValueError):
-    """A contract changed in a way that its version or its consent does not declare.
+    """A contract changed in ways that it does not declare, so it may not become active.
 
-    The contract may not take effect. `missing`: what it would have to say.
+    `missing`: the declarations it needs.
     """
 
     def __init__(self, old: Scene, new: Scene, missing: tuple[str, ...]) -> None:
         super().__init__(
-            f"contract {new.id}: version {new.version} after {old.version} is not in order: "
+            f"contract {new.id}: version {new.version} after {old.version} lacks declarations: "
             + "; ".join(missing)
         )
         self.scene, self.missing = new.id, missing
 
 
 def differences(old: Scene, new: Scene) -> list[ContractDifference]:
-    """Everything that matters to customers or services between two versions of one contract."""
+    """All differences between two versions of a contract that concern customers or services."""
     return [*_widened(old, new), *_fields(old, new), *_reworded(old, new)]
 
 
 def require_declared(old: Scene, new: Scene) -> list[ContractDifference]:
-    """The differences, if `new` may follow `old`. Raises UndeclaredChangeError."""
-    found = differences(old, new)
-    if missing := tuple(_missing(old, new, found)):
+    """The differences, if `new` declares all of them. Raises UndeclaredChangeError."""
+    changes = differences(old, new)
+    if missing := tuple(_missing(old, new, changes)):
         raise UndeclaredChangeError(old, new, missing)
-    return found
+    return changes
 
 
-def _missing(old: Scene, new: Scene, found: list[ContractDifference]) -> Iterator[str]:
+def _missing(old: Scene, new: Scene, changes: list[ContractDifference]) -> Iterator[str]:
     before, after = versions.parse(old.version), versions.parse(new.version)
-    kinds = {each.kind for each in found}
+    kinds = {each.kind for each in changes}
     if after < before:
         yield f"versions only grow, want at least {old.version}"
     if kinds & {DifferenceKind.BREAKING, DifferenceKind.WIDENED} and after[0] <= before[0]:
-        named = _named(found, DifferenceKind.BREAKING, DifferenceKind.WIDENED)
+        named = _named(changes, DifferenceKind.BREAKING, DifferenceKind.WIDENED)
         yield f"{named}: want version {before[0] + 1}.0.0"
     if DifferenceKind.ADDED in kinds and after[:2] <= before[:2]:
-        yield f"{_named(found, DifferenceKind.ADDED)}: want version {before[0]}.{before[1] + 1}.0"
-    if found and after == before:
-        yield f"{_named(found, *DifferenceKind)}: want a new version"
+        yield f"{_named(changes, DifferenceKind.ADDED)}: want version {before[0]}.{before[1] + 1}.0"
+    if changes and after == before:
+        yield f"{_named(changes, *DifferenceKind)}: want a new version"
     if DifferenceKind.WIDENED in kinds and new.consent_since != after:
-        yield f"{_named(found, DifferenceKind.WIDENED)}: want consentSince {new.version}"
+        yield f"{_named(changes, DifferenceKind.WIDENED)}: want consentSince {new.version}"
     if new.consent_since < old.consent_since:
         yield f"consentSince only grows, want at least {_text(old.consent_since)}"
     yield from _undated(old, new, after)
 
 
 def _undated(old: Scene, new: Scene, after: Version) -> Iterator[str]:
-    """Fields that an earlier grant would cover although it cannot have meant them."""
+    """Missing `since` declarations: fields that earlier grants cannot have covered."""
     for name, field in new.fields.items():
         before = old.fields.get(name)
         fresh = before is None or _meaning(before) != _meaning(field)
@@ -145,12 +145,12 @@ def _reworded(old: Scene, new: Scene) -> Iterator[ContractDifference]:
 
 
 def _meaning(field: SceneField) -> tuple[str, str | None]:
-    """What a grant of the field means: finer or of another type is another thing."""
+    """What a grant of the field covers: changes with its type and granularity."""
     return field.item.type, field.item.generalises
 
 
-def _named(found: list[ContractDifference], *kinds: DifferenceKind) -> str:
-    return ", ".join(f"{each.what} {each.kind}" for each in found if each.kind in kinds)
+def _named(changes: list[ContractDifference], *kinds: DifferenceKind) -> str:
+    return ", ".join(f"{each.what} {each.kind}" for each in changes if each.kind in kinds)
 
 
 def _text(number: Version) -> str:

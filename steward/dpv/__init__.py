@@ -1,9 +1,9 @@
-"""A customer's receipt in the field's own words: JSON-LD by ISO/IEC TS 27560 in the profile of the
-W3C Data Privacy Vocabulary. The law, with all that is mandatory: specs/receipt.md.
+"""Exports a customer's receipt as JSON-LD by ISO/IEC TS 27560, in the profile of the W3C Data
+Privacy Vocabulary (DPV). Normative clauses, with all mandatory members: specs/receipt.md.
 
-consent_receipt   the document: from a receipt, the contracts, and what the company says of itself
+consent_receipt   the document, from a receipt, the contracts and facts about the company
 process           what the instruction allows or ends: purpose, items, storage, recipients, rights
-event             what was said, when, by whom, how, and for how long
-party             who is responsible, and who else receives
-term              names of the vocabularies, and the categories of our items
+event             the instruction: which, when, by whom, how, and for how long
+party             the controller and other recipients
+term              names of the vocabularies, and the categories of data items
 """

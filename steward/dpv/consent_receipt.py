@@ -1,4 +1,4 @@
-"""A receipt about a scene as a `dpv:ConsentReceipt` with one `dpv:ConsentRecord` in it.
+"""Converts a receipt about a scene to a `dpv:ConsentReceipt` with one `dpv:ConsentRecord`.
 
     {"@context": {"dpv": "https://w3id.org/dpv#", …},
      "@id": "urn:sovereign:receipt:sha256:5b0c…", "@type": "dpv:ConsentReceipt",
@@ -6,10 +6,10 @@
      "dpv:hasRecordOfActivity": {"@type": "dpv:ConsentRecord", "dpv:hasProcess": …,
         "dpv:hasEntity": [{the controller}], "dpv:hasConsentStatus": {…}}}
 
-The context stands in the document, so that reading it asks nobody. The customer is named by the
-tag of this one entry: the company knows whose it is, while it has the customer's key, and two
-receipts of one customer have nothing in common. The proof is named by its digest, not contained:
-it holds the customer's number. The law: specs/receipt.md.
+The document contains its context, so that a reader need not fetch it. It names the customer by the
+tag of this one entry: the company can resolve it while it has the customer's key, and two receipts
+of one customer cannot be linked. It names the proof by its digest and does not contain it, since
+the proof has the customer's id. Normative clauses: specs/receipt.md.
 """
 
 from collections.abc import Mapping
@@ -35,27 +35,29 @@ RECEIPT, RECORD = "dpv-27560:receipt", "dpv-27560:record"
 
 
 class NoConsentError(ValueError):
-    """What the receipt proves is no decision on a scene. Nothing was made of it."""
+    """The receipt is not about a decision on a scene, so it cannot be converted."""
 
 
-def expressible(said: object, scenes: Mapping[str, Scene]) -> bool:
-    """Whether it is a decision on a scene that consent can open."""
-    scene = scenes.get(said.scene or "") if isinstance(said, Instruction) else None
+def expressible(candidate: object, scenes: Mapping[str, Scene]) -> bool:
+    """Whether an event is a decision on a scene whose legal basis is consent."""
+    scene = scenes.get(candidate.scene or "") if isinstance(candidate, Instruction) else None
     return scene is not None and not scene.locked
 
 
-def document(proof: str, scenes: Mapping[str, Scene], house: Organisation, at: datetime) -> Node:
-    """The receipt `proof` (a tlog-proof) under these contracts, as of `at`.
+def document(
+    proof: str, scenes: Mapping[str, Scene], organisation: Organisation, at: datetime
+) -> Node:
+    """Convert the receipt `proof` (a tlog-proof) under these contracts, as of `at`.
 
-    It is not verified here: `sovereign verify` does that, with the file that the document names.
-    Raises ReceiptError if it is none, NoConsentError.
+    Does not verify it; use `sovereign verify` with the file that the document names. Raises
+    ReceiptError if it cannot be parsed, and NoConsentError.
     """
-    kept = receipt.parse(proof)
-    said = instruction(kept)
-    if not expressible(said, scenes):
+    parsed = receipt.parse(proof)
+    decision = instruction(parsed)
+    if not expressible(decision, scenes):
         raise NoConsentError(
-            f"want a receipt about one of {_open(scenes)}, found one about {said.scene or 'keys'}:"
-            " keep the receipt itself, it says all there is"
+            f"want a receipt about one of {_open(scenes)}, found one about "
+            f"{decision.scene or 'keys'}: keep the receipt itself instead"
         )
     digest = sha256(proof.encode()).hexdigest()
     identifier = f"urn:sovereign:receipt:sha256:{digest}"
@@ -65,32 +67,36 @@ def document(proof: str, scenes: Mapping[str, Scene], house: Organisation, at: d
         "@type": "dpv:ConsentReceipt",
         "dct:conformsTo": ref(RECEIPT),
         "dct:created": event.moment(at),
-        "dct:publisher": ref(house.controller.id),
-        "dct:source": _source(kept, digest),
+        "dct:publisher": ref(organisation.controller.id),
+        "dct:source": _source(parsed, digest),
         "dpv:hasIdentifier": identifier,
-        "dpv:hasRecordOfActivity": _record(kept, said, scenes[said.scene or ""], house),
+        "dpv:hasRecordOfActivity": _record(
+            parsed, decision, scenes[decision.scene or ""], organisation
+        ),
     }
 
 
-def instruction(kept: Receipt) -> Instruction:
-    """What the receipt is about. Raises ReceiptError, NoConsentError."""
+def instruction(parsed: Receipt) -> Instruction:
+    """The instruction that the receipt proves. Raises ReceiptError and NoConsentError."""
     try:
-        found = decode(commitments.canonical(kept.extra["event"]))
+        decoded = decode(commitments.canonical(parsed.extra["event"]))
     except ValueError as error:
         raise ReceiptError(f"its event is {error}; download the receipt again") from error
-    if not isinstance(found, Instruction) or "tag" not in kept.extra:
+    if not isinstance(decoded, Instruction) or "tag" not in parsed.extra:
         raise NoConsentError(
             "want a customer's instruction, found an act of the company: there is no consent in it"
         )
-    return found
+    return decoded
 
 
-def _record(kept: Receipt, said: Instruction, scene: Scene, house: Organisation) -> Node:
-    act = said.act
+def _record(
+    parsed: Receipt, decision: Instruction, scene: Scene, organisation: Organisation
+) -> Node:
+    act = decision.act
     assert isinstance(act, get_args(SceneAct))  # noqa: S101 - it names a scene
-    identifier = f"urn:sovereign:entry:sha256:{leaf_hash(kept.entry()).hex()}"
-    subject = f"urn:sovereign:customer:{kept.extra['tag']}"
-    use = process(scene, _fields(act, scene), house)
+    identifier = f"urn:sovereign:entry:sha256:{leaf_hash(parsed.entry()).hex()}"
+    subject = f"urn:sovereign:customer:{parsed.extra['tag']}"
+    use = process(scene, _fields(act, scene), organisation)
     if isinstance(act, TriggerSet):
         use["dpv:hasProhibition"] = ref(event.condition(act)["@id"])
     return {
@@ -102,44 +108,44 @@ def _record(kept: Receipt, said: Instruction, scene: Scene, house: Organisation)
         "dpv:hasDataSubject": {
             "@id": subject,
             "@type": "dpv:DataSubject",
-            "dct:identifier": kept.extra["tag"],
+            "dct:identifier": parsed.extra["tag"],
         },
-        "dpv:hasNotice": _notice(said),
+        "dpv:hasNotice": _notice(decision),
         "dpv:hasProcess": use,
-        "dpv:hasEntity": entities(scene.services, house),
-        "dpv:hasConsentStatus": event.event(said, act, scene, subject),
+        "dpv:hasEntity": entities(scene.services, organisation),
+        "dpv:hasConsentStatus": event.event(decision, act, scene, subject),
     }
 
 
 def _fields(act: SceneAct, scene: Scene) -> tuple[str, ...]:
-    """What the act names; one that names no items is about all of the scene."""
+    """The fields that the act names, or all fields of the scene if it names none."""
     named: tuple[str, ...] | None = getattr(act, "fields", None)
     return tuple(scene.fields) if named is None else named
 
 
-def _notice(said: Instruction) -> Node:
-    """The words that were shown, by their digest, in their language."""
-    digest = said.wording.digest.hex()
+def _notice(decision: Instruction) -> Node:
+    """The notice shown to the customer, by its digest and language."""
+    digest = decision.wording.digest.hex()
     return {
         "@id": f"urn:sovereign:words:sha256:{digest}",
         "@type": "dpv:ConsentNotice",
-        "dct:language": said.wording.locale,
+        "dct:language": decision.wording.locale,
         "spdx:checksum": checksum(digest),
     }
 
 
-def _source(kept: Receipt, digest: str) -> Node:
-    """Where the proof is to be found, and what it proves a place in."""
+def _source(parsed: Receipt, digest: str) -> Node:
+    """The source: digest of the proof, and the log and index that it proves."""
     try:
-        origin = checkpoint.parse(kept.checkpoint.text).origin
+        origin = checkpoint.parse(parsed.checkpoint.text).origin
     except MalformedCheckpointError as error:
         raise ReceiptError(str(error)) from error
     return {
         "@id": f"urn:sovereign:proof:sha256:{digest}",
         "dct:conformsTo": ref("https://c2sp.org/tlog-proof@v1"),
         "dct:isPartOf": {"dct:identifier": origin},
-        "dct:title": f"receipt-{kept.index}.tlog-proof",
-        "schema:position": kept.index,
+        "dct:title": f"receipt-{parsed.index}.tlog-proof",
+        "schema:position": parsed.index,
         "spdx:checksum": checksum(digest),
     }
 

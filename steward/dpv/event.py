@@ -1,7 +1,7 @@
-"""What was said, as a state of consent: which, when, by whom, in what way, and for how long.
+"""Describes an instruction as a DPV consent status: which, when, by whom, how, for how long.
 
-Setting or clearing a trigger neither gives consent nor takes it away, and a receipt about it does
-not tell which holds: its state is `dpv:ConsentUnknown`, which nobody may process data on.
+Setting or clearing a trigger neither gives nor withdraws consent, and a receipt about it does not
+show the current consent. Its status is `dpv:ConsentUnknown`, which permits no processing.
 """
 
 from datetime import datetime
@@ -19,7 +19,7 @@ from ledger.events.envelope import (
 )
 from steward.dpv.term import Node, ref, typed
 
-KINDS = {  # how consent was expressed, as far as the evidence shows
+KINDS = {  # how consent was expressed, by evidence class
     EvidenceClass.PASSKEY: "dpv:ExplicitlyExpressedConsent",
     EvidenceClass.BROWSER_KEY: "dpv:ExplicitlyExpressedConsent",
     EvidenceClass.SESSION: "dpv:ExpressedConsent",
@@ -37,20 +37,20 @@ WHOLE = "the whole scene"
 UNTIL_SAID_AGAIN = "the customer decides on the scene again"
 
 
-def event(said: Instruction, act: SceneAct, scene: Scene, subject: str) -> Node:
-    """`subject`: the IRI under which the document speaks of the customer."""
+def event(instruction: Instruction, act: SceneAct, scene: Scene, subject: str) -> Node:
+    """The consent status of an instruction. `subject`: the customer's IRI in the document."""
     made = {
         "@type": state(act),
         "dct:type": ref(f"urn:sovereign:act:{act.__struct_config__.tag}"),
-        "dpv:hasLegalBasis": ref(KINDS[said.evidence]),
-        "dpv:isIndicatedAtTime": moment(said.at),
-        "dpv:isIndicatedBy": _who(said, subject),
+        "dpv:hasLegalBasis": ref(KINDS[instruction.evidence]),
+        "dpv:isIndicatedAtTime": moment(instruction.at),
+        "dpv:isIndicatedBy": _who(instruction, subject),
         "dpv:hasIndicationMethod": {
-            "@id": f"urn:sovereign:evidence:{said.evidence.value}",
-            "dct:identifier": said.evidence.value,
-            "dct:description": {"@language": "en", "@value": METHODS[said.evidence]},
+            "@id": f"urn:sovereign:evidence:{instruction.evidence.value}",
+            "dct:identifier": instruction.evidence.value,
+            "dct:description": {"@language": "en", "@value": METHODS[instruction.evidence]},
         },
-        "dpv:hasDuration": _duration(said, act, scene),
+        "dpv:hasDuration": _duration(instruction, act, scene),
     }
     if isinstance(act, TriggerSet | TriggerCleared):
         made["dct:relation"] = condition(act)
@@ -62,7 +62,7 @@ def event(said: Instruction, act: SceneAct, scene: Scene, subject: str) -> Node:
 
 
 def state(act: SceneAct) -> str:
-    """The state of consent that the act brought about."""
+    """The DPV consent status after the act."""
     match act:
         case Granted() | Imported():
             return "dpv:ConsentGiven"
@@ -73,7 +73,7 @@ def state(act: SceneAct) -> str:
 
 
 def condition(act: TriggerSet | TriggerCleared) -> Node:
-    """What freezes the scene. A threshold is in ten-thousandths, as it stands in the log."""
+    """The trigger that freezes the scene; its threshold is in ten-thousandths, as in the log."""
     made: Node = {
         "@id": f"urn:sovereign:condition:{act.scene}:{act.template}:{act.signal}",
         "@type": "dpv:Prohibition",
@@ -88,21 +88,21 @@ def moment(at: datetime) -> Node:
     return typed(f"{at:%Y-%m-%dT%H:%M:%SZ}", "dateTime")
 
 
-def _who(said: Instruction, subject: str) -> Node:
-    """The customer; or whoever signed under a mandate, known by the instruction that gave it."""
-    if said.mandate is None:
+def _who(instruction: Instruction, subject: str) -> Node:
+    """The customer, or the holder of a mandate, identified by the instruction that gave it."""
+    if instruction.mandate is None:
         return ref(subject)
     return {
-        "@id": f"urn:sovereign:mandate:sha256:{said.mandate.hex()}",
+        "@id": f"urn:sovereign:mandate:sha256:{instruction.mandate.hex()}",
         "@type": "dpv:Representative",
         "dpv:isRepresentativeFor": ref(subject),
     }
 
 
-def _duration(said: Instruction, act: SceneAct, scene: Scene) -> Node:
-    """Until when: a grant's own end or the contract's longest, whichever comes first."""
+def _duration(instruction: Instruction, act: SceneAct, scene: Scene) -> Node:
+    """The duration: until the grant's own end or the contract's maximum, whichever is first."""
     if isinstance(act, Granted | Imported):
-        last = said.at + scene.longest
+        last = instruction.at + scene.longest
         end = min(act.until, last) if act.until else last
         return {"@type": "dpv:UntilTimeDuration", "rdf:value": moment(end)}
     return {"@type": "dpv:UntilEventDuration", "rdf:value": UNTIL_SAID_AGAIN}

@@ -1,6 +1,6 @@
-"""Who is responsible for what a receipt allows, and who else receives: facts the company states.
+"""The controller and other recipients of data, as the company states them.
 
-House(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
+Organisation(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
             "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {})
 """
 
@@ -14,24 +14,24 @@ from steward.dpv.term import Node, ref
 @dataclass(frozen=True, slots=True)
 class Party:
     id: str  # an IRI
-    name: str  # the legal one
+    name: str  # legal name
     address: str  # postal, in one line
     email: str
 
 
 @dataclass(frozen=True, slots=True)
 class Organisation:
-    """What the company says of itself."""
+    """Facts that the company states about itself."""
 
     controller: Party
     jurisdiction: str  # a name of DPV's `loc`: an ISO 3166 code, or EU, EEA
-    storage: str  # the same: where the data lies
-    centre: str  # the address at which customers withdraw and exercise their rights
-    partners: Mapping[str, Party]  # by service; one that is not there is reached through us
+    storage: str  # location of the data, in the same form
+    centre: str  # URL where customers withdraw and exercise their rights
+    partners: Mapping[str, Party]  # by service; others are reached through the controller
 
 
 def described(party: Party, role: str) -> Node:
-    """A party in full. `role`: the class it has in the processing."""
+    """The full description of a party. `role`: its class in the processing."""
     return {
         "@id": party.id,
         "@type": role,
@@ -45,11 +45,11 @@ def described(party: Party, role: str) -> Node:
     }
 
 
-def partner(service: Service, house: Organisation) -> Party:
-    """A service's company outside the house; without facts of its own, care of the controller."""
-    if (known := house.partners.get(service.id)) is not None:
+def partner(service: Service, organisation: Organisation) -> Party:
+    """The partner that runs a service; one without stated facts is addressed c/o the controller."""
+    if (known := organisation.partners.get(service.id)) is not None:
         return known
-    ours = house.controller
+    ours = organisation.controller
     address = f"c/o {ours.name}, {ours.address}"
     return Party(service_iri(service), service.title["en"], address, ours.email)
 
@@ -58,16 +58,16 @@ def service_iri(service: Service) -> str:
     return f"urn:sovereign:service:{service.id}"
 
 
-def recipients(services: tuple[Service, ...], house: Organisation) -> list[Node]:
-    """By reference: the controller for services inside the house, and every partner."""
-    inside = [ref(house.controller.id)] if any(not each.partner for each in services) else []
-    return inside + [ref(partner(each, house).id) for each in services if each.partner]
+def recipients(services: tuple[Service, ...], organisation: Organisation) -> list[Node]:
+    """By reference: the controller for services inside the organisation, and every partner."""
+    inside = [ref(organisation.controller.id)] if any(not each.partner for each in services) else []
+    return inside + [ref(partner(each, organisation).id) for each in services if each.partner]
 
 
-def entities(services: tuple[Service, ...], house: Organisation) -> list[Node]:
+def entities(services: tuple[Service, ...], organisation: Organisation) -> list[Node]:
     """Every party that the processing refers to, in full."""
-    outside = {p.id: p for p in (partner(each, house) for each in services if each.partner)}
+    outside = {p.id: p for p in (partner(each, organisation) for each in services if each.partner)}
     return [
-        described(house.controller, "dpv:DataController"),
+        described(organisation.controller, "dpv:DataController"),
         *(described(each, "dpv:ThirdParty") for each in outside.values()),
     ]

@@ -1,7 +1,7 @@
-"""What an instruction allows or ends, as a `dpv:Process`.
+"""Describes what an instruction allows or ends as a `dpv:Process`.
 
-Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and rights: what the
-contract of the scene says, and what the company says of itself. Nothing else is known.
+Purpose, legal basis, items, storage, recipients, withdrawal, jurisdiction and rights come from the
+scene's contract and from facts that the company states.
 """
 
 from gate.contracts.scene import Scene
@@ -17,7 +17,7 @@ RIGHTS = {  # those that the customer exercises in the portal
 }
 
 
-def process(scene: Scene, fields: tuple[str, ...], house: Organisation) -> Node:
+def process(scene: Scene, fields: tuple[str, ...], organisation: Organisation) -> Node:
     """The use of exactly these fields for the scene, under its contract."""
     return {
         "@type": "dpv:Process",
@@ -27,22 +27,22 @@ def process(scene: Scene, fields: tuple[str, ...], house: Organisation) -> Node:
             "dct:hasVersion": scene.version,
         },
         "dpv:hasPurpose": _purpose(scene),
-        "dpv:hasLegalBasis": ref("dpv:Consent"),  # others have no record
+        "dpv:hasLegalBasis": ref("dpv:Consent"),  # other scenes have no consent record
         "dpv:hasPersonalData": [_item(scene, name) for name in fields],
         "dpv:hasProcessing": _operations(scene),
-        "dpv:hasStorageCondition": [_place(house), _retention(scene)],
-        "dpv:hasDataController": ref(house.controller.id),
-        "dpv:hasRecipient": recipients(scene.services, house),
+        "dpv:hasStorageCondition": [_place(organisation), _retention(scene)],
+        "dpv:hasDataController": ref(organisation.controller.id),
+        "dpv:hasRecipient": recipients(scene.services, organisation),
         "dpv:hasService": [
             {"@id": service_iri(s), "@type": "dpv:Service", "dct:title": words(s.title)}
             for s in scene.services
         ],
         "dpv:hasConsentControl": {
             "@type": ["dpv:ProvideConsent", "dpv:WithdrawConsent"],
-            "dpv:isExercisedAt": ref(house.centre),
+            "dpv:isExercisedAt": ref(organisation.centre),
         },
-        "dpv:hasJurisdiction": ref(f"loc:{house.jurisdiction}"),
-        "dpv:hasRight": _rights(house),
+        "dpv:hasJurisdiction": ref(f"loc:{organisation.jurisdiction}"),
+        "dpv:hasRight": _rights(organisation),
     }
 
 
@@ -56,12 +56,12 @@ def _purpose(scene: Scene) -> Node:
 
 
 def _item(scene: Scene, name: str) -> Node:
-    """An item by its name; one that the contract no longer has is named all the same."""
+    """An item by its name, also if the contract no longer has it."""
     item: Node = {
         "@type": "dpv:PersonalData",
         "dct:identifier": name,
         "skos:broader": ref(CATEGORIES.get(name, UNKNOWN)),
-        "dpv:hasNecessity": ref("dpv:Optional"),  # every item has a switch of its own
+        "dpv:hasNecessity": ref("dpv:Optional"),  # every item can be switched off
     }
     if (field := scene.fields.get(name)) is not None:
         item |= {"dct:title": words(field.item.title), "dct:description": words(field.use)}
@@ -73,12 +73,12 @@ def _operations(scene: Scene) -> list[Node]:
     return [ref("dpv:Use"), *([ref("dpv:Share")] if shared else [])]
 
 
-def _place(house: Organisation) -> Node:
-    return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{house.storage}")}
+def _place(organisation: Organisation) -> Node:
+    return {"@type": "dpv:StorageLocation", "dpv:hasLocation": ref(f"loc:{organisation.storage}")}
 
 
 def _retention(scene: Scene) -> Node:
-    """How long what was read may be kept; indeterminate if the contract does not say."""
+    """How long services may keep data; indeterminate if the contract sets no limit."""
     length: Node = {"@type": "dpv:IndeterminateDuration"}
     if scene.retention is not None:
         days = typed(f"P{scene.retention.days}D", "duration")
@@ -86,13 +86,13 @@ def _retention(scene: Scene) -> Node:
     return {"@type": "dpv:StorageDuration", "dpv:hasDuration": length}
 
 
-def _rights(house: Organisation) -> list[Node]:
-    named = house.jurisdiction in UNION
+def _rights(organisation: Organisation) -> list[Node]:
+    named = organisation.jurisdiction in UNION
     return [
         {
             "@type": ["dpv:DataSubjectRight", *([f"eu-gdpr:{article}"] if named else [])],
             "dct:title": words(title),
-            "dpv:isExercisedAt": ref(house.centre),
+            "dpv:isExercisedAt": ref(organisation.centre),
         }
         for article, title in RIGHTS.items()
     ]

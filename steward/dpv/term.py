@@ -1,7 +1,7 @@
-"""Names of the vocabularies as a document writes them, and the categories of our items.
+"""Vocabulary names as written in documents, and the categories of the data items.
 
-A name is a prefix and a local part: `dpv:Consent`. Every name of DPV that stands here exists in
-specs/dpv/terms.csv: tests/steward/test_dpv_terms.py.
+A name is a prefix and a local part: `dpv:Consent`. tests/steward/test_dpv_terms.py checks that
+every DPV name used here is in specs/dpv/terms.csv.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ CONTEXT = {
     "spdx": "http://spdx.org/rdf/terms#",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
-UNKNOWN = "dpv:PersonalData"  # the category of an item that no table of ours knows
+UNKNOWN = "dpv:PersonalData"  # the category of items without one
 CATEGORIES: Mapping[str, str] = {
     "age": "pd:Age",
     "authorisation_stability": "pd:IndividualProfile",
@@ -57,18 +57,18 @@ CATEGORIES: Mapping[str, str] = {
 
 
 def prefixed(purpose: str) -> str:
-    """A contract's term: one without a prefix is of the core vocabulary."""
+    """A contract's term with its prefix; a term without one is from the core vocabulary."""
     return purpose if ":" in purpose else f"dpv:{purpose}"
 
 
 def ref(name: str) -> Node:
-    """What is described elsewhere, by its IRI or prefixed name."""
+    """A reference by IRI or prefixed name."""
     return {"@id": name}
 
 
-def words(said: Text) -> list[Node]:
-    """The same in every language."""
-    return [{"@language": locale, "@value": text} for locale, text in sorted(said.items())]
+def words(languages: Text) -> list[Node]:
+    """A text in every language."""
+    return [{"@language": locale, "@value": text} for locale, text in sorted(languages.items())]
 
 
 def typed(value: str, kind: str) -> Node:

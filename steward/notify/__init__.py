@@ -1,1 +1,1 @@
-"""Notices and how they reach their recipients: webhooks, mail, an outbox."""
+"""Notices to responsible people and their delivery: outbox, webhooks, mail."""

@@ -1,7 +1,6 @@
-"""Notices by mail: through an SMTP server, or as .eml files in a folder where there is none.
+"""Sends notices by mail: through an SMTP server, or as .eml files in a folder without one.
 
-The message is made from the CloudEvent, both languages under each other, and has its id; nothing
-in it is not masked already.
+The message is made from the CloudEvent, in both languages, and has its id. Names in it are masked.
 """
 
 import json
@@ -20,7 +19,7 @@ from steward.notify.outbox import OutgoingNotice, UndeliveredError
 from steward.notify.webhook import is_loopback
 
 TIMEOUT_S = 10.0
-DOMAIN = "steward.invalid"  # of message ids, which need not be reachable (RFC 2606)
+DOMAIN = "steward.invalid"  # domain of message ids (RFC 2606)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +31,17 @@ class NoticeFolder:
     sender: str = f"steward@{DOMAIN}"
 
     def send(self, letter: OutgoingNotice, at: datetime) -> None:  # noqa: ARG002 - dated by its case
-        """A second attempt replaces the first by the same."""
+        """Write the file; a second attempt overwrites it with the same bytes."""
         data = bytes(message(letter, self.sender, self.to))
         try:
             atomic_file.write(self.folder / f"{letter.id}.eml", data, atomic_file.OWNER_ONLY)
         except OSError as error:
-            raise UndeliveredError(f"cannot be written: {error}; see to the folder") from error
+            raise UndeliveredError(f"cannot be written: {error}; check the folder") from error
 
 
 @dataclass(frozen=True, slots=True)
 class NoticeSmtp:
-    """Hands each message to a mail server, encrypted unless it is on this host.
+    """Sends each message to a mail server, encrypted unless the server is on this host.
 
     A `steward.notify.outbox.Sender`.
     """
@@ -65,7 +64,7 @@ class NoticeSmtp:
 
 
 def message(letter: OutgoingNotice, sender: str, to: str) -> EmailMessage:
-    """The same bytes for the same letter."""
+    """The mail for a notice; deterministic."""
     event: dict[str, Any] = json.loads(letter.body)
     texts = event["data"]["text"].values()
     made = EmailMessage()
@@ -73,6 +72,6 @@ def message(letter: OutgoingNotice, sender: str, to: str) -> EmailMessage:
     made["Subject"] = " / ".join(each["title"] for each in texts)
     made["Date"] = format_datetime(moment(event["time"]))
     made["Message-ID"] = f"<{letter.id}@{DOMAIN}>"
-    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no automatic answers, please
+    made["Auto-Submitted"] = "auto-generated"  # RFC 3834: suppresses automatic replies
     made.set_content("\n\n".join(f"{each['title']}\n\n{each['body']}" for each in texts) + "\n")
     return made

@@ -1,4 +1,4 @@
-"""Notices: what those responsible are told of a case, in every language, as a CloudEvent.
+"""Builds notices to the people responsible for a case, in every language, as CloudEvents.
 
     {"specversion": "1.0", "id": "9f2c…", "source": "//bank.example/consent",
      "type": "sovereign.case.opened", "subject": "case/7", "time": "2026-11-21T09:00:00Z",
@@ -9,7 +9,7 @@
               "loss": {"mean": 0.018, "p95": 0.052, "share": 0.1, "release": "segmentation-4f…"},
               "text": {"en": {"title": "…", "body": "…"}, "zh-CN": {"title": "…", "body": "…"}}}}
 
-Every figure comes from the case, whose loss is measured; no customer is named but masked.
+Every number comes from the case; its expected loss is measured. Customers' names are masked.
 """
 
 import json
@@ -32,7 +32,7 @@ class NoticeType(StrEnum):
     """Why a notice is sent; the last part of the CloudEvent's type."""
 
     OPENED = "opened"
-    GREW = "grew"  # more changes came in before the case stopped gathering
+    GREW = "grew"  # more changes joined before the case's window closed
     OVERDUE = "overdue"
 
 
@@ -160,7 +160,7 @@ ROLES: Mapping[str, Words] = {
 def event(
     type_: NoticeType, case: Case, scene: Scene, source: str, at: datetime, sequence: int
 ) -> bytes:
-    """The CloudEvent without its id, as sorted JSON: see `identified`. `source`: a log origin."""
+    """The CloudEvent without its id, as sorted JSON (see `identified`). `source`: a log origin."""
     return _json(
         {
             "specversion": "1.0",
@@ -176,7 +176,7 @@ def event(
 
 
 def identified(body: bytes, channel: str) -> tuple[str, bytes]:
-    """The id of this notice on this channel, and the body with it. The same for the same."""
+    """The notice's id on a channel, and the body with this id; deterministic."""
     id_ = sha256(channel.encode() + b"\0" + body).hexdigest()[:_ID_SIZE]
     return id_, _json({"id": id_, **json.loads(body)})
 
@@ -251,7 +251,7 @@ def _who(case: Case, locale: str) -> str:
 
 
 def _coarser(scene: Scene, lost: list[SceneField], locale: str) -> list[str]:
-    """The items that answer in place of those lost; of all, where all are."""
+    """The coarser items that replace the lost ones, or all items if all are lost."""
     by = [each.generalised_by for each in lost or scene.fields.values()]
     return [scene.fields[name].item.title[locale] for name in by if name]
 
@@ -265,7 +265,7 @@ def _loss(case: Case, locale: str) -> str:
 
 
 def _percent(share: float) -> str:
-    """Three digits that count, however small: 1.84 %, 0.00312 %."""
+    """Three significant digits: 1.84 %, 0.00312 %."""
     return f"{float(f'{share * 100:.3g}'):f}".rstrip("0").rstrip(".") + " %"
 
 

@@ -1,14 +1,14 @@
-"""The outbox: notices until their receivers have them, at least once and in the order of a case.
+"""The outbox: delivers notices at least once, and in order within a case.
 
     waiting ── accepted ──> delivered
        │ ^────── failed ── after RETRY_AFTER_S[attempts]
        └── failed after the last of them ──> dead ── replay ──> waiting
 
-Of one case and one channel only the oldest notice that is not delivered is ever sent, a dead one
-included: what follows waits until it is replayed, so that nobody hears of an end before the
-beginning. A receiver that says how long it wants to be left alone gets nothing until then, of any
-case. The id and the bytes of a notice are the same at every attempt; a crash between the
-receiver's answer and our note of it sends them again, and the receiver drops them by the id.
+For a case and a channel, only the oldest undelivered notice is sent. If it is dead (failed for
+good), later ones wait until it is replayed, so receivers get notices in order. A receiver that asks
+for a pause (Retry-After) gets no notice of any case until then. Id and bytes of a notice are the
+same at every attempt. A crash between the receiver's answer and its recording sends the notice
+again; receivers drop duplicates by the id.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,9 +23,17 @@ from steward.cases.case import Act, add_act
 from steward.cases.case_store import CaseStore, moment, stamp
 from steward.notify.notice import identified, unidentified
 
-RETRY_AFTER_S = (5, 20, 80, 320, 1_280, 5_120, 20_480)  # four times as long each: 7.6 h in all
-MOST_ERROR = 300  # characters kept of a failure
-UNROUTED = "unrouted"  # a channel of a role whose channels cannot be looked up: unrouted/<role>
+RETRY_AFTER_S = (
+    5,
+    20,
+    80,
+    320,
+    1_280,
+    5_120,
+    20_480,
+)  # factor 4 each: 7.6 h in all
+MAX_ERROR = 300  # characters stored of an error message
+UNROUTED = "unrouted"  # channel unrouted/<role>: while the role's channels cannot be read
 
 
 class NoticeState(StrEnum):
@@ -35,9 +43,9 @@ class NoticeState(StrEnum):
 
 
 class UndeliveredError(Exception):
-    """The receiver does not have the notice, or did not say that it has. It will be sent again.
+    """The receiver did not confirm the notice. It will be sent again.
 
-    `retry_after`: how long the receiver asks to be left alone, if it does.
+    `retry_after`: how long the receiver asks to wait, or None.
     """
 
     def __init__(self, message: str, retry_after: timedelta | None = None) -> None:
@@ -46,12 +54,12 @@ class UndeliveredError(Exception):
 
 
 class RefusedError(UndeliveredError):
-    """Sending again would change nothing until somebody acts; the notice is dead at once."""
+    """The receiver refuses for good: the notice fails at once, without further attempts."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingNotice:
-    """A notice on its way to one channel. `body` is a CloudEvent in structured JSON."""
+    """A notice for one channel. `body`: a CloudEvent in structured JSON."""
 
     id: str
     case: int
@@ -61,23 +69,23 @@ class OutgoingNotice:
     state: NoticeState
     attempts: int
     next_at: datetime
-    error: str  # of the last attempt, "" if there was none
+    error: str  # of the last attempt, or ""
 
 
 class NoticeSender(Protocol):
-    """A way out. One attempt per call."""
+    """Sends notices to one channel, one attempt per call."""
 
     def send(self, letter: OutgoingNotice, at: datetime) -> None:
-        """When it returns, the receiver has the letter. Raises UndeliveredError."""
+        """Send the notice; returns when the receiver has accepted it. Raises UndeliveredError."""
         ...
 
 
-Senders = Callable[[str], NoticeSender]  # by channel; raises UndeliveredError where there is none
+Senders = Callable[[str], NoticeSender]  # by channel; raises UndeliveredError if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What one round did."""
+    """The counts of one delivery round."""
 
     delivered: int
     failed: int
@@ -85,21 +93,27 @@ class DeliveryResult:
 
 
 class Outbox:
-    """Thread-safe. Two processes that deliver at once may send a notice twice, never lose one."""
+    """The outbox of one data directory. Thread-safe.
+
+    Two processes that deliver at once may send a notice twice, but never lose one.
+    """
 
     def __init__(self, home: Path) -> None:
-        self._docket = CaseStore(home)
+        self._store = CaseStore(home)
 
     def deliver(self, senders: Senders, at: datetime) -> DeliveryResult:
-        """Send everything that is due. A channel that fails is left alone until the next round, so
-        that a receiver that is down costs one timeout and not one per notice."""
+        """Send all due notices.
+
+        A channel that fails is skipped until the next round, so an unreachable receiver costs one
+        timeout per round, not one per notice.
+        """
         done = {NoticeState.DELIVERED: 0, NoticeState.WAITING: 0, NoticeState.DEAD: 0}
         failing: set[str] = set()
         while letters := self._due(at, failing):
             for letter in letters:
                 if letter.channel not in failing:
                     attempt = _attempted(letter, senders, at)
-                    # Crash here: the receiver may have it, and we will send it again.
+                    # Crash here: the receiver may have the notice; it will be sent again.
                     self._note(letter, attempt, at)
                     done[attempt.state] += 1
                     if attempt.state is not NoticeState.DELIVERED:
@@ -109,11 +123,11 @@ class Outbox:
         )
 
     def dead(self) -> list[OutgoingNotice]:
-        """The dead letters, oldest first."""
+        """The failed notices, oldest first."""
         return self._letters("state = 'dead'", [])
 
     def waiting(self) -> list[OutgoingNotice]:
-        """What is to be delivered yet, oldest first; what stands behind a dead letter too."""
+        """The undelivered notices, oldest first, including those behind a failed one."""
         return self._letters("state = 'waiting'", [])
 
     def of(self, case: int) -> list[OutgoingNotice]:
@@ -121,8 +135,8 @@ class Outbox:
         return self._letters("number = ?", [case])
 
     def replay(self, by: str, at: datetime, ids: Sequence[str] | None = None) -> int:
-        """Give dead letters (None: all of them) their attempts anew; how many there were."""
-        with self._docket.writing() as database:
+        """Retry failed notices (`ids`; None: all); returns how many."""
+        with self._store.writing() as database:
             query = "SELECT * FROM outbox WHERE state = 'dead' ORDER BY seq"
             rows = database.execute(query).fetchall()
             chosen = [row for row in rows if ids is None or row["id"] in ids]
@@ -133,13 +147,13 @@ class Outbox:
         return len(chosen)
 
     def route(self, channels: Callable[[str], Sequence[str]]) -> int:
-        """Give notices that wait for a channel of their role the channels it has now; how many.
+        """Assign channels to notices that were stored without; returns how many.
 
-        They were filed while nobody could say where the notices of a role go: see UNROUTED.
+        Such notices were stored while the channels of a role could not be read: see UNROUTED.
         """
         if not self._letters("state <> 'delivered' AND channel LIKE ?", [f"{UNROUTED}/%"]):
-            return 0  # asked every two seconds: nobody else waits for it
-        with self._docket.writing() as database:
+            return 0  # called every two seconds: avoid the write lock
+        with self._store.writing() as database:
             query = "SELECT * FROM outbox WHERE channel LIKE ? ORDER BY seq"
             rows = database.execute(query, [f"{UNROUTED}/%"]).fetchall()
             for row in rows:
@@ -147,10 +161,10 @@ class Outbox:
         return len(rows)
 
     def close(self) -> None:
-        self._docket.close()
+        self._store.close()
 
     def _due(self, at: datetime, failing: set[str]) -> list[OutgoingNotice]:
-        """The first of each case and channel, if its time has come."""
+        """The oldest undelivered notice of each case and channel, if it is due."""
         first = (
             "state = 'waiting' AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE"
             " older.number = outbox.number AND older.channel = outbox.channel"
@@ -160,7 +174,7 @@ class Outbox:
 
     def _letters(self, where: str, values: Sequence[object]) -> list[OutgoingNotice]:
         query = f"SELECT * FROM outbox WHERE {where} ORDER BY seq"  # noqa: S608 - ours, not input
-        with self._docket.reading() as database:
+        with self._store.reading() as database:
             return [letter(row) for row in database.execute(query, values).fetchall()]
 
     def _note(self, letter: OutgoingNotice, attempt: "_Attempt", at: datetime) -> None:
@@ -169,7 +183,7 @@ class Outbox:
             next_at += timedelta(seconds=RETRY_AFTER_S[letter.attempts])
         if attempt.retry_after is not None:
             next_at = max(next_at, at + attempt.retry_after)
-        with self._docket.writing() as database:
+        with self._store.writing() as database:
             _set(database, letter.id, attempt.state, attempts, next_at, attempt.error)
             if attempt.retry_after is not None:
                 _leave_alone(database, letter.channel, at + attempt.retry_after)
@@ -183,7 +197,7 @@ def put(
     channels: Sequence[str],
     at: datetime,
 ) -> None:
-    """Add a notice for each channel, inside the transaction that makes it necessary."""
+    """Add a notice for each channel, inside the caller's transaction."""
     for channel in channels:
         id_, whole = identified(body, channel)
         database.execute(
@@ -194,14 +208,14 @@ def put(
 
 
 def sequence(database: Connection, case: int) -> int:
-    """The number of the case's next notice, from 1."""
+    """The sequence number of the case's next notice, from 1."""
     query = "SELECT COUNT(DISTINCT type) AS n FROM outbox WHERE number = ?"
     return int(database.execute(query, [case]).fetchone()["n"]) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """The state of a letter after an attempt, and what went wrong."""
+    """The state of a notice after an attempt, and its error."""
 
     state: NoticeState
     error: str = ""
@@ -212,11 +226,11 @@ def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> _Attem
     try:
         senders(letter.channel).send(letter, at)
     except RefusedError as error:
-        return _Attempt(NoticeState.DEAD, str(error)[:MOST_ERROR])
+        return _Attempt(NoticeState.DEAD, str(error)[:MAX_ERROR])
     except UndeliveredError as error:
-        return _Attempt(_failed(letter), str(error)[:MOST_ERROR], error.retry_after)
-    except Exception as error:  # noqa: BLE001 - a way out that breaks must not hold up the others
-        message = f"{type(error).__name__}: {error}; see to the channel"[:MOST_ERROR]
+        return _Attempt(_failed(letter), str(error)[:MAX_ERROR], error.retry_after)
+    except Exception as error:  # noqa: BLE001 - a broken channel must not block the others
+        message = f"{type(error).__name__}: {error}; check the channel"[:MAX_ERROR]
         return _Attempt(_failed(letter), message)
     return _Attempt(NoticeState.DELIVERED)
 
@@ -238,7 +252,7 @@ def _leave_alone(database: Connection, channel: str, until: datetime) -> None:
 
 
 def _reroute(database: Connection, row: Row, channels: Sequence[str]) -> None:
-    """The first channel takes the notice's place in the order; the others come last."""
+    """Give the notice the first channel; append copies for the other channels."""
     body = unidentified(row["body"])
     id_, whole = identified(body, channels[0])
     query = "UPDATE outbox SET id = ?, channel = ?, body = ? WHERE id = ?"
@@ -247,7 +261,7 @@ def _reroute(database: Connection, row: Row, channels: Sequence[str]) -> None:
 
 
 def letter(row: Row) -> OutgoingNotice:
-    """A row of the table."""
+    """The notice in a row of the table."""
     return OutgoingNotice(
         row["id"],
         row["number"],

@@ -1,4 +1,4 @@
-"""Who is told: the channels of each role, from `home/steward.toml`.
+"""The recipients of notices: the channels of each role, from `home/steward.toml`.
 
     [webhook.crm]
     url = "https://crm.bank.example/hooks/consent"      # secret: home/keys/webhook-crm.whsec
@@ -12,8 +12,8 @@
     account-manager = "desk@bank.example"
     data-protection-officer = "dpo@bank.example"
 
-Without the file, or for a role that it does not name, messages are written to `home/mail`: nobody
-who is responsible is ever without a channel. A key that is not in this example is refused.
+Without the file, or for a role that it does not name, messages are written to `home/mail`, so every
+role has a channel. Keys that are not in this example are refused.
 """
 
 import re
@@ -36,7 +36,7 @@ WEBHOOK, MAIL, FILED = "webhook", "mail", "file"  # a channel is one of these, a
 
 
 class RecipientError(ValueError):
-    """`steward.toml` cannot be used. It names the place, what was wanted and what was found."""
+    """`steward.toml` cannot be used. The message names the key, what it needs and what it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,13 @@ class Recipients:
     mail: Mail | None
 
     def channels(self, role: str) -> list[str]:
-        """Where the notices of a role go; at least one."""
+        """The channels of a role; at least one."""
         hooks = [f"{WEBHOOK}/{name}" for name, hook in self.hooks.items() if role in hook.roles]
         mails = [f"{MAIL}/{role}"] if self.mail and role in self.mail.to else []
         return [*hooks, *mails] or [f"{FILED}/{role}"]
 
     def sender(self, channel: str) -> NoticeSender:
-        """The way out of a channel. Raises UndeliveredError if it is not configured any more."""
+        """The sender of a channel. Raises UndeliveredError if it is no longer configured."""
         kind, _, name = channel.partition("/")
         if kind == WEBHOOK and name in self.hooks:
             return self._hook(name)
@@ -75,7 +75,7 @@ class Recipients:
             return mail.NoticeSmtp(server.host, server.port, server.to[name], server.sender)
         if kind == FILED:
             return mail.NoticeFolder(self.home / FOLDER, f"{name}@{mail.DOMAIN}")
-        raise UndeliveredError(f"{FILE} no longer names {channel}; name it again, then replay")
+        raise UndeliveredError(f"{FILE} no longer names {channel}; add it again, then replay")
 
     def _hook(self, name: str) -> webhook.Webhook:
         path = self.home / "keys" / f"webhook-{name}.whsec"
@@ -86,7 +86,7 @@ class Recipients:
 
 
 def load(home: Path) -> Recipients:
-    """Raises RecipientError."""
+    """Load `home/steward.toml`. Raises RecipientError."""
     path = home / FILE
     if not path.exists():
         return Recipients(home, {}, None)
@@ -107,10 +107,10 @@ def load(home: Path) -> Recipients:
 
 
 def channels(home: Path, role: str) -> list[str]:
-    """Where the notices of a role go; at least one.
+    """The channels of a role; at least one.
 
-    While `steward.toml` cannot be used they wait in a channel of their own, from which
-    `steward.notify.outbox.Outbox.route` takes them: a case is opened in any case.
+    While `steward.toml` cannot be used, it is the channel UNROUTED of the role, so that cases can
+    be opened; `steward.notify.outbox.Outbox.route` assigns the channels later.
     """
     try:
         return load(home).channels(role)
@@ -119,7 +119,7 @@ def channels(home: Path, role: str) -> list[str]:
 
 
 def _slug(name: str) -> str:
-    """It is part of a file's name."""
+    """Validate a name that becomes part of a file name."""
     if not SLUG.fullmatch(name):
         raise RecipientError(f"a webhook is named {name!r}, want letters, digits and hyphens")
     return name
@@ -150,7 +150,7 @@ def _mail(declared: Mapping[str, Any]) -> Mail:
 
 
 def _only(declared: Mapping[str, Any], known: Collection[str], place: str) -> None:
-    """Refuse a key that means nothing: it is another one, misspelt."""
+    """Refuse unknown keys, which are most likely misspelt."""
     for name in declared:
         if name not in known:
             near = get_close_matches(name, known, 1)

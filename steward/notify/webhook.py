@@ -1,4 +1,4 @@
-"""Notices over HTTP: CloudEvents 1.0 in structured mode, signed as Standard Webhooks.
+"""Sends notices over HTTP: CloudEvents 1.0 in structured mode, signed as Standard Webhooks.
 
     POST /hooks/consent HTTP/1.1
     content-type: application/cloudevents+json; charset=utf-8
@@ -6,9 +6,8 @@
     webhook-timestamp: 1795251600           of this attempt
     webhook-signature: v1,K5oZ…=            HMAC-SHA256 over "id.timestamp.body"
 
-While a key is replaced its file has two lines, and the header two signatures. A receiver that
-answers 429 or 503 may say in `Retry-After` when to try again (RFC 9110, section 10.2.3): in
-seconds, or at which time.
+During a key rotation the key file has two lines and the header two signatures. A receiver that
+answers 429 or 503 may send `Retry-After` (RFC 9110, section 10.2.3), in seconds or as a date.
 """
 
 import hmac
@@ -31,17 +30,17 @@ from ledger.tlog import atomic_file
 from steward.notify.outbox import OutgoingNotice, RefusedError, UndeliveredError
 
 PREFIX = "whsec_"
-SECRET_SIZES = range(24, 65)  # bytes, as the specification has it
-TIMEOUT_S = 10.0  # for the whole exchange, however slowly its bytes come
+SECRET_SIZES = range(24, 65)  # bytes, as in the specification
+TIMEOUT_S = 10.0  # for the whole exchange
 TARGET = "https://host/path (http on a loopback address only)"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-GONE = 410  # the receiver wants no more of them
-BUSY = frozenset({429, 503})  # the answers whose Retry-After counts
+GONE = 410  # the receiver wants no more notices
+BUSY = frozenset({429, 503})  # statuses with a Retry-After
 MAX_RETRY_AFTER = timedelta(hours=6)  # about the longest wait of the outbox itself
 
 
 class WebhookError(ValueError):
-    """A target or a secret that cannot be used. It never repeats the secret."""
+    """A target or secret cannot be used. The message never contains the secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +58,21 @@ class Webhook:
             raise WebhookError(f"{self.url} has no secret, want at least one")
 
     def send(self, letter: OutgoingNotice, at: datetime) -> None:
-        """One attempt. Redirects are not followed: the body goes where the operator said."""
+        """Make one attempt. Does not follow redirects: the body goes to the configured URL only."""
         headers = {"content-type": CONTENT_TYPE, **signed(letter.id, letter.body, self.keys, at)}
         try:
             status, wait = _post(require_target(self.url), letter.body, headers, self.timeout_s)
         except (OSError, HTTPException) as error:
             raise UndeliveredError(f"no answer: {type(error).__name__}: {error}") from error
         if status == GONE:
-            raise RefusedError("answered 410: the receiver is gone; name another, then replay")
+            raise RefusedError("answered 410: the receiver is gone; configure another, then replay")
         if not 200 <= status < 300:  # noqa: PLR2004 - RFC 9110, section 15.3
             asked = retry_after(wait, at) if status in BUSY else None
             raise UndeliveredError(f"answered {status}, want 2xx", asked)
 
 
 def signed(id_: str, body: bytes, keys: tuple[bytes, ...], at: datetime) -> dict[str, str]:
-    """The headers by which a receiver knows the sender and drops duplicates."""
+    """The headers by which a receiver verifies the sender and drops duplicates."""
     timestamp = str(int(at.timestamp()))
     covered = f"{id_}.{timestamp}.".encode() + body
     marks = [b64encode(hmac.digest(key, covered, sha256)).decode() for key in keys]
@@ -85,13 +84,13 @@ def signed(id_: str, body: bytes, keys: tuple[bytes, ...], at: datetime) -> dict
 
 
 def keys(path: Path) -> tuple[bytes, ...]:
-    """The secrets in a key file, one `whsec_…` a line; one is made on first use, owner only.
+    """The secrets in a key file, one `whsec_…` per line; created on first use, owner only.
 
     Raises WebhookError.
     """
     if not path.exists():
         secret = PREFIX + b64encode(secrets.token_bytes(32)).decode()
-        with suppress(FileExistsError):  # another process was faster: its secret counts
+        with suppress(FileExistsError):  # another process was faster: use its secret
             atomic_file.create(path, f"{secret}\n".encode(), atomic_file.OWNER_ONLY)
     return tuple(_key(line, path) for line in path.read_text("utf-8").split())
 
@@ -107,10 +106,10 @@ def _key(secret: str, path: Path) -> bytes:
 
 
 def retry_after(value: str, at: datetime) -> timedelta | None:
-    """How long a receiver asks us to wait, at most MAX_RETRY_AFTER.
+    """How long a receiver asks to wait, at most MAX_RETRY_AFTER.
 
-    None if it does not ask, or asks for what is neither seconds nor an HTTP date: then the outbox
-    waits as long as it would have anyway.
+    None if the header is absent or neither seconds nor an HTTP date; then the outbox waits as long
+    as it would have anyway.
     """
     text = value.strip()
     if text.isascii() and text.isdigit():
@@ -125,9 +124,9 @@ def retry_after(value: str, at: datetime) -> timedelta | None:
 
 
 def require_target(url: str) -> SplitResult:
-    """The parts of an address that notices may be sent to.
+    """Validate a target URL and return its parts.
 
-    Raises WebhookError, which says what was wanted and found and repeats no password.
+    Raises WebhookError, whose message contains no password.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
         raise WebhookError(f"want {TARGET} without spaces or other than ASCII, found {url!r}")
@@ -147,7 +146,7 @@ def require_target(url: str) -> SplitResult:
 
 
 def _public(parts: SplitResult) -> str:
-    """The address with stars for user and password."""
+    """The URL with stars for user and password."""
     return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
@@ -161,7 +160,7 @@ def is_loopback(host: str) -> bool:
 def _post(
     target: SplitResult, body: bytes, headers: dict[str, str], timeout_s: float
 ) -> tuple[int, str]:
-    """The status of the answer, and its Retry-After or ""; its body does not matter."""
+    """The status of the answer, and its Retry-After or ""; the body is ignored."""
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     connection = _connection(target, timeout_s)
     late = Timer(timeout_s, _cut, [connection])
@@ -188,9 +187,9 @@ def _connection(target: SplitResult, timeout_s: float) -> HTTPConnection:
 
 
 def _cut(connection: HTTPConnection) -> None:
-    """End an exchange that takes too long: the timeout of a socket begins anew with every byte."""
+    """Abort an exchange that takes too long; a socket's own timeout restarts with every byte."""
     if (socket := connection.sock) is not None:
         try:
             socket.shutdown(SHUT_RDWR)
         except OSError:
-            return  # it ended by itself
+            return  # already closed

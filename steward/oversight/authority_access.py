@@ -1,11 +1,12 @@
-"""An authority may look into one customer's history: with a token, for a while, and seen by them.
+"""Temporary access of an authority to one customer's history, by token, visible to the customer.
 
     opening-granted  open: {"by": "data-protection-officer", "digest": "<64 hex>", "until": "…"}
                      sealed: {"reason": "complaint 2026/114"}
     opening-used     open: {"digest": "<64 hex>"}
 
-Both stand in the register under the customer's pseudonym, so that they go when the customer goes.
-The token is shown once and its digest kept; without the customer's number it opens nothing.
+Both are entries of the register under the customer's pseudonym, so an erasure of the customer
+covers them. The token is shown once, and only its digest is stored. It works only together with the
+customer's id.
 """
 
 import secrets
@@ -20,7 +21,7 @@ LONGEST = timedelta(days=90)
 
 
 class AuthorityAccessError(ValueError):
-    """No opening was made; it says what is wanted."""
+    """The access cannot be granted; the message says what is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +30,20 @@ class AuthorityAccess:
     reason: str
     at: datetime
     until: datetime
-    used: int  # how often
+    used: int  # number of uses
 
 
 class AuthorityAccesses:
-    """Thread-safe. What a method recorded is durable when it returns."""
+    """Grants and records access of authorities. Thread-safe; methods are durable on return."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
 
     def grant(self, subject: str, by: str, reason: str, days: int, at: datetime) -> str:
-        """A token for `subject`'s history. Raises OpeningError, and UnsealableError for a
-        customer without a data key: there is nothing to open."""
+        """Grant access to `subject`'s history for `days`; returns the token.
+
+        Raises AuthorityAccessError, and UnsealableError for a customer without a data key.
+        """
         if not reason.strip() or not timedelta() < timedelta(days=days) <= LONGEST:
             raise AuthorityAccessError(f"want a reason, and 1 to {LONGEST.days} days; found {days}")
         token = secrets.token_urlsafe(32)
@@ -50,7 +53,7 @@ class AuthorityAccesses:
         return token
 
     def use(self, subject: str, token: str, at: datetime) -> bool:
-        """Whether the token opens this customer's history at `at`; recorded before it is said."""
+        """Whether the token gives access to this customer's history at `at`; recorded first."""
         digest = _digest(token)
         granted = [entry for entry, _ in self._register.of(subject, GRANTED)]
         live = [e for e in granted if e.open["digest"] == digest and at < _moment(e.open["until"])]
@@ -61,9 +64,9 @@ class AuthorityAccesses:
         return True
 
     def of(self, subject: str) -> list[AuthorityAccess]:
-        """Every opening of the customer's history, newest first, for the customer to see."""
+        """All accesses granted to the customer's history, newest first, to show the customer."""
         uses = [entry.open["digest"] for entry, _ in self._register.of(subject, USED)]
-        found = [
+        accesses = [
             AuthorityAccess(
                 entry.open["by"],
                 str(private.get("reason", "")),
@@ -73,7 +76,7 @@ class AuthorityAccesses:
             )
             for entry, private in self._register.of(subject, GRANTED)
         ]
-        return found[::-1]
+        return accesses[::-1]
 
 
 def _digest(token: str) -> str:

@@ -1,9 +1,9 @@
-"""Explained decisions: what a service decided about a customer, from what, and why (M17).
+"""Explained decisions: what a service decided about a customer, on which inputs, and why (M17).
 
-An explanation names the reading it rests on, by log and index. It is taken in only if that reading
-was answered to this very service about this very customer, and only with inputs that the reading
-answered. Everything about the customer is sealed under their key: they can read it, and it is gone
-when the key is. The clauses are in specs/health.md, "Explained decisions".
+An explanation names the read-log entries its inputs come from, by log and index. It is accepted
+only if each entry was answered to this service about this customer and returned these inputs.
+Everything about the customer is encrypted under their key, so the customer can read it, and erasing
+the key erases it. Normative clauses: specs/health.md, "Explained decisions".
 """
 
 import json
@@ -21,13 +21,13 @@ from ledger.tlog import checkpoint, signed_note, tiles
 from steward.oversight.register import Register, RegisterEntry, SubjectTagger
 
 EXPLAINED = "explained"
-MOST_REASONS = 20
-MOST_CHARACTERS = 2_000  # of one reason, and of one value
+MAX_REASONS = 20
+MAX_CHARACTERS = 2_000  # per reason and per value
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reading: the entry of a read log that some inputs come from."""
+    """A reference to the read-log entry that some inputs come from."""
 
     log: str
     index: int
@@ -35,7 +35,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision. `inputs`: field -> the value used; `prompt`: "" if there is none."""
+    """One decision. `inputs`: field -> value used. `prompt`: "" without one."""
 
     service: str
     outcome: str
@@ -49,7 +49,7 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An explanation as its customer reads it. `views`: how each input was answered."""
+    """An explanation as shown to its customer. `views`: the view of each input."""
 
     number: int
     at: datetime
@@ -59,7 +59,7 @@ class Explained:
 
 
 class ExplanationError(ValueError):
-    """The explanation cannot be true as it stands. Nothing was recorded."""
+    """The explanation contradicts the read log or is malformed. Nothing was recorded."""
 
 
 class ReadLogs(Protocol):
@@ -68,8 +68,8 @@ class ReadLogs(Protocol):
         ...
 
 
-class KeptReadLogs:
-    """Every read log there ever was under `home/reads`."""
+class StoredReadLogs:
+    """All read logs under `home/reads`, including those of former gate instances."""
 
     def __init__(self, home: Path) -> None:
         self._folder = home / "reads"
@@ -85,29 +85,29 @@ class KeptReadLogs:
             if at.origin != log or index >= at.size:
                 return None
             entries = tiles.unbundle(store.bundle(index // tiles.WIDTH) or b"")
-            found: Mapping[str, Any] = json.loads(entries[index % tiles.WIDTH])
-            return found
+            parsed: Mapping[str, Any] = json.loads(entries[index % tiles.WIDTH])
+            return parsed
 
 
 class Explanations:
-    """Thread-safe, over the register."""
+    """Stores explanations in the register. Thread-safe."""
 
     def __init__(self, register: Register, logs: ReadLogs, tagger: SubjectTagger) -> None:
         self._register, self._logs, self._tagger = register, logs, tagger
 
     def attach(self, explanation: Explanation, subject: str, at: datetime) -> int:
-        """Keep an explanation; its number. Durable when it returns.
+        """Store an explanation and return its number. Durable when it returns.
 
         Raises ExplanationError, or UnsealableError for a customer without a key.
         """
         _require_shape(explanation)
         place = explanation.reading
-        reading = self._logs.entry(place.log, place.index)
-        self._require_true(explanation, subject, reading)
-        assert reading is not None  # noqa: S101 - required above
+        entry = self._logs.entry(place.log, place.index)
+        self._require_true(explanation, subject, entry)
+        assert entry is not None  # noqa: S101 - required above
         shown = {
             "service": explanation.service,
-            "scene": reading["scene"],
+            "scene": entry["scene"],
             "model": explanation.model,
             "model-version": explanation.model_version,
             "prompt-version": explanation.prompt_version,
@@ -118,56 +118,54 @@ class Explanations:
             "outcome": explanation.outcome,
             "inputs": dict(explanation.inputs),
             "reasons": list(explanation.reasons),
-            "views": {name: reading["views"][name] for name in explanation.inputs},
+            "views": {name: entry["views"][name] for name in explanation.inputs},
         }
         with self._register.writing() as writing:
             return writing.append(EXPLAINED, subject, shown, private, at)
 
     def of(self, subject: str) -> list[Explained]:
-        """Every explained decision about a customer, newest first."""
-        found = self._register.of(subject, EXPLAINED)
-        return [_explained(entry, private) for entry, private in reversed(found) if private]
+        """All explained decisions about a customer, newest first."""
+        entries = self._register.of(subject, EXPLAINED)
+        return [_explained(entry, private) for entry, private in reversed(entries) if private]
 
     def _require_true(
-        self, explanation: Explanation, subject: str, reading: Mapping[str, Any] | None
+        self, explanation: Explanation, subject: str, entry: Mapping[str, Any] | None
     ) -> None:
         place = explanation.reading
-        if reading is None:
+        if entry is None:
             raise ExplanationError(
                 f"no entry {place.index} in {place.log}; name the answer's entry"
             )
-        if reading["action"] == "batch":
+        if entry["action"] == "batch":
             raise ExplanationError(
                 f"entry {place.index} of {place.log} is a batch of decisions, which gave no data; "
                 "name the entry of a read"
             )
         mine = tag(self._tagger, subject, place.log, place.index)
-        if reading["subject"] != mine or reading["service"] != explanation.service:
+        if entry["subject"] != mine or entry["service"] != explanation.service:
             raise ExplanationError(
                 f"entry {place.index} of {place.log} was not answered to {explanation.service} "
                 "about this customer; name the entry of your own read"
             )
-        if strange := explanation.inputs.keys() - _answered(reading):
+        if strange := explanation.inputs.keys() - _answered(entry):
             raise ExplanationError(
                 f"inputs {sorted(strange)} were not answered by entry {place.index}; it answered "
-                f"{sorted(_answered(reading))}"
+                f"{sorted(_answered(entry))}"
             )
 
 
-def _answered(reading: Mapping[str, Any]) -> set[str]:
-    return {name for name, view in reading["views"].items() if view != View.WITHHELD}
+def _answered(entry: Mapping[str, Any]) -> set[str]:
+    return {name for name, view in entry["views"].items() if view != View.WITHHELD}
 
 
 def _require_shape(explanation: Explanation) -> None:
-    if not 0 < len(explanation.reasons) <= MOST_REASONS:
-        raise ExplanationError(f"{len(explanation.reasons)} reasons, want 1 to {MOST_REASONS}")
+    if not 0 < len(explanation.reasons) <= MAX_REASONS:
+        raise ExplanationError(f"{len(explanation.reasons)} reasons, want 1 to {MAX_REASONS}")
     for what, text in _texts(explanation):
-        if not text.strip() or len(text) > MOST_CHARACTERS:
-            raise ExplanationError(
-                f"{what} has {len(text)} characters, want 1 to {MOST_CHARACTERS}"
-            )
+        if not text.strip() or len(text) > MAX_CHARACTERS:
+            raise ExplanationError(f"{what} has {len(text)} characters, want 1 to {MAX_CHARACTERS}")
     for name, value in explanation.inputs.items():
-        if not isinstance(value, str | int | None) or len(str(value)) > MOST_CHARACTERS:
+        if not isinstance(value, str | int | None) or len(str(value)) > MAX_CHARACTERS:
             raise ExplanationError(
                 f"input {name} is {type(value).__name__}, want a short text, a whole number, a "
                 "truth value or nothing: write other figures as text"

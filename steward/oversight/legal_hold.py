@@ -1,11 +1,11 @@
-"""Legal holds: as long as one stands, its customer is not erased; and who asked is not forgotten.
+"""Legal holds: while one is active, its customer is not erased; an erasure request is stored.
 
     hold-set           open: {"by": "data-protection-officer"}   sealed: {"reason": "claim 114"}
     hold-lifted        open: {"by": "data-protection-officer"}   sealed: {"reason": "claim settled"}
     erasure-requested  open: {}                                  sealed: {}
 
-They stand in the register under the customer's pseudonym, so that they go when the customer goes. A
-request that came under a hold is carried out when the hold is lifted.
+All are entries of the register under the customer's pseudonym, so an erasure of the customer covers
+them. A request made during a hold is carried out when the hold is lifted.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from datetime import datetime
 from steward.oversight.register import Register
 
 SET, LIFTED, REQUESTED = "hold-set", "hold-lifted", "erasure-requested"
-MOST_REASON = 2000  # characters
+MAX_REASON = 2000  # characters
 
 
 class HoldError(ValueError):
-    """The hold was not set or lifted; the message says what is wanted."""
+    """The hold was not set or lifted; the message says why."""
 
 
-class HeldError(Exception):
-    """A legal hold stands: nothing was erased. The request is kept until the hold is lifted."""
+class LegalHoldError(Exception):
+    """A legal hold is active: nothing was erased, and the request is stored until it is lifted."""
 
     def __init__(self, hold: "Hold") -> None:
         super().__init__(
-            f"a legal hold stands since {hold.since:%Y-%m-%d} ({hold.reason}), set by {hold.by}: "
+            f"a legal hold since {hold.since:%Y-%m-%d} ({hold.reason}), set by {hold.by}: "
             "nothing was erased; the request is kept and carried out when the hold is lifted"
         )
         self.hold = hold
@@ -40,51 +40,51 @@ class Hold:
 
 
 class Holds:
-    """Thread-safe. What a method recorded is durable when it returns."""
+    """Sets, lifts and looks up holds. Thread-safe; methods are durable on return."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
 
     def of(self, subject: str) -> Hold | None:
-        """The hold that stands, if one does."""
-        found = self._register.of(subject, SET)
+        """The customer's active hold, or None."""
+        entries = self._register.of(subject, SET)
         lifted = self._register.of(subject, LIFTED)
-        if len(found) == len(lifted):
+        if len(entries) == len(lifted):
             return None
-        entry, private = found[-1]
+        entry, private = entries[-1]
         return Hold(entry.open["by"], str(private.get("reason", "")), entry.at)
 
     def set(self, subject: str, by: str, reason: str, at: datetime) -> None:
-        """Raises HoldError, and UnsealableError for a customer without a data key."""
+        """Set a hold. Raises HoldError, and UnsealableError for a customer without a data key."""
         _want(by, reason)
         if self.of(subject) is not None:
-            raise HoldError("a hold stands already, want none: lift it first")
+            raise HoldError("the customer already has a hold: lift it first")
         with self._register.writing() as writing:
             writing.append(SET, subject, {"by": by}, {"reason": reason.strip()}, at)
 
     def lift(self, subject: str, by: str, reason: str, at: datetime) -> bool:
-        """Whether an erasure was requested meanwhile, and is now to be carried out.
+        """Lift the hold; returns whether an erasure was requested and must be carried out now.
 
         Raises HoldError.
         """
         _want(by, reason)
         if self.of(subject) is None:
-            raise HoldError("no hold stands, want one to lift: see the customer's number")
+            raise HoldError("the customer has no hold to lift: check the customer's number")
         with self._register.writing() as writing:
             writing.append(LIFTED, subject, {"by": by}, {"reason": reason.strip()}, at)
         return self.requested(subject)
 
     def request(self, subject: str, at: datetime) -> None:
-        """Keep that the customer asked to be erased."""
+        """Record that the customer asked to be erased."""
         if not self.requested(subject):
             with self._register.writing() as writing:
                 writing.append(REQUESTED, subject, {}, {}, at)
 
     def requested(self, subject: str) -> bool:
-        """Whether the customer asked to be erased and is not yet."""
+        """Whether the customer has an erasure request that is not yet carried out."""
         return bool(self._register.of(subject, REQUESTED))
 
 
 def _want(by: str, reason: str) -> None:
-    if not by.strip() or not 0 < len(reason.strip()) <= MOST_REASON:
-        raise HoldError(f"want who and a reason of at most {MOST_REASON} characters")
+    if not by.strip() or not 0 < len(reason.strip()) <= MAX_REASON:
+        raise HoldError(f"want who and a reason of at most {MAX_REASON} characters")

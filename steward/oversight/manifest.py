@@ -1,12 +1,12 @@
-"""The manifest of a training set: which consents it rests on, and whether one was a no (M14).
+"""Manifests of training sets: the consents that a set rests on, and their verification (M14).
 
     {"at":"2026-11-21T12:00:00Z","contract":"9f2c…","entries":[[17,"5b0c…"],[40,"77aa…"]],
      "fields":["age","job"],"form":"urn:sovereign:manifest:1","model":"scoring-2",
      "origin":"bank.example/consent","root":"3d7b…=","scene":"ai-training","size":31337}
 
-Canonical JSON. `entries`: of each customer in the set the entry of the consent log that their live
-grant rests on, and the hash of its leaf; in the order of the log, no names. `root` is the log's at
-`size` entries. Whoever keeps a receipt finds their own entry by its index.
+Canonical JSON. `entries`: for each customer in the set, the consent-log entry of their active grant
+and its leaf hash, in log order, without names. `root`: the log's root at `size` entries. A customer
+finds their own entry by the index on their receipt.
 """
 
 import json
@@ -38,7 +38,7 @@ from ledger.tlog import atomic_file, merkle
 from ledger.vault.commitments import canonical
 
 FORM = "urn:sovereign:manifest:1"
-FOLDER = "manifests"  # home/manifests/<digest>.json: every manifest that was made here
+FOLDER = "manifests"  # home/manifests/<digest>.json: all manifests made here
 SCENE = "ai-training"
 _MEMBERS = {
     "at",
@@ -56,16 +56,16 @@ _HEX = 64
 
 
 class ManifestError(ValueError):
-    """The manifest is malformed, or not of this log. The message says what was wanted."""
+    """The manifest is malformed or belongs to another log."""
 
 
 class VetoedError(ManifestError):
-    """Some of the entries allow no training at the manifest's ledger size."""
+    """Some entries are not active grants at the manifest's ledger size."""
 
     def __init__(self, entries: Sequence[int]) -> None:
         shown = ", ".join(map(str, entries[:8]))
         super().__init__(
-            f"{len(entries)} entries ({shown}{' …' if len(entries) > 8 else ''}) hold no live "  # noqa: PLR2004 - a line
+            f"{len(entries)} entries ({shown}{' …' if len(entries) > 8 else ''}) are no active "  # noqa: PLR2004 - a line
             "grant at this size, want none such: the customer withdrew, or never allowed it; "
             "train again without them"
         )
@@ -113,20 +113,20 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """What became of a manifest: pairs of an entry in it and the entry that took it back."""
+    """Entries of a manifest that were taken back since: pairs (entry, entry that ended it)."""
 
     manifest: Manifest
     vetoed: tuple[tuple[int, int], ...]
-    erased: tuple[int, ...]  # entries that do not open any more
+    erased: tuple[int, ...]  # entries that no longer decrypt
 
     def __bool__(self) -> bool:
         return bool(self.vetoed or self.erased)
 
 
 def make(ledger: Ledger, scene: Scene, model: str, fields: Sequence[str], at: datetime) -> Manifest:
-    """The manifest of everybody who allows all of `fields` in the scene now.
+    """The manifest of all customers who now grant all of `fields` in the scene.
 
-    Raises ManifestError for a name or fields that cannot be.
+    Raises ManifestError for an invalid model name or invalid fields.
     """
     if not model.strip() or not model.isprintable():
         raise ManifestError(f"want a model's name, found {model[:20]!r}: give one")
@@ -142,10 +142,10 @@ def make(ledger: Ledger, scene: Scene, model: str, fields: Sequence[str], at: da
 
 
 def verify(manifest: Manifest, ledger: Ledger, contracts: Contracts) -> int:
-    """How many of the entries cannot be opened any more, because their customer was erased since.
+    """Verify a manifest; returns the number of entries whose customers were erased since.
 
-    All others held a live grant of all fields at the manifest's ledger size, by the contract and
-    at the time it names. Raises VetoedError, ManifestError, ContractError.
+    All others were active grants of all fields at the manifest's ledger size and time, under its
+    contract. Raises VetoedError, ManifestError and ContractError.
     """
     require_in(manifest, ledger)
     scene = contracts.read(manifest.contract)
@@ -160,7 +160,7 @@ def verify(manifest: Manifest, ledger: Ledger, contracts: Contracts) -> int:
 
 
 def require_in(manifest: Manifest, ledger: Ledger) -> None:
-    """Return if every entry stands in this log as the manifest says; needs no key.
+    """Check that every entry is in this log as the manifest says; needs no key.
 
     Raises ManifestError.
     """
@@ -179,28 +179,30 @@ def require_in(manifest: Manifest, ledger: Ledger) -> None:
 
 
 def affected(manifest: Manifest, ledger: Ledger) -> Affected:
-    """Which of the entries were taken back after the manifest's ledger size: withdrawn, or allowed
-    with less than the fields it names. A grant that merely ran out was not."""
+    """The entries taken back after the manifest's ledger size: withdrawn or granted with less.
+
+    Expired grants are not included.
+    """
     mine = {index for index, _ in manifest.entries}
     owners: dict[str, int] = {}
     opened: set[int] = set()
     vetoed: dict[int, int] = {}
     for each in ledger.follow(0):
-        if not isinstance(said := each.event, Instruction):
+        if not isinstance(instruction := each.event, Instruction):
             continue
         if each.index in mine:
-            owners[said.subject] = each.index
+            owners[instruction.subject] = each.index
             opened.add(each.index)
-        elif each.index >= manifest.size and _takes_back(said, manifest, owners):
-            vetoed.setdefault(owners[said.subject], each.index)
+        elif each.index >= manifest.size and _takes_back(instruction, manifest, owners):
+            vetoed.setdefault(owners[instruction.subject], each.index)
     erased = tuple(sorted(mine - opened))
     return Affected(manifest, tuple(sorted(vetoed.items())), erased)
 
 
-def _takes_back(said: Instruction, manifest: Manifest, owners: Mapping[str, int]) -> bool:
-    if said.subject not in owners:
+def _takes_back(instruction: Instruction, manifest: Manifest, owners: Mapping[str, int]) -> bool:
+    if instruction.subject not in owners:
         return False
-    match said.act:
+    match instruction.act:
         case Withdrawn(scene, None):
             return scene == manifest.scene
         case Withdrawn(scene, fields):
@@ -212,27 +214,27 @@ def _takes_back(said: Instruction, manifest: Manifest, owners: Mapping[str, int]
 
 
 def keep(home: Path, manifest: Manifest) -> Path:
-    """Durable on return; where it lies."""
+    """Store the manifest durably and return its path."""
     path = home / FOLDER / f"{manifest.digest}.json"
     atomic_file.write(path, bytes(manifest))
     return path
 
 
-def kept(home: Path) -> list[Manifest]:
-    """Every manifest that was made here, the oldest first. Raises ManifestError."""
-    found = [parse(path.read_bytes()) for path in (home / FOLDER).glob("*.json")]
-    return sorted(found, key=lambda each: (each.size, each.digest))
+def stored(home: Path) -> list[Manifest]:
+    """All manifests made here, oldest first. Raises ManifestError."""
+    manifests = [parse(path.read_bytes()) for path in (home / FOLDER).glob("*.json")]
+    return sorted(manifests, key=lambda each: (each.size, each.digest))
 
 
 def parse(data: bytes) -> Manifest:
-    """Only the canonical form. Raises ManifestError."""
+    """Parse a manifest in canonical form. Raises ManifestError."""
     try:
-        found: Mapping[str, Any] = json.loads(data)
-        made = _manifest(found)
+        parsed: Mapping[str, Any] = json.loads(data)
+        made = _manifest(parsed)
         same = bytes(made) == data
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ManifestError(f"want a manifest, found none: {error}"[:200]) from error
-    if not same or found["form"] != FORM or found.keys() != _MEMBERS:
+    if not same or parsed["form"] != FORM or parsed.keys() != _MEMBERS:
         raise ManifestError(f"want the canonical form of {FORM}, found another: make it again")
     indexes = [index for index, _ in made.entries]
     if indexes != sorted({*indexes}) or any(not 0 <= index < made.size for index in indexes):
@@ -240,16 +242,16 @@ def parse(data: bytes) -> Manifest:
     return made
 
 
-def _manifest(found: Mapping[str, Any]) -> Manifest:
-    at = datetime.strptime(found["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    texts = [found[name] for name in ("model", "origin", "scene", "contract", "root")]
-    if not all(isinstance(each, str) for each in (*texts, *found["fields"])):
+def _manifest(parsed: Mapping[str, Any]) -> Manifest:
+    at = datetime.strptime(parsed["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    texts = [parsed[name] for name in ("model", "origin", "scene", "contract", "root")]
+    if not all(isinstance(each, str) for each in (*texts, *parsed["fields"])):
         raise TypeError("a text is no text")
-    entries = tuple((_number(index), _leaf(leaf)) for index, leaf in found["entries"])
+    entries = tuple((_number(index), _leaf(leaf)) for index, leaf in parsed["entries"])
     model, origin, scene, contract, root = texts
-    fields = tuple(found["fields"])
+    fields = tuple(parsed["fields"])
     return Manifest(
-        model, origin, scene, contract, fields, at, _number(found["size"]), root, entries
+        model, origin, scene, contract, fields, at, _number(parsed["size"]), root, entries
     )
 
 
@@ -266,13 +268,13 @@ def _leaf(value: str) -> str:
 
 
 def _live(ledger: Ledger, scene: Scene, fields: Sequence[str], size: int, at: datetime) -> set[int]:
-    """The entries that the live grants of all `fields` rest on, after `size` entries, at `at`."""
+    """The entries of active grants of all `fields`, after `size` entries, at time `at`."""
     state = ConsentIndex({scene.id: scene})
     state.catch_up(_Beginning(size, ledger))
     plan, minute = compile_plan("", scene, offered=(), release=None), consent_bits.minute(at)
     wanted = plan.mask(tuple(fields)) or 0
     stale = state.stale(scene.id, minute)
-    members = eligibility.readable(plan, state.words(scene.id), wanted, minute, stale)
+    members = eligibility.readable(plan, state.all_bits(scene.id), wanted, minute, stale)
     return {int(each) for each in np.asarray(state.indexes(scene.id))[members]}
 
 
@@ -282,7 +284,7 @@ def _opened(ledger: Ledger, indexes: set[int]) -> set[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Beginning:
-    """The first `size` entries of a ledger, without erasures: what they erased opens no more."""
+    """The first `size` entries of a ledger, without those whose customers were erased."""
 
     size: int
     ledger: Ledger

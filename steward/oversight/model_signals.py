@@ -1,4 +1,4 @@
-"""Signals that services report: a model's accuracy from a real evaluation, signed by who ran it.
+"""Signals reported by services, such as a model's measured accuracy, signed by the service.
 
     sovereign/signal/v1
     {"at":"2026-01-01T12:00:00Z","signal":"anomaly-model-accuracy","source":"model-monitor",
@@ -6,9 +6,9 @@
 
     — model-monitor Az3grlgtzPICa5OS8npVmf1Myq…=
 
-A C2SP signed note over the canonical JSON of the event, which is one line. The key is the one that
-the log's last `ServiceRegistered` of the service names, so whoever holds the log can check that a
-freeze, or the lack of one, rests on a figure that the reporting service stands for.
+A report is a C2SP signed note over the canonical JSON of the event, on one line. The key is that of
+the service's last `ServiceRegistered` event in the log, so anyone with the log can verify that a
+freeze, or its absence, rests on a number signed by the reporting service.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,15 +29,15 @@ from ledger.tlog.signed_note import NoteError, Signer, Verifier
 
 HEADER = "sovereign/signal/v1\n"
 WHOLE = 10_000  # 100 %, in the unit of signals
-MOST_BYTES = 8192  # of a signed report
+MAX_BYTES = 8192  # of a signed report
 
 
 class SignalError(ValueError):
-    """A report that is not recorded. It says what was wanted, what was found and what to do."""
+    """The report is refused. The message says why and what to do."""
 
 
 class Announced(Protocol):
-    """A public act and its place in the log."""
+    """A public event and its index in the log."""
 
     @property
     def index(self) -> int: ...
@@ -46,7 +46,7 @@ class Announced(Protocol):
 
 
 class Announcing(Protocol):
-    """The part of a consent ledger that the company's public acts go through."""
+    """The part of a consent ledger that records the company's public events."""
 
     @property
     def size(self) -> int: ...
@@ -57,7 +57,7 @@ class Announcing(Protocol):
 
 
 def accuracy(predicted: Sequence[object], actual: Sequence[object]) -> int:
-    """The share of right predictions in ten-thousandths, rounded down: 91.996 % is 9199.
+    """The share of correct predictions in ten-thousandths, rounded down: 91.996 % is 9199.
 
     Raises SignalError when there is nothing to compare.
     """
@@ -68,12 +68,12 @@ def accuracy(predicted: Sequence[object], actual: Sequence[object]) -> int:
 
 
 def signed(report: SignalReported, signer: Signer) -> str:
-    """What the reporting service sends: its key is named as the report's source is."""
+    """The signed report; the signer's name must be the report's source."""
     return str(signed_note.sign(f"{HEADER}{envelope.encode(report).decode()}\n", [signer]))
 
 
 class Signals:
-    """Reports on their way into one ledger. Thread-safe."""
+    """Verifies reports and records them in one ledger. Thread-safe."""
 
     def __init__(self, ledger: Announcing) -> None:
         self._ledger, self._lock = ledger, Lock()
@@ -82,8 +82,10 @@ class Signals:
         self._last: dict[tuple[str, str], SignalReported] = {}
 
     def register(self, vkey: str, at: datetime) -> None:
-        """The service that the key names signs its reports with it from now on; an earlier key of
-        the service counts no longer. Raises SignalError."""
+        """Register a service's key, named by the key, in place of an earlier one.
+
+        Raises SignalError.
+        """
         try:
             verifier = signed_note.verifier(vkey)
         except NoteError as error:
@@ -95,8 +97,10 @@ class Signals:
                 self._follow()
 
     def accept(self, text: str, now: datetime) -> SignalReported:
-        """Verify a signed report and announce it; durable when it returns. Sending the last report
-        again records nothing new. Raises SignalError, and then nothing was recorded."""
+        """Verify a signed report and record it; durable when it returns.
+
+        Idempotent for the last report. Raises SignalError, and then records nothing.
+        """
         with self._lock:
             self._follow()
             report = self._verified(text)
@@ -114,14 +118,14 @@ class Signals:
         return report
 
     def _verified(self, text: str) -> SignalReported:
-        if len(text) > MOST_BYTES:
-            raise SignalError(f"{len(text)} characters, want at most {MOST_BYTES}")
+        if len(text) > MAX_BYTES:
+            raise SignalError(f"{len(text)} characters, want at most {MAX_BYTES}")
         try:
-            found = signed_note.parse(text)
-            report = _report(found.text)
+            note = signed_note.parse(text)
+            report = _report(note.text)
             if (verifier := self._keys.get(report.source)) is None:
                 raise SignalError(f"{report.source!r} is not registered; register its key first")
-            signed_note.verify(found, [verifier])
+            signed_note.verify(note, [verifier])
         except (NoteError, MalformedEventError) as error:
             raise SignalError(
                 f"not a signed report: {error}; see steward/oversight/model_signals.py"
@@ -141,7 +145,7 @@ class Signals:
         self._seen = upto
 
     def _register(self, service: str, vkey: str) -> None:
-        """A key that cannot be read, or that is somebody else's, registers nobody."""
+        """Remember a registered key; ignore one that cannot be parsed or names another service."""
         self._keys.pop(service, None)
         try:
             verifier = signed_note.verifier(vkey)
@@ -152,9 +156,9 @@ class Signals:
 
 
 def _report(text: str) -> SignalReported:
-    """Raises SignalError and MalformedEventError."""
+    """Parse the text of a report. Raises SignalError and MalformedEventError."""
     body = text.removeprefix(HEADER)
-    found = envelope.decode(body.removesuffix("\n").encode())
-    if body == text or not isinstance(found, SignalReported):
+    event = envelope.decode(body.removesuffix("\n").encode())
+    if body == text or not isinstance(event, SignalReported):
         raise SignalError(f"want {HEADER.strip()} and a signal-reported event on the line after it")
-    return found
+    return event

@@ -1,6 +1,6 @@
-r"""The register: what people and services did around decisions. Append-only, chained, erasable.
+r"""The register: an append-only, hash-chained record of what people and services did.
 
-An entry has an open part, which names nobody, and a sealed part under the customer's own key:
+An entry has an open part, which names nobody, and a sealed part encrypted under the customer's key:
 
     number  7
     at      2026-11-21T12:00:00Z
@@ -11,9 +11,9 @@ An entry has an open part, which names nobody, and a sealed part under the custo
     digest  SHA-256("sovereign/register/v1\0" ‖ digest before ‖ canonical JSON of all of the above,
             with SHA-256 of `sealed` in its place)
 
-SQLite triggers refuse UPDATE and DELETE; the chain shows it if somebody goes round them. Cutting
-off the end shows only to those who noted a later `head`. Destroying a customer's key leaves the
-chain as it is and the sealed parts closed for ever.
+SQLite triggers refuse UPDATE and DELETE; the hash chain reveals changes that bypass them.
+Truncation is detected only with a later `head` noted elsewhere. Destroying a customer's key leaves
+the chain valid and makes the sealed parts unreadable.
 """
 
 import os
@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.vault.commitments import canonical, parse
 
-_NAME = "stewardship"  # the name under which customers' keys are derived from
+_NAME = "stewardship"  # the origin in the derivation of keys
 _DOMAIN = b"sovereign/register/v1\0"
 _NONCE_SIZE = 12
 EMPTY = bytes(32)  # the digest before the first entry
@@ -51,7 +51,7 @@ CREATE TRIGGER IF NOT EXISTS entry_remains BEFORE DELETE ON entry
 
 
 class TamperedError(Exception):
-    """The register is not what was written. `number`: the first entry that does not follow."""
+    """The register was altered. `number`: the first entry that does not match the chain."""
 
     def __init__(self, number: int, why: str) -> None:
         super().__init__(f"entry {number} of the register: {why}; restore it from a backup")
@@ -59,7 +59,7 @@ class TamperedError(Exception):
 
 
 class UnsealableError(Exception):
-    """The customer has no data key, so nothing about them can be kept. Nothing was recorded."""
+    """The customer has no data key, so nothing can be sealed. Nothing was recorded."""
 
 
 class SubjectTagger(Protocol):
@@ -78,7 +78,7 @@ class RegisterEntry:
 
 
 class Writing:
-    """One transaction: entries, and tables of others beside them. All of it lasts, or nothing."""
+    """One transaction over the register and the callers' tables in its database."""
 
     def __init__(self, database: sqlite3.Connection, tagger: SubjectTagger) -> None:
         self.database = database
@@ -92,13 +92,13 @@ class Writing:
         private: Mapping[str, Any] | None,
         at: datetime,
     ) -> int:
-        """Add one entry; its number. Raises UnsealableError for a customer without a key."""
+        """Append one entry and return its number. Raises UnsealableError without a data key."""
         number, before = _head(self.database)
         about = "" if subject is None else pseudonym(self._tagger, subject)
         sealed = b""
         if private is not None:
             if subject is None:
-                raise AssertionError("a private part belongs to somebody")
+                raise AssertionError("a private part needs a subject")
             sealed = _seal(self._tagger, subject, number, kind, private)
         row = (number, _stamp(at), kind, about, canonical(dict(shown)).decode(), sealed)
         digest = _digest(before, *row)
@@ -107,9 +107,9 @@ class Writing:
 
 
 class Register:
-    """Thread-safe. Several processes may write; each transaction sees all before it.
+    """The register in one database. Thread-safe; several processes may write.
 
-    `schema`: tables of the callers', made beside the register's own.
+    `schema`: SQL that creates the callers' own tables in the same database.
     """
 
     def __init__(self, path: Path, tagger: SubjectTagger, schema: str = "") -> None:
@@ -125,12 +125,12 @@ class Register:
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
-        """A transaction; durable when the context ends without an error."""
+        """A transaction: durable after the block, rolled back on an exception."""
         with self.reading() as database:
             database.execute("BEGIN IMMEDIATE")
             with database:
                 yield Writing(database, self._tagger)
-                # Crash before here: nothing of it happened.
+                # Crash before this line: nothing is written.
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -139,7 +139,7 @@ class Register:
             yield database
 
     def entries(self, kind: str | None = None, since: int = 0) -> list[RegisterEntry]:
-        """Entries in order; all kinds, or one."""
+        """Entries from number `since` on, in order; of one `kind`, or of all."""
         sql = "SELECT number, at, kind, about, open FROM entry WHERE number >= ?"
         with self.reading() as database:
             if kind is None:
@@ -149,32 +149,32 @@ class Register:
             return [_entry(*row) for row in rows]
 
     def of(self, subject: str, kind: str) -> list[tuple[RegisterEntry, Mapping[str, Any]]]:
-        """One customer's entries of a kind, oldest first, opened with their key."""
+        """One customer's entries of a kind, oldest first, with their decrypted private part."""
         sql = "SELECT number, at, kind, about, open FROM entry WHERE about = ? AND kind = ?"
         with self.reading() as database:
             rows = database.execute(f"{sql} ORDER BY number", [self.about(subject), kind])
-            found = [_entry(*row) for row in rows]
-        return [(each, self.private(each.number, subject) or {}) for each in found]
+            entries = [_entry(*row) for row in rows]
+        return [(each, self.private(each.number, subject) or {}) for each in entries]
 
     def private(self, number: int, subject: str) -> Mapping[str, Any] | None:
-        """The sealed part of an entry; None if it does not open: another's, or erased."""
+        """The decrypted private part of an entry; None if it is another customer's or erased."""
         with self.reading() as database:
             sql = "SELECT kind, sealed FROM entry WHERE number = ?"
-            found = database.execute(sql, [number]).fetchone()
-        return None if found is None else _unseal(self._tagger, subject, number, *found)
+            row = database.execute(sql, [number]).fetchone()
+        return None if row is None else _unseal(self._tagger, subject, number, *row)
 
     def about(self, subject: str) -> str:
-        """The customer's pseudonym; for one without a key, one that is never used again."""
+        """The customer's pseudonym; a random one for a customer without a key."""
         return pseudonym(self._tagger, subject)
 
     def head(self) -> tuple[int, bytes]:
-        """How many entries there are, and the digest of the last: note it somewhere else."""
+        """The number of entries and the last digest; note them elsewhere to detect truncation."""
         with self.reading() as database:
             number, digest = _head(database)
         return number - 1, digest
 
     def verify(self, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
-        """Recompute the chain, which must pass through `noted`. Raises TamperedError."""
+        """Recompute the chain, which must include the head `noted`. Raises TamperedError."""
         before = EMPTY
         number = 0
         with self.reading() as database:
@@ -216,10 +216,10 @@ def _digest(
 
 
 def _key(tagger: SubjectTagger, subject: str, number: int) -> bytes:
-    """A key for one entry. Raises UnsealableError if the customer has none to derive it from."""
+    """The encryption key of one entry. Raises UnsealableError without the customer's data key."""
     secret = tagger.read_log_tag(subject, f"{_NAME}#seal", number)
     if secret != tagger.read_log_tag(subject, f"{_NAME}#seal", number):  # random: there is no key
-        raise UnsealableError("the customer has no data key; decide by hand and keep nothing")
+        raise UnsealableError("the customer has no data key; decide manually and store nothing")
     return sha256(_DOMAIN + secret).digest()
 
 
@@ -237,10 +237,10 @@ def _unseal(
     try:
         key = _key(tagger, subject, number)
         nonce, rest = sealed[:_NONCE_SIZE], sealed[_NONCE_SIZE:]
-        found: Mapping[str, Any] = parse(AESGCM(key).decrypt(nonce, rest, _bound(number, kind)))
+        private: Mapping[str, Any] = parse(AESGCM(key).decrypt(nonce, rest, _bound(number, kind)))
     except (InvalidTag, UnsealableError, ValueError):
         return None
-    return found
+    return private
 
 
 def _bound(number: int, kind: str) -> bytes:

@@ -1,8 +1,9 @@
 """The review queue: high-risk operations wait for a person, who approves, edits or refuses (M25).
 
-A service proposes; what is high risk, by its own declaration or by its words, waits. The customer's
-name stands in the table of what waits only as long as it waits; the text is sealed under their
-key. Every step is an entry of the register. The clauses are in specs/health.md, "Review".
+A service proposes an operation; if it is high-risk, as declared or as detected in its text, it
+waits. The table of pending proposals has the customer's id only while they wait; the text is
+encrypted under the customer's key. Every step is an entry of the register. Normative clauses:
+specs/health.md, "Review".
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ CREATE TABLE IF NOT EXISTS waiting (
   number INTEGER PRIMARY KEY, subject TEXT NOT NULL, deadline INTEGER NOT NULL);
 """
 PROPOSED, DECIDED = "proposed", "decided"
-MOST_TEXT = 20_000  # characters
+MAX_TEXT = 20_000  # characters
 
 
 class ReviewOutcome(StrEnum):
@@ -31,17 +32,17 @@ class ReviewOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What a service is about to do, in the words in which it would do it."""
+    """An operation that a service intends, with the text it would send."""
 
     service: str
     subject: str
     text: str
-    declared: frozenset[str] = frozenset()  # operations the service itself names
+    declared: frozenset[str] = frozenset()  # operations that the service declares
 
 
 @dataclass(frozen=True, slots=True)
 class PendingProposal:
-    """A proposal that nobody has decided yet. `text` is None if the customer was erased."""
+    """A proposal without a decision. `text`: None if the customer was erased."""
 
     number: int
     service: str
@@ -57,7 +58,7 @@ class PendingProposal:
 
 @dataclass(frozen=True, slots=True)
 class ReviewDecision:
-    """What a person decided. `text`: what may be carried out; None if nothing may."""
+    """A person's decision. `text`: the text that may be used; None if refused."""
 
     proposal: int
     verdict: ReviewOutcome
@@ -68,37 +69,37 @@ class ReviewDecision:
 
 
 class ReviewError(ValueError):
-    """The decision cannot be recorded as it stands. Nothing changed."""
+    """The proposal or decision is invalid. Nothing changed."""
 
 
 class NotWaitingError(ReviewError):
-    """The proposal does not exist, or somebody has decided it."""
+    """The proposal does not exist or is already decided."""
 
 
 class Reviews:
-    """Thread-safe, over a register made with `SCHEMA`."""
+    """The review queue, over a register created with `SCHEMA`. Thread-safe."""
 
     def __init__(self, register: Register, operations: Mapping[str, Operation]) -> None:
         self._register, self._operations = register, operations
 
     def propose(self, proposal: Proposal, at: datetime) -> int | None:
-        """The number under which it waits; None if it needs no review. Durable when it returns.
+        """Queue a proposal and return its number; None if it needs no review. Durable on return.
 
-        Raises ReviewError for an operation nobody knows or a text that is too long, and
-        UnsealableError for a customer without a key.
+        Raises ReviewError for an unknown operation or a text that is too long, and UnsealableError
+        for a customer without a data key.
         """
         if unknown := proposal.declared - self._operations.keys():
             raise ReviewError(f"operations {sorted(unknown)}, want some of {[*self._operations]}")
-        if len(proposal.text) > MOST_TEXT:
-            raise ReviewError(f"{len(proposal.text)} characters, want at most {MOST_TEXT}")
-        found = risk.detect(self._operations.values(), proposal.text) | proposal.declared
-        if not found:
+        if len(proposal.text) > MAX_TEXT:
+            raise ReviewError(f"{len(proposal.text)} characters, want at most {MAX_TEXT}")
+        operations = risk.detect(self._operations.values(), proposal.text) | proposal.declared
+        if not operations:
             return None
         at = at.astimezone(UTC).replace(microsecond=0)
-        deadline = at + min(self._operations[each].within for each in found)
+        deadline = at + min(self._operations[each].within for each in operations)
         shown = {
             "service": proposal.service,
-            "operations": sorted(found),
+            "operations": sorted(operations),
             "deadline": int(deadline.timestamp()),
         }
         with self._register.writing() as writing:
@@ -109,11 +110,11 @@ class Reviews:
         return number
 
     def waiting(self) -> list[PendingProposal]:
-        """What waits, the earliest deadline first."""
+        """The pending proposals, earliest deadline first."""
         sql = "SELECT number, subject FROM waiting ORDER BY deadline, number"
         with self._register.reading() as database:
             names = dict(database.execute(sql).fetchall())
-        oldest = min(names, default=0)  # what was decided long ago is not read again
+        oldest = min(names, default=0)  # skips entries decided long ago
         proposed = {each.number: each for each in self._register.entries(PROPOSED, since=oldest)}
         return [self._waiting(proposed[number], subject) for number, subject in names.items()]
 
@@ -127,12 +128,12 @@ class Reviews:
         at: datetime,
         text: str | None = None,
     ) -> ReviewDecision:
-        """Record a person's decision, once. Durable when it returns.
+        """Record a person's decision on a proposal, once. Durable when it returns.
 
         `text`: the new words of an edit. Raises NotWaitingError or ReviewError.
         """
         if not by.strip() or not reason.strip():
-            raise ReviewError("a decision without a name or a reason, want both")
+            raise ReviewError("a decision needs a name and a reason")
         if (verdict is ReviewOutcome.EDIT) is not bool(text and text.strip()):
             raise ReviewError(
                 f"{verdict} with{'' if text else 'out'} new words, want them for edit only"
@@ -145,14 +146,14 @@ class Reviews:
             )
             if verdict is not ReviewOutcome.REFUSE and proposed is None:
                 raise ReviewError("the customer was erased: it can only be refused")
-            ruling = ReviewDecision(number, verdict, by, reason, released, at)
-            _log(writing, ruling, subject if proposed is not None else None)
-        return ruling
+            decision = ReviewDecision(number, verdict, by, reason, released, at)
+            _log(writing, decision, subject if proposed is not None else None)
+        return decision
 
-    def ruling(self, number: int, subject: str, service: str) -> ReviewDecision | None:
-        """What was decided of a proposal, for the service that waits for it.
+    def decision(self, number: int, subject: str, service: str) -> ReviewDecision | None:
+        """The decision on a proposal, for the service that made it.
 
-        None: not yet, or no such proposal of this service about this customer.
+        None if it is pending, or if this service made no such proposal about this customer.
         """
         proposed = {e.number: e.open["service"] for e, _ in self._register.of(subject, PROPOSED)}
         if proposed.get(number) != service:
@@ -182,17 +183,17 @@ class Reviews:
         )
 
 
-def _log(writing: Writing, ruling: ReviewDecision, subject: str | None) -> None:
-    """`subject`: None if they were erased; then only that it was refused is kept."""
-    shown = {"proposal": ruling.proposal, "verdict": ruling.verdict.value, "by": ruling.by}
-    private = {"reason": ruling.reason, "text": ruling.text} if subject is not None else None
-    writing.append(DECIDED, subject, shown, private, ruling.at)
+def _log(writing: Writing, decision: ReviewDecision, subject: str | None) -> None:
+    """Record a decision. `subject`: None if erased; then only the refusal is recorded."""
+    shown = {"proposal": decision.proposal, "verdict": decision.verdict.value, "by": decision.by}
+    private = {"reason": decision.reason, "text": decision.text} if subject is not None else None
+    writing.append(DECIDED, subject, shown, private, decision.at)
 
 
 def _take(database: Connection, number: int) -> str:
-    """Take a proposal out of what waits; whose it is. Only one decision ever succeeds."""
+    """Remove a pending proposal and return its customer; succeeds once per proposal."""
     sql = "DELETE FROM waiting WHERE number = ? RETURNING subject"
-    found = database.execute(sql, [number]).fetchone()
-    if found is None:
-        raise NotWaitingError(f"proposal {number} does not wait: it was decided, or never made")
-    return str(found[0])
+    row = database.execute(sql, [number]).fetchone()
+    if row is None:
+        raise NotWaitingError(f"proposal {number} is not pending: it is decided, or does not exist")
+    return str(row[0])

@@ -1,7 +1,7 @@
-"""Which operations wait for a person, and the words that give one away in a text (M25).
+"""Defines high-risk operations and detects them by words in a text (M25).
 
-What is configured stands in `specs/stewardship/review.yaml`. Detection errs on the side of a person
-looking: what a service declares is never taken away by what its text does not say.
+The configuration is `specs/stewardship/review.yaml`. Detection prefers false positives: it adds to
+the operations that a service declares and never removes any.
 """
 
 import re
@@ -27,16 +27,16 @@ class RiskError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Operation:
     id: str
-    within: timedelta  # from the proposal to the decision
+    within: timedelta  # time from proposal to decision
     pattern: re.Pattern[str]
 
 
 def load(path: Path | None = None) -> dict[str, Operation]:
-    """The operations that wait for a person, by id. Raises RiskError."""
+    """Load the high-risk operations, by id. Raises RiskError."""
     path = path or specs_folder() / "stewardship" / "review.yaml"
     try:
-        found = yaml.safe_load(path.read_bytes())
-        read = {name: _operation(name, declared) for name, declared in found.items()}
+        configured = yaml.safe_load(path.read_bytes())
+        read = {name: _operation(name, declared) for name, declared in configured.items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         raise RiskError(f"{path}: want hours and words of each operation: {error}") from error
     if not read:
@@ -45,13 +45,13 @@ def load(path: Path | None = None) -> dict[str, Operation]:
 
 
 def detect(operations: Iterable[Operation], text: str) -> frozenset[str]:
-    """The operations that the text speaks of."""
+    """The operations whose words occur in the text."""
     plain = normalise(text)
     return frozenset(each.id for each in operations if each.pattern.search(plain))
 
 
 def normalise(text: str) -> str:
-    """One form for what looks alike: full width, capitals, invisible signs, blanks in Chinese."""
+    """Normalise width, case, invisible characters, and spaces between Chinese characters."""
     visible = "".join(c for c in unicodedata.normalize("NFKC", text) if _visible(c))
     return _BETWEEN.sub("", re.sub(r"[\s\-]+", " ", visible.casefold()))
 

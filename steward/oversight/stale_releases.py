@@ -1,8 +1,8 @@
-"""Which releases are due to be fitted anew: those of whose population somebody was erased since.
+"""Finds releases that should be refitted because customers were erased since.
 
-A release stays as it was published, and keeps its promise for everybody in it, who was erased or
-not. But nobody who was erased belongs into the next one, so the company should not wait. The count
-is a public fact: it follows from the log alone, and names nobody.
+A release stays as published, and its privacy guarantee continues to cover everyone it was fitted
+on. Since the next release will not include erased customers, the company should refit soon. The
+count is public: it follows from the log alone and names nobody.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,8 @@ class AnnouncementLog(Protocol):
 
 
 def erased_since(ledger: AnnouncementLog, size: int) -> int:
-    """How many customers were erased after the first `size` entries: at most so many of them were
-    in the population of a release that was fitted then."""
+    """The number of customers erased after the first `size` entries.
+
+    An upper bound on erased customers in a release that was fitted at that size.
+    """
     return sum(isinstance(each.event, SubjectErased) for each in ledger.announced(size))

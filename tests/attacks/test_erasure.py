@@ -47,7 +47,7 @@ from steward.notify import recipients as recipient
 from steward.notify.outbox import Outbox
 from steward.oversight import stale_releases
 from steward.oversight.authority_access import AuthorityAccesses
-from steward.oversight.legal_hold import HeldError, HoldError, Holds
+from steward.oversight.legal_hold import HoldError, Holds, LegalHoldError
 from tests.portal.authenticator import Key
 from tests.portal.conftest import START, Clock, browser, copy
 from tests.portal.desk import ME, furnish, say
@@ -360,9 +360,9 @@ def test_v49_under_a_legal_hold_nothing_is_erased_and_the_request_is_kept(house:
     holds = Holds(house.register())
     holds.set(ME, "data-protection-officer", "claim 114", START)
     before = len(house.ledger.history(ME))
-    with pytest.raises(HeldError, match=r"claim 114.*kept and carried out when"):
+    with pytest.raises(LegalHoldError, match=r"claim 114.*kept and carried out when"):
         eraser(house).customer(ME, START)
-    with pytest.raises(HeldError):
+    with pytest.raises(LegalHoldError):
         eraser(house).entry(ME, house.ledger.history(ME)[0].index, START)
     assert len(house.ledger.history(ME)) == before
     assert holds.requested(ME)
@@ -378,7 +378,7 @@ def test_v49_a_hold_is_set_once_with_a_reason_and_lifted_once(house: Product) ->
     with pytest.raises(HoldError, match="want who and a reason"):
         holds.set(ME, "officer", "  ", START)
     holds.set(ME, "officer", "claim", START)
-    with pytest.raises(HoldError, match="stands already"):
+    with pytest.raises(HoldError, match="already has a hold"):
         holds.set(ME, "officer", "claim", START)
     assert not holds.lift(ME, "officer", "settled", START)
     assert holds.of(ME) is None

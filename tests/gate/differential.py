@@ -166,7 +166,7 @@ class Trial:
         plan = compile_plan(service, scene, offered=offered, release="r" if released else None)
         for each in asked:
             minute = consent_bits.minute(each.at)
-            consent = self.state.word(scene.id, each.subject)
+            consent = self.state.bits(scene.id, each.subject)
             stale = self.state.stale(scene.id, minute) if consent & consent_bits.ARMED else 0
             found = self.decides(plan, each.fields, consent, minute, stale)
             alone = self.decides(plan, each.fields[:1], consent, minute, stale)

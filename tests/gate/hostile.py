@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gate.http.app import GateApp
-from gate.http.request_body import MOST_BYTES
+from gate.http.request_body import MAX_BYTES
 from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
@@ -209,7 +209,7 @@ _TEXT: tuple[Callable[[Random, bytes], bytes], ...] = (
     lambda r, body: body + r.choice([b"x", b"{}", b"\0", b" " * 1_000, b"\xff"]),
     lambda r, body: r.choice([b"\xef\xbb\xbf" + body, body.decode("latin-1").encode("utf-16")]),
     lambda r, _: r.randbytes(r.choice([0, 1, 100, 10_000])),
-    lambda _, body: body + b" " * (MOST_BYTES + 1 - len(body)),
+    lambda _, body: body + b" " * (MAX_BYTES + 1 - len(body)),
 )
 
 

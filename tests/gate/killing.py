@@ -60,7 +60,7 @@ CUSTOMERS = [*PEOPLE, "nobody"]
 CLIENTS = 3
 HEAVY = ("ibis.backends.duckdb", "pyarrow.dataset", "cedarpy", "uvicorn.protocols.http.h11_impl")
 KILLS_A_HOME = 20  # then a fresh one, so that checks stay short
-MOST_WAIT_S = 1.0
+MAX_WAIT_S = 1.0
 START_TIMEOUT_S = 180.0
 
 
@@ -141,7 +141,7 @@ def one(home: Path, ledger: Ledger, secret: str, known: Known, chance: random.Ra
             load = [pool.submit(ask, port, known, over, seed) for seed in seeds[1:]]
             load.append(pool.submit(change, ledger, known, over, seeds[0]))
             load.append(pool.submit(watch, home, known, over))
-            time.sleep(chance.random() * MOST_WAIT_S)
+            time.sleep(chance.random() * MAX_WAIT_S)
         over.set()  # the gate is dead: nothing more is answered
     for each in load:
         each.result()

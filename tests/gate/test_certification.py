@@ -284,7 +284,10 @@ async def test_an_element_that_is_no_evaluation_says_what_is_wrong(pdp: httpx.As
     found = await answered(pdp, EVALUATIONS, PERMIT | {"evaluations": [{"action": {}}, 7]})
     partial, number = found["evaluations"]
     assert partial["decision"] is True  # the name it leaves out is the batch's
-    assert number["context"]["error"] == {"status": 400, "message": "an evaluation is an object"}
+    assert number["context"]["error"] == {
+        "status": 400,
+        "message": "an evaluation must be a JSON object",
+    }
 
 
 SEMANTICS: dict[str, tuple[list[dict[str, Any]], list[bool]]] = {

@@ -69,7 +69,7 @@ def test_refusals_and_outages_are_told_apart(address: str) -> None:
         GateClient(address, "analytics").read("segmentation", "c1", ["age"], minimum_size=10**6)
     with pytest.raises(GateUnavailableError):
         GateClient("http://127.0.0.1:9", "analytics").read("segmentation", "c1", ["age"])
-    with pytest.raises(ValueError, match="no http or https address"):
+    with pytest.raises(ValueError, match="not an http or https URL"):
         GateClient("ftp://gate", "analytics")
 
 

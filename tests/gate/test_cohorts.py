@@ -13,7 +13,7 @@ from gate.decision import eligibility, eligibility_cache
 from gate.decision.eligibility_cache import Cohorts
 from gate.policy.compiled import Plan, compile_plan
 from gate.state import consent_bits
-from gate.state.consent_index import _MOST_CHANGES, ConsentIndex
+from gate.state.consent_index import _MAX_CHANGES, ConsentIndex
 from ledger.events.envelope import (
     FIRST,
     Act,
@@ -112,7 +112,7 @@ def agree(kept: Cohorts, state: ConsentIndex, minute: int) -> list[np.ndarray]:
         wanted = by.mask(asked) or 0
         members = kept.readable(state, by, wanted, minute)
         stale = state.stale(scene, minute)
-        ruled = eligibility.readable(by, state.words(scene), wanted, minute, stale)
+        ruled = eligibility.readable(by, state.all_bits(scene), wanted, minute, stale)
         assert members.tolist() == ruled.tolist()
         found.append(members)
     return found
@@ -180,7 +180,7 @@ def test_g9_changes_too_many_to_name_are_changes_all_the_same() -> None:
     said, state = grown(50)
     kept, minute = Cohorts(), consent_bits.minute(NOON)
     agree(kept, state, minute)
-    for _ in range(_MOST_CHANGES + 10):
+    for _ in range(_MAX_CHANGES + 10):
         state.changes(SCENE).one(3)
     said.entries.append(("c3", Withdrawn(SCENE, None), NOON))
     state.catch_up(said)
@@ -189,8 +189,8 @@ def test_g9_changes_too_many_to_name_are_changes_all_the_same() -> None:
 
 def test_g9_no_more_is_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     _, state = grown(50)
-    monkeypatch.setattr(eligibility_cache, "MOST_BYTES", 120)
+    monkeypatch.setattr(eligibility_cache, "MAX_BYTES", 120)
     kept = Cohorts()
     for wanted in (1, 2, 3, 4, 5):
         kept.readable(state, plan(), wanted, consent_bits.minute(NOON))
-        assert sum(each.members.nbytes for each in kept._kept.values()) <= 120
+        assert sum(each.members.nbytes for each in kept._cache.values()) <= 120

@@ -16,7 +16,7 @@ from msgspec import UNSET
 from gate.contracts.scene import Scene
 from gate.readlog.writer import ReadLogEntry
 from gate.reads import formats
-from gate.reads.completion import KEPT
+from gate.reads.completion import LIFETIME
 from gate.reads.filter import FilterCondition
 from gate.reads.point import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
@@ -257,11 +257,11 @@ def test_g114_an_estimate_is_kept_while_the_same_rows_stand(left: tuple[World, R
     assert counted(world) == 2  # the rows, and their counts
     ask(world)
     ask(world, FIELDS[::-1])
-    ask(world, at=NOON + KEPT - timedelta(minutes=1))
+    ask(world, at=NOON + LIFETIME - timedelta(minutes=1))
     assert counted(world) == 3
     ask(world, ("age", "job"))
     assert counted(world) == 2
-    ask(world, at=NOON + KEPT)
+    ask(world, at=NOON + LIFETIME)
     assert counted(world) == 2
     world.says(customer(1), Withdrawn("segmentation"))
     answer = ask(world)
@@ -296,7 +296,7 @@ def test_g114_so_many_estimates_are_kept_and_no_more(
     left: tuple[World, Release], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, _ = left
-    monkeypatch.setattr("gate.reads.completion.MOST_CELLS", 1)
+    monkeypatch.setattr("gate.reads.completion.MAX_CELLS", 1)
     for fields in (FIELDS, ("age",), FIELDS):
         counted(world)
         ask(world, fields)

@@ -363,7 +363,7 @@ def test_a_contract_says_how_late_how_often_and_how_long(
     assert scenes["segmentation"].latency.keys() == scenes["segmentation"].fields.keys()
     assert all(scene.retention for scene in scenes.values())
     assert source.items["balance"].frequency == timedelta(days=1)
-    assert (source.items["name"].most_nulls, source.items["job"].most_nulls) == (0, 500)
+    assert (source.items["name"].max_nulls, source.items["job"].max_nulls) == (0, 500)
 
 
 def test_a_contract_says_where_an_item_comes_from_and_which_system_wins(

@@ -98,9 +98,9 @@ def test_g51_a_read_that_fails_answers_nobody_and_for_a_while_nobody_waits() -> 
         return answer
 
     epoch = RemoteEpoch(read, rest_s=PATIENCE_S)
-    with pytest.raises(EpochUnavailableError, match="does not say"):
+    with pytest.raises(EpochUnavailableError, match="cannot read the ledger"):
         epoch.size()
-    with pytest.raises(EpochUnavailableError, match="out of reach less than"):
+    with pytest.raises(EpochUnavailableError, match="was unreachable within the last"):
         epoch.size()
     time.sleep(PATIENCE_S)
     assert epoch.size() == 7
@@ -226,7 +226,7 @@ def test_g51_a_gate_that_cannot_follow_the_ledger_answers_nothing(tmp_path: Path
     )
     answers = asyncio.run(asked_of(GateApp(gate, Tokens())))
     assert {each.status_code for each in answers} == {503}
-    assert {each.json()["title"] for each in answers} == {"The consent ledger is out of reach"}
+    assert {each.json()["title"] for each in answers} == {"The consent ledger is unreachable"}
     assert bank.gate.journal.log.size == 0
 
 

@@ -43,7 +43,7 @@ def say(ledger: Ledger, subject: str, *acts: Act) -> None:
 
 
 def held(state: ConsentIndex, subject: str) -> list[bool]:
-    return [bool(state.word(scene, subject) & consent_bits.FIELDS) for scene in BOTH]
+    return [bool(state.bits(scene, subject) & consent_bits.FIELDS) for scene in BOTH]
 
 
 def come_back(home: Path, *acts: Act) -> None:

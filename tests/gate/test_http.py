@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from gate.http.app import GateApp
-from gate.http.request_body import MOST_BYTES
+from gate.http.request_body import MAX_BYTES
 from gate.reads import formats
 from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
@@ -226,7 +226,7 @@ WRONG: dict[str, tuple[str, bytes, int]] = {
         ).encode(),
         400,
     ),
-    "too many bytes": ("/v1/read", b" " * (MOST_BYTES + 1), 413),
+    "too many bytes": ("/v1/read", b" " * (MAX_BYTES + 1), 413),
     "a scene there is none of": ("/v1/read", json.dumps(READ | {"scene": "x"}).encode(), 403),
     "a field of another scene": ("/v1/read", json.dumps(READ | {"fields": ["name"]}).encode(), 403),
     "no fields": ("/v1/table", json.dumps({"scene": "segmentation", "fields": []}).encode(), 403),

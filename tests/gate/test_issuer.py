@@ -13,7 +13,7 @@ from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from gate.http import jwks
 from gate.http.access_tokens import AccessTokens
-from gate.http.dpop import METHOD, PATH, Proofs, SeenProofs, told
+from gate.http.dpop import METHOD, PATH, Proofs, SeenProofs, with_target
 from gate.http.jwks import Jwks, JwksError
 from gate.http.token_issuer import ASSERTION, Issuer, IssuerApp, NotADemonstrationError, OAuthError
 
@@ -70,7 +70,7 @@ def request(authorization: str, sent: bytes | None = None, path: str = "/v1/read
     raw = [(b"authorization", authorization.encode())]
     raw += [(b"dpop", sent)] if sent is not None else []
     scope = {"method": "POST", "path": path, "headers": raw}
-    return told(scope, dict(raw)) if sent is not None else dict(raw)
+    return with_target(scope, dict(raw)) if sent is not None else dict(raw)
 
 
 # Assertions and tokens
@@ -167,7 +167,7 @@ async def test_the_issuer_speaks_oauth_over_http(issuer: Issuer, gate: AccessTok
         401,
         {
             "error": "invalid_client",
-            "error_description": "the client assertion does not hold",
+            "error_description": "the client assertion is not valid",
         },
     )
     for body in (
@@ -287,12 +287,12 @@ def test_two_proofs_are_none(gate: AccessTokens, bound: str) -> None:
     sent = [(b"authorization", f"DPoP {bound}".encode()), (b"dpop", proof(ath=ath(bound)))]
     sent.append((b"dpop", proof(ath=ath(bound), jti="p2")))
     scope = {"method": "POST", "path": "/v1/read", "headers": sent}
-    assert gate.service(told(scope, dict(sent))) is None
+    assert gate.service(with_target(scope, dict(sent))) is None
 
 
 def test_what_a_client_calls_method_and_path_counts_for_nothing() -> None:
     raw = [(b"dpop", proof()), (METHOD, b"GET"), (PATH, b"/v1/table")]
-    found = told({"method": "POST", "path": "/v1/read", "headers": raw}, dict(raw))
+    found = with_target({"method": "POST", "path": "/v1/read", "headers": raw}, dict(raw))
     assert (found[METHOD], found[PATH]) == (b"POST", b"/v1/read")
 
 

@@ -41,7 +41,7 @@ def bank(tmp_path: Path) -> World:
 @pytest.fixture
 def answer(bank: World) -> Answer:
     question = Question("analytics", "segmentation", ("c1",), ("age",))
-    (ruling,) = bank.gate.rule([question], NOON)
+    (ruling,) = bank.gate.decide_in_writing([question], NOON)
     entry = bank.gate.journal.record(ruling, "c1")
     return Answer("analytics", ASKED, json.loads(ruling.answer(entry)), 10.0, 11.0)
 

@@ -14,7 +14,7 @@ import pytest
 from gate.decision.decide import Reason
 from gate.readlog import batch_entry, membership
 from gate.readlog.batch_entry import DecisionBatch, MalformedListError
-from gate.readlog.by_customer import listed, readings
+from gate.readlog.by_customer import entries_of, listed
 from gate.readlog.entry import DecisionGroup, Question, WrittenDecision
 from gate.readlog.membership import ENTRIES, MEMBERS, Membership
 from gate.readlog.writer import LOG, Several
@@ -45,7 +45,9 @@ def bank(tmp_path: Path) -> World:
 
 
 def ruled(bank: World, who: list[str], *fields: str) -> list[WrittenDecision]:
-    return bank.gate.rule([Question("analytics", "segmentation", who, fields or AGE)], NOON)
+    return bank.gate.decide_in_writing(
+        [Question("analytics", "segmentation", who, fields or AGE)], NOON
+    )
 
 
 def ask(bank: World, who: list[str] = EVERYBODY, service: str = "analytics") -> int:
@@ -93,7 +95,7 @@ def test_g45_a_decision_of_the_list_says_what_an_entry_of_its_own_would(bank: Wo
     named = batch_entry.batch(entry(bank, index))
     found = batch_entry.listing(kept(bank, index), named)
     for place, alone in enumerate(ruled(bank, EVERYBODY)):
-        reading = found.reading(named, place)
+        reading = found.entry(named, place)
         assert reading.encode() == alone.entry(reading.subject)
 
 
@@ -102,11 +104,11 @@ def test_g46_exactly_the_decisions_of_a_customer_are_found_newest_first(bank: Wo
         ask(bank, ["c2", "c1"])
         bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
     newest = ask(bank)
-    found = [*readings(bank.gate.journal.home, bank.ledger, "c1")]
+    found = [*entries_of(bank.gate.journal.home, bank.ledger, "c1")]
     assert [index for index, _ in found] == [newest, newest, *range(newest - 1, -1, -1)]
     assert {each["scene"] for _, each in found} == {"segmentation"}
     assert len({each["subject"] for _, each in found}) == len(found)
-    assert [*readings(bank.gate.journal.home, bank.ledger, "nobody")] == []
+    assert [*entries_of(bank.gate.journal.home, bank.ledger, "nobody")] == []
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 7, 300, 1000])
@@ -125,7 +127,7 @@ def test_g46_what_a_log_of_an_earlier_build_holds_is_found(bank: World) -> None:
     answer = bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
     with closing(database(bank)) as held:
         held.executescript("DROP TABLE list; DROP TABLE member; DROP TABLE member_run;")
-    found = readings(bank.gate.journal.home, bank.ledger, "c1")
+    found = entries_of(bank.gate.journal.home, bank.ledger, "c1")
     assert [index for index, _ in found] == [answer.entry]
 
 
@@ -233,9 +235,9 @@ def test_g64_a_list_that_is_not_the_one_named_is_told(bank: World, why: str) -> 
         held.execute(CHANGES[why])
     (difference,) = replayed(bank).differences
     assert difference.entry == index
-    assert "the list beside it is missing, or another" in difference.derived
+    assert "the entry's list is missing or has another digest" in difference.derived
     with pytest.raises(MalformedListError, match="missing"):
-        list(readings(bank.gate.journal.home, bank.ledger, "c1"))
+        list(entries_of(bank.gate.journal.home, bank.ledger, "c1"))
 
 
 ENTRY = {

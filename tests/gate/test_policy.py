@@ -71,7 +71,7 @@ BAD = {
     "half a policy": "permit(",
     "deep nesting": "(" * 100,
     "many negations": "permit(principal,action,resource) when {" + "!" * 30_000 + "true};",
-    "too many bytes": "// " + "x" * cedar.MOST_BYTES,
+    "too many bytes": "// " + "x" * cedar.MAX_BYTES,
     "a NUL byte": "permit(principal,action,resource)\0;",
     "another type": "permit(principal,action,resource) when {context.field > true};",
 }

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gate.decision.decide import Reason, View
-from gate.readlog.by_customer import readings
+from gate.readlog.by_customer import entries_of
 from gate.reads.point import Answer, ReadRequest, StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.events.envelope import (
@@ -159,7 +159,7 @@ def test_a_customer_can_list_every_read_of_their_data(bank: World) -> None:
     mine = [ask(bank, scene, AGE).entry for scene in ("segmentation", "no-such-scene")]
     bank.says("c2", Granted("segmentation", AGE, None))
     ask(bank, "segmentation", AGE, "c2")
-    assert [index for index, _ in readings(bank.gate.journal.home, bank.ledger, "c1")] == sorted(
+    assert [index for index, _ in entries_of(bank.gate.journal.home, bank.ledger, "c1")] == sorted(
         mine, reverse=True
     )
 

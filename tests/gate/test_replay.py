@@ -250,7 +250,9 @@ def test_g60_a_read_that_gave_less_and_said_so_follows(
 
 
 def rule(bank: World, who: str = "c2") -> WrittenDecision:
-    (ruled,) = bank.gate.rule([Question("analytics", "segmentation", (who,), AGE)], NOON)
+    (ruled,) = bank.gate.decide_in_writing(
+        [Question("analytics", "segmentation", (who,), AGE)], NOON
+    )
     return ruled
 
 

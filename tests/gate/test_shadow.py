@@ -12,7 +12,7 @@ from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason
 from gate.http.authzen import Action, Context, Entity, Evaluation, ask
 from gate.policy.cedar import CedarPolicy
-from gate.reads.crosscheck import MOST_WAITING, Crosscheck
+from gate.reads.crosscheck import MAX_WAITING, Crosscheck
 from gate.reads.point import ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state.consent_bits import FIELDS
@@ -192,7 +192,7 @@ def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
         going_on.wait(60)
 
     monkeypatch.setattr(shadow, "check", slow)
-    asked = [(object(), None)] * (MOST_WAITING + 10)
+    asked = [(object(), None)] * (MAX_WAITING + 10)
     shadow.see([b""], asked[:1])  # type: ignore[arg-type] # only counted
     assert checking.wait(60)  # that one is being checked; the others wait
     shadow.see([b""] * len(asked), asked)  # type: ignore[arg-type] # only counted

@@ -35,7 +35,7 @@ def saved(bank: World, path: Path) -> Path:
 
 def same(one: ConsentIndex, other: ConsentIndex) -> bool:
     return [*one.subjects] == [*other.subjects] and all(
-        one.word(scene, who) == other.word(scene, who)
+        one.bits(scene, who) == other.bits(scene, who)
         and one.index(scene, who) == other.index(scene, who)
         for scene in SCENES
         for who in one.subjects
@@ -65,7 +65,7 @@ def test_after_an_erasure_the_state_is_rebuilt_from_what_still_opens(
     assert resumed is not None
     resumed.catch_up(bank.ledger)
     assert [*resumed.subjects] == ["c2"]
-    assert resumed.word("segmentation", "c1") == 0
+    assert resumed.bits("segmentation", "c1") == 0
 
 
 def test_a_snapshot_of_other_contracts_is_not_used(bank: World, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_resumed_state_takes_in_more_people_than_it_has_room_for(
         resumed._row(f"new{n}")
     again = followed(bank)
     assert [*resumed.subjects][2:] == [f"new{n}" for n in range(3000)]
-    assert resumed.word("segmentation", "c1") == again.word("segmentation", "c1")
+    assert resumed.bits("segmentation", "c1") == again.bits("segmentation", "c1")
     assert resumed.index("segmentation", "new2999") is None
     assert snapshot.load(path, SCENES, bank.ledger) is not None, "the file was not written to"
 

@@ -147,7 +147,7 @@ def test_tables_are_found_for_checks(source: Any) -> None:
 
 def test_a_database_that_is_down_is_answered_without_data(bank: World) -> None:
     nowhere = "host=127.0.0.1 port=9 dbname=x connect_timeout=1"
-    with pytest.raises(SourceUnavailableError, match="see that the database is up"):
+    with pytest.raises(SourceUnavailableError, match="check that the database is up"):
         PostgresSource(nowhere)
     with pytest.raises(SourceUnavailableError):
         DuckDBSource(Path("nowhere.duckdb"))

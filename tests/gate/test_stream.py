@@ -177,7 +177,7 @@ def test_a_stream_that_breaks_off_has_no_end_and_quotes_nothing(bank: World) -> 
 def test_there_are_only_so_many_streams_at_once_and_each_gives_its_place_back(
     bank: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "MOST_STREAMS", 1)
+    monkeypatch.setattr(data, "MAX_STREAMS", 1)
     reads = data.DataReads(bank.gate, lambda: NOON)
     body = json.dumps(ASKED).encode()
     first = reads.rows("analytics", body, {})

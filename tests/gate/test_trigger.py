@@ -109,5 +109,5 @@ def test_a_snapshot_keeps_thresholds_and_reports(bank: World, tmp_path: Path) ->
     with bank.gate.lock:
         state, _ = bank.gate.current(0)
     for who in PEOPLE:
-        assert resumed.word("segmentation", who) == state.word("segmentation", who)
+        assert resumed.bits("segmentation", who) == state.bits("segmentation", who)
     assert resumed.reports == state.reports

@@ -70,7 +70,7 @@ def test_a_grant_under_a_narrower_purpose_is_not_read_until_granted_again(bank: 
     for _ in ("before the log has published it", "after"):
         answer = ask(wider)
         assert answer.values == {"age": None}
-        assert answer.decision.reason is Reason.LAPSED
+        assert answer.decision.reason is Reason.SUPERSEDED
         publishes(bank, WIDER)
     bank.says("c1", Granted("segmentation", AGE, None))
     assert ask(wider).values == {"age": 31}
@@ -96,7 +96,7 @@ def test_a_field_added_later_is_not_covered_by_an_earlier_grant(bank: World) -> 
 def test_a_gate_of_the_old_contract_reads_nothing_granted_under_the_wider_one(bank: World) -> None:
     publishes(bank, WIDER)
     bank.says("c1", Granted("segmentation", AGE, None))
-    assert ask(bank.gate).decision.reason is Reason.LAPSED
+    assert ask(bank.gate).decision.reason is Reason.SUPERSEDED
 
 
 def test_a_minor_version_lets_grants_stand(bank: World) -> None:
@@ -111,7 +111,7 @@ def test_a_lapsed_grant_can_be_withdrawn_and_stays_withdrawn(bank: World) -> Non
     publishes(bank, WIDER)
     wider = under(bank, WIDER)
     bank.says("c1", Withdrawn("segmentation", ("job",)))
-    assert ask(wider).decision.reason is Reason.LAPSED
+    assert ask(wider).decision.reason is Reason.SUPERSEDED
     bank.says("c1", Withdrawn("segmentation"))
     assert ask(wider).decision.reason is Reason.WITHDRAWN
 
@@ -119,7 +119,7 @@ def test_a_lapsed_grant_can_be_withdrawn_and_stays_withdrawn(bank: World) -> Non
 def test_a_published_version_that_cannot_be_read_is_older_than_any_other(bank: World) -> None:
     bank.ledger.announce([ScenePublished("segmentation", "next", "0" * 64, NOON)])
     bank.says("c1", Granted("segmentation", AGE, None))
-    assert ask(under(bank, WIDER)).decision.reason is Reason.LAPSED
+    assert ask(under(bank, WIDER)).decision.reason is Reason.SUPERSEDED
 
 
 def test_a_snapshot_remembers_which_version_is_in_force(bank: World, tmp_path: Path) -> None:
@@ -133,8 +133,8 @@ def test_a_snapshot_remembers_which_version_is_in_force(bank: World, tmp_path: P
     assert resumed is not None
     bank.says("c1", Granted("segmentation", AGE, None))
     resumed.catch_up(bank.ledger)
-    assert consent_bits.FIELDS & resumed.word("segmentation", "c1") == 1
-    assert not resumed.lapsed("segmentation", "c1")
+    assert consent_bits.FIELDS & resumed.bits("segmentation", "c1") == 1
+    assert not resumed.superseded("segmentation", "c1")
 
 
 def test_a_replay_derives_lapsed_answers_too(bank: World, tmp_path: Path) -> None:

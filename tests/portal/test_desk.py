@@ -36,7 +36,7 @@ def desk(office: Office, visitor: TestClient) -> Iterator[TestClient]:
     assert office.product.home.exists()
     enter(visitor)
     yield visitor
-    office.cases.close_docket()
+    office.cases.close_store()
     office.outbox.close()
 
 
@@ -146,7 +146,7 @@ def test_a_person_decides_at_the_desk(
     (waiting,) = office.reviews.waiting()
     form = {"reason": "checked with the branch", "text": typed}
     assert desk.post(f"/desk/reviews/{waiting.number}/{verdict}", data=form).status_code == 200
-    ruling = office.reviews.ruling(waiting.number, ME, "care-desk")
+    ruling = office.reviews.decision(waiting.number, ME, "care-desk")
     assert ruling is not None
     assert (ruling.verdict, ruling.text, ruling.by) == (verdict, released, "account-manager")
     again = desk.post(f"/desk/reviews/{waiting.number}/{verdict}", data=form)

@@ -41,7 +41,7 @@ def test_a_widened_scene_says_so_and_is_not_in_force(widened: Product, clock: Cl
 
 def test_one_press_allows_a_widened_scene_anew(widened: Product, clock: Clock) -> None:
     asked = ReadRequest("branch-finder", ALLOWED, ME, ("location",), clock())
-    assert widened.gate.decide(asked).reason is Reason.LAPSED
+    assert widened.gate.decide(asked).reason is Reason.SUPERSEDED
     with browser(widened, clock) as client:
         status, page = press(sign_in(client, ME), widened, f"{ALLOWED}/allow")
     assert (status, NOTE in page) == (200, False)

@@ -64,7 +64,7 @@ def test_a_bound_token_that_is_stolen_reads_nothing(address: str, product: Produ
     key = demokeys.private(product.home, [SERVICE])[SERVICE]
     credentials = ClientCredentials(f"{address}/token", SERVICE, key, bound=True)
     sent = credentials.headers("POST", f"{address}/v1/read")["Authorization"]
-    with pytest.raises(GateRefusedError, match="Who is asking"):
+    with pytest.raises(GateRefusedError, match="Authentication required"):
         GateClient(address, sent.removeprefix("DPoP ")).read("nearest-branch", "c00007", ["x"])
 
 

@@ -1,1 +1,1 @@
-"""Where personal rows are read from: one module per engine, all behind `interface.RowSource`."""
+"""Sources of personal rows: one module per engine, all behind `interface.RowSource`."""

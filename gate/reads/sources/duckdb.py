@@ -1,4 +1,4 @@
-"""The embedded source: a DuckDB database read through Ibis."""
+"""Source of personal rows in a DuckDB database file, read through Ibis."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ from typing import Any
 
 from gate.reads.sources.interface import SourceUnavailableError
 
-MEMORY = "512MB"  # for sorting and joining; what needs more goes to disk
+MEMORY = "512MB"  # for sorting and joining; larger operations spill to disk
 
 
 class DuckDBSource:
-    """One table of a DuckDB file, opened read-only. See `gate.reads.sources.interface.Source`.
+    """One table of a DuckDB file, opened read-only: a `gate.reads.sources.interface.RowSource`.
 
-    Point reads run prepared SQL on a cursor of their own, so threads do not wait for each other;
-    everything larger is an Ibis expression on a cursor of its own.
+    Reads of one customer run prepared SQL, each on its own cursor, so threads do not wait for each
+    other; larger reads are Ibis expressions, each on its own cursor.
     """
 
     def __init__(self, path: Path, table: str = "customer", key: str = "id") -> None:
@@ -30,8 +30,8 @@ class DuckDBSource:
         names = ", ".join(f'"{self._column(name)}"' for name in columns)
         sql = f'SELECT {names} FROM "{self._name}" WHERE "{self.key}" = ?'  # noqa: S608 - known names
         with _reporting(self._name), self._backend.con.cursor() as cursor:
-            found = cursor.execute(sql, [subject]).fetchone()
-        return None if found is None else dict(zip(columns, found, strict=True))
+            values = cursor.execute(sql, [subject]).fetchone()
+        return None if values is None else dict(zip(columns, values, strict=True))
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         import ibis
@@ -46,11 +46,11 @@ class DuckDBSource:
 
     def count(self) -> int:
         with _reporting(self._name), self._backend.con.cursor() as cursor:
-            found = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
-        return int(found[0])
+            row = cursor.execute(f'SELECT count(*) FROM "{self._name}"').fetchone()  # noqa: S608 - known
+        return int(row[0])
 
     def open(self, name: str) -> Any | None:
-        """A table as an Ibis expression, or None if there is none: for checks, never for rows."""
+        """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
         sql = "SELECT 1 FROM information_schema.tables WHERE table_name = ?"
         with _reporting(name):
             with self._backend.con.cursor() as cursor:
@@ -65,13 +65,15 @@ class DuckDBSource:
 
     def _column(self, name: str) -> str:
         if name not in self._known:
-            raise SourceUnavailableError(f"table {self._name!r} has no column {name!r}")
+            raise SourceUnavailableError(
+                f"table {self._name!r} has no column {name!r}; correct the source contract"
+            )
         return name
 
 
 @contextmanager
 def _reporting(what: object) -> Iterator[None]:
-    """DuckDB raises its own family of errors; callers see one."""
+    """Translate DuckDB's errors to SourceUnavailableError."""
     import duckdb
 
     try:

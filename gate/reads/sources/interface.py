@@ -1,23 +1,23 @@
-"""Where personal rows live. One adapter file per engine, all behind `Source`."""
+"""The interface of a source of personal rows, which one module per engine implements."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 
 class SourceUnavailableError(Exception):
-    """The source could not answer; the gate then answers no personal data and says why."""
+    """The source failed. The gate then returns no personal data, and the reason."""
 
 
 class RowSource(Protocol):
-    """One table of personal rows, one row per customer. Thread-safe. Reads only.
+    """One table of personal rows, one row per customer. Thread-safe and read-only.
 
-    Each Ibis table that it hands out has a connection of its own, so that nobody waits for, or
-    ends, what somebody else is still reading.
+    Each Ibis table it returns has its own connection, so that concurrent reads neither wait for nor
+    end each other.
     """
 
     @property
     def key(self) -> str:
-        """The column that names the customer."""
+        """The column with the customer's id."""
         ...
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
@@ -40,8 +40,8 @@ class RowSource(Protocol):
 def batches(rows: Any, size: int) -> tuple[Any, Iterator[Any]]:
     """The Arrow schema of an Ibis table of a source, and its record batches of `size` rows.
 
-    Only a batch is held. The table's connection ends with the last batch, or when the iterator is
-    closed. Raises what the engine raises, now or while it is read.
+    Only one batch is in memory at a time. The table's connection closes with the last batch or with
+    the iterator. Raises the engine's errors, at the call or while iterating.
     """
     reader = _reader(rows, size)
     return reader.schema, _to_the_end(reader, rows.get_backend())
@@ -51,8 +51,8 @@ def _reader(rows: Any, size: int) -> Any:
     backend = rows.get_backend()
     if backend.name != "duckdb":
         return rows.to_pyarrow_batches(chunk_size=size)
-    # ibis 12 asks duckdb 2 for a method that it no longer has; `execute` would hold all rows.
-    backend._run_pre_execute_hooks(rows)  # noqa: SLF001 - registers what is in memory
+    # Ibis 12 calls a method that DuckDB 2 no longer has; `execute` would load all rows.
+    backend._run_pre_execute_hooks(rows)  # noqa: SLF001 - registers in-memory tables
     return backend.con.sql(backend.compile(rows)).to_arrow_reader(size)
 
 

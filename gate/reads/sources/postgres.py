@@ -1,7 +1,7 @@
-"""A table in PostgreSQL, read through Ibis. What identifies a customer is a text column.
+"""Source of personal rows in PostgreSQL, read through Ibis. The customer's id is a text column.
 
-The role it connects as needs SELECT on the table, and TEMPORARY on the database: the cohort of an
-answer is copied into a temporary table and joined there, however many customers it has.
+The role needs SELECT on the table and TEMPORARY on the database: the ids of a cohort are copied
+into a temporary table and joined there, however many there are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,15 +11,15 @@ from weakref import finalize
 
 from gate.reads.sources.interface import SourceUnavailableError
 
-WAIT_S = 5  # for a connection, and for the answer to a point read
-MOST_CONNECTIONS = 8  # for point reads; every larger read has one of its own
+WAIT_S = 5  # seconds, for a connection and for a read of one customer
+MAX_CONNECTIONS = 8  # for reads of one customer; every larger read opens its own
 COHORT = "asked_cohort"
-COPIED = 10_000  # customers that are copied at once
+COPIED = 10_000  # customers per COPY chunk
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class PostgresSource:
-    """One table of a PostgreSQL database. See `gate.reads.sources.interface.Source`."""
+    """One table of a PostgreSQL database: a `gate.reads.sources.interface.RowSource`."""
 
     def __init__(self, address: str, table: str = "customer", key: str = "id") -> None:
         """`address`: a libpq connection string. Raises SourceUnavailableError."""
@@ -31,7 +31,7 @@ class PostgresSource:
             self._pool = ConnectionPool(
                 address,
                 min_size=1,
-                max_size=MOST_CONNECTIONS,
+                max_size=MAX_CONNECTIONS,
                 timeout=WAIT_S,
                 open=True,
                 kwargs={"autocommit": True, "options": limits, "connect_timeout": WAIT_S},
@@ -48,8 +48,8 @@ class PostgresSource:
             names, Identifier(self._name), Identifier(self.key)
         )
         with _reporting(self._name), self._pool.connection() as connection:
-            found = connection.execute(query, [subject]).fetchone()
-        return None if found is None else dict(zip(columns, found, strict=True))
+            values = connection.execute(query, [subject]).fetchone()
+        return None if values is None else dict(zip(columns, values, strict=True))
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         names = [self._column(name) for name in columns]
@@ -69,7 +69,7 @@ class PostgresSource:
             return int(self._table(self._connected()).count().to_pyarrow().as_py())
 
     def open(self, name: str) -> Any | None:
-        """A table as an Ibis expression, or None if there is none: for checks, never for rows."""
+        """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
         with _reporting(name):
             backend = self._connected()
             return backend.table(name) if name in backend.list_tables() else None
@@ -78,9 +78,9 @@ class PostgresSource:
         self._pool.close()
 
     def _connected(self) -> Any:
-        """An engine on a connection of its own, in one snapshot: what is counted is what is read.
+        """An Ibis backend on a new connection in one snapshot, so that counts match the rows read.
 
-        The connection ends with the last expression that needs it.
+        The connection closes when the last expression that uses it is gone.
         """
         import ibis
         import psycopg
@@ -88,7 +88,7 @@ class PostgresSource:
         connection = psycopg.connect(self._address, autocommit=True, connect_timeout=WAIT_S)
         backend = ibis.postgres.from_connection(connection)
         finalize(backend, connection.close)
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")  # what Ibis begins is inside
+        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")  # Ibis nests in it
         return backend
 
     def _table(self, backend: Any) -> Any:
@@ -107,22 +107,24 @@ class PostgresSource:
 
     def _column(self, name: str) -> str:
         if name not in self._known:
-            raise SourceUnavailableError(f"table {self._name!r} has no column {name!r}")
+            raise SourceUnavailableError(
+                f"table {self._name!r} has no column {name!r}; correct the source contract"
+            )
         return name
 
 
 def _lines(subjects: Sequence[str]) -> str:
-    """The text form of COPY."""
+    """Ids in PostgreSQL's COPY text format."""
     return "".join([f"{subject.translate(_ESCAPES)}\n" for subject in subjects])
 
 
 @contextmanager
 def _reporting(what: str) -> Iterator[None]:
-    """The driver, its pool and Ibis each raise errors of their own; callers see one."""
+    """Translate the errors of the driver, its pool and Ibis to SourceUnavailableError."""
     import psycopg
     from ibis.common.exceptions import IbisError
 
     try:
         yield
     except (psycopg.Error, IbisError, OSError) as error:
-        raise SourceUnavailableError(f"{what}: {error}; see that the database is up") from error
+        raise SourceUnavailableError(f"{what}: {error}; check that the database is up") from error

@@ -82,10 +82,10 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
     from portal.operations import open_ledger
     from portal.operations.erasure import Eraser
     from steward.oversight import review
-    from steward.oversight.legal_hold import HeldError, HoldError
+    from steward.oversight.legal_hold import HoldError, LegalHoldError
     from steward.oversight.register import Register, UnsealableError
 
-    refused = (HeldError, HoldError, ActiveEntryError, NoSuchEntryError, LegacyDataKeyError)
+    refused = (LegalHoldError, HoldError, ActiveEntryError, NoSuchEntryError, LegacyDataKeyError)
     try:
         with open_ledger.writing(require_ledger(home)) as ledger:
             register = Register(home / "register.sqlite", ledger, review.SCHEMA)

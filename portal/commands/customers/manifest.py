@@ -92,7 +92,7 @@ def affected(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
     from steward.oversight import manifest
 
     with _ledger(data_dir) as ledger:
-        checked = [manifest.affected(each, ledger) for each in manifest.kept(data_dir)]
+        checked = [manifest.affected(each, ledger) for each in manifest.stored(data_dir)]
     hit = [each for each in checked if each]
     if as_json:
         rows = [

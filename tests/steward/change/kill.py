@@ -34,7 +34,7 @@ from tests.ledger.worlds import opened
 
 KILLS_A_HOME = 25  # then a fresh one, so that checks stay short
 CHECK_EVERY = 5  # kills: what follows meanwhile starts from what was left, unsettled
-MOST_WAIT_S = 0.05
+MAX_WAIT_S = 0.05
 ERASED = 0.05  # somebody, before a round
 SUBJECTS = [f"c{number}" for number in range(6)]
 ALL = tuple(DOMAINS)
@@ -113,7 +113,7 @@ def one(home: Path, at: datetime, chance: random.Random) -> int:
     heard = b""
     while heard.count(b"\n") < wanted and (part := os.read(hears, 1 << 16)):
         heard += part
-    time.sleep(chance.random() * MOST_WAIT_S)
+    time.sleep(chance.random() * MAX_WAIT_S)
     os.kill(child, signal.SIGKILL)
     while part := os.read(hears, 1 << 16):
         heard += part

@@ -250,7 +250,7 @@ def test_s20_names_are_read_through_the_gate_and_only_as_many_as_a_case_names(
     ] * 5
 
 
-def test_s21_only_the_owner_may_read_the_docket(desk: Office) -> None:
+def test_s21_only_the_owner_may_read_the_store(desk: Office) -> None:
     assert (desk.home / DATABASE).stat().st_mode & 0o777 == 0o600
 
 

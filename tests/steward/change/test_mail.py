@@ -67,7 +67,7 @@ def test_a_folder_that_cannot_be_written_is_undelivered(
     letter: OutgoingNotice, tmp_path: Path
 ) -> None:
     (tmp_path / "mail").write_text("a file stands in the way")
-    with pytest.raises(UndeliveredError, match="see to the folder"):
+    with pytest.raises(UndeliveredError, match="check the folder"):
         NoticeFolder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
 
 

@@ -150,7 +150,7 @@ def test_s38_a_channel_that_breaks_holds_up_no_other(tmp_path: Path) -> None:
     desk.outbox.deliver(lambda channel: senders[channel.partition("/")[0]], after(0))
     assert types([each.body for each in pile.letters]) == ["opened", "overdue"]
     assert {each.error for each in desk.outbox.waiting()} == {
-        "UnicodeError: no such address; see to the channel",
+        "UnicodeError: no such address; check the channel",
         "",
     }
 

@@ -29,7 +29,7 @@ from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
 from tests.gate.world import NOON, world
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-AGE = replace(SEGMENTATION.fields["age"].item, most_nulls=500, frequency=DAY)
+AGE = replace(SEGMENTATION.fields["age"].item, max_nulls=500, frequency=DAY)
 SCENE = replace(
     SEGMENTATION,
     latency={"age": HOUR},

@@ -12,8 +12,8 @@ from steward.oversight.explanations import (
     Explanation,
     ExplanationError,
     Explanations,
-    KeptReadLogs,
     Reference,
+    StoredReadLogs,
 )
 from steward.oversight.register import Register, UnsealableError
 from tests.gate.world import NOON, World, world
@@ -33,8 +33,8 @@ def explanations(bank: World, tmp_path: Path) -> Explanations:
     return Explanations(register, Kept(bank), bank.ledger)
 
 
-class Kept(KeptReadLogs):
-    """The world keeps its one read log where `KeptReadLogs` looks for the log of its name."""
+class Kept(StoredReadLogs):
+    """The world keeps its one read log where `StoredReadLogs` looks for the log of its name."""
 
     def __init__(self, bank: World) -> None:
         home = Path(bank.gate.journal.home).parent

@@ -216,8 +216,8 @@ BIASED = {
     "another variable": ("en", "{offer}", "variables"),
     "a nameless variable": ("en", "{}", "variables"),
     "a reach into a variable": ("en", "{scene.title}", "variables"),
-    "a formatted variable": ("en", "{day:>500}", "formatted"),
-    "a converted variable": ("en", "{day!r}", "formatted"),
+    "a formatted variable": ("en", "{day:>500}", "has a format"),
+    "a converted variable": ("en", "{day!r}", "has a format"),
     "an open brace": ("en", "{scene", "cannot be read"),
     "a novel": ("en", "words " * 100, "at most 600"),
 }

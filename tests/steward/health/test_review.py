@@ -126,12 +126,12 @@ def test_a_person_approves_edits_or_refuses_and_it_is_logged(
 ) -> None:
     text, released = VERDICTS[verdict]
     number = propose(reviews)
-    assert reviews.ruling(number, "c1", "care-desk") is None
+    assert reviews.decision(number, "c1", "care-desk") is None
     made = reviews.decide(number, verdict, by="lin", reason="checked", at=NOON + HOUR, text=text)
     assert made == ReviewDecision(number, verdict, "lin", "checked", released, NOON + HOUR)
-    assert reviews.ruling(number, "c1", "care-desk") == made
-    assert reviews.ruling(number, "c1", "sales-desk") is None  # it proposed nothing
-    assert reviews.ruling(number + 1, "c1", "care-desk") is None
+    assert reviews.decision(number, "c1", "care-desk") == made
+    assert reviews.decision(number, "c1", "sales-desk") is None  # it proposed nothing
+    assert reviews.decision(number + 1, "c1", "care-desk") is None
     assert reviews.waiting() == []
     assert [each.kind for each in register.entries()] == ["proposed", "decided"]
     assert register.entries("decided")[0].open == {
@@ -184,7 +184,7 @@ def test_a_proposal_is_decided_once(reviews: Reviews, register: Register) -> Non
 
 
 def test_a_proposal_that_never_was_cannot_be_decided(reviews: Reviews) -> None:
-    with pytest.raises(NotWaitingError, match="proposal 7 does not wait"):
+    with pytest.raises(NotWaitingError, match="proposal 7 is not pending"):
         reviews.decide(7, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
 
 
@@ -207,7 +207,7 @@ def test_after_erasure_a_proposal_can_only_be_refused(reviews: Reviews, bank: Wo
 
 
 def test_a_customer_without_a_key_is_refused(reviews: Reviews) -> None:
-    with pytest.raises(UnsealableError, match="decide by hand"):
+    with pytest.raises(UnsealableError, match="decide manually"):
         reviews.propose(Proposal("care-desk", "nobody", REFUND), NOON)
     assert reviews.waiting() == []
 

@@ -168,5 +168,5 @@ def test_without_a_row_there_is_no_figure_and_it_is_never_read_for_everybody(ban
     assert bank.gate.source.count() == 3
     everybody: Any = bank.gate.source.everybody
     assert everybody(["age"]).count().execute() == 3
-    with pytest.raises(SourceUnavailableError, match="read by customer only"):
+    with pytest.raises(SourceUnavailableError, match="read it by customer"):
         everybody([FIELD])

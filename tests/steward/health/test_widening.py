@@ -211,7 +211,7 @@ def test_a_wider_purpose_under_the_same_version_is_published_nowhere(
 
     edit(specs, "segmentation", declare)
     assert publish(bank, specs, tmp_path) == ["segmentation"]
-    assert publication.in_force(bank.ledger)["segmentation"].version == "2.0.0"
+    assert publication.active_contracts(bank.ledger)["segmentation"].version == "2.0.0"
 
 
 def test_a_contract_of_before_is_not_published_again(
@@ -246,10 +246,10 @@ def test_an_archived_contract_that_was_altered_is_as_good_as_none(
     bank: World, specs: Path, tmp_path: Path
 ) -> None:
     publish(bank, specs, tmp_path)
-    digest = publication.in_force(bank.ledger)["segmentation"].digest
+    digest = publication.active_contracts(bank.ledger)["segmentation"].digest
     kept = tmp_path / "contracts" / digest / "scene.odcs.yaml"
     kept.write_bytes(kept.read_bytes() + b"# altered\n")
-    with pytest.raises(MissingContractError, match="want the contract that was published"):
+    with pytest.raises(MissingContractError, match="published contract is missing"):
         ContractArchive(tmp_path / "contracts").read(digest)
 
 
