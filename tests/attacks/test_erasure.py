@@ -373,7 +373,7 @@ def test_v49_under_a_legal_hold_nothing_is_erased_and_the_request_is_kept(house:
 
 def test_v49_a_hold_is_set_once_with_a_reason_and_lifted_once(house: Product) -> None:
     holds = Holds(house.register())
-    with pytest.raises(HoldError, match="want one to lift"):
+    with pytest.raises(HoldError, match="no hold to lift"):
         holds.lift(ME, "officer", "x", START)
     with pytest.raises(HoldError, match="want who and a reason"):
         holds.set(ME, "officer", "  ", START)

@@ -57,7 +57,7 @@ NOT_ERASED = {
     ),
     "a hold without a reason": (["hold", "set", "c1", "--reason", " "], "want who and a reason"),
     "a hold on nobody": (["hold", "set", "c9", "--reason", "claim"], "has no data key"),
-    "a hold that is not there": (["hold", "lift", "c1", "--reason", "x"], "want one to lift"),
+    "a hold that is not there": (["hold", "lift", "c1", "--reason", "x"], "no hold to lift"),
 }
 
 
