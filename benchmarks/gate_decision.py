@@ -8,7 +8,8 @@ from pathlib import Path
 
 from benchmarks.peers import Decider, Question, deciders
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from gate.decision.decide import decide, personal
 from gate.policy import cedar
 from gate.policy.cedar import PolicyFacts

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from gate.decision.decide import personal
 from gate.policy.compiled import compile_plan
 from gate.state import consent_bits, snapshot

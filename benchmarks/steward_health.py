@@ -4,7 +4,8 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from ledger.events.envelope import FIRST, EvidenceClass, Granted, Instruction, Wording, instruction

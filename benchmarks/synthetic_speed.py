@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.synthetic_quality import DataSet, load, release
-from gate.contracts.scene import load_source, specs_folder
+from gate.contracts.source import load_source, specs_folder
 from synthetic.fitting.release import Release
 from synthetic.model import conditional, counts, sample
 from synthetic.model.domain import Domain, Numbers

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gate.contracts.scene import Item, Scene
+from gate.contracts.scene import Scene
+from gate.contracts.source import Item
 from synthetic.model.domain import Categories, Column, Dates, Numbers
 
 MAX_CONDITIONS = 16

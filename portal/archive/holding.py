@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from gate.contracts.scene import Scene, SourceContract
+from gate.contracts.scene import Scene
+from gate.contracts.source import SourceContract
 from ledger.service import Ledger
 from steward.oversight import review
 from steward.oversight.register import Register

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from gate.contracts.scene import Scene, SceneField, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene, SceneField
 from ledger.events.reducer import ConsentState, SceneConsent
 from portal.consent import wording
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gate.contracts.scene import Scene, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
 from gate.contracts.triggers import ReportedSignal, Template, Trigger
 from gate.state.consent_bits import EPOCH
 from ledger.events.envelope import TriggerCleared, TriggerSet

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from gate.contracts.scene import Scene, SourceContract, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
+from gate.contracts.source import SourceContract
 from ledger.events.reducer import ConsentState
 from portal.consent.centre import live_fields
 

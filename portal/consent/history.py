@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from gate.contracts.scene import Scene, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
 from ledger.events.envelope import Act, Granted, Imported, Instruction, Withdrawn
 from ledger.reader import RecordedEvent
 from portal.consent import gpc

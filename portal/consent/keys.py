@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from gate.contracts.scene import Scene, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
 from ledger.events import customer_keys
 from ledger.events.acts import (
     CustomerKey,

@@ -6,7 +6,9 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from gate.contracts.scene import LOCALES, Scene, SourceContract, Text
+from gate.contracts.odcs import LOCALES, Text
+from gate.contracts.scene import Scene
+from gate.contracts.source import SourceContract
 from gate.decision.decide import View
 from steward.oversight.explanations import Explained
 

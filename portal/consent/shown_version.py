@@ -8,7 +8,8 @@ signal, the active version is used.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gate.contracts.scene import ContractError, Scene
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import Scene
 from ledger.events.envelope import Instruction
 from portal.consent import wording
 from steward.contracts.archive import ContractArchive

@@ -19,7 +19,8 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 
-from gate.contracts.scene import LOCALES, Scene
+from gate.contracts.odcs import LOCALES
+from gate.contracts.scene import Scene
 from ledger.events.envelope import Wording
 from portal.web.i18n import Words
 

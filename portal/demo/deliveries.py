@@ -10,7 +10,7 @@ days shows how contracts are missed.
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from gate.contracts.scene import SourceContract
+from gate.contracts.source import SourceContract
 
 ON_THE_WAY = timedelta(minutes=20)
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gate.contracts.scene import Scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from portal.demo import customers
 
 BASE = {  # probability that a forty-year-old allows a scene

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from gate.contracts.scene import Item, Scene, SourceContract, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
+from gate.contracts.source import Item, SourceContract
 from portal.desk.office import Agreements, Found
 from portal.operations.job_results import DEGRADED, JobResult, Snapshot
 from portal.web.chart import Chart, ChartLine, chart

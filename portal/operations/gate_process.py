@@ -22,7 +22,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from gate.contracts.scene import Scene, specs_folder
+from gate.contracts.scene import Scene
+from gate.contracts.source import specs_folder
 from gate.http.app import GateApp
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from gate.contracts import versions
-from gate.contracts.scene import ContractError, Scene, specs_folder
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import Scene
+from gate.contracts.source import specs_folder
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy, CedarPolicyError
 from gate.replay.history import ReplayGrounds

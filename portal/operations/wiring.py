@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gate import factory
-from gate.contracts.scene import Scene, SourceContract, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import SourceContract, load_source, specs_folder
 from gate.decision.alert import Alarm, GateAlert, log
 from gate.decision.quota import Quotas
 from gate.policy import cedar

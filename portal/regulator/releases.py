@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import isfinite
 
-from gate.contracts.scene import Scene, Text
+from gate.contracts.odcs import Text
+from gate.contracts.scene import Scene
 from gate.reads.point import Gate
 from portal.operations.release_service import period
 from portal.web.chart import Chart, ChartLine, chart

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
-from gate.contracts.scene import specs_folder
+from gate.contracts.source import specs_folder
 from portal.regulator import logs, releases
 from portal.web.pages import faces, page
 from portal.web.problems import NotFoundError

@@ -25,7 +25,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
 from markupsafe import Markup, escape
 
-from gate.contracts.scene import Text
+from gate.contracts.odcs import Text
 
 FOLDER = Path(__file__).parent / "locales"
 LANGUAGES = {"en": "English", "zh-CN": "中文"}

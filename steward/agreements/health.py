@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from gate.contracts.scene import Fallback, Scene, specs_folder
+from gate.contracts.scene import Fallback, Scene
+from gate.contracts.source import specs_folder
 from gate.decision import eligibility
 from gate.decision.decide import frozen
 from gate.state.consent_bits import ARMED, EXPIRY_SHIFT, FIELDS

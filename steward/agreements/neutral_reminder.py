@@ -14,7 +14,9 @@ from string import Formatter
 
 import yaml
 
-from gate.contracts.scene import LOCALES, Scene, specs_folder
+from gate.contracts.odcs import LOCALES
+from gate.contracts.scene import Scene
+from gate.contracts.source import specs_folder
 from steward.oversight.risk import normalise, pattern
 
 VARIABLES = {"scene", "day", "address"}

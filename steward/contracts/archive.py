@@ -9,7 +9,9 @@ The log names a contract by its digest only; the archive has the file with that 
 from hashlib import sha256
 from pathlib import Path
 
-from gate.contracts.scene import ContractError, Scene, load_scene, load_source
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import Scene, load_scene
+from gate.contracts.source import load_source
 from ledger.tlog import atomic_file
 
 SCENE, SOURCE = "scene.odcs.yaml", "source.odcs.yaml"

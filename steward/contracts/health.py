@@ -17,7 +17,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from gate.contracts.scene import Scene, SceneField, SourceContract
+from gate.contracts.scene import Scene, SceneField
+from gate.contracts.source import SourceContract
 from steward.contracts.source_probe import SourceDelivery, SourceFacts
 
 MISSES_TO_ALERT = 3

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from gate.contracts.scene import SourceContract
 from gate.contracts.sla import WHOLE
+from gate.contracts.source import SourceContract
 from gate.reads.sources.interface import SourceUnavailableError
 
 LOGICAL = {  # Ibis type -> ODCS logicalType; other types keep their name

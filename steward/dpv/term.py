@@ -7,7 +7,7 @@ every DPV name used here is in specs/dpv/terms.csv.
 from collections.abc import Mapping
 from typing import Any
 
-from gate.contracts.scene import Text
+from gate.contracts.odcs import Text
 
 Node = dict[str, Any]  # an object of JSON-LD
 

@@ -19,7 +19,8 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from gate.contracts.scene import LOCALES, Fallback, Scene, SceneField
+from gate.contracts.odcs import LOCALES
+from gate.contracts.scene import Fallback, Scene, SceneField
 from steward.cases.case import Case
 from steward.cases.case_store import stamp
 from steward.cases.changes import ChangeKind

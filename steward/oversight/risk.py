@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from gate.contracts.scene import LOCALES, specs_folder
+from gate.contracts.odcs import LOCALES
+from gate.contracts.source import specs_folder
 
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _BETWEEN = re.compile(r"(?<=[\u3400-\u9fff])[\W_]+(?=[\u3400-\u9fff])")

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from gate.contracts.scene import Fallback, Item, LegalBasis, Scene, SceneField, Service
+from gate.contracts.scene import Fallback, LegalBasis, Scene, SceneField, Service
+from gate.contracts.source import Item
 from gate.contracts.triggers import Template, Trigger
 from synthetic.model.domain import Categories, Column, Numbers
 

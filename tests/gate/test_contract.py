@@ -13,11 +13,14 @@ import pytest
 import yaml
 
 from gate.contracts import scene as contract
-from gate.contracts.scene import LOCALES, ContractError, Fallback, LegalBasis, Scene, SourceContract
+from gate.contracts import source as source_contract
+from gate.contracts.odcs import LOCALES, ContractError
+from gate.contracts.scene import Fallback, LegalBasis, Scene
+from gate.contracts.source import SourceContract
 from synthetic.completion.mode import Mode
 from synthetic.model.domain import Numbers
 
-SPECS = contract.specs_folder()
+SPECS = source_contract.specs_folder()
 SOURCE_FILE = SPECS / "sources" / "customer.odcs.yaml"
 SCENE_FILES = sorted((SPECS / "scenes").glob("*.odcs.yaml"))
 SCHEMA = Path(open_data_contract_standard.__file__).parent / "schema.json"
@@ -40,7 +43,7 @@ PURPOSES = {  # W3C DPV 2.3 and its AI extension, and the fallback of each scene
 
 @pytest.fixture(scope="module")
 def source() -> SourceContract:
-    return contract.load_source(SOURCE_FILE)
+    return source_contract.load_source(SOURCE_FILE)
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +314,7 @@ def test_a_bad_source_contract_is_refused_and_the_file_named(
     path = tmp_path / "bad.odcs.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
     with pytest.raises(ContractError, match=r"bad\.odcs\.yaml: ."):
-        contract.load_source(path)
+        source_contract.load_source(path)
 
 
 UNREADABLE = {
@@ -330,12 +333,12 @@ def test_an_unreadable_contract_is_refused_and_the_file_named(raw: bytes, tmp_pa
     path = tmp_path / "bad.odcs.yaml"
     path.write_bytes(raw)
     with pytest.raises(ContractError, match=r"bad\.odcs\.yaml: "):
-        contract.load_source(path)
+        source_contract.load_source(path)
 
 
 def test_a_missing_contract_is_refused_and_the_file_named(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"gone\.odcs\.yaml: "):
-        contract.load_source(tmp_path / "gone.odcs.yaml")
+        source_contract.load_source(tmp_path / "gone.odcs.yaml")
 
 
 def test_a_folder_without_contracts_is_refused(tmp_path: Path, source: SourceContract) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gate.contracts.scene import load_scene, load_scenes, load_source, specs_folder
+from gate.contracts.scene import load_scene, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from gate.factory import build
 from gate.readlog.writer import LOG, Journal
 from gate.reads.point import ReadRequest

@@ -21,7 +21,8 @@ import pytest
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from msgspec.structs import replace
 
-from gate.contracts.scene import load_scenes, load_source, specs_folder
+from gate.contracts.scene import load_scenes
+from gate.contracts.source import load_source, specs_folder
 from ledger.events import envelope, state_document
 from ledger.events.envelope import Granted, Instruction, Withdrawn
 from ledger.events.reducer import ConsentState

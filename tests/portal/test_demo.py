@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from gate.contracts import scene as contract
+from gate.contracts import source as source_contract
 from portal.demo import customers, grants
 
 ROWS = 45_211
@@ -36,7 +37,9 @@ def test_the_published_columns_are_unchanged_and_in_order(bank: Any) -> None:
 
 
 def test_every_declared_item_is_a_column(bank: Any) -> None:
-    source = contract.load_source(contract.specs_folder() / "sources" / "customer.odcs.yaml")
+    source = source_contract.load_source(
+        source_contract.specs_folder() / "sources" / "customer.odcs.yaml"
+    )
     columns = [row[0] for row in bank.execute("DESCRIBE customer").fetchall()]
     held = [name for name, item in source.items.items() if not item.provided]
     assert columns == ["id", *held]
@@ -81,8 +84,8 @@ def test_a_customer_allows_five_to_seven_scenes_on_average(granted: list[grants.
 def test_the_contract_scene_is_never_granted_and_every_other_is(
     granted: list[grants.Grant],
 ) -> None:
-    specs = contract.specs_folder()
-    source = contract.load_source(specs / "sources" / "customer.odcs.yaml")
+    specs = source_contract.specs_folder()
+    source = source_contract.load_source(specs / "sources" / "customer.odcs.yaml")
     scenes = contract.load_scenes(specs / "scenes", source)
     assert {scene for _, scene, _ in granted} == scenes.keys() - {"contract-service"}
     for _, scene, fields in granted:

@@ -9,7 +9,8 @@ from rdflib.namespace import DCTERMS, RDF
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from gate.contracts.scene import Scene, load_scene, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scene
+from gate.contracts.source import load_source, specs_folder
 from ledger.events.envelope import Granted, KeyEnrolled
 from portal.archive import pack
 from portal.archive.content import archive

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gate.contracts.scene import Scene, SourceContract
+from gate.contracts.scene import Scene
+from gate.contracts.source import SourceContract
 from portal.consent import data_map
 from portal.operations.wiring import contracts
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gate.contracts.scene import specs_folder
+from gate.contracts.source import specs_folder
 from gate.policy import cedar
 from ledger.events.envelope import PolicyPublished
 from portal.operations.replay_grounds import grounds

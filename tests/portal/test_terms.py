@@ -6,7 +6,7 @@ from shutil import copytree
 
 import pytest
 
-from gate.contracts.scene import specs_folder
+from gate.contracts.source import specs_folder
 from gate.decision.decide import Reason
 from gate.reads.point import ReadRequest
 from ledger.events.envelope import ScenePublished

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from gate.contracts.scene import ContractError, Scene
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import Scene
 from ledger.events.envelope import Act, Granted, ManifestPublished, Withdrawn
 from ledger.reader import entries_at
 from ledger.service import Ledger

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from gate.contracts.scene import load_scenes, load_source
+from gate.contracts.scene import load_scenes
+from gate.contracts.source import load_source
 from portal.commands import app
 from portal.operations.budget_records import Records
 from synthetic.fitting import checkpoint

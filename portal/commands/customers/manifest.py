@@ -117,7 +117,7 @@ def affected(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
 
 @contextmanager
 def _ledger(home: Path) -> Iterator["Ledger"]:
-    from gate.contracts.scene import ContractError
+    from gate.contracts.odcs import ContractError
     from portal.operations import open_ledger
     from steward.oversight.manifest import ManifestError
 

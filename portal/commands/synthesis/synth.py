@@ -208,7 +208,7 @@ def provenance() -> None:
 
 def _refusing(act: Callable[[], Made]) -> Made:
     """The result of `act`. A refusal is printed and ends the command with status 1."""
-    from gate.contracts.scene import ContractError
+    from gate.contracts.odcs import ContractError
     from portal.commands.synthesis.fitting import InterruptedFitError
     from synthetic.fitting.checkpoint import PartialError
     from synthetic.model.domain import DomainError
@@ -237,7 +237,8 @@ def _summary(release: "Release", to: Path) -> dict[str, Any]:
 
 
 def _contract(scene: Path, source: Path) -> "Contract":
-    from gate.contracts.scene import load_scene, load_source
+    from gate.contracts.scene import load_scene
+    from gate.contracts.source import load_source
 
     require_file(scene, "a scene contract (YAML)")
     return load_scene(scene, load_source(require_file(source, "a source contract (YAML)")))

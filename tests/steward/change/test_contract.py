@@ -7,13 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.scene import (
-    ContractChange,
-    ContractError,
-    load_scene,
-    load_source,
-    specs_folder,
-)
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import ContractChange, load_scene
+from gate.contracts.source import load_source, specs_folder
 
 SPECS = specs_folder()
 SOURCE = load_source(SPECS / "sources" / "customer.odcs.yaml")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from gate.contracts.scene import LOCALES, Fallback
+from gate.contracts.odcs import LOCALES
+from gate.contracts.scene import Fallback
 from steward.cases.case import Case, Status
 from steward.cases.changes import ChangeKind
 from steward.cases.loss import Loss, measured, parse

@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from gate.contracts.scene import Scene, SourceContract, load_scenes, load_source, specs_folder
+from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.source import SourceContract, load_source, specs_folder
 from gate.decision.decide import View
 from gate.reads.point import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource

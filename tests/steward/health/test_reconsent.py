@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.scene import specs_folder
+from gate.contracts.source import specs_folder
 from ledger.events.envelope import Granted, ScenePublished, TriggerSet, Withdrawn
 from steward.agreements import neutral_reminder
 from steward.agreements.neutral_reminder import BiasedReminderError, ReminderFileError

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.scene import specs_folder
+from gate.contracts.source import specs_folder
 from ledger.events.envelope import Granted
 from steward.oversight import review, risk
 from steward.oversight.register import Register, UnsealableError

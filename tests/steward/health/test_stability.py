@@ -8,7 +8,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from gate.contracts.scene import load_scenes, load_source, specs_folder
+from gate.contracts.scene import load_scenes
+from gate.contracts.source import load_source, specs_folder
 from gate.decision.decide import Reason, View
 from gate.factory import build
 from gate.readlog.writer import LOG, Journal

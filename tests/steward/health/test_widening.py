@@ -10,15 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.scene import (
-    LegalBasis,
-    Scene,
-    SceneField,
-    Service,
-    load_scenes,
-    load_source,
-    specs_folder,
-)
+from gate.contracts.scene import LegalBasis, Scene, SceneField, Service, load_scenes
+from gate.contracts.source import load_source, specs_folder
 from ledger.events.envelope import ScenePublished
 from steward.contracts import publication
 from steward.contracts.archive import ContractArchive, MissingContractError
