@@ -12,6 +12,7 @@ def main() -> None:
         from ledger.verify.cli import main as verify
 
         sys.exit(verify(sys.argv[2:]))
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # a text stream
     from ledger.storage.writer_lock import WriterBusyError
     from portal.commands import app, forwarding
 

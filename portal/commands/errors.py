@@ -59,13 +59,15 @@ def require_file(path: Path, what: str) -> Path:
 def explained(error: BaseException) -> str | None:
     """The message for a mistake of the user; None for any other exception."""
     from pydantic import ValidationError
+    from pydantic_settings import SettingsError
     from sqlalchemy.exc import DatabaseError
 
     match error:
         case ValidationError():
             return "\n".join(_settings_lines(error))
-        case TOMLDecodeError():
-            return f"sovereign.toml is not valid TOML: {error}. Correct it and try again"
+        case TOMLDecodeError() | SettingsError():
+            form = "TOML in sovereign.toml" if isinstance(error, TOMLDecodeError) else "JSON"
+            return f"{error}: want {form}. Correct it and try again"
         case OSError(filename=str() | Path() as place, strerror=str() as reason):
             return f"{place}: {reason}. Check the path"
         case DatabaseError():

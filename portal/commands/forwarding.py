@@ -17,14 +17,21 @@ import typer
 from ledger.service import Ledger
 from ledger.storage.writer_lock import WriterBusyError
 from portal.operations import control, open_ledger
-from portal.operations.control import Outcome
+from portal.operations.control import ControlError, Outcome
 
 _PRINTED: ContextVar[tuple[TextIO, TextIO] | None] = ContextVar("printed", default=None)
 
 
 def elsewhere(app: typer.Typer, argv: Sequence[str], busy: WriterBusyError) -> int:
     """Let the writer run `argv`, and print what it printed; the exit status."""
-    outcome = control.forward(busy.home, _absolute(app, argv))
+    try:
+        outcome = control.forward(busy.home, _absolute(app, argv))
+    except ControlError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("given up; what has begun in the serving process is finished there\n")
+        return 130
     if outcome is None:
         sys.stderr.write(f"{busy}\n")
         return 2
@@ -75,9 +82,11 @@ def _absolute(app: typer.Typer, argv: Sequence[str]) -> list[str]:
         name, command, rest = command.resolve_command(context, rest)  # groups have no options
         words.append(str(name))
     values = command.make_context(command.name, rest, parent=context).params
+    arguments: list[str] = []
     for parameter in command.params:
-        words += _written(parameter, values.get(parameter.name))
-    return words
+        written = _written(parameter, values.get(parameter.name))
+        (arguments if parameter.param_type_name == "argument" else words).extend(written)
+    return [*words, "--", *arguments]
 
 
 def _written(parameter: Any, value: Any) -> list[str]:
