@@ -7,6 +7,7 @@ rate is waiting for the disk and for other programs.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sqlite3

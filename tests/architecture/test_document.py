@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import record
 from tests.architecture import picture
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "architecture.md"
@@ -62,3 +63,19 @@ def test_the_document_is_three_pages() -> None:
 def test_the_picture_shows_the_layers_as_they_are_declared() -> None:
     """Renewed by `python -m tests.architecture.picture`."""
     assert picture.TARGET.read_text("utf-8") == picture.draw()
+
+
+README = DOCUMENT.parents[1] / "README.md"
+
+
+def test_the_readme_links_what_exists_and_holds_no_placeholder() -> None:
+    text = README.read_text("utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert len(links) > 15
+    assert [link for link in links if not (README.parent / link).exists()] == []
+    assert re.findall(r"^[A-Z]{5,}$", text.replace("VERIFIED", ""), re.MULTILINE) == []
+
+
+def test_the_performance_document_is_what_the_benchmarks_printed() -> None:
+    """Renewed by `python -m benchmarks.record`."""
+    assert record.DOCUMENT.read_text("utf-8") == record.document()

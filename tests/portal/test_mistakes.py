@@ -254,7 +254,7 @@ def test_a_demonstration_with_an_unknown_job_is_refused_before_the_story(
 
 def test_settings_that_are_no_toml_are_named(places: Places) -> None:
     (places.root / "sovereign.toml").write_text("port 8000")
-    assert "sovereign.toml is not valid TOML" in refused(run(places, "serve --data-dir {home}"))
+    assert "want TOML in sovereign.toml" in refused(run(places, "serve --data-dir {home}"))
 
 
 def test_a_database_that_is_none_is_no_defect_of_the_command(places: Places) -> None:
