@@ -5,6 +5,7 @@
     sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
 
 Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
+2: a file could not be read.
 2: wrong usage.
 """
 
@@ -23,7 +24,7 @@ from ledger.verify import evidence, receipt
 from ledger.verify.evidence import EvidenceError, EvidenceStep, Proven
 from ledger.verify.receipt import Receipt, ReceiptError
 
-_REFUSED = (OSError, UnicodeDecodeError, NoteError, LogPolicyError, ReceiptError, EvidenceError)
+_REFUSED = (UnicodeDecodeError, NoteError, LogPolicyError, ReceiptError, EvidenceError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("evidence is verified under policies: use --policy instead of --key")
     try:
         text = _proven(chosen) if chosen.evidence else _received(chosen)
+    except OSError as error:
+        sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
+        return 2
     except _REFUSED as error:
         sys.stderr.write(f"NOT VERIFIED: {error}\n")
         return 1

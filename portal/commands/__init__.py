@@ -1,6 +1,7 @@
 """The command line `sovereign`: commands about customers, logs and synthesis, and the servers."""
 
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,8 @@ def demo(
 
     settings = Settings(demo=True, port=port)
     schedule.intervals(settings)  # raises before the story, which takes minutes
+    if not once:
+        _require_free(settings.host, settings.port)
     with _alone():
         product = play(_with(settings, data_dir).at_home())
     if not once:
@@ -96,6 +99,7 @@ def serve(data_dir: DataDir = None) -> None:
     if not settings.source and not settings.data_dir.is_dir():
         require_ledger(settings.data_dir)  # a first start needs a folder with customers.duckdb
     schedule.intervals(settings)  # raises before anything is created
+    _require_free(settings.host, settings.port)
     try:
         with _alone():
             product = open_product(settings)
@@ -138,6 +142,18 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 def _with(settings: "Settings", data_dir: Path | None) -> "Settings":
     return settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
+
+
+def _require_free(host: str, port: int) -> None:
+    """End the command unless `host` and `port` can be listened on, before anything is created."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        fail(
+            f"cannot listen on {host}, port {port}: {error.strerror or error}."
+            " Free the port, or set another host or port (sovereign.toml or SOVEREIGN_…)"
+        )
 
 
 def _serve(product: "Product") -> None:

@@ -51,7 +51,7 @@ class Agreements:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """The result of a search for one customer. `name`: as the gate answered it."""
 
     subject: str
@@ -130,7 +130,9 @@ class Office:
             self._running, self._seen = (key, running), state.size
             return Agreements(len(running), running.total(), running.advised(), self.limits)
 
-    def search(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> Found | None:
+    def search(
+        self, subject: str, by: str, ground: str, reason: str, at: datetime
+    ) -> SearchResult | None:
         """Search for one customer. The search is logged before any data is read.
 
         None for a customer without an instruction, whether they exist or not. The name is read
@@ -145,7 +147,7 @@ class Office:
         asked = ReadRequest(NAME_SERVICE, NAME_SCENE, subject, ("name",), at)
         name = gate.read(asked).values.get("name")
         searches = len(self.register.of(subject, SEARCHED))
-        return Found(subject, name, report, report.advice(self.limits), searches)
+        return SearchResult(subject, name, report, report.advice(self.limits), searches)
 
     def _log(self, subject: str, by: str, ground: str, reason: str, at: datetime) -> bool:
         """Log the search; False if the customer has no key (then it is logged without them)."""

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
 from gate.contracts.source import Item, SourceContract
-from portal.desk.office import Agreements, Found
+from portal.desk.office import Agreements, SearchResult
 from portal.operations.job_results import DEGRADED, JobResult, Snapshot
 from portal.web.chart import Chart, ChartLine, chart
 from steward.agreements.health import TEN_THOUSAND, Advice, HealthReport
@@ -101,11 +101,11 @@ def agreements(found: Agreements) -> AgreementRow:
     return AgreementRow(found.customers, figures, advised)
 
 
-def found(found: Found) -> FoundRow:
+def found(result: SearchResult) -> FoundRow:
     """The row of a search result, without thresholds, which the aggregate shows."""
-    figures = _figures(found.report, found.advice, (0, 0, 0))
-    advice = tuple(each.value for each in found.advice)
-    return FoundRow(found.subject, found.name or "", figures, advice, found.searches)
+    figures = _figures(result.report, result.advice, (0, 0, 0))
+    advice = tuple(each.value for each in result.advice)
+    return FoundRow(result.subject, result.name or "", figures, advice, result.searches)
 
 
 def alerts(

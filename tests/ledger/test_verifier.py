@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger.verify.cli import main
 from tests.ledger.test_receipt import SIGNER_HERE, TEXT
 
 BLOCKED = """
@@ -21,6 +22,15 @@ class Block(MetaPathFinder):
 
 sys.meta_path.insert(0, Block())
 """
+
+
+def test_a_file_that_cannot_be_read_is_not_one_that_does_not_verify(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tmp_path / "missing"), "--key", str(tmp_path / "k")]) == 2
+    assert capsys.readouterr().err.startswith("COULD NOT READ: ")
+
+
 COMMANDS = {
     "python -m ledger.verify": (
         "ledger",

@@ -5,6 +5,7 @@ names and settings that do not exist.
 """
 
 import json
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,19 @@ def test_a_demonstration_with_an_unknown_job_is_refused_before_the_story(
     monkeypatch.setenv("SOVEREIGN_JOB_EVERY_S", '{"publicaton": 5}')
     assert "want one of" in refused(run(places, "demo --data-dir {typo}"))
     assert not places.typo.exists()
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_created(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setenv("SOVEREIGN_PORT", str(port))
+        before = places.files()
+        assert f"port {port}: Address already in use" in refused(
+            run(places, "serve --data-dir {home}")
+        )
+        assert places.files() == before
 
 
 def test_settings_that_are_no_toml_are_named(places: Places) -> None:
