@@ -1,5 +1,6 @@
 """Clauses 4.1 and 4.2 of specs/portal.md: what a regulator gets, without a login."""
 
+import re
 from hashlib import sha256
 
 import pytest
@@ -70,7 +71,8 @@ def test_nothing_personal_is_public(public: TestClient, product: Product) -> Non
     raw = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     raw += public.get("/regulator").content
     assert not [value for value in row.values() if str(value).encode() in raw]
-    assert b"c00007" not in raw
+    # Six hexadecimal digits stand in some digest by chance: only by itself it would be the number.
+    assert re.search(rb"(?<![0-9a-f])c00007(?![0-9a-f])", raw) is None
 
 
 UNPUBLISHED = ["/log/nothing/checkpoint", "/log/consent/tile/9/999", "/contracts/none.odcs.yaml"]
