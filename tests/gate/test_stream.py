@@ -144,7 +144,7 @@ def test_a_client_who_stops_reading_is_dropped(
 ) -> None:
     monkeypatch.setattr(data, "SEND_TIMEOUT_S", 0.05)
     client = Client(stops_after=1)
-    with pytest.raises(BrokenStreamError, match="too long"):
+    with pytest.raises(BrokenStreamError, match="reads too slowly"):
         play(bank, client)
     assert not client.ended
 

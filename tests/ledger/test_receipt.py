@@ -224,8 +224,8 @@ def test_l45_main_gives_a_reason_for(
 def test_l45_main_gives_a_reason_for_a_file_that_is_not_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([str(tmp_path / "a"), "--key", str(tmp_path / "k")]) == 1
-    assert capsys.readouterr().err.startswith("NOT VERIFIED: ")
+    assert main([str(tmp_path / "a"), "--key", str(tmp_path / "k")]) == 2
+    assert capsys.readouterr().err.startswith("COULD NOT READ: ")
 
 
 def test_l40_a_public_act_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
