@@ -1,7 +1,7 @@
 """Read-only access to a ledger that another process writes; gate workers use it.
 
-For every customer a follower knows the tag of their next event. An entry with an unknown tag is
-by a new customer or by one who was erased; the vault tells which.
+Whose entry it is, and whether they were erased, is asked of the vault's index of owners, which the
+writer extends before it writes an entry.
 """
 
 from base64 import b64encode
@@ -10,14 +10,14 @@ from pathlib import Path
 
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import EntryErased, SubjectErased
-from ledger.events.sealed_entry import opened, public
-from ledger.reader import CHUNK, Reader, RecordedEvent, RecordedInstruction
+from ledger.events.sealed_entry import public
+from ledger.reader import CHUNK, Reader, RecordedEvent, RecordedInstruction, decrypted
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, merkle, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.vault import commitments
-from ledger.vault.commitments import PERSONAL, TAG_SIZE, ReadLogTags
+from ledger.vault.commitments import PERSONAL, ReadLogTags
 from ledger.vault.vault import Vault
 
 
@@ -42,7 +42,11 @@ class Follower:
         self._published_size = published_size or (lambda: self._head().size)
         self._largest_size = 0
         self._reader = Reader(self, self._store, self._vault)
-        self._restart()
+        if not self._vault.indexed:
+            raise CorruptLogError(
+                f"the key store under {home / 'keys'} is of an earlier version of the product: "
+                "start its writer once"
+            )
 
     @property
     def size(self) -> int:
@@ -110,10 +114,13 @@ class Follower:
 
     def follow(self, since: int) -> Iterator[RecordedEvent]:
         """Every event from entry `since` on that can still be decrypted, in log order."""
-        if since < self._at:
-            self._restart()
-        for recorded in self._advance(self.size):
-            if recorded.index >= since:
+        upto = self.size
+        for lo in range(since, upto, CHUNK):
+            entries = [*self.entries(lo, min(lo + CHUNK, upto))]
+            sealed = self._store.sealed_between(lo, lo + len(entries))
+            for recorded in decrypted(lo, entries, sealed, self._vault):
+                if isinstance(recorded.event, SubjectErased | EntryErased):
+                    self._vault.clear_cache()
                 yield recorded
 
     def _head(self) -> Checkpoint:
@@ -136,33 +143,6 @@ class Follower:
 
         return read
 
-    def _restart(self) -> None:
-        self._at = 0
-        self._vault.clear_cache()
-        self._known: dict[str, bytes] = {}
-        self._next: dict[bytes, tuple[bytes, int]] = {}
-        self._look()
-
-    def _look(self) -> None:
-        """Compute the tags to expect for keys that are new or changed.
-
-        For a new customer that is the tag of their first event. For a customer of whom an entry
-        was erased it is also that of their next event, because the new half of the key gives their
-        further events other tags.
-        """
-        for key in self._vault.changed_keys(self._known):
-            for seq in {commitments.next_seq(key, 0), commitments.first_derived(key)}:
-                self._next[commitments.tag(key, seq)] = (key, seq)
-
-    def _advance(self, upto: int) -> Iterator[RecordedEvent]:
-        while self._at < upto:
-            lo, hi = self._at, min(self._at + CHUNK, upto)
-            sealed = self._store.sealed_between(lo, hi)
-            for index, entry in enumerate(self.entries(lo, hi), lo):
-                self._at = index + 1
-                if (recorded := self._open(index, entry, sealed.get(index))) is not None:
-                    yield recorded
-
     def entries(self, lo: int, hi: int) -> Iterator[bytes]:
         """The entries [lo, hi). Raises CorruptLogError."""
         for number in range(lo // tiles.WIDTH, -(-hi // tiles.WIDTH)):
@@ -170,22 +150,3 @@ class Follower:
                 raise CorruptLogError(f"entry bundle {number} is missing; restore a backup")
             start = number * tiles.WIDTH
             yield from tiles.unbundle(bundle)[max(lo - start, 0) : hi - start]
-
-    def _open(self, index: int, entry: bytes, sealed: bytes | None) -> RecordedEvent | None:
-        if entry[:1] != PERSONAL:
-            event = public(entry)
-            if isinstance(event, SubjectErased | EntryErased):
-                self._vault.clear_cache()
-            return RecordedEvent(index, event)
-        owner = self._owner(entry[1 : 1 + TAG_SIZE])
-        if owner is None or sealed is None:
-            return None  # its customer was erased
-        key, seq = owner
-        following = commitments.next_seq(key, seq)
-        self._next[commitments.tag(key, following)] = (key, following)
-        return RecordedInstruction(index, *opened(commitments.secrets(key, seq), sealed, entry))
-
-    def _owner(self, tag: bytes) -> tuple[bytes, int] | None:
-        if tag not in self._next:
-            self._look()
-        return self._next.pop(tag, None)

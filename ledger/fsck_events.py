@@ -5,7 +5,7 @@ sign; the states computed from the events are compared with the map. Customers a
 one, so that an error in one customer's events does not hide errors in another's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,6 +36,7 @@ from ledger.vault.vault import Vault, VaultError
 CACHED_BUNDLES = 256  # entry bundles in memory while customers' events are decrypted
 COMPARE_BATCH = 1_000  # customers whose states are compared with the map in one query
 PREFETCHED = 8  # events of each of them that are read in one query
+_REINDEX = "run `sovereign vault reindex`"
 _BROKEN = (
     VaultError,
     MalformedEventError,
@@ -86,6 +87,7 @@ class _Events:
         self._states: dict[Label, Value] = {}  # to be compared with the map
         self._ahead: dict[bytes, tuple[int, bytes]] = {}  # tag -> index, sealed event
         self._entries = lru_cache(CACHED_BUNDLES)(self._unbundled)
+        self._ownerless: set[bytes] = set()  # tags that the index of owners lists as erased
         self._unsealed: dict[bytes, int] = {}  # tag -> index of entries without a sealed event
 
     def findings(self) -> Iterator[FsckFinding]:
@@ -120,6 +122,7 @@ class _Events:
             entries = self._entries(lo // WIDTH)[:width]
         except MalformedTileError:
             return  # reported with the log
+        yield from self._index(lo, entries)
         tags = self._store.sealed_tags(lo, lo + width)
         for index, entry in enumerate(entries, lo):
             tag = tags.pop(index, None)
@@ -131,6 +134,20 @@ class _Events:
                 yield from _public(index, entry)
             elif len(entry) != PERSONAL_SIZE:
                 yield FsckFinding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
+
+    def _index(self, lo: int, entries: Sequence[bytes]) -> Iterator[FsckFinding]:
+        """Check that the index of owners has every personal entry, under its customer's key."""
+        tags = [each[1 : 1 + TAG_SIZE] for each in entries if each[:1] == PERSONAL]
+        owners = self._keys.indexed_owners(tags)
+        for tag in tags:
+            if (owner := owners.get(tag)) is None:
+                what = f"tag {tag.hex()} of the entries from {lo} on is missing; {_REINDEX}"
+                yield FsckFinding("index of owners", what)
+            elif owner.subject is None:
+                self._ownerless.add(tag)
+            elif not (key := self._keys.key(owner.subject)) or tag != _tag(key, owner.seq):
+                what = f"tag {tag.hex()} is not of the customer it is listed under; {_REINDEX}"
+                yield FsckFinding("index of owners", what)
 
     def _customer(self, key: bytes) -> Iterator[FsckFinding]:
         """Check that one customer's events decrypt, follow each other, and that none is missing."""
@@ -148,6 +165,9 @@ class _Events:
                 break
             else:
                 index, data = place
+                if secrets.opening.tag in self._ownerless:
+                    what = f"entry {index} is listed as erased, and is not; {_REINDEX}"
+                    yield FsckFinding("index of owners", what)
                 try:
                     opened_event = self._open(secrets, seq, index, data)
                     state, previous = _followed(state, previous, *opened_event, index, gaps)
@@ -212,6 +232,14 @@ def _named(state: CustomerState, instruction: Instruction) -> CustomerState:
         if state.state.subject
         else CustomerState(ConsentState(instruction.subject), state.label)
     )
+
+
+def _tag(key: bytes, seq: int) -> bytes:
+    """The tag of the customer's event; empty if it was erased."""
+    try:
+        return commitments.tag(key, seq)
+    except commitments.ErasedEntryError:
+        return b""
 
 
 def _public(index: int, entry: bytes) -> Iterator[FsckFinding]:

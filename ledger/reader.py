@@ -1,7 +1,7 @@
 """Read customers' events: decrypt them with their keys and check them against their leaves.
 
-No table records which entries belong to one customer. A customer's events are found by the tags
-that are derived from their data key, one after the other.
+A customer's events are found by the tags that are derived from their data key, one after the other;
+the customer of an entry by the vault's index of owners.
 """
 
 from array import array
@@ -28,6 +28,7 @@ from ledger.storage.sqlite import SqlStore
 from ledger.tlog.tiles import WIDTH
 from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, TAG_SIZE, Secrets
+from ledger.vault.owners import Owner
 from ledger.vault.vault import Vault
 
 CHUNK = 4096  # entries decrypted per batch when a follower is far behind
@@ -122,36 +123,29 @@ class Reader:
 
         Raises CorruptLogError if an event is missing although its customer is not erased.
         """
-        owners = self._owners()
         for lo in range(since, upto, CHUNK):
             hi = min(lo + CHUNK, upto)
-            sealed = self._store.sealed_between(lo, hi)
-            for index, entry in enumerate(self._log.entries(lo, hi), lo):
-                if entry[:1] != PERSONAL:
-                    yield RecordedEvent(index, public(entry))
-                elif owner := owners.get(entry[1 : 1 + TAG_SIZE]):
-                    derived = commitments.secrets(*owner)
-                    yield RecordedInstruction(
-                        index, *opened(derived, _present(sealed, index), entry)
-                    )
+            entries = [*self._log.entries(lo, hi)]
+            yield from decrypted(lo, entries, self._store.sealed_between(lo, hi), self._vault)
 
     def opening(self, index: int, subject: str | None) -> dict[str, object]:
         """The opening of entry `index`, as receipts carry it.
 
         It has the event; for a personal entry also tag and salt; for a signed one the signature
-        and the signer's key. With `subject` None, the keys of all customers are tried. Raises
-        KeyError if the entry can no longer be decrypted.
+        and the signer's key. With `subject` None it may be anybody's. Raises KeyError if the entry
+        can no longer be decrypted.
         """
         (entry,) = self._log.entries(index, index + 1)
         if entry[:1] != PERSONAL:
             return {"event": commitments.parse(envelope.encode(public(entry)))}
-        names = [subject] if subject is not None else [name for name, _ in self._vault.data_keys()]
         tag = entry[1 : 1 + TAG_SIZE]
-        for key in filter(None, map(self._vault.key, names)):
-            for derived, (_, sealed) in self._sealed(key):
-                if derived.opening.tag == tag:
-                    return self._shown(key, derived, *opened(derived, sealed, entry))
-        raise KeyError(f"entry {index} can no longer be decrypted: its customer was erased")
+        owner = self._vault.owners_of([tag])[tag]
+        key = self._vault.key(owner.subject) if owner.subject is not None else None
+        if key is None or subject not in {None, owner.subject}:
+            raise KeyError(f"entry {index} can no longer be decrypted: its customer was erased")
+        derived = commitments.secrets(key, owner.seq)
+        sealed = _present(self._store.sealed_between(index, index + 1), index)
+        return self._shown(key, derived, *opened(derived, sealed, entry))
 
     def opened(self, recorded: RecordedInstruction) -> dict[str, object]:
         """As `opening`, for an instruction that is in memory. Raises KeyError if it was erased."""
@@ -201,17 +195,34 @@ class Reader:
                     yield each, place
             first, wanted = first + wanted, min(2 * wanted, CHUNK)
 
-    def _owners(self) -> dict[bytes, tuple[bytes, int]]:
-        """Tag -> (data key, seq) for all events of customers with a key, and their next event."""
-        tags = self._store.tags()
-        owners: dict[bytes, tuple[bytes, int]] = {}
-        for _, key in self._vault.data_keys():
-            seq = commitments.next_seq(key, 0)
-            while (tag := commitments.tag(key, seq)) in tags:
-                owners[tag] = (key, seq)
-                seq = commitments.next_seq(key, seq)
-            owners[tag] = (key, seq)
-        return owners
+
+def decrypted(
+    lo: int, entries: Sequence[bytes], sealed: Mapping[int, bytes], keys: Vault
+) -> Iterator[RecordedEvent]:
+    """The events of these entries, the first of which has index `lo`, that are not erased.
+
+    Raises CorruptLogError if an event is missing although its customer is not erased.
+    """
+    owners = keys.owners_of([each[1 : 1 + TAG_SIZE] for each in entries if each[:1] == PERSONAL])
+    for index, entry in enumerate(entries, lo):
+        if entry[:1] != PERSONAL:
+            yield RecordedEvent(index, public(entry))
+            continue
+        tag = entry[1 : 1 + TAG_SIZE]
+        if (derived := _derived(keys, owners[tag], tag)) is not None:
+            yield RecordedInstruction(index, *opened(derived, _present(sealed, index), entry))
+
+
+def _derived(keys: Vault, owner: Owner, tag: bytes) -> Secrets | None:
+    """The secrets of a customer's event; None if it was erased, perhaps just now."""
+    if owner.subject is None or (key := keys.key(owner.subject)) is None:
+        return None
+    if commitments.tag(key, owner.seq) != tag:
+        # Another process replaced the key that is cached here.
+        key = keys.reloaded(owner.subject)
+        if key is None or commitments.tag(key, owner.seq) != tag:
+            return None
+    return commitments.secrets(key, owner.seq)
 
 
 def entries_at(log: EntrySource, indexes: Sequence[int]) -> list[bytes]:

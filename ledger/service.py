@@ -117,6 +117,8 @@ class Ledger:
         if not key.exists():
             log_keys.keys(home, origin)  # before the database, so that a log never lacks its keys
         store = SqlStore(database)
+        if not keys.indexed:  # of an earlier version
+            keys.rebuild_index(store.tags())
         heads = [each.head() for each in (store, store.state_store())]
         log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = log_keys.keys(home, origin)
@@ -224,6 +226,12 @@ class Ledger:
             known = self.log.size, self._latest.of
             states = resulting_states(self.origin, instructions, encoded, signers, *known)
             self._vault.create(each.subject for each in instructions)
+            self._vault.expect(
+                {
+                    each: (self._latest.of(each).state.seq, new.state.seq)
+                    for each, new in states.items()
+                }
+            )
             batch = [*zip(instructions, encoded, signers, strict=True)]
             recorded = self._append(batch, states, idempotency, request)
             self._latest.remember(states)
@@ -339,6 +347,11 @@ class Ledger:
             # Crash here: the entry is erased but the log has no `entry-erased` entry, and a retry
             # cannot add it, because the entry is no longer found.
             self._forget(subject, partial(envelope.EntryErased, index), at)
+
+    def reindex(self) -> None:
+        """Make the vault's index of owners anew. Durable on return."""
+        with self._lock:
+            self._vault.rebuild_index(self._store.tags())
 
     def rotate(self, home: Path, at: datetime) -> None:
         """Replace the signing keys of both logs, recorded in entries that old and new keys sign."""

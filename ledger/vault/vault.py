@@ -4,7 +4,8 @@
                         ledger.vault.key_encryption_key
     keys/customers.db   subject -> wrapped data key, the only place that links a name to a key; the
                         generation of the key-encryption key that wraps them all; how many lines of
-                        the erasure list were applied: see ledger.vault.erasure_list
+                        the erasure list were applied: see ledger.vault.erasure_list; which tags are
+                        whose: see ledger.vault.owners
 
 Sealed events are stored next to the log. Each is encrypted with AES-256-GCM under a key that is
 used once, with its log entry as associated data. GCM does not commit to the key; the SHA-256
@@ -15,7 +16,7 @@ a sealed event can be neither found nor decrypted.
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -23,13 +24,16 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.vault import commitments, erasure_list, key_encryption_key
+from ledger.errors import CorruptLogError
+from ledger.vault import commitments, erasure_list, key_encryption_key, owners
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
 from ledger.vault.erasure_list import ErasureList, ErasureRecord
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
+from ledger.vault.owners import Owner, Owners
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
 MAX_TAGS = 65_536  # customers whose ReadLogTags are cached
+MAX_KEYS = 262_144  # data keys cached; about 60 MB
 _NONCE = bytes(12)  # each sealing key seals one event
 
 
@@ -74,7 +78,7 @@ class Vault:
         # Not WAL: a deleted key must not survive in a side file.
         for pragma in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
             self._database.execute(f"PRAGMA {pragma}")
-        for statement in _SCHEMA.split(";"):
+        for statement in f"{_SCHEMA};{owners.SCHEMA}".split(";"):
             self._database.execute(statement)
         self._keys: dict[str, bytes] = {}
         self._tags: dict[str, ReadLogTags] = {}
@@ -82,6 +86,7 @@ class Vault:
             self._kek = self._open_kek(self._active_generation())
             if self._places[1].exists() and os.access(folder, os.W_OK):
                 self._settle()
+            self._owners = Owners(self._database, self._owner_key())
             self._erase_again()
 
     def key(self, subject: str) -> bytes | None:
@@ -93,7 +98,10 @@ class Vault:
             if row is None:
                 return None
             wrapped, generation = row
-            key = self._keys[subject] = _opened(self._current(generation), wrapped)
+            key = _opened(self._current(generation), wrapped)
+            if len(self._keys) >= MAX_KEYS:
+                self._keys.clear()
+            self._keys[subject] = key
         return key
 
     def read_log_tags(self, subject: str, origin: str) -> ReadLogTags | None:
@@ -120,9 +128,56 @@ class Vault:
         with self._lock, self._writing() as current:
             rows = [(subject, current.wrap(key)) for subject, key in made.items()]
             self._database.executemany("INSERT INTO customer VALUES (?, ?)", rows)
+            for subject, key in made.items():
+                self._owners.put(subject, key, range(1, owners.FIRST + 1))
         # Crash here: there are data keys without events, which does no harm.
         self._keys |= made
         return new
+
+    def expect(self, newest: Mapping[str, tuple[int, int]]) -> None:
+        """Index the events that customers are about to give. Durable on return.
+
+        `newest`: the number of their newest event, before and after. Mostly they are indexed
+        already, and nothing is written.
+        """
+        if not (growing := owners.growing(newest)):
+            return
+        keys = {subject: self._required(subject) for subject in growing}
+        with self._lock, self._writing():
+            for subject, seqs in growing.items():
+                self._owners.put(subject, keys[subject], seqs)
+        # Crash here: events are indexed that did not happen, which does no harm.
+
+    def owners_of(self, tags: Sequence[bytes]) -> dict[bytes, Owner]:
+        """Whose tags these are. Raises CorruptLogError if the index lacks one."""
+        owned = self.indexed_owners(tags)
+        if missing := [each for each in tags if each not in owned]:
+            raise CorruptLogError(
+                f"{len(missing)} entries of the log are not in the index of owners (the first has "
+                f"the tag {missing[0].hex()}): the key store is older than the log. Restore the "
+                "newest key store, or run `sovereign vault reindex`"
+            )
+        return owned
+
+    def indexed_owners(self, tags: Sequence[bytes]) -> dict[bytes, Owner]:
+        """Tag -> owner, for the tags that the index has."""
+        with self._lock:
+            return self._owners.of(tags)
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the index of owners covers the log; it does not in an old data directory."""
+        row = self._database.execute("SELECT complete FROM owner_key").fetchone()
+        return bool(row[0])
+
+    def rebuild_index(self, tags: set[bytes]) -> None:
+        """Index all customers' events in a log that has `tags`. Durable on return."""
+        with self._lock, self._writing() as current:
+            rows = self._database.execute(_ALL).fetchall()
+            self._database.execute("DELETE FROM owner")
+            keys = ((subject, _opened(current, wrapped)) for subject, wrapped in rows)
+            self._owners.put_all(owners.rebuilt(keys, tags))
+            self._database.execute("UPDATE owner_key SET complete = 1")
 
     def data_keys(self) -> Iterator[tuple[str, bytes]]:
         """(subject, data key) of every customer with a data key."""
@@ -131,21 +186,6 @@ class Vault:
         for subject, wrapped in rows:
             yield subject, self._keys.get(subject) or _opened(current, wrapped)
 
-    def changed_keys(self, known: dict[str, bytes]) -> Iterator[bytes]:
-        """The data keys that are new or changed since the last call.
-
-        `known`: subject -> wrapped key; it is updated. A customer who was erased and came back has
-        a different key under the same name.
-        """
-        with self._lock:
-            current, rows = self._rows()
-        for subject, wrapped in rows:
-            if known.get(subject) != wrapped:
-                known[subject] = wrapped
-                self._tags.pop(subject, None)
-                key = self._keys[subject] = _opened(current, wrapped)
-                yield key
-
     def destroy(self, subject: str) -> None:
         """Destroy a data key, and list it so that no restored backup brings it back. Durable."""
         if (key := self.key(subject)) is None:
@@ -153,6 +193,7 @@ class Vault:
         with self._lock, self._writing():
             self._erasures.add_key(key)
             # Crash here: the key is listed but not destroyed; opening the vault destroys it.
+            self._owners.forget(key)
             self._put(subject, None)
             self._record_applied(len(self._erasures))
 
@@ -169,6 +210,7 @@ class Vault:
         with self._lock, self._writing() as current:
             self._erasures.add_entry(key, ErasureRecord(seq, newest, label))
             # Crash here: the event is listed but not erased; opening the vault erases it.
+            self._owners.replace(subject, key, newer)
             self._put(subject, current.wrap(newer))
             self._record_applied(len(self._erasures))
 
@@ -196,6 +238,13 @@ class Vault:
             # Crash here: the new key, in kek.next, is active; opening the vault ends the rotation.
             self._settle()
 
+    def reloaded(self, subject: str) -> bytes | None:
+        """As `key`, not from the cache: another process may have replaced the customer's key."""
+        with self._lock:
+            self._keys.pop(subject, None)
+            self._tags.pop(subject, None)
+        return self.key(subject)
+
     def clear_cache(self) -> None:
         """Drop all cached keys, so that a key which another process destroyed is not used here."""
         with self._lock:
@@ -214,6 +263,22 @@ class Vault:
         else:
             query = "UPDATE customer SET wrapped = ? WHERE subject = ?"
             self._database.execute(query, [wrapped, subject])
+
+    def _required(self, subject: str) -> bytes:
+        if (key := self.key(subject)) is None:
+            raise VaultError("a customer's data key disappeared while their event was recorded")
+        return key
+
+    def _owner_key(self) -> bytes:
+        """The secret of the index of owners; made if there is none yet. The caller has the lock."""
+        query = "SELECT wrapped FROM owner_key"
+        if self._database.execute(query).fetchone() is None:
+            with self._writing() as current:  # another process may be faster
+                none = self._database.execute("SELECT 1 FROM customer LIMIT 1").fetchone() is None
+                row = [current.wrap(owners.new_key()), none]
+                self._database.execute("INSERT OR IGNORE INTO owner_key VALUES (1, ?, ?)", row)
+        _, wrapped = self._database.execute(f"SELECT 1, ({query})").fetchone()
+        return _opened(self._kek, wrapped)
 
     def _record_applied(self, lines: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO erased VALUES (1, ?)", [lines])
@@ -234,8 +299,12 @@ class Vault:
         with self._writing() as current:
             for subject, wrapped in self._database.execute(_ALL).fetchall():
                 key = _opened(current, wrapped)
-                if (left := replay.remaining(key)) != key:
-                    self._put(subject, None if left is None else current.wrap(left))
+                if (left := replay.remaining(key)) is None:
+                    self._owners.forget(key)
+                    self._put(subject, None)
+                elif left != key:
+                    self._owners.replace(subject, key, left)
+                    self._put(subject, current.wrap(left))
             self._record_applied(lines)
 
     def _rewrap(self, older: Kek, newer: Kek, progress: Progress) -> None:
@@ -245,6 +314,9 @@ class Vault:
         for done, (subject, wrapped) in enumerate(rows, 1):
             self._database.execute(update, [newer.wrap(_opened(older, wrapped)), subject])
             progress(done, len(rows))
+        (wrapped,) = self._database.execute("SELECT wrapped FROM owner_key").fetchone()
+        wrapped = newer.wrap(_opened(older, wrapped))
+        self._database.execute("UPDATE owner_key SET wrapped = ?", [wrapped])
         self._database.execute("UPDATE kek SET generation = ?", [newer.generation])
 
     def _settle(self) -> None:

@@ -221,6 +221,7 @@ def test_v17_a_key_of_one_half_is_refused_with_what_to_do(tmp_path: Path) -> Non
         older = [current.wrap(bytes(range(32)))]
         ledger._vault._database.execute("UPDATE customer SET wrapped = ?", older)
     ledger._vault.clear_cache()
+    ledger.reindex()
     say(ledger, "c1", AGE, AGE)
     with pytest.raises(LegacyDataKeyError, match="erase all of the customer"):
         ledger.erase_entry("c1", 0, NOON)

@@ -1,4 +1,4 @@
-"""`sovereign vault rotate-kek`: replace the key-encryption key of the customers' data keys."""
+"""`sovereign vault`: replace the key-encryption key, and make the index of owners anew."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -15,11 +15,6 @@ DataDir = Annotated[
     Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
 ]
 HERE = Path("data")
-
-
-@app.callback()
-def _vault() -> None:
-    """Make typer keep the name `rotate-kek` although it is the group's only command."""
 
 
 @app.command("rotate-kek")
@@ -50,6 +45,21 @@ def rotate_kek(
             )
     except (KekError, VaultError) as error:
         fail(f"{error}\nThe old key stays active.", 1)
+
+
+@app.command()
+def reindex(data_dir: DataDir = HERE) -> None:
+    """Make the index of owners anew, from the customers' keys and the log.
+
+    Needed when `fsck` or a gate says that the index lacks entries, e.g. after a restore of an older
+    key store. Entries that no key opens count as erased: restore the newest keys first.
+    """
+    from portal.operations import open_ledger
+
+    require_ledger(data_dir)
+    with open_ledger.writing(data_dir) as ledger:
+        ledger.reindex()
+    typer.echo("the index of owners is complete")
 
 
 @contextmanager
