@@ -42,11 +42,7 @@ class Follower:
         self._published_size = published_size or (lambda: self._head().size)
         self._largest_size = 0
         self._reader = Reader(self, self._store, self._vault)
-        if not self._vault.indexed:
-            raise CorruptLogError(
-                f"the key store under {home / 'keys'} is of an earlier version of the product: "
-                "start its writer once"
-            )
+        self._vault.complete_index(self._store.tags)
 
     @property
     def size(self) -> int:

@@ -117,8 +117,7 @@ class Ledger:
         if not key.exists():
             log_keys.keys(home, origin)  # before the database, so that a log never lacks its keys
         store = SqlStore(database)
-        if not keys.indexed:  # of an earlier version
-            keys.rebuild_index(store.tags())
+        keys.complete_index(store.tags)
         heads = [each.head() for each in (store, store.state_store())]
         log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = log_keys.keys(home, origin)
@@ -351,7 +350,7 @@ class Ledger:
     def reindex(self) -> None:
         """Make the vault's index of owners anew. Durable on return."""
         with self._lock:
-            self._vault.rebuild_index(self._store.tags())
+            self._vault.rebuild_index(self._store.tags)
 
     def rotate(self, home: Path, at: datetime) -> None:
         """Replace the signing keys of both logs, recorded in entries that old and new keys sign."""

@@ -170,13 +170,34 @@ class Vault:
         row = self._database.execute("SELECT complete FROM owner_key").fetchone()
         return bool(row[0])
 
-    def rebuild_index(self, tags: set[bytes]) -> None:
-        """Index all customers' events in a log that has `tags`. Durable on return."""
-        with self._lock, self._writing() as current:
+    def complete_index(self, tags: Callable[[], set[bytes]]) -> None:
+        """Make the index of owners if it does not cover the log, as in an old data directory.
+
+        `tags`: those of all sealed events in the log. Raises VaultError if the key store cannot be
+        written.
+        """
+        if self.indexed:
+            return
+        try:
+            self._rebuild(tags, only_if_incomplete=True)
+        except sqlite3.OperationalError as error:
+            raise VaultError(
+                f"the key store is of an earlier version of the product and cannot be written "
+                f"here ({error}): start the ledger's writer once"
+            ) from error
+
+    def rebuild_index(self, tags: Callable[[], set[bytes]]) -> None:
+        """Make the index of owners anew, as `complete_index`. Durable on return."""
+        self._rebuild(tags, only_if_incomplete=False)
+
+    def _rebuild(self, tags: Callable[[], set[bytes]], *, only_if_incomplete: bool) -> None:
+        with self._lock, self._writing() as current:  # from here on no writer extends the index
+            if only_if_incomplete and self.indexed:
+                return
             rows = self._database.execute(_ALL).fetchall()
             self._database.execute("DELETE FROM owner")
             keys = ((subject, _opened(current, wrapped)) for subject, wrapped in rows)
-            self._owners.put_all(owners.rebuilt(keys, tags))
+            self._owners.put_all(owners.rebuilt(keys, tags()))
             self._database.execute("UPDATE owner_key SET complete = 1")
 
     def data_keys(self) -> Iterator[tuple[str, bytes]]:
