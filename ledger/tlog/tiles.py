@@ -40,12 +40,21 @@ def path(kind: str, index: int, width: int = WIDTH) -> str:
     return f"tile/{kind}/{'/'.join(groups)}{partial}"
 
 
-def widths(size: int, level: int) -> Iterator[tuple[int, int]]:
-    """Index and width of every tile of `level` in a tree of `size` leaves."""
+def widths(size: int, level: int, since: int = 0) -> Iterator[tuple[int, int]]:
+    """Index and width of the tiles of `level` in a tree of `size` leaves.
+
+    Without those that were complete when the tree had `since` leaves.
+    """
     hashes = size >> HEIGHT * level
-    yield from ((index, WIDTH) for index in range(hashes // WIDTH))
+    yield from ((index, WIDTH) for index in completed(size, level, since))
     if hashes % WIDTH:
         yield hashes // WIDTH, hashes % WIDTH
+
+
+def completed(size: int, level: int, since: int) -> range:
+    """The tiles of `level` that were completed while the tree grew from `since` to `size`."""
+    before, after = (each >> HEIGHT * (level + 1) for each in (since, size))
+    return range(before, after)
 
 
 def levels(size: int) -> range:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from shutil import rmtree
 from threading import RLock
 from types import MappingProxyType
 from typing import Any
@@ -166,28 +167,32 @@ class Log:
         return merkle.prove_consistency(old, self._size if new is None else new, self._nodes())
 
     def export(self, folder: Path, cosigned: str | None = None) -> None:
-        """Write the files that are missing in the C2SP tile directory, the checkpoint last.
+        """Write what is new to the C2SP tile directory, the checkpoint last.
 
-        `cosigned`: a checkpoint of this log to publish instead of the newest. Raises
-        CorruptLogError if a published file differs, or a larger checkpoint is published.
+        The cost grows with what is new, not with the log. `cosigned`: a checkpoint of this log to
+        publish instead of the newest. Raises CorruptLogError if a published file differs, or a
+        larger checkpoint is published.
         """
         signed = cosigned or self._note
         size = checkpoint.parse(signed_note.parse(signed).text).size
-        self._require_growth(folder / "checkpoint", size)
-        files = self._files(folder, size)
+        since = self._require_growth(folder / "checkpoint", size)
+        files = self._files(folder, size, since)
         with ThreadPoolExecutor(PUBLISH_THREADS) as pool:
             while some := [*islice(files, tile.WIDTH)]:
                 [*pool.map(lambda file: _publish(*file), some)]
         # Crash here: the directory has new tiles and the old checkpoint, which is still valid.
         atomic_file.write(folder / "checkpoint", signed.encode())
+        # Crash here: partial files of tiles that are complete now remain. They do no harm.
+        for path in _replaced(folder, size, since):
+            rmtree(path, ignore_errors=True)
 
-    def _files(self, folder: Path, size: int) -> Iterator[tuple[Path, bytes]]:
-        """Path and bytes of every tile and bundle of the first `size` entries."""
+    def _files(self, folder: Path, size: int, since: int) -> Iterator[tuple[Path, bytes]]:
+        """Path and bytes of the tiles and bundles that are new since the first `since` entries."""
         for level in tile.levels(size):
-            for index, width in tile.widths(size, level):
+            for index, width in tile.widths(size, level, since):
                 data = self._tile(level, index)[: width * merkle.HASH_SIZE]
                 yield folder / tile.path(str(level), index, width), data
-        for index, width in tile.widths(size, 0):
+        for index, width in tile.widths(size, 0, since):
             data = self.bundle(index) if width == tile.WIDTH else self._cut(index, width)
             yield folder / tile.path("entries", index, width), data
 
@@ -296,10 +301,13 @@ class Log:
         if self._edge and merkle.leaf_hashes(last) != self._edge[0]:
             raise CorruptLogError("the entries of the last bundle do not hash to its tile")
 
-    def _require_growth(self, published: Path, size: int) -> None:
-        """Raise CorruptLogError if our first `size` entries do not extend the `published` one."""
+    def _require_growth(self, published: Path, size: int) -> int:
+        """The size of the `published` checkpoint; 0 if there is none.
+
+        Raises CorruptLogError if our first `size` entries do not extend it.
+        """
         if not published.exists():
-            return
+            return 0
         try:
             older = checkpoint.parse(signed_note.parse(published.read_text("utf-8")).text)
         except (NoteError, MalformedCheckpointError, UnicodeDecodeError) as error:
@@ -315,6 +323,16 @@ class Log:
             raise CorruptLogError(
                 f"{published} has a different history of {older.size} entries; nothing was changed"
             )
+        return older.size
+
+
+def _replaced(folder: Path, size: int, since: int) -> Iterator[Path]:
+    """Folders of partial files whose full file was written as the log grew from `since` on."""
+    for level in tile.levels(size):
+        for index in tile.completed(size, level, since):
+            yield (folder / tile.path(str(level), index, 1)).parent
+    for index in tile.completed(size, 0, since):
+        yield (folder / tile.path("entries", index, 1)).parent
 
 
 def _named(origin: str, signers: Sequence[Signing]) -> tuple[Signing, ...]:

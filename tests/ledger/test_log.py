@@ -272,7 +272,35 @@ def test_l57_every_tile_hashes_to_the_one_above(log: Log, tmp_path: Path) -> Non
         assert (folder / "1" / "000.p" / "2").read_bytes()[32 * index :][:32] == root(subtree)
 
 
-def test_l58_publishing_again_changes_nothing_and_growth_only_adds(
+def test_l57_publishing_writes_what_is_new_and_removes_partial_files_that_were_replaced(
+    log: Log, tmp_path: Path
+) -> None:
+    folder, size = tmp_path / "public", 0
+    for more in (1, 254, 1, 0, 300, 65_000, 400):
+        if more:
+            grow(log, more)
+        size += more
+        written = {path: (folder / path).stat().st_mtime_ns for path in paths(folder)}
+        log.export(folder)
+        left = {path: (folder / path).stat().st_mtime_ns for path in paths(folder)}
+        again = {path for path, at in written.items() if left.get(path, at) != at}
+        assert again <= {"checkpoint"}
+        # A smaller partial file of a tile that is not complete stays for those who still read it.
+        assert {*expected(size)} <= {*left}
+        assert not [path for path in left if ".p/" in path and path.split(".p/")[0] in left]
+        assert root(entries(folder)) == log.head().root
+
+
+def test_l57_publishing_again_reads_no_tile_that_was_complete(log: Log, tmp_path: Path) -> None:
+    grow(log, 1000)
+    log.export(tmp_path)
+    (tmp_path / "tile" / "entries" / "000").unlink()
+    grow(log, 1)
+    log.export(tmp_path)
+    assert not (tmp_path / "tile" / "entries" / "000").exists()  # fsck finds it
+
+
+def test_l58_publishing_again_changes_nothing_and_growth_changes_no_file(
     log: Log, tmp_path: Path
 ) -> None:
     folder = tmp_path / "public"
@@ -284,9 +312,10 @@ def test_l58_publishing_again_changes_nothing_and_growth_only_adds(
     grow(log, 300)
     log.export(folder)
     after = {path: (folder / path).read_bytes() for path in paths(folder)}
-    assert {path: after[path] for path in before if path != "checkpoint"} == {
-        path: data for path, data in before.items() if path != "checkpoint"
-    }
+    gone = {path for path in before if path not in after}
+    assert gone == {"tile/0/001.p/44", "tile/entries/001.p/44"}
+    left = before.keys() - gone - {"checkpoint"}
+    assert {path: after[path] for path in left} == {path: before[path] for path in left}
     assert root(entries(folder)) == log.head().root
 
 
