@@ -344,7 +344,8 @@ def test_l58_a_published_checkpoint_never_regresses(log: Log, tmp_path: Path) ->
 def test_l58_a_published_tile_with_other_bytes_is_noticed(log: Log, tmp_path: Path) -> None:
     grow(log, 256)
     log.export(tmp_path)
-    (tmp_path / "tile" / "0" / "000").write_bytes(b"other")
+    (tmp_path / "tile" / "0" / "001").write_bytes(b"other")
+    grow(log, 256)
     with pytest.raises(CorruptLogError, match="other bytes"):
         log.export(tmp_path)
 
