@@ -18,6 +18,7 @@ from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, ReadLogTags
+from ledger.vault.owners import Erasures
 from ledger.vault.vault import Vault
 
 
@@ -118,6 +119,16 @@ class Follower:
                 if isinstance(recorded.event, SubjectErased | EntryErased):
                     self._vault.clear_cache()
                 yield recorded
+
+    def erasures(self, since: int) -> Erasures:
+        """Customers who were erased after the first `since` lines of the erasure list.
+
+        No key of theirs is cached any more when it returns.
+        """
+        erased = self._vault.erasures(since)
+        if erased.marks:
+            self._vault.clear_cache()
+        return erased
 
     def _head(self) -> Checkpoint:
         """The newest committed checkpoint. Raises CorruptLogError."""

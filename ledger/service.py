@@ -51,6 +51,7 @@ from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import NOTHING, Log, Sealed
 from ledger.vault import commitments, vault
 from ledger.vault.commitments import ReadLogTags
+from ledger.vault.owners import Erasures
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
 from ledger.verify.receipt import Receipt, ReceiptError
@@ -324,6 +325,10 @@ class Ledger:
     def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
         """Computes the subject's pseudonyms in one read log; None if they have no data key."""
         return self._vault.read_log_tags(subject, log_origin)
+
+    def erasures(self, since: int) -> Erasures:
+        """Customers who were erased after the first `since` lines of the erasure list."""
+        return self._vault.erasures(since)
 
     def erase(self, subject: str, at: datetime) -> None:
         """Destroy the subject's data key. Proofs stay valid; the contents can never be read again.

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gate.contracts.scene import Scene
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentEntry, ConsentIndex, Followed
+from gate.state.consent_index import ConsentEntry, ConsentIndex, ErasureLog
 from ledger.events.envelope import SubjectErased
 from steward.cases import loss
 from steward.cases.case import (
@@ -48,7 +48,7 @@ Releases = Callable[[str], Release | None]  # scene -> the release that answers
 Resumed = Callable[[], ConsentIndex | None]  # returns a new state to start from
 
 
-class FollowedLedger(Followed, Protocol):
+class FollowedLedger(ErasureLog, Protocol):
     """What the flow needs of the consent ledger."""
 
     def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gate.state.consent_index import ConsentEntry
 from ledger.events.envelope import SyntheticReleased
+from ledger.vault.owners import Erasures
 from steward.change_flow import FollowedLedger
 from synthetic.fitting.release import Release
 
@@ -29,6 +30,9 @@ class Released:
             if isinstance(entry.event, SyntheticReleased):
                 self._bodies[entry.event.scene] = entry.event.body
             yield entry
+
+    def erasures(self, since: int) -> Erasures:
+        return self._ledger.erasures(since)
 
     def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         return self._ledger.read_log_tag(subject, log_origin, index)

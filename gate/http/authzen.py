@@ -246,13 +246,13 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
-        subjects = state.subjects.of(members)
+        subjects, numbered = state.subjects.of(members), state.numbered(members)
     logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        cohort=gate.journal.store(members),
+        cohort=gate.journal.store(numbered),
         rows=len(subjects),
         fields=fields,
         views={},

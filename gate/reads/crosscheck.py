@@ -18,6 +18,8 @@ from random import Random
 from threading import Lock, Thread
 from typing import Any
 
+import numpy as np
+
 from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason, View, frozen
 from gate.policy import cedar
@@ -134,11 +136,12 @@ class Crosscheck:
         self, state: ConsentIndex, logged: Mapping[str, Any]
     ) -> list[tuple[list[PolicyFacts], bool | None]]:
         """For a random few customers: their policy facts, and whether the cohort has them."""
-        members = self._gate.journal.cohort(logged["cohort"], len(state.subjects))
-        rows = range(len(state.subjects))
-        chosen = self._random.sample(rows, min(MAX_MEMBERS, len(rows)))
+        rows = state.numbered(np.arange(state.people))
+        members = self._gate.journal.cohort(logged["cohort"], len(rows))
+        chosen = self._random.sample(range(len(rows)), min(MAX_MEMBERS, len(rows)))
         return [
-            (self._facts(state, logged, state.subjects[row]), bool(members[row])) for row in chosen
+            (self._facts(state, logged, state.subjects[int(rows[each])]), bool(members[each]))
+            for each in chosen
         ]
 
     def _facts(

@@ -29,7 +29,7 @@ from gate.reads.completion import Completions
 from gate.reads.releases import NOTHING, Served, Synthesiser
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentIndex, Followed
+from gate.state.consent_index import ConsentIndex, ErasureLog
 from gate.state.ledger_position import ConsentPoint
 
 
@@ -69,7 +69,7 @@ class Answer:
     read_log: str  # origin of the read log
 
 
-class LedgerView(Followed, Protocol):
+class LedgerView(ErasureLog, Protocol):
     """What the gate needs of the consent ledger."""
 
     def root(self) -> tuple[int, str]:
@@ -255,7 +255,7 @@ class Gate:
     def subjects(self) -> list[str]:
         """All customers with an instruction in the ledger, in the order of their first one."""
         with self._lock:
-            return list(self.current(0)[0].subjects)
+            return [each for each in self.current(0)[0].subjects if each]
 
     def catch_up(self) -> int:
         """Apply all new ledger entries and return the size reached. Reads do this themselves."""
@@ -272,7 +272,7 @@ class Gate:
     def _reach(self, reached: int, minimum_size: int) -> tuple[ConsentIndex, ConsentPoint]:
         """The state after at least `reached` entries of the ledger."""
         while self._point.size < reached or not self._point.root:
-            self._state.catch_up(self._ledger)
+            self._state.keep_up(self._ledger)
             size, root = self._ledger.root()
             if size == self._state.size:  # otherwise the ledger grew in between: try again
                 self._point = ConsentPoint(size, root)

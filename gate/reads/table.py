@@ -176,7 +176,7 @@ def _cohort(
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         members = gate.members(plan, wanted, request.at)
-        return members, state.subjects.of(members), point
+        return state.numbered(members), state.subjects.of(members), point
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:

@@ -32,8 +32,10 @@ from ledger.events.envelope import (
     TriggerSet,
     Withdrawn,
 )
+from ledger.vault.owners import Erasures
 
 Indexes = npt.NDArray[np.uint32]
+_T = TypeVar("_T", bound=np.generic)
 NEVER = 0xFFFFFFFF  # index where no log entry has set the bits
 
 _FIRST_ROWS = 1024
@@ -94,6 +96,14 @@ class Followed(Protocol):
     def follow(self, since: int) -> Iterator[ConsentEntry]: ...
 
 
+class ErasureLog(Followed, Protocol):
+    """A consent log that also tells who was erased."""
+
+    def erasures(self, since: int) -> Erasures:
+        """Customers who were erased after the first `since` lines of the erasure list."""
+        ...
+
+
 class ConsentIndex:
     """Consent bits by scene and row, and the index of the log entry that last set them.
 
@@ -102,6 +112,8 @@ class ConsentIndex:
 
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self.size = 0  # entries of the consent log applied so far
+        self.erasures = 0  # lines of the erasure list applied so far
+        self.replays = 0
         self.scenes = scenes
         self._changes = {scene: StateChanges() for scene in scenes}
         self._clear()
@@ -115,13 +127,14 @@ class ConsentIndex:
         all_bits: Mapping[str, BitsArray],
         indexes: Mapping[str, Indexes],
         triggers: Triggers,
+        erasures: int = 0,
     ) -> "ConsentIndex":
         """Restore the state after `size` entries from a snapshot (gate.state.snapshot).
 
         The arrays have at least as many rows as there are subjects.
         """
         state = cls(scenes)
-        state.size = size
+        state.size, state.erasures = size, erasures
         state._subjects = subjects
         state._words, state._indexes = dict(all_bits), dict(indexes)
         state.thresholds, state.reports = dict(triggers.thresholds), dict(triggers.reports)
@@ -188,7 +201,7 @@ class ConsentIndex:
         return self._indexes[scene][: len(self._subjects)]
 
     def catch_up(self, ledger: Followed) -> None:
-        """Apply the ledger's entries beyond `size`.
+        """Apply the ledger's entries beyond `size`; replay the whole ledger if one is an erasure.
 
         Raises the ledger's errors; the entries applied until then stay applied, and `size` counts
         them.
@@ -200,6 +213,50 @@ class ConsentIndex:
             self._clear()  # a customer was erased: only a replay shows which entries still decrypt
             self._follow(ledger)
         self.size = max(self.size, upto)  # erased entries at the end are skipped by `follow`
+
+    def keep_up(self, ledger: ErasureLog) -> None:
+        """As `catch_up`, but forget erased customers one by one instead of a replay.
+
+        Erasures are read after the size, and entries only up to it. So whatever an erased customer
+        gave is forgotten before anything is applied that they gave when they came back.
+        """
+        if (upto := ledger.size) == self.size:
+            return
+        erasures = ledger.erasures(self.erasures)
+        if self._subjects.key != erasures.key:  # a replay gives the names their marks
+            self._clear(erasures.key)
+        for mark in erasures.marks:
+            self._end(self._subjects.end(mark))
+        self.erasures = erasures.upto
+        for entry in ledger.follow(self.size):
+            if entry.index >= upto:
+                break
+            if self.begins_again(entry.event):  # erased by an earlier version, and back
+                self._clear(erasures.key)
+                self.keep_up(ledger)
+                return
+            self._apply(entry)
+            self.size = entry.index + 1
+        self.size = max(self.size, upto)
+
+    def numbered(self, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
+        """Values by row, without the rows of erased customers: as a replay numbers customers."""
+        live = self._subjects.live()
+        return rows if live is None else rows[live]
+
+    def empty_rows(self) -> list[int]:
+        """The rows of customers who were erased."""
+        live = self._subjects.live()
+        return [] if live is None else [int(row) for row in np.flatnonzero(~live)]
+
+    def _end(self, row: int) -> None:
+        if row == NOBODY:
+            return
+        self.ended.append(row)
+        for scene in self.scenes:
+            self._put(scene, row, 0, NEVER)
+        for thresholds in self.thresholds.values():
+            thresholds[row] = 0
 
     def _follow(self, ledger: Followed) -> bool:
         """Apply new entries; return whether one of them erases a customer."""
@@ -219,12 +276,14 @@ class ConsentIndex:
         match event:
             case SubjectErased():
                 return True
-            case Instruction(subject=subject, seq=1):
-                return subject in self._subjects
             case _:
-                return False
+                return self.begins_again(event)
 
-    def _clear(self) -> None:
+    def begins_again(self, event: Instruction | PublicEvent) -> bool:
+        """Whether a known customer gives a first instruction: they were erased, and came back."""
+        return isinstance(event, Instruction) and event.seq == 1 and event.subject in self._subjects
+
+    def _clear(self, key: bytes | None = None) -> None:
         self.size = 0
         for changes in self._changes.values():
             changes.every()
@@ -232,7 +291,9 @@ class ConsentIndex:
             scene.id: {name: 1 << n for n, name in enumerate(scene.fields)}
             for scene in self.scenes.values()
         }
-        self._subjects = Subjects()
+        self._subjects = Subjects(key)
+        self.replays += 1  # after each, customers have other rows
+        self.ended: list[int] = []  # rows of customers who were erased since the last replay
         self._words = {scene: np.zeros(_FIRST_ROWS, np.uint64) for scene in self.scenes}
         self._indexes = {scene: np.zeros(_FIRST_ROWS, np.uint32) for scene in self.scenes}
         self.reports: dict[tuple[str, int], ReportedSignal] = {}
@@ -384,9 +445,6 @@ class ConsentIndex:
         self._fast_indexes = {
             scene: memoryview(indexes.data) for scene, indexes in self._indexes.items()
         }
-
-
-_T = TypeVar("_T", bound=np.generic)
 
 
 def _longer(array: npt.NDArray[_T], rows: int) -> npt.NDArray[_T]:

@@ -12,6 +12,7 @@ file's owner may read it. One file, whose arrays are memory-mapped:
 import json
 from array import array
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from io import BufferedRandom
 from pathlib import Path
@@ -27,7 +28,7 @@ from gate.state.ledger_position import ConsentPoint
 from gate.state.subjects import Subjects
 from ledger.tlog import atomic_file
 
-_FORMAT = 4
+_FORMAT = 5
 _ALIGNED = 64
 _DIGEST = 32
 _SPARE = 1024  # spare rows, so that a new customer does not force a copy of the arrays
@@ -44,19 +45,41 @@ class Rooted(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of a consent state at one ledger position."""
+
+    size: int
+    erasures: int
+    about: bytes
+    arrays: Mapping[str, _Array]
+
+
 def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
     """Write a snapshot atomically. Writes nothing while there are no customers."""
+    if (taken := take(state, point)) is not None:
+        write(taken, path)
+
+
+def take(state: ConsentIndex, point: ConsentPoint) -> Snapshot | None:
+    """Copy the state; None while there are no customers. The caller holds the state's lock."""
     if not state.subjects:
-        return
+        return None
     arrays = _arrays(state)
     about: dict[str, Any] = {"format": _FORMAT, "size": point.size, "root": point.root}
     about["contracts"] = _contracts(state.scenes)
     about["key"] = state.subjects.key.hex()
+    about["ended"], about["erasures"] = state.subjects.ended, state.erasures
     about["published"] = state.published
     about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
     about["arrays"] = [[name, each.dtype.str, len(each)] for name, each in arrays.items()]
+    return Snapshot(point.size, state.erasures, json.dumps(about).encode(), arrays)
+
+
+def write(taken: Snapshot, path: Path) -> None:
+    """Write a snapshot atomically."""
     with atomic_file.writing(path, atomic_file.OWNER_ONLY) as file:
-        _write(file, json.dumps(about).encode(), arrays)
+        _write(file, taken.about, taken.arrays)
 
 
 def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex | None:
@@ -79,9 +102,9 @@ def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex |
 def _arrays(state: ConsentIndex) -> dict[str, _Array]:
     names = state.subjects
     arrays: dict[str, _Array] = {
-        "text": np.frombuffer(names.text, np.uint8),
-        "ends": np.frombuffer(names.ends, f"u{names.ends.itemsize}"),
-        "slots": names.slots,
+        "text": np.array(np.frombuffer(names.text, np.uint8)),
+        "ends": np.array(np.frombuffer(names.ends, f"u{names.ends.itemsize}")),
+        "slots": names.slots.copy(),
     }
     arrays |= {f"words/{scene}": _roomy(state.all_bits(scene)) for scene in state.scenes}
     arrays |= {f"indexes/{scene}": _roomy(state.indexes(scene)) for scene in state.scenes}
@@ -130,10 +153,11 @@ def _resumed(
     return ConsentIndex.resumed(
         scenes,
         int(about["size"]),
-        Subjects.resumed(key, text, ends, arrays["slots"]),
+        Subjects.resumed(key, text, ends, arrays["slots"], int(about["ended"])),
         {scene: arrays[f"words/{scene}"] for scene in scenes},
         {scene: arrays[f"indexes/{scene}"] for scene in scenes},
         _triggers(about, arrays, scenes),
+        int(about["erasures"]),
     )
 
 

@@ -3,6 +3,10 @@
     keys/customers.db   owner      handle(16) -> customer and number of the event; the customer is
                                    NULL if their key, or this event, was erased
                         owner_key  the secret of the handles, wrapped like a data key
+                        ended      the marks of erased customers, by line of the erasure list
+
+A mark is a keyed hash of a customer's id. Processes that hold customers' states find by it whom to
+forget: see gate.state.subjects. Whoever can open the key store can test a known id against it.
 
 A handle is a keyed hash (BLAKE2b) of a tag, so that without the key-encryption key the table links
 nothing to the log. Rows are written before the entries that need them, some ahead: the first
@@ -23,13 +27,16 @@ from ledger.vault import commitments
 
 FIRST = 4  # events of a new customer that are indexed before the first of them happens
 KEY_SIZE = 32
+MARK_SIZE = 16
 _HANDLE_SIZE = 16
 _MAX_VALUES = 10_000  # in one statement
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS owner (handle BLOB PRIMARY KEY, subject TEXT, seq INTEGER NOT NULL)
   WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS owner_key (only INTEGER PRIMARY KEY CHECK (only = 1),
-  wrapped BLOB NOT NULL, complete INTEGER NOT NULL)
+  wrapped BLOB NOT NULL, complete INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS ended (line INTEGER NOT NULL, mark BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS ended_line ON ended (line)
 """
 
 
@@ -39,6 +46,20 @@ class Owner:
 
     subject: str | None
     seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasures:
+    """Customers who were erased: their marks, the key of marks, and how far the list was read."""
+
+    key: bytes
+    marks: tuple[bytes, ...]
+    upto: int
+
+
+def mark(key: bytes, name: bytes) -> bytes:
+    """The mark of a customer's id in UTF-8, 16 bytes."""
+    return blake2b(name, digest_size=MARK_SIZE, key=key).digest()
 
 
 def indexed(seq: int) -> int:
@@ -52,6 +73,7 @@ class Owners:
     def __init__(self, database: sqlite3.Connection, key: bytes) -> None:
         self._database = database
         self._key = key
+        self._marks = blake2b(b"marks", digest_size=MARK_SIZE, key=key).digest()
 
     def of(self, tags: Sequence[bytes]) -> dict[bytes, Owner]:
         """Tag -> owner, for the tags that have a row."""
@@ -72,9 +94,21 @@ class Owners:
         rows = ((self._handle(tag), subject, seq) for tag, subject, seq in owners)
         self._database.executemany("INSERT OR REPLACE INTO owner VALUES (?, ?, ?)", rows)
 
-    def forget(self, data_key: bytes) -> None:
-        """Take the customer out of all their rows; the rows say from then on: erased."""
+    def forget(self, subject: str, data_key: bytes, line: int) -> None:
+        """Take the customer out of all their rows; the rows say from then on: erased.
+
+        `line`: how many lines the erasure list has with this erasure.
+        """
         self._blank([*self._tags(data_key, commitments.next_seq(data_key, 0))])
+        ended = mark(self._marks, subject.encode(errors="surrogatepass"))
+        self._database.execute("INSERT INTO ended VALUES (?, ?)", [line, ended])
+
+    def erasures(self, since: int) -> Erasures:
+        """The erasures after the first `since` lines of the erasure list."""
+        query = "SELECT line, mark FROM ended WHERE line > ? ORDER BY line"
+        rows = self._database.execute(query, [since]).fetchall()
+        upto = rows[-1][0] if rows else since
+        return Erasures(self._marks, tuple(each for _, each in rows), upto)
 
     def replace(self, subject: str, older: bytes, newer: bytes) -> None:
         """Follow a change of the customer's data key by which some of their events were erased."""

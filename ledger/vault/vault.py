@@ -29,7 +29,7 @@ from ledger.vault import commitments, erasure_list, key_encryption_key, owners
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
 from ledger.vault.erasure_list import ErasureList, ErasureRecord
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
-from ledger.vault.owners import Owner, Owners
+from ledger.vault.owners import Erasures, Owner, Owners
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
 MAX_TAGS = 65_536  # customers whose ReadLogTags are cached
@@ -214,9 +214,15 @@ class Vault:
         with self._lock, self._writing():
             self._erasures.add_key(key)
             # Crash here: the key is listed but not destroyed; opening the vault destroys it.
-            self._owners.forget(key)
+            lines = len(self._erasures)
+            self._owners.forget(subject, key, lines)
             self._put(subject, None)
-            self._record_applied(len(self._erasures))
+            self._record_applied(lines)
+
+    def erasures(self, since: int) -> Erasures:
+        """Customers who were erased after the first `since` lines of the erasure list."""
+        with self._lock:
+            return self._owners.erasures(since)
 
     def puncture(self, subject: str, seq: int, newest: int, label: bytes) -> None:
         """Destroy the secrets of the customer's event `seq`: see ledger.vault.commitments.
@@ -321,7 +327,7 @@ class Vault:
             for subject, wrapped in self._database.execute(_ALL).fetchall():
                 key = _opened(current, wrapped)
                 if (left := replay.remaining(key)) is None:
-                    self._owners.forget(key)
+                    self._owners.forget(subject, key, lines)
                     self._put(subject, None)
                 elif left != key:
                     self._owners.replace(subject, key, left)

@@ -5,6 +5,7 @@
     announcements    announce the read logs of gates that wait        every 2 s
     anchoring        record size and root of read logs that grew      every minute
     publication      write the public tile directories                every minute
+    snapshots        write the consent state for a fast start         every minute
     refits           fit a release that is due                        every minute
     contract-checks  check the source against the contracts           every hour
 

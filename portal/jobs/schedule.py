@@ -10,6 +10,7 @@ from portal.jobs import (
     delivery,
     publication,
     refits,
+    snapshots,
 )
 from portal.jobs.runner import Job, Runner
 from portal.operations import job_results
@@ -17,7 +18,7 @@ from portal.operations.job_results import JobResults
 from portal.operations.settings import SettingError, Settings
 from portal.operations.wiring import Product
 
-ALL = (cases, delivery, announcements, anchoring, publication, refits, contract_checks)
+ALL = (cases, delivery, announcements, anchoring, publication, snapshots, refits, contract_checks)
 NAMES = tuple(each.NAME for each in ALL)
 
 

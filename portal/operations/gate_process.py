@@ -29,6 +29,7 @@ from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.readlog.writer import LOG, instance_name
 from gate.reads.point import Gate
+from gate.state import snapshot
 from gate.state.ledger_position import Epoch
 from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished
@@ -40,6 +41,7 @@ from ledger.tlog.writer import Log
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
 from portal.operations.wiring import (
+    SNAPSHOT,
     build_gate,
     contracts,
     open_source,
@@ -94,7 +96,8 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     _wait(home, reads, wait_s)
     follower = Follower(home, _moved(home))
     rows = open_source(settings)
-    gate = build_gate(settings, follower, source, scenes, rules, reads, rows=rows)
+    state = snapshot.load(home / SNAPSHOT, scenes, follower)
+    gate = build_gate(settings, follower, source, scenes, rules, reads, rows=rows, state=state)
     return Standalone(gate, reads, follower, scenes)
 
 

@@ -37,6 +37,7 @@ from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
+from gate.state.snapshot import Snapshot
 from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.reader import RecordedEvent
@@ -103,10 +104,20 @@ class Product:
         """The register of reviews, explanations, reminders and searches."""
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
 
-    def keep_state(self) -> None:
-        """Write a snapshot of the consent state, for a faster start next time."""
+    def keep_state(self) -> Snapshot | None:
+        """Write a snapshot of the consent state, for a faster start next time.
+
+        Returns it; None if there is nothing to keep, or somebody was erased meanwhile.
+        """
         with self.gate.lock:
-            snapshot.save(*self.gate.current(0), self.home / SNAPSHOT)
+            taken = snapshot.take(*self.gate.current(0))
+        if taken is None:
+            return None
+        snapshot.write(taken, self.home / SNAPSHOT)
+        if self.ledger.erasures(taken.erasures).marks:
+            (self.home / SNAPSHOT).unlink(missing_ok=True)  # it names somebody who was erased
+            return None
+        return taken
 
     def publish(self) -> None:
         """Anchor the read logs, and write the public tile directories, at once."""

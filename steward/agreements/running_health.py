@@ -11,7 +11,7 @@ import numpy as np
 
 from gate.state.consent_bits import EXPIRY_SHIFT
 from gate.state.consent_index import ConsentEntry, ConsentIndex
-from ledger.events.envelope import Instruction, ScenePublished, SignalReported, SubjectErased
+from ledger.events.envelope import Instruction, ScenePublished, SignalReported
 from steward.agreements.health import (
     Advice,
     AgreementHealth,
@@ -21,6 +21,7 @@ from steward.agreements.health import (
 )
 
 NEVER = 1 << 62
+NOTHING = HealthReport(0, 0, 0, 0, 0)
 
 
 class RunningHealth:
@@ -31,20 +32,18 @@ class RunningHealth:
     ) -> None:
         self._health, self._limits = health, limits
         self.recounts = 0  # number of full recounts
-        self._changed: dict[str, HealthReport] = {}  # since the last full recount
+        self._changed: dict[int, HealthReport] = {}  # by row, since the last full recount
         self._advised: Counter[Advice] = Counter()
         self._until = NEVER
         self._total = HealthReport(0, 0, 0, 0, 0)
-        self._rows: dict[str, int] = {}
         self._counted: HealthReports
+        self._people = self._replays = self._ended = 0
         self._recount(state, minute)
 
     def report(self, subject: str) -> HealthReport | None:
         """The customer's report; None without any instruction."""
-        if (changed := self._changed.get(subject)) is not None:
-            return changed
-        row = self._rows.get(subject)
-        return None if row is None else self._counted.row(row)
+        row = self._state.subjects.row(subject)
+        return None if row is None else self._of(row)
 
     def total(self) -> HealthReport:
         """The sum of all reports."""
@@ -55,17 +54,21 @@ class RunningHealth:
         return {advice: self._advised[advice] for advice in Advice}
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._people
 
     def follow(self, entries: Iterable[ConsentEntry], state: ConsentIndex, minute: int) -> None:
         """Apply the entries since the last call; `state` must have applied them already."""
         changed: dict[str, None] = {}
         moved = not self._since <= minute < self._until
+        if state is not self._state or state.replays != self._replays:
+            moved = True
+        else:
+            self._forget(state)
         for entry in entries:
             match entry.event:
                 case Instruction(subject=subject):
                     changed[subject] = None
-                case SignalReported() | SubjectErased() | ScenePublished():
+                case SignalReported() | ScenePublished():
                     moved = True
                 case _:
                     pass
@@ -76,23 +79,46 @@ class RunningHealth:
                 self._change(state, subject, minute)
 
     def _change(self, state: ConsentIndex, subject: str, minute: int) -> None:
-        before = self.report(subject) or HealthReport(0, 0, 0, 0, 0)
+        if (row := state.subjects.row(subject)) is None:
+            return  # erased meanwhile
         report = self._health.report(state, subject, minute)
-        self._rows.setdefault(subject, len(self._rows))
-        self._changed[subject] = report
-        self._total = self._total + report - before
-        self._advised.subtract(before.advice(self._limits))
-        self._advised.update(report.advice(self._limits))
+        self._replace(row, report)
         ends = (state.bits(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
         self._until = min([self._until, *(end for end in ends if end > minute)])
 
+    def _of(self, row: int) -> HealthReport | None:
+        if (changed := self._changed.get(row)) is not None:
+            return changed
+        return self._counted.row(row) if row < len(self._counted) else None
+
+    def _replace(self, row: int, report: HealthReport | None) -> None:
+        """Count this report of a customer instead of the one before; None: the customer is gone."""
+        before = self._of(row)
+        self._people += (report is not None) - (before is not None)
+        self._total = self._total + (report or NOTHING) - (before or NOTHING)
+        self._advised.subtract(before.advice(self._limits) if before else ())
+        self._advised.update(report.advice(self._limits) if report else ())
+        if report is None:
+            self._changed.pop(row, None)
+        else:
+            self._changed[row] = report
+
+    def _forget(self, state: ConsentIndex) -> None:
+        """Count nobody any more who was erased since the last call."""
+        for row in state.ended[self._ended :]:
+            self._replace(row, None)
+        self._ended = len(state.ended)
+
     def _recount(self, state: ConsentIndex, minute: int) -> None:
+        self._state, self._replays, self._ended = state, state.replays, len(state.ended)
         self._counted = self._health.everybody(state, minute)
-        self._rows = {subject: row for row, subject in enumerate(state.subjects)}
+        self._people = len(self._counted)
         self._changed = {}
         self._total = self._counted.total()
         concerned = self._counted.advised(self._limits)
         self._advised = Counter({advice: int(rows.sum()) for advice, rows in concerned.items()})
+        for row in state.empty_rows():
+            self._replace(row, None)
         self._stale = self._staleness(state, minute)
         self._since, self._until = minute, self._first_end(state, minute)
         self.recounts += 1

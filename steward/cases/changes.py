@@ -17,8 +17,9 @@ import numpy.typing as npt
 from gate.contracts.scene import Scene
 from gate.decision import decide, eligibility
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentEntry, ConsentIndex, Followed
+from gate.state.consent_index import ConsentEntry, ConsentIndex, ErasureLog
 from ledger.events.envelope import Instruction, SignalReported, SubjectErased, Withdrawn
+from ledger.vault.owners import Erasures
 
 Rows = npt.NDArray[np.bool_]  # one truth value per row of the consent state
 NEVER = consent_bits.LAST_MINUTE + 1
@@ -63,7 +64,7 @@ class ChangeWatch:
     def __init__(
         self,
         scenes: Mapping[str, Scene],
-        ledger: Followed,
+        ledger: ErasureLog,
         size: int = 0,
         minute: int = 0,
         start: ConsentIndex | None = None,
@@ -80,7 +81,11 @@ class ChangeWatch:
         """The changes up to the entry's time, and those it causes. Its time is capped at `now`."""
         event, self.size = entry.event, entry.index + 1
         if isinstance(event, SubjectErased):
-            self._fold(self.size)  # only a replay shows which entries still decrypt
+            self._state.keep_up(_Prefix(self._ledger, self.size))
+            self._look_ahead()
+            return []
+        if self._state.begins_again(event):  # a customer who was erased by an earlier version
+            self._fold(self.size)
             return []
         if not isinstance(event, (Instruction, SignalReported)):
             self._state.catch_up(_Single(entry))
@@ -175,7 +180,7 @@ class ChangeWatch:
     def _fold(self, size: int, start: ConsentIndex | None = None) -> None:
         usable = start is not None and start.size <= size
         self._state = start if start and usable else ConsentIndex(self._offered)
-        self._state.catch_up(_Prefix(self._ledger, size))
+        self._state.keep_up(_Prefix(self._ledger, size))
         self._look_ahead()
 
     def _look_ahead(self) -> None:
@@ -201,8 +206,11 @@ class ChangeWatch:
 class _Prefix:
     """The first `size` entries of a log."""
 
-    ledger: Followed
+    ledger: ErasureLog
     size: int
+
+    def erasures(self, since: int) -> Erasures:
+        return self.ledger.erasures(since)
 
     def follow(self, since: int) -> Iterator[ConsentEntry]:
         """The entries from `since` up to the end of the prefix."""
