@@ -5,6 +5,7 @@
     keys/customers.db   subject -> wrapped data key, the only place that links a name to a key; the
                         generation of the key-encryption key that wraps them all; how many lines of
                         the erasure list were applied: see ledger.vault.erasure_list
+    keys/tombstone.key  recognises customers who were erased: see ledger.vault.tombstones
 
 Sealed events are stored next to the log. Each is encrypted with AES-256-GCM under a key that is
 used once, with its log entry as associated data. GCM does not commit to the key; the SHA-256
@@ -17,16 +18,18 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ledger.vault import commitments, erasure_list, key_encryption_key
+from ledger.vault import commitments, erasure_list, key_encryption_key, tombstones
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
 from ledger.vault.erasure_list import ErasureList, ErasureRecord
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
+from ledger.vault.tombstones import TombstoneError, Tombstones
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
 MAX_TAGS = 65_536  # customers whose ReadLogTags are cached
@@ -39,6 +42,8 @@ CREATE TABLE IF NOT EXISTS customer (subject TEXT PRIMARY KEY, wrapped BLOB NOT 
 CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1),
   generation TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (only INTEGER PRIMARY KEY CHECK (only = 1),
+  lines INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1),
   lines INTEGER NOT NULL)
 """
 _ALL = "SELECT subject, wrapped FROM customer"
@@ -60,8 +65,10 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = folder / "customers.db"
+        self._folder = folder
         self._places = folder / "kek", folder / "kek.next"
         self._erasures = ErasureList(folder.parent / erasure_list.NAME)
+        self._buried = ErasureList(folder.parent / tombstones.NAME)
         begun = database.exists() and database.stat().st_size > 0
         if not begun:
             self._begin()
@@ -145,6 +152,32 @@ class Vault:
                 self._tags.pop(subject, None)
                 key = self._keys[subject] = _opened(current, wrapped)
                 yield key
+
+    def bury(self, subject: str, at: datetime) -> None:
+        """List a tombstone of a customer who is erased at `at`. Durable on return.
+
+        Do it before `destroy`: a crash in between leaves a customer of whom no import takes
+        consents from before `at`. Does nothing without a data key. Raises VaultError.
+        """
+        if self.key(subject) is None:
+            return
+        with self._lock, self._writing(), _reported():
+            self._buried.add_tombstone(tombstones.ensure(self._folder), subject, at)
+            # Crash here: one line more than are counted, which does no harm.
+            count = "INSERT OR REPLACE INTO tombstone VALUES (1, ?)"
+            self._database.execute(count, [len(self._buried)])
+
+    def tombstones(self) -> Tombstones:
+        """Of every customer who was erased. Raises VaultError if lines or their key are missing."""
+        with self._lock, _reported():
+            row = self._database.execute("SELECT lines FROM tombstone").fetchone()
+            counted, lines = row[0] if row else 0, len(self._buried)
+            if counted > lines:
+                raise TombstoneError(
+                    f"the list `{tombstones.NAME}` has {lines} lines, want {counted} or more: "
+                    "restore the newest one, or an import could bring back who was erased"
+                )
+            return self._buried.tombstones(tombstones.read(self._folder))
 
     def destroy(self, subject: str) -> None:
         """Destroy a data key, and list it so that no restored backup brings it back. Durable."""
@@ -260,7 +293,12 @@ class Vault:
             key_encryption_key.read(self._places[1]).provider.destroy()
 
     def _begin(self) -> None:
-        """Create the first key-encryption key, unless the operator provided one."""
+        """Create the first key-encryption key, unless the operator provided one.
+
+        The key of the tombstones is made here, so that every backup of the keys has it.
+        """
+        with _reported():
+            tombstones.ensure(self._folder)
         if not self._places[0].exists():
             key_encryption_key.write(
                 self._places[0], key_encryption_key.generate(), key_encryption_key.FileProvider()
@@ -339,6 +377,15 @@ class Vault:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Translate TombstoneError to VaultError."""
+    try:
+        yield
+    except TombstoneError as error:
+        raise VaultError(str(error)) from error
 
 
 def _opened(key: Kek, wrapped: bytes) -> bytes:
