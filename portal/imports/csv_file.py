@@ -74,6 +74,7 @@ def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
             f"line 1: want the columns {missing}, found {[*head][:20]}"
             f"{_hint(missing, head)}: map their names in [columns]"
         )
+    _require_values(head, theirs, names)
     unread = [each for each in head if each not in {*theirs.values(), *names.ignore}]
     if unread:
         raise MappingError(
@@ -82,6 +83,24 @@ def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
             'each in [columns], or declare in the mapping ignore = ["…"]'
         )
     return {ours: head.index(name) for ours, name in theirs.items() if name in head}
+
+
+def _require_values(head: Sequence[str], theirs: Mapping[str, str], names: Names) -> None:
+    """Raises MappingError if a column is missing of which the mapping has values or a namesake."""
+    tables = {"status": names.status, "fields": names.items, "until": names.until}
+    for ours, values in tables.items():
+        if theirs[ours] in head:
+            continue
+        if values:
+            raise MappingError(
+                f"line 1: want the column {theirs[ours]!r}, whose values the mapping has, found "
+                f"{[*head][:20]}: map its name in [columns], or remove the values"
+            )
+        if namesake := [each for each in names.ignore if folded(each) == folded(ours)]:
+            raise MappingError(
+                f"line 1: want {namesake[0]!r} as the column {ours!r}, found it in ignore: map it "
+                "in [columns]"
+            )
 
 
 def _hint(names: Sequence[str], known: Sequence[str]) -> str:

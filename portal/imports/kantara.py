@@ -30,7 +30,7 @@ from ledger.events.canonical_json import StrictJsonError
 from ledger.vault.commitments import canonical
 from portal.imports import encoding, row
 from portal.imports.mapping import MappingError, Names
-from portal.imports.moment import SECOND, Moment
+from portal.imports.moment import SECOND, StatedTime
 from portal.imports.row import Bad, ImportRow, RowError
 
 VERSION = "KI-CR-v1.1.0"
@@ -80,6 +80,8 @@ def rows(
         raise MappingError(
             f"want only status in [columns] for receipts, found {unknown}: remove it"
         )
+    if names.status and "status" not in names.columns:
+        raise MappingError("want the member with the status in [columns], found none: name it")
     for place, receipt in enumerate(_receipts(data), 1):
         try:
             yield from [*_purposes(place, receipt, names, scenes, now)]
@@ -215,7 +217,7 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "null")
 
 
-def _moment(stamp: object, names: Names, now: datetime) -> Moment:
+def _moment(stamp: object, names: Names, now: datetime) -> StatedTime:
     """A timestamp in seconds since 1970, as specified, or text as other programs write it."""
     if isinstance(stamp, str):
         return row.past(stamp, names, now)
@@ -226,4 +228,4 @@ def _moment(stamp: object, names: Names, now: datetime) -> Moment:
             f"want consentTimestamp in seconds of the past since 1970, found {stamp}: convert it "
             "first"
         )
-    return Moment(stamp * SECOND, SECOND)
+    return StatedTime(stamp * SECOND, SECOND)

@@ -36,7 +36,7 @@ class MomentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class StatedTime:
     """The time from `begin` on, in nanoseconds since 1970, within which something happened."""
 
     begin: int
@@ -51,22 +51,22 @@ class Moment:
         """Its beginning in whole seconds, as records have it."""
         return _EPOCH + timedelta(seconds=self.begin // SECOND)
 
-    def overlaps(self, other: "Moment") -> bool:
+    def overlaps(self, other: "StatedTime") -> bool:
         return self.begin < other.end and other.begin < self.end
 
 
-def recorded(at: datetime) -> Moment:
+def recorded(at: datetime) -> StatedTime:
     """The moment of an instruction, of which only the second is known.
 
     It may have been written without seconds or, at 00:00 UTC, as a day.
     """
     begin = _nanoseconds(at)
     if begin % DAY == 0:
-        return Moment(begin, DAY)
-    return Moment(begin, SECOND if at.second else 60 * SECOND)
+        return StatedTime(begin, DAY)
+    return StatedTime(begin, SECOND if at.second else 60 * SECOND)
 
 
-def parse(text: str, form: str | None = None) -> Moment:
+def parse(text: str, form: str | None = None) -> StatedTime:
     """The moment of `text`, from 1970 on. `form`: for strptime; None: ISO 8601 as above.
 
     Raises MomentError.
@@ -101,22 +101,22 @@ def require_format(form: str) -> None:
         )
 
 
-def _iso(text: str) -> Moment:
+def _iso(text: str) -> StatedTime:
     if (found := _ISO.fullmatch(text)) is None:
         raise ValueError(text)
     if found["minute"] is None:
-        return Moment(_nanoseconds(datetime.fromisoformat(f"{found['day']}T00:00:00Z")), DAY)
+        return StatedTime(_nanoseconds(datetime.fromisoformat(f"{found['day']}T00:00:00Z")), DAY)
     second, fraction = found["second"], found["fraction"]
     whole = f"{found['day']}T{found['minute']}:{second or '00'}{found['zone']}"
     begin = _nanoseconds(datetime.fromisoformat(whole))
     if second is None:
-        return Moment(begin, 60 * SECOND)
+        return StatedTime(begin, 60 * SECOND)
     digits = fraction or ""
     length: int = 10 ** (9 - len(digits))
-    return Moment(begin + int(digits or "0") * length, length)
+    return StatedTime(begin + int(digits or "0") * length, length)
 
 
-def _formatted(text: str, form: str) -> Moment:
+def _formatted(text: str, form: str) -> StatedTime:
     if any(each.isdigit() and not each.isascii() for each in text):
         raise ValueError(text)
     found = datetime.strptime(text, form)  # noqa: DTZ007 - the line below
@@ -125,7 +125,7 @@ def _formatted(text: str, form: str) -> Moment:
         raise ValueError(text)  # 2026111 is 1 November, or 11 January
     names = {*_DIRECTIVE.findall(form)}
     length = next((each for name, each in _LENGTHS.items() if name in names), DAY)
-    return Moment(_nanoseconds(aware), length)
+    return StatedTime(_nanoseconds(aware), length)
 
 
 def _nanoseconds(at: datetime) -> int:

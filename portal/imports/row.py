@@ -7,7 +7,7 @@ from datetime import datetime
 from gate.contracts.scene import Scene
 from portal.imports import moment
 from portal.imports.mapping import EVERY_ITEM, NO_END, STATUSES, Names
-from portal.imports.moment import Moment, MomentError
+from portal.imports.moment import MomentError, StatedTime
 
 MAX_SUBJECT = 200  # characters
 
@@ -25,7 +25,7 @@ class ImportRow:
     scene: str
     fields: tuple[str, ...]
     granted: bool
-    moment: Moment
+    moment: StatedTime
     until: datetime | None
     words: bytes  # what is known of the wording that was shown
 
@@ -91,12 +91,12 @@ def status(text: str, names: Names) -> bool:
     return found
 
 
-def past(text: str, names: Names, now: datetime) -> Moment:
+def past(text: str, names: Names, now: datetime) -> StatedTime:
     """A time in the past. Raises RowError."""
     return require_past(_moment(text, names.time.get("format")), text, now)
 
 
-def require_past(found: Moment, text: str, now: datetime) -> Moment:
+def require_past(found: StatedTime, text: str, now: datetime) -> StatedTime:
     """Raises RowError unless it began by `now`."""
     if found.at > now:
         raise RowError(f"want a time of the past, found {text[:30]!r}: correct it")
@@ -118,7 +118,7 @@ def end(text: str, names: Names, begin: datetime) -> datetime | None:
     return found
 
 
-def _moment(text: str, form: str | None) -> Moment:
+def _moment(text: str, form: str | None) -> StatedTime:
     try:
         return moment.parse(text, form)
     except MomentError as error:

@@ -22,7 +22,8 @@ def check(parsed: Sequence[ImportRow | Bad], source: RowSource) -> list[ImportRo
     SourceUnavailableError.
     """
     texts = {text for each in parsed for text in _texts(each)}
-    known = {each for each in _ids(source, source.rows([*texts], [source.key])) if each in texts}
+    asked = [each for each in texts if each.isprintable()]  # engines take no NUL
+    known = {each for each in _ids(source, source.rows(asked, [source.key])) if each in texts}
     near = _similar(source, texts - known)
     return [_checked(each, known, near) for each in parsed]
 

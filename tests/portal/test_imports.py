@@ -9,11 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from ledger.events.envelope import Imported
@@ -21,9 +24,11 @@ from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.service import Ledger
 from ledger.vault import tombstones
 from portal.commands import app
-from portal.imports import moment
+from portal.imports import csv_file, kantara, moment
+from portal.imports.mapping import MappingError, Names
 from portal.imports.moment import DAY, SECOND, MomentError
 from portal.operations.wiring import contracts
+from tests.campaign import sized
 from tests.portal.conftest import SAID, START
 
 ME, YOU = "c00041", "c00042"
@@ -162,6 +167,25 @@ BAD_MAPPINGS = {
 }
 
 
+UNUSED = {
+    "statuses without their column": '[status]\nJ = "granted"',
+    "items without their column": '[items]\n"E-Mail" = "email"',
+    "ends without their column": '[until]\nnever = "none"',
+}
+
+
+@pytest.mark.parametrize("why", UNUSED)
+def test_i20_values_of_a_column_that_the_file_lacks_are_refused(why: str, home: Path) -> None:
+    text = f"subject,scene,at\n{GRANT.replace(',granted', '')}"
+    refused(home, run(home, text, mapping=UNUSED[why]), "whose values the mapping has")
+
+
+@pytest.mark.parametrize("name", ["Status", "STATUS ", "Until", "fields "])
+def test_i20_a_namesake_of_a_column_is_not_ignored_away(name: str, home: Path) -> None:
+    text = f"subject,scene,at,{name}\n{GRANT}"
+    refused(home, run(home, text, mapping=f'ignore = ["{name}"]'), "found it in ignore")
+
+
 @pytest.mark.parametrize("why", BAD_MAPPINGS)
 def test_i2_a_mapping_to_nothing_is_refused(why: str, home: Path) -> None:
     text, message = BAD_MAPPINGS[why]
@@ -203,6 +227,11 @@ def test_i21_every_line_end_is_read(end: str, home: Path) -> None:
     assert run(home, text).exit_code == 0
     assert isinstance(state(home), SceneConsent)
     assert isinstance(state(home, YOU), SceneWithdrawal)
+
+
+def test_i21_a_byte_order_mark_is_no_part_of_a_name(home: Path) -> None:
+    assert run(home, b"\xef\xbb\xbf" + GOOD.encode()).exit_code == 0
+    assert isinstance(state(home), SceneConsent)
 
 
 # Rows
@@ -794,10 +823,68 @@ def test_i29_a_declared_status_must_be_there_and_known(why: str, home: Path) -> 
     refused(home, done, "line 1: want")
 
 
+def test_i29_states_without_their_member_are_refused(home: Path) -> None:
+    mapping = '[status]\nREVOKED = "withdrawn"'
+    done = run(home, json.dumps(receipt()), "--format", "kantara", mapping=mapping)
+    refused(home, done, "want the member with the status")
+
+
+def test_i29_a_nul_in_an_id_is_one_bad_row(home: Path) -> None:
+    done = run(home, json.dumps(receipt(piiPrincipalId="c\0")), "--format", "kantara")
+    refused(home, done, "line 1: want a customer's number")
+
+
 def test_i29_receipts_have_no_other_columns(home: Path) -> None:
     mapping = '[columns]\nuntil = "expiry"'
     done = run(home, json.dumps(receipt()), "--format", "kantara", mapping=mapping)
     refused(home, done, "want only status in [columns]")
+
+
+# Whatever the bytes
+
+WORDS = (
+    *("subject", "scene", "at", "status", "until", "fields", ME, "direct-marketing", "granted"),
+    *("2026-03-01", "2026-03-01T09:00:00Z", ",", "\n", "\r", '"', ";", "\0", " ", "*", "{", "}"),
+    *("[", "]", ":", "version", "services", "purposes", "piiCategory", "1", "-1"),
+)
+NEAR = st.lists(st.sampled_from(WORDS), max_size=60).map("".join)
+BYTES = st.binary(max_size=200) | NEAR.map(str.encode)
+PARSERS = {"csv": csv_file.rows, "kantara": kantara.rows}
+
+
+@pytest.mark.parametrize("form", PARSERS)
+@settings(max_examples=sized(300, 20_000))
+@given(data=BYTES)
+def test_i32_whatever_the_bytes_a_parser_has_one_error(form: str, data: bytes) -> None:
+    with suppress(MappingError):
+        assert all(e.place > 0 for e in PARSERS[form](data, Names(), SCENES, START))
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+PLACES = [*receipt(), *(f"services/{each}" for each in receipt()["services"][0]["purposes"][0])]
+
+
+@settings(max_examples=sized(300, 20_000))
+@given(place=st.sampled_from(PLACES), value=VALUES)
+def test_i32_whatever_a_member_is_a_receipt_has_one_error(place: str, value: Any) -> None:
+    inner = place.removeprefix("services/")
+    made = receipt({inner: value}) if inner != place else receipt(**{place: value})
+    with suppress(MappingError):
+        assert [*kantara.rows(json.dumps(made).encode(), Names(), SCENES, START)]
+
+
+@settings(max_examples=sized(300, 20_000))
+@given(
+    text=st.text(max_size=30) | st.from_regex(moment._ISO),
+    form=st.none() | st.sampled_from([*FORMATS]),
+)
+def test_i32_whatever_the_text_a_time_has_one_error(text: str, form: str | None) -> None:
+    with suppress(MomentError):
+        assert moment.parse(text, form).begin >= 0
 
 
 # Erasure
