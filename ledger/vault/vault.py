@@ -42,10 +42,12 @@ CREATE TABLE IF NOT EXISTS customer (subject TEXT PRIMARY KEY, wrapped BLOB NOT 
 CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1),
   generation TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS erased (only INTEGER PRIMARY KEY CHECK (only = 1),
-  lines INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1),
   lines INTEGER NOT NULL)
 """
+_TOMBSTONES = """
+CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1),
+  lines INTEGER NOT NULL)
+"""  # made by the first erasure: a gate may open an older key store that it cannot write
 _ALL = "SELECT subject, wrapped FROM customer"
 _ONE = "SELECT wrapped, (SELECT generation FROM kek) FROM customer WHERE subject = ?"
 Progress = Callable[[int, int], None]  # (keys rewrapped, keys in total)
@@ -164,14 +166,14 @@ class Vault:
         with self._lock, self._writing(), _reported():
             self._buried.add_tombstone(tombstones.ensure(self._folder), subject, at)
             # Crash here: one line more than are counted, which does no harm.
+            self._database.execute(_TOMBSTONES)
             count = "INSERT OR REPLACE INTO tombstone VALUES (1, ?)"
             self._database.execute(count, [len(self._buried)])
 
     def tombstones(self) -> Tombstones:
         """Of every customer who was erased. Raises VaultError if lines or their key are missing."""
         with self._lock, _reported():
-            row = self._database.execute("SELECT lines FROM tombstone").fetchone()
-            counted, lines = row[0] if row else 0, len(self._buried)
+            counted, lines = self._counted_tombstones(), len(self._buried)
             if counted > lines:
                 raise TombstoneError(
                     f"the list `{tombstones.NAME}` has {lines} lines, want {counted} or more: "
@@ -247,6 +249,12 @@ class Vault:
         else:
             query = "UPDATE customer SET wrapped = ? WHERE subject = ?"
             self._database.execute(query, [wrapped, subject])
+
+    def _counted_tombstones(self) -> int:
+        made = "SELECT 1 FROM sqlite_master WHERE name = 'tombstone'"
+        if self._database.execute(made).fetchone() is None:
+            return 0
+        return int(self._database.execute("SELECT lines FROM tombstone").fetchone()[0])
 
     def _record_applied(self, lines: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO erased VALUES (1, ?)", [lines])
