@@ -254,7 +254,8 @@ class Vault:
         made = "SELECT 1 FROM sqlite_master WHERE name = 'tombstone'"
         if self._database.execute(made).fetchone() is None:
             return 0
-        return int(self._database.execute("SELECT lines FROM tombstone").fetchone()[0])
+        row = self._database.execute("SELECT max(lines) FROM tombstone").fetchone()
+        return int(row[0] or 0)
 
     def _record_applied(self, lines: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO erased VALUES (1, ?)", [lines])

@@ -1,6 +1,8 @@
 """Clauses V51 to V53 of specs/vault.md: what recognises somebody who was erased."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -89,6 +91,16 @@ def test_v52_a_data_directory_from_before_gets_its_key_at_the_first_erasure(
     ledger.erase("c1", NOON)
     ledger.close()
     assert erased_at(tmp_path, "c1") is not None
+
+
+def test_v52_a_key_store_that_counted_none_yet_has_none(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE)
+    ledger.close()
+    with closing(sqlite3.connect(tmp_path / "keys" / "customers.db")) as database:
+        database.execute("CREATE TABLE tombstone (only INTEGER PRIMARY KEY, lines INTEGER)")
+        database.commit()
+    assert erased_at(tmp_path, "c1") is None
 
 
 def test_v53_without_its_key_no_tombstone_counts_as_checked(home: Path) -> None:
