@@ -52,6 +52,7 @@ from ledger.tlog.writer import NOTHING, Log, Sealed
 from ledger.vault import commitments, vault
 from ledger.vault.commitments import ReadLogTags
 from ledger.vault.owners import Erasures
+from ledger.vault.tombstones import Tombstones
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
 from ledger.verify.receipt import Receipt, ReceiptError
@@ -333,13 +334,21 @@ class Ledger:
     def erase(self, subject: str, at: datetime) -> None:
         """Destroy the subject's data key. Proofs stay valid; the contents can never be read again.
 
-        The sealed events stay stored, because removing them would show which belonged together.
+        The sealed events stay stored, because removing them would show which belonged together. A
+        tombstone stays, so that no import brings back what was given before `at`: `tombstones`.
         """
         with self._lock:
+            self._vault.bury(subject, at)
+            # Crash here: nothing is erased; only imports of what is older than `at` are refused.
             self._vault.destroy(subject)
             # Crash here: the key is destroyed and the log has no `subject-erased` entry. Calling
             # erase again adds it.
             self._forget(subject, SubjectErased, at)
+
+    def tombstones(self) -> Tombstones:
+        """Tell whether and when a customer was erased here. Raises VaultError."""
+        with self._lock:
+            return self._vault.tombstones()
 
     def erase_entry(self, subject: str, index: int, at: datetime) -> None:
         """Make one instruction permanently unreadable.

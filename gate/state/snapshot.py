@@ -46,7 +46,7 @@ class Rooted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class StateCopy:
     """A copy of a consent state at one ledger position."""
 
     size: int
@@ -61,7 +61,7 @@ def save(state: ConsentIndex, point: ConsentPoint, path: Path) -> None:
         write(taken, path)
 
 
-def take(state: ConsentIndex, point: ConsentPoint) -> Snapshot | None:
+def take(state: ConsentIndex, point: ConsentPoint) -> StateCopy | None:
     """Copy the state; None while there are no customers. The caller holds the state's lock."""
     if not state.subjects:
         return None
@@ -73,10 +73,10 @@ def take(state: ConsentIndex, point: ConsentPoint) -> Snapshot | None:
     about["published"] = state.published
     about["reports"] = [[s, n, r.value, r.minute] for (s, n), r in state.reports.items()]
     about["arrays"] = [[name, each.dtype.str, len(each)] for name, each in arrays.items()]
-    return Snapshot(point.size, state.erasures, json.dumps(about).encode(), arrays)
+    return StateCopy(point.size, state.erasures, json.dumps(about).encode(), arrays)
 
 
-def write(taken: Snapshot, path: Path) -> None:
+def write(taken: StateCopy, path: Path) -> None:
     """Write a snapshot atomically."""
     with atomic_file.writing(path, atomic_file.OWNER_ONLY) as file:
         _write(file, taken.about, taken.arrays)

@@ -36,7 +36,9 @@ def parse(data: bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise StrictJsonError(f"a duplicate key among {sorted(key for key, _ in pairs)}"[:200])
+        keys = [key for key, _ in pairs]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        raise StrictJsonError(f"the duplicate keys {twice}"[:200])
     if not all(key.isascii() for key in members):
         raise StrictJsonError("a key is not ASCII")
     return members

@@ -3,6 +3,7 @@
     home/erased    key 5b0c…                 SHA-256 of a data key that was destroyed
                    entry 77aa… 3 9 01fe…     SHA-256 of an events half; the event, the newest
                                              event at that time, the label
+    home/tombstones                          who was erased, for imports: ledger.vault.tombstones
 
 A line identifies nobody: the hash is of 32 random bytes. The file is outside `keys/`, so that
 restoring `keys/` does not restore it. A line is appended before the key is destroyed; when the
@@ -11,13 +12,15 @@ back after an erasure gets a new key, which is not listed.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from ledger.tlog import atomic_file
-from ledger.vault import commitments
+from ledger.vault import commitments, tombstones
+from ledger.vault.tombstones import Tombstones
 
 NAME = "erased"
 _DOMAIN = b"sovereign/erased/v1\0"
@@ -33,9 +36,9 @@ class ErasureRecord:
 
 
 class ErasureList:
-    """The erasure list of one data directory. The caller holds the vault's lock.
+    """The erasure list of one data directory, or its tombstones. The caller holds the vault's lock.
 
-    `add_key` and `add_entry` are durable on return.
+    What `add_…` appends is durable on return.
     """
 
     def __init__(self, path: Path) -> None:
@@ -50,6 +53,13 @@ class ErasureList:
     def add_entry(self, data_key: bytes, erased: ErasureRecord) -> None:
         half = _digest(commitments.events_half(data_key))
         self._append(f"entry {half} {erased.seq} {erased.newest} {erased.label.hex()}")
+
+    def add_tombstone(self, keys: Sequence[bytes], subject: str, at: datetime) -> None:
+        self._append(tombstones.line(keys, subject, at))
+
+    def tombstones(self, keys: Sequence[bytes]) -> Tombstones:
+        """Raises TombstoneError if the key of one is missing."""
+        return Tombstones(keys, self._lines())
 
     def since(self, applied: int) -> "ErasureReplay":
         """The erasures to repeat in a key store that has applied the first `applied` lines."""

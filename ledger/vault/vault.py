@@ -6,6 +6,7 @@
                         generation of the key-encryption key that wraps them all; how many lines of
                         the erasure list were applied: see ledger.vault.erasure_list; which tags are
                         whose: see ledger.vault.owners
+    keys/tombstone.key  recognises customers who were erased: see ledger.vault.tombstones
 
 Sealed events are stored next to the log. Each is encrypted with AES-256-GCM under a key that is
 used once, with its log entry as associated data. GCM does not commit to the key; the SHA-256
@@ -18,6 +19,7 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
@@ -25,11 +27,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.errors import CorruptLogError
-from ledger.vault import commitments, erasure_list, key_encryption_key, owners
+from ledger.vault import commitments, erasure_list, key_encryption_key, owners, tombstones
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
 from ledger.vault.erasure_list import ErasureList, ErasureRecord
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
 from ledger.vault.owners import Erasures, Owner, Owners
+from ledger.vault.tombstones import TombstoneError, Tombstones
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
 MAX_TAGS = 65_536  # customers whose ReadLogTags are cached
@@ -45,6 +48,10 @@ CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1),
 CREATE TABLE IF NOT EXISTS erased (only INTEGER PRIMARY KEY CHECK (only = 1),
   lines INTEGER NOT NULL)
 """
+_TOMBSTONES = """
+CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1),
+  lines INTEGER NOT NULL)
+"""  # made by the first erasure: a gate may open an older key store that it cannot write
 _ALL = "SELECT subject, wrapped FROM customer"
 _ONE = "SELECT wrapped, (SELECT generation FROM kek) FROM customer WHERE subject = ?"
 Progress = Callable[[int, int], None]  # (keys rewrapped, keys in total)
@@ -64,8 +71,10 @@ class Vault:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         database = folder / "customers.db"
+        self._folder = folder
         self._places = folder / "kek", folder / "kek.next"
         self._erasures = ErasureList(folder.parent / erasure_list.NAME)
+        self._buried = ErasureList(folder.parent / tombstones.NAME)
         begun = database.exists() and database.stat().st_size > 0
         if not begun:
             self._begin()
@@ -78,7 +87,7 @@ class Vault:
         # Not WAL: a deleted key must not survive in a side file.
         for pragma in ("journal_mode=DELETE", "synchronous=FULL", "secure_delete=ON"):
             self._database.execute(f"PRAGMA {pragma}")
-        for statement in f"{_SCHEMA};{owners.SCHEMA}".split(";"):
+        for statement in _SCHEMA.split(";"):
             self._database.execute(statement)
         self._keys: dict[str, bytes] = {}
         self._tags: dict[str, ReadLogTags] = {}
@@ -86,7 +95,7 @@ class Vault:
             self._kek = self._open_kek(self._active_generation())
             if self._places[1].exists() and os.access(folder, os.W_OK):
                 self._settle()
-            self._owners = Owners(self._database, self._owner_key())
+            self._index = self._opened_index()
             self._erase_again()
 
     def key(self, subject: str) -> bytes | None:
@@ -94,14 +103,17 @@ class Vault:
         if (key := self._keys.get(subject)) is not None:
             return key
         with self._lock:  # so that a key which is destroyed meanwhile is not cached again
-            row = self._database.execute(_ONE, [subject]).fetchone()
-            if row is None:
-                return None
-            wrapped, generation = row
-            key = _opened(self._current(generation), wrapped)
-            if len(self._keys) >= MAX_KEYS:
-                self._keys.clear()
-            self._keys[subject] = key
+            return self._stored_key(subject)
+
+    def _stored_key(self, subject: str) -> bytes | None:
+        """As `key`, not from the cache. The caller has the lock."""
+        if (row := self._database.execute(_ONE, [subject]).fetchone()) is None:
+            return None
+        wrapped, generation = row
+        key = _opened(self._current(generation), wrapped)
+        if len(self._keys) >= MAX_KEYS:
+            self._keys.clear()
+        self._keys[subject] = key
         return key
 
     def read_log_tags(self, subject: str, origin: str) -> ReadLogTags | None:
@@ -109,10 +121,8 @@ class Vault:
         tags = self._tags.get(subject)
         if tags is not None and tags.origin == origin:
             return tags
-        if self.key(subject) is None:
-            return None
         with self._lock:  # as in `key`: a key that is destroyed meanwhile must not be cached again
-            if (key := self._keys.get(subject)) is None:
+            if (key := self._keys.get(subject) or self._stored_key(subject)) is None:
                 return None
             if len(self._tags) >= MAX_TAGS:
                 self._tags.clear()
@@ -167,6 +177,8 @@ class Vault:
     @property
     def indexed(self) -> bool:
         """Whether the index of owners covers the log; it does not in an old data directory."""
+        if self._index is None:
+            return False
         row = self._database.execute("SELECT complete FROM owner_key").fetchone()
         return bool(row[0])
 
@@ -176,15 +188,8 @@ class Vault:
         `tags`: those of all sealed events in the log. Raises VaultError if the key store cannot be
         written.
         """
-        if self.indexed:
-            return
-        try:
+        if not self.indexed:
             self._rebuild(tags, only_if_incomplete=True)
-        except sqlite3.OperationalError as error:
-            raise VaultError(
-                f"the key store is of an earlier version of the product and cannot be written "
-                f"here ({error}): start the ledger's writer once"
-            ) from error
 
     def rebuild_index(self, tags: Callable[[], set[bytes]]) -> None:
         """Make the index of owners anew, as `complete_index`. Durable on return."""
@@ -206,6 +211,32 @@ class Vault:
             current, rows = self._rows()
         for subject, wrapped in rows:
             yield subject, self._keys.get(subject) or _opened(current, wrapped)
+
+    def bury(self, subject: str, at: datetime) -> None:
+        """List a tombstone of a customer who is erased at `at`. Durable on return.
+
+        Do it before `destroy`: a crash in between leaves a customer of whom no import takes
+        consents from before `at`. Does nothing without a data key. Raises VaultError.
+        """
+        if self.key(subject) is None:
+            return
+        with self._lock, self._writing(), _reported():
+            self._buried.add_tombstone(tombstones.ensure(self._folder), subject, at)
+            # Crash here: one line more than are counted, which does no harm.
+            self._database.execute(_TOMBSTONES)
+            count = "INSERT OR REPLACE INTO tombstone VALUES (1, ?)"
+            self._database.execute(count, [len(self._buried)])
+
+    def tombstones(self) -> Tombstones:
+        """Of every customer who was erased. Raises VaultError if lines or their key are missing."""
+        with self._lock, _reported():
+            counted, lines = self._counted_tombstones(), len(self._buried)
+            if counted > lines:
+                raise TombstoneError(
+                    f"the list `{tombstones.NAME}` has {lines} lines, want {counted} or more: "
+                    "restore the newest one, or an import could bring back who was erased"
+                )
+            return self._buried.tombstones(tombstones.read(self._folder))
 
     def destroy(self, subject: str) -> None:
         """Destroy a data key, and list it so that no restored backup brings it back. Durable."""
@@ -296,6 +327,26 @@ class Vault:
             raise VaultError("a customer's data key disappeared while their event was recorded")
         return key
 
+    @property
+    def _owners(self) -> Owners:
+        if self._index is None:
+            raise VaultError(
+                "the key store is of an earlier version of the product and cannot be written here: "
+                "start the ledger's writer once"
+            )
+        return self._index
+
+    def _opened_index(self) -> Owners | None:
+        """The index of owners; None if none can be made. The caller has the lock."""
+        try:
+            for statement in owners.SCHEMA.split(";"):
+                self._database.execute(statement)
+            return Owners(self._database, self._owner_key())
+        except sqlite3.OperationalError:
+            if os.access(self._folder, os.W_OK):
+                raise
+            return None
+
     def _owner_key(self) -> bytes:
         """The secret of the index of owners; made if there is none yet. The caller has the lock."""
         query = "SELECT wrapped FROM owner_key"
@@ -306,6 +357,13 @@ class Vault:
                 self._database.execute("INSERT OR IGNORE INTO owner_key VALUES (1, ?, ?)", row)
         _, wrapped = self._database.execute(f"SELECT 1, ({query})").fetchone()
         return _opened(self._kek, wrapped)
+
+    def _counted_tombstones(self) -> int:
+        made = "SELECT 1 FROM sqlite_master WHERE name = 'tombstone'"
+        if self._database.execute(made).fetchone() is None:
+            return 0
+        row = self._database.execute("SELECT max(lines) FROM tombstone").fetchone()
+        return int(row[0] or 0)
 
     def _record_applied(self, lines: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO erased VALUES (1, ?)", [lines])
@@ -359,7 +417,12 @@ class Vault:
             key_encryption_key.read(self._places[1]).provider.destroy()
 
     def _begin(self) -> None:
-        """Create the first key-encryption key, unless the operator provided one."""
+        """Create the first key-encryption key, unless the operator provided one.
+
+        The key of the tombstones is made here, so that every backup of the keys has it.
+        """
+        with _reported():
+            tombstones.ensure(self._folder)
         if not self._places[0].exists():
             key_encryption_key.write(
                 self._places[0], key_encryption_key.generate(), key_encryption_key.FileProvider()
@@ -438,6 +501,15 @@ class Vault:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Translate TombstoneError to VaultError."""
+    try:
+        yield
+    except TombstoneError as error:
+        raise VaultError(str(error)) from error
 
 
 def _opened(key: Kek, wrapped: bytes) -> bytes:

@@ -6,13 +6,14 @@
 The import restores the agreement: each scene in it becomes an instruction of class D here, with the
 source `archive:<digest>`, or a withdrawal. Its evidence is the receipts in the archive, verified
 under the archive's own policy or one that the operator gives. Instructions that the customer gave
-here are never overwritten.
+here are never overwritten, and nothing from before an erasure of the customer here is imported.
 """
 
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -44,6 +45,7 @@ from steward.oversight.register import SubjectTagger
 FOLDER = Path("archives") / "imported"
 _NAME = "imported-archive"  # label for deriving keys
 _NONCE_SIZE = 12
+_MALFORMED = (KeyError, TypeError, ValueError, RecursionError)  # as JSON can be
 _OURS = {"agreement.json", "history.json", "history.csv"}  # with receipts/ and trust/: made here
 
 
@@ -61,14 +63,17 @@ def take(records: CustomerRecords, data: bytes, trusted: LogPolicy | None = None
     """Import an archive; importing it again changes nothing. Durable when it returns.
 
     `trusted`: the policy its receipts must satisfy; None: the archive's own. Raises ArchiveError,
-    and then nothing was recorded.
+    VaultError if it cannot be told who was erased, and SourceUnavailableError; then nothing was
+    recorded.
     """
     digest = sha256(data).hexdigest()
     archive = pack.unpacked(data)
     agreed = _agreement(archive, trusted)
     subject = agreed[-1].event.subject
+    _require_known(records, subject)
+    since = _since(agreed, records.ledger.tombstones().erased_at(subject))
     before = records.ledger.history(subject)
-    acts, left = _acts(records.scenes, agreed, before, digest)
+    acts, left = _acts(records.scenes, agreed, since, before, digest)
     recorded = 0 if _known(before, digest) else _record(records, subject, acts)
     if not records.ledger.version(subject):
         raise ArchiveError(
@@ -109,7 +114,7 @@ def _agreement(archive: PackedArchive, trusted: LogPolicy | None) -> list[Record
         proven = [*_proven(archive, believed)]
         agreement = json.loads(archive.files["agreement.json"])
         history = json.loads(archive.files["history.json"])
-    except (KeyError, ValueError, LogPolicyError, ReceiptError) as error:
+    except (*_MALFORMED, LogPolicyError, ReceiptError) as error:
         raise ArchiveError(
             f"the archive's receipts do not verify: {error}; nothing was recorded"
         ) from error
@@ -140,9 +145,34 @@ def _folded(proven: Sequence[RecordedInstruction]) -> ConsentState:
     return state
 
 
+def _require_known(records: CustomerRecords, subject: str) -> None:
+    """Raises ArchiveError if there is a table of customers, and this one is not in it."""
+    some = next(each.name for each in records.source.items.values() if not each.provided)
+    if records.tables is not None and records.tables.row(subject, [some]) is None:
+        raise ArchiveError(
+            "want an archive of a customer of the source, found one of another: nothing was "
+            "recorded; add the customer's row to the source first"
+        )
+
+
+def _since(agreed: Sequence[RecordedInstruction], erased_at: datetime | None) -> frozenset[int]:
+    """The instructions that were given after the customer was erased here: all, if never.
+
+    Raises ArchiveError if there is none.
+    """
+    since = frozenset(e.index for e in agreed if erased_at is None or e.event.at > erased_at)
+    if not since:
+        raise ArchiveError(
+            "the customer was erased here after the newest instruction of the archive: nothing was "
+            "recorded; ask the customer"
+        )
+    return since
+
+
 def _acts(
     scenes: Mapping[str, Scene],
     agreed: Sequence[RecordedInstruction],
+    since: frozenset[int],
     before: Sequence[RecordedInstruction],
     digest: str,
 ) -> tuple[list[tuple[Act, Instruction]], tuple[str, ...]]:
@@ -156,6 +186,8 @@ def _acts(
         scene = scenes.get(name)
         if scene is None or scene.locked:
             left.append(f"{name}: no such scene here")
+        elif consent.index not in since:
+            left.append(f"{name}: given before the customer was erased here")
         elif name in decided:
             left.append(f"{name}: the customer decided here themselves")
         elif not isinstance(consent, SceneConsent):

@@ -1,7 +1,15 @@
 """Imports consents that were recorded elsewhere before this log began (M31).
 
 row        one consent of a file, checked against the contracts
-csv_file   rows of a CSV file, by a declared mapping
+moment     a time as exactly as it is written
+mapping    what the names in a file mean here, declared in TOML
+encoding   the text of a file in UTF-8
+csv_file   rows of a CSV file
 kantara    rows of Kantara Consent Receipts 1.1
+subjects   rows whose customer the source does not know are bad
+conflicts  rows that contradict each other, or a bad row, are bad
 record     rows -> instructions of class D, all or none, once for each file
+summary    what a file contains, in counts
+
+Nothing is guessed: what is not understood makes a row bad, or the file.
 """

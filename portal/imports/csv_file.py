@@ -3,68 +3,124 @@
     subject,scene,fields,status,at,until
     c00001,direct-marketing,name;email,granted,2024-03-01T09:00:00Z,2026-03-01T00:00:00Z
 
-`fields`, `status`, `until` and `words` may be missing. They default to all items, granted, no end
-and unknown words.
+`fields`, `status`, `until` and `words` may be missing. The file then says: all items, granted, no
+end before the contract's longest duration, unknown words. A column that is there is read, or the
+mapping declares it ignored; no other one is passed over.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gate.contracts.scene import Scene
 from ledger.vault.commitments import canonical
-from portal.imports import row
-from portal.imports.row import Bad, ImportRow, MappingError, Names, RowError
+from portal.imports import encoding, row
+from portal.imports.mapping import COLUMNS, MappingError, Names
+from portal.imports.row import Bad, ImportRow, RowError
+from portal.imports.subjects import folded
 
 WANTED = ("subject", "scene", "at")
-OPTIONAL = ("fields", "status", "until", "words")
 SEPARATOR = ";"
 
 
 def rows(
     data: bytes, names: Names, scenes: Mapping[str, Scene], now: datetime
 ) -> Iterator[ImportRow | Bad]:
-    """One row per line after the header. Raises MappingError if the header lacks a column."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise MappingError(f"want UTF-8, found {error}: convert the file first") from error
-    read = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    columns = _columns(read.fieldnames or [], names)
+    """One row per record after the header.
+
+    Raises MappingError if the file is not CSV in UTF-8, lacks a column, or has one that is not
+    declared.
+    """
+    records = _records(encoding.decoded(data))
+    _, head = next(records, (0, []))
+    columns = _columns(head, names)
+    for place, cells in records:
+        found: dict[str, str] = {}
+        try:
+            found = _cells(cells, len(head), columns)
+            yield _row(place, found, names, scenes, now)
+        except RowError as error:
+            yield Bad(place, str(error), _subject(cells, columns))
+
+
+def _records(content: str) -> Iterator[tuple[int, list[str]]]:
+    """Every record that is not an empty line, with the line that it ends on."""
+    reader = csv.reader(io.StringIO(content, newline=""), strict=True)
     while True:
         try:
-            line = next(read, None)
-            if line is None:
-                return
-            cells = _cells(line, columns)
-            yield _row(read.line_num, cells, names, scenes, now)
-        except RowError as error:
-            yield Bad(read.line_num, str(error))
+            cells = next(reader, None)
         except csv.Error as error:
-            yield Bad(read.line_num, f"want a row of CSV, found {error}: correct the quotes")
+            raise MappingError(
+                f"line {reader.line_num}: want a row of CSV, found {error}: correct the quotes; "
+                "nothing after it was read"
+            ) from error
+        if cells is None:
             return
+        if cells:
+            yield reader.line_num, cells
 
 
-def _cells(line: Mapping[str | None, object], columns: Mapping[str, str]) -> dict[str, str]:
-    """The cells by our column names. Raises RowError unless there are as many as in the header."""
-    if None in line or None in line.values():
-        raise RowError(
-            "want as many cells as in the header, found another number: quote values with commas"
-        )
-    return {ours: str(line[theirs]) for ours, theirs in columns.items()}
-
-
-def _columns(head: object, names: Names) -> dict[str, str]:
-    found = [*head] if isinstance(head, (list, tuple)) else []
-    columns = {ours: names.columns.get(ours, ours) for ours in (*WANTED, *OPTIONAL)}
-    if missing := [columns[ours] for ours in WANTED if columns[ours] not in found]:
+def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
+    """Our name of each column that is read, and its position. Raises MappingError."""
+    if twice := [name for name, count in Counter(head).items() if count > 1]:
+        raise MappingError(f"line 1: want each column once, found {twice} twice: remove one")
+    theirs = {ours: names.columns.get(ours, ours) for ours in COLUMNS}
+    wanted = [theirs[ours] for ours in WANTED]
+    wanted += [theirs[ours] for ours in names.columns if ours not in WANTED]
+    if missing := [each for each in (*wanted, *names.ignore) if each not in head]:
         raise MappingError(
-            f"want the columns {missing}, found {found[:20]}: map their names in [columns]"
+            f"line 1: want the columns {missing}, found {[*head][:20]}"
+            f"{_hint(missing, head)}: map their names in [columns]"
         )
-    if strange := sorted(names.columns.keys() - columns.keys()):
-        raise MappingError(f"want {[*columns]} in [columns], found {strange}: remove them")
-    return {ours: theirs for ours, theirs in columns.items() if theirs in found}
+    _require_values(head, theirs, names)
+    unread = [each for each in head if each not in {*theirs.values(), *names.ignore}]
+    if unread:
+        raise MappingError(
+            f"line 1: want only columns that are read, found {unread[:20]} too"
+            f"{_hint(unread, [*theirs.values()])}: one of them could end or limit a consent. Map "
+            'each in [columns], or declare in the mapping ignore = ["…"]'
+        )
+    return {ours: head.index(name) for ours, name in theirs.items() if name in head}
+
+
+def _require_values(head: Sequence[str], theirs: Mapping[str, str], names: Names) -> None:
+    """Raises MappingError if a column is missing of which the mapping has values or a namesake."""
+    tables = {"status": names.status, "fields": names.items, "until": names.until}
+    for ours, values in tables.items():
+        if theirs[ours] in head:
+            continue
+        if values:
+            raise MappingError(
+                f"line 1: want the column {theirs[ours]!r}, whose values the mapping has, found "
+                f"{[*head][:20]}: map its name in [columns], or remove the values"
+            )
+        if namesake := [each for each in names.ignore if folded(each) == folded(ours)]:
+            raise MappingError(
+                f"line 1: want {namesake[0]!r} as the column {ours!r}, found it in ignore: map it "
+                "in [columns]"
+            )
+
+
+def _hint(names: Sequence[str], known: Sequence[str]) -> str:
+    """Names which the others differ from in writing only."""
+    near = [f"{a!r} is written {b!r}" for a in names for b in known if folded(a) == folded(b)]
+    return f" ({'; '.join(near[:5])})" if near else ""
+
+
+def _cells(cells: Sequence[str], count: int, columns: Mapping[str, int]) -> dict[str, str]:
+    """The cells by our column names. Raises RowError unless there are as many as in the header."""
+    if len(cells) != count:
+        raise RowError(
+            f"want as many cells as in the header, {count}, found {len(cells)}: quote values with "
+            "commas"
+        )
+    return {ours: cells[at] for ours, at in columns.items()}
+
+
+def _subject(cells: Sequence[str], columns: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(cells[columns["subject"] :][:1])
 
 
 def _row(
@@ -74,16 +130,27 @@ def _row(
     scenes: Mapping[str, Scene],
     now: datetime,
 ) -> ImportRow:
+    subject = row.subject(cells["subject"])
     within = row.scene(cells["scene"], names, scenes)
-    items = [each.strip() for each in cells.get("fields", "").split(SEPARATOR) if each.strip()]
+    granted = row.status(cells["status"], names) if "status" in cells else True
     at = row.past(cells["at"], names, now)
     return ImportRow(
         place,
-        row.subject(cells["subject"]),
+        subject,
         within.id,
-        row.fields(items, names, within),
-        row.status(cells.get("status") or "granted", names),
+        _fields(cells.get("fields"), names, within) if granted else (),
+        granted,
         at,
-        row.end(cells.get("until", ""), names, at),
+        _end(cells.get("until", ""), names, at.at) if granted else None,
         cells.get("words", "").encode() or canonical(dict(cells)),
     )
+
+
+def _fields(cell: str | None, names: Names, within: Scene) -> tuple[str, ...]:
+    if cell is None:
+        return tuple(within.fields)
+    return row.fields([each.strip() for each in cell.split(SEPARATOR)], names, within)
+
+
+def _end(cell: str, names: Names, begin: datetime) -> datetime | None:
+    return row.end(cell, names, begin) if cell or cell in names.until else None

@@ -7,90 +7,225 @@
        "termination": "2026-03-01T00:00:00Z", "primaryPurpose": true,
        "thirdPartyDisclosure": false}]}]}
 
-Each purpose is a row. Consent of a type other than EXPLICIT is refused.
+Each purpose is a row. Consent of a type other than EXPLICIT is refused, and so is a receipt with a
+member that the specification does not have: it could end the consent, as `"state": "REVOKED"` does.
+A mapping names the member of the receipt that has the status, and members that nobody reads:
+
+    ignore = ["tenantDomain"]
+    [columns]
+    status = "state"
+    [status]
+    ACTIVE = "granted"
+    REVOKED = "withdrawn"
 """
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gate.contracts.scene import Scene
+from ledger.events import canonical_json
+from ledger.events.canonical_json import StrictJsonError
 from ledger.vault.commitments import canonical
-from portal.imports import row
-from portal.imports.row import Bad, ImportRow, MappingError, Names, RowError
+from portal.imports import encoding, row
+from portal.imports.mapping import MappingError, Names
+from portal.imports.moment import SECOND, StatedTime
+from portal.imports.row import Bad, ImportRow, RowError
 
 VERSION = "KI-CR-v1.1.0"
 EXPLICIT = "EXPLICIT"
+_RECEIPT = {
+    "version",
+    "jurisdiction",
+    "consentTimestamp",
+    "collectionMethod",
+    "consentReceiptID",
+    "publicKey",
+    "language",
+    "piiPrincipalId",
+    "piiControllers",
+    "policyUrl",
+    "services",
+    "sensitive",
+    "spiCat",
+}
+_CONTROLLER = {
+    "piiController",
+    "onBehalf",
+    "contact",
+    "address",
+    "email",
+    "phone",
+    "piiControllerUrl",
+}
+_SERVICE = {"service", "purposes"}
+_PURPOSE = {
+    "purpose",
+    "purposeCategory",
+    "consentType",
+    "piiCategory",
+    "primaryPurpose",
+    "termination",
+    "thirdPartyDisclosure",
+    "thirdPartyName",
+}
 
 
 def rows(
     data: bytes, names: Names, scenes: Mapping[str, Scene], now: datetime
 ) -> Iterator[ImportRow | Bad]:
     """One row per purpose of every receipt, in order. Raises MappingError if it is not JSON."""
+    if unknown := sorted(names.columns.keys() - {"status"}):
+        raise MappingError(
+            f"want only status in [columns] for receipts, found {unknown}: remove it"
+        )
+    if names.status and "status" not in names.columns:
+        raise MappingError("want the member with the status in [columns], found none: name it")
     for place, receipt in enumerate(_receipts(data), 1):
         try:
             yield from [*_purposes(place, receipt, names, scenes, now)]
         except RowError as error:
-            yield Bad(place, str(error))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            why = f"{type(error).__name__}: {error}"[:100]
-            yield Bad(place, f"want a consent receipt 1.1, found {why}: see its specification")
+            yield Bad(place, str(error), _subject(receipt))
 
 
 def _receipts(data: bytes) -> list[Any]:
+    text = encoding.decoded(data).strip()
     try:
-        found = json.loads(data)
-    except ValueError:
-        try:
-            found = [json.loads(line) for line in data.splitlines() if line.strip()]
-        except ValueError as error:
-            raise MappingError(f"want JSON, found {error}: export the receipts again") from error
-    return found if isinstance(found, list) else [found]
+        found = canonical_json.parse(text.encode())
+    except StrictJsonError as error:
+        # More than one value is one receipt per line; whatever else is wrong is final.
+        extra = isinstance(error.__cause__, json.JSONDecodeError) and "Extra" in str(error)
+        if not extra:
+            raise MappingError(_not_json(error)) from error
+        return [_line(place, each) for place, each in _lines(text)]
+    receipts = found if isinstance(found, list) else [found]
+    if not receipts:
+        raise MappingError("want a receipt, found an empty list: export the receipts again")
+    return receipts
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    return ((n, each) for n, each in enumerate(text.split("\n"), 1) if each.strip())
+
+
+def _line(place: int, text: str) -> Any:
+    try:
+        return canonical_json.parse(text.encode())
+    except StrictJsonError as error:
+        raise MappingError(f"line {place}: {_not_json(error)}") from error
+
+
+def _not_json(error: StrictJsonError) -> str:
+    return f"want JSON, found {error.__cause__ or error}: export the receipts again"
+
+
+def _subject(receipt: object) -> tuple[str, ...]:
+    found = receipt.get("piiPrincipalId") if isinstance(receipt, Mapping) else None
+    return (found,) if isinstance(found, str) else ()
 
 
 def _purposes(
     place: int,
-    receipt: Mapping[str, Any],
+    found: object,
     names: Names,
     scenes: Mapping[str, Scene],
     now: datetime,
 ) -> Iterator[ImportRow]:
-    if (found := receipt["version"]) != VERSION:
-        raise RowError(f"want version {VERSION}, found {str(found)[:20]!r}: convert it first")
-    at = _moment(receipt["consentTimestamp"], names, now)
-    purposes = [each for service in receipt["services"] for each in service["purposes"]]
+    receipt = _members(found, "a receipt", _RECEIPT, names)
+    if (version := _text(receipt, "version")) != VERSION:
+        raise RowError(f"want version {VERSION}, found {version[:20]!r}: convert it first")
+    for each in _objects(receipt.get("piiControllers", []), "piiControllers"):
+        _members(each, "a controller", _CONTROLLER, names)
+    subject = row.subject(_text(receipt, "piiPrincipalId"))
+    granted = _status(receipt, names)
+    at = _moment(_required(receipt, "consentTimestamp"), names, now)
+    services = _objects(_required(receipt, "services"), "services")
+    purposes = [
+        _members(each, "a purpose", _PURPOSE, names)
+        for service in services
+        for each in _objects(
+            _required(_members(service, "a service", _SERVICE, names), "purposes"), "purposes"
+        )
+    ]
     if not purposes:
         raise RowError("want a purpose, found none: remove the receipt")
     for purpose in purposes:
-        if (kind := purpose["consentType"]) != EXPLICIT:
-            raise RowError(f"want consentType {EXPLICIT}, found {str(kind)[:20]!r}: remove it")
-        within = row.scene(str(purpose["purpose"]), names, scenes)
-        items = [str(each) for each in purpose.get("piiCategory", [])]
+        if (kind := _text(purpose, "consentType")) != EXPLICIT:
+            raise RowError(f"want consentType {EXPLICIT}, found {kind[:20]!r}: remove it")
+        within = row.scene(_text(purpose, "purpose"), names, scenes)
         yield ImportRow(
             place,
-            row.subject(str(receipt["piiPrincipalId"])),
+            subject,
             within.id,
-            row.fields(items, names, within),
-            granted=True,
-            at=at,
-            until=row.end(_termination(purpose), names, at),
-            words=canonical({"policyUrl": str(receipt.get("policyUrl", "")), "purpose": purpose}),
+            row.fields(_texts(purpose, "piiCategory"), names, within) if granted else (),
+            granted,
+            at,
+            row.end(_text(purpose, "termination"), names, at.at) if granted else None,
+            canonical({"policyUrl": str(receipt.get("policyUrl", "")), "purpose": purpose}),
         )
 
 
-def _moment(stamp: object, names: Names, now: datetime) -> datetime:
+def _status(receipt: Mapping[str, Any], names: Names) -> bool:
+    """What the declared member says; a receipt 1.1 itself has no status, and is a grant."""
+    member = names.columns.get("status")
+    return True if member is None else row.status(_text(receipt, member), names)
+
+
+def _members(found: object, what: str, known: set[str], names: Names) -> Mapping[str, Any]:
+    """An object of which every member is known or declared. Raises RowError."""
+    if not isinstance(found, dict):
+        raise RowError(f"want an object for {what}, found {_kind(found)}: export it again")
+    status = {names.columns["status"]} if "status" in names.columns and known is _RECEIPT else set()
+    if unknown := sorted(found.keys() - known - status - {*names.ignore}):
+        raise RowError(
+            f"want the members of {what} of version 1.1, found "
+            f"{', '.join(repr(each[:40]) for each in unknown[:5])} too: it could end or limit the "
+            'consent. Map the status in [columns], or declare in the mapping ignore = ["…"]'
+        )
+    return found
+
+
+def _required(found: Mapping[str, Any], name: str) -> Any:
+    if name not in found:
+        raise RowError(f"want the member {name}, found none: export the receipt again")
+    return found[name]
+
+
+def _text(found: Mapping[str, Any], name: str) -> str:
+    value = _required(found, name)
+    if not isinstance(value, str):
+        raise RowError(f"want a text in {name}, found {_kind(value)}: export the receipt again")
+    return value
+
+
+def _texts(found: Mapping[str, Any], name: str) -> list[str]:
+    value = _required(found, name)
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise RowError(f"want a list of texts in {name}, found another form: convert it first")
+    return value
+
+
+def _objects(found: object, name: str) -> list[Any]:
+    if not isinstance(found, list):
+        raise RowError(f"want a list in {name}, found {_kind(found)}: export the receipt again")
+    return found
+
+
+def _kind(value: object) -> str:
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", int: "a number"}
+    return kinds.get(type(value), "null")
+
+
+def _moment(stamp: object, names: Names, now: datetime) -> StatedTime:
     """A timestamp in seconds since 1970, as specified, or text as other programs write it."""
-    if isinstance(stamp, int) and not isinstance(stamp, bool):
-        return row.past(datetime.fromtimestamp(stamp, UTC).isoformat(), Names(), now)
-    return row.past(str(stamp), names, now)
-
-
-def _termination(purpose: Mapping[str, Any]) -> str:
-    """The end, if it is a time. The specification allows any text; other text means no end."""
-    text = str(purpose.get("termination", ""))
-    try:
-        row.moment(text, Names())
-    except RowError:
-        return ""
-    return text
+    if isinstance(stamp, str):
+        return row.past(stamp, names, now)
+    if not isinstance(stamp, int) or isinstance(stamp, bool):
+        raise RowError(f"want a time in consentTimestamp, found {_kind(stamp)}: convert it first")
+    if not 0 <= stamp <= now.timestamp():
+        raise RowError(
+            f"want consentTimestamp in seconds of the past since 1970, found {stamp}: convert it "
+            "first"
+        )
+    return StatedTime(stamp * SECOND, SECOND)

@@ -1,13 +1,16 @@
 """Records the rows of a file as instructions of class D: all or none, and once per file."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
 
 from ledger.events.envelope import Act, EvidenceClass, Imported, Instruction, Withdrawn, Wording
+from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from ledger.reader import RecordedInstruction
 from ledger.service import IdempotencyError, Ledger
+from portal.imports import moment
 from portal.imports.row import Bad, ImportRow
 
 Progress = Callable[[int, int], None]  # rows done, of how many
@@ -18,19 +21,29 @@ class RefusedFileError(ValueError):
     """The file was refused, and nothing was recorded."""
 
 
+@dataclass(slots=True)
+class ImportPlan:
+    """What an import records, and which rows it passes over, each with the reason."""
+
+    drafts: list[Instruction] = field(default_factory=list)
+    left: list[Bad] = field(default_factory=list)
+    erased: list[Bad] = field(default_factory=list)  # given before the customer was erased here
+    repeated: int = 0  # rows that were recorded before, or stand twice in the file
+
+
 @dataclass(frozen=True, slots=True)
 class ConsentImport:
     """The result of an import."""
 
     recorded: int
-    left: tuple[Bad, ...]  # rows that were skipped, each with the reason
+    plan: ImportPlan
     again: bool = False  # the file was imported before, and nothing happened this time
 
 
-def require_good(parsed: Sequence[ImportRow | Bad]) -> list[ImportRow]:
-    """The rows. Raises RefusedFileError, which lists all bad rows, if there is one."""
+def require_good(parsed: Sequence[ImportRow | Bad], name: str) -> list[ImportRow]:
+    """The rows of the file `name`. Raises RefusedFileError, which lists all bad rows."""
     if bad := [each for each in parsed if isinstance(each, Bad)]:
-        lines = "\n".join(map(str, bad))
+        lines = "\n".join(f"{name}: {each}" for each in bad)
         raise RefusedFileError(
             f"{lines}\n{len(bad)} of {len(parsed)} rows are bad, want none: nothing was recorded; "
             "correct them, or skip them with --skip-bad"
@@ -48,22 +61,54 @@ def take(
 ) -> ConsentImport:
     """Record the rows. Durable when it returns. Customers' own instructions are never overwritten.
 
-    Raises RefusedFileError for a file that is too long.
+    Raises RefusedFileError for a file that is too long, VaultError if it cannot be told who was
+    erased.
     """
+    digest = sha256(data).hexdigest()
+    made = plan(ledger, rows, f"{source} {digest}", locale, progress)
+    if not made.drafts:
+        return ConsentImport(0, made, again=bool(made.repeated))
+    try:
+        recorded = ledger.record(made.drafts, idempotency=f"consents:{digest}")
+    except IdempotencyError:  # the same file; nonces differ each time
+        return ConsentImport(0, ImportPlan(), again=True)
+    return ConsentImport(len(recorded), made)
+
+
+def plan(
+    ledger: Ledger,
+    rows: Sequence[ImportRow],
+    source: str,
+    locale: str = "en",
+    progress: Progress = lambda _done, _of: None,
+) -> ImportPlan:
+    """What importing the rows would record; nothing is. Raises as `take` does."""
     if len(rows) > MAX_ROWS:
         raise RefusedFileError(f"{len(rows)} rows, want at most {MAX_ROWS}: split the file")
-    digest = sha256(data).hexdigest()
-    drafts: list[Instruction] = []
-    left: list[Bad] = []
-    ordered = sorted(rows, key=lambda each: (each.subject, each.at, each.place))
-    for subject, theirs in groupby(ordered, key=lambda each: each.subject):
-        _draft(ledger, subject, [*theirs], f"{source} {digest}", locale, drafts, left)
-        progress(len(drafts) + len(left), len(rows))
-    try:
-        recorded = ledger.record(drafts, idempotency=f"consents:{digest}") if drafts else []
-    except IdempotencyError:  # the same file; nonces differ each time
-        return ConsentImport(0, (), again=True)
-    return ConsentImport(len(recorded), tuple(sorted(left, key=lambda each: each.place)))
+    made, tombstones, done = ImportPlan(), ledger.tombstones(), 0
+    ordered = sorted(rows, key=lambda each: (each.subject, each.moment.begin, each.place))
+    for subject, each in groupby(ordered, key=lambda each: each.subject):
+        theirs = [*each]
+        since = [*_since(theirs, tombstones.erased_at(subject), made)]
+        _draft(ledger, subject, since, source, locale, made)
+        done += len(theirs)
+        progress(done, len(rows))
+    for bad in (made.left, made.erased):
+        bad.sort(key=lambda each: each.place)
+    return made
+
+
+def _since(
+    rows: Sequence[ImportRow], erased_at: datetime | None, made: ImportPlan
+) -> Iterator[ImportRow]:
+    """The rows that were certainly given after the customer was erased here, if they were."""
+    for each in rows:
+        if erased_at is None or each.moment.at > erased_at:
+            yield each
+        else:
+            made.erased.append(
+                Bad(each.place, "given before the customer was erased here", (each.subject,))
+            )
 
 
 def _draft(
@@ -72,45 +117,88 @@ def _draft(
     rows: Sequence[ImportRow],
     source: str,
     locale: str,
-    drafts: list[Instruction],
-    left: list[Bad],
+    made: ImportPlan,
 ) -> None:
     """One customer's instructions, in the order of their times."""
-    decided, newer = _decided(ledger, subject), _latest(ledger, subject)
+    if not rows:
+        return
+    history, state = ledger.history(subject), ledger.state(subject)
+    decided = _decided(history, signs=bool(state and state.authority.keys))
+    recorded = {_recorded(each) for each in history}
+    current = dict(state.scenes) if state else {}
     last: Instruction | None = None
     for each in rows:
         if each.scene in decided or None in decided:
-            left.append(Bad(each.place, f"the customer decided {each.scene} here"))
+            made.left.append(Bad(each.place, f"the customer decided {each.scene} here"))
             continue
-        if newer.get(each.scene, each.at) > each.at:
-            left.append(Bad(each.place, f"a newer instruction on {each.scene} exists here"))
+        existing = current.get(each.scene)
+        if (each.scene, each.moment.at, each.statement) in recorded or _repeats(each, existing):
+            made.repeated += 1
             continue
+        if why := _superseded(each, existing):
+            made.left.append(Bad(each.place, why))
+            continue
+        recorded.add((each.scene, each.moment.at, each.statement))
         words = Wording(locale, sha256(each.words).digest())
-        act = _act(each, source)
+        act, at = _act(each, source), _time(each, existing)
         last = (
-            last.next(act, at=each.at, wording=words)
+            last.next(act, at=at, wording=words)
             if last
-            else ledger.draft(
-                subject, act, at=each.at, wording=words, evidence=EvidenceClass.IMPORTED
-            )
+            else ledger.draft(subject, act, at=at, wording=words, evidence=EvidenceClass.IMPORTED)
         )
-        drafts.append(last)
+        made.drafts.append(last)
 
 
-def _decided(ledger: Ledger, subject: str) -> set[str | None]:
+def _decided(history: Sequence[RecordedInstruction], *, signs: bool) -> set[str | None]:
     """The scenes that the customer decided here; None among them if only they may sign."""
-    own = [
-        e.event for e in ledger.history(subject) if e.event.evidence is not EvidenceClass.IMPORTED
-    ]
-    state = ledger.state(subject)
-    signs = {None} if state is not None and state.authority.keys else set()
-    return {getattr(each.act, "scene", None) for each in own if hasattr(each.act, "scene")} | signs
+    own = [e.event for e in history if e.event.evidence is not EvidenceClass.IMPORTED]
+    acts = {getattr(each.act, "scene", None) for each in own if hasattr(each.act, "scene")}
+    return acts | ({None} if signs else set())
 
 
-def _latest(ledger: Ledger, subject: str) -> dict[str, datetime]:
-    """The time of the latest instruction on each scene."""
-    state = ledger.state(subject)
-    return {scene: each.at for scene, each in state.scenes.items()} if state else {}
+def _recorded(each: RecordedInstruction) -> tuple[str | None, datetime, object]:
+    """Scene, time and statement of an instruction, as a row has them."""
+    act = each.event.act
+    granted = isinstance(act, Imported)
+    statement = (True, act.fields, act.until) if isinstance(act, Imported) else (False, (), None)
+    known = statement if granted or isinstance(act, Withdrawn) else None
+    return getattr(act, "scene", None), each.event.at, known
+
+
+def _repeats(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> bool:
+    """Whether it says what an instruction of a time that cannot be told from it says."""
+    if existing is None or not each.moment.overlaps(moment.recorded(existing.at)):
+        return False
+    if isinstance(existing, SceneConsent):
+        same = (existing.fields, existing.until) == (frozenset(each.fields), each.until)
+        return each.granted and same
+    return not each.granted
+
+
+def _superseded(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> str | None:
+    """Why the instruction that exists on the scene stands against this row; None if it does not.
+
+    It stands if it is newer. If the two times cannot be put in order, the narrower one stands.
+    """
+    if existing is None:
+        return None
+    before = moment.recorded(existing.at)
+    if not each.moment.overlaps(before):
+        newer = before.begin > each.moment.begin
+        return f"a newer instruction on {each.scene} exists here" if newer else None
+    if not each.granted or (isinstance(existing, SceneConsent) and _narrows(each, existing)):
+        return None
+    return f"an instruction on {each.scene} of a time that cannot be told from this one exists here"
+
+
+def _narrows(each: ImportRow, existing: SceneConsent) -> bool:
+    earlier = existing.until is None or (each.until is not None and each.until <= existing.until)
+    return earlier and existing.fields.issuperset(each.fields)
+
+
+def _time(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> datetime:
+    """When it was given: of a day, no earlier than an instruction of that day which it replaces."""
+    return each.moment.at if existing is None else max(each.moment.at, existing.at)
 
 
 def _act(each: ImportRow, source: str) -> Act:

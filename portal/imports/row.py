@@ -1,24 +1,19 @@
 """One consent in a file from elsewhere, and the checks it must pass to be imported."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
 
 from gate.contracts.scene import Scene
+from portal.imports import moment
+from portal.imports.mapping import EVERY_ITEM, NO_END, STATUSES, Names
+from portal.imports.moment import MomentError, StatedTime
 
 MAX_SUBJECT = 200  # characters
-STATUSES = {"granted": True, "withdrawn": False}
 
 
 class RowError(ValueError):
     """The row is refused. The message says what was wanted, what was found, what to do."""
-
-
-class MappingError(ValueError):
-    """The mapping, or the file as a whole, cannot be used. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +25,14 @@ class ImportRow:
     scene: str
     fields: tuple[str, ...]
     granted: bool
-    at: datetime
+    moment: StatedTime
     until: datetime | None
     words: bytes  # what is known of the wording that was shown
+
+    @property
+    def statement(self) -> tuple[bool, tuple[str, ...], datetime | None]:
+        """What was said; two rows of one moment must agree in it. A withdrawal has no details."""
+        return (True, self.fields, self.until) if self.granted else (False, (), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,53 +41,10 @@ class Bad:
 
     place: int
     why: str
+    subjects: tuple[str, ...] = ()  # the customers it may be about
 
     def __str__(self) -> str:
         return f"line {self.place}: {self.why}"
-
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """Maps the names in a file to names here.
-
-    [columns]            # of a CSV: ours = "theirs"
-    subject = "customer_no"
-    at = "signed_on"
-    [scenes]             # theirs = "ours"
-    MKT = "direct-marketing"
-    [items]
-    "E-Mail" = "email"
-    [status]
-    Y = "granted"
-    [time]
-    format = "%d.%m.%Y"  # for strptime, in UTC; default: ISO 8601
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    scenes: Mapping[str, str] = field(default_factory=dict)
-    items: Mapping[str, str] = field(default_factory=dict)
-    status: Mapping[str, str] = field(default_factory=dict)
-    time: Mapping[str, str] = field(default_factory=dict)
-
-
-def mapping(path: Path | None) -> Names:
-    """Read a mapping; without one, names are used as they are. Raises MappingError."""
-    if path is None:
-        return Names()
-    try:
-        found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise MappingError(
-            f"{path} is not valid TOML: {error}; see specs/portability.md, I2"
-        ) from error
-    known = {"columns", "scenes", "items", "status", "time"}
-    texts = all(
-        isinstance(table, dict) and all(isinstance(each, str) for each in table.values())
-        for table in found.values()
-    )
-    if not texts or found.keys() - known:
-        raise MappingError(f"{path}: want tables of texts named {sorted(known)}, found {[*found]}")
-    return Names(**found)
 
 
 def subject(text: str) -> str:
@@ -110,14 +67,20 @@ def scene(text: str, names: Names, scenes: Mapping[str, Scene]) -> Scene:
 
 
 def fields(texts: Sequence[str], names: Names, within: Scene) -> tuple[str, ...]:
-    """Fields in the contract's order; all of the scene if `texts` is empty. Raises RowError."""
+    """Fields in the contract's order; all of the scene for `*` alone. Raises RowError."""
+    all_ = f"some of {', '.join(within.fields)}, or to {EVERY_ITEM} for all"
+    if not texts or any(not each and each not in names.items for each in texts):
+        raise RowError(f"want items of {within.id}, found none: name them, or map them to {all_}")
+    if twice := sorted({each for each in texts if texts.count(each) > 1}):
+        raise RowError(f"want each item once, found {_listed(twice)} twice: correct it")
     wanted = {names.items.get(each, each) for each in texts}
+    if wanted == {EVERY_ITEM}:
+        return tuple(within.fields)
     if unknown := sorted(wanted - within.fields.keys()):
         raise RowError(
-            f"want items of {within.id}, found {', '.join(unknown)[:60]}: map them in [items] to "
-            f"some of {', '.join(within.fields)}"
+            f"want items of {within.id}, found {_listed(unknown)}: map them in [items] to {all_}"
         )
-    return tuple(each for each in within.fields if each in wanted) or tuple(within.fields)
+    return tuple(each for each in within.fields if each in wanted)
 
 
 def status(text: str, names: Names) -> bool:
@@ -128,30 +91,39 @@ def status(text: str, names: Names) -> bool:
     return found
 
 
-def past(text: str, names: Names, now: datetime) -> datetime:
+def past(text: str, names: Names, now: datetime) -> StatedTime:
     """A time in the past. Raises RowError."""
-    found = moment(text, names)
-    if found > now:
+    return require_past(_moment(text, names.time.get("format")), text, now)
+
+
+def require_past(found: StatedTime, text: str, now: datetime) -> StatedTime:
+    """Raises RowError unless it began by `now`."""
+    if found.at > now:
         raise RowError(f"want a time of the past, found {text[:30]!r}: correct it")
     return found
 
 
-def moment(text: str, names: Names) -> datetime:
-    """A time in UTC, in whole seconds. Raises RowError."""
-    form = names.time.get("format")
-    try:
-        found = datetime.strptime(text, form) if form else datetime.fromisoformat(text)  # noqa: DTZ007 - below
-        aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-        return aware.astimezone(UTC).replace(microsecond=0)
-    except (ValueError, OverflowError) as error:
-        raise RowError(f"want a time, found {text[:30]!r}: set its format in [time]") from error
-
-
 def end(text: str, names: Names, begin: datetime) -> datetime | None:
-    """The end in UTC, in whole minutes; None if `text` is empty. Raises RowError."""
-    if not text:
+    """The end in UTC, in whole minutes; None if `text` is mapped to no end. Raises RowError."""
+    declared = names.until.get(text)
+    if declared == NO_END:
         return None
-    found = moment(text, names).replace(second=0)
+    try:
+        form = None if declared else names.time.get("format")
+        found = _moment(declared or text, form).at.replace(second=0)
+    except RowError as error:
+        raise RowError(f"{error}, or map it in [until]") from error
     if found <= begin:
         raise RowError(f"want an end after {begin:%Y-%m-%d %H:%M}, found {text[:30]!r}: correct it")
     return found
+
+
+def _moment(text: str, form: str | None) -> StatedTime:
+    try:
+        return moment.parse(text, form)
+    except MomentError as error:
+        raise RowError(f"{error}, found {text[:30]!r}: set its format in [time]") from error
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return ", ".join(repr(each[:30]) for each in texts[:5])

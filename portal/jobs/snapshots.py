@@ -5,7 +5,7 @@ An erasure removes the snapshot, because it names the customer; the next run wri
 
 from datetime import datetime, timedelta
 
-from gate.state.snapshot import Snapshot
+from gate.state.snapshot import StateCopy
 from portal.jobs.runner import Job
 from portal.operations.wiring import SNAPSHOT, Product
 
@@ -17,7 +17,7 @@ MAX_AGE = timedelta(minutes=30)  # if there is any new entry
 
 
 def job(product: Product, every: timedelta = EVERY) -> Job:
-    last: tuple[Snapshot, datetime] | None = None
+    last: tuple[StateCopy, datetime] | None = None
 
     def work(at: datetime) -> None:
         nonlocal last
@@ -28,7 +28,7 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
     return Job(NAME, every, work, limit=LIMIT)
 
 
-def _is_old(product: Product, taken: Snapshot, written: datetime, at: datetime) -> bool:
+def _is_old(product: Product, taken: StateCopy, written: datetime, at: datetime) -> bool:
     behind = product.ledger.size - taken.size
     if behind > MAX_ENTRIES or (behind and at - written >= MAX_AGE):
         return True

@@ -37,7 +37,7 @@ from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
-from gate.state.snapshot import Snapshot
+from gate.state.snapshot import StateCopy
 from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.reader import RecordedEvent
@@ -104,7 +104,7 @@ class Product:
         """The register of reviews, explanations, reminders and searches."""
         return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
 
-    def keep_state(self) -> Snapshot | None:
+    def keep_state(self) -> StateCopy | None:
         """Write a snapshot of the consent state, for a faster start next time.
 
         Returns it; None if there is nothing to keep, or somebody was erased meanwhile.

@@ -21,7 +21,7 @@ FIRST_NEWCOMER = 201  # see seeding.py
 IMPORTED, EXPIRED = "c00299", "c00300"
 LEGACY = f"""subject,scene,fields,status,at,until
 {IMPORTED},direct-marketing,name;email,granted,{{at}},
-{EXPIRED},nearest-branch,,granted,2025-01-10T09:00:00Z,2025-06-30T00:00:00Z
+{EXPIRED},nearest-branch,*,granted,2025-01-10T09:00:00Z,2025-06-30T00:00:00Z
 """
 ASSUMED = """subject,scene,fields,status,at
 c00298,direct-marketing,name,assumed,{at}

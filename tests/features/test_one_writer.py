@@ -88,6 +88,57 @@ def test_an_import_beside_the_portal_counts_at_once(
     assert views(site.read(SERVICE, SCENE, subject, FIELD)) == {FIELD: "personal"}
 
 
+def test_a_dry_run_beside_the_portal_records_nothing(
+    site: Site, newcomers: Iterator[str], tmp_path: Path
+) -> None:
+    subject = next(newcomers)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f"subject,scene,at\n{subject},{SCENE},2026-01-05T09:00:00Z\n")
+    command = ("import-consents", rows, "--source", "crm", "--data-dir", site.home)
+    assert "would be recorded: 1 instructions" in done(*command, "--dry-run")
+    assert "personal" not in views(site.read(SERVICE, SCENE, subject, FIELD)).values()
+    assert done(*command) == "1 instructions of class D recorded\n"
+    assert views(site.read(SERVICE, SCENE, subject, FIELD)) == {FIELD: "personal"}
+
+
+@feature("M31")
+def test_no_export_brings_back_somebody_erased_beside_the_portal(
+    site: Site, allowing: Person, newcomers: Iterator[str], tmp_path: Path
+) -> None:
+    other = next(newcomers)
+    rows, archive = tmp_path / "rows.csv", tmp_path / "archive.zip"
+    lines = (f"{each},{SCENE},2026-01-05T09:00:00Z" for each in (allowing.subject, other))
+    rows.write_text("\n".join(["subject,scene,at", *lines]) + "\n")
+    done("export-customer", allowing.subject, archive, "--data-dir", site.home)
+    done("erase", allowing.subject, "--data-dir", site.home)
+    printed = done("import-consents", rows, "--source", "crm", "--data-dir", site.home)
+    assert "skipped: line 2: given before the customer was erased here" in printed
+    assert printed.endswith("1 instructions of class D recorded\n")
+    refused = sovereign("import-archive", archive, "--data-dir", site.home)
+    assert (refused.returncode, "was erased here after" in refused.stderr) == (1, True)
+    assert "personal" not in views(site.read(SERVICE, SCENE, allowing.subject, FIELD)).values()
+    assert views(site.read(SERVICE, SCENE, other, FIELD)) == {FIELD: "personal"}
+
+
+@feature("M31")
+def test_a_bad_row_beside_the_portal_is_named_and_nothing_is_recorded(
+    site: Site, newcomers: Iterator[str], tmp_path: Path
+) -> None:
+    subject = next(newcomers)
+    rows = tmp_path / "rows.csv"
+    rows.write_text(
+        f"subject,scene,at,status\n{subject},{SCENE},2026-01-05T09:00:00Z,granted\n"
+        f"{subject.upper()},{SCENE},2026-02-05T09:00:00Z,withdrawn\n"
+    )
+    ran = sovereign("import-consents", rows, "--source", "crm", "--data-dir", site.home)
+    assert ran.returncode == 1
+    assert (
+        f"rows.csv: line 3: want a customer of the source, found '{subject.upper()}'" in ran.stderr
+    )
+    assert "Traceback" not in ran.stderr
+    assert "personal" not in views(site.read(SERVICE, SCENE, subject, FIELD)).values()
+
+
 def test_new_keys_beside_the_portal_sign_the_next_receipt(
     site: Site, allowing: Person, tmp_path: Path
 ) -> None:

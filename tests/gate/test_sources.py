@@ -22,6 +22,8 @@ from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
+from portal.imports import moment, subjects
+from portal.imports.row import Bad, ImportRow
 from portal.operations.settings import Settings
 from portal.operations.wiring import open_source
 from tests.gate.world import NOON, PEOPLE, PLACES, World, people, world
@@ -98,6 +100,21 @@ def test_rows_are_joined_and_filtered(bank: World) -> None:
     assert old["customer"].to_pylist() == ["c3"]
     some = read_rows(bank.gate, request(FilterCondition("job", "in", ["admin", "other"]))).table
     assert some["customer"].to_pylist() == ["c1"]
+
+
+def test_the_customers_of_a_file_are_looked_up(source: RowSource) -> None:
+    """Clause I22 of specs/portability.md."""
+    found = subjects.check([imported("c1"), imported("C1 "), imported("nobody")], source)
+    assert found[0] == imported("c1")
+    bad = [each for each in found if isinstance(each, Bad)]
+    assert [each.subjects for each in bad] == [("c1",), ()]
+    assert "the nearest is 'c1'" in bad[0].why
+    assert subjects.check([Bad(2, "a NUL", ("c\0",))], source) == [Bad(2, "a NUL")]
+
+
+def imported(subject: str) -> ImportRow:
+    at = moment.parse("2026-03-01")
+    return ImportRow(2, subject, "segmentation", ("age",), True, at, None, b"")
 
 
 def test_a_table_is_completed(bank: World) -> None:

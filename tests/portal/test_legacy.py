@@ -24,10 +24,10 @@ from tests.portal.conftest import START, Clock, browser, sign_in
 
 HEAD = "subject,scene,fields,status,at,until\n"
 GOOD = (
-    HEAD + "old1,direct-marketing,name;email,granted,2026-03-01T09:00:00Z,2027-03-01T00:00:00Z\n"
-    "old1,segmentation,,granted,2026-04-01T09:00:00+02:00,\n"
-    "old2,segmentation,age,granted,2026-03-01T09:00:00Z,\n"
-    "old2,segmentation,,withdrawn,2026-05-01T09:00:00Z,\n"
+    HEAD + "c00041,direct-marketing,name;email,granted,2026-03-01T09:00:00Z,2027-03-01T00:00:00Z\n"
+    "c00041,segmentation,*,granted,2026-04-01T09:00:00+02:00,\n"
+    "c00042,segmentation,age,granted,2026-03-01T09:00:00Z,\n"
+    "c00042,segmentation,,withdrawn,2026-05-01T09:00:00Z,\n"
 )
 SCENES = contracts()[1]
 
@@ -65,20 +65,20 @@ def said(home: Path, subject: str) -> list[Any]:
 def test_i1_they_are_recorded_as_class_d_with_their_source(home: Path) -> None:
     done = run(home, GOOD)
     assert (done.exit_code, "4 instructions of class D" in done.output) == (0, True)
-    first, second = said(home, "old1")
+    first, second = said(home, "c00041")
     assert {each.evidence for each in (first, second)} == {EvidenceClass.IMPORTED}
     assert isinstance(first.act, Imported)
     assert first.act.source == f"CRM 2019 {sha256(GOOD.encode()).hexdigest()}"
     assert (first.act.scene, {*first.act.fields}) == ("direct-marketing", {"name", "email"})
     assert first.act.until == datetime(2027, 3, 1, tzinfo=UTC)
-    assert {*second.act.fields} == {*SCENES["segmentation"].fields}, "no items named: all"
+    assert {*second.act.fields} == {*SCENES["segmentation"].fields}, "* is all items"
     assert [*fsck(home)] == []
 
 
 def test_i1_what_was_withdrawn_is_withdrawn(home: Path) -> None:
     run(home, GOOD)
     ledger = reopened(home)
-    state = ledger.state("old2")
+    state = ledger.state("c00042")
     ledger.close()
     assert state is not None
     assert isinstance(state.scenes["segmentation"], SceneWithdrawal)
@@ -87,7 +87,7 @@ def test_i1_what_was_withdrawn_is_withdrawn(home: Path) -> None:
 def test_i7_a_consent_is_as_old_as_it_was(home: Path) -> None:
     run(home, GOOD)
     ledger = reopened(home)
-    state = ledger.state("old1")
+    state = ledger.state("c00041")
     ledger.close()
     assert state is not None
     held = state.scenes["segmentation"]
@@ -116,9 +116,9 @@ format = "%d.%m.%Y"
 
 def test_i2_a_mapping_says_what_the_names_mean(home: Path, tmp_path: Path) -> None:
     (tmp_path / "names.toml").write_text(MAPPING)
-    text = "Kundennummer,Zweck,Merkmale,Status,Datum\n4711,WERB,E-Mail,J,01.03.2026\n"
+    text = "Kundennummer,Zweck,Merkmale,Status,Datum\nc00044,WERB,E-Mail,J,01.03.2026\n"
     assert run(home, text, "--mapping", str(tmp_path / "names.toml")).exit_code == 0
-    (only,) = said(home, "4711")
+    (only,) = said(home, "c00044")
     assert (only.act.scene, only.act.fields) == ("direct-marketing", ("email",))
     assert only.at == datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -137,13 +137,13 @@ def test_i2_a_mapping_that_says_nothing_is_refused(why: str, home: Path, tmp_pat
     (tmp_path / "names.toml").write_text(NO_MAPPINGS[why])
     done = run(home, GOOD, "--mapping", str(tmp_path / "names.toml"))
     assert (done.exit_code, "want" in done.output or "TOML" in done.output) == (1, True)
-    assert said(home, "old1") == []
+    assert said(home, "c00041") == []
 
 
-LINE = "new1,segmentation,age,granted,2026-03-01T09:00:00Z,\n"
+LINE = "c00043,segmentation,age,granted,2026-03-01T09:00:00Z,\n"
 BAD = {
-    "no customer": (LINE.replace("new1", ""), "want a customer's number"),
-    "a line break in the number": (LINE.replace("new1", '"a\nb"'), "want a customer's number"),
+    "no customer": (LINE.replace("c00043", ""), "want a customer's number"),
+    "a line break in the number": (LINE.replace("c00043", '"a\nb"'), "want a customer's number"),
     "no such scene": (LINE.replace("segmentation", "spying"), "want a scene that can be"),
     "a scene nobody consents to": (
         LINE.replace("segmentation", "contract-service"),
@@ -158,7 +158,7 @@ BAD = {
         "want an end after",
     ),
     "a cell more": (LINE.replace("\n", ",x\n"), "want as many cells"),
-    "a cell less": ("new1,segmentation\n", "want as many cells"),
+    "a cell less": ("c00043,segmentation\n", "want as many cells"),
 }
 
 
@@ -170,7 +170,7 @@ def test_i4_a_bad_row_is_named_and_nothing_is_recorded(why: str, home: Path) -> 
     where = 7 if "\n" in line[:-1] else 6
     assert f"line {where}: {message}" in done.output.replace("\n", " ").replace("  ", " ")
     assert "nothing was recorded" in done.output
-    assert said(home, "old1") == []
+    assert said(home, "c00041") == []
 
 
 def test_i4_bad_rows_are_passed_over_on_demand_and_listed(home: Path) -> None:
@@ -178,14 +178,14 @@ def test_i4_bad_rows_are_passed_over_on_demand_and_listed(home: Path) -> None:
     done = run(home, text, "--skip-bad")
     assert (done.exit_code, "4 instructions" in done.output) == (0, True)
     assert done.output.count("skipped: line") == len(BAD)
-    assert said(home, "new1") == []
+    assert said(home, "c00043") == []
 
 
 NO_FILES = {
     "nothing": b"",
     "no UTF-8": b"subject,scene,at\n\xff,segmentation,2026-03-01\n",
     "another head": b"a,b,c\n1,2,3\n",
-    "an open quote": GOOD.encode() + b'"new1,segmentation,age\n',
+    "an open quote": GOOD.encode() + b'"c00043,segmentation,age\n',
 }
 
 
@@ -193,42 +193,42 @@ NO_FILES = {
 def test_i4_what_is_no_such_file_is_refused(why: str, home: Path) -> None:
     done = run(home, NO_FILES[why])
     assert (done.exit_code, "want" in done.output) == (1, True)
-    assert said(home, "old1") == []
+    assert said(home, "c00041") == []
 
 
 def test_i5_the_same_file_is_recorded_once(home: Path) -> None:
     run(home, GOOD)
     done = run(home, GOOD)
     assert (done.exit_code, "imported before" in done.output) == (0, True)
-    assert len(said(home, "old1")) == 2
+    assert len(said(home, "c00041")) == 2
 
 
 def test_i6_what_the_customer_said_here_is_never_overwritten(home: Path, ledger: Ledger) -> None:
     words = wording.wording(SCENES["segmentation"], "en")
     act = Granted("segmentation", ("age",), None)
-    ledger.record([ledger.draft("old1", act, at=START, wording=words)])
+    ledger.record([ledger.draft("c00041", act, at=START, wording=words)])
     ledger.close()
     done = run(home, GOOD)
     assert "line 3: the customer decided segmentation here" in done.output
-    own, imported = said(home, "old1")
+    own, imported = said(home, "c00041")
     assert (own.act, imported.act.scene) == (act, "direct-marketing")
 
 
 def test_i6_nor_is_anything_newer(home: Path) -> None:
     run(home, GOOD)
-    done = run(home, f"{HEAD}old2,segmentation,age,granted,2026-04-30T00:00:00Z,\n")
+    done = run(home, f"{HEAD}c00042,segmentation,age,granted,2026-04-30T00:00:00Z,\n")
     assert "a newer instruction on segmentation exists here" in done.output
-    assert len(said(home, "old2")) == 2
+    assert len(said(home, "c00042")) == 2
 
 
 def test_i6_whose_own_keys_sign_is_asked_and_not_imported(home: Path, ledger: Ledger) -> None:
     words = wording.wording(SCENES["segmentation"], "en")
     key = next(each for each in KEY_ACTS if isinstance(each, KeyEnrolled))
-    ledger.record([ledger.draft("old1", key, at=START, wording=words)])
+    ledger.record([ledger.draft("c00041", key, at=START, wording=words)])
     ledger.close()
     done = run(home, GOOD)
     assert (done.exit_code, done.output.count("skipped")) == (0, 2)
-    assert len(said(home, "old1")) == 1
+    assert len(said(home, "c00041")) == 1
 
 
 def receipt(**changes: Any) -> dict[str, Any]:
@@ -249,7 +249,7 @@ def receipt(**changes: Any) -> dict[str, Any]:
         "collectionMethod": "web form",
         "consentReceiptID": "c1d2e3f4-0000-4000-8000-000000000001",
         "language": "en",
-        "piiPrincipalId": "old1",
+        "piiPrincipalId": "c00041",
         "piiControllers": [{"piiController": "Bank", "contact": "DPO"}],
         "policyUrl": "https://bank.example/privacy",
         "services": [service],
@@ -261,7 +261,7 @@ def receipt(**changes: Any) -> dict[str, Any]:
 FORMS = {
     "one": json.dumps(receipt()),
     "a list": json.dumps([receipt()]),
-    "one a line": f"{json.dumps(receipt())}\n{json.dumps(receipt(piiPrincipalId='old2'))}\n",
+    "one a line": f"{json.dumps(receipt())}\n{json.dumps(receipt(piiPrincipalId='c00042'))}\n",
 }
 
 
@@ -269,7 +269,7 @@ FORMS = {
 def test_i3_consent_receipts_count_in_every_form(form: str, home: Path) -> None:
     done = run(home, FORMS[form], "--format", "kantara")
     assert done.exit_code == 0, done.output
-    (only,) = said(home, "old1")
+    (only,) = said(home, "c00041")
     assert (only.act.scene, {*only.act.fields}) == ("direct-marketing", {"name", "email"})
     assert only.at == datetime(2026, 3, 1, 9, tzinfo=UTC)
     assert only.act.until == datetime(2027, 3, 1, tzinfo=UTC)
@@ -294,7 +294,7 @@ def test_i8_consent_is_never_made_of_silence(why: str, home: Path) -> None:
     text = json.dumps([receipt(), BAD_RECEIPTS[why]])
     done = run(home, text, "--format", "kantara")
     assert (done.exit_code, "line 2: want" in done.output) == (1, True), done.output
-    assert said(home, "old1") == []
+    assert said(home, "c00041") == []
 
 
 def test_i3_what_is_no_json_is_refused(home: Path) -> None:

@@ -1,0 +1,132 @@
+"""Parses a time as exactly as it is written.
+
+    2026-03-01                        a day of 24 hours from 00:00 UTC
+    2026-03-01T09:00Z                 a minute
+    2026-03-01 10:00:00.250+01:00     a millisecond; up to nine digits
+
+A time of day needs its zone. Two times can be put in order only if they do not overlap.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+SECOND = 1_000_000_000  # in nanoseconds, as all lengths here
+DAY = 86_400 * SECOND
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ISO = re.compile(
+    r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"([T ](?P<minute>[0-9]{2}:[0-9]{2})(:(?P<second>[0-9]{2})(\.(?P<fraction>[0-9]{1,9}))?)?"
+    r"(?P<zone>Z|[+-](0[0-9]|1[0-4]):[0-5][0-9]))?"
+)
+_DIRECTIVE = re.compile(r"%(.)", re.DOTALL)
+_ADJACENT = re.compile(r"%[a-zA-Z]%[a-zA-Z]")
+_KNOWN = {*"YymbBdjHIpMSfzaA%"}
+_LENGTHS = {  # what the finest directive of a format leaves open
+    "f": 1_000,
+    "S": SECOND,
+    "M": 60 * SECOND,
+    "H": 3600 * SECOND,
+    "I": 3600 * SECOND,
+}
+
+
+class MomentError(ValueError):
+    """Not a time of the promised form. The message says which form."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatedTime:
+    """The time from `begin` on, in nanoseconds since 1970, within which something happened."""
+
+    begin: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.begin + self.length
+
+    @property
+    def at(self) -> datetime:
+        """Its beginning in whole seconds, as records have it."""
+        return _EPOCH + timedelta(seconds=self.begin // SECOND)
+
+    def overlaps(self, other: "StatedTime") -> bool:
+        return self.begin < other.end and other.begin < self.end
+
+
+def recorded(at: datetime) -> StatedTime:
+    """The moment of an instruction, of which only the second is known.
+
+    It may have been written without seconds or, at 00:00 UTC, as a day.
+    """
+    begin = _nanoseconds(at)
+    if begin % DAY == 0:
+        return StatedTime(begin, DAY)
+    return StatedTime(begin, SECOND if at.second else 60 * SECOND)
+
+
+def parse(text: str, form: str | None = None) -> StatedTime:
+    """The moment of `text`, from 1970 on. `form`: for strptime; None: ISO 8601 as above.
+
+    Raises MomentError.
+    """
+    try:
+        found = _iso(text) if form is None else _formatted(text, form)
+    except (ValueError, OverflowError) as error:
+        wanted = "2026-03-01 or 2026-03-01T09:00:00Z" if form is None else f"the form {form}"
+        raise MomentError(f"want a time such as {wanted}") from error
+    if found.begin < 0:
+        raise MomentError("want a time since 1970")
+    return found
+
+
+def require_format(form: str) -> None:
+    """Raises MomentError unless `form` names day, month and year and nothing ambiguous."""
+    named = _DIRECTIVE.findall(form)
+    names = {*named}
+    wrong = sorted(names - _KNOWN) + sorted(each for each in names - {"%"} if named.count(each) > 1)
+    complete = bool({*"Yy"} & names) and (("d" in names and bool({*"mbB"} & names)) or "j" in names)
+    hour = "H" in names or {*"Ip"} <= names
+    orphan = (
+        ("M" in names and not hour)
+        or ("S" in names and "M" not in names)
+        or ("f" in names and "S" not in names)
+        or ("I" in names) != ("p" in names)
+        or ("z" in names and not hour)
+    )
+    if wrong or not complete or orphan:
+        raise MomentError(
+            f"want a format with day, month and year, such as %d.%m.%Y %H:%M:%S, found {form!r}"
+        )
+
+
+def _iso(text: str) -> StatedTime:
+    if (found := _ISO.fullmatch(text)) is None:
+        raise ValueError(text)
+    if found["minute"] is None:
+        return StatedTime(_nanoseconds(datetime.fromisoformat(f"{found['day']}T00:00:00Z")), DAY)
+    second, fraction = found["second"], found["fraction"]
+    whole = f"{found['day']}T{found['minute']}:{second or '00'}{found['zone']}"
+    begin = _nanoseconds(datetime.fromisoformat(whole))
+    if second is None:
+        return StatedTime(begin, 60 * SECOND)
+    digits = fraction or ""
+    length: int = 10 ** (9 - len(digits))
+    return StatedTime(begin + int(digits or "0") * length, length)
+
+
+def _formatted(text: str, form: str) -> StatedTime:
+    if any(each.isdigit() and not each.isascii() for each in text):
+        raise ValueError(text)
+    found = datetime.strptime(text, form)  # noqa: DTZ007 - the line below
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    if _ADJACENT.search(form) and found.strftime(form) != text:
+        raise ValueError(text)  # 2026111 is 1 November, or 11 January
+    names = {*_DIRECTIVE.findall(form)}
+    length = next((each for name, each in _LENGTHS.items() if name in names), DAY)
+    return StatedTime(_nanoseconds(aware), length)
+
+
+def _nanoseconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(microseconds=1) * 1_000
