@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from ledger.service import Ledger
 from ledger.storage.writer_lock import WriterBusyError
-from portal.operations import control, open_ledger
+from portal.operations import control
 from portal.operations.control import ControlError, Outcome
+
+if TYPE_CHECKING:  # loading it takes as long as most commands run
+    from ledger.service import Ledger
 
 _PRINTED: ContextVar[tuple[TextIO, TextIO] | None] = ContextVar("printed", default=None)
 
@@ -41,7 +43,7 @@ def elsewhere(app: typer.Typer, argv: Sequence[str], busy: WriterBusyError) -> i
 
 
 @contextmanager
-def accepting(app: typer.Typer, home: Path, ledger: Ledger) -> Iterator[None]:
+def accepting(app: typer.Typer, home: Path, ledger: "Ledger") -> Iterator[None]:
     """Run commands of other processes on `ledger` while the context lasts."""
     sys.stdout, sys.stderr = _Routed(0, sys.stdout), _Routed(1, sys.stderr)
 
@@ -52,7 +54,9 @@ def accepting(app: typer.Typer, home: Path, ledger: Ledger) -> Iterator[None]:
         yield
 
 
-def _run(app: typer.Typer, argv: Sequence[str], ledger: Ledger) -> Outcome:
+def _run(app: typer.Typer, argv: Sequence[str], ledger: "Ledger") -> Outcome:
+    from portal.operations import open_ledger
+
     if argv[:1] in (["demo"], ["serve"]):
         return Outcome(2, "", f"{argv[0]} serves by itself: it is not run in another server\n")
     out, err = io.StringIO(), io.StringIO()
