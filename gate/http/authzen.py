@@ -246,7 +246,8 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
-        subjects, numbered = state.subjects.of(members), state.numbered(members)
+        selection, numbered = state.subjects.selected(members), state.numbered(members)
+    subjects = selection.names()
     logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),

@@ -218,7 +218,8 @@ class Gate:
         with self._lock:
             state, _ = self.current(0)
             members = self.members(plan, plan.mask(tuple(fields)) or 0, at)
-            return state.subjects.of(members)
+            selection = state.subjects.selected(members)
+        return selection.names()
 
     def members(self, plan: Plan, wanted: int, at: datetime) -> Cohort:
         """By row of the current state, whether all fields `wanted` (bits) may be read.

@@ -176,7 +176,8 @@ def _cohort(
     with gate.lock:
         state, point = gate.current(request.minimum_size)
         members = gate.members(plan, wanted, request.at)
-        return state.numbered(members), state.subjects.of(members), point
+        numbered, selection = state.numbered(members), state.subjects.selected(members)
+    return numbered, selection.names(), point
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:

@@ -15,6 +15,7 @@ length.
 import secrets
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -32,6 +33,20 @@ _ROW = (1 << 32) - 1
 _ERASED = b"\xff"  # no name in UTF-8 has this byte
 
 Slots = npt.NDArray[np.uint64]
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Copies from which the names of some rows can be made at any time, by any thread."""
+
+    text: bytes
+    starts: Places
+    ends: Places
+
+    def names(self) -> list[str]:
+        text, places = self.text, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
+        return [text[lo:hi].decode(errors="surrogatepass") for lo, hi in places]
 
 
 class Subjects(Sequence[str]):
@@ -96,9 +111,14 @@ class Subjects(Sequence[str]):
 
     def of(self, members: npt.NDArray[np.bool_]) -> list[str]:
         """The names of the rows where `members` is true, in row order."""
-        if len(members) and members.all():
-            return list(self)
-        return [self[row] for row in np.flatnonzero(members).tolist()]
+        return self.selected(members).names()
+
+    def selected(self, members: npt.NDArray[np.bool_]) -> "Selection":
+        """As `of`, but only copies: the names are made later, without the lock."""
+        ends = np.asarray(self.ends).astype(np.int64)
+        starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
+        rows = np.flatnonzero(members)
+        return Selection(bytes(self.text), starts[rows], ends[rows])
 
     def live(self) -> npt.NDArray[np.bool_] | None:
         """By row, whether its customer was not erased; None if nobody was."""
