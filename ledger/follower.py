@@ -10,14 +10,13 @@ from pathlib import Path
 
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import EntryErased, SubjectErased
-from ledger.events.sealed_entry import public
 from ledger.reader import CHUNK, Reader, RecordedEvent, RecordedInstruction, decrypted
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, merkle, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.merkle import Hash, NodeReader
 from ledger.vault import commitments
-from ledger.vault.commitments import PERSONAL, ReadLogTags
+from ledger.vault.commitments import ReadLogTags
 from ledger.vault.owners import Erasures
 from ledger.vault.vault import Vault
 
@@ -79,9 +78,7 @@ class Follower:
 
     def announced(self, since: int = 0) -> Iterator[RecordedEvent]:
         """The company's public acts from entry `since` on, in log order. Needs no key."""
-        for index, entry in enumerate(self.entries(since, self.size), since):
-            if entry[:1] != PERSONAL:
-                yield RecordedEvent(index, public(entry))
+        return self._reader.announced(since)
 
     def subjects(self) -> list[str]:
         """The ids of all customers who have a data key."""

@@ -27,7 +27,7 @@ from ledger.events.sealed_entry import opened, public
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog.tiles import WIDTH
 from ledger.vault import commitments
-from ledger.vault.commitments import PERSONAL, TAG_SIZE, Secrets
+from ledger.vault.commitments import PERSONAL, PERSONAL_SIZE, TAG_SIZE, Secrets
 from ledger.vault.owners import Owner
 from ledger.vault.vault import Vault
 
@@ -113,10 +113,23 @@ class Reader:
         """Indexes of all public entries of the log at its current size."""
         with self._looking:
             size = self._log.size
-            entries = enumerate(self._log.entries(self._looked, size), self._looked)
-            self._places.extend([index for index, entry in entries if entry[:1] != PERSONAL])
-            self._looked = size
+            full = range(-(-self._looked // WIDTH), size // WIDTH)
+            self._look(min(full.start * WIDTH, size))
+            for number, bundle in self._store.bundles(full.start, full.stop):
+                if number * WIDTH != self._looked:
+                    raise CorruptLogError(f"entry bundle {self._looked // WIDTH} is missing")
+                if _only_personal(bundle):
+                    self._looked += WIDTH
+                else:
+                    self._look(self._looked + WIDTH)
+            self._look(size)
             return self._places[:]
+
+    def _look(self, upto: int) -> None:
+        """Search the entries up to `upto` one by one."""
+        entries = enumerate(self._log.entries(self._looked, upto), self._looked)
+        self._places.extend([index for index, entry in entries if entry[:1] != PERSONAL])
+        self._looked = max(self._looked, upto)
 
     def between(self, since: int, upto: int) -> Iterator[RecordedEvent]:
         """Every event of [since, upto) that can still be decrypted, in log order.
@@ -223,6 +236,17 @@ def _derived(keys: Vault, owner: Owner, tag: bytes) -> Secrets | None:
         if key is None or commitments.tag(key, owner.seq) != tag:
             return None
     return commitments.secrets(key, owner.seq)
+
+
+def _only_personal(bundle: bytes) -> bool:
+    """Whether a complete bundle has personal entries only, which are all of one size."""
+    size = PERSONAL_SIZE + 2
+    lengths = bundle[::size], bundle[1::size]
+    return (
+        len(bundle) == WIDTH * size
+        and lengths == (bytes(WIDTH), bytes([PERSONAL_SIZE]) * WIDTH)
+        and bundle[2::size] == PERSONAL * WIDTH
+    )
 
 
 def entries_at(log: EntrySource, indexes: Sequence[int]) -> list[bytes]:

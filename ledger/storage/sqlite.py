@@ -73,6 +73,7 @@ class BucketRow(SQLModel, table=True):
     records: bytes
 
 
+_STREAMED = 64  # bundles read at once
 _MAX_VALUES = 10_000  # in one statement
 CHECKPOINT_PAGES = (
     4000  # pages of the write-ahead log at which it is folded in: rarely, since one act waits
@@ -122,6 +123,15 @@ class SqlLog:
     def bundle(self, index: int) -> bytes | None:
         table = self._tables.bundle
         return self._bytes(select(table.c.data).where(table.c["index"] == index))
+
+    def bundles(self, lo: int, hi: int) -> Iterator[tuple[int, bytes]]:
+        """Number and bytes of the stored bundles [lo, hi), in order."""
+        table = self._tables.bundle
+        number = table.c["index"]
+        query = select(number, table.c.data).where(number >= lo, number < hi).order_by(number)
+        with self._engine.connect() as connection:
+            for row in connection.execution_options(yield_per=_STREAMED).execute(query):
+                yield row[0], row[1]
 
     def beyond(self, counts: Sequence[int]) -> tuple[int, int]:
         """Number of stored bundles and tiles beyond the first `counts[level]` of each level.
