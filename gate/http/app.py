@@ -119,6 +119,7 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
+        await self._caught_up()
         decisions = authzen.ask(self._gate, service, [evaluation], self._clock())
         entry = await self._commits.record([(decisions[0], decisions[0].customer)])
         return Response(200, decisions[0].answer(entry).encode())
@@ -141,6 +142,11 @@ class GateApp:
         whole = authzen.Evaluations(options=loose.options)
         return await self._batch(service, authzen.completed(loose), whole)
 
+    async def _caught_up(self) -> None:
+        """Wait for the gate in another thread: other requests are answered meanwhile."""
+        if not self._gate.decides_at_once():
+            await asyncio.to_thread(self._gate.catch_up)
+
     async def _batch(
         self,
         service: str,
@@ -148,6 +154,7 @@ class GateApp:
         batch: authzen.Evaluations,
     ) -> Response:
         """Decide as far as the batch's semantic requires, log all together, then answer."""
+        await self._caught_up()
         now = self._clock()
         decisions, answers = self._decided(service, evaluations, batch, now)
         if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:

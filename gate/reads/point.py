@@ -32,6 +32,8 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex, ErasureLog
 from gate.state.ledger_position import ConsentPoint
 
+MAX_BEHIND = 64  # entries that are applied on an event loop: at most a few milliseconds
+
 
 class StaleStateError(Exception):
     """The ledger is smaller than the size the caller requires. Nothing was read."""
@@ -257,6 +259,12 @@ class Gate:
         """All customers with an instruction in the ledger, in the order of their first one."""
         with self._lock:
             return [each for each in self.current(0)[0].subjects if each]
+
+    def decides_at_once(self) -> bool:
+        """Whether a decision waits for nobody and applies few ledger entries, so that an event loop
+        may take it.
+        """
+        return not self._lock.locked() and self._ledger.size - self._point.size <= MAX_BEHIND
 
     def catch_up(self) -> int:
         """Apply all new ledger entries and return the size reached. Reads do this themselves."""

@@ -1,7 +1,9 @@
 """The gate over HTTP: AuthZEN 1.0, the read API, and every way a request can be wrong."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ import pytest
 from gate.http.app import GateApp
 from gate.http.request_body import MAX_BYTES
 from gate.reads import formats
+from gate.reads.point import MAX_BEHIND
 from ledger.events.envelope import Granted, Withdrawn
+from ledger.reader import RecordedEvent
 from tests.gate.world import NOON, World, world
 
 
@@ -62,6 +66,47 @@ async def decision(http: httpx.AsyncClient, asked: dict[str, Any]) -> bool:
     answer = await http.post("/access/v1/evaluation", json=asked)
     assert answer.status_code == 200
     return bool(answer.json()["decision"])
+
+
+async def test_others_are_answered_while_a_decision_waits_for_the_gate(
+    http: httpx.AsyncClient, bank: World
+) -> None:
+    held, enough = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with bank.gate.lock:
+            held.set()
+            assert enough.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(60)
+    waiting = asyncio.create_task(decision(http, question(fields=["age"])))
+    batch = asyncio.create_task(http.post("/access/v1/evaluations", json=question()))
+    assert (await http.get("/.well-known/authzen-configuration")).status_code == 200
+    assert not waiting.done()
+    enough.set()
+    assert await waiting
+    assert (await batch).status_code == 200
+    holder.join()
+
+
+async def test_a_long_stretch_of_the_ledger_is_followed_beside_the_event_loop(
+    http: httpx.AsyncClient, bank: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+    follow = bank.ledger.follow
+
+    def followed(since: int) -> Iterator[RecordedEvent]:
+        threads.append(threading.get_ident())
+        return follow(since)
+
+    monkeypatch.setattr(bank.ledger, "follow", followed)
+    for number in range(MAX_BEHIND + 1):
+        bank.reports("accuracy", number)
+    assert await decision(http, question(fields=["age"]))
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_an_evaluation_is_decided_and_journalled(
