@@ -129,7 +129,7 @@ def test_an_answer_that_breaks_off_is_no_answer(
 class Closing(BaseHTTPRequestHandler):
     """A proxy that speaks HTTP/1.0: only the closed connection ends its answers."""
 
-    def do_POST(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_POST(self) -> None:
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b'{"customer":"c1","age":31,"age.view":"personal"}\n')
