@@ -30,7 +30,7 @@ class UnreachableRows:
 
     reason: str
 
-    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
+    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:  # noqa: ARG002
         raise SourceUnavailableError(self.reason)
 
 
