@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import duckdb
 import httpx
