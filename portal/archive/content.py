@@ -26,7 +26,7 @@ from typing import Any
 
 from gate.readlog.by_customer import listed
 from gate.readlog.writer import LOG
-from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
 from ledger.events import envelope, state_document
 from ledger.reader import RecordedInstruction
 from portal.archive import imported
@@ -150,7 +150,9 @@ def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
         return
     if row is None:
         return
-    plain = {name: _plain(value) for name, value in row.items()}
+    plain = {name: _plain(each) for name, each in row.items() if each is not UNREADABLE}
+    if lacking := sorted(row.keys() - plain.keys()):
+        plain["not exported"] = f"no representation outside the company's table: {lacking}"
     yield ArchivePart(ROW, document(plain), JSON, "What the company's table says of you")
     yield ArchivePart("data/customer.csv", _csv([plain]), CSV, "The same as a table")
     for item in records.source.items.values():
