@@ -1,4 +1,4 @@
-"""S65, S66: NaN is missing, infinities are outside the domain; a customer counts once: `synth fit`."""
+"""S65, S66: NaN is missing, infinity outside the domain, and a customer counts once."""
 
 import json
 from pathlib import Path
