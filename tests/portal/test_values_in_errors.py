@@ -3,6 +3,7 @@
 Each case runs a command as a user does, on rows that contain SECRET in some place.
 """
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -73,6 +74,17 @@ def test_a_file_in_another_encoding_is_named_and_not_shown(encoding: str, tmp_pa
     assert ENCODINGS[encoding] not in said
 
 
+def test_a_packed_csv_is_read_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    """It is unpacked to look at its encoding, as DuckDB does to read it."""
+    plain = csv(tmp_path, "5", "NA").read_bytes()
+    rows = tmp_path / "rows.csv.gz"
+    rows.write_bytes(gzip.compress(plain))
+    assert fit(rows) == (1, fit(csv(tmp_path, "5", "NA"))[1])
+    rows.write_bytes(gzip.compress(plain)[:-9])
+    status, said = fit(rows)
+    assert (status, said.strip()) == (2, f"{rows} is a broken gzip file: pack it again")
+
+
 FILES: dict[str, Callable[[Path], object]] = {
     "no Parquet": lambda path: path.write_bytes(SECRET.encode() * 9),
     "an empty file": lambda path: path.write_bytes(b""),
@@ -102,7 +114,7 @@ def test_a_loss_that_is_no_finite_number_above_0_is_refused(
     option: str, number: str, tmp_path: Path
 ) -> None:
     status, said = fit(csv(tmp_path, "5"), f"{option}={number}")
-    assert status == 2
+    assert status == 1
     assert f"{option} is {float(number)}, want a finite number above 0" in said
 
 

@@ -1,7 +1,9 @@
 """`sovereign synth`: fit, sample and evaluate synthetic releases; recompute their budget."""
 
+import gzip
 import json
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 KEY = "id"  # the column of the source with the customer's id
-NUL = "\0"
+NUL, GZIP = "\0", b"\x1f\x8b"
 
 app = typer.Typer(help="Synthetic releases: fit, sample, report, budget.", no_args_is_help=True)
 
@@ -71,17 +73,19 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
     require_file(rows, "a Parquet or CSV file")
 
     def fitting() -> "Release":
+        contract, earlier = _contract(scene, source), _release(like) if like else None
+        loss = _fraction("--epsilon", epsilon), _fraction("--delta", delta)
         table = _opened(rows)
         whose = _customer(table, customer)
         fit = Fitting(
-            contract=_contract(scene, source),
+            contract=contract,
             records=Records(
                 records or to.with_suffix(".records.jsonl"), PrivacyLoss(parse_exact(limit))
             ),
             to=to,
-            loss=(_fraction("--epsilon", epsilon), _fraction("--delta", delta)),
+            loss=loss,
             bounds=(contribution, whose),
-            like=_release(like) if like else None,
+            like=earlier,
         )
         chosen = _columns(rows, table, fit.contract.domain.columns, whose)
         return (fit.resume if resume else fit.begin)(chosen, clock.now())
@@ -321,7 +325,9 @@ def _customer(table: Any, named: str | None) -> str | None:
 def _require_utf8(path: Path) -> None:
     """Raises MistakeError with the line of the first byte that is not UTF-8 text."""
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        packed = file.read(len(GZIP)) == GZIP
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        for number, line in enumerate(_lines(path, file), 1):
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError:
@@ -333,10 +339,20 @@ def _require_utf8(path: Path) -> None:
                 )
 
 
+def _lines(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file, packed or not. Raises MistakeError if it cannot be unpacked."""
+    try:
+        yield from file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise MistakeError(f"{path} is a broken gzip file: pack it again") from error
+
+
 def _fraction(option: str, number: float) -> Fraction:
-    """A finite number above 0, exact. Raises MistakeError."""
+    """A finite number above 0, exact. Raises LossError."""
+    from synthetic.privacy.budget import LossError
+
     if not isfinite(number) or number <= 0:
-        raise MistakeError(f"{option} is {number}, want a finite number above 0")
+        raise LossError(f"{option} is {number}, want a finite number above 0")
     return Fraction(str(number))
 
 
