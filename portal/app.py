@@ -28,7 +28,7 @@ from portal.signin import crossing
 from portal.signin import routes as signin
 from portal.web import health, problems
 from portal.web.pages import PortalContext
-from portal.web.security import guard
+from portal.web.security import Guard
 
 DESCRIPTION = "Ask before you read. Answers are marked field by field; every answer is journalled."
 
@@ -73,7 +73,7 @@ def create_app(
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)
-    app.middleware("http")(guard)
+    app.add_middleware(Guard)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
     app.include_router(home.router)
     app.include_router(health.router)

@@ -1,23 +1,89 @@
-"""Shared parsing of ODCS files: YAML, custom properties, texts in every language."""
+"""Shared parsing of ODCS files: YAML, custom properties, texts in every language.
 
-from collections.abc import Iterator, Mapping
+Everything in a contract is read or refused. A key or property that this product does not know is an
+error, because a misspelt promise must not count as one that was not made.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import yaml
+from gate.contracts import strict_yaml
+from gate.contracts.strict_yaml import Entry
 
 Text = Mapping[str, str]  # locale -> text
 
 LOCALES = ("en", "zh-CN")
 API_VERSION = "v3.1.0"
-DEEPEST = 64  # limit on nested collections; the shipped contracts have nine
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where the wheel has it
+# What ODCS v3.1 defines and this product passes over, because it promises nothing: documentation.
+DOCUMENTED = frozenset(
+    {
+        "authoritativeDefinitions",
+        "businessName",
+        "classification",
+        "criticalDataElement",
+        "deprecated",
+        "description",
+        "encryptedName",
+        "examples",
+        "id",
+        "partitionKeyPosition",
+        "partitioned",
+        "physicalName",
+        "physicalType",
+        "semanticType",
+        "synonyms",
+        "tags",
+        "transformDescription",
+        "transformLogic",
+    }
+)
+TOP = frozenset(
+    {
+        "apiVersion",
+        "authoritativeDefinitions",
+        "context",
+        "contractCreatedTs",
+        "customProperties",
+        "dataProduct",
+        "description",
+        "domain",
+        "id",
+        "kind",
+        "name",
+        "price",
+        "roles",
+        "schema",
+        "servers",
+        "slaDefaultElement",
+        "slaProperties",
+        "status",
+        "support",
+        "tags",
+        "team",
+        "tenant",
+        "version",
+    }
+)
+_TABLE = DOCUMENTED | {
+    "customProperties",
+    "dataGranularityDescription",
+    "logicalType",
+    "name",
+    "properties",
+}
+_CUSTOM = frozenset({"property", "value", "description", "id", "vendor"})
 
 
 class ContractError(ValueError):
     """A data contract cannot be used. The message names the file and what is wrong."""
+
+
+class _LocatedError(ContractError):
+    """A ContractError whose message begins with the line."""
 
 
 def positive(number: int, name: str) -> int:
@@ -25,8 +91,72 @@ def positive(number: int, name: str) -> int:
     return number
 
 
-def custom(declared: dict[str, Any]) -> dict[str, Any]:
-    return {each["property"]: each["value"] for each in declared["customProperties"]}
+def custom(declared: Mapping[str, Any], known: Collection[str]) -> Entry:
+    """The custom properties by name, with their lines. Refuses repeated and unknown names."""
+    properties = Entry()
+    properties.line, properties.lines = line(declared), {}
+    for each in declared["customProperties"]:
+        with at(line(each)):
+            require_keys(each, _CUSTOM, "a custom property")
+            name = string(each["property"], "property")
+            if name in properties:
+                raise ContractError(
+                    f"custom property {name!r} stands here and in line {properties.lines[name]}: "
+                    "remove one"
+                )
+            require_known([name], known, "custom property")
+            properties[name], properties.lines[name] = each["value"], line(each)
+    return properties
+
+
+def table(data: Mapping[str, Any]) -> Entry:
+    """The one table of a contract. Raises ContractError if there is not exactly one."""
+    schema = sequence(data["schema"], "schema")
+    want(len(schema) == 1, f"{len(schema)} tables in schema, want one")
+    with at(line(schema[0])):
+        require_keys(schema[0], _TABLE, "a table")
+        want(bool(schema[0]["properties"]), "a table without properties, want at least one")
+    entry: Entry = schema[0]
+    return entry
+
+
+def require_keys(declared: Any, known: Collection[str], what: str) -> None:
+    """Refuse what is no mapping, and keys that are not in `known`. Raises ContractError."""
+    want(isinstance(declared, Mapping), f"{what} is {declared!r}, want a mapping")
+    require_known(declared, known, f"key in {what}")
+
+
+def require_known(names: Iterable[str], known: Collection[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, 1) or [", ".join(sorted(known))]
+            raise ContractError(f"unknown {what}: {name!r}, want {near[0]}")
+
+
+def string(value: object, name: str) -> str:
+    """A text that is one in the file. Raises ContractError."""
+    if not isinstance(value, str) or not value.strip():
+        raise ContractError(f"{name} is {value!r}, want a text: put it in quotes")
+    return value
+
+
+def boolean(value: object, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise ContractError(f"{name} is {value!r}, want true or false")
+    return value
+
+
+def sequence(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise ContractError(f"{name} is {value!r}, want a list")
+    return value
+
+
+def strings(values: Any, name: str) -> tuple[str, ...]:
+    """A list of texts without repetition. Raises ContractError."""
+    read = tuple(string(each, name) for each in sequence(values, name))
+    want(len(set(read)) == len(read), f"{name} names something twice: {[*read]}")
+    return read
 
 
 def text(words: Mapping[str, Any]) -> Text:
@@ -49,28 +179,18 @@ def slug(text: str) -> str:
     return text
 
 
-def read(path: Path) -> tuple[dict[str, Any], str]:
+def read(path: Path) -> tuple[Entry, str]:
+    """The file's contents, and the SHA-256 of its bytes, hex. Raises ContractError."""
     try:
         raw = path.read_bytes()
-        _require_shallow(raw)
-        data = yaml.load(raw, Loader=_LOADER)  # noqa: S506 - a safe loader
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        data = strict_yaml.load(raw)
+    except (OSError, ValueError) as error:
         raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, dict) or data.get("apiVersion") != API_VERSION:
+    if not isinstance(data, Entry) or data.get("apiVersion") != API_VERSION:
         raise ContractError(f"{path}: want an ODCS contract with apiVersion {API_VERSION}")
+    with reporting(path):
+        require_known(data, TOP, "key in a contract")
     return data, sha256(raw).hexdigest()
-
-
-def _require_shallow(raw: bytes) -> None:
-    """Refuse deep nesting, on which libyaml's recursion would overflow the stack."""
-    depth = 0
-    for event in yaml.parse(raw, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
-            raise ValueError(f"nested deeper than {DEEPEST}")
 
 
 def want(condition: bool, otherwise: str) -> None:
@@ -78,12 +198,38 @@ def want(condition: bool, otherwise: str) -> None:
         raise ContractError(otherwise)
 
 
+def line(declared: object) -> int:
+    """The line of the file on which a mapping begins; 0 if it is none."""
+    return declared.line if isinstance(declared, Entry) else 0
+
+
 @contextmanager
 def reporting(path: Path) -> Iterator[None]:
     """Translate every parsing error to a ContractError that names the file."""
     try:
         yield
-    except KeyError as error:
-        raise ContractError(f"{path}: missing {error}") from error
-    except (TypeError, ValueError, AttributeError, LookupError, OverflowError) as error:
-        raise ContractError(f"{path}: {error}") from error
+    except _ERRORS as error:
+        raise ContractError(f"{path}: {_said(error)}") from error
+
+
+@contextmanager
+def at(line: int) -> Iterator[None]:
+    """Translate every parsing error to a ContractError that names the line, innermost first.
+
+    Line 0 is none: the error passes, and the next mapping around it names its own line.
+    """
+    try:
+        yield
+    except _LocatedError:
+        raise
+    except _ERRORS as error:
+        if not line:
+            raise
+        raise _LocatedError(f"line {line}: {_said(error)}") from error
+
+
+_ERRORS = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
+
+
+def _said(error: Exception) -> str:
+    return f"missing {error}" if isinstance(error, KeyError) else str(error)

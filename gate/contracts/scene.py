@@ -19,6 +19,7 @@ from typing import Any
 
 from gate.contracts import odcs, sla, versions
 from gate.contracts.odcs import ContractError, Text
+from gate.contracts.sla import Level
 from gate.contracts.source import Item, SourceContract
 from gate.contracts.triggers import MAX_TRIGGERS, Template, Trigger
 from gate.contracts.versions import NONE, Version
@@ -30,6 +31,14 @@ COMPLETIONS = (
     Mode.RELEASE_ANCHORED,
     Mode.NAIVE,
 )  # of tables: gate.reads.completion
+LEVELS = frozenset({Level.LATENCY, Level.RETENTION})
+CUSTOM = frozenset(
+    {"alternative", "change", "completion", "consentSince", "consequence", "fallback"}
+    | {"legalBasis", "longestConsentDays", "order", "predicts", "purpose", "reminderDays"}
+    | {"services", "summary", "title", "trends", "triggers", "workload"}
+)
+FIELD_CUSTOM = frozenset({"fallback", "since", "substitute", "use"})
+FIELD_KEYS = odcs.DOCUMENTED | {"customProperties", "logicalType", "name"}
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
 
@@ -127,9 +136,9 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
     """Read a scene contract over `source`. Raises ContractError."""
     data, digest = odcs.read(path)
     with odcs.reporting(path):
-        extra = odcs.custom(data)
+        extra = odcs.custom(data, CUSTOM)
         fallback = Fallback(extra["fallback"])
-        fields = _fields(data["schema"][0]["properties"], source, fallback)
+        fields = _fields(odcs.table(data)["properties"], source, fallback)
         return Scene(
             id=odcs.slug(data["id"]),
             version=versions.text(data["version"]),
@@ -153,8 +162,8 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
             triggers=_triggers(extra.get("triggers", [])),
             change=_change(extra.get("change", {})),
             consent_since=versions.since(extra.get("consentSince"), data["version"]),
-            retention=sla.retention(data.get("slaProperties", [])),
-            latency=sla.by_field(data.get("slaProperties", []), "latency", fields),
+            retention=sla.retention(data, LEVELS),
+            latency=sla.by_field(data, Level.LATENCY, fields, LEVELS),
             reminder=timedelta(days=odcs.positive(extra.get("reminderDays", 365), "reminderDays")),
             completion=_completion(extra.get("completion", {"mode": Mode.NAIVE}), fields),
         )
@@ -188,9 +197,12 @@ def _fields(
     fields = {}
     for name, declared in zip(names, properties, strict=True):
         item = source.items[name]
-        wanted = declared.get("logicalType")
-        odcs.want(item.type == wanted, f"{name} is {wanted!r} here and {item.type!r} in the source")
-        fields[name] = _field(item, odcs.custom(declared), fallback, coarser.get(name))
+        with odcs.at(odcs.line(declared)):
+            odcs.require_keys(declared, FIELD_KEYS, "a field of a scene")
+            kind = declared.get("logicalType")
+            odcs.want(item.type == kind, f"{name} is {kind!r} here and {item.type!r} in the source")
+            extra = odcs.custom(declared, FIELD_CUSTOM)
+            fields[name] = _field(item, extra, fallback, coarser.get(name))
     others = {each.substitute for each in fields.values()} - {None}
     odcs.want(others <= fields.keys(), f"substitutes {others - fields.keys()} are not in the scene")
     return fields
@@ -261,7 +273,7 @@ def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
             signal=odcs.slug(each["signal"]),
             source=odcs.slug(each["source"]),
             fresh=timedelta(minutes=odcs.positive(each["freshMinutes"], "freshMinutes")),
-            threshold=int(each["threshold"]),
+            threshold=_threshold(each["threshold"]),
             title=odcs.text(each["title"]),
         )
         for each in declared
@@ -271,6 +283,12 @@ def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
         "duplicate trigger",
     )
     return triggers
+
+
+def _threshold(number: object) -> int:
+    if type(number) is not int:
+        raise ContractError(f"threshold is {number!r}, want whole ten-thousandths")
+    return number
 
 
 def _change(declared: dict[str, Any]) -> ContractChange:

@@ -1,67 +1,125 @@
-"""Service levels as ODCS v3.1 writes them: latency, frequency, retention, null values, lineage.
+"""Service levels as ODCS v3.1 writes them: latency, frequency, retention; and lineage.
 
     slaProperties:
       - {property: latency, value: 24, unit: h, element: "customer.balance,customer.loan"}
       - {property: frequency, value: 1, unit: d, element: customer.balance}
-      - {property: retention, value: 2, unit: y, element: customer}
-    quality:
-      - {metric: nullValues, mustBeLessOrEqualTo: 5, unit: percent}
+      - {property: retention, value: 2, unit: y}
 
-latency    maximum time from the moment that a value describes to its arrival
-frequency  maximum time between deliveries
-retention  how long services may keep what they read
+latency    maximum time from the moment that a value describes to its arrival (synonym ly)
+frequency  maximum time between deliveries (fy)
+retention  how long services may keep what they read (re)
+
+Properties and units are read whatever their case. Without an element a level is of every field. A
+level that this product cannot measure, or that belongs in the other contract, is refused.
+https://bitol-io.github.io/open-data-contract-standard/latest/service-level-agreement/
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
+from enum import StrEnum
 from typing import Any
 
-UNITS = {
-    "m": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-    "y": timedelta(days=365),
+from gate.contracts import odcs
+from gate.contracts.odcs import ContractError
+
+
+class Level(StrEnum):
+    LATENCY = "latency"
+    FREQUENCY = "frequency"
+    RETENTION = "retention"
+
+
+SYNONYMS = {"ly": Level.LATENCY, "fy": Level.FREQUENCY, "re": Level.RETENTION}
+_LEVELS: dict[str, Level] = {each.value: each for each in Level} | SYNONYMS
+_SPELLINGS = {
+    timedelta(minutes=1): ("m", "min", "minute", "minutes"),
+    timedelta(hours=1): ("h", "hr", "hrs", "hour", "hours"),
+    timedelta(days=1): ("d", "day", "days"),
+    timedelta(days=7): ("w", "wk", "week", "weeks"),
+    timedelta(days=365): ("y", "yr", "yrs", "year", "years"),
 }
+UNITS = {word: unit for unit, words in _SPELLINGS.items() for word in words}
+MONTHS = "M"  # in ISO 8601; `m` is minutes, so this one letter keeps its case
 WHOLE = "customer"  # the element that means every field
-PER_CENT = 100  # in ten-thousandths
+_KEYS = frozenset(
+    {
+        "authoritativeDefinitions",
+        "customProperties",
+        "description",
+        "driver",
+        "element",
+        "id",
+        "property",
+        "schedule",
+        "scheduler",
+        "unit",
+        "value",
+        "valueExt",
+    }
+)
 
 
 def by_field(
-    declared: Sequence[Mapping[str, Any]], kind: str, fields: Collection[str]
+    data: Mapping[str, Any], kind: Level, fields: Collection[str], known: Collection[Level]
 ) -> dict[str, timedelta]:
-    """The durations promised for the service level `kind`, by field. Raises ValueError."""
+    """The durations promised for the service level `kind`, by field.
+
+    `known`: the levels that this sort of contract may have. Raises ContractError.
+    """
     durations: dict[str, timedelta] = {}
-    for each in declared:
-        if each["property"] == kind:
-            durations |= dict.fromkeys(_elements(each["element"], fields), _time(each))
+    for each in _declared(data, known):
+        if _level(each) is kind:
+            with odcs.at(odcs.line(each)):
+                elements = _elements(_element(data, each), fields)
+                if twice := durations.keys() & {*elements}:
+                    raise ContractError(f"{kind} of {sorted(twice)} is promised twice: remove one")
+                durations |= dict.fromkeys(elements, _time(each))
     return durations
 
 
-def retention(declared: Sequence[Mapping[str, Any]]) -> timedelta | None:
-    """How long services may keep data; None if the contract sets no limit."""
-    durations = [_time(each) for each in declared if each["property"] == "retention"]
-    if len(durations) > 1:
-        raise ValueError(f"{len(durations)} retentions, want one for the whole scene")
-    return durations[0] if durations else None
+def retention(data: Mapping[str, Any], known: Collection[Level]) -> timedelta | None:
+    """How long services may keep data; None if the contract sets no limit.
 
-
-def max_nulls(declared: Mapping[str, Any]) -> int | None:
-    """The maximum share of null values, in ten-thousandths; None: no limit."""
-    rules = [each for each in declared.get("quality", []) if each.get("metric") == "nullValues"]
-    if declared.get("required", False):
-        return 0
-    if not rules:
-        return None
-    limit, unit = rules[0]["mustBeLessOrEqualTo"], rules[0]["unit"]
-    if unit != "percent" or type(limit) is not int or not 0 <= limit <= PER_CENT:
-        raise ValueError(f"null values at most {limit!r} {unit}, want whole percent from 0 to 100")
-    return limit * PER_CENT
+    Raises ContractError.
+    """
+    declared = [each for each in _declared(data, known) if _level(each) is Level.RETENTION]
+    if len(declared) > 1:
+        raise ContractError(
+            f"line {odcs.line(declared[1])}: {len(declared)} retentions, want one for the scene"
+        )
+    for each in declared:
+        with odcs.at(odcs.line(each)):
+            element = _element(data, each)
+            odcs.want(element == WHOLE, f"retention of {element!r}, want one for all: {WHOLE}")
+            return _time(each)
+    return None
 
 
 def lineage(declared: Mapping[str, Any]) -> tuple[str, ...]:
     """The items of the same source that an item is derived from: `customer.location`."""
-    paths = declared.get("transformSourceObjects", [])
-    return tuple(str(each).removeprefix(f"{WHOLE}.") for each in paths)
+    paths = odcs.strings(declared.get("transformSourceObjects", []), "transformSourceObjects")
+    return tuple(each.removeprefix(f"{WHOLE}.") for each in paths)
+
+
+def _declared(data: Mapping[str, Any], known: Collection[Level]) -> Iterator[Mapping[str, Any]]:
+    for each in odcs.sequence(data.get("slaProperties", []), "slaProperties"):
+        with odcs.at(odcs.line(each)):
+            odcs.require_keys(each, _KEYS, "a service level")
+            level = _level(each)
+            odcs.want(level in known, f"{level} is not read in this contract, want {[*known]}")
+        yield each
+
+
+def _level(declared: Mapping[str, Any]) -> Level:
+    name = declared["property"]
+    level = _LEVELS.get(name.lower()) if isinstance(name, str) else None
+    if level is None:
+        raise ContractError(f"service level {name!r} cannot be measured, want one of {[*_LEVELS]}")
+    return level
+
+
+def _element(data: Mapping[str, Any], declared: Mapping[str, Any]) -> str:
+    return odcs.string(declared.get("element", data.get("slaDefaultElement", WHOLE)), "element")
 
 
 def _elements(text: str, fields: Collection[str]) -> list[str]:
@@ -69,12 +127,16 @@ def _elements(text: str, fields: Collection[str]) -> list[str]:
         return [*fields]
     names = [each.strip().removeprefix(f"{WHOLE}.") for each in text.split(",")]
     if unknown := set(names) - set(fields):
-        raise ValueError(f"a service level for {sorted(unknown)}, have {sorted(fields)}")
+        raise ContractError(f"a service level for {sorted(unknown)}, have {sorted(fields)}")
+    odcs.want(len({*names}) == len(names), f"a field is named twice in {text!r}")
     return names
 
 
 def _time(declared: Mapping[str, Any]) -> timedelta:
     value, unit = declared["value"], declared.get("unit")
-    if type(value) is not int or value <= 0 or unit not in UNITS:
-        raise ValueError(f"{value!r} {unit!r}, want a whole number above 0 of {[*UNITS]}")
-    return UNITS[unit] * value
+    known = UNITS.get(unit.lower()) if isinstance(unit, str) and unit != MONTHS else None
+    if type(value) is not int or value <= 0 or known is None:
+        raise ContractError(f"{value!r} {unit!r}, want a whole number above 0 of {[*UNITS]}")
+    if (more := declared.get("valueExt", value)) != value:
+        raise ContractError(f"valueExt {more!r} is not read, want it left out")
+    return known * value

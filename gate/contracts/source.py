@@ -11,9 +11,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gate.contracts import odcs, sla, versions
+from gate.contracts import odcs, quality, sla, versions
 from gate.contracts.odcs import Text
+from gate.contracts.quality import QualityRule
+from gate.contracts.sla import Level
+from gate.contracts.strict_yaml import Entry
 from synthetic.model.domain import Column, column
+
+CUSTOM = frozenset({"deliveries", "systems"})
+ITEM_CUSTOM = frozenset(
+    {"conflict", "domain", "freeText", "generalises", "legalBasis", "producer", "provided"}
+    | {"system", "title", "update"}
+)
+ITEM_KEYS = odcs.DOCUMENTED | {
+    "customProperties",
+    "logicalType",
+    "name",
+    "quality",
+    "required",
+    "transformSourceObjects",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +48,7 @@ class Item:
     generalises: str | None  # the item that this one is a coarser form of
     frequency: timedelta | None = None  # promised: a new delivery at least this often
     max_nulls: int | None = None  # promised limit, in ten-thousandths of all rows
+    rules: tuple[QualityRule, ...] = ()  # promised besides `max_nulls`
     lineage: tuple[str, ...] = ()  # the items it is derived from
     conflict: tuple[str, ...] = ()  # systems that store the item; the first one wins if they differ
     free_text: bool = False  # masked before it leaves: see gate.reads.masking
@@ -58,8 +76,8 @@ def load_source(path: Path) -> SourceContract:
     """Read a source contract. Raises ContractError."""
     data, digest = odcs.read(path)
     with odcs.reporting(path):
-        extra = odcs.custom(data)
-        items = [_item(each) for each in data["schema"][0]["properties"]]
+        extra = odcs.custom(data, CUSTOM)
+        items = [_item(each) for each in odcs.table(data)["properties"]]
         systems = {str(k): odcs.text(v) for k, v in extra["systems"].items()}
         used = {each.system for each in items}.union(*(each.conflict for each in items))
         odcs.want(used <= systems.keys(), f"undeclared systems, have {[*systems]}")
@@ -77,24 +95,37 @@ def load_source(path: Path) -> SourceContract:
 
 
 def _item(declared: dict[str, Any]) -> Item:
-    extra = odcs.custom(declared)
-    domain = extra.get("domain")
-    return Item(
-        name=odcs.slug(declared["name"].replace("_", "-")).replace("-", "_"),
-        title=odcs.text(extra["title"]),
-        type=str(declared["logicalType"]),
-        system=str(extra["system"]),
-        producer=str(extra["producer"]),
-        update=str(extra["update"]),
-        legal_basis=str(extra["legalBasis"]),
-        domain=column(domain) if domain else None,
-        generalises=extra.get("generalises"),
-        max_nulls=sla.max_nulls(declared),
-        lineage=sla.lineage(declared),
-        conflict=tuple(str(each) for each in extra.get("conflict", [])),
-        free_text=extra.get("freeText", False) is True,
-        provided=extra.get("provided", False) is True,
-    )
+    with odcs.at(odcs.line(declared)):
+        odcs.require_keys(declared, ITEM_KEYS, "an item")
+        extra = odcs.custom(declared, ITEM_CUSTOM)
+        rules = quality.rules(declared)
+        required = odcs.boolean(declared.get("required", False), "required")
+        generalises = extra.get("generalises")
+        return Item(
+            name=odcs.slug(declared["name"].replace("_", "-")).replace("-", "_"),
+            title=odcs.text(extra["title"]),
+            type=odcs.string(declared["logicalType"], "logicalType"),
+            system=odcs.string(extra["system"], "system"),
+            producer=odcs.string(extra["producer"], "producer"),
+            update=odcs.string(extra["update"], "update"),
+            legal_basis=odcs.string(extra["legalBasis"], "legalBasis"),
+            domain=_domain(extra),
+            generalises=None if generalises is None else odcs.string(generalises, "generalises"),
+            max_nulls=0 if required else quality.max_nulls(rules),
+            rules=quality.beyond_shares(rules),
+            lineage=sla.lineage(declared),
+            conflict=odcs.strings(extra.get("conflict", []), "conflict"),
+            free_text=odcs.boolean(extra.get("freeText", False), "freeText"),
+            provided=odcs.boolean(extra.get("provided", False), "provided"),
+        )
+
+
+def _domain(extra: Entry) -> Column | None:
+    if "domain" not in extra:
+        return None
+    with odcs.at(extra.lines["domain"]):
+        odcs.want(isinstance(extra["domain"], dict), f"domain is {extra['domain']!r}")
+        return column(extra["domain"])
 
 
 def _promised(
@@ -109,5 +140,5 @@ def _promised(
             f"{each.name}: {each.system} of "
             f"{[*systems]} keeps it, but the conflict rule does not name it",
         )
-    frequency = sla.by_field(data.get("slaProperties", []), "frequency", items)
+    frequency = sla.by_field(data, Level.FREQUENCY, items, {Level.FREQUENCY})
     return {name: replace(each, frequency=frequency.get(name)) for name, each in items.items()}

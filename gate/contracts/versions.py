@@ -24,8 +24,10 @@ def parse(text: str) -> Version:
 
 def text(declared: object) -> str:
     """Validate the version that a contract declares. Raises ValueError."""
-    parse(str(declared))
-    return str(declared)
+    if not isinstance(declared, str):
+        raise ValueError(f"version is {declared!r}, want three numbers such as 1.0.0")  # noqa: TRY004 - a contract's error
+    parse(declared)
+    return declared
 
 
 def since(declared: object, own: object = None) -> Version:
@@ -35,8 +37,8 @@ def since(declared: object, own: object = None) -> Version:
     """
     if declared is None:
         return NONE
-    first = parse(str(declared))
-    if own is not None and first > parse(str(own)):
+    first = parse(text(declared))
+    if own is not None and first > parse(text(own)):
         raise ValueError(f"agreed since {declared}, but this is only version {own}")
     return first
 

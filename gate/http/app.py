@@ -112,6 +112,8 @@ class GateApp:
                 401, "unauthenticated", "Authentication required", "send a valid bearer token"
             )
         _json_only(headers)
+        if path in reads.STREAMED:
+            _require_end_marker(scope)
         sent = await self._bodies.whole(receive)
         if (quick := self._quick.get(path)) is not None:
             return await quick(service, sent)
@@ -274,6 +276,13 @@ def _json_only(headers: Mapping[bytes, bytes]) -> None:
     if sent.partition(b";")[0].strip().lower() != JSON:
         detail = f"the content type is {sent.decode('latin-1')!r}; send application/json"
         raise HttpError(400, "malformed", "The request is malformed", detail)
+
+
+def _require_end_marker(scope: Scope) -> None:
+    """Refuse a stream over HTTP/1.0, which ends it by closing: a cut one would look complete."""
+    if scope.get("http_version") == "1.0":
+        detail = "tables and rows need HTTP/1.1; in nginx set `proxy_http_version 1.1`"
+        raise HttpError(505, "http-version", "HTTP version not supported", detail)
 
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:

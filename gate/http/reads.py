@@ -29,6 +29,7 @@ Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
 
 SEND_TIMEOUT_S = 30.0  # for a client to receive one chunk of a stream
+STREAMED = frozenset({"/v1/rows", "/v1/table"})  # routes that answer with a stream
 MAX_STREAMS = 32  # concurrent streams: each uses a connection to the source
 
 

@@ -19,6 +19,7 @@ import msgspec
 
 from gate.contracts.scene import Scene
 from gate.contracts.source import Item
+from synthetic.model import counts
 from synthetic.model.domain import Categories, Column, Dates, Numbers
 
 MAX_CONDITIONS = 16
@@ -70,11 +71,15 @@ def check(conditions: Sequence[FilterCondition], scene: Scene) -> tuple[Test, ..
 def keep(rows: Any, tests: Sequence[Test], column: Callable[[str], Any]) -> Any:
     """Filter `rows` (an Ibis or Arrow table) to those that pass all tests.
 
-    A null passes no test. `column` returns a named column in that library's expressions.
+    A null or a NaN passes no test. `column` returns a named column in that library's expressions.
     """
     if not tests:
         return rows
-    return rows.filter(reduce(operator.and_, (_expression(column(n), c, v) for n, c, v in tests)))
+    passed = [_expression(column(n), c, v) for n, c, v in tests]
+    if not hasattr(rows, "to_pyarrow"):  # an Arrow table: of synthetic rows, which have no NaN
+        return rows.filter(reduce(operator.and_, passed))
+    present = [~counts.missing(column(name)) for name, _, _ in tests]
+    return rows.filter(reduce(operator.and_, [*present, *passed]))
 
 
 def _expression(column: Any, comparison: Comparison, value: Any) -> Any:

@@ -27,7 +27,7 @@ from gate.readlog.writer import Journal, ReadLogEntry
 from gate.reads import masking
 from gate.reads.completion import Completions
 from gate.reads.releases import NOTHING, Served, Synthesiser
-from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.reads.sources.interface import UNREADABLE, RowSource, SourceUnavailableError
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex, ErasureLog
 from gate.state.ledger_position import ConsentPoint
@@ -199,11 +199,11 @@ class Gate:
         values: Mapping[str, Any] = {}
         if plan is not None and not decision.refused:
             try:
-                values, views = self._values(request, plan, decision)
+                values, after = self._values(request, plan, decision)
             except SourceUnavailableError:
                 decision = _without_source(decision)
-                values, views = self._values(request, plan, decision)
-            decision = replace(decision, views=views)
+                values, after = self._values(request, plan, decision)
+            decision = after
         logged = _log_entry(request, "read", plan, decision, point)
         entry = self.journal.record(logged, request.subject)
         # Durable from here on: the answer may leave.
@@ -322,19 +322,24 @@ class Gate:
 
     def _values(
         self, request: ReadRequest, plan: Plan, decision: Decision
-    ) -> tuple[dict[str, Any], dict[str, View]]:
+    ) -> tuple[dict[str, Any], Decision]:
+        """The values, and the decision with the views that the source could give."""
         views = dict(decision.views)
         columns = _columns(plan, views)
         free = [name for name in columns if plan.scene.fields[name].item.free_text]
         wanted = dict.fromkeys([*columns.values(), *(self.options.known_by if free else ())])
         row = self.source.row(request.subject, [*wanted]) if columns else {}
+        unreadable = {name for name, value in (row or {}).items() if value is UNREADABLE}
+        row = row and {name: None if name in unreadable else row[name] for name in row}
+        views |= {f: View.WITHHELD for f, column in columns.items() if column in unreadable}
         row = masking.row(row, free, self.options.known_by) if row and free else row
         if row is None:  # the customer has a grant but no row in the source
             views |= dict.fromkeys(columns, View.WITHHELD)
             row = {}
         values = {field: row.get(columns.get(field, field)) for field in request.fields}
         values |= self._surrogates(request, plan, views, values)
-        return values, views
+        after = replace(decision, views=views)
+        return values, _without_values(after) if unreadable else after
 
     def _surrogates(
         self,
@@ -396,6 +401,11 @@ def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
         elif view is View.GENERALISED:
             columns[name] = str(plan.scene.fields[name].generalised_by)
     return columns
+
+
+def _without_values(decision: Decision) -> Decision:
+    """The decision for a customer some of whose values the source cannot give."""
+    return replace(decision, allowed=False, reason=Reason.SOURCE_UNAVAILABLE)
 
 
 def _without_source(decision: Decision) -> Decision:

@@ -12,7 +12,7 @@ import numpy as np
 from gate.decision.decide import View
 from gate.reads import filter  # noqa: A004 - a filter is what the field calls it
 from gate.reads.filter import Test
-from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.sources.interface import SourceUnavailableError, without_values
 
 ROWS = 8192  # per batch
 DRAWN_ROWS = 1 << 16  # synthetic rows per draw: counts follow the model within one draw
@@ -102,7 +102,8 @@ def reporting(batches: Batches) -> Batches:
     try:
         yield from batches
     except Exception as error:
-        raise SourceUnavailableError(f"the source stopped delivering rows: {error}") from error
+        said = without_values(error)
+        raise SourceUnavailableError(f"the source stopped delivering rows: {said}") from error
 
 
 def _one(batches: Batches) -> Batches:

@@ -195,6 +195,7 @@ class GateClient:
         try:
             with urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - the same
                 assert isinstance(response, HTTPResponse)  # noqa: S101 - true for http(s)
+                _require_end_marker(response)
                 yield response
         except HTTPError as error:
             raise _failure(error) from error
@@ -220,6 +221,15 @@ def _lines(response: HTTPResponse) -> Iterator[bytes]:
         yield from lines
     if rest:
         raise IncompleteRead(rest)
+
+
+def _require_end_marker(response: HTTPResponse) -> None:
+    """Refuse an answer that only a closed connection ends: a cut one would look complete."""
+    if not response.chunked and response.length is None:
+        raise GateUnavailableError(
+            "want an answer with a length or in chunks, found one that ends with the connection: "
+            "check the proxy before the gate (HTTP/1.1); treat it as no data"
+        )
 
 
 def _failure(error: HTTPError) -> Exception:

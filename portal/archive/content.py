@@ -6,6 +6,7 @@ receipts/17.tlog-proof     proof of each; state.tlog-proof proves that none is n
 trust/consent.policy       which keys receipts and state must be signed with (public)
 reads.json, .csv           every point read of the customer's data, by every gate
 data/customer.json, .csv   the row in the company's table
+data/unavailable.txt       instead of the row, if the table could not be read
 decisions.json             explained decisions
 openings.json              which authorities had access to the history
 interactions/…             free text written to, about or by the customer, unchanged
@@ -25,6 +26,7 @@ from typing import Any
 
 from gate.readlog.by_customer import listed
 from gate.readlog.writer import LOG
+from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
 from ledger.events import envelope, state_document
 from ledger.reader import RecordedInstruction
 from portal.archive import imported
@@ -35,7 +37,12 @@ from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
-ROW = "data/customer.json"
+ROW, UNAVAILABLE = "data/customer.json", "data/unavailable.txt"
+NO_ROW = """\
+The company's table could not be read when this archive was made, so your row is missing from it.
+Everything else is complete. Make another archive later to get the row.
+制作此存档时无法读取公司的数据表，因此其中缺少您的数据行。其余内容完整。请稍后重新制作存档以获取该数据行。
+"""
 Progress = Callable[[int, int], None]  # receipts and reads done, of how many known so far
 
 
@@ -57,12 +64,16 @@ def archive(
     """The archive as of `at`; the same bytes as long as no data changes.
 
     If an imported archive already contains all data about the customer, the result is that archive,
-    byte for byte. Raises NobodyError, SourceUnavailableError.
+    byte for byte. If the company's table cannot be read, the rest is exported and a file says so.
+    Raises NobodyError; SourceUnavailableError if there is nothing but the row that cannot be read.
     """
     history = records.ledger.history(subject)
     imports = imported.stored(records, subject)
     parts = [*_parts(records, subject, history, progress)]
-    if not history and ROW not in {part.name for part in parts}:
+    names = {part.name for part in parts}
+    if not history and UNAVAILABLE in names:
+        raise SourceUnavailableError("the company's table cannot be read: try again later")
+    if not history and ROW not in names:
         raise NobodyError
     if original := imported.unchanged(imports, history, parts):
         return original
@@ -132,10 +143,16 @@ def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     if records.tables is None:
         return
     columns = [each.name for each in records.source.items.values() if not each.provided]
-    row = records.tables.row(subject, columns)
+    try:
+        row = records.tables.row(subject, columns)
+    except SourceUnavailableError:
+        yield ArchivePart(UNAVAILABLE, NO_ROW.encode(), TEXT, "Why your row is not here")
+        return
     if row is None:
         return
-    plain = {name: _plain(value) for name, value in row.items()}
+    plain = {name: _plain(each) for name, each in row.items() if each is not UNREADABLE}
+    if lacking := sorted(row.keys() - plain.keys()):
+        plain["not exported"] = f"no representation outside the company's table: {lacking}"
     yield ArchivePart(ROW, document(plain), JSON, "What the company's table says of you")
     yield ArchivePart("data/customer.csv", _csv([plain]), CSV, "The same as a table")
     for item in records.source.items.values():

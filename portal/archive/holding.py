@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
+from gate.reads.sources.interface import SourceUnavailableError
 from ledger.service import Ledger
 from steward.oversight import review
 from steward.oversight.register import Register
@@ -16,8 +17,21 @@ class SubjectRows(Protocol):
     """The source of personal rows, as far as archives read it."""
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
-        """One customer's values in `columns`, or None if there is no such customer."""
+        """One customer's values in `columns`, or None if there is no such customer.
+
+        Raises SourceUnavailableError.
+        """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableRows:
+    """A source that could not be opened: an archive then says that the row is missing from it."""
+
+    reason: str
+
+    def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:  # noqa: ARG002
+        raise SourceUnavailableError(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

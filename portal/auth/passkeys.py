@@ -8,6 +8,7 @@ sends, except that it came from a page of ours that is in no foreign frame: this
 """
 
 import json
+import logging
 import secrets
 import sqlite3
 from base64 import urlsafe_b64decode
@@ -24,19 +25,21 @@ from webauthn.helpers import options_to_json
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
     AuthenticatorSelectionCriteria,
+    CredentialDeviceType,
     PublicKeyCredentialDescriptor,
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
 
 MAX_KEYS = 20  # per customer
+log = logging.getLogger(__name__)
 _REQUIRED = UserVerificationRequirement.REQUIRED
 _SCHEMA = """
 PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
 CREATE TABLE IF NOT EXISTS person (subject TEXT PRIMARY KEY, handle BLOB UNIQUE NOT NULL);
 CREATE TABLE IF NOT EXISTS passkey (
   id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,
-  copied INTEGER NOT NULL, added TEXT NOT NULL);
+  copied INTEGER NOT NULL, added TEXT NOT NULL, eligible INTEGER);
 CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
 """
 
@@ -60,6 +63,15 @@ class Passkey:
     added: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownPasskey:
+    id: bytes
+    subject: str
+    key: bytes
+    count: int
+    eligible: bool  # it may be synchronised, as it said when it was added, or nobody noted it
+
+
 class Passkeys:
     """Customers' passkeys. Thread-safe. Writes are durable on return."""
 
@@ -67,6 +79,7 @@ class Passkeys:
         self._lock = Lock()
         self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._database.executescript(_SCHEMA)
+        self._add_eligible()
 
     def of(self, subject: str) -> list[Passkey]:
         """The customer's keys, oldest first."""
@@ -110,12 +123,13 @@ class Passkeys:
             made.sign_count,
             made.credential_backed_up,
             at.isoformat(),
+            made.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
         ]
         with self._lock:
             count = "SELECT COUNT(*) FROM passkey WHERE subject = ?"
             if self._database.execute(count, [subject]).fetchone()[0] >= MAX_KEYS:
                 raise PasskeyError(f"there are {MAX_KEYS} passkeys already; remove one first")
-            query = "INSERT OR IGNORE INTO passkey VALUES (?, ?, ?, ?, ?, ?)"
+            query = "INSERT OR IGNORE INTO passkey VALUES (?, ?, ?, ?, ?, ?, ?)"
             if self._database.execute(query, row).rowcount != 1:
                 raise PasskeyError("this passkey is registered already; use another")
 
@@ -145,37 +159,49 @@ class Passkeys:
         """The customer whose key answered the challenge. Raises PasskeyError."""
         sent = read(answer)
         with self._lock:
-            known, subject, key, count = self._found(sent)
+            known = self._found(sent)
             with refused():
                 seen = webauthn.verify_authentication_response(
                     credential=sent,
                     expected_challenge=challenge,
                     expected_rp_id=host.name,
                     expected_origin=host.origin,
-                    credential_public_key=key,
-                    credential_current_sign_count=count,
+                    credential_public_key=known.key,
+                    credential_current_sign_count=0,  # `_require_rising` looks at the counter
                     require_user_verification=True,
                 )
-            query = "UPDATE passkey SET count = ? WHERE id = ?"
-            self._database.execute(query, [seen.new_sign_count, known])
-        return subject
+            eligible = seen.credential_device_type is CredentialDeviceType.MULTI_DEVICE
+            synchronised = eligible and known.eligible
+            _require_rising(known.count, seen.new_sign_count, synchronised=synchronised)
+            query = "UPDATE passkey SET count = max(count, ?) WHERE id = ?"
+            self._database.execute(query, [seen.new_sign_count, known.id])
+        return known.subject
 
     def close(self) -> None:
         self._database.close()
 
-    def _found(self, sent: dict[str, Any]) -> tuple[bytes, str, bytes, int]:
-        """Identifier, customer, public key and counter of the key that answered."""
+    def _found(self, sent: dict[str, Any]) -> "_KnownPasskey":
+        """The registered key that answered. The user handle is compared where one is sent."""
         query = (
-            "SELECT id, subject, key, count, handle FROM passkey JOIN person USING (subject)"
-            " WHERE id = ?"
+            "SELECT id, subject, key, count, eligible, handle FROM passkey"
+            " JOIN person USING (subject) WHERE id = ?"
         )
         with refused():
             known = _decoded(sent["rawId"])
-            handle = _decoded(sent["response"]["userHandle"])
+            handle = sent["response"].get("userHandle")
+            claimed = None if handle in {None, ""} else _decoded(handle)
         row = self._database.execute(query, [known]).fetchone()
-        if row is None or row[4] != handle:
+        if row is None or (claimed is not None and row[5] != claimed):
             raise PasskeyError("want a registered passkey, found an unknown one")
-        return row[0], row[1], row[2], row[3]
+        return _KnownPasskey(
+            row[0], row[1], row[2], row[3], eligible=row[4] is None or bool(row[4])
+        )
+
+    def _add_eligible(self) -> None:
+        """Add the column to a database of an earlier version; null: not known of this key."""
+        columns = {row[1] for row in self._database.execute("PRAGMA table_info(passkey)")}
+        if "eligible" not in columns:
+            self._database.execute("ALTER TABLE passkey ADD COLUMN eligible INTEGER")
 
     def _handle(self, subject: str) -> bytes:
         """The customer's user handle: random, and always the same."""
@@ -184,6 +210,20 @@ class Passkeys:
             self._database.execute("INSERT OR IGNORE INTO person VALUES (?, ?)", made)
             query = "SELECT handle FROM person WHERE subject = ?"
             return bytes(self._database.execute(query, [subject]).fetchone()[0])
+
+
+def _require_rising(known: int, seen: int, *, synchronised: bool) -> None:
+    """Refuse a counter that does not rise, which means a copied key: raises PasskeyError.
+
+    A synchronised passkey (backup eligible) has a counter on each device, so there a lower one is
+    only logged. It must have said so when it was added: a copied key could claim it later. W3C Web
+    Authentication, sections 6.1.1 and 7.2, step 22.
+    """
+    if (known, seen) == (0, 0) or seen > known:
+        return
+    if not synchronised:
+        raise PasskeyError(f"want a counter above {known}, found {seen}: the key may be copied")
+    log.warning("a synchronised passkey answered with a counter that did not rise")
 
 
 def read(answer: bytes) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Draft:
 @dataclass(slots=True)
 class Session:
     subject: str
-    name: str
+    name: str | None  # None: none is known, or it could not be read
     began: datetime
     used: datetime
     agreement: Agreement
@@ -68,6 +68,11 @@ class Session:
     )
     draft: Draft | None = None
     closed: bool = False
+
+    @property
+    def label(self) -> str:
+        """How the customer recognises the account in a list of passkeys."""
+        return self.name or self.subject
 
     def take_draft(self, at: datetime) -> Draft | None:
         """The last draft, if it may still be signed. It is removed."""
@@ -90,7 +95,9 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
         self._swept = datetime.min.replace(tzinfo=UTC)
 
-    def open(self, subject: str, name: str, at: datetime, proved: datetime | None = None) -> str:
+    def open(
+        self, subject: str, name: str | None, at: datetime, proved: datetime | None = None
+    ) -> str:
         """Begin a session; returns the token. `proved`: when they authenticated, if not now."""
         token = secrets.token_urlsafe(32)
         with self._lock:

@@ -34,10 +34,10 @@ def check(
     missed its promise for the third time. 1: some did, and are listed. 2: the source cannot be
     read, and nothing was checked.
     """
-    from gate.reads.sources.duckdb import DuckDBSource
     from gate.reads.sources.interface import SourceUnavailableError
     from portal.commands.errors import fail
-    from portal.operations.wiring import contracts, source_file
+    from portal.operations.settings import Settings
+    from portal.operations.wiring import contracts, open_source
     from steward.contracts import health as contract_health
     from steward.contracts import source_probe
     from steward.contracts.health import ContractHealth, RunOrderError
@@ -45,7 +45,7 @@ def check(
     source, scenes = contracts()
     at = clock.now()
     try:
-        rows = DuckDBSource(source_file(data_dir))
+        rows = open_source(Settings(data_dir=data_dir))
         checks = contract_health.checks(scenes, source, source_probe.observe(rows, source), at)
         health = ContractHealth(data_dir / "health.sqlite", scenes)
         health.record(checks, at)

@@ -2,20 +2,26 @@
 
 A command lets the product's own exceptions pass. `CommandGroup` catches those that a user can
 cause: a data directory without a ledger, a file that is missing or malformed, a setting that names
-nothing. Any other exception is a defect of the product and keeps its traceback.
+nothing. Any other exception is a defect of the product. Its message and its traceback may quote a
+customer's value, so only its type and the lines of code that it passed are printed.
 
     no ledger in /srv/dta: there is no such folder. Check --data-dir
+    unexpected ZeroDivisionError (a defect: please report it) at synthetic/model/counts.py:52 count
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
 WRONG_USAGE = 2  # exit status
+DEFECT = 70  # exit status of an unexpected error: EX_SOFTWARE of sysexits.h
+MAX_PLACES = 6  # lines of code of an unexpected error
+ROOT = Path(__file__).parents[2]
 LEDGER_KEY = Path("keys") / "consent.vkey"
 
 
@@ -26,8 +32,10 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if (message := explained(error)) is None:
+            if is_control_flow(error):
                 raise
+            if (message := explained(error)) is None:
+                fail(defect(error), DEFECT)
             fail(message)
 
 
@@ -76,6 +84,38 @@ def explained(error: BaseException) -> str | None:
             return " ".join(str(error).split())
         case _:
             return None
+
+
+def is_control_flow(error: BaseException) -> bool:
+    """Whether typer, or the guard of the one writer, handles this exception."""
+    from ledger.storage.writer_lock import WriterBusyError
+
+    typers_own = hasattr(error, "exit_code")  # typer.Exit, and its errors of usage
+    return typers_own or isinstance(error, typer.Abort | WriterBusyError)
+
+
+def defect(error: BaseException) -> str:
+    """An unexpected error without any value: its type, its causes' types, and the lines of code."""
+    types = [type(each).__name__ for each in _chain(error)]
+    kind = " from ".join(dict.fromkeys(types))
+    return f"unexpected {kind} (a defect: please report it) at {', '.join(_places(error))}"
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _places(error: BaseException) -> list[str]:
+    """The product's own lines that the error passed, the innermost first."""
+    frames = [
+        (Path(frame.f_code.co_filename), number, frame.f_code.co_name)
+        for frame, number in walk_tb(error.__traceback__)
+    ]
+    own = [each for each in frames if each[0].is_relative_to(ROOT) and ".venv" not in each[0].parts]
+    innermost = own[: -MAX_PLACES - 1 : -1]
+    return [f"{path.relative_to(ROOT)}:{number} {name}" for path, number, name in innermost]
 
 
 def _found_instead(home: Path) -> str:

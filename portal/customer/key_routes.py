@@ -62,7 +62,7 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
     live = keys.authority(_state(request, me)).keys
     excluded = live if purpose == keys.ENROL else ()
     current = {key: each for key, each in known.items() if key in excluded}
-    challenge, options = consent_keys.offer(hosts.party, me.name, current)
+    challenge, options = consent_keys.offer(hosts.party, me.label, current)
     return routes.begin(
         request, Challenge(challenge, me.subject), Response(options, media_type=JSON)
     )

@@ -25,7 +25,7 @@ def show(request: Request, me: Me) -> Response:
 @router.post("/options")
 def offer(request: Request, me: Me) -> Response:
     host = routes.here(request)
-    value, options = faces(request).passkeys.offer(me.subject, me.name, host)
+    value, options = faces(request).passkeys.offer(me.subject, me.label, host)
     answer = Response(options, media_type=JSON)
     return routes.begin(request, Challenge(value, me.subject), answer)
 

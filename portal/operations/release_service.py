@@ -110,8 +110,9 @@ def _fitted(
 ) -> Release:
     columns = list(scene.domain.columns)
     people = population(product, scene, at, partial.reservation().id if partial.exists else None)
+    key = product.gate.source.key
     return fit(
-        product.gate.source.rows(people.subjects, columns),
+        product.gate.source.rows(people.subjects, [*columns, key]),
         scene=scene.id,
         domain=scene.domain,
         workload=[*scene.workload, *((trend,) for trend in scene.trends)],
@@ -125,6 +126,7 @@ def _fitted(
         reserve=lambda body: reserve(product.ledger, scene.id, body, at),
         like=like,
         partial=partial,
+        customer=key,  # one row of each customer is counted, also where the table has several
     )
 
 

@@ -14,18 +14,16 @@ from fastapi import APIRouter, Depends, Form, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gate.reads.point import ReadRequest
 from portal.auth.oidc import LoginError, Pending
 from portal.auth.passkeys import Host, PasskeyError
 from portal.auth.session import COOKIE, Session, put_cookie
 from portal.consent import gpc
-from portal.web.pages import PortalContext, faces, page
+from portal.signin import greeting
+from portal.web.pages import faces, page
 from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
 
 router = APIRouter(include_in_schema=False)
 
-GREETING_SCENE = "contract-service"
-GREETING_SERVICE = "sovereignty-centre"
 BEGUN = "sovereign-begun"  # cookie of an exchange that this browser began
 MAX_BYTES = 1 << 16  # of a passkey's answer
 JSON = "application/json"
@@ -75,7 +73,7 @@ def go_to_provider(request: Request) -> Response:
 @router.get("/login/callback")
 def come_back(request: Request, code: Code = "", state: State = "") -> Response:
     claim = faces(request).product.settings.oidc_customer_claim
-    return _welcome(request, str(claims(request, code, state).get(claim, "")))
+    return _welcome(request, _customer(claims(request, code, state).get(claim)))
 
 
 @router.post("/login/passkey/options")
@@ -95,7 +93,8 @@ def sign_in_with_passkey(request: Request, body: Body) -> Response:
     except PasskeyError as error:
         log.warning("a passkey was refused: %s", error)
         raise LoginRefusedError from error
-    return _welcome(request, subject, Response(status_code=204))
+    name = greeting.look_up(faces(request), subject).name
+    return _signed_in(request, subject, name, Response(status_code=204))
 
 
 @router.get("/handoff")
@@ -148,6 +147,14 @@ def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
         raise LoginRefusedError from error
 
 
+def _customer(claim: object) -> str:
+    """The customer's number in a claim: a text, or a whole number. Raises LoginRefusedError."""
+    if isinstance(claim, str) or type(claim) is int:
+        return str(claim)
+    log.warning("a login was refused: the customer claim is no text but %s", type(claim).__name__)
+    raise LoginRefusedError
+
+
 def begin(request: Request, what: Begun, response: Response) -> Response:
     """Bind `what` to this browser by a cookie; it can finish it once."""
     known = faces(request)
@@ -172,11 +179,11 @@ def here(request: Request) -> Host:
     return Host(request.url.hostname or "", f"{request.url.scheme}://{request.url.netloc}")
 
 
-def _welcome(request: Request, customer: str, response: Response | None = None) -> Response:
-    name = _greeting(faces(request), customer)
-    if name is None:
+def _welcome(request: Request, customer: str) -> Response:
+    greeted = greeting.look_up(faces(request), customer)
+    if not greeting.is_customer(faces(request), customer, greeted):
         raise LoginRefusedError
-    return _signed_in(request, customer, name, response or RedirectResponse("/customer", 303))
+    return _signed_in(request, customer, greeted.name, RedirectResponse("/customer", 303))
 
 
 def brought_over(request: Request, by: Session, to: str = "/customer") -> Response:
@@ -186,7 +193,11 @@ def brought_over(request: Request, by: Session, to: str = "/customer") -> Respon
 
 
 def _signed_in(
-    request: Request, subject: str, name: str, response: Response, proved: datetime | None = None
+    request: Request,
+    subject: str,
+    name: str | None,
+    response: Response,
+    proved: datetime | None = None,
 ) -> Response:
     """Begin a new session, and close the one that the browser had."""
     known = faces(request)
@@ -197,9 +208,3 @@ def _signed_in(
     if began is not None and gpc.asked(request):
         gpc.greet(request, began)
     return response
-
-
-def _greeting(here: PortalContext, customer: str) -> str | None:
-    """The customer's name, read through the gate; None if there is no such customer."""
-    request = ReadRequest(GREETING_SERVICE, GREETING_SCENE, customer, ("name",), here.clock())
-    return here.product.gate.read(request).values.get("name")

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
+from gate.contracts import strict_yaml
 from gate.contracts.scene import Fallback, Scene
 from gate.contracts.source import specs_folder
 from gate.decision import eligibility
@@ -200,10 +200,10 @@ def thresholds(path: Path | None = None) -> Thresholds:
     """The thresholds of `specs/stewardship/health.yaml`. Raises ThresholdError."""
     path = path or specs_folder() / "stewardship" / "health.yaml"
     try:
-        declared = yaml.safe_load(path.read_bytes())
+        declared = strict_yaml.load(path.read_bytes())
         limits = {name.replace("-", "_"): value for name, value in declared.items()}
         read = Thresholds(**limits)
-    except (OSError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ThresholdError(
             f"{path}: want least-coverage, least-freshness and most-dependence: {error}"
         ) from error

@@ -12,8 +12,7 @@ from pathlib import Path
 from re import Pattern
 from string import Formatter
 
-import yaml
-
+from gate.contracts import odcs, strict_yaml
 from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Scene
 from gate.contracts.source import specs_folder
@@ -52,10 +51,10 @@ def load(path: Path | None = None) -> Reminder:
     """Load and check the texts. Raises ReminderFileError or BiasedReminderError."""
     path = path or specs_folder() / "stewardship" / "reminder.yaml"
     try:
-        declared = yaml.safe_load(path.read_bytes())
-        texts = {locale: str(declared["text"][locale]) for locale in LOCALES}
+        declared = strict_yaml.load(path.read_bytes())
+        texts = {locale: odcs.string(declared["text"][locale], "text") for locale in LOCALES}
         refused = {kind: pattern(_every(declared["refused"][kind])) for kind in KINDS}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ReminderFileError(f"{path}: want text and refused words: {error}") from error
     for locale, text in texts.items():
         require_neutral(text, locale, refused)
@@ -97,4 +96,4 @@ def _loaded(text: str, refused: Mapping[str, Pattern[str]]) -> tuple[str, ...]:
 def _every(words: Mapping[str, list[str]]) -> list[str]:
     if not all(words[locale] for locale in LOCALES):
         raise ValueError(f"words in {sorted(words)}, want some in each of {[*LOCALES]}")
-    return [str(each) for locale in LOCALES for each in words[locale]]
+    return [each for locale in LOCALES for each in odcs.strings(words[locale], "words")]

@@ -1,8 +1,10 @@
 """Contract health: checks whether sources meet the service levels of the contracts (M19, M20).
 
-Five aspects of every field of every scene: it exists, it has its type, few enough values are null,
-the last delivery arrived soon enough (latency) and recently enough (freshness). Only promised
-aspects are checked; a promised aspect that cannot be measured counts as missed.
+Five aspects of every field of every scene: it exists, it has its type, few enough values are
+missing, the last delivery arrived soon enough (latency) and recently enough (freshness). Only
+promised aspects are checked; a promised aspect that cannot be measured counts as missed, and an
+empty table misses every promise. In every scene the key is checked: one row a customer, each with
+an id.
 
 The third consecutive miss of a field raises an alert and proposes the contract's substitute, which
 is an ordinary field of the scene and is read through the gate. Normative clauses: specs/health.md,
@@ -12,14 +14,14 @@ is an ordinary field of the scene and is read through the gate. Normative clause
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
 from gate.contracts.scene import Scene, SceneField
 from gate.contracts.source import SourceContract
-from steward.contracts.source_probe import SourceDelivery, SourceFacts
+from steward.contracts.source_probe import KeyFacts, SourceDelivery, SourceFacts
 
 MISSES_TO_ALERT = 3
 TEN_THOUSAND = 10_000
@@ -43,8 +45,10 @@ class Aspect(StrEnum):
     NULLS = "nulls"
     LATENCY = "latency"
     FRESHNESS = "freshness"
+    KEY = "key"
 
 
+EMPTY = "no rows"
 TIMELY = {Aspect.LATENCY, Aspect.FRESHNESS}
 
 
@@ -97,13 +101,16 @@ def checks(
 ) -> list[Check]:
     """Compare every promise of every contract with `facts` observed at `at`. Pure."""
     provided = {name for name, item in source.items.items() if item.provided}
-    return [
+    found = [
         check
         for scene in scenes.values()
         for name, field in scene.fields.items()
         if name not in provided
         for check in _checks(scene, field, facts, at)
     ]
+    if facts.key is not None:
+        found += [_key_check(scene.id, facts.key) for scene in scenes.values()]
+    return found if facts.rows else [replace(each, kept=False, found=EMPTY) for each in found]
 
 
 class ContractHealth:
@@ -200,6 +207,14 @@ class ContractHealth:
         return sqlite3.connect(self._path, isolation_level=None)
 
 
+def _key_check(scene: str, key: KeyFacts) -> Check:
+    if key.nulls is None:
+        found = "no such column"
+    else:
+        found = f"{key.surplus} surplus rows, {key.nulls} without id"
+    return Check(scene, key.column, Aspect.KEY, key.sound, "unique, never null", found)
+
+
 def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -> Iterator[Check]:
     item, name = field.item, field.item.name
 
@@ -215,6 +230,10 @@ def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -
         most = item.max_nulls
         within = facts.nulls[name] * TEN_THOUSAND <= most * facts.rows
         yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
+    for rule in item.rules if kind is not None else ():
+        count = facts.missing.get((name, rule), facts.nulls.get(name))
+        within = count is not None and facts.rows > 0 and rule.kept(count, facts.rows)
+        yield check(Aspect.NULLS, rule, f"{count} of {facts.rows} rows", kept=within)
     delivery = facts.deliveries.get(item.system)
     if (most_late := scene.latency.get(name)) is not None:
         late = None if delivery is None else delivery.arrived - delivery.as_of

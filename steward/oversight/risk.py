@@ -12,8 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gate.contracts import odcs, strict_yaml
 from gate.contracts.odcs import LOCALES
 from gate.contracts.source import specs_folder
 
@@ -36,9 +35,9 @@ def load(path: Path | None = None) -> dict[str, Operation]:
     """Load the high-risk operations, by id. Raises RiskError."""
     path = path or specs_folder() / "stewardship" / "review.yaml"
     try:
-        configured = yaml.safe_load(path.read_bytes())
+        configured = strict_yaml.load(path.read_bytes())
         read = {name: _operation(name, declared) for name, declared in configured.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RiskError(f"{path}: want hours and words of each operation: {error}") from error
     if not read:
         raise RiskError(f"{path}: no operation, want at least one")
@@ -68,7 +67,7 @@ def _operation(name: str, declared: Mapping[str, Any]) -> Operation:
         raise ValueError(f"{name}: hours is {hours!r}, want a whole number above 0")
     if set(words) != set(LOCALES) or not all(words[locale] for locale in LOCALES):
         raise ValueError(f"{name}: words in {sorted(words)}, want some in each of {[*LOCALES]}")
-    every = [str(each) for locale in LOCALES for each in words[locale]]
+    every = [each for locale in LOCALES for each in odcs.strings(words[locale], "words")]
     if not all(each.strip("* ") for each in every):
         raise ValueError(f"{name}: a word is empty")
     return Operation(str(name), timedelta(hours=hours), pattern(every))

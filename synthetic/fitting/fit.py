@@ -94,6 +94,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "like": like.id if like else "",
         "code": provenance.code(),  # the release names one digest for all its measurements
     }
+    counts.require_readable(table, domain)
     rows = counts.bounded(table, domain, customer, contribution) if customer else table
     known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
     begun, account = _debited(debit, terms, domain, reserve, partial)

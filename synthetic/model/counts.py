@@ -19,6 +19,17 @@ COVER_CELLS = 20_000  # limit for a marginal that is counted instead of several 
 _OWNER, _CONTENTS, _TIME, _LOT, _PLACE = (  # added columns, which no domain has
     f"sovereign {name}" for name in ("whose", "told", "time", "lot", "place")
 )
+_ALL = "sovereign all"
+_KINDS = {Numbers: "number", Dates: "day (2026-01-31)"}
+_NUMBER = (
+    r"^ *([+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?"
+    r"|[nN][aA][nN]|[+-]?[iI][nN][fF]([iI][nN][iI][tT][yY])?) *$"
+)
+_DAY = (
+    r"^([0-9]{4}-(0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|[0-9]{4}-(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    r"|[0-9]{4}-02-(0[1-9]|1[0-9]|2[0-8])|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]"
+    r"|[13579][26])00)-02-29)([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?)?$"
+)
 
 
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
@@ -51,7 +62,7 @@ def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any
         )
     import ibis
 
-    owned = table.filter(table[customer].notnull())
+    owned = table.filter(~missing(table[customer]))
     encode(owned, domain)  # refuses missing columns and columns of another type
     names = [*domain.columns]
     contents = _joined([code(owned[name], c).cast("string") for name, c in domain.columns.items()])
@@ -92,16 +103,55 @@ def encode(table: Any, domain: Domain) -> Any:
     return table.select(**{name: code(table[name], c) for name, c in domain.columns.items()})
 
 
+def missing(value: Any) -> Any:
+    """Whether an Ibis value is missing: null, or a number that is none (NaN). Never null.
+
+    Engines sort NaN above every number, so that unnoticed it would count as the highest.
+    """
+    kind = value.type()
+    if kind.is_floating():
+        return value.isnull() | value.isnan().fill_null(False)
+    if kind.is_decimal():  # PostgreSQL's numeric has a NaN; as a float a large one would overflow
+        return value.isnull() | (value.cast("string") == "NaN").fill_null(False)
+    return value.isnull()
+
+
+def require_readable(table: Any, domain: Domain) -> None:
+    """Raise DomainError unless every text of a column of numbers or dates is one.
+
+    The message has the column, what is wanted, and how many values are something else; no value.
+    """
+    texts = {
+        name: column
+        for name, column in domain.columns.items()
+        if name in table.columns
+        and not isinstance(column, Categories)
+        and table[name].type().is_string()
+    }
+    if not texts:
+        return
+    unreadable = {name: (~_readable(table[name], texts[name])).sum() for name in texts}
+    row = table.aggregate(**{_ALL: table.count()}, **unreadable).to_pyarrow().to_pylist()[0]
+    found = [
+        f"column {name!r}: {row[name]} of {row[_ALL]} values are no {_KINDS[type(column)]}"
+        for name, column in texts.items()
+        if row[name]
+    ]
+    if found:
+        raise DomainError("; ".join(found) + ": correct them, or leave them empty")
+
+
 def code(value: Any, column: Column) -> Any:
     """The code of an Ibis value by its column's declaration."""
     match column:
         case Categories(values):
-            coded = _category(value, values, column.other_code)
+            coded, lacking = _category(value, values, column.other_code), missing(value)
         case Numbers(_, _, edges):
-            coded = _bin(value.cast("float64"), edges)
+            number = _number(value)
+            coded, lacking = _bin(number, edges), missing(number)
         case Dates(_, _, edges):
-            coded = _bin(value.cast("date"), edges)
-    return _null_to(coded, value, column)
+            coded, lacking = _bin(value.cast("date"), edges), missing(value)
+    return lacking.ifelse(column.null_code, coded).cast("int32")
 
 
 def unknown(table: Any, domain: Domain) -> dict[str, int]:
@@ -145,19 +195,30 @@ def _bin(value: Any, edges: Sequence[Any]) -> Any:
     return ibis.cases(*above, else_=len(edges))
 
 
-def _null_to(coded: Any, value: Any, column: Column) -> Any:
-    return value.isnull().ifelse(column.null_code, coded).cast("int32")
-
-
 def _outside(value: Any, column: Column) -> Any:
     """True where the value is not one that the column declares."""
-    unexpected = value.isnull() & (not column.nullable)
+    comparable = value
+    if isinstance(column, Numbers):
+        comparable = _number(value)
+    elif isinstance(column, Dates):
+        comparable = value.cast("date")
+    lacking = missing(comparable)
     match column:
         case Categories(values):
-            return unexpected | value.cast("string").notin(values).fill_null(False)
+            beyond = value.cast("string").notin(values)
         case Numbers(lower, upper) | Dates(lower, upper):
-            comparable = value.cast("float64" if isinstance(column, Numbers) else "date")
-            return unexpected | (~comparable.between(lower, upper)).fill_null(False)
+            beyond = ~comparable.between(lower, upper)
+    return lacking.ifelse(not column.nullable, beyond.fill_null(False))
+
+
+def _number(value: Any) -> Any:
+    return value if value.type().is_floating() else value.cast("float64")
+
+
+def _readable(text: Any, column: Column) -> Any:
+    """Whether a text is null, or spells a value of the column's kind; never null."""
+    spelling = _NUMBER if isinstance(column, Numbers) else _DAY
+    return text.isnull() | text.re_search(spelling).fill_null(False)
 
 
 def _summed(by_cover: Mapping[Clique, Counts], clique: Clique) -> Counts:

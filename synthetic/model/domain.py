@@ -10,11 +10,13 @@ counts as `other`, or in the bin of `"other": <value>` (default: the lowest bin)
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 
@@ -133,17 +135,26 @@ def parse(declaration: Sequence[Mapping[str, Any]]) -> Domain:
 def column(spec: Mapping[str, Any]) -> Column:
     """Parse one column's declaration. Raises DomainError."""
     try:
-        match spec["kind"]:
-            case "categories":
-                return _categories(spec)
-            case "numbers":
-                return _numbers(spec)
-            case "dates":
-                return _dates(spec)
-            case kind:
-                raise DomainError(f"kind is {kind!r}, want categories, numbers or dates")
-    except (KeyError, TypeError, ValueError) as error:
+        return _column(spec)
+    except DomainError:
+        raise
+    except KeyError as error:
+        raise DomainError(f"domain without {error}: {dict(spec)!r}") from error
+    except (TypeError, ValueError, AttributeError) as error:
         raise DomainError(f"not a column declaration: {spec!r} ({error})") from error
+
+
+def _column(spec: Mapping[str, Any]) -> Column:
+    _require_keys(spec)
+    match spec["kind"]:
+        case "categories":
+            return _categories(spec)
+        case "numbers":
+            return _numbers(spec)
+        case "dates":
+            return _dates(spec)
+        case kind:
+            raise DomainError(f"kind is {kind!r}, want categories, numbers or dates")
 
 
 def spec(column: Column) -> dict[str, Any]:
@@ -172,32 +183,79 @@ def _text(cut: float | date) -> int | str:
     return int(cut) if float(cut).is_integer() else repr(float(cut))
 
 
+def _require_keys(spec: Mapping[str, Any]) -> None:
+    known = _KEYS.get(spec["kind"]) if isinstance(spec["kind"], str) else None
+    if known is not None and (unknown := sorted({*spec} - known)):
+        raise DomainError(f"unknown keys {unknown} in a domain, want {sorted(known - {'name'})}")
+
+
 def _categories(spec: Mapping[str, Any]) -> Categories:
-    values = tuple(str(value) for value in spec["values"])
-    other = str(spec["other"])
-    if len(set(values)) != len(values) or other not in values:
-        raise DomainError(f"values must be distinct and include other={other!r}: {values}")
-    ordered, nullable = bool(spec.get("ordered", False)), bool(spec.get("nullable", False))
-    return Categories(values, other, ordered, nullable)
+    values, other = tuple(_sequence(spec["values"])), spec["other"]
+    for each in (*values, other):
+        if not isinstance(each, str):
+            raise DomainError(f"{each!r} is no text: put it in quotes, as the source spells it")
+    if repeated := sorted({each for each in values if values.count(each) > 1}):
+        raise DomainError(f"values stand twice in a domain: {repeated}; remove one of each")
+    if other not in values:
+        raise DomainError(f"other is {other!r}, want one of the values {[*values]}")
+    return Categories(values, other, _flag(spec, "ordered"), _flag(spec, "nullable"))
 
 
 def _numbers(spec: Mapping[str, Any]) -> Numbers:
-    cuts = (float(spec["lower"]), *map(float, spec["edges"]), float(spec["upper"]))
+    cuts = tuple(map(_number, (spec["lower"], *_sequence(spec["edges"]), spec["upper"])))
     _require_rising(cuts)
-    other = None if spec.get("other") is None else float(spec["other"])
-    integer, nullable = bool(spec.get("integer", True)), bool(spec.get("nullable", False))
-    return Numbers(cuts[0], cuts[-1], cuts[1:-1], integer, nullable, other)
+    other = None if spec.get("other") is None else _number(spec["other"])
+    integer = _flag(spec, "integer", otherwise=True)
+    return Numbers(cuts[0], cuts[-1], cuts[1:-1], integer, _flag(spec, "nullable"), other)
 
 
 def _dates(spec: Mapping[str, Any]) -> Dates:
-    cuts = tuple(map(_date, (spec["lower"], *spec["edges"], spec["upper"])))
+    cuts = tuple(map(_date, (spec["lower"], *_sequence(spec["edges"]), spec["upper"])))
     _require_rising(cuts)
     other = None if spec.get("other") is None else _date(spec["other"])
-    return Dates(cuts[0], cuts[-1], cuts[1:-1], bool(spec.get("nullable", False)), other)
+    return Dates(cuts[0], cuts[-1], cuts[1:-1], _flag(spec, "nullable"), other)
+
+
+def _sequence(values: Any) -> Sequence[Any]:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise DomainError(f"want a list, found {values!r}")
+    return values
+
+
+def _flag(spec: Mapping[str, Any], name: str, *, otherwise: bool = False) -> bool:
+    value = spec.get(name, otherwise)
+    if not isinstance(value, bool):
+        raise DomainError(f"{name} is {value!r}, want true or false")
+    return value
+
+
+def _number(value: Any) -> float:
+    """A number, or its decimal text (`Domain.declaration` writes fractions so)."""
+    if isinstance(value, bool) or not _DECIMAL.fullmatch(str(value)):
+        raise DomainError(f"want a finite number, found {value!r}")
+    number = float(value)
+    if not isfinite(number):
+        raise DomainError(f"want a finite number, found {value!r}")
+    return number
 
 
 def _date(value: Any) -> date:
-    return value if isinstance(value, date) else date.fromisoformat(str(value))
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _DAY.fullmatch(value):
+        raise DomainError(f"want a day such as 2026-01-31, found {value!r}")
+    return date.fromisoformat(value)
+
+
+_DECIMAL = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_COMMON = frozenset({"name", "kind", "other", "nullable"})
+_CUTS = _COMMON | {"lower", "upper", "edges"}
+_KEYS = {
+    "categories": _COMMON | {"values", "ordered"},
+    "numbers": _CUTS | {"integer"},
+    "dates": _CUTS,
+}
 
 
 def _require_rising(cuts: Sequence[Any]) -> None:

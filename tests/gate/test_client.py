@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from io import BytesIO
 from pathlib import Path
 
@@ -123,3 +124,23 @@ def test_an_answer_that_breaks_off_is_no_answer(
         next(arriving)
     with pytest.raises(GateUnavailableError):
         client.table("segmentation", ["age"])
+
+
+class Closing(BaseHTTPRequestHandler):
+    """A proxy that speaks HTTP/1.0: only the closed connection ends its answers."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"customer":"c1","age":31,"age.view":"personal"}\n')
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
+        """Print nothing."""
+
+
+def test_an_answer_without_an_end_mark_is_incomplete() -> None:
+    with HTTPServer(("127.0.0.1", 0), Closing) as proxy:
+        threading.Thread(target=proxy.handle_request).start()
+        client = GateClient(f"http://127.0.0.1:{proxy.server_port}", "analytics")
+        with pytest.raises(GateUnavailableError, match="ends with the connection"):
+            next(client.rows("segmentation", ["age"]))

@@ -418,10 +418,10 @@ def test_a_service_level_that_cannot_be_kept_is_refused(
 
 BAD_ITEMS: dict[str, Change] = {
     "derived from what does not exist": _field(0, transformSourceObjects=["customer.shoe_size"]),
-    "nulls in rows": _field(
+    "nulls in pages": _field(
         0,
         required=False,
-        quality=[{"metric": "nullValues", "mustBeLessOrEqualTo": 5, "unit": "rows"}],
+        quality=[{"metric": "nullValues", "mustBeLessOrEqualTo": 5, "unit": "pages"}],
     ),
     "more nulls than rows": _field(
         0,

@@ -299,6 +299,8 @@ def test_a_source_that_is_down_is_said_to_be(
     desk: TestClient, product: Product, clock: Clock
 ) -> None:
     class Down:
+        key = "id"
+
         def open(self, _name: str) -> None:
             return None
 

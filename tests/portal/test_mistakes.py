@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from portal.commands import app
+from portal.commands.errors import DEFECT
 from tests.ledger.worlds import AGE, opened, say
 
 LINES = 2  # that a message takes at most
@@ -284,10 +285,17 @@ def test_a_source_that_is_no_database_creates_no_ledger(places: Places) -> None:
     assert places.files() == before
 
 
-def test_a_defect_keeps_its_traceback(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_is_one_line_with_its_type_and_place_and_no_value(
+    places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object) -> None:
-        raise KeyError("a defect")
+        raise KeyError("Ada Lovelace")
 
     monkeypatch.setattr("ledger.service.Ledger.state_proof", broken)
     done = run(places, "state-proof c1 --data-dir {home}")
-    assert isinstance(done.exception, KeyError)
+    assert done.exit_code == DEFECT
+    (line,) = done.output.strip().splitlines()
+    assert line.startswith("unexpected KeyError (a defect: please report it) at ")
+    assert "tests/portal/test_mistakes.py" in line
+    assert "portal/commands/" in line
+    assert "Ada" not in line

@@ -1,7 +1,9 @@
 """specs/portal.md, section 8: every way to sign in as somebody else, and none works."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +18,7 @@ from starlette.testclient import TestClient
 
 from portal.auth.session import COOKIE
 from portal.operations.wiring import Product
-from tests.portal.authenticator import PRESENT, Key
+from tests.portal.authenticator import PRESENT, VERIFIED, Key
 from tests.portal.conftest import Clock, browser, copy, sign_in
 
 SUBJECT, OTHER = "c00007", "c00008"
@@ -66,7 +68,6 @@ FORGED: dict[str, Callable[[Key], Key]] = {
     "another private key": lambda key: replace(key, private=Key().private),
     "a key nobody has": lambda key: replace(key, id=b"another"),
     "somebody else's name": lambda key: replace(key, handle=bytes(32)),
-    "no name": lambda key: replace(key, handle=b""),
 }
 
 
@@ -83,6 +84,66 @@ def test_a_counter_that_goes_back_is_refused(customer: TestClient, key: Key) -> 
     for copied in (6, 7, 0):
         assert used(customer, replace(key, count=copied)) == 401
     assert used(customer, replace(key, count=8)) == 204
+
+
+ELIGIBLE, BACKED_UP = 0x08, 0x10
+SYNCHRONISED = PRESENT | VERIFIED | ELIGIBLE | BACKED_UP
+
+
+@pytest.mark.parametrize("flags", [SYNCHRONISED, PRESENT | VERIFIED | ELIGIBLE])
+def test_a_synchronised_passkey_has_a_counter_on_each_device(
+    flags: int, customer: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    synced = Key(id=b"on two devices..", flags=flags)
+    assert added(customer, synced) == 204
+    customer.post("/logout")
+    for count in (7, 2, 3, 0, 7, 8):
+        assert used(customer, replace(synced, count=count)) == 204
+        customer.post("/logout")
+    assert caplog.text.count("a counter that did not rise") == 4
+
+
+def test_a_copied_key_cannot_claim_to_be_synchronised(customer: TestClient, key: Key) -> None:
+    assert used(customer, replace(key, count=7)) == 204
+    customer.post("/logout")
+    assert used(customer, replace(key, count=2, flags=SYNCHRONISED)) == 401
+
+
+def test_a_key_of_an_earlier_version_may_turn_out_to_be_synchronised(
+    customer: TestClient, key: Key, product: Product
+) -> None:
+    with closing(sqlite3.connect(product.home / "passkeys.sqlite")) as database, database:
+        database.execute("ALTER TABLE passkey DROP COLUMN eligible")
+    with browser(product, Clock()) as again:
+        assert used(again, replace(key, count=7, flags=SYNCHRONISED)) == 204
+        assert used(again, replace(key, count=2, flags=SYNCHRONISED)) == 204
+        assert used(again, replace(key, count=2)) == 401
+
+
+HANDLES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "null": lambda response: response.update(userHandle=None),
+    "empty": lambda response: response.update(userHandle=""),
+    "missing": lambda response: response.pop("userHandle"),
+}
+
+
+@pytest.mark.parametrize("why", HANDLES)
+def test_a_known_key_needs_no_user_handle(why: str, customer: TestClient, key: Key) -> None:
+    options = customer.post("/login/passkey/options").json()
+    answer = json.loads(key.used(options))
+    HANDLES[why](answer["response"])
+    assert customer.post("/login/passkey", content=json.dumps(answer)).status_code == 204
+
+
+WRONG_HANDLES = {"another": "AAAA", "a number": 7, "false": False, "a list": [], "no base64": "é"}
+
+
+@pytest.mark.parametrize("why", WRONG_HANDLES)
+def test_a_wrong_user_handle_signs_nobody_in(why: str, customer: TestClient, key: Key) -> None:
+    options = customer.post("/login/passkey/options").json()
+    answer = json.loads(key.used(options))
+    answer["response"]["userHandle"] = WRONG_HANDLES[why]
+    assert customer.post("/login/passkey", content=json.dumps(answer)).status_code == 401
 
 
 def test_an_answer_works_once(customer: TestClient, key: Key) -> None:

@@ -1,11 +1,21 @@
 """The interface of a source of personal rows, which one module per engine implements."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
 from typing import Any, Protocol
 
 
 class SourceUnavailableError(Exception):
     """The source failed. The gate then returns no personal data, and the reason."""
+
+
+class Unreadable(Enum):
+    """A value of one customer that has no representation outside the source, such as infinity."""
+
+    UNREADABLE = "unreadable"
+
+
+UNREADABLE = Unreadable.UNREADABLE
 
 
 class RowSource(Protocol):
@@ -21,7 +31,11 @@ class RowSource(Protocol):
         ...
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
-        """One customer's values, or None if the source has no such customer."""
+        """One customer's values, or None if the source has no such customer.
+
+        A value that cannot be represented is UNREADABLE. Raises SourceUnavailableError, also if the
+        customer has several rows: none is theirs alone.
+        """
         ...
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
@@ -35,6 +49,41 @@ class RowSource(Protocol):
     def count(self) -> int:
         """How many customers the source holds."""
         ...
+
+
+def only_row(
+    table: str, columns: Sequence[str], found: Sequence[Sequence[Any]]
+) -> Mapping[str, Any] | None:
+    """The row of a customer among the first two found. Raises SourceUnavailableError for two."""
+    if len(found) > 1:
+        raise SourceUnavailableError(
+            f"{table}: a customer has several rows, want one; run sovereign contracts check"
+        )
+    return dict(zip(columns, found[0], strict=True)) if found else None
+
+
+def representable(row: Sequence[Any]) -> list[Any]:
+    """The values of a row whose second half says which of them have no representation."""
+    half = len(row) // 2
+    marked = zip(row[:half], row[half:], strict=True)
+    return [UNREADABLE if unreadable else value for value, unreadable in marked]
+
+
+def without_values(error: BaseException) -> str:
+    """What an engine's error may say in a message or a log: its type, and its first line only where
+    it is about tables, columns, files or connections. Other messages quote customers' values."""
+    state = getattr(error, "sqlstate", None) or ""
+    named = type(error).__name__ in _ABOUT_TABLES or state[:2] in _ABOUT_CONNECTIONS
+    first = str(error).strip().partition("\n")[0]
+    return first if named and first else type(error).__name__
+
+
+_ABOUT_TABLES = frozenset(  # classes of DuckDB, psycopg, its pool, Ibis and Python
+    {"BinderException", "CatalogException", "ConnectionException", "ConnectionTimeout"}
+    | {"FileNotFoundError", "IOException", "OperationalError", "PoolTimeout"}
+    | {"SourceUnavailableError", "TableNotFound"}
+)
+_ABOUT_CONNECTIONS = frozenset({"08", "25", "28", "3D", "42", "53", "55", "57"})  # SQLSTATE classes
 
 
 def batches(rows: Any, size: int) -> tuple[Any, Iterator[Any]]:

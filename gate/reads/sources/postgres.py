@@ -1,15 +1,26 @@
-"""Source of personal rows in PostgreSQL, read through Ibis. The customer's id is a text column.
+"""Source of personal rows in PostgreSQL, read through Ibis.
+
+The customer's id may have any type; it is read and compared as PostgreSQL writes it. How the other
+types are read: gate.reads.sources.postgres_columns.
 
 The role needs SELECT on the table and TEMPORARY on the database: the ids of a cohort are copied
 into a temporary table and joined there, however many there are.
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from weakref import finalize
 
-from gate.reads.sources.interface import SourceUnavailableError
+from gate.reads.sources import postgres_columns
+from gate.reads.sources.interface import (
+    SourceUnavailableError,
+    only_row,
+    representable,
+    without_values,
+)
+from gate.reads.sources.postgres_columns import PostgresColumn
 
 WAIT_S = 5  # seconds, for a connection and for a read of one customer
 MAX_CONNECTIONS = 8  # for reads of one customer; every larger read opens its own
@@ -34,22 +45,36 @@ class PostgresSource:
                 max_size=MAX_CONNECTIONS,
                 timeout=WAIT_S,
                 open=True,
-                kwargs={"autocommit": True, "options": limits, "connect_timeout": WAIT_S},
+                kwargs={
+                    "autocommit": True,
+                    "options": f"{_options(address)} {limits}".strip(),
+                    "connect_timeout": WAIT_S,
+                },
             )
             finalize(self, self._pool.close)
             self._pool.wait(WAIT_S)
-            self._known = frozenset(self._table(self._connected()).columns)
+            with self._pool.connection() as connection:
+                self._columns = postgres_columns.described(connection, table, key)
+        if not self._columns:
+            raise SourceUnavailableError(f"no table {table!r}: check the setting source")
+        self._select = postgres_columns.select(table, self._columns)
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
-        from psycopg.sql import SQL, Identifier
+        from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
 
-        names = SQL(", ").join([Identifier(self._column(name)) for name in columns])
-        query = SQL("SELECT {} FROM {} WHERE {} = %s").format(
-            names, Identifier(self._name), Identifier(self.key)
-        )
+        chosen = [self._columns[self._column(name)] for name in columns]
+        parts = ", ".join([*(each.value for each in chosen), *(each.unreadable for each in chosen)])
+        key = self._columns[self._column(self.key)].quoted
+        query = f'SELECT {parts} FROM "{self._quoted}" WHERE {key} = %s AND {key}::text = %s'  # noqa: S608 - quoted
+        if "\0" in subject:
+            return None  # PostgreSQL has no text with this character
         with _reporting(self._name), self._pool.connection() as connection:
-            values = connection.execute(query, [subject]).fetchone()
-        return None if values is None else dict(zip(columns, values, strict=True))
+            try:
+                rows = connection.execute(query.encode(), [subject, subject]).fetchmany(2)
+            except (InvalidTextRepresentation, NumericValueOutOfRange):
+                return None  # no uuid or number, as this table's ids are
+        found = [representable(row) for row in rows]
+        return only_row(self._name, columns, found)
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         names = [self._column(name) for name in columns]
@@ -72,7 +97,10 @@ class PostgresSource:
         """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
         with _reporting(name):
             backend = self._connected()
-            return backend.table(name) if name in backend.list_tables() else None
+            known = postgres_columns.described(backend.con, name)
+            return (
+                _selected(backend, postgres_columns.select(name, known), known) if known else None
+            )
 
     def close(self) -> None:
         self._pool.close()
@@ -92,7 +120,11 @@ class PostgresSource:
         return backend
 
     def _table(self, backend: Any) -> Any:
-        return backend.table(self._name)
+        return _selected(backend, self._select, self._columns)
+
+    @property
+    def _quoted(self) -> str:
+        return self._name.replace('"', '""')
 
     def _copy(self, connection: Any, subjects: Sequence[str]) -> None:
         from psycopg.sql import SQL, Identifier
@@ -106,11 +138,30 @@ class PostgresSource:
             cursor.execute(SQL("ANALYZE {}").format(cohort))
 
     def _column(self, name: str) -> str:
-        if name not in self._known:
+        if name not in self._columns:
             raise SourceUnavailableError(
                 f"table {self._name!r} has no column {name!r}; correct the source contract"
             )
         return name
+
+
+def _selected(backend: Any, query: str, columns: Mapping[str, PostgresColumn]) -> Any:
+    import ibis
+
+    schema = ibis.schema({each.name: each.type for each in columns.values()})
+    return backend.sql(query, schema=schema)
+
+
+def _options(address: str) -> str:
+    """The command-line options that the connection string, or the environment, gives the server."""
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        given = conninfo_to_dict(address).get("options")
+    except ProgrammingError as error:  # its message may quote the password
+        raise SourceUnavailableError("the setting source is no connection string") from error
+    return str(given or os.environ.get("PGOPTIONS", ""))
 
 
 def _lines(subjects: Sequence[str]) -> str:
@@ -127,4 +178,6 @@ def _reporting(what: str) -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, IbisError, OSError) as error:
-        raise SourceUnavailableError(f"{what}: {error}; check that the database is up") from error
+        raise SourceUnavailableError(
+            f"{what}: {without_values(error)}; check that the database is up"
+        ) from error

@@ -20,6 +20,7 @@ DataDir = Annotated[
     Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
 ]
 HERE = Path("data")
+INCOMPLETE = 3  # exit status
 
 
 @app.command("export-customer")
@@ -30,11 +31,12 @@ def export_customer(
 ) -> None:
     """Write everything about one customer: agreement, history, receipts, reads, data, messages.
 
-    Exit status 1: no data about this customer. 2: no ledger in
-    the folder.
+    Exit status 1: no data about this customer. 2: no ledger in the folder. 3: all but the row,
+    because the source cannot be read; the archive says so.
     """
     from ledger.tlog import atomic_file
-    from portal.archive.content import NobodyError, archive
+    from portal.archive import pack
+    from portal.archive.content import UNAVAILABLE, NobodyError, archive
     from portal.operations import open_ledger
 
     with (
@@ -47,6 +49,9 @@ def export_customer(
             fail(str(error), 1)
     atomic_file.write(out, data, atomic_file.OWNER_ONLY)
     typer.echo(f"{out}: {len(data)} bytes")
+    if UNAVAILABLE in pack.unpacked(data).files:
+        typer.echo(f"the customer's row is missing: the source cannot be read ({out})", err=True)
+        raise typer.Exit(INCOMPLETE)
 
 
 @app.command("import-archive")
@@ -89,12 +94,16 @@ def _policy(path: Path) -> "LogPolicy":
 
 def _records(home: Path, ledger: "Ledger") -> "CustomerRecords":
     """What archives are made from and recorded in."""
-    from portal.archive.holding import CustomerRecords
+    from gate.reads.sources.interface import SourceUnavailableError
+    from portal.archive.holding import CustomerRecords, SubjectRows, UnreachableRows
     from portal.operations.settings import Settings
     from portal.operations.wiring import contracts, open_source
 
     settings = Settings(data_dir=home)
     has_rows = settings.source or (home / "customers.duckdb").exists()
     source, scenes = contracts()
-    rows = open_source(settings) if has_rows else None
+    try:
+        rows: SubjectRows | None = open_source(settings) if has_rows else None
+    except SourceUnavailableError as error:
+        rows = UnreachableRows(str(error))
     return CustomerRecords(home, ledger, source, scenes, rows)

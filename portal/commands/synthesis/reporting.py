@@ -53,6 +53,7 @@ class Reporting:
         return name
 
     def _bounded(self, rows: Any) -> Any:
+        counts.require_readable(rows, self.release.domain)
         if self.customer is None:
             return rows
         max_rows = self.release.statement.contribution

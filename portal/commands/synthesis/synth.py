@@ -1,8 +1,11 @@
 """`sovereign synth`: fit, sample and evaluate synthetic releases; recompute their budget."""
 
+import gzip
 import json
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,10 +16,11 @@ from portal.commands.errors import MistakeError, fail, require_file
 
 if TYPE_CHECKING:
     from gate.contracts.scene import Scene as Contract
-    from synthetic.evaluation.evaluate import EvaluationReport
     from synthetic.fitting.release import Release
 
 Made = TypeVar("Made")
+KEY = "id"  # the column of the source with the customer's id
+NUL, GZIP = "\0", b"\x1f\x8b"
 
 app = typer.Typer(help="Synthetic releases: fit, sample, report, budget.", no_args_is_help=True)
 
@@ -25,7 +29,8 @@ Rows = Annotated[Path, typer.Option("--rows", help="The customers' rows, as Parq
 Scene = Annotated[Path, typer.Option("--scene", help="A scene contract (ODCS YAML).")]
 Source = Annotated[Path, typer.Option("--source", help="The scene's source contract (ODCS YAML).")]
 Customer = Annotated[
-    str | None, typer.Option("--customer", help="Column with the customer of each row.")
+    str | None,
+    typer.Option("--customer", help="Column with the customer of each row. Default: id, if any."),
 ]
 Contribution = Annotated[
     int, typer.Option("--contribution", help="Maximum number of rows counted per customer.")
@@ -68,18 +73,22 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
     require_file(rows, "a Parquet or CSV file")
 
     def fitting() -> "Release":
+        contract, earlier = _contract(scene, source), _release(like) if like else None
+        loss = _fraction("--epsilon", epsilon), _fraction("--delta", delta)
+        table = _opened(rows)
+        whose = _customer(table, customer)
         fit = Fitting(
-            contract=_contract(scene, source),
+            contract=contract,
             records=Records(
                 records or to.with_suffix(".records.jsonl"), PrivacyLoss(parse_exact(limit))
             ),
             to=to,
-            loss=(Fraction(str(epsilon)), Fraction(str(delta))),
-            bounds=(contribution, customer),
-            like=_release(like) if like else None,
+            loss=loss,
+            bounds=(contribution, whose),
+            like=earlier,
         )
-        names = [*fit.contract.domain.columns, *([customer] if customer else [])]
-        return (fit.resume if resume else fit.begin)(_table(rows, names), clock.now())
+        chosen = _columns(rows, table, fit.contract.domain.columns, whose)
+        return (fit.resume if resume else fit.begin)(chosen, clock.now())
 
     release = _refusing(fitting)
     if as_json:
@@ -137,19 +146,20 @@ def report(  # noqa: PLR0913, PLR0917 - one option each
     from portal.commands.synthesis.reporting import Reporting
 
     release = _release(body)
-    names = [*release.domain.columns, *([customer] if customer else [])]
-    reporting = Reporting(release, [*(target or ())], customer)
     require_file(rows, "a Parquet or CSV file")
     if held_out:
         require_file(held_out, "a Parquet or CSV file")
 
-    def evaluated() -> "EvaluationReport":
+    def evaluated() -> list[str]:
+        tables = [(each, _opened(each)) for each in (rows, held_out) if each]
+        whose = _customer(tables[0][1], customer)
+        chosen = [_columns(each, read, release.domain.columns, whose) for each, read in tables]
+        reporting = Reporting(release, [*(target or ())], whose)
         with _progress("Comparing"):
-            return reporting.report(
-                _table(rows, names), _table(held_out, names) if held_out else None, audit=audit
-            )
+            made = reporting.report(chosen[0], chosen[1] if held_out else None, audit=audit)
+        return [str(each) for each in reporting.write(made, to)]
 
-    files = [str(each) for each in reporting.write(_refusing(evaluated), to)]
+    files = _refusing(evaluated)
     summary = {"release": release.id, "files": files}
     typer.echo(json.dumps(summary) if as_json else " and ".join(files))
 
@@ -269,26 +279,81 @@ def _release(path: Path) -> "Release":
         fail(f"{path} is not the public record of a release ({error}): give one")
 
 
-def _table(rows: Path, columns: list[str]) -> Any:
-    """The rows as an Ibis table. A CSV is read as text: the domain says what values mean."""
+def _opened(rows: Path) -> Any:
+    """The rows as an Ibis table. A CSV is read as text: the domain says what values mean.
+
+    Raises MistakeError. Its message never quotes a value.
+    """
     import duckdb
     import ibis
 
-    from synthetic.model.domain import DomainError
+    from gate.reads.sources.interface import without_values
 
     connection, parquet = ibis.duckdb.connect(), rows.suffix == ".parquet"
+    if not parquet:
+        _require_utf8(rows)
     try:
-        table = (
+        return (
             connection.read_parquet(rows)
             if parquet
             else connection.read_csv(rows, all_varchar=True)
         )
     except duckdb.Error as error:
-        kind, reason = "Parquet" if parquet else "CSV", str(error).partition("\n")[0]
-        raise MistakeError(f"{rows} cannot be read as {kind}: {reason}") from error
-    if missing := [name for name in columns if name not in table.columns]:
+        kind = "Parquet" if parquet else "CSV"
+        raise MistakeError(f"{rows} cannot be read as {kind}: {without_values(error)}") from error
+
+
+def _columns(rows: Path, table: Any, domain: Iterable[str], customer: str | None) -> Any:
+    """The columns of the domain and the customer's. Raises DomainError if one is missing."""
+    from synthetic.model.domain import DomainError
+
+    names = [*domain, *([customer] if customer else [])]
+    if missing := [name for name in names if name not in table.columns]:
         raise DomainError(f"{rows} has no columns {missing}, found {list(table.columns)}: add them")
-    return table.select(*columns)
+    return table.select(*names)
+
+
+def _customer(table: Any, named: str | None) -> str | None:
+    """The column with the customer of a row: the one that is named, else `id` if there is one."""
+    if named is None and KEY not in table.columns:
+        note = f"no column {KEY!r} and no --customer: each row counts as a customer of its own"
+        typer.echo(note, err=True)
+        return None
+    return named or KEY
+
+
+def _require_utf8(path: Path) -> None:
+    """Raises MistakeError with the line of the first byte that is not UTF-8 text."""
+    with path.open("rb") as file:
+        packed = file.read(len(GZIP)) == GZIP
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        for number, line in enumerate(_lines(path, file), 1):
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError:
+                text = NUL
+            if NUL in text:
+                raise MistakeError(
+                    f"{path}, line {number}: want UTF-8, found another encoding (such as Latin-1, "
+                    "GBK or UTF-16): save the file as UTF-8"
+                )
+
+
+def _lines(path: Path, file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file, packed or not. Raises MistakeError if it cannot be unpacked."""
+    try:
+        yield from file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise MistakeError(f"{path} is a broken gzip file: pack it again") from error
+
+
+def _fraction(option: str, number: float) -> Fraction:
+    """A finite number above 0, exact. Raises LossError."""
+    from synthetic.privacy.budget import LossError
+
+    if not isfinite(number) or number <= 0:
+        raise LossError(f"{option} is {number}, want a finite number above 0")
+    return Fraction(str(number))
 
 
 def _progress(what: str) -> Any:

@@ -25,7 +25,7 @@ from steward.contracts.health import (
     RunOrderError,
     checks,
 )
-from steward.contracts.source_probe import SourceDelivery, SourceFacts, observe
+from steward.contracts.source_probe import KeyFacts, SourceDelivery, SourceFacts, observe
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
 from tests.gate.world import NOON, world
 
@@ -78,7 +78,18 @@ FACTS = {
         [("age", Aspect.NULLS)],
     ),
     "nulls where nothing is promised": (replace(GOOD, nulls={"age": 0, "job": 100}), []),
-    "an empty table": (replace(GOOD, rows=0, nulls={"age": 0, "job": 0}), []),
+    "an empty table": (
+        replace(GOOD, rows=0, nulls={"age": 0, "job": 0}),
+        [("age", each) for each in (*Aspect,) if each is not Aspect.KEY]
+        + [("job", Aspect.PRESENCE), ("job", Aspect.TYPE)],
+    ),
+    "a key that is sound": (replace(GOOD, key=KeyFacts("id")), []),
+    "a customer with two rows": (
+        replace(GOOD, key=KeyFacts("id", surplus=1)),
+        [("id", Aspect.KEY)],
+    ),
+    "a row without a customer": (replace(GOOD, key=KeyFacts("id", nulls=1)), [("id", Aspect.KEY)]),
+    "no key": (replace(GOOD, key=KeyFacts("id", None, None)), [("id", Aspect.KEY)]),
     "late by a second": (
         delivered(2 * HOUR + timedelta(seconds=1), HOUR),
         [("age", Aspect.LATENCY)],
