@@ -37,7 +37,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class SelectedNames:
     """Copies from which the names of some rows can be made at any time, by any thread."""
 
     text: bytes
@@ -113,12 +113,12 @@ class Subjects(Sequence[str]):
         """The names of the rows where `members` is true, in row order."""
         return self.selected(members).names()
 
-    def selected(self, members: npt.NDArray[np.bool_]) -> "Selection":
+    def selected(self, members: npt.NDArray[np.bool_]) -> "SelectedNames":
         """As `of`, but only copies: the names are made later, without the lock."""
         ends = np.asarray(self.ends).astype(np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
         rows = np.flatnonzero(members)
-        return Selection(bytes(self.text), starts[rows], ends[rows])
+        return SelectedNames(bytes(self.text), starts[rows], ends[rows])
 
     def live(self) -> npt.NDArray[np.bool_] | None:
         """By row, whether its customer was not erased; None if nobody was."""
