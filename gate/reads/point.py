@@ -203,7 +203,8 @@ class Gate:
             except SourceUnavailableError:
                 decision = _without_source(decision)
                 values, after = self._values(request, plan, decision)
-            decision = after
+            complete = View.WITHHELD not in after.views.values()
+            decision = after if complete else replace(after, allowed=False)
         logged = _log_entry(request, "read", plan, decision, point)
         entry = self.journal.record(logged, request.subject)
         # Durable from here on: the answer may leave.

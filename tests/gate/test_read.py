@@ -93,6 +93,7 @@ def test_a_grant_without_a_row_is_withheld(bank: World) -> None:
     answer = ask(bank, "segmentation", AGE, "c9")
     assert answer.values == {"age": None}
     assert answer.views == {"age": View.WITHHELD}
+    assert not answer.decision.allowed
 
 
 REFUSED = {
@@ -133,6 +134,8 @@ def test_a_source_that_is_down_withholds_what_needs_it_and_nothing_else(bank: Wo
     assert answer.views == {"age": View.WITHHELD, "job": View.SYNTHETIC}
     assert answer.values == {"age": None, "job": "synthetic"}
     assert answer.decision.reason is Reason.SOURCE_UNAVAILABLE
+    bank.says("c1", Granted("segmentation", ("age", "job"), None))
+    assert not ask(bank, "segmentation", ("age", "job")).decision.allowed
 
 
 def test_no_answer_without_its_entry(bank: World) -> None:
