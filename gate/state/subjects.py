@@ -110,14 +110,15 @@ class Subjects(Sequence[str]):
         return isinstance(name, str) and self.row(name) is not None
 
     def of(self, members: npt.NDArray[np.bool_]) -> list[str]:
-        """The names of the rows where `members` is true, in row order."""
+        """The names of the rows where `members` is true, in row order; of nobody who was erased."""
         return self.selected(members).names()
 
     def selected(self, members: npt.NDArray[np.bool_]) -> "SelectedNames":
         """As `of`, but only copies: the names are made later, without the lock."""
         ends = np.asarray(self.ends).astype(np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
-        rows = np.flatnonzero(members)
+        live = self.live()
+        rows = np.flatnonzero(members if live is None else members & live)
         return SelectedNames(bytes(self.text), starts[rows], ends[rows])
 
     def live(self) -> npt.NDArray[np.bool_] | None:

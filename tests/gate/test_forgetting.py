@@ -115,3 +115,19 @@ def test_g13_an_old_snapshot_forgets_who_was_erased_since(bank: World, tmp_path:
     assert again is not None
     assert bits(again) == bits(resumed)
     assert again.empty_rows() == [0]
+
+
+@pytest.mark.parametrize("scene", ["contract-service", "segmentation"])
+def test_g13_no_cohort_has_who_was_erased(bank: World, scene: str) -> None:
+    """Not even where the contract needs no consent: then every row of the state is a member."""
+    field = next(iter(SCENES[scene].fields)) if scene == "contract-service" else "age"
+    bank.gate.catch_up()
+    bank.ledger.erase("customer-1", NOON)
+    left = bank.gate.consenting(scene, [field], NOON)
+    assert sorted(left) == ["customer-2", "customer-3"]
+    assert bank.gate.subjects() == left
+    with bank.gate.lock:
+        state, _ = bank.gate.current(0)
+        everybody = np.ones(state.people, np.bool_)
+    assert state.subjects.of(everybody) == left
+    assert len(bank.gate.journal.cohort(bank.gate.journal.store(state.numbered(everybody)), 2)) == 2
