@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from threading import BoundedSemaphore
+from time import monotonic
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
 
 SEND_TIMEOUT_S = 30.0  # for a client to receive one chunk of a stream
+STREAM_TIMEOUT_S = 3600.0  # for a whole answer
 STREAMED = frozenset({"/v1/rows", "/v1/table"})  # routes that answer with a stream
 MAX_STREAMS = 32  # concurrent streams: each uses a connection to the source
 
@@ -198,9 +200,17 @@ async def stream(
     try:
         sent = [*headers, *answer.headers]
         await send({"type": "http.response.start", "status": 200, "headers": sent})
-        while not gone.done() and (chunk := await asyncio.to_thread(_next, answer.chunks)):
+        until = monotonic() + STREAM_TIMEOUT_S
+        while not gone.done():
+            async with asyncio.timeout(SEND_TIMEOUT_S):  # until the socket takes more:
+                await send({"type": "http.response.body", "body": b"", "more_body": True})
+            # so that a batch is handed over at once after it was decided again.
+            if not (chunk := await asyncio.to_thread(_next, answer.chunks)):
+                break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if monotonic() > until:
+                raise BrokenStreamError(f"the answer did not end within {STREAM_TIMEOUT_S:.0f} s")
         if not gone.done():
             await send({"type": "http.response.body", "body": b""})
     except TimeoutError as error:

@@ -10,7 +10,7 @@ The cohort is joined inside the source, never queried customer by customer. The 
 durable before the first batch leaves. Memory is bounded by the batch, not by the answer.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,14 +20,15 @@ from typing import Any
 
 import msgspec
 
-from gate.decision import eligibility, purpose
+from gate.decision import purpose
 from gate.decision.decide import Reason, View, refusal, views
 from gate.policy.compiled import Plan
 from gate.readlog.writer import ReadLogEntry
-from gate.reads import filter, masking, record_batches  # noqa: A004 - the field's word
+from gate.reads import filter, masking, recheck, record_batches  # noqa: A004 - the field's word
 from gate.reads.completion import NONE, NOTHING, Completed, Missing, naive
 from gate.reads.filter import FilterCondition, Test
 from gate.reads.point import Gate
+from gate.reads.recheck import Admitted, Recheck
 from gate.reads.record_batches import Batches, FieldMark
 from gate.reads.sources import interface
 from gate.reads.sources.interface import SourceUnavailableError
@@ -94,7 +95,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     asked = _asked(gate, request)
     if isinstance(asked, Reason):
         return _refused(gate, request, "table", asked)
-    personal = _personal(gate, asked, asked.columns, shuffled=True)
+    personal = _personal(gate, asked, shuffled=True)
     if isinstance(personal, Reason):
         return _refused(gate, request, "table", personal)
     completed = _completed(gate, asked, personal)
@@ -116,7 +117,7 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
     if isinstance(asked, Reason):
         return _refused(gate, request, "rows", asked)
     key = gate.source.key
-    personal = _personal(gate, asked, tuple(dict.fromkeys((key, *asked.columns))), shuffled=False)
+    personal = _personal(gate, asked, shuffled=False)
     if isinstance(personal, Reason):
         return _refused(gate, request, "rows", personal)
     shown = dict.fromkeys(asked.columns, View.PERSONAL)
@@ -135,9 +136,16 @@ class _Asked:
     request: TableRequest
     plan: Plan
     tests: tuple[Test, ...]
-    members: eligibility.Cohort
-    subjects: list[str]
-    point: ConsentPoint
+    wanted: int  # the bits of the fields that are looked at
+    admitted: Admitted
+
+    @property
+    def subjects(self) -> list[str]:
+        return self.admitted.subjects
+
+    @property
+    def point(self) -> ConsentPoint:
+        return self.admitted.point
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -165,19 +173,9 @@ def _asked(gate: Gate, request: TableRequest) -> _Asked | Reason:
     if not purpose.agrees(request.purpose, plan.scene):
         return Reason.PURPOSE_DIFFERS
     tests = filter.check(request.filter, plan.scene)
-    return _Asked(request, plan, tests, *_cohort(gate, plan, request))
-
-
-def _cohort(
-    gate: Gate, plan: Plan, request: TableRequest
-) -> tuple[eligibility.Cohort, list[str], ConsentPoint]:
-    """The customers whose rows may be read, as a bitmap and by id, and the ledger position."""
     wanted = plan.mask(request.looked_at) or 0
-    with gate.lock:
-        state, point = gate.current(request.minimum_size)
-        members = gate.members(plan, wanted, request.at)
-        numbered, selection = state.numbered(members), state.subjects.selected(members)
-    return numbered, selection.names(), point
+    who = recheck.admitted(gate, plan, wanted, request.at, request.minimum_size)
+    return _Asked(request, plan, tests, wanted, who)
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:
@@ -189,15 +187,17 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, entry, origin)
 
 
-def _personal(
-    gate: Gate, asked: _Asked, columns: Sequence[str], *, shuffled: bool
-) -> _Personal | Reason:
-    """Count the personal rows and, if the quota admits them, fetch their first batch."""
+def _personal(gate: Gate, asked: _Asked, *, shuffled: bool) -> _Personal | Reason:
+    """Count the personal rows and, if the quota admits them, fetch their first batch.
+
+    The batches have the source's key, too, by which each is decided again before it leaves.
+    """
     import ibis
 
     source, request = gate.source, asked.request
     free = [name for name in asked.columns if asked.plan.scene.fields[name].item.free_text]
-    wanted = [*dict.fromkeys([*columns, *(gate.options.known_by if free else ())])]
+    known_by = gate.options.known_by if free else ()
+    wanted = [*dict.fromkeys([source.key, *asked.columns, *known_by])]
     with _down():
         everyone = asked.plan.always
         rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
@@ -212,6 +212,9 @@ def _personal(
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
+    if not everyone:
+        again = Recheck(gate, asked.plan, asked.wanted, request.at, asked.admitted)
+        batches = again.batches(source.key, batches)
     batches = masking.batches(batches, free, gate.options.known_by) if free else batches
     return _Personal(schema, everybody, people, count, batches)
 
@@ -273,7 +276,7 @@ def _logged(
     return gate.journal.record(
         msgspec.structs.replace(
             logged,
-            cohort=gate.journal.store(asked.members),
+            cohort=gate.journal.store(asked.admitted.numbered),
             rows=rows + completed.rows,
             views=shown,
             release=completed.release,

@@ -41,6 +41,7 @@ class SelectedNames:
     """Copies from which the names of some rows can be made at any time, by any thread."""
 
     text: bytes
+    rows: Places
     starts: Places
     ends: Places
 
@@ -119,7 +120,7 @@ class Subjects(Sequence[str]):
         starts = np.concatenate([np.zeros(1, np.int64), ends[:-1]]) if len(ends) else ends
         live = self.live()
         rows = np.flatnonzero(members if live is None else members & live)
-        return SelectedNames(bytes(self.text), starts[rows], ends[rows])
+        return SelectedNames(bytes(self.text), rows, starts[rows], ends[rows])
 
     def live(self) -> npt.NDArray[np.bool_] | None:
         """By row, whether its customer was not erased; None if nobody was."""

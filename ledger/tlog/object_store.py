@@ -15,7 +15,7 @@ from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import MAX_BYTES, LogFiles, LogSource, UnreadableError
 from ledger.tlog.merkle import EMPTY_ROOT
-from ledger.tlog.tiles import HEIGHT, WIDTH
+from ledger.tlog.tiles import HEIGHT
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -97,9 +97,8 @@ def _require_prefix(published: LogSource, there: Checkpoint, head: Checkpoint) -
 def _new_files(since: int, size: int) -> Iterator[str]:
     """The paths of the files that a log of `size` entries has and one of `since` has not."""
     for level in tiles.levels(size):
-        first = (since >> HEIGHT * level) // WIDTH
         known = since >> HEIGHT * level == size >> HEIGHT * level
-        new = [(n, width) for n, width in tiles.widths(size, level) if n >= first and not known]
+        new = [] if known else [*tiles.widths(size, level, since)]
         kinds = (str(level), "entries") if level == 0 else (str(level),)
         yield from (tiles.path(kind, n, width) for kind in kinds for n, width in new)
 

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import duckdb
@@ -16,11 +20,13 @@ from gate.http.app import GateApp
 from gate.http.reads import BrokenStreamError
 from gate.http.response import HttpError, Stream
 from gate.reads import formats, record_batches
+from gate.reads.recheck import ScenePausedError
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableRequest, read_rows, read_table
-from ledger.events.envelope import Granted
-from tests.gate.world import NOON, World, world
+from ledger.events.envelope import Granted, Withdrawn
+from ledger.service import Ledger
+from tests.gate.world import NOON, WORDING, World, world
 
 PEOPLE = 40_000
 ASKED: dict[str, Any] = {"scene": "contract-service", "fields": ["name"]}
@@ -68,6 +74,8 @@ class Client:
         return {"type": "http.disconnect"}
 
     async def send(self, message: Message) -> None:
+        if message.get("more_body") and not message["body"]:
+            return  # the application waits until more can be sent
         self.messages.append(message)
         pieces = len(self.messages) - 1
         if pieces == self._leaves:
@@ -216,3 +224,133 @@ def test_synthetic_rows_are_drawn_piece_by_piece(bank: World) -> None:
     assert (answer.authorised, answer.synthetic) == (1, PEOPLE - 1)
     assert answer.table.num_rows == PEOPLE
     assert max(each.num_rows for each in answer.table.to_batches()) <= record_batches.ROWS
+
+
+CONSENTING: dict[str, Any] = {"scene": "segmentation", "fields": ["age"]}
+GRANTING = 20_000
+
+
+@pytest.fixture(scope="module")
+def granting(
+    tmp_path_factory: pytest.TempPathFactory, crowd: DuckDBSource
+) -> tuple[Path, DuckDBSource]:
+    """A ledger in which half the crowd allows their age."""
+    home = tmp_path_factory.mktemp("granting")
+    with closing(Ledger.open(home, origin="test.example/consent")) as ledger:
+        act = Granted("segmentation", ("age",), None)
+        drafts = [ledger.draft(f"c{n}", act, at=NOON, wording=WORDING) for n in range(GRANTING)]
+        ledger.record(drafts)
+    return home, crowd
+
+
+@pytest.fixture
+def reading(granting: tuple[Path, DuckDBSource], tmp_path: Path) -> World:
+    home, source = granting
+    shutil.copytree(home, tmp_path / "home")
+    bank = world(tmp_path / "home")
+    bank.gate.source = source
+    return bank
+
+
+def come_back(bank: World, who: str) -> None:
+    bank.ledger.erase(who, NOON)
+    bank.says(who, Granted("direct-marketing", ("email",), None))
+
+
+MEANWHILE: dict[str, Callable[[World, str], object]] = {
+    "they withdraw": lambda bank, who: bank.says(who, Withdrawn("segmentation")),
+    "they withdraw the item": lambda bank, who: bank.says(who, Withdrawn("segmentation", ("age",))),
+    "they are erased": lambda bank, who: bank.ledger.erase(who, NOON),
+    "they are erased and come back": come_back,
+}
+
+
+def _ask(bank: World) -> TableRequest:
+    return TableRequest("analytics", "segmentation", ("age",), NOON)
+
+
+@pytest.mark.parametrize("why", MEANWHILE)
+def test_no_row_leaves_after_the_receipt_of_a_withdrawal(reading: World, why: str) -> None:
+    answer = read_rows(reading.gate, _ask(reading))
+    assert answer.batches is not None
+    sent = next(answer.batches)["customer"].to_pylist()
+    last, first = f"c{GRANTING - 1}", sent[0]
+    assert last not in sent
+    for each in (last, first):
+        MEANWHILE[why](reading, each)
+    rest = [each for batch in answer.batches for each in batch["customer"].to_pylist()]
+    assert last not in rest
+    assert sorted([*sent, *rest, last]) == sorted(f"c{n}" for n in range(GRANTING))
+
+
+def test_who_allows_again_meanwhile_is_still_in_the_answer(reading: World) -> None:
+    answer = read_rows(reading.gate, _ask(reading))
+    assert answer.batches is not None
+    sent = next(answer.batches)["customer"].to_pylist()
+    last = f"c{GRANTING - 1}"
+    reading.says(last, Withdrawn("segmentation"))
+    reading.says(last, Granted("segmentation", ("age",), None))
+    assert last in [each for batch in answer.batches for each in batch["customer"].to_pylist()]
+    assert len(sent) < GRANTING
+
+
+def test_a_table_has_no_personal_row_after_everybody_withdrew(reading: World) -> None:
+    answer = read_table(reading.gate, _ask(reading))
+    assert answer.batches is not None
+    before = sum(view == "personal" for view in next(answer.batches)["age.view"].to_pylist())
+    act = Withdrawn("segmentation")
+    drafts = [reading.ledger.draft(f"c{n}", act, at=NOON, wording=WORDING) for n in range(GRANTING)]
+    reading.ledger.record(drafts)
+    after = [view for batch in answer.batches for view in batch["age.view"].to_pylist()]
+    assert before <= record_batches.ROWS
+    assert "personal" not in after
+
+
+def test_nothing_more_leaves_once_the_scene_is_suspended(reading: World) -> None:
+    answer = read_rows(reading.gate, _ask(reading))
+    assert answer.batches is not None
+    next(answer.batches)
+    reading.gate.suspend("segmentation")
+    with pytest.raises(ScenePausedError):
+        next(answer.batches)
+
+
+def test_a_grant_that_expires_while_its_row_waits_ends(
+    reading: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = f"c{GRANTING - 1}"
+    reading.says(last, Granted("segmentation", ("age",), NOON + timedelta(minutes=2)))
+    answer = read_rows(reading.gate, _ask(reading))
+    assert answer.batches is not None
+    next(answer.batches)
+    later = monotonic() + 180
+    monkeypatch.setattr("gate.reads.recheck.monotonic", lambda: later)
+    assert last not in [each for batch in answer.batches for each in batch["customer"].to_pylist()]
+
+
+def test_a_batch_is_decided_only_when_the_client_can_take_it(reading: World) -> None:
+    """Who withdraws while the client takes nothing is in no batch that it takes afterwards."""
+    last = f"c{GRANTING - 1}"
+
+    class Slow(Client):
+        async def send(self, message: Message) -> None:
+            full = message.get("more_body") and not message["body"]
+            if full and len(self.messages) == 2:  # the head and one batch were taken
+                reading.says(last, Withdrawn("segmentation"))
+            await super().send(message)
+
+    client = Slow()
+    client._body = json.dumps(CONSENTING).encode()
+    play(reading, client)
+    names = pa.ipc.open_stream(BytesIO(client.body)).read_all()["customer"].to_pylist()
+    assert client.ended
+    assert last not in names
+    assert len(names) == GRANTING - 1
+
+
+def test_an_answer_has_an_end_in_time(reading: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "STREAM_TIMEOUT_S", 0.0)
+    client = Client()
+    with pytest.raises(BrokenStreamError, match="did not end"):
+        play(reading, client)
+    assert not client.ended

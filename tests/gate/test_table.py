@@ -79,6 +79,8 @@ def test_the_cohort_is_journalled_and_stored(bank: World, tmp_path: Path) -> Non
 
 
 class DownSource:
+    key = "id"
+
     def rows(self, subjects: object, columns: object) -> object:
         raise SourceUnavailableError(f"no connection for {subjects} and {columns}")
 
