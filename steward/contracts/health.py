@@ -232,7 +232,7 @@ def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -
         yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
     for rule in item.rules if kind is not None else ():
         count = facts.missing.get((name, rule), facts.nulls.get(name))
-        within = count is not None and facts.rows > 0 and rule.kept(count, facts.rows)
+        within = count is not None and facts.rows > 0 and rule.satisfied_by(count, facts.rows)
         yield check(Aspect.NULLS, rule, f"{count} of {facts.rows} rows", kept=within)
     delivery = facts.deliveries.get(item.system)
     if (most_late := scene.latency.get(name)) is not None:
