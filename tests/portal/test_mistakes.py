@@ -105,6 +105,7 @@ TYPED_WRONG = {
     "steward replay": "steward replay --data-dir {typo}",
     "steward run": "steward run --data-dir {typo}",
     "vault rotate-kek": "vault rotate-kek --data-dir {typo}",
+    "vault reindex": "vault reindex --data-dir {typo}",
 }
 
 
