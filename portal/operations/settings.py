@@ -91,8 +91,8 @@ class Settings(BaseSettings):
 
     controller_name: str = Field(
         "",
-        description="legal name of the company that is responsible; it stands in consent records,"
-        " which are made only once this and the next five are set, or in the demonstration",
+        description="legal name of the company that is responsible, for consent records; these"
+        " are made only once this and the next five are set, or in the demonstration",
     )
     controller_id: str = Field(
         "", description="an IRI that names the company, e.g. https://bank.example"
