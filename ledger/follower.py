@@ -1,7 +1,7 @@
 """Read-only access to a ledger that another process writes; gate workers use it.
 
-Whose entry it is, and whether they were erased, is asked of the vault's index of owners, which the
-writer extends before it writes an entry.
+The vault's index of owners names the customer of an entry and says whether they were erased; the
+writer extends the index before it writes an entry.
 """
 
 from base64 import b64encode

@@ -163,7 +163,7 @@ class _Events:
             if (index := self._unsealed.get(secrets.opening.tag)) is not None:
                 yield FsckFinding(f"entry {index}", "its sealed event is missing; restore a backup")
                 state, previous = None, b""
-            elif (place := self._found(secrets.opening.tag, seq)) is None:
+            elif (place := self._sealed_event(secrets.opening.tag, seq)) is None:
                 break
             else:
                 index, data = place
@@ -181,7 +181,7 @@ class _Events:
         if state and state.label and self._origin:
             self._states[state.label] = state_opening(state.state, key, self._origin).value
 
-    def _found(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
+    def _sealed_event(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
         return self._ahead.get(tag) if seq <= PREFETCHED else self._store.sealed(tag)
 
     def _open(

@@ -251,13 +251,13 @@ def _only_personal(bundle: bytes) -> bool:
 
 def entries_at(log: EntrySource, indexes: Sequence[int]) -> list[bytes]:
     """The entries at the ascending `indexes`. Entries of one bundle are read together."""
-    entries_found: list[bytes] = []
+    selected: list[bytes] = []
     for number, together in groupby(indexes, key=lambda index: index // WIDTH):
         places = [*together]
         lo = number * WIDTH
         entries = [*log.entries(lo, max(places) + 1)]
-        entries_found += [entries[index - lo] for index in places]
-    return entries_found
+        selected += [entries[index - lo] for index in places]
+    return selected
 
 
 def _opening(derived: Secrets, instruction: Instruction) -> dict[str, object]:

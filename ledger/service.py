@@ -362,7 +362,7 @@ class Ledger:
             self._forget(subject, partial(envelope.EntryErased, index), at)
 
     def reindex(self) -> None:
-        """Make the vault's index of owners anew. Durable on return."""
+        """Rebuild the vault's index of owners. Durable on return."""
         with self._lock:
             self._vault.rebuild_index(self._store.tags)
 

@@ -1,1 +1,1 @@
-"""The faces: pages for customers, stewards, regulators; an API for services; the command line."""
+"""Pages for customers, stewards and regulators; an API for services; the command line."""

@@ -64,12 +64,12 @@ def create_app(
         redoc_url=None,
         openapi_url=None,  # portal.service describes the gate as well
     )
-    faces = PortalContext(product, Sessions(), Handoffs())
-    faces = replace(faces, clock=clock) if clock else faces
-    app.state.faces = faces
+    context = PortalContext(product, Sessions(), Handoffs())
+    context = replace(context, clock=clock) if clock else context
+    app.state.context = context
     app.state.office = Office(product)
     app.state.job_results = job_results or JobResults(None)
-    app.state.builds = leaving.builds(product, faces.clock())
+    app.state.builds = leaving.builds(product, context.clock())
     for kind in (*problems.TABLE, HTTPException, Exception):
         app.add_exception_handler(kind, problems.answer)
     app.add_exception_handler(VersionConflictError, customer.conflict)

@@ -21,7 +21,7 @@ from portal.auth.session import Notice
 from portal.consent.centre import Centre, Marks, SceneCard, card
 from portal.desk.tables import Figure
 from portal.web.chart import ChartLine, chart
-from portal.web.pages import faces, page, words
+from portal.web.pages import context, page, words
 from portal.web.problems import NotFoundError
 
 router = APIRouter(prefix="/components", include_in_schema=False)
@@ -118,7 +118,7 @@ def shown(request: Request, name: str) -> Response:
 
 
 def _stage(request: Request) -> GalleryStage:
-    here = faces(request)
+    here = context(request)
     scenes = [*here.product.scenes.values()]
     return GalleryStage(
         tuple(each for each in scenes if not each.locked),
@@ -130,5 +130,5 @@ def _stage(request: Request) -> GalleryStage:
 
 
 def _require_demo(request: Request) -> None:
-    if not faces(request).product.settings.demo:
+    if not context(request).product.settings.demo:
         raise NotFoundError

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from portal.consent import gpc
 from portal.web.i18n import LANGUAGES
-from portal.web.pages import LANGUAGE_COOKIE, faces, page
+from portal.web.pages import LANGUAGE_COOKIE, context, page
 from portal.web.problems import MalformedFormError, NotFoundError
 from portal.web.security import own_path
 
@@ -21,7 +21,7 @@ YEAR_S = 365 * DAY_S
 
 @router.get("/")
 def landing(request: Request) -> Response:
-    provider = faces(request).provider is not None
+    provider = context(request).provider is not None
     facts: dict[str, Any] = {
         "people": DEMO_PEOPLE,
         "provider": provider,
@@ -52,7 +52,7 @@ def choose_language(
 @router.get("/static/{name}")
 async def static(request: Request, name: str, v: str = "") -> Response:
     """A static file. Its URL contains its digest, so browsers may cache it forever."""
-    file = faces(request).static.get(name)
+    file = context(request).static.get(name)
     if file is None:
         raise NotFoundError(name)
     caching = f"public, max-age={YEAR_S}, immutable" if v == file.digest else "no-cache"

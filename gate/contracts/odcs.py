@@ -18,7 +18,7 @@ Text = Mapping[str, str]  # locale -> text
 
 LOCALES = ("en", "zh-CN")
 API_VERSION = "v3.1.0"
-# What ODCS v3.1 defines and this product passes over, because it promises nothing: documentation.
+# Keys of ODCS v3.1 that this product ignores, because they are documentation and promise nothing.
 DOCUMENTED = frozenset(
     {
         "authoritativeDefinitions",
@@ -101,7 +101,7 @@ def custom(declared: Mapping[str, Any], known: Collection[str]) -> Entry:
             name = string(each["property"], "property")
             if name in properties:
                 raise ContractError(
-                    f"custom property {name!r} stands here and in line {properties.lines[name]}: "
+                    f"custom property {name!r} is here and in line {properties.lines[name]}: "
                     "remove one"
                 )
             require_known([name], known, "custom property")
@@ -209,7 +209,7 @@ def reporting(path: Path) -> Iterator[None]:
     try:
         yield
     except _ERRORS as error:
-        raise ContractError(f"{path}: {_said(error)}") from error
+        raise ContractError(f"{path}: {_message(error)}") from error
 
 
 @contextmanager
@@ -225,11 +225,11 @@ def at(line: int) -> Iterator[None]:
     except _ERRORS as error:
         if not line:
             raise
-        raise _LocatedError(f"line {line}: {_said(error)}") from error
+        raise _LocatedError(f"line {line}: {_message(error)}") from error
 
 
 _ERRORS = (TypeError, ValueError, AttributeError, LookupError, OverflowError)
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"missing {error}" if isinstance(error, KeyError) else str(error)

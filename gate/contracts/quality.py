@@ -43,7 +43,7 @@ class QualityRule:
     unit: Unit
     missing: tuple[str | None, ...] = ()
 
-    def kept(self, count: int, rows: int) -> bool:
+    def satisfied_by(self, count: int, rows: int) -> bool:
         """Whether `count` of `rows` (at least one) values keep the rule."""
         value = Fraction(count) if self.unit is Unit.ROWS else Fraction(100 * count, rows)
         return _OPERATORS[self.operator](value, *self.bounds)
@@ -135,9 +135,9 @@ def _missing(metric: Metric, arguments: Any) -> tuple[str | None, ...]:
     if metric is Metric.NULL_VALUES:
         odcs.want(not arguments, f"{metric} takes no arguments, found {arguments!r}")
         return ()
-    found = arguments or {}
-    odcs.require_keys(found, {"missingValues"}, "arguments")
-    values = odcs.sequence(found.get("missingValues"), "missingValues of arguments")
+    given = arguments or {}
+    odcs.require_keys(given, {"missingValues"}, "arguments")
+    values = odcs.sequence(given.get("missingValues"), "missingValues of arguments")
     odcs.want(bool(values), "missingValues is empty, want the values that count as missing")
     for each in values:
         odcs.want(each is None or isinstance(each, str), f"{each!r} is no text: put it in quotes")

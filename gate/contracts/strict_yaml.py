@@ -1,4 +1,4 @@
-"""Reads the part of YAML in which a file says one thing only: what its author sees.
+"""Reads a strict subset of YAML, in which no text has a surprising value.
 
 YAML 1.1 reads `no` as false and `01` as 1, and keeps the last of two equal keys. Here a plain
 scalar is what it spells: `no`, `01`, `0x10`, `1_000`, `1e3`, `12:30` and `2026-01-01` are texts.
@@ -76,7 +76,7 @@ def _entry(node: Any) -> Entry:
         if name in entry:
             first = entry.lines[name]
             raise YamlError(
-                f"line {_line(key)}: {name!r} stands here and in line {first} of one mapping: "
+                f"line {_line(key)}: {name!r} is here and in line {first} of one mapping: "
                 "remove one"
             )
         entry[name], entry.lines[name] = _value(value), _line(key)

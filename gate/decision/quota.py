@@ -1,6 +1,6 @@
 """Quotas: how much a service may read in a scene, and how much raises an alert.
 
-    Quota(points_per_minute=600, rows_per_day=100_000, points_told=5_000, share_told=0.2)
+    Quota(points_per_minute=600, rows_per_day=100_000, points_alert=5_000, share_alert=0.2)
 
 A quota applies to one service in one scene, and therefore to one purpose. Reads beyond it are
 refused with reason `quota-exceeded` until the window ends; windows are UTC minutes and days. Only
@@ -23,16 +23,16 @@ _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 class Quota:
     """Limits and alert thresholds; None: no limit.
 
-    An alert is raised, and nothing refused, at `points_told` single reads within an hour, and when
-    one answer has more than a share of all customers: `share_told` for rows, which name customers,
-    `table_share_told` for tables, which do not.
+    An alert is raised, and nothing refused, at `points_alert` single reads within an hour, and when
+    one answer has more than a share of all customers: `share_alert` for rows, which name customers,
+    `table_share_alert` for tables, which do not.
     """
 
     points_per_minute: int | None = None
     rows_per_day: int | None = None
-    points_told: int | None = 10_000
-    share_told: float | None = 0.25
-    table_share_told: float | None = None
+    points_alert: int | None = 10_000
+    share_alert: float | None = 0.25
+    table_share_alert: float | None = None
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class Quotas:
             if used.add("points", MINUTE, at, 1, quota.points_per_minute) is None:
                 return False
             points = used.add("points an hour", HOUR, at, 1)
-        if points is not None and points == quota.points_told:
+        if points is not None and points == quota.points_alert:
             detail = f"{points} customers were read one by one within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
         return True
@@ -116,7 +116,7 @@ class Quotas:
     ) -> None:
         """Raise an alert, at most once an hour, if an answer has a large share `of` customers."""
         quota = self._of(service, scene)
-        share = quota.table_share_told if action == "table" else quota.share_told
+        share = quota.table_share_alert if action == "table" else quota.share_alert
         if share is None or rows <= share * of:
             return
         with self._lock:

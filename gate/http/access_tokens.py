@@ -64,14 +64,14 @@ class AccessTokens:
         try:
             self._keys()
             claims = self._signed(token, self._jwks.version if self._jwks else 0)
-            held = self._holds(claims, scheme.lower(), headers, token)
+            key_proven = self._holds(claims, scheme.lower(), headers, token)
         except InvalidKeyIdError:
             if self._jwks is not None:
                 self._jwks.refresh()  # the issuer may have a new key; the client has to retry
             return None
         except (JoseError, ValueError, KeyError, TypeError):
             return None
-        return claims["client_id"] if held and self._timely(claims) else None
+        return claims["client_id"] if key_proven and self._timely(claims) else None
 
     def _keys(self) -> KeySet:
         """The issuer's keys. Raises ValueError when they are too old."""

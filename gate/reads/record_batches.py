@@ -102,8 +102,8 @@ def reporting(batches: Batches) -> Batches:
     try:
         yield from batches
     except Exception as error:
-        said = without_values(error)
-        raise SourceUnavailableError(f"the source stopped delivering rows: {said}") from error
+        reason = without_values(error)
+        raise SourceUnavailableError(f"the source stopped delivering rows: {reason}") from error
 
 
 def _one(batches: Batches) -> Batches:

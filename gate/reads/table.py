@@ -227,8 +227,8 @@ def _down() -> Iterator[None]:
     except SourceUnavailableError:
         raise
     except Exception as error:
-        said = interface.without_values(error)
-        raise SourceUnavailableError(f"the source failed to deliver rows: {said}") from error
+        reason = interface.without_values(error)
+        raise SourceUnavailableError(f"the source failed to deliver rows: {reason}") from error
 
 
 def _alert_on_share(gate: Gate, request: TableRequest, action: str, personal: _Personal) -> None:

@@ -66,11 +66,11 @@ def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
 
 
 def of_everybody(
-    active: ActiveState, logged: ReadLogEntry, minute: int, found: str | None
+    active: ActiveState, logged: ReadLogEntry, minute: int, logged_cohort: str | None
 ) -> str | None:
-    """Check a table, rows or a search; `found`: the digest of the cohort in the entry."""
+    """Check a table, rows or a search; `logged_cohort`: the digest of the entry's cohort."""
     plan, state = active.plan, active.state
-    if found is None:
+    if logged_cohort is None:
         return _refused(plan, logged)
     if (refused := decide.refusal(plan, logged.fields)) is not None:
         return refused.value
@@ -83,7 +83,7 @@ def of_everybody(
     stale, wanted = state.stale(plan.scene.id, minute), plan.mask(logged.fields) or 0
     members = eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
     digest = sha256(np.packbits(members).tobytes()).hexdigest()
-    return None if digest == found else f"{COHORT}{digest}"
+    return None if digest == logged_cohort else f"{COHORT}{digest}"
 
 
 def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:

@@ -51,7 +51,7 @@ class ReplayDifference:
     """An entry whose answer differs from the derived one."""
 
     entry: int
-    found: str
+    logged: str
     derived: str
 
 
@@ -220,15 +220,15 @@ class _Replayer:
             if size != past.size and not self._reach(size, index, report):
                 continue
             if isinstance(leaf, DecisionBatch):
-                found, derived = "a batch", self._of_batch(index, leaf)
+                logged, derived = "a batch", self._of_batch(index, leaf)
             else:
-                found, derived = _answer_text(leaf[1]), self._answer(index, leaf, name)
+                logged, derived = _answer_text(leaf[1]), self._answer(index, leaf, name)
             if derived is None:
                 report.derived += 1
             elif derived is UNOPENED:
                 report.unopened += 1
             else:
-                report.differs(index, found, derived)
+                report.differs(index, logged, derived)
 
     def _reach(self, size: int, index: int, report: ReplayReport) -> bool:
         """Move forward to the ledger size of an entry; False if the ledger is smaller."""

@@ -63,8 +63,8 @@ class Epoch:
 class RemoteEpoch:
     """The size of a ledger on another host, queried by `read`. Thread-safe.
 
-    One query serves all callers that wait when it begins, and none that call later, so its answer
-    includes everything committed before the call. `read` must return in bounded time, like
+    Callers share a query only if they called before it began, so each gets everything that was
+    committed before its call. `read` must return in bounded time, like
     `ledger.storage.postgres.PostgresHead.size`; it is never called by two threads at once. For
     `rest_s` after a failed query, `size` raises at once.
     """

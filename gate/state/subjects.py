@@ -58,7 +58,7 @@ class Subjects(Sequence[str]):
     """
 
     def __init__(self, key: bytes | None = None) -> None:
-        """`key`: of the marks; a random one if nobody else has to find names by their marks."""
+        """`key`: of the marks; random if no other process has to find names by their marks."""
         self.key = key or secrets.token_bytes(KEY_SIZE)
         self.ended = 0  # rows whose customer was erased
         self.text = bytearray()
@@ -157,7 +157,7 @@ class Subjects(Sequence[str]):
         """The row of a name, or NOBODY; adds the name to `hot` unless it is too long."""
         row = self.hot.get(name)
         if row is None:
-            row = self._found(name)
+            row = self._lookup(name)
             if len(name) <= MAX_CHARACTERS:
                 self._remember(name, row)
         return row
@@ -177,7 +177,7 @@ class Subjects(Sequence[str]):
         self._remember(name, row)
         return row
 
-    def _found(self, name: str) -> int:
+    def _lookup(self, name: str) -> int:
         raw = name.encode(errors="surrogatepass")
         mark, slots = self._mark(raw), self._fast
         at = mark & self._mask

@@ -18,7 +18,7 @@ from ledger.events import customer_keys, instruction_signature
 from ledger.events.customer_keys import Key, KeyFormError
 from ledger.events.instruction_signature import InstructionError, Signature
 
-_Held = TypeVar("_Held")
+_Member = TypeVar("_Member")
 COOLING_OFF = timedelta(hours=72)  # minimum delay from the request of a recovery to its end
 MAX_KEYS = 20  # active at the same time
 MAX_MANDATES = 20
@@ -145,7 +145,7 @@ def _with(
     return {**keys, key.id: Enrolled(key, index)}
 
 
-def _without(members: Mapping[bytes, _Held], name: str) -> dict[bytes, _Held]:
+def _without(members: Mapping[bytes, _Member], name: str) -> dict[bytes, _Member]:
     gone = b64decode(name)
     return {each: value for each, value in members.items() if each != gone}
 

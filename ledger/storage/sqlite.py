@@ -76,7 +76,7 @@ class BucketRow(SQLModel, table=True):
 _STREAMED = 64  # bundles read at once
 _MAX_VALUES = 10_000  # in one statement
 CHECKPOINT_PAGES = (
-    4000  # pages of the write-ahead log at which it is folded in: rarely, since one act waits
+    4000  # pages of the write-ahead log; high, because the act that triggers a checkpoint waits
 )
 STATE_PREFIX = "state_"  # of the names of the state log's tables
 SEALED = SQLModel.metadata.tables["sealed"]

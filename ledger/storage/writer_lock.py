@@ -3,7 +3,7 @@
     home/state/writer.lock    {"command":"sovereign serve","pid":4711,"since":"2026-11-28T…Z"}
 
 The lock is the operating system's (flock) and ends with the process, however it ends: a file that
-is left over locks nothing. What is in the file names the holder for whoever is refused.
+is left over locks nothing. The file names the holder, for the error of a process that is refused.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ class WriterBusyError(Exception):
 class WriterLock:
     """Held from `acquire` to `release`. A process may acquire it several times. Thread-safe."""
 
-    _held: dict[Path, tuple[int, int]] = {}  # noqa: RUF012 - of the process: descriptor and count
+    _locks: dict[Path, tuple[int, int]] = {}  # noqa: RUF012 - of the process: descriptor and count
     _guard = Lock()
 
     def __init__(self, home: Path) -> None:
@@ -50,17 +50,17 @@ class WriterLock:
 
     def release(self) -> None:
         with self._guard:
-            descriptor, count = self._held[self._path]
+            descriptor, count = self._locks[self._path]
             if count > 1:
-                self._held[self._path] = descriptor, count - 1
+                self._locks[self._path] = descriptor, count - 1
                 return
-            del self._held[self._path]
+            del self._locks[self._path]
             os.close(descriptor)  # which unlocks it
 
     def _taken(self) -> bool:
         with self._guard:
-            if (held := self._held.get(self._path)) is not None:
-                self._held[self._path] = held[0], held[1] + 1
+            if (lock := self._locks.get(self._path)) is not None:
+                self._locks[self._path] = lock[0], lock[1] + 1
                 return True
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -71,7 +71,7 @@ class WriterLock:
                 return False
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, _us(), 0)
-            self._held[self._path] = descriptor, 1
+            self._locks[self._path] = descriptor, 1
             return True
 
     def _holder(self) -> str:

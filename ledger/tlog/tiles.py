@@ -110,12 +110,12 @@ def edge_parts(
     parts: dict[Node, Hash] = {}
 
     def read(level: int, index: int) -> Hash:
-        found = known.get((level, index))
-        if found is None:
+        digest = known.get((level, index))
+        if digest is None:
             left = known.get((level - 1, 2 * index)) if level % HEIGHT else None
-            found = complete(level, index) if left is None else grown(left, level, index)
-        parts[level, index] = found
-        return found
+            digest = complete(level, index) if left is None else grown(left, level, index)
+        parts[level, index] = digest
+        return digest
 
     def grown(left: Hash, level: int, index: int) -> Hash:
         return node_hash(left, read(level - 1, 2 * index + 1))

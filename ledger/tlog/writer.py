@@ -53,7 +53,7 @@ class Log:
         self.store = store
         self._signers = _named(origin, signers)
         self._lock = RLock()
-        self._kept = NodeCache(self._full)
+        self._node_cache = NodeCache(self._full)
         head = store.head()
         self._note = head.note if head else self._sign(0, merkle.EMPTY_ROOT)
         self._size = head.size if head else 0
@@ -227,7 +227,7 @@ class Log:
     def _nodes(self) -> NodeReader:
         """A reader of complete subtrees of the current tree. It raises CorruptLogError."""
         with self._lock:
-            return self._kept.reader(self._size, self._edge)
+            return self._node_cache.reader(self._size, self._edge)
 
     def _full(self, level: int, index: int) -> list[Hash]:
         hashes = self._hashes(level, index)

@@ -66,7 +66,7 @@ def secrets(data_key: bytes, seq: int) -> Secrets:
     Raises ErasedEntryError.
     """
     if len(data_key) > KEY_SIZE and seq < first_derived(data_key):
-        return _kept(data_key, seq)
+        return _stored_secrets(data_key, seq)
     events = events_half(data_key)
     info = _EVENT_INFO + seq.to_bytes(8)
     first = hmac.digest(events, info + b"\x01", "sha512")
@@ -151,7 +151,7 @@ def _row(seq: int, derived: Secrets) -> bytes:
     return seq.to_bytes(8) + derived.opening.tag + derived.opening.salt + derived.sealing_key
 
 
-def _kept(data_key: bytes, seq: int) -> Secrets:
+def _stored_secrets(data_key: bytes, seq: int) -> Secrets:
     if (at := _rows(data_key).get(seq)) is None:
         raise ErasedEntryError(f"event {seq} of a customer was erased")
     salted, keyed = at + TAG_SIZE, at + TAG_SIZE + SALT_SIZE

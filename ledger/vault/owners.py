@@ -5,8 +5,8 @@
                         owner_key  the secret of the handles, wrapped like a data key
                         ended      the marks of erased customers, by line of the erasure list
 
-A mark is a keyed hash of a customer's id. Processes that hold customers' states find by it whom to
-forget: see gate.state.subjects. Whoever can open the key store can test a known id against it.
+A mark is a keyed hash of a customer's id. A process that holds customers' states finds an erased
+customer by it: see gate.state.subjects. Whoever can open the key store can test a known id.
 
 A handle is a keyed hash (BLAKE2b) of a tag, so that without the key-encryption key the table links
 nothing to the log. Rows are written before the entries that need them, some ahead: the first
@@ -95,9 +95,9 @@ class Owners:
         self._database.executemany("INSERT OR REPLACE INTO owner VALUES (?, ?, ?)", rows)
 
     def forget(self, subject: str, data_key: bytes, line: int) -> None:
-        """Take the customer out of all their rows; the rows say from then on: erased.
+        """Remove the customer from all their rows, which marks these as erased.
 
-        `line`: how many lines the erasure list has with this erasure.
+        `line`: the number of lines in the erasure list, including this erasure.
         """
         self._blank([*self._tags(data_key, commitments.next_seq(data_key, 0))])
         ended = mark(self._marks, subject.encode(errors="surrogatepass"))
@@ -111,7 +111,7 @@ class Owners:
         return Erasures(self._marks, tuple(each for _, each in rows), upto)
 
     def replace(self, subject: str, older: bytes, newer: bytes) -> None:
-        """Follow a change of the customer's data key by which some of their events were erased."""
+        """Mark the events as erased that the customer's `newer` data key no longer derives."""
         self._blank([*self._tags(older, commitments.next_seq(older, 0))])
         last = indexed(commitments.first_derived(newer))
         self.put(subject, newer, commitments.unerased(newer, last))

@@ -7,7 +7,7 @@
 A tombstone names nobody, but whoever has the key can test whether a known id was erased, and when.
 Without it an old export of another system would bring back a consent that the erasure ended.
 
-The file is beside the erasure list, outside `keys/`, and grows by a line for each erasure. The key
+The file is next to the erasure list, outside `keys/`, and grows by a line for each erasure. The key
 store counts the lines, so that an older or a missing file is noticed. The key is made with the key
 store, or at the first erasure in a key store from before tombstones. A line whose key is missing
 cannot be tested: then nothing is imported until the key is restored.

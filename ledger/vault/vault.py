@@ -159,7 +159,7 @@ class Vault:
         # Crash here: events are indexed that did not happen, which does no harm.
 
     def owners_of(self, tags: Sequence[bytes]) -> dict[bytes, Owner]:
-        """Whose tags these are. Raises CorruptLogError if the index lacks one."""
+        """The owner of each tag. Raises CorruptLogError if the index lacks one."""
         owned = self.indexed_owners(tags)
         if missing := [each for each in tags if each not in owned]:
             raise CorruptLogError(
@@ -192,7 +192,7 @@ class Vault:
             self._rebuild(tags, only_if_incomplete=True)
 
     def rebuild_index(self, tags: Callable[[], set[bytes]]) -> None:
-        """Make the index of owners anew, as `complete_index`. Durable on return."""
+        """Rebuild the index of owners, as `complete_index` does. Durable on return."""
         self._rebuild(tags, only_if_incomplete=False)
 
     def _rebuild(self, tags: Callable[[], set[bytes]], *, only_if_incomplete: bool) -> None:
@@ -228,7 +228,7 @@ class Vault:
             self._database.execute(count, [len(self._buried)])
 
     def tombstones(self) -> Tombstones:
-        """Of every customer who was erased. Raises VaultError if lines or their key are missing."""
+        """The tombstones of all erased customers. Raises VaultError if a line or key is missing."""
         with self._lock, _reported():
             counted, lines = self._counted_tombstones(), len(self._buried)
             if counted > lines:

@@ -5,8 +5,7 @@
     sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
 
 Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
-2: a file could not be read.
-2: wrong usage.
+2: a file could not be read, or the arguments are wrong.
 """
 
 import argparse
@@ -97,7 +96,7 @@ def _verdict(proven: Receipt, head: Checkpoint) -> str:
         "VERIFIED",
         f"  log       {head.origin}, {head.size} entries",
         f"  entry     {proven.index}",
-        *_said(proven.extra["event"]),
+        *_event_lines(proven.extra["event"]),
         *_signed(proven.signer()),
     )
 
@@ -109,7 +108,7 @@ def _evidence(proven: Proven) -> str:
         "VERIFIED",
         f"  log       {proven.head.origin}, {proven.head.size} entries",
         f"  entry     {proven.index}",
-        *_said(dict(proven.instruction)),
+        *_event_lines(dict(proven.instruction)),
         *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
         *map(_step, proven.steps[1:]),
         f"  latest    {proven.latest.get('seq')} instructions, none missing",
@@ -140,7 +139,7 @@ def _printable(line: str) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
 
 
-def _said(event: dict[str, Any]) -> list[str]:
+def _event_lines(event: dict[str, Any]) -> list[str]:
     if event.get("type") != "instruction":
         return [f"  public    {event.get('type')} at {event.get('at')}"]
     act = event["act"]

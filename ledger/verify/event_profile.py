@@ -161,9 +161,9 @@ def _wording(name: str, value: Any) -> None:
     _require_parts({"locale": _text, "digest": _bytes(32)}, name, value)
 
 
-def _want(condition: bool, name: str, found: Any, wanted: str) -> None:
+def _want(condition: bool, name: str, value: Any, wanted: str) -> None:
     if not condition:
-        raise ProfileError(f"{name} is {str(found)[:80]!r}, want {wanted}")
+        raise ProfileError(f"{name} is {str(value)[:80]!r}, want {wanted}")
 
 
 _TRIGGER: dict[str, Rule] = {"scene": _text, "template": _text, "signal": _text}

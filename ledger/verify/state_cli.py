@@ -24,9 +24,30 @@ from ledger.verify import receipt
 from ledger.verify.cli import keys
 from ledger.verify.receipt import ReceiptError
 
+_REFUSED = (
+    OSError,
+    UnicodeDecodeError,
+    NoteError,
+    LogPolicyError,
+    ReceiptError,
+    MalformedStateProofError,
+    ProofError,
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify one state proof and print what it shows. Returns the exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        verdict = _verify(chosen)
+    except _REFUSED as error:
+        sys.stderr.write(f"NOT VERIFIED: {error}\n")
+        return 1
+    sys.stdout.write(verdict)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ledger.verify.state_cli")
     parser.add_argument("proof", type=Path, help="a state-proof file")
     trust = parser.add_mutually_exclusive_group(required=True)
@@ -45,32 +66,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         required=True,
         help="all receipts of the customer, oldest first",
     )
-    chosen = parser.parse_args(arguments)
-    try:
-        receipts = [receipt.parse(_read(path)) for path in chosen.receipts]
-        events = [each.extra["event"] for each in receipts]
-        proof = map_proof.parse(_read(chosen.proof))
-        where = map_proof.label(commitments.canonical(events[0]))
-        if chosen.policy:
-            trusted = policy.parse(chosen.policy.read_bytes())
-            head = map_proof.verify_under(proof, where, trusted)
-        else:
-            head = map_proof.verify(proof, where, keys(_read(chosen.key)))
-        _require_state_log(head.origin, str(events[0]["origin"]))
-        map_proof.require_complete(proof, events)
-    except (
-        OSError,
-        UnicodeDecodeError,
-        NoteError,
-        LogPolicyError,
-        ReceiptError,
-        MalformedStateProofError,
-        ProofError,
-    ) as error:
-        sys.stderr.write(f"NOT VERIFIED: {error}\n")
-        return 1
-    sys.stdout.write(_verdict(proof, head.origin))
-    return 0
+    return parser
+
+
+def _verify(chosen: argparse.Namespace) -> str:
+    """The verdict on a proof that holds. Raises one of `_REFUSED` for any other."""
+    receipts = [receipt.parse(_read(path)) for path in chosen.receipts]
+    events = [each.extra["event"] for each in receipts]
+    proof = map_proof.parse(_read(chosen.proof))
+    where = map_proof.label(commitments.canonical(events[0]))
+    if chosen.policy:
+        trusted = policy.parse(chosen.policy.read_bytes())
+        head = map_proof.verify_under(proof, where, trusted)
+    else:
+        head = map_proof.verify(proof, where, keys(_read(chosen.key)))
+    _require_state_log(head.origin, str(events[0]["origin"]))
+    map_proof.require_complete(proof, events)
+    return _verdict(proof, head.origin)
 
 
 def _read(path: Path) -> str:

@@ -22,7 +22,7 @@ from joserfc.jwk import KeySet
 ALGORITHMS = ["RS256", "ES256", "EdDSA"]
 LEEWAY_S = 60  # of clocks that differ
 TIMEOUT_S = 10
-KEPT_S = 3600  # how long the provider's description is cached
+CACHED_S = 3600  # how long the provider's description is cached
 DISCOVERY = "/.well-known/openid-configuration"
 
 
@@ -127,7 +127,7 @@ class Provider:
         """The provider's description, from the cache or fetched. Raises LoginError."""
         with self._lock:
             known, now = self._known, self._clock()
-            if known is None or fresh or now - known.read_at > KEPT_S:
+            if known is None or fresh or now - known.read_at > CACHED_S:
                 known = self._known = self._read(now)
             return known
 

@@ -159,7 +159,7 @@ class Passkeys:
         """The customer whose key answered the challenge. Raises PasskeyError."""
         sent = read(answer)
         with self._lock:
-            known = self._found(sent)
+            known = self._registered(sent)
             with refused():
                 seen = webauthn.verify_authentication_response(
                     credential=sent,
@@ -180,7 +180,7 @@ class Passkeys:
     def close(self) -> None:
         self._database.close()
 
-    def _found(self, sent: dict[str, Any]) -> "_KnownPasskey":
+    def _registered(self, sent: dict[str, Any]) -> "_KnownPasskey":
         """The registered key that answered. The user handle is compared where one is sent."""
         query = (
             "SELECT id, subject, key, count, eligible, handle FROM passkey"

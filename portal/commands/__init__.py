@@ -110,7 +110,7 @@ def serve(data_dir: DataDir = None) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Refuse, by name of who does, to serve a data directory that another process writes."""
+    """Refuse to serve a data directory that another process writes. The error names it."""
     from ledger.storage.writer_lock import WriterBusyError
 
     try:

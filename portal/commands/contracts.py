@@ -57,10 +57,10 @@ def check(
 
 
 def _text(checks: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
-    missed = [each for each in checks if not each.kept]
+    missed = [each for each in checks if not each.met]
     lines = [f"{len(checks)} checks, {len(missed)} missed"]
     lines += [
-        f"  {c.scene}.{c.field} {c.aspect}: wanted {c.wanted}, found {c.found or '-'}"
+        f"  {c.scene}.{c.field} {c.aspect}: wanted {c.wanted}, found {c.observed or '-'}"
         for c in missed
     ]
     lines += [
@@ -78,10 +78,10 @@ def _json(checks: "Sequence[Check]", alerts: "Sequence[ContractAlert]") -> str:
             "field": c.field,
             "aspect": c.aspect,
             "wanted": c.wanted,
-            "found": c.found,
+            "found": c.observed,
         }
         for c in checks
-        if not c.kept
+        if not c.met
     ]
     raised = [
         {

@@ -53,15 +53,15 @@ def require_ledger(home: Path) -> Path:
     """A data directory with a ledger. Raises MistakeError, and creates nothing, otherwise."""
     if (home / LEDGER_KEY).is_file():
         return home
-    raise MistakeError(f"no ledger in {home}: {_found_instead(home)}. Check --data-dir")
+    raise MistakeError(f"no ledger in {home}: {_state_of(home)}. Check --data-dir")
 
 
 def require_file(path: Path, what: str) -> Path:
     """An existing file. `what`: how the message calls it, e.g. "a receipt". Raises MistakeError."""
     if path.is_file():
         return path
-    found = "a folder" if path.is_dir() else "no file"
-    raise MistakeError(f"want {what} at {path}, found {found}: check the path")
+    actual = "a folder" if path.is_dir() else "no file"
+    raise MistakeError(f"want {what} at {path}, found {actual}: check the path")
 
 
 def explained(error: BaseException) -> str | None:
@@ -118,7 +118,7 @@ def _places(error: BaseException) -> list[str]:
     return [f"{path.relative_to(ROOT)}:{number} {name}" for path, number, name in innermost]
 
 
-def _found_instead(home: Path) -> str:
+def _state_of(home: Path) -> str:
     if home.is_dir():
         return f"{LEDGER_KEY} is missing"
     return "it is a file" if home.exists() else "there is no such folder"

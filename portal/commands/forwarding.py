@@ -25,7 +25,7 @@ _PRINTED: ContextVar[tuple[TextIO, TextIO] | None] = ContextVar("printed", defau
 
 
 def elsewhere(app: typer.Typer, argv: Sequence[str], busy: WriterBusyError) -> int:
-    """Let the writer run `argv`, and print what it printed; the exit status."""
+    """Run `argv` in the writer's process and print its output. Returns its exit status."""
     try:
         outcome = control.forward(busy.home, _absolute(app, argv))
     except ControlError as error:
@@ -94,7 +94,7 @@ def _absolute(app: typer.Typer, argv: Sequence[str]) -> list[str]:
 
 
 def _written(parameter: Any, value: Any) -> list[str]:
-    """The words that give `parameter` this value on a command line."""
+    """The arguments that give `parameter` this value on a command line."""
     values = [*value] if isinstance(value, list | tuple) else [] if value is None else [value]
     if parameter.param_type_name == "argument":
         return [_word(each) for each in values]
@@ -111,7 +111,7 @@ def _word(value: Any) -> str:
 
 
 class _Routed(io.TextIOBase):
-    """A stream that a forwarded command's thread sees replaced, and nobody else does."""
+    """A stream that is replaced in the thread of a forwarded command, and in no other."""
 
     def __init__(self, place: int, inner: TextIO) -> None:
         self._place, self._inner = place, inner

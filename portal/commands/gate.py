@@ -1,9 +1,13 @@
 """`sovereign gate`: serve the gate in a process of its own, next to the ledger's writer."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from portal.operations.gate_process import Standalone
+    from portal.operations.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Serve the gate without the portal.")
 WAIT_S = 30.0
@@ -27,21 +31,10 @@ def serve(
     contracts are active, or because a key file is damaged. 2: the folder, the source or a setting
     cannot be used.
     """
-    import uvicorn
-
-    from gate.http.app import GateApp
     from portal.commands.errors import fail, require_ledger
-    from portal.operations.gate_process import (
-        Healthy,
-        LedgerWatch,
-        NotAnnouncedError,
-        OtherTermsError,
-        open_gate,
-    )
-    from portal.operations.publishing import exporting, folder
+    from portal.operations.gate_process import NotAnnouncedError, OtherTermsError, open_gate
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError
-    from portal.service.routes import authenticator
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
@@ -50,6 +43,18 @@ def serve(
         alone = open_gate(settings, wait_s=wait_s)
     except (NotAnnouncedError, OtherTermsError, SecretError) as error:
         fail(str(error), 1)
+    _serve(alone, settings, port)
+
+
+def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
+    """Answer requests until the process is stopped, and publish the read log meanwhile."""
+    import uvicorn
+
+    from gate.http.app import GateApp
+    from portal.operations.gate_process import Healthy, LedgerWatch
+    from portal.operations.publishing import exporting, folder
+    from portal.service.routes import authenticator
+
     who = authenticator(settings, alone.scenes.values(), None)
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)

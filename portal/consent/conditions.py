@@ -85,10 +85,10 @@ def read_figure(trigger: Trigger, text: str) -> int:
         raise MalformedFormError(f"figure is {text[:20]!r}, want a number such as 92 or 92.5")
     whole, _, part = text.strip().replace(",", ".").partition(".")
     hundredths = int(whole) * 100 + int(part.ljust(2, "0") or "0")
-    found = hundredths * _unit(trigger) // 100
-    if trigger.template is Template.METRIC_BELOW and found > ONE:
+    figure = hundredths * _unit(trigger) // 100
+    if trigger.template is Template.METRIC_BELOW and figure > ONE:
         raise MalformedFormError(f"figure is {text[:20]!r}, want at most 100 per cent")
-    return found
+    return figure
 
 
 def _condition(

@@ -111,11 +111,11 @@ def uses(
 
 
 def draw(
-    source: SourceContract, scenes: Mapping[str, Scene], found: Sequence[Use], item: str | None
+    source: SourceContract, scenes: Mapping[str, Scene], uses: Sequence[Use], item: str | None
 ) -> Flow:
     """Lay the uses out; with `item`, its path stands out and the table holds only its rows."""
-    names = [*dict.fromkeys(use.item for use in found)]
-    path = [use for use in found if use.item == item]
+    names = [*dict.fromkeys(use.item for use in uses)]
+    path = [use for use in uses if use.item == item]
     home = source.items[item].system if path and item else ""
     height = ROW * len(names)
     columns = (
@@ -126,8 +126,8 @@ def draw(
     return Flow(
         height,
         *columns,
-        edges=_edges(source, columns, found, item),
-        uses=tuple(path or found),
+        edges=_edges(source, columns, uses, item),
+        uses=tuple(path or uses),
         picked=path[0].title if path else None,
     )
 
@@ -146,14 +146,14 @@ def _column(
 def _edges(
     source: SourceContract,
     columns: tuple[tuple[Node, ...], ...],
-    found: Sequence[Use],
+    uses: Sequence[Use],
     item: str | None,
 ) -> tuple[Edge, ...]:
     """From each item to its system, and from each system to each scene that draws on it."""
     items, systems, scenes = ({node.id: node for node in column} for column in columns)
     first: dict[tuple[str, str], list[Use]] = {}
     second: dict[tuple[str, str], list[Use]] = {}
-    for use in found:
+    for use in uses:
         system = source.items[use.item].system
         first.setdefault((use.item, system), []).append(use)
         second.setdefault((system, use.scene), []).append(use)

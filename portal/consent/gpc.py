@@ -29,7 +29,7 @@ from ledger.service import Ledger, VersionConflictError
 from portal.auth.session import Session
 from portal.consent import terms
 from portal.consent.centre import live_fields
-from portal.web.pages import faces, words
+from portal.web.pages import context, words
 
 HEADER = "Sec-GPC"
 SCENES = ("third-party-sharing", "ads-device-id")
@@ -41,7 +41,7 @@ class SignalNotice:
     """What a page shows about the signal while the browser sends it."""
 
     off: Sequence[Scene]  # not allowed, as the signal asks
-    kept: Sequence[Scene]  # allowed on our page since, or before it could be recorded
+    still_allowed: Sequence[Scene]  # allowed on our page since, or before it could be recorded
     receipts: Sequence[int]  # of the withdrawals that this session recorded
     waiting: bool  # not recorded yet
 
@@ -89,7 +89,7 @@ def decide(
 
 def greet(request: Request, session: Session) -> None:
     """Honour the signal of a signed-in customer, recorded in the language of their page."""
-    here, locale = faces(request), words(request).tag
+    here, locale = context(request), words(request).tag
     product = here.product
     honour(product.gate, product.ledger, product.scenes, session, locale, here.clock())
 

@@ -166,10 +166,10 @@ def ends_waiting(recovery: Recovery) -> datetime:
 
 def active_key(state: ConsentState | None, key: str) -> bytes:
     """The id of one of the customer's active keys, given in hex. Raises NotFoundError."""
-    found = _digest(key)
-    if found not in authority(state).keys:
+    key_id = _digest(key)
+    if key_id not in authority(state).keys:
         raise NotFoundError(key)
-    return found
+    return key_id
 
 
 def public_text(key: customer_keys.Key) -> str:
@@ -200,12 +200,12 @@ def _how(by: Instruction) -> str:
 
 def _digest(text: str) -> bytes:
     try:
-        found = bytes.fromhex(text)
+        key_id = bytes.fromhex(text)
     except ValueError as error:
         raise NotFoundError(text[:80]) from error
-    if len(found) != 32:  # noqa: PLR2004 - of SHA-256
+    if len(key_id) != 32:  # noqa: PLR2004 - of SHA-256
         raise NotFoundError(text[:80])
-    return found
+    return key_id
 
 
 def _base64url(data: bytes) -> str:

@@ -67,9 +67,9 @@ def page(
     entries: Iterable[Entry], source: SourceContract, scenes: Mapping[str, Scene], number: int
 ) -> ReadsPage:
     """Page `number`, from 1. `entries`: from the page's first entry on, newest first."""
-    found = [*islice(entries, PAGE_SIZE + 1)]
-    rows = tuple(_row(index, entry, source, scenes) for index, entry in found[:PAGE_SIZE])
-    return ReadsPage(rows, number, len(found) > PAGE_SIZE)
+    newest = [*islice(entries, PAGE_SIZE + 1)]
+    rows = tuple(_row(index, entry, source, scenes) for index, entry in newest[:PAGE_SIZE])
+    return ReadsPage(rows, number, len(newest) > PAGE_SIZE)
 
 
 def explained(
@@ -80,19 +80,19 @@ def explained(
 
 
 def _decision(
-    found: Explained, source: SourceContract, scenes: Mapping[str, Scene]
+    decision: Explained, source: SourceContract, scenes: Mapping[str, Scene]
 ) -> DecisionView:
-    explanation = found.explanation
-    scene = scenes.get(found.scene)
+    explanation = decision.explanation
+    scene = scenes.get(decision.scene)
     known = {each.id: each.title for each in scene.services} if scene else {}
     inputs = tuple(
-        Input(_title(source, name), "" if value is None else str(value), found.views[name])
+        Input(_title(source, name), "" if value is None else str(value), decision.views[name])
         for name, value in explanation.inputs.items()
     )
     return DecisionView(
-        at=found.at,
+        at=decision.at,
         service=known.get(explanation.service, dict.fromkeys(LOCALES, explanation.service)),
-        scene=scene.title if scene else dict.fromkeys(LOCALES, found.scene),
+        scene=scene.title if scene else dict.fromkeys(LOCALES, decision.scene),
         outcome=explanation.outcome,
         reasons=explanation.reasons,
         inputs=inputs,

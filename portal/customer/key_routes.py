@@ -30,7 +30,7 @@ from portal.signin import routes
 from portal.signin.current_customer import Me
 from portal.signin.routes import JSON, Body, Challenge
 from portal.web.hosts import Hosts
-from portal.web.pages import faces, page, words
+from portal.web.pages import context, page, words
 from portal.web.problems import ChangedWordsError, MalformedFormError, NotFoundError
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
@@ -45,10 +45,11 @@ PLACE = "keys"  # where the notice of an act on keys is shown
 
 @router.get("/keys")
 def show(request: Request, me: Me) -> Response:
-    here, state = faces(request), _state(request, me)
+    here, state = context(request), _state(request, me)
     history = me.agreement.history(here.product.ledger)
-    shown = facts(request, me) | {"held": keys.enrolled(state, history), "notice": me.take_notice()}
-    return page(request, "customer/keys.html", version=state.seq if state else 0, **shown)
+    shown = facts(request, me) | {"notice": me.take_notice()}
+    active, version = keys.enrolled(state, history), state.seq if state else 0
+    return page(request, "customer/keys.html", version=version, active_keys=active, **shown)
 
 
 @router.post("/keys/options")
@@ -57,7 +58,7 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
 
     A device with an active key creates no second one, unless it replaces the first.
     """
-    here, hosts = faces(request), consent_host(request)
+    here, hosts = context(request), consent_host(request)
     known = here.credentials.of(me.subject)
     live = keys.authority(_state(request, me)).keys
     excluded = live if purpose == keys.ENROL else ()
@@ -71,7 +72,7 @@ def offer(request: Request, me: Me, purpose: Field = keys.ENROL) -> Response:
 @router.post("/keys")
 def add(request: Request, me: Me, body: Body) -> Response:
     """Enrol a key that the browser created, or draft the act for another key to sign."""
-    here, hosts = faces(request), consent_host(request)
+    here, hosts = context(request), consent_host(request)
     asked, sent = routes.finish(request), _sent(body)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError
@@ -102,7 +103,7 @@ def complete_recovery(request: Request, me: Me, words: Field, version: Field) ->
 
 @router.get("/mandates")
 def show_mandates(request: Request, me: Me) -> Response:
-    here, state = faces(request), _state(request, me)
+    here, state = context(request), _state(request, me)
     scenes = here.product.scenes
     shown = facts(request, me) | {
         "mandates": keys.mandates(state, scenes),
@@ -124,7 +125,7 @@ def give_mandate(
     until: Field,
     scene: Annotated[list[str], Form()] = [],  # noqa: B006 - the framework reads it, nobody writes
 ) -> Response:
-    act = keys.mandate(_public_key(request, key), scene, until, faces(request).product.scenes)
+    act = keys.mandate(_public_key(request, key), scene, until, context(request).product.scenes)
     return _record(request, me, act, words, version, MANDATES)
 
 
@@ -132,15 +133,15 @@ def give_mandate(
 def end_mandate(
     request: Request, me: Me, mandate: Digest, words: Field, version: Field
 ) -> Response:
-    found = bytes.fromhex(mandate)
-    if found not in keys.authority(_state(request, me)).mandates:
+    given_by = bytes.fromhex(mandate)
+    if given_by not in keys.authority(_state(request, me)).mandates:
         raise NotFoundError(mandate)
-    return _record(request, me, MandateEnded(found), words, version, MANDATES)
+    return _record(request, me, MandateEnded(given_by), words, version, MANDATES)
 
 
 def facts(request: Request, me: Session) -> dict[str, Any]:
     """What every page of the centre shows about the customer's keys."""
-    here, state, spoken = faces(request), _state(request, me), words(request)
+    here, state, spoken = context(request), _state(request, me), words(request)
     hosts, recovery = here.hosts, keys.waiting(state)
     signs = hosts is not None and hosts.signs(request.headers)
     known = here.credentials.of(me.subject) if signs else {}
@@ -159,7 +160,7 @@ def facts(request: Request, me: Session) -> dict[str, Any]:
 
 def consent_host(request: Request) -> Hosts:
     """Both hosts, if this request came to the one that signs. Raises NotFoundError."""
-    hosts = faces(request).hosts
+    hosts = context(request).hosts
     if hosts is None or not hosts.signs(request.headers):
         raise NotFoundError
     return hosts
@@ -169,7 +170,7 @@ def _record(
     request: Request, me: Session, act: KeyAct, token: str, version: str, back: str
 ) -> Response:
     """Record an act on keys, or give it to the page's script to be signed first."""
-    here, evidence = faces(request), signing.asked(request)
+    here, evidence = context(request), signing.asked(request)
     name = str(act.__struct_config__.tag)
     seen = wording.read_act_token(token, name, here.words)
     if seen is None:
@@ -194,7 +195,7 @@ def _made(
     if not isinstance(made, dict):
         raise MalformedFormError("want the key that the browser created in `made`, found none")
     key, identifier = consent_keys.made_passkey(made, challenge, hosts.party)
-    faces(request).credentials.keep(me.subject, identifier, key.id)
+    context(request).credentials.keep(me.subject, identifier, key.id)
     return key
 
 
@@ -220,21 +221,21 @@ def _waiting(request: Request, me: Session) -> bytes:
 
 
 def _state(request: Request, me: Session) -> ConsentState | None:
-    return me.agreement.state(faces(request).product.ledger)
+    return me.agreement.state(context(request).product.ledger)
 
 
 def _sent(body: bytes) -> Mapping[str, Any]:
     try:
-        found = canonical_json.parse(body)
+        answer = canonical_json.parse(body)
     except canonical_json.StrictJsonError as error:
         raise MalformedFormError(f"want strict JSON from the script: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(answer, dict):
         raise MalformedFormError("want a JSON object from the script, found another value")
-    return found
+    return answer
 
 
 def _text(sent: Mapping[str, Any], name: str) -> str:
-    found = sent.get(name, "")
-    if not isinstance(found, str):
+    text = sent.get(name, "")
+    if not isinstance(text, str):
         raise MalformedFormError(f"want text in {name!r}, found another value")
-    return found
+    return text

@@ -27,7 +27,7 @@ from portal.consent import history
 from portal.operations.erasure import Eraser
 from portal.operations.wiring import Product, secret
 from portal.signin.current_customer import Me
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 from steward.oversight.legal_hold import Holds, LegalHoldError
 
@@ -49,7 +49,7 @@ def builds(product: Product, at: datetime) -> Builds:
 
 @router.get("/customer/leave")
 def show(request: Request, me: Me) -> Response:
-    here, making = faces(request), _builds(request)
+    here, making = context(request), _builds(request)
     instructions = here.product.ledger.history(me.subject)
     free = entry_erasure.erasable(instructions, [each.index for each in instructions[-MAX_SHOWN:]])
     ready = making.store.newest(store.folder(here.product.ledger, me.subject), here.clock())
@@ -68,14 +68,14 @@ def show(request: Request, me: Me) -> Response:
 
 @router.post("/customer/leave/archive")
 def make(request: Request, me: Me) -> Response:
-    _builds(request).begin(me.subject, faces(request).clock())
+    _builds(request).begin(me.subject, context(request).clock())
     return RedirectResponse("/customer/leave", 303)
 
 
 @router.get("/archive/{folder}/{name}")
 def download(request: Request, folder: str, name: str) -> Response:
     """Whoever has the URL gets the archive until it expires; a part of it with `Range`."""
-    path = _builds(request).store.find(folder, name, faces(request).clock())
+    path = _builds(request).store.find(folder, name, context(request).clock())
     if path is None:
         raise NotFoundError(name)
     headers = {
@@ -88,7 +88,7 @@ def download(request: Request, folder: str, name: str) -> Response:
 
 @router.get("/customer/leave/entries/{index}")
 def show_entry(request: Request, me: Me, index: Index) -> Response:
-    product = faces(request).product
+    product = context(request).product
     instructions = [each for each in product.ledger.history(me.subject) if each.index == index]
     if not instructions:
         raise NoSuchEntryError(index)
@@ -98,13 +98,13 @@ def show_entry(request: Request, me: Me, index: Index) -> Response:
 
 @router.post("/customer/leave/entries/{index}")
 def erase_entry(request: Request, me: Me, index: Index) -> Response:
-    _eraser(request).entry(me.subject, index, faces(request).clock())
+    _eraser(request).entry(me.subject, index, context(request).clock())
     return RedirectResponse("/customer/leave", 303)
 
 
 @router.get("/customer/leave/everything")
 def show_everything(request: Request, me: Me) -> Response:
-    holds = Holds(faces(request).product.register())
+    holds = Holds(context(request).product.register())
     asked = holds.requested(me.subject)
     return page(request, "customer/leave_all.html", hold=holds.of(me.subject), asked=asked)
 
@@ -112,7 +112,7 @@ def show_everything(request: Request, me: Me) -> Response:
 @router.post("/customer/leave/everything")
 def erase_everything(request: Request, me: Me) -> Response:
     try:
-        _eraser(request).customer(me.subject, faces(request).clock())
+        _eraser(request).customer(me.subject, context(request).clock())
     except LegalHoldError:  # the request was recorded, and the page says so
         return RedirectResponse("/customer/leave/everything", 303)
     answer = page(request, "customer/left.html")
@@ -121,16 +121,16 @@ def erase_everything(request: Request, me: Me) -> Response:
 
 
 def _eraser(request: Request) -> Eraser:
-    here = faces(request)
+    here = context(request)
     product = here.product
     sessions = here.sessions
     return Eraser(product.home, product.ledger, product.register(), sessions.end, sessions.reopen)
 
 
 def _hold(request: Request, me: Session) -> object:
-    return Holds(faces(request).product.register()).of(me.subject)
+    return Holds(context(request).product.register()).of(me.subject)
 
 
 def _builds(request: Request) -> Builds:
-    found: Builds = request.app.state.builds
-    return found
+    builds: Builds = request.app.state.builds
+    return builds

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from portal.signin import routes
 from portal.signin.current_customer import Me
 from portal.signin.routes import JSON, Body, Challenge
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 
 router = APIRouter(prefix="/customer/passkeys", include_in_schema=False)
@@ -19,13 +19,13 @@ KeyId = Annotated[str, Path(pattern="^[0-9a-f]{2,2048}$")]
 
 @router.get("")
 def show(request: Request, me: Me) -> Response:
-    return page(request, "customer/passkeys.html", keys=faces(request).passkeys.of(me.subject))
+    return page(request, "customer/passkeys.html", keys=context(request).passkeys.of(me.subject))
 
 
 @router.post("/options")
 def offer(request: Request, me: Me) -> Response:
     host = routes.here(request)
-    value, options = faces(request).passkeys.offer(me.subject, me.label, host)
+    value, options = context(request).passkeys.offer(me.subject, me.label, host)
     answer = Response(options, media_type=JSON)
     return routes.begin(request, Challenge(value, me.subject), answer)
 
@@ -36,13 +36,13 @@ def add(request: Request, me: Me, body: Body) -> Response:
     asked = routes.finish(request)
     if not isinstance(asked, Challenge) or asked.subject != me.subject:
         raise NotFoundError
-    here = faces(request)
+    here = context(request)
     here.passkeys.add(me.subject, body, asked.value, routes.here(request), here.clock())
     return Response(status_code=204)
 
 
 @router.post("/{key}/remove")
 def remove(request: Request, me: Me, key: KeyId) -> Response:
-    if not faces(request).passkeys.remove(me.subject, key):
+    if not context(request).passkeys.remove(me.subject, key):
         raise NotFoundError
     return RedirectResponse("/customer/passkeys", 303)

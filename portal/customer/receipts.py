@@ -24,7 +24,7 @@ from portal.operations.controller import organisation, stated
 from portal.operations.wiring import Product
 from portal.signin.current_customer import Me
 from portal.web.i18n import Words
-from portal.web.pages import PortalContext, faces, page, words
+from portal.web.pages import PortalContext, context, page, words
 from portal.web.problems import NotFoundError
 from steward.dpv import consent_receipt
 
@@ -40,14 +40,14 @@ def download(request: Request, me: Me, index: int) -> Response:
     """One of the customer's own receipts. Another customer's is not found, like a missing one."""
     own(request, me, index)
     headers = {"Content-Disposition": f'attachment; filename="{file_name(index)}"'}
-    written = faces(request).product.ledger.receipt(index, me.subject)
+    written = context(request).product.ledger.receipt(index, me.subject)
     return Response(written, media_type=MEDIA_TYPE, headers=headers)
 
 
 @router.get("/customer/receipts/{index}/jsonld")
 def download_record(request: Request, me: Me, index: int) -> Response:
     """A receipt as ISO/IEC TS 27560 consent record: of decisions on scenes, not of acts on keys."""
-    here = faces(request)
+    here = context(request)
     product, instruction = here.product, own(request, me, index).event
     scenes = shown_version.contracts(instruction, product.scenes, product.home)
     if not _linked(product, instruction, scenes):
@@ -61,7 +61,7 @@ def download_record(request: Request, me: Me, index: int) -> Response:
 @router.get("/customer/receipts/{index}/paper")
 def show_paper(request: Request, me: Me, index: int) -> Response:
     """A receipt to print."""
-    here = faces(request)
+    here = context(request)
     recorded, product = own(request, me, index), here.product
     entry = history.entry(recorded, product.scenes)
     scenes = shown_version.contracts(recorded.event, product.scenes, product.home)
@@ -94,7 +94,7 @@ def open_by_secret(
     request: Request, index: Annotated[int, Form()], secret: Annotated[str, Form(max_length=200)]
 ) -> Response:
     """The receipt that the code on a printed one leads to. A wrong secret finds nothing."""
-    here = faces(request)
+    here = context(request)
     subject = paper.whose(here.link_key, secret, index)
     if subject is None:
         raise NotFoundError
@@ -107,7 +107,7 @@ def open_by_secret(
 
 def own(request: Request, me: Session, index: int) -> RecordedEvent:
     """The customer's own entry of that number. Raises NotFoundError."""
-    ledger = faces(request).product.ledger
+    ledger = context(request).product.ledger
     for each in me.agreement.history(ledger):
         if each.index == index:
             return each
@@ -131,7 +131,7 @@ def send_last(request: Request, me: Session) -> None:
 
 def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
     """Mail a copy, if mail is configured. Returns at once and never fails."""
-    here, spoken = faces(request), words(request)
+    here, spoken = context(request), words(request)
     if here.post is not None:
         subject, at = me.subject, here.clock()
         here.post.put(lambda: _letter(here, spoken, subject, recorded, at))
@@ -139,7 +139,7 @@ def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
 
 def warn(request: Request, me: Session, what: str) -> None:
     """Mail a warning about the customer's keys, in addition to the receipt."""
-    here, spoken = faces(request), words(request)
+    here, spoken = context(request), words(request)
     if here.post is not None:
         subject, at, wait = me.subject, here.clock(), COOLING_OFF
         here.post.put(lambda: _warning(here, spoken, subject, what, at, at + wait))

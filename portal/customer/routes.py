@@ -21,7 +21,7 @@ from portal.consent.acts import Wish
 from portal.consent.centre import Centre, Marks, SceneCard, centre
 from portal.customer import key_routes, receipts, signing
 from portal.signin.current_customer import KnownScene, Me
-from portal.web.pages import PortalContext, faces, page, partial, session, words
+from portal.web.pages import PortalContext, context, page, partial, session, words
 from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
@@ -48,7 +48,7 @@ def undo(
     request: Request, me: Me, scene: KnownScene, version: Field, words: Field, back: Field = ""
 ) -> Response:
     pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
-    wanted = acts.wanted_back(me, pressed, faces(request).clock())
+    wanted = acts.wanted_back(me, pressed, context(request).clock())
     return _record(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
 
 
@@ -112,7 +112,7 @@ def hear_signal(request: Request, me: Me) -> Response:
 
 @router.get("/history")
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
-    product = faces(request).product
+    product = context(request).product
     recorded = me.agreement.history(product.ledger)
     rows = history.page(recorded, product.scenes, number)
     return page(request, "customer/history.html", rows=rows)
@@ -120,31 +120,31 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
 
 @router.get("/reads")
 def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
-    product = faces(request).product
+    product = context(request).product
     entries = product.reads_of(me.subject, (number - 1) * reads.PAGE_SIZE)
     rows = reads.page(entries, product.source, product.scenes, number)
-    decided = faces(request).explanations.of(me.subject) if number == 1 else []
+    decided = context(request).explanations.of(me.subject) if number == 1 else []
     decisions = reads.explained(decided, product.source, product.scenes)
-    opened = faces(request).openings.of(me.subject) if number == 1 else []
+    opened = context(request).openings.of(me.subject) if number == 1 else []
     return page(request, "customer/reads.html", rows=rows, decisions=decisions, opened=opened)
 
 
 @router.get("/map")
 def show_map(request: Request, me: Me, item: str | None = None) -> Response:
-    here = faces(request)
+    here = context(request)
     product = here.product
     recent = islice(product.reads_of(me.subject), MAX_READS_COUNTED)
     state, at = _agreed(request, me), here.clock()
     counted = data_map.count(entry for _, entry in recent)
-    found = data_map.uses(product.source, product.scenes, state, counted, at)
-    drawn = data_map.draw(product.source, product.scenes, found, item)
+    uses = data_map.uses(product.source, product.scenes, state, counted, at)
+    drawn = data_map.draw(product.source, product.scenes, uses, item)
     return page(request, "customer/map.html", flow=drawn)
 
 
 @router.post("/handoff")
 def hand_off(request: Request, me: Me) -> Response:
     """Make a code that signs this customer's phone in."""
-    here = faces(request)
+    here = context(request)
     code = here.handoffs.open(me, here.clock())
     address = str(request.url_for("arrive"))
     picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
@@ -160,7 +160,7 @@ async def conflict(request: Request, error: Exception) -> Response:
 
 
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
-    here = faces(request)
+    here = context(request)
     product = here.product
     wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock())
     answered = _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
@@ -172,7 +172,7 @@ def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Re
 def _condition(
     request: Request, me: Session, pressed: acts.Button, place: int, figure: str | None
 ) -> Response:
-    product = faces(request).product
+    product = context(request).product
     wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
     return _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
 
@@ -181,7 +181,7 @@ def _record(
     request: Request, me: Session, wanted: acts.Wanted | None, otherwise: Notice, back: str
 ) -> Response:
     """Record an act, or give it to the page's script to be signed first."""
-    here, evidence = faces(request), signing.asked(request)
+    here, evidence = context(request), signing.asked(request)
     if wanted is None:
         me.notice = otherwise
     elif evidence is not None:
@@ -196,7 +196,7 @@ def _record(
 
 def _changed(request: Request, me: Session, name: str, back: str) -> Response:
     """The answer after an act: the changed fragment, or a redirect for pages without script."""
-    scene = faces(request).product.scenes[name]
+    scene = context(request).product.scenes[name]
     if not partial(request):
         on_scene = back == "scene"
         place = f"/customer/scenes/{scene.id}" if on_scene else f"/customer#{scene.id}"
@@ -223,7 +223,7 @@ def _centre(
 def _scene(
     request: Request, me: Session, scene: Scene, template: str = "customer/scene.html"
 ) -> Response:
-    now, gate = _now(request, me), faces(request).product.gate
+    now, gate = _now(request, me), context(request).product.gate
     state = _agreed(request, me)
     facts = _facts(request, me) | {
         "centre": now,
@@ -243,7 +243,7 @@ def _reports(gate: Gate, scene: Scene) -> dict[int, ReportedSignal]:
 
 def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[str]:
     """The scenes that a condition of the customer freezes now, as the gate decides."""
-    here = faces(request)
+    here = context(request)
     asked = [
         ReadRequest(each.services[0].id, each.id, me.subject, (*each.fields,), here.clock())
         for each in here.product.scenes.values()
@@ -254,7 +254,7 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[st
 
 
 def _now(request: Request, me: Session) -> Centre:
-    here: PortalContext = faces(request)
+    here: PortalContext = context(request)
     product = here.product
     state = _agreed(request, me)
     marks = Marks(_frozen(request, me, state), terms.lapsed(product.gate, me.subject))
@@ -263,14 +263,14 @@ def _now(request: Request, me: Session) -> Centre:
 
 
 def _signal_notice(request: Request, me: Session) -> gpc.SignalNotice | None:
-    here = faces(request)
+    here = context(request)
     if not gpc.asked(request):
         return None
     return gpc.notice(here.product.scenes, _agreed(request, me), me, here.clock())
 
 
 def _agreed(request: Request, me: Session) -> ConsentState | None:
-    product = faces(request).product
+    product = context(request).product
     return terms.active(product.gate, me.agreement.state(product.ledger))
 
 
@@ -280,7 +280,7 @@ def _card(now: Centre, scene: Scene) -> SceneCard:
 
 def _facts(request: Request, me: Session) -> dict[str, Any]:
     """The notice of the last act, shown once, and the undo while it is offered."""
-    notice, at = me.take_notice(), faces(request).clock()
+    notice, at = me.take_notice(), context(request).clock()
     undo = me.undo if me.undo and at < me.undo.deadline else None
     shown: dict[str, Any] = {"notice": notice, "undo": undo, "fragment": False}
     return shown | key_routes.facts(request, me)

@@ -22,7 +22,7 @@ from portal.consent.acts import Wanted
 from portal.customer import receipts
 from portal.signin.current_customer import Me
 from portal.signin.routes import Body
-from portal.web.pages import faces
+from portal.web.pages import context
 from portal.web.problems import MalformedFormError, NothingToSignError
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
@@ -38,7 +38,7 @@ SIGNED = {
 
 def asked(request: Request) -> EvidenceClass | None:
     """The class of evidence that the page's script announces; None for a plain form."""
-    hosts = faces(request).hosts
+    hosts = context(request).hosts
     if hosts is None or not hosts.signs(request.headers):
         return None
     return SIGNED.get(request.headers.get(HEADER, ""))
@@ -46,7 +46,7 @@ def asked(request: Request) -> EvidenceClass | None:
 
 def offer(request: Request, me: Session, wanted: Wanted, evidence: EvidenceClass) -> Response:
     """Answer with the instruction to sign. Raises VersionConflictError."""
-    here = faces(request)
+    here = context(request)
     instruction = acts.draft(here.product.ledger, me, wanted, evidence, here.clock())
     me.draft = Draft(instruction, wanted.notice, wanted.undo, here.clock() + WAITS)
     return Response(envelope.encode(instruction), media_type=MEDIA_TYPE)
@@ -58,7 +58,7 @@ def take(request: Request, me: Me, body: Body) -> Response:
 
     Raises NothingToSignError, MalformedFormError, and what `Ledger.record` raises.
     """
-    here = faces(request)
+    here = context(request)
     draft = me.take_draft(here.clock())
     if draft is None:
         raise NothingToSignError

@@ -126,9 +126,9 @@ def _print_read(console: Console, title: str, answer: Answer) -> None:
 def _print_case(console: Console, product: Product) -> None:
     """The newest case of the scene, in the words that the account manager is sent."""
     case = next(each for each in Cases(product.home).open_cases() if each.scene == SCENE)
-    told = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], "en")
+    letter = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], "en")
     console.print(f"\n[bold]4  the account manager is told (case {case.id})[/]")
-    for line in (told["title"], *told["body"].splitlines()):
+    for line in (letter["title"], *letter["body"].splitlines()):
         console.print(f"   {line}")
 
 

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from gate.http.app import Authenticator
 from portal.desk.office import Office
-from portal.web.pages import faces
+from portal.web.pages import context
 from portal.web.problems import UnauthenticatedError
 from steward.oversight.explanations import Explanation, Reference
 from steward.oversight.review import Proposal
@@ -78,8 +78,8 @@ def service(request: Request) -> str:
 
 
 def office(request: Request) -> Office:
-    found: Office = request.app.state.office
-    return found
+    office: Office = request.app.state.office
+    return office
 
 
 Service = Annotated[str, Depends(service)]
@@ -90,14 +90,14 @@ Number = Annotated[int, Path(ge=1, le=10**9)]
 @router.post("/signals", status_code=201)
 def report(request: Request, here: Here, _by: Service, signed: Signed) -> dict[str, Any]:
     """Report a figure that triggers watch. The signer counts, not the sender."""
-    event = here.signals.accept(signed.note, faces(request).clock())
+    event = here.signals.accept(signed.note, context(request).clock())
     return {"source": event.source, "signal": event.signal, "value": event.value, "at": event.at}
 
 
 @router.post("/decisions", status_code=201)
 def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> dict[str, int]:
     """Attach inputs, reasons, model and prompt version to a decision; the customer can read it."""
-    here = faces(request)
+    here = context(request)
     explanation = Explanation(
         service=by,
         outcome=decision.outcome,
@@ -116,7 +116,7 @@ def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> di
     """Submit what you are about to do. If it waits, do nothing until it is decided."""
     declared = frozenset(proposed.operations)
     proposal = Proposal(by, proposed.subject, proposed.text, declared)
-    number = here.reviews.propose(proposal, faces(request).clock())
+    number = here.reviews.propose(proposal, context(request).clock())
     return {"waits": number is not None, "number": number}
 
 

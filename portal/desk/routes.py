@@ -12,7 +12,7 @@ from portal.desk import tables
 from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
 from portal.signin import routes
 from portal.web.health import job_results
-from portal.web.pages import faces, page, words
+from portal.web.pages import context, page, words
 from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, SignedOutError
 from steward.oversight.review import ReviewOutcome
 
@@ -30,16 +30,16 @@ Number = Annotated[int, Path(ge=1, le=10**9)]
 
 
 def office(request: Request) -> Office:
-    found: Office = request.app.state.office
-    return found
+    office: Office = request.app.state.office
+    return office
 
 
 def steward(request: Request) -> Session:
     """Raises SignedOutError."""
-    found = _session(request)
-    if found is None:
+    signed_in = _session(request)
+    if signed_in is None:
         raise SignedOutError
-    return found
+    return signed_in
 
 
 Here = Annotated[Office, Depends(office)]
@@ -50,9 +50,9 @@ Me = Annotated[Session, Depends(steward)]
 def show(request: Request, here: Here) -> Response:
     me = _session(request)
     if me is None:
-        provider = faces(request).provider is not None
+        provider = context(request).provider is not None
         return page(request, "desk/login.html", roles=ROLES, steward=None, provider=provider)
-    at = faces(request).clock()
+    at = context(request).clock()
     return _page(
         request,
         me,
@@ -100,8 +100,8 @@ def sign_out(request: Request, here: Here) -> Response:
 
 @router.get("/cases")
 def cases(request: Request, here: Here, me: Me) -> Response:
-    found, at = here.cases.open_cases(), faces(request).clock()
-    return _page(request, me, "desk/cases.html", cases=found, at=at)
+    open_cases, at = here.cases.open_cases(), context(request).clock()
+    return _page(request, me, "desk/cases.html", cases=open_cases, at=at)
 
 
 @router.get("/cases/{number}")
@@ -114,25 +114,25 @@ def case(request: Request, here: Here, me: Me, number: Number) -> Response:
         acts=here.cases.acts(number),
         letters=here.outbox.of(number),
         roles=ROLES,
-        at=faces(request).clock(),
+        at=context(request).clock(),
     )
 
 
 @router.post("/cases/{number}/take")
 def take(request: Request, here: Here, me: Me, number: Number) -> Response:
-    here.cases.take(number, me.subject, faces(request).clock())
+    here.cases.take(number, me.subject, context(request).clock())
     return RedirectResponse(f"/desk/cases/{number}", 303)
 
 
 @router.post("/cases/{number}/close")
 def close(request: Request, here: Here, me: Me, number: Number, note: Short) -> Response:
-    here.cases.close(number, me.subject, note, faces(request).clock())
+    here.cases.close(number, me.subject, note, context(request).clock())
     return RedirectResponse(f"/desk/cases/{number}", 303)
 
 
 @router.get("/reviews")
 def reviews(request: Request, here: Here, me: Me) -> Response:
-    at = faces(request).clock()
+    at = context(request).clock()
     return _page(request, me, "desk/reviews.html", waiting=here.reviews.waiting(), at=at)
 
 
@@ -147,14 +147,14 @@ def decide(
     text: Text = "",
 ) -> Response:
     edited = text if verdict is ReviewOutcome.EDIT else None
-    at = faces(request).clock()
+    at = context(request).clock()
     here.reviews.decide(number, verdict, by=me.subject, reason=reason, text=edited, at=at)
     return RedirectResponse("/desk/reviews", 303)
 
 
 @router.get("/contracts")
 def contracts(request: Request, here: Here, me: Me) -> Response:
-    at, product = faces(request).clock(), here.product
+    at, product = context(request).clock(), here.product
     return _page(
         request,
         me,
@@ -168,13 +168,13 @@ def contracts(request: Request, here: Here, me: Me) -> Response:
 
 @router.post("/contracts/check")
 def check(request: Request, here: Here, me: Me) -> Response:  # noqa: ARG001 - signed in
-    here.check(faces(request).clock())
+    here.check(context(request).clock())
     return RedirectResponse("/desk/contracts", 303)
 
 
 @router.get("/jobs")
 def jobs(request: Request, me: Me) -> Response:
-    at = faces(request).clock()
+    at = context(request).clock()
     return _page(
         request, me, "desk/jobs.html", rows=tables.jobs(job_results(request).snapshot(at), at)
     )
@@ -200,10 +200,10 @@ def search(
         raise MalformedFormError(
             f"want one of {[*GROUNDS]} and a reason for a search, found {ground[:20]!r}"
         )
-    at = faces(request).clock()
-    found = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
-    shown = tables.found(found) if found else None
-    return _agreements(request, here, me, searched=True, found=shown)
+    at = context(request).clock()
+    result = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
+    match = tables.customer(result) if result else None
+    return _agreements(request, here, me, searched=True, match=match)
 
 
 @router.get("/openings")
@@ -218,7 +218,7 @@ def open_history(
 ) -> Response:
     """Make a token with which an authority can see one customer's history."""
     _require_officer(me)
-    here, subject = faces(request), customer.strip()
+    here, subject = context(request), customer.strip()
     token = here.openings.grant(subject, me.subject, reason, days, here.clock())
     return _page(request, me, "desk/openings.html", token=token, customer=subject)
 
@@ -231,7 +231,7 @@ def _require_officer(me: Session) -> None:
 def _signed_in(request: Request, here: Office, role: str, person: str) -> Response:
     """Begin a new session. `person` is recorded with every act, `role` is what the desk shows."""
     here.sessions.close(request.cookies.get(COOKIE))
-    token = here.sessions.open(person, role, faces(request).clock())
+    token = here.sessions.open(person, role, context(request).clock())
     response = RedirectResponse("/desk", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(
@@ -246,19 +246,19 @@ def _agreements(
     me: Session,
     *,
     searched: bool = False,
-    found: tables.FoundRow | None = None,
+    match: tables.CustomerRow | None = None,
 ) -> Response:
-    shown = tables.agreements(here.agreements(faces(request).clock()))
+    shown = tables.agreements(here.agreements(context(request).clock()))
     drawn = tables.over_time(here.trend.last(DAYS), words(request).short_day)
-    facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "found": found}
+    facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "match": match}
     facts["trend"] = drawn
     return _page(request, me, "desk/agreements.html", **facts)
 
 
 def _page(request: Request, me: Session, template: str, **facts: Any) -> Response:
-    scenes = faces(request).product.scenes
+    scenes = context(request).product.scenes
     return page(request, template, steward=me.name, scenes=scenes, **facts)
 
 
 def _session(request: Request) -> Session | None:
-    return office(request).sessions.find(request.cookies.get(COOKIE), faces(request).clock())
+    return office(request).sessions.find(request.cookies.get(COOKIE), context(request).clock())

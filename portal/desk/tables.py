@@ -35,7 +35,7 @@ class AgreementRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRow:
+class CustomerRow:
     subject: str
     name: str
     figures: tuple[Figure, ...]
@@ -93,19 +93,19 @@ def jobs(snapshot: Snapshot, at: datetime) -> list[JobRow]:
     ]
 
 
-def agreements(found: Agreements) -> AgreementRow:
-    limits = found.limits
+def agreements(health: Agreements) -> AgreementRow:
+    limits = health.limits
     shares = (limits.least_coverage, limits.least_freshness, limits.most_dependence)
-    figures = _figures(found.total, found.total.advice(limits), shares)
-    advised = tuple((advice.value, count) for advice, count in found.advised.items())
-    return AgreementRow(found.customers, figures, advised)
+    figures = _figures(health.total, health.total.advice(limits), shares)
+    advised = tuple((advice.value, count) for advice, count in health.advised.items())
+    return AgreementRow(health.customers, figures, advised)
 
 
-def found(result: SearchResult) -> FoundRow:
+def customer(result: SearchResult) -> CustomerRow:
     """The row of a search result, without thresholds, which the aggregate shows."""
     figures = _figures(result.report, result.advice, (0, 0, 0))
     advice = tuple(each.value for each in result.advice)
-    return FoundRow(result.subject, result.name or "", figures, advice, result.searches)
+    return CustomerRow(result.subject, result.name or "", figures, advice, result.searches)
 
 
 def alerts(
@@ -186,7 +186,7 @@ def over_time(days: Sequence[Day], label: Callable[[date], str]) -> Chart | None
         "dependence": [each.dependence for each in days],
     }
     lines = [
-        ChartLine(key, tuple(None if f is None else f / TEN_THOUSAND for f in found))
-        for key, found in figures.items()
+        ChartLine(key, tuple(None if f is None else f / TEN_THOUSAND for f in shares))
+        for key, shares in figures.items()
     ]
     return chart([label(each.day) for each in days], lines)

@@ -1,7 +1,7 @@
 """Imports consents that were recorded elsewhere before this log began (M31).
 
 row        one consent of a file, checked against the contracts
-moment     a time as exactly as it is written
+moment     a time, with the precision in which it is written
 mapping    what the names in a file mean here, declared in TOML
 encoding   the text of a file in UTF-8
 csv_file   rows of a CSV file

@@ -56,7 +56,7 @@ def _doubt(place: int) -> str:
 
 
 def _overlapping(rows: list[ImportRow]) -> Iterator[list[ImportRow]]:
-    """Runs of at least two rows of which each begins before the ones before it have ended."""
+    """Groups of at least two rows; each overlaps in time with an earlier one of its group."""
     rows.sort(key=lambda each: (each.moment.begin, each.place))
     together: list[ImportRow] = []
     end = -1
@@ -72,7 +72,7 @@ def _overlapping(rows: list[ImportRow]) -> Iterator[list[ImportRow]]:
 
 
 def _conflicting(together: Sequence[ImportRow]) -> Iterator[tuple[ImportRow, str]]:
-    """Each row that cannot stand, and why."""
+    """Each row that must be refused, and why."""
     withdrawal = next((each for each in together if not each.granted), None)
     for each in together:
         other = withdrawal or next((o for o in together if o.statement != each.statement), None)
@@ -81,8 +81,8 @@ def _conflicting(together: Sequence[ImportRow]) -> Iterator[tuple[ImportRow, str
 
 
 def _conflict(each: ImportRow, other: ImportRow) -> str:
-    found = "a different consent" if other.granted else "a withdrawal, which stands,"
+    contradiction = "a different consent" if other.granted else "a withdrawal, which stands,"
     return (
-        f"want one answer on {each.scene} at one time, found {found} in line {other.place}, at a "
-        "time that cannot be told from this one: remove the wrong row"
+        f"want one answer on {each.scene} at one time, found {contradiction} in line "
+        f"{other.place}, at a time that cannot be told from this one: remove the wrong row"
     )

@@ -37,10 +37,10 @@ def rows(
     _, head = next(records, (0, []))
     columns = _columns(head, names)
     for place, cells in records:
-        found: dict[str, str] = {}
+        row: dict[str, str] = {}
         try:
-            found = _cells(cells, len(head), columns)
-            yield _row(place, found, names, scenes, now)
+            row = _cells(cells, len(head), columns)
+            yield _row(place, row, names, scenes, now)
         except RowError as error:
             yield Bad(place, str(error), _subject(cells, columns))
 
@@ -86,7 +86,10 @@ def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
 
 
 def _require_values(head: Sequence[str], theirs: Mapping[str, str], names: Names) -> None:
-    """Raises MappingError if a column is missing of which the mapping has values or a namesake."""
+    """Check the optional columns that the file lacks.
+
+    Raises MappingError if the mapping has values for one of them, or ignores a column of its name.
+    """
     tables = {"status": names.status, "fields": names.items, "until": names.until}
     for ours, values in tables.items():
         if theirs[ours] in head:
@@ -104,7 +107,7 @@ def _require_values(head: Sequence[str], theirs: Mapping[str, str], names: Names
 
 
 def _hint(names: Sequence[str], known: Sequence[str]) -> str:
-    """Names which the others differ from in writing only."""
+    """The `names` that differ from a known one only in how they are written; "" if none does."""
     near = [f"{a!r} is written {b!r}" for a in names for b in known if folded(a) == folded(b)]
     return f" ({'; '.join(near[:5])})" if near else ""
 

@@ -92,14 +92,14 @@ def rows(
 def _receipts(data: bytes) -> list[Any]:
     text = encoding.decoded(data).strip()
     try:
-        found = canonical_json.parse(text.encode())
+        value = canonical_json.parse(text.encode())
     except StrictJsonError as error:
         # More than one value is one receipt per line; whatever else is wrong is final.
         extra = isinstance(error.__cause__, json.JSONDecodeError) and "Extra" in str(error)
         if not extra:
             raise MappingError(_not_json(error)) from error
         return [_line(place, each) for place, each in _lines(text)]
-    receipts = found if isinstance(found, list) else [found]
+    receipts = value if isinstance(value, list) else [value]
     if not receipts:
         raise MappingError("want a receipt, found an empty list: export the receipts again")
     return receipts
@@ -121,18 +121,18 @@ def _not_json(error: StrictJsonError) -> str:
 
 
 def _subject(receipt: object) -> tuple[str, ...]:
-    found = receipt.get("piiPrincipalId") if isinstance(receipt, Mapping) else None
-    return (found,) if isinstance(found, str) else ()
+    customer = receipt.get("piiPrincipalId") if isinstance(receipt, Mapping) else None
+    return (customer,) if isinstance(customer, str) else ()
 
 
 def _purposes(
     place: int,
-    found: object,
+    document: object,
     names: Names,
     scenes: Mapping[str, Scene],
     now: datetime,
 ) -> Iterator[ImportRow]:
-    receipt = _members(found, "a receipt", _RECEIPT, names)
+    receipt = _members(document, "a receipt", _RECEIPT, names)
     if (version := _text(receipt, "version")) != VERSION:
         raise RowError(f"want version {VERSION}, found {version[:20]!r}: convert it first")
     for each in _objects(receipt.get("piiControllers", []), "piiControllers"):
@@ -172,44 +172,44 @@ def _status(receipt: Mapping[str, Any], names: Names) -> bool:
     return True if member is None else row.status(_text(receipt, member), names)
 
 
-def _members(found: object, what: str, known: set[str], names: Names) -> Mapping[str, Any]:
+def _members(value: object, what: str, known: set[str], names: Names) -> Mapping[str, Any]:
     """An object of which every member is known or declared. Raises RowError."""
-    if not isinstance(found, dict):
-        raise RowError(f"want an object for {what}, found {_kind(found)}: export it again")
+    if not isinstance(value, dict):
+        raise RowError(f"want an object for {what}, found {_kind(value)}: export it again")
     status = {names.columns["status"]} if "status" in names.columns and known is _RECEIPT else set()
-    if unknown := sorted(found.keys() - known - status - {*names.ignore}):
+    if unknown := sorted(value.keys() - known - status - {*names.ignore}):
         raise RowError(
             f"want the members of {what} of version 1.1, found "
             f"{', '.join(repr(each[:40]) for each in unknown[:5])} too: it could end or limit the "
             'consent. Map the status in [columns], or declare in the mapping ignore = ["…"]'
         )
-    return found
+    return value
 
 
-def _required(found: Mapping[str, Any], name: str) -> Any:
-    if name not in found:
+def _required(members: Mapping[str, Any], name: str) -> Any:
+    if name not in members:
         raise RowError(f"want the member {name}, found none: export the receipt again")
-    return found[name]
+    return members[name]
 
 
-def _text(found: Mapping[str, Any], name: str) -> str:
-    value = _required(found, name)
+def _text(members: Mapping[str, Any], name: str) -> str:
+    value = _required(members, name)
     if not isinstance(value, str):
         raise RowError(f"want a text in {name}, found {_kind(value)}: export the receipt again")
     return value
 
 
-def _texts(found: Mapping[str, Any], name: str) -> list[str]:
-    value = _required(found, name)
+def _texts(members: Mapping[str, Any], name: str) -> list[str]:
+    value = _required(members, name)
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise RowError(f"want a list of texts in {name}, found another form: convert it first")
     return value
 
 
-def _objects(found: object, name: str) -> list[Any]:
-    if not isinstance(found, list):
-        raise RowError(f"want a list in {name}, found {_kind(found)}: export the receipt again")
-    return found
+def _objects(value: object, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise RowError(f"want a list in {name}, found {_kind(value)}: export the receipt again")
+    return value
 
 
 def _kind(value: object) -> str:

@@ -57,26 +57,26 @@ def read(path: Path | None, scenes: Mapping[str, Scene]) -> Names:
     if path is None:
         return Names()
     try:
-        found: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+        tables: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise MappingError(
             f"{path} is not valid TOML: {error}; see specs/portability.md, I2"
         ) from error
     try:
-        _require_form(found)
-        names = Names(**found)
+        _require_form(tables)
+        names = Names(**tables)
         _require_meaning(names, scenes)
     except MappingError as error:
         raise MappingError(f"{path}: {error}") from error
     return names
 
 
-def _require_form(found: Mapping[str, Any]) -> None:
-    if unknown := sorted(found.keys() - {*_TABLES, "ignore"}):
+def _require_form(tables: Mapping[str, Any]) -> None:
+    if unknown := sorted(tables.keys() - {*_TABLES, "ignore"}):
         raise MappingError(
             f"want ignore and the tables {', '.join(_TABLES)}, found {unknown}: correct the names"
         )
-    for name, table in found.items():
+    for name, table in tables.items():
         values = table if name == "ignore" else table.values() if isinstance(table, dict) else None
         whole = isinstance(table, list if name == "ignore" else dict)
         if not whole or not all(isinstance(each, str) for each in values or ()):
@@ -106,8 +106,8 @@ def _require_meaning(names: Names, scenes: Mapping[str, Scene]) -> None:
         raise MappingError(f"{error} (or {NO_END}, in [until]): correct it") from error
 
 
-def _require_known(table: str, found: Iterable[str], wanted: Iterable[str]) -> None:
-    if unknown := sorted({*found} - {*wanted}):
+def _require_known(table: str, names: Iterable[str], wanted: Iterable[str]) -> None:
+    if unknown := sorted({*names} - {*wanted}):
         raise MappingError(
             f"want only {', '.join(wanted)} in [{table}], found {unknown}: correct it"
         )

@@ -1,4 +1,4 @@
-"""Parses a time as exactly as it is written.
+"""Parses a time with the precision in which it is written.
 
     2026-03-01                        a day of 24 hours from 00:00 UTC
     2026-03-01T09:00Z                 a minute
@@ -72,13 +72,13 @@ def parse(text: str, form: str | None = None) -> StatedTime:
     Raises MomentError.
     """
     try:
-        found = _iso(text) if form is None else _formatted(text, form)
+        time = _iso(text) if form is None else _formatted(text, form)
     except (ValueError, OverflowError) as error:
         wanted = "2026-03-01 or 2026-03-01T09:00:00Z" if form is None else f"the form {form}"
         raise MomentError(f"want a time such as {wanted}") from error
-    if found.begin < 0:
+    if time.begin < 0:
         raise MomentError("want a time since 1970")
-    return found
+    return time
 
 
 def require_format(form: str) -> None:
@@ -102,12 +102,12 @@ def require_format(form: str) -> None:
 
 
 def _iso(text: str) -> StatedTime:
-    if (found := _ISO.fullmatch(text)) is None:
+    if (match := _ISO.fullmatch(text)) is None:
         raise ValueError(text)
-    if found["minute"] is None:
-        return StatedTime(_nanoseconds(datetime.fromisoformat(f"{found['day']}T00:00:00Z")), DAY)
-    second, fraction = found["second"], found["fraction"]
-    whole = f"{found['day']}T{found['minute']}:{second or '00'}{found['zone']}"
+    if match["minute"] is None:
+        return StatedTime(_nanoseconds(datetime.fromisoformat(f"{match['day']}T00:00:00Z")), DAY)
+    second, fraction = match["second"], match["fraction"]
+    whole = f"{match['day']}T{match['minute']}:{second or '00'}{match['zone']}"
     begin = _nanoseconds(datetime.fromisoformat(whole))
     if second is None:
         return StatedTime(begin, 60 * SECOND)
@@ -119,9 +119,9 @@ def _iso(text: str) -> StatedTime:
 def _formatted(text: str, form: str) -> StatedTime:
     if any(each.isdigit() and not each.isascii() for each in text):
         raise ValueError(text)
-    found = datetime.strptime(text, form)  # noqa: DTZ007 - the line below
-    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if _ADJACENT.search(form) and found.strftime(form) != text:
+    moment = datetime.strptime(text, form)  # noqa: DTZ007 - the line below
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if _ADJACENT.search(form) and moment.strftime(form) != text:
         raise ValueError(text)  # 2026111 is 1 November, or 11 January
     names = {*_DIRECTIVE.findall(form)}
     length = next((each for name, each in _LENGTHS.items() if name in names), DAY)

@@ -28,7 +28,7 @@ class ImportPlan:
     drafts: list[Instruction] = field(default_factory=list)
     left: list[Bad] = field(default_factory=list)
     erased: list[Bad] = field(default_factory=list)  # given before the customer was erased here
-    repeated: int = 0  # rows that were recorded before, or stand twice in the file
+    repeated: int = 0  # rows that were recorded before, or are repeated in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def plan(
 def _since(
     rows: Sequence[ImportRow], erased_at: datetime | None, made: ImportPlan
 ) -> Iterator[ImportRow]:
-    """The rows that were certainly given after the customer was erased here, if they were."""
+    """The rows that are certainly newer than the customer's last erasure here, if there was one."""
     for each in rows:
         if erased_at is None or each.moment.at > erased_at:
             yield each
@@ -166,7 +166,7 @@ def _recorded(each: RecordedInstruction) -> tuple[str | None, datetime, object]:
 
 
 def _repeats(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> bool:
-    """Whether it says what an instruction of a time that cannot be told from it says."""
+    """Whether the existing instruction states the same and the two times overlap."""
     if existing is None or not each.moment.overlaps(moment.recorded(existing.at)):
         return False
     if isinstance(existing, SceneConsent):
@@ -176,9 +176,9 @@ def _repeats(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -
 
 
 def _superseded(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> str | None:
-    """Why the instruction that exists on the scene stands against this row; None if it does not.
+    """Why the existing instruction on the scene prevails over this row; None if the row prevails.
 
-    It stands if it is newer. If the two times cannot be put in order, the narrower one stands.
+    The newer one prevails; if the two times cannot be put in order, the narrower one.
     """
     if existing is None:
         return None
@@ -188,7 +188,7 @@ def _superseded(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None
         return f"a newer instruction on {each.scene} exists here" if newer else None
     if not each.granted or (isinstance(existing, SceneConsent) and _narrows(each, existing)):
         return None
-    return f"an instruction on {each.scene} of a time that cannot be told from this one exists here"
+    return f"an instruction on {each.scene} exists here, of a time that may be the same"
 
 
 def _narrows(each: ImportRow, existing: SceneConsent) -> bool:
@@ -197,7 +197,7 @@ def _narrows(each: ImportRow, existing: SceneConsent) -> bool:
 
 
 def _time(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> datetime:
-    """When it was given: of a day, no earlier than an instruction of that day which it replaces."""
+    """The time to record: the row's, or that of the instruction it replaces if that is later."""
     return each.moment.at if existing is None else max(each.moment.at, existing.at)
 
 

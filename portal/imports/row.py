@@ -31,7 +31,7 @@ class ImportRow:
 
     @property
     def statement(self) -> tuple[bool, tuple[str, ...], datetime | None]:
-        """What was said; two rows of one moment must agree in it. A withdrawal has no details."""
+        """What the row states; rows of the same moment must state the same."""
         return (True, self.fields, self.until) if self.granted else (False, (), None)
 
 
@@ -56,14 +56,14 @@ def subject(text: str) -> str:
 
 def scene(text: str, names: Names, scenes: Mapping[str, Scene]) -> Scene:
     """The scene of that name, if it can be consented to. Raises RowError."""
-    found = scenes.get(names.scenes.get(text, text))
-    if found is None or found.locked:
+    named = scenes.get(names.scenes.get(text, text))
+    if named is None or named.locked:
         open_ = sorted(each.id for each in scenes.values() if not each.locked)
         raise RowError(
             f"want a scene that can be consented to, found {text[:40]!r}: map it in [scenes] to "
             f"one of {', '.join(open_)}"
         )
-    return found
+    return named
 
 
 def fields(texts: Sequence[str], names: Names, within: Scene) -> tuple[str, ...]:
@@ -85,10 +85,10 @@ def fields(texts: Sequence[str], names: Names, within: Scene) -> tuple[str, ...]
 
 def status(text: str, names: Names) -> bool:
     """Whether it was granted. Raises RowError."""
-    found = STATUSES.get(names.status.get(text, text))
-    if found is None:
+    granted = STATUSES.get(names.status.get(text, text))
+    if granted is None:
         raise RowError(f"want granted or withdrawn, found {text[:20]!r}: map it in [status]")
-    return found
+    return granted
 
 
 def past(text: str, names: Names, now: datetime) -> StatedTime:
@@ -96,11 +96,11 @@ def past(text: str, names: Names, now: datetime) -> StatedTime:
     return require_past(_moment(text, names.time.get("format")), text, now)
 
 
-def require_past(found: StatedTime, text: str, now: datetime) -> StatedTime:
+def require_past(time: StatedTime, text: str, now: datetime) -> StatedTime:
     """Raises RowError unless it began by `now`."""
-    if found.at > now:
+    if time.at > now:
         raise RowError(f"want a time of the past, found {text[:30]!r}: correct it")
-    return found
+    return time
 
 
 def end(text: str, names: Names, begin: datetime) -> datetime | None:
@@ -110,12 +110,12 @@ def end(text: str, names: Names, begin: datetime) -> datetime | None:
         return None
     try:
         form = None if declared else names.time.get("format")
-        found = _moment(declared or text, form).at.replace(second=0)
+        until = _moment(declared or text, form).at.replace(second=0)
     except RowError as error:
         raise RowError(f"{error}, or map it in [until]") from error
-    if found <= begin:
+    if until <= begin:
         raise RowError(f"want an end after {begin:%Y-%m-%d %H:%M}, found {text[:30]!r}: correct it")
-    return found
+    return until
 
 
 def _moment(text: str, form: str | None) -> StatedTime:

@@ -1,4 +1,4 @@
-"""Holds the customers of a file against the source: who is not in it is nobody."""
+"""Checks that every customer of a file is in the source."""
 
 import re
 import unicodedata
@@ -29,7 +29,7 @@ def check(parsed: Sequence[ImportRow | Bad], source: RowSource) -> list[ImportRo
 
 
 def folded(text: str) -> str:
-    """`text` without what people and spreadsheets change: case, width, spaces, zeros in front."""
+    """`text` without what people and spreadsheets change: case, width, spaces, leading zeros."""
     if (decimal := _DECIMAL.fullmatch(text.strip())) is not None:
         text = decimal[1]
     plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
@@ -76,9 +76,9 @@ def _checked(each: ImportRow | Bad, known: set[str], near: dict[str, list[str]])
 
 
 def _unknown(text: str, similar: Sequence[str]) -> str:
-    found = f"want a customer of the source, found {text[:40]!r}"
+    reason = f"want a customer of the source, found {text[:40]!r}"
     if similar:
-        return f"{found}; the nearest is {', '.join(map(repr, similar[:MAX_NAMED]))}: correct it"
+        return f"{reason}; the nearest is {', '.join(map(repr, similar[:MAX_NAMED]))}: correct it"
     if _SHORTENED.fullmatch(text):
-        return f"{found}, a number that a spreadsheet shortened: export the column as text"
-    return f"{found}: correct it, or remove the row"
+        return f"{reason}, a number that a spreadsheet shortened: export the column as text"
+    return f"{reason}: correct it, or remove the row"

@@ -77,8 +77,8 @@ def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
     """The change flow in the product's own process: it reads names through the product's gate."""
 
     def released(scene: str) -> Release | None:
-        found = product.gate.release(scene)
-        return found if isinstance(found, Release) else None
+        current = product.gate.release(scene)
+        return current if isinstance(current, Release) else None
 
     return ChangeFlow(
         product.home,

@@ -53,7 +53,7 @@ Run = Callable[[Sequence[str]], Outcome]
 
 
 class ControlError(Exception):
-    """A command was sent, and what became of it is not known. Says what to do."""
+    """A command was sent, and its outcome is unknown. The message says what to do."""
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def serving(home: Path, run: Run) -> Iterator[None]:
             yield
         finally:
             (home / NAME).unlink(missing_ok=True)
-            turn.acquire(timeout=GRACE_S)  # and never given back: nothing begins any more
+            turn.acquire(timeout=GRACE_S)  # never released, so that no further command begins
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -133,7 +133,7 @@ def _accept(listening: socket.socket, run: Run, turn: Lock) -> None:
 
 
 def _serve(connection: socket.socket, run: Run, turn: Lock) -> None:
-    """Answer one request. Commands wait for their turn; who only connects holds up nobody."""
+    """Answer one request. Commands run one at a time; a client that sends nothing delays none."""
     with connection, suppress(OSError):
         connection.settimeout(REQUEST_S)
         try:
@@ -145,7 +145,7 @@ def _serve(connection: socket.socket, run: Run, turn: Lock) -> None:
         connection.settimeout(None)
         with turn:
             if _is_gone(connection):
-                return  # whoever sent it gave up: nothing is begun for them
+                return  # the sender gave up, so its command must not run
             outcome = run(argv)
         out, err = (each.encode("utf-8", "replace").decode() for each in (outcome.out, outcome.err))
         connection.sendall(msgspec.json.encode(Outcome(outcome.code, out, err)))

@@ -64,7 +64,7 @@ def release(product: Product, scene: Scene, at: datetime, like: Release | None =
     TooFewAdmittedError, which change nothing, and PartialError while another process fits, or if
     the interrupted fit cannot be resumed: then it is dropped, and its budget stays spent.
     """
-    with checkpoint.held(unfinished(product.home, scene.id)) as partial:
+    with checkpoint.locked(unfinished(product.home, scene.id)) as partial:
         try:
             fitted = _fitted(product, scene, at, like, partial)
         except UsedReservationError:

@@ -49,10 +49,10 @@ def _earlier(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:
 
 def _archived(home: Path, warn: Warn) -> list[Scene]:
     """Every contract in the archive, the newest version first."""
-    archive, contracts_found = ContractArchive(home / "contracts"), []
+    archive, contracts = ContractArchive(home / "contracts"), []
     for place in sorted((home / "contracts").glob("*")):
         try:
-            contracts_found.append(archive.read(place.name))
+            contracts.append(archive.read(place.name))
         except ContractError as error:
             warn(f"left out: {error}")
-    return sorted(contracts_found, key=lambda each: versions.parse(each.version), reverse=True)
+    return sorted(contracts, key=lambda each: versions.parse(each.version), reverse=True)

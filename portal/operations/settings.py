@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,12 @@ from gate.decision.quota import Quota
 
 PORTS = {"http": 80, "https": 443}
 LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
+# Members of a quota under their names of earlier versions, and as they are called now.
+RENAMED_LIMITS = {
+    "points_told": "points_alert",
+    "share_told": "share_alert",
+    "table_share_told": "table_share_alert",
+}
 
 
 class SettingError(ValueError):
@@ -59,8 +65,9 @@ class Settings(BaseSettings):
     quota: Mapping[str, Quota] = Field(
         {},
         description="what services may read: by service/scene, or default for all others;"
-        " points_per_minute, rows_per_day, points_told an hour, share_told of all customers in one"
-        " answer with ids, table_share_told in one without",
+        " points_per_minute, rows_per_day, and thresholds that raise an alert: points_alert an"
+        " hour, share_alert of all customers in one answer with ids, table_share_alert in one"
+        " without",
     )
 
     consent_origin: str = Field(
@@ -84,8 +91,8 @@ class Settings(BaseSettings):
 
     controller_name: str = Field(
         "",
-        description="legal name of the company that is responsible; it stands in consent records,"
-        " which are made only once this and the next five are set, or in the demonstration",
+        description="legal name of the company that is responsible, for consent records; these"
+        " are made only once this and the next five are set, or in the demonstration",
     )
     controller_id: str = Field(
         "", description="an IRI that names the company, e.g. https://bank.example"
@@ -147,6 +154,16 @@ class Settings(BaseSettings):
             "mail": self.mail or f"folder:{self.data_dir / 'letters'}",
         }
         return self.model_copy(update=names)
+
+    @field_validator("quota", mode="before")
+    @classmethod
+    def _renamed_limits(cls, quotas: Any) -> Any:
+        """Refuse a limit under its earlier name. Other forms are refused by the field's type."""
+        for place, limits in quotas.items() if isinstance(quotas, Mapping) else ():
+            for name in limits if isinstance(limits, Mapping) else ():
+                if name in RENAMED_LIMITS:
+                    raise ValueError(f"{place}.{name} is now called {RENAMED_LIMITS[name]}")
+        return quotas
 
     @model_validator(mode="after")
     def _two_hosts(self) -> Self:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portal.consent import history, reads
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import LoginRefusedError
 
 router = APIRouter(prefix="/regulator/opening", include_in_schema=False)
@@ -23,7 +23,7 @@ def ask(request: Request) -> Response:
 @router.post("")
 def open_(request: Request, customer: Short, token: Short) -> Response:
     """Show the history. A POST, because using the token is recorded in the register."""
-    here = faces(request)
+    here = context(request)
     if not here.openings.use(customer.strip(), token.strip(), here.clock()):
         raise LoginRefusedError
     opened = _opened(request, customer.strip())
@@ -31,7 +31,7 @@ def open_(request: Request, customer: Short, token: Short) -> Response:
 
 
 def _opened(request: Request, customer: str) -> dict[str, Any]:
-    product = faces(request).product
+    product = context(request).product
     instructions = product.ledger.history(customer)
     rows = reads.page(product.reads_of(customer), product.source, product.scenes, 1)
     receipts = {

@@ -11,7 +11,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from gate.contracts.source import specs_folder
 from portal.regulator import logs, releases
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 from steward.oversight import stale_releases
 
@@ -26,14 +26,14 @@ HOUR_S = 3600
 
 @router.get("/regulator")
 def show(request: Request) -> Response:
-    product = faces(request).product
+    product = context(request).product
     return page(
         request,
         "regulator/regulator.html",
         logs=logs.published(product.home / "log"),
         keys=logs.keys(product.home / "keys"),
         scenes=product.scenes.values(),
-        today=faces(request).clock().date(),
+        today=context(request).clock().date(),
         releases=[*releases.in_use(product.gate, product.scenes)],
     )
 
@@ -43,7 +43,7 @@ def log_file(request: Request, log: str, resource: str) -> Response:
     """A file of a tile directory, by its C2SP tlog-tiles path."""
     if not LOG.fullmatch(log) or not RESOURCE.fullmatch(resource):
         raise NotFoundError
-    path = faces(request).product.home / "log" / log / resource
+    path = context(request).product.home / "log" / log / resource
     if resource == "checkpoint":
         return _file(path, "text/plain", "no-cache")
     return _file(path, "application/octet-stream", f"public, max-age={HOUR_S}")
@@ -52,30 +52,30 @@ def log_file(request: Request, log: str, resource: str) -> Response:
 @router.get("/keys/{name}.vkey")
 def key(request: Request, name: str) -> Response:
     """The verifier keys of one log, one a line (C2SP signed-note)."""
-    found = logs.keys(faces(request).product.home / "keys").get(name)
-    if found is None:
+    keys = logs.keys(context(request).product.home / "keys").get(name)
+    if keys is None:
         raise NotFoundError
-    return PlainTextResponse("".join(f"{each}\n" for each in found))
+    return PlainTextResponse("".join(f"{each}\n" for each in keys))
 
 
 @router.get("/consent.policy")
 @router.get("/state.policy")
 def trust(request: Request) -> Response:
     """The keys that must have signed that log's checkpoints (C2SP tlog-policy)."""
-    return _file(faces(request).product.home / request.url.path[1:], "text/plain", "no-cache")
+    return _file(context(request).product.home / request.url.path[1:], "text/plain", "no-cache")
 
 
 @router.get("/verify")
 def verify(request: Request) -> Response:
     """The page of the second verifier, which runs in the browser."""
-    found = logs.keys(faces(request).product.home / "keys")
-    return page(request, "regulator/verify.html", key="\n".join(found.get("consent", [])))
+    keys = logs.keys(context(request).product.home / "keys")
+    return page(request, "regulator/verify.html", key="\n".join(keys.get("consent", [])))
 
 
 @router.get("/contracts/{scene}.odcs.yaml")
 def contract(request: Request, scene: str) -> Response:
     """A scene's contract, with exactly the bytes of its digest in the log."""
-    if scene not in faces(request).product.scenes:
+    if scene not in context(request).product.scenes:
         raise NotFoundError
     return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
 
@@ -85,34 +85,34 @@ def replay(
     request: Request, first: Annotated[date, Form()], last: Annotated[date, Form()]
 ) -> Response:
     """Replay a period. A POST although it writes nothing, because it is expensive."""
-    replayed = faces(request).replays.run(first, last)
+    replayed = context(request).replays.run(first, last)
     return page(request, "regulator/replay.html", replayed=replayed)
 
 
 @router.get("/regulator/releases/{scene}")
 def quality(request: Request, scene: str) -> Response:
     """The privacy loss and quality of the scene's release, from its public record."""
-    product = faces(request).product
-    found, known = releases.of(product.gate, scene), product.scenes.get(scene)
-    if found is None or known is None:
+    product = context(request).product
+    published, known = releases.of(product.gate, scene), product.scenes.get(scene)
+    if published is None or known is None:
         raise NotFoundError
-    shown = releases.quality(found, known, product.gate.served(scene).anchor)
+    shown = releases.quality(published, known, product.gate.served(scene).anchor)
     return page(
         request,
         "regulator/release.html",
         quality=shown,
-        erased=stale_releases.erased_since(product.ledger, found.ledger_size),
-        age=releases.age(found, faces(request).clock()),
+        erased=stale_releases.erased_since(product.ledger, published.ledger_size),
+        age=releases.age(published, context(request).clock()),
     )
 
 
 @router.get("/releases/{name}.json")
 def release(request: Request, name: str) -> Response:
     """The public record of a release, by its id or its scene: noisy counts, scales and budget."""
-    found = releases.named(faces(request).product.gate, name)
-    if found is None:
+    published = releases.named(context(request).product.gate, name)
+    if published is None:
         raise NotFoundError
-    return JSONResponse(found.body())
+    return JSONResponse(published.body())
 
 
 def _file(path: Path, media_type: str, caching: str) -> Response:

@@ -21,7 +21,7 @@ from gate.reads.point import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 from portal.service import demokeys, description, tokens, usage
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 
 router = APIRouter(include_in_schema=False)
@@ -106,7 +106,7 @@ def try_it(
     customer: Annotated[str, Form()],
 ) -> Response:
     """The demonstration's try-it form: a real read through the gate, logged like any other."""
-    here = faces(request)
+    here = context(request)
     if not here.product.settings.demo:
         raise NotFoundError
     contract = here.product.scenes.get(scene)
@@ -118,13 +118,13 @@ def try_it(
 
 
 def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Response:
-    product = faces(request).product
+    product = context(request).product
     return page(
         request,
         "service/docs.html",
         operations=description.OPERATIONS,
         problems=description.EVERY_PROBLEM,
-        quotas=usage.quotas(product, tried["service"], faces(request).clock()),
+        quotas=usage.quotas(product, tried["service"], context(request).clock()),
         answers=usage.lines(product, tried["service"]),
         scenes=product.scenes.values(),
         services=services(product.scenes.values()),

@@ -17,7 +17,7 @@ from starlette.requests import Request
 
 from portal.desk.intake import service
 from portal.operations.wiring import Product
-from portal.web.pages import faces
+from portal.web.pages import context
 
 MAX_ANSWERS, MAX_SEARCHED = 20, 4096  # answers shown, entries searched
 SHOWN = ("at", "action", "scene", "fields", "views", "reason", "rows", "release", "mode")
@@ -29,7 +29,7 @@ Service = Annotated[str, Depends(service)]
 @router.get("/usage")
 def used(request: Request, by: Service) -> dict[str, Any]:
     """Your quotas, how much of them is used, and your latest answers, newest first."""
-    here = faces(request)
+    here = context(request)
     return {
         "quotas": quotas(here.product, by, here.clock()),
         "answers": answers(here.product, by),
@@ -48,15 +48,15 @@ def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     size = product.reads.size
     newest = [*enumerate(product.reads.entries(max(0, size - MAX_SEARCHED), size))][::-1]
     first = max(0, size - MAX_SEARCHED)
-    found: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     for place, entry in newest:
         body = json.loads(entry)
         if body["service"] == by:
             shown = _alone(body) if "scene" in body else _batch(body)
-            found.append({"entry": first + place} | shown)
-        if len(found) == MAX_ANSWERS:
+            answers.append({"entry": first + place} | shown)
+        if len(answers) == MAX_ANSWERS:
             break
-    return found
+    return answers
 
 
 def lines(product: Product, by: str) -> Sequence[dict[str, Any]]:

@@ -18,7 +18,7 @@ from portal.auth.session import Session
 from portal.signin.current_customer import Me
 from portal.signin.routes import brought_over
 from portal.web.hosts import ENTRY, Hosts
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import NotFoundError, UsedCodeError
 from portal.web.security import POLICY, own_path
 
@@ -29,7 +29,7 @@ CENTRE = "/customer"
 
 @router.post("/customer/continue")
 def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Response:
-    here, hosts = faces(request), _hosts(request)
+    here, hosts = context(request), _hosts(request)
     code = here.crossings.begin((me, own_path(to)), here.clock())
     target = f"{hosts.consent}{ENTRY}"
     response = page(request, "customer/crossing.html", target=target, code=code)
@@ -42,7 +42,7 @@ def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Resp
 
 @router.post(ENTRY)
 def enter(request: Request, code: Annotated[str, Form(max_length=100)]) -> Response:
-    here, hosts = faces(request), _hosts(request)
+    here, hosts = context(request), _hosts(request)
     if not hosts.comes_over(request.url.path, request.headers):
         raise NotFoundError
     begun: tuple[Session, str] | None = here.crossings.finish(code, here.clock())
@@ -52,7 +52,7 @@ def enter(request: Request, code: Annotated[str, Form(max_length=100)]) -> Respo
 
 
 def _hosts(request: Request) -> Hosts:
-    hosts = faces(request).hosts
+    hosts = context(request).hosts
     if hosts is None:
         raise NotFoundError
     return hosts

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from gate.contracts.scene import Scene
 from portal.auth.session import Session
-from portal.web.pages import faces, session
+from portal.web.pages import context, session
 from portal.web.problems import SignedOutError, UnknownSceneError
 
 
@@ -21,7 +21,7 @@ def signed_in(request: Request) -> Session:
 
 def known_scene(request: Request, scene: Annotated[str, Path()]) -> Scene:
     """The scene of the path. Raises UnknownSceneError."""
-    contract = faces(request).product.scenes.get(scene)
+    contract = context(request).product.scenes.get(scene)
     if contract is None:
         raise UnknownSceneError(scene)
     return contract

@@ -45,7 +45,7 @@ def look_up(here: PortalContext, customer: str) -> Greeting:
 
 
 def is_customer(here: PortalContext, customer: str, greeting: Greeting) -> bool:
-    """Whether this is a customer, as far as anybody knows: only a number that neither the source
-    nor the ledger has is nobody's."""
+    """Whether this may be a customer: False only if neither the source nor the ledger has the
+    number."""
     ledger = here.product.ledger
     return not greeting.absent or ledger.read_log_tags(customer, ledger.origin) is not None

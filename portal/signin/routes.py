@@ -19,7 +19,7 @@ from portal.auth.passkeys import Host, PasskeyError
 from portal.auth.session import COOKIE, Session, put_cookie
 from portal.consent import gpc
 from portal.signin import greeting
-from portal.web.pages import faces, page
+from portal.web.pages import context, page
 from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
 
 router = APIRouter(include_in_schema=False)
@@ -60,7 +60,7 @@ Body = Annotated[bytes, Depends(small_body)]
 @router.post("/login")
 def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
     """The demonstration's login, without proof. Refused unless the setting `demo` is on."""
-    if not faces(request).product.settings.demo:
+    if not context(request).product.settings.demo:
         raise LoginRefusedError
     return _welcome(request, customer)
 
@@ -72,13 +72,13 @@ def go_to_provider(request: Request) -> Response:
 
 @router.get("/login/callback")
 def come_back(request: Request, code: Code = "", state: State = "") -> Response:
-    claim = faces(request).product.settings.oidc_customer_claim
+    claim = context(request).product.settings.oidc_customer_claim
     return _welcome(request, _customer(claims(request, code, state).get(claim)))
 
 
 @router.post("/login/passkey/options")
 def ask_for_passkey(request: Request) -> Response:
-    value, options = faces(request).passkeys.ask(here(request))
+    value, options = context(request).passkeys.ask(here(request))
     return begin(request, Challenge(value, None), Response(options, media_type=JSON))
 
 
@@ -89,11 +89,11 @@ def sign_in_with_passkey(request: Request, body: Body) -> Response:
     if not isinstance(asked, Challenge) or asked.subject is not None:
         raise LoginRefusedError
     try:
-        subject = faces(request).passkeys.whose(body, asked.value, here(request))
+        subject = context(request).passkeys.whose(body, asked.value, here(request))
     except PasskeyError as error:
         log.warning("a passkey was refused: %s", error)
         raise LoginRefusedError from error
-    name = greeting.look_up(faces(request), subject).name
+    name = greeting.look_up(context(request), subject).name
     return _signed_in(request, subject, name, Response(status_code=204))
 
 
@@ -105,7 +105,7 @@ def arrive(request: Request) -> Response:
 
 @router.post("/handoff")
 def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Response:
-    known = faces(request)
+    known = context(request)
     by = known.handoffs.redeem(code, known.clock())
     if by is None:
         raise UsedCodeError
@@ -114,7 +114,7 @@ def take_over(request: Request, code: Annotated[str, Form(max_length=40)]) -> Re
 
 @router.post("/logout")
 def sign_out(request: Request) -> Response:
-    faces(request).sessions.close(request.cookies.get(COOKIE))
+    context(request).sessions.close(request.cookies.get(COOKIE))
     response = RedirectResponse("/", 303)
     response.delete_cookie(COOKIE)
     return response
@@ -122,7 +122,7 @@ def sign_out(request: Request) -> Response:
 
 def to_provider(request: Request, back: str) -> Response:
     """Send the browser to the provider, which sends it on to the route named `back`."""
-    provider = faces(request).provider
+    provider = context(request).provider
     if provider is None:
         raise NotFoundError
     try:
@@ -135,7 +135,7 @@ def to_provider(request: Request, back: str) -> Response:
 
 def claims(request: Request, code: str, state: str) -> Mapping[str, Any]:
     """The claims of the person who came back from the provider. Raises LoginRefusedError."""
-    provider, pending = faces(request).provider, finish(request)
+    provider, pending = context(request).provider, finish(request)
     if provider is None or not isinstance(pending, Pending):
         raise LoginRefusedError
     if not secrets.compare_digest(pending.state.encode(), state.encode()):
@@ -157,7 +157,7 @@ def _customer(claim: object) -> str:
 
 def begin(request: Request, what: Begun, response: Response) -> Response:
     """Bind `what` to this browser by a cookie; it can finish it once."""
-    known = faces(request)
+    known = context(request)
     response.set_cookie(
         BEGUN,
         known.begun.begin(what, known.clock()),
@@ -171,7 +171,7 @@ def begin(request: Request, what: Begun, response: Response) -> Response:
 
 def finish(request: Request) -> Begun | None:
     """What this browser began, if it has not expired. It is removed."""
-    return faces(request).begun.finish(request.cookies.get(BEGUN), faces(request).clock())
+    return context(request).begun.finish(request.cookies.get(BEGUN), context(request).clock())
 
 
 def here(request: Request) -> Host:
@@ -180,8 +180,8 @@ def here(request: Request) -> Host:
 
 
 def _welcome(request: Request, customer: str) -> Response:
-    greeted = greeting.look_up(faces(request), customer)
-    if not greeting.is_customer(faces(request), customer, greeted):
+    greeted = greeting.look_up(context(request), customer)
+    if not greeting.is_customer(context(request), customer, greeted):
         raise LoginRefusedError
     return _signed_in(request, customer, greeted.name, RedirectResponse("/customer", 303))
 
@@ -200,7 +200,7 @@ def _signed_in(
     proved: datetime | None = None,
 ) -> Response:
     """Begin a new session, and close the one that the browser had."""
-    known = faces(request)
+    known = context(request)
     known.sessions.close(request.cookies.get(COOKIE))
     token = known.sessions.open(subject, name, known.clock(), proved)
     put_cookie(response, request, token)

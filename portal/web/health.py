@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portal.operations.job_results import JobResults
-from portal.web.pages import faces
+from portal.web.pages import context
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,7 +25,7 @@ PRIVATE = {"error", "limit_s"}
 
 @router.get("/healthz")
 def healthz(request: Request) -> Response:
-    at = faces(request).clock()
+    at = context(request).clock()
     snapshot = job_results(request).snapshot(at)
     health = snapshot.health(at)
     jobs = {

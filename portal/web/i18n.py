@@ -117,14 +117,14 @@ def _catalog(folder: Path, tag: str) -> Catalog:
 
 def _accepted(header: str) -> Mapping[str, float]:
     """RFC 9110 section 12.5.4: language ranges with their quality, unreadable ones left out."""
-    found: dict[str, float] = {}
+    qualities: dict[str, float] = {}
     for part in header[:1000].split(","):
         range_, _, quality = part.strip().partition(";q=")
         try:
-            found.setdefault(range_.lower(), float(quality or 1))
+            qualities.setdefault(range_.lower(), float(quality or 1))
         except ValueError:
             continue
-    return found
+    return qualities
 
 
 def _match(range_: str) -> str | None:

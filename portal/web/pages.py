@@ -146,20 +146,20 @@ def static_file(path: Path) -> StaticFile:
     return StaticFile(TYPES[path.suffix], digest, raw, gzip.compress(raw, 9, mtime=0))
 
 
-def faces(request: Request) -> PortalContext:
+def context(request: Request) -> PortalContext:
     """The application's context."""
-    found: PortalContext = request.app.state.faces
-    return found
+    context: PortalContext = request.app.state.context
+    return context
 
 
 def words(request: Request) -> Words:
     """The catalogue of the reader's language: the chosen one, the browser's, or English."""
     accepted = request.headers.get("accept-language", "")
-    return faces(request).words[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted)]
+    return context(request).words[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted)]
 
 
 def session(request: Request) -> Session | None:
-    here = faces(request)
+    here = context(request)
     return here.sessions.find(request.cookies.get(COOKIE), here.clock())
 
 
@@ -172,9 +172,9 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
         "of": spoken.of,
         "session": session(request),
         "path": request.url.path,
-        "demo": faces(request).product.settings.demo,
+        "demo": context(request).product.settings.demo,
     }
-    body = faces(request).templates.get_template(template).render(shared | facts)
+    body = context(request).templates.get_template(template).render(shared | facts)
     return HTMLResponse(
         body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request, Sec-GPC"}
     )

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from portal.web.hosts import Hosts, served_on_consent_host
-from portal.web.pages import faces
+from portal.web.pages import context
 from portal.web.problems import CrossSiteError, NotFoundError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -63,7 +63,7 @@ class Guard:
 
 async def _refusal(request: Request) -> Response | None:
     """The answer to a request that must not reach the application; None if it may."""
-    hosts = faces(request).hosts
+    hosts = context(request).hosts
     if crosses_sites(request) and not (
         hosts and hosts.comes_over(request.url.path, request.headers)
     ):

@@ -104,7 +104,7 @@ class RunningHealth:
             self._changed[row] = report
 
     def _forget(self, state: ConsentIndex) -> None:
-        """Count nobody any more who was erased since the last call."""
+        """Stop counting customers who were erased since the last call."""
         for row in state.ended[self._ended :]:
             self._replace(row, None)
         self._ended = len(state.ended)

@@ -59,9 +59,9 @@ class Check:
     scene: str
     field: str
     aspect: Aspect
-    kept: bool
+    met: bool
     wanted: str
-    found: str
+    observed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class Attainment:
 
     scene: str
     checks: int
-    kept: int
+    met: int
 
     @property
     def share(self) -> int:
         """In ten-thousandths, rounded down: 10000 only if nothing was missed."""
-        return TEN_THOUSAND * self.kept // self.checks if self.checks else TEN_THOUSAND
+        return TEN_THOUSAND * self.met // self.checks if self.checks else TEN_THOUSAND
 
 
 class RunOrderError(ValueError):
@@ -101,7 +101,7 @@ def checks(
 ) -> list[Check]:
     """Compare every promise of every contract with `facts` observed at `at`. Pure."""
     provided = {name for name, item in source.items.items() if item.provided}
-    found = [
+    checked = [
         check
         for scene in scenes.values()
         for name, field in scene.fields.items()
@@ -109,8 +109,8 @@ def checks(
         for check in _checks(scene, field, facts, at)
     ]
     if facts.key is not None:
-        found += [_key_check(scene.id, facts.key) for scene in scenes.values()]
-    return found if facts.rows else [replace(each, kept=False, found=EMPTY) for each in found]
+        checked += [_key_check(scene.id, facts.key) for scene in scenes.values()]
+    return checked if facts.rows else [replace(each, met=False, observed=EMPTY) for each in checked]
 
 
 class ContractHealth:
@@ -155,7 +155,7 @@ class ContractHealth:
         sql = "SELECT scene, sum(checks), sum(kept) FROM attained WHERE at >= ? GROUP BY scene"
         with closing(self._connect()) as database:
             rows = database.execute(sql, [_stamp(since)]).fetchall()
-        return {scene: Attainment(scene, count, kept) for scene, count, kept in rows}
+        return {scene: Attainment(scene, count, met) for scene, count, met in rows}
 
     def freshness(self) -> dict[str, dict[str, bool]]:
         """By scene and field, whether it was in time at the last run, where that is promised.
@@ -209,38 +209,38 @@ class ContractHealth:
 
 def _key_check(scene: str, key: KeyFacts) -> Check:
     if key.nulls is None:
-        found = "no such column"
+        observed = "no such column"
     else:
-        found = f"{key.surplus} surplus rows, {key.nulls} without id"
-    return Check(scene, key.column, Aspect.KEY, key.sound, "unique, never null", found)
+        observed = f"{key.surplus} surplus rows, {key.nulls} without id"
+    return Check(scene, key.column, Aspect.KEY, key.sound, "unique, never null", observed)
 
 
 def _checks(scene: Scene, field: SceneField, facts: SourceFacts, at: datetime) -> Iterator[Check]:
     item, name = field.item, field.item.name
 
-    def check(aspect: Aspect, wanted: object, found: object, *, kept: bool) -> Check:
-        return Check(scene.id, name, aspect, kept, str(wanted), str(found))
+    def check(aspect: Aspect, wanted: object, observed: object, *, met: bool) -> Check:
+        return Check(scene.id, name, aspect, met, str(wanted), str(observed))
 
     kind = facts.types.get(name)
-    yield check(Aspect.PRESENCE, name, name if kind else "", kept=kind is not None)
+    yield check(Aspect.PRESENCE, name, name if kind else "", met=kind is not None)
     if kind is not None:
-        yield check(Aspect.TYPE, item.type, kind, kept=kind == item.type)
+        yield check(Aspect.TYPE, item.type, kind, met=kind == item.type)
     if item.max_nulls is not None and name in facts.nulls:
         share = _share(facts.nulls[name], facts.rows)
         most = item.max_nulls
         within = facts.nulls[name] * TEN_THOUSAND <= most * facts.rows
-        yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", kept=within)
+        yield check(Aspect.NULLS, f"{most} of 10000", f"{share} of 10000", met=within)
     for rule in item.rules if kind is not None else ():
         count = facts.missing.get((name, rule), facts.nulls.get(name))
-        within = count is not None and facts.rows > 0 and rule.kept(count, facts.rows)
-        yield check(Aspect.NULLS, rule, f"{count} of {facts.rows} rows", kept=within)
+        within = count is not None and facts.rows > 0 and rule.satisfied_by(count, facts.rows)
+        yield check(Aspect.NULLS, rule, f"{count} of {facts.rows} rows", met=within)
     delivery = facts.deliveries.get(item.system)
     if (most_late := scene.latency.get(name)) is not None:
         late = None if delivery is None else delivery.arrived - delivery.as_of
-        yield check(Aspect.LATENCY, most_late, late or "", kept=_within(late, most_late))
+        yield check(Aspect.LATENCY, most_late, late or "", met=_within(late, most_late))
     if item.frequency is not None:
         old = _age(delivery, at)
-        yield check(Aspect.FRESHNESS, item.frequency, old or "", kept=_within(old, item.frequency))
+        yield check(Aspect.FRESHNESS, item.frequency, old or "", met=_within(old, item.frequency))
 
 
 def _age(delivery: SourceDelivery | None, at: datetime) -> timedelta | None:
@@ -261,19 +261,19 @@ def _insert(
     database: sqlite3.Connection, run_checks: Sequence[Check], at: datetime
 ) -> set[tuple[str, str]]:
     """Write the misses and sums of one run; returns the fields that missed."""
-    missed = [each for each in run_checks if not each.kept]
+    missed = [each for each in run_checks if not each.met]
     sums: dict[str, list[int]] = {}
     for each in run_checks:
         count = sums.setdefault(each.scene, [0, 0])
         count[0] += 1
-        count[1] += each.kept
+        count[1] += each.met
     stamp = _stamp(at)
     database.executemany(
         "INSERT INTO attained VALUES (?, ?, ?, ?)", [(stamp, s, *sums[s]) for s in sums]
     )
     database.executemany(
         "INSERT INTO miss VALUES (?, ?, ?, ?, ?, ?)",
-        [(stamp, m.scene, m.field, m.aspect.value, m.wanted, m.found) for m in missed],
+        [(stamp, m.scene, m.field, m.aspect.value, m.wanted, m.observed) for m in missed],
     )
     return {(each.scene, each.field) for each in missed}
 

@@ -51,11 +51,11 @@ def _require_declared(last: ScenePublished, scene: Scene, archive: ContractArchi
     try:
         widening.require_declared(archive.read(last.digest), scene)
     except MissingContractError:
-        if not _starts_anew(last, scene):
+        if not _needs_new_consent(last, scene):
             raise
 
 
-def _starts_anew(last: ScenePublished, scene: Scene) -> bool:
+def _needs_new_consent(last: ScenePublished, scene: Scene) -> bool:
     """Whether it is a new major version that accepts no earlier consent: no comparison needed."""
     own = versions.parse(scene.version)
     return own[0] > versions.published(last.version)[0] and scene.consent_since == own

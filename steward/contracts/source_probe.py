@@ -68,7 +68,7 @@ class SourceFacts:
     """Observations: `types` (ODCS names) and `nulls` by column, `rows`, `deliveries` by system.
 
     `nulls` counts NaN as well. `missing`: by column and rule, what its `missingValues` counts.
-    `key`: None if nobody looked.
+    `key`: None if it was not checked.
     """
 
     types: Mapping[str, str]
@@ -94,22 +94,22 @@ def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
     ]
     nulls = [counts.missing(table[name]) for name in known]
     listed = [_counted_as_missing(table[name], rule.missing) for name, rule in ruled]
-    rows, *found = _counts(table, [*nulls, *listed])
+    rows, *missing = _counts(table, [*nulls, *listed])
     return SourceFacts(
         types,
         rows,
-        dict(zip(known, found, strict=False)),
+        dict(zip(known, missing, strict=False)),
         _deliveries(tables, source.deliveries),
         _key(table, tables.key, rows),
-        dict(zip(ruled, found[len(known) :], strict=True)),
+        dict(zip(ruled, missing[len(known) :], strict=True)),
     )
 
 
 def _counts(table: Any, tests: list[Any]) -> list[int]:
     """The number of rows, followed by the number of those that pass each test."""
     sums = [test.sum().name(f"n{i}") for i, test in enumerate(tests)]
-    found = _fetched(table.aggregate([table.count().name("rows"), *sums]))[0]
-    return [int(each or 0) for each in found.values()]
+    row = _fetched(table.aggregate([table.count().name("rows"), *sums]))[0]
+    return [int(each or 0) for each in row.values()]
 
 
 def _counted_as_missing(column: Any, values: tuple[str | None, ...]) -> Any:
@@ -124,11 +124,11 @@ def _key(table: Any, key: str, rows: int) -> KeyFacts:
         return KeyFacts(key, None, None)
     column = table[key]
     lacking = counts.missing(column) | (column.cast("string").strip() == "").fill_null(False)
-    (found,) = _fetched(
+    (sums,) = _fetched(
         table.aggregate(nulls=lacking.sum(), customers=column.nunique(where=~lacking))
     )
-    nulls = int(found["nulls"] or 0)
-    return KeyFacts(key, nulls, rows - nulls - int(found["customers"] or 0))
+    nulls = int(sums["nulls"] or 0)
+    return KeyFacts(key, nulls, rows - nulls - int(sums["customers"] or 0))
 
 
 def _deliveries(tables: SourceTables, name: str | None) -> dict[str, SourceDelivery]:

@@ -34,7 +34,7 @@ METHODS = {
     EvidenceClass.IMPORTED: "taken over from an earlier record, with its source",
 }
 WHOLE = "the whole scene"
-UNTIL_SAID_AGAIN = "the customer decides on the scene again"
+UNTIL_NEXT_DECISION = "the customer decides on the scene again"
 
 
 def event(instruction: Instruction, act: SceneAct, scene: Scene, subject: str) -> Node:
@@ -105,4 +105,4 @@ def _duration(instruction: Instruction, act: SceneAct, scene: Scene) -> Node:
         last = instruction.at + scene.longest
         end = min(act.until, last) if act.until else last
         return {"@type": "dpv:UntilTimeDuration", "rdf:value": moment(end)}
-    return {"@type": "dpv:UntilEventDuration", "rdf:value": UNTIL_SAID_AGAIN}
+    return {"@type": "dpv:UntilEventDuration", "rdf:value": UNTIL_NEXT_DECISION}

@@ -56,7 +56,7 @@ def marginals(
     over the same cliques.
     """
     shapes = {each.clique: each.values.shape for each in left}
-    estimate = _Found(shapes, stayed, rows)
+    estimate = _ComponentEstimates(shapes, stayed, rows)
     for part, noisy in components(left).items():
         estimate.take(part, noisy)
     return [assembled(clique, shape, estimate.components) for clique, shape in shapes.items()]
@@ -67,7 +67,7 @@ def _difference(before: Noisy, stayed: Counts, grown: float) -> Reconciled:
     return Reconciled(before.clique, values, before.variance * grown**2)
 
 
-class _Found:
+class _ComponentEstimates:
     """The estimated components, computed from smaller to larger ones."""
 
     def __init__(

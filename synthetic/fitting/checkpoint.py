@@ -89,7 +89,7 @@ class Begun:
 
 
 class Partial:
-    """One unfinished fit. Use it inside `held`; every change is durable when it returns."""
+    """One unfinished fit. Use it inside `locked`; every change is durable when it returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -136,10 +136,10 @@ class Partial:
         self.path.unlink(missing_ok=True)
 
     def _require_terms(self, terms: Terms) -> None:
-        kept: Terms = self._body["terms"]
+        recorded: Terms = self._body["terms"]
         if self._body["format"] != FORMAT:
             raise PartialError(f"{self.path} is {self._body['format']!r}, want {FORMAT!r}: {_AWAY}")
-        if other := sorted(n for n in {*kept, *terms} if kept.get(n) != terms.get(n)):
+        if other := sorted(n for n in {*recorded, *terms} if recorded.get(n) != terms.get(n)):
             raise PartialError(
                 f"{self.path} was started with other values of {', '.join(other)}: continue it "
                 f"with those, or {_AWAY}"
@@ -161,7 +161,7 @@ class Partial:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[Partial]:
+def locked(path: Path) -> Iterator[Partial]:
     """Lock the unfinished fit at `path`, whose file need not exist.
 
     Raises PartialError while another process has the lock.

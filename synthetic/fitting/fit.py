@@ -4,7 +4,8 @@ The debit comes first; then `stages` measures stage by stage; at the end the pri
 recomputed from what was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,7 @@ from synthetic.fitting.checkpoint import Begun, FitStage, Partial, PartialError,
 from synthetic.fitting.release import Release, statement
 from synthetic.fitting.stages import FitTask, Progress
 from synthetic.model import counts, junction_tree, select
+from synthetic.model.counts import Counts
 from synthetic.model.domain import Domain, DomainError
 from synthetic.model.graphical_model import GRAPHICAL, INDEPENDENT, require_known
 from synthetic.model.inference import sizes
@@ -74,7 +76,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     proportions, so that nothing is spent on choosing.
     `partial`: stores each stage after it is measured. If it has an interrupted fit, that fit is
     continued under its own reservation, with `table` for the stages that are missing. The caller
-    holds it, and drops it when the release is recorded.
+    holds its lock, and drops it when the release is recorded.
     `progress`: called for every stage.
 
     Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
@@ -95,35 +97,56 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "code": provenance.code(),  # the release names one digest for all its measurements
     }
     counts.require_readable(table, domain)
-    rows = counts.bounded(table, domain, customer, contribution) if customer else table
-    known = counts.count(rows, domain, _counted(domain, served, predicted, mechanism, like))
+    cliques = _counted(domain, served, predicted, mechanism, like)
+    known = _personal_counts(table, domain, cliques, customer, contribution)
     begun, account = _debited(debit, terms, domain, reserve, partial)
     # Crash from here on: the reservation is spent, with or without a release.
     keep = partial.keep if partial else _forget
     state = FitStage("", ledger_size, ledger_root)
     task = FitTask(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
     task.run(known, served, mechanism, like)
-    promise = statement(task.measurements, task.selections, delta, mechanism, contribution)
+    return replace(
+        _release(task, debit, mechanism, delta, served),
+        account=account,
+        contract=contract,
+        reservation=begun.reservation.id if reserve else "",
+    )
+
+
+def _personal_counts(
+    table: Any,
+    domain: Domain,
+    cliques: Sequence[Clique],
+    customer: str | None,
+    contribution: int,
+) -> Mapping[Clique, Counts]:
+    """The personal counts over `cliques`, of at most `contribution` rows of each customer."""
+    rows = counts.bounded(table, domain, customer, contribution) if customer else table
+    return counts.count(rows, domain, cliques)
+
+
+def _release(
+    task: FitTask, debit: Reservation, mechanism: str, delta: Fraction, served: Sequence[Clique]
+) -> Release:
+    """The release of a task that has run. `debit`: of this run, at its time and ledger size."""
+    promise = statement(task.measurements, task.selections, delta, mechanism, task.contribution)
     _cross_check(task, delta, promise.epsilon)
     return Release(
-        scene=scene,
-        domain=domain,
+        scene=debit.scene,
+        domain=task.domain,
         mechanism=mechanism,
         measurements=tuple(task.measurements),
         selections=tuple(task.selections),
         statement=promise,
-        fitted_at=at.replace(microsecond=0),
-        ledger_size=ledger_size,
-        ledger_root=ledger_root,
-        account=account,
+        fitted_at=debit.at.replace(microsecond=0),
+        ledger_size=debit.ledger_size,
+        ledger_root=debit.ledger_root,
         code=provenance.code(),
         lock=provenance.lock(),
-        contract=contract,
-        period=begun.reservation.period,
-        reservation=begun.reservation.id if reserve else "",
+        period=task.begun.reservation.period,
         resumed=task.resumed(),
-        workload=served,
-        publishable=drawn.publishable,
+        workload=tuple(served),
+        publishable=task.noise.publishable,
     )
 
 
@@ -180,14 +203,14 @@ def _counted(
     """All marginals that the fit may need, so that one pass over the data is enough."""
     if like is not None:
         _require_alike(like, domain, mechanism)
-        return kept_cliques(like)
+        return measured_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
     with_targets = budget_split.with_target(domain, targets, served)
     return [*singles(domain), *served, *with_targets, *select.candidates(domain, targets, served)]
 
 
-def kept_cliques(release: Release) -> tuple[Clique, ...]:
+def measured_cliques(release: Release) -> tuple[Clique, ...]:
     return tuple(dict.fromkeys(each.clique for each in release.measurements))
 
 

@@ -96,8 +96,8 @@ class FitTask:
 
         def measured() -> FitStage:
             sensitivity, noise = self.contribution, self.noise
-            found = (measure.laplace(known[c], c, sensitivity, share, noise) for c in known)
-            return replace(self.now, measurements=tuple(found))
+            measurements = (measure.laplace(known[c], c, sensitivity, share, noise) for c in known)
+            return replace(self.now, measurements=tuple(measurements))
 
         self._stage(COLUMNS, 1, measured)
 
@@ -147,8 +147,10 @@ class FitTask:
 
         def scored() -> FitStage:
             loss, beliefs = PrivacyLoss(rho * budget_split.SCORES), self._beliefs()
-            found = select.score(known, beliefs, candidates, self.contribution, loss, self.noise)
-            return replace(self.now, selections=(found,))
+            selection = select.score(
+                known, beliefs, candidates, self.contribution, loss, self.noise
+            )
+            return replace(self.now, selections=(selection,))
 
         (scores,) = self._stage(f"{SCORES} {number}", of, scored).selections
         left = rho - scores.loss.rho
@@ -168,11 +170,11 @@ class FitTask:
     ) -> None:
         def measured() -> FitStage:
             sensitivity, noise = self.contribution, self.noise
-            found = (
+            measurements = (
                 measure.gaussian(known[clique], clique, sensitivity, PrivacyLoss(rho), noise)
                 for clique, rho in zip(cliques, rhos(), strict=True)
             )
-            return replace(self.now, measurements=tuple(found))
+            return replace(self.now, measurements=tuple(measurements))
 
         self._stage(name, of, measured)
 

@@ -24,7 +24,7 @@ BLOCK_CELLS = 4_000_000  # numbers in memory per block of rows
 class _Node:
     """A clique that has hidden columns. `table` is P(clique) / P(its separator)."""
 
-    kept: Clique
+    clique: Clique
     hidden: Clique
     shared: Clique  # hidden columns in common with the parent
     parent: int
@@ -38,7 +38,7 @@ def draw(beliefs: Beliefs, evidence: Mapping[str, Codes], uniforms: Uniforms) ->
     """
     rows = len(next(iter(evidence.values()))) if evidence else 0
     nodes = _nodes(beliefs, {*beliefs.domain.columns} - {*evidence})
-    felt = sorted({name for node in nodes for name in node.kept if name in evidence})
+    felt = sorted({name for node in nodes for name in node.clique if name in evidence})
     distinct, which = _distinct(beliefs.domain, {name: evidence[name] for name in felt}, rows)
     uniform_by_node = {name: uniforms(name) for name in ("|".join(node.hidden) for node in nodes)}
     wide = max((_cells(beliefs.domain, node.hidden) for node in nodes), default=1)
@@ -132,8 +132,8 @@ def _collect(domain: Domain, nodes: Sequence[_Node], evidence: Mapping[str, Code
 
 def _slice(domain: Domain, node: _Node, evidence: Mapping[str, Codes]) -> Floats:
     """The node's table at each row's evidence: shape (rows, *hidden)."""
-    known = tuple(name for name in node.kept if name not in node.hidden)
-    table = np.moveaxis(node.table, [node.kept.index(n) for n in known], range(len(known)))
+    known = tuple(name for name in node.clique if name not in node.hidden)
+    table = np.moveaxis(node.table, [node.clique.index(n) for n in known], range(len(known)))
     if not known:
         rows = len(next(iter(evidence.values()))) if evidence else 1
         return np.broadcast_to(table, (rows, *table.shape))

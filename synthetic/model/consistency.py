@@ -75,7 +75,7 @@ def components(measured: Sequence[Noisy]) -> dict[Clique, Component]:
 
 
 def assembled(clique: Clique, shape: Sequence[int], by_part: Components) -> Reconciled:
-    """The marginal over `clique`, of which every subset is in `found`."""
+    """The marginal over `clique`, of which every subset is in `by_part`."""
     sizes = dict(zip(clique, shape, strict=True))
     values, variance = np.zeros(tuple(shape)), 0.0
     for part in parts(clique):

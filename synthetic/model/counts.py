@@ -132,13 +132,13 @@ def require_readable(table: Any, domain: Domain) -> None:
         return
     unreadable = {name: (~_readable(table[name], texts[name])).sum() for name in texts}
     row = table.aggregate(**{_ALL: table.count()}, **unreadable).to_pyarrow().to_pylist()[0]
-    found = [
+    problems = [
         f"column {name!r}: {row[name]} of {row[_ALL]} values are no {_KINDS[type(column)]}"
         for name, column in texts.items()
         if row[name]
     ]
-    if found:
-        raise DomainError("; ".join(found) + ": correct them, or leave them empty")
+    if problems:
+        raise DomainError("; ".join(problems) + ": correct them, or leave them empty")
 
 
 def code(value: Any, column: Column) -> Any:

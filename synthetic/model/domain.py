@@ -195,7 +195,7 @@ def _categories(spec: Mapping[str, Any]) -> Categories:
         if not isinstance(each, str):
             raise DomainError(f"{each!r} is no text: put it in quotes, as the source spells it")
     if repeated := sorted({each for each in values if values.count(each) > 1}):
-        raise DomainError(f"values stand twice in a domain: {repeated}; remove one of each")
+        raise DomainError(f"values are repeated in a domain: {repeated}; remove one of each")
     if other not in values:
         raise DomainError(f"other is {other!r}, want one of the values {[*values]}")
     return Categories(values, other, _flag(spec, "ordered"), _flag(spec, "nullable"))

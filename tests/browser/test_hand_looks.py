@@ -119,7 +119,7 @@ def test_the_code_on_a_paper_opens_the_page_that_verifies_it(two: Two) -> None:
     asked: list[str] = []
     anybody = browser.new_context().new_page()
     anybody.on("request", lambda request: asked.append(request.url))
-    key = site.app.state.faces.link_key
+    key = site.app.state.context.link_key
     address = paper.address(f"{site.login}/verify", key, "c00043", index)
     anybody.goto(str(address))
     expect(anybody.locator("#good")).to_be_visible()

@@ -18,7 +18,7 @@ from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, with_options, world
 
-NO_LIMIT = Quota(points_told=None, share_told=None)
+NO_LIMIT = Quota(points_alert=None, share_alert=None)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def bank(tmp_path: Path, alerts: list[GateAlert]) -> World:
     bank = world(tmp_path)
     for subject in ("c1", "c2"):
         bank.says(subject, Granted("segmentation", ("age",), None))
-    limit = Quota(points_per_minute=2, rows_per_day=5, points_told=3, share_told=0.5)
+    limit = Quota(points_per_minute=2, rows_per_day=5, points_alert=3, share_alert=0.5)
     quotas = Quotas({("analytics", "segmentation"): limit}, NO_LIMIT, alerts.append)
     return with_options(bank, quotas=quotas)
 
@@ -111,7 +111,7 @@ def test_a_table_is_told_only_where_that_is_asked_for(bank: World, alerts: list[
     request = TableRequest("analytics", "segmentation", ("age",), NOON)
     read_table(bank.gate, request)
     assert alerts == []
-    quota = Quota(share_told=None, table_share_told=0.5)
+    quota = Quota(share_alert=None, table_share_alert=0.5)
     bank = with_options(bank, quotas=Quotas(default=quota, alarm=alerts.append))
     rows(bank)
     read_table(bank.gate, request)

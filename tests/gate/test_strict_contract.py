@@ -266,7 +266,11 @@ def test_every_operator_of_the_standard_is_checked(written: str, tmp_path: Path)
     item = source(tmp_path, JOB, f"quality: [{written}]").items["job"]
     (rule,) = item.rules
     kept, missed = RULES[written]
-    assert (item.max_nulls, rule.kept(kept, 200), rule.kept(missed, 200)) == (None, True, False)
+    assert (item.max_nulls, rule.satisfied_by(kept, 200), rule.satisfied_by(missed, 200)) == (
+        None,
+        True,
+        False,
+    )
 
 
 def test_all_rules_of_one_metric_are_kept_side_by_side(tmp_path: Path) -> None:

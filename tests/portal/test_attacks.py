@@ -1,4 +1,4 @@
-"""Attacks on the faces. Each is tried, and each must gain nothing: section 6 of specs/portal.md."""
+"""Attacks on the portal: each is tried, and must gain nothing. Section 6 of specs/portal.md."""
 
 import logging
 import re

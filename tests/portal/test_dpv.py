@@ -108,7 +108,7 @@ def test_no_record_is_given_while_nobody_is_said_to_be_responsible(
     index = index_of(product)
     with browser(product, clock) as client:
         sign_in(client, ME)
-        settings = client.app.state.faces.product.settings  # type: ignore[attr-defined] # ours
+        settings = client.app.state.context.product.settings  # type: ignore[attr-defined] # ours
         assert settings.demo
         object.__setattr__(settings, "demo", False)
         assert client.get(f"/customer/receipts/{index}/jsonld").status_code == 404

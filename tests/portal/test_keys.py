@@ -398,7 +398,7 @@ def test_word_of_a_recovery_goes_out_by_mail(seeded: Path, tmp_path: Path, clock
     me = person(product, clock).cross()
     me.enrol()
     request_recovery(me)
-    me.app.state.faces.post.settle()
+    me.app.state.context.post.settle()
     subjects = [
         each.read_text().partition("Subject: ")[2].split("\n")[0] for each in letters.iterdir()
     ]
@@ -481,8 +481,8 @@ def test_after_erasure_nothing_says_whose_credential_it_was(
     me: Person, key: Passkey, clock: Clock
 ) -> None:
     path = me.product.home / "passkeys.sqlite"
-    identifier = next(iter(me.app.state.faces.credentials.of(me.subject).values()))
-    me.app.state.faces.credentials.close()
+    identifier = next(iter(me.app.state.context.credentials.of(me.subject).values()))
+    me.app.state.context.credentials.close()
     kept = [*path.parent.glob("passkeys*")]
     assert [each for each in kept if identifier in each.read_bytes()]
     store = ConsentKeyStore(path)

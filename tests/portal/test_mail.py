@@ -71,7 +71,7 @@ def press(client: TestClient, product: Product, wish: str = "allow") -> int:
 
 
 def letters(client: TestClient, folder: Path) -> list[EmailMessage]:
-    post = client.app.state.faces.post  # type: ignore[attr-defined] # an application of ours
+    post = client.app.state.context.post  # type: ignore[attr-defined] # an application of ours
     post.settle()
     found = sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
     return [email.message_from_bytes(each.read_bytes(), policy=default) for each in found]
@@ -146,7 +146,7 @@ def test_a_mail_server_that_hangs_or_is_gone_holds_nobody_up(
         began = monotonic()
         assert press(client, product) == 200
         assert monotonic() - began < mail.TIMEOUT_S / 2
-        client.app.state.faces.post.settle()  # type: ignore[attr-defined] # as above
+        client.app.state.context.post.settle()  # type: ignore[attr-defined] # as above
         assert press(client, product, "withdraw") == 200
 
 

@@ -225,6 +225,21 @@ WRONG_SETTINGS = {
     "a job without a pause": ("JOB_EVERY_S", {"publication": 0}, "job_every_s.publication"),
     "a quota of nobody": ("QUOTA", {"nobody/segmentation": {}}, "found nobody/segmentation"),
     "a quota of an unknown kind": ("QUOTA", {"default": {"pints": 1}}, "pints"),
+    "an alert under its earlier name": (
+        "QUOTA",
+        {"analytics/segmentation": {"rows_per_day": 9, "points_told": 5}},
+        "points_told is now called points_alert",
+    ),
+    "a share under its earlier name": (
+        "QUOTA",
+        {"default": {"share_told": 0.5}},
+        "share_told is now called share_alert",
+    ),
+    "a table's share under its earlier name": (
+        "QUOTA",
+        {"default": {"table_share_told": 0.5}},
+        "table_share_told is now called table_share_alert",
+    ),
     "a way for letters": ("MAIL", "pigeon:roof", "want smtp://host:port"),
     "a source that is missing": ("SOURCE", "/no/such.duckdb", "no file with customers' rows at"),
     "a port": ("PORT", "70000", "port"),

@@ -20,7 +20,7 @@ def first(product: Product, subject: str = ME) -> int:
 
 def code(client: TestClient, product: Product) -> str:
     """The secret of the customer's first receipt, as the code on the page holds it."""
-    key = client.app.state.faces.link_key  # type: ignore[attr-defined] # an application of ours
+    key = client.app.state.context.link_key  # type: ignore[attr-defined] # an application of ours
     return paper.secret(key, ME, first(product))
 
 

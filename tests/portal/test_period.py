@@ -78,7 +78,7 @@ def test_what_is_no_period_is_refused(why: str, still: Product) -> None:
 
 
 def test_one_replay_runs_at_a_time(still: Product, visitor: TestClient) -> None:
-    running = visitor.app.state.faces.replays  # type: ignore[attr-defined]  # of our application
+    running = visitor.app.state.context.replays  # type: ignore[attr-defined]  # of our application
     form = {"first": TODAY.isoformat(), "last": TODAY.isoformat()}
     with running._alone():
         assert visitor.post("/regulator/replay", data=form).status_code == 503

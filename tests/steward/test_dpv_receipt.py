@@ -39,7 +39,7 @@ from ledger.verify.receipt import ReceiptError
 from portal.operations.controller import DEMONSTRATION, UnstatedError, organisation
 from portal.operations.settings import Partner, Settings
 from steward.dpv.consent_receipt import NoConsentError, document, expressible
-from steward.dpv.event import UNTIL_SAID_AGAIN, WHOLE
+from steward.dpv.event import UNTIL_NEXT_DECISION, WHOLE
 from steward.dpv.party import Party
 from steward.dpv.term import CONTEXT
 from tests.ledger.events import KEY_ACTS, NOON, ORIGIN, PUBLIC, WORDING
@@ -135,7 +135,7 @@ def said_by(act: SceneAct) -> dict[str, Any]:
         "scene": act.scene,
         "fields": {*(getattr(act, "fields", None) or scene.fields)},
         "scope": [WHOLE] if isinstance(act, Withdrawn) and act.fields is None else [],
-        "end": limit if gives else UNTIL_SAID_AGAIN,
+        "end": limit if gives else UNTIL_NEXT_DECISION,
         "at": NOON,
         "evidence": "C",
         "locale": WORDING.locale,

@@ -158,7 +158,7 @@ def test_a_release_that_was_recorded_but_not_written_is_written_again(
         "like": "",
         "code": recorded["code"],
     }
-    with checkpoint.held(tmp_path / "release.partial.json") as kept:
+    with checkpoint.locked(tmp_path / "release.partial.json") as kept:
         kept.begin(Reservation.from_body(json.loads(lines(records)[0])), terms)
     path = tmp_path / "release.json"
     done = run("fit", "--rows", bank_path(), *CONTRACTS, "--to", path, "--resume")

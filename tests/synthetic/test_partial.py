@@ -91,7 +91,7 @@ def go(home: Path, kept: Partial, size: int = 7, **options: Any) -> Release:
 
 
 def _killed(home: Path, stage: str, kept: bool) -> None:
-    with checkpoint.held(home / "partial") as held:
+    with checkpoint.locked(home / "partial") as held:
         go(home, Killed(held.path, stage, kept=kept))
 
 
@@ -104,12 +104,12 @@ def _killed_around_the_debit(home: Path, after: bool) -> None:
         die()
         raise AssertionError
 
-    with checkpoint.held(home / "partial") as held:
+    with checkpoint.locked(home / "partial") as held:
         go(home, held, reserve=reserve)
 
 
 def _killed_before_it_forgets(home: Path) -> None:
-    with checkpoint.held(home / "partial") as held:
+    with checkpoint.locked(home / "partial") as held:
         go(home, held)
         die()
 
@@ -122,7 +122,7 @@ def kill(target: Callable[..., None], *arguments: Any) -> None:
 
 
 def finish(home: Path, size: int = 7) -> Release:
-    with checkpoint.held(home / "partial") as held:
+    with checkpoint.locked(home / "partial") as held:
         release = go(home, held, size)
         held.drop()
     return release
@@ -181,9 +181,9 @@ def test_what_is_kept_never_makes_two_releases(tmp_path: Path) -> None:
 
 def test_two_processes_never_go_on_with_the_same_fit(tmp_path: Path) -> None:
     with (
-        checkpoint.held(tmp_path / "partial"),
+        checkpoint.locked(tmp_path / "partial"),
         pytest.raises(PartialError, match="another process"),
-        checkpoint.held(tmp_path / "partial"),
+        checkpoint.locked(tmp_path / "partial"),
     ):
         raise AssertionError("held twice")
 
@@ -197,7 +197,7 @@ def test_an_exhausted_budget_leaves_nothing_to_go_on_with(tmp_path: Path) -> Non
 
 def test_a_fit_reports_every_stage_as_it_is_done(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
-    with checkpoint.held(tmp_path / "partial") as held:
+    with checkpoint.locked(tmp_path / "partial") as held:
         go(tmp_path, held, progress=lambda *each: told.append(each))
     assert [stage for stage, _, _ in told] == STAGES
     assert [done for _, done, _ in told] == [1, 2, 3, 4, 5]
@@ -214,7 +214,7 @@ def begun(tmp_path: Path) -> Path:
     def stop(_stage: str, _done: int, _of: int) -> None:
         raise Stopped
 
-    with checkpoint.held(tmp_path / "partial") as held, pytest.raises(Stopped):
+    with checkpoint.locked(tmp_path / "partial") as held, pytest.raises(Stopped):
         go(tmp_path, held, progress=stop)
     return tmp_path
 
@@ -242,7 +242,7 @@ def test_a_fit_on_other_terms_does_not_go_on(
     begun: Path, options: dict[str, Any], said: str
 ) -> None:
     with (
-        checkpoint.held(begun / "partial") as held,
+        checkpoint.locked(begun / "partial") as held,
         pytest.raises(PartialError, match=said),
     ):
         go(begun, held, **options)
@@ -295,7 +295,7 @@ def test_what_is_spoilt_is_not_gone_on_with(
 
 def test_a_fit_that_reserves_nothing_cannot_be_kept(tmp_path: Path) -> None:
     with (
-        checkpoint.held(tmp_path / "partial") as held,
+        checkpoint.locked(tmp_path / "partial") as held,
         pytest.raises(PartialError, match="give both"),
     ):
         go(tmp_path, held, reserve=None)

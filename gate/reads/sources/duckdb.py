@@ -42,8 +42,8 @@ class DuckDBSource:
         sql = f'SELECT {parts} FROM "{self._name}" WHERE {key} = ?'  # noqa: S608 - known names
         with _reporting(self._name), self._backend.con.cursor() as cursor:
             rows = cursor.execute(sql, [subject]).fetchmany(2)
-        found = [map(_Column.aware, chosen, representable(row)) for row in rows]
-        return only_row(self._name, columns, [[*each] for each in found])
+        values = [map(_Column.aware, chosen, representable(row)) for row in rows]
+        return only_row(self._name, columns, [[*each] for each in values])
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         import ibis

@@ -52,14 +52,14 @@ class RowSource(Protocol):
 
 
 def only_row(
-    table: str, columns: Sequence[str], found: Sequence[Sequence[Any]]
+    table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> Mapping[str, Any] | None:
-    """The row of a customer among the first two found. Raises SourceUnavailableError for two."""
-    if len(found) > 1:
+    """The one row of a customer, or None. Raises SourceUnavailableError if there are two."""
+    if len(rows) > 1:
         raise SourceUnavailableError(
             f"{table}: a customer has several rows, want one; run sovereign contracts check"
         )
-    return dict(zip(columns, found[0], strict=True)) if found else None
+    return dict(zip(columns, rows[0], strict=True)) if rows else None
 
 
 def representable(row: Sequence[Any]) -> list[Any]:

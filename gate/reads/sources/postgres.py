@@ -73,8 +73,8 @@ class PostgresSource:
                 rows = connection.execute(query.encode(), [subject, subject]).fetchmany(2)
             except (InvalidTextRepresentation, NumericValueOutOfRange):
                 return None  # no uuid or number, as this table's ids are
-        found = [representable(row) for row in rows]
-        return only_row(self._name, columns, found)
+        values = [representable(row) for row in rows]
+        return only_row(self._name, columns, values)
 
     def rows(self, subjects: Sequence[str], columns: Sequence[str]) -> Any:
         names = [self._column(name) for name in columns]

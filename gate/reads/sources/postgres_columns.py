@@ -43,7 +43,7 @@ ORDER BY a.attnum
 
 @dataclass(frozen=True, slots=True)
 class PostgresColumn:
-    """A column, its Ibis type when it is selected, and the SQL that tells what has none.
+    """A column, its Ibis type when it is selected, and the SQL that finds values without one.
 
     `guard` and `cast` are SQL with `{}` for the quoted column. `guard`: whether the value has a
     representation; empty if every value has. `cast`: its representation.

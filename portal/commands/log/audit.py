@@ -98,9 +98,11 @@ def evidence(
     data_dir: Annotated[
         Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
     ] = Path("data"),
-    kept: Annotated[
+    earlier: Annotated[
         list[Path] | None,
-        typer.Option(help="A receipt from that time, which proves when witnesses saw its entry."),
+        typer.Option(
+            "--kept", help="A receipt from that time, which proves when witnesses saw its entry."
+        ),
     ] = None,
 ) -> None:
     """Write one file that proves an instruction, who signed it, and how that key was enrolled.
@@ -116,12 +118,12 @@ def evidence(
     from ledger.verify import receipt
     from ledger.witness.client import RolledBackError
 
-    for path in kept or []:
+    for path in earlier or []:
         require_file(path, "a receipt")
     ledger = Ledger.reopen(require_ledger(data_dir))
     refused = (OSError, ValueError, UnknownSubjectError, ErasedError, LogMovedError)
     try:
-        older = [receipt.parse(path.read_bytes().decode()) for path in kept or []]
+        older = [receipt.parse(path.read_bytes().decode()) for path in earlier or []]
         built = build_evidence(ledger, data_dir, subject, seq, older)
     except (*refused, RolledBackError, CorruptLogError) as error:
         fail(f"not written: {error}", 1)

@@ -85,4 +85,4 @@ def _print(name: str, report: "ReplayReport", *, as_json: bool) -> None:
         f" {report.unopened} cannot be opened, {len(report.differences)} differ"
     )
     for each in report.differences:
-        typer.echo(f"  entry {each.entry}: logged {each.found}; recomputed {each.derived}")
+        typer.echo(f"  entry {each.entry}: logged {each.logged}; recomputed {each.derived}")

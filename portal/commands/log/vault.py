@@ -1,4 +1,4 @@
-"""`sovereign vault`: replace the key-encryption key, and make the index of owners anew."""
+"""`sovereign vault`: replace the key-encryption key, and rebuild the index of owners."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -49,7 +49,7 @@ def rotate_kek(
 
 @app.command()
 def reindex(data_dir: DataDir = HERE) -> None:
-    """Make the index of owners anew, from the customers' keys and the log.
+    """Rebuild the index of owners from the customers' keys and the log.
 
     Needed when `fsck` or a gate says that the index lacks entries, e.g. after a restore of an older
     key store. Entries that no key opens count as erased: restore the newest keys first.

@@ -45,7 +45,7 @@ class Fitting:
 
     def begin(self, table: Any, at: datetime) -> Release:
         """Run a new fit. Raises PartialError if one was interrupted, and what `fit` raises."""
-        with checkpoint.held(self.unfinished) as partial:
+        with checkpoint.locked(self.unfinished) as partial:
             if partial.exists:
                 raise PartialError(
                     f"{partial.path} is an interrupted fit: continue with --resume, or remove it "
@@ -55,7 +55,7 @@ class Fitting:
 
     def resume(self, table: Any, at: datetime) -> Release:
         """Continue a fit. Raises PartialError if none was interrupted, and what `fit` raises."""
-        with checkpoint.held(self.unfinished) as partial:
+        with checkpoint.locked(self.unfinished) as partial:
             if not partial.exists:
                 raise PartialError(
                     f"no file {partial.path}: nothing was interrupted; run without --resume"

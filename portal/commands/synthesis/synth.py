@@ -16,6 +16,7 @@ from portal.commands.errors import MistakeError, fail, require_file
 
 if TYPE_CHECKING:
     from gate.contracts.scene import Scene as Contract
+    from portal.operations.budget_records import Records
     from synthetic.fitting.release import Release
 
 Made = TypeVar("Made")
@@ -67,34 +68,20 @@ def fit(  # noqa: PLR0913, PLR0917 - one option each
     exist or cannot be read. 130: interrupted.
     """
     from portal.commands.synthesis.fitting import Fitting
-    from portal.operations.budget_records import Records
-    from synthetic.privacy.budget import PrivacyLoss, parse_exact
 
     require_file(rows, "a Parquet or CSV file")
 
-    def fitting() -> "Release":
+    def fitted() -> "Release":
         contract, earlier = _contract(scene, source), _release(like) if like else None
         loss = _fraction("--epsilon", epsilon), _fraction("--delta", delta)
-        table = _opened(rows)
-        whose = _customer(table, customer)
-        fit = Fitting(
-            contract=contract,
-            records=Records(
-                records or to.with_suffix(".records.jsonl"), PrivacyLoss(parse_exact(limit))
-            ),
-            to=to,
-            loss=loss,
-            bounds=(contribution, whose),
-            like=earlier,
-        )
-        chosen = _columns(rows, table, fit.contract.domain.columns, whose)
-        return (fit.resume if resume else fit.begin)(chosen, clock.now())
+        table, whose = _rows(rows, customer, contract.domain.columns)
+        budget_ledger = _budget_ledger(records or to.with_suffix(".records.jsonl"), limit)
+        fit = Fitting(contract, budget_ledger, to, loss, (contribution, whose), earlier)
+        return (fit.resume if resume else fit.begin)(table, clock.now())
 
-    release = _refusing(fitting)
-    if as_json:
-        typer.echo(json.dumps(_summary(release, to)))
-    else:
-        typer.echo(f"{release.id}: about {release.rows} rows\n{release.statement}")
+    release = _refusing(fitted)
+    line = f"{release.id}: about {release.rows} rows\n{release.statement}"
+    typer.echo(json.dumps(_summary(release, to)) if as_json else line)
 
 
 @app.command()
@@ -301,6 +288,24 @@ def _opened(rows: Path) -> Any:
     except duckdb.Error as error:
         kind = "Parquet" if parquet else "CSV"
         raise MistakeError(f"{rows} cannot be read as {kind}: {without_values(error)}") from error
+
+
+def _rows(rows: Path, customer: str | None, domain: Iterable[str]) -> tuple[Any, str | None]:
+    """The rows, as an Ibis table of the columns that a fit reads, and the customer's column.
+
+    Raises MistakeError, DomainError.
+    """
+    table = _opened(rows)
+    whose = _customer(table, customer)
+    return _columns(rows, table, domain, whose), whose
+
+
+def _budget_ledger(path: Path, limit: str) -> "Records":
+    """The budget ledger in a file. `limit`: rho a year, as P/Q. Raises LossError."""
+    from portal.operations.budget_records import Records
+    from synthetic.privacy.budget import PrivacyLoss, parse_exact
+
+    return Records(path, PrivacyLoss(parse_exact(limit)))
 
 
 def _columns(rows: Path, table: Any, domain: Iterable[str], customer: str | None) -> Any:

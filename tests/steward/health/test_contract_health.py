@@ -57,9 +57,7 @@ GOOD = SourceFacts(
 
 
 def missed(facts: SourceFacts, at: datetime = NOON) -> list[tuple[str, Aspect]]:
-    return [
-        (each.field, each.aspect) for each in checks(SCENES, SOURCE, facts, at) if not each.kept
-    ]
+    return [(each.field, each.aspect) for each in checks(SCENES, SOURCE, facts, at) if not each.met]
 
 
 def delivered(as_of: timedelta, arrived: timedelta) -> SourceFacts:
@@ -119,11 +117,11 @@ def test_what_is_promised_is_checked_and_nothing_else(why: str) -> None:
 
 def test_a_miss_says_what_was_wanted_and_what_was_found() -> None:
     late = delivered(3 * HOUR, HOUR)
-    assert [each for each in checks(SCENES, SOURCE, late, NOON) if not each.kept] == [
+    assert [each for each in checks(SCENES, SOURCE, late, NOON) if not each.met] == [
         Check("segmentation", "age", Aspect.LATENCY, False, "1:00:00", "2:00:00")
     ]
     (found,) = [c for c in checks(SCENES, SOURCE, GOOD, NOON) if c.aspect is Aspect.NULLS]
-    assert (found.wanted, found.found) == ("500 of 10000", "500 of 10000")
+    assert (found.wanted, found.observed) == ("500 of 10000", "500 of 10000")
 
 
 def test_freshness_is_what_the_last_run_found_of_what_is_promised(tmp_path: Path) -> None:
@@ -281,7 +279,7 @@ def test_the_demonstration_keeps_every_contract(
 ) -> None:
     source, scenes = shipped
     found = checks(scenes, source, look(table, source), NOON + HOUR)
-    assert [each for each in found if not each.kept] == []
+    assert [each for each in found if not each.met] == []
     assert {each.aspect for each in found} == {*Aspect}
     assert {each.scene for each in found} == {*scenes}
 
@@ -301,13 +299,13 @@ def test_a_real_source_that_breaks_its_promises_is_found_out(
         ],
     )
     found = checks(scenes, source, look(table, source), NOON + timedelta(hours=26))
-    seen = {(each.field, each.aspect): each for each in found if not each.kept}
-    assert seen["job", Aspect.NULLS].found == "1106 of 10000"  # 4,999 / 45,211 = 11.057 %, up
-    assert seen["poutcome", Aspect.PRESENCE].found == ""
-    assert seen["age", Aspect.TYPE].found == "string"
-    assert seen["phone", Aspect.LATENCY].found == "1 day, 1:00:00"
-    assert seen["device_id", Aspect.FRESHNESS].found == ""
-    assert seen["balance", Aspect.FRESHNESS].found == "1 day, 2:00:00"
+    seen = {(each.field, each.aspect): each for each in found if not each.met}
+    assert seen["job", Aspect.NULLS].observed == "1106 of 10000"  # 4,999 / 45,211 = 11.057 %, up
+    assert seen["poutcome", Aspect.PRESENCE].observed == ""
+    assert seen["age", Aspect.TYPE].observed == "string"
+    assert seen["phone", Aspect.LATENCY].observed == "1 day, 1:00:00"
+    assert seen["device_id", Aspect.FRESHNESS].observed == ""
+    assert seen["balance", Aspect.FRESHNESS].observed == "1 day, 2:00:00"
     assert ("name", Aspect.FRESHNESS) not in seen  # promised weekly
 
 
