@@ -11,6 +11,7 @@ back after an erasure gets a new key, which is not listed.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,6 +22,13 @@ from ledger.vault import commitments
 
 NAME = "erased"
 _DOMAIN = b"sovereign/erased/v1\0"
+_LINE = re.compile(
+    r"key [0-9a-f]{64}|entry [0-9a-f]{64} (0|[1-9]\d{0,9}) (0|[1-9]\d{0,9}) ([0-9a-f]{2})*"
+)
+
+
+class MalformedErasureListError(ValueError):
+    """A line is not one of an erasure list, so an erasure could be undone. Restore the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class ErasureRecord:
 class ErasureList:
     """The erasure list of one data directory. The caller holds the vault's lock.
 
-    `add_key` and `add_entry` are durable on return.
+    `add_key` and `add_entry` are durable on return. Every method raises MalformedErasureListError
+    if a line of the list is malformed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +71,14 @@ class ErasureList:
         if not self._path.exists():
             return []
         # A last line without newline was cut off by a crash, before its key was destroyed: skip it.
-        return self._path.read_text("ascii").rpartition("\n")[0].splitlines()
+        lines = self._path.read_text("latin-1").rpartition("\n")[0].split("\n")
+        for number, line in enumerate(lines, 1):
+            if not _LINE.fullmatch(line) and lines != [""]:
+                raise MalformedErasureListError(
+                    f"{self._path}, line {number}: want `key` or `entry` and their hashes, found "
+                    f"{len(line)} other characters; restore the newest copy of the list"
+                )
+        return [line for line in lines if line]
 
     def _append(self, line: str) -> None:
         whole = "".join(f"{each}\n" for each in self._lines())

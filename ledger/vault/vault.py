@@ -15,7 +15,7 @@ a sealed event can be neither found nor decrypted.
 import os
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.vault import commitments, erasure_list, key_encryption_key
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
-from ledger.vault.erasure_list import ErasureList, ErasureRecord
+from ledger.vault.erasure_list import ErasureList, ErasureRecord, MalformedErasureListError
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
@@ -41,7 +41,7 @@ CREATE TABLE IF NOT EXISTS kek (only INTEGER PRIMARY KEY CHECK (only = 1),
 CREATE TABLE IF NOT EXISTS erased (only INTEGER PRIMARY KEY CHECK (only = 1),
   lines INTEGER NOT NULL)
 """
-_ALL = "SELECT subject, wrapped FROM customer"
+ALL_KEYS = "SELECT subject, wrapped FROM customer"
 _ONE = "SELECT wrapped, (SELECT generation FROM kek) FROM customer WHERE subject = ?"
 Progress = Callable[[int, int], None]  # (keys rewrapped, keys in total)
 
@@ -176,7 +176,7 @@ class Vault:
     def kek_provider(self) -> str:
         """The URI of the provider of the key-encryption key. It contains no secret."""
         with self._lock:
-            return self._stored_kek(self._active_generation()).provider.uri
+            return stored_kek(self._places, self._active_generation()).provider.uri
 
     def rotate(self, provider: KekProvider, progress: Progress = lambda _done, _of: None) -> None:
         """Wrap every data key with a new key-encryption key, and destroy the old one.
@@ -221,7 +221,10 @@ class Vault:
     def _erase_again(self) -> None:
         """Repeat listed erasures that a restored key store undid or a crash left undone."""
         row = self._database.execute("SELECT lines FROM erased").fetchone()
-        applied, lines = row[0] if row else 0, len(self._erasures)
+        try:
+            applied, lines = row[0] if row else 0, len(self._erasures)
+        except MalformedErasureListError as error:
+            raise VaultError(str(error)) from error
         if applied > lines:
             raise VaultError(
                 f"the erasure list `erased` has {lines} lines, but the key store has applied "
@@ -232,14 +235,14 @@ class Vault:
             return
         replay = self._erasures.since(applied)
         with self._writing() as current:
-            for subject, wrapped in self._database.execute(_ALL).fetchall():
+            for subject, wrapped in self._database.execute(ALL_KEYS).fetchall():
                 key = _opened(current, wrapped)
                 if (left := replay.remaining(key)) != key:
                     self._put(subject, None if left is None else current.wrap(left))
             self._record_applied(lines)
 
     def _rewrap(self, older: Kek, newer: Kek, progress: Progress) -> None:
-        rows = self._database.execute(_ALL).fetchall()
+        rows = self._database.execute(ALL_KEYS).fetchall()
         update = "UPDATE customer SET wrapped = ? WHERE subject = ?"
         progress(0, len(rows))
         for done, (subject, wrapped) in enumerate(rows, 1):
@@ -277,13 +280,8 @@ class Vault:
 
     def _first(self) -> Kek:
         """The key of a database that does not record a generation yet. Raises VaultError."""
-        path = self._places[0]
-        if not path.exists():
-            raise VaultError(
-                f"{path} is missing, but customers' data keys are wrapped with it: restore it"
-            )
         try:
-            kek = key_encryption_key.read(path).open()
+            kek = unrecorded_kek(self._places[0]).open()
         except KekError as error:
             raise VaultError(str(error)) from error
         some = self._database.execute("SELECT wrapped FROM customer LIMIT 1").fetchone()
@@ -291,25 +289,9 @@ class Vault:
             _opened(kek, some[0])
         return kek
 
-    def _stored_kek(self, generation: str) -> key_encryption_key.StoredKek:
-        why = [f"want the key of generation {generation}, which wraps the customers' data keys"]
-        for path in self._places:
-            try:
-                stored = key_encryption_key.read(path)
-            except FileNotFoundError:
-                why.append(f"{path} is missing")
-                continue
-            except MalformedKekError as error:
-                why.append(str(error))
-                continue
-            if stored.generation == generation:
-                return stored
-            why.append(f"{path} has generation {stored.generation}")
-        raise VaultError(f"{'; '.join(why)}; restore it")
-
     def _open_kek(self, generation: str) -> Kek:
         try:
-            return self._stored_kek(generation).open()
+            return stored_kek(self._places, generation).open()
         except KekError as error:
             raise VaultError(str(error)) from error
 
@@ -324,7 +306,7 @@ class Vault:
         self._database.execute("BEGIN")
         try:
             current = self._current(self._active_generation())
-            rows = self._database.execute(_ALL).fetchall()
+            rows = self._database.execute(ALL_KEYS).fetchall()
             return current, rows
         finally:
             self._database.execute("COMMIT")
@@ -339,6 +321,34 @@ class Vault:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
+
+
+def unrecorded_kek(path: Path) -> key_encryption_key.StoredKek:
+    """The key of a database that does not record a generation yet. Raises VaultError."""
+    try:
+        return key_encryption_key.read(path)
+    except FileNotFoundError as error:
+        raise VaultError(
+            f"{path} is missing, but customers' data keys are wrapped with it: restore it"
+        ) from error
+
+
+def stored_kek(places: Sequence[Path], generation: str) -> key_encryption_key.StoredKek:
+    """The key of this generation, in one of two files. Raises VaultError."""
+    why = [f"want the key of generation {generation}, which wraps the keys in keys/customers.db"]
+    for path in places:
+        try:
+            stored = key_encryption_key.read(path)
+        except FileNotFoundError:
+            why.append(f"{path} is missing")
+            continue
+        except MalformedKekError as error:
+            why.append(str(error))
+            continue
+        if stored.generation == generation:
+            return stored
+        why.append(f"{path} has generation {stored.generation}")
+    raise VaultError(f"{'; '.join(why)}; restore it")
 
 
 def _opened(key: Kek, wrapped: bytes) -> bytes:
