@@ -1,6 +1,7 @@
 """Checks the key files and policies of a ledger against each other, and the erasure list."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ledger.integrity.finding import FsckFinding, unreadable
@@ -24,6 +25,22 @@ def check(home: Path) -> Iterator[FsckFinding]:
             log_keys.require_witnesses(lines)
         except (OSError, ValueError) as error:
             yield _finding(home, lines, error)
+
+
+def forgotten(home: Path) -> Iterator[str]:
+    """The retired keys' files that lack keys which their policy has: no start may rewrite these.
+
+    Files that cannot be read are left to `check`.
+    """
+    for ring in log_keys.rings(home):
+        if ring.next.exists():
+            continue
+        with suppress(OSError, ValueError):
+            known = {str(each.verifier) for each in log_keys.read(ring.key)}
+            known |= {str(key) for key in ring.before()}
+            listed = policy.parse((home / f"{ring.log}.policy").read_bytes()).logs
+            if {str(key) for key in listed} - known:
+                yield f"keys/{ring.retired.name}"
 
 
 def erasures(home: Path, applied: int) -> Iterator[FsckFinding]:
@@ -55,8 +72,10 @@ def _ring(home: Path, ring: KeyRing) -> Iterator[FsckFinding]:
         wanted = [*mine, *map(str, ring.before())]
         place = public
         if [str(key) for key in policy.parse(public.read_bytes()).logs] != wanted:
-            what = f"its log keys are not those of keys/{ring.log}.key and the retired ones"
-            yield FsckFinding("verifier key", what, public.name)
+            older = f"keys/{ring.retired.name}"
+            what = f"its log keys are not those of keys/{ring.key.name} and of {older}"
+            remedy = f"restore {older} if that is damaged or missing; else the next start mends it"
+            yield FsckFinding("verifier key", what, public.name, remedy)
     except (OSError, ValueError) as error:
         yield _finding(home, place, error)
 

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from ledger.integrity import published
 from ledger.integrity.finding import FsckFinding, unreadable
 from ledger.storage.interface import Head
 from ledger.storage.sqlite import SqlLog
-from ledger.tlog import merkle, policy, signed_note
+from ledger.tlog import merkle, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.merkle import Hash
@@ -25,19 +26,13 @@ Progress = Callable[[int, int], None]  # (entries checked, entries in total)
 def check(home: Path, store: SqlLog, key: str, progress: Progress) -> Iterator[FsckFinding]:
     """Check the log in `store` against the verifier keys in the file `key` of `home`."""
     try:
-        trust = _trust(home / key)
+        trust = published.trusted(home / key)
     except OSError as error:
         yield replace(unreadable(key, error), where="verifier key")
     except ValueError as error:  # NoteError, LogPolicyError, or not even text
         yield FsckFinding("verifier key", str(error), key)
     else:
         yield from _LogCheck(store, trust, progress).findings()
-
-
-def _trust(path: Path) -> LogPolicy:
-    if path.suffix == ".policy":  # the stored checkpoint need not be cosigned yet
-        return replace(policy.parse(path.read_bytes()), quorum=policy.NONE)
-    return LogPolicy(tuple(policy.log_key(line) for line in path.read_text("utf-8").splitlines()))
 
 
 class _LogCheck:

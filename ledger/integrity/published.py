@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
 from ledger.integrity.finding import FsckFinding, unreadable
 from ledger.storage.interface import Head
 from ledger.storage.sqlite import SqlLog
-from ledger.tlog import checkpoint, signed_note
+from ledger.tlog import checkpoint, merkle, policy, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.tlog.merkle import HASH_SIZE
+from ledger.tlog.merkle import HASH_SIZE, Hash
+from ledger.tlog.policy import LogPolicy
 from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
 CHECKPOINT = "checkpoint"
@@ -19,20 +21,55 @@ MAX_NAMED = 4  # files that one finding names
 _FILE = re.compile(r"tile/(entries|[0-7])/((?:x\d{3}/)*\d{3})(?:\.p/([1-9]\d{0,2}))?")
 
 
-def newest(folder: Path) -> Checkpoint | None:
-    """The checkpoint published in a tile directory, None if there is none. Its signature is not
-    checked.
-
-    Raises ValueError if the file is not a checkpoint, OSError if it cannot be read.
-    """
+def text(folder: Path) -> str | None:
+    """The published checkpoint as it is stored, or None. Raises OSError, UnicodeDecodeError."""
     try:
-        text = (folder / CHECKPOINT).read_bytes().decode()
+        return (folder / CHECKPOINT).read_bytes().decode()
     except FileNotFoundError:
         return None
+
+
+def newest(folder: Path, keys: Path) -> Checkpoint | None:
+    """The checkpoint published in `folder`, None if there is none.
+
+    `keys`: a policy or a file of verifier keys, one of which must have signed; if it is missing,
+    the signature is not checked. Raises ValueError (NoteError, LogPolicyError) or OSError.
+    """
+    if (stored := text(folder)) is None:
+        return None
+    note = signed_note.parse(stored)
     try:
-        return checkpoint.parse(signed_note.parse(text).text)
+        return trusted(keys).verify(note) if keys.exists() else checkpoint.parse(note.text)
     except MalformedCheckpointError as error:
         raise ValueError(str(error)) from error
+
+
+def trusted(keys: Path) -> LogPolicy:
+    """The keys in a policy, whose witnesses are not asked for, or in a file of verifier keys.
+
+    Raises OSError, ValueError.
+    """
+    if keys.suffix == ".policy":  # a checkpoint need not be cosigned yet
+        return replace(policy.parse(keys.read_bytes()), quorum=policy.NONE)
+    return LogPolicy(tuple(policy.log_key(line) for line in keys.read_text("utf-8").splitlines()))
+
+
+def has_root(store: SqlLog, older: Checkpoint) -> bool:
+    """Whether the log in `store` has this root at this size, as far as its tiles tell."""
+    try:
+        return root_at(store, older.size) == older.root
+    except MalformedTileError:
+        return False
+
+
+def root_at(store: SqlLog, size: int) -> Hash:
+    """The root of the first `size` entries, from the stored tiles. Raises MalformedTileError."""
+
+    def read(level: int, index: int) -> Hash:
+        place = tile.tile_of(level, index)
+        return tile.node(tile.split(store.tile(*place) or b""), level, index)
+
+    return merkle.root(size, read)
 
 
 def check(home: Path, name: str, store: SqlLog, older: "Published") -> Iterator[FsckFinding]:
@@ -48,6 +85,9 @@ def check(home: Path, name: str, store: SqlLog, older: "Published") -> Iterator[
         what = f"it is for {size} entries, the log has {head.size}"
         yield FsckFinding(where, what, f"log/{name}/{CHECKPOINT}")
         return
+    if older.checkpoint and not has_root(store, older.checkpoint):
+        what = f"its root is not that of the log's first {size} entries"
+        yield FsckFinding(where, what, f"log/{name}/{CHECKPOINT}")
     folder = home / "log" / name
     wrong = sorted({*_missing(folder, size), *_differing(folder, store, head.size, older.files)})
     for kind, files in groupby(wrong, key=lambda path: path.split("/")[1]):
@@ -59,14 +99,14 @@ def check(home: Path, name: str, store: SqlLog, older: "Published") -> Iterator[
 class Published:
     """What is published of a log, listed before the log is read, which may grow meanwhile."""
 
-    def __init__(self, home: Path, name: str) -> None:
+    def __init__(self, home: Path, name: str, key: str) -> None:
         folder = home / "log" / name
         self.files = [each.relative_to(folder).as_posix() for each in _all(folder)]
         self.findings: list[FsckFinding] = []
         self.checkpoint: Checkpoint | None = None
         file, where = f"log/{name}/{CHECKPOINT}", f"published {CHECKPOINT}"
         try:
-            self.checkpoint = newest(folder)
+            self.checkpoint = newest(folder, home / key)
         except ValueError as error:
             self.findings = [FsckFinding(where, str(error), file)]
         except OSError as error:

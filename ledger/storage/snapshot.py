@@ -5,9 +5,10 @@ the writer never waits for a snapshot; in the other modes (the vault) it waits u
 so such a snapshot is read at once and closed.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy.pool import StaticPool
@@ -15,6 +16,7 @@ from sqlmodel import create_engine
 
 from ledger.storage.sqlite import STATE_PREFIX, SqlStore, StateStore
 
+OWNER_ONLY = 0o600
 BUSY_MS = 10_000  # for another process's lock
 MAX_MESSAGES = 20  # of one integrity check
 _UNAVAILABLE = {  # primary result codes that tell nothing about the content
@@ -124,6 +126,20 @@ def _checked(connection: sqlite3.Connection, what: int | str) -> str | None:
     return None if lines == ["ok"] else next(each for each in lines if not each.startswith("***"))
 
 
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Write the snapshot to a new file, for its owner only. Durable on return.
+
+    The file is complete by itself: no -wal file belongs to it. Raises FileExistsError, and as
+    `opened` does.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(mode=OWNER_ONLY, exist_ok=False)
+    with translated(), closing(sqlite3.connect(target, isolation_level=None)) as made:
+        connection.backup(made)
+        made.execute("PRAGMA journal_mode=DELETE")
+    _synchronise(target)
+
+
 def tables(connection: sqlite3.Connection) -> set[str]:
     """The names of the tables. Raises DamagedDatabaseError, UnavailableDatabaseError."""
     with translated():
@@ -139,6 +155,15 @@ def malformed_idempotency(connection: sqlite3.Connection, size: int) -> int:
     )
     with translated():
         return int(connection.execute(query, [size - 1]).fetchone()[0])
+
+
+def _synchronise(path: Path) -> None:
+    """Make the file's name durable; SQLite did so for its content."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _connected(path: Path) -> sqlite3.Connection:

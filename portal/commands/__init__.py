@@ -88,9 +88,11 @@ def serve(data_dir: DataDir = None) -> None:
     """Serve the portal and the gate over a data directory, and run its jobs meanwhile.
 
     A data directory without a ledger gets a new one, if the source with the customers' rows exists.
-    Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used.
-    Either way nothing is served.
+    Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used; a
+    database is damaged; or the log contradicts what was published or what witnesses have seen. Each
+    says what to do, and nothing is served.
     """
+    from portal.data_directory.inspection import require_readable
     from portal.jobs import schedule
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError, open_product
@@ -102,6 +104,7 @@ def serve(data_dir: DataDir = None) -> None:
     _require_free(settings.host, settings.port)
     try:
         with _alone():
+            require_readable(settings.data_dir)
             product = open_product(settings)
     except SecretError as error:
         fail(str(error), 1)

@@ -31,6 +31,7 @@ def serve(
 
     from gate.http.app import GateApp
     from portal.commands.errors import fail, require_ledger
+    from portal.data_directory.inspection import require_readable
     from portal.operations.gate_process import (
         Healthy,
         LedgerWatch,
@@ -45,7 +46,7 @@ def serve(
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
-    require_ledger(settings.data_dir)
+    require_readable(require_ledger(settings.data_dir))
     try:
         alone = open_gate(settings, wait_s=wait_s)
     except (NotAnnouncedError, OtherTermsError, SecretError) as error:

@@ -12,13 +12,15 @@ from sqlite3 import Connection
 
 import duckdb
 
+from gate.readlog import inspection as read_log_files
 from gate.state.ledger_position import published_size
 from ledger import fsck
 from ledger.events.envelope import PolicyPublished, ScenePublished
 from ledger.fsck import PublicEntries
-from ledger.integrity import finding
+from ledger.integrity import finding, start
 from ledger.integrity.finding import FsckFinding, unreadable
 from ledger.integrity.log import Progress
+from ledger.integrity.start import DATABASE, READ_LOG
 from ledger.storage import snapshot
 from portal.data_directory import file_checks, inventory
 from portal.data_directory.inventory import RESTORE, Checker, FileKind
@@ -41,14 +43,28 @@ def inspect(home: Path, progress: Progress = lambda _done, _all: None) -> Iterat
         yield each if each.remedy else replace(each, remedy=kind.remedy if kind else RESTORE)
 
 
+def require_readable(home: Path) -> None:
+    """Raise CorruptLogError if a database in `home` is damaged: for a start, before it opens any.
+
+    Read logs of earlier runs are left to `inspect`, so that a start does not grow with them.
+    """
+    for kind in inventory.KINDS:
+        path = home / kind.pattern
+        # An empty file is left by a first start that was cut off; `Ledger.open` tells it from loss.
+        if kind.is_database and path.is_file() and path.stat().st_size:
+            start.require_readable(home, kind.pattern)
+
+
 def _findings(home: Path, progress: Progress) -> Iterator[FsckFinding]:
     acknowledged = published_size(home / EPOCH)  # before the log is read: it may grow
     acts = PublicEntries()
     yield from fsck.fsck(home, progress, acts)
     yield from _tables(home)
+    for path in sorted(home.glob(f"reads/*/{READ_LOG}")):
+        yield from _read_log(home, path.parent)
     if acts.size and acknowledged > acts.size:
-        what = f"{acknowledged} entries were acknowledged, the log has {acts.size}"
-        yield FsckFinding("log", what, fsck.DATABASE)
+        what = f"{EPOCH} says that {acknowledged} entries were given out, the log has {acts.size}"
+        yield FsckFinding("log", what, DATABASE)
     for file in files(home):
         if (kind := inventory.kind_of(file)) is not None:
             yield from _file(home, file, kind)
@@ -90,6 +106,18 @@ def _tables(home: Path) -> Iterator[FsckFinding]:
         if kind.tables and kind.checker is Checker.LEDGER and (home / kind.pattern).exists():
             found = finding.database(home, kind.pattern, partial(_absent, kind=kind))
             yield from (each for each in found if each.where == "table")  # others: with the log
+
+
+def _read_log(home: Path, folder: Path) -> Iterator[FsckFinding]:
+    """The lists and cohorts that the entries of a read log name."""
+    place = folder.relative_to(home).as_posix()
+
+    def content(connection: Connection) -> Iterator[FsckFinding]:
+        for file, what in read_log_files.missing(connection, folder):
+            yield FsckFinding("read log", what, f"{place}/{file or READ_LOG}")
+
+    found = finding.database(home, f"{place}/{READ_LOG}", content)
+    yield from (each for each in found if each.where == "read log")  # others: with the log
 
 
 def _absent(connection: Connection, kind: FileKind) -> Iterator[FsckFinding]:
