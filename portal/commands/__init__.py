@@ -12,7 +12,7 @@ import typer
 from portal.commands import contracts, gate, jobs, steward
 from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
 from portal.commands.errors import CommandGroup, fail, require_ledger
-from portal.commands.log import audit, budget, maintenance, replay, state, vault, witness
+from portal.commands.log import audit, backup, budget, maintenance, replay, state, vault, witness
 from portal.commands.synthesis import synth
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(archive.app)
 app.add_typer(audit.app)
+app.add_typer(backup.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
