@@ -79,6 +79,7 @@ def _consent(home: Path, progress: Progress, acts: PublicEntries) -> Iterator[Fs
         store = SnapshotStore(connection)
         acts.size = (store.head() or Head(0, "")).size
         yield from log.check(home, store, "consent.policy", progress)
+        yield from log.active(home, store, "keys/consent.vkey")
         yield from published.check(home, "consent", store, older[0])
         if keys is not None:
             yield from sealed_events.check(store, keys, acts.add)
@@ -120,7 +121,10 @@ def _states(
     home: Path, store: SnapshotStore, older: Published, progress: Progress
 ) -> Iterator[FsckFinding]:
     states = store.state_store()
-    for each in log.check(home, states, "state.policy", progress):
+    for each in (
+        *log.check(home, states, "state.policy", progress),
+        *log.active(home, states, "keys/state.vkey"),
+    ):
         yield FsckFinding(f"state log, {each.where}", each.what, each.file)
     for each in published.check(home, "state", states, older):
         yield FsckFinding(f"state log, {each.where}", each.what, each.file)

@@ -35,6 +35,17 @@ def check(home: Path, store: SqlLog, key: str, progress: Progress) -> Iterator[F
         yield from _LogCheck(store, trust, progress).findings()
 
 
+def active(home: Path, store: SqlLog, key: str) -> Iterator[FsckFinding]:
+    """Check that the keys in the file `key`, which sign the next checkpoint, signed the newest."""
+    try:
+        if (head := store.head()) is not None:
+            published.trusted(home / key).verify(signed_note.parse(head.note))
+    except OSError:
+        return  # reported with the keys
+    except ValueError as error:
+        yield FsckFinding("checkpoint", f"not signed by the active keys of {key}: {error}")
+
+
 class _LogCheck:
     """Checks one log. Keeps only the right edge of the tree in memory, however large the log."""
 

@@ -90,6 +90,7 @@ def restore(
 @contextmanager
 def _new_directory(home: Path) -> Iterator[Path]:
     """A folder that becomes `home` if the context ends without an error."""
+    home = home.absolute()
     if home.exists() and (not home.is_dir() or any(home.iterdir())):
         raise BackupError(f"{home} is not empty: restore to a new folder")
     made = home.with_name(f"{home.name}{ENDING}")

@@ -188,6 +188,16 @@ def overwrite(database: Path, table: str) -> None:
         file.write(Random(page).randbytes(size))
 
 
+def test_l91_a_log_that_only_retired_keys_signed_is_found(home: Path) -> None:
+    """As a copy of the log and a later copy of the keys would be: it would not open."""
+    shutil.copy(home / "ledger.sqlite", home / "older")
+    ledger = opened(home)
+    ledger.rotate(home, NOON)
+    ledger.close()
+    (home / "older").rename(home / "ledger.sqlite")
+    assert any("not signed by the active keys" in each.what for each in fsck(home))
+
+
 def test_l93_it_runs_beside_the_writer_and_sees_one_moment(home: Path) -> None:
     """The writer appends and erases at every step of the check, and nothing is reported."""
     ledger = opened(home)

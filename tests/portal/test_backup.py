@@ -268,6 +268,8 @@ def test_l136_a_rotation_in_between_makes_the_copy_begin_again(
     words = "restore", folder / "again", "--keys", folder / "again-keys"
     status, printed = run(*words, "--data-dir", folder / "new")
     assert (status, rotations) == (0, 1), printed
+    status, printed = run("export", folder / "public", "--data-dir", folder / "new")
+    assert status == 0, printed
 
 
 def test_l136_a_damaged_database_is_not_backed_up(folder: Path) -> None:
