@@ -32,6 +32,7 @@ READ_LOG = "log.sqlite"  # in reads/<instance>
 VAULT = "keys/customers.db"
 MAX_CHECKED = 64 << 20  # bytes of a database that a start checks whole; larger ones: fsck
 _KEYS = tuple(f"keys/{log}.{end}" for log in ("consent", "state") for end in ("key", "vkey"))
+_FSCK = "sovereign fsck lists all damage"
 _RESTORE = (
     "restore the directory from its newest backup (`sovereign restore`), or ledger.sqlite with its "
     "-wal file"
@@ -80,7 +81,7 @@ def require_readable(home: Path, file: str) -> None:
     with _opened(home, file) as connection:
         if (home / file).stat().st_size <= MAX_CHECKED:
             for each in snapshot.damage(connection):
-                _refuse(f"{home / file} is damaged ({each})")
+                _refuse(f"{home / file} is damaged ({each}; {_FSCK})")
 
 
 def stored_size(home: Path) -> int:
@@ -101,15 +102,15 @@ def _opened(home: Path, file: str) -> Iterator[Connection]:
         with snapshot.opened(home / file) as connection:
             yield connection
     except DamagedDatabaseError as error:
-        _refuse(f"{home / file} is damaged ({error})")
+        _refuse(f"{home / file} is damaged ({error}; {_FSCK})")
     except UnavailableDatabaseError as error:
         raise CorruptLogError(
             f"{home / file} cannot be read ({error}): check who uses it, and its permissions"
         ) from error
     except DBAPIError as error:
-        _refuse(f"{home / file} is damaged ({error.orig})")
+        _refuse(f"{home / file} is damaged ({error.orig}; {_FSCK})")
     except (ValueError, TypeError, LookupError) as error:  # damage may put any value anywhere
-        _refuse(f"{home / file} is damaged ({type(error).__name__}: {error})")
+        _refuse(f"{home / file} is damaged ({type(error).__name__}; {_FSCK})")
 
 
 def _require_origin(home: Path, origin: str) -> None:
