@@ -11,6 +11,7 @@ from ledger.errors import CorruptLogError
 from ledger.follower import Follower
 from ledger.integrity.start import DATABASE, VAULT
 from ledger.service import Ledger
+from ledger.storage.sqlite import SqlStore
 from ledger.tlog import signed_note
 from ledger.tlog.signed_note import Signer
 from ledger.tlog.writer import Log
@@ -191,10 +192,14 @@ def test_l124_another_origin_is_refused_with_both_names(home: Path) -> None:
         Ledger.open(home, origin="other/log")
 
 
-@pytest.mark.parametrize("left", ["nothing", "a file", "tables", "the state log's keys"])
+@pytest.mark.parametrize(
+    "left", ["nothing", "a file", "some tables", "tables", "the state log's keys"]
+)
 def test_l125_a_first_start_that_was_cut_off_goes_on(left: str, tmp_path: Path) -> None:
     if left == "a file":
         (tmp_path / "ledger.sqlite").touch()
+    if left == "some tables":
+        SqlStore(tmp_path / DATABASE).close()  # and not yet those of the state log
     if left in {"tables", "the state log's keys"}:
         opened(tmp_path / "first").close()
         shutil.copy(tmp_path / "first/ledger.sqlite", tmp_path)
