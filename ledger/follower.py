@@ -37,7 +37,7 @@ class Follower:
         published_size: Callable[[], int] | None = None,
         store: SqlStore | None = None,
     ) -> None:
-        self._store = store or SqlStore(home / "ledger.sqlite")
+        self._store = store or _stored(home / "ledger.sqlite")
         self._vault = Vault(home / "keys")
         self._published_size = published_size or (lambda: self._head().size)
         self._largest_size = 0
@@ -154,3 +154,10 @@ class Follower:
                 raise CorruptLogError(f"entry bundle {number} is missing; restore a backup")
             start = number * tiles.WIDTH
             yield from tiles.unbundle(bundle)[max(lo - start, 0) : hi - start]
+
+
+def _stored(path: Path) -> SqlStore:
+    """The log that a writer made. Raises CorruptLogError if there is none, and creates none."""
+    if not path.exists() or path.stat().st_size == 0:
+        raise CorruptLogError(f"no log at {path}: start its writer, or restore it from a backup")
+    return SqlStore(path)

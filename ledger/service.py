@@ -37,6 +37,7 @@ from ledger.events.envelope import (
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
 from ledger.events.sealed_entry import payload
+from ledger.integrity import start
 from ledger.keys import log_keys, rotation
 from ledger.keys.log_keys import Keys
 from ledger.latest_state import CustomerState, LatestStates
@@ -108,18 +109,23 @@ class Ledger:
         """Open the ledger in the data directory `home`; create it, with new keys, if there is none.
 
         `on_commit(size)` is called after every commit, before any receipt for it is returned.
-        Raises CorruptLogError, VaultError or NoteError if the stored parts do not match.
+        Raises CorruptLogError, VaultError or NoteError if the stored parts do not match each other
+        or what was published of them: see ledger.integrity.start.
         """
-        database, key = home / "ledger.sqlite", home / "keys" / "consent.key"
-        if database.exists() and not key.exists():
+        start.require(home, origin)
+        database, key = home / start.DATABASE, home / "keys" / "consent.key"
+        if not key.exists() and start.stored_size(home):
             raise CorruptLogError(
                 f"{database} exists, but its signing key {key} is missing: restore it"
             )
         keys = Vault(home / "keys")
-        if not key.exists():
-            log_keys.keys(home, origin)  # before the database, so that a log never lacks its keys
         store = SqlStore(database)
         keys.complete_index(store.tags)
+        store.state_store()
+        # Crash here: the database has no entries, and there are no keys. The next start goes on:
+        # the database is made first, so that keys without one mean that it was lost.
+        if not key.exists():
+            log_keys.keys(home, origin)
         heads = [each.head() for each in (store, store.state_store())]
         log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
         signers = log_keys.keys(home, origin)
@@ -168,6 +174,14 @@ class Ledger:
         Raises RolledBackError, QuorumError.
         """
         return self._cosigned.newest()
+
+    def require_unforked(self) -> None:
+        """Ask the witnesses whether they have seen more of either log, or another history.
+
+        Raises RolledBackError, and QuorumError if too few of them answer.
+        """
+        self._cosigned.require_may_sign()
+        self.states.cosigned.require_may_sign()
 
     def subjects(self) -> list[str]:
         """The ids of all customers who have a data key."""

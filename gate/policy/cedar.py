@@ -83,9 +83,13 @@ def check(consent: Pair, organisation: Pair) -> CedarPolicy:
         _cap(pair.rules)
         _validate_elsewhere(pair)
     rules = f"{consent.rules}\n{organisation.rules}"
-    everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
-    digest = sha256("\0".join(everything).encode()).hexdigest()
-    return replace(_restored(rules, digest), consent=consent, organisation=organisation)
+    restored = _restored(rules, _digest(consent, organisation))
+    return replace(restored, consent=consent, organisation=organisation)
+
+
+def stored_digest(folder: Path) -> str:
+    """The digest of the policy in `folder`, which is not validated. Raises CedarPolicyError."""
+    return _digest(law(folder), _pair(folder, "organisation"))
 
 
 def keep(policy: CedarPolicy, folder: Path) -> Path:
@@ -160,6 +164,11 @@ def _entities(scene: Scene, service: str) -> list[dict[str, Any]]:
 
 def _entity(kind: str, name: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {"uid": {"type": kind, "id": name}, "attrs": dict(attributes), "parents": []}
+
+
+def _digest(consent: Pair, organisation: Pair) -> str:
+    everything = (consent.schema, consent.rules, organisation.schema, organisation.rules)
+    return sha256("\0".join(everything).encode()).hexdigest()
 
 
 def _pair(folder: Path, name: str) -> Pair:

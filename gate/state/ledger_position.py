@@ -11,6 +11,7 @@ ledger's size, which repairs a crash between commit and publication (no receipt 
 
 import mmap
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -58,6 +59,18 @@ class Epoch:
     def publish(self, size: int) -> None:
         """Publish the size; the writer calls this after its commit and before its receipt."""
         self._number[0] = size
+
+
+def published_size(path: Path) -> int:
+    """The size in the file of an `Epoch`, which is not created; 0 if there is none.
+
+    A file that is cut off counts as none. Raises OSError if it cannot be read.
+    """
+    try:
+        data = path.read_bytes()[:_SIZE]
+    except FileNotFoundError:
+        return 0
+    return int.from_bytes(data, sys.byteorder) if len(data) == _SIZE else 0
 
 
 class RemoteEpoch:

@@ -99,6 +99,13 @@ def load(path: Path, scenes: Mapping[str, Scene], log: Rooted) -> ConsentIndex |
         return None
 
 
+def is_whole(path: Path) -> bool:
+    """Whether the file has exactly the bytes that its digest is of. Raises OSError."""
+    with path.open("rb") as file:
+        digest = file.read(_DIGEST)
+        return file_digest(file, "sha256").digest() == digest
+
+
 def _arrays(state: ConsentIndex) -> dict[str, _Array]:
     names = state.subjects
     arrays: dict[str, _Array] = {

@@ -38,14 +38,14 @@ def keys(home: Path, origin: str) -> Keys:
 
     Raises NoteError if a stored key is malformed, or only one log has keys.
     """
-    consent, state = _rings(home)
+    consent, state = rings(home)
     if not state.key.exists():
         if consent.key.exists():
             raise NoteError(f"the state log's signing key {state.key} is missing: restore it")
         state.activate(_generate(STATES.format(origin)))
     if not consent.key.exists():
         consent.activate(_generate(origin))
-    return Keys(_read(consent.key), _read(state.key))
+    return Keys(read(consent.key), read(state.key))
 
 
 def witnesses(home: Path) -> Witnesses:
@@ -53,9 +53,14 @@ def witnesses(home: Path) -> Witnesses:
 
     Raises LogPolicyError.
     """
-    for ring in _rings(home):
-        ring.trust([each.verifier for each in _read(ring.key)])
+    for ring in rings(home):
+        ring.trust([each.verifier for each in read(ring.key)])
     return Witnesses.of(policy.parse((home / "consent.policy").read_bytes()))
+
+
+def require_witnesses(path: Path) -> None:
+    """Check a file like `witnesses.policy`. Raises LogPolicyError, OSError, UnicodeDecodeError."""
+    policy.parse(policy.text([], path.read_text("utf-8")).encode())
 
 
 def begin_rotation(home: Path, origin: str) -> Keys:
@@ -64,7 +69,7 @@ def begin_rotation(home: Path, origin: str) -> Keys:
     They become active once both logs have recorded the rotation.
     """
     made = Keys(_generate(origin), _generate(STATES.format(origin)))
-    for ring, newer in zip(_rings(home), (made.consent, made.state), strict=True):
+    for ring, newer in zip(rings(home), (made.consent, made.state), strict=True):
         atomic_file.write(ring.next, _secrets(newer), atomic_file.OWNER_ONLY)
         # Crash here: the new keys have signed nothing, and the next start deletes them.
     return made
@@ -75,14 +80,25 @@ def end_rotation(home: Path, consent: str, state: str) -> None:
 
     `consent`, `state`: the newest signed notes of the two logs.
     """
-    for ring, head in zip(_rings(home), (consent, state), strict=True):
+    for ring, head in zip(rings(home), (consent, state), strict=True):
         ring.end_rotation(head)
         # Crash here: the next start calls this again, which ends the rotation of the other log.
 
 
+def rings(home: Path) -> "tuple[KeyRing, KeyRing]":
+    """The key files of the consent log and of the state log."""
+    return KeyRing(home, "consent"), KeyRing(home, "state")
+
+
+def read(path: Path) -> list[LogSigner]:
+    """The private keys in a file. Raises OSError, and ValueError if it is malformed."""
+    first, *others = path.read_text(encoding="utf-8").splitlines()
+    return [signed_note.signer(first), *map(mldsa.signer, others)]
+
+
 @dataclass(frozen=True, slots=True)
-class _Ring:
-    """The keys of one log."""
+class KeyRing:
+    """The key files of one log. `log`: "consent" or "state"."""
 
     home: Path
     log: str
@@ -102,9 +118,9 @@ class _Ring:
     def end_rotation(self, head: str) -> None:
         if not self.next.exists():
             return
-        newer = _read(self.next)
+        newer = read(self.next)
         if _signed(newer, head):
-            older = [each.verifier for each in _read(self.key)]
+            older = [each.verifier for each in read(self.key)]
             mine = {str(each.verifier) for each in newer}
             retired = [key for key in (*older, *self.before()) if str(key) not in mine]
             atomic_file.write(
@@ -135,10 +151,6 @@ class _Ring:
         return [*policy.parse(self.retired.read_bytes()).logs] if self.retired.exists() else []
 
 
-def _rings(home: Path) -> tuple[_Ring, _Ring]:
-    return _Ring(home, "consent"), _Ring(home, "state")
-
-
 def _generate(origin: str) -> list[LogSigner]:
     return [signed_note.generate(origin), mldsa.generate(origin)]
 
@@ -150,11 +162,6 @@ def _public(keys: Sequence[LogSigner]) -> bytes:
 
 def _secrets(keys: Sequence[Signing]) -> bytes:
     return "".join(f"{each.secret()}\n" for each in keys).encode()
-
-
-def _read(path: Path) -> list[LogSigner]:
-    first, *others = path.read_text(encoding="utf-8").splitlines()
-    return [signed_note.signer(first), *map(mldsa.signer, others)]
 
 
 def _once(keys: Sequence[LogKey]) -> list[LogKey]:

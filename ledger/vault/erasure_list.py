@@ -11,19 +11,24 @@ vault opens, every key in the key store that is listed here is destroyed again. 
 back after an erasure gets a new key, which is not listed.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.tlog import atomic_file
-from ledger.vault import commitments, tombstones
-from ledger.vault.tombstones import Tombstones
+from ledger.vault import commitments
+from ledger.vault.durable_lines import DurableLines
 
 NAME = "erased"
 _DOMAIN = b"sovereign/erased/v1\0"
+_LINE = re.compile(
+    r"key [0-9a-f]{64}|entry [0-9a-f]{64} (0|[1-9]\d{0,9}) (0|[1-9]\d{0,9}) ([0-9a-f]{2})*"
+)
+
+
+class MalformedErasureListError(ValueError):
+    """A line is not one of an erasure list, so an erasure could be undone. Restore the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +41,14 @@ class ErasureRecord:
 
 
 class ErasureList:
-    """The erasure list of one data directory, or its tombstones. The caller holds the vault's lock.
+    """The erasure list of one data directory. The caller holds the vault's lock.
 
-    What `add_…` appends is durable on return.
+    What `add_…` appends is durable on return. Every method raises MalformedErasureListError if a
+    line of the list is malformed.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = DurableLines(path)
 
     def __len__(self) -> int:
         return len(self._lines())
@@ -54,13 +60,6 @@ class ErasureList:
         half = _digest(commitments.events_half(data_key))
         self._append(f"entry {half} {erased.seq} {erased.newest} {erased.label.hex()}")
 
-    def add_tombstone(self, keys: Sequence[bytes], subject: str, at: datetime) -> None:
-        self._append(tombstones.line(keys, subject, at))
-
-    def tombstones(self, keys: Sequence[bytes]) -> Tombstones:
-        """Raises TombstoneError if the key of one is missing."""
-        return Tombstones(keys, self._lines())
-
     def since(self, applied: int) -> "ErasureReplay":
         """The erasures to repeat in a key store that has applied the first `applied` lines."""
         lines = self._lines()[applied:]
@@ -69,21 +68,18 @@ class ErasureList:
         return ErasureReplay(keys, entries)
 
     def _lines(self) -> list[str]:
-        if not self._path.exists():
-            return []
-        # A last line without newline was cut off by a crash, before its key was destroyed: skip it.
-        return self._path.read_text("ascii").rpartition("\n")[0].splitlines()
+        lines = self._file.lines()
+        for number, line in enumerate(lines, 1):
+            if not _LINE.fullmatch(line):
+                raise MalformedErasureListError(
+                    f"{self._file.path}, line {number}: want `key` or `entry` and their hashes, "
+                    f"found {len(line)} other characters; restore the newest copy of the list"
+                )
+        return lines
 
     def _append(self, line: str) -> None:
-        whole = "".join(f"{each}\n" for each in self._lines())
-        if not self._path.exists():
-            atomic_file.write(self._path, b"", atomic_file.OWNER_ONLY)
-        with self._path.open("r+b") as file:
-            file.truncate(len(whole))
-            file.seek(len(whole))
-            file.write(f"{line}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
+        self._lines()
+        self._file.append(line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,11 @@ def mark(key: bytes, name: bytes) -> bytes:
     return blake2b(name, digest_size=MARK_SIZE, key=key).digest()
 
 
+def handle(key: bytes, tag: bytes) -> bytes:
+    """What the index lists instead of a tag."""
+    return blake2b(tag, digest_size=_HANDLE_SIZE, key=key).digest()
+
+
 def indexed(seq: int) -> int:
     """How many events of a customer are indexed once they have given `seq` instructions."""
     return max(FIRST, 1 << (seq - 1).bit_length())
@@ -127,7 +132,7 @@ class Owners:
         self._database.executemany("UPDATE owner SET subject = NULL WHERE handle = ?", rows)
 
     def _handle(self, tag: bytes) -> bytes:
-        return blake2b(tag, digest_size=_HANDLE_SIZE, key=self._key).digest()
+        return handle(self._key, tag)
 
 
 def new_key() -> bytes:

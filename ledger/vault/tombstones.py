@@ -22,6 +22,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from ledger.tlog import atomic_file
+from ledger.vault.durable_lines import DurableLines
 
 NAME = "tombstones"
 KEY = "tombstone.key"
@@ -56,6 +57,29 @@ class Tombstones:
             return None
         times = (self._erased.get(_digest(key, subject)) for key in self._keys)
         return max((at for at in times if at is not None), default=None)
+
+
+class TombstoneList:
+    """The file of tombstones of one data directory. The caller holds the vault's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = DurableLines(path)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def add(self, keys: Sequence[bytes], subject: str, at: datetime) -> None:
+        """Durable on return."""
+        self._file.append(line(keys, subject, at))
+
+    def tombstones(self, keys: Sequence[bytes]) -> Tombstones:
+        """Raises TombstoneError if a line is damaged, or its key is missing."""
+        return Tombstones(keys, self._file.lines())
+
+    def require_well_formed(self) -> None:
+        """Raises TombstoneError if a line is damaged."""
+        for number, each in enumerate(self._file.lines(), 1):
+            _parsed(number, each)
 
 
 def _parsed(number: int, text: str) -> tuple[str, str, datetime]:

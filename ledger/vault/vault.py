@@ -29,10 +29,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from ledger.errors import CorruptLogError
 from ledger.vault import commitments, erasure_list, key_encryption_key, owners, tombstones
 from ledger.vault.commitments import KEY_SIZE, ReadLogTags, Secrets
-from ledger.vault.erasure_list import ErasureList, ErasureRecord
+from ledger.vault.erasure_list import ErasureList, ErasureRecord, MalformedErasureListError
 from ledger.vault.key_encryption_key import Kek, KekError, KekProvider, MalformedKekError
 from ledger.vault.owners import Erasures, Owner, Owners
-from ledger.vault.tombstones import TombstoneError, Tombstones
+from ledger.vault.tombstones import TombstoneError, TombstoneList, Tombstones
 
 PADDED = 512  # bytes; zeros can be stripped because an event is JSON, which never ends in one
 MAX_TAGS = 65_536  # customers whose ReadLogTags are cached
@@ -52,7 +52,7 @@ _TOMBSTONES = """
 CREATE TABLE IF NOT EXISTS tombstone (only INTEGER PRIMARY KEY CHECK (only = 1),
   lines INTEGER NOT NULL)
 """  # made by the first erasure: a gate may open an older key store that it cannot write
-_ALL = "SELECT subject, wrapped FROM customer"
+ALL_KEYS = "SELECT subject, wrapped FROM customer"
 _ONE = "SELECT wrapped, (SELECT generation FROM kek) FROM customer WHERE subject = ?"
 Progress = Callable[[int, int], None]  # (keys rewrapped, keys in total)
 
@@ -74,7 +74,7 @@ class Vault:
         self._folder = folder
         self._places = folder / "kek", folder / "kek.next"
         self._erasures = ErasureList(folder.parent / erasure_list.NAME)
-        self._buried = ErasureList(folder.parent / tombstones.NAME)
+        self._buried = TombstoneList(folder.parent / tombstones.NAME)
         begun = database.exists() and database.stat().st_size > 0
         if not begun:
             self._begin()
@@ -199,7 +199,7 @@ class Vault:
         with self._lock, self._writing() as current:  # from here on no writer extends the index
             if only_if_incomplete and self.indexed:
                 return
-            rows = self._database.execute(_ALL).fetchall()
+            rows = self._database.execute(ALL_KEYS).fetchall()
             self._database.execute("DELETE FROM owner")
             keys = ((subject, _opened(current, wrapped)) for subject, wrapped in rows)
             self._owners.put_all(owners.rebuilt(keys, tags()))
@@ -221,7 +221,7 @@ class Vault:
         if self.key(subject) is None:
             return
         with self._lock, self._writing(), _reported():
-            self._buried.add_tombstone(tombstones.ensure(self._folder), subject, at)
+            self._buried.add(tombstones.ensure(self._folder), subject, at)
             # Crash here: one line more than are counted, which does no harm.
             self._database.execute(_TOMBSTONES)
             count = "INSERT OR REPLACE INTO tombstone VALUES (1, ?)"
@@ -276,7 +276,7 @@ class Vault:
     def kek_provider(self) -> str:
         """The URI of the provider of the key-encryption key. It contains no secret."""
         with self._lock:
-            return self._stored_kek(self._active_generation()).provider.uri
+            return stored_kek(self._places, self._active_generation()).provider.uri
 
     def rotate(self, provider: KekProvider, progress: Progress = lambda _done, _of: None) -> None:
         """Wrap every data key with a new key-encryption key, and destroy the old one.
@@ -371,7 +371,10 @@ class Vault:
     def _erase_again(self) -> None:
         """Repeat listed erasures that a restored key store undid or a crash left undone."""
         row = self._database.execute("SELECT lines FROM erased").fetchone()
-        applied, lines = row[0] if row else 0, len(self._erasures)
+        try:
+            applied, lines = row[0] if row else 0, len(self._erasures)
+        except MalformedErasureListError as error:
+            raise VaultError(str(error)) from error
         if applied > lines:
             raise VaultError(
                 f"the erasure list `erased` has {lines} lines, but the key store has applied "
@@ -382,7 +385,7 @@ class Vault:
             return
         replay = self._erasures.since(applied)
         with self._writing() as current:
-            for subject, wrapped in self._database.execute(_ALL).fetchall():
+            for subject, wrapped in self._database.execute(ALL_KEYS).fetchall():
                 key = _opened(current, wrapped)
                 if (left := replay.remaining(key)) is None:
                     self._owners.forget(subject, key, lines)
@@ -393,7 +396,7 @@ class Vault:
             self._record_applied(lines)
 
     def _rewrap(self, older: Kek, newer: Kek, progress: Progress) -> None:
-        rows = self._database.execute(_ALL).fetchall()
+        rows = self._database.execute(ALL_KEYS).fetchall()
         update = "UPDATE customer SET wrapped = ? WHERE subject = ?"
         progress(0, len(rows))
         for done, (subject, wrapped) in enumerate(rows, 1):
@@ -439,13 +442,8 @@ class Vault:
 
     def _first(self) -> Kek:
         """The key of a database that does not record a generation yet. Raises VaultError."""
-        path = self._places[0]
-        if not path.exists():
-            raise VaultError(
-                f"{path} is missing, but customers' data keys are wrapped with it: restore it"
-            )
         try:
-            kek = key_encryption_key.read(path).open()
+            kek = unrecorded_kek(self._places[0]).open()
         except KekError as error:
             raise VaultError(str(error)) from error
         some = self._database.execute("SELECT wrapped FROM customer LIMIT 1").fetchone()
@@ -453,25 +451,9 @@ class Vault:
             _opened(kek, some[0])
         return kek
 
-    def _stored_kek(self, generation: str) -> key_encryption_key.StoredKek:
-        why = [f"want the key of generation {generation}, which wraps the customers' data keys"]
-        for path in self._places:
-            try:
-                stored = key_encryption_key.read(path)
-            except FileNotFoundError:
-                why.append(f"{path} is missing")
-                continue
-            except MalformedKekError as error:
-                why.append(str(error))
-                continue
-            if stored.generation == generation:
-                return stored
-            why.append(f"{path} has generation {stored.generation}")
-        raise VaultError(f"{'; '.join(why)}; restore it")
-
     def _open_kek(self, generation: str) -> Kek:
         try:
-            return self._stored_kek(generation).open()
+            return stored_kek(self._places, generation).open()
         except KekError as error:
             raise VaultError(str(error)) from error
 
@@ -486,7 +468,7 @@ class Vault:
         self._database.execute("BEGIN")
         try:
             current = self._current(self._active_generation())
-            rows = self._database.execute(_ALL).fetchall()
+            rows = self._database.execute(ALL_KEYS).fetchall()
             return current, rows
         finally:
             self._database.execute("COMMIT")
@@ -510,6 +492,34 @@ def _reported() -> Iterator[None]:
         yield
     except TombstoneError as error:
         raise VaultError(str(error)) from error
+
+
+def unrecorded_kek(path: Path) -> key_encryption_key.StoredKek:
+    """The key of a database that does not record a generation yet. Raises VaultError."""
+    try:
+        return key_encryption_key.read(path)
+    except FileNotFoundError as error:
+        raise VaultError(
+            f"{path} is missing, but customers' data keys are wrapped with it: restore it"
+        ) from error
+
+
+def stored_kek(places: Sequence[Path], generation: str) -> key_encryption_key.StoredKek:
+    """The key of this generation, in one of two files. Raises VaultError."""
+    why = [f"want the key of generation {generation}, which wraps the keys in keys/customers.db"]
+    for path in places:
+        try:
+            stored = key_encryption_key.read(path)
+        except FileNotFoundError:
+            why.append(f"{path} is missing")
+            continue
+        except MalformedKekError as error:
+            why.append(str(error))
+            continue
+        if stored.generation == generation:
+            return stored
+        why.append(f"{path} has generation {stored.generation}")
+    raise VaultError(f"{'; '.join(why)}; restore it")
 
 
 def _opened(key: Kek, wrapped: bytes) -> bytes:

@@ -12,7 +12,7 @@ import typer
 from portal.commands import contracts, gate, jobs, steward
 from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
 from portal.commands.errors import CommandGroup, fail, require_ledger
-from portal.commands.log import audit, budget, maintenance, replay, state, vault, witness
+from portal.commands.log import audit, backup, budget, maintenance, replay, state, vault, witness
 from portal.commands.synthesis import synth
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ app = typer.Typer(
 
 app.add_typer(archive.app)
 app.add_typer(audit.app)
+app.add_typer(backup.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
@@ -88,9 +89,11 @@ def serve(data_dir: DataDir = None) -> None:
     """Serve the portal and the gate over a data directory, and run its jobs meanwhile.
 
     A data directory without a ledger gets a new one, if the source with the customers' rows exists.
-    Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used.
-    Either way nothing is served.
+    Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used; a
+    database is damaged; or the log contradicts what was published or what witnesses have seen. Each
+    says what to do, and nothing is served.
     """
+    from portal.data_directory.inspection import require_readable
     from portal.jobs import schedule
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError, open_product
@@ -102,6 +105,7 @@ def serve(data_dir: DataDir = None) -> None:
     _require_free(settings.host, settings.port)
     try:
         with _alone():
+            require_readable(settings.data_dir)
             product = open_product(settings)
     except SecretError as error:
         fail(str(error), 1)

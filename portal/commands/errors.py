@@ -144,6 +144,7 @@ def _mistakes() -> tuple[type[Exception], ...]:
     from ledger.tlog.signed_note import NoteError
     from ledger.vault.key_encryption_key import KekError
     from ledger.vault.vault import VaultError
+    from ledger.witness.client import QuorumError, RolledBackError
     from portal.operations.settings import SettingError
 
     return (
@@ -156,6 +157,8 @@ def _mistakes() -> tuple[type[Exception], ...]:
         KekError,
         LogPolicyError,
         NoteError,
+        QuorumError,
+        RolledBackError,
         SettingError,
         SourceUnavailableError,
         UnreadableError,

@@ -32,13 +32,14 @@ def serve(
     cannot be used.
     """
     from portal.commands.errors import fail, require_ledger
+    from portal.data_directory.inspection import require_readable
     from portal.operations.gate_process import NotAnnouncedError, OtherTermsError, open_gate
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError
 
     settings = Settings()
     settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
-    require_ledger(settings.data_dir)
+    require_readable(require_ledger(settings.data_dir))
     try:
         alone = open_gate(settings, wait_s=wait_s)
     except (NotAnnouncedError, OtherTermsError, SecretError) as error:

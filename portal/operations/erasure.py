@@ -81,10 +81,18 @@ class Eraser:
             raise LegalHoldError(hold)
         self.ledger.erase_entry(subject, index, at)
         # If we crash here, a notice, archives and a stored receipt still contain the entry.
+        self.entry_traces(subject, index)
+        self.changed(subject)
+
+    def traces(self, subject: str) -> Erased:
+        """Erase the customer's data outside the ledger only, as long as their key exists."""
+        return self._around(subject, [each.index for each in self.ledger.history(subject)])
+
+    def entry_traces(self, subject: str, index: int) -> None:
+        """Erase the data outside the ledger that contains one instruction."""
         erasure.forget_entry(self.home, index)
         store.discard(self.home, self.ledger, subject)
         _receipts(self.home, [index])
-        self.changed(subject)
 
     def _around(self, subject: str, indexes: Sequence[int]) -> Erased:
         """Erase the customer's data outside the ledger."""

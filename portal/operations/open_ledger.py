@@ -6,13 +6,16 @@ answering as before. To read only, `Ledger.reopen` is enough; it takes no lock a
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from gate.state.ledger_position import Epoch
+from gate.state.ledger_position import Epoch, published_size
+from ledger.errors import CorruptLogError
+from ledger.integrity import start
 from ledger.service import Ledger
 from ledger.storage.writer_lock import WriterLock
+from ledger.witness.client import QuorumError
 from portal.operations import control
 
 EPOCH = Path("state") / "epoch"
@@ -69,6 +72,28 @@ def writing(home: Path, origin: str | None = None) -> Iterator[Ledger]:
 
 
 def _open(home: Path, origin: str | None) -> Ledger:
+    """Raises RolledBackError, and as `Ledger.open` does."""
+    _require_acknowledged(home)
     if origin is None:
-        return Ledger.reopen(home, on_commit=lambda size: Epoch(home / EPOCH).publish(size))
-    return Ledger.open(home, origin=origin, on_commit=Epoch(home / EPOCH).publish)
+        ledger = Ledger.reopen(home, on_commit=lambda size: Epoch(home / EPOCH).publish(size))
+    else:
+        ledger = Ledger.open(home, origin=origin, on_commit=Epoch(home / EPOCH).publish)
+    try:
+        with suppress(QuorumError):  # witnesses that do not answer are asked before a signature
+            ledger.require_unforked()
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _require_acknowledged(home: Path) -> None:
+    """Raise CorruptLogError if receipts were given for entries that the database does not have."""
+    acknowledged, size = published_size(home / EPOCH), start.stored_size(home)
+    if (home / start.DATABASE).exists() and acknowledged > size:
+        raise CorruptLogError(
+            f"{home / start.DATABASE} has {size} entries, but receipts were given for "
+            f"{acknowledged} ({EPOCH}): restore it together with its -wal file, or from a backup "
+            f"made at or after entry {acknowledged}. Without one, `sovereign restore` an older "
+            "backup into a new folder; what was recorded since is lost"
+        )

@@ -175,19 +175,24 @@ class Register:
 
     def verify(self, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
         """Recompute the chain, which must include the head `noted`. Raises TamperedError."""
-        before = EMPTY
-        number = 0
         with self.reading() as database:
-            for row in database.execute("SELECT * FROM entry ORDER BY number"):
-                number += 1
-                if row[0] != number:
-                    raise TamperedError(number, f"found number {row[0]}")
-                if row[-1] != (before := _digest(before, *row[:-1])):
-                    raise TamperedError(number, "its digest is another")
-                if number == noted[0] and before != noted[1]:
-                    raise TamperedError(number, "it is not the one that was noted")
-        if number < noted[0]:
-            raise TamperedError(number + 1, f"it is missing, {noted[0]} were noted")
+            require_chain(database, noted)
+
+
+def require_chain(database: sqlite3.Connection, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
+    """Recompute the chain in a register's database, as `Register.verify`. Raises TamperedError."""
+    before = EMPTY
+    number = 0
+    for row in database.execute("SELECT * FROM entry ORDER BY number"):
+        number += 1
+        if row[0] != number:
+            raise TamperedError(number, f"found number {row[0]}")
+        if row[-1] != (before := _digest(before, *row[:-1])):
+            raise TamperedError(number, "its digest is another")
+        if number == noted[0] and before != noted[1]:
+            raise TamperedError(number, "it is not the one that was noted")
+    if number < noted[0]:
+        raise TamperedError(number + 1, f"it is missing, {noted[0]} were noted")
 
 
 def pseudonym(tagger: SubjectTagger, subject: str) -> str:

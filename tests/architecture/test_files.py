@@ -10,13 +10,13 @@ from tests.architecture import packages
 WRITE_MODES = {*"wax+"}
 ALLOWED = {  # file and function -> why it writes by itself
     "atomic_file.py _new": "it is the one way to write a file",
-    "erasure_list.py ErasureList._append": "appends and synchronises; the list only grows",
+    "durable_lines.py DurableLines.append": "appends and synchronises; the list only grows",
     "key_encryption_key.py replace": "overwrites a key in place before it is removed",
     "ledger_position.py Epoch.__init__": "shared memory between processes, written in place",
     "budget_records.py Records._append": "appends a line and synchronises; cut lines are skipped",
     "budget_records.py Records._locked": "a lock file: it has no content",
     "checkpoint.py Partial._write": "synthetic may not import ledger; atomic and synchronised too",
-    "checkpoint.py held": "a lock file: it has no content",
+    "checkpoint.py locked": "a lock file: it has no content",
     "writer_lock.py WriterLock._taken": "a lock file: who is refused reads the holder in it",
 }
 

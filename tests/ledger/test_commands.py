@@ -30,7 +30,7 @@ def test_fsck_says_clean_or_what_is_wrong(home: Path) -> None:
     change(home / "ledger.sqlite", "UPDATE sealed SET data = zeroblob(40)")
     status, said = run("fsck", "--data-dir", home)
     assert status == 1
-    assert said.startswith("sealed event 0: ")
+    assert said.startswith("ledger.sqlite, sealed event 0: ")
     status, said = run("fsck", "--data-dir", home, "--json")
     assert [each["where"] for each in json.loads(said)] == ["sealed event 0", "sealed event 1"]
 

@@ -10,6 +10,7 @@ from shutil import copytree
 import pytest
 from typer.testing import CliRunner
 
+from ledger.errors import CorruptLogError
 from ledger.events import envelope
 from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
@@ -23,8 +24,11 @@ from ledger.verify.cli import main as verify
 from ledger.witness import server
 from ledger.witness.client import QuorumError, RolledBackError
 from ledger.witness.witness import Witness
+from portal.commands import app
 from portal.commands.log.audit import app as both
 from portal.commands.log.maintenance import app as upkeep
+from portal.data_directory.inspection import inspect
+from portal.operations import open_ledger
 from tests.ledger.recorded import GRANTED, WORDING
 from tests.ledger.test_cosigning import served
 from tests.ledger.witnessing import NOON, ORIGIN
@@ -115,6 +119,52 @@ def test_w13_a_database_restored_from_an_old_copy_signs_nothing(
         restored.export(home / "log/consent")
     assert (restored.size, (home / "log").exists()) == (1, False)
     restored.close()
+
+
+def rolled_back(home: Path) -> None:
+    """The database as it was before the entry that the witnesses have seen."""
+    shutil.copy(home / "ledger.sqlite", home / "old")
+    ledger = Ledger.open(home, origin=ORIGIN)
+    say(ledger, "c-1")
+    ledger.cosign()
+    ledger.close()
+    shutil.copy(home / "old", home / "ledger.sqlite")
+
+
+def test_l128_a_start_asks_the_witnesses_and_is_refused_if_they_have_seen_more(
+    home: Path, witnesses: list[ExitStack]
+) -> None:
+    assert witnesses
+    rolled_back(home)
+    with pytest.raises(RolledBackError, match="has seen 2 entries, this log has 1"):
+        open_ledger.begin(home, ORIGIN)
+    ran = CliRunner().invoke(app, ["rotate-key", "--data-dir", str(home)])
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "restore the newest database" in ran.stderr
+    assert not (home / "keys/consent.next.key").exists()
+
+
+def test_l128_witnesses_that_do_not_answer_do_not_hinder_a_start(
+    home: Path, witnesses: list[ExitStack]
+) -> None:
+    rolled_back(home)
+    for each in witnesses:
+        each.close()
+    with open_ledger.writing(home) as ledger:
+        assert ledger.size == 1
+        with pytest.raises(QuorumError):  # nothing is signed
+            say(ledger, "c-2")
+
+
+def test_l128_a_database_without_what_was_acknowledged_is_refused(home: Path) -> None:
+    shutil.copy(home / "ledger.sqlite", home / "old")
+    with open_ledger.writing(home) as ledger:
+        say(ledger, "c-1")
+    shutil.copy(home / "old", home / "ledger.sqlite")
+    wanted = r"has 1 entries, but receipts were given for 2 .*made at or after entry 2"
+    with pytest.raises(CorruptLogError, match=wanted), open_ledger.writing(home):
+        pass
+    assert "state/epoch says that 2" in " ".join(map(str, inspect(home)))
 
 
 def test_w13_a_fork_of_the_same_size_signs_nothing(

@@ -12,6 +12,7 @@ from ledger.errors import CorruptLogError
 from ledger.events.envelope import Instruction, SubjectErased, Withdrawn
 from ledger.service import Ledger
 from ledger.vault import commitments
+from ledger.vault.vault import Vault
 from ledger.verify import receipt
 from tests.ledger.events import NOON, ORIGIN
 from tests.ledger.worlds import AGE, opened, say
@@ -120,6 +121,9 @@ def test_l74_a_database_without_its_key_store_opens_nothing(ledger: Ledger, tmp_
     (stolen / "keys").mkdir(parents=True)
     for name in ("ledger.sqlite", "keys/consent.key", "keys/state.key"):
         shutil.copy(tmp_path / name, stolen / name)
+    with pytest.raises(CorruptLogError, match=r"customers\.db is missing"):
+        opened(stolen)
+    Vault(stolen / "keys").close()  # so they make a key store of their own
     thief = opened(stolen)
     assert (thief.size, thief.history("c1")) == (4, [])
     with pytest.raises(CorruptLogError, match="key store is older than the log"):

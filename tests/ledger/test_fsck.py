@@ -3,12 +3,15 @@
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from ledger.events.envelope import SignalReported, Withdrawn
 from ledger.fsck import fsck
+from ledger.storage import snapshot
 from ledger.tlog import signed_note
 from ledger.tlog.writer import Log
 from tests.ledger.events import NOON, PUBLIC
@@ -157,10 +160,75 @@ def test_l91_it_finds(what: str, home: Path) -> None:
     assert where in wheres(home)
 
 
+TABLES = [
+    f"{prefix}{name}"
+    for prefix in ("", "state_")
+    for name in ("head", "bundle", "tile", "sealed", "bucket")
+    if (prefix, name) not in {("", "bucket"), ("state_", "sealed")}
+]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_l91_a_page_of_random_bytes_is_found_in_every_table(table: str, home: Path) -> None:
+    """Earlier a page that SQLite could not read ended the check, which then said `clean`."""
+    overwrite(home / "ledger.sqlite", table)
+    findings = [*fsck(home)]
+    assert any(each.file == "ledger.sqlite" and table in each.what for each in findings)
+
+
+def overwrite(database: Path, table: str) -> None:
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        ((page,),) = connection.execute(query, [table]).fetchall()
+        ((size,),) = connection.execute("PRAGMA page_size").fetchall()
+    connection.close()
+    with database.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(Random(page).randbytes(size))
+
+
+def test_l91_a_log_that_only_retired_keys_signed_is_found(home: Path) -> None:
+    """As a copy of the log and a later copy of the keys would be: it would not open."""
+    shutil.copy(home / "ledger.sqlite", home / "older")
+    ledger = opened(home)
+    ledger.rotate(home, NOON)
+    ledger.close()
+    (home / "older").rename(home / "ledger.sqlite")
+    assert any("not signed by the active keys" in each.what for each in fsck(home))
+
+
+def test_l93_it_runs_beside_the_writer_and_sees_one_moment(home: Path) -> None:
+    """The writer appends and erases at every step of the check, and nothing is reported."""
+    ledger = opened(home)
+    steps = 0
+
+    def meanwhile(_done: int, _of: int) -> None:
+        nonlocal steps
+        steps += 1
+        say(ledger, f"new-{steps}", AGE)
+        ledger.erase(f"new-{steps}", NOON)
+
+    assert [*fsck(home, meanwhile)] == []
+    assert steps > 3
+    ledger.close()
+
+
+def test_l93_what_cannot_be_looked_at_is_not_called_damaged(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "BUSY_MS", 20)
+    with closing(sqlite3.connect(home / "ledger.sqlite", isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        findings = [*fsck(home)]
+    assert [(each.file, each.looked) for each in findings] == [("ledger.sqlite", False)]
+
+
 def test_l92_one_changed_bit_is_found_once_and_where_it_is(home: Path) -> None:
     one_bit("sealed", FIRST)(home)
     (finding,) = fsck(home)
-    assert str(finding).startswith("sealed event 0: ")
+    assert str(finding).startswith("ledger.sqlite, sealed event 0: ")
     assert "cannot be decrypted" in finding.what
 
 

@@ -219,6 +219,7 @@ def test_s15_a_state_log_of_another_history_does_not_open(tmp_path: Path, ledger
     other.close()
     for name in ("state.key", "state.vkey"):
         shutil.copy(tmp_path / "keys" / name, tmp_path / "other/keys")
+    shutil.copy(tmp_path / "state.policy", tmp_path / "other")  # else a key seems forgotten
     with closing(sqlite3.connect(tmp_path / "other/ledger.sqlite", isolation_level=None)) as mixed:
         mixed.execute("ATTACH ? AS first", [str(tmp_path / "ledger.sqlite")])
         for table in ("state_head", "state_bundle", "state_tile", "state_bucket"):

@@ -85,6 +85,7 @@ TYPED_WRONG = {
     "export": "export {root}/out --data-dir {typo}",
     "export-customer": "export-customer c1 {root}/out --data-dir {typo}",
     "fsck": "fsck --data-dir {typo}",
+    "backup": "backup {root}/out --without-keys --data-dir {typo}",
     "gate announce": "gate announce --data-dir {typo}",
     "gate serve": "gate serve --data-dir {typo}",
     "hold lift": "hold lift c1 --reason x --data-dir {typo}",
@@ -120,11 +121,15 @@ def test_a_mistyped_folder_is_named_and_neither_created_nor_called_empty(
 
 
 def test_every_command_with_a_data_directory_is_tried() -> None:
-    """Beyond `demo` and `import-archive`, which make a data directory where there is none."""
+    """Beyond those which make a data directory where there is none."""
     from typer.main import get_command
 
     tried = {name.removesuffix(" as JSON") for name in TYPED_WRONG}
-    assert {*with_data_directory(get_command(app), "")} - tried == {"demo", "import-archive"}
+    assert {*with_data_directory(get_command(app), "")} - tried == {
+        "demo",
+        "import-archive",
+        "restore",
+    }
 
 
 def with_data_directory(command: Any, name: str) -> list[str]:

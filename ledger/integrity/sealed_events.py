@@ -5,22 +5,18 @@ sign; the states computed from the events are compared with the map. Customers a
 one, so that an error in one customer's events does not hide errors in another's.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
-from pathlib import Path
-
-from sqlalchemy.exc import DatabaseError
 
 from ledger.errors import CorruptLogError
 from ledger.events import envelope, reducer
-from ledger.events.envelope import Instruction, MalformedEventError, TriggerSet
+from ledger.events.envelope import Instruction, MalformedEventError, PublicEvent, TriggerSet
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
 from ledger.events.sealed_entry import opened
+from ledger.integrity.finding import FsckFinding
 from ledger.latest_state import CustomerState, state_opening
 from ledger.statemap.verifiable_map import Label, StateMap, Value
 from ledger.storage.interface import Head
@@ -31,9 +27,11 @@ from ledger.tlog.signed_note import NoteError
 from ledger.tlog.tiles import WIDTH, MalformedTileError
 from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, PERSONAL_SIZE, TAG_SIZE
-from ledger.vault.vault import Vault, VaultError
+from ledger.vault.stored_keys import StoredKeys
+from ledger.vault.vault import VaultError
 
 CACHED_BUNDLES = 256  # entry bundles in memory while customers' events are decrypted
+Announced = Callable[[int, PublicEvent], object]  # index, event
 COMPARE_BATCH = 1_000  # customers whose states are compared with the map in one query
 PREFETCHED = 8  # events of each of them that are read in one query
 _REINDEX = "run `sovereign vault reindex`"
@@ -46,23 +44,14 @@ _BROKEN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FsckFinding:
-    where: str
-    what: str
+def check(
+    store: SqlStore, keys: StoredKeys, announce: Announced = lambda _index, _event: None
+) -> Iterator[FsckFinding]:
+    """Check all entries of the consent log in `store`, sealed or public, and the map.
 
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
-
-
-def sealed(home: Path, database: Path) -> Iterator[FsckFinding]:
-    try:
-        with closing(SqlStore(database)) as store, closing(Vault(home / "keys")) as keys:
-            yield from _Events(store, keys, _origin(store)).findings()
-    except VaultError as error:
-        yield FsckFinding("key store", str(error))
-    except DatabaseError:
-        return  # reported with the log
+    `announce` is called with every public event.
+    """
+    yield from _Events(store, keys, _origin(store), announce).findings()
 
 
 def _origin(store: SqlStore) -> str:
@@ -77,10 +66,11 @@ def _origin(store: SqlStore) -> str:
 class _Events:
     """Checks the sealed events against the leaves, the keys and the map."""
 
-    def __init__(self, store: SqlStore, keys: Vault, origin: str) -> None:
+    def __init__(self, store: SqlStore, keys: StoredKeys, origin: str, announce: Announced) -> None:
         """`origin`: of the state log."""
         self._store = store
         self._keys = keys
+        self._announce = announce
         self._origin = origin
         states = store.state_store()
         self._map = StateMap(states.roots(), states.records)
@@ -101,7 +91,7 @@ class _Events:
                 f"there are sealed events for the entries {sorted(stray)[:8]}, but the log has "
                 f"{head.size} entries",
             )
-        everybody = (key for _, key in self._keys.data_keys())
+        everybody = iter(self._keys.keys.values())
         while some := [*islice(everybody, COMPARE_BATCH)]:
             self._ahead = self._store.sealed_of(
                 [
@@ -131,25 +121,36 @@ class _Events:
             elif tag is not None and (entry[:1] != PERSONAL or entry[1 : 1 + TAG_SIZE] != tag):
                 yield FsckFinding(f"sealed event {index}", "its tag is not that of its leaf")
             elif tag is None:
-                yield from _public(index, entry)
+                yield from self._public(index, entry)
             elif len(entry) != PERSONAL_SIZE:
                 yield FsckFinding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
 
     def _index(self, lo: int, entries: Sequence[bytes]) -> Iterator[FsckFinding]:
         """Check that the index of owners has every personal entry, under its customer's key."""
         tags = [each[1 : 1 + TAG_SIZE] for each in entries if each[:1] == PERSONAL]
-        if not self._keys.indexed:
+        if (owners := self._keys.owners_of(tags)) is None:
             return  # of an earlier version: whoever reads the log next makes the index
-        owners = self._keys.indexed_owners(tags)
         for tag in tags:
             if (owner := owners.get(tag)) is None:
                 what = f"tag {tag.hex()} of the entries from {lo} on is missing; {_REINDEX}"
                 yield FsckFinding("index of owners", what)
             elif owner.subject is None:
                 self._ownerless.add(tag)
-            elif not (key := self._keys.key(owner.subject)) or tag != _tag(key, owner.seq):
+            elif not (key := self._keys.keys.get(owner.subject)) or tag != _tag(key, owner.seq):
                 what = f"tag {tag.hex()} is not of the customer it is listed under; {_REINDEX}"
                 yield FsckFinding("index of owners", what)
+
+    def _public(self, index: int, entry: bytes) -> Iterator[FsckFinding]:
+        try:
+            event = envelope.decode(entry[1:])
+        except MalformedEventError as error:
+            yield FsckFinding(f"entry {index}", f"not an event: {error}")
+            return
+        if entry[:1] != commitments.PUBLIC or isinstance(event, envelope.Instruction):
+            what = "an unencrypted instruction, or an unknown entry kind"
+            yield FsckFinding(f"entry {index}", what)
+        else:
+            self._announce(index, event)
 
     def _customer(self, key: bytes) -> Iterator[FsckFinding]:
         """Check that one customer's events decrypt, follow each other, and that none is missing."""
@@ -161,7 +162,7 @@ class _Events:
         while True:
             secrets = commitments.secrets(key, seq)
             if (index := self._unsealed.get(secrets.opening.tag)) is not None:
-                yield FsckFinding(f"entry {index}", "its sealed event is missing; restore a backup")
+                yield FsckFinding(f"entry {index}", "its sealed event is missing")
                 state, previous = None, b""
             elif (place := self._sealed_event(secrets.opening.tag, seq)) is None:
                 break
@@ -242,13 +243,3 @@ def _tag(key: bytes, seq: int) -> bytes:
         return commitments.tag(key, seq)
     except commitments.ErasedEntryError:
         return b""
-
-
-def _public(index: int, entry: bytes) -> Iterator[FsckFinding]:
-    try:
-        event = envelope.decode(entry[1:])
-    except MalformedEventError as error:
-        yield FsckFinding(f"entry {index}", f"not an event: {error}")
-        return
-    if entry[:1] != commitments.PUBLIC or isinstance(event, envelope.Instruction):
-        yield FsckFinding(f"entry {index}", "an unencrypted instruction, or an unknown entry kind")

@@ -1,0 +1,89 @@
+"""Checks the key files and policies of a ledger against each other, and the erasure list."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from ledger.integrity.finding import FsckFinding, unreadable
+from ledger.keys import log_keys
+from ledger.keys.log_keys import KeyRing
+from ledger.tlog import policy
+from ledger.vault.erasure_list import NAME as ERASED
+from ledger.vault.erasure_list import ErasureList, MalformedErasureListError
+
+
+def check(home: Path) -> Iterator[FsckFinding]:
+    """Check both logs' private keys, verifier keys, retired keys and policies.
+
+    No finding contains a private key.
+    """
+    for ring in log_keys.rings(home):
+        yield from _ring(home, ring)
+    lines = home / "witnesses.policy"
+    if lines.exists():
+        try:
+            log_keys.require_witnesses(lines)
+        except (OSError, ValueError) as error:
+            yield _finding(home, lines, error)
+
+
+def forgotten(home: Path) -> Iterator[str]:
+    """The retired keys' files that lack keys which their policy has: no start may rewrite these.
+
+    Files that cannot be read are left to `check`.
+    """
+    for ring in log_keys.rings(home):
+        if ring.next.exists():
+            continue
+        with suppress(OSError, ValueError):
+            known = {str(each.verifier) for each in log_keys.read(ring.key)}
+            known |= {str(key) for key in ring.before()}
+            listed = policy.parse((home / f"{ring.log}.policy").read_bytes()).logs
+            if {str(key) for key in listed} - known:
+                yield f"keys/{ring.retired.name}"
+
+
+def erasures(home: Path, applied: int) -> Iterator[FsckFinding]:
+    """Check the erasure list. `applied`: how many lines of it the key store has applied."""
+    try:
+        lines = len(ErasureList(home / ERASED))
+    except MalformedErasureListError as error:
+        yield FsckFinding("", str(error), ERASED)
+    except OSError as error:
+        yield unreadable(ERASED, error)
+    else:
+        if lines < applied:
+            what = f"it has {lines} lines, but keys/customers.db has applied {applied}"
+            yield FsckFinding("", what, ERASED)
+
+
+def _ring(home: Path, ring: KeyRing) -> Iterator[FsckFinding]:
+    if ring.next.exists():
+        return  # a rotation was interrupted: the next start ends it, and writes these files again
+    vkey, public = ring.key.with_suffix(".vkey"), home / f"{ring.log}.policy"
+    place = ring.key
+    try:
+        mine = [str(each.verifier) for each in log_keys.read(ring.key)]
+        place = vkey
+        if vkey.read_text("utf-8").splitlines() != mine:
+            what = f"its keys are not those of keys/{ring.key.name}"
+            yield FsckFinding("verifier key", what, f"keys/{vkey.name}")
+        place = ring.retired
+        wanted = [*mine, *map(str, ring.before())]
+        place = public
+        if [str(key) for key in policy.parse(public.read_bytes()).logs] != wanted:
+            older = f"keys/{ring.retired.name}"
+            what = f"its log keys are not those of keys/{ring.key.name} and of {older}"
+            remedy = f"restore {older} if that is damaged or missing; else the next start mends it"
+            yield FsckFinding("verifier key", what, public.name, remedy)
+    except (OSError, ValueError) as error:
+        yield _finding(home, place, error)
+
+
+def _finding(home: Path, path: Path, error: OSError | ValueError) -> FsckFinding:
+    file = path.relative_to(home).as_posix()
+    if isinstance(error, OSError):
+        return unreadable(file, error)
+    if isinstance(error, UnicodeDecodeError):  # its text has the bytes, here of a private key
+        return FsckFinding("", "it is not text", file)
+    return FsckFinding("", f"it cannot be used: {error}", file)
