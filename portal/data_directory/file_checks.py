@@ -74,7 +74,7 @@ def steward_toml(path: Path) -> str | None:
 
 def tombstone_list(path: Path) -> str | None:
     try:
-        TombstoneList(path).require_well_formed()
+        TombstoneList(path).tombstones(tombstones.read(path.parent / "keys"))
     except TombstoneError as error:
         return str(error)
     return None

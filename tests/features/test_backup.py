@@ -45,9 +45,9 @@ def rescued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rescued]:
             done("backup", folder / "first", "--keys-to", folder / "keys", "--data-dir", home)
             assert acknowledged, "somebody changed their mind while it was made"
         done("erase", ERASED_AFTER, "--data-dir", home)
-        done("backup", folder / "second", "--without-keys", "--data-dir", home)
         done("export", home / "log/consent", "--states", home / "log/state", "--data-dir", home)
-    shutil.copytree(home / "log", folder / "log")
+        shutil.copytree(home / "log", folder / "log")  # before the backup: jobs write entries, too
+        done("backup", folder / "second", "--without-keys", "--data-dir", home)
     shutil.rmtree(home)
     restored = folder / "elsewhere"
     arguments = "restore", folder / "second", "--keys", folder / "keys", "--data-dir", restored
