@@ -86,7 +86,7 @@ SHOTS = (
          steward=True),
     Shot("desk-reviews-zh", "/desk/reviews", "Risky operations wait for a person.", 360, "dark",
          "zh-CN", steward=True),
-    Shot("desk-contracts", "/desk/contracts", "Contracts, held against the source.", steward=True),
+    Shot("desk-contracts", "/desk/contracts", "Contracts, checked against the source.", steward=True),
     Shot("developers", "/docs", "For developers: one call instead of the read.", signed_in=False),
     Shot("developers-zh", "/docs", "The same in Chinese, dark.", 1280, "dark", "zh-CN",
          signed_in=False),
