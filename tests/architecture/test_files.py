@@ -16,7 +16,7 @@ ALLOWED = {  # file and function -> why it writes by itself
     "budget_records.py Records._append": "appends a line and synchronises; cut lines are skipped",
     "budget_records.py Records._locked": "a lock file: it has no content",
     "checkpoint.py Partial._write": "synthetic may not import ledger; atomic and synchronised too",
-    "checkpoint.py held": "a lock file: it has no content",
+    "checkpoint.py locked": "a lock file: it has no content",
     "writer_lock.py WriterLock._taken": "a lock file: who is refused reads the holder in it",
 }
 
