@@ -28,9 +28,9 @@ KINDS = {  # how a benchmark reaches the product, unless it calls it in process
 HEAD = """# Performance
 
 Made by `python -m benchmarks.record`; each block is what one command printed. Absolute figures
-drift with the machine, so each benchmark prints ratios to a peer that ran beside it. Read *what was
-measured*: a decision in process, an ASGI application without sockets and a served product differ
-by a factor of 25.
+drift with the machine, so each benchmark prints ratios to a peer measured in the same run. Read
+*what was measured*: a decision in process, an ASGI application without sockets and a served
+product differ by a factor of 25.
 """
 
 

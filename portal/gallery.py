@@ -57,7 +57,7 @@ def _cards(stage: GalleryStage) -> Facts:
         stage.card(1, 1),
         stage.card(2, 0),
         stage.card(3, everything, days=4000),
-        stage.card(4, 0, lapsed=True),
+        stage.card(4, 0, superseded=True),
         stage.card(5, everything, frozen=True),
         card(stage.locked, stage.systems, None, stage.locale, stage.at),
     )

@@ -30,7 +30,7 @@ class Marks:
     """Scenes that a condition freezes, and scenes whose grant is superseded: known to the gate."""
 
     frozen: Collection[str] = frozenset()
-    lapsed: Collection[str] = frozenset()
+    superseded: Collection[str] = frozenset()
 
 
 NO_MARKS = Marks()
@@ -61,7 +61,7 @@ class SceneCard:
     items: tuple[SceneItemRow, ...]
     words: str  # token of the wording shown
     frozen: bool  # a condition of the customer is met: nothing personal is read
-    lapsed: bool  # allowed before the contract was widened: inactive until allowed again
+    superseded: bool  # allowed before the contract was widened: inactive until allowed again
 
     @property
     def allowed_items(self) -> int:
@@ -116,7 +116,7 @@ def card(
         items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
         words=wording.token(scene, locale),
         frozen=scene.id in marks.frozen,
-        lapsed=scene.id in marks.lapsed,
+        superseded=scene.id in marks.superseded,
     )
 
 

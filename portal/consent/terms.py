@@ -29,7 +29,7 @@ def active(gate: Gate, state: ConsentState | None) -> ConsentState | None:
     return replace(state, scenes=scenes)
 
 
-def lapsed(gate: Gate, subject: str) -> set[str]:
+def superseded(gate: Gate, subject: str) -> set[str]:
     """Scenes whose grant is superseded, because the contract was widened after it."""
     with gate.lock:
         now, _ = gate.current(0)

@@ -257,7 +257,7 @@ def _now(request: Request, me: Session) -> Centre:
     here: PortalContext = context(request)
     product = here.product
     state = _agreed(request, me)
-    marks = Marks(_frozen(request, me, state), terms.lapsed(product.gate, me.subject))
+    marks = Marks(_frozen(request, me, state), terms.superseded(product.gate, me.subject))
     systems, locale = product.source.systems, words(request).tag
     return centre(product.scenes, systems, state, locale, here.clock(), marks)
 

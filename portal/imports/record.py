@@ -188,7 +188,7 @@ def _superseded(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None
         return f"a newer instruction on {each.scene} exists here" if newer else None
     if not each.granted or (isinstance(existing, SceneConsent) and _narrows(each, existing)):
         return None
-    return f"an instruction on {each.scene} exists here, of a time that may be the same"
+    return f"an instruction on {each.scene} exists here whose time cannot be told from this one's"
 
 
 def _narrows(each: ImportRow, existing: SceneConsent) -> bool:

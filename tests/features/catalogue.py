@@ -134,7 +134,7 @@ FEATURES = (
         "M17",
         "Explained decisions",
         "A service attaches inputs, reasons, model and prompt version to a decision; the customer"
-        " reads them beside the read they rest on.",
+        " reads them next to the read they rest on.",
     ),
     Feature(
         "M18",
@@ -146,7 +146,7 @@ FEATURES = (
         "M19",
         "A data contract per scene",
         "Each scene is a public ODCS contract with fields, purpose and service levels, which the"
-        " product holds against the source.",
+        " product checks against the source.",
     ),
     Feature(
         "M20",
