@@ -113,6 +113,7 @@ class ConsentIndex:
     def __init__(self, scenes: Mapping[str, Scene]) -> None:
         self.size = 0  # entries of the consent log applied so far
         self.erasures = 0  # lines of the erasure list applied so far
+        self._unannounced = 0  # of these, those whose entry in the log was not applied yet
         self.replays = 0
         self.scenes = scenes
         self._changes = {scene: StateChanges() for scene in scenes}
@@ -218,16 +219,13 @@ class ConsentIndex:
         """As `catch_up`, but forget erased customers one by one instead of a replay.
 
         Erasures are read after the size, and entries only up to it. So whatever an erased customer
-        gave is forgotten before anything is applied that they gave when they came back.
+        gave is forgotten before anything is applied that they gave when they came back. If the
+        log has more erasures than the list, as with a restored key store, everything is replayed.
         """
         if (upto := ledger.size) == self.size:
             return
-        erasures = ledger.erasures(self.erasures)
-        if self._subjects.key != erasures.key:  # a replay gives the names their marks
-            self._clear(erasures.key)
-        for mark in erasures.marks:
-            self._end(self._subjects.end(mark))
-        self.erasures = erasures.upto
+        since, erasures = self.size, ledger.erasures(self.erasures)
+        self._forget(erasures)
         for entry in ledger.follow(self.size):
             if entry.index >= upto:
                 break
@@ -237,7 +235,21 @@ class ConsentIndex:
                 return
             self._apply(entry)
             self.size = entry.index + 1
+            self._unannounced -= isinstance(entry.event, SubjectErased)
         self.size = max(self.size, upto)
+        if self._unannounced < 0 and since:
+            self._clear(erasures.key)
+            self.keep_up(ledger)
+        elif not since:
+            self._unannounced = 0  # nobody who was erased before is among the rows
+
+    def _forget(self, erasures: Erasures) -> None:
+        if self._subjects.key != erasures.key:  # a replay gives the names their marks
+            self._clear(erasures.key)
+        for mark in erasures.marks:
+            self._end(self._subjects.end(mark))
+            self._unannounced += 1
+        self.erasures = erasures.upto
 
     def numbered(self, rows: npt.NDArray[_T]) -> npt.NDArray[_T]:
         """Values by row, without the rows of erased customers: as a replay numbers customers."""

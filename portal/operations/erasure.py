@@ -5,7 +5,7 @@ The steps, in this order, so that repeating them completes an erasure that a cra
     1  check for a legal hold; under one, record the request until the hold is lifted
     2  delete names in cases and notices, passkeys, archives, stored receipts, the gate's snapshot
     3  destroy the data key: no event, read-log entry, review or reminder of theirs opens any more
-    4  publish the log entry that a customer was erased; following gates rebuild their state
+    4  publish the log entry that a customer was erased; gates empty the customer's row
     5  end their sessions
 
 Rows in the company's own systems (the source) are not deleted: the contract with the customer may

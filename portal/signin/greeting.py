@@ -37,7 +37,7 @@ def look_up(here: PortalContext, customer: str) -> Greeting:
         log.warning("a customer is greeted without a name: %s", type(error).__name__)
         return Greeting(None, absent=False)
     name = answer.values.get("name")
-    looked = answer.decision.allowed and answer.decision.reason is not Reason.SOURCE_UNAVAILABLE
+    looked = answer.decision.reason is not Reason.SOURCE_UNAVAILABLE
     return Greeting(
         name if isinstance(name, str) and name.strip() else None,
         absent=looked and answer.views.get("name") is View.WITHHELD,

@@ -1,6 +1,8 @@
 """Clause G13 of specs/gate.md: an erasure is forgotten row by row, and nothing is replayed."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +133,23 @@ def test_g13_no_cohort_has_who_was_erased(bank: World, scene: str) -> None:
         everybody = np.ones(state.people, np.bool_)
     assert state.subjects.of(everybody) == left
     assert len(bank.gate.journal.cohort(bank.gate.journal.store(state.numbered(everybody)), 2)) == 2
+
+
+def test_g13_an_erasure_that_the_key_store_does_not_list_is_found_by_a_replay(
+    bank: World, tmp_path: Path
+) -> None:
+    """A key store was restored from before two erasures; the gate's state is older, too."""
+    ledger = Counted(bank.ledger)
+    state = kept(ledger)
+    for each in ("customer-1", "customer-2"):
+        bank.ledger.erase(each, NOON)
+    with closing(sqlite3.connect(tmp_path / "keys" / "customers.db")) as database, database:
+        assert database.execute("DELETE FROM ended").rowcount == 2
+    bank.says("customer-3", ALL)
+    state.keep_up(ledger)
+    assert [each for each in state.subjects if each] == ["customer-3"]
+    assert bits(state) == bits(kept(ledger))
+    assert state.replays == 3
+    bank.ledger.erase("customer-3", NOON)
+    state.keep_up(ledger)
+    assert ([*state.subjects], state.replays) == ([""], 3)

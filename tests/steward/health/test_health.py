@@ -168,7 +168,27 @@ def test_one_instruction_counts_nobody_else_again(bank: World) -> None:
     assert running.total() == health().everybody(now, AT).total()
 
 
-def test_an_erasure_counts_everybody_again(bank: World) -> None:
+def test_an_erasure_counts_nobody_else_again(bank: World) -> None:
+    for subject in ("c1", "c2", "c3"):
+        bank.says(subject, Granted("segmentation", ("age",), None))
+    now, seen = ConsentIndex(SCENES), bank.ledger.size
+    now.keep_up(bank.ledger)
+    running = RunningHealth(health(), LIMITS, now, AT)
+    bank.ledger.erase("c1", NOON)
+    bank.says("c1", Granted("direct-marketing", ("email",), None))
+    bank.ledger.erase("c2", NOON)
+    now.keep_up(bank.ledger)
+    running.follow(bank.ledger.follow(seen), now, AT)
+    assert running.recounts == 1  # the first
+    afresh = RunningHealth(health(), LIMITS, state(bank), AT)
+    assert (len(running), running.total()) == (len(afresh), afresh.total()) == (2, running.total())
+    assert running.advised() == afresh.advised()
+    assert [running.report(each) for each in PEOPLE] == [afresh.report(each) for each in PEOPLE]
+    again = RunningHealth(health(), LIMITS, now, AT)  # over a state with empty rows
+    assert (len(again), again.total(), again.advised()) == (2, afresh.total(), afresh.advised())
+
+
+def test_after_a_replay_everybody_is_counted_again(bank: World) -> None:
     bank.says("c1", Granted("segmentation", ("age",), None))
     bank.says("c2", Granted("segmentation", ("age",), None))
     now, seen = state(bank), bank.ledger.size
