@@ -59,6 +59,7 @@ class Recheck:
         self._gate, self._plan, self._wanted, self._at, self._who = gate, plan, wanted, at, who
         self._decided = who.point.size, consent_bits.minute(at)
         self._gone: Sequence[str] = ()
+        self.taken_out = 0  # rows, so far
 
     def batches(self, key: str, batches: Batches) -> Batches:
         """The batches without rows of customers who no longer grant them.
@@ -75,7 +76,9 @@ class Recheck:
                 continue
             ids = batch.schema.field(key).type
             theirs = pc.is_in(batch[key], value_set=pa.array(gone, ids))
-            yield batch.filter(pc.invert(theirs))
+            left = batch.filter(pc.invert(theirs))
+            self.taken_out += batch.num_rows - left.num_rows
+            yield left
 
     def _no_longer(self) -> Sequence[str]:
         """The admitted customers who do not grant the fields any more."""

@@ -46,6 +46,19 @@ class FieldMark:
         """Mark batches; `place`: index in `labels` of the view that all their rows have."""
         return (self._marked(batch, place) for batch in batches)
 
+    def withheld(self, rows: int) -> Batches:
+        """Batches of so many rows without values; each field's labels have `WITHHELD`."""
+        import pyarrow as pa
+
+        for at in range(0, rows, ROWS):
+            count = min(ROWS, rows - at)
+            columns = [pa.nulls(count, self.schema.field(self.key).type)] if self.key else []
+            for field, views in self.labels.items():
+                codes = pa.array(np.full(count, views.index(View.WITHHELD), np.int8), pa.int8())
+                label = pa.DictionaryArray.from_arrays(codes, pa.array(views, pa.string()))
+                columns += [pa.nulls(count, self.schema.field(field).type), label]
+            yield pa.record_batch(columns, schema=self.schema)
+
     def _marked(self, batch: Any, place: int) -> Any:
         import pyarrow as pa
 

@@ -101,14 +101,22 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     completed = _completed(gate, asked, personal)
     shown = views(asked.plan, asked.columns, asked.plan.always)
     ours = [View.PERSONAL] if personal.rows else []
-    mark = FieldMark.of(personal.schema, {field: [*ours, shown[field]] for field in request.fields})
+    labels = {f: [*dict.fromkeys([*ours, shown[f], View.WITHHELD])] for f in request.fields}
+    mark = FieldMark.of(personal.schema, labels)
     entry = _logged(gate, asked, "table", personal.rows, shown, completed)
     _alert_on_share(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
     others = record_batches.drawn(completed.tables, personal.schema, asked.tests)
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
-    batches = record_batches.mixed((theirs, personal.rows), (drawings, completed.rows))
+    mixed = record_batches.mixed((theirs, personal.rows), (drawings, completed.rows))
+    batches = chain(mixed, _taken_out(mark, personal))
     return _answer(gate, asked, entry, (mark.schema, batches), personal.rows, completed)
+
+
+def _taken_out(mark: FieldMark, personal: "_Personal") -> Batches:
+    """A withheld row for each that was taken out meanwhile, so that the length stays the same."""
+    if personal.recheck is not None:
+        yield from mark.withheld(personal.recheck.taken_out)
 
 
 def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
@@ -161,6 +169,7 @@ class _Personal:
     authorised: int  # of these, the customers whose row may be read
     rows: int  # of these, the rows that pass the filter
     batches: Batches
+    recheck: Recheck | None  # None: the contract needs no consent
 
 
 def _asked(gate: Gate, request: TableRequest) -> _Asked | Reason:
@@ -212,11 +221,12 @@ def _personal(gate: Gate, asked: _Asked, *, shuffled: bool) -> _Personal | Reaso
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
+    again = None
     if not everyone:
         again = Recheck(gate, asked.plan, asked.wanted, request.at, asked.admitted)
         batches = again.batches(source.key, batches)
     batches = masking.batches(batches, free, gate.options.known_by) if free else batches
-    return _Personal(schema, everybody, people, count, batches)
+    return _Personal(schema, everybody, people, count, batches, again)
 
 
 @contextmanager

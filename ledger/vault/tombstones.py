@@ -76,6 +76,11 @@ class TombstoneList:
         """Raises TombstoneError if a line is damaged, or its key is missing."""
         return Tombstones(keys, self._file.lines())
 
+    def require_well_formed(self) -> None:
+        """Raises TombstoneError if a line is damaged."""
+        for number, each in enumerate(self._file.lines(), 1):
+            _parsed(number, each)
+
 
 def _parsed(number: int, text: str) -> tuple[str, str, datetime]:
     """The key's id, the digest and the time of a line."""

@@ -301,7 +301,12 @@ def test_a_table_has_no_personal_row_after_everybody_withdrew(reading: World) ->
     act = Withdrawn("segmentation")
     drafts = [reading.ledger.draft(f"c{n}", act, at=NOON, wording=WORDING) for n in range(GRANTING)]
     reading.ledger.record(drafts)
-    after = [view for batch in answer.batches for view in batch["age.view"].to_pylist()]
+    rows = [row for batch in answer.batches for row in batch.to_pylist()]
+    after = [row["age.view"] for row in rows]
+    withheld = [row for row in rows if row["age.view"] == "withheld"]
+    assert all(row["age"] is None for row in withheld)
+    assert len(withheld) == GRANTING - before
+    assert before + after.count("synthetic") + len(withheld) <= PEOPLE
     assert before <= record_batches.ROWS
     assert "personal" not in after
 

@@ -497,7 +497,7 @@ def test_i26_nor_is_a_grant_taken_from_a_second_file(why: str, home: Path) -> No
     first, second = CONFLICTS[why]
     assert run(home, row(at=first, status="withdrawn")).exit_code == 0
     done = run(home, row(at=second))
-    assert "may be the same" in done.output or "newer" in done.output
+    assert "cannot be told" in done.output or "newer" in done.output
     assert isinstance(state(home), SceneWithdrawal)
 
 
