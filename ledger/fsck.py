@@ -118,6 +118,7 @@ def _keys(home: Path) -> Generator[FsckFinding, None, StoredKeys | None]:
         what = f"{keys.unreadable} customers' keys cannot be opened with keys/kek"
         yield FsckFinding("key store", what, VAULT)
     yield from key_files.erasures(home, keys.applied)
+    yield from key_files.buried(home, keys.buried)
     return keys
 
 

@@ -10,6 +10,8 @@ from ledger.keys.log_keys import KeyRing
 from ledger.tlog import policy
 from ledger.vault.erasure_list import NAME as ERASED
 from ledger.vault.erasure_list import ErasureList, MalformedErasureListError
+from ledger.vault.tombstones import NAME as TOMBSTONES
+from ledger.vault.tombstones import TombstoneList
 
 
 def check(home: Path) -> Iterator[FsckFinding]:
@@ -55,6 +57,18 @@ def erasures(home: Path, applied: int) -> Iterator[FsckFinding]:
         if lines < applied:
             what = f"it has {lines} lines, but keys/customers.db has applied {applied}"
             yield FsckFinding("", what, ERASED)
+
+
+def buried(home: Path, counted: int) -> Iterator[FsckFinding]:
+    """Check that no tombstone is missing. `counted`: how many the key store has counted."""
+    try:
+        lines = len(TombstoneList(home / TOMBSTONES))
+    except OSError as error:
+        yield unreadable(TOMBSTONES, error)
+        return
+    if lines < counted:
+        what = f"it has {lines} lines, but keys/customers.db has counted {counted}"
+        yield FsckFinding("", what, TOMBSTONES, "restore the newest copy of the file")
 
 
 def _ring(home: Path, ring: KeyRing) -> Iterator[FsckFinding]:

@@ -24,6 +24,7 @@ class StoredKeys:
     keys: Mapping[str, bytes]  # subject -> data key
     unreadable: int
     applied: int  # lines of the erasure list
+    buried: int = 0  # lines of the list of tombstones
     owner_key: bytes | None = None  # of the index of owners; None: an earlier version has none
     owners: Mapping[bytes, Owner] = field(default_factory=dict)  # by handle
 
@@ -46,6 +47,9 @@ def stored_keys(folder: Path) -> StoredKeys:
         named = snapshot.tables(database)  # a key store that an older version wrote has fewer
         generation = _single(database, "SELECT generation FROM kek") if "kek" in named else None
         applied = _single(database, "SELECT lines FROM erased") if "erased" in named else None
+        buried = (
+            _single(database, "SELECT max(lines) FROM tombstone") if "tombstone" in named else 0
+        )
         wrapped_key, rows_of_owners = _index(database) if "owner" in named else (None, [])
     places = folder / "kek", folder / "kek.next"
     try:
@@ -63,7 +67,7 @@ def stored_keys(folder: Path) -> StoredKeys:
         except (KekError, ValueError, TypeError):
             unreadable += 1
     of_handle = {handle: Owner(subject, seq) for handle, subject, seq in rows_of_owners}
-    return StoredKeys(keys, unreadable, applied or 0, owner_key, of_handle)
+    return StoredKeys(keys, unreadable, applied or 0, buried or 0, owner_key, of_handle)
 
 
 def _index(database: sqlite3.Connection) -> tuple[bytes | None, list[tuple[Any, Any, Any]]]:

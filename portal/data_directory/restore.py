@@ -83,6 +83,8 @@ def restore(
         newest = _newest([*lists, *([erased] if erased else [])])
         _put_list(made, newest)
         again = _erase_again(made, newest) if key_part else 0
+        if key_part:
+            _reindex(made)
         _require_intact(made, with_keys=key_part is not None)
     return RestoreResult(manifest, key_part, again, size)
 
@@ -161,6 +163,12 @@ def _erase_again(home: Path, data: bytes) -> int:
         _put_list(home, data)
     with closing(Vault(home / "keys")):
         return sum(left is None for left in listed.values())  # it destroyed every listed key
+
+
+def _reindex(home: Path) -> None:
+    """Make the index of owners anew: that of earlier keys lacks the newest entries."""
+    with closing(Ledger.reopen(home)) as ledger:
+        ledger.reindex()
 
 
 def _listed(home: Path, stored: StoredKeys) -> dict[str, bytes | None]:

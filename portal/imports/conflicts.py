@@ -34,8 +34,17 @@ def check(parsed: Sequence[ImportRow | Bad]) -> list[ImportRow | Bad]:
 def without_doubtful(parsed: Sequence[ImportRow | Bad]) -> list[ImportRow | Bad]:
     """The rows; grants of a customer of whom another row is bad become bad.
 
-    The bad row may have been the withdrawal of that very grant.
+    The bad row may have been the withdrawal of that very grant. If one does not show whose it is,
+    all grants of the file do.
     """
+    bad = (each for each in parsed if isinstance(each, Bad))
+    if (unknown := next((each for each in bad if not each.identified), None)) is not None:
+        return [
+            Bad(each.place, _anybodys(unknown.place), (each.subject,))
+            if isinstance(each, ImportRow) and each.granted
+            else each
+            for each in parsed
+        ]
     doubtful: dict[str, int] = {}
     for each in parsed:
         if isinstance(each, Bad):
@@ -46,6 +55,13 @@ def without_doubtful(parsed: Sequence[ImportRow | Bad]) -> list[ImportRow | Bad]
         else each
         for each in parsed
     ]
+
+
+def _anybodys(place: int) -> str:
+    return (
+        f"want every row to show whose it is, found the bad line {place}, which does not and may "
+        "end this consent: correct that one"
+    )
 
 
 def _doubt(place: int) -> str:

@@ -20,6 +20,7 @@ A mapping names the member of the receipt that has the status, and members that 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -35,41 +36,57 @@ from portal.imports.row import Bad, ImportRow, RowError
 
 VERSION = "KI-CR-v1.1.0"
 EXPLICIT = "EXPLICIT"
+_TEXT, _TEXTS = "a text", "a list of texts"
 _RECEIPT = {
-    "version",
-    "jurisdiction",
-    "consentTimestamp",
-    "collectionMethod",
-    "consentReceiptID",
-    "publicKey",
-    "language",
-    "piiPrincipalId",
-    "piiControllers",
-    "policyUrl",
-    "services",
-    "sensitive",
-    "spiCat",
+    "version": _TEXT,
+    "jurisdiction": _TEXT,
+    "consentTimestamp": "",  # checked where it is read, as all with an empty text here
+    "collectionMethod": _TEXT,
+    "consentReceiptID": _TEXT,
+    "publicKey": _TEXT,
+    "language": _TEXT,
+    "piiPrincipalId": _TEXT,
+    "piiControllers": "",
+    "policyUrl": _TEXT,
+    "services": "",
+    "sensitive": "a boolean",
+    "spiCat": _TEXTS,
 }
 _CONTROLLER = {
-    "piiController",
-    "onBehalf",
-    "contact",
-    "address",
-    "email",
-    "phone",
-    "piiControllerUrl",
+    "piiController": _TEXT,
+    "onBehalf": "a boolean",
+    "contact": _TEXT,
+    "address": "",
+    "email": _TEXT,
+    "phone": _TEXT,
+    "piiControllerUrl": _TEXT,
 }
-_SERVICE = {"service", "purposes"}
+_ADDRESS = dict.fromkeys(  # of schema.org's PostalAddress, which the specification names
+    (
+        "@type",
+        "addressCountry",
+        "addressLocality",
+        "addressRegion",
+        "postOfficeBoxNumber",
+        "postalCode",
+        "streetAddress",
+    ),
+    _TEXT,
+)
+_SERVICE = {"service": _TEXT, "purposes": ""}
 _PURPOSE = {
-    "purpose",
-    "purposeCategory",
-    "consentType",
-    "piiCategory",
-    "primaryPurpose",
-    "termination",
-    "thirdPartyDisclosure",
-    "thirdPartyName",
+    "purpose": _TEXT,
+    "purposeCategory": _TEXTS,
+    "consentType": _TEXT,
+    "piiCategory": _TEXTS,
+    "primaryPurpose": "a boolean",
+    "termination": _TEXT,
+    "thirdPartyDisclosure": "a boolean",
+    "thirdPartyName": _TEXT,
 }
+_STATE = re.compile(
+    r"(?i)\b(revoke|withdraw|expire|terminat|cancel|reject|denied|deny|invalid|inactive)"
+)
 
 
 def rows(
@@ -136,7 +153,9 @@ def _purposes(
     if (version := _text(receipt, "version")) != VERSION:
         raise RowError(f"want version {VERSION}, found {version[:20]!r}: convert it first")
     for each in _objects(receipt.get("piiControllers", []), "piiControllers"):
-        _members(each, "a controller", _CONTROLLER, names)
+        controller = _members(each, "a controller", _CONTROLLER, names)
+        if not isinstance(address := controller.get("address", ""), str):
+            _members(address, "an address", _ADDRESS, names)
     subject = row.subject(_text(receipt, "piiPrincipalId"))
     granted = _status(receipt, names)
     at = _moment(_required(receipt, "consentTimestamp"), names, now)
@@ -172,18 +191,38 @@ def _status(receipt: Mapping[str, Any], names: Names) -> bool:
     return True if member is None else row.status(_text(receipt, member), names)
 
 
-def _members(value: object, what: str, known: set[str], names: Names) -> Mapping[str, Any]:
-    """An object of which every member is known or declared. Raises RowError."""
+def _members(value: object, what: str, known: Mapping[str, str], names: Names) -> Mapping[str, Any]:
+    """An object of which every member is known, or declared, and of its type. Raises RowError."""
     if not isinstance(value, dict):
         raise RowError(f"want an object for {what}, found {_kind(value)}: export it again")
     status = {names.columns["status"]} if "status" in names.columns and known is _RECEIPT else set()
-    if unknown := sorted(value.keys() - known - status - {*names.ignore}):
+    if unknown := sorted(value.keys() - known.keys() - status - {*names.ignore}):
         raise RowError(
             f"want the members of {what} of version 1.1, found "
             f"{', '.join(repr(each[:40]) for each in unknown[:5])} too: it could end or limit the "
             'consent. Map the status in [columns], or declare in the mapping ignore = ["…"]'
         )
+    for name, wanted in known.items():
+        if name in value and name not in names.ignore:
+            _require_type(name, value[name], wanted)
     return value
+
+
+def _require_type(name: str, value: object, wanted: str) -> None:
+    """Raises RowError: a member of another type, or that names a state, could end the consent."""
+    if wanted == _TEXTS:
+        whole = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        texts = value if isinstance(value, list) else []
+    else:
+        whole = not wanted or _kind(value) == wanted
+        texts = [value]
+    if not whole:
+        raise RowError(f"want {wanted} in {name}, found {_kind(value)}: export the receipt again")
+    if wanted and any(isinstance(each, str) and _STATE.search(each) for each in texts):
+        raise RowError(
+            f"want no state in {name}, found a word that could say that the consent ended: map the "
+            "status in [columns], or declare the member in the mapping's ignore"
+        )
 
 
 def _required(members: Mapping[str, Any], name: str) -> Any:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 SECOND = 1_000_000_000  # in nanoseconds, as all lengths here
 DAY = 86_400 * SECOND
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1) * SECOND
 _ISO = re.compile(
     r"(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
     r"([T ](?P<minute>[0-9]{2}:[0-9]{2})(:(?P<second>[0-9]{2})(\.(?P<fraction>[0-9]{1,9}))?)?"
@@ -47,6 +48,11 @@ class StatedTime:
         return self.begin + self.length
 
     @property
+    def last(self) -> datetime:
+        """Its last whole second."""
+        return _EPOCH + timedelta(seconds=(self.end - 1) // SECOND)
+
+    @property
     def at(self) -> datetime:
         """Its beginning in whole seconds, as records have it."""
         return _EPOCH + timedelta(seconds=self.begin // SECOND)
@@ -76,8 +82,8 @@ def parse(text: str, form: str | None = None) -> StatedTime:
     except (ValueError, OverflowError) as error:
         wanted = "2026-03-01 or 2026-03-01T09:00:00Z" if form is None else f"the form {form}"
         raise MomentError(f"want a time such as {wanted}") from error
-    if time.begin < 0:
-        raise MomentError("want a time since 1970")
+    if not 0 <= time.begin < _LAST:
+        raise MomentError("want a time since 1970 and before the year 9999")
     return time
 
 
@@ -88,7 +94,10 @@ def require_format(form: str) -> None:
     wrong = sorted(names - _KNOWN) + sorted(each for each in names - {"%"} if named.count(each) > 1)
     complete = bool({*"Yy"} & names) and (("d" in names and bool({*"mbB"} & names)) or "j" in names)
     hour = "H" in names or {*"Ip"} <= names
-    orphan = (
+    twice = any(len({*each} & names) > 1 for each in ("Yy", "mbB", "HI", "aA")) or (
+        "j" in names and bool({*"dmbB"} & names)
+    )
+    orphan = twice or (
         ("M" in names and not hour)
         or ("S" in names and "M" not in names)
         or ("f" in names and "S" not in names)
@@ -124,6 +133,12 @@ def _formatted(text: str, form: str) -> StatedTime:
     if _ADJACENT.search(form) and moment.strftime(form) != text:
         raise ValueError(text)  # 2026111 is 1 November, or 11 January
     names = {*_DIRECTIVE.findall(form)}
+    if "f" in names and f"{moment.microsecond:06d}" not in text:
+        raise ValueError(text)  # .9 is nine tenths, or nine microseconds
+    if any(
+        moment.strftime(f"%{each}").casefold() not in text.casefold() for each in names & {*"aA"}
+    ):
+        raise ValueError(text)  # a day of the week that contradicts the date
     length = next((each for name, each in _LENGTHS.items() if name in names), DAY)
     return StatedTime(_nanoseconds(aware), length)
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from itertools import groupby
 
+from ledger import clock
 from ledger.events.envelope import Act, EvidenceClass, Imported, Instruction, Withdrawn, Wording
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.reader import RecordedInstruction
@@ -197,8 +198,13 @@ def _narrows(each: ImportRow, existing: SceneConsent) -> bool:
 
 
 def _time(each: ImportRow, existing: SceneConsent | SceneWithdrawal | None) -> datetime:
-    """The time to record: the row's, or that of the instruction it replaces if that is later."""
-    return each.moment.at if existing is None else max(each.moment.at, existing.at)
+    """The time to record: the row's, or that of the instruction it replaces if that is later.
+
+    Of a withdrawal that is known to the day only it is the day's last second, so that no grant of
+    that day in another file is taken for a later one.
+    """
+    at = each.moment.at if each.granted else min(each.moment.last, clock.now())
+    return at if existing is None else max(at, existing.at)
 
 
 def _act(each: ImportRow, source: str) -> Act:

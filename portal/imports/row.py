@@ -37,11 +37,15 @@ class ImportRow:
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A row that is refused. `place`: its line or receipt, from 1."""
+    """A row that is refused. `place`: its line or receipt, from 1.
+
+    `identified`: whether it shows which customers it may be about.
+    """
 
     place: int
     why: str
     subjects: tuple[str, ...] = ()  # the customers it may be about
+    identified: bool = True
 
     def __str__(self) -> str:
         return f"line {self.place}: {self.why}"

@@ -11,6 +11,7 @@ from portal.imports.row import Bad, ImportRow
 
 BATCH = 65_536  # ids
 MAX_NAMED = 3  # similar ids in a message
+_PLAIN = re.compile(r"[\w.@-]+")  # nothing is written beside the number
 _SHORTENED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+?[0-9]+")  # as a spreadsheet shows long numbers
 _DECIMAL = re.compile(r"([0-9]+)\.0+")  # as it exports whole ones
 
@@ -67,12 +68,13 @@ def _ids(source: RowSource, table: Any) -> Iterable[str]:
 
 def _checked(each: ImportRow | Bad, known: set[str], near: dict[str, list[str]]) -> ImportRow | Bad:
     if isinstance(each, Bad):
-        about = (id_ for text in each.subjects for id_ in ([text] if text in known else near[text]))
-        return Bad(each.place, each.why, tuple(about))
+        about = [id_ for text in each.subjects for id_ in ([text] if text in known else near[text])]
+        return Bad(each.place, each.why, tuple(about), identified=bool(about))
     if each.subject in known:
         return each
     similar = near[each.subject]
-    return Bad(each.place, _unknown(each.subject, similar), tuple(similar))
+    plain = bool(similar) or _PLAIN.fullmatch(each.subject) is not None
+    return Bad(each.place, _unknown(each.subject, similar), tuple(similar), identified=plain)
 
 
 def _unknown(text: str, similar: Sequence[str]) -> str:

@@ -3,12 +3,15 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from ledger import clock
+from ledger.events.envelope import Granted, Wording
+from ledger.service import Ledger
 from ledger.tlog import checkpoint, signed_note
 from portal.commands import app
 from portal.data_directory import backup as backups
@@ -69,6 +72,22 @@ def test_l130_each_file_is_in_its_part_unless_it_is_written_again(made: Path) ->
         kind = inventory.kind_of(file)
         assert kind is not None
         assert (file in here) == (kind.part is not Part.NONE), file
+
+
+def test_l130_keys_of_an_earlier_backup_restore_with_a_later_ledger(folder: Path) -> None:
+    """Somebody new came in between: what they chose cannot be read, and nothing else is lost."""
+    home, later = folder / "home", folder / "later"
+    with closing(Ledger.reopen(home)) as ledger:
+        act, words = Granted("segmentation", ("age",), None), Wording("en", bytes(32))
+        ledger.record([ledger.draft("newcomer", act, at=clock.now(), wording=words)])
+        before = ledger.history(LIVING)
+    assert run("backup", later, "--without-keys", "--data-dir", home)[0] == 0
+    status, printed = run("restore", later, "--keys", folder / "keys", "--data-dir", folder / "new")
+    assert status == 0, printed
+    assert run("fsck", "--data-dir", folder / "new") == (0, "clean")
+    with closing(Ledger.reopen(folder / "new")) as ledger:
+        assert ledger.history(LIVING) == before
+        assert ledger.history("newcomer") == []
 
 
 PRIVATE = ["kek", "consent.key", "state.key", "surrogate.key", "archive.key", "webhook-crm.whsec"]

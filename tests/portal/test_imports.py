@@ -443,6 +443,63 @@ def test_i25_a_format_reads_nothing_in_two_ways(text: str) -> None:
         moment.parse(text, "%Y%m%d")
 
 
+CONTRADICTIONS = (
+    "%d.%m.%Y %b",  # 01.02.2026 Mar
+    "%Y-%m-%d %j",
+    "%Y-%m-%d %y",
+    "%Y-%m-%d %H %I %p",
+    "%A %a %Y-%m-%d",
+)
+
+
+@pytest.mark.parametrize("form", CONTRADICTIONS)
+def test_i25_a_format_names_nothing_twice(form: str) -> None:
+    with pytest.raises(MomentError):
+        moment.require_format(form)
+
+
+def test_i25_a_day_of_the_week_must_be_that_of_the_date() -> None:
+    assert moment.parse("Sun 01.03.2026", "%a %d.%m.%Y").length == DAY
+    with pytest.raises(MomentError):
+        moment.parse("Mon 01.03.2026", "%a %d.%m.%Y")
+
+
+@pytest.mark.parametrize("text", ["9", "95", "90000"])
+def test_i25_a_declared_fraction_has_six_digits(text: str) -> None:
+    with pytest.raises(MomentError):
+        moment.parse(f"2026-03-01 10:00:00.{text}", "%Y-%m-%d %H:%M:%S.%f")
+
+
+@pytest.mark.parametrize("at", ["9999-12-31T23:59:59-01:00", "9999-12-31", "9998-12-31T23:59:60Z"])
+def test_i25_a_time_beyond_what_is_recorded_is_a_bad_row(at: str, home: Path) -> None:
+    for cells in ({"at": at}, {"at": "2026-03-01T09:00:00Z", "until": at}):
+        head = "subject,scene,at,status,until\n"
+        line = f"{ME},direct-marketing,{cells['at']},granted,{cells.get('until', '')}\n"
+        refused(home, run(home, head + line), "want a time")
+
+
+LATER_FILES = {
+    "a day, and a time of it": ("2026-03-01", "2026-03-01T12:00:00Z", None),
+    "a day after a grant of it": ("2026-03-01", "2026-03-01T23:59:58Z", None),
+    "an hour, and a time of it": ("01.03.2026 10", "01.03.2026 10", "%d.%m.%Y %H"),
+    "a minute, and a second of it": ("2026-03-01T10:00Z", "2026-03-01T10:00:30Z", None),
+}
+
+
+@pytest.mark.parametrize("why", LATER_FILES)
+def test_i26_how_exact_a_withdrawal_was_is_not_forgotten(why: str, home: Path) -> None:
+    ended, given, form = LATER_FILES[why]
+    mapping = None if form is None else f'[time]\nformat = "{form}"\n'
+    if why == "a day after a grant of it":
+        assert run(home, row(at="2026-03-01T10:00:05Z")).exit_code == 0
+    assert run(home, row(at=ended, status="withdrawn"), mapping=mapping).exit_code == 0
+    at = "2026-03-01T10:30:00Z" if form else given
+    assert run(home, row(at=at)).exit_code == 0
+    assert isinstance(state(home), SceneWithdrawal)
+    assert run(home, row(at="2026-03-02T09:00:00Z")).exit_code == 0
+    assert isinstance(state(home), SceneConsent), "a grant that is certainly later counts"
+
+
 def two(first: str, second: str, *, statuses: tuple[str, str] = ("withdrawn", "granted")) -> str:
     lines = (
         f"{ME},direct-marketing,{at},{status}\n"
@@ -548,6 +605,28 @@ def test_i27_no_grant_is_recorded_of_somebody_whose_other_row_is_bad(home: Path)
     assert (done.exit_code, done.output.count("skipped: line")) == (0, 3)
     assert state(home, ME, "segmentation") is None
     assert isinstance(state(home, YOU, "segmentation"), SceneConsent)
+
+
+NOBODYS = {
+    "a record over two lines": f"{YOU},segmentation\n2026-04-01T09:00:00Z,withdrawn\n",
+    "a comma in the time": f"Apr 1, 2026,{ME},segmentation,withdrawn\n",
+    "a remark beside the number": f"{ME} (closed),segmentation,2026-04-01,withdrawn\n",
+    "no number": ",segmentation,2026-04-01,withdrawn\n",
+}
+
+
+@pytest.mark.parametrize("why", NOBODYS)
+def test_i27_a_bad_row_of_nobody_in_particular_spoils_every_grant(why: str, home: Path) -> None:
+    good = f"{ME},segmentation,2026-03-01T09:00:00Z,granted\n"
+    run(home, HEAD + good + NOBODYS[why], "--skip-bad")
+    assert state(home, ME, "segmentation") is None
+
+
+def test_i27_somebody_the_source_does_not_know_spoils_nothing(home: Path) -> None:
+    good = f"{ME},segmentation,2026-03-01T09:00:00Z,granted\n"
+    other = "c99999,segmentation,2026-04-01,withdrawn\n"
+    assert run(home, HEAD + good + other, "--skip-bad").exit_code == 0
+    assert isinstance(state(home, ME, "segmentation"), SceneConsent)
 
 
 SPOILT = {
@@ -724,6 +803,18 @@ BAD_RECEIPTS = {
     "a service that is a list": receipt(services=[[]]),
     "a purpose that is a text": receipt(services=[{"service": "x", "purposes": ["p"]}]),
     "a service without purposes": receipt(services=[{"service": "x"}]),
+    "a state inside the policy": receipt(policyUrl={"state": "REVOKED"}),
+    "a state inside the method": receipt(collectionMethod={"m": "web", "state": "REVOKED"}),
+    "a state inside a category": receipt(spiCat=[{"state": "REVOKED"}]),
+    "a state for a category": receipt(spiCat=["revoked"]),
+    "a state for the jurisdiction": receipt(jurisdiction="REVOKED 2026-04-01"),
+    "a state for sensitive": receipt(sensitive={"consentStatus": "withdrawn"}),
+    "a state inside the address": receipt(piiControllers=[{"address": {"state": "REVOKED"}}]),
+    "a state inside the service": inside("service", {"name": "crm", "state": "REVOKED"}),
+    "a state of the category": receipt({"purposeCategory": [{"state": "REVOKED"}]}),
+    "an expiry inside a third party": receipt({"thirdPartyName": {"expiry": "2026-04-01"}}),
+    "words of an end in a third party": receipt({"thirdPartyName": "consent withdrawn in April"}),
+    "an end after the last year": receipt({"termination": "9999-12-31T23:59:59-01:00"}),
     "a list for a receipt": [receipt()],
     "a text for a receipt": "receipt",
     "a number for a receipt": 7,

@@ -173,12 +173,25 @@ def test_i4_a_bad_row_is_named_and_nothing_is_recorded(why: str, home: Path) -> 
     assert said(home, "c00041") == []
 
 
+NOBODYS = ["no customer", "a line break in the number"]
+
+
 def test_i4_bad_rows_are_passed_over_on_demand_and_listed(home: Path) -> None:
-    text = GOOD + "".join(line for line, _ in BAD.values())
-    done = run(home, text, "--skip-bad")
+    whose = {why: line for why, (line, _) in BAD.items() if why not in NOBODYS}
+    done = run(home, GOOD + "".join(whose.values()), "--skip-bad")
     assert (done.exit_code, "4 instructions" in done.output) == (0, True)
-    assert done.output.count("skipped: line") == len(BAD)
+    assert done.output.count("skipped: line") == len(whose)
     assert said(home, "c00043") == []
+
+
+@pytest.mark.parametrize("why", NOBODYS)
+def test_i27_a_bad_row_that_does_not_show_whose_it_is_spoils_every_grant(
+    why: str, home: Path
+) -> None:
+    done = run(home, GOOD + BAD[why][0], "--skip-bad")
+    assert (done.exit_code, "1 instructions" in done.output) == (0, True)
+    assert "which does not and may end this consent" in done.output
+    assert said(home, "c00041") == []
 
 
 NO_FILES = {

@@ -20,9 +20,9 @@ HERE = Path("data")
 @app.command("rotate-kek")
 def rotate_kek(
     to: Annotated[
-        str,
+        str | None,
         typer.Option(help="New provider: file, pkcs11:… or aws-kms:…. Default: the present one."),
-    ] = "",
+    ] = None,
     data_dir: DataDir = HERE,
 ) -> None:
     """Wrap every customer's data key with a new key, and destroy the old one.
@@ -35,6 +35,8 @@ def rotate_kek(
     from ledger.vault.vault import Vault, VaultError
 
     require_ledger(data_dir)
+    if to is not None and not to.strip():
+        fail("want file, pkcs11:… or aws-kms:… in --to, found an empty text: leave it out")
     if not (data_dir / "keys" / "customers.db").exists():
         fail(f"no customers' keys under {data_dir}: restore keys/customers.db from a backup")
     try:
