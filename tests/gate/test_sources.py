@@ -109,7 +109,8 @@ def test_the_customers_of_a_file_are_looked_up(source: RowSource) -> None:
     bad = [each for each in found if isinstance(each, Bad)]
     assert [each.subjects for each in bad] == [("c1",), ()]
     assert "the nearest is 'c1'" in bad[0].why
-    assert subjects.check([Bad(2, "a NUL", ("c\0",))], source) == [Bad(2, "a NUL")]
+    nobodys = Bad(2, "a NUL", identified=False)
+    assert subjects.check([Bad(2, "a NUL", ("c\0",))], source) == [nobodys]
 
 
 def imported(subject: str) -> ImportRow:
