@@ -150,7 +150,7 @@ KINDS = (  # the first that matches
     _file("reads/*/opening", _UNNAMED, _MADE, remedy="start the gate again", part=Part.NONE),
     _file("contracts/*.odcs.yaml"),
     _file("policies/*"),
-    _database("register.sqlite", _UNNAMED, tables=frozenset({"entry"})),
+    _database("register.sqlite", _UNNAMED, _MADE, tables=frozenset({"entry"})),
     _database("steward.sqlite", _UNNAMED, tables=_STEWARD_TABLES),
     _database("passkeys.sqlite", _UNNAMED, _MADE, part=Part.KEYS),
     _database("health.sqlite", _UNNAMED, _MADE),
