@@ -166,7 +166,7 @@ def _erase_again(home: Path, data: bytes) -> int:
 
 
 def _reindex(home: Path) -> None:
-    """Make the index of owners anew: that of earlier keys lacks the newest entries."""
+    """Rebuild the index of owners: the key store of an earlier backup lacks its newest rows."""
     with closing(Ledger.reopen(home)) as ledger:
         ledger.reindex()
 
