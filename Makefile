@@ -15,6 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 # Tests write much and keep nothing: where there is memory to spare they wait for no disk.
 ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { print "TMPDIR=/dev/shm" }')
 
+# A module's tests run in one process: the servers and products that they share are made once.
+SPREAD := -n 3 --dist loadscope --no-loadscope-reorder
+
 .PHONY: demo test coverage test-ahead prove features check audit fix bench peers setup clean
 
 demo: $(VENV)/.product ## play the story, then serve the portal on http://localhost:8000
@@ -22,12 +25,12 @@ demo: $(VENV)/.product ## play the story, then serve the portal on http://localh
 
 test: $(VENV)/.development ## the whole test suite: brings its own PostgreSQL, finds or installs a browser
 	$(RUN)python tests/browser/find.py
-	$(ROOMY) $(RUN)pytest -n 2 --dist worksteal $(ARGS)
+	$(ROOMY) $(RUN)pytest $(SPREAD) $(ARGS)
 
 coverage: $(VENV)/.development ## the same, and which lines it ran: a tracer takes half as long again
 	$(RUN)python tests/browser/find.py
 	$(RUN)coverage erase
-	$(ROOMY) $(RUN)coverage run -m pytest -n 2 --dist worksteal $(ARGS)
+	$(ROOMY) $(RUN)coverage run -m pytest $(SPREAD) $(ARGS)
 	$(RUN)coverage combine -q
 	$(RUN)coverage report
 
@@ -37,12 +40,12 @@ features: $(VENV)/.development ## each feature through the served product; renew
 
 prove: $(VENV)/.development ## the campaigns at their full sizes: docs/testing.md
 	$(RUN)python tests/browser/find.py
-	$(ROOMY) $(RUN)pytest --prove -n 2 --dist worksteal $(ARGS)
+	$(ROOMY) $(RUN)pytest --prove $(SPREAD) $(ARGS)
 
 DAYS ?= 400
 test-ahead: $(VENV)/.development ## the tests with the clock DAYS ahead; needs libfaketime
 	PYTHONPATH=$(CURDIR)/tests/ahead FAKETIME_DONT_FAKE_MONOTONIC=1 $(ROOMY) faketime -f +$(DAYS)d \
-		$(RUN)pytest --without-servers -p no:cacheprovider -n 2 --dist worksteal $(ARGS)
+		$(RUN)pytest --without-servers -p no:cacheprovider $(SPREAD) $(ARGS)
 
 check: $(VENV)/.development ## format, lint, types, import directions, then the tests and their coverage
 	$(RUN)ruff format --check .

@@ -10,7 +10,18 @@ from pkgutil import iter_modules
 
 import benchmarks
 
-HELPERS = {"__main__", "peers", "peers_synthetic", "record", "synthetic_peers", "table"}
+HELPERS = {
+    "__main__",
+    "growth_clock",
+    "growth_commands",
+    "growth_directory",
+    "growth_served",
+    "peers",
+    "peers_synthetic",
+    "record",
+    "synthetic_peers",
+    "table",
+}
 
 
 def main() -> None:

@@ -21,7 +21,8 @@ from benchmarks.table import Row, rate, show
 from gate.decision.eligibility_cache import Cohorts
 from gate.policy.compiled import Plan, compile_plan
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.consent_index import ConsentIndex
+from gate.state.consent_rows import Triggers
 from gate.state.subjects import Subjects
 
 SIZES = [int(n) for n in os.environ.get("SIZES", "100000,1000000,10000000").split(",")]

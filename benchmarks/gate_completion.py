@@ -10,7 +10,7 @@ from statistics import mean
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
-from portal.operations.release_service import DELTA, EPSILON
+from portal.configuration.privacy_limits import PrivacyLimits
 from tests.gate.completing import ask
 from tests.gate.withdrawal import FIELDS, SCENE, Bank, naively, never_agreed, withdrawn
 
@@ -23,7 +23,7 @@ def main() -> None:
         ("as they agreed at first", never_agreed),
     ):
         with TemporaryDirectory() as folder:
-            bank = made(Path(folder), 1, (EPSILON, DELTA))
+            bank = made(Path(folder), 1, (PrivacyLimits().epsilon, PrivacyLimits().delta))
             print(f"\nTable of {bank.true.total():,} customers by {FIELDS}, {why}")
             naive = mean(bank.errors(naively(bank)))
             print(f"  {'naive':12}segments off by {naive:6.2%}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.gate.linearizability import Place, run
-from tests.gate.postgres import server
+from tests.postgres import server
 
 WORKERS = 4
 ASKED = 100  # questions that wait together when a gate asks the database of another host

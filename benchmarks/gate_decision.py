@@ -4,12 +4,11 @@ import random
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from benchmarks.peers import Decider, Question, deciders
 from benchmarks.table import Row, rate, show
 from gate.contracts.scene import Scene, load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from gate.decision.decide import decide, personal
 from gate.policy import cedar
 from gate.policy.cedar import PolicyFacts
@@ -18,6 +17,8 @@ from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from ledger.events.envelope import FIRST, EvidenceClass, Granted, Instruction, Wording, instruction
 from ledger.reader import RecordedEvent
+from portal.operations import company_folder
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT, bank
 
 CUSTOMERS = 100_000
 ASKED = 100_000
@@ -25,7 +26,6 @@ FEW = 1000
 ENGINES_ASKED = 2000  # of the slower engines
 SCENE, SERVICE = "segmentation", "analytics"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-SPECS = Path(str(specs_folder()))
 
 
 class Grants:
@@ -49,9 +49,9 @@ class Grants:
 
 
 def main() -> None:
-    scenes = load_scenes(SPECS / "scenes", load_source(SPECS / "sources" / "customer.odcs.yaml"))
+    scenes = load_scenes(SCENES_FOLDER, load_source(SOURCE_CONTRACT))
     scene, fields = scenes[SCENE], ("age", "job", "balance")
-    rules = cedar.load(SPECS / "policy")
+    rules = company_folder.policy(bank())
     plan = compile_plan(
         SERVICE, scene, offered=cedar.offered(rules, scene, SERVICE), release="r", policy="p"
     )

@@ -10,10 +10,8 @@ import asyncio
 import gc
 import json
 import os
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +19,7 @@ from typing import Any
 
 from benchmarks.table import Row, show
 from gate.http.app import GateApp
-from gate.readlog.membership import MEMBERS, Membership
-from gate.readlog.writer import LOG
+from gate.storage.journal import JournalStore
 from ledger.events.envelope import Granted
 from tests.gate.world import World, world
 
@@ -84,8 +81,7 @@ def require_journalled(bank: World, before: int) -> None:
     """One entry an answer, and one place in its list for each decision of a batch."""
     written = bank.gate.journal.log.size - before
     warm, batches = 4 * (64 + 512), 2 * BATCHES + 4 * (8 + 64)
-    with closing(sqlite3.connect(bank.gate.journal.home / LOG)) as database:
-        listed = Membership(database, what=MEMBERS).size
+    listed = JournalStore(bank.gate.journal.reads, bank.gate.journal.log.size).members.size
     if (written, listed) != (want := (2 * REQUESTS + warm + batches, 100 * batches)):
         raise AssertionError(f"entries and listed decisions: {(written, listed)}, want {want}")
 

@@ -21,13 +21,15 @@ import numpy as np
 
 from benchmarks.table import Row, rate, show
 from gate.contracts.scene import Scene, load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from gate.decision.decide import personal
 from gate.policy.compiled import compile_plan
 from gate.state import consent_bits, snapshot
-from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.consent_index import ConsentIndex
+from gate.state.consent_rows import Triggers
 from gate.state.ledger_position import ConsentPoint
 from gate.state.subjects import Subjects
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
 CUSTOMERS = int(os.environ.get("CUSTOMERS", "10000000"))
 ASKED = 100_000
@@ -55,6 +57,7 @@ _RUN = """
 import sys
 from pathlib import Path
 from benchmarks import gate_memory
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 getattr(gate_memory, sys.argv[1])(Path(sys.argv[2]))
 """
 
@@ -119,8 +122,7 @@ def rates(state: ConsentIndex, scenes: Mapping[str, Scene]) -> list[Row]:
 
 
 def contracts() -> dict[str, Scene]:
-    specs = Path(str(specs_folder()))
-    return load_scenes(specs / "scenes", load_source(specs / "sources" / "customer.odcs.yaml"))
+    return load_scenes(SCENES_FOLDER, load_source(SOURCE_CONTRACT))
 
 
 def peak_mb() -> float:

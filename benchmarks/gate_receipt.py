@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import WORDING, World, world
 

@@ -20,19 +20,17 @@ from gate.factory import build
 from gate.policy import cedar
 from gate.policy.cedar import FAR, PolicyFacts
 from gate.readlog.entry import Question, WrittenDecision
-from gate.readlog.writer import LOG, Journal
 from gate.reads.point import Gate
 from gate.replay.history import ReplayGrounds
-from gate.replay.replay import ReplayReport, replay
+from gate.replay.replay import replay
+from gate.replay.report import ReplayReport
 from gate.state import consent_bits
 from ledger.events.envelope import Act, Granted, Withdrawn, Wording
 from ledger.follower import Follower
 from ledger.service import Ledger
-from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from tests.gate.linearizability import Empty
 from tests.gate.scenes import SCENES, SEGMENTATION
-from tests.gate.world import NOON, shipped
+from tests.gate.world import INSTANCE, NOON, journal, shipped
 
 ENTRIES = int(os.environ.get("ENTRIES", "1000000"))
 CUSTOMERS = [f"c{number:05}" for number in range(2_000)]
@@ -56,18 +54,16 @@ def main() -> None:
 def _write(home: Path) -> None:
     """A gate that answers while customers change their minds."""
     ledger = Ledger.open(home, origin="bench.example/consent")
-    origin = "bench.example/reads"
-    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
-    journal = Journal(log, ledger, home / "reads")
-    gate = build(ledger, Empty(), SCENES, journal, shipped(), bytes(32))
+    written = journal(home, ledger, "bench.example")
+    gate = build(ledger, Empty(), SCENES, written, shipped(), bytes(32))
     rounds = ENTRIES // TOGETHER
     at = NOON
     _say(ledger, len(CUSTOMERS), at)
     for number in range(rounds):
         _say(ledger, ACTS * (number + 1) // rounds - ACTS * number // rounds, at)
         at += timedelta(seconds=1)
-        journal.record_all(_asked(gate, at))
-    journal.log.close()
+        written.record_all(_asked(gate, at))
+    written.log.close()
     ledger.close()
 
 
@@ -90,7 +86,8 @@ def _replayed(home: Path, processes: int) -> Row:
     start, used = time.perf_counter(), time.process_time()
     report = replay(
         partial(Follower, home),
-        home / "reads",
+        home,
+        INSTANCE,
         ReplayGrounds(SCENES, shipped()),
         processes=processes,
     )

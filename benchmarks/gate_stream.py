@@ -20,21 +20,19 @@ import duckdb
 import numpy as np
 
 from gate.factory import build
-from gate.readlog.writer import LOG, Journal
 from gate.reads import formats
 from gate.reads.point import Gate
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.postgres import PostgresSource
 from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state.consent_index import ConsentIndex
+from gate.state.consent_rows import Triggers
 from gate.state.subjects import Subjects
 from ledger.events.envelope import PolicyPublished
 from ledger.service import Ledger
-from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, Constant, shipped
+from tests.gate.world import NOON, Constant, journal, shipped
 
 PEOPLE = 1_000_000
 FIELDS = ("age", "job")
@@ -119,13 +117,10 @@ def _measured(place: str, read: str, form: str, way: str) -> dict[str, Any]:
 def _gate(home: Path, place: str) -> Gate:
     """Two customers of three granted the fields."""
     ledger = Ledger.open(home, origin="bench.example/consent")
-    origin = "bench.example/reads"
-    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
     ledger.announce([PolicyPublished("0" * 64, NOON)])
-    journal = Journal(log, ledger, home / "reads")
     state = _state(ledger.size)
     source = PostgresSource(place) if "://" in place else DuckDBSource(Path(place))
-    gate = build(ledger, source, SCENES, journal, shipped(), bytes(32), state=state)
+    gate = build(ledger, source, SCENES, journal(home, ledger), shipped(), bytes(32), state=state)
     gate.serve("segmentation", Constant())
     return gate
 

@@ -31,7 +31,6 @@ from ledger.statemap import map_proof
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import cosignature, policy
 from ledger.tlog.cosignature import WitnessSigner
-from ledger.vault import commitments
 from ledger.vault.vault import Vault
 from ledger.verify import evidence, receipt
 from ledger.verify.evidence import Evidence
@@ -84,7 +83,7 @@ def _made(home: Path) -> Evidence:
     for log in LOGS:
         (home / f"{log}.first").write_bytes((home / f"{log}.policy").read_bytes())
     asked = (*(AskedWitness(key.key, _post(people, number)) for number, key in enumerate(keys)),)
-    parts = SqlStore(home / "ledger.sqlite"), Vault(home / "keys"), signers
+    parts = SqlStore.at(home / "ledger.sqlite"), Vault(home / "keys"), signers
     ledger = Ledger(*parts, witnesses=Witnesses(asked, wanted))
     _fill(ledger)
     for turn in range(SAID):
@@ -137,7 +136,8 @@ def _steps(made: Evidence, text: str, home: Path) -> dict[str, Callable[[], obje
     """What a verification is made of; each again, by itself."""
     consent, states = (policy.parse((home / f"{log}.policy").read_bytes()) for log in LOGS)
     found, head = made.entries[-2], consent.verify(made.checkpoint)
-    where = map_proof.label(commitments.canonical(made.entries[0].extra["event"]))
+    key = states.maps[f"{ORIGIN}/state"]
+    where = map_proof.proven_label(made.state, "c", key)
     rotated = policy.LogPolicy(consent.logs)
     said, signature = found.extra["event"], instruction_signature.parse(found.extra["signature"])
     proven = partial(receipt.require_proven, head=head)
@@ -150,6 +150,7 @@ def _steps(made: Evidence, text: str, home: Path) -> dict[str, Callable[[], obje
         "the state: the same again, and the map": lambda: map_proof.verify_under(
             made.state, where, states
         ),
+        "the map's label": lambda: map_proof.proven_label(made.state, "c", key),
         "one customer's signature": lambda: instruction_signature.verify(
             said, signature, HAND.key.key
         ),

@@ -100,7 +100,7 @@ def _hashes() -> float:
 
 
 def _merkletools() -> float:
-    """It cannot grow: the tree is made anew of all its leaves."""
+    """It cannot grow: the tree is made again of all its leaves."""
     import merkletools
 
     entries = [number.to_bytes(57) for number in range(BATCH)]
@@ -151,7 +151,7 @@ def _audited(home: Path) -> float:
 
 
 def _copied(address: str) -> float:
-    log = Log(PostgresStore(address, "bench"), ORIGIN, signed_note.generate(ORIGIN))
+    log = Log(PostgresStore.at(address, "bench"), ORIGIN, signed_note.generate(ORIGIN))
     numbers = count()
 
     def work() -> None:

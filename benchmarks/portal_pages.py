@@ -84,9 +84,15 @@ def _speak(product: Product) -> None:
 
 def _read(product: Product) -> None:
     """Journal reads in batches; the gate writes one at a time, each durable before its answer."""
+    read = reading(product)
+    for _ in range(0, READS, BATCH):
+        product.gate.journal.record_all([(read, SUBJECT)] * BATCH)
+
+
+def reading(product: Product) -> ReadLogEntry:
+    """A point read that was answered with synthetic values."""
     scene = product.scenes["segmentation"]
-    point = ConsentPoint(*product.ledger.root())
-    reading = ReadLogEntry(
+    return ReadLogEntry(
         action="read",
         at=START,
         service="analytics",
@@ -98,10 +104,8 @@ def _read(product: Product) -> None:
         determined_by=None,
         plan="",
         release=None,
-        consent=point,
+        consent=ConsentPoint(*product.ledger.root()),
     )
-    for _ in range(0, READS, BATCH):
-        product.gate.journal.record_all([(reading, SUBJECT)] * BATCH)
 
 
 if __name__ == "__main__":

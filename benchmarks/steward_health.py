@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.table import Row, rate, show
 from gate.contracts.scene import Scene, load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from ledger.events.envelope import FIRST, EvidenceClass, Granted, Instruction, Wording, instruction
 from ledger.reader import RecordedEvent
 from steward.agreements.health import AgreementHealth, thresholds
 from steward.agreements.running_health import RunningHealth
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
 CUSTOMERS = 100_000
 CHANGES = 10_000
@@ -47,8 +48,7 @@ def _said(subject: str, act: Granted) -> Instruction:
 
 
 def main() -> None:
-    specs = specs_folder()
-    scenes = load_scenes(specs / "scenes", load_source(specs / "sources" / "customer.odcs.yaml"))
+    scenes = load_scenes(SCENES_FOLDER, load_source(SOURCE_CONTRACT))
     ledger = Grants([each for each in scenes.values() if not each.locked])
     for each in range(CUSTOMERS):
         ledger.say(each)

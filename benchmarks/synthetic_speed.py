@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.synthetic_quality import DataSet, load, release
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from synthetic.fitting.release import Release
 from synthetic.model import conditional, counts, sample
 from synthetic.model.domain import Domain, Numbers
 from synthetic.model.inference import estimate
+from tests.bank import SOURCE_CONTRACT
 
-BANK = Path(__file__).parents[1] / "portal" / "demo" / "bank.csv.gz"
+BANK = Path(__file__).parents[1] / "portal" / "demo" / "sources" / "bank.csv.gz"
 COUNTED_ROWS = 10_000_000
 MARGINALS = 100
 HIDDEN = ("job", "balance", "y")
@@ -81,7 +82,7 @@ def _counting() -> float:
     """The demonstration's customers, repeated: values as they are stored, not codes."""
     import ibis
 
-    source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
+    source = load_source(SOURCE_CONTRACT)
     domain = Domain({name: each.domain for name, each in source.items.items() if each.domain})
     connection = ibis.duckdb.connect()
     once = connection.read_csv(BANK, all_varchar=True)

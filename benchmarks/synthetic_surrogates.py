@@ -35,7 +35,7 @@ def main() -> None:
         fitted = [release(data, data.train) for _ in range(RUNS)]
         for hidden in groups:
             print(f"  {', '.join(hidden)}")
-            for kind, draw in (("conditional", _given), ("marginal", _alone)):
+            for kind, draw in (("conditional", given), ("marginal", alone)):
                 _line(kind, *_measured(data, fitted, hidden, draw))
 
 
@@ -71,7 +71,7 @@ def _served(data: DataSet, gone: NDArray[np.bool_], drawn: Codes) -> Rows:
     return served
 
 
-def _given(
+def given(
     found: Release, known: Codes, hidden: Sequence[str], generator: np.random.Generator
 ) -> Codes:
     rows = len(next(iter(known.values())))
@@ -79,7 +79,7 @@ def _given(
     return {name: drawn[name] for name in hidden}
 
 
-def _alone(
+def alone(
     found: Release, known: Codes, hidden: Sequence[str], generator: np.random.Generator
 ) -> Codes:
     rows = len(next(iter(known.values())))

@@ -58,7 +58,7 @@ def erase_entry(
         raise NoSuchEntryError(index)
     if not erasable(history, [index]):
         raise ActiveEntryError(index)
-    keys.puncture(subject, recorded.event.seq, current.state.seq, current.label)
+    keys.puncture(subject, recorded.event.seq, current.seq, latest.label(subject))
 
 
 def _folded(history: Sequence[RecordedInstruction], without: int = -1) -> ConsentState:

@@ -11,35 +11,60 @@ be newer (the read logs, which the log anchors) after it.
 """
 
 from base64 import b64decode
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from sqlite3 import Connection
+from types import MappingProxyType
 
-from ledger.events.envelope import KeyRotated, PublicEvent, ReadLogAnchored, ReadLogOpened
-from ledger.integrity import finding, key_files, log, published, receipts, sealed_events
+import msgspec
+
+from ledger.events.envelope import (
+    KeyRotated,
+    PublicEvent,
+    ReadLogAnchored,
+    ReadLogClosed,
+    ReadLogOpened,
+)
+from ledger.integrity import (
+    finding,
+    key_files,
+    log,
+    map_transitions,
+    published,
+    receipts,
+    sealed_events,
+)
 from ledger.integrity.finding import FsckFinding, unreadable
 from ledger.integrity.log import Progress
 from ledger.integrity.published import Published
-from ledger.integrity.start import DATABASE, READ_LOG, VAULT
+from ledger.integrity.start import READS
 from ledger.statemap import map_proof, verifiable_map
+from ledger.statemap.labels import Labels
 from ledger.statemap.map_proof import StateRoot
 from ledger.statemap.verifiable_map import StateMap
-from ledger.storage import snapshot
+from ledger.storage import database
+from ledger.storage.database import REMEMBERED, Database, DatabaseError
 from ledger.storage.interface import Head
 from ledger.storage.snapshot import (
     DamagedDatabaseError,
+    SchemaSnapshot,
     SnapshotStore,
     UnavailableDatabaseError,
 )
-from ledger.storage.sqlite import SqlStore, StateStore
+from ledger.storage.sqlite import LEDGER, SqlLog, SqlStore, StateStore
+from ledger.storage.vault_store import VAULT
 from ledger.tlog import checkpoint, policy, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.tiles import WIDTH
+from ledger.vault.errors import VaultError
 from ledger.vault.stored_keys import StoredKeys, stored_keys
-from ledger.vault.vault import VaultError
+from ledger.verify.read_log_rules import ReadLogRules
+
+CONSENT, STATE = "consent", "state"  # names of logs; read logs are named by their instance
+Since = Mapping[str, Checkpoint]  # name -> what was checked of that log
+NOTHING: Since = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -48,6 +73,15 @@ class PublicEntries:
 
     events: dict[int, PublicEvent] = field(default_factory=dict)
     size: int = 0
+    seen: dict[str, Checkpoint] = field(
+        default_factory=dict
+    )  # of each log, by name, as it was read
+
+    def head(self, name: str, store: SqlLog) -> None:
+        """Note the checkpoint of a log."""
+        with suppress(ValueError):
+            if (head := store.head()) is not None:
+                self.seen[name] = checkpoint.parse(signed_note.parse(head.note).text)
 
     def add(self, index: int, event: PublicEvent) -> None:
         self.events[index] = event
@@ -57,91 +91,137 @@ def fsck(
     home: Path,
     progress: Progress = lambda _done, _all: None,
     acts: PublicEntries | None = None,
+    since: Since = NOTHING,
 ) -> Iterator[FsckFinding]:
     """Yield findings about the data directory `home`. Changes nothing, and locks nothing.
 
-    `acts` receives the public entries of the consent log, for further checks.
+    `acts` receives the public entries of the consent log, for further checks. `since`: what was
+    checked before, and is not again: entries, their tiles and published files, their customers
+    unless they gave a later entry, and the pages of the databases.
     """
     acts = acts or PublicEntries()
     yield from key_files.check(home)
-    yield from _consent(home, progress, acts)
+    try:
+        opened = database.of(home)
+    except DatabaseError as error:
+        yield FsckFinding("", str(error), REMEMBERED.as_posix(), looked=False)
+        return
+    yield from _consent(opened, progress, acts, since)
     yield from receipts.check(home, [at for at, _ in _rotations(acts)], acts.size)
     yield from _policies(home, acts)
+    removed = yield from _removed(acts, since)
     for instance in _instances(home, acts):
-        yield from _read_log(home, instance, progress, acts)
+        if instance not in removed:
+            yield from _read_log(opened, instance, progress, acts, since)
 
 
-def _consent(home: Path, progress: Progress, acts: PublicEntries) -> Iterator[FsckFinding]:
+def _consent(
+    opened: Database, progress: Progress, acts: PublicEntries, since: Since
+) -> Iterator[FsckFinding]:
+    home, before = opened.home, since.get(CONSENT)
+    begin = before.size if before else 0
     older = Published(home, "consent", "consent.policy"), Published(home, "state", "state.policy")
     looked: list[StoredKeys | None] = []
 
-    def content(connection: Connection) -> Iterator[FsckFinding]:
-        store = SnapshotStore(connection)
+    def content(taken: SchemaSnapshot) -> Iterator[FsckFinding]:
+        store = taken.store()
         acts.size = (store.head() or Head(0, "")).size
-        yield from log.check(home, store, "consent.policy", progress)
+        acts.head(CONSENT, store)
+        yield from log.check(home, store, "consent.policy", progress, before)
         yield from log.active(home, store, "keys/consent.vkey")
-        yield from published.check(home, "consent", store, older[0])
+        yield from published.check(home, CONSENT, store, older[0], begin)
         # After the log's snapshot: the index of owners in the key store is ahead of the log.
-        looked.append((yield from _keys(home)))
+        tags = sealed_events.tags(store, begin) if begin else None
+        looked.append((yield from _keys(opened, tags)))
+        labels = yield from _labels(home, store.state_store())
         if (keys := looked[0]) is not None:
-            yield from sealed_events.check(store, keys, acts.add)
-        if count := snapshot.malformed_idempotency(connection, acts.size):
+            yield from sealed_events.check(store, keys, labels, acts.add, begin)
+        if count := taken.malformed_idempotency(acts.size):
             yield FsckFinding("table idempotency", f"{count} rows are not of this log")
-        yield from _states(home, store, older[1], progress)
+        yield from _states(home, store, older[1], progress, acts, since)
+        if not begin:
+            yield from map_transitions.check(taken, store)
 
-    yield from finding.database(home, DATABASE, content)
+    check = finding.content if begin else finding.schema
+    yield from check(opened, LEDGER, content)
     if not looked:
-        yield from _keys(home)
+        yield from _keys(opened)
 
 
-def _keys(home: Path) -> Generator[FsckFinding, None, StoredKeys | None]:
-    """Check the key store and the erasure list; returns the keys if they can be used."""
-    damaged = [*finding.database(home, VAULT)]
+def _labels(home: Path, states: StateStore) -> Generator[FsckFinding, None, Labels | None]:
+    try:
+        newest = _newest(states)
+    except (ValueError, KeyError, TypeError):
+        return None  # reported with the state log
+    return (yield from key_files.labels(home, newest))
+
+
+def _keys(
+    opened: Database, tags: Sequence[bytes] | None = None
+) -> Generator[FsckFinding, None, StoredKeys | None]:
+    """Check the key store and the erasure list; returns the keys if they can be used.
+
+    `tags`: only the customers of these entries are looked at; None: the whole key store.
+    """
+    home, place = opened.home, finding.named(opened, VAULT)
+    damaged = [*finding.schema(opened, VAULT)] if tags is None else []
     yield from damaged
     if damaged:
         return None
     try:
-        keys = stored_keys(home / "keys")
+        keys = stored_keys(home / "keys", tags)
     except VaultError as error:
         yield FsckFinding("key store", str(error), "keys/kek")
         return None
     except DamagedDatabaseError as error:
-        yield FsckFinding("key store", str(error), VAULT)
+        yield FsckFinding("key store", str(error), place)
         return None
     except UnavailableDatabaseError as error:
-        yield FsckFinding("key store", f"it cannot be read: {error}", VAULT, looked=False)
+        yield FsckFinding("key store", f"it cannot be read: {error}", place, looked=False)
         return None
     except OSError as error:
         yield unreadable("keys/kek", error)
         return None
     if keys.unreadable:
         what = f"{keys.unreadable} customers' keys cannot be opened with keys/kek"
-        yield FsckFinding("key store", what, VAULT)
+        yield FsckFinding("key store", what, place)
     yield from key_files.erasures(home, keys.applied)
     yield from key_files.buried(home, keys.buried)
     return keys
 
 
 def _states(
-    home: Path, store: SnapshotStore, older: Published, progress: Progress
+    home: Path,
+    store: SnapshotStore,
+    older: Published,
+    progress: Progress,
+    acts: PublicEntries,
+    since: Since,
 ) -> Iterator[FsckFinding]:
-    states = store.state_store()
+    states, before = store.state_store(), since.get(STATE)
+    acts.head(STATE, states)
     for each in (
-        *log.check(home, states, "state.policy", progress),
+        *log.check(home, states, "state.policy", progress, before),
         *log.active(home, states, "keys/state.vkey"),
     ):
         yield FsckFinding(f"state log, {each.where}", each.what, each.file)
-    for each in published.check(home, "state", states, older):
+    for each in published.check(home, STATE, states, older, before.size if before else 0):
         yield FsckFinding(f"state log, {each.where}", each.what, each.file)
+    if before is None:
+        yield from _buckets(states)
     yield from _map(states, store.head() or Head(0, ""))
 
 
-def _map(states: StateStore, head: Head) -> Iterator[FsckFinding]:
-    """Check the map against its records, and the newest entry against the map and consent log."""
+def _buckets(states: StateStore) -> Iterator[FsckFinding]:
+    """Check the map against its records."""
     for number, stored, records in states.buckets():
         if verifiable_map.bucket_root(records) != stored:
             what = f"bucket {number}: its records do not hash to its stored root"
             yield FsckFinding("state map", what)
+
+
+def _map(states: StateStore, head: Head) -> Iterator[FsckFinding]:
+    """Check the newest entry against the map and the consent log."""
     try:
         newest = _newest(states)
         consent = checkpoint.parse(signed_note.parse(head.note).text) if head.note else None
@@ -188,6 +268,17 @@ def _rotations(acts: PublicEntries) -> Iterator[tuple[int, KeyRotated]]:
                 yield index, event
 
 
+def _removed(acts: PublicEntries, since: Since) -> Generator[FsckFinding, None, set[str]]:
+    """Check the acts about read logs; returns the logs that were removed as was declared."""
+    rules = ReadLogRules(whole=CONSENT not in since)
+    for index, event in sorted(acts.events.items()):
+        try:
+            rules.require(msgspec.to_builtins(event))
+        except ValueError as error:
+            yield FsckFinding(f"entry {index}", f"an act about a read log: {error}")
+    return {_instance(origin) for origin, _ in rules.removed()}
+
+
 def _instances(home: Path, acts: PublicEntries) -> list[str]:
     """The read logs that are here, or were: whose key is here. Others are on other hosts."""
     named = {path.name for path in (home / "reads").glob("*") if path.is_dir()}
@@ -202,23 +293,25 @@ def _instance(origin: str) -> str:
 
 
 def _read_log(
-    home: Path, instance: str, progress: Progress, acts: PublicEntries
+    opened: Database, instance: str, progress: Progress, acts: PublicEntries, since: Since
 ) -> Iterator[FsckFinding]:
-    file, key = f"reads/{instance}/{READ_LOG}", f"keys/{instance}.vkey"
-    older = Published(home, instance, key)
+    home, key = opened.home, f"keys/{instance}.vkey"
+    older, before = Published(home, instance, key), since.get(instance)
 
-    def content(connection: Connection) -> Iterator[FsckFinding]:
-        store = SnapshotStore(connection)
-        yield from log.check(home, store, key, progress)
-        yield from published.check(home, instance, store, older)
+    def content(taken: SchemaSnapshot) -> Iterator[FsckFinding]:
+        store = taken.store()
+        acts.head(instance, store)
+        yield from log.check(home, store, key, progress, before)
+        yield from published.check(home, instance, store, older, before.size if before else 0)
         yield from _anchored(store, instance, acts)
 
-    for each in finding.database(home, file, content):
+    check = finding.content if before else finding.schema
+    for each in check(opened, READS.named(instance), content):
         yield FsckFinding(f"{instance}, {each.where}", each.what, each.file, looked=each.looked)
-    yield from _opened(home, instance, key, acts)
+    yield from _announced(home, instance, key, acts)
 
 
-def _opened(home: Path, instance: str, key: str, acts: PublicEntries) -> Iterator[FsckFinding]:
+def _announced(home: Path, instance: str, key: str, acts: PublicEntries) -> Iterator[FsckFinding]:
     """Compare the verifier key of a read log with the one that the consent log announced."""
     announced = {
         each.key
@@ -238,11 +331,15 @@ def _anchored(store: SqlStore, instance: str, acts: PublicEntries) -> Iterator[F
     anchors = [
         each
         for each in acts.events.values()
-        if isinstance(each, ReadLogAnchored) and _instance(each.origin) == instance
+        if isinstance(each, ReadLogAnchored | ReadLogClosed) and _instance(each.origin) == instance
     ]
     if not anchors:
         return
     newest, size = max(anchors, key=lambda each: each.size), (store.head() or Head(0, "")).size
+    ends = [each.size for each in anchors if isinstance(each, ReadLogClosed)]
+    if ends and size > min(ends):
+        what = f"the consent log closed it with {min(ends)} entries, it has {size}"
+        yield FsckFinding("end", what)
     if newest.size > size:
         what = f"the consent log anchored {newest.size} entries, it has {size}"
         yield FsckFinding("anchor", what)

@@ -5,7 +5,6 @@ the value in the verifiable map, so an instruction that was removed from the sto
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from hashlib import sha256
 
 from ledger.errors import CorruptLogError
@@ -13,9 +12,9 @@ from ledger.events import envelope, reducer, state_document
 from ledger.events.envelope import Instruction
 from ledger.events.reducer import ConsentState
 from ledger.reader import Reader
-from ledger.statemap import map_proof
 from ledger.statemap.map_log import StateLog
 from ledger.statemap.map_proof import StateOpening
+from ledger.statemap.verifiable_map import Label
 from ledger.vault import commitments
 from ledger.vault.vault import Vault
 
@@ -23,17 +22,9 @@ MAX_CACHED = 100_000  # customers; about 200 MB with all scenes granted
 _SALT = b"sovereign/state-salt/v1\x00"
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerState:
-    """A customer's state and its label in the map (empty before the first instruction)."""
-
-    state: ConsentState
-    label: bytes = b""
-
-    def after(self, instruction: Instruction, data: bytes, index: int) -> "CustomerState":
-        """The state after one more instruction, whose canonical bytes are `data`."""
-        state = reducer.apply(self.state, instruction, index, sha256(data).digest())
-        return CustomerState(state, self.label or map_proof.label(data))
+def after(state: ConsentState, instruction: Instruction, data: bytes, index: int) -> ConsentState:
+    """The state after one more instruction, whose canonical bytes are `data`."""
+    return reducer.apply(state, instruction, index, sha256(data).digest())
 
 
 class LatestStates:
@@ -43,9 +34,9 @@ class LatestStates:
         self._reader = reader
         self._vault = keys
         self._states = states
-        self._cached: OrderedDict[str, CustomerState] = OrderedDict()
+        self._cached: OrderedDict[str, ConsentState] = OrderedDict()
 
-    def of(self, subject: str) -> CustomerState:
+    def of(self, subject: str) -> ConsentState:
         """The subject's latest state; an empty one of version 0 if there is no instruction.
 
         Raises CorruptLogError unless it matches the map.
@@ -53,6 +44,8 @@ class LatestStates:
         if (latest := self._cached.get(subject)) is not None:
             self._cached.move_to_end(subject)
             return latest
+        if self._states.value(self.label(subject)) is None:  # there never was an instruction
+            return ConsentState(subject)
         latest = self.folded(subject)
         if not self.matches_map(latest):
             raise CorruptLogError(
@@ -62,19 +55,27 @@ class LatestStates:
         self.remember({subject: latest})
         return latest
 
-    def folded(self, subject: str) -> CustomerState:
+    def folded(self, subject: str) -> ConsentState:
         """The state computed from the subject's instructions, not compared with the map."""
-        key = self._vault.key(subject)
-        latest = CustomerState(ConsentState(subject), commitments.label(key) if key else b"")
-        for recorded in self._reader.history(subject):
-            latest = latest.after(recorded.event, envelope.encode(recorded.event), recorded.index)
+        latest = ConsentState(subject)
+        for each in self._reader.history(subject):
+            latest = after(latest, each.event, envelope.encode_stored(each.event), each.index)
         return latest
 
-    def matches_map(self, latest: CustomerState) -> bool:
-        """Whether the map has this state's value. True for a customer without instructions."""
-        return not latest.label or self._states.value(latest.label) == self.opening_of(latest).value
+    def matches_map(self, latest: ConsentState) -> bool:
+        """Whether the map has this state's value. True for a customer without instructions.
 
-    def remember(self, newer: dict[str, CustomerState]) -> None:
+        The map may still have the last state of a customer who was erased.
+        """
+        if not latest.seq:
+            return True
+        return self.opening_of(latest).is_of(self._states.value(self.label(latest.subject)))
+
+    def label(self, subject: str) -> Label:
+        """The subject's label in the map."""
+        return self._states.labels.of(subject)
+
+    def remember(self, newer: dict[str, ConsentState]) -> None:
         self._cached.update(newer)
         for subject in newer:
             self._cached.move_to_end(subject)
@@ -84,11 +85,11 @@ class LatestStates:
     def forget(self, subject: str) -> None:
         self._cached.pop(subject, None)
 
-    def opening_of(self, latest: CustomerState) -> StateOpening:
+    def opening_of(self, latest: ConsentState) -> StateOpening:
         """The opening of the state's map value. Raises KeyError if there is no data key."""
-        if (key := self._vault.key(latest.state.subject)) is None:
+        if (key := self._vault.key(latest.subject)) is None:
             raise KeyError("the data key was destroyed")
-        return state_opening(latest.state, key, self._states.log.origin)
+        return state_opening(latest, key, self._states.log.origin)
 
 
 def state_opening(state: ConsentState, data_key: bytes, origin: str) -> StateOpening:

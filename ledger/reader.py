@@ -21,6 +21,7 @@ from ledger.events.envelope import (
     MandateGiven,
     PublicEvent,
     RecoveryRequested,
+    SubjectErased,
 )
 from ledger.events.instruction_signature import InstructionSigner, Signature
 from ledger.events.sealed_entry import opened, public
@@ -33,6 +34,7 @@ from ledger.vault.vault import Vault
 
 CHUNK = 4096  # entries decrypted per batch when a follower is far behind
 _NAMING = (KeyEnrolled, KeyReplaced, RecoveryRequested, MandateGiven)  # acts that bring a key
+_ERASES = b'"subject-erased"'  # in the JSON of such an act
 FIRST_QUERY = 16  # events of a customer in the first query; each further query doubles it
 
 
@@ -109,6 +111,15 @@ class Reader:
             for index, entry in zip(indexes, entries_at(self._log, indexes), strict=True):
                 yield RecordedEvent(index, public(entry))
 
+    def erasures(self) -> int:
+        """How many customers were erased, by the company's public acts."""
+        places, count = self._public_places(), 0
+        for start in range(0, len(places), WIDTH):
+            for entry in entries_at(self._log, places[start : start + WIDTH]):
+                if _ERASES in entry:  # decodes few of them
+                    count += isinstance(public(entry), SubjectErased)
+        return count
+
     def _public_places(self) -> Sequence[int]:
         """Indexes of all public entries of the log at its current size."""
         with self._looking:
@@ -118,7 +129,7 @@ class Reader:
             for number, bundle in self._store.bundles(full.start, full.stop):
                 if number * WIDTH != self._looked:
                     raise CorruptLogError(f"entry bundle {self._looked // WIDTH} is missing")
-                if _only_personal(bundle):
+                if only_personal(bundle):
                     self._looked += WIDTH
                 else:
                     self._look(self._looked + WIDTH)
@@ -150,7 +161,7 @@ class Reader:
         """
         (entry,) = self._log.entries(index, index + 1)
         if entry[:1] != PERSONAL:
-            return {"event": commitments.parse(envelope.encode(public(entry)))}
+            return {"event": commitments.parse(envelope.encode_stored(public(entry)))}
         tag = entry[1 : 1 + TAG_SIZE]
         owner = self._vault.owners_of([tag])[tag]
         key = self._vault.key(owner.subject) if owner.subject is not None else None
@@ -238,7 +249,7 @@ def _derived(keys: Vault, owner: Owner, tag: bytes) -> Secrets | None:
     return commitments.secrets(key, owner.seq)
 
 
-def _only_personal(bundle: bytes) -> bool:
+def only_personal(bundle: bytes) -> bool:
     """Whether a complete bundle has personal entries only, which are all of one size."""
     size = PERSONAL_SIZE + 2
     lengths = bundle[::size], bundle[1::size]
@@ -287,7 +298,7 @@ def _signed(
 
 
 def _json(instruction: Instruction) -> dict[str, Any]:
-    members: dict[str, Any] = commitments.parse(envelope.encode(instruction))
+    members: dict[str, Any] = commitments.parse(envelope.encode_stored(instruction))
     return members
 
 

@@ -6,7 +6,8 @@ from ledger.errors import VersionConflictError
 from ledger.events import reducer
 from ledger.events.envelope import Instruction
 from ledger.events.instruction_signature import InstructionError, Signature
-from ledger.latest_state import CustomerState
+from ledger.events.reducer import ConsentState
+from ledger.latest_state import after
 
 
 def resulting_states(
@@ -15,8 +16,8 @@ def resulting_states(
     encoded: Sequence[bytes],
     signatures: Sequence[Signature | None],
     first: int,
-    latest: Callable[[str], CustomerState],
-) -> dict[str, CustomerState]:
+    latest: Callable[[str], ConsentState],
+) -> dict[str, ConsentState]:
     """The state of each customer after these instructions, by subject.
 
     `encoded`: their canonical bytes. `first`: the index of the first in the log `origin`.
@@ -24,7 +25,7 @@ def resulting_states(
     InstructionError if an instruction does not follow its customer's previous one, or if its signer
     is not allowed to give it.
     """
-    states: dict[str, CustomerState] = {}
+    states: dict[str, ConsentState] = {}
     for index, (each, data, signature) in enumerate(
         zip(instructions, encoded, signatures, strict=True), first
     ):
@@ -33,13 +34,13 @@ def resulting_states(
             raise InstructionError(
                 f"the instruction is for the log {each.origin!r}, want {origin!r}"
             )
-        if each.seq != before.state.seq + 1:
-            raise VersionConflictError(each.subject, each.seq - 1, before.state.seq)
-        if each.prev != before.state.head:
+        if each.seq != before.seq + 1:
+            raise VersionConflictError(each.subject, each.seq - 1, before.seq)
+        if each.prev != before.head:
             raise InstructionError(
                 f"`prev` of instruction {each.seq} is not the digest of the customer's instruction "
-                f"{before.state.seq}"
+                f"{before.seq}"
             )
-        reducer.require_authorised(before.state, each, signature)
-        states[each.subject] = before.after(each, data, index)
+        reducer.require_authorised(before, each, signature)
+        states[each.subject] = after(before, each, data, index)
     return states

@@ -8,17 +8,13 @@ home/keys, consent.policy   see ledger.keys.log_keys and ledger.vault.vault
 """
 
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 from threading import RLock
-from typing import TypeVar
 
-from ledger import entry_erasure
+from ledger import bound_logs, clock, entry_erasure, retired_keys
 from ledger.errors import (
     CorruptLogError,
     IdempotencyError,
@@ -36,27 +32,30 @@ from ledger.events.envelope import (
 )
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
-from ledger.events.sealed_entry import payload
 from ledger.integrity import start
 from ledger.keys import log_keys, rotation
 from ledger.keys.log_keys import Keys
-from ledger.latest_state import CustomerState, LatestStates
+from ledger.latest_state import LatestStates
+from ledger.prover import Prover
 from ledger.reader import Reader, RecordedEvent, RecordedInstruction
+from ledger.recorder import OnCommit, Recorder
 from ledger.sequence_check import resulting_states
 from ledger.statemap.map_log import StateLog
 from ledger.statemap.map_proof import StateProof
-from ledger.statemap.verifiable_map import Label, Value
-from ledger.storage.sqlite import SqlStore
+from ledger.storage import database
+from ledger.storage.interface import LeaseHeldError
+from ledger.storage.log_store import log_store
+from ledger.storage.sqlite import LEDGER, SqlStore
+from ledger.storage.writer_lock import WriterBusyError
 from ledger.tlog import signed_note
+from ledger.tlog.merkle import EMPTY_ROOT
 from ledger.tlog.signed_note import Note
-from ledger.tlog.writer import NOTHING, Log, Sealed
-from ledger.vault import commitments, vault
-from ledger.vault.commitments import ReadLogTags
+from ledger.tlog.tiles import WIDTH
+from ledger.tlog.writer import Log
 from ledger.vault.owners import Erasures
+from ledger.vault.pseudonyms import Pseudonyms
 from ledger.vault.tombstones import Tombstones
 from ledger.vault.vault import Vault
-from ledger.verify import receipt
-from ledger.verify.receipt import Receipt, ReceiptError
 from ledger.witness.client import NO_WITNESSES, Witnesses
 from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
 
@@ -68,13 +67,9 @@ __all__ = [
     "UnknownSubjectError",
     "VersionConflictError",
 ]
-TAIL = 65_536  # newest decrypted events in memory, for followers that are nearly up to date
-
-OnCommit = Callable[[int], None]
-_Event = TypeVar("_Event", bound=RecordedEvent)
 
 
-class Ledger:
+class Ledger(Pseudonyms):
     """The consent log of one data directory. Thread-safe; only one process may write at a time.
 
     What `record` and `announce` return is durable.
@@ -90,55 +85,92 @@ class Ledger:
     ) -> None:
         """Raises CorruptLogError if the stored parts do not match each other."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
-        self.states = StateLog(store.state_store(), witnesses, *signers.state)
+        if signers.labels is None:
+            raise CorruptLogError(bound_logs.UNBOUND)
+        self.states = StateLog(store.state_store(), witnesses, signers.labels, *signers.state)
         self.origin = self.log.origin
+        bound_logs.require(self.log, self.states)
         self._store = store
-        self._vault = keys
-        self._reader = Reader(self.log, store, keys)
-        self._latest = LatestStates(self._reader, keys, self.states)
         self._lock = RLock()
-        self._tail: deque[RecordedEvent] = deque(maxlen=TAIL)
-        self._tail_from = self.log.size
-        self._on_commit = on_commit
         self._cosigned = CosignedCheckpoints(self.log, store, witnesses)
-        self._require_same_size()
+        self._on_commit = on_commit
+        self._use(keys)
+        self._unannounced: int | None = None  # erasures; None: nobody looked yet
         on_commit(self.log.size)
 
     @classmethod
     def open(cls, home: Path, *, origin: str, on_commit: OnCommit = lambda _size: None) -> "Ledger":
         """Open the ledger in the data directory `home`; create it, with new keys, if there is none.
 
-        `on_commit(size)` is called after every commit, before any receipt for it is returned.
-        Raises CorruptLogError, VaultError or NoteError if the stored parts do not match each other
-        or what was published of them: see ledger.integrity.start.
+        The process is its writer until `close`: see `SqlStore.take_lease`. `on_commit(size)` is
+        called after every commit, before any receipt for it is returned. Raises WriterBusyError,
+        and CorruptLogError, VaultError or NoteError if the stored parts do not match each other or
+        what was published of them: see ledger.integrity.start.
         """
         start.require(home, origin)
-        database, key = home / start.DATABASE, home / "keys" / "consent.key"
+        key = home / "keys" / "consent.key"
         if not key.exists() and start.stored_size(home):
             raise CorruptLogError(
-                f"{database} exists, but its signing key {key} is missing: restore it"
+                f"there is a log in {home}, but its signing key {key} is missing: restore it"
             )
-        keys = Vault(home / "keys")
-        store = SqlStore(database)
-        keys.complete_index(store.tags)
-        store.state_store()
-        # Crash here: the database has no entries, and there are no keys. The next start goes on:
-        # the database is made first, so that keys without one mean that it was lost.
-        if not key.exists():
-            log_keys.keys(home, origin)
-        heads = [each.head() for each in (store, store.state_store())]
-        log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
-        signers = log_keys.keys(home, origin)
-        made = cls(store, keys, signers, on_commit, log_keys.witnesses(home))
-        rotation.save_receipts(home, made.log, made.receipt)
-        return made
+        store = log_store(database.of(home), LEDGER)
+        try:
+            try:
+                store.take_lease()
+            except LeaseHeldError as held:
+                raise WriterBusyError(home, held.holder) from held
+            return cls._opened(home, store, origin, on_commit)
+        except BaseException:
+            store.close()
+            raise
 
     @classmethod
     def reopen(cls, home: Path, on_commit: OnCommit = lambda _size: None) -> "Ledger":
-        """Open the existing ledger in `home`. Raises CorruptLogError if there is none."""
-        key = cls.require(home)
-        first = key.read_text("utf-8").partition("\n")[0]
-        return cls.open(home, origin=signed_note.verifier(first).name, on_commit=on_commit)
+        """Open the existing ledger in `home` to read it; its first commit makes it the writer.
+
+        Raises CorruptLogError if there is none, and as `open` does.
+        """
+        origin = cls.origin_in(home)
+        start.require(home, origin)
+        store = log_store(database.of(home), LEDGER)
+        try:
+            return cls._opened(home, store, origin, on_commit)
+        except BaseException:
+            store.close()
+            raise
+
+    @classmethod
+    def _opened(cls, home: Path, store: SqlStore, origin: str, on_commit: OnCommit) -> "Ledger":
+        try:
+            keys = Vault(home / "keys")
+        except database.DatabaseError as error:
+            raise CorruptLogError(
+                f"{error}; if it is damaged, restore the keys from their newest backup"
+            ) from error
+        try:
+            keys.complete_index(store.tags)
+            keys.require_tombstones()
+            # Crash here: the database has no entries, and there are no keys. The next start goes
+            # on: the database is made first, so that keys without one mean that it was lost.
+            if not (home / "keys" / "consent.key").exists():
+                log_keys.keys(home, origin)
+            heads = [each.head() for each in (store, store.state_store())]
+            log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
+            signers = log_keys.keys(home, origin)
+            with store.unchanging():  # another process may be writing it
+                made = cls(store, keys, signers, on_commit, log_keys.witnesses(home))
+            rotation.save_receipts(home, made.log, made.receipt)
+            retired_keys.limit(home, made.log, made.states.log)
+        except BaseException:
+            keys.close()
+            raise
+        return made
+
+    @classmethod
+    def origin_in(cls, home: Path) -> str:
+        """The name of the ledger in `home`. Raises CorruptLogError if there is none."""
+        first = cls.require(home).read_text("utf-8").partition("\n")[0]
+        return signed_note.verifier(first).name
 
     @staticmethod
     def exists(home: Path) -> bool:
@@ -154,7 +186,20 @@ class Ledger:
 
     @property
     def size(self) -> int:
+        """The number of entries. Gates ask for it at every decision.
+
+        Raises LeaseLostError or LeaseUnconfirmedError if another process may write the log now.
+        """
+        self._store.require_lease()
         return self.log.size
+
+    def confirm_lease(self) -> None:
+        """Make sure that this process is still the writer, if it was. Asks the server, if any.
+
+        Raises LeaseLostError: stop answering, and exit. Raises LeaseUnconfirmedError: answer
+        nothing until this returns again. Meanwhile `size`, and so every decision, raises it too.
+        """
+        self._store.confirm_lease()
 
     def root(self) -> tuple[int, str]:
         """The current checkpoint's size, and its root in base64."""
@@ -183,16 +228,20 @@ class Ledger:
         self._cosigned.require_may_sign()
         self.states.cosigned.require_may_sign()
 
-    def subjects(self) -> list[str]:
-        """The ids of all customers who have a data key."""
-        return [subject for subject, _ in self._vault.data_keys()]
+    def require_owners(self) -> None:
+        """Make sure that the key store knows the customers of the newest entries.
+
+        Raises CorruptLogError: an older key store would make its newest customers look erased.
+        """
+        tags = self._store.sealed_tags(max(self.log.size - WIDTH, 0), self.log.size)
+        self._vault.owners_of([*tags.values()])
 
     def version(self, subject: str) -> int:
         """How many instructions the subject has given: the version of the agreement."""
         with self._lock:
-            return self._latest.of(subject).state.seq
+            return self._latest.of(subject).seq
 
-    def draft(
+    def draft(  # noqa: PLR0913 - the envelope has that many parts
         self,
         subject: str,
         act: Act,
@@ -202,19 +251,29 @@ class Ledger:
         evidence: EvidenceClass = EvidenceClass.SESSION,
         expected: int | None = None,
         mandate: bytes | None = None,
+        time_uncertain: bool = False,
     ) -> Instruction:
         """Build the subject's next instruction; nothing is recorded.
 
         `expected`: the version the customer was shown; VersionConflictError is raised if it is not
         the current one. `mandate`: the digest of the `mandate-given` instruction, if another
-        person's key will sign.
+        person's key will sign. `time_uncertain`: whether `at` is of a clock that is in doubt.
         """
         with self._lock:
-            current = self._latest.of(subject).state
+            current = self._latest.of(subject)
         if expected is not None and expected != current.seq:
             raise VersionConflictError(subject, expected, current.seq)
         return envelope.instruction(
-            self.origin, subject, current.seq, current.head, act, at, wording, evidence, mandate
+            self.origin,
+            subject,
+            current.seq,
+            current.head,
+            act,
+            at,
+            wording,
+            evidence,
+            mandate,
+            time_uncertain=time_uncertain,
         )
 
     def record(
@@ -235,38 +294,31 @@ class Ledger:
         encoded = [envelope.encode(each) for each in instructions]
         request = sha256(b"".join(encoded)).digest()
         with self._lock:
+            self._announce_erasures(clock.now())
             if idempotency is not None and (earlier := self._store.idempotent(idempotency)):
-                return self._again(earlier, request, instructions)
+                return _again(earlier, request, instructions)
             signers = signatures or [None] * len(encoded)
             known = self.log.size, self._latest.of
             states = resulting_states(self.origin, instructions, encoded, signers, *known)
             self._vault.create(each.subject for each in instructions)
             self._vault.expect(
-                {
-                    each: (self._latest.of(each).state.seq, new.state.seq)
-                    for each, new in states.items()
-                }
+                {each: (self._latest.of(each).seq, new.seq) for each, new in states.items()}
             )
             batch = [*zip(instructions, encoded, signers, strict=True)]
-            recorded = self._append(batch, states, idempotency, request)
+            recorded = self._recorder.append(batch, states, idempotency, request)
             self._latest.remember(states)
         return recorded
 
     def announce(self, events: Sequence[PublicEvent]) -> list[RecordedEvent]:
         """Record public acts of the company, unencrypted; durable when it returns."""
-        entries = [commitments.public_entry(envelope.encode(each)) for each in events]
         with self._lock:
-            if not entries:
-                return []
-            indexes = self._commit(entries)
-            return self._remember(
-                [RecordedEvent(*each) for each in zip(indexes, events, strict=True)]
-            )
+            self._announce_erasures(clock.now())
+            return self._recorder.announce(events)
 
     def state(self, subject: str) -> ConsentState | None:
         """The subject's current state, or None if they have given no instruction."""
         with self._lock:
-            state = self._latest.of(subject).state
+            state = self._latest.of(subject)
         return state if state.seq else None
 
     def state_proof(self, subject: str) -> StateProof:
@@ -274,22 +326,25 @@ class Ledger:
 
         Raises UnknownSubjectError, CorruptLogError, RolledBackError.
         """
-        return self.states.cosigned.cosign_proof(lambda: self._state_proof(subject))
+        return self._prover.state(subject)
 
-    def absence_proof(self, label: Label) -> StateProof:
-        """A proof that the map has no value at `label`. Raises UnknownSubjectError if it has."""
-        return self.states.cosigned.cosign_proof(lambda: self._absence_proof(label))
+    def absence_proof(self, subject: str) -> StateProof:
+        """A proof that the map has no state of `subject`. Raises UnknownSubjectError if it has."""
+        return self._prover.absence(subject)
 
     def history(self, subject: str) -> list[RecordedInstruction]:
         """The subject's instructions, oldest first. Raises CorruptLogError if one is missing."""
-        return self._reader.history(subject, self.version(subject))
+        try:
+            return self._reader.history(subject, self.version(subject))
+        except CorruptLogError:
+            with self._lock:  # an instruction may have come in between; now none does
+                return self._reader.history(subject, self.version(subject))
 
     def follow(self, since: int) -> Iterator[RecordedEvent]:
         """Every event from entry `since` on that can still be decrypted, in log order."""
         with self._lock:
-            if since >= self._tail_from:
-                newest = islice(reversed(self._tail), max(self.log.size - since, 0))
-                return iter([*newest][::-1])
+            if (recent := self._recorder.recent(since)) is not None:
+                return iter(recent)
             upto = self.log.size
         return self._reader.between(since, upto)
 
@@ -304,22 +359,7 @@ class Ledger:
         such entry, KeyError if its event can no longer be decrypted, RolledBackError, and
         CorruptLogError if the stored tiles do not prove it.
         """
-        size, signed = self._cosigned.covering(index)
-        with self._lock:
-            recent = range(self._tail_from, self.log.size)
-            cached = self._tail[index - self.log.size] if index in recent else None
-            if isinstance(cached, RecordedInstruction) and subject in {None, cached.event.subject}:
-                opening = self._reader.opened(cached)
-            else:
-                opening = self._reader.opening(index, subject)
-            made = Receipt(index, tuple(self.log.prove_inclusion(index, size)), signed, opening)
-        try:
-            receipt.verify(made, self.log.verifiers)
-        except ReceiptError as error:
-            raise CorruptLogError(
-                f"the stored tiles do not prove entry {index}: {error}; run fsck"
-            ) from error
-        return str(made)
+        return self._prover.receipt(index, subject)
 
     def openings(
         self, history: Sequence[RecordedInstruction]
@@ -329,17 +369,23 @@ class Ledger:
         An opening is the `extra` part of a receipt: the event, and the tag and salt of its
         commitment.
         """
-        return self._cosigned.covering(self.size - 1)[1], self._reader.openings(history)
+        return self._prover.openings(self.size, history)
 
-    def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
-        """The subject's pseudonym in one entry of a read log; random if they have no data key."""
-        if (key := self._vault.key(subject)) is None:
-            return commitments.random_tag()
-        return commitments.read_log_tag(key, log_origin, index)
+    def reserve_numbers(self, last: int) -> None:
+        """See `Vault.reserve_numbers`."""
+        self._vault.reserve_numbers(last)
 
-    def read_log_tags(self, subject: str, log_origin: str) -> ReadLogTags | None:
-        """Computes the subject's pseudonyms in one read log; None if they have no data key."""
-        return self._vault.read_log_tags(subject, log_origin)
+    def create_keys(self, subjects: Sequence[str]) -> int:
+        """Create data keys for customers who have none, and return how many. Durable.
+
+        Not for those who were erased: they get a key with their next instruction. Nor for those who
+        are in the map of states and have no key: it was lost, and with a new one they would count
+        as customers who never decided anything. Instructions and decisions go on meanwhile. Raises
+        LeaseLostError, LeaseUnconfirmedError, VaultError.
+        """
+        self._store.require_lease()
+        awaited = self._vault.awaited(subjects)
+        return len(self._vault.create(each for each in awaited if not self._has_state(each)))
 
     def erasures(self, since: int) -> Erasures:
         """Customers who were erased after the first `since` lines of the erasure list."""
@@ -352,17 +398,28 @@ class Ledger:
         tombstone stays, so that no import brings back what was given before `at`: `tombstones`.
         """
         with self._lock:
+            self._store.require_lease()
+            self._announce_erasures(at)
             self._vault.bury(subject, at)
             # Crash here: nothing is erased; only imports of what is older than `at` are refused.
-            self._vault.destroy(subject)
-            # Crash here: the key is destroyed and the log has no `subject-erased` entry. Calling
-            # erase again adds it.
-            self._forget(subject, SubjectErased, at)
+            self._unannounced = int(self._vault.destroy(subject))
+            # Crash here: the key is destroyed and the log has no `subject-erased` entry. It is
+            # added before the next entry, whoever makes that.
+            self._latest.forget(subject)
+            self._recorder.forget()
+            self._announce_erasures(at)
 
     def tombstones(self) -> Tombstones:
         """Tell whether and when a customer was erased here. Raises VaultError."""
         with self._lock:
             return self._vault.tombstones()
+
+    def tombstone_secrets(self, subject: str) -> list[bytes]:
+        """Secrets for what is stored beyond an erasure, newest last; never empty.
+
+        Only the subject's id and the key of the tombstones give them. Raises VaultError.
+        """
+        return self._vault.tombstone_secrets(subject)
 
     def erase_entry(self, subject: str, index: int, at: datetime) -> None:
         """Make one instruction permanently unreadable.
@@ -370,10 +427,13 @@ class Ledger:
         Raises the errors of `ledger.entry_erasure.erase_entry`.
         """
         with self._lock:
+            self._store.require_lease()
             entry_erasure.erase_entry(self._reader, self._latest, self._vault, subject, index)
             # Crash here: the entry is erased but the log has no `entry-erased` entry, and a retry
             # cannot add it, because the entry is no longer found.
-            self._forget(subject, partial(envelope.EntryErased, index), at)
+            self._latest.forget(subject)
+            self._recorder.forget()
+            self.announce([envelope.EntryErased(index, _in_seconds(at))])
 
     def reindex(self) -> None:
         """Rebuild the vault's index of owners. Durable on return."""
@@ -383,6 +443,7 @@ class Ledger:
     def rotate(self, home: Path, at: datetime) -> None:
         """Replace the signing keys of both logs, recorded in entries that old and new keys sign."""
         with self._lock:
+            self._announce_erasures(at)
             rotation.rotate(home, (self.log, self.states.log), self.announce, at)
             rotation.save_receipts(home, self.log, self.receipt)
 
@@ -397,108 +458,48 @@ class Ledger:
         self.log.close()
         self._vault.close()
 
-    def _state_proof(self, subject: str) -> StateProof:
-        with self._lock:
-            latest = self._latest.of(subject)
-            if not latest.label:
-                raise UnknownSubjectError(
-                    "this subject has no state to prove: they have given no instruction, or were "
-                    "erased"
-                )
-            return self.states.prove(latest.label, self._latest.opening_of(latest))
-
-    def _absence_proof(self, label: Label) -> StateProof:
-        with self._lock:
-            if self.states.value(label) is not None:
-                raise UnknownSubjectError(
-                    "the map has a value at this label, so absence cannot be proven: ask for the "
-                    "subject's state instead"
-                )
-            return self.states.prove(label, None)
-
-    def _append(
-        self,
-        batch: Sequence[tuple[Instruction, bytes, Signature | None]],
-        states: Mapping[str, CustomerState],
-        idempotency: str | None,
-        request: bytes,
-    ) -> list[RecordedInstruction]:
-        if not batch:
-            return []
-        first = self.log.size
-        entries: list[bytes] = []
-        sealed: dict[bytes, tuple[int, bytes]] = {}
-        for index, (each, data, signature) in enumerate(batch, first):
-            derived = commitments.secrets(self._key(each.subject), each.seq)
-            entry = commitments.personal_entry(derived.opening, data)
-            entries.append(entry)
-            closed = vault.seal(derived, payload(data, signature), entry)
-            sealed[derived.opening.tag] = (index, closed)
-        idempotency_row = {idempotency: (request, first)} if idempotency is not None else {}
-        values = {each.label: self._latest.opening_of(each).value for each in states.values()}
-        indexes = self._commit(entries, sealed, idempotency_row, values)
-        return self._remember(
-            [
-                RecordedInstruction(i, each, signature_used)
-                for i, (each, _, signature_used) in zip(indexes, batch, strict=True)
-            ]
+    def _use(self, keys: Vault) -> None:
+        """Read, record and prove with the data keys of this key store."""
+        self._vault = keys
+        self._reader = Reader(self.log, self._store, keys)
+        self._latest = LatestStates(self._reader, keys, self.states)
+        parts = self.log, self.states
+        self._recorder = Recorder(*parts, keys, self._latest, self._cosigned, self._on_commit)
+        self._prover = Prover(
+            *parts, self._reader, self._latest, self._recorder, self._cosigned, self._lock
         )
 
-    def _commit(
-        self,
-        entries: Sequence[bytes],
-        sealed: Sealed = NOTHING,
-        idempotency: Mapping[str, tuple[bytes, int]] = NOTHING,
-        values: Mapping[Label, Value] = NOTHING,
-    ) -> range:
-        """Commit entries together with the map values that follow from them, in one transaction."""
-        self._cosigned.require_may_sign()
-        self.states.cosigned.require_may_sign()
-        staged = self.log.stage(entries, sealed=sealed, idempotency=idempotency)
-        update = self.states.stage(staged.batch.head.size, staged.root, values)
-        indexes = self.log.commit(staged, update.batch)
-        self.states.settle(update)
-        return indexes
+    def _has_state(self, subject: str) -> bool:
+        if self.states.newest().map == EMPTY_ROOT:  # as at a first start, with everybody to come
+            return False
+        label = self._latest.label(subject)
+        with self._lock:
+            return self.states.value(label) is not None
 
-    def _forget(self, subject: str, act: Callable[[datetime], PublicEvent], at: datetime) -> None:
-        self._latest.forget(subject)
-        self._tail.clear()
-        self._tail_from = self.log.size
-        self.announce([act(at.astimezone(UTC).replace(microsecond=0))])
+    def _announce_erasures(self, at: datetime) -> None:
+        """Announce whoever was erased just before a crash, ahead of any other entry.
 
-    def _again(
-        self,
-        earlier: tuple[bytes, int],
-        request: bytes,
-        instructions: Sequence[Instruction],
-    ) -> list[RecordedInstruction]:
-        digest, first = earlier
-        if digest != request:
-            raise IdempotencyError(
-                "the idempotency key was already used for other instructions: use a new key"
-            )
-        return [RecordedInstruction(first + at, each) for at, each in enumerate(instructions)]
+        A customer who comes back begins a second history, and the log must say so before it does.
+        """
+        if self._unannounced is None:
+            destroyed = self._vault.destroyed()
+            known = self._reader.erasures() if destroyed else 0
+            self._unannounced = max(0, destroyed - known)
+        if self._unannounced:
+            self._recorder.announce([SubjectErased(_in_seconds(at))] * self._unannounced)
+            self._unannounced = 0
 
-    def _remember(self, recorded: list[_Event]) -> list[_Event]:
-        self._on_commit(self.log.size)
-        # Crash before the line above: committed, but `on_commit` was not called. The next start
-        # calls it.
-        self._tail.extend(recorded)
-        if len(self._tail) == TAIL:
-            self._tail_from = self._tail[0].index
-        return recorded
 
-    def _require_same_size(self) -> None:
-        """The state log's newest entry names this log's size and root. Raises CorruptLogError."""
-        newest, head = self.states.newest(), self.log.head()
-        if (newest.size, newest.root) != (head.size, head.root):
-            raise CorruptLogError(
-                f"the state log's newest entry is for {newest.size} entries with root "
-                f"{newest.root.hex()}, the consent log has {head.size} with root "
-                f"{head.root.hex()}: restore both from the same backup"
-            )
+def _in_seconds(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(microsecond=0)
 
-    def _key(self, subject: str) -> bytes:
-        if (key := self._vault.key(subject)) is None:
-            raise CorruptLogError("a customer's data key disappeared while sealing their event")
-        return key
+
+def _again(
+    earlier: tuple[bytes, int], request: bytes, instructions: Sequence[Instruction]
+) -> list[RecordedInstruction]:
+    digest, first = earlier
+    if digest != request:
+        raise IdempotencyError(
+            "the idempotency key was already used for other instructions: use a new key"
+        )
+    return [RecordedInstruction(first + at, each) for at, each in enumerate(instructions)]

@@ -12,9 +12,16 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from ledger.service import VersionConflictError
 from portal import gallery, home
-from portal.auth.handoff import Handoffs
-from portal.auth.session import Sessions
-from portal.customer import key_routes, leaving, passkeys, receipts, signing
+from portal.consent import seen_words
+from portal.customer import (
+    departures,
+    key_routes,
+    leaving,
+    passkeys,
+    read_keys,
+    receipts,
+    signing,
+)
 from portal.customer import routes as customer
 from portal.desk import intake
 from portal.desk import routes as desk
@@ -48,6 +55,27 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
+_ROUTED = (  # the first that fits answers
+    home,
+    health,
+    signin,
+    crossing,
+    gallery,
+    customer,
+    signing,
+    key_routes,
+    passkeys,
+    receipts,
+    read_keys,
+    leaving,
+    departures,
+    regulator,
+    openings,
+    desk,
+    intake,
+)
+
+
 def create_app(
     product: Product,
     clock: Callable[[], datetime] | None = None,
@@ -64,9 +92,10 @@ def create_app(
         redoc_url=None,
         openapi_url=None,  # portal.service describes the gate as well
     )
-    context = PortalContext(product, Sessions(), Handoffs())
+    context = PortalContext(product)
     context = replace(context, clock=clock) if clock else context
     app.state.context = context
+    seen_words.keep(product, context.words)
     app.state.office = Office(product)
     app.state.job_results = job_results or JobResults(None)
     app.state.builds = leaving.builds(product, context.clock())
@@ -75,20 +104,7 @@ def create_app(
     app.add_exception_handler(VersionConflictError, customer.conflict)
     app.add_middleware(Guard)
     app.add_middleware(GZipMiddleware, minimum_size=500, compresslevel=6)
-    app.include_router(home.router)
-    app.include_router(health.router)
-    app.include_router(signin.router)
-    app.include_router(crossing.router)
-    app.include_router(gallery.router)
-    app.include_router(customer.router)
-    app.include_router(signing.router)
-    app.include_router(key_routes.router)
-    app.include_router(passkeys.router)
-    app.include_router(receipts.router)
-    app.include_router(leaving.router)
-    app.include_router(regulator.router)
-    app.include_router(openings.router)
-    app.include_router(desk.router)
-    app.include_router(intake.router)
+    for each in _ROUTED:  # as they are: `include_router` would build every route once more
+        app.router.routes.extend(each.router.routes)
     service.mount(app, product)
     return app

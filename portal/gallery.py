@@ -39,15 +39,18 @@ class GalleryStage:
     locale: str
     at: datetime
 
-    def card(self, number: int, granted: int, *, days: int = 0, **marks: Any) -> SceneCard:
+    def card(self, number: int, granted: int, *, days: int = 0, **marks: bool) -> SceneCard:
         """The card of a scene whose first `granted` items were granted `days` ago."""
         scene = self.scenes[number]
         fields = frozenset([*scene.fields][:granted])
         consent = SceneConsent(fields, None, self.at - timedelta(days=days), 7)
         consents = {scene.id: consent} if fields else {}
         state = ConsentState("c00000", 1, bytes(32), consents)
-        marked = {name: {scene.id} for name, on in marks.items() if on}
-        return card(scene, self.systems, state, self.locale, self.at, Marks(**marked))
+        frozen = {scene.id: "card.frozen"} if marks.get("frozen") else {}
+        superseded = {scene.id} if marks.get("superseded") else set[str]()
+        excluded = {scene.id: [*scene.fields][:1]} if marks.get("excluded") else {}
+        made = Marks(frozen, superseded, excluded)
+        return card(scene, self.systems, state, self.locale, self.at, made)
 
 
 def _cards(stage: GalleryStage) -> Facts:
@@ -55,7 +58,7 @@ def _cards(stage: GalleryStage) -> Facts:
     cards = (
         stage.card(0, everything),
         stage.card(1, 1),
-        stage.card(2, 0),
+        stage.card(2, 0, excluded=True),
         stage.card(3, everything, days=4000),
         stage.card(4, 0, superseded=True),
         stage.card(5, everything, frozen=True),

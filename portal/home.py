@@ -7,14 +7,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from portal.consent import gpc
+from portal.signin import trial
 from portal.web.i18n import LANGUAGES
-from portal.web.pages import LANGUAGE_COOKIE, context, page
+from portal.web.pages import LANGUAGE_COOKIE, StaticFile, context, page
 from portal.web.problems import MalformedFormError, NotFoundError
 from portal.web.security import own_path
 
 router = APIRouter(include_in_schema=False)
 
-DEMO_PEOPLE = tuple(f"c{number:05d}" for number in (1, 7, 8, 42, 77, 361, 1024, 4711))
 DAY_S = 24 * 3600
 YEAR_S = 365 * DAY_S
 
@@ -23,7 +23,7 @@ YEAR_S = 365 * DAY_S
 def landing(request: Request) -> Response:
     provider = context(request).provider is not None
     facts: dict[str, Any] = {
-        "people": DEMO_PEOPLE,
+        "people": trial.people(context(request).product),
         "provider": provider,
         "signal": gpc.asked(request),
     }
@@ -49,14 +49,33 @@ def choose_language(
     return response
 
 
+@router.get("/brand/colours.css")
+def colours(request: Request, v: str = "") -> Response:
+    """The company's colours, over those of the product."""
+    style = context(request).brand_style
+    return Response(style.raw, media_type=style.media_type, headers=_cached(style, v))
+
+
+@router.get("/brand/logo")
+def logo(request: Request, v: str = "") -> Response:
+    if (file := context(request).brand_logo) is None:
+        raise NotFoundError("logo")
+    return Response(file.raw, media_type=file.media_type, headers=_cached(file, v))
+
+
+def _cached(file: StaticFile, version: str) -> dict[str, str]:
+    """A URL that contains the file's digest may be cached for ever."""
+    for_ever = f"public, max-age={YEAR_S}, immutable"
+    return {"Cache-Control": for_ever if version == file.digest else "no-cache"}
+
+
 @router.get("/static/{name}")
 async def static(request: Request, name: str, v: str = "") -> Response:
     """A static file. Its URL contains its digest, so browsers may cache it forever."""
     file = context(request).static.get(name)
     if file is None:
         raise NotFoundError(name)
-    caching = f"public, max-age={YEAR_S}, immutable" if v == file.digest else "no-cache"
-    headers = {"Cache-Control": caching, "Vary": "Accept-Encoding"}
+    headers = _cached(file, v) | {"Vary": "Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         headers["Content-Encoding"] = "gzip"
         return Response(file.squeezed, media_type=file.media_type, headers=headers)

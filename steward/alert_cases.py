@@ -6,18 +6,28 @@ notice goes to the last of the scene's responsible roles, by default the data pr
 
 from collections.abc import Mapping
 from pathlib import Path
-from sqlite3 import Connection
+
+from sqlalchemy import bindparam, update
+from sqlalchemy.engine import Connection
 
 from gate.contracts.scene import Scene
 from gate.decision.alert import GateAlert
-from steward.cases.case import Act, Status, add_act, require_case
-from steward.cases.case_store import CaseStore, stamp
+from steward.cases import filing
+from steward.cases.case import Act, add_act, require_case
+from steward.cases.case_store import CaseStore
 from steward.cases.changes import ChangeKind
-from steward.change_flow import Channels, gathering
+from steward.change_flow import Channels
 from steward.notify import notice, outbox
 from steward.notify.notice import NoticeType
+from steward.storage.cases import CASE
 
 GATE = "gate"  # the actor of these cases
+
+_GROW = (
+    update(CASE)
+    .where(CASE.c.id == bindparam("case"), CASE.c.count < bindparam("customers"))
+    .values(count=bindparam("customers"))
+)
 
 
 class Alarms:
@@ -34,11 +44,10 @@ class Alarms:
         """File the alert and return the number of its case."""
         kind, scene = ChangeKind(alert.kind), self._scenes[alert.scene]
         with self._store.writing() as database:
-            number = gathering(database, scene.id, kind, alert.at)
+            number = filing.gathering(database, scene.id, kind, alert.at)
             opens = number is None
             number = self._open(database, scene, kind, alert) if number is None else number
-            query = "UPDATE cases SET count = max(count, ?) WHERE id = ?"
-            database.execute(query, [alert.customers, number])
+            database.execute(_GROW, {"case": number, "customers": alert.customers})
             act = "opened" if opens else "grew"
             note = f"service {alert.service}: {alert.detail}"
             add_act(database, number, Act(act, GATE, alert.at, note))
@@ -50,15 +59,8 @@ class Alarms:
         self._store.close()
 
     def _open(self, database: Connection, scene: Scene, kind: ChangeKind, alert: GateAlert) -> int:
-        rules, at = scene.change, alert.at
-        moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
-        values = [scene.id, kind, scene.fallback, *moments, Status.OPEN, rules.responsible[-1]]
-        done = database.execute(
-            "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
-            " gathers_until, due, status, responsible) VALUES (?,?,0,0,0,'[]',?,?,?,?,?,?)",
-            values,
-        )
-        return int(done.lastrowid or 0)
+        role = scene.change.responsible[-1]
+        return filing.open_case(database, scene, kind, scene.fallback, 0, role, alert.at)
 
     def _tell(self, database: Connection, number: int, scene: Scene, alert: GateAlert) -> None:
         case = require_case(database, number)
@@ -66,4 +68,4 @@ class Alarms:
         body = notice.event(NoticeType.OPENED, case, scene, self._source, alert.at, turn)
         channels = self._channels(case.responsible)
         outbox.put(database, number, NoticeType.OPENED, body, channels, alert.at)
-        database.execute("UPDATE cases SET told = count WHERE id = ?", [number])
+        filing.set_told(database, number)

@@ -8,41 +8,43 @@ After a crash anywhere, the case store is in the state after some entry, and the
 from there.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from sqlite3 import Connection
 from typing import Protocol
+
+from sqlalchemy.engine import Connection
 
 from gate.contracts.scene import Scene
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentEntry, ConsentIndex, ErasureLog
+from gate.state.consent_index import ConsentIndex
+from gate.state.followed import ConsentEntry, ErasureLog
 from ledger.events.envelope import SubjectErased
-from steward.cases import loss
+from steward.cases import filing, loss
 from steward.cases.case import (
     MAX_NAMED,
     STEWARD,
     Act,
     Case,
-    Status,
     active_fallback,
     add_act,
+    named,
     require_case,
 )
-from steward.cases.case_store import CaseStore, stamp
+from steward.cases.case_store import CaseStore
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
+from steward.cases.filing import Cursor, MovedElsewhereError
 from steward.notify import notice, outbox
 from steward.notify.masked_name import Naming, unnamed
 from steward.notify.notice import NoticeType
 from synthetic.fitting.release import Release
 
 BATCH = 2048  # entries per transaction
+MANY = 4  # customers of a case for each that is looked for, up to which all are read
 CORRECTED = 60  # minutes by which time must go back to count as a corrected clock
 
-Cursor = tuple[int, int]  # entries applied, minute reached
 Channels = Callable[[str], Sequence[str]]  # role -> its channels, at least one
 Releases = Callable[[str], Release | None]  # scene -> the release that answers
 Resumed = Callable[[], ConsentIndex | None]  # returns a new state to start from
@@ -54,10 +56,6 @@ class FollowedLedger(ErasureLog, Protocol):
     def read_log_tag(self, subject: str, log_origin: str, index: int) -> bytes:
         """A tag of the subject, which cannot be computed without the subject's key."""
         ...
-
-
-class _MovedElsewhereError(Exception):
-    """Another process moved the cursor. Nothing was changed; continue from there."""
 
 
 class ChangeFlow:
@@ -89,7 +87,7 @@ class ChangeFlow:
         """Set the cursor to the present if the flow never ran: earlier losses open no cases."""
         here = self._ledger.size, consent_bits.minute(at)
         with self._store.writing() as database:
-            database.execute("UPDATE cursor SET size = ?, minute = ? WHERE size = 0", here)
+            filing.begin(database, here)
 
     def run(self, at: datetime) -> int:
         """Follow the ledger to its end and time to `at`; returns the number of changes.
@@ -101,7 +99,7 @@ class ChangeFlow:
         while not ended:
             try:
                 more, ended = self._step(at)
-            except _MovedElsewhereError:
+            except MovedElsewhereError:
                 self._watch = self._ahead = None
             except BaseException:
                 self._watch = self._ahead = None  # ahead of the case store: resume from its cursor
@@ -128,17 +126,15 @@ class ChangeFlow:
             changes += watch.until(consent_bits.minute(at))
         names = self._names(changes, at)
         with self._store.writing() as database:
-            _move(database, was, (watch.size, watch.minute))
-            for key, group in _grouped(_unfiled(database, changes)).items():
+            filing.move(database, was, (watch.size, watch.minute))
+            for key, group in _grouped(filing.unfiled(database, changes)).items():
                 self._file(database, *key, group, names, at)
-            self._tell_growth(database, at)
-            self._escalate(database, at)
+            self._remind(database, at)
         return len(changes), ended
 
     def _cursor(self) -> Cursor:
         with self._store.reading() as database:
-            row = database.execute("SELECT size, minute FROM cursor").fetchone()
-            return row["size"], row["minute"]
+            return filing.cursor(database)
 
     def _watched(self, cursor: Cursor) -> ChangeWatch:
         if self._watch is None or (self._watch.size, self._watch.minute) != cursor:
@@ -150,7 +146,8 @@ class ChangeFlow:
         few: set[str] = set()
         for (scene, kind), group in _grouped(changes).items():
             with self._store.reading() as database:
-                few.update(self._unnamed(database, gathering(database, scene, kind, at), group))
+                number = filing.gathering(database, scene, kind, at)
+                few.update(self._unnamed(database, number, group))
         return {subject: self._named(subject, at) for subject in few}
 
     def _unnamed(
@@ -160,12 +157,11 @@ class ChangeFlow:
         subjects = dict.fromkeys(subject for each in changes for subject in each.subjects)
         if number is None:
             return islice(subjects, MAX_NAMED)
-        room = MAX_NAMED - len(require_case(database, number).customers)
-        known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
+        room = MAX_NAMED - len(named(database, number))
         new = (
             subject
             for subject in subjects
-            if not database.execute(known, [number, self._tag(subject, number)]).fetchone()
+            if not filing.counted(database, number, [self._tag(subject, number)])
         )
         return iter([*islice(new, max(room, 0))])
 
@@ -182,28 +178,22 @@ class ChangeFlow:
         at: datetime,
     ) -> None:
         """Add changes to the open case of their kind, or open one and send a notice."""
-        number = gathering(database, scene, kind, at)
+        number = filing.gathering(database, scene, kind, at)
         opens = number is None
         if number is None:
             number = self._open(database, self._scenes[scene], kind, changes[0].before, at)
         case = require_case(database, number)
-        self._concern(database, case, changes, names)
-        self._count(database, case, changes, opens=opens)
+        new = self._concern(database, case, changes, names)
+        self._count(database, case, case.count + new, changes, opens=opens)
         if opens:
             self._tell(database, number, NoticeType.OPENED, at)
 
     def _open(
         self, database: Connection, scene: Scene, kind: ChangeKind, live: int, at: datetime
     ) -> int:
-        rules = scene.change
         fallback = active_fallback(scene, released=self._releases(scene.id) is not None)
-        moments = [stamp(at), stamp(at + rules.window), stamp(at + rules.review)]
-        done = database.execute(
-            "INSERT INTO cases (scene, kind, count, told, live, fields, fallback, opened,"
-            " gathers_until, due, status, responsible) VALUES (?,?,0,0,?,'[]',?,?,?,?,?,?)",
-            [scene.id, kind, live, fallback, *moments, Status.OPEN, rules.responsible[0]],
-        )
-        number = int(done.lastrowid or 0)
+        role = scene.change.responsible[0]
+        number = filing.open_case(database, scene, kind, fallback, live, role, at)
         add_act(database, number, Act("opened", STEWARD, at, ""))
         return number
 
@@ -213,36 +203,40 @@ class ChangeFlow:
         case: Case,
         changes: Sequence[ConsentChange],
         names: Mapping[str, str],
-    ) -> None:
-        """Store the changes, and each customer's tag once."""
-        rows: list[list[object]] = []
+    ) -> int:
+        """Store the changes, and each customer's tag once; returns how many customers are new."""
+        tags = {
+            subject: self._tag(subject, case.id) for each in changes for subject in each.subjects
+        }
+        counted = _counted(database, case, [*tags.values()])
+        new = {subject: tag for subject, tag in tags.items() if tag not in counted}
+        filing.concern(database, case.id, new.values())
+        nameable = {subject: name for subject, name in names.items() if subject in new}
         room = MAX_NAMED - len(case.customers)
+        rows: list[tuple[ConsentChange, list[str]]] = []
         for each in changes:
-            masked: list[str] = []
-            for subject in each.subjects:
-                values = [case.id, self._tag(subject, case.id)]
-                new = database.execute("INSERT OR IGNORE INTO concerned VALUES (?, ?)", values)
-                if new.rowcount and len(masked) < room and subject in names:
-                    masked.append(names[subject])
+            found = [who for who in each.subjects if who in nameable] if nameable else []
+            masked = [nameable.pop(who) for who in found][:room]
             room -= len(masked)
-            about = [each.scene, each.kind, each.index, each.minute, len(each.subjects)]
-            rows.append([case.id, *about, json.dumps(masked)])
-        database.executemany("INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            rows.append((each, masked))
+        filing.add_changes(database, case.id, rows)
+        return len(new)
 
     def _count(
-        self, database: Connection, case: Case, changes: Sequence[ConsentChange], *, opens: bool
+        self,
+        database: Connection,
+        case: Case,
+        count: int,
+        changes: Sequence[ConsentChange],
+        *,
+        opens: bool,
     ) -> None:
         """Update the case's count, fields and loss after these changes."""
-        query = "SELECT COUNT(*) AS n FROM concerned WHERE number = ?"
-        count = int(database.execute(query, [case.id]).fetchone()["n"])
         whole = (not opens and not case.fields) or not all(each.fields for each in changes)
         lost = {*case.fields, *(name for each in changes for name in each.fields)}
         names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
         expected = loss.measured(self._releases(case.scene), count, case.live)
-        database.execute(
-            "UPDATE cases SET count = ?, fields = ?, loss = ? WHERE id = ?",
-            [count, json.dumps(names), expected and expected.text(), case.id],
-        )
+        filing.set_count(database, case.id, count, names, expected)
 
     def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:
         case = require_case(database, number)
@@ -258,32 +252,31 @@ class ChangeFlow:
             outbox.sequence(database, number),
         )
         outbox.put(database, number, type_, body, channels, at)
-        database.execute("UPDATE cases SET told = count WHERE id = ?", [number])
+        filing.set_told(database, number)
 
-    def _tell_growth(self, database: Connection, at: datetime) -> None:
+    def _remind(self, database: Connection, at: datetime) -> None:
+        """Send the notices that are due by time, except for scenes that are no longer offered."""
+        due = [each for each in filing.due(database, at) if each.scene in self._scenes]
+        for each in due:
+            if each.grown:
+                self._tell_growth(database, each.number, at)
+        for each in due:
+            if each.overdue:
+                self._escalate(database, each.number, at)
+
+    def _tell_growth(self, database: Connection, number: int, at: datetime) -> None:
         """Send one more notice with the final count when a case's window has closed."""
-        for number in self._those(database, "told < count AND gathers_until <= ?", at):
-            add_act(database, number, Act("grew", STEWARD, at, ""))
-            self._tell(database, number, NoticeType.GREW, at)
+        add_act(database, number, Act("grew", STEWARD, at, ""))
+        self._tell(database, number, NoticeType.GREW, at)
 
-    def _escalate(self, database: Connection, at: datetime) -> None:
-        """Pass overdue cases once to the next responsible role, with a new deadline."""
-        for number in self._those(database, "escalated IS NULL AND due <= ?", at):
-            case = require_case(database, number)
-            rules = self._scenes[case.scene].change
-            following = rules.responsible[1:] or rules.responsible
-            database.execute(
-                "UPDATE cases SET escalated = ?, due = ?, responsible = ?, status = ? WHERE id = ?",
-                [stamp(at), stamp(at + rules.escalate), following[0], Status.OPEN, number],
-            )
-            add_act(database, number, Act("escalated", STEWARD, at, f"to {following[0]}"))
-            self._tell(database, number, NoticeType.OVERDUE, at)
-
-    def _those(self, database: Connection, where: str, at: datetime) -> list[int]:
-        """The open cases that match `where`, except those of scenes no longer offered."""
-        query = f"SELECT id, scene FROM cases WHERE status <> 'closed' AND {where} ORDER BY id"  # noqa: S608 - ours
-        rows = database.execute(query, [stamp(at)]).fetchall()
-        return [row["id"] for row in rows if row["scene"] in self._scenes]
+    def _escalate(self, database: Connection, number: int, at: datetime) -> None:
+        """Pass an overdue case once to the next responsible role, with a new deadline."""
+        case = require_case(database, number)
+        rules = self._scenes[case.scene].change
+        following = rules.responsible[1:] or rules.responsible
+        filing.escalate(database, number, following[0], at, at + rules.escalate)
+        add_act(database, number, Act("escalated", STEWARD, at, f"to {following[0]}"))
+        self._tell(database, number, NoticeType.OVERDUE, at)
 
 
 class _Ahead:
@@ -308,37 +301,17 @@ def _batch(following: Iterator[ConsentEntry]) -> tuple[list[ConsentEntry], bool]
     return entries, len(entries) < BATCH
 
 
+def _counted(database: Connection, case: Case, tags: Sequence[bytes]) -> set[bytes]:
+    """Those of the tags, or more, whose customers the case has counted."""
+    if case.count <= MANY * len(tags):
+        return filing.all_counted(database, case.id) if case.count else set()
+    return filing.counted(database, case.id, tags)
+
+
 def _corrected(cursor: Cursor, now: int) -> Cursor:
     """The cursor to continue from; goes back if an earlier run's clock was far ahead."""
     size, minute = cursor
     return (size, now) if now < minute - CORRECTED else cursor
-
-
-def _unfiled(database: Connection, changes: Sequence[ConsentChange]) -> list[ConsentChange]:
-    """The changes that were not filed before the clock was corrected."""
-    query = (
-        "SELECT 1 FROM change WHERE scene = ? AND kind = ? AND ifnull(entry, -1) = ? AND minute = ?"
-    )
-    keys = [[c.scene, c.kind, -1 if c.index is None else c.index, c.minute] for c in changes]
-    known = [database.execute(query, key).fetchone() is not None for key in keys]
-    return [each for each, filed in zip(changes, known, strict=True) if not filed]
-
-
-def _move(database: Connection, was: Cursor, now: Cursor) -> None:
-    """Compare and swap the cursor, so that two flows never file the same change."""
-    query = "UPDATE cursor SET size = ?, minute = ? WHERE size = ? AND minute = ?"
-    if database.execute(query, [*now, *was]).rowcount != 1:
-        raise _MovedElsewhereError
-
-
-def gathering(database: Connection, scene: str, kind: ChangeKind, at: datetime) -> int | None:
-    """The case that still collects changes of this kind, or None."""
-    query = (
-        "SELECT id FROM cases WHERE scene = ? AND kind = ? AND status <> 'closed'"
-        " AND gathers_until > ? ORDER BY id DESC LIMIT 1"
-    )
-    row = database.execute(query, [scene, kind, stamp(at)]).fetchone()
-    return None if row is None else int(row["id"])
 
 
 def _grouped(changes: Sequence[ConsentChange]) -> dict[tuple[str, ChangeKind], list[ConsentChange]]:

@@ -6,20 +6,39 @@ proposals. Tags may stay, since they are meaningless without the customer's key.
 """
 
 import json
-import sqlite3
-from collections.abc import Collection
-from contextlib import closing
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from sqlite3 import Connection, Row
 from typing import Any
 
-from steward.cases.case_store import DATABASE, WAIT_S, CaseStore
+from sqlalchemy import bindparam, select, update
+from sqlalchemy.engine import Connection, RowMapping
+
+from ledger.storage import database as databases
+from steward.cases import filing
+from steward.cases.case_store import CaseStore
 from steward.notify import mail, outbox
 from steward.notify.masked_name import NOBODY
 from steward.notify.outbox import OutgoingNotice
 from steward.notify.recipients import FILED, FOLDER
 from steward.oversight.register import Register, SubjectTagger
+from steward.storage.cases import CASE, CASES, CHANGE, OUTBOX
+from steward.storage.register import WAITING
+
+_FORGET_PROPOSALS = (
+    update(WAITING).where(WAITING.c.subject == bindparam("whose")).values(subject="")
+)
+_CASES = select(CASE.c.id)
+_CASES_OF_ENTRY = select(CHANGE.c.number).where(CHANGE.c.entry == bindparam("index")).distinct()
+_NAMING = select(CHANGE.c.seq, CHANGE.c.entry, CHANGE.c.masked).where(
+    CHANGE.c.number == bindparam("case"), CHANGE.c.masked != "[]"
+)
+_UNNAME = update(CHANGE).where(CHANGE.c.seq == bindparam("change")).values(masked="[]")
+_NOTICES = select(OUTBOX).where(OUTBOX.c.number == bindparam("case"))
+_REWRITE = (
+    update(OUTBOX).where(OUTBOX.c.id == bindparam("notice")).values(body=bindparam("content"))
+)
 
 
 def forget(
@@ -36,18 +55,15 @@ def forget(
     is destroyed. Idempotent.
     """
     with register.writing() as writing:
-        writing.database.execute("UPDATE waiting SET subject = '' WHERE subject = ?", [subject])
-    _truncate(register.path)
-    if not (home / DATABASE).exists():
-        return 0
-    store = CaseStore(home)
-    try:
+        writing.database.execute(_FORGET_PROPOSALS, {"whose": subject})
+    register.truncate_log()
+    with _cases(home) as store:
+        if store is None:
+            return 0
         with store.writing() as database:
             numbers = _concerned(database, tagger, origin, subject)
             letters = [each for number in numbers for each in _redact(database, number, indexes)]
-    finally:
-        store.close()
-    _truncate(home / DATABASE)
+        store.truncate_log()
     # Crash here: notices in files still have the masked name; a second call removes it.
     for letter in letters:
         _rewrite(home, letter)
@@ -56,19 +72,28 @@ def forget(
 
 def forget_entry(home: Path, index: int) -> None:
     """Remove the masked name from everything stored about the instruction at this index."""
-    if not (home / DATABASE).exists():
+    with _cases(home) as store:
+        if store is None:
+            return
+        with store.writing() as database:
+            numbers = database.execute(_CASES_OF_ENTRY, {"index": index}).scalars().all()
+            letters = [each for n in numbers for each in _redact(database, n, [index])]
+        store.truncate_log()
+    for letter in letters:
+        _rewrite(home, letter)
+
+
+@contextmanager
+def _cases(home: Path) -> Iterator[CaseStore | None]:
+    """The case store; None if no case was ever opened. Creates nothing."""
+    if not databases.of(home).exists(CASES):
+        yield None
         return
     store = CaseStore(home)
     try:
-        with store.writing() as database:
-            query = "SELECT DISTINCT number FROM change WHERE entry = ?"
-            numbers = [row["number"] for row in database.execute(query, [index]).fetchall()]
-            letters = [each for n in numbers for each in _redact(database, n, [index])]
+        yield store
     finally:
         store.close()
-    _truncate(home / DATABASE)
-    for letter in letters:
-        _rewrite(home, letter)
 
 
 def _rewrite(home: Path, letter: OutgoingNotice) -> None:
@@ -78,17 +103,11 @@ def _rewrite(home: Path, letter: OutgoingNotice) -> None:
         mail.NoticeFolder(home / FOLDER, f"{role}@{mail.DOMAIN}").send(letter, letter.next_at)
 
 
-def _truncate(database: Path) -> None:
-    """Truncate the write-ahead log, so that overwritten names do not remain in it."""
-    with closing(sqlite3.connect(database, timeout=WAIT_S)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
 def _concerned(database: Connection, tagger: SubjectTagger, origin: str, subject: str) -> list[int]:
-    known = "SELECT 1 FROM concerned WHERE number = ? AND tag = ?"
-    every = [row["id"] for row in database.execute("SELECT id FROM cases").fetchall()]
-    tags = ((number, tagger.read_log_tag(subject, f"{origin}/case", number)) for number in every)
-    return [number for number, tag in tags if database.execute(known, [number, tag]).fetchone()]
+    """The cases that counted the customer."""
+    numbers = database.execute(_CASES).scalars().all()
+    tags = ((number, tagger.read_log_tag(subject, f"{origin}/case", number)) for number in numbers)
+    return [number for number, tag in tags if filing.counted(database, number, [tag])]
 
 
 def _redact(database: Connection, number: int, indexes: Collection[int]) -> list[OutgoingNotice]:
@@ -97,21 +116,19 @@ def _redact(database: Connection, number: int, indexes: Collection[int]) -> list
     The latter (expiries and freezes) name several customers together, so all their names go.
     Returns the case's notices after the change.
     """
-    rows = database.execute(
-        "SELECT rowid, entry, masked FROM change WHERE number = ? AND masked <> '[]'", [number]
-    ).fetchall()
+    rows = database.execute(_NAMING, {"case": number}).mappings().all()
     gone = [row for row in rows if row["entry"] is None or row["entry"] in indexes]
     for row in gone:
-        database.execute("UPDATE change SET masked = '[]' WHERE rowid = ?", [row["rowid"]])
+        database.execute(_UNNAME, {"change": row["seq"]})
     names = {name for row in gone for name in json.loads(row["masked"])} - {NOBODY}
-    letters = database.execute("SELECT * FROM outbox WHERE number = ?", [number]).fetchall()
+    letters = database.execute(_NOTICES, {"case": number}).mappings().all()
     changed = [_redacted(row, names) for row in letters]
     for letter in changed:
-        database.execute("UPDATE outbox SET body = ? WHERE id = ?", [letter.body, letter.id])
+        database.execute(_REWRITE, {"notice": letter.id, "content": letter.body})
     return changed
 
 
-def _redacted(row: Row, names: Collection[str]) -> OutgoingNotice:
+def _redacted(row: RowMapping, names: Collection[str]) -> OutgoingNotice:
     body = json.dumps(_without(json.loads(row["body"]), names), ensure_ascii=False).encode()
     return replace(outbox.letter(row), body=body)
 

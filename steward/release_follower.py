@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gate.state.consent_index import ConsentEntry
+from gate.state.followed import ConsentEntry
 from ledger.events.envelope import SyntheticReleased
 from ledger.vault.owners import Erasures
 from steward.change_flow import FollowedLedger

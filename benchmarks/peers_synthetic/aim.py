@@ -48,7 +48,7 @@ def combined(
     earlier: mbi.LinearMeasurement | None, later: mbi.LinearMeasurement
 ) -> mbi.LinearMeasurement:
     """Two measurements of one marginal as the single one of the same likelihood. The cliques stay
-    as they were, so mbi need not compile its estimation anew, which is where the time goes."""
+    as they were, so mbi need not compile its estimation again, which is where the time goes."""
     if earlier is None:
         return later
     precisions = np.array([earlier.stddev**-2, later.stddev**-2])
@@ -191,7 +191,7 @@ def _affordable(run: Run) -> Sequence[Clique]:
 
 
 def answers(model: Any, cliques: Sequence[Clique]) -> dict[Clique, NDArray[np.float64]]:
-    """What `model` says of marginals, as `model.project` would, which compiles each one anew."""
+    """What `model` says of marginals, as `model.project` would, which compiles each one again."""
     names = {name: place for place, name in enumerate(model.domain.attributes)}
     factors = _factors(model)
     operands = [part for clique, values in factors.items() for part in (values, _at(names, clique))]

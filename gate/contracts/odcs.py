@@ -4,17 +4,21 @@ Everything in a contract is read or refused. A key or property that this product
 error, because a misspelt promise must not count as one that was not made.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from gate.contracts import strict_yaml
 from gate.contracts.strict_yaml import Entry
 
 Text = Mapping[str, str]  # locale -> text
+T = TypeVar("T")
+E = TypeVar("E", bound=StrEnum)
+REQUIRED = object()  # no default
 
 LOCALES = ("en", "zh-CN")
 API_VERSION = "v3.1.0"
@@ -41,6 +45,11 @@ DOCUMENTED = frozenset(
         "transformLogic",
     }
 )
+STATED = {"kind": "DataContract", "status": "active"}  # of a contract that may be used
+DESCRIPTION = frozenset({"authoritativeDefinitions", "customProperties", "limitations"}) | {
+    "purpose",
+    "usage",
+}
 TOP = frozenset(
     {
         "apiVersion",
@@ -68,14 +77,14 @@ TOP = frozenset(
         "version",
     }
 )
-_TABLE = DOCUMENTED | {
+TABLE_KEYS = DOCUMENTED | {
     "customProperties",
     "dataGranularityDescription",
     "logicalType",
     "name",
     "properties",
 }
-_CUSTOM = frozenset({"property", "value", "description", "id", "vendor"})
+CUSTOM_KEYS = frozenset({"property", "value", "description", "id", "vendor"})
 
 
 class ContractError(ValueError):
@@ -97,7 +106,7 @@ def custom(declared: Mapping[str, Any], known: Collection[str]) -> Entry:
     properties.line, properties.lines = line(declared), {}
     for each in declared["customProperties"]:
         with at(line(each)):
-            require_keys(each, _CUSTOM, "a custom property")
+            require_keys(each, CUSTOM_KEYS, "a custom property")
             name = string(each["property"], "property")
             if name in properties:
                 raise ContractError(
@@ -109,15 +118,29 @@ def custom(declared: Mapping[str, Any], known: Collection[str]) -> Entry:
     return properties
 
 
+def within(extra: Entry, name: str, parse: Callable[[Any], T], default: Any = REQUIRED) -> T:
+    """A custom property, parsed; errors name its line. Without `default` it must be there."""
+    with at(extra.lines.get(name, 0)):
+        return parse(extra[name] if name in extra or default is REQUIRED else default)
+
+
 def table(data: Mapping[str, Any]) -> Entry:
     """The one table of a contract. Raises ContractError if there is not exactly one."""
-    schema = sequence(data["schema"], "schema")
-    want(len(schema) == 1, f"{len(schema)} tables in schema, want one")
-    with at(line(schema[0])):
-        require_keys(schema[0], _TABLE, "a table")
-        want(bool(schema[0]["properties"]), "a table without properties, want at least one")
-    entry: Entry = schema[0]
-    return entry
+    found = tables(data)
+    with at(line(found[-1])):
+        want(len(found) == 1, f"{len(found)} tables in schema, want one: remove the others")
+    return found[0]
+
+
+def tables(data: Mapping[str, Any]) -> list[Entry]:
+    """The tables of a contract, at least one. Raises ContractError."""
+    schema: list[Entry] = sequence(data["schema"], "schema")
+    want(bool(schema), "no table in schema, want at least one")
+    for each in schema:
+        with at(line(each)):
+            require_keys(each, TABLE_KEYS, "a table")
+            want(bool(each["properties"]), "a table without properties, want at least one")
+    return schema
 
 
 def require_keys(declared: Any, known: Collection[str], what: str) -> None:
@@ -126,10 +149,10 @@ def require_keys(declared: Any, known: Collection[str], what: str) -> None:
     require_known(declared, known, f"key in {what}")
 
 
-def require_known(names: Iterable[str], known: Collection[str], what: str) -> None:
+def require_known(names: Iterable[Any], known: Collection[str], what: str) -> None:
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, 1) or [", ".join(sorted(known))]
+            near = get_close_matches(str(name), known, 1) or [", ".join(sorted(known))]
             raise ContractError(f"unknown {what}: {name!r}, want {near[0]}")
 
 
@@ -144,6 +167,12 @@ def boolean(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise ContractError(f"{name} is {value!r}, want true or false")
     return value
+
+
+def one_of(kind: type[E], value: object, name: str) -> E:
+    """The member of an enumeration that the file names. Raises ContractError."""
+    require_known([value], [each.value for each in kind], name)
+    return kind(str(value))
 
 
 def sequence(value: Any, name: str) -> list[Any]:
@@ -164,7 +193,7 @@ def text(words: Mapping[str, Any]) -> Text:
     missing = [
         each for each, words_ in spoken.items() if not isinstance(words_, str) or not words_.strip()
     ]
-    want(not missing, f"text missing in {missing}: {words!r}")
+    want(not missing, f"text missing in {missing}: {words!r}; want one in each language")
     return {locale: str(words_) for locale, words_ in spoken.items()}
 
 
@@ -186,10 +215,25 @@ def read(path: Path) -> tuple[Entry, str]:
         data = strict_yaml.load(raw)
     except (OSError, ValueError) as error:
         raise ContractError(f"{path}: cannot be read as YAML: {error}") from error
-    if not isinstance(data, Entry) or data.get("apiVersion") != API_VERSION:
-        raise ContractError(f"{path}: want an ODCS contract with apiVersion {API_VERSION}")
+    if not isinstance(data, Entry):
+        raise ContractError(f"{path}: line 1: want an ODCS contract with apiVersion {API_VERSION}")
     with reporting(path):
-        require_known(data, TOP, "key in a contract")
+        with at(data.lines.get("apiVersion", 1)):
+            want(
+                data.get("apiVersion") == API_VERSION,
+                f"want an ODCS contract with apiVersion {API_VERSION}, found "
+                f"{data.get('apiVersion')!r}",
+            )
+        for name in data:
+            with at(data.lines.get(name, 0)):
+                require_known([name], TOP, "key in a contract")
+        for name, wanted in STATED.items():
+            with at(data.lines.get(name, 1)):
+                found = data.get(name)
+                want(found == wanted, f"{name} is {found!r}, want {wanted!r}: nothing else is used")
+        if "description" in data:
+            with at(line(data["description"])):
+                require_keys(data["description"], DESCRIPTION, "a description")
     return data, sha256(raw).hexdigest()
 
 

@@ -46,7 +46,7 @@ class QualityRule:
     def satisfied_by(self, count: int, rows: int) -> bool:
         """Whether `count` of `rows` (at least one) values keep the rule."""
         value = Fraction(count) if self.unit is Unit.ROWS else Fraction(100 * count, rows)
-        return _OPERATORS[self.operator](value, *self.bounds)
+        return OPERATORS[self.operator](value, *self.bounds)
 
     def __str__(self) -> str:
         limits = " and ".join(f"{float(each):g}" for each in self.bounds)
@@ -87,13 +87,13 @@ def _share(rule: QualityRule) -> int | None:
 
 
 def _rule(declared: Any) -> list[QualityRule]:
-    odcs.require_keys(declared, _KEYS, "a quality rule")
+    odcs.require_keys(declared, KEYS, "a quality rule")
     kind = str(declared.get("type", "library")).lower()
     odcs.want(kind == "library", f"quality of type {kind!r} cannot be measured, want a metric")
     metric = _metric(declared)
     unit = Unit(_known(declared.get("unit", Unit.ROWS), [*Unit], "unit"))
-    names = [name for name in declared if name in _OPERATORS]
-    odcs.want(bool(names), f"{metric} is compared with nothing, want one of {[*_OPERATORS]}")
+    names = [name for name in declared if name in OPERATORS]
+    odcs.want(bool(names), f"{metric} is compared with nothing, want one of {[*OPERATORS]}")
     missing = _missing(metric, declared.get("arguments"))
     return [
         QualityRule(metric, name, _bounds(name, declared[name], unit), unit, missing)
@@ -118,7 +118,7 @@ def _known(word: Any, known: Sequence[str], what: str) -> str:
 
 
 def _bounds(name: str, declared: Any, unit: Unit) -> tuple[Fraction, ...]:
-    pair = name in _RANGES
+    pair = name in RANGES
     numbers = odcs.sequence(declared, name) if pair else [declared]
     for each in numbers:
         number = isinstance(each, int | float) and not isinstance(each, bool)
@@ -145,7 +145,7 @@ def _missing(metric: Metric, arguments: Any) -> tuple[str | None, ...]:
     return tuple(values)
 
 
-_OPERATORS: Mapping[str, Callable[..., bool]] = {
+OPERATORS: Mapping[str, Callable[..., bool]] = {
     "mustBe": operator.eq,
     "mustNotBe": operator.ne,
     "mustBeGreaterThan": operator.gt,
@@ -155,9 +155,9 @@ _OPERATORS: Mapping[str, Callable[..., bool]] = {
     "mustBeBetween": lambda value, low, high: low <= value <= high,
     "mustNotBeBetween": lambda value, low, high: not low <= value <= high,
 }
-_RANGES = frozenset({"mustBeBetween", "mustNotBeBetween"})
-_KEYS = frozenset(
+RANGES = frozenset({"mustBeBetween", "mustNotBeBetween"})
+KEYS = frozenset(
     {"arguments", "authoritativeDefinitions", "businessImpact", "customProperties", "description"}
     | {"dimension", "id", "method", "metric", "name", "rule", "severity", "tags", "type", "unit"}
-    | _OPERATORS.keys()
+    | OPERATORS.keys()
 )

@@ -1,19 +1,20 @@
 """A scene's data contract: ODCS v3.1 YAML parsed into a `Scene`.
 
-A scene contract (`specs/scenes/*.odcs.yaml`) is extended only through `customProperties`. It says
-for which purpose the items of a source may be used, by which services and for how long, what the
-customer loses without it, and what services get instead. Where the items come from stands in the
-source contract: see gate.contracts.source.
+A scene contract (`scenes/*.odcs.yaml` of a company's folder) is extended only through
+`customProperties`. It says for which purpose the items of a source may be used, by which services
+and for how long, what the customer loses without it, and what services get instead. Where the items
+come from stands in the source contract: see gate.contracts.source.
 
-A complete example: `specs/scenes/segmentation.odcs.yaml`. Normative clauses: `specs/portal.md`,
-"Contracts".
+A complete example: `examples/bank/scenes/segmentation.odcs.yaml`. Normative clauses:
+`specs/portal.md`, "Contracts".
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from gate.contracts import odcs, sla, versions
 from gate.contracts.odcs import ContractError, Text
 from gate.contracts.sla import Level
 from gate.contracts.source import Item, SourceContract
+from gate.contracts.strict_yaml import Entry
 from gate.contracts.triggers import MAX_TRIGGERS, Template, Trigger
 from gate.contracts.versions import NONE, Version
 from synthetic.completion.mode import Mode
 from synthetic.model.domain import Domain
 
-MAX_FIELDS = 28  # the number of field bits in the consent bits: specs/gate.md
+MAX_FIELDS = 532  # what the consent bits have room for: gate.state.consent_bits
+MAX_NAMES = 25_000  # characters of all names: a read-log entry names each twice in 64 kB
 COMPLETIONS = (
     Mode.RELEASE_ANCHORED,
     Mode.NAIVE,
@@ -35,9 +38,12 @@ LEVELS = frozenset({Level.LATENCY, Level.RETENTION})
 CUSTOM = frozenset(
     {"alternative", "change", "completion", "consentSince", "consequence", "fallback"}
     | {"legalBasis", "longestConsentDays", "order", "predicts", "purpose", "reminderDays"}
-    | {"services", "summary", "title", "trends", "triggers", "workload"}
+    | {"minimumGroup", "services", "shapes", "summary", "surrogates", "title", "trends", "triggers"}
+    | {"workload"}
 )
 FIELD_CUSTOM = frozenset({"fallback", "since", "substitute", "use"})
+SERVICE_KEYS = frozenset({"id", "partner", "title"})
+TRIGGER_KEYS = frozenset({"freshMinutes", "signal", "source", "template", "threshold", "title"})
 FIELD_KEYS = odcs.DOCUMENTED | {"customProperties", "logicalType", "name"}
 PURPOSE = re.compile(r"([a-z]+:)?[A-Z][A-Za-z]+")  # a DPV term, prefixed if from an extension
 
@@ -50,9 +56,34 @@ class Fallback(StrEnum):
     GENERALISE = "generalise"
 
 
+class ReadShape(StrEnum):
+    """How a service may read. `rows` names customers, in rows and in searches."""
+
+    EVALUATE = "evaluate"
+    POINT = "point"
+    ROWS = "rows"
+    TABLE = "table"
+
+
+class Surrogates(StrEnum):
+    """What a read of one customer has for a field that is only synthetic."""
+
+    NONE = "none"  # the field is withheld
+    INDEPENDENT = "independent"  # a draw that depends on nothing of the customer but their id
+    CONDITIONAL = "conditional"  # given the customer's other fields: a prediction about them
+
+
 class LegalBasis(StrEnum):
-    CONSENT = "consent"
+    """On what the use rests (GDPR, Art. 6)."""
+
+    CONSENT = "consent"  # off until the customer allows it
     CONTRACT = "contract"  # shown to the customer, locked, not switchable
+    OBLIGATION = "legal-obligation"  # shown and locked, too
+    INTEREST = "legitimate-interest"  # on until the customer objects: the switch is the objection
+
+
+LOCKED = frozenset({LegalBasis.CONTRACT, LegalBasis.OBLIGATION})
+ENDLESS = timedelta(days=365_000)  # where no consent begins or ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +141,33 @@ class Scene:
     reminder: timedelta = timedelta(days=365)  # minimum time between reminders
     completion: Mode = Mode.NAIVE  # how tables are completed with synthetic rows
     predicts: tuple[str, ...] = ()  # fields that the scene's models predict from the others
+    shapes: frozenset[ReadShape] = frozenset(ReadShape)
+    surrogates: Surrogates | None = None  # None: the contract says nothing, which means NONE
+    minimum_group: int | None = None  # statistics only: see gate.reads.groups
 
     @property
     def locked(self) -> bool:
-        return self.legal_basis is LegalBasis.CONTRACT
+        return self.legal_basis in LOCKED
+
+    @property
+    def needs_consent(self) -> bool:
+        return self.legal_basis is LegalBasis.CONSENT
+
+    @property
+    def objectable(self) -> bool:
+        return self.legal_basis is LegalBasis.INTEREST
+
+    @property
+    def unsaid(self) -> tuple[str, ...]:
+        """The fields that may be read of a customer who has said nothing about the scene.
+
+        Only under legitimate interest, and only what the contract has had since its first version.
+        `consent_since` is set by every change of basis, purpose or service: from then on silence,
+        which meant something else before, allows nothing.
+        """
+        if not self.objectable or self.consent_since != NONE:
+            return ()
+        return tuple(name for name, each in self.fields.items() if each.since == NONE)
 
     @property
     def domain(self) -> Domain:
@@ -137,35 +191,41 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
     data, digest = odcs.read(path)
     with odcs.reporting(path):
         extra = odcs.custom(data, CUSTOM)
-        fallback = Fallback(extra["fallback"])
+        fallback = odcs.within(extra, "fallback", _fallback)
         fields = _fields(odcs.table(data)["properties"], source, fallback)
+        minimum_group = odcs.within(extra, "minimumGroup", partial(_group_size, fields=fields), 0)
         return Scene(
             id=odcs.slug(data["id"]),
             version=versions.text(data["version"]),
             digest=digest,
             order=odcs.positive(extra["order"], "order"),
-            title=odcs.text(extra["title"]),
-            summary=odcs.text(extra["summary"]),
-            consequence=odcs.text(extra["consequence"]),
-            alternative=odcs.text(extra["alternative"]),
-            purpose=_purpose(extra["purpose"]),
-            legal_basis=LegalBasis(extra["legalBasis"]),
-            longest=timedelta(
-                days=odcs.positive(extra["longestConsentDays"], "longestConsentDays")
-            ),
+            title=odcs.within(extra, "title", odcs.text),
+            summary=odcs.within(extra, "summary", odcs.text),
+            consequence=odcs.within(extra, "consequence", odcs.text),
+            alternative=odcs.within(extra, "alternative", odcs.text),
+            purpose=odcs.within(extra, "purpose", _purpose),
+            legal_basis=odcs.within(extra, "legalBasis", _legal_basis),
+            longest=_consent_length(extra),
             fallback=fallback,
-            services=_services(extra["services"]),
+            services=odcs.within(extra, "services", _services),
             fields=fields,
-            workload=tuple(_group(each, fields) for each in extra.get("workload", [])),
-            trends=_group(extra.get("trends", []), fields),
-            predicts=_group(extra.get("predicts", []), fields),
-            triggers=_triggers(extra.get("triggers", [])),
-            change=_change(extra.get("change", {})),
+            workload=odcs.within(extra, "workload", partial(_groups, fields=fields), []),
+            trends=odcs.within(extra, "trends", partial(_group, fields=fields), []),
+            predicts=odcs.within(extra, "predicts", partial(_group, fields=fields), []),
+            triggers=odcs.within(extra, "triggers", _triggers, []),
+            shapes=odcs.within(extra, "shapes", _shapes, [*ReadShape]),
+            minimum_group=minimum_group or None,
+            surrogates=odcs.within(extra, "surrogates", Surrogates)
+            if "surrogates" in extra
+            else None,
+            change=odcs.within(extra, "change", _change, {}),
             consent_since=versions.since(extra.get("consentSince"), data["version"]),
             retention=sla.retention(data, LEVELS),
             latency=sla.by_field(data, Level.LATENCY, fields, LEVELS),
             reminder=timedelta(days=odcs.positive(extra.get("reminderDays", 365), "reminderDays")),
-            completion=_completion(extra.get("completion", {"mode": Mode.NAIVE}), fields),
+            completion=odcs.within(
+                extra, "completion", partial(_completion, fields=fields), {"mode": Mode.NAIVE}
+            ),
         )
 
 
@@ -174,7 +234,13 @@ def load_scenes(folder: Path, source: SourceContract) -> dict[str, Scene]:
 
     Raises ContractError.
     """
-    scenes = [load_scene(path, source) for path in sorted(folder.glob("*.odcs.yaml"))]
+    return in_order(
+        folder, [load_scene(path, source) for path in sorted(folder.glob("*.odcs.yaml"))]
+    )
+
+
+def in_order(folder: Path, scenes: Sequence[Scene]) -> dict[str, Scene]:
+    """Scenes of a folder by id, in their order. Raises ContractError if two are not distinct."""
     if len({scene.id for scene in scenes}) != len(scenes) or not scenes:
         raise ContractError(f"{folder}: want one contract per scene, found {len(scenes)} files")
     if len({scene.order for scene in scenes}) != len(scenes):
@@ -189,10 +255,15 @@ def _fields(
         0 < len(properties) <= MAX_FIELDS, f"{len(properties)} fields, want 1 to {MAX_FIELDS}"
     )
     names = [str(each["name"]) for each in properties]
-    odcs.want(len(set(names)) == len(names), "a field is declared twice")
-    odcs.want(
-        set(names) <= source.items.keys(), f"no such items: {set(names) - source.items.keys()}"
-    )
+    size = sum(map(len, names))
+    odcs.want(size <= MAX_NAMES, f"names of {size} characters, want at most {MAX_NAMES} in all")
+    for place, declared in enumerate(properties):
+        with odcs.at(odcs.line(declared)):
+            odcs.require_known([names[place]], source.items, "item")
+            odcs.want(
+                names[place] not in names[:place],
+                f"the field {names[place]} is declared twice: remove one",
+            )
     coarser = {source.items[name].generalises: name for name in names}
     fields = {}
     for name, declared in zip(names, properties, strict=True):
@@ -200,7 +271,10 @@ def _fields(
         with odcs.at(odcs.line(declared)):
             odcs.require_keys(declared, FIELD_KEYS, "a field of a scene")
             kind = declared.get("logicalType")
-            odcs.want(item.type == kind, f"{name} is {kind!r} here and {item.type!r} in the source")
+            odcs.want(
+                item.type == kind,
+                f"{name} is {kind!r} here and {item.type!r} in the source: want the same",
+            )
             extra = odcs.custom(declared, FIELD_CUSTOM)
             fields[name] = _field(item, extra, fallback, coarser.get(name))
     others = {each.substitute for each in fields.values()} - {None}
@@ -211,7 +285,7 @@ def _fields(
 def _field(
     item: Item, extra: dict[str, Any], fallback: Fallback, coarser: str | None
 ) -> SceneField:
-    chosen = Fallback(extra.get("fallback", fallback))
+    chosen = _fallback(extra.get("fallback", fallback))
     if chosen is Fallback.SYNTHETIC and item.domain is None:
         chosen = Fallback.WITHHOLD  # identifiers and free text are never synthesised
     generalised = coarser if chosen is Fallback.GENERALISE else None
@@ -219,7 +293,7 @@ def _field(
         chosen is not Fallback.GENERALISE or coarser is not None,
         f"{item.name} falls back to a coarser item, but the scene has none",
     )
-    substitute = extra.get("substitute")
+    substitute = odcs.string(extra["substitute"], "substitute") if "substitute" in extra else None
     odcs.want(substitute != item.name, f"{item.name} is its own substitute")
     since = versions.since(extra.get("since"))
     return SceneField(item, odcs.text(extra["use"]), chosen, generalised, since, substitute)
@@ -233,9 +307,16 @@ def _services(declared: list[dict[str, Any]]) -> tuple[Service, ...]:
 
 
 def _service(declared: dict[str, Any]) -> Service:
+    odcs.require_keys(declared, SERVICE_KEYS, "a service")
     partner = declared["partner"]
     odcs.want(isinstance(partner, bool), f"partner is {partner!r}, want true or false")
     return Service(odcs.slug(declared["id"]), odcs.text(declared["title"]), partner)
+
+
+def _groups(
+    declared: list[list[str]], fields: Mapping[str, SceneField]
+) -> tuple[tuple[str, ...], ...]:
+    return tuple(_group(each, fields) for each in odcs.sequence(declared, "workload"))
 
 
 def _group(names: list[str], fields: Mapping[str, SceneField]) -> tuple[str, ...]:
@@ -258,6 +339,46 @@ def _completion(declared: dict[str, Any], fields: Mapping[str, SceneField]) -> M
     return Mode(mode)
 
 
+def _shapes(declared: list[str]) -> frozenset[ReadShape]:
+    """The shapes that a contract allows; one that names none allows all."""
+    shapes = frozenset(map(ReadShape, odcs.strings(declared, "shapes")))
+    odcs.want(len(shapes) > 0, "shapes names none, want at least one")
+    return shapes
+
+
+def _group_size(size: int, fields: Mapping[str, SceneField]) -> int:
+    if size == 0 and type(size) is int:
+        return 0
+    odcs.want(odcs.positive(size, "minimumGroup") > 1, "minimumGroup is 1, want 2 or more")
+    without = sorted(name for name, each in fields.items() if each.item.domain is None)
+    odcs.want(not without, f"minimumGroup: {without} have no public domain to coarsen them to")
+    return size
+
+
+def _fallback(value: object) -> Fallback:
+    return odcs.one_of(Fallback, value, "fallback")
+
+
+def _legal_basis(value: object) -> LegalBasis:
+    return odcs.one_of(LegalBasis, value, "legalBasis")
+
+
+def _consent_length(extra: Entry) -> timedelta:
+    with odcs.at(extra.lines.get("longestConsentDays", 0)):
+        return _longest(extra)
+
+
+def _longest(extra: Mapping[str, Any]) -> timedelta:
+    if extra["legalBasis"] in {LegalBasis.INTEREST, LegalBasis.OBLIGATION}:
+        odcs.want(
+            "longestConsentDays" not in extra,
+            f"longestConsentDays of a scene whose legal basis is {extra['legalBasis']}: no consent "
+            "begins or ends there, remove it",
+        )
+        return ENDLESS
+    return timedelta(days=odcs.positive(extra["longestConsentDays"], "longestConsentDays"))
+
+
 def _purpose(term: str) -> str:
     odcs.want(PURPOSE.fullmatch(term) is not None, f"purpose is {term!r}, want a DPV term")
     return term
@@ -267,6 +388,8 @@ def _triggers(declared: list[dict[str, Any]]) -> tuple[Trigger, ...]:
     odcs.want(
         len(declared) <= MAX_TRIGGERS, f"{len(declared)} triggers, want at most {MAX_TRIGGERS}"
     )
+    for each in declared:
+        odcs.require_keys(each, TRIGGER_KEYS, "a trigger")
     triggers = tuple(
         Trigger(
             template=Template(each["template"]),

@@ -9,8 +9,10 @@ latency    maximum time from the moment that a value describes to its arrival (s
 frequency  maximum time between deliveries (fy)
 retention  how long services may keep what they read (re)
 
-Properties and units are read whatever their case. Without an element a level is of every field. A
-level that this product cannot measure, or that belongs in the other contract, is refused.
+An element is a field, with or without its table's name; a table's name means each of its fields.
+Properties and units are read whatever their case. Without an element a level is of every field of
+the first table. A level that this product cannot measure, or that belongs in the other contract,
+is refused.
 https://bitol-io.github.io/open-data-contract-standard/latest/service-level-agreement/
 """
 
@@ -30,7 +32,7 @@ class Level(StrEnum):
 
 
 SYNONYMS = {"ly": Level.LATENCY, "fy": Level.FREQUENCY, "re": Level.RETENTION}
-_LEVELS: dict[str, Level] = {each.value: each for each in Level} | SYNONYMS
+LEVELS: dict[str, Level] = {each.value: each for each in Level} | SYNONYMS
 _SPELLINGS = {
     timedelta(minutes=1): ("m", "min", "minute", "minutes"),
     timedelta(hours=1): ("h", "hr", "hrs", "hour", "hours"),
@@ -40,8 +42,7 @@ _SPELLINGS = {
 }
 UNITS = {word: unit for unit, words in _SPELLINGS.items() for word in words}
 MONTHS = "M"  # in ISO 8601; `m` is minutes, so this one letter keeps its case
-WHOLE = "customer"  # the element that means every field
-_KEYS = frozenset(
+KEYS = frozenset(
     {
         "authoritativeDefinitions",
         "customProperties",
@@ -70,7 +71,7 @@ def by_field(
     for each in _declared(data, known):
         if _level(each) is kind:
             with odcs.at(odcs.line(each)):
-                elements = _elements(_element(data, each), fields)
+                elements = _elements(_element(data, each), fields, _tables(data))
                 if twice := durations.keys() & {*elements}:
                     raise ContractError(f"{kind} of {sorted(twice)} is promised twice: remove one")
                 durations |= dict.fromkeys(elements, _time(each))
@@ -89,22 +90,41 @@ def retention(data: Mapping[str, Any], known: Collection[Level]) -> timedelta | 
         )
     for each in declared:
         with odcs.at(odcs.line(each)):
-            element = _element(data, each)
-            odcs.want(element == WHOLE, f"retention of {element!r}, want one for all: {WHOLE}")
+            element, tables = _element(data, each), _tables(data)
+            odcs.want(
+                element in tables,
+                f"retention of {element!r}, want one for all: {next(iter(tables))}",
+            )
             return _time(each)
     return None
 
 
-def lineage(declared: Mapping[str, Any]) -> tuple[str, ...]:
+def lineage(declared: Mapping[str, Any], tables: Collection[str]) -> tuple[str, ...]:
     """The items of the same source that an item is derived from: `customer.location`."""
     paths = odcs.strings(declared.get("transformSourceObjects", []), "transformSourceObjects")
-    return tuple(each.removeprefix(f"{WHOLE}.") for each in paths)
+    return tuple(_bare(each, tables) for each in paths)
+
+
+def _tables(data: Mapping[str, Any]) -> dict[str, set[str]]:
+    """The fields of each table, in the order of the tables."""
+    return {
+        odcs.string(each["name"], "name"): {
+            str(one["name"]).replace("-", "_") for one in each["properties"]
+        }
+        for each in odcs.tables(data)
+    }
+
+
+def _bare(path: str, tables: Collection[str]) -> str:
+    """A field's name without its table's."""
+    table, dot, name = path.rpartition(".")
+    return name if dot and table in tables else path
 
 
 def _declared(data: Mapping[str, Any], known: Collection[Level]) -> Iterator[Mapping[str, Any]]:
     for each in odcs.sequence(data.get("slaProperties", []), "slaProperties"):
         with odcs.at(odcs.line(each)):
-            odcs.require_keys(each, _KEYS, "a service level")
+            odcs.require_keys(each, KEYS, "a service level")
             level = _level(each)
             odcs.want(level in known, f"{level} is not read in this contract, want {[*known]}")
         yield each
@@ -112,22 +132,26 @@ def _declared(data: Mapping[str, Any], known: Collection[Level]) -> Iterator[Map
 
 def _level(declared: Mapping[str, Any]) -> Level:
     name = declared["property"]
-    level = _LEVELS.get(name.lower()) if isinstance(name, str) else None
+    level = LEVELS.get(name.lower()) if isinstance(name, str) else None
     if level is None:
-        raise ContractError(f"service level {name!r} cannot be measured, want one of {[*_LEVELS]}")
+        raise ContractError(f"service level {name!r} cannot be measured, want one of {[*LEVELS]}")
     return level
 
 
 def _element(data: Mapping[str, Any], declared: Mapping[str, Any]) -> str:
-    return odcs.string(declared.get("element", data.get("slaDefaultElement", WHOLE)), "element")
+    return odcs.string(
+        declared.get("element", data.get("slaDefaultElement", next(iter(_tables(data))))), "element"
+    )
 
 
-def _elements(text: str, fields: Collection[str]) -> list[str]:
-    if text == WHOLE:
-        return [*fields]
-    names = [each.strip().removeprefix(f"{WHOLE}.") for each in text.split(",")]
+def _elements(
+    text: str, fields: Collection[str], tables: Mapping[str, Collection[str]]
+) -> list[str]:
+    if text in tables:
+        return [each for each in fields if each in tables[text]]
+    names = [_bare(each.strip(), tables) for each in text.split(",")]
     if unknown := set(names) - set(fields):
-        raise ContractError(f"a service level for {sorted(unknown)}, have {sorted(fields)}")
+        raise ContractError(f"a service level for {sorted(unknown)}, want some of {sorted(fields)}")
     odcs.want(len({*names}) == len(names), f"a field is named twice in {text!r}")
     return names
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 Thresholds = npt.NDArray[np.int64]
 
-MAX_TRIGGERS = 4  # per scene: the number of trigger bits in the consent bits
+MAX_TRIGGERS = 40  # per scene: what the consent bits have room for
 
 
 class Template(StrEnum):

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from gate.contracts.scene import Fallback
+from gate.contracts.scene import Fallback, LegalBasis, Surrogates
 from gate.policy.compiled import Plan, synthesises
 from gate.state.consent_bits import (
+    ALL_ARMED,
+    ALL_FIELDS,
     ARMED,
     ARMED_SHIFT,
     CROSSED_SHIFT,
+    EXPIRY,
     EXPIRY_SHIFT,
     FIELDS,
     LAST_MINUTE,
     SUPERSEDED,
+    expiry,
 )
 
 REMEMBERED = 16_384  # cache size for verdicts, and for questions
@@ -33,7 +37,7 @@ class View(StrEnum):
 
 
 class Reason(StrEnum):
-    """The reason of a decision. The first eight refuse a request whatever the customer granted."""
+    """The reason of a decision. The first nine refuse a request whatever the customer granted."""
 
     UNKNOWN_SCENE = "unknown-scene"
     UNKNOWN_SERVICE = "unknown-service"
@@ -42,8 +46,12 @@ class Reason(StrEnum):
     POLICY_FORBIDS = "policy-forbids"
     PURPOSE_DIFFERS = "purpose-differs"  # the caller states a purpose that is not the contract's
     QUOTA_EXCEEDED = "quota-exceeded"
+    SHAPE_OUTSIDE_SCENE = "shape-outside-scene"  # the contract allows no read in this form
     SUSPENDED = "suspended"  # the gate suspended the scene: compiled and full policy disagreed
     LEGAL_BASIS_CONTRACT = "legal-basis-contract"
+    LEGAL_OBLIGATION = "legal-obligation"
+    LEGITIMATE_INTEREST = "legitimate-interest"  # the customer does not object
+    OBJECTED = "objected"
     GRANTED = "granted"
     FIELD_NOT_GRANTED = "field-not-granted"
     EXPIRED = "expired"
@@ -112,6 +120,8 @@ def verdict(
     if not plan.offered:
         return REFUSED[nobody(plan)]  # not cached: made-up names must not fill the cache
     end = bits >> EXPIRY_SHIFT
+    if end > LAST_MINUTE:  # the scene has more than one word
+        return _verdict(plan, fields, _normalised(bits, minute), stale)
     end = LAST_MINUTE if end > minute else min(_OVER, end)
     return _verdict(plan, fields, bits & _REST | end << EXPIRY_SHIFT, stale)
 
@@ -123,6 +133,12 @@ _REST = (1 << EXPIRY_SHIFT) - 1
 _OVER = 2
 
 
+def _normalised(bits: int, minute: int) -> int:
+    end = expiry(bits)
+    end = LAST_MINUTE if end > minute else min(_OVER, end)
+    return bits & ~EXPIRY | end << EXPIRY_SHIFT
+
+
 @lru_cache(maxsize=REMEMBERED)
 def _verdict(plan: Plan, fields: tuple[str, ...], bits: int, stale: int) -> Verdict:
     """`verdict` at minute 2, for bits whose expiry is LAST_MINUTE, 0, 1 or 2."""
@@ -131,7 +147,7 @@ def _verdict(plan: Plan, fields: tuple[str, ...], bits: int, stale: int) -> Verd
     readable, wanted = personal(plan, bits, _OVER, stale), plan.mask(fields) or 0
     return Verdict(
         wanted & ~readable == 0,
-        views(plan, fields, readable),
+        of_one(plan, views(plan, fields, readable)),
         reason(plan, bits, _OVER, wanted, stale),
     )
 
@@ -154,33 +170,61 @@ def nobody(plan: Plan) -> Reason:
 
 def personal(plan: Plan, bits: int, minute: int, stale: int = ARMED) -> int:
     """The bits of the fields that may be read as personal data."""
-    if bits >> EXPIRY_SHIFT <= minute or (bits & ARMED and frozen(bits, stale)):
+    if (end := bits >> EXPIRY_SHIFT) <= minute or (bits & ARMED and frozen(bits, stale)):
         return plan.always
+    if end > LAST_MINUTE:  # the scene has more than one word, and the end is below the others
+        return _personal(plan, bits, minute, stale)
     return bits & FIELDS | plan.always
+
+
+def _personal(plan: Plan, bits: int, minute: int, stale: int) -> int:
+    if expiry(bits) <= minute or frozen(bits, stale):
+        return plan.always
+    return bits & ALL_FIELDS | plan.always
 
 
 def frozen(bits: int, stale: int = ARMED) -> bool:
     """Whether an armed trigger has been crossed or has no valid signal."""
-    return bool(bits & ARMED & (bits >> CROSSED_SHIFT - ARMED_SHIFT | stale))
+    return bool(bits & ALL_ARMED & (bits >> CROSSED_SHIFT - ARMED_SHIFT | stale))
 
 
 def reason(plan: Plan, bits: int, minute: int, wanted: int, stale: int = ARMED) -> Reason:
     if plan.always:
-        return Reason.LEGAL_BASIS_CONTRACT
-    if not bits:
-        return Reason.NEVER_GRANTED
-    if not bits & FIELDS:
-        return Reason.WITHDRAWN
-    if (end := bits >> EXPIRY_SHIFT) <= minute:
+        return without_consent(plan)
+    if not bits & ALL_FIELDS:
+        return _nothing(plan, bits)
+    if (end := expiry(bits)) <= minute:
         return Reason.SUPERSEDED if end == SUPERSEDED else Reason.EXPIRED
     if frozen(bits, stale):
         return Reason.FROZEN
-    return Reason.FIELD_NOT_GRANTED if wanted & ~bits else Reason.GRANTED
+    if wanted & ~bits:
+        return Reason.FIELD_NOT_GRANTED
+    return Reason.LEGITIMATE_INTEREST if plan.scene.objectable else Reason.GRANTED
+
+
+def _nothing(plan: Plan, bits: int) -> Reason:
+    if not expiry(bits):  # a condition that was set is no grant and no withdrawal
+        return Reason.NEVER_GRANTED
+    return Reason.OBJECTED if plan.scene.objectable else Reason.WITHDRAWN
+
+
+def without_consent(plan: Plan) -> Reason:
+    """The reason where the contract's legal basis needs no grant."""
+    if plan.scene.legal_basis is LegalBasis.OBLIGATION:
+        return Reason.LEGAL_OBLIGATION
+    return Reason.LEGAL_BASIS_CONTRACT
 
 
 def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, View]:
     """The view of each field, given the bits that may be read as personal data."""
     return {field: view(plan, field, readable) for field in fields}
+
+
+def of_one(plan: Plan, shown: Mapping[str, View]) -> Mapping[str, View]:
+    """The views that an answer about one customer has: synthetic if the contract says how."""
+    if plan.scene.surrogates not in {None, Surrogates.NONE}:
+        return shown
+    return {f: View.WITHHELD if v is View.SYNTHETIC else v for f, v in shown.items()}
 
 
 def view(plan: Plan, field: str, readable: int) -> View:

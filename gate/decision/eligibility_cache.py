@@ -19,6 +19,7 @@ import numpy as np
 
 from gate.decision.eligibility import BLOCK, Cohort, readable
 from gate.policy.compiled import Plan
+from gate.state import bit_arrays
 from gate.state.consent_bits import EXPIRY_SHIFT, LAST_MINUTE, BitsArray
 from gate.state.consent_index import ConsentIndex
 
@@ -100,7 +101,7 @@ def _first_end(all_bits: BitsArray, minute: int) -> int:
     """
     if minute >= LAST_MINUTE:
         return minute + 1
-    now = np.uint64((minute + 1) << EXPIRY_SHIFT)
+    all_bits, now = bit_arrays.first(all_bits), np.uint64((minute + 1) << EXPIRY_SHIFT)
     least = LAST_MINUTE << EXPIRY_SHIFT
     for at in range(0, len(all_bits), BLOCK):
         left = all_bits[at : at + BLOCK] - now  # expired ones wrap around to large numbers

@@ -4,18 +4,22 @@
 
 A quota applies to one service in one scene, and therefore to one purpose. Reads beyond it are
 refused with reason `quota-exceeded` until the window ends; windows are UTC minutes and days. Only
-personal rows count. Each gate instance counts in its own memory, so the total limit is the quota
-times the number of instances, and a restart resets the count.
+personal rows count. All gates of a data directory share the limits: each reserves a fiftieth of a
+quota in the database at a time and spends it in its memory, so that in sum they never exceed it,
+and near the limit one gate may be refused what another has reserved. Alerts count for each gate.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
+from typing import Protocol
 
 from gate.decision.alert import Alarm, AlertKind, GateAlert, log
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BLOCKS = 50  # of a quota; a gate reserves one at a time
+POINTS, ROWS = "points", "rows"
 _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -34,12 +38,29 @@ class Quota:
     share_alert: float | None = 0.25
     table_share_alert: float | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        return self.points_per_minute is not None or self.rows_per_day is not None
+
+
+class CounterStore(Protocol):
+    """Shared counters by (service, scene, name): see gate.storage.quotas.QuotaStore."""
+
+    def reserve(
+        self, counter: tuple[str, str, str], window: int, need: int, want: int, limit: int
+    ) -> tuple[int, int]: ...
+    def reserved(self, counter: tuple[str, str, str], window: int) -> int: ...
+
 
 @dataclass(slots=True)
 class _Used:
-    """The counters of one service in one scene: name -> current window and its sum."""
+    """The counters of one service in one scene: name -> current window and its sum.
+
+    `blocks`: name -> window and what is left of what was reserved in it.
+    """
 
     windows: dict[str, tuple[int, int]] = field(default_factory=dict)
+    blocks: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(
         self, what: str, length: timedelta, at: datetime, amount: int, most: int | None = None
@@ -82,9 +103,11 @@ class Quotas:
         limits: Mapping[tuple[str, str], Quota] | None = None,
         default: Quota | None = None,
         alarm: Alarm = log,
+        store: CounterStore | None = None,
     ) -> None:
+        """`store`: the counters that other gates share; None: there are no others."""
         self._limits, self._default = dict(limits or {}), default or Quota()
-        self._alarm = alarm
+        self._alarm, self._store = alarm, store
         self._used: dict[tuple[str, str], _Used] = {}
         self._lock = Lock()
 
@@ -95,9 +118,9 @@ class Quotas:
         """
         quota = self._of(service, scene)
         with self._lock:
-            used = self._used.setdefault((service, scene), _Used())
-            if used.add("points", MINUTE, at, 1, quota.points_per_minute) is None:
+            if not self._takes(service, scene, POINTS, MINUTE, at, 1, quota.points_per_minute):
                 return False
+            used = self._used.setdefault((service, scene), _Used())
             points = used.add("points an hour", HOUR, at, 1)
         if points is not None and points == quota.points_alert:
             detail = f"{points} customers were read one by one within an hour"
@@ -106,10 +129,9 @@ class Quotas:
 
     def admits_rows(self, service: str, scene: str, at: datetime, rows: int) -> bool:
         """Count an answer of `rows` personal rows; False, and not counted, beyond the quota."""
+        most = self._of(service, scene).rows_per_day
         with self._lock:
-            used = self._used.setdefault((service, scene), _Used())
-            most = self._of(service, scene).rows_per_day
-            return used.add("rows", DAY, at, rows, most) is not None
+            return self._takes(service, scene, ROWS, DAY, at, rows, most)
 
     def alert_on_share(
         self, service: str, scene: str, at: datetime, action: str, rows: int, of: int
@@ -130,10 +152,55 @@ class Quotas:
         """What the service has read in the scene in the minute and the day of `at`."""
         quota = self._of(service, scene)
         with self._lock:
-            used = self._used.get((service, scene), _Used())
-            points = used.within("points", MINUTE, at)
-            rows = used.within("rows", DAY, at)
+            points = self._within(service, scene, POINTS, MINUTE, at, quota.points_per_minute)
+            rows = self._within(service, scene, ROWS, DAY, at, quota.rows_per_day)
         return Usage(points, quota.points_per_minute, rows, quota.rows_per_day)
+
+    def _takes(
+        self,
+        service: str,
+        scene: str,
+        what: str,
+        length: timedelta,
+        at: datetime,
+        amount: int,
+        limit: int | None,
+    ) -> bool:
+        """Count `amount`; False, and nothing counted, if it would exceed `limit`."""
+        used = self._used.setdefault((service, scene), _Used())
+        if self._store is None or limit is None:
+            return used.add(what, length, at, amount, limit) is not None
+        counter, block = (service, scene, what), max(1, limit // BLOCKS)
+        last, left = used.blocks.get(what, (-1, 0))
+        window = max(last, (at - _ZERO) // length)  # a clock that goes back does not reset it
+        left = left if last == window else 0
+        while left < amount:
+            need = amount - left
+            stored, granted = self._store.reserve(counter, window, need, max(need, block), limit)
+            left = granted if stored > window else left + granted
+            window = stored
+            if not granted:
+                break
+        used.blocks[what] = window, left - amount if left >= amount else left
+        return left >= amount
+
+    def _within(
+        self,
+        service: str,
+        scene: str,
+        what: str,
+        length: timedelta,
+        at: datetime,
+        limit: int | None,
+    ) -> int:
+        """What all gates have counted in the window of `at`, and reserved in other gates."""
+        used = self._used.get((service, scene), _Used())
+        if self._store is None or limit is None:
+            return used.within(what, length, at)
+        window = (at - _ZERO) // length
+        last, left = used.blocks.get(what, (-1, 0))
+        reserved = self._store.reserved((service, scene, what), window)
+        return reserved - (left if last >= window else 0)
 
     def _of(self, service: str, scene: str) -> Quota:
         return self._limits.get((service, scene), self._default)

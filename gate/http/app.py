@@ -6,17 +6,19 @@ that is down 503. A denied evaluation is 200 with `"decision": false`.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
-from gate.http import authzen, dpop, reads
+from gate.http import authzen, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
+from gate.http.connection import Connection
 from gate.http.reads import DataReads, decoded
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream
@@ -24,11 +26,15 @@ from gate.readlog.entry import DecisionGroup, WrittenDecision
 from gate.readlog.group_commit import Commits
 from gate.readlog.writer import JournalError, Several
 from gate.reads.filter import FilterError
-from gate.reads.point import Gate, StaleStateError
+from gate.reads.point import Gate
+from gate.reads.request import StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
+from gate.storage.deliveries import Logged
 from ledger.clock import now
 from ledger.errors import CorruptLogError
+from ledger.storage.database import DatabaseError
+from ledger.storage.interface import ForkError
 
 Scope = Mapping[str, Any]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -53,6 +59,9 @@ _ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
+Decided = TypeVar("Decided")
+
+
 class GateApp:
     """An ASGI application that serves one `Gate`. `clock` returns the current time."""
 
@@ -65,7 +74,7 @@ class GateApp:
         self._gate = gate
         self._authenticator = authenticator
         self._clock = clock
-        self._commits = Commits(gate.journal)
+        self._commits = Commits(lambda: gate.journal, on_loop=not gate.options.asks_server)
         self._bodies = Bodies()
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": self._evaluation,
@@ -88,10 +97,12 @@ class GateApp:
             response: Response | Stream = await self._respond(scope, headers, receive)
         except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
             response = _problem(_problem_of(error))
+        client = connection.known(scope)
         if isinstance(response, Stream):
-            await reads.stream(response, _headers(response.content_type, headers), receive, send)
+            sent = _headers(response.content_type, headers)
+            await reads.stream(response, sent, receive, send, client)
         else:
-            await _send(response, headers, send)
+            await _send(response, headers, send, client)
 
     async def _respond(
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
@@ -121,10 +132,14 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-        await self._caught_up()
-        decisions = authzen.ask(self._gate, service, [evaluation], self._clock())
-        entry = await self._commits.record([(decisions[0], decisions[0].customer)])
-        return Response(200, decisions[0].answer(entry).encode())
+
+        def decide() -> list[WrittenDecision]:
+            return authzen.ask(self._gate, service, [evaluation], self._clock())
+
+        decisions = await self._waiting_elsewhere(decide)
+        logged = await self._commits.record([(decisions[0], decisions[0].customer)])
+        body = decisions[0].answer(logged.entries.start).encode()
+        return Response(200, body, logged=(logged,))
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
         try:
@@ -144,10 +159,13 @@ class GateApp:
         whole = authzen.Evaluations(options=loose.options)
         return await self._batch(service, authzen.completed(loose), whole)
 
-    async def _caught_up(self) -> None:
-        """Wait for the gate in another thread: other requests are answered meanwhile."""
+    async def _waiting_elsewhere(self, decide: Callable[[], Decided]) -> Decided:
+        """Decide; wait for others in another thread, so that requests are answered meanwhile."""
+        if self._gate.options.asks_server:
+            return await asyncio.to_thread(decide)
         if not self._gate.decides_at_once():
             await asyncio.to_thread(self._gate.catch_up)
+        return decide()
 
     async def _batch(
         self,
@@ -156,24 +174,26 @@ class GateApp:
         batch: authzen.Evaluations,
     ) -> Response:
         """Decide as far as the batch's semantic requires, log all together, then answer."""
-        await self._caught_up()
-        now = self._clock()
-        decisions, answers = self._decided(service, evaluations, batch, now)
+        decisions, answers = await self._waiting_elsewhere(
+            lambda: self._decided(service, evaluations, batch, self._clock())
+        )
         if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
             together, customers = (
                 DecisionGroup(service, decisions),
                 [each.customer for each in decisions],
             )
-            entry = await self._commits.record([Several(together, customers)])
-            answered = together.answers(entry)
+            logged = [await self._commits.record([Several(together, customers)])]
+            answered = together.answers(logged[0].entries.start)
         else:
             alone = [(each, each.customer) for each in decisions]
-            entry = await self._commits.record(alone) if alone else 0
-            answered = [each.answer(place) for place, each in enumerate(decisions, entry)]
+            logged = [await self._commits.record(alone)] if alone else []
+            entries = logged[0].entries if logged else ()
+            answered = [each.answer(at) for at, each in zip(entries, decisions, strict=True)]
         if answers is not decisions:  # malformed elements have no entry
             texts = iter(answered)
             answered = [each if isinstance(each, str) else next(texts) for each in answers]
-        return Response(200, f'{{"evaluations":[{",".join(answered)}]}}'.encode())
+        body = f'{{"evaluations":[{",".join(answered)}]}}'.encode()
+        return Response(200, body, logged=(*logged,))
 
     def _decided(
         self,
@@ -217,38 +237,44 @@ class GateApp:
                 break
         return decisions, answers
 
-    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> bool:
+    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> tuple[bool, Logged]:
         """One evaluation of a search, logged like any other."""
         (decision,) = authzen.ask(self._gate, service, [evaluation], self._clock())
-        self._gate.journal.record(decision, decision.customer)
-        return decision.allowed
+        journal = self._gate.journal
+        entry = journal.record(decision, decision.customer)
+        return decision.allowed, journal.logged(entry)
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
-        results = [
-            {"type": "service", "id": each.subject.id}
-            for each in authzen.search_subjects(self._gate, search)
-            if each.subject and self._evaluate(service, each)
-        ]
-        return _json({"results": results, "page": {"next_token": ""}})
+        results, logged = [], []
+        for each in authzen.search_subjects(self._gate, search):
+            if each.subject is None:
+                continue
+            allowed, entry = self._evaluate(service, each)
+            logged.append(entry)
+            if allowed:
+                results.append({"type": "service", "id": each.subject.id})
+        return _json({"results": results, "page": {"next_token": ""}}, *logged)
 
     def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_RESOURCES, body)
         if search.subject.id != service:
             return _json({"results": [], "page": {"next_token": ""}})
-        return _json(authzen.search_resources(self._gate, search, self._clock()))
+        found, logged = authzen.search_resources(self._gate, search, self._clock())
+        return _json(found, *logged)
 
     def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_ACTIONS, body)
         action = authzen.Action("read")
         each = authzen.Evaluation(search.subject, action, search.resource, search.context)
-        allowed = self._evaluate(service, each)
+        allowed, logged = self._evaluate(service, each)
         results = [{"name": "read"}] if allowed else []
-        return _json({"results": results, "page": {"next_token": ""}})
+        return _json({"results": results, "page": {"next_token": ""}}, logged)
 
 
+_LOG = logging.getLogger("sovereign")
 _MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
-_LEDGER = (EpochUnavailableError, CorruptLogError, SQLAlchemyError)
+_LEDGER = (EpochUnavailableError, CorruptLogError, DatabaseError, ForkError, SQLAlchemyError)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
@@ -266,6 +292,8 @@ def _problem_of(error: Exception) -> HttpError:
         return error
     for kinds, status, slug, title, detail in _PROBLEMS:
         if isinstance(error, kinds):
+            if kinds is SourceUnavailableError:  # its text has no customer's values
+                _LOG.warning("%s: %s", title, error)
             return HttpError(status, slug, title, detail.format(error))
     raise error
 
@@ -295,16 +323,19 @@ def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
 
 
-def _json(value: Any) -> Response:
-    return Response(200, _ENCODER.encode(value))
+def _json(value: Any, *logged: Logged) -> Response:
+    return Response(200, _ENCODER.encode(value), logged=logged)
 
 
 def _problem(error: HttpError) -> Response:
     body = _ENCODER.encode(error.problem)
-    return Response(error.problem.status, body, b"application/problem+json", error.retry_after)
+    kind = b"application/problem+json"
+    return Response(error.problem.status, body, kind, error.retry_after, error.logged)
 
 
-async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) -> None:
+async def _send(
+    response: Response, headers: Mapping[bytes, bytes], send: Send, client: Connection | None
+) -> None:
     sent = _headers(response.content_type, headers)
     sent.append((b"content-length", str(len(response.body)).encode()))
     if response.status == 401:  # noqa: PLR2004 - an HTTP status code
@@ -312,7 +343,12 @@ async def _send(response: Response, headers: Mapping[bytes, bytes], send: Send) 
     if response.retry_after:
         sent.append((b"retry-after", str(response.retry_after).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": sent})
+    was_lost = client is not None and client.lost
     await send({"type": "http.response.body", "body": response.body})
+    if response.logged:
+        delivery = await connection.delivery(client, was_lost=was_lost)
+        for each in response.logged:
+            each.ended(delivery)
 
 
 def _headers(kind: bytes, headers: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:

@@ -18,10 +18,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from gate.contracts.scene import ReadShape
 from gate.decision.decide import Reason, refusal
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
+from gate.storage.deliveries import Logged
 
 MAX_EVALUATIONS = 10_000
 MAX_RESULTS = 1_000  # per page
@@ -236,24 +238,31 @@ def stops(semantic: Semantic) -> Callable[[bool], bool]:
             return lambda allowed: allowed
 
 
-def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[str, Any]:
-    """One page of the customers whom a service may read in a scene; writes one cohort entry."""
+def search_resources(
+    gate: Gate, search: ResourceSearch, at: datetime
+) -> tuple[dict[str, Any], tuple[Logged, ...]]:
+    """One page of the customers whom a service may read in a scene, and the entry about it."""
     plan = gate.plan(search.subject.id, search.context.scene)
     fields = _fields(gate, search.context)
     asked = search.subject.type == "service" and search.action.name == "read"
     if plan is None or not asked or search.resource.type != "customer" or refusal(plan, fields):
-        return {"results": [], "page": {"next_token": ""}}
+        return {"results": [], "page": {"next_token": ""}}, ()
+    if ReadShape.ROWS not in plan.scene.shapes:  # the contract lets nobody list customers
+        return {"results": [], "page": {"next_token": ""}}, ()
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
-        selection, numbered = state.subjects.selected(members), state.numbered(members)
-    subjects = selection.names()
+        selection, replays = state.subjects.selected(members), state.replays
+    subjects, numbers = selection.names(), gate.numbers.of_rows(replays, selection)
+    start, limit = _page(search.page)
+    journal = gate.journal  # the set and the entry belong to one log
     logged = ReadLogEntry(
         action="search",
+        answered=journal.sets.put(numbers[start : start + limit]),
         at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        cohort=gate.journal.store(numbered),
+        cohort=journal.sets.put(numbers),
         rows=len(subjects),
         fields=fields,
         views={},
@@ -261,12 +270,12 @@ def search_resources(gate: Gate, search: ResourceSearch, at: datetime) -> dict[s
         plan=plan.digest,
         consent=point,
     )
-    gate.journal.record(logged)
-    start, limit = _page(search.page)
+    entry = journal.logged(journal.record(logged))
     shown = subjects[start : start + limit]
     following = str(start + limit) if start + limit < len(subjects) else ""
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
-    return {"results": [{"type": "customer", "id": each} for each in shown], "page": page}
+    named = [{"type": "customer", "id": each} for each in shown]
+    return {"results": named, "page": page}, (entry,)
 
 
 def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:

@@ -6,6 +6,7 @@ without its end marker, so that the client can tell that it is incomplete.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -17,12 +18,17 @@ import msgspec
 
 from gate.decision import quota
 from gate.decision.decide import Reason
+from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names
+from gate.http.connection import Connection
 from gate.http.response import HttpError, Response, Stream
 from gate.reads import formats
 from gate.reads.filter import Conditions
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
+from gate.reads.sources.interface import without_values
 from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
+from gate.storage.deliveries import Delivery, Logged
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -32,6 +38,7 @@ T = TypeVar("T")
 SEND_TIMEOUT_S = 30.0  # for a client to receive one chunk of a stream
 STREAM_TIMEOUT_S = 3600.0  # for a whole answer
 STREAMED = frozenset({"/v1/rows", "/v1/table"})  # routes that answer with a stream
+_LOG = logging.getLogger("sovereign")
 MAX_STREAMS = 32  # concurrent streams: each uses a connection to the source
 
 
@@ -144,8 +151,10 @@ class DataReads:
         answer = self._gate.read(request)
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
-            raise _refused(answer.decision.reason, answer.read_log, answer.entry, wait)
-        return Response(200, _ENCODER.encode(formats.point(answer)))
+            where = answer.read_log, answer.entry, answer.logged
+            raise _refused(answer.decision.reason, *where, wait)
+        logged = () if answer.logged is None else (answer.logged,)
+        return Response(200, _ENCODER.encode(formats.point(answer)), logged=logged)
 
     def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
         return self._streamed(read_table, self._many(service, decoded(_TABLE, body)), headers)
@@ -165,10 +174,11 @@ class DataReads:
             answer = read(self._gate, request)
             if answer.batches is None:
                 wait = quota.wait_s(request.at, quota.DAY)
-                raise _refused(answer.reason, answer.read_log, answer.entry, wait)
+                raise _refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
             otherwise.pop_all()
         completed = formats.COMPLETION.lower().encode(), formats.completion(answer).encode()
-        return Stream(_Chunks(formats.chunks(answer, form), place), form.encode(), (completed,))
+        chunks = _Chunks(formats.chunks(answer, form), place)
+        return Stream(chunks, form.encode(), (completed,), answer.ended)
 
     def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
         return TableRequest(
@@ -193,10 +203,14 @@ def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 
 
 async def stream(
-    answer: Stream, headers: list[tuple[bytes, bytes]], receive: Receive, send: Send
+    answer: Stream,
+    headers: list[tuple[bytes, bytes]],
+    receive: Receive,
+    send: Send,
+    client: Connection | None = None,
 ) -> None:
     """Send the answer chunk by chunk until it ends or the client disconnects."""
-    gone = asyncio.ensure_future(_gone(receive))
+    gone, delivery = asyncio.ensure_future(_gone(receive)), Delivery.CUT
     try:
         sent = [*headers, *answer.headers]
         await send({"type": "http.response.start", "status": 200, "headers": sent})
@@ -212,28 +226,34 @@ async def stream(
             if monotonic() > until:
                 raise BrokenStreamError(f"the answer did not end within {STREAM_TIMEOUT_S:.0f} s")
         if not gone.done():
+            was_lost = client is not None and client.lost
             await send({"type": "http.response.body", "body": b""})
+            delivery = await connection.delivery(client, was_lost=was_lost)
     except TimeoutError as error:
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
-        await asyncio.to_thread(_close, answer.chunks)
+        await asyncio.to_thread(_end, answer, delivery)
 
 
 def _next(chunks: Iterator[bytes]) -> bytes:
     """The next non-empty chunk; empty at the end.
 
-    Hides the cause of errors, because an engine's message can quote personal data.
+    Hides the cause of errors, because an engine's message can quote personal data. The log has
+    what is safe to say of it.
     """
     try:
         return next((chunk for chunk in chunks if chunk), b"")
-    except Exception:  # noqa: BLE001 - no engine message may reach a client or a log
+    except Exception as error:  # noqa: BLE001 - no engine message may reach a client or a log
+        _LOG.warning("an answer was cut off: %s", without_values(error))
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
 
 
-def _close(chunks: Iterator[bytes]) -> None:
-    if isinstance(chunks, _Chunks | Generator):
-        chunks.close()
+def _end(answer: Stream, delivery: Delivery) -> None:
+    if isinstance(answer.chunks, _Chunks | Generator):
+        answer.chunks.close()
+    if answer.ended is not None:
+        answer.ended(delivery)
 
 
 async def _gone(receive: Receive) -> None:
@@ -250,10 +270,13 @@ def _form(headers: Mapping[bytes, bytes]) -> str:
     return form
 
 
-def _refused(reason: Reason, read_log: str, entry: int, wait_s: int) -> HttpError:
+def _refused(
+    reason: Reason, read_log: str, entry: int, logged: Logged | None, wait_s: int
+) -> HttpError:
     about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
+    about["logged"] = logged
     if reason is Reason.QUOTA_EXCEEDED:
         detail = f"try again in {wait_s} s, or request less; see the quota of your service"
         return HttpError(429, "quota", "Quota exceeded", detail, retry_after=wait_s, **about)
-    detail = "request fields that the scene's contract offers to your service; see /docs"
+    detail = "request fields and a shape that the scene's contract offers your service; see /docs"
     return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -1,10 +1,12 @@
 """HTTP responses of the gate: one body, a stream of chunks, or a problem (RFC 9457)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
+from gate.storage.deliveries import Delivery, Logged
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -24,23 +26,40 @@ class Response(msgspec.Struct, frozen=True):  # one per request: faster than a d
     body: bytes
     content_type: bytes = b"application/json"
     retry_after: int = 0  # seconds; 0: no header
+    logged: tuple[Logged, ...] = ()  # the entries that this answers
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A streamed response with status 200; the sender closes `chunks`."""
+    """A streamed response with status 200; the sender closes `chunks`.
+
+    `ended` notes what became of it.
+    """
 
     chunks: Iterator[bytes]
     content_type: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()  # in addition to those of every response
+    ended: Callable[[Delivery], None] | None = None
 
 
 class HttpError(Exception):
-    """An error that is answered with a problem. `retry_after`: seconds to wait before a retry."""
+    """An error that is answered with a problem. `retry_after`: seconds to wait before a retry.
+
+    `logged`: the entry of a refusal.
+    """
 
     def __init__(
-        self, status: int, slug: str, title: str, detail: str, *, retry_after: int = 0, **more: Any
+        self,
+        status: int,
+        slug: str,
+        title: str,
+        detail: str,
+        *,
+        retry_after: int = 0,
+        logged: Logged | None = None,
+        **more: Any,
     ) -> None:
         super().__init__(title)
         self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
         self.retry_after = retry_after
+        self.logged = () if logged is None else (logged,)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.contracts.scene import Scene, Service
+from gate.contracts.specs import specs_folder
 from ledger.tlog import atomic_file
 
 MAX_BYTES = 64 * 1024
@@ -66,9 +67,18 @@ class PolicyFacts:
     frozen: bool
 
 
-def load(folder: Path) -> CedarPolicy:
-    """Read and validate the policy of a folder. Raises CedarPolicyError."""
-    return check(law(folder), _pair(folder, "organisation"))
+def law_folder() -> Path:
+    """The folder of the product's own rules, and of the schema for an organisation's."""
+    return specs_folder() / "policy"
+
+
+def load(folder: Path, organisation: Path | None = None) -> CedarPolicy:
+    """Read and validate a policy. Raises CedarPolicyError.
+
+    `organisation`: the folder of the organisation's rules, if it is not `folder`; their schema is
+    the product's.
+    """
+    return check(law(folder), _pair(folder, "organisation", organisation))
 
 
 def law(folder: Path) -> Pair:
@@ -171,12 +181,14 @@ def _digest(consent: Pair, organisation: Pair) -> str:
     return sha256("\0".join(everything).encode()).hexdigest()
 
 
-def _pair(folder: Path, name: str) -> Pair:
+def _pair(folder: Path, name: str, rules: Path | None = None) -> Pair:
+    """A pair of files; `rules`: the folder of the rules, if it is not that of the schema."""
     try:
-        rules = (folder / f"{name}.cedar").read_text("utf-8")
-        return Pair((folder / f"{name}.cedarschema").read_text("utf-8"), rules)
+        text = ((rules or folder) / f"{name}.cedar").read_text("utf-8")
+        return Pair((folder / f"{name}.cedarschema").read_text("utf-8"), text)
     except (OSError, UnicodeDecodeError) as error:
-        raise CedarPolicyError(f"{folder}: cannot be read: {error}; restore the file") from error
+        place = rules or folder
+        raise CedarPolicyError(f"{place}: cannot be read: {error}; restore the file") from error
 
 
 def _cap(text: str) -> None:
@@ -192,7 +204,7 @@ def _cap(text: str) -> None:
 
 
 _CHECK = f"""
-import resource, sys, threading
+import os, resource, sys, threading
 resource.setrlimit(resource.RLIMIT_AS, ({CHECK_MEMORY_BYTES}, {CHECK_MEMORY_BYTES}))
 resource.setrlimit(resource.RLIMIT_CPU, ({CHECK_TIMEOUT_S}, {CHECK_TIMEOUT_S}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -220,14 +232,17 @@ threading.stack_size({CHECK_STACK_BYTES})
 checker = threading.Thread(target=check)
 checker.start()
 checker.join()
-sys.exit("\\n".join(found) or 0)
+print(*found, sep="\\n", end="", flush=True)
+os._exit(bool(found))
 """
 
 
 def _validate_elsewhere(pair: Pair) -> None:
     """Validate strictly and evaluate once, in a process that may crash without harming the gate.
 
-    It has less time, memory and stack than the gate, no file writes and no environment.
+    It has less time, memory and stack than the gate, no file writes and no environment. It prints
+    the policy's errors on standard output and leaves at once: what the interpreter or a tracer
+    says at its end, on standard error, is no error of the policy.
     """
     if "\0" in pair.schema + pair.rules:
         raise CedarPolicyError("the policy contains a NUL byte; remove it")
@@ -245,5 +260,6 @@ def _validate_elsewhere(pair: Pair) -> None:
             f"not checked within {CHECK_TIMEOUT_S} s; simplify the policy"
         ) from error
     if done.returncode != 0:
-        errors = done.stderr.strip()[-2000:] or f"the checker ended with {done.returncode}"
+        said = done.stdout.strip() or done.stderr.strip()
+        errors = said[-2000:] or f"the checker ended with {done.returncode}"
         raise CedarPolicyError(f"the policy does not pass strict validation: {errors}")

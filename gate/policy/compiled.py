@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from gate.contracts.scene import Fallback, Scene
-from gate.state.consent_bits import FIELDS
+from gate.state import consent_bits
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: plans key caches
@@ -19,7 +19,7 @@ class Plan:
     offered: int  # bits of the fields that policy and contract let this service request
     release: str | None  # id of the release that answers in place of personal data
     bits: Mapping[str, int]  # field -> its consent bit
-    always: int  # bits of fields whose legal basis is the contract: no grant needed
+    always: int  # bits of the fields of a locked scene: no grant needed
     digest: str
     anchor: str | None = None  # id of the release to whose counts tables are completed
     suspended: bool = False  # if so, nothing is offered
@@ -47,7 +47,7 @@ def compile_plan(
 ) -> Plan:
     """Compile a plan. `policy`: digest of the policy, which lets the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
-    bits = {name: 1 << position for position, name in enumerate(scene.fields)}
+    bits = {name: consent_bits.field(place) for place, name in enumerate(scene.fields)}
     grounds = [policy, scene.digest, service, str(release), *([anchor] if anchor else [])]
     return Plan(
         service=service,
@@ -55,7 +55,7 @@ def compile_plan(
         offered=sum(bits[name] for name in named),
         release=release,
         bits=bits,
-        always=FIELDS if scene.locked else 0,
+        always=consent_bits.ALL_FIELDS if scene.locked else 0,
         digest=sha256("\n".join(grounds).encode()).hexdigest(),
         anchor=anchor,
         suspended=suspended,

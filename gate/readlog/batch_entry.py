@@ -2,15 +2,16 @@
 
     entry   {"action":"batch","at":"2026-01-01T12:00:00Z","consent":{"root":"…","size":7},
              "decisions":2,"list":"3e1c…","service":"analytics"}
-    list    {"decisions":[["4be1…",3,0],["90ac…",null,1]],
+    list    {"decisions":[["4be1…","5b0e…",0],["90ac…","c711…",1]],
              "wordings":[{"fields":["age"],"plan":"9f…","reason":"granted", … },{ … }]}
 
 The entry names its list by SHA-256, as the entry of a table names its cohort. A decision in the
-list is the customer's tag, the consent-log entry it rests on, and the index of its wording.
+list is the customer's tag, the consent-log entry it rests on, masked as in a single entry (earlier
+versions: as a number or null), and the index of its wording.
 """
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -57,7 +58,8 @@ class ListText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The list of a batch's decisions."""
 
-    decisions: tuple[tuple[str, int | None, int], ...]  # tag in hex, consent entry, wording
+    # tag in hex, consent entry, wording
+    decisions: tuple[tuple[str, int | str | None, int], ...]
     wordings: tuple[msgspec.Raw, ...]
 
     def entry(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
@@ -99,9 +101,14 @@ def batch(leaf: bytes) -> DecisionBatch:
         parsed = _BATCH.decode(leaf)
     except _BROKEN as error:
         raise MalformedListError(f"not a read-log entry: {error}") from error
-    if parsed.encode() != leaf or parsed.at.tzinfo is None or parsed.consent.size < 0:
+    if parsed.encode() != leaf or not is_moment(parsed.at, parsed.consent) or parsed.decisions < 1:
         raise MalformedListError("the entry is not in canonical form")
     return parsed
+
+
+def is_moment(at: datetime, consent: ConsentPoint) -> bool:
+    """Whether entries are of such a time, a whole second in UTC, and ledger position."""
+    return at.utcoffset() == timedelta() and not at.microsecond and consent.size >= 0
 
 
 def listing(data: bytes | None, named: DecisionBatch) -> BatchList:
@@ -114,9 +121,14 @@ def listing(data: bytes | None, named: DecisionBatch) -> BatchList:
         raise MalformedListError(f"the entry's list cannot be parsed: {error}") from error
     numbers = [number for _, _, number in parsed.decisions]
     whole = len(numbers) == named.decisions and all(0 <= n < len(parsed.wordings) for n in numbers)
-    if not whole or _ENCODER.encode(parsed) != data:
+    if not whole or not _in_order(numbers, parsed) or _ENCODER.encode(parsed) != data:
         raise MalformedListError("the list is not in canonical form")
     return parsed
+
+
+def _in_order(numbers: Sequence[int], parsed: BatchList) -> bool:
+    """Whether the wordings are listed in the order in which the decisions first name them."""
+    return [*dict.fromkeys(numbers)] == [*range(len(parsed.wordings))]
 
 
 def wording(raw: msgspec.Raw) -> ListText:

@@ -1,37 +1,56 @@
 """Finds one customer's entries in a read log, newest first.
 
-Candidates are found by the pseudonyms stored with the log (gate.readlog.membership). An entry is
-the customer's only if it has the tag that the customer's key derives for it.
+Candidates are found by the pseudonyms stored with the log (gate.storage.membership). An entry is
+the customer's only if it has the tag that the customer's key derives for it. An entry about many
+customers is theirs if the stored set that it names has their number: gate.readlog.customer_sets.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from itertools import groupby, islice
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gate.readlog import batch_entry, membership
+from gate.decision.decide import View
+from gate.readlog import batch_entry
 from gate.readlog.batch_entry import BatchList, DecisionBatch, MalformedListError
-from gate.readlog.membership import MEMBERS
-from gate.readlog.writer import LOG, ManyEntryTagger, pseudonym
-from ledger.tlog import checkpoint, signed_note, tiles
+from gate.readlog.customer_sets import CustomerSets
+from gate.readlog.writer import ManyEntryTagger, pseudonym
+from gate.storage.deliveries import Delivery
+from gate.storage.read_log import EVER, ReadLogDatabase, ReadLogReader
+from gate.storage.tables import MEMBERS
+from ledger.tlog import tiles
+from ledger.vault import commitments, number_sets
 from ledger.vault.commitments import ReadLogTags
 
 ALONE = -1  # the place of an entry that is not in a list
-_EVER = 1 << 62
-_BUNDLE = 'SELECT data FROM bundle WHERE "index" = ?'
+MANY = -2  # the place of an entry about many customers
+_NOBODY = 0  # the number of a customer without a key
 _AT, _AT_SIZE = b'"at":"', len("2026-01-01T12:00:00Z")
+
+
+class SetsOfOne:
+    """The stored sets of one read log that one customer is in."""
+
+    def __init__(self, sets: CustomerSets, number: int) -> None:
+        self._sets, self._number = sets, number
+        self._known: dict[str, bool] = {}  # most entries name the same few sets
+
+    def contain(self, digest: str) -> bool:
+        """Whether the customer is in this set. Raises MissingSetError."""
+        if (known := self._known.get(digest)) is None:
+            stored = self._sets.get(digest)
+            known = self._known[digest] = number_sets.contains(stored, self._number)
+        return known
 
 
 class Lists:
     """The lists of one read log; caches the last one."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database = database
+    def __init__(self, stored: ReadLogReader) -> None:
+        self._stored = stored
         self._last: tuple[int, DecisionBatch, BatchList] | None = None
 
     def entry(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
@@ -41,16 +60,10 @@ class Lists:
         """
         if self._last is None or self._last[0] != entry:
             named = batch_entry.batch(text)
-            self._last = entry, named, batch_entry.listing(stored(self._database, entry), named)
+            self._last = entry, named, batch_entry.listing(self._stored.listing(entry), named)
         _, named, listing = self._last
         alone: dict[str, Any] = msgspec.json.decode(listing.entry(named, place).encode())
         return alone
-
-
-def stored(database: sqlite3.Connection, entry: int) -> bytes | None:
-    """The stored list of a batch entry, or None."""
-    row = database.execute("SELECT data FROM list WHERE entry = ?", [entry]).fetchone()
-    return None if row is None else bytes(row[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +71,13 @@ class Listed:
     """An entry of a customer that is parsed only on demand, since most are only skipped."""
 
     place: int  # index of the entry in the log
-    member: int  # index in the entry's list, or ALONE
+    member: int  # index in the entry's list, ALONE or MANY
     text: bytes
     tags: ReadLogTags
     lists: Lists
+    sets: SetsOfOne
+    delivery: Delivery
+    missed: str | None  # the set of those whose row was taken out of the answer while it left
 
     @property
     def at(self) -> bytes:
@@ -70,64 +86,85 @@ class Listed:
         return self.text[begins : begins + _AT_SIZE]
 
     def entry(self) -> dict[str, Any] | None:
-        """The parsed entry; None if its tag is another customer's (see gate.readlog.membership)."""
+        """The parsed entry; None if its tag or set is others' (see gate.storage.membership).
+
+        `determined_by` is a number or None; `delivery` says what became of the answer. The views
+        of an entry about many customers are those of its members: another customer's row in a
+        table may be synthetic.
+        """
         entry: dict[str, Any]
+        if self.member == MANY:
+            entry = msgspec.json.decode(self.text)
+            if not self.sets.contain(entry["answered"]):
+                return None
+            views = dict.fromkeys(entry["views"], View.PERSONAL.value)
+            return entry | {"views": views, "delivery": self._of_row().value}
         if self.member == ALONE:
             entry, mine = msgspec.json.decode(self.text), self.tags.at(self.place)
+            pad = self.tags.pads.at(self.place)
         else:
             entry = self.lists.entry(self.place, self.text, self.member)
             mine = self.tags.member(self.place, self.member)
-        return entry if entry["subject"] == mine else None
+            pad = self.tags.pads.member(self.place, self.member)
+        if entry["subject"] != mine:
+            return None
+        if isinstance(masked := entry["determined_by"], str):
+            entry["determined_by"] = commitments.unmasked(masked, pad)
+        return entry | {"delivery": self.delivery.value}
+
+    def _of_row(self) -> Delivery:
+        """What became of the customer's row in an answer about many."""
+        if self.delivery is Delivery.DELIVERED and self.missed is not None:
+            return Delivery.CUT if self.sets.contain(self.missed) else self.delivery
+        return self.delivery
 
 
 def entries_of(
-    home: Path, tagger: ManyEntryTagger, subject: str
+    log: ReadLogDatabase, tagger: ManyEntryTagger, subject: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The entries of one customer in the read log under `home`, newest first."""
-    for each in listed(home, tagger, subject):
+    """The entries of one customer in a read log, newest first."""
+    for each in listed(log, tagger, subject):
         if (entry := each.entry()) is not None:
             yield each.place, entry
 
 
-def listed(home: Path, tagger: ManyEntryTagger, subject: str, skip: int = 0) -> Iterator[Listed]:
-    """One customer's entries in the read log under `home`, newest first, unparsed.
+def listed(
+    log: ReadLogDatabase, tagger: ManyEntryTagger, subject: str, skip: int = 0
+) -> Iterator[Listed]:
+    """One customer's entries in a read log, newest first, unparsed.
 
-    The first `skip` are not read at all. Raises MalformedListError if a list is missing;
-    `Listed.entry` raises it if a list is not the one that its entry names.
+    The first `skip` are not read at all. Raises MalformedListError if a list is missing, and
+    MissingSetError; `Listed.entry` raises MalformedListError if a list is not the one that its
+    entry names.
     """
-    database = sqlite3.connect(home / LOG)  # the tables of ledger.storage.sqlite
-    try:
-        if (head := database.execute("SELECT note FROM head").fetchone()) is None:
+    with log.reader() as stored:
+        if (at := stored.checkpoint()) is None:
             return
-        at = checkpoint.parse(signed_note.parse(head[0]).text)
         if (tags := tagger.read_log_tags(subject, at.origin)) is None:
             return  # without a key no entry can be found
-        lists, name = Lists(database), pseudonym(tagger, subject, at.origin)
-        places = islice(_places(database, name, at.size), skip, None)
+        lists, name = Lists(stored), pseudonym(tagger, subject, at.origin)
+        number = tagger.numbers([subject]).get(subject, _NOBODY)
+        sets = SetsOfOne(CustomerSets(log.folder), number)
+        many = ((each, MANY) for each, named in stored.answered(at.size) if sets.contain(named))
+        places = islice(merge(_places(stored, name, at.size), many, reverse=True), skip, None)
         for bundle, together in groupby(places, key=lambda each: each[0] // tiles.WIDTH):
-            (data,) = database.execute(_BUNDLE, [bundle]).fetchone() or (b"",)
-            entries = tiles.unbundle(data)
+            entries, notes = tiles.unbundle(stored.bundle(bundle)), stored.notes(bundle)
             for entry, member in together:
-                yield Listed(entry, member, entries[entry % tiles.WIDTH], tags, lists)
-    finally:
-        database.close()
+                text = entries[entry % tiles.WIDTH]
+                yield Listed(entry, member, text, tags, lists, sets, *notes.of(entry))
 
 
-def _places(database: sqlite3.Connection, name: bytes, size: int) -> Iterator[tuple[int, int]]:
+def _places(stored: ReadLogReader, name: bytes, size: int) -> Iterator[tuple[int, int]]:
     """(entry below `size`, index in its list or ALONE), newest first."""
-    database.executescript(membership.SCHEMA)  # for logs older than batch entries
-    alone = ((entry, ALONE) for entry in membership.of(database, name, size))
-    if database.execute("SELECT 1 FROM member LIMIT 1").fetchone() is None:
+    alone = ((entry, ALONE) for entry in stored.entries_of(name, size))
+    if not stored.has_members():
         return alone
-    numbers = membership.of(database, name, _EVER, MEMBERS)
-    members = (_member(database, number) for number in numbers)
+    members = (_member(stored, number) for number in stored.entries_of(name, EVER, MEMBERS))
     return merge(alone, (each for each in members if each[0] < size), reverse=True)
 
 
-def _member(database: sqlite3.Connection, number: int) -> tuple[int, int]:
+def _member(stored: ReadLogReader, number: int) -> tuple[int, int]:
     """The entry whose list has decision `number`, and its index there."""
-    query = "SELECT entry, first FROM list WHERE first <= ? ORDER BY first DESC LIMIT 1"
-    row = database.execute(query, [number]).fetchone()
-    if row is None:
+    if (found := stored.member(number)) is None:
         raise MalformedListError("a list of decisions is missing; restore the read log's database")
-    return row[0], number - row[1]
+    return found

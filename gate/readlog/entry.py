@@ -5,7 +5,7 @@ which have few distinct combinations. Their text is cached, and the parts that d
 are inserted: the second, the ledger position, the determining entry, the tag.
 
     {"action":"evaluate","at":"…","cohort":null,"consent":{"root":"…","size":7},"determined_by":
-        3 ,"fields":["age"],"plan":"9f…", … ,"subject": "4be1…" ,"views":{"age":"personal"}}
+        "5b0e…" ,"fields":["age"],"plan":"9f…", … ,"subject": "4be1…" ,"views":{"age":"personal"}}
 
 The bytes equal those of `gate.readlog.writer.ReadLogEntry.encode`: see tests/gate/test_ruling.py.
 """
@@ -21,6 +21,7 @@ from gate.policy.compiled import Plan
 from gate.readlog.batch_entry import DecisionBatch
 from gate.state import consent_bits
 from gate.state.ledger_position import ConsentPoint
+from ledger.vault.commitments import masked
 
 REMEMBERED = 8192  # cached texts of about a kilobyte each
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -80,10 +81,13 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
     def allowed(self) -> bool:
         return self.wording.allowed
 
-    def entry(self, tag: str | None) -> bytes:
+    def entry(self, tag: str | None, pad: int | None = None) -> bytes:
         """The leaf of the read log."""
         rests, wording = self.determined_by, self.wording
-        index = "null" if rests is None else rests
+        if pad is not None:
+            index: str | int = f'"{masked(rests, pad)}"'
+        else:
+            index = "null" if rests is None else rests
         named = "null" if tag is None else f'"{tag}"'
         return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
 
@@ -103,15 +107,15 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
     service: str
     rulings: Sequence[WrittenDecision]
 
-    def listing(self, tags: Sequence[str]) -> bytes:
-        """The list of decisions, with the customers' `tags`."""
+    def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes:
+        """The list of decisions, with the customers' `tags`, and the pads of their positions."""
         decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
-        for decision, tag in zip(self.rulings, tags, strict=True):
-            text, rests = decision.wording, decision.determined_by
+        for decision, tag, pad in zip(self.rulings, tags, pads, strict=True):
+            text, rests = decision.wording, masked(decision.determined_by, pad)
             if (number := numbers.get(id(text))) is None:
                 number = numbers[id(text)] = len(texts)
                 texts.append(text.text)
-            decisions.append(f'["{tag}",{"null" if rests is None else rests},{number}]')
+            decisions.append(f'["{tag}","{rests}",{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
 
     def answers(self, entry: int) -> list[str]:

@@ -4,44 +4,43 @@ Each gate instance has its own log, announced in the consent log when it starts.
 JSON:
 
     {"action":"read","at":"2026-01-01T12:00:00Z","cohort":null,"consent":{"root":"…","size":7},
-     "determined_by":3,"fields":["age"],"plan":"9f…","reason":"granted","release":null,"rows":1,
-     "scene":"segmentation","service":"analytics","subject":"4be1…","views":{"age":"personal"}}
+     "determined_by":"5b0e…","fields":["age"],"plan":"9f…","reason":"granted","release":null,
+     "rows":1,"scene":"segmentation","service":"analytics","subject":"4be1…",
+     "views":{"age":"personal"}}
 
-`subject` is a tag derived from the customer's own key, different in every leaf, so the log alone
-does not link two reads of one customer. Values are never written. A table read names its cohort by
-the digest of a bitmap over the rows of the consent state, which is stored with the log. If its
+`subject` is a tag derived from the customer's own key, different in every leaf. `determined_by` is
+the entry of the consent log that the answer rests on, masked with a pad of the customer and the
+leaf (ledger.vault.commitments.PositionPads). So neither repeats in the leaves of one customer. In
+leaves of earlier versions it is a number or null. Values are never written. A read of many
+customers names two stored sets by digest (gate.readlog.customer_sets): `cohort`, of those who
+granted what was asked, and `answered`, of those of whom something is in the answer. If a table's
 synthetic rows are not naive, `mode` says how they were made ("release-anchored") and `release` on
-whose counts they rest.
+whose counts they rest. In entries of earlier versions there is no `answered`, and `cohort` names
+rows of the consent state.
 """
 
-import secrets
-import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
+from itertools import islice
 from threading import Lock
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
-import numpy as np
 from msgspec import UNSET, UnsetType
 
 from gate.decision.decide import Reason, View
-from gate.decision.eligibility import Cohort
-from gate.readlog import membership
-from gate.readlog.membership import MEMBERS, Membership, Put
-from gate.readlog.wal_checkpoint import MAX_PAGES, Folding
+from gate.readlog.customer_sets import CustomerSets
 from gate.state.ledger_position import ConsentPoint
-from ledger.storage.interface import StorageBatch
-from ledger.tlog import atomic_file
+from gate.storage import membership
+from gate.storage.deliveries import DeliveryNote, DeliveryNotes, Logged
+from gate.storage.journal import STORAGE_ERRORS, Commit, JournalStore
+from gate.storage.read_log import ReadLogDatabase
+from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
-from ledger.vault.commitments import TAG_SIZE, ReadLogTags
-
-LOG, COHORTS = "log.sqlite", "cohorts"  # in an instance's folder
-INDEX = LOG  # database of the private index: see gate.readlog.membership
+from ledger.vault.commitments import ReadLogTags, masked
 
 
 class JournalError(Exception):
@@ -52,16 +51,17 @@ class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the read log: what was requested, what was answered, and why."""
 
     action: str  # "evaluate", "read", "rows", "table" or "search"
+    answered: str | UnsetType = UNSET  # SHA-256 of the stored set, in hex; of many customers
     at: datetime  # whole seconds
     service: str
     scene: str
     subject: str | None = None  # hex tag; None for a cohort
-    cohort: str | None = None  # SHA-256 of the stored bitmap, in hex
+    cohort: str | None = None  # SHA-256 of the stored set, in hex
     rows: int = 0
     fields: tuple[str, ...]
     views: Mapping[str, View]
     reason: Reason
-    determined_by: int | None = None
+    determined_by: int | str | None = None  # masked in the leaf of one customer
     mode: str | UnsetType = UNSET  # of a table's synthetic rows, unless they are naive
     plan: str
     release: str | None = None
@@ -70,9 +70,12 @@ class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     def encode(self) -> bytes:
         return _ENCODER.encode(self)
 
-    def entry(self, tag: str | None) -> bytes:
-        """The leaf, with the customer's `tag`."""
-        return msgspec.structs.replace(self, subject=tag).encode()
+    def entry(self, tag: str | None, pad: int | None = None) -> bytes:
+        """The leaf, with the customer's `tag`, and the `pad` that masks their position."""
+        rests = self.determined_by
+        if pad is not None and not isinstance(rests, str):
+            rests = masked(rests, pad)
+        return msgspec.structs.replace(self, subject=tag, determined_by=rests).encode()
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -81,13 +84,13 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 class EntryLine(Protocol):
     """What can be logged: a ReadLogEntry, or a WrittenDecision that encodes to the same bytes."""
 
-    def entry(self, tag: str | None) -> bytes: ...
+    def entry(self, tag: str | None, pad: int | None = None) -> bytes: ...
 
 
 class Many(Protocol):
     """What is logged as one entry with a list: see gate.readlog.batch_entry."""
 
-    def listing(self, tags: Sequence[str]) -> bytes: ...
+    def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes: ...
     def entry(self, digest: str) -> bytes: ...
     def alone(self, place: int) -> bytes:
         """One decision as the entry of a single evaluation, without a tag."""
@@ -118,34 +121,64 @@ class ManyEntryTagger(EntryTagger, Protocol):
         """The tags of one customer in a read log; None if the customer has no key."""
         ...
 
+    def numbers(self, subjects: Sequence[str], /) -> Mapping[str, int]:
+        """The numbers of those of these customers who have a key; they never change."""
+        ...
+
+    def awaited(self, subjects: Sequence[str], /) -> Sequence[str]:
+        """Those of these customers whose key the writer has still to make."""
+        ...
+
+
+class JournalTagger(ManyEntryTagger, Protocol):
+    """What a journal asks of the vault."""
+
+    def entry_tags(self, subjects: Sequence[str], log_origin: str, /) -> Sequence[ReadLogTags]:
+        """Tags for entries about these ids, in time that does not tell who is a customer."""
+        ...
+
 
 class Journal:
-    """Writes the read log of one gate instance under `home`, the folder of `log`. Thread-safe.
+    """Writes the read log of one gate instance. Thread-safe.
 
     `record` returns when its entries are durable; entries of waiting threads are committed
-    together. The private index (gate.readlog.membership) is written in the same transaction. A
+    together. The private index (gate.storage.membership) is written in the same transaction. A
     caller that must not block splits a commit into `begin`, which computes, and `finish`, which
     waits for the disk.
     """
 
-    def __init__(self, log: Log, tagger: ManyEntryTagger, home: Path) -> None:
+    def __init__(
+        self,
+        log: Log,
+        tagger: JournalTagger,
+        reads: ReadLogDatabase,
+        *,
+        before: "Journal | None" = None,
+    ) -> None:
+        """`log`: the one of the database `reads`. `before`: the journal that this one follows."""
         self.log = log
+        self.reads = reads
         self._subscribers: list[Subscriber] = []
+        if before is not None:
+            before.hand_over(self)
         self._tagger = tagger
-        self.home = home
-        (home / COHORTS).mkdir(parents=True, exist_ok=True)
+        self.sets = CustomerSets(reads.folder, before.reads.folder if before else None)
+        self._ended = False
         self._waiting: list[_Waiting] = []
-        self._queue, self._turn, self._storing = Lock(), Lock(), Lock()
-        self._begun: tuple[Staged, Put, Put] | None = None
-        self._database = sqlite3.connect(home / LOG, check_same_thread=False, isolation_level=None)
-        self._database.executescript(_PRAGMAS)
-        self._folding = Folding(home / LOG)
-        self._owners = Membership(self._database, log.size)
-        self._members = Membership(self._database, what=MEMBERS)
+        self._queue, self._turn = Lock(), Lock()
+        self._begun: _Begun | None = None
+        self._failed: _Begun | None = None  # nobody knows yet whether it was stored
+        self._store = JournalStore(reads, log.size)
+        self.deliveries = DeliveryNotes(self._note)
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call `subscriber` with the entries of each commit before they are written."""
         self._subscribers.append(subscriber)
+
+    def hand_over(self, after: "Journal") -> None:
+        """Let those that this journal calls be called by the one that follows it."""
+        for each in self._subscribers:
+            after.subscribe(each)
 
     def record(self, entry: EntryLine, subject: str | None = None) -> int:
         """Write one entry about `subject` (None: a cohort), durably; returns its index."""
@@ -189,20 +222,33 @@ class Journal:
         finally:
             self._turn.release()
 
-    def store(self, cohort: Cohort) -> str:
-        """Store a cohort's bitmap durably; returns its digest."""
-        bitmap = np.packbits(cohort).tobytes()
-        digest = sha256(bitmap).hexdigest()
-        path = self.home / COHORTS / digest
-        with self._storing:  # several threads may store the same cohort
-            if not path.exists():
-                atomic_file.write(path, bitmap)
-        return digest
+    def end(self) -> None:
+        """Write nothing more, and let another process take the log for ended."""
+        with self._turn:
+            self._ended = True
+        self.deliveries.end()
+        self.reads.close()
 
-    def cohort(self, digest: str, rows: int) -> Cohort:
-        """A stored cohort as booleans over `rows` rows of the consent state."""
-        packed = np.frombuffer((self.home / COHORTS / digest).read_bytes(), np.uint8)
-        return np.unpackbits(packed, count=rows).astype(np.bool_)
+    def logged(self, first: int, count: int = 1) -> Logged:
+        """Where to note what became of the answer that these entries are about."""
+        return Logged(self.deliveries, range(first, first + count))
+
+    def numbers(self, subjects: Sequence[str]) -> Mapping[str, int]:
+        """The numbers of these customers, by which sets name them."""
+        return self._tagger.numbers(subjects)
+
+    def awaited(self, subjects: Sequence[str]) -> Sequence[str]:
+        """Those of these customers whose reads could not be found yet, for want of a key."""
+        return self._tagger.awaited(subjects)
+
+    def has_tags(self, subject: str) -> bool:
+        """Whether entries about the customer can be found by them."""
+        return self._tagger.read_log_tags(subject, self.log.origin) is not None
+
+    def _note(self, notes: Sequence[DeliveryNote]) -> None:
+        # What cannot be written stays unknown: the answers have left.
+        with self._turn, suppress(*STORAGE_ERRORS):
+            self._store.writer.note(notes)
 
     def _write(self) -> None:
         with self._queue:
@@ -217,82 +263,90 @@ class Journal:
 
     def _put(self, asked: Sequence[Asked]) -> range:
         """Write entries and their pseudonyms in a transaction that stays open."""
+        if self._ended:
+            raise JournalError("this read log was ended and another one begun: ask again")
+        self._settle_failed()
         first = self.log.size
         named = self._named(asked, first)
         for each in self._subscribers:
             each(named.entries, asked)
-        with self._closing():
-            staged = self.log.stage(named.entries)
-            self._database.execute("BEGIN IMMEDIATE")
-            stored = self._database.execute("SELECT size FROM head").fetchone()
-            if (stored or (0,))[0] != first:
-                raise JournalError("another process writes this read log; give each gate its own")
-            for statement, rows in (*_rows(staged.batch), (_LIST, named.lists)):
-                self._database.executemany(statement, rows)
-            names = self._owners.put(named.names, first)
-            members = self._members.put(named.members, self._members.size)
-            self._begun = staged, names, members
+        staged = self.log.stage(named.entries)
+        owners = self._store.owners.append(named.names, first)
+        members = self._store.members.append(named.members, self._store.members.size)
+        commit = Commit(staged.batch, named.lists, named.sets, owners, members)
+        begun = _Begun(staged, commit)
+        with _reported():
+            self._store.writer.begin(begun.commit)
+        self._begun = begun
         return range(first, first + len(asked))
 
     def _settle(self) -> None:
         begun, self._begun = self._begun, None
         if begun is None:
             raise AssertionError("nothing was begun")
-        with self._closing():
-            self._database.execute("COMMIT")
+        self._failed = begun
+        with _reported():
+            self._store.writer.commit()
         # Crash before the commit: nothing was written and nobody got an answer. Crash after it: the
         # entries exist, but their answers were never sent.
-        staged, names, members = begun
-        self.log.settle(staged)
-        self._owners.settle(names)
-        self._members.settle(members)
-        self._folding.committed()
+        self._committed(begun)
 
-    @contextmanager
-    def _closing(self) -> Iterator[None]:
-        """Roll back the transaction on any error."""
-        try:
-            yield
-        except BaseException as error:
-            with suppress(sqlite3.Error):
-                self._database.rollback()
-            if isinstance(error, OSError | sqlite3.Error):
-                raise JournalError("the read log cannot be written; check its disk") from error
-            raise
+    def _settle_failed(self) -> None:
+        """Find out whether the last commit was stored, if it failed: a server may not have said."""
+        if self._failed is None:
+            return
+        with _reported():
+            stored = self._store.writer.is_stored(self._failed.commit)
+        if stored:
+            self._committed(self._failed)
+        self._failed = None
+
+    def _committed(self, begun: "_Begun") -> None:
+        self._failed = None
+        self.log.settle(begun.staged)
+        self._store.settle(begun.commit)
 
     def _named(self, asked: Sequence[Asked], first: int) -> "_Named":
         """The leaves with their tags, and the pseudonyms for the private index."""
-        made = _Named([], [], [], [])
-        tags_of, origin = self._tagger.read_log_tags, self.log.origin
+        made, tags = _Named([], [], [], [], []), iter(self._entry_tags(asked))
         for index, each in enumerate(asked, first):
             if isinstance(each, Several):
-                self._list(each, index, made)
+                self._list(each, index, made, tags)
                 continue
             line, subject = each
             if subject is None:
-                tag, name = None, membership.NOBODY
-            elif (tags := tags_of(subject, origin)) is None:  # no key: a random tag
-                tag, name = secrets.token_hex(TAG_SIZE), secrets.token_bytes(membership.SIZE)
+                tag, pad, name = None, None, membership.NOBODY
+                if isinstance(line, ReadLogEntry) and line.answered is not UNSET:
+                    made.sets.append((index, bytes.fromhex(line.answered)))
             else:
-                tag, name = tags.at(index), tags.pseudonym[: membership.SIZE]
-            made.entries.append(line.entry(tag))
+                theirs = next(tags)
+                tag, pad = theirs.at(index), theirs.pads.at(index)
+                name = theirs.pseudonym[: membership.SIZE]
+            made.entries.append(line.entry(tag, pad))
             made.names.append(name)
         return made
 
-    def _list(self, several: Several, index: int, made: "_Named") -> None:
+    def _entry_tags(self, asked: Sequence[Asked]) -> Sequence[ReadLogTags]:
+        """The tags of all customers whom the entries are about, in order."""
+        subjects: list[str] = []
+        for each in asked:
+            if isinstance(each, Several):
+                subjects += each.subjects
+            elif each[1] is not None:
+                subjects.append(each[1])
+        return self._tagger.entry_tags(subjects, self.log.origin)
+
+    def _list(
+        self, several: Several, index: int, made: "_Named", tags: Iterator[ReadLogTags]
+    ) -> None:
         """Add one entry about many customers, and its list."""
-        tags_of, origin = self._tagger.read_log_tags, self.log.origin
-        first, names, given = self._members.size + len(made.members), [], []
-        for place, subject in enumerate(several.subjects):
-            if (tags := tags_of(subject, origin)) is None:
-                given.append(secrets.token_hex(TAG_SIZE))
-                names.append(secrets.token_bytes(membership.SIZE))
-            else:
-                given.append(tags.member(index, place))
-                names.append(tags.pseudonym[: membership.SIZE])
-        data = several.line.listing(given)
+        first = self._store.members.size + len(made.members)
+        theirs = [*islice(tags, len(several.subjects))]
+        given = [each.member(index, place) for place, each in enumerate(theirs)]
+        pads = [each.pads.member(index, place) for place, each in enumerate(theirs)]
+        data = several.line.listing(given, pads)
         made.lists.append((index, first, data))
-        made.members.extend(names)
+        made.members.extend(each.pseudonym[: membership.SIZE] for each in theirs)
         made.entries.append(several.line.entry(sha256(data).hexdigest()))
         made.names.append(membership.NOBODY)
 
@@ -304,25 +358,25 @@ class _Named(NamedTuple):
     names: list[bytes]  # pseudonyms of the entries
     lists: list[tuple[int, int, bytes]]  # entry, number of its first decision, the list
     members: list[bytes]  # pseudonyms of the decisions in lists
+    sets: list[tuple[int, bytes]]  # entry, digest of the set of customers that it answered about
 
 
-def _rows(batch: StorageBatch) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
-    """The rows that a storage batch writes, to the tables of ledger.storage.sqlite."""
-    yield _HEAD, [(batch.head.size, batch.head.note)]
-    yield _BUNDLE, [*batch.bundles.items()]
-    yield _TILE, [(level, index, data) for (level, index), data in batch.tiles.items()]
+class _Begun(NamedTuple):
+    """A transaction of the log: the log after it, and what it writes."""
+
+    staged: Staged
+    commit: Commit
 
 
-_PRAGMAS = f"""
-PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000;
-PRAGMA wal_autocheckpoint={MAX_PAGES};
-"""
-_HEAD = """
-INSERT INTO head VALUES (1, ?, ?)
-    ON CONFLICT DO UPDATE SET size = excluded.size, note = excluded.note"""
-_BUNDLE = "INSERT INTO bundle VALUES (?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
-_LIST = "INSERT INTO list VALUES (?, ?, ?)"
-_TILE = "INSERT INTO tile VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET data = excluded.data"
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Turns every error of the database into a JournalError."""
+    try:
+        yield
+    except ForkError as error:
+        raise JournalError(str(error)) from error
+    except STORAGE_ERRORS as error:
+        raise JournalError("the read log cannot be written; check its disk or server") from error
 
 
 class _Waiting:
@@ -342,8 +396,3 @@ def tag(tagger: EntryTagger, subject: str, origin: str, index: int) -> str:
 def pseudonym(tagger: EntryTagger, subject: str, origin: str) -> bytes:
     """The customer's pseudonym in the private index of one read log."""
     return tagger.read_log_tag(subject, f"{origin}#index", 0)[: membership.SIZE]
-
-
-def instance_name() -> str:
-    """A unique name for a gate instance, so that no two instances write the same read log."""
-    return secrets.token_hex(4)

@@ -57,7 +57,7 @@ class Missing:
     """What a completion may rest on: the authorised rows and how many customers are missing."""
 
     rows: Callable[[], Any]  # returns an Ibis table: `columns` of the authorised customers
-    subjects: Sequence[str]  # the authorised customers
+    subjects: Sequence[str]  # the authorised customers, or all others
     authorised: int  # number of their rows
     everybody: int  # number of customers of the source
     columns: tuple[str, ...]  # columns to draw

@@ -28,7 +28,9 @@ from gate.readlog.writer import Asked, Several
 from gate.reads.point import Gate
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
+from gate.state.customer_numbers import NOBODY
 from ledger import clock
+from ledger.vault import number_sets
 
 MAX_WAITING = 256
 MAX_MEMBERS = 16  # customers of a cohort checked per sample
@@ -136,12 +138,16 @@ class Crosscheck:
         self, state: ConsentIndex, logged: Mapping[str, Any]
     ) -> list[tuple[list[PolicyFacts], bool | None]]:
         """For a random few customers: their policy facts, and whether the cohort has them."""
-        rows = state.numbered(np.arange(state.people))
-        members = self._gate.journal.cohort(logged["cohort"], len(rows))
-        chosen = self._random.sample(range(len(rows)), min(MAX_MEMBERS, len(rows)))
+        cohort = self._gate.journal.sets.get(logged["cohort"])
+        everybody = state.subjects.selected(np.ones(state.people, np.bool_))
+        people = len(everybody.rows)
+        chosen = np.array(self._random.sample(range(people), min(MAX_MEMBERS, people)), np.int64)
+        some = everybody.some(chosen)
+        numbers = self._gate.numbers.of_rows(state.replays, some).tolist()
         return [
-            (self._facts(state, logged, state.subjects[int(rows[each])]), bool(members[each]))
-            for each in chosen
+            (self._facts(state, logged, name), number_sets.contains(cohort, number))
+            for name, number in zip(some.names(), numbers, strict=True)
+            if number != NOBODY
         ]
 
     def _facts(
@@ -150,12 +156,15 @@ class Crosscheck:
         scene = logged["scene"]
         at = datetime.strptime(logged["at"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         minute = consent_bits.minute(at)
-        consent = state.bits(scene, subject)
+        consent, _ = self._gate.consent(state, scene, subject)
         stopped = frozen(consent, state.stale(scene, minute))
-        places = {name: place for place, name in enumerate(self._gate.scenes[scene].fields)}
-        until = consent >> consent_bits.EXPIRY_SHIFT
+        bit = {
+            name: consent_bits.field(place)
+            for place, name in enumerate(self._gate.scenes[scene].fields)
+        }
+        until = consent_bits.expiry(consent)
         return [
-            PolicyFacts(name, bool(consent >> places[name] & 1), minute, until, stopped)
+            PolicyFacts(name, bool(consent & bit[name]), minute, until, stopped)
             for name in self._looked_at(logged)
         ]
 
@@ -206,6 +215,7 @@ _REFUSED = {
     Reason.NO_FIELDS,
     Reason.POLICY_FORBIDS,
     Reason.PURPOSE_DIFFERS,
+    Reason.SHAPE_OUTSIDE_SCENE,
     Reason.QUOTA_EXCEEDED,
     Reason.SUSPENDED,
 }

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gate.reads.point import Answer
+from gate.reads.request import Answer
 from gate.reads.table import TableAnswer
 
 ARROW = "application/vnd.apache.arrow.stream"

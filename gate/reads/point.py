@@ -6,69 +6,39 @@ apply    fetch personal values only for fields that the decision allows; write t
          and make it durable; only then return the answer
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
-from gate.contracts.scene import Scene
+from gate.contracts.scene import ReadShape, Scene
 from gate.decision import purpose
 from gate.decision.alert import Alarm, log
-from gate.decision.decide import REFUSED, Decision, Reason, View, decide, verdict
+from gate.decision.decide import Decision, Reason, View, decide
 from gate.decision.eligibility import Cohort
 from gate.decision.eligibility_cache import Cohorts
 from gate.decision.quota import Quotas
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.policy.compiled import Plan, compile_plan
-from gate.readlog.entry import EntryText, Moment, Question, WrittenDecision, moment, worded, wording
+from gate.readlog.entry import Moment, Question, WrittenDecision, moment
 from gate.readlog.writer import Journal, ReadLogEntry
-from gate.reads import masking
 from gate.reads.completion import Completions
+from gate.reads.evaluations import written_decisions
 from gate.reads.releases import NOTHING, Served, Synthesiser
-from gate.reads.sources.interface import UNREADABLE, RowSource, SourceUnavailableError
+from gate.reads.request import Answer, ReadRequest, StaleStateError
+from gate.reads.sources.interface import RowSource, SourceUnavailableError
+from gate.reads.values import ValueReader, without_source
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentIndex, ErasureLog
+from gate.state.consent_index import ConsentIndex
+from gate.state.customer_numbers import CustomerNumbers
+from gate.state.followed import ErasureLog
 from gate.state.ledger_position import ConsentPoint
+from ledger import clock
 
 MAX_BEHIND = 64  # entries that are applied on an event loop: at most a few milliseconds
-
-
-class StaleStateError(Exception):
-    """The ledger is smaller than the size the caller requires. Nothing was read."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """A request for one customer's `fields` in one scene.
-
-    `minimum_size`: the smallest ledger size the answer may rest on, e.g. that of a receipt that the
-    caller has seen.
-    """
-
-    service: str
-    scene: str
-    subject: str
-    fields: tuple[str, ...]
-    at: datetime
-    minimum_size: int = 0
-    purpose: str | None = None  # DPV term the caller states; must equal the contract's
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The answer to a `ReadRequest`.
-
-    Every requested field has a value (None if withheld) and a view; a refused request has neither.
-    """
-
-    decision: Decision
-    values: Mapping[str, Any]
-    views: Mapping[str, View]
-    release: str | None  # id of the release that the synthetic values come from
-    entry: int  # index of the answer's entry in the read log
-    read_log: str  # origin of the read log
 
 
 class LedgerView(ErasureLog, Protocol):
@@ -84,13 +54,17 @@ class GateOptions:
     """Settings of a gate.
 
     `known_by`: columns whose values are masked in free text. `crosscheck_every`: one answer in so
-    many, on average, is checked against full Cedar.
+    many, on average, is checked against full Cedar. `clock_doubt`: why the clock is not believed;
+    while it is not, every scene is suspended. `asks_server`: the ledger's size, the vault or the
+    read log are in a database server, so a decision may have to wait for it.
     """
 
     known_by: tuple[str, ...] = ()
     quotas: Quotas = field(default_factory=Quotas)
     alarm: Alarm = log
     crosscheck_every: int = 1000
+    clock_doubt: Callable[[], str | None] = clock.doubt
+    asks_server: bool = False
 
 
 class Gate:
@@ -124,6 +98,7 @@ class Gate:
         self._state = state or ConsentIndex(scenes)
         self._point = ConsentPoint(0, "")
         self._cohorts = Cohorts()
+        self.numbers = CustomerNumbers(journal.numbers)
         self._now: Moment | None = None
         self._served: dict[str, Served] = {}
         self.completions = Completions()
@@ -138,6 +113,10 @@ class Gate:
         with self._lock:
             self._served[scene] = self.served(scene).after(self.scenes[scene], more)
             self._plans.clear()
+
+    def continue_in(self, journal: Journal) -> None:
+        """Write the next entries to another journal, which follows the present one."""
+        self.journal = journal
 
     def suspend(self, scene: str) -> None:
         """Refuse everything in the scene until the gate is restarted."""
@@ -178,7 +157,10 @@ class Gate:
             state, point = self._reach(reached, minimum)
             now = self._moment(int(at.timestamp()), point)
             for each, plan in zip(asked, plans, strict=True):
-                decisions += _ruled(state, now, each, plan)
+                lookup = state.bits_and_entry
+                if plan is not None and state.unsaid(each.scene):
+                    lookup = partial(self.consent, state)
+                decisions += written_decisions(lookup, state, now, each, plan)
         return decisions
 
     def _moment(self, second: int, point: ConsentPoint) -> Moment:
@@ -198,18 +180,23 @@ class Gate:
             decision = Decision(False, {}, bar, None, point.size)
         values: Mapping[str, Any] = {}
         if plan is not None and not decision.refused:
+            reader = ValueReader(
+                self.source, self.journal, self.options.known_by, self.served, self._key
+            )
             try:
-                values, after = self._values(request, plan, decision)
+                values, after = reader.values(request, plan, decision)
             except SourceUnavailableError:
-                decision = _without_source(decision)
-                values, after = self._values(request, plan, decision)
+                decision = without_source(decision)
+                values, after = reader.values(request, plan, decision)
             complete = View.WITHHELD not in after.views.values()
             decision = after if complete else replace(after, allowed=False)
         logged = _log_entry(request, "read", plan, decision, point)
-        entry = self.journal.record(logged, request.subject)
+        journal = self.journal
+        entry = journal.record(logged, request.subject)
         # Durable from here on: the answer may leave.
-        origin = self.journal.log.origin
-        return Answer(decision, values, decision.views, logged.release, entry, origin)
+        origin = journal.log.origin
+        where = entry, origin, journal.logged(entry)
+        return Answer(decision, values, decision.views, logged.release, *where)
 
     def consenting(self, scene: str, fields: Sequence[str], at: datetime) -> list[str]:
         """The customers who grant all of `fields` in the scene at `at`.
@@ -236,9 +223,10 @@ class Gate:
         contract = self.scenes.get(scene)
         if contract is None:
             return None
-        plan = self._plans.get((service, scene))
+        doubted = self.options.clock_doubt() is not None
+        plan = None if doubted else self._plans.get((service, scene))
         if plan is None:
-            served, stopped = self.served(scene), scene in self.suspended
+            served, stopped = self.served(scene), doubted or scene in self.suspended
             plan = compile_plan(
                 service,
                 contract,
@@ -248,6 +236,8 @@ class Gate:
                 policy=self.policy.digest,
                 suspended=stopped,
             )
+            if doubted:
+                return plan
             if plan.offered:  # unknown services must not fill the cache with made-up names
                 self._plans[service, scene] = plan
             # `suspend` or `serve` may have run while the plan was compiled.
@@ -255,6 +245,23 @@ class Gate:
                 self._plans.pop((service, scene), None)
                 return self.plan(service, scene)
         return plan
+
+    def consent(self, state: ConsentIndex, scene: str, subject: str) -> tuple[int, int | None]:
+        """A customer's consent bits in a scene, and the entry that last changed them.
+
+        Under legitimate interest silence allows a read, but only of a customer: of an id without a
+        data key nothing may be read, nor of an id that was erased, and with everything else any
+        objection of its owner. The caller holds `lock`.
+        """
+        bits, index = state.bits_and_entry(scene, subject)
+        if index is None and bits and state.unsaid(scene) and not self.journal.has_tags(subject):
+            return 0, None
+        return bits, index
+
+    def returned(self, subjects: Sequence[str]) -> list[int]:
+        """The places of the ids that were erased: whoever has them now is not silent."""
+        state = self._state
+        return [place for place, each in enumerate(subjects) if state.returned(each)]
 
     def subjects(self) -> list[str]:
         """All customers with an instruction in the ledger, in the order of their first one."""
@@ -306,9 +313,9 @@ class Gate:
             state, point = self._reach(reached, request.minimum_size)
             if plan is None:
                 return Decision(False, {}, Reason.UNKNOWN_SCENE, None, point.size), point
-            consent, index = state.bits_and_entry(request.scene, request.subject)
+            consent, index = self.consent(state, request.scene, request.subject)
             minute = consent_bits.minute(request.at)
-            stale = state.stale(request.scene, minute) if consent & consent_bits.ARMED else 0
+            stale = state.stale(request.scene, minute) if consent & consent_bits.ALL_ARMED else 0
         decision = decide(
             plan, request.fields, consent, minute, index=index, size=point.size, stale=stale
         )
@@ -316,103 +323,12 @@ class Gate:
 
     def _bar(self, request: ReadRequest, plan: Plan) -> Reason | None:
         """Why a read that contract and policy allow is refused nevertheless; None if it is not."""
+        if ReadShape.POINT not in plan.scene.shapes:
+            return Reason.SHAPE_OUTSIDE_SCENE
         if not purpose.agrees(request.purpose, plan.scene):
             return Reason.PURPOSE_DIFFERS
         admitted = self.options.quotas.admits_point(request.service, request.scene, request.at)
         return None if admitted else Reason.QUOTA_EXCEEDED
-
-    def _values(
-        self, request: ReadRequest, plan: Plan, decision: Decision
-    ) -> tuple[dict[str, Any], Decision]:
-        """The values, and the decision with the views that the source could give."""
-        views = dict(decision.views)
-        columns = _columns(plan, views)
-        free = [name for name in columns if plan.scene.fields[name].item.free_text]
-        wanted = dict.fromkeys([*columns.values(), *(self.options.known_by if free else ())])
-        row = self.source.row(request.subject, [*wanted]) if columns else {}
-        unreadable = {name for name, value in (row or {}).items() if value is UNREADABLE}
-        row = row and {name: None if name in unreadable else row[name] for name in row}
-        views |= {f: View.WITHHELD for f, column in columns.items() if column in unreadable}
-        row = masking.row(row, free, self.options.known_by) if row and free else row
-        if row is None:  # the customer has a grant but no row in the source
-            views |= dict.fromkeys(columns, View.WITHHELD)
-            row = {}
-        values = {field: row.get(columns.get(field, field)) for field in request.fields}
-        values |= self._surrogates(request, plan, views, values)
-        after = replace(decision, views=views)
-        return values, _without_values(after) if unreadable else after
-
-    def _surrogates(
-        self,
-        request: ReadRequest,
-        plan: Plan,
-        views: Mapping[str, View],
-        values: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """Synthetic values for fields that may not be read, conditioned on the personal ones."""
-        import pyarrow as pa
-
-        fields = [field for field, view in views.items() if view is View.SYNTHETIC]
-        release = self.served(request.scene).by_id(plan.release) if fields else None
-        if release is None:
-            return {}
-        shown = {
-            field: [values[field]]
-            for field, view in views.items()
-            if view is View.PERSONAL and plan.scene.fields[field].item.domain is not None
-        }
-        drawn = release.conditional(fields, pa.table(shown), self._key, [request.subject])
-        return dict(drawn.to_pylist()[0])
-
-
-def _ruled(
-    state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
-) -> Iterator[WrittenDecision]:
-    scene, lookup = asked.scene, state.bits_and_entry
-    known: dict[int, EntryText] = {}  # by consent bits: nothing else differs among the subjects
-    for customer in asked.subjects:
-        consent, index = lookup(scene, customer) if plan is not None else _NOTHING
-        if (text := known.get(consent)) is None:
-            text = known[consent] = _worded(state, now, asked, plan, consent)
-        yield WrittenDecision(now, text, index if text.rests else None, customer)
-
-
-def _worded(
-    state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None, consent: int
-) -> EntryText:
-    scene, fields = asked.scene, asked.fields
-    if plan is None:
-        return worded(asked.service, scene, None, fields, REFUSED[Reason.UNKNOWN_SCENE])
-    stale = state.stale(scene, now.minute) if consent & consent_bits.ARMED else 0
-    result = verdict(plan, fields, consent, now.minute, stale)
-    if not plan.offered:  # unknown service: do not cache text with its name
-        return worded(asked.service, scene, plan, fields, result)
-    return wording(plan, fields, result)
-
-
-_NOTHING = 0, None
-
-
-def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
-    """The source column that each personal or generalised field is read from."""
-    columns = {}
-    for name, view in views.items():
-        if view is View.PERSONAL:
-            columns[name] = name
-        elif view is View.GENERALISED:
-            columns[name] = str(plan.scene.fields[name].generalised_by)
-    return columns
-
-
-def _without_values(decision: Decision) -> Decision:
-    """The decision for a customer some of whose values the source cannot give."""
-    return replace(decision, allowed=False, reason=Reason.SOURCE_UNAVAILABLE)
-
-
-def _without_source(decision: Decision) -> Decision:
-    needs = {View.PERSONAL, View.GENERALISED}
-    views = {f: View.WITHHELD if v in needs else v for f, v in decision.views.items()}
-    return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
 
 
 def _log_entry(

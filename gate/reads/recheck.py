@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gate.decision import eligibility
 from gate.policy.compiled import Plan
+from gate.reads.groups import WholeGroups
 from gate.reads.point import Gate
 from gate.state import consent_bits
+from gate.state.customer_numbers import NOBODY, Numbers
 from gate.state.ledger_position import ConsentPoint
 
 Batches = Iterator[Any]  # Arrow record batches
@@ -28,14 +29,20 @@ class ScenePausedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The customers whose rows an answer may have, as decided at one ledger position."""
+    """The customers whose rows an answer may have, as decided at one ledger position.
 
-    numbered: eligibility.Cohort  # as the read log numbers customers
+    Where silence covers all that is read (legitimate interest) there are more, who never said
+    anything: all of the source but those `objecting`.
+    """
+
     subjects: list[str]
+    numbers: Numbers  # of these, as sets in the read log name them
     point: ConsentPoint
     rows: npt.NDArray[np.int64]  # in the consent state, in the order of `subjects`
     replays: int  # of that state: after another one, rows are other customers
     began: float  # on the monotonic clock, in seconds
+    erasures: int  # how many customers were erased by then
+    objecting: list[str] | None = None  # None: only `subjects` are admitted
 
 
 def admitted(gate: Gate, plan: Plan, wanted: int, at: datetime, minimum_size: int) -> Admitted:
@@ -43,9 +50,14 @@ def admitted(gate: Gate, plan: Plan, wanted: int, at: datetime, minimum_size: in
     with gate.lock:
         state, point = gate.current(minimum_size)
         members = gate.members(plan, wanted, at)
-        numbered, selected = state.numbered(members), state.subjects.selected(members)
-        rows, replays = selected.rows, state.replays
-    return Admitted(numbered, selected.names(), point, rows, replays, monotonic())
+        selected, replays = state.subjects.selected(members), state.replays
+        silent = state.silence_covers(plan.scene.id, wanted)
+        others = state.subjects.selected(~members) if silent else None
+        erasures = state.erasures
+    began, numbers = monotonic(), gate.numbers.of_rows(replays, selected)
+    objecting = None if others is None else others.names()
+    rows = selected.rows
+    return Admitted(selected.names(), numbers, point, rows, replays, began, erasures, objecting)
 
 
 class Recheck:
@@ -55,11 +67,23 @@ class Recheck:
     expire meanwhile end as well.
     """
 
-    def __init__(self, gate: Gate, plan: Plan, wanted: int, at: datetime, who: Admitted) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        plan: Plan,
+        wanted: int,
+        at: datetime,
+        who: Admitted,
+        group: int | None = None,
+    ) -> None:
+        """`group`: how many alike rows leave together, if the contract serves statistics only."""
+        self._group = group
         self._gate, self._plan, self._wanted, self._at, self._who = gate, plan, wanted, at, who
         self._decided = who.point.size, consent_bits.minute(at)
         self._gone: Sequence[str] = ()
-        self.taken_out = 0  # rows, so far
+        self._erasures = who.erasures
+        self.taken_out = 0  # rows, once the batches have ended
+        self.missed: list[str] = []  # their customers
 
     def batches(self, key: str, batches: Batches) -> Batches:
         """The batches without rows of customers who no longer grant them.
@@ -67,32 +91,56 @@ class Recheck:
         `key`: the column with the customer's id. Raises ScenePausedError, and what following the
         ledger raises: then the answer ends without its end mark.
         """
+        groups = None if self._group is None else WholeGroups(key, self._group)
+        for batch in batches:
+            self.taken_out += batch.num_rows
+            rows = batch if groups is None else groups.with_waiting(batch)
+            left = self._still_granted(key, rows)
+            if groups is not None:
+                left = groups.take(left)
+            self.taken_out -= left.num_rows
+            yield left
+        if groups is not None and groups.left is not None:
+            self.missed += map(str, groups.left.to_pylist())
+
+    def _still_granted(self, key: str, rows: Any) -> Any:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        for batch in batches:
-            if not (gone := self._no_longer()):
-                yield batch
-                continue
-            ids = batch.schema.field(key).type
-            theirs = pc.is_in(batch[key], value_set=pa.array(gone, ids))
-            left = batch.filter(pc.invert(theirs))
-            self.taken_out += batch.num_rows - left.num_rows
-            yield left
+        gone = [*self._no_longer(), *self._erased(key, rows)]
+        if not gone:
+            return rows
+        ids = rows.schema.field(key).type
+        theirs = pc.is_in(rows[key], value_set=pa.array(gone, pa.string()).cast(ids))
+        if pc.any(theirs).as_py():
+            self.missed += map(str, rows[key].filter(theirs).to_pylist())
+        return rows.filter(pc.invert(theirs))
+
+    def _erased(self, key: str, rows: Any) -> Iterator[str]:
+        """Those in the rows who said nothing and were erased since the answer was decided.
+
+        The state never had a row of them.
+        """
+        if self._who.objecting is None or self._erasures == self._who.erasures:
+            return
+        names = [str(each) for each in rows[key].to_pylist()]
+        numbers = self._gate.numbers.of_names(names).tolist()
+        yield from (name for name, each in zip(names, numbers, strict=True) if each == NOBODY)
 
     def _no_longer(self) -> Sequence[str]:
         """The admitted customers who do not grant the fields any more."""
         gate, who = self._gate, self._who
         at = self._at + timedelta(seconds=monotonic() - who.began)
         with gate.lock:
-            if self._plan.scene.id in gate.suspended:
+            if self._plan.scene.id in gate.suspended or gate.options.clock_doubt():
                 raise ScenePausedError(self._plan.scene.id)
             state, point = gate.current(0)
             decided = point.size, consent_bits.minute(at)
             if decided == self._decided:
                 return self._gone
             members = gate.members(self._plan, self._wanted, at)
-            names = None
+            names, self._erasures = None, state.erasures
+            others = None if who.objecting is None else state.subjects.selected(~members)
             if state.replays != who.replays:
                 names = state.subjects.selected(members)
         if names is None:
@@ -101,5 +149,7 @@ class Recheck:
         else:
             still = {*names.names()}
             self._gone = [each for each in who.subjects if each not in still]
+        if others is not None:
+            self._gone = [*self._gone, *others.names()]
         self._decided = decided
         return self._gone

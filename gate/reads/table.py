@@ -7,10 +7,12 @@ field, each with an id in the column `customer`, nothing synthetic. In both, a c
 per field says row by row what the value is.
 
 The cohort is joined inside the source, never queried customer by customer. The read-log entry is
-durable before the first batch leaves. Memory is bounded by the batch, not by the answer.
+durable before the first batch leaves. The contract says which of the two it allows, and whether
+personal rows of a table are coarsened (gate.reads.groups). Memory is bounded by the batch, not by
+the answer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +21,14 @@ from itertools import chain, islice
 from typing import Any
 
 import msgspec
+import numpy as np
 
+from gate.contracts.scene import ReadShape
 from gate.decision import purpose
 from gate.decision.decide import Reason, View, refusal, views
 from gate.policy.compiled import Plan
-from gate.readlog.writer import ReadLogEntry
-from gate.reads import filter, masking, recheck, record_batches  # noqa: A004 - the field's word
+from gate.readlog.writer import Journal, ReadLogEntry
+from gate.reads import filter, groups, masking, recheck, record_batches  # noqa: A004 - the field's word
 from gate.reads.completion import NONE, NOTHING, Completed, Missing, naive
 from gate.reads.filter import FilterCondition, Test
 from gate.reads.point import Gate
@@ -32,7 +36,9 @@ from gate.reads.recheck import Admitted, Recheck
 from gate.reads.record_batches import Batches, FieldMark
 from gate.reads.sources import interface
 from gate.reads.sources.interface import SourceUnavailableError
+from gate.state.customer_numbers import NOBODY, Numbers
 from gate.state.ledger_position import ConsentPoint
+from gate.storage.deliveries import Delivery, Logged
 from synthetic.completion.completion import ErrorBar
 from synthetic.fitting.release import Release
 
@@ -77,6 +83,13 @@ class TableAnswer:
     ledger_size: int
     entry: int
     read_log: str
+    logged: Logged | None = None
+    missed: Callable[[], str | None] = lambda: None  # see `gate.storage.deliveries.DeliveryNote`
+
+    def ended(self, delivery: Delivery) -> None:
+        """Note what became of the answer, once its batches have ended."""
+        if self.logged is not None:
+            self.logged.ended(delivery, self.missed() if delivery is Delivery.DELIVERED else None)
 
     @cached_property
     def table(self) -> Any:
@@ -92,10 +105,10 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     Raises StaleStateError, FilterError, and SourceUnavailableError if the source is down. If the
     source fails later, iterating over the batches raises SourceUnavailableError.
     """
-    asked = _asked(gate, request)
+    asked = _asked(gate, request, ReadShape.TABLE)
     if isinstance(asked, Reason):
         return _refused(gate, request, "table", asked)
-    personal = _personal(gate, asked, shuffled=True)
+    personal = _personal(gate, asked, shuffled=True, group=asked.plan.scene.minimum_group)
     if isinstance(personal, Reason):
         return _refused(gate, request, "table", personal)
     completed = _completed(gate, asked, personal)
@@ -103,14 +116,14 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     ours = [View.PERSONAL] if personal.rows else []
     labels = {f: [*dict.fromkeys([*ours, shown[f], View.WITHHELD])] for f in request.fields}
     mark = FieldMark.of(personal.schema, labels)
-    entry = _logged(gate, asked, "table", personal.rows, shown, completed)
+    logged = _logged(gate, asked, "table", personal, shown, completed)
     _alert_on_share(gate, request, "table", personal)
     # Durable from here on: the answer may leave.
     others = record_batches.drawn(completed.tables, personal.schema, asked.tests)
     theirs, drawings = mark.each(personal.batches, 0), mark.each(others, len(ours))
     mixed = record_batches.mixed((theirs, personal.rows), (drawings, completed.rows))
     batches = chain(mixed, _taken_out(mark, personal))
-    return _answer(gate, asked, entry, (mark.schema, batches), personal.rows, completed)
+    return _answer(gate, asked, logged, (mark.schema, batches), personal, completed)
 
 
 def _taken_out(mark: FieldMark, personal: "_Personal") -> Batches:
@@ -121,20 +134,20 @@ def _taken_out(mark: FieldMark, personal: "_Personal") -> Batches:
 
 def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
     """Answer a rows request: personal rows with ids, nothing synthetic. Raises as `read_table`."""
-    asked = _asked(gate, request)
+    asked = _asked(gate, request, ReadShape.ROWS)
     if isinstance(asked, Reason):
         return _refused(gate, request, "rows", asked)
     key = gate.source.key
-    personal = _personal(gate, asked, shuffled=False)
+    personal = _personal(gate, asked, shuffled=False, group=None)
     if isinstance(personal, Reason):
         return _refused(gate, request, "rows", personal)
     shown = dict.fromkeys(asked.columns, View.PERSONAL)
     mark = FieldMark.of(personal.schema, {field: [View.PERSONAL] for field in request.fields}, key)
-    entry = _logged(gate, asked, "rows", personal.rows, shown, NOTHING)
+    logged = _logged(gate, asked, "rows", personal, shown, NOTHING)
     _alert_on_share(gate, request, "rows", personal)
     # Durable from here on: the answer may leave.
     body = mark.schema, mark.each(personal.batches, 0)
-    return _answer(gate, asked, entry, body, personal.rows, NOTHING)
+    return _answer(gate, asked, logged, body, personal, NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +181,20 @@ class _Personal:
     everybody: int  # number of customers in the source
     authorised: int  # of these, the customers whose row may be read
     rows: int  # of these, the rows that pass the filter
+    answered: Numbers  # of the customers with such a row
     batches: Batches
     recheck: Recheck | None  # None: the contract needs no consent
 
 
-def _asked(gate: Gate, request: TableRequest) -> _Asked | Reason:
+def _asked(gate: Gate, request: TableRequest, shape: ReadShape) -> _Asked | Reason:
     plan = gate.plan(request.service, request.scene)
     if plan is None:
         return Reason.UNKNOWN_SCENE
     refused = refusal(plan, request.fields) or refusal(plan, request.looked_at)
     if refused is not None:
         return refused
+    if shape not in plan.scene.shapes:
+        return Reason.SHAPE_OUTSIDE_SCENE
     if not purpose.agrees(request.purpose, plan.scene):
         return Reason.PURPOSE_DIFFERS
     tests = filter.check(request.filter, plan.scene)
@@ -191,15 +207,20 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
     with gate.lock:
         _, point = gate.current(request.minimum_size)
     plan = gate.plan(request.service, request.scene)
-    entry = gate.journal.record(_log_entry(request, action, plan, reason, point))
-    origin = gate.journal.log.origin
-    return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, entry, origin)
+    journal = gate.journal
+    entry = journal.record(_log_entry(request, action, plan, reason, point))
+    origin = journal.log.origin
+    where = entry, origin, journal.logged(entry)
+    return TableAnswer(None, None, 0, 0, reason, NONE, None, None, point.size, *where)
 
 
-def _personal(gate: Gate, asked: _Asked, *, shuffled: bool) -> _Personal | Reason:
+def _personal(
+    gate: Gate, asked: _Asked, *, shuffled: bool, group: int | None
+) -> _Personal | Reason:
     """Count the personal rows and, if the quota admits them, fetch their first batch.
 
-    The batches have the source's key, too, by which each is decided again before it leaves.
+    `group`: None, or the number in whose multiples coarsened rows leave. The batches have the
+    source's key, too, by which each is decided again before it leaves.
     """
     import ibis
 
@@ -208,11 +229,12 @@ def _personal(gate: Gate, asked: _Asked, *, shuffled: bool) -> _Personal | Reaso
     known_by = gate.options.known_by if free else ()
     wanted = [*dict.fromkeys([source.key, *asked.columns, *known_by])]
     with _down():
-        everyone = asked.plan.always
-        rows = source.everybody(wanted) if everyone else source.rows(asked.subjects, wanted)
+        rows = _authorised(gate, asked, wanted)
+        if group is not None:
+            rows = _in_groups(gate, asked, rows, group)
         matching = filter.keep(rows, asked.tests, lambda name: rows[name])
-        people = _count(rows)
-        count = _count(matching) if asked.tests else people
+        matching, count, answered = _findable(gate, asked, matching, rows)
+        people = _count(rows) if asked.tests else count
         everybody = source.count()
     if not gate.options.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
@@ -222,11 +244,86 @@ def _personal(gate: Gate, asked: _Asked, *, shuffled: bool) -> _Personal | Reaso
         first = [*islice(following, 1)]
     batches = record_batches.at_most(count, chain(first, record_batches.reporting(following)))
     again = None
-    if not everyone:
-        again = Recheck(gate, asked.plan, asked.wanted, request.at, asked.admitted)
+    if not asked.plan.always:
+        again = Recheck(gate, asked.plan, asked.wanted, request.at, asked.admitted, group)
         batches = again.batches(source.key, batches)
     batches = masking.batches(batches, free, gate.options.known_by) if free else batches
-    return _Personal(schema, everybody, people, count, batches, again)
+    return _Personal(schema, everybody, people, count, answered, batches, again)
+
+
+def _authorised(gate: Gate, asked: _Asked, columns: Sequence[str]) -> Any:
+    """The source's rows of all customers whose data may be read, as an Ibis table."""
+    if asked.plan.always:
+        return gate.source.everybody(columns)
+    if asked.admitted.objecting is None:
+        return gate.source.rows(asked.subjects, columns)
+    key = gate.source.key
+    rows = gate.source.everybody([*dict.fromkeys([key, *columns])])
+    return _without(rows, key, asked.admitted.objecting).select(*columns)
+
+
+def _in_groups(gate: Gate, asked: _Asked, rows: Any, least: int) -> Any:
+    """Coarsened rows in whole groups, of customers all of whom may be in the answer."""
+    findable, _, _ = _findable(gate, asked, rows, rows)
+    domain = asked.plan.scene.domain
+    return groups.published(findable, gate.source.key, asked.columns, domain, least)
+
+
+def _without(rows: Any, key: str, names: Sequence[str]) -> Any:
+    """The rows of others than these customers."""
+    import ibis
+    import pyarrow as pa
+
+    return rows.anti_join(ibis.memtable(pa.table({key: pa.array(names, pa.string())})), key)
+
+
+def _findable(gate: Gate, asked: _Asked, rows: Any, unfiltered: Any) -> tuple[Any, int, Numbers]:
+    """The rows whose customers can find the read, how many they are, and the customers' numbers.
+
+    Without those that have no id, and of customers whom the writer has not given a key yet. Raises
+    SourceUnavailableError if a customer has several rows.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    key, admitted = gate.source.key, asked.admitted
+    ids = rows.select(key).to_pyarrow()[key].cast(pa.string()).combine_chunks()
+    _require_one_row_each(ids, unfiltered if asked.tests else None, key)
+    places = pc.index_in(ids, value_set=pa.array(admitted.subjects, pa.string()))
+    numbers = admitted.numbers[places.drop_null().to_numpy().astype(np.int64)]
+    others = ids.filter(pc.is_null(places))
+    if not len(others):
+        return rows, len(ids), numbers
+    names = others.drop_null().to_pylist()
+    theirs = gate.numbers.of_names(names)
+    if silent := admitted.objecting is not None:
+        theirs[gate.returned(names)] = NOBODY
+    unknown = [name for name, each in zip(names, theirs.tolist(), strict=True) if each == NOBODY]
+    rows, count = rows.filter(rows[key].notnull()), len(ids) - others.null_count
+    # Silence speaks for customers only: not for ids without a key, and not for erased ones.
+    if missing := unknown if silent else [*gate.journal.awaited(unknown)]:
+        count -= len(missing)
+        rows = _without(rows, key, missing)
+    return rows, count, np.concatenate([numbers, theirs])
+
+
+def _require_one_row_each(ids: Any, unfiltered: Any, key: str) -> None:
+    """Raise SourceUnavailableError if one of these customers has a second row.
+
+    `unfiltered`: the rows of which a filter left these; None: no filter. The filter may have left
+    one of two rows.
+    """
+    import ibis
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = ids.drop_null()
+    rows = len(known)
+    if unfiltered is not None and rows:
+        named = ibis.memtable(pa.table({key: pc.unique(known)}))
+        rows = _count(unfiltered.select(key).semi_join(named, key))
+    if pc.count_distinct(known).as_py() < rows:
+        raise SourceUnavailableError(interface.doubled("the rows that were asked for"))
 
 
 @contextmanager
@@ -263,9 +360,13 @@ def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
         return NOTHING
 
     def rows() -> Any:
-        return gate.source.rows(asked.subjects, drawn)
+        if plan.scene.minimum_group is None:
+            return _authorised(gate, asked, drawn)
+        everything = _authorised(gate, asked, [gate.source.key, *asked.columns])
+        return _in_groups(gate, asked, everything, plan.scene.minimum_group)
 
-    missing = Missing(rows, asked.subjects, personal.authorised, personal.everybody, drawn)
+    people = asked.admitted.objecting if asked.admitted.objecting is not None else asked.subjects
+    missing = Missing(rows, people, personal.authorised, personal.everybody, drawn)
     anchor = served.by_id(plan.anchor)
     if not isinstance(anchor, Release):
         return naive(release, missing)
@@ -277,17 +378,22 @@ def _logged(
     gate: Gate,
     asked: _Asked,
     action: str,
-    rows: int,
+    personal: _Personal,
     shown: Mapping[str, View],
     completed: Completed,
-) -> int:
-    """Write the read-log entry durably; the filter's fields are logged as read, too."""
+) -> tuple[Journal, int]:
+    """Write the read-log entry durably; the filter's fields are logged as read, too.
+
+    Returns the journal and the entry's index.
+    """
     logged = _log_entry(asked.request, action, asked.plan, Reason.GRANTED, asked.point)
-    return gate.journal.record(
+    journal = gate.journal  # the sets and the entry belong to one log
+    return journal, journal.record(
         msgspec.structs.replace(
             logged,
-            cohort=gate.journal.store(asked.admitted.numbered),
-            rows=rows + completed.rows,
+            answered=journal.sets.put(personal.answered),
+            cohort=journal.sets.put(asked.admitted.numbers),
+            rows=personal.rows + completed.rows,
             views=shown,
             release=completed.release,
             mode=completed.logged_mode,
@@ -298,16 +404,21 @@ def _logged(
 def _answer(
     gate: Gate,
     asked: _Asked,
-    entry: int,
+    logged: tuple[Journal, int],
     body: tuple[Any, Batches],
-    authorised: int,
+    personal: _Personal,
     completed: Completed,
 ) -> TableAnswer:
-    schema, batches = body
+    (schema, batches), (journal, entry) = body, logged
+
+    def missed() -> str | None:
+        names = personal.recheck.missed if personal.recheck is not None else []
+        return journal.sets.put(gate.numbers.of_names(names)) if names else None
+
     return TableAnswer(
         schema=schema,
         batches=batches,
-        authorised=authorised,
+        authorised=personal.rows,
         synthetic=completed.rows,
         reason=Reason.GRANTED,
         mode=completed.mode,
@@ -315,7 +426,9 @@ def _answer(
         release=completed.release,
         ledger_size=asked.point.size,
         entry=entry,
-        read_log=gate.journal.log.origin,
+        read_log=journal.log.origin,
+        logged=journal.logged(entry),
+        missed=missed,
     )
 
 

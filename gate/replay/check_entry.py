@@ -4,15 +4,17 @@ The functions return None if the entry follows from them; otherwise a descriptio
 answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from gate.contracts.scene import ReadShape
 from gate.decision import decide, eligibility
 from gate.decision.decide import Reason, Verdict, View
-from gate.policy.compiled import Plan
+from gate.policy.compiled import Plan, synthesises
 from gate.readlog.writer import ReadLogEntry
 from gate.replay.entry_parser import Shape
 from gate.replay.history import ActiveState
@@ -22,6 +24,12 @@ from synthetic.completion.mode import Mode
 # Refusals that do not follow from the ledger, but also return no data.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
 MAX_CACHED = 65_536  # distinct consent bits whose result is cached per shape
+_SHAPES = {each.value: each for each in ReadShape} | {
+    "read": ReadShape.POINT,
+    "search": ReadShape.ROWS,
+}
+UNOPENED = "it cannot be decrypted any more"
+_UNHEARD = ""  # an id that gives no instruction
 COHORT = "cohort "  # prefix of the description if the cohort differs
 
 
@@ -32,16 +40,38 @@ def of_one(
 
     An answer may give less than the decision allows if its reason says so.
     """
+    consent, index = active.state.bits_and_entry(active.plan.scene.id, subject)
+    wrong = of_bits(active, shape, minute, consent, index, rests)
+    if wrong is not None and index is None and consent and active.plan.scene.unsaid:
+        # Nothing is read under legitimate interest before the writer made the customer's key.
+        return wrong if of_bits(active, shape, minute, 0, None, rests) is not None else None
+    return wrong
+
+
+def of_nobody(active: ActiveState, shape: Shape, minute: int, rests: bytes) -> str | None:
+    """Check an answer about an id that has no data key, and rests on no instruction."""
+    return of_bits(active, shape, minute, 0, None, rests)
+
+
+def silent(active: ActiveState, shape: Shape, minute: int, rests: bytes) -> bool:
+    """Whether a customer who said nothing got this answer under legitimate interest."""
+    bits, _ = active.state.bits_and_entry(active.plan.scene.id, _UNHEARD)
+    return bool(bits) and of_bits(active, shape, minute, bits, None, rests) is None
+
+
+def of_bits(
+    active: ActiveState, shape: Shape, minute: int, consent: int, index: int | None, rests: bytes
+) -> str | None:
+    """Check an answer about somebody with these consent bits, last changed by entry `index`."""
     plan, state = active.plan, active.state
-    consent, index = state.bits_and_entry(plan.scene.id, subject)
     expected: Verdict | None = None
     # Without triggers a verdict depends on the bits and on whether the grant has expired.
-    key = consent if consent >> consent_bits.EXPIRY_SHIFT > minute else ~consent
-    follows = None if consent & consent_bits.ARMED else shape.follows.get(key)
+    key = consent if consent_bits.expiry(consent) > minute else ~consent
+    follows = None if consent & consent_bits.ALL_ARMED else shape.follows.get(key)
     if follows is None:
-        stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ARMED else 0
+        stale = state.stale(plan.scene.id, minute) if consent & consent_bits.ALL_ARMED else 0
         expected = decide.verdict(plan, shape.reading.fields, consent, minute, stale)
-        follows = _follows(plan, shape.reading, expected)
+        follows = _follows(plan, shape.reading, expected, consent)
         if len(shape.follows) >= MAX_CACHED:
             shape.follows.clear()
         shape.follows[key] = follows
@@ -55,9 +85,65 @@ def of_one(
     )
 
 
-def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
+def possible(active: ActiveState, shape: Shape, minute: int, rests: bytes) -> bool:
+    """Whether some customer's consent leads to this answer, whose own cannot be read any more."""
+    index = int(rests)
+    return any(
+        of_bits(active, shape, minute, consent, index, rests) is None
+        for consent in _consents(active.plan, shape.reading, minute)
+    )
+
+
+def _consents(plan: Plan, reading: ReadLogEntry, minute: int) -> Iterator[int]:
+    """Consent bits that lead to the logged views for any of the reasons, if any bits do."""
+    later, now = (each << consent_bits.EXPIRY_SHIFT for each in (minute + 1, minute))
+    asked = plan.mask(reading.fields) or 0
+    for granted in (_shown_bits(plan, reading), asked & ~_bits(plan, reading, View.SYNTHETIC)):
+        yield granted | later
+    yield from (0, now, asked | now, consent_bits.superseded(asked))
+    yield asked | later | consent_bits.ALL_TRIGGERS  # every trigger armed and crossed
+
+
+def _shown_bits(plan: Plan, reading: ReadLogEntry) -> int:
+    """The fields that were given, and those that coarser ones were given instead of."""
+    coarser = (plan.scene.fields[f].generalised_by for f in _named(plan, reading, View.GENERALISED))
+    bits = sum({plan.bits[each] for each in coarser if each is not None})
+    return bits | _bits(plan, reading, View.PERSONAL)
+
+
+def _bits(plan: Plan, reading: ReadLogEntry, view: View) -> int:
+    return plan.mask(tuple(_named(plan, reading, view))) or 0
+
+
+def _named(plan: Plan, reading: ReadLogEntry, view: View) -> Iterator[str]:
+    return (f for f, each in reading.views.items() if each is view and f in plan.bits)
+
+
+def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict, consent: int) -> bool:
+    """Whether this version or an earlier one answers like this.
+
+    Earlier versions gave conditional surrogates under contracts that say nothing of them, and took
+    a condition that was set without any grant for a withdrawal.
+    """
+    if _is_from(plan, reading, expected):
+        return True
+    if consent and expected.reason is Reason.NEVER_GRANTED:
+        ended = Reason.OBJECTED if plan.scene.objectable else Reason.WITHDRAWN
+        return _follows(plan, reading, replace(expected, reason=ended), consent)
+    if plan.scene.surrogates is not None or View.SYNTHETIC not in reading.views.values():
+        return False
+    earlier = {
+        name: View.SYNTHETIC if view is View.WITHHELD and synthesises(plan, name) else view
+        for name, view in expected.views.items()
+    }
+    return _is_from(plan, reading, Verdict(expected.allowed, earlier, expected.reason))
+
+
+def _is_from(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
     if reading.reason in GATES_OWN:
         return _nothing(reading)
+    if _SHAPES.get(reading.action) not in plan.scene.shapes and expected.views:
+        return reading.reason is Reason.SHAPE_OUTSIDE_SCENE and _nothing(reading)
     same = reading.views == expected.views and reading.reason is expected.reason
     synthetic = View.SYNTHETIC in reading.views.values()
     release, rows = plan.release if synthetic else None, 1 if reading.views else 0
@@ -68,22 +154,46 @@ def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
 def of_everybody(
     active: ActiveState, logged: ReadLogEntry, minute: int, logged_cohort: str | None
 ) -> str | None:
-    """Check a table, rows or a search; `logged_cohort`: the digest of the entry's cohort."""
-    plan, state = active.plan, active.state
+    """Check a table, rows or a search of an earlier version, whose cohort is of rows of the state.
+
+    `logged_cohort`: its digest.
+    """
+    if (wrong := of_many(active, logged, logged_cohort)) is not None or logged_cohort is None:
+        return wrong
+    digest = sha256(np.packbits(admitted(active, logged, minute)).tobytes()).hexdigest()
+    return None if digest == logged_cohort else f"{COHORT}{digest}"
+
+
+def of_many(active: ActiveState, logged: ReadLogEntry, logged_cohort: str | None) -> str | None:
+    """Check a table, rows or a search, except whom it is about."""
+    plan = active.plan
     if logged_cohort is None:
         return _refused(plan, logged)
     if (refused := decide.refusal(plan, logged.fields)) is not None:
         return refused.value
+    if _SHAPES.get(logged.action) not in plan.scene.shapes:
+        return Reason.SHAPE_OUTSIDE_SCENE.value
     shown = decide.views(plan, logged.fields, plan.always)
     if logged.reason is not Reason.GRANTED or not _shown(logged, shown):
         return f"{Reason.GRANTED.value} {_values(shown)}"
     rests = _completing(plan) if logged.action == "table" else _NO_ROWS
     if (logged.release, logged.mode) not in {rests, _NO_ROWS}:
         return f"release {rests[0]}, mode {rests[1] or None}"
+    return None
+
+
+def of_unknown_scene(logged: ReadLogEntry, rests: bytes) -> str | None:
+    """Check an answer about a scene that no contract described at the time."""
+    refused = logged.reason is Reason.UNKNOWN_SCENE and _nothing(logged) and rests == b"null"
+    without = logged.plan == "" and logged.cohort is None and logged.answered is UNSET
+    return None if refused and without else Reason.UNKNOWN_SCENE.value
+
+
+def admitted(active: ActiveState, logged: ReadLogEntry, minute: int) -> eligibility.Cohort:
+    """By row of the state, whose fields the entry may be about."""
+    plan, state = active.plan, active.state
     stale, wanted = state.stale(plan.scene.id, minute), plan.mask(logged.fields) or 0
-    members = eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
-    digest = sha256(np.packbits(members).tobytes()).hexdigest()
-    return None if digest == logged_cohort else f"{COHORT}{digest}"
+    return eligibility.readable(plan, state.all_bits(plan.scene.id), wanted, minute, stale)
 
 
 def _completing(plan: Plan) -> tuple[str | None, str | UnsetType]:
@@ -113,6 +223,8 @@ def _refused(plan: Plan, logged: ReadLogEntry) -> str | None:
     """Check a refusal, which rests on the requested fields, then on those of the filter."""
     asked = (logged.fields[:count] for count in range(len(logged.fields) + 1))
     reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
+    if _SHAPES.get(logged.action) not in plan.scene.shapes:
+        reasons.add(Reason.SHAPE_OUTSIDE_SCENE)
     if logged.reason in reasons and _nothing(logged):
         return None
     return str(decide.refusal(plan, logged.fields) or "a cohort")

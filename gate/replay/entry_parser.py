@@ -1,24 +1,30 @@
 """Fast parser for read-log entries; caches the parts that repeat.
 
-    {"action":"read", … ,"determined_by": 3 ,"fields":["age"], … ,"subject": "4be1…" ,"views":{ … }}
-    `------- beginning -----------------´   `------- shape ------------------´        `-- shape --´
+    {"action":"read", … ,"determined_by": "5b…" ,"fields":["age"], … ,"subject": "4b…" ,"views":{…}}
+    `------- beginning -----------------´      `------- shape ------------------´      `-- shape -´
 
 Millions of leaves have few distinct beginnings (a second at one ledger position) and fewer shapes.
 Each of these is decoded once and checked to be in canonical form. The two parts in between are
 compared byte for byte with the expected ones.
 """
 
-import msgspec
+import re
 
+import msgspec
+from msgspec import UNSET
+
+from gate.readlog import batch_entry
 from gate.readlog.batch_entry import BatchList, DecisionBatch
 from gate.readlog.writer import ReadLogEntry
 from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from ledger.vault.commitments import TAG_SIZE
 
+ABOUT_ONE, ABOUT_MANY = frozenset({"evaluate", "read"}), frozenset({"rows", "search", "table"})
 MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"
 _TAG = 2 * TAG_SIZE + 2  # a tag in hex, in its quotation marks
+_DIGEST = re.compile(r"[0-9a-f]{64}")  # SHA-256 in hex
 _DECODER = msgspec.json.Decoder(ReadLogEntry)
 
 
@@ -41,13 +47,15 @@ class Shape:
 
 
 class Beginning:
-    """The beginning of a leaf: action, second, cohort or none, and ledger position."""
+    """The beginning of a leaf: action, second, sets of customers or none, and ledger position."""
 
-    __slots__ = ("cohort", "minute", "root", "shapes", "size")
+    __slots__ = ("answered", "cohort", "is_about_many", "minute", "root", "shapes", "size")
 
     def __init__(self, logged: ReadLogEntry, shapes: dict[bytes, Shape]) -> None:
         self.size, self.root = logged.consent.size, logged.consent.root
         self.minute, self.cohort = consent_bits.minute(logged.at), logged.cohort
+        self.answered = None if logged.answered is UNSET else logged.answered
+        self.is_about_many = logged.action in ABOUT_MANY
         self.shapes = shapes
 
 
@@ -92,7 +100,7 @@ class Leaves:
             logged = _DECODER.decode(plain)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise MalformedLeafError(f"not a read-log entry: {error}") from error
-        if logged.encode() != plain or logged.at.tzinfo is None or logged.consent.size < 0:
+        if logged.encode() != plain or not _is_written(logged):
             raise MalformedLeafError("the entry is not in canonical form")
         shapes = self._shapes.setdefault(logged.action, {})
         for full in (self._beginnings, shapes):
@@ -101,3 +109,17 @@ class Leaves:
         known = self._beginnings[head] = Beginning(logged, shapes)
         shape = shapes.setdefault(middle + end, Shape(logged))
         return known, shape
+
+
+def _is_written(logged: ReadLogEntry) -> bool:
+    """Whether a journal writes an entry with these members."""
+    sets = logged.cohort, None if logged.answered is UNSET else logged.answered
+    many = logged.action in ABOUT_MANY
+    return (
+        (many or logged.action in ABOUT_ONE)
+        and all(each is None or (many and _DIGEST.fullmatch(each)) for each in sets)
+        and (sets[1] is None or sets[0] is not None)
+        and batch_entry.is_moment(logged.at, logged.consent)
+        and logged.rows >= 0
+        and (not logged.plan or _DIGEST.fullmatch(logged.plan) is not None)
+    )

@@ -5,16 +5,21 @@ an entry of a read log may rest on a contract that has been replaced since.
 """
 
 from base64 import b64encode
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from gate.contracts.scene import Scene
+from gate.contracts.versions import Version
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.policy.compiled import Plan, compile_plan
 from gate.reads import releases
+from gate.state.consent_bits import BitsArray
 from gate.state.consent_index import ConsentIndex
+from gate.state.erased import ErasedIds
 from ledger.events.envelope import EntryErased, SubjectErased, SyntheticReleased
 from ledger.follower import Follower
 from ledger.reader import CHUNK, RecordedEvent
@@ -22,7 +27,6 @@ from ledger.tlog.compact_range import Frontier
 from ledger.tlog.merkle import Hash
 from synthetic.fitting.release import MalformedReleaseError, Release
 
-_ERASURES = SubjectErased | EntryErased
 MAX_PLANS = 4096  # cached (service, scene) pairs; a limit, since logged names can be made up
 
 
@@ -57,7 +61,20 @@ class ActiveState:
     """A plan, and the consent state under the contracts it was compiled from."""
 
     plan: Plan
-    state: ConsentIndex
+    state: "PastState"
+
+
+class PastState(Protocol):
+    """What a replay asks of the consent state at one ledger size."""
+
+    @property
+    def scenes(self) -> Mapping[str, Scene]: ...
+    @property
+    def published(self) -> Mapping[str, Version]: ...
+    def catch_up(self, stretch: "Stretch", /) -> None: ...
+    def stale(self, scene: str, minute: int) -> int: ...
+    def bits_and_entry(self, scene: str, subject: str) -> tuple[int, int | None]: ...
+    def all_bits(self, scene: str, /) -> BitsArray: ...
 
 
 class History:
@@ -67,15 +84,14 @@ class History:
         self.size, self.root = 0, ""
         self.max_size = ledger.size  # the ledger's size when the replay began
         self._ledger, self._policies = ledger, grounds.policies
-        self._states = [ConsentIndex(scenes) for scenes in grounds.versions()]
-        self._coming = ledger.follow(0)
+        self._coming: Iterator[RecordedEvent] = iter(())
+        self._states = self._opened_states(grounds.versions())
         self._next: RecordedEvent | None = next(self._coming, None)
         self._frontier = Frontier()
         self._hashes: list[Hash] = []  # leaf hashes from the frontier on
         self._releases: dict[str, list[_Announced]] = {}
         self._plans: dict[tuple[str, str], dict[str, ActiveState]] = {}
         self._offered: dict[tuple[str, str, str], frozenset[str]] = {}
-        self._last_erased: int | None = None  # not searched yet
         self._known = frozenset(scene for state in self._states for scene in state.scenes)
         self._mend_root()
 
@@ -83,7 +99,7 @@ class History:
         """Move forward to `size`, between the current size and `max_size`."""
         if size == self.size:
             return
-        stretch = _Stretch(size, [*self._until(size)])
+        stretch = Stretch(size, [*self._until(size)])
         for state in self._states:
             state.catch_up(stretch)
         self.size = size
@@ -103,13 +119,31 @@ class History:
             self._plans[service, scene] = dict(self._compiled(service, scene))
         return self._plans[service, scene].get(digest)
 
-    def erases_later(self) -> bool:
-        """Whether a later entry erases a customer; then earlier row numbers are unknown."""
-        if self._last_erased is None:
-            acts = self._ledger.announced()
-            erased = [each.index for each in acts if isinstance(each.event, _ERASURES)]
-            self._last_erased = max(erased, default=-1)
-        return self._last_erased >= self.size
+    def erased_since(self) -> int:
+        """How many customers were erased after this size: what they granted is unknown."""
+        subjects, _ = self._erasures
+        return len(subjects) - bisect_left(subjects, self.size)
+
+    def entries_erased_since(self) -> bool:
+        """Whether an instruction below this size was erased later."""
+        return any(entry < self.size <= at for entry, at in self._erasures[1])
+
+    @cached_property
+    def _erasures(self) -> tuple[list[int], list[tuple[int, int]]]:
+        """The entries that erase a customer, and those that erase an instruction, with which."""
+        subjects, entries = list[int](), list[tuple[int, int]]()
+        for index, event in ((each.index, each.event) for each in self._ledger.announced()):
+            if isinstance(event, SubjectErased):
+                subjects.append(index)
+            elif isinstance(event, EntryErased):
+                entries.append((event.entry, index))
+        return subjects, entries
+
+    def _opened_states(self, versions: Sequence[Mapping[str, Scene]]) -> Sequence[PastState]:
+        """The states of no entry, and in `_coming` the entries that they rest on."""
+        self._coming = self._ledger.follow(0)
+        erased = ErasedIds.of(self._ledger)
+        return [ConsentIndex(scenes, erased) for scenes in versions]
 
     def _until(self, size: int) -> Iterator[RecordedEvent]:
         while self._next is not None and self._next.index < size:
@@ -184,7 +218,7 @@ class _Announced:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class Stretch:
     """A slice of the ledger up to `size`, for states that have applied everything before it."""
 
     size: int

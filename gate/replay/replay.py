@@ -2,7 +2,8 @@
 
 The read log says what was answered, why, and on which ledger prefix it rests. A replay applies the
 consent log up to that prefix and calls the same pure decision function. An answer may have given
-less than the decision allows (the source was down, a row was missing), never more.
+less than the decision allows (the source was down, a row was missing), never more. Both logs are
+verified before anything is derived from them: see gate.replay.verified_log.
 
 Answers need not be in the read log in the order of their ledger sizes. So entries are sorted by
 ledger size within a window; entries that come even later are derived at the end. Ranges of the log
@@ -12,31 +13,37 @@ one window of the read log in memory.
 
 import gc
 import multiprocessing
-import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gate.decision.decide import Reason
-from gate.readlog import batch_entry, membership
+import msgspec
+
+from gate.readlog import batch_entry
 from gate.readlog.batch_entry import DecisionBatch, MalformedListError
-from gate.readlog.by_customer import stored
-from gate.readlog.writer import LOG, ReadLogEntry, pseudonym
-from gate.replay import check_entry
+from gate.readlog.customer_sets import CustomerSets
+from gate.readlog.writer import ReadLogEntry
+from gate.replay import check_entry, entry_owners, verified_log
+from gate.replay.check_entry import UNOPENED
+from gate.replay.check_sets import SetCheck
+from gate.replay.entry_owners import EntryOwners
 from gate.replay.entry_parser import Beginning, Leaf, Leaves, MalformedLeafError, Shape
+from gate.replay.few import EverybodyNeededError, FewHistory
 from gate.replay.history import ActiveState, History, ReplayGrounds
+from gate.replay.report import ReplayReport
+from gate.replay.verified_log import UnverifiedLogError, VerifiedLog
 from gate.state import consent_bits
+from gate.storage import membership
+from gate.storage.read_log import ReadLogDatabase
 from ledger.follower import Follower
-from ledger.storage.sqlite import SqlStore
-from ledger.tlog import checkpoint, signed_note, tiles
-from ledger.vault.commitments import ReadLogTags
+from ledger.tlog import tiles
+from ledger.tlog.checkpoint import Checkpoint
 
 SHARE = 128  # bundles per task of a process
+FEW = 20  # with fewer entries than one in so many of the ledger, customers are read one by one
 WINDOW = 16  # bundles within which entries are sorted
-MAX_CUSTOMERS = 65_536  # customers whose tags are cached
-UNOPENED = "it cannot be decrypted any more"
 
 Progress = Callable[[int, int], None]  # entries derived, entries in all
 Period = range  # of minutes since 2020: see gate.state.consent_bits
@@ -46,65 +53,46 @@ Opened = Callable[[], Follower]  # opens the ledger, in whatever process
 Entry = tuple[int, int, Leaf | DecisionBatch, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class ReplayDifference:
-    """An entry whose answer differs from the derived one."""
-
-    entry: int
-    logged: str
-    derived: str
-
-
-@dataclass(slots=True)
-class ReplayReport:
-    derived: int = 0  # entries with the expected answer
-    unopened: int = 0  # entries about customers erased since
-    differences: list[ReplayDifference] = field(default_factory=list)
-    late: list[int] = field(default_factory=list)  # entries deferred to the end; empty when done
-
-    @property
-    def entries(self) -> int:
-        return self.derived + self.unopened + len(self.differences)
-
-    def differs(self, entry: int, logged: str, derived: str) -> None:
-        self.differences.append(ReplayDifference(entry, logged, derived))
-
-    def __add__(self, other: "ReplayReport") -> "ReplayReport":
-        return ReplayReport(
-            self.derived + other.derived,
-            self.unopened + other.unopened,
-            self.differences + other.differences,
-            self.late + other.late,
-        )
-
-
-def replay(
+def replay(  # noqa: PLR0913 - the last four have defaults
     opened: Opened,
-    folder: Path,
+    home: Path,
+    instance: str,
     grounds: ReplayGrounds,
     *,
     processes: int = 1,
     progress: Progress = lambda _done, _all: None,
     period: Period = EVER,
+    since: int = 0,
 ) -> ReplayReport:
-    """Replay the entries of `period` in the read log under `folder`.
+    """Replay the entries of `period`, from entry `since` on, in one read log of `home`.
 
     `opened` opens the ledger of the log's gate, in each process; with several processes it must be
     picklable.
     """
-    with closing(SqlStore(folder / LOG)) as store:
-        head = store.head()
-    at = checkpoint.parse(signed_note.parse(head.note).text) if head else None
-    if at is None or not at.size:
-        return ReplayReport()
-    work = _Work(opened, folder, at.origin, at.size, grounds, period)
-    report = ReplayReport()
+    with closing(opened()) as ledger, closing(ReadLogDatabase(home, instance)) as log:
+        try:
+            consent = verified_log.consent(ledger)
+            verified = verified_log.read_log(log, home, ledger, since)
+        except UnverifiedLogError as error:
+            return ReplayReport(faults=[str(error)])
+    if verified is None or verified.head.size <= since:
+        return ReplayReport(upto=verified.head if verified else None)
+    work = _Work(opened, home, instance, consent, verified, grounds, period, since)
+    if (work.size - since) * FEW < consent.size:
+        with suppress(EverybodyNeededError):
+            return _replayed(replace(work, history=FewHistory), 1, progress)
+    return _replayed(work, processes, progress)
+
+
+def _replayed(work: "_Work", processes: int, progress: Progress) -> ReplayReport:
+    report = ReplayReport(upto=work.verified.head)
     for part in _parts(work, processes):
         report += part
-        progress(report.entries + len(report.late), at.size)
+        progress(report.entries + len(report.late), work.size - work.since)
     if report.late:
         late, report.late = report.late, []
-        report += _Replayer(work).replay_each(late)
+        with closing(_Replayer(work)) as replayer:
+            report += replayer.replay_each(late)
     report.differences.sort(key=lambda each: each.entry)
     return report
 
@@ -114,22 +102,30 @@ class _Work:
     """A read log to replay, as passed to a process."""
 
     opened: Opened
-    folder: Path
-    origin: str
-    size: int
+    home: Path
+    instance: str
+    consent: Checkpoint  # of the consent log, verified
+    verified: VerifiedLog
     grounds: ReplayGrounds
     period: Period
+    since: int = 0  # entry
+    history: type[History] = History
+
+    @property
+    def size(self) -> int:
+        return self.verified.head.size
 
     @property
     def shares(self) -> list[range]:
         """The ranges of bundles that form one task each."""
-        bundles = -(-self.size // tiles.WIDTH)
-        return [range(lo, min(lo + SHARE, bundles)) for lo in range(0, bundles, SHARE)]
+        first, bundles = self.since // tiles.WIDTH, -(-self.size // tiles.WIDTH)
+        return [range(lo, min(lo + SHARE, bundles)) for lo in range(first, bundles, SHARE)]
 
 
 def _parts(work: _Work, processes: int) -> Iterator[ReplayReport]:
     if processes == 1 or len(work.shares) == 1:
-        yield from map(_Replayer(work).replay, work.shares)
+        with closing(_Replayer(work)) as replayer:
+            yield from map(replayer.replay, work.shares)
         return
     forking = multiprocessing.get_context("forkserver")
     forking.set_forkserver_preload([__name__])  # import once, not in each process
@@ -154,14 +150,18 @@ class _Replayer:
     def __init__(self, work: _Work) -> None:
         self._work = work
         self._ledger = work.opened()
-        self._past = History(self._ledger, work.grounds)
+        self._past = work.history(self._ledger, work.grounds)
         self._leaves = Leaves()
-        self._owners: dict[bytes, tuple[str, ReadLogTags]] = {}  # by pseudonym
-        self._log = sqlite3.connect(work.folder / LOG)
-        self._names = {
-            pseudonym(self._ledger, subject, work.origin): subject
-            for subject in self._ledger.subjects()
-        }
+        self._owners = EntryOwners(self._ledger, work.verified.head.origin)
+        self._database = ReadLogDatabase(work.home, work.instance)
+        self._log = self._database.reader()
+        self._sets: SetCheck | None = None  # once it is needed
+        if work.history is History:
+            self._owners.name_everybody()
+
+    def close(self) -> None:
+        self._log.close()
+        self._database.close()
 
     def replay(self, bundles: range) -> ReplayReport:
         """Derive the entries of some bundles, except for late ones."""
@@ -169,7 +169,7 @@ class _Replayer:
         with _uncollected():
             for entries in self._windows(bundles, report):
                 self._derive(entries, report)
-        return report
+        return self._checked(report)
 
     def replay_each(self, indexes: Sequence[int]) -> ReplayReport:
         """Derive these entries."""
@@ -177,6 +177,14 @@ class _Replayer:
         bundles = sorted({index // tiles.WIDTH for index in indexes})
         entries = [e for n in bundles for e in self._read(range(n, n + 1), ReplayReport())]
         self._derive(sorted(each for each in entries if each[1] in wanted), report)
+        return self._checked(report)
+
+    def _checked(self, report: ReplayReport) -> ReplayReport:
+        """With a fault if the state is not of the consent log that its checkpoint signs."""
+        try:
+            verified_log.prefix(self._ledger, self._work.consent, self._past.size, self._past.root)
+        except UnverifiedLogError as error:
+            report.faults.append(str(error))
         return report
 
     def _windows(self, bundles: range, report: ReplayReport) -> Iterator[list[Entry]]:
@@ -192,10 +200,12 @@ class _Replayer:
     def _read(self, bundles: range, report: ReplayReport) -> list[Entry]:
         parse = self._leaves.parse
         entries: list[Entry] = []
-        for number, data, names in self._log.execute(_READ, (bundles.start, bundles.stop)):
+        for number, data, names in self._log.named_bundles(bundles.start, bundles.stop):
             first = number * tiles.WIDTH
             leaves = tiles.unbundle(data)[: self._work.size - first]  # not later ones
             for at, text in enumerate(leaves):
+                if first + at < self._work.since:
+                    continue
                 try:
                     if text.startswith(batch_entry.BEGINS):
                         entries += self._batch(first + at, text)
@@ -244,78 +254,131 @@ class _Replayer:
 
     def _answer(self, index: int, leaf: Leaf, name: bytes) -> str | None:
         """None if the entry is as expected; else a description of the expected answer."""
-        beginning, shape, rests, tag = leaf
-        if beginning.root != self._past.root:
-            return f"the ledger has another root at this size: {self._past.root}"
-        if tag == _NOBODY:
-            return self._of_everybody(beginning, shape)
-        if (owner := self._owners.get(name) or self._owner(name)) is None:
-            return UNOPENED
+        beginning, shape, masked, tag = leaf
+        if (wrong := self._misplaced(index, beginning.root, beginning.minute)) is not None:
+            return wrong
+        if tag == _NOBODY or beginning.is_about_many:
+            alone = tag != _NOBODY or masked != _NOBODY or not beginning.is_about_many
+            return _OTHER_KIND if alone else self._of_everybody(beginning, shape)
+        if (rests := self._owners.rests(name, index, masked)) is None:
+            return _UNWRITTEN
+        if (owner := self._owners.of(name, rests)) is None:
+            return self._unnamed(shape, beginning.minute, name, rests, tag)
         subject, tags = owner
         if tag != b'"%b"' % tags.at(index).encode():
-            return "the tag of another customer than the index names"
+            return _ANOTHER
         return self._derived(shape, beginning.minute, subject, rests)
 
     def _of_batch(self, index: int, batch: DecisionBatch) -> str | None:
         """`_answer` for all decisions of a batch: the description of the first that differs."""
-        if batch.consent.root != self._past.root:
-            return f"the ledger has another root at this size: {self._past.root}"
+        minute, opened = consent_bits.minute(batch.at), True
+        if (wrong := self._misplaced(index, batch.consent.root, minute)) is not None:
+            return wrong
         try:
-            listing = batch_entry.listing(stored(self._log, index), batch)
+            listing = batch_entry.listing(self._log.listing(index), batch)
             shapes = [self._leaves.shape(batch, each) for each in listing.wordings]
         except MalformedListError as error:
             return str(error)
-        minute, opened = consent_bits.minute(batch.at), True
-        names = membership.members(self._log, index, batch.decisions)
+        names = self._log.member_names(index, batch.decisions)
         for place, (tag, determined_by, number) in enumerate(listing.decisions):
             name = names[place * membership.SIZE : place * membership.SIZE + membership.SIZE]
-            if (owner := self._owners.get(name) or self._owner(name)) is None:
-                opened = False
-                continue
-            subject, tags = owner
-            rests = b"null" if determined_by is None else b"%d" % determined_by
-            derived = self._derived(shapes[number], minute, subject, rests)
-            if tag != tags.member(index, place):
-                derived = "the tag of another customer than the index names"
-            if derived is not None:
+            masked = msgspec.json.encode(determined_by)
+            derived = self._of_member(index, place, name, masked, tag, shapes[number], minute)
+            if derived is not None and derived is not UNOPENED:
                 return f"at place {place}, answered {_answer_text(shapes[number])}: {derived}"
+            opened = opened and derived is None
         return None if opened else UNOPENED
+
+    def _of_member(
+        self,
+        entry: int,
+        place: int,
+        name: bytes,
+        masked: bytes,
+        tag: str,
+        shape: Shape,
+        minute: int,
+    ) -> str | None:
+        if (rests := self._owners.rests(name, entry, masked, place)) is None:
+            return _UNWRITTEN
+        if (owner := self._owners.of(name, rests)) is None:
+            return self._unnamed(shape, minute, name, rests, b'"%b"' % tag.encode())
+        subject, tags = owner
+        if tag != tags.member(entry, place):
+            return _ANOTHER
+        return self._derived(shape, minute, subject, rests)
+
+    def _misplaced(self, index: int, root: str, minute: int) -> str | None:
+        """Check an entry's ledger position and its time."""
+        if root != self._past.root:
+            return f"the ledger has another root at this size: {self._past.root}"
+        return self._work.verified.anchors.finding(index, minute)
 
     def _derived(self, shape: Shape, minute: int, subject: str, rests: bytes) -> str | None:
         if (active := shape.active or self._active(shape)) is None:
-            return self._without_plan(shape.reading)
+            return self._without_plan(shape.reading, rests)
         derived = check_entry.of_one(active, shape, minute, subject, rests)
-        return UNOPENED if derived is not None and self._ledger.gaps(subject) else derived
+        if derived is None or not self._past.entries_erased_since():
+            return derived
+        if rests == _NOBODY or not self._ledger.gaps(subject):
+            return derived
+        return UNOPENED if check_entry.possible(active, shape, minute, rests) else derived
 
-    def _owner(self, name: bytes) -> tuple[str, ReadLogTags] | None:
-        subject = self._names.get(name)
-        tags = self._ledger.read_log_tags(subject, self._work.origin) if subject else None
-        if subject is None or tags is None:
-            return None
-        if len(self._owners) >= MAX_CUSTOMERS:
-            self._owners.clear()
-        self._owners[name] = subject, tags
-        return subject, tags
+    def _unnamed(
+        self, shape: Shape, minute: int, name: bytes, rests: bytes, tag: bytes
+    ) -> str | None:
+        """Check an answer about somebody without a key: only an erasure explains that it rests on
+        an instruction. Otherwise it must be what everybody gets who gave none."""
+        if not entry_owners.is_tag(tag):
+            return _UNWRITTEN
+        if (active := shape.active or self._active(shape)) is None:
+            return self._without_plan(shape.reading, rests)
+        if rests == _NOBODY:
+            wrong = check_entry.of_nobody(active, shape, minute, rests)
+            if wrong is not None and not check_entry.silent(active, shape, minute, rests):
+                return wrong
+            return UNOPENED if self._past.erased_since() else wrong
+        if not self._past.erased_since() and not self._owners.erased_meanwhile(name):
+            return f"a customer of the index: nobody was erased since entry {self._past.size}"
+        return self._of_erased(active, shape, minute, rests)
+
+    def _of_erased(
+        self, active: ActiveState, shape: Shape, minute: int, rests: bytes
+    ) -> str | None:
+        if int(rests) >= self._past.size or not self._ledger.erased(int(rests)):
+            return f"entry {rests.decode()} is no instruction of a customer who was erased"
+        possible = check_entry.possible(active, shape, minute, rests)
+        return UNOPENED if possible else "an answer that some consent leads to"
 
     def _of_everybody(self, beginning: Beginning, shape: Shape) -> str | None:
         if (active := shape.active or self._active(shape)) is None:
-            return self._without_plan(shape.reading)
-        derived = check_entry.of_everybody(
-            active, shape.reading, beginning.minute, beginning.cohort
-        )
-        erased = derived is not None and derived.startswith(check_entry.COHORT)
-        return UNOPENED if erased and beginning.cohort and self._past.erases_later() else derived
+            return self._without_plan(shape.reading, _NOBODY)
+        logged, minute, cohort = shape.reading, beginning.minute, beginning.cohort
+        if beginning.answered is not None:
+            wrong = check_entry.of_many(active, logged, cohort)
+            return wrong or self._set_check().finding(active, logged, beginning, self._past)
+        derived = check_entry.of_everybody(active, logged, minute, cohort)
+        unknown = derived is not None and derived.startswith(check_entry.COHORT)
+        erased = self._past.erased_since() or self._past.entries_erased_since()
+        return UNOPENED if unknown and cohort and erased else derived
+
+    def _set_check(self) -> SetCheck:
+        if self._work.history is FewHistory:
+            raise EverybodyNeededError
+        if self._sets is None:
+            sets = CustomerSets(self._database.folder)
+            self._sets = SetCheck(self._ledger, self._owners.subjects, sets)
+        return self._sets
 
     def _active(self, shape: Shape) -> ActiveState | None:
         asked = shape.reading
         shape.active = self._past.active(asked.service, asked.scene, asked.plan)
         return shape.active
 
-    def _without_plan(self, logged: ReadLogEntry) -> str | None:
+    def _without_plan(self, logged: ReadLogEntry, rests: bytes) -> str | None:
         if self._past.knows(logged.scene):
             return "no plan has this digest: its contract, policy or release is unknown"
-        unknown = logged.reason is Reason.UNKNOWN_SCENE and not logged.views
-        return None if unknown else Reason.UNKNOWN_SCENE.value
+        return check_entry.of_unknown_scene(logged, rests)
 
 
 def _answer_text(shape: Shape) -> str:
@@ -336,8 +399,6 @@ def _uncollected() -> Iterator[None]:
 
 
 _NOBODY = b"null"
-_READ = """
-SELECT bundle."index", data, coalesce(names, x'')
-    FROM bundle LEFT JOIN owner ON owner.bundle = bundle."index"
-    WHERE bundle."index" >= ? AND bundle."index" < ? ORDER BY bundle."index"
-"""
+_UNWRITTEN = "a tag and an entry as a journal writes them"
+_ANOTHER = "the tag of another customer than the index names"
+_OTHER_KIND = "an entry about one customer, or one about many that rests on no instruction"

@@ -18,7 +18,8 @@ from fastapi import HTTPException, Request
 
 from gate.decision.decide import Reason
 from gate.readlog.writer import JournalError
-from gate.reads.point import Answer, Gate, ReadRequest, StaleStateError
+from gate.reads.point import Gate
+from gate.reads.request import Answer, ReadRequest, StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.clock import now
 

@@ -23,12 +23,14 @@ import numpy.typing as npt
 
 from gate.contracts.scene import Scene
 from gate.contracts.triggers import ReportedSignal
-from gate.state.consent_index import ConsentIndex, Triggers
+from gate.state import consent_bits
+from gate.state.consent_index import ConsentIndex
+from gate.state.consent_rows import Triggers
 from gate.state.ledger_position import ConsentPoint
 from gate.state.subjects import Subjects
 from ledger.tlog import atomic_file
 
-_FORMAT = 5
+_FORMAT = 6
 _ALIGNED = 64
 _DIGEST = 32
 _SPARE = 1024  # spare rows, so that a new customer does not force a copy of the arrays
@@ -123,9 +125,10 @@ def _arrays(state: ConsentIndex) -> dict[str, _Array]:
 
 
 def _roomy(values: _Array) -> _Array:
-    made = np.zeros(len(values) + _SPARE + len(values) // 64, values.dtype)
+    rows = len(values) + _SPARE + len(values) // 64
+    made = np.zeros((rows, *values.shape[1:]), values.dtype)
     made[: len(values)] = values
-    return made
+    return made.reshape(-1)
 
 
 def _write(file: BufferedRandom, about: bytes, arrays: Mapping[str, _Array]) -> None:
@@ -161,11 +164,17 @@ def _resumed(
         scenes,
         int(about["size"]),
         Subjects.resumed(key, text, ends, arrays["slots"], int(about["ended"])),
-        {scene: arrays[f"words/{scene}"] for scene in scenes},
+        {scene: _words(arrays[f"words/{scene}"], scenes[scene]) for scene in scenes},
         {scene: arrays[f"indexes/{scene}"] for scene in scenes},
         _triggers(about, arrays, scenes),
         int(about["erasures"]),
     )
+
+
+def _words(stored: _Array, scene: Scene) -> _Array:
+    """A scene of more words has a row of them for each customer."""
+    words = consent_bits.words(len(scene.fields), len(scene.triggers))
+    return stored if words == 1 else stored.reshape(-1, words)
 
 
 def _triggers(

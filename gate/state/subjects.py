@@ -49,6 +49,10 @@ class SelectedNames:
         text, places = self.text, zip(self.starts.tolist(), self.ends.tolist(), strict=True)
         return [text[lo:hi].decode(errors="surrogatepass") for lo, hi in places]
 
+    def some(self, places: Places) -> "SelectedNames":
+        """Those at these places among them."""
+        return SelectedNames(self.text, self.rows[places], self.starts[places], self.ends[places])
+
 
 class Subjects(Sequence[str]):
     """Names by row and rows by name; rows never change. Not thread-safe: the gate holds its lock.

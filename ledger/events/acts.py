@@ -54,6 +54,49 @@ class Imported(TaggedStruct, frozen=True):
     source: str
 
 
+class Limited(TaggedStruct, frozen=True):
+    """Of a grant at most these fields stay, until then at most. The company's, at a merge."""
+
+    scene: str
+    fields: tuple[str, ...]
+    until: datetime | None
+
+
+class SourceDeleted(TaggedStruct, frozen=True, omit_defaults=True):
+    """The company deleted the customer at its source: nothing that they can switch stays allowed.
+
+    `into`: it merged the customer into this one.
+    """
+
+    into: str | None = None
+
+
+class Merged(TaggedStruct, frozen=True):
+    """The company merged another customer into this one. Changes nothing by itself.
+
+    The acts after it take away what the other one did not allow. `silent`: the scenes of which the
+    other one had said nothing, and which were allowed without.
+    """
+
+    customer: str
+    silent: tuple[str, ...]
+
+
+class Split(TaggedStruct, frozen=True):
+    """The company made two customers of one; `customer` is the other. Changes nothing by itself."""
+
+    customer: str
+
+
+class Renamed(TaggedStruct, frozen=True):
+    """The company gave the customer a new number; `customer` is the old one. Changes nothing.
+
+    The acts before it take over what the old number allowed and refused, with the times of then.
+    """
+
+    customer: str
+
+
 class KeyKind(StrEnum):
     """Where the private key is stored: in an authenticator (passkey), or in one browser."""
 
@@ -153,7 +196,7 @@ class MandateEnded(TaggedStruct, frozen=True):
     mandate: bytes  # digest of the instruction that gave it
 
 
-SceneAct = Granted | Withdrawn | TriggerSet | TriggerCleared | Imported
+SceneAct = Granted | Withdrawn | TriggerSet | TriggerCleared | Imported | Limited
 KeyAct = (
     KeyEnrolled
     | KeyReplaced
@@ -164,4 +207,8 @@ KeyAct = (
     | MandateGiven
     | MandateEnded
 )
-Act = SceneAct | KeyAct
+CompanyAct = SourceDeleted | Merged | Split | Renamed  # about the customer as a whole
+Act = SceneAct | KeyAct | CompanyAct
+OF_THE_COMPANY = frozenset(
+    {Limited, SourceDeleted, Merged, Split, Renamed}
+)  # always of evidence class D

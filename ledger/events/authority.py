@@ -28,11 +28,16 @@ MAX_MANDATES = 20
 SESSION_ACTS = frozenset(
     {
         "withdrawn",
+        "limited",
         "trigger-set",
         "recovery-requested",
         "recovery-cancelled",
         "key-recovered",
         "mandate-ended",
+        "source-deleted",
+        "merged",
+        "split",
+        "renamed",
     }
 )
 
@@ -302,12 +307,11 @@ def _require_request(authority: Authority, instruction: Mapping[str, Any]) -> No
         raise UnauthorisedError("the customer has no key to recover: enrol one in a session")
     if authority.recovery:
         raise UnauthorisedError("a recovery is already pending: cancel it first")
-    earliest, proposed = (
-        moment(instruction["at"]) + COOLING_OFF,
-        moment(instruction["act"]["not_before"]),
-    )
-    if proposed < earliest:
-        raise UnauthorisedError(f"a recovery at {proposed}, want {earliest} or later: it must wait")
+    asked, proposed = moment(instruction["at"]), moment(instruction["act"]["not_before"])
+    if proposed - asked < COOLING_OFF:  # their difference: a sum may be after the year 9999
+        raise UnauthorisedError(
+            f"a recovery at {proposed}, asked for at {asked}: it must wait for {COOLING_OFF}"
+        )
 
 
 def _require_pending(authority: Authority, instruction: Mapping[str, Any]) -> None:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from ledger.tlog.signed_note import has_small_order
+
 PASSKEY, BROWSER = "passkey", "browser"
 KINDS = (PASSKEY, BROWSER)
 # Algorithm -> prefix of its SubjectPublicKeyInfo (hex), size in bytes, suffix (hex).
@@ -31,6 +33,7 @@ FORMS = {
         "0203010001",
     ),
 }
+_POINT = 32  # bytes at the end of an EdDSA key
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+)(?::[1-9][0-9]{0,4})?")
 
 
@@ -84,6 +87,8 @@ def algorithm(public: bytes) -> str:
     for name, (begins, size, ends) in FORMS.items():
         framed = public.startswith(bytes.fromhex(begins)) and public.endswith(bytes.fromhex(ends))
         if framed and len(public) == size:
+            if name == "EdDSA" and has_small_order(public[-_POINT:]):
+                raise KeyFormError("the key is a point of small order, with which anybody signs")
             return name
     raise KeyFormError(
         f"{len(public)} bytes, want the SubjectPublicKeyInfo of a key for {', '.join(FORMS)}"

@@ -23,6 +23,7 @@ from typing import Any
 import msgspec
 
 from ledger.events.acts import (
+    OF_THE_COMPANY,
     Act,
     Algorithm,
     CustomerKey,
@@ -39,6 +40,7 @@ from ledger.events.acts import (
     RecoveryCancelled,
     RecoveryRequested,
     SceneAct,
+    SourceDeleted,
     TriggerCleared,
     TriggerSet,
     Withdrawn,
@@ -80,13 +82,17 @@ __all__ = [
     "PolicyPublished",
     "PublicEvent",
     "ReadLogAnchored",
+    "ReadLogClosed",
     "ReadLogOpened",
+    "ReadLogRemoved",
+    "ReadsKept",
     "RecoveryCancelled",
     "RecoveryRequested",
     "SceneAct",
     "ScenePublished",
     "ServiceRegistered",
     "SignalReported",
+    "SourceDeleted",
     "SubjectErased",
     "SyntheticReleased",
     "TriggerCleared",
@@ -123,6 +129,7 @@ class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
 
     `seq` counts the customer's instructions from 1; `prev` is the digest of the previous one.
     `mandate` is the digest of the `mandate-given` instruction if another person signs, else absent.
+    `time_uncertain` is true if the log's own clock could not be believed at `at`, else absent.
     """
 
     origin: str
@@ -135,6 +142,7 @@ class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
     evidence: EvidenceClass
     act: Act
     mandate: bytes | None = None
+    time_uncertain: bool = False
 
     @property
     def scene(self) -> str | None:
@@ -142,9 +150,17 @@ class Instruction(TaggedStruct, frozen=True, omit_defaults=True):
         return getattr(self.act, "scene", None)
 
     def next(self, act: Act, *, at: datetime, wording: Wording) -> "Instruction":
-        """The customer's next instruction, with the same evidence class."""
+        """The customer's next instruction, at a time as uncertain, with the same evidence class."""
         return instruction(
-            self.origin, self.subject, self.seq, digest(self), act, at, wording, self.evidence
+            self.origin,
+            self.subject,
+            self.seq,
+            digest(self),
+            act,
+            at,
+            wording,
+            self.evidence,
+            time_uncertain=self.time_uncertain,
         )
 
 
@@ -213,6 +229,29 @@ class ReadLogAnchored(TaggedStruct, frozen=True):
     at: datetime
 
 
+class ReadLogClosed(TaggedStruct, frozen=True):
+    """The last anchor of a read log: it has these entries, and no entry may follow."""
+
+    origin: str
+    size: int
+    root: str
+    at: datetime
+
+
+class ReadsKept(TaggedStruct, frozen=True):
+    """From now on entries of read logs are kept for `days` after their log was closed."""
+
+    days: int
+    at: datetime
+
+
+class ReadLogRemoved(TaggedStruct, frozen=True):
+    """The entries of a closed read log are removed, because the declared time is over."""
+
+    origin: str
+    at: datetime
+
+
 class SubjectErased(TaggedStruct, frozen=True):
     """A customer was erased. The event does not say who."""
 
@@ -245,6 +284,9 @@ PublicEvent = (
     | SyntheticReleased
     | ReadLogOpened
     | ReadLogAnchored
+    | ReadLogClosed
+    | ReadLogRemoved
+    | ReadsKept
     | SubjectErased
     | EntryErased
     | ManifestPublished
@@ -262,12 +304,24 @@ def instruction(  # noqa: PLR0913, PLR0917 - the envelope has that many parts
     wording: Wording,
     evidence: EvidenceClass,
     mandate: bytes | None = None,
+    *,
+    time_uncertain: bool = False,
 ) -> Instruction:
     """The instruction that follows version `version` of the subject's agreement."""
     at = at.astimezone(UTC).replace(microsecond=0)
     nonce = secrets.token_bytes(NONCE_SIZE)
     return Instruction(
-        origin, subject, version + 1, prev, nonce, at, wording, evidence, act, mandate
+        origin,
+        subject,
+        version + 1,
+        prev,
+        nonce,
+        at,
+        wording,
+        evidence,
+        act,
+        mandate,
+        time_uncertain,
     )
 
 
@@ -284,11 +338,24 @@ def encode(event: Event) -> bytes:
         raise MalformedEventError(f"cannot be encoded: {error}") from error
     if again != event:
         raise MalformedEventError("cannot be encoded: the bytes decode to a different event")
+    _require_names(event)
+    _require_class(event)
     return data
 
 
 def decode(data: bytes) -> Event:
     """Decode canonical bytes. Raises MalformedEventError for anything else."""
+    event = decode_stored(data)
+    _require_names(event)
+    _require_class(event)
+    return event
+
+
+def decode_stored(data: bytes) -> Event:
+    """As `decode`, for an event that is in the log: an earlier version took lists without a name.
+
+    Such an act gives and takes nothing, and no receipt of it verifies.
+    """
     try:
         event = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -298,9 +365,31 @@ def decode(data: bytes) -> Event:
     return event
 
 
+def encode_stored(event: Event) -> bytes:
+    """The bytes that `decode_stored` decoded."""
+    return _ENCODER.encode(event)
+
+
 def digest(event: Event) -> bytes:
     """SHA-256 of the event's canonical bytes: the `prev` of the customer's next instruction."""
-    return sha256(encode(event)).digest()
+    return sha256(encode_stored(event)).digest()
+
+
+def _require_names(event: Event) -> None:
+    """Raise MalformedEventError for a list without a name: it would read like "everything"."""
+    act = event.act if isinstance(event, Instruction) else None
+    for part in ("fields", "scenes"):
+        if getattr(act, part, None) == ():
+            raise MalformedEventError(f"{part} is an empty list, want at least one name")
+
+
+def _require_class(event: Event) -> None:
+    """Raise MalformedEventError for an act of the company that somebody else is said to give."""
+    if not isinstance(event, Instruction) or type(event.act) not in OF_THE_COMPANY:
+        return
+    if event.evidence is not EvidenceClass.IMPORTED:
+        kind = event.act.__struct_config__.tag
+        raise MalformedEventError(f"evidence is {event.evidence.value}, want D of {kind}")
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

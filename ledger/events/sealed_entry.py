@@ -10,7 +10,7 @@ from ledger.events import canonical_json, envelope, instruction_signature
 from ledger.events.canonical_json import StrictJsonError
 from ledger.events.envelope import Instruction, PublicEvent
 from ledger.events.instruction_signature import Signature, SignatureError
-from ledger.vault import commitments, vault
+from ledger.vault import commitments, sealing
 
 
 def payload(data: bytes, signature: Signature | None) -> bytes:
@@ -28,10 +28,10 @@ def opened(
     The signature is parsed, not verified: fsck and the offline verifier do that. Raises VaultError,
     CorruptLogError.
     """
-    data, signed, signature = vault.unseal(derived, sealed, entry).partition(b"\n")
+    data, signed, signature = sealing.unseal(derived, sealed, entry).partition(b"\n")
     if commitments.personal_entry(derived.opening, data) != entry:
         raise CorruptLogError("a sealed event is not the one that its leaf commits to; run fsck")
-    event = envelope.decode(data)
+    event = envelope.decode_stored(data)
     if not isinstance(event, Instruction):
         raise CorruptLogError("a sealed event is not an instruction; run fsck")
     return event, _signature(signature) if signed else None

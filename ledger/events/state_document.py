@@ -3,7 +3,8 @@
     {"head":"<base64>","scenes":{"segmentation":{"at":"2026-11-21T12:00:00Z","fields":["age"],
      "index":7,"until":null}},"seq":1,"subject":"c-00001","triggers":{}}
 
-A withdrawn scene has `"fields":null`. For a customer with keys of their own, the members "keys",
+A withdrawn scene has `"fields":null`. `"deleted":{"at":…,"index":…}` is added if the company
+deleted the customer at its source. For a customer with keys of their own, the members "keys",
 "mandates" and "recovery" are added, each only if there are any. Anyone who has the customer's
 instructions computes the same document with `ledger.events.reducer`: see specs/statemap.md,
 "State".
@@ -29,6 +30,8 @@ def document(state: ConsentState) -> dict[str, Any]:
             scene: _triggers(active) for scene, active in state.triggers.items() if active
         },
     }
+    if (deleted := state.deleted) is not None:
+        document["deleted"] = {"at": _time(deleted.at), "index": deleted.index}
     return (
         document
         if state.authority is EMPTY_AUTHORITY

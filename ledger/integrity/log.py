@@ -6,6 +6,7 @@ large the log is.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from ledger.integrity import published
@@ -23,8 +24,13 @@ from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 Progress = Callable[[int, int], None]  # (entries checked, entries in total)
 
 
-def check(home: Path, store: SqlLog, key: str, progress: Progress) -> Iterator[FsckFinding]:
-    """Check the log in `store` against the verifier keys in the file `key` of `home`."""
+def check(
+    home: Path, store: SqlLog, key: str, progress: Progress, since: Checkpoint | None = None
+) -> Iterator[FsckFinding]:
+    """Check the log in `store` against the verifier keys in the file `key` of `home`.
+
+    `since`: the entries before were checked, if the log still has that root.
+    """
     try:
         trust = published.trusted(home / key)
     except OSError as error:
@@ -32,7 +38,7 @@ def check(home: Path, store: SqlLog, key: str, progress: Progress) -> Iterator[F
     except ValueError as error:  # NoteError, LogPolicyError, or not even text
         yield FsckFinding("verifier key", str(error), key)
     else:
-        yield from _LogCheck(store, trust, progress).findings()
+        yield from _LogCheck(store, trust, progress, since).findings()
 
 
 def active(home: Path, store: SqlLog, key: str) -> Iterator[FsckFinding]:
@@ -49,8 +55,11 @@ def active(home: Path, store: SqlLog, key: str) -> Iterator[FsckFinding]:
 class _LogCheck:
     """Checks one log. Keeps only the right edge of the tree in memory, however large the log."""
 
-    def __init__(self, store: SqlLog, trust: LogPolicy, progress: Progress) -> None:
+    def __init__(
+        self, store: SqlLog, trust: LogPolicy, progress: Progress, since: Checkpoint | None
+    ) -> None:
         self._store = store
+        self._since = since
         self._trust = trust
         self._progress = progress
         self._edge: list[list[Hash]] = []
@@ -89,7 +98,15 @@ class _LogCheck:
             yield FsckFinding("cosigned checkpoint", what)
 
     def _entries(self, head: Checkpoint) -> Iterator[FsckFinding]:
-        for index, width in tile.widths(head.size, 0):
+        first = 0
+        if (since := self._since) is not None:
+            if since.size <= head.size and published.has_root(self._store, since):
+                first = since.size // WIDTH
+                self._edge = self._stored_edge(first * WIDTH)
+            else:
+                what = f"its first {since.size} entries are not those that were checked before"
+                yield FsckFinding("checkpoint", what)
+        for index, width in islice(tile.widths(head.size, 0), first, None):
             leaves, findings = self._leaves(index, width)
             yield from findings
             yield from self._push(0, index, leaves)
@@ -116,6 +133,14 @@ class _LogCheck:
             finding = FsckFinding(where, f"{len(entries)} entries, want {width}")
             return self._stored(0, index, width), [finding]
         return merkle.leaf_hashes(entries), []
+
+    def _stored_edge(self, size: int) -> list[list[Hash]]:
+        """The right edge at `size`, a multiple of WIDTH; the root there was compared before."""
+        edge, count, level = [list[Hash]()], size >> HEIGHT, 1
+        while count:
+            edge.append(self._stored(level, count // WIDTH, count % WIDTH))
+            count, level = count >> HEIGHT, level + 1
+        return edge
 
     def _stored(self, level: int, index: int, width: int) -> list[Hash]:
         data = self._store.tile(level, index) or b""

@@ -12,7 +12,8 @@ from ledger.storage.sqlite import SqlLog
 from ledger.tlog import checkpoint, merkle, policy, signed_note
 from ledger.tlog import tiles as tile
 from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
-from ledger.tlog.merkle import HASH_SIZE, Hash
+from ledger.tlog.compact_range import Frontier
+from ledger.tlog.merkle import HASH_SIZE, Hash, NodeReader
 from ledger.tlog.policy import LogPolicy
 from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
@@ -64,17 +65,20 @@ def has_root(store: SqlLog, older: Checkpoint) -> bool:
 
 def root_at(store: SqlLog, size: int) -> Hash:
     """The root of the first `size` entries, from the stored tiles. Raises MalformedTileError."""
-
-    def read(level: int, index: int) -> Hash:
-        place = tile.tile_of(level, index)
-        return tile.node(tile.split(store.tile(*place) or b""), level, index)
-
-    return merkle.root(size, read)
+    return merkle.root(size, _nodes(store))
 
 
-def check(home: Path, name: str, store: SqlLog, older: "Published") -> Iterator[FsckFinding]:
+def frontier(store: SqlLog, size: int) -> Frontier:
+    """The frontier of the first `size` entries, from stored tiles. Raises MalformedTileError."""
+    return Frontier.of(size, _nodes(store))
+
+
+def check(
+    home: Path, name: str, store: SqlLog, older: "Published", since: int = 0
+) -> Iterator[FsckFinding]:
     """Compare `home/log/<name>` with its log. `older`: what was published before `store` was read.
 
+    `since`: files of the entries before were compared.
     A file that is missing or differs is named once for each kind, however many there are.
     """
     yield from older.findings
@@ -89,9 +93,11 @@ def check(home: Path, name: str, store: SqlLog, older: "Published") -> Iterator[
         what = f"its root is not that of the log's first {size} entries"
         yield FsckFinding(where, what, f"log/{name}/{CHECKPOINT}")
     folder = home / "log" / name
-    wrong = sorted({*_missing(folder, size), *_differing(folder, store, head.size, older.files)})
-    for kind, files in groupby(wrong, key=lambda path: path.split("/")[1]):
-        names = [f"log/{name}/{each}" for each in files]
+    files = [each for each in older.files if not _is_before(each, since)]
+    missing = (each for each in _missing(folder, size) if not _is_before(each, since))
+    wrong = sorted({*missing, *_differing(folder, store, head.size, files)})
+    for kind, paths in groupby(wrong, key=lambda path: path.split("/")[1]):
+        names = [f"log/{name}/{each}" for each in paths]
         what = f"{len(names)} files are missing or differ: {', '.join(names[:MAX_NAMED])}"
         yield FsckFinding(f"published {kind}", what, names[0])
 
@@ -111,6 +117,14 @@ class Published:
             self.findings = [FsckFinding(where, str(error), file)]
         except OSError as error:
             self.findings = [unreadable(file, error)]
+
+
+def _nodes(store: SqlLog) -> NodeReader:
+    def read(level: int, index: int) -> Hash:
+        place = tile.tile_of(level, index)
+        return tile.node(tile.split(store.tile(*place) or b""), level, index)
+
+    return read
 
 
 def _all(folder: Path) -> list[Path]:
@@ -143,6 +157,13 @@ def _differing(folder: Path, store: SqlLog, size: int, files: list[str]) -> Iter
             continue
         if (folder / path).read_bytes() != _expected(store, kind, index, width):
             yield path
+
+
+def _is_before(path: str, since: int) -> bool:
+    """Whether the file rests on the first `since` entries only."""
+    if not since or (found := _FILE.fullmatch(path)) is None:
+        return False
+    return _end(found[1], _index(found[2]), int(found[3] or WIDTH)) <= since
 
 
 def _end(kind: str, index: int, width: int) -> int:

@@ -30,6 +30,26 @@ def check(home: Path, rotations: Collection[int], size: int) -> Iterator[FsckFin
             yield FsckFinding("", f"the receipt of the rotation at entry {index} is missing", file)
 
 
+def wrong_rotations(home: Path, size: int) -> Iterator[tuple[str, str]]:
+    """File, and what is wrong with it, of receipts of rotations that a start needs.
+
+    The sizes at which retired keys end say which there must be; those of the newest two entries
+    are stored after the entries. A policy that cannot be read is written again by the start.
+    """
+    try:
+        trust = replace(policy.parse((home / "consent.policy").read_bytes()), quorum=policy.NONE)
+    except (OSError, ValueError):
+        return
+    for path in sorted((home / ROTATIONS).glob(f"*{SUFFIX}")):
+        file = f"{ROTATIONS}/{path.name}"
+        yield from ((file, each.what) for each in _receipt(path, file, trust))
+    for end in {each.end for each in trust.ranges.values() if each.end}:
+        for index in (end - 3, end - 2):  # the entries of both logs, signed at the size end - 1
+            file = f"{ROTATIONS}/{index:09d}{SUFFIX}"
+            if end - 1 < size and not (home / file).exists():
+                yield file, "is missing"
+
+
 def _receipt(path: Path, file: str, trust: LogPolicy) -> Iterator[FsckFinding]:
     try:
         stored = receipt.parse(path.read_bytes().decode())

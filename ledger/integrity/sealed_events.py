@@ -17,8 +17,13 @@ from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
 from ledger.events.sealed_entry import opened
 from ledger.integrity.finding import FsckFinding
-from ledger.latest_state import CustomerState, state_opening
-from ledger.statemap.verifiable_map import Label, StateMap, Value
+from ledger.integrity.merges import MergeCheck
+from ledger.latest_state import after, state_opening
+from ledger.reader import only_personal
+from ledger.statemap import map_proof
+from ledger.statemap.labels import Labels
+from ledger.statemap.map_proof import StateOpening
+from ledger.statemap.verifiable_map import Label, StateMap
 from ledger.storage.interface import Head
 from ledger.storage.sqlite import SqlStore
 from ledger.tlog import checkpoint, signed_note, tiles
@@ -27,8 +32,8 @@ from ledger.tlog.signed_note import NoteError
 from ledger.tlog.tiles import WIDTH, MalformedTileError
 from ledger.vault import commitments
 from ledger.vault.commitments import PERSONAL, PERSONAL_SIZE, TAG_SIZE
+from ledger.vault.errors import VaultError
 from ledger.vault.stored_keys import StoredKeys
-from ledger.vault.vault import VaultError
 
 CACHED_BUNDLES = 256  # entry bundles in memory while customers' events are decrypted
 Announced = Callable[[int, PublicEvent], object]  # index, event
@@ -45,13 +50,30 @@ _BROKEN = (
 
 
 def check(
-    store: SqlStore, keys: StoredKeys, announce: Announced = lambda _index, _event: None
+    store: SqlStore,
+    keys: StoredKeys,
+    labels: Labels | None,
+    announce: Announced = lambda _index, _event: None,
+    since: int = 0,
 ) -> Iterator[FsckFinding]:
     """Check all entries of the consent log in `store`, sealed or public, and the map.
 
-    `announce` is called with every public event.
+    `labels`: of the map; None if it is not bound. `announce` is called with every public event.
+    `since`: the entries before were checked; then `keys` has those of the customers of later
+    entries, who are checked from their first event on.
     """
-    yield from _Events(store, keys, _origin(store), announce).findings()
+    yield from _Events(store, keys, labels, announce).findings(since)
+
+
+def tags(store: SqlStore, since: int) -> list[bytes]:
+    """The tags of the personal entries of the bundle of entry `since` and of all later ones."""
+    size = (store.head() or Head(0, "")).size
+    entries = (
+        entry
+        for number in range(since // WIDTH, -(-size // WIDTH))
+        for entry in tiles.unbundle(store.bundle(number) or b"")
+    )
+    return [each[1 : 1 + TAG_SIZE] for each in entries if each[:1] == PERSONAL]
 
 
 def _origin(store: SqlStore) -> str:
@@ -66,24 +88,31 @@ def _origin(store: SqlStore) -> str:
 class _Events:
     """Checks the sealed events against the leaves, the keys and the map."""
 
-    def __init__(self, store: SqlStore, keys: StoredKeys, origin: str, announce: Announced) -> None:
-        """`origin`: of the state log."""
+    def __init__(
+        self, store: SqlStore, keys: StoredKeys, labels: Labels | None, announce: Announced
+    ) -> None:
         self._store = store
         self._keys = keys
+        self._labels = labels
         self._announce = announce
-        self._origin = origin
+        self._origin = _origin(store)
         states = store.state_store()
         self._map = StateMap(states.roots(), states.records)
-        self._states: dict[Label, Value] = {}  # to be compared with the map
+        self._states: dict[Label, StateOpening] = {}  # to be compared with the map
         self._ahead: dict[bytes, tuple[int, bytes]] = {}  # tag -> index, sealed event
         self._entries = lru_cache(CACHED_BUNDLES)(self._unbundled)
         self._ownerless: set[bytes] = set()  # tags that the index of owners lists as erased
+        self._lost: set[bytes] = set()  # tags that the customer in the index does not derive
+        self._merges = MergeCheck()
         self._unsealed: dict[bytes, int] = {}  # tag -> index of entries without a sealed event
 
-    def findings(self) -> Iterator[FsckFinding]:
+    def findings(self, since: int) -> Iterator[FsckFinding]:
         head = self._store.head() or Head(0, "")
         for index, width in tiles.widths(head.size, 0):
-            yield from self._bundle(index * WIDTH, width)
+            if index < since // WIDTH:
+                yield from self._announced(index)
+            else:
+                yield from self._bundle(index * WIDTH, width)
         stray = self._store.sealed_tags(head.size, 1 << 62)
         if stray:
             yield FsckFinding(
@@ -103,6 +132,13 @@ class _Events:
             for key in some:
                 yield from self._customer(key)
             yield from self._compare()
+        yield from self._merges.findings()
+        if self._lost:
+            yield FsckFinding(
+                "key store",
+                f"no data key derives {len(self._lost)} entries of customers who were not erased: "
+                "restore keys/ from its newest backup",
+            )
 
     def _unbundled(self, index: int) -> list[bytes]:
         return tiles.unbundle(self._store.bundle(index) or b"")
@@ -125,6 +161,15 @@ class _Events:
             elif len(entry) != PERSONAL_SIZE:
                 yield FsckFinding(f"entry {index}", f"{len(entry)} bytes, want {PERSONAL_SIZE}")
 
+    def _announced(self, index: int) -> Iterator[FsckFinding]:
+        """Announce the public events of a bundle that was checked before."""
+        bundle = self._store.bundle(index) or b""
+        if only_personal(bundle):
+            return
+        for at, entry in enumerate(tiles.unbundle(bundle), index * WIDTH):
+            if entry[:1] != PERSONAL:
+                yield from self._public(at, entry)
+
     def _index(self, lo: int, entries: Sequence[bytes]) -> Iterator[FsckFinding]:
         """Check that the index of owners has every personal entry, under its customer's key."""
         tags = [each[1 : 1 + TAG_SIZE] for each in entries if each[:1] == PERSONAL]
@@ -137,8 +182,17 @@ class _Events:
             elif owner.subject is None:
                 self._ownerless.add(tag)
             elif not (key := self._keys.keys.get(owner.subject)) or tag != _tag(key, owner.seq):
-                what = f"tag {tag.hex()} is not of the customer it is listed under; {_REINDEX}"
-                yield FsckFinding("index of owners", what)
+                self._lost.add(tag)  # unless another customer's key derives it, or another event's
+
+    def _misplaced(self, tag: bytes, index: int) -> Iterator[FsckFinding]:
+        """Check that the index of owners does not have a customer's entry as somebody else's."""
+        if tag in self._lost:
+            self._lost.discard(tag)
+            what = f"entry {index} is not listed under its customer and event; {_REINDEX}"
+            yield FsckFinding("index of owners", what)
+        if tag in self._ownerless:
+            what = f"entry {index} is listed as erased, and is not; {_REINDEX}"
+            yield FsckFinding("index of owners", what)
 
     def _public(self, index: int, entry: bytes) -> Iterator[FsckFinding]:
         try:
@@ -154,10 +208,9 @@ class _Events:
 
     def _customer(self, key: bytes) -> Iterator[FsckFinding]:
         """Check that one customer's events decrypt, follow each other, and that none is missing."""
-        state: CustomerState | None = CustomerState(
-            ConsentState(""), commitments.label(key)
-        )  # None: unknown
-        gaps, seq = bool(commitments.label(key)), commitments.next_seq(key, 0)
+        state: ConsentState | None = ConsentState("")  # None: unknown
+        label = commitments.label(key)
+        gaps, seq = bool(label), commitments.next_seq(key, 0)
         previous = envelope.FIRST if seq == 1 else b""  # b"": unknown, nothing is compared
         while True:
             secrets = commitments.secrets(key, seq)
@@ -168,19 +221,26 @@ class _Events:
                 break
             else:
                 index, data = place
-                if secrets.opening.tag in self._ownerless:
-                    what = f"entry {index} is listed as erased, and is not; {_REINDEX}"
-                    yield FsckFinding("index of owners", what)
+                yield from self._misplaced(secrets.opening.tag, index)
                 try:
                     opened_event = self._open(secrets, seq, index, data)
+                    label = label or self._label(opened_event[0])
+                    before = state
                     state, previous = _followed(state, previous, *opened_event, index, gaps)
+                    if before is not None and state is not None:
+                        self._merges.see(before, opened_event[0], index, state)
                 except _BROKEN as error:
                     yield FsckFinding(f"sealed event {index}", str(error))
                     state, previous = None, b""
-            after = commitments.next_seq(key, seq)
-            previous, seq = previous if after == seq + 1 else b"", after
-        if state and state.label and self._origin:
-            self._states[state.label] = state_opening(state.state, key, self._origin).value
+            following = commitments.next_seq(key, seq)
+            previous, seq = previous if following == seq + 1 else b"", following
+        if state and label and self._origin:
+            where = label if self._labels is None else self._labels.of(state.subject)
+            self._states[where] = state_opening(state, key, self._origin)
+
+    def _label(self, first: Instruction) -> Label:
+        """The label that a first instruction leads to, or any other while the map is bound."""
+        return map_proof.unbound_label(envelope.encode_stored(first))
 
     def _sealed_event(self, tag: bytes, seq: int) -> tuple[int, bytes] | None:
         return self._ahead.get(tag) if seq <= PREFETCHED else self._store.sealed(tag)
@@ -198,21 +258,21 @@ class _Events:
     def _compare(self) -> Iterator[FsckFinding]:
         """Compare the states that were computed with the map."""
         stored = self._map.values(self._states)
-        for label, value in self._states.items():
-            if stored.get(label) != value:
+        for label, opening in self._states.items():
+            if not opening.is_of(stored.get(label)):
                 what = "its value is not the state computed from its customer's events"
                 yield FsckFinding(f"state map, label {label.hex()}", what)
         self._states.clear()
 
 
 def _followed(
-    state: CustomerState | None,
+    state: ConsentState | None,
     previous: bytes,
     instruction: Instruction,
     signature: Signature | None,
     index: int,
     gaps: bool,
-) -> tuple[CustomerState | None, bytes]:
+) -> tuple[ConsentState | None, bytes]:
     """State and digest after one more instruction. Raises if the instruction may not follow.
 
     `gaps`: an entry of the customer was erased, so that the trigger which a `trigger-set` of a
@@ -220,21 +280,13 @@ def _followed(
     """
     if previous and instruction.prev != previous:
         raise CorruptLogError("its `prev` is not the digest of the instruction before it")
-    encoded = envelope.encode(instruction)
+    encoded = envelope.encode_stored(instruction)
     if state:
-        state = _named(state, instruction)
+        state = state if state.subject else ConsentState(instruction.subject)
         if signature or not (gaps and isinstance(instruction.act, TriggerSet)):
-            reducer.require_authorised(state.state, instruction, signature)
-        state = state.after(instruction, encoded, index)
+            reducer.require_authorised(state, instruction, signature)
+        state = after(state, instruction, encoded, index)
     return state, sha256(encoded).digest()
-
-
-def _named(state: CustomerState, instruction: Instruction) -> CustomerState:
-    return (
-        state
-        if state.state.subject
-        else CustomerState(ConsentState(instruction.subject), state.label)
-    )
 
 
 def _tag(key: bytes, seq: int) -> bytes:

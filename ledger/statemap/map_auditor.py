@@ -2,7 +2,7 @@
 
 Each entry of the state log names a size of the consent log and the root at that size. The sizes
 grow, so one pass over the consent log's leaf hashes can compute and compare every root; a frontier
-and one tile are in memory, however large the logs are. See specs/audit.md, A10.
+and one tile are in memory, however large the logs are. See specs/audit.md, A10 and A11.
 """
 
 import json
@@ -16,6 +16,7 @@ from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.fetcher import LogFiles, LogSource, UnreadableError
 from ledger.tlog.merkle import Hash, ProofError
+from ledger.tlog.policy import MapKey
 from ledger.tlog.tiles import WIDTH
 
 
@@ -40,19 +41,22 @@ def audit_states(
     consent: Consent,
     seen: str | None = None,
     progress: Progress | None = None,
+    trusted: MapKey | None = None,
 ) -> AuditReport:
     """Audit the state log as `auditor.audit` does, and each new entry against the consent log.
 
-    Raises ValueError if `seen` does not have the signatures that `trust` requires.
+    `trusted`: the key of the map's labels that the entries must name; None: the first that one of
+    them names. Raises ValueError if `seen` does not have the signatures that `trust` requires.
     """
-    check_entry = _StateEntryCheck(consent, _last(source, trust, seen) if seen else -1)
+    before, size = _last(source, trust, seen) if seen else (None, 0)
+    check_entry = _StateEntryCheck(consent, before, size, trusted)
     report = auditor.audit(source, trust, seen, check_entry, progress)
     wrong = [] if check_entry.walk is None else check_entry.walk.wrong()
     return replace(report, findings=(*report.findings, *wrong), note=seen if wrong else report.note)
 
 
-def _last(source: LogSource, trust: Demand, seen: str) -> int:
-    """The size that the last entry under the note `seen` names; -1 if it cannot be proven.
+def _last(source: LogSource, trust: Demand, seen: str) -> tuple[StateRoot | None, int]:
+    """The last entry under the note `seen`, None if it cannot be proven; the number of entries.
 
     Then the audit finds what is wrong with the tiles. Raises ValueError.
     """
@@ -62,9 +66,9 @@ def _last(source: LogSource, trust: Demand, seen: str) -> int:
         entry = files.entries(index // WIDTH)[index % WIDTH]
         path = merkle.prove_inclusion(index, before.size, files.nodes())
         merkle.verify_inclusion(merkle.leaf_hash(entry), index, before.size, before.root, path)
-        return map_proof.newest([entry]).size
+        return map_proof.newest([entry]), before.size
     except (UnreadableError, ProofError):
-        return -1
+        return None, before.size
 
 
 @dataclass(slots=True)
@@ -75,7 +79,9 @@ class _StateEntryCheck:
     """
 
     consent: Consent
-    last: int  # the size that the previous entry names
+    last: StateRoot | None  # the previous entry
+    number: int  # of the next entry
+    trusted: MapKey | None
     walk: "_Walk | None" = None
 
     def __call__(self, entry: bytes) -> str | None:
@@ -87,12 +93,30 @@ class _StateEntryCheck:
                 self.walk = self.consent.walk(entry_root.size)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             return f"not checked: {error}"
-        return self._wrong(entry_root, self.walk)
+        number, self.number = self.number, self.number + 1
+        return self._wrong_key(entry_root, number) or self._wrong(entry_root, self.walk)
+
+    def _wrong_key(self, entry: StateRoot, number: int) -> str | None:
+        """The key of the labels is never exchanged, and never left out once it was named."""
+        named, wanted = entry.vrf, self.last.vrf if self.last else None
+        if self.trusted is not None and number >= self.trusted.since:
+            wanted = self.trusted.public
+        if wanted is not None and named != wanted:
+            return (
+                f"it names the key of the map's labels {named.hex() if named else 'none'}, want "
+                f"{wanted.hex()}: a customer may have two histories"
+            )
+        if named is not None and self.trusted is not None and number < self.trusted.since:
+            return (
+                f"it names a key of the map's labels, the policy wants none before entry {number}"
+            )
+        return None
 
     def _wrong(self, entry: StateRoot, walk: "_Walk") -> str | None:
-        if entry.size <= self.last:
-            return f"it names size {entry.size}, not larger than the previous entry's {self.last}"
-        self.last = entry.size
+        last, binds = self.last, entry.vrf is not None
+        if last is not None and entry.size < last.size + (not binds or last.vrf is not None):
+            return f"it names size {entry.size}, not larger than the previous entry's {last.size}"
+        self.last = entry
         if entry.size > walk.head.size:
             return f"it names size {entry.size}, the consent log has {walk.head.size} entries"
         if walk.root(entry.size) != entry.root:

@@ -1,16 +1,18 @@
 """The state log: the map of latest states and the log of its roots, in the consent log's database.
 
 Each transaction of the consent log also appends an entry to the state log: the size and root of the
-consent log, and the root of the map of every customer's latest state at that size. So none of them
-is ever durable without the others. See specs/statemap.md.
+consent log, the root of the map of every customer's latest state at that size, and the key of the
+map's labels. So none of them is ever durable without the others. See specs/statemap.md.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ledger.statemap import map_proof
+from ledger.statemap import map_proof, transition
+from ledger.statemap.labels import Labels
 from ledger.statemap.map_proof import StateOpening, StateProof, StateRoot
+from ledger.statemap.transition import StateVersion
 from ledger.statemap.verifiable_map import Label, MapChange, StateMap, Value
 from ledger.storage.interface import StorageBatch
 from ledger.storage.sqlite import StateStore
@@ -35,7 +37,10 @@ class MapUpdate:
 class StateLog:
     """The state log and its map. Not thread-safe: the caller holds the ledger's lock."""
 
-    def __init__(self, store: StateStore, witnesses: Witnesses, *signers: Signing) -> None:
+    def __init__(
+        self, store: StateStore, witnesses: Witnesses, labels: Labels, *signers: Signing
+    ) -> None:
+        self.labels = labels
         self.log = Log(store, signers[0].name, *signers)
         self.cosigned = CosignedCheckpoints(self.log, store, witnesses)
         self._map = StateMap(store.roots(), store.records)
@@ -45,17 +50,19 @@ class StateLog:
         """The newest entry; for an empty log, that of an empty map."""
         return self._newest
 
-    def stage(self, size: int, root: Hash, values: Mapping[Label, Value]) -> MapUpdate:
+    def stage(self, size: int, root: Hash, versions: Mapping[Label, StateVersion]) -> MapUpdate:
         """Compute the next entry and map for a consent log of `size` entries with this root.
 
-        `values`: the changed states' values by label. Nothing is stored.
+        `versions`: the changed states by label. Nothing is stored.
         """
-        change = self._map.change(values)
-        entry = StateRoot(size, root, change.root)
+        change = self._map.change({label: each.value for label, each in versions.items()})
+        entry = StateRoot(size, root, change.root, self.labels.public)
         staged = self.log.stage([bytes(entry)])
         roots = change.nodes[-1]
         buckets = {number: (roots[number], data) for number, data in change.buckets.items()}
-        return MapUpdate(replace(staged.batch, buckets=buckets), staged, change, entry)
+        record = {self.log.size: transition.record(versions)} if versions else {}
+        batch = replace(staged.batch, buckets=buckets, transitions=record)
+        return MapUpdate(batch, staged, change, entry)
 
     def settle(self, update: MapUpdate) -> None:
         """Update the map and log in memory to the staged ones, after they were stored."""
@@ -70,14 +77,15 @@ class StateLog:
     def value(self, label: Label) -> Value | None:
         return self._map.value(label)
 
-    def prove(self, label: Label, opening: StateOpening | None) -> StateProof:
-        """A proof that `opening` is the latest state at `label`, or (None) that there is none.
+    def prove(self, subject: str, opening: StateOpening | None) -> StateProof:
+        """A proof that `opening` is the subject's latest state, or (None) that there is none.
 
         The caller makes sure that `opening` matches the value in the map.
         """
         index, signed = self.log.size - 1, signed_note.parse(self.log.checkpoint())
         path = tuple(self.log.prove_inclusion(index))
-        return StateProof(opening, self._map.prove(label), self._newest, index, path, signed)
+        in_map, vrf = self._map.prove(self.labels.of(subject)), self.labels.prove(subject)
+        return StateProof(opening, in_map, self._newest, index, path, signed, vrf)
 
     def _stored(self) -> StateRoot:
         size = self.log.size

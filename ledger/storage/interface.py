@@ -16,6 +16,29 @@ class ForkError(Exception):
     """
 
 
+class LeaseHeldError(ForkError):
+    """Another process has the lease of the one writer. Nothing was written."""
+
+    def __init__(self, log: str, holder: str) -> None:
+        super().__init__(f"{log} is being written by {holder}: stop one of the two")
+        self.holder = holder
+
+
+class LeaseLostError(ForkError):
+    """The writer lost its lease, so another one may write: stop answering, and exit.
+
+    It never writes again. Whether a commit that was just made is stored is not known.
+    """
+
+
+class LeaseUnconfirmedError(ForkError):
+    """The writer does not know whether it still has its lease: answer nothing until it does.
+
+    It goes on when the lease is confirmed. Whether a commit that was just made is stored is not
+    known; if it was, the lease is lost.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     size: int
@@ -33,6 +56,9 @@ class StorageBatch:
     sealed: Mapping[bytes, tuple[int, bytes]] = field(default_factory=dict)  # tag -> index, sealed
     idempotency: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)  # digest, first
     buckets: Mapping[int, tuple[bytes, bytes]] = field(default_factory=dict)  # root, records
+    transitions: Mapping[int, bytes] = field(
+        default_factory=dict
+    )  # entry of the state log -> record
     state_batch: "StorageBatch | None" = None  # of the state log, in the same transaction
 
 

@@ -1,29 +1,29 @@
 """A log store in PostgreSQL.
 
-Each log has its own schema. Rows are written with COPY. A single writer is ensured by an advisory
-lock, held as long as the writer's connection lives, and a fencing epoch: taking the lock increments
-the epoch, and every commit compares its epoch with the stored one. A writer that was paused and
-lost its connection finds a newer epoch and is refused.
+Each log has its own schema. Rows are written with COPY, by the one writer: see
+ledger.storage.lease.
 """
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from select import select
-from threading import RLock
 from time import monotonic
-from typing import Any
+from typing import Any, Self
+from weakref import finalize
 
 import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.engine import Engine
-from sqlmodel import create_engine
 
+from ledger.storage.database import Database, postgres_engine
 from ledger.storage.interface import ForkError, StorageBatch
-from ledger.storage.sqlite import STATE_PREFIX, SqlStore, StateStore, tables
+from ledger.storage.lease import Lease, plain
+from ledger.storage.sqlite import LEDGER, STATE_PREFIX, SqlStore
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "bundle": ("index int8", "data bytea"),
@@ -31,90 +31,51 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "bucket": ("number int4", "root bytea", "records bytea"),
     "sealed": ("index int8", "tag bytea", "data bytea"),
     "idempotency": ("key varchar", "digest bytea", "first int8"),
+    "transition": ("index int8", "data bytea"),
 }
 
 
 class PostgresStore(SqlStore):
     """A `LogStore` in one schema. Reads never wait for the writer; commits are synchronous."""
 
-    def __init__(self, address: str, schema: str) -> None:
-        """`address`: postgresql://…; `schema`: the log's own, created if it does not exist."""
-        self._url = make_url(address).set(drivername="postgresql+psycopg")
-        self._schema = schema
-        self._writing = RLock()
-        self._writer: psycopg.Connection[Any] | None = None
-        self._epoch = 0
-        with psycopg.connect(_plain(self._url), autocommit=True) as connection:
-            connection.execute(sql.SQL("SELECT pg_advisory_lock(0)"))  # one creator at a time
-            name = sql.Identifier(schema)
-            connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(name))
-        super(SqlStore, self).__init__(_engine(self._url, schema))
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
-            tables("").head.metadata.create_all(connection, tables=tables("").all)
-            connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS lease (epoch bigint NOT NULL)")
+    def __init__(self, engine: Engine, schema: str, opened: Database | None = None) -> None:
+        """`schema`: the log's own."""
+        super().__init__(engine, opened=opened)
+        self._lease = Lease(engine, schema)
 
-    def state_store(self) -> StateStore:
-        with self._engine.begin() as connection:
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)")
-            tables(STATE_PREFIX).head.metadata.create_all(
-                connection, tables=tables(STATE_PREFIX).all
-            )
-        return StateStore(self._engine, STATE_PREFIX)
+    @classmethod
+    def at(cls, path: Path | str, schema: str = LEDGER.name) -> Self:
+        """The store in a schema of a PostgreSQL database, at the address `path`.
+
+        Raises SchemaVersionError, DatabaseError.
+        """
+        opened = Database(Path(), str(path))
+        return cls(opened.engine(replace(LEDGER, name=schema)), schema, opened)
+
+    def take_lease(self) -> None:
+        """See `Lease.take`."""
+        self._lease.take()
+
+    def require_lease(self) -> None:
+        super().require_lease()
+        self._lease.require()
+
+    def confirm_lease(self) -> None:
+        super().confirm_lease()
+        self._lease.confirm()
 
     def commit(self, batch: StorageBatch) -> None:
-        with self._writing:
-            writer = self._writer or self._lead()
-            try:
-                with writer.transaction():
-                    self._require_lead(writer)
-                    _put(writer, "", batch)
-                    if batch.state_batch is not None:
-                        _put(writer, STATE_PREFIX, batch.state_batch)
-                # Crash before the commit above: nothing is stored. After it: everything is.
-            except psycopg.OperationalError:
-                self._resign()
-                raise
+        """See `LogStore.commit`. Takes the lease if nobody has it. Raises as `Lease.take` does."""
+        super().require_lease()
+        with self._lease.transaction(batch.head.size) as writer:
+            _put(writer, "", batch)
+            if batch.state_batch is not None:
+                _put(writer, STATE_PREFIX, batch.state_batch)
+        # Crash before the commit above: nothing is stored. After it: everything is.
 
     def close(self) -> None:
-        with self._writing:
-            self._resign()
+        self._lease.resign()
         super().close()
-
-    def _lead(self) -> psycopg.Connection[Any]:
-        """Take the lock and increment the epoch. Raises ForkError if another process writes."""
-        writer = psycopg.connect(_plain(self._url), autocommit=True)
-        writer.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(self._schema)))
-        writer.execute("SET synchronous_commit TO on")
-        lock = "SELECT pg_try_advisory_lock(hashtextextended(%s, 1))"
-        if not _one(writer.execute(lock, [self._schema])):
-            writer.close()
-            raise ForkError(
-                f"another process is the writer of the log {self._schema!r}: stop one of the two"
-            )
-        with writer.transaction():
-            last = _one(writer.execute("SELECT coalesce(max(epoch), 0) FROM lease"))
-            writer.execute("DELETE FROM lease")
-            writer.execute("INSERT INTO lease VALUES (%s)", [last + 1])
-        self._writer, self._epoch = writer, last + 1
-        return writer
-
-    def _require_lead(self, writer: psycopg.Connection[Any]) -> None:
-        epoch = _one(writer.execute("SELECT epoch FROM lease FOR UPDATE"))
-        if epoch != self._epoch:
-            self._resign()
-            raise ForkError(
-                f"the lease is at epoch {epoch}, this writer's is {self._epoch}: another writer "
-                "took over"
-            )
-
-    def _resign(self) -> None:
-        if self._writer is None:
-            return
-        with suppress(psycopg.Error):  # if the connection is lost, the server releases the lock
-            self._writer.execute("SELECT pg_advisory_unlock_all()")
-        self._writer.close()
-        self._writer = None
 
 
 class PostgresReader(SqlStore):
@@ -122,7 +83,8 @@ class PostgresReader(SqlStore):
 
     def __init__(self, address: str, schema: str) -> None:
         url = make_url(address).set(drivername="postgresql+psycopg")
-        super(SqlStore, self).__init__(_engine(url, schema, *_READING, **_PATIENCE))
+        super().__init__(postgres_engine(url, schema, *_READING))
+        finalize(self, self._engine.dispose)
 
 
 class PostgresHead:
@@ -132,7 +94,7 @@ class PostgresHead:
     """
 
     def __init__(self, address: str, schema: str, timeout_s: float = 2.0) -> None:
-        self._address = _plain(make_url(address))
+        self._address = plain(make_url(address))
         query = sql.SQL("SELECT size FROM {}.head WHERE NOT pg_is_in_recovery()")
         self._query = query.format(sql.Identifier(schema)).as_string().encode()
         self._timeout_s = timeout_s
@@ -188,16 +150,6 @@ def _size(result: PGresult | None) -> int:
 
 
 _READING = ("-cdefault_transaction_read_only=on", "-cstatement_timeout=10s")
-_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 5_000, "keepalives_idle": 5}
-
-
-def _engine(url: URL, schema: str, *options: str, **libpq: int) -> Engine:
-    options = (f"-csearch_path={schema}", *options)
-    return create_engine(url, connect_args={"options": " ".join(options), **libpq})
-
-
-def _plain(url: URL) -> str:
-    return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> Any:
@@ -232,6 +184,7 @@ def _put(writer: psycopg.Connection[Any], prefix: str, batch: StorageBatch) -> N
     sealed = [(at, tag, data) for tag, (at, data) in batch.sealed.items()]
     _copy(writer, prefix, "sealed", sealed)
     _copy(writer, prefix, "idempotency", [(key, *row) for key, row in batch.idempotency.items()])
+    _copy(writer, prefix, "transition", batch.transitions.items())
 
 
 def _copy(

@@ -1,86 +1,30 @@
-"""A log store in SQLite (WAL mode, synchronous=FULL), and the tables that all stores share."""
+"""The tables of a log, and a log store in SQLite."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import BigInteger, Integer, MetaData, Table, event, insert, or_, select, update
 from sqlalchemy import Insert as StandardInsert
+from sqlalchemy import MetaData, Table, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import Insert, dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.sql.functions import count
-from sqlmodel import Field, SQLModel, create_engine
 
+from ledger.storage import log_rows
+from ledger.storage.database import Database, Schema, reading, writing
 from ledger.storage.interface import ForkError, Head, StorageBatch
-
-# SQLite needs INTEGER for row numbers; PostgreSQL's INTEGER ends at 2^31.
-Number = BigInteger().with_variant(Integer, "sqlite")
-
-
-class HeadRow(SQLModel, table=True):
-    __tablename__ = "head"
-    id: int = Field(primary_key=True)
-    size: int = Field(sa_type=Number)
-    note: str
-
-
-class BundleRow(SQLModel, table=True):
-    __tablename__ = "bundle"
-    index: int = Field(primary_key=True, sa_type=Number)
-    data: bytes
-
-
-class TileRow(SQLModel, table=True):
-    __tablename__ = "tile"
-    level: int = Field(primary_key=True)
-    index: int = Field(primary_key=True, sa_type=Number)
-    data: bytes
-
-
-class SealedRow(SQLModel, table=True):
-    """An event, encrypted under its customer's key. The tag can only be derived from that key."""
-
-    __tablename__ = "sealed"
-    index: int = Field(primary_key=True, sa_type=Number)
-    tag: bytes = Field(index=True)
-    data: bytes
-
-
-class IdempotencyRow(SQLModel, table=True):
-    __tablename__ = "idempotency"
-    key: str = Field(primary_key=True)
-    digest: bytes
-    first: int = Field(sa_type=Number)  # the count is not stored: it would link entries
-
-
-class CosignedRow(SQLModel, table=True):
-    """The newest checkpoint with cosignatures of the witnesses."""
-
-    __tablename__ = "cosigned"
-    id: int = Field(primary_key=True)
-    size: int = Field(sa_type=Number)
-    note: str
-
-
-class BucketRow(SQLModel, table=True):
-    """A bucket of the verifiable map: see ledger.statemap.verifiable_map."""
-
-    __tablename__ = "bucket"
-    number: int = Field(primary_key=True)
-    root: bytes
-    records: bytes
-
+from ledger.storage.writer_lock import WriterLock
 
 _STREAMED = 64  # bundles read at once
 _MAX_VALUES = 10_000  # in one statement
-CHECKPOINT_PAGES = (
-    4000  # pages of the write-ahead log; high, because the act that triggers a checkpoint waits
-)
 STATE_PREFIX = "state_"  # of the names of the state log's tables
-SEALED = SQLModel.metadata.tables["sealed"]
-IDEMPOTENCY = SQLModel.metadata.tables["idempotency"]
+_ROWS = log_rows.METADATA.tables
+SEALED = _ROWS["sealed"]
+IDEMPOTENCY = _ROWS["idempotency"]
 
 
 class LogTables:
@@ -90,7 +34,9 @@ class LogTables:
         self.all = [_named(name, prefix) for name in ("head", "bundle", "tile", "cosigned")]
         self.head, self.bundle, self.tile, self.cosigned = self.all
         self.bucket = _named("bucket", prefix)
-        self.all += [self.bucket] if prefix else [SEALED, IDEMPOTENCY]
+        self.transition = _named("transition", prefix)
+        of_states = [self.bucket, self.transition]
+        self.all += of_states if prefix else [SEALED, IDEMPOTENCY]
         # Compiled once, for SQLite: building a statement costs more than running it.
         self.newest = select(self.head.c.size, self.head.c.note)
         statements: tuple[Insert | StandardInsert, ...] = (
@@ -100,19 +46,40 @@ class LogTables:
             _upsert(self.bucket, "root", "records"),
             insert(SEALED),
             insert(IDEMPOTENCY),
+            insert(self.transition),
         )
         self.statements = [str(each.compile(dialect=dialect())) for each in statements]
+
+
+class Reads:
+    """The connections that a consent log and its state log read with."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.pinned: Connection | None = None  # whose transaction all reads are in, if there is one
+
+    def connect(self) -> AbstractContextManager[Connection]:
+        return self._engine.connect() if self.pinned is None else nullcontext(self.pinned)
 
 
 class SqlLog:
     """Read access to one log of a database, and its newest cosigned checkpoint."""
 
-    def __init__(self, engine: Engine, prefix: str = "") -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        engine: Engine,
+        prefix: str = "",
+        opened: Database | None = None,
+        reads: "Reads | None" = None,
+    ) -> None:
+        """`opened`: the database of the engine, which is closed when nobody holds it any more."""
+        self._engine, self._opened = engine, opened
+        self._reads = reads or Reads(engine)
+        self._lock = WriterLock(opened.home) if opened else None
         self._tables = tables(prefix)
 
     def head(self) -> Head | None:
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             return _head(connection, self._tables)
 
     def tile(self, level: int, index: int) -> bytes | None:
@@ -129,7 +96,7 @@ class SqlLog:
         table = self._tables.bundle
         number = table.c["index"]
         query = select(number, table.c.data).where(number >= lo, number < hi).order_by(number)
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             for row in connection.execution_options(yield_per=_STREAMED).execute(query):
                 yield row[0], row[1]
 
@@ -144,7 +111,7 @@ class SqlLog:
             (tile.c.level == level) & (tile.c["index"] >= count)
             for level, count in enumerate(counts)
         ]
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             counts = [
                 connection.execute(
                     select(count()).select_from(table).where(or_(*where))
@@ -156,7 +123,7 @@ class SqlLog:
     def cosigned(self) -> Head | None:
         """The newest stored checkpoint with its cosignatures, if there is one."""
         table = self._tables.cosigned
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             row = connection.execute(select(table.c.size, table.c.note)).first()
         return None if row is None else Head(row[0], row[1])
 
@@ -165,8 +132,7 @@ class SqlLog:
         table = self._tables.cosigned
         row = {"id": 1, "size": newest.size, "note": newest.note}
         older = table.c.size <= newest.size
-        writing = self._engine.execution_options(immediate=True)  # as it reads before it writes
-        with writing.begin() as connection:
+        with writing(self._engine) as connection:  # as it reads before it writes
             if connection.execute(select(table.c.id)).first() is None:
                 connection.execute(insert(table), row)
             else:
@@ -176,7 +142,7 @@ class SqlLog:
         self._engine.dispose()
 
     def _one(self, query: Any) -> Any:
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             return connection.execute(query).scalar()
 
     def _bytes(self, query: Any) -> bytes | None:
@@ -193,19 +159,22 @@ class StateStore(SqlLog):
     def roots(self) -> Mapping[int, bytes]:
         """The root of every bucket that is not empty."""
         table = self._tables.bucket
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             rows = connection.execute(select(table.c.number, table.c.root))
-            return {row[0]: row[1] for row in rows}
+            # The driver's own rows: at a start there may be a million of them.
+            return dict(rows.cursor.fetchall())
 
     def records(self, numbers: Collection[int]) -> Mapping[int, bytes]:
         """The records of these buckets by number, without empty ones."""
         table, wanted = self._tables.bucket, [*numbers]
+        if not wanted:  # a newcomer's label mostly falls into an empty bucket
+            return {}
         if len(wanted) == 1:  # one customer's act: SQLAlchemy would expand an IN list each time
             one = self._bytes(select(table.c.records).where(table.c.number == wanted[0]))
             return {} if one is None else {wanted[0]: one}
         query = select(table.c.number, table.c.records)
         records: dict[int, bytes] = {}
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             for at in range(0, len(wanted), _MAX_VALUES):
                 some = query.where(table.c.number.in_(wanted[at : at + _MAX_VALUES]))
                 records |= {row[0]: row[1] for row in connection.execute(some)}
@@ -214,28 +183,64 @@ class StateStore(SqlLog):
     def buckets(self) -> Iterator[tuple[int, bytes, bytes]]:
         """Number, root and records of every bucket."""
         table = self._tables.bucket
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             for row in connection.execute(select(table).order_by(table.c.number)):
                 yield row[0], row[1], row[2]
+
+    def transitions(self) -> Iterator[tuple[int, bytes]]:
+        """The records of transitions, each with the number of its entry, in order."""
+        table = self._tables.transition
+        query = select(table).order_by(table.c["index"])
+        with self._reads.connect() as connection:
+            for row in connection.execution_options(yield_per=_STREAMED).execute(query):
+                yield row[0], row[1]
 
 
 class SqlStore(SqlLog):
     """A `LogStore` in a SQLite file. `BEGIN IMMEDIATE` and a check of the head keep one writer."""
 
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(engine(path))
-        SQLModel.metadata.create_all(self._engine, tables=self._tables.all)
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """The store in a SQLite file of its own. Raises SchemaVersionError, DatabaseError."""
+        opened = Database(path.parent)
+        return cls(opened.engine(replace(LEDGER, file=path.name)), opened=opened)
 
     def state_store(self) -> StateStore:
-        """The store of the state log in this database; its tables are created if missing."""
-        made = tables(STATE_PREFIX)
-        made.head.metadata.create_all(self._engine, tables=made.all)
-        return StateStore(self._engine, STATE_PREFIX)
+        """The store of the state log in this database."""
+        return StateStore(self._engine, STATE_PREFIX, self._opened, self._reads)
+
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Within, this store and its state store read one state of the database.
+
+        For opening them, before another thread has them: their parts are read one after another,
+        and a writer may commit in between.
+        """
+        with reading(self._engine) as connection:
+            self._reads.pinned = connection
+            try:
+                yield
+            finally:
+                self._reads.pinned = None
+
+    def take_lease(self) -> None:
+        """Become the writer. A SQLite file is locked by its directory: see writer_lock."""
+
+    def require_lease(self) -> None:
+        """Return if this process is no writer, or surely still the only one; cheap.
+
+        Raises LeaseLostError, LeaseUnconfirmedError.
+        """
+        if self._lock is not None:
+            self._lock.require_held()
+
+    def confirm_lease(self) -> None:
+        """As `require_lease`, after asking the server, if there is one."""
+        self.require_lease()
 
     def commit(self, batch: StorageBatch) -> None:
-        writing = self._engine.execution_options(immediate=True)
-        with writing.begin() as connection:
+        self.require_lease()
+        with writing(self._engine) as connection:
             _put(connection, self._tables, batch)
             if batch.state_batch is not None:
                 _put(connection, tables(STATE_PREFIX), batch.state_batch)
@@ -244,7 +249,7 @@ class SqlStore(SqlLog):
     def sealed(self, tag: bytes) -> tuple[int, bytes] | None:
         """Index and sealed bytes of the event with this tag, or None."""
         query = select(SEALED.c["index"], SEALED.c.data).where(SEALED.c.tag == tag)
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else (row[0], row[1])
 
@@ -252,7 +257,7 @@ class SqlStore(SqlLog):
         """Tag -> (index, sealed bytes) of the stored events with these tags."""
         query = select(SEALED.c.tag, SEALED.c["index"], SEALED.c.data)
         sealed: dict[bytes, tuple[int, bytes]] = {}
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             for at in range(0, len(tags), _MAX_VALUES):
                 some = query.where(SEALED.c.tag.in_(tags[at : at + _MAX_VALUES]))
                 sealed |= {row[0]: (row[1], row[2]) for row in connection.execute(some)}
@@ -260,49 +265,29 @@ class SqlStore(SqlLog):
 
     def tags(self) -> set[bytes]:
         """The tags of all sealed events."""
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             return {row[0] for row in connection.execute(select(SEALED.c.tag))}
 
     def sealed_between(self, lo: int, hi: int) -> dict[int, bytes]:
         """Index -> sealed bytes of the events at [lo, hi)."""
         query = select(SEALED.c["index"], SEALED.c.data)
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def sealed_tags(self, lo: int, hi: int) -> dict[int, bytes]:
         """Index -> tag of the sealed events at [lo, hi)."""
         query = select(SEALED.c["index"], SEALED.c.tag)
         query = query.where(SEALED.c["index"] >= lo, SEALED.c["index"] < hi)
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
     def idempotent(self, key: str) -> tuple[bytes, int] | None:
         """Digest and first entry index of the request recorded under `key`, or None."""
         query = select(IDEMPOTENCY).where(IDEMPOTENCY.c.key == key)
-        with self._engine.connect() as connection:
+        with self._reads.connect() as connection:
             row = connection.execute(query).first()
         return None if row is None else (row[1], row[2])
-
-
-def engine(path: Path) -> Engine:
-    """A SQLite engine: WAL, every commit synced to disk, deleted bytes overwritten."""
-    made = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False})
-
-    @event.listens_for(made, "connect")
-    def _connect(raw: Any, _record: object) -> None:
-        raw.isolation_level = None  # transactions are begun in `_begin`, not by the driver
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-            raw.execute(f"PRAGMA {pragma}")
-        raw.execute("PRAGMA busy_timeout=10000")
-        raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-
-    @event.listens_for(made, "begin")
-    def _begin(connection: Connection) -> None:
-        immediate = connection.get_execution_options().get("immediate", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
-
-    return made
 
 
 @cache
@@ -310,8 +295,14 @@ def tables(prefix: str) -> LogTables:
     return LogTables(prefix)
 
 
+def add_log_tables(metadata: MetaData, prefix: str = "") -> None:
+    """Declare the tables of a log in the metadata of a schema."""
+    for table in tables(prefix).all:
+        table.to_metadata(metadata)
+
+
 def _named(name: str, prefix: str) -> Table:
-    table = SQLModel.metadata.tables[name]
+    table = _ROWS[name]
     return table.to_metadata(_STATE_METADATA, name=f"{prefix}{name}") if prefix else table
 
 
@@ -341,6 +332,7 @@ def _rows(batch: StorageBatch) -> tuple[list[tuple[Any, ...]], ...]:
         [(number, root, records) for number, (root, records) in buckets],
         [(index, tag, data) for tag, (index, data) in batch.sealed.items()],
         [(key, digest, first) for key, (digest, first) in batch.idempotency.items()],
+        [*batch.transitions.items()],
     )
 
 
@@ -351,3 +343,9 @@ def _upsert(table: Table, *new: str) -> Insert:
 
 
 _STATE_METADATA = MetaData()
+
+_LEDGER_METADATA = MetaData()
+add_log_tables(_LEDGER_METADATA)
+add_log_tables(_LEDGER_METADATA, STATE_PREFIX)
+# The consent log with its sealed events, and the state log with its map.
+LEDGER = Schema("ledger", "ledger.sqlite", _LEDGER_METADATA, "0002", "ledger.storage.migrations")

@@ -13,8 +13,10 @@ import sys
 import time
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from ledger import clock
+from ledger.storage.interface import LeaseLostError, LeaseUnconfirmedError
 
 NAME = Path("state") / "writer.lock"
 POLL_S = 0.05
@@ -30,10 +32,17 @@ class WriterBusyError(Exception):
         self.home, self.holder = home, holder
 
 
+class _Held(NamedTuple):
+    descriptor: int
+    times: int
+    file: tuple[int, int]  # device and inode of what is locked
+
+
 class WriterLock:
     """Held from `acquire` to `release`. A process may acquire it several times. Thread-safe."""
 
-    _locks: dict[Path, tuple[int, int]] = {}  # noqa: RUF012 - of the process: descriptor and count
+    _locks: dict[Path, _Held] = {}  # noqa: RUF012 - of the process
+    _lost: set[Path] = set()  # noqa: RUF012 - the same: never trusted again
     _guard = Lock()
 
     def __init__(self, home: Path) -> None:
@@ -50,17 +59,39 @@ class WriterLock:
 
     def release(self) -> None:
         with self._guard:
-            descriptor, count = self._locks[self._path]
-            if count > 1:
-                self._locks[self._path] = descriptor, count - 1
+            held = self._locks[self._path]
+            if held.times > 1:
+                self._locks[self._path] = held._replace(times=held.times - 1)
                 return
             del self._locks[self._path]
-            os.close(descriptor)  # which unlocks it
+            self._lost.discard(self._path)
+            os.close(held.descriptor)  # which unlocks it
+
+    def require_held(self) -> None:
+        """Raise LeaseLostError if this process acquired the lock, and its file is not there now.
+
+        Another process may have locked the file that took its place. Raises LeaseUnconfirmedError
+        if the file cannot be looked at.
+        """
+        if (held := self._locks.get(self._path)) is None:
+            return
+        try:
+            there = self._path not in self._lost and _identity(self._path.stat()) == held.file
+        except FileNotFoundError:
+            there = False
+        except OSError as error:
+            raise LeaseUnconfirmedError(f"{self._path}: {error.strerror}") from error
+        if not there:
+            self._lost.add(self._path)
+            raise LeaseLostError(
+                f"{self._path} was replaced or removed, so another process may write"
+                f" {self._home}: stop this one, and start it again"
+            )
 
     def _taken(self) -> bool:
         with self._guard:
-            if (lock := self._locks.get(self._path)) is not None:
-                self._locks[self._path] = lock[0], lock[1] + 1
+            if (held := self._locks.get(self._path)) is not None:
+                self._locks[self._path] = held._replace(times=held.times + 1)
                 return True
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -70,8 +101,8 @@ class WriterLock:
                 os.close(descriptor)
                 return False
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _us(), 0)
-            self._locks[self._path] = descriptor, 1
+            os.pwrite(descriptor, json.dumps(us()).encode(), 0)
+            self._locks[self._path] = _Held(descriptor, 1, _identity(os.fstat(descriptor)))
             return True
 
     def _holder(self) -> str:
@@ -83,8 +114,12 @@ class WriterLock:
             return "another process"
 
 
-def _us() -> bytes:
+def _identity(file: os.stat_result) -> tuple[int, int]:
+    return file.st_dev, file.st_ino
+
+
+def us() -> dict[str, str | int]:
     """Names the holder to others, in two words: further arguments may name a customer."""
     command = " ".join(["sovereign", *sys.argv[1:2]])
     since = clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps({"command": command, "pid": os.getpid(), "since": since}).encode()
+    return {"command": command, "pid": os.getpid(), "since": since}

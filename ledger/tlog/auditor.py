@@ -33,6 +33,8 @@ class FindingKind(StrEnum):
     WRONG_ROOT = "wrong-root"
     WRONG_TILE = "wrong-tile"
     MALFORMED_ENTRY = "malformed-entry"
+    WRONG_TRANSITION = "wrong-transition"
+    WITHHELD = "withheld"
 
 
 @dataclass(frozen=True, slots=True)

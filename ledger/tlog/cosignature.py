@@ -20,10 +20,18 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from ledger.tlog.signed_note import Note, NoteError, Signature, decode_base64, require_name
+from ledger.tlog.signed_note import (
+    Note,
+    NoteError,
+    Signature,
+    decode_base64,
+    has_small_order,
+    require_name,
+)
 
 TYPE = 0x04
 LATEST = 1 << 63  # POSIX seconds; times must be smaller
+_LAST = 253_402_300_799  # the last second of the year 9999, which no later one can be compared with
 _KEY_SIZE = 32
 _TIME_SIZE = 8
 _SIZE = _TIME_SIZE + 64
@@ -54,9 +62,9 @@ class WitnessKey:
         try:
             key = Ed25519PublicKey.from_public_bytes(self.public)
             key.verify(signature[_TIME_SIZE:], _message(note.text, time))
-            return datetime.fromtimestamp(time, UTC)
-        except (InvalidSignature, ValueError, OverflowError) as error:
+        except (InvalidSignature, ValueError) as error:
             raise CosignatureError(f"the cosignature of {self.name} is wrong") from error
+        return stated(time, self.name)
 
     def _signature(self, note: Note) -> bytes:
         mine = (self.name, self.key_id)
@@ -93,6 +101,13 @@ class WitnessSigner:
         return f"PRIVATE+KEY+{self.name}+{self.key.key_id.hex()}+{material}"
 
 
+def stated(time: int, name: str) -> datetime:
+    """The time that the witness `name` states, POSIX seconds. Raises CosignatureError."""
+    if not 0 <= time <= _LAST:
+        raise CosignatureError(f"the cosignature of {name} is of a time after the year 9999")
+    return datetime.fromtimestamp(time, UTC)
+
+
 def generate(name: str) -> WitnessSigner:
     """A new witness key."""
     return signer(WitnessSigner(name, Ed25519PrivateKey.generate()).secret())
@@ -101,6 +116,8 @@ def generate(name: str) -> WitnessSigner:
 def key(vkey: str) -> WitnessKey:
     """Parse a verifier key of type 0x04. Raises NoteError."""
     name, key_id, raw = _parts(vkey, vkey)
+    if has_small_order(raw):
+        raise NoteError(f"the key of {name!r} is a point of small order, with which anybody signs")
     parsed = WitnessKey(name, raw)
     if parsed.key_id.hex() != key_id:
         raise NoteError(f"the id in {vkey!r} is not the id of its key")

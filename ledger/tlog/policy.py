@@ -7,15 +7,28 @@
     witness w3 witness.example/w3+01af…+BKm…
     group majority 2 w1 w2 w3
     quorum majority
+    vrf demo.example/consent/state 5c0a…64 digits…9e 0
 
 A log that is listed with keys of two signature types must have signed with both, so that a broken
 Ed25519 key is not enough. Of several keys of one type (after a rotation) one must have signed.
+
+After a rotation, `range` says which checkpoints a key may sign: those of sizes [first, end), here
+the keys that were retired at 70,000 entries, and their successors. A checkpoint of another size is
+not signed by that key. A key without such a line signs checkpoints of any size.
+
+    range demo.example/consent+1d3f… 0 70001
+    range demo.example/consent+77ab… 70000 *
+
+The lines `range` and `vrf` are ours, not C2SP's, so other readers refuse a policy that has one.
+`vrf` has the key of the labels of the map in that state log, and the number of the first entry of
+the log that names it. See specs/statemap.md, "Labels".
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from types import MappingProxyType
 
 from ledger.tlog import checkpoint, cosignature, mldsa, signed_note
 from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
@@ -24,8 +37,13 @@ from ledger.tlog.mldsa import MldsaVerifier
 from ledger.tlog.signed_note import Note, NoteError, Verifier
 
 NONE = "none"
+NO_END = "*"
 _CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+UNWITNESSED = f"quorum {NONE}\n"
 MAX_LINES = 1_000
+MAX_DEPTH = 16  # of groups within groups
+MAX_SIZE = 1 << 22  # bytes: 1,000 keys of ML-DSA-44
+_KEY_SIZE = 32  # bytes of the key of a map
 
 LogKey = Verifier | MldsaVerifier
 CosignerKey = WitnessKey | MldsaVerifier
@@ -33,6 +51,32 @@ CosignerKey = WitnessKey | MldsaVerifier
 
 class LogPolicyError(ValueError):
     """The policy is malformed, or the checkpoint does not satisfy it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapKey:
+    """The key of a map's labels, which the entries of its state log name from `since` on."""
+
+    origin: str  # of the state log
+    public: bytes
+    since: int
+
+    def __str__(self) -> str:
+        return f"vrf {self.origin} {self.public.hex()} {self.since}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The sizes [first, end) of the checkpoints that a log's key may sign; None: no end."""
+
+    first: int
+    end: int | None
+
+    def __contains__(self, size: int) -> bool:
+        return self.first <= size and (self.end is None or size < self.end)
+
+    def __str__(self) -> str:
+        return f"{self.first} {NO_END if self.end is None else self.end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +94,8 @@ class LogPolicy:
     groups: Mapping[str, WitnessGroup] = field(default_factory=dict)
     quorum: str = NONE
     addresses: Mapping[str, str] = field(default_factory=dict)  # witness name -> URL
+    maps: Mapping[str, MapKey] = field(default_factory=dict)  # by the state log's origin
+    ranges: Mapping[str, KeyRange] = field(default_factory=dict)  # by `key_name`
 
     def verify(self, signed: Note) -> Checkpoint:
         """The note's checkpoint. Raises LogPolicyError unless the log and the quorum signed it."""
@@ -64,7 +110,7 @@ class LogPolicy:
                 f"{sorted({key.name for key in self.logs})}"
             )
         for _, keys in groupby(sorted(mine, key=_kind), key=_kind):
-            _require_one([*keys], signed)
+            self._require_one([*keys], signed, head.size)
         self.require_quorum(signed)
         return head
 
@@ -79,21 +125,51 @@ class LogPolicy:
                 "the log for a checkpoint that more witnesses have cosigned"
             )
 
+    def may_sign(self, key: LogKey, size: int) -> bool:
+        """Whether a signature of this key counts on a checkpoint of this size."""
+        return (known := self.ranges.get(key_name(key))) is None or size in known
+
+    def _require_one(self, keys: Sequence[LogKey], signed: Note, size: int) -> None:
+        having = [key for key in keys if _signed(key, signed)]  # all are asked: each may raise
+        if any(self.may_sign(key, size) for key in having):
+            return
+        if having:
+            sizes = str(self.ranges[key_name(having[0])]).replace(" ", " to ")
+            raise LogPolicyError(
+                f"a checkpoint of {size} entries, signed by the key {key_name(having[0])}, which "
+                f"may sign sizes from {sizes} (not included): a retired key, or not yet active"
+            )
+        raise LogPolicyError(f"no signature of {keys[0].name!r} by a {_kind(keys[0])} key")
+
     def _witnessed(self, name: str, seen: set[str]) -> bool:
         if (group := self.groups.get(name)) is None:
             return name in seen
         return sum(self._witnessed(each, seen) for each in group.members) >= group.k
 
 
-def text(logs: Sequence[LogKey], witnesses: str = "quorum none\n") -> str:
-    """The text of a policy with these log keys. `witnesses`: its witness, group, quorum lines."""
-    return "".join(f"log {key}\n" for key in logs) + witnesses
+def key_name(key: LogKey) -> str:
+    """How the line `range` names a key: the beginning of its vkey."""
+    return f"{key.name}+{key.key_id.hex()}"
+
+
+def text(
+    logs: Sequence[LogKey],
+    witnesses: str = UNWITNESSED,
+    maps: Sequence[MapKey] = (),
+    ranges: Mapping[str, KeyRange] = MappingProxyType({}),
+) -> str:
+    """The text of a policy with these keys. `witnesses`: its witness, group, quorum lines."""
+    limits = [f"range {key} {sizes}" for key, sizes in ranges.items()]
+    lines = (*(f"log {key}" for key in logs), *limits, *map(str, maps))
+    return "".join(f"{line}\n" for line in lines) + witnesses
 
 
 def parse(data: bytes) -> LogPolicy:
     """Parse a policy. Raises LogPolicyError."""
     if _CONTROL.search(data) or not data.endswith(b"\n"):
         raise LogPolicyError("the last line has no newline, or there are other control characters")
+    if len(data) > MAX_SIZE:
+        raise LogPolicyError(f"more than {MAX_SIZE:,} bytes")
     lines = data.decode("utf-8", "surrogateescape").split("\n")[:-1]
     if len(lines) > MAX_LINES:
         raise LogPolicyError(f"{len(lines)} lines, want at most {MAX_LINES}")
@@ -116,6 +192,9 @@ class _Reader:
         self._members: set[str] = set()
         self._quorum: str | None = None
         self._addresses: dict[str, str] = {}
+        self._maps: dict[str, MapKey] = {}
+        self._ranges: dict[str, KeyRange] = {}
+        self._depth: dict[str, int] = {}
 
     def read(self, words: Sequence[str]) -> None:
         match words:
@@ -123,41 +202,52 @@ class _Reader:
                 pass
             case ["log", vkey] | ["log", vkey, _]:
                 log = log_key(vkey)
-                _require_new(log, self._logs)
+                _require_new(log, [*self._logs, *self._witnesses.values()])
                 self._logs.append(log)
             case ["witness", name, vkey, *address] if len(address) <= 1:
                 cosigner = _cosigner_key(vkey)
-                _require_new(cosigner, [*self._witnesses.values()])
+                _require_new(cosigner, [*self._witnesses.values(), *self._logs])
                 self._witnesses[self._free(name)] = cosigner
                 self._addresses |= dict.fromkeys([name] * len(address), *address)
             case ["group", name, count, *members] if members:
-                self._groups[self._free(name)] = self._group(count, members)
+                self._groups[self._free(name)] = self._group(name, count, members)
             case ["quorum", name] if self._quorum is None:
                 self._quorum = name if name == NONE else self._known(name)
+            case ["vrf", origin, key, since] if origin not in self._maps:
+                self._maps[origin] = MapKey(origin, _key_bytes(key), _decimal(since))
+            case ["range", key, first, end] if key not in self._ranges:
+                self._ranges[self._log(key)] = _key_range(first, end)
             case _:
-                raise LogPolicyError(
-                    f"{' '.join(words)[:80]!r} is not a log, witness, group or (once) quorum line"
-                )
+                what = "is no log, range, witness, group, vrf or (once) quorum line"
+                raise LogPolicyError(f"{' '.join(words)[:80]!r} {what}")
 
     def policy(self) -> LogPolicy:
         if self._quorum is None:
             raise LogPolicyError("no quorum line: write `quorum none` to require no witness")
-        known = self._witnesses, self._groups, self._quorum, self._addresses
-        return LogPolicy((*self._logs,), *known)
+        known = self._witnesses, self._groups, self._quorum, self._addresses, self._maps
+        return LogPolicy((*self._logs,), *known, self._ranges)
 
-    def _group(self, count: str, members: Sequence[str]) -> WitnessGroup:
+    def _group(self, name: str, count: str, members: Sequence[str]) -> WitnessGroup:
         for each in members:
+            self._depth[name] = max(self._depth.get(name, 1), 1 + self._depth.get(each, 0))
             if self._known(each) in self._members:
                 raise LogPolicyError(
                     f"{each!r} is listed as a member twice, so it would count twice"
                 )
             self._members.add(each)
+        if self._depth[name] > MAX_DEPTH:
+            raise LogPolicyError(f"groups within groups, deeper than {MAX_DEPTH}")
         k = {"any": 1, "all": len(members)}.get(count) or _decimal(count)
         if not 1 <= k <= len(members):
             raise LogPolicyError(
                 f"a group of {k} out of {len(members)} members, want 1 to {len(members)}"
             )
         return WitnessGroup(k, (*members,))
+
+    def _log(self, name: str) -> str:
+        if sum(key_name(key) == name for key in self._logs) != 1:
+            raise LogPolicyError(f"{name[:80]!r} is not the one log key of an earlier line")
+        return name
 
     def _known(self, name: str) -> str:
         if name not in self._witnesses and name not in self._groups:
@@ -172,7 +262,9 @@ class _Reader:
 
 def _require_new(key: LogKey | CosignerKey, known: Sequence[LogKey | CosignerKey]) -> None:
     if any(key.public == each.public for each in known):
-        raise LogPolicyError(f"the key of {key.name!r} is listed twice")
+        raise LogPolicyError(
+            f"the key of {key.name!r} is listed twice: a log is no witness of itself"
+        )
 
 
 def _words(line: str) -> list[str]:
@@ -181,9 +273,22 @@ def _words(line: str) -> list[str]:
 
 
 def _decimal(count: str) -> int:
-    if not (count.isascii() and count.isdigit()) or str(int(count[:9])) != count:
-        raise LogPolicyError(f"the count of a group is {count[:80]!r}, want any, all or a number")
+    if not (count.isascii() and count.isdigit()) or str(int(count[:15])) != count:
+        raise LogPolicyError(f"{count[:80]!r} is not a number (of members: any, all or a number)")
     return int(count)
+
+
+def _key_range(first: str, end: str) -> KeyRange:
+    sizes = KeyRange(_decimal(first), None if end == NO_END else _decimal(end))
+    if sizes.end is not None and sizes.first >= sizes.end:
+        raise LogPolicyError(f"no size is from {first} to {end}: the end is not included")
+    return sizes
+
+
+def _key_bytes(key: str) -> bytes:
+    if len(key) != 2 * _KEY_SIZE or set(key) - set("0123456789abcdef"):
+        raise LogPolicyError(f"{key[:80]!r} is not {2 * _KEY_SIZE} hexadecimal digits")
+    return bytes.fromhex(key)
 
 
 def log_key(vkey: str) -> LogKey:
@@ -202,12 +307,6 @@ def _type(vkey: str) -> int | None:
 
 def _kind(key: LogKey) -> str:
     return type(key).__name__
-
-
-def _require_one(keys: Sequence[LogKey], signed: Note) -> None:
-    verdicts = [_signed(key, signed) for key in keys]  # all of them: each may raise
-    if not any(verdicts):
-        raise LogPolicyError(f"no signature of {keys[0].name!r} by a {_kind(keys[0])} key")
 
 
 def _signed(key: LogKey | CosignerKey, signed: Note) -> bool:

@@ -31,6 +31,14 @@ _KEY_ID_SIZE = 4
 _ED25519_SIZE = 32
 
 
+_P = 2**255 - 19
+_ORDER_8 = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "little"
+)
+# The coordinates y of the eight points of small order, with those that are not reduced.
+_SMALL_ORDER = frozenset({0, 1, _P - 1, _P, _P + 1, _ORDER_8, _P - _ORDER_8})
+
+
 class NoteError(ValueError):
     """The note or key is malformed, or a signature is missing or wrong."""
 
@@ -146,6 +154,8 @@ def verifier(vkey: str) -> Verifier:
     well_formed = raw[:1] == bytes([ED25519]) and len(parsed.public) == _ED25519_SIZE
     if not well_formed or str(parsed) != vkey:
         raise NoteError(f"not an Ed25519 verifier key: {vkey[:80]!r}")
+    if has_small_order(parsed.public):
+        raise NoteError(f"the key of {name!r} is a point of small order, with which anybody signs")
     return parsed
 
 
@@ -184,6 +194,11 @@ def parse(data: str) -> Note:
     return note
 
 
+def has_small_order(public: bytes) -> bool:
+    """Whether an Ed25519 key is a point of small order: anybody can sign anything with it."""
+    return int.from_bytes(public, "little") & (1 << 255) - 1 in _SMALL_ORDER
+
+
 def sign(text: str, signers: Sequence[Signing]) -> Note:
     _require_characters(text)
     if not text.endswith("\n") or "\n\n" in text or text == "\n":
@@ -195,6 +210,8 @@ def verify(note: Note, verifiers: Sequence[Verifying]) -> None:
     """Raises NoteError unless every one of `verifiers` signed the note, each exactly once."""
     if not verifiers:
         raise NoteError("no verifier key was given, want at least one")
+    if len({(each.name, each.key_id) for each in verifiers}) < len(verifiers):
+        raise NoteError("a verifier key was given twice")
     for each in verifiers:
         matching = [s for s in note.signatures if (s.name, s.key_id) == (each.name, each.key_id)]
         if len(matching) != 1:

@@ -65,7 +65,7 @@ class Log:
     @classmethod
     def open(cls, path: Path, origin: str, *signers: Signing) -> "Log":
         """Open or create the log in the SQLite file at `path`. All signers sign checkpoints."""
-        return cls(SqlStore(path), origin, *signers)
+        return cls(SqlStore.at(path), origin, *signers)
 
     @property
     def size(self) -> int:
@@ -293,7 +293,8 @@ class Log:
             signed_note.verify(signed_note.parse(self._note), self.verifiers)
         except (NoteError, MalformedCheckpointError) as error:
             raise CorruptLogError(
-                f"the stored checkpoint is not a checkpoint of this log: {error}"
+                f"the stored checkpoint is not a checkpoint of this log ({error}): restore the "
+                "database and keys/ from one backup"
             ) from error
         if head != Checkpoint(self.origin, self._size, tile.edge_root(self._size, self._edge)):
             raise CorruptLogError(f"the tiles do not hash to the checkpoint of {head.size} entries")

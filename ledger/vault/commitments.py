@@ -20,6 +20,7 @@ events cannot be derived again.
 import hmac
 import json
 import os
+import re
 from dataclasses import dataclass
 from hashlib import blake2s, sha256
 from typing import Any
@@ -27,6 +28,7 @@ from typing import Any
 PERSONAL = b"\x01"
 PUBLIC = b"\x02"
 TAG_SIZE = 24
+INDEXED_SIZE = 16  # bytes of a pseudonym that a read log's private index stores
 SALT_SIZE = 32
 HALF = 32
 KEY_SIZE = 2 * HALF
@@ -35,6 +37,9 @@ PERSONAL_SIZE = 1 + TAG_SIZE + 32
 _ENTRY_DOMAIN = b"sovereign/entry/v1\0"
 _EVENT_INFO = b"sovereign/event/v1\0"
 _READING_INFO = b"sovereign/reading/v2\0"
+_POSITION_INFO = b"sovereign/position/v1\0"
+_PAD_SIZE = 8
+_MASKED = re.compile(r"[0-9a-f]{16}")
 _LABELLED = KEY_SIZE + 32
 _HEAD = _LABELLED + 8
 _ROW = 8 + TAG_SIZE + SALT_SIZE + HALF
@@ -161,22 +166,25 @@ def _stored_secrets(data_key: bytes, seq: int) -> Secrets:
 
 def read_log_tag(data_key: bytes, origin: str, index: int) -> bytes:
     """The customer's pseudonym in entry `index` of the read log `origin`: BLAKE2s (RFC 7693)."""
-    return _read_log_hash(data_key, origin, index.to_bytes(8)).digest()
+    return _named(read_log_key(data_key, origin), index.to_bytes(8)).digest()
 
 
-class ReadLogTags:
-    """Computes one customer's pseudonyms in one read log, faster than `read_log_tag`.
+def read_log_key(data_key: bytes, origin: str) -> bytes:
+    """The customer's key for the read log `origin`.
 
-    The customer's key for this log is derived once. It is as secret as the data key, so it is
-    cached and dropped together with it: see `Vault.read_log_tags`.
+    Their pseudonyms in that log are derived from it, and nothing else is: not the data key, not
+    those in another log, not the one in the log's private index.
     """
+    return hmac.digest(data_key[:HALF], _READING_INFO + origin.encode(), "sha512")[:HALF]
 
-    __slots__ = ("_names", "origin", "pseudonym")
 
-    def __init__(self, data_key: bytes, origin: str) -> None:
-        self.origin = origin
-        self.pseudonym = read_log_tag(data_key, f"{origin}#index", 0)
-        self._names = _read_log_hash(data_key, origin)
+class EntryTags:
+    """Computes one customer's pseudonyms in one read log, from their `read_log_key`."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, key: bytes) -> None:
+        self._names = _named(key)
 
     def at(self, index: int) -> str:
         """The customer's pseudonym in entry `index`, in hex."""
@@ -191,8 +199,68 @@ class ReadLogTags:
         return name.hexdigest()
 
 
-def _read_log_hash(data_key: bytes, origin: str, message: bytes = b"") -> blake2s:
-    key = hmac.digest(data_key[:HALF], _READING_INFO + origin.encode(), "sha512")[:HALF]
+def position_key(pseudonym: bytes) -> bytes:
+    """The key that masks what one customer's entries in one read log rest on.
+
+    `pseudonym`: as the log's private index stores it. So whoever has the index can read the masked
+    positions, also after the customer was erased. The pseudonym does not follow from the key.
+    """
+    return blake2s(_POSITION_INFO, key=pseudonym[:INDEXED_SIZE]).digest()
+
+
+class PositionPads:
+    """Computes the pads that mask one customer's positions in one read log: 8 bytes each."""
+
+    __slots__ = ("_pads",)
+
+    def __init__(self, key: bytes) -> None:
+        self._pads = blake2s(digest_size=_PAD_SIZE, key=key)
+
+    def at(self, index: int) -> int:
+        """The pad of entry `index`."""
+        pad = self._pads.copy()
+        pad.update(index.to_bytes(8))
+        return int.from_bytes(pad.digest())
+
+    def member(self, index: int, place: int) -> int:
+        """The pad at `place` of the list that entry `index` names."""
+        pad = self._pads.copy()
+        pad.update((index << 32 | place).to_bytes(12))
+        return int.from_bytes(pad.digest())
+
+
+def masked(position: int | None, pad: int) -> str:
+    """What an entry says of the consent-log entry that it rests on; None: it rests on none."""
+    return f"{(0 if position is None else position + 1) ^ pad:016x}"
+
+
+def unmasked(text: str, pad: int) -> int | None:
+    """The position that `masked` gave. Raises ValueError if it never gives `text`."""
+    if not _MASKED.fullmatch(text):
+        raise ValueError(f"a masked position has 16 hexadecimal digits, found {text[:32]!r}")
+    position = int(text, 16) ^ pad
+    return position - 1 if position else None
+
+
+class ReadLogTags(EntryTags):
+    """Computes one customer's pseudonyms in one read log and in its index, from their data key.
+
+    The customer's key for this log is derived once. It is cached and dropped together with the data
+    key: see `Vault.read_log_tags`.
+    """
+
+    __slots__ = ("key", "origin", "pads", "position_key", "pseudonym")
+
+    def __init__(self, data_key: bytes, origin: str) -> None:
+        self.origin = origin
+        self.pseudonym = read_log_tag(data_key, f"{origin}#index", 0)
+        self.key = read_log_key(data_key, origin)
+        self.position_key = position_key(self.pseudonym)
+        self.pads = PositionPads(self.position_key)
+        super().__init__(self.key)
+
+
+def _named(key: bytes, message: bytes = b"") -> blake2s:
     return blake2s(message, digest_size=TAG_SIZE, key=key)
 
 

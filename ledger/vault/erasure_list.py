@@ -60,6 +60,10 @@ class ErasureList:
         half = _digest(commitments.events_half(data_key))
         self._append(f"entry {half} {erased.seq} {erased.newest} {erased.label.hex()}")
 
+    def destroyed(self) -> int:
+        """How many data keys are listed: one for each customer who was erased."""
+        return sum(line.startswith("key ") for line in self._lines())
+
     def since(self, applied: int) -> "ErasureReplay":
         """The erasures to repeat in a key store that has applied the first `applied` lines."""
         lines = self._lines()[applied:]

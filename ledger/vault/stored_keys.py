@@ -3,18 +3,17 @@
 Opening a vault creates missing parts and repeats listed erasures; reading it here changes nothing.
 """
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ledger.storage import snapshot
-from ledger.vault import owners
-from ledger.vault.key_encryption_key import KekError
+from ledger.storage import database, snapshot, vault_store
+from ledger.storage.vault_store import StoredRows
+from ledger.vault import active_kek, owners
+from ledger.vault.errors import VaultError
+from ledger.vault.key_encryption_key import Kek, KekError
 from ledger.vault.owners import Owner
-from ledger.vault.vault import ALL_KEYS, VaultError, stored_kek, unrecorded_kek
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,48 +35,50 @@ class StoredKeys:
         return {tag: self.owners[each] for tag, each in handles.items() if each in self.owners}
 
 
-def stored_keys(folder: Path) -> StoredKeys:
+def stored_keys(folder: Path, tags: Sequence[bytes] | None = None) -> StoredKeys:
     """Read the key store in `folder`, also while other processes use it. Changes nothing.
+
+    `tags`: only the keys of the customers of these entries; None: all.
 
     Raises VaultError if the key-encryption key cannot be opened, DamagedDatabaseError,
     UnavailableDatabaseError, and FileNotFoundError if there is no database.
     """
-    with snapshot.opened(folder / "customers.db") as database:
-        rows = database.execute(ALL_KEYS).fetchall()
-        named = snapshot.tables(database)  # a key store that an older version wrote has fewer
-        generation = _single(database, "SELECT generation FROM kek") if "kek" in named else None
-        applied = _single(database, "SELECT lines FROM erased") if "erased" in named else None
-        buried = (
-            _single(database, "SELECT max(lines) FROM tombstone") if "tombstone" in named else 0
-        )
-        wrapped_key, rows_of_owners = _index(database) if "owner" in named else (None, [])
-    places = folder / "kek", folder / "kek.next"
-    try:
-        kek = (stored_kek(places, generation) if generation else unrecorded_kek(places[0])).open()
-    except KekError as error:
-        raise VaultError(str(error)) from error
+    with snapshot.taken(database.of(folder.parent), vault_store.schema_in(folder)) as taken:
+        rows = vault_store.stored(taken, None if tags is None else ())
+        kek = _kek(folder, rows)
+        opened_key = _owner_key(kek, rows)
+        if tags is not None:  # without an index, nothing tells whose they are
+            some = [owners.handle(opened_key, each) for each in tags] if opened_key else None
+            rows = vault_store.stored(taken, some)
     keys = {}
-    for subject, wrapped in rows:
+    for subject, wrapped in rows.wrapped:
         with suppress(KekError, ValueError, TypeError):
             keys[subject] = kek.unwrap(wrapped)
-    unreadable, owner_key = len(rows) - len(keys), None
-    if wrapped_key is not None:
-        try:
-            owner_key = kek.unwrap(wrapped_key)
-        except (KekError, ValueError, TypeError):
-            unreadable += 1
-    of_handle = {handle: Owner(subject, seq) for handle, subject, seq in rows_of_owners}
-    return StoredKeys(keys, unreadable, applied or 0, buried or 0, owner_key, of_handle)
+    complete = rows.owner_key is not None and rows.owner_key.complete
+    unreadable = len(rows.wrapped) - len(keys) + (complete and opened_key is None)
+    indexed = rows.owners if complete else []
+    of_handle = {handle: Owner(subject, seq) for handle, subject, seq in indexed}
+    return StoredKeys(keys, unreadable, rows.erased, rows.tombstones, opened_key, of_handle)
 
 
-def _index(database: sqlite3.Connection) -> tuple[bytes | None, list[tuple[Any, Any, Any]]]:
-    """The wrapped key and the rows of the index of owners; no key if it is not complete."""
-    if not _single(database, "SELECT complete FROM owner_key"):
-        return None, []
-    wrapped = _single(database, "SELECT wrapped FROM owner_key")
-    return wrapped, database.execute("SELECT handle, subject, seq FROM owner").fetchall()
+def _kek(folder: Path, rows: StoredRows) -> Kek:
+    """Raises VaultError."""
+    places, generation = active_kek.files(folder), rows.generation
+    try:
+        return (
+            active_kek.stored(places, generation)
+            if generation
+            else active_kek.unrecorded(places[0])
+        ).open()
+    except KekError as error:
+        raise VaultError(str(error)) from error
 
 
-def _single(database: sqlite3.Connection, query: str) -> Any:
-    row = database.execute(query).fetchone()
-    return None if row is None else row[0]
+def _owner_key(kek: Kek, rows: StoredRows) -> bytes | None:
+    """The key of the index of owners; None if it is not complete, or does not open."""
+    if rows.owner_key is None or not rows.owner_key.complete:
+        return None
+    try:
+        return kek.unwrap(rows.owner_key.wrapped)
+    except (KekError, ValueError, TypeError):
+        return None

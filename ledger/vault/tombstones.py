@@ -101,6 +101,15 @@ def line(keys: Sequence[bytes], subject: str, at: datetime) -> str:
     return f"{_id(newest)} {_digest(newest, subject)} {text}"
 
 
+def secrets_of(keys: Sequence[bytes], subject: str) -> list[bytes]:
+    """What only a key of the tombstones and the customer's id give, one for each key, newest last.
+
+    With it something may be stored for a customer who was erased without saying whose it is.
+    """
+    text = b"sovereign/tombstone-secret/v1\0" + subject.encode()
+    return [hmac.digest(key, text, "sha256") for key in keys]
+
+
 def read(folder: Path) -> list[bytes]:
     """The keys in the folder of keys; none if there is no file. Raises TombstoneError."""
     try:

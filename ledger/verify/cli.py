@@ -10,7 +10,7 @@ Exit status 0: the file proves what is printed. 1: it does not; the reason is pr
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
         return 2
     except _REFUSED as error:
-        sys.stderr.write(f"NOT VERIFIED: {error}\n")
+        sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
         return 1
     sys.stdout.write(text)
     return 0
@@ -72,13 +72,14 @@ def _received(chosen: argparse.Namespace) -> str:
             f"{len(chosen.policy)} policies were given, want one to verify a receipt"
         )
     else:
-        head = receipt.verify_under(proven, policy.parse(chosen.policy[0].read_bytes()))
+        head = receipt.verify_under(proven, policy.parse(read(chosen.policy[0], policy.MAX_SIZE)))
     return _verdict(proven, head)
 
 
 def _proven(chosen: argparse.Namespace) -> str:
-    parsed = evidence.parse(_read(chosen.evidence))
-    return _evidence(evidence.verify(parsed, [policy.parse(p.read_bytes()) for p in chosen.policy]))
+    parsed = evidence.parse(read(chosen.evidence, evidence.MAX_SIZE).decode("utf-8"))
+    trusted = [policy.parse(read(path, policy.MAX_SIZE)) for path in chosen.policy]
+    return _evidence(evidence.verify(parsed, trusted))
 
 
 def keys(text: str) -> list[LogKey]:
@@ -86,9 +87,18 @@ def keys(text: str) -> list[LogKey]:
     return [policy.log_key(line) for line in text.split("\n") if line]
 
 
+def read(path: Path, most: int = 1 << 20) -> bytes:
+    """The bytes of a file; nothing larger than `most` is read. Raises OSError, ReceiptError."""
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise ReceiptError(f"{path.name} has more than {most:,} bytes")
+    return data
+
+
 def _read(path: Path) -> str:
     """Decode the file strictly: no newline translation, no replacement characters."""
-    return path.read_bytes().decode("utf-8")
+    return read(path).decode("utf-8")
 
 
 def _verdict(proven: Receipt, head: Checkpoint) -> str:
@@ -109,11 +119,24 @@ def _evidence(proven: Proven) -> str:
         f"  log       {proven.head.origin}, {proven.head.size} entries",
         f"  entry     {proven.index}",
         *_event_lines(dict(proven.instruction)),
-        *(_signed(signer) or ["  signed    by nobody: a session vouches for it"]),
+        *(_signed(signer) or [f"  signed    by nobody: {_vouching(proven.instruction)}"]),
         *map(_step, proven.steps[1:]),
         f"  latest    {proven.latest.get('seq')} instructions, none missing",
+        f"  history   {history(proven.map_key)}",
         f"  keys      {', '.join(keys_active) or 'none'} active",
     )
+
+
+def _vouching(instruction: Mapping[str, Any]) -> str:
+    """Who stands for an instruction that no key signs."""
+    return "the company says so" if instruction["evidence"] == "D" else "a session vouches for it"
+
+
+def history(map_key: bytes | None) -> str:
+    """What a proof says of other histories of the same customer."""
+    if map_key is None:
+        return "NOT the only one for sure: made before the map was bound to customers' ids"
+    return f"the only one of this customer, under the map's key {map_key.hex()}"
 
 
 def _step(step: EvidenceStep) -> str:
@@ -124,7 +147,7 @@ def _step(step: EvidenceStep) -> str:
 
 
 def _text(*lines: str) -> str:
-    return "".join(f"{_printable(line)}\n" for line in lines)
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _signed(by: InstructionSigner | None) -> list[str]:
@@ -134,9 +157,14 @@ def _signed(by: InstructionSigner | None) -> list[str]:
     return [f"  signed    by the {by.kind} key {by.id.hex()}{party}"]
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """Escape control characters: text from a log must not move the cursor or start a new line."""
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in line)
+
+
+def _marked(subject: str) -> str:
+    """An id with other letters than ASCII looks like another one: say which letters they are."""
+    return subject if subject.isascii() else f"{subject} (not ASCII: {ascii(subject)[1:-1]})"
 
 
 def _event_lines(event: dict[str, Any]) -> list[str]:
@@ -144,10 +172,14 @@ def _event_lines(event: dict[str, Any]) -> list[str]:
         return [f"  public    {event.get('type')} at {event.get('at')}"]
     act = event["act"]
     return [
-        f"  customer  {event['subject']}, instruction {event['seq']}",
+        f"  customer  {_marked(event['subject'])}, instruction {event['seq']}",
         f"  said      {act['type']}{_about(act)}",
-        f"  at        {event['at']}, evidence class {event['evidence']}",
+        f"  at        {event['at']}{_doubt(event)}, evidence class {event['evidence']}",
     ]
+
+
+def _doubt(event: dict[str, Any]) -> str:
+    return " (uncertain: the log's clock was in doubt)" if event.get("time_uncertain") else ""
 
 
 def _about(act: dict[str, Any]) -> str:

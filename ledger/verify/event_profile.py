@@ -27,6 +27,8 @@ class ProfileError(ValueError):
 def require_event(value: Any) -> None:
     """Raise ProfileError unless `value` is the JSON of an event."""
     _require_one_of(_EVENTS, "event", value)
+    if value["type"] == "instruction":
+        _require_class(value)
     try:
         canonical(value)
     except ValueError as error:
@@ -43,6 +45,11 @@ def _require_one_of(kinds: Mapping[str, Mapping[str, Rule]], name: str, value: A
     parts = {key: each for key, each in value.items() if key != "type"}
     optional = {key: rule for key, rule in _OPTIONAL.get(kind, {}).items() if key in parts}
     _require_parts({**kinds[kind], **optional}, name, parts)
+
+
+def _require_class(instruction: Mapping[str, Any]) -> None:
+    if instruction["act"]["type"] in _OF_THE_COMPANY:
+        _want(instruction["evidence"] == "D", "evidence", instruction["evidence"], "D")
 
 
 def _require_parts(parts: Mapping[str, Rule], name: str, value: Any) -> None:
@@ -86,9 +93,14 @@ def _texts(name: str, value: Any) -> None:
     _want(listed and len({*value}) == len(value), name, value, "a list of texts, each once")
 
 
-def _texts_or_all(name: str, value: Any) -> None:
+def _names(name: str, value: Any) -> None:
+    _texts(name, value)
+    _want(len(value) > 0, name, value, "at least one name")
+
+
+def _names_or_all(name: str, value: Any) -> None:
     if value is not None:
-        _texts(name, value)
+        _names(name, value)
 
 
 def _bytes(size: int) -> Rule:
@@ -124,6 +136,10 @@ def _object(name: str, value: Any) -> None:
 
 def _truth(name: str, value: Any) -> None:
     _want(isinstance(value, bool), name, value, "true or false")
+
+
+def _true(name: str, value: Any) -> None:
+    _want(value is True, name, value, "true, or no such member")
 
 
 def _one_of(*values: str) -> Rule:
@@ -167,22 +183,28 @@ def _want(condition: bool, name: str, value: Any, wanted: str) -> None:
 
 
 _TRIGGER: dict[str, Rule] = {"scene": _text, "template": _text, "signal": _text}
-_GRANT: dict[str, Rule] = {"scene": _text, "fields": _texts, "until": _until}
+_GRANT: dict[str, Rule] = {"scene": _text, "fields": _names, "until": _until}
 _ACTS: dict[str, dict[str, Rule]] = {
     "granted": _GRANT,
-    "withdrawn": {"scene": _text, "fields": _texts_or_all},
+    "withdrawn": {"scene": _text, "fields": _names_or_all},
     "trigger-set": _TRIGGER | {"threshold": _integer},
     "trigger-cleared": _TRIGGER,
     "imported": _GRANT | {"source": _text},
+    "limited": _GRANT,
+    "source-deleted": {},
+    "merged": {"customer": _text, "silent": _texts},
+    "split": {"customer": _text},
+    "renamed": {"customer": _text},
     "key-enrolled": {"key": _key},
     "key-replaced": {"old": _bytes(32), "key": _key},
     "key-removed": {"old": _bytes(32)},
     "recovery-requested": {"key": _key, "proof": _text, "not_before": _time},
     "recovery-cancelled": {"request": _bytes(32)},
     "key-recovered": {"request": _bytes(32)},
-    "mandate-given": {"key": _key, "scenes": _texts, "until": _end},
+    "mandate-given": {"key": _key, "scenes": _names, "until": _end},
     "mandate-ended": {"mandate": _bytes(32)},
 }
+_OF_THE_COMPANY = frozenset({"limited", "source-deleted", "merged", "split", "renamed"})
 _KEY: dict[str, Rule] = {
     "kind": _one_of(*customer_keys.KINDS),
     "algorithm": _one_of(*customer_keys.FORMS),
@@ -193,7 +215,10 @@ _KEY: dict[str, Rule] = {
     "backed_up": _truth,
     "attestation": _text,
 }
-_OPTIONAL: dict[str, dict[str, Rule]] = {"instruction": {"mandate": _bytes(32)}}
+_OPTIONAL: dict[str, dict[str, Rule]] = {
+    "instruction": {"mandate": _bytes(32), "time_uncertain": _true},
+    "source-deleted": {"into": _text},
+}
 _INSTRUCTION: dict[str, Rule] = {
     "origin": _text,
     "subject": _text,
@@ -216,6 +241,9 @@ _EVENTS: dict[str, dict[str, Rule]] = {
     "synthetic-released": {"release": _text, "scene": _text, "body": _object, "at": _time},
     "read-log-opened": {"origin": _text, "key": _text, "at": _time},
     "read-log-anchored": {"origin": _text, "size": _integer, "root": _text, "at": _time},
+    "read-log-closed": {"origin": _text, "size": _integer, "root": _text, "at": _time},
+    "read-log-removed": {"origin": _text, "at": _time},
+    "reads-kept": {"days": _integer, "at": _time},
     "subject-erased": {"at": _time},
     "entry-erased": {"entry": _integer, "at": _time},
     "manifest-published": {"model": _text, "manifest": _text, "size": _integer, "at": _time},

@@ -36,6 +36,7 @@ from ledger.verify.key_history import KeyHistory, Rotation
 from ledger.verify.receipt import Receipt
 
 TYPE = "sovereign-evidence/v1"
+MAX_SIZE = 1 << 26  # characters: all instructions of a customer
 _PARTS = {"checkpoint", "entries", "kept", "rotations", "seq", "state", "type"}
 SKEW = timedelta(minutes=5)  # tolerated between the clocks of a log and its witnesses
 
@@ -91,10 +92,13 @@ class Proven:
     key: Key | None  # the key that signed it; None: a session vouches for it
     steps: tuple[EvidenceStep, ...]  # how that key came to be the customer's, latest first
     latest: Mapping[str, Any]  # the customer's state when the evidence was made
+    map_key: bytes | None  # of the map's labels: rules out another history; None: not bound yet
 
 
 def parse(text: str) -> Evidence:
     """Read evidence; it formats back to the same text. Raises EvidenceError."""
+    if len(text) > MAX_SIZE:
+        raise EvidenceError(f"more than {MAX_SIZE:,} characters are no evidence")
     try:
         evidence = _parse(canonical_json.parse(text.encode()))
         same = str(evidence) == text
@@ -150,7 +154,8 @@ def _require_complete(evidence: Evidence, trust: KeyHistory, head: Checkpoint) -
         states.origin == f"{head.origin}/state",
         f"the state proof is of the log {states.origin!r}, want {head.origin}/state",
     )
-    where = map_proof.label(commitments.canonical(events[0]))
+    trusted, first = trust.map_key(states.origin), commitments.canonical(events[0])
+    where = map_proof.proven_label(evidence.state, events[0]["subject"], trusted, first)
     map_proof.require_newest(evidence.state, where, states)
     at = evidence.state.entry
     _want(
@@ -165,10 +170,10 @@ def _require_past(evidence: Evidence, trust: KeyHistory) -> None:
     """Check that no instruction claims a time after the witnesses' cosignatures."""
     if not (times := trust.times(evidence.checkpoint)):
         return
-    now = min(times) + SKEW
+    now = min(times)  # a sum with it may be no date: witnesses may state the last day of all
     for each in evidence.entries:
         at = authority.moment(each.extra["event"]["at"])
-        _want(at <= now, f"an instruction of {at} was seen by witnesses earlier, at {now - SKEW}")
+        _want(at - now <= SKEW, f"an instruction of {at} was seen by witnesses earlier, at {now}")
 
 
 def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, datetime]:
@@ -210,12 +215,15 @@ def _replayed(evidence: Evidence, head: Checkpoint, seen: Mapping[int, datetime]
     shown = evidence.state.opening
     latest = shown.state if shown else {}
     signers = {name: latest[name] for name in ("keys", "mandates", "recovery") if name in latest}
+    wanted = authority.document(authority_now)
     _want(
-        signers == authority.document(authority_now), "the state shows other keys than were brought"
+        commitments.canonical(signers) == commitments.canonical(wanted),  # true is no 1
+        "the state shows other keys than were brought",
     )
     asked = evidence.entries[evidence.seq - 1]
     way = (*history.steps(evidence.seq, seen),)
-    return Proven(head, asked.extra["event"], asked.index, history.key(evidence.seq), way, latest)
+    key, map_key = history.key(evidence.seq), evidence.state.entry.vrf
+    return Proven(head, asked.extra["event"], asked.index, key, way, latest, map_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +318,7 @@ def _parse(members: Any) -> Evidence:
         Receipt(each["index"], _hashes(each["proof"]), signed, each["extra"])
         for each in members["entries"]
     ]
+    _want(all(type(each.index) is int for each in entries), "an index is not an integer")
     _want(all(map(receipts.well_formed, entries)), "an entry does not have the form of a receipt's")
     state = map_proof.parse(members["state"])
     earlier = (*map(receipts.parse, members["kept"]),)

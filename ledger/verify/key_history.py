@@ -5,15 +5,15 @@ whose checkpoint the old and the new keys have signed: who trusts the old keys c
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
-from ledger.tlog import checkpoint, signed_note
+from ledger.tlog import checkpoint, cosignature, signed_note
 from ledger.tlog import policy as policies
 from ledger.tlog.checkpoint import Checkpoint
-from ledger.tlog.cosignature import WitnessKey
+from ledger.tlog.cosignature import CosignatureError, WitnessKey
 from ledger.tlog.merkle import Hash
-from ledger.tlog.policy import LogKey, LogPolicy, LogPolicyError
-from ledger.tlog.signed_note import Note
+from ledger.tlog.policy import KeyRange, LogKey, LogPolicy, LogPolicyError, MapKey
+from ledger.tlog.signed_note import Note, Signature
 from ledger.verify import receipt as receipts
 from ledger.verify.event_profile import require_event
 from ledger.verify.receipt import Receipt
@@ -47,6 +47,16 @@ class KeyHistory:
     def verify(self, signed: Note) -> Checkpoint:
         """The checkpoint of a note that satisfies the current policy of its log."""
         return self._of(_origin(signed)).verify(signed)
+
+    def map_key(self, origin: str) -> MapKey:
+        """The key of the labels of the map in the state log `origin`. It is never rotated."""
+        for each in (*self.known, *self.before):
+            if origin in each.maps:
+                return each.maps[origin]
+        raise LogPolicyError(
+            f"no given policy has the key of the map's labels of {origin!r} (a line `vrf`): get "
+            "the state log's newer policy"
+        )
 
     def verify_then(self, signed: Note) -> tuple[Checkpoint, list[datetime]]:
         """As `verify`, but by the keys of any time; also returns when witnesses cosigned."""
@@ -92,14 +102,18 @@ class KeyHistory:
             receipts.verify_under(rotation.receipt, unwatched)
             if event["origin"] == origin:
                 signed_note.verify(rotation.receipt.checkpoint, keys)
-            self._believe(origin, event["origin"], keys)
+            size = checkpoint.parse(rotation.receipt.checkpoint.text).size
+            self._believe(origin, event["origin"], keys, size)
         else:
             self.before.append(replace(believed, logs=keys))
 
-    def _believe(self, origin: str, name: str, keys: tuple[LogKey, ...]) -> None:
+    def _believe(self, origin: str, name: str, keys: tuple[LogKey, ...], size: int) -> None:
+        """`size`: of the consent log when it was signed by the keys before and these."""
         believed = self._of(name if self._lists(name) else origin)
         others = tuple(key for key in believed.logs if key.name != name)
-        self.before.append(believed)
+        mine = [policies.key_name(key) for key in believed.logs if key.name == name == origin]
+        ends = dict.fromkeys(mine, KeyRange(0, size + 1))
+        self.before.append(replace(believed, ranges={**ends, **believed.ranges}))
         self.known[self.known.index(believed)] = replace(believed, logs=(*others, *keys))
 
     def _lists(self, name: str) -> bool:
@@ -129,10 +143,18 @@ def _times(believed: LogPolicy, signed: Note) -> list[datetime]:
     return [
         key.verify(signed)
         if isinstance(key := known[each.name, each.key_id], WitnessKey)
-        else datetime.fromtimestamp(int.from_bytes(each.signature[:_TIME_SIZE]), UTC)
+        else _stated(each)
         for each in signed.signatures
         if (each.name, each.key_id) in known
     ]
+
+
+def _stated(signed: Signature) -> datetime:
+    """When a witness with a key of ML-DSA-44 cosigned."""
+    try:
+        return cosignature.stated(int.from_bytes(signed.signature[:_TIME_SIZE]), signed.name)
+    except CosignatureError as error:
+        raise RotationError(str(error)) from error
 
 
 def _want(condition: bool, otherwise: str) -> None:

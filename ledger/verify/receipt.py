@@ -33,6 +33,7 @@ from ledger.vault import commitments
 from ledger.verify.event_profile import ProfileError, require_event
 
 _HEADER = "c2sp.org/tlog-proof@v1"
+MAX_SIZE = 1 << 20  # characters; an entry has at most 65,535 bytes
 
 
 class ReceiptError(ValueError):
@@ -81,6 +82,8 @@ class Receipt:
 
 def parse(text: str) -> Receipt:
     """Parse a receipt; it formats back to the same text. Raises ReceiptError."""
+    if len(text) > MAX_SIZE:
+        raise ReceiptError(f"more than {MAX_SIZE:,} characters are no receipt")
     try:
         head, _, signed = text.partition("\n\n")
         header, extra, index, *hashes = head.split("\n")

@@ -1,7 +1,7 @@
 """Verify a proof of a customer's current state offline, with all of their receipts.
 
     python -m ledger.verify.state_cli PROOF --policy STATE_POLICY --receipts FIRST [SECOND …]
-    python -m ledger.verify.state_cli PROOF --key STATE_VKEYS --receipts FIRST [SECOND …]
+    python -m ledger.verify.state_cli PROOF --key STATE_VKEYS --map-key MAP_VKEY --receipts FIRST …
 
 Give all receipts of the customer, oldest first, and check each with `sovereign verify` as well.
 Needs the standard library and `cryptography` only, and no network. Exit status 0: the proof shows
@@ -17,11 +17,12 @@ from ledger.statemap import map_proof
 from ledger.statemap.map_proof import MalformedStateProofError, StateProof
 from ledger.tlog import policy
 from ledger.tlog.merkle import ProofError
-from ledger.tlog.policy import LogPolicyError
+from ledger.tlog.policy import LogPolicyError, MapKey
 from ledger.tlog.signed_note import NoteError
 from ledger.vault import commitments
 from ledger.verify import receipt
-from ledger.verify.cli import keys
+from ledger.verify.cli import history, keys, printable, read
+from ledger.verify.key_history import KeyHistory
 from ledger.verify.receipt import ReceiptError
 
 _REFUSED = (
@@ -37,11 +38,14 @@ _REFUSED = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Verify one state proof and print what it shows. Returns the exit status."""
-    chosen = _parser().parse_args(arguments)
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.key and not chosen.map_key:
+        parser.error("give the key of the map's labels too: --map-key keys/map.vkey")
     try:
         verdict = _verify(chosen)
     except _REFUSED as error:
-        sys.stderr.write(f"NOT VERIFIED: {error}\n")
+        sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
         return 1
     sys.stdout.write(verdict)
     return 0
@@ -60,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a file of the state log's keys, one per line; all must have signed",
     )
     parser.add_argument(
+        "--map-key", type=Path, help="with --key: a file with the `vrf` line of the state policy"
+    )
+    parser.add_argument(
         "--receipts",
         type=Path,
         nargs="+",
@@ -74,24 +81,30 @@ def _verify(chosen: argparse.Namespace) -> str:
     receipts = [receipt.parse(_read(path)) for path in chosen.receipts]
     events = [each.extra["event"] for each in receipts]
     proof = map_proof.parse(_read(chosen.proof))
-    where = map_proof.label(commitments.canonical(events[0]))
+    if events[0]["type"] != "instruction":
+        raise ProofError("the first receipt is of a public act, want the customer's instructions")
+    states = f"{events[0]['origin']}/state"
+    first = commitments.canonical(events[0])
+    where = map_proof.proven_label(proof, events[0]["subject"], _map_key(chosen, states), first)
     if chosen.policy:
-        trusted = policy.parse(chosen.policy.read_bytes())
+        trusted = policy.parse(read(chosen.policy, policy.MAX_SIZE))
         head = map_proof.verify_under(proof, where, trusted)
     else:
         head = map_proof.verify(proof, where, keys(_read(chosen.key)))
-    _require_state_log(head.origin, str(events[0]["origin"]))
+    if head.origin != states:
+        raise ProofError(f"a state proof of the log {head.origin!r}, want {states}")
     map_proof.require_complete(proof, events)
     return _verdict(proof, head.origin)
 
 
+def _map_key(chosen: argparse.Namespace, states: str) -> MapKey:
+    data = read(chosen.policy or chosen.map_key, policy.MAX_SIZE)
+    listed = data if chosen.policy else data + b"quorum none\n"
+    return KeyHistory([policy.parse(listed)]).map_key(states)
+
+
 def _read(path: Path) -> str:
-    return path.read_bytes().decode("utf-8")
-
-
-def _require_state_log(states: str, consent: str) -> None:
-    if states != f"{consent}/state":
-        raise ProofError(f"a state proof of the log {states!r}, want {consent}/state")
+    return read(path).decode("utf-8")
 
 
 def _verdict(proof: StateProof, origin: str) -> str:
@@ -102,6 +115,7 @@ def _verdict(proof: StateProof, origin: str) -> str:
         "VERIFIED: this is the latest state, and the receipts are all there are",
         f"  log       {origin}, for {proof.entry.size} entries of the consent log",
         f"  state     {commitments.canonical(shown.state).decode()!a}",
+        f"  history   {history(proof.entry.vrf)}",
     ]
     return "".join(f"{line}\n" for line in lines)
 

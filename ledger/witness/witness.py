@@ -15,15 +15,16 @@ consistency proof from that size, and the new checkpoint:
 Specification: specs/witness.md.
 """
 
-import sqlite3
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from ledger import clock
+from ledger.storage import witness_store
+from ledger.storage.database import writing
+from ledger.storage.witness_store import Seen
 from ledger.tlog import checkpoint, merkle, signed_note
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.cosignature import WitnessSigner
@@ -35,10 +36,6 @@ MAX_HASHES = 63
 MAX_BYTES = 1 << 20  # of a submission
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS seen(origin TEXT PRIMARY KEY, size INTEGER NOT NULL, "
-    "root BLOB NOT NULL, note TEXT NOT NULL)"
-)
 
 
 class MalformedSubmissionError(ValueError):
@@ -106,13 +103,14 @@ class Witness:
         logs: Iterable[LogKey],
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        """`logs`: keys of the watched logs. A log with keys of two types must sign with both."""
-        self._path = path
+        """`logs`: keys of the watched logs. A log with keys of two types must sign with both.
+
+        Raises SchemaVersionError, DatabaseError.
+        """
+        self._memory = witness_store.opened(path)
         self._signer = signer
         self._trust = LogPolicy((*logs,))
         self._now = now
-        with self._memory() as memory:
-            memory.execute(_SCHEMA)
 
     def add_checkpoint(self, data: bytes) -> Reply:
         """Check a submission, and cosign it if it extends the remembered checkpoint."""
@@ -124,9 +122,9 @@ class Witness:
 
     def remembered(self, origin: str) -> str | None:
         """The newest cosigned note of the log `origin`, or None."""
-        with self._memory() as memory:
-            row = memory.execute("SELECT note FROM seen WHERE origin = ?", (origin,)).fetchone()
-        return None if row is None else str(row[0])
+        with self._memory.connect() as memory:
+            seen = witness_store.seen(memory, origin)
+        return None if seen is None else seen.note
 
     def _refusal(self, submission: Submission) -> Reply | None:
         """The reply if the submission is refused whatever is remembered, else None."""
@@ -142,35 +140,19 @@ class Witness:
         return None
 
     def _judge(self, submission: Submission) -> Reply:
-        with self._memory() as memory:
-            memory.execute("BEGIN IMMEDIATE")
-            seen = _seen(memory, submission.head.origin)
-            reply = _compare(submission, seen)
+        head = submission.head
+        with writing(self._memory) as memory:
+            reply = _compare(submission, witness_store.seen(memory, head.origin))
             if reply is None:
-                _remember(memory, submission)
-            memory.execute("COMMIT")
-            # Crash before the commit: nothing was cosigned. After it: the checkpoint is remembered.
+                newest = Seen(head.size, head.root, str(submission.note))
+                witness_store.remember(memory, head.origin, newest)
+        # Crash before this line: nothing was cosigned. After it: the checkpoint is remembered.
         return reply or Reply(200, str(self._signer.cosign(submission.note.text, self._now())))
 
-    @contextmanager
-    def _memory(self) -> Iterator[sqlite3.Connection]:
-        connection = sqlite3.connect(self._path, timeout=60, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous=FULL")
-            yield connection
-        finally:
-            connection.close()  # rolls back an open transaction
 
-
-def _seen(memory: sqlite3.Connection, origin: str) -> tuple[int, Hash]:
-    sql = "SELECT size, root FROM seen WHERE origin = ?"
-    row: tuple[int, Hash] | None = memory.execute(sql, (origin,)).fetchone()
-    return row or (0, merkle.EMPTY_ROOT)
-
-
-def _compare(submission: Submission, seen: tuple[int, Hash]) -> Reply | None:
+def _compare(submission: Submission, seen: Seen | None) -> Reply | None:
     """The reply if the checkpoint does not extend what was seen, else None."""
-    size, root = seen
+    size, root = (seen.size, seen.root) if seen else (0, merkle.EMPTY_ROOT)
     head = submission.head
     if submission.old != size:
         return Reply(409, f"{size}\n", SIZE)
@@ -184,13 +166,3 @@ def _compare(submission: Submission, seen: tuple[int, Hash]) -> Reply | None:
     except ProofError as error:
         return Reply(422, f"not consistent with the {size} entries seen before: {error}\n")
     return None
-
-
-def _remember(memory: sqlite3.Connection, submission: Submission) -> None:
-    head = submission.head
-    memory.execute(
-        "INSERT INTO seen(origin, size, root, note) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT(origin) DO UPDATE SET size = excluded.size, root = excluded.root, "
-        "note = excluded.note",
-        (head.origin, head.size, head.root, str(submission.note)),
-    )

@@ -2,9 +2,10 @@
 
 agreement.json             the active consents: the state that the map commits to
 history.json, .csv         every instruction that was not erased
+words/5f2a….json           the words that they were given on; the name is their SHA-256
 receipts/17.tlog-proof     proof of each; state.tlog-proof proves that none is newer
 trust/consent.policy       which keys receipts and state must be signed with (public)
-reads.json, .csv           every point read of the customer's data, by every gate
+reads.json, .csv           every read of the customer's data, by every gate
 data/customer.json, .csv   the row in the company's table
 data/unavailable.txt       instead of the row, if the table could not be read
 decisions.json             explained decisions
@@ -24,14 +25,16 @@ from io import StringIO
 from math import isfinite
 from typing import Any
 
+from gate.readlog.acts import ReadLogActs
 from gate.readlog.by_customer import listed
-from gate.readlog.writer import LOG
 from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
+from gate.storage.read_log import ReadLogDatabases
 from ledger.events import envelope, state_document
 from ledger.reader import RecordedInstruction
 from portal.archive import imported
 from portal.archive.holding import CustomerRecords
 from portal.archive.pack import ArchivePart, document, packed
+from portal.storage import words
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.review import DECIDED, PROPOSED
@@ -107,10 +110,17 @@ def _parts(
         )
     if history:
         yield from _agreed(records, subject, history)
-    yield from _table("reads", reads, "Every read of your data, by name")
+    yield from _table("reads", reads, _which_reads(records))
     yield from _row(records, subject)
     yield from _written(records, subject)
     progress(known, known)
+
+
+def _which_reads(records: CustomerRecords) -> str:
+    until = ReadLogActs(records.ledger).kept().removed_until
+    return "Every read of your data" + (
+        f"; those before {until:%Y-%m-%d} are no longer kept" if until else ""
+    )
 
 
 def _agreed(
@@ -121,8 +131,14 @@ def _agreed(
         yield ArchivePart(
             "agreement.json", document(state_document.document(state)), JSON, "What is in force"
         )
-    rows = [{"index": each.index, **json.loads(envelope.encode(each.event))} for each in history]
+    rows = [
+        {"index": each.index, **json.loads(envelope.encode_stored(each.event))} for each in history
+    ]
     yield from _table("history", rows, "Every instruction you gave")
+    seen = words.stored(records.home, (each.event.wording.digest for each in history))
+    for digest, text in seen.items():
+        name = f"words/{digest.hex()}.json"
+        yield ArchivePart(name, text, JSON, "Words that you decided on")
     proof = str(records.ledger.state_proof(subject)).encode()
     yield ArchivePart("receipts/state.tlog-proof", proof, TEXT, "Proof of the latest state")
     for name in ("consent.policy", "state.policy"):
@@ -132,11 +148,14 @@ def _agreed(
 
 def _reads(records: CustomerRecords, subject: str) -> Iterator[dict[str, Any]]:
     """The customer's read-log entries, newest first."""
-    folders = sorted(path.parent for path in (records.home / "reads").glob(f"*/{LOG}"))
-    by_log = [listed(folder, records.ledger, subject) for folder in folders]
-    for each in merge(*by_log, key=lambda entry: entry.at, reverse=True):
-        if (entry := each.entry()) is not None:
-            yield {"entry": each.place, **entry}
+    logs = ReadLogDatabases(records.home)
+    by_log = [listed(log, records.ledger, subject) for log in logs.all()]
+    try:
+        for each in merge(*by_log, key=lambda entry: entry.at, reverse=True):
+            if (entry := each.entry()) is not None:
+                yield {"entry": each.place, **entry}
+    finally:
+        logs.close()
 
 
 def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:

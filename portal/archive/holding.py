@@ -9,7 +9,6 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.service import Ledger
-from steward.oversight import review
 from steward.oversight.register import Register
 
 
@@ -45,4 +44,4 @@ class CustomerRecords:
     tables: SubjectRows | None  # None: no table of customers
 
     def register(self) -> Register:
-        return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
+        return Register(self.home, self.ledger)

@@ -30,7 +30,7 @@ from ledger.events.envelope import (
     Withdrawn,
     Wording,
 )
-from ledger.events.reducer import ConsentState, SceneConsent
+from ledger.events.reducer import ConsentState, SceneConsent, SceneWithdrawal
 from ledger.reader import RecordedInstruction
 from ledger.tlog import atomic_file, policy
 from ledger.tlog.policy import LogPolicy, LogPolicyError
@@ -46,6 +46,7 @@ FOLDER = Path("archives") / "imported"
 _NAME = "imported-archive"  # label for deriving keys
 _NONCE_SIZE = 12
 _MALFORMED = (KeyError, TypeError, ValueError, RecursionError)  # as JSON can be
+_MADE_HERE = ("receipts/", "trust/", "words/")
 _OURS = {"agreement.json", "history.json", "history.csv"}  # with receipts/ and trust/: made here
 
 
@@ -103,7 +104,7 @@ def unchanged(
         return None
     theirs = pack.unpacked(data).files
     ours = {each.name: each.data for each in parts if each.name not in _OURS}
-    more = {name for name in ours if not name.startswith(("receipts/", "trust/"))}
+    more = {name for name in ours if not name.startswith(_MADE_HERE)}
     return data if all(theirs.get(name) == ours[name] for name in more) else None
 
 
@@ -188,6 +189,8 @@ def _acts(
             left.append(f"{name}: no such scene here")
         elif consent.index not in since:
             left.append(f"{name}: given before the customer was erased here")
+        elif ended := _ended(consent, by_index[consent.index].at, before):
+            left.append(f"{name}: given before {ended}")
         elif name in decided:
             left.append(f"{name}: the customer decided here themselves")
         elif not isinstance(consent, SceneConsent):
@@ -198,6 +201,19 @@ def _acts(
         else:
             left.append(f"{name}: none of its items exists here")
     return acts, tuple(left)
+
+
+def _ended(
+    consent: SceneConsent | SceneWithdrawal, at: datetime, before: Sequence[RecordedInstruction]
+) -> str | None:
+    """Which act of the company came after this instruction, if it ended what it allowed."""
+    deleted = _folded(before).deleted if before else None
+    if deleted is not None and at <= deleted.at:
+        return "the company deleted the customer at its source"
+    joined = reducer.joined_at(each.event for each in before)
+    if joined is not None and isinstance(consent, SceneConsent) and at <= joined:
+        return "the company merged, split or renamed the customer"
+    return None
 
 
 def _record(records: CustomerRecords, subject: str, acts: Sequence[tuple[Act, Instruction]]) -> int:

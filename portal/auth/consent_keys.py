@@ -1,18 +1,14 @@
 """Keys that sign consent, made by browsers: passkeys of the consent host, and browser keys.
 
-home/passkeys.sqlite, table consent_credential
-                         customer, key id and credential id of each passkey; no secret
-
-The public key itself is in the customer's agreement, the only place that counts. The table lets a
-page ask for the right passkey, and not offer to create the same one twice.
+The public key itself is in the customer's agreement, the only place that counts. The table of their
+credential ids (portal.storage.people), which has no secret, lets a page ask for the right passkey,
+and not offer to create the same one twice.
 """
 
 import base64
 import secrets
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import webauthn
@@ -23,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_der_public_key,
 )
+from sqlalchemy import delete, select
 from webauthn.helpers import (
     decode_credential_public_key,
     decoded_public_key_to_cryptography,
@@ -40,7 +37,10 @@ from webauthn.helpers.structs import (
 
 from ledger.events.acts import Algorithm, CustomerKey, KeyKind
 from ledger.events.customer_keys import RelyingParty
+from ledger.storage import database
+from ledger.storage.database import writing
 from portal.auth.passkeys import PasskeyError, from_our_page, refused
+from portal.storage.people import CONSENT_CREDENTIAL, PEOPLE, clear_deleted, insert_new
 
 ALGORITHMS = {
     COSEAlgorithmIdentifier.ECDSA_SHA_256: Algorithm.ES256,
@@ -50,43 +50,38 @@ ALGORITHMS = {
 PROOF = b"sovereign/browser-key-made/v1\0"  # a browser key signs this and the challenge
 _REQUIRED = UserVerificationRequirement.REQUIRED
 
-_SCHEMA = """
-PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
-CREATE TABLE IF NOT EXISTS consent_credential (
-  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS credential_by_subject ON consent_credential (subject);
-"""
-
 
 class ConsentKeyStore:
     """Credential ids of customers' passkeys. Thread-safe. Writes are durable on return."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
+    def __init__(self, home: Path) -> None:
+        """Raises SchemaVersionError, DatabaseError."""
+        self._database = database.of(home)
+        self._engine = self._database.engine(PEOPLE)
 
     def of(self, subject: str) -> Mapping[bytes, bytes]:
         """The customer's passkeys: id of the key (SHA-256) -> identifier of the credential."""
-        query = "SELECT key, id FROM consent_credential WHERE subject = ?"
-        with self._lock:
-            return dict(self._database.execute(query, [subject]).fetchall())
+        table = CONSENT_CREDENTIAL
+        query = select(table.c.key, table.c.id).where(table.c.subject == subject)
+        with self._engine.connect() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
 
     def keep(self, subject: str, credential: bytes, key: bytes) -> None:
         """Store a credential id. Raises PasskeyError if it is known already."""
-        with self._lock:
-            query = "INSERT OR IGNORE INTO consent_credential VALUES (?, ?, ?)"
-            if self._database.execute(query, [credential, subject, key]).rowcount != 1:
+        row = {"id": credential, "subject": subject, "key": key}
+        with writing(self._engine) as connection:
+            if not insert_new(connection, CONSENT_CREDENTIAL, row):
                 raise PasskeyError("this passkey is registered already; use another")
 
     def forget(self, subject: str) -> None:
         """Delete the customer's credential ids. No bytes of them remain in the file."""
-        with self._lock:
-            self._database.execute("DELETE FROM consent_credential WHERE subject = ?", [subject])
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        table = CONSENT_CREDENTIAL
+        with writing(self._engine) as connection:
+            connection.execute(delete(table).where(table.c.subject == subject))
+        clear_deleted(self._engine)
 
     def close(self) -> None:
-        self._database.close()
+        self._database.dispose(PEOPLE)
 
 
 def offer(party: RelyingParty, name: str, known: Mapping[bytes, bytes]) -> tuple[bytes, str]:

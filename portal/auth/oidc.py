@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import msgspec
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import OAuth2Client
 from httpx2 import HTTPError
@@ -39,8 +40,7 @@ class Client:
     secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, tag="login"):
     """A login under way. `state` binds it to a browser; the rest never leaves the server."""
 
     state: str

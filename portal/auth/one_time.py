@@ -1,16 +1,17 @@
 """Stores values of exchanges that a browser begins and must finish once, within a time limit.
 
-The browser has a random name in a cookie. The value never leaves the server, which stores only the
-name's digest.
+The browser has a random name in a cookie. The value never leaves the server, which stores it in the
+database under the name's digest, sealed under the name: any process may finish the exchange.
 """
 
 import secrets
 from datetime import datetime, timedelta
-from hashlib import sha256
-from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-MAX_STORED = 100_000  # unfinished; beyond it the oldest are dropped
+import msgspec
+
+from portal.auth import sealing
+from portal.storage.sessions import SessionTable
 
 T = TypeVar("T")
 
@@ -18,29 +19,29 @@ T = TypeVar("T")
 class OneTimeStore(Generic[T]):
     """Values that can be taken once, until `lasts` is over. Thread-safe."""
 
-    def __init__(self, lasts: timedelta) -> None:
+    def __init__(self, table: SessionTable, kind: str, type_: Any, lasts: timedelta) -> None:
+        """`kind` separates what is stored for different ends. `type_`: T, for msgspec."""
         self.lasts = lasts
-        self._lock = Lock()
-        self._begun: dict[bytes, tuple[datetime, T]] = {}  # oldest first
+        self._table, self._kind = table, kind
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(type_)
 
     def begin(self, value: T, at: datetime) -> str:
         """Store a value; returns the name for `finish`."""
         name = secrets.token_urlsafe(32)
-        with self._lock:
-            while self._begun and (len(self._begun) >= MAX_STORED or self._oldest() <= at):
-                del self._begun[next(iter(self._begun))]
-            self._begun[_digest(name)] = at + self.lasts, value
+        digest = sealing.digest(name, self._kind)
+        key = sealing.key(name, self._kind)
+        sealed = sealing.seal(key, self._encoder.encode(value), digest)
+        self._table.put(digest, self._kind, sealed, at + self.lasts)
         return name
 
     def finish(self, name: str | None, at: datetime) -> T | None:
         """The value, if its time is not over. It is removed."""
-        with self._lock:
-            stored = self._begun.pop(_digest(name or ""), None)
-        return stored[1] if stored and at < stored[0] else None
-
-    def _oldest(self) -> datetime:
-        return next(iter(self._begun.values()))[0]
-
-
-def _digest(name: str) -> bytes:
-    return sha256(b"sovereign/once/v1\0" + name.encode()).digest()
+        if not name:
+            return None
+        digest = sealing.digest(name, self._kind)
+        row = self._table.take(digest, self._kind)
+        if row is None or at >= row.expires:
+            return None
+        content = sealing.unseal(sealing.key(name, self._kind), row.content, digest)
+        return None if content is None else self._decoder.decode(content)

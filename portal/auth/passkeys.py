@@ -1,7 +1,7 @@
 """Passkeys for signing in: W3C Web Authentication, discoverable credentials, a verified user.
 
-home/passkeys.sqlite     customer, credential id, public key, counter and day; no secret. A second
-                         table has the ids of keys that sign consent: portal.auth.consent_keys
+Stored are customer, credential id, public key, counter and day (portal.storage.people), and no
+secret.
 
 Passkeys sign people in at this host and authorise nothing else. `webauthn` checks what a browser
 sends, except that it came from a page of ours that is in no foreign frame: this module checks that.
@@ -10,17 +10,19 @@ sends, except that it came from a page of ours that is in no foreign frame: this
 import json
 import logging
 import secrets
-import sqlite3
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
+import msgspec
 import webauthn
+from sqlalchemy import Select, delete, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.sql.functions import count
 from webauthn.helpers import options_to_json
 from webauthn.helpers.exceptions import WebAuthnException
 from webauthn.helpers.structs import (
@@ -31,17 +33,13 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from ledger.storage import database
+from ledger.storage.database import writing
+from portal.storage.people import PASSKEY, PEOPLE, PERSON, clear_deleted, insert_new
+
 MAX_KEYS = 20  # per customer
 log = logging.getLogger(__name__)
 _REQUIRED = UserVerificationRequirement.REQUIRED
-_SCHEMA = """
-PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;
-CREATE TABLE IF NOT EXISTS person (subject TEXT PRIMARY KEY, handle BLOB UNIQUE NOT NULL);
-CREATE TABLE IF NOT EXISTS passkey (
-  id BLOB PRIMARY KEY, subject TEXT NOT NULL, key BLOB NOT NULL, count INTEGER NOT NULL,
-  copied INTEGER NOT NULL, added TEXT NOT NULL, eligible INTEGER);
-CREATE INDEX IF NOT EXISTS by_subject ON passkey (subject, added);
-"""
 
 
 class PasskeyError(ValueError):
@@ -54,6 +52,13 @@ class Host:
 
     name: str
     origin: str
+
+
+class Challenge(msgspec.Struct, frozen=True, tag="challenge"):
+    """A challenge for a passkey. `subject`: the customer who adds one; None for signing in."""
+
+    value: bytes
+    subject: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +80,20 @@ class _KnownPasskey:
 class Passkeys:
     """Customers' passkeys. Thread-safe. Writes are durable on return."""
 
-    def __init__(self, path: Path) -> None:
-        self._lock = Lock()
-        self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._database.executescript(_SCHEMA)
-        self._add_eligible()
+    def __init__(self, home: Path) -> None:
+        """Raises SchemaVersionError, DatabaseError."""
+        self._database = database.of(home)
+        self._engine = self._database.engine(PEOPLE)
 
     def of(self, subject: str) -> list[Passkey]:
         """The customer's keys, oldest first."""
-        query = "SELECT id, copied, added FROM passkey WHERE subject = ? ORDER BY added, id"
-        with self._lock:
-            rows = self._database.execute(query, [subject]).fetchall()
+        query = (
+            select(PASSKEY.c.id, PASSKEY.c.copied, PASSKEY.c.added)
+            .where(PASSKEY.c.subject == subject)
+            .order_by(PASSKEY.c.added, PASSKEY.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
         return [Passkey(i.hex(), bool(copied), _moment(added)) for i, copied, added in rows]
 
     def offer(self, subject: str, name: str, host: Host) -> tuple[bytes, str]:
@@ -116,35 +124,39 @@ class Passkeys:
                 expected_origin=host.origin,
                 require_user_verification=True,
             )
-        row = [
-            made.credential_id,
-            subject,
-            made.credential_public_key,
-            made.sign_count,
-            made.credential_backed_up,
-            at.isoformat(),
-            made.credential_device_type is CredentialDeviceType.MULTI_DEVICE,
-        ]
-        with self._lock:
-            count = "SELECT COUNT(*) FROM passkey WHERE subject = ?"
-            if self._database.execute(count, [subject]).fetchone()[0] >= MAX_KEYS:
+        row = {
+            "id": made.credential_id,
+            "subject": subject,
+            "key": made.credential_public_key,
+            "count": made.sign_count,
+            "copied": int(made.credential_backed_up),
+            "added": at.isoformat(),
+            "eligible": int(made.credential_device_type is CredentialDeviceType.MULTI_DEVICE),
+        }
+        theirs = select(count()).where(PASSKEY.c.subject == subject)
+        with writing(self._engine) as connection:
+            connection.execute(_handle_of(subject).with_for_update())  # one after the other
+            if connection.execute(theirs).scalar_one() >= MAX_KEYS:
                 raise PasskeyError(f"there are {MAX_KEYS} passkeys already; remove one first")
-            query = "INSERT OR IGNORE INTO passkey VALUES (?, ?, ?, ?, ?, ?, ?)"
-            if self._database.execute(query, row).rowcount != 1:
+            if not insert_new(connection, PASSKEY, row):
                 raise PasskeyError("this passkey is registered already; use another")
 
     def remove(self, subject: str, key: str) -> bool:
         """Delete one of the customer's passkeys; returns whether it existed."""
-        query = "DELETE FROM passkey WHERE subject = ? AND hex(id) = ?"
-        with self._lock:
-            return self._database.execute(query, [subject, key.upper()]).rowcount == 1
+        try:
+            identifier = bytes.fromhex(key)
+        except ValueError:
+            return False
+        gone = delete(PASSKEY).where(PASSKEY.c.subject == subject, PASSKEY.c.id == identifier)
+        with writing(self._engine) as connection:
+            return connection.execute(gone).rowcount == 1
 
     def forget(self, subject: str) -> int:
         """Delete all passkeys of the customer; returns how many. No bytes of them remain."""
-        with self._lock:
-            gone = self._database.execute("DELETE FROM passkey WHERE subject = ?", [subject])
-            self._database.execute("DELETE FROM person WHERE subject = ?", [subject])
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with writing(self._engine) as connection:
+            gone = connection.execute(delete(PASSKEY).where(PASSKEY.c.subject == subject))
+            connection.execute(delete(PERSON).where(PERSON.c.subject == subject))
+        clear_deleted(self._engine)
         return gone.rowcount
 
     def ask(self, host: Host) -> tuple[bytes, str]:
@@ -158,8 +170,8 @@ class Passkeys:
     def whose(self, answer: bytes, challenge: bytes, host: Host) -> str:
         """The customer whose key answered the challenge. Raises PasskeyError."""
         sent = read(answer)
-        with self._lock:
-            known = self._registered(sent)
+        with writing(self._engine) as connection:
+            known = _registered(connection, sent)
             with refused():
                 seen = webauthn.verify_authentication_response(
                     credential=sent,
@@ -173,43 +185,42 @@ class Passkeys:
             eligible = seen.credential_device_type is CredentialDeviceType.MULTI_DEVICE
             synchronised = eligible and known.eligible
             _require_rising(known.count, seen.new_sign_count, synchronised=synchronised)
-            query = "UPDATE passkey SET count = max(count, ?) WHERE id = ?"
-            self._database.execute(query, [seen.new_sign_count, known.id])
+            counted = {"count": max(known.count, seen.new_sign_count)}
+            connection.execute(update(PASSKEY).where(PASSKEY.c.id == known.id).values(counted))
         return known.subject
 
     def close(self) -> None:
-        self._database.close()
-
-    def _registered(self, sent: dict[str, Any]) -> "_KnownPasskey":
-        """The registered key that answered. The user handle is compared where one is sent."""
-        query = (
-            "SELECT id, subject, key, count, eligible, handle FROM passkey"
-            " JOIN person USING (subject) WHERE id = ?"
-        )
-        with refused():
-            known = _decoded(sent["rawId"])
-            handle = sent["response"].get("userHandle")
-            claimed = None if handle in {None, ""} else _decoded(handle)
-        row = self._database.execute(query, [known]).fetchone()
-        if row is None or (claimed is not None and row[5] != claimed):
-            raise PasskeyError("want a registered passkey, found an unknown one")
-        return _KnownPasskey(
-            row[0], row[1], row[2], row[3], eligible=row[4] is None or bool(row[4])
-        )
-
-    def _add_eligible(self) -> None:
-        """Add the column to a database of an earlier version; null: not known of this key."""
-        columns = {row[1] for row in self._database.execute("PRAGMA table_info(passkey)")}
-        if "eligible" not in columns:
-            self._database.execute("ALTER TABLE passkey ADD COLUMN eligible INTEGER")
+        self._database.dispose(PEOPLE)
 
     def _handle(self, subject: str) -> bytes:
         """The customer's user handle: random, and always the same."""
-        with self._lock:
-            made = [subject, secrets.token_bytes(32)]
-            self._database.execute("INSERT OR IGNORE INTO person VALUES (?, ?)", made)
-            query = "SELECT handle FROM person WHERE subject = ?"
-            return bytes(self._database.execute(query, [subject]).fetchone()[0])
+        made = {"subject": subject, "handle": secrets.token_bytes(32)}
+        with writing(self._engine) as connection:
+            insert_new(connection, PERSON, made)
+            return bytes(connection.execute(_handle_of(subject)).scalar_one())
+
+
+def _handle_of(subject: str) -> Select[bytes]:
+    return select(PERSON.c.handle).where(PERSON.c.subject == subject)
+
+
+def _registered(connection: Connection, sent: dict[str, Any]) -> "_KnownPasskey":
+    """The registered key that answered. The user handle is compared where one is sent."""
+    with refused():
+        known = _decoded(sent["rawId"])
+        handle = sent["response"].get("userHandle")
+        claimed = None if handle in {None, ""} else _decoded(handle)
+    query = (
+        select(PASSKEY, PERSON.c.handle)
+        .join_from(PASSKEY, PERSON, PASSKEY.c.subject == PERSON.c.subject)
+        .where(PASSKEY.c.id == known)
+        .with_for_update(of=PASSKEY)  # its counter is compared, and then stored
+    )
+    row = connection.execute(query).mappings().first()
+    if row is None or (claimed is not None and bytes(row["handle"]) != claimed):
+        raise PasskeyError("want a registered passkey, found an unknown one")
+    eligible = row["eligible"] is None or bool(row["eligible"])
+    return _KnownPasskey(row["id"], row["subject"], row["key"], row["count"], eligible=eligible)
 
 
 def _require_rising(known: int, seen: int, *, synchronised: bool) -> None:

@@ -9,10 +9,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import contracts, gate, jobs, steward
-from portal.commands.customers import archive, consent_record, erase, import_consents, manifest
+from portal.commands import company, contracts, gate, jobs, plan, settings, steward
+from portal.commands.customers import (
+    archive,
+    consent_record,
+    erase,
+    import_consents,
+    manifest,
+    source_changes,
+)
 from portal.commands.errors import CommandGroup, fail, require_ledger
-from portal.commands.log import audit, backup, budget, maintenance, replay, state, vault, witness
+from portal.commands.log import (
+    audit,
+    backup,
+    budget,
+    maintenance,
+    own_reads,
+    replay,
+    state,
+    vault,
+    witness,
+)
+from portal.commands.options import HERE, DataDir, given, require_at_home
 from portal.commands.synthesis import synth
 
 if TYPE_CHECKING:
@@ -35,16 +53,21 @@ app = typer.Typer(
 app.add_typer(archive.app)
 app.add_typer(audit.app)
 app.add_typer(backup.app)
+app.add_typer(company.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
 app.add_typer(erase.holds, name="hold")
 app.add_typer(jobs.app)
+app.add_typer(plan.app)
 app.add_typer(maintenance.app)
 app.add_typer(import_consents.app)
+app.add_typer(own_reads.app)
+app.add_typer(settings.app)
 app.add_typer(state.app)
 app.add_typer(replay.app)
 app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
+app.add_typer(source_changes.app, name="customers")
 app.add_typer(gate.app, name="gate")
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(steward.app, name="steward")
@@ -52,8 +75,8 @@ app.add_typer(synth.app, name="synth")
 app.add_typer(vault.app, name="vault")
 app.add_typer(witness.app, name="witness")
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
+Port = Annotated[
+    int | None, typer.Option(help="Port that the portal listens on. Default: the setting port.")
 ]
 
 
@@ -65,51 +88,94 @@ def verify() -> None:
 
 @app.command()
 def demo(
-    data_dir: DataDir = None,
+    data_dir: DataDir = HERE,
     once: Annotated[bool, typer.Option("--once", help="Play the story and exit.")] = False,
-    port: Annotated[int, typer.Option(help="Port that the portal listens on.")] = 8000,
+    port: Port = None,
 ) -> None:
     """Load 45,211 real bank customers, play the demonstration's story, then serve the portal."""
+    from ledger import clock
+    from ledger.tlog import atomic_file
+    from portal.data_directory import migration
     from portal.demo.story import play
     from portal.jobs import schedule
     from portal.operations.settings import Settings
 
-    settings = Settings(demo=True, port=port)
+    settings = Settings(demo=True, data_dir=data_dir, **given(port=port))
     schedule.intervals(settings)  # raises before the story, which takes minutes
     if not once:
         _require_free(settings.host, settings.port)
+    settings = settings.at_home()
     with _alone():
-        product = play(_with(settings, data_dir).at_home())
+        if settings.data_dir.is_dir():  # a demonstration that is months old is shown, not doubted
+            atomic_file.write(settings.data_dir / clock.CONFIRMED, clock.confirmation())
+            for each in migration.migrate(settings.data_dir):
+                typer.echo(f"{each.schema}: {each.before} -> {each.after}")
+        product = play(settings)
     if not once:
         _serve(product)
 
 
 @app.command()
-def serve(data_dir: DataDir = None) -> None:
+def serve(
+    data_dir: DataDir = HERE,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on. Default: the setting host.")
+    ] = None,
+    port: Port = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--company", help="Folder that defines the company: see `sovereign check`."),
+    ] = None,
+    trial: Annotated[
+        bool,
+        typer.Option("--trial", help="Let anybody sign in as any customer, and say so: to try it."),
+    ] = False,
+    publish: Annotated[
+        bool,
+        typer.Option("--apply", help="Publish changed contracts, even if consents end by them."),
+    ] = False,
+) -> None:
     """Serve the portal and the gate over a data directory, and run its jobs meanwhile.
 
     A data directory without a ledger gets a new one, if the source with the customers' rows exists.
+    Contracts by which consents end are published with --apply only: see `sovereign plan`.
     Exit status 1: a key file is damaged. 2: the folder, the source or a setting cannot be used; a
-    database is damaged; or the log contradicts what was published or what witnesses have seen. Each
-    says what to do, and nothing is served.
+    database is damaged or does not answer; or the log contradicts what was published or what
+    witnesses have seen. Each says what to do, and nothing is served. 3: while it served, it lost
+    the right to write, because another process may have taken it.
     """
     from portal.data_directory.inspection import require_readable
-    from portal.jobs import schedule
-    from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError, open_product
 
-    settings = _with(Settings(), data_dir)
-    if not settings.source and not settings.data_dir.is_dir():
-        require_ledger(settings.data_dir)  # a first start needs a folder with customers.duckdb
-    schedule.intervals(settings)  # raises before anything is created
-    _require_free(settings.host, settings.port)
+    settings = _settings(data_dir, folder, host, port, trial=trial)
     try:
         with _alone():
             require_readable(settings.data_dir)
-            product = open_product(settings)
+            product = open_product(settings, None if publish else plan.require_agreed)
     except SecretError as error:
         fail(str(error), 1)
     _serve(product)
+
+
+def _settings(
+    data_dir: Path, folder: Path | None, host: str | None, port: int | None, *, trial: bool
+) -> "Settings":
+    """What the flags, the environment and the file say; refused before anything is created."""
+    from portal.jobs import schedule
+    from portal.operations.settings import Settings
+
+    chosen = None if folder is None else str(folder)
+    settings = Settings(data_dir=data_dir, **given(company=chosen, host=host, port=port))
+    if trial:
+        settings = settings.model_copy(update={"demo": True})
+    require_at_home(settings)
+    if trial:
+        settings = settings.at_home()
+    if not settings.source and not settings.data_dir.is_dir():
+        require_ledger(settings.data_dir)  # a first start needs a folder with customers.duckdb
+    schedule.intervals(settings)
+    _require_free(settings.host, settings.port)
+    return settings
 
 
 @contextmanager
@@ -144,10 +210,6 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _with(settings: "Settings", data_dir: Path | None) -> "Settings":
-    return settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
-
-
 def _require_free(host: str, port: int) -> None:
     """End the command unless `host` and `port` can be listened on, before anything is created."""
     try:
@@ -163,20 +225,26 @@ def _require_free(host: str, port: int) -> None:
 def _serve(product: "Product") -> None:
     import uvicorn
 
+    from gate.http.connection import WatchedConnection
     from portal.app import create_app, settled
-    from portal.commands import forwarding
+    from portal.commands import forwarding, lease_watch
+    from portal.data_directory import schemas
     from portal.jobs import schedule
+    from portal.operations import publishing
 
     settings = product.settings
+    schemas.begin_served(product.home)
     runner = schedule.runner(product)
     web = create_app(product, job_results=runner.results)
     typer.echo(f"\nServing on http://localhost:{settings.port} – Ctrl-C stops it.")
     commands = forwarding.accepting(app, product.home, product.ledger)
-    with _ended_by_sigterm(), commands, runner.running(), settled():
+    watch = lease_watch.watching(product.ledger)
+    rest = publishing.exported_at_end(product.home, lambda: product.reads)
+    with _ended_by_sigterm(), rest, commands, watch, runner.running(), settled():
         uvicorn.run(
             web,
             host=settings.host,
             port=settings.port,
-            http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+            http=WatchedConnection,  # h11 bounds the headers: docs/adr/0005-servers.md
             log_level="warning",
         )

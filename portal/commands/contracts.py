@@ -1,12 +1,12 @@
 """`sovereign contracts`: check the source against what the contracts promise. Run it every hour."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger import clock
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +23,7 @@ def group() -> None:
 
 @app.command()
 def check(
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-    ],
+    data_dir: DataDir = HERE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Check every contract against the source once, and record the result.
@@ -36,18 +34,19 @@ def check(
     """
     from gate.reads.sources.interface import SourceUnavailableError
     from portal.commands.errors import fail
-    from portal.operations.settings import Settings
-    from portal.operations.wiring import contracts, open_source
+    from portal.operations import company_folder
+    from portal.operations.wiring import open_source
     from steward.contracts import health as contract_health
     from steward.contracts import source_probe
     from steward.contracts.health import ContractHealth, RunOrderError
 
-    source, scenes = contracts()
+    settings, company = company_folder.at(data_dir)
+    source, scenes = company.source, company.scenes
     at = clock.now()
     try:
-        rows = open_source(Settings(data_dir=data_dir))
+        rows = open_source(settings, source)
         checks = contract_health.checks(scenes, source, source_probe.observe(rows, source), at)
-        health = ContractHealth(data_dir / "health.sqlite", scenes)
+        health = ContractHealth(data_dir, scenes)
         health.record(checks, at)
     except (SourceUnavailableError, RunOrderError) as error:
         fail(f"{error}; nothing was checked")

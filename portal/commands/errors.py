@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from tomllib import TOMLDecodeError
 from traceback import walk_tb
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DatabaseError
 
 WRONG_USAGE = 2  # exit status
 DEFECT = 70  # exit status of an unexpected error: EX_SOFTWARE of sysexits.h
@@ -64,6 +67,15 @@ def require_file(path: Path, what: str) -> Path:
     raise MistakeError(f"want {what} at {path}, found {actual}: check the path")
 
 
+def require_place(path: Path) -> Path:
+    """Where a new file may be written. Raises MistakeError; creates no folder."""
+    if path.is_dir():
+        raise MistakeError(f"{path} is a folder: name a file to write")
+    if not path.parent.is_dir():
+        raise MistakeError(f"no folder {path.parent}: create it, or check the path")
+    return path
+
+
 def explained(error: BaseException) -> str | None:
     """The message for a mistake of the user; None for any other exception."""
     from pydantic import ValidationError
@@ -79,11 +91,18 @@ def explained(error: BaseException) -> str | None:
         case OSError(filename=str() | Path() as place, strerror=str() as reason):
             return f"{place}: {reason}. Check the path"
         case DatabaseError():
-            return f"a database cannot be used ({error.orig}). Run sovereign fsck on its folder"
+            return _unusable(error)
         case _ if isinstance(error, _mistakes()):
             return " ".join(str(error).split())
         case _:
             return None
+
+
+def _unusable(error: "DatabaseError") -> str:
+    if hasattr(error.orig, "sqlstate"):  # of PostgreSQL
+        first = (str(error.orig).strip().splitlines() or ["no answer"])[0]
+        return f"the database cannot be used ({first}): check that it runs, and `database`"
+    return f"a database cannot be used ({error.orig}). Run sovereign fsck on its folder"
 
 
 def is_control_flow(error: BaseException) -> bool:
@@ -126,9 +145,17 @@ def _state_of(home: Path) -> str:
 
 def _settings_lines(error: Any) -> Iterator[str]:
     """One line for each setting that cannot be used. Values are left out: they may be secrets."""
+    from portal.configuration import sources
+    from portal.operations.settings import Settings
+
     for each in error.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(map(str, each["loc"])) or "settings"
-        yield f"{name}: {each['msg']}. Correct it (sovereign.toml or SOVEREIGN_…)"
+        where = sources.place(str(each["loc"][0])) if each["loc"] else "sovereign.toml, SOVEREIGN_…"
+        said = each["msg"]
+        if each["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+            known = Settings.model_fields[str(each["loc"][0])].annotation
+            said = f"unknown, want {sources.nearest_member(known, str(each['loc'][-1]))}"
+        yield f"{name}: {said}. Correct it ({where})"
 
 
 def _mistakes() -> tuple[type[Exception], ...]:
@@ -138,6 +165,8 @@ def _mistakes() -> tuple[type[Exception], ...]:
     from gate.policy.cedar import CedarPolicyError
     from gate.reads.sources.interface import SourceUnavailableError
     from ledger.errors import CorruptLogError
+    from ledger.storage import database
+    from ledger.storage.interface import ForkError
     from ledger.tlog.cosignature import CosignatureError
     from ledger.tlog.fetcher import UnreadableError
     from ledger.tlog.policy import LogPolicyError
@@ -145,7 +174,8 @@ def _mistakes() -> tuple[type[Exception], ...]:
     from ledger.vault.key_encryption_key import KekError
     from ledger.vault.vault import VaultError
     from ledger.witness.client import QuorumError, RolledBackError
-    from portal.operations.settings import SettingError
+    from portal.configuration.sources import SettingError
+    from steward.contracts.widening import UndeclaredChangeError
 
     return (
         MistakeError,
@@ -153,6 +183,9 @@ def _mistakes() -> tuple[type[Exception], ...]:
         ContractError,
         CorruptLogError,
         CosignatureError,
+        database.DatabaseError,
+        database.SchemaVersionError,
+        ForkError,
         JwksError,
         KekError,
         LogPolicyError,
@@ -161,6 +194,7 @@ def _mistakes() -> tuple[type[Exception], ...]:
         RolledBackError,
         SettingError,
         SourceUnavailableError,
+        UndeclaredChangeError,
         UnreadableError,
         VaultError,
     )

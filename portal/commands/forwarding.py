@@ -59,6 +59,8 @@ def _run(app: typer.Typer, argv: Sequence[str], ledger: "Ledger") -> Outcome:
 
     if argv[:1] in (["demo"], ["serve"]):
         return Outcome(2, "", f"{argv[0]} serves by itself: it is not run in another server\n")
+    if argv[:1] == ["apply"]:  # this process would go on showing the old contracts
+        return Outcome(2, "", "apply: stop the server first, then serve again\n")
     out, err = io.StringIO(), io.StringIO()
     token = _PRINTED.set((out, err))
     try:

@@ -1,9 +1,10 @@
 """`sovereign gate`: serve the gate in a process of its own, next to the ledger's writer."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from portal.commands.options import HERE, DataDir, given, require_at_home
 
 if TYPE_CHECKING:
     from portal.operations.gate_process import Standalone
@@ -12,15 +13,13 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Serve the gate without the portal.")
 WAIT_S = 30.0
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
-
 
 @app.command()
 def serve(
-    data_dir: DataDir = None,
-    port: Annotated[int, typer.Option(help="Port that the gate listens on.")] = 8100,
+    data_dir: DataDir = HERE,
+    port: Annotated[
+        int | None, typer.Option(help="Port that the gate listens on. Default: the setting.")
+    ] = None,
     wait_s: Annotated[
         float, typer.Option("--wait", help="Seconds to wait for the read log to be announced.")
     ] = WAIT_S,
@@ -37,21 +36,24 @@ def serve(
     from portal.operations.settings import Settings
     from portal.operations.wiring import SecretError
 
-    settings = Settings()
-    settings = settings.model_copy(update={"data_dir": data_dir} if data_dir else {})
+    settings = Settings(data_dir=data_dir, **given(gate_port=port))
+    require_at_home(settings)
     require_readable(require_ledger(settings.data_dir))
     try:
         alone = open_gate(settings, wait_s=wait_s)
     except (NotAnnouncedError, OtherTermsError, SecretError) as error:
         fail(str(error), 1)
-    _serve(alone, settings, port)
+    _serve(alone, settings, settings.gate_port)
 
 
 def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     """Answer requests until the process is stopped, and publish the read log meanwhile."""
+    from functools import partial
+
     import uvicorn
 
     from gate.http.app import GateApp
+    from gate.http.connection import WatchedConnection
     from portal.operations.gate_process import Healthy, LedgerWatch
     from portal.operations.publishing import exporting, folder
     from portal.service.routes import authenticator
@@ -59,19 +61,20 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     who = authenticator(settings, alone.scenes.values(), None)
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
-    with exporting(alone.reads, folder(settings.data_dir, alone.reads)), watch.looking():
+    into = partial(folder, settings.data_dir)
+    with exporting(lambda: alone.reads, into), watch.looking():
         uvicorn.run(
             Healthy(alone.gate, GateApp(alone.gate, who)),
             host=settings.host,
             port=port,
-            http="h11",  # it bounds the headers of a request: docs/adr/0005-servers.md
+            http=WatchedConnection,  # h11 bounds the headers: docs/adr/0005-servers.md
             log_level="warning",
             lifespan="off",
         )
 
 
 @app.command()
-def announce(data_dir: DataDir = None) -> None:
+def announce(data_dir: DataDir = HERE) -> None:
     """Announce the read logs of gates that wait for it, where no portal does so.
 
     Exit status 2: no ledger in the folder, or a gate's request
@@ -81,9 +84,8 @@ def announce(data_dir: DataDir = None) -> None:
     from portal.operations import open_ledger
     from portal.operations.gate_process import OpeningFileError
     from portal.operations.gate_process import announce as announced
-    from portal.operations.settings import Settings
 
-    home = require_ledger(data_dir or Settings().data_dir)
+    home = require_ledger(data_dir)
     with open_ledger.writing(home) as ledger:
         try:
             typer.echo(f"{announced(ledger, home)} read logs announced")

@@ -1,13 +1,13 @@
-"""`sovereign jobs`: show the health of a served product's jobs, from another process."""
+"""`sovereign jobs`, `clock`: the health of a served product's jobs and of the machine's clock."""
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger import clock
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from portal.operations.job_results import Snapshot
@@ -19,10 +19,7 @@ COLUMNS = ("job", "health", "last success", "last run", "failures", "next run", 
 
 @app.command()
 def jobs(
-    data_dir: Annotated[
-        Path | None,
-        typer.Option("--data-dir", help="Folder with the ledger, the keys and the data."),
-    ] = None,
+    data_dir: DataDir = HERE,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """List the jobs of `sovereign serve`, how their last runs ended, and when they run next.
@@ -33,9 +30,8 @@ def jobs(
     from portal.commands.errors import fail, require_ledger
     from portal.operations import job_results
     from portal.operations.job_results import JobResultsError
-    from portal.operations.settings import Settings
 
-    at, home = clock.now(), data_dir or Settings().data_dir
+    at, home = clock.now(), data_dir
     if not (home / job_results.FILE).exists():
         require_ledger(home)
     try:
@@ -47,6 +43,34 @@ def jobs(
     else:
         _table(snapshot, at)
     raise typer.Exit(1 if snapshot.degraded(at) else 0)
+
+
+@app.command("clock")
+def confirm_clock(
+    data_dir: DataDir = HERE,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="The clock of this machine is right.")
+    ] = False,
+) -> None:
+    """Say whether the clock of this machine is believed, and confirm it if it is right.
+
+    A clock that jumped, or that is far from when the data directory was last used, is not believed:
+    nothing personal is answered until it is set right or confirmed. Exit status 1: it is not
+    believed. 2: no ledger in the folder.
+    """
+    from ledger.tlog import atomic_file
+    from portal.commands.errors import fail, require_ledger
+    from portal.operations import job_results
+
+    home = require_ledger(data_dir)
+    if confirm:
+        atomic_file.write(home / clock.CONFIRMED, clock.confirmation())
+        typer.echo("confirmed: what is served believes it within a few seconds")
+        return
+    clock.begin(home, job_results.last_used(home))
+    if (why := clock.doubt()) is not None:
+        fail(why, 1)
+    typer.echo(f"believed: {_time(clock.now())}")
 
 
 def _body(snapshot: "Snapshot", at: datetime) -> dict[str, object]:

@@ -10,6 +10,7 @@ import typer
 
 from ledger import clock
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from portal.jobs.cases import Following
@@ -23,15 +24,12 @@ app = typer.Typer(
     help="Changes of consent: cases, notices and their delivery.", no_args_is_help=True
 )
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
 @app.command()
 def run(
-    data_dir: DataDir,
+    data_dir: DataDir = HERE,
     every: Annotated[
         float | None,
         typer.Option(min=0.1, help="Keep running, so many seconds between rounds."),
@@ -54,11 +52,12 @@ def run(
     from gate.sdk.client import GateClient
     from portal.jobs.cases import Following
     from portal.jobs.delivery import Deliveries
+    from portal.operations import company_folder
     from steward.notify import masked_name
     from steward.notify.recipients import RecipientError
 
-    require_ledger(data_dir)
-    named = masked_name.over(GateClient(gate, token)) if gate else masked_name.unnamed
+    desk = company_folder.of(require_ledger(data_dir)).roles.desk
+    named = masked_name.over(GateClient(gate, token), desk) if gate else masked_name.unnamed
     following = Following(data_dir, lambda channels: _flow(data_dir, named, channels))
     deliveries = Deliveries(data_dir)
     if every is not None:
@@ -75,7 +74,7 @@ def run(
 @app.command()
 def register(
     vkey: Annotated[str, typer.Argument(help="The service's verifier key, as `keygen` prints it.")],
-    data_dir: DataDir,
+    data_dir: DataDir = HERE,
 ) -> None:
     """Register the key with which a service signs its signals, in the consent log.
 
@@ -96,7 +95,7 @@ def register(
 
 
 @app.command()
-def cases(data_dir: DataDir, as_json: AsJson = False) -> None:
+def cases(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
     """List the open cases, the most urgent first."""
     from steward.cases.case import Cases
 
@@ -111,7 +110,7 @@ def cases(data_dir: DataDir, as_json: AsJson = False) -> None:
 
 @app.command()
 def notices(
-    data_dir: DataDir,
+    data_dir: DataDir = HERE,
     case: Annotated[
         int | None, typer.Option(help="List every notice of this case, with its text.")
     ] = None,
@@ -140,7 +139,7 @@ def notices(
 
 @app.command()
 def replay(
-    data_dir: DataDir,
+    data_dir: DataDir = HERE,
     ids: Annotated[
         list[str] | None, typer.Argument(help="Ids of failed notices. Default: all of them.")
     ] = None,
@@ -184,7 +183,7 @@ def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
     """The change flow of a process that may read the ledger and not write it."""
     from ledger.follower import Follower
     from ledger.tlog import signed_note
-    from portal.operations.wiring import contracts
+    from portal.operations import company_folder
     from steward.change_flow import ChangeFlow
     from steward.release_follower import Released
 
@@ -194,7 +193,7 @@ def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
     return ChangeFlow(
         home,
         ledger,
-        contracts()[1],
+        company_folder.of(home).scenes,
         signed_note.vkey_parts(key.read_text("utf-8").partition("\n")[0])[0],
         channels,
         ledger.release,

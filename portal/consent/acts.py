@@ -1,11 +1,13 @@
 """Turns a pressed button into a recorded instruction: gather, decide, apply."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from gate.contracts.scene import Scene
 from gate.reads.point import Gate
+from ledger import clock
 from ledger.events.envelope import (
     Act,
     EvidenceClass,
@@ -18,10 +20,11 @@ from ledger.events.envelope import (
 )
 from ledger.events.instruction_signature import Signature
 from ledger.events.reducer import ConsentState, SceneConsent
+from ledger.reader import RecordedEvent
 from ledger.service import Ledger
 from portal.auth.session import Draft, Notice, Session, Undo
 from portal.consent import conditions, terms, wording
-from portal.consent.centre import live_fields
+from portal.consent.centre import live_fields, offered
 from portal.web.problems import (
     ChangedWordsError,
     LockedSceneError,
@@ -79,22 +82,43 @@ def read_version(text: str) -> int:
     return int(text)
 
 
-def decide(pressed: Button, state: ConsentState | None, at: datetime) -> Switch | None:
-    """The act that fulfils the wish; None if nothing would change. Pure and total."""
+def decide(
+    pressed: Button, state: ConsentState | None, at: datetime, excluded: Collection[str] = ()
+) -> Switch | None:
+    """The act that fulfils the wish; None if nothing would change. Pure and total.
+
+    `excluded`: the items that were left out when the scene was allowed last.
+    """
     scene, live = pressed.scene, live_fields(pressed.scene, state, at)
     match pressed.wish, pressed.item:
         case Wish.ALLOW, None:
             return (
                 None
                 if len(live) == len(scene.fields)
-                else Granted(scene.id, (*scene.fields,), None)
+                else Granted(scene.id, offered(scene, live, excluded), None)
             )
         case Wish.ALLOW, item:
             return None if item in live else _with(scene, state, (*live, str(item)))
         case Wish.WITHDRAW, None:
-            return Withdrawn(scene.id) if live else None
+            unasked = scene.objectable and (state is None or scene.id not in state.scenes)
+            return Withdrawn(scene.id) if live or unasked else None
+        case Wish.WITHDRAW, item if item not in live:
+            return None
+        case Wish.WITHDRAW, item if state is None or state.last(scene.id) is None:
+            return _objection(scene, state, [each for each in live if each != item])
         case Wish.WITHDRAW, item:
-            return Withdrawn(scene.id, (str(item),)) if item in live else None
+            return Withdrawn(scene.id, (str(item),))
+
+
+def _objection(scene: Scene, state: ConsentState | None, rest: Sequence[str]) -> Switch:
+    """The first act of a customer who objects to an item of a scene, and not to the `rest`.
+
+    It names the rest, which the record then has in so many words. Whoever has a key objects to the
+    whole scene: to name the rest would need the key, and no objection does.
+    """
+    if not rest or (state is not None and state.authority.keys):
+        return Withdrawn(scene.id)
+    return Granted(scene.id, tuple(rest), None)
 
 
 def wanted_condition(
@@ -113,18 +137,23 @@ def wanted_condition(
     if not 0 <= place < len(scene.triggers):
         raise UnknownItemError(place)
     terms.require_current(gate, scene)
-    state = terms.active(gate, session.agreement.state(ledger))
+    state = terms.active(gate, session.subject, session.agreement.state(ledger))
     act = conditions.decide(scene, scene.triggers[place], figure, state)
     return None if act is None else _wanted(act, pressed, None)
 
 
 def wanted_switch(
-    gate: Gate, ledger: Ledger, session: Session, pressed: Button, at: datetime
+    gate: Gate,
+    ledger: Ledger,
+    session: Session,
+    pressed: Button,
+    at: datetime,
+    excluded: Collection[str] = (),
 ) -> Wanted | None:
     """The act that the button asks for; None if nothing would change. Raises ChangedWordsError."""
     terms.require_current(gate, pressed.scene)
-    state = terms.active(gate, session.agreement.state(ledger))
-    act = decide(pressed, state, at)
+    state = terms.active(gate, session.subject, session.agreement.state(ledger))
+    act = decide(pressed, state, at, excluded)
     return None if act is None else _wanted(act, pressed, _undo(act, pressed.scene, state, at))
 
 
@@ -140,12 +169,31 @@ def wanted_back(session: Session, pressed: Button, at: datetime) -> Wanted | Non
 def record(ledger: Ledger, session: Session, wanted: Wanted, at: datetime) -> None:
     """Record the act with session evidence, and store its notice in the session.
 
-    Raises VersionConflictError if the agreement changed since the page was made, and
+    Raises VersionConflictError if the scene, or who may sign, changed since the page was made, and
     UnauthorisedError if the act needs the customer's key; then nothing is recorded. Durable when it
     returns.
     """
+    wanted = replace(wanted, version=_version(ledger, session, wanted))
     instruction = draft(ledger, session, wanted, EvidenceClass.SESSION, at)
     settle(ledger, session, Draft(instruction, wanted.notice, wanted.undo, at), None)
+
+
+def _version(ledger: Ledger, session: Session, wanted: Wanted) -> int:
+    """The version to record the act at: the present one, if nothing that it rests on changed.
+
+    An act on another scene since the page was made is no conflict; one on keys is.
+    """
+    scene, history = getattr(wanted.act, "scene", None), session.agreement.history(ledger)
+    state = session.agreement.state(ledger)
+    since = [each.event for each in history if _sequence(each) > wanted.version]
+    others = (getattr(getattr(each, "act", None), "scene", None) for each in since)
+    if scene is None or any(each in {None, scene} for each in others):
+        return wanted.version
+    return max(wanted.version, state.seq if state else 0)
+
+
+def _sequence(recorded: RecordedEvent) -> int:
+    return recorded.event.seq if isinstance(recorded.event, Instruction) else 0
 
 
 def draft(
@@ -159,6 +207,7 @@ def draft(
         wording=wanted.wording,
         evidence=evidence,
         expected=wanted.version,
+        time_uncertain=clock.doubt() is not None,
     )
 
 
@@ -171,12 +220,17 @@ def settle(ledger: Ledger, session: Session, draft: Draft, signature: Signature 
 
 
 def _wanted(act: Act, pressed: Button, undo: Undo | None) -> Wanted:
-    notice = Notice(pressed.scene.id, _notice_key(act, of_item=pressed.item is not None))
+    notice = Notice(pressed.scene.id, _notice_key(act, pressed))
     return Wanted(act, pressed.wording, pressed.version, notice, undo)
 
 
-def _notice_key(act: Act, *, of_item: bool) -> str:
+def _notice_key(act: Act, pressed: Button) -> str:
     """The message key of the notice for an act."""
+    of_item, objects = pressed.item is not None, pressed.wish is Wish.WITHDRAW
+    if isinstance(act, Granted | Withdrawn) and pressed.scene.objectable:
+        whole = not of_item or act == Withdrawn(pressed.scene.id)
+        kind = "objected" if objects or isinstance(act, Withdrawn) else "unobjected"
+        return f"notice.{kind}" if whole else f"notice.{kind}-item"
     match act:
         case Granted():
             return "notice.allowed-item" if of_item else "notice.allowed"
@@ -190,7 +244,7 @@ def _notice_key(act: Act, *, of_item: bool) -> str:
 
 def _with(scene: Scene, state: ConsentState | None, fields: tuple[str, ...]) -> Granted:
     """A grant of `fields`, in the contract's order, that ends when the present one does."""
-    last = state.scenes.get(scene.id) if state else None
+    last = state.last(scene.id) if state else None
     until = last.until if isinstance(last, SceneConsent) and len(fields) > 1 else None
     return Granted(scene.id, tuple(name for name in scene.fields if name in fields), until)
 
@@ -200,6 +254,6 @@ def _undo(act: Act, scene: Scene, state: ConsentState | None, at: datetime) -> U
     live = tuple(live_fields(scene, state, at))
     if state and state.authority.keys and (live or isinstance(act, Withdrawn)):
         return None
-    last = state.scenes.get(scene.id) if state else None
+    last = state.last(scene.id) if state else None
     until = last.until if live and isinstance(last, SceneConsent) else None
     return Undo(scene.id, live, until, at + UNDO_FOR)

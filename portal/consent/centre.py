@@ -1,12 +1,12 @@
 """View models of the sovereignty centre, so that templates decide nothing. Pure."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from gate.contracts.odcs import Text
-from gate.contracts.scene import Scene, SceneField
+from gate.contracts.scene import LegalBasis, Scene, SceneField
 from ledger.events.reducer import ConsentState, SceneConsent
 from portal.consent import wording
 
@@ -27,10 +27,15 @@ class SceneStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Scenes that a condition freezes, and scenes whose grant is superseded: known to the gate."""
+    """What the gate and the history know of scenes.
 
-    frozen: Collection[str] = frozenset()
+    `frozen`: those that a condition freezes, each with a message key that says why. `superseded`:
+    those whose grant is. `excluded`: by scene, the items that were left out when it was allowed.
+    """
+
+    frozen: Mapping[str, str] = field(default_factory=dict)
     superseded: Collection[str] = frozenset()
+    excluded: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 NO_MARKS = Marks()
@@ -60,12 +65,39 @@ class SceneCard:
     index: int | None  # of the last instruction: its receipt
     items: tuple[SceneItemRow, ...]
     words: str  # token of the wording shown
-    frozen: bool  # a condition of the customer is met: nothing personal is read
+    frozen: str  # message key: why a condition lets nothing personal be read; empty: it does not
     superseded: bool  # allowed before the contract was widened: inactive until allowed again
+    offers: tuple[str, ...]  # the items that pressing "Allowed" allows
+
+    @property
+    def label(self) -> str:
+        """Message key: how the scene stands, in words."""
+        return standing_key(self.scene, self.standing, said=self.said)
+
+    @property
+    def said(self) -> bool:
+        """Whether the customer ever allowed the scene, or took it back."""
+        return self.index is not None
+
+    @property
+    def unasked(self) -> bool:
+        """Whether nothing is read although the customer never objected; they still can."""
+        return self.scene.objectable and not self.said and not self.standing.live
 
     @property
     def allowed_items(self) -> int:
         return sum(item.allowed for item in self.items)
+
+    @property
+    def left_out(self) -> list[Text]:
+        """The items that pressing "Allowed" does not allow, because they were left out before."""
+        fields = self.scene.fields.values()
+        return [each.item.title for each in fields if each.item.name not in self.offers]
+
+    @property
+    def partners(self) -> list[Text]:
+        """Third parties that receive data in this scene."""
+        return [each.title for each in self.scene.services if each.partner]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +109,11 @@ class Centre:
 
     @property
     def switchable(self) -> int:
-        return sum(not card.scene.locked for card in self.cards)
+        return sum(card.scene.needs_consent for card in self.cards)
 
     @property
     def allowed(self) -> int:
-        return sum(card.standing.live and not card.scene.locked for card in self.cards)
+        return sum(card.standing.live and card.scene.needs_consent for card in self.cards)
 
 
 def centre(
@@ -105,35 +137,78 @@ def card(
     at: datetime,
     marks: Marks = NO_MARKS,
 ) -> SceneCard:
-    last = state.scenes.get(scene.id) if state else None
+    last = state.last(scene.id) if state else None
     granted = live_fields(scene, state, at)
     return SceneCard(
         scene=scene,
         standing=_standing(scene, granted, expired=isinstance(last, SceneConsent) and not granted),
-        until=ends(scene, last) if isinstance(last, SceneConsent) and granted else None,
+        until=_until(scene, last) if granted else None,
         since=last.at if last else None,
         index=last.index if last else None,
         items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
         words=wording.token(scene, locale),
-        frozen=scene.id in marks.frozen,
+        frozen=marks.frozen.get(scene.id, ""),
         superseded=scene.id in marks.superseded,
+        offers=offered(scene, granted, marks.excluded.get(scene.id, ())),
     )
 
 
 def live_fields(scene: Scene, state: ConsentState | None, at: datetime) -> Sequence[str]:
-    """The fields under a live grant at `at`, in the contract's order; all of a locked scene."""
+    """The fields that may be read at `at`, in the contract's order.
+
+    All of a locked scene, those under a live grant, and those that legitimate interest lets be read
+    of a customer who said nothing and was never erased.
+    """
     if scene.locked:
         return [*scene.fields]
-    last = state.scenes.get(scene.id) if state else None
+    last = state.last(scene.id) if state else None
+    if last is None:
+        return () if state and state.returned else scene.unsaid
     if not isinstance(last, SceneConsent) or ends(scene, last) <= at:
         return []
     return [name for name in scene.fields if name in last.fields]
+
+
+def offered(scene: Scene, live: Collection[str], left_out: Collection[str]) -> tuple[str, ...]:
+    """The items that pressing "Allowed" allows.
+
+    All of them if some are allowed now: that is how a customer widens. Else all but those that were
+    left out before.
+    """
+    rest = tuple(name for name in scene.fields if live or name not in left_out)
+    return rest or tuple(scene.fields)
 
 
 def ends(scene: Scene, consent: SceneConsent) -> datetime:
     """When a grant ends: at its own end, at the latest when the contract's maximum is over."""
     longest = consent.at + scene.longest
     return min(consent.until, longest) if consent.until else longest
+
+
+def standing_key(scene: Scene, standing: SceneStatus, *, said: bool) -> str:
+    """The message that says how a scene stands; an objection is called one.
+
+    `said`: whether the customer decided about the scene. Who did not is read, or is not where
+    silence does not cover it; neither is an objection.
+    """
+    match standing:
+        case SceneStatus.LOCKED if scene.legal_basis is LegalBasis.OBLIGATION:
+            return "standing.obligation"
+        case SceneStatus.ALLOWED if scene.objectable:
+            return "standing.unobjected"
+        case SceneStatus.PARTLY if scene.objectable and said:
+            return "standing.partly-objected"
+        case SceneStatus.REFUSED if scene.unsaid and said:
+            return "standing.objected"
+        case _:
+            return f"standing.{standing}"
+
+
+def _until(scene: Scene, last: object) -> datetime | None:
+    """The day on which a live grant ends; under legitimate interest none does by itself."""
+    if not isinstance(last, SceneConsent) or (scene.objectable and last.until is None):
+        return None
+    return ends(scene, last)
 
 
 def _standing(scene: Scene, granted: Sequence[str], *, expired: bool) -> SceneStatus:

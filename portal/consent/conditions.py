@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
-from gate.contracts.triggers import ReportedSignal, Template, Trigger
+from gate.contracts.triggers import ReportedSignal, Template, Trigger, counts, crossed
 from gate.state.consent_bits import EPOCH
 from ledger.events.envelope import TriggerCleared, TriggerSet
 from ledger.events.reducer import ConsentState
@@ -30,6 +32,7 @@ class ConditionView:
     asks: bool  # whether there is a figure to complete
     per_cent: bool
     armed: bool
+    standing: str  # message key
     figure: str  # the customer's, or the one the contract proposes
     reported: float | None  # the last report, in the same unit
     reported_at: datetime | None
@@ -58,6 +61,22 @@ def threshold(trigger: Trigger, scene: Scene, state: ConsentState | None) -> int
 
 def armed(scene: Scene, state: ConsentState | None) -> bool:
     return any(threshold(trigger, scene, state) is not None for trigger in scene.triggers)
+
+
+def why_frozen(
+    scene: Scene, state: ConsentState | None, reports: Mapping[int, ReportedSignal], minute: int
+) -> str:
+    """The message key that says why the gate freezes the scene. `reports`: see `conditions`."""
+    waits = False
+    for place, trigger in enumerate(scene.triggers):
+        report, figure = reports.get(place), threshold(trigger, scene, state)
+        if figure is None:
+            continue
+        if report is None:
+            waits = True
+        elif counts(trigger, report, minute) and _crossed(trigger, report, figure):
+            return "card.frozen"
+    return "card.frozen-waits" if waits else "card.frozen-stale"
 
 
 def decide(
@@ -101,6 +120,7 @@ def _condition(
         asks=_asks(trigger),
         per_cent=_unit(trigger) == PER_CENT,
         armed=threshold is not None,
+        standing=_standing(armed=threshold is not None, reported=report is not None),
         figure=f"{shown / _unit(trigger):g}",
         reported=report.value / _unit(trigger) if report else None,
         reported_at=EPOCH + timedelta(minutes=report.minute) if report else None,
@@ -109,6 +129,16 @@ def _condition(
         unit=_unit(trigger),
         threshold=trigger.threshold,
     )
+
+
+def _crossed(trigger: Trigger, report: ReportedSignal, figure: int) -> bool:
+    return bool(crossed(trigger.template, report.value, np.array([figure], dtype=np.int64))[0])
+
+
+def _standing(*, armed: bool, reported: bool) -> str:
+    if armed:
+        return "condition.armed" if reported else "condition.waits"
+    return "condition.not-armed" if reported else "condition.would-wait"
 
 
 def _asks(trigger: Trigger) -> bool:

@@ -9,18 +9,37 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
+from gate.decision.decide import View
 from ledger.events.reducer import ConsentState
-from portal.consent.centre import live_fields
+from portal.consent.centre import SceneStatus, live_fields, standing_key
 
 ROW = 30  # height of an item's row; other columns are spread over the same total height
 BOX = 24
 COLUMNS = ((0, 260), (428, 260), (856, 260))  # left edge and width of items, systems, scenes
 
-Reads = Counter[tuple[str, str]]  # (scene, item) -> how often it was answered
+MAX_READS_COUNTED = 1000  # the newest of one customer
+READING = frozenset({"read", "rows", "table"})  # actions that answer with values
+GIVEN = frozenset({View.PERSONAL, View.GENERALISED})  # views of the customer's own values
+
+Reads = Counter[tuple[str, str]]  # (scene, item) -> how often it was read
+
+
+@dataclass(frozen=True, slots=True)
+class CountedReads:
+    """How often each item was read in each scene, among the newest reads of the customer."""
+
+    reads: Reads
+    complete: bool  # whether these are all their reads
+
+    @property
+    def newest(self) -> int:
+        return MAX_READS_COUNTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +70,7 @@ class Use:
     scene: str
     scene_title: Text
     allowed: bool
+    standing: str  # message key: what the customer decided
     declared: bool
     reads: int
 
@@ -68,17 +88,18 @@ class Flow:
     picked: Text | None
 
 
-def count(entries: Iterable[Mapping[str, object]]) -> Reads:
-    """Count a customer's read log entries per scene and item."""
+def count(entries: Iterable[Mapping[str, Any]]) -> CountedReads:
+    """Count a customer's reads, newest first, per scene and item: those that gave their value."""
+    newest = [*islice(entries, MAX_READS_COUNTED + 1)]
     alike: Counter[tuple[str, tuple[str, ...]]] = Counter()
-    for entry in entries:
-        views = entry["views"]
-        if isinstance(views, dict):
-            alike[str(entry["scene"]), tuple(views)] += 1
+    for entry in newest[:MAX_READS_COUNTED]:
+        if entry["action"] in READING:
+            given = (name for name, view in entry["views"].items() if view in GIVEN)
+            alike[entry["scene"], (*given,)] += 1
     reads: Reads = Counter()
     for (scene, items), times in alike.items():
         reads.update(dict.fromkeys(((scene, item) for item in items), times))
-    return reads
+    return CountedReads(reads, len(newest) <= MAX_READS_COUNTED)
 
 
 def uses(
@@ -101,6 +122,11 @@ def uses(
             scene.id,
             scene.title,
             item.name in live[scene.id],
+            _standing(
+                scene,
+                allowed=item.name in live[scene.id],
+                said=state is not None and scene.id in state.scenes,
+            ),
             (scene.id, item.name) in declared,
             reads[scene.id, item.name],
         )
@@ -108,6 +134,11 @@ def uses(
         for scene in scenes.values()
         if (scene.id, item.name) in declared or reads[scene.id, item.name]
     ]
+
+
+def _standing(scene: Scene, *, allowed: bool, said: bool) -> str:
+    status = SceneStatus.ALLOWED if allowed else SceneStatus.REFUSED
+    return standing_key(scene, SceneStatus.LOCKED if scene.locked else status, said=said)
 
 
 def draw(

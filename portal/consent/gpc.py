@@ -1,8 +1,9 @@
 """Honours Global Privacy Control: a browser's request not to sell or share its user's data, nor use
 it for advertising across companies (W3C, "Global Privacy Control", header `Sec-GPC: 1`).
 
-The signal withdraws the scenes that share or advertise. The wording of that instruction is the
-signal itself:
+The signal withdraws the scenes that the company declares to share or advertise (the role
+`global_privacy_control`; every function takes these and no others). The wording of that instruction
+is the signal itself:
 
     {"locale":"en","scene":"ads-device-id","signal":"Sec-GPC: 1"}
 
@@ -22,6 +23,7 @@ from starlette.requests import Request
 
 from gate.contracts.scene import Scene
 from gate.reads.point import Gate
+from ledger import clock
 from ledger.events.envelope import Instruction, Withdrawn, Wording
 from ledger.events.reducer import ConsentState
 from ledger.reader import RecordedEvent
@@ -29,10 +31,10 @@ from ledger.service import Ledger, VersionConflictError
 from portal.auth.session import Session
 from portal.consent import terms
 from portal.consent.centre import live_fields
+from portal.operations.wiring import Product
 from portal.web.pages import context, words
 
 HEADER = "Sec-GPC"
-SCENES = ("third-party-sharing", "ads-device-id")
 LAST_UPDATE = "2026-11-21"  # in /.well-known/gpc.json
 
 
@@ -51,10 +53,14 @@ def asked(request: Request) -> bool:
     return "1" in request.headers.getlist(HEADER)
 
 
-def wording(scene: str, locale: str) -> Wording:
+def shown(scene: str, locale: str) -> bytes:
+    """The signal as the wording of an instruction, as canonical JSON."""
     words = {"locale": locale, "scene": scene, "signal": f"{HEADER}: 1"}
-    data = json.dumps(words, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return Wording(locale, sha256(data.encode()).digest())
+    return json.dumps(words, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def wording(scene: str, locale: str) -> Wording:
+    return Wording(locale, sha256(shown(scene, locale)).digest())
 
 
 def is_by_signal(instruction: Instruction) -> bool:
@@ -72,7 +78,7 @@ def decide(
     history: Sequence[RecordedEvent],
     at: datetime,
 ) -> list[Withdrawn]:
-    """The withdrawals due: scenes in SCENES that are allowed and never withdrawn by it. Pure."""
+    """The withdrawals due: scenes that are allowed and were never withdrawn by it. Pure."""
     honoured = {
         each.event.act.scene
         for each in history
@@ -82,8 +88,8 @@ def decide(
     }
     return [
         Withdrawn(name)
-        for name in SCENES
-        if name not in honoured and live_fields(scenes[name], state, at)
+        for name, scene in scenes.items()
+        if name not in honoured and live_fields(scene, state, at)
     ]
 
 
@@ -91,7 +97,13 @@ def greet(request: Request, session: Session) -> None:
     """Honour the signal of a signed-in customer, recorded in the language of their page."""
     here, locale = context(request), words(request).tag
     product = here.product
-    honour(product.gate, product.ledger, product.scenes, session, locale, here.clock())
+    honour(product.gate, product.ledger, signalled(product), session, locale, here.clock())
+
+
+def signalled(product: Product) -> dict[str, Scene]:
+    """The scenes that the signal withdraws."""
+    names = product.company.roles.global_privacy_control
+    return {name: product.scenes[name] for name in names}
 
 
 def honour(
@@ -109,14 +121,20 @@ def honour(
     if session.signal is not None:
         return
     history = session.agreement.history(ledger)
-    state = terms.active(gate, session.agreement.state(ledger))
+    state = terms.active(gate, session.subject, session.agreement.state(ledger))
     drafts: list[Instruction] = []
     for act in decide(scenes, state, history, at):
         words = wording(act.scene, locale)
         drafts.append(
             drafts[-1].next(act, at=at, wording=words)
             if drafts
-            else ledger.draft(session.subject, act, at=at, wording=words)
+            else ledger.draft(
+                session.subject,
+                act,
+                at=at,
+                wording=words,
+                time_uncertain=clock.doubt() is not None,
+            )
         )
     try:
         recorded = ledger.record(drafts)
@@ -127,9 +145,9 @@ def honour(
     session.signal = tuple(each.index for each in recorded)
 
 
-def allowed(session: Session, scene: str) -> None:
+def allowed(scenes: Mapping[str, Scene], session: Session, scene: str) -> None:
     """Note that the customer allowed a scene while the signal waited: their decision is later."""
-    if scene in SCENES and session.signal is None:
+    if scene in scenes and session.signal is None:
         session.signal = ()
 
 
@@ -137,6 +155,6 @@ def notice(
     scenes: Mapping[str, Scene], state: ConsentState | None, session: Session, at: datetime
 ) -> SignalNotice:
     """The notice for a browser that sends the signal. Pure."""
-    live = [scenes[name] for name in SCENES if live_fields(scenes[name], state, at)]
-    off = [scenes[name] for name in SCENES if scenes[name] not in live]
+    live = [each for each in scenes.values() if live_fields(each, state, at)]
+    off = [each for each in scenes.values() if each not in live]
     return SignalNotice(off, live, session.signal or (), session.signal is None and bool(live))

@@ -1,17 +1,38 @@
 """View models of a customer's instructions. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
-from ledger.events.envelope import Act, Granted, Imported, Instruction, Withdrawn
+from ledger.events import acts
+from ledger.events.envelope import (
+    Act,
+    EvidenceClass,
+    Granted,
+    Imported,
+    Instruction,
+    SourceDeleted,
+    Withdrawn,
+)
 from ledger.reader import RecordedEvent
-from portal.consent import gpc
+from portal.consent import gpc, wording
+from portal.web import i18n
 from portal.web.i18n import Words
 
 PAGE_SIZE = 50
+OF_THE_COMPANY = (  # the names of the words of its acts
+    "source-deleted",
+    "merged-into",
+    "merged",
+    "split",
+    "limited",
+    "renamed",
+    "renamed-to",
+)
+COMPANY = "company"  # in place of the evidence class: the company gave the act of itself
+RENAMED = "renamed"  # ...: the company took the act over from the customer's old number
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +47,13 @@ class HistoryEntry:
     items: tuple[Text, ...]  # those named; empty if it is the whole scene
     locale: str
     digest: str
-    evidence: str
+    evidence: str  # the class, COMPANY or RENAMED
+
+    @property
+    def words(self) -> str:
+        """The message key that says whose words they are."""
+        of_company = self.evidence in {COMPANY, RENAMED}
+        return "history.words-company" if of_company else "history.words"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +95,55 @@ def entry(recorded: RecordedEvent, scenes: Mapping[str, Scene]) -> HistoryEntry:
         index=recorded.index,
         at=instruction.at,
         scene=scene.title if scene else None,
-        did=_did(instruction),
+        did=_did(instruction, scene),
         scope=scope,
         items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
         locale=instruction.wording.locale,
         digest=instruction.wording.digest.hex(),
-        evidence=instruction.evidence.value,
+        evidence=_evidence(instruction),
     )
 
 
-def _did(instruction: Instruction) -> str:
+def _evidence(instruction: Instruction) -> str:
+    """How an act came about: its class, or that the company gave it or took it over."""
+    if type(instruction.act) in acts.OF_THE_COMPANY:
+        return COMPANY
+    if instruction.evidence is EvidenceClass.IMPORTED:
+        for words, known in (("limited", COMPANY), ("renamed", RENAMED)):
+            if _is_explained_by(instruction, words):
+                return known
+    return instruction.evidence.value
+
+
+def _is_explained_by(instruction: Instruction, words: str) -> bool:
+    spoken = i18n.load().get(instruction.wording.locale)
+    return spoken is not None and instruction.wording == wording.of_act(words, spoken)
+
+
+def other_number(instructions: Iterable[Instruction]) -> datetime | None:
+    """When the company last renamed the customer, or merged another record of them into this."""
+    kinds = acts.Merged | acts.Renamed
+    return max((each.at for each in instructions if isinstance(each.act, kinds)), default=None)
+
+
+def _did(instruction: Instruction, scene: Scene | None) -> str:
+    if scene is not None and scene.unsaid:  # legitimate interest from the beginning
+        return _objected(instruction) or _decided(instruction)
+    return _decided(instruction)
+
+
+def _objected(instruction: Instruction) -> str | None:
+    """How an act is called in a scene in which nobody ever consented."""
+    match instruction.act:
+        case Granted():
+            return "did.unobjected"
+        case Withdrawn() if not gpc.is_by_signal(instruction):
+            return "did.objected"
+        case _:
+            return None
+
+
+def _decided(instruction: Instruction) -> str:
     match instruction.act:
         case Granted():
             return "did.allowed"
@@ -87,6 +153,9 @@ def _did(instruction: Instruction) -> str:
             return "did.withdrawn"
         case Imported():
             return "did.imported"
+        case SourceDeleted(into=str()):
+            renamed = _is_explained_by(instruction, "renamed-to")
+            return "did.renamed-to" if renamed else "did.merged-into"
         case act:
             return f"did.{act.__struct_config__.tag}"
 

@@ -29,7 +29,9 @@ from ledger.vault.commitments import canonical
 from portal.auth.session import Session
 from portal.web.problems import MalformedFormError, NotFoundError, ProveAgainError
 
-PROVED_WITHIN = timedelta(minutes=5)  # of signing in, to ask for a recovery
+PROVED_WITHIN = timedelta(
+    minutes=5
+)  # of signing in, to ask for a recovery, to leave, and to stop it
 ENROL = "enrol"  # purpose of a new key; the others are replace and recover
 
 
@@ -129,11 +131,30 @@ def act_for(purpose: str, key: CustomerKey, old: str, session: Session, at: date
         case "replace":
             return KeyReplaced(_digest(old), key)
         case "recover":
-            if at - session.proved >= PROVED_WITHIN:
+            if not proved_now(session, at):
                 raise ProveAgainError
-            proof = f"signed in anew at {session.proved:%Y-%m-%dT%H:%M:%SZ}"
+            proof = f"signed in again at {session.proved:%Y-%m-%dT%H:%M:%SZ}"
             return RecoveryRequested(key, proof, at + COOLING_OFF)
     raise MalformedFormError(f"purpose is {purpose[:20]!r}, want enrol, replace or recover")
+
+
+def proved_now(session: Session, at: datetime) -> bool:
+    """Whether the customer signed in within the last five minutes."""
+    return at - session.proved < PROVED_WITHIN
+
+
+def newly_enrolled(
+    key_id: bytes, state: ConsentState | None, history: Sequence[RecordedEvent], at: datetime
+) -> bool:
+    """Whether a session alone enrolled this active key, within the last 72 hours.
+
+    Whoever took over a session may have done it.
+    """
+    index = authority(state).keys[key_id].index
+    by = next((each.event for each in history if each.index == index), None)
+    if not isinstance(by, Instruction) or isinstance(by.act, KeyRecovered):
+        return False
+    return by.evidence is EvidenceClass.SESSION and at - by.at < COOLING_OFF
 
 
 def mandate(

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from gate.contracts.odcs import LOCALES, Text
-from gate.contracts.scene import Scene
+from gate.contracts.scene import LegalBasis, Scene
 from gate.contracts.source import SourceContract
-from gate.decision.decide import View
+from gate.decision.decide import Reason, View
 from steward.oversight.explanations import Explained
 
 PAGE_SIZE = 50
@@ -32,7 +32,8 @@ class ReadRow:
     scene: Text
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
-    only_asked: bool  # a decision was requested, and no data read
+    action: str  # "evaluate", "read", "rows", "table" or "search"
+    delivery: str  # a Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,26 @@ def _row(
         service=_service(entry["service"], scenes),
         scene=scenes[entry["scene"]].title if entry["scene"] in scenes else _as_is(entry["scene"]),
         parts=tuple(part for part in parts if part.items),
-        reason=entry["reason"],
-        only_asked=entry["action"] != "read",
+        reason=_reason(entry, scenes),
+        action=entry["action"],
+        delivery=entry["delivery"],
     )
+
+
+def _reason(entry: Mapping[str, Any], scenes: Mapping[str, Scene]) -> str:
+    """An answer about many customers says `granted` also where the contract needs no consent."""
+    scene = scenes.get(entry["scene"])
+    if scene is not None and entry["reason"] == Reason.GRANTED:
+        return _OF_MANY[scene.legal_basis]
+    return str(entry["reason"])
+
+
+_OF_MANY = {
+    LegalBasis.CONSENT: Reason.GRANTED,
+    LegalBasis.CONTRACT: Reason.LEGAL_BASIS_CONTRACT,
+    LegalBasis.OBLIGATION: Reason.LEGAL_OBLIGATION,
+    LegalBasis.INTEREST: Reason.LEGITIMATE_INTEREST,
+}
 
 
 def _part(view: View, views: Mapping[str, str], source: SourceContract) -> ReadPart:

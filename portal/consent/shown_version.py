@@ -5,7 +5,7 @@ contract (portal.consent.wording). If no version matches, as for imported consen
 signal, the active version is used.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from gate.contracts.odcs import ContractError
@@ -24,7 +24,7 @@ def contracts(instruction: object, scenes: Mapping[str, Scene], home: Path) -> M
     if present is None or not isinstance(instruction, Instruction) or _shows(present, instruction):
         return scenes
     earlier = (
-        each for each in _archived(home) if each.id == present.id and _shows(each, instruction)
+        each for each in archived(home) if each.id == present.id and _shows(each, instruction)
     )
     return {**scenes, present.id: next(earlier, present)}
 
@@ -34,10 +34,12 @@ def _shows(scene: Scene, instruction: Instruction) -> bool:
     return locale in scene.title and wording.wording(scene, locale) == instruction.wording
 
 
-def _archived(home: Path) -> Iterator[Scene]:
-    """Every archived contract that can still be read."""
+def archived(home: Path, without: Collection[str] = ()) -> Iterator[Scene]:
+    """Every archived contract that can still be read, but those `without`, by digest."""
     archive = ContractArchive(home / "contracts")
     for place in sorted((home / "contracts").glob("*")):
+        if place.name in without:
+            continue
         try:
             yield archive.read(place.name)
         except ContractError:  # of an older format, or damaged: it cannot match

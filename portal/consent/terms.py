@@ -15,18 +15,21 @@ from ledger.events.reducer import ConsentState, SceneConsent, SceneWithdrawal
 from portal.web.problems import ChangedWordsError
 
 
-def active(gate: Gate, state: ConsentState | None) -> ConsentState | None:
-    """The customer's state without grants that are inactive under the present contracts."""
-    if state is None:
-        return None
+def active(gate: Gate, subject: str, state: ConsentState | None) -> ConsentState:
+    """The customer's state without grants that are inactive under the present contracts.
+
+    And with what only the gate knows: whether they were erased before.
+    """
     with gate.lock:
         now, _ = gate.current(0)
-        bits = {scene: now.bits(scene, state.subject) for scene in gate.scenes}
+        bits = {scene: now.bits(scene, subject) for scene in gate.scenes}
+        returned = now.returned(subject)
+    state = state or ConsentState(subject)
     scenes = {
         name: _reduced(gate.scenes[name], each, bits[name]) if name in bits else each
         for name, each in state.scenes.items()
     }
-    return replace(state, scenes=scenes)
+    return replace(state, scenes=scenes, returned=returned)
 
 
 def superseded(gate: Gate, subject: str) -> set[str]:
@@ -51,9 +54,9 @@ def _reduced(
     if not isinstance(consent, SceneConsent):
         return consent
     fields = frozenset(_named(scene, bits)) & consent.fields
-    ended = bits >> consent_bits.EXPIRY_SHIFT == consent_bits.SUPERSEDED
+    ended = consent_bits.expiry(bits) == consent_bits.SUPERSEDED
     return replace(consent, fields=fields, until=consent.at if ended else consent.until)
 
 
 def _named(scene: Scene, bits: int) -> Iterator[str]:
-    return (name for place, name in enumerate(scene.fields) if bits >> place & 1)
+    return (name for place, name in enumerate(scene.fields) if bits & consent_bits.field(place))

@@ -6,6 +6,9 @@ About a scene:
      "scene":"segmentation","services":["Analytics team"],"summary":"…","title":"…",
      "triggers":[],"version":"1.0.0"}
 
+Of a scene on legitimate interest there is no longest duration: in place of `days` stands `basis`,
+the sentence that says so.
+
 About the customer's keys:
 
     {"act":"key-enrolled","locale":"en","text":"…","title":"…"}
@@ -22,7 +25,10 @@ from hashlib import sha256
 from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Scene
 from ledger.events.envelope import Wording
+from portal.web import i18n
 from portal.web.i18n import Words
+
+INTEREST = "card.interest"  # message key
 
 
 def shown(scene: Scene, locale: str) -> bytes:
@@ -35,12 +41,13 @@ def shown(scene: Scene, locale: str) -> bytes:
         "summary": scene.summary[locale],
         "consequence": scene.consequence[locale],
         "alternative": scene.alternative[locale],
-        "days": scene.longest.days,
         "items": {name: field.use[locale] for name, field in scene.fields.items()},
         "services": [service.title[locale] for service in scene.services],
         "triggers": [trigger.title[locale] for trigger in scene.triggers],
     }
-    return _canonical(words)
+    if scene.objectable:
+        return _canonical(words | {"basis": i18n.load()[locale].plain(INTEREST)})
+    return _canonical(words | {"days": scene.longest.days})
 
 
 def shown_of_act(act: str, spoken: Words) -> bytes:

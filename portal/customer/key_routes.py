@@ -21,14 +21,14 @@ from ledger.events.acts import (
 )
 from ledger.events.reducer import ConsentState
 from portal.auth import consent_keys
-from portal.auth.passkeys import PasskeyError
+from portal.auth.passkeys import Challenge, PasskeyError
 from portal.auth.session import Notice, Session
 from portal.consent import acts, keys, wording
 from portal.consent.acts import Wanted, read_version
 from portal.customer import receipts, signing
 from portal.signin import routes
 from portal.signin.current_customer import Me
-from portal.signin.routes import JSON, Body, Challenge
+from portal.signin.routes import JSON, Body
 from portal.web.hosts import Hosts
 from portal.web.pages import context, page, words
 from portal.web.problems import ChangedWordsError, MalformedFormError, NotFoundError
@@ -154,6 +154,7 @@ def facts(request: Request, me: Session) -> dict[str, Any]:
         "recovery": recovery,
         "recovered_from": keys.ends_waiting(recovery) if recovery else None,
         "recovery_due": recovery is not None and keys.due(recovery, here.clock()),
+        "departure": here.departures.of(me.subject),
         "act_words": lambda act: wording.act_token(act, spoken),
     }
 

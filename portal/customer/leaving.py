@@ -1,12 +1,12 @@
-"""Routes to export all data, erase one instruction, or leave. Each explains itself first.
+"""Routes to export all data, or erase one instruction. Each explains itself first.
+
+To leave: portal.customer.departures.
 
 GET  /customer/leave                        the choices, and the archive if it is ready
 POST /customer/leave/archive                begin to build the archive
 GET  /archive/<folder>/<name>.zip           the archive, by its signed name; ranges are served
 GET  /customer/leave/entries/17             what erasing this one would mean
 POST /customer/leave/entries/17             erase it
-GET  /customer/leave/everything             what leaving would mean, or why not yet
-POST /customer/leave/everything             leave
 """
 
 from datetime import datetime
@@ -22,14 +22,14 @@ from portal.archive import store
 from portal.archive.building import Builds
 from portal.archive.holding import CustomerRecords
 from portal.archive.store import KEY, ArchiveStore
-from portal.auth.session import COOKIE, Session
+from portal.auth.session import Session
 from portal.consent import history
 from portal.operations.erasure import Eraser
 from portal.operations.wiring import Product, secret
 from portal.signin.current_customer import Me
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
-from steward.oversight.legal_hold import Holds, LegalHoldError
+from steward.oversight.legal_hold import Holds
 
 router = APIRouter(include_in_schema=False)
 
@@ -60,6 +60,8 @@ def show(request: Request, me: Me) -> Response:
         ready=ready,
         size=ready.stat().st_size if ready else 0,
         ends=store.ends(ready) if ready else None,
+        joined=history.other_number(each.event for each in instructions),
+        departure=here.departures.of(me.subject),
         rows=history.page(
             [e for e in instructions if e.index in free], here.product.scenes, 1
         ).rows,
@@ -102,29 +104,10 @@ def erase_entry(request: Request, me: Me, index: Index) -> Response:
     return RedirectResponse("/customer/leave", 303)
 
 
-@router.get("/customer/leave/everything")
-def show_everything(request: Request, me: Me) -> Response:
-    holds = Holds(context(request).product.register())
-    asked = holds.requested(me.subject)
-    return page(request, "customer/leave_all.html", hold=holds.of(me.subject), asked=asked)
-
-
-@router.post("/customer/leave/everything")
-def erase_everything(request: Request, me: Me) -> Response:
-    try:
-        _eraser(request).customer(me.subject, context(request).clock())
-    except LegalHoldError:  # the request was recorded, and the page says so
-        return RedirectResponse("/customer/leave/everything", 303)
-    answer = page(request, "customer/left.html")
-    answer.delete_cookie(COOKIE)
-    return answer
-
-
 def _eraser(request: Request) -> Eraser:
     here = context(request)
     product = here.product
-    sessions = here.sessions
-    return Eraser(product.home, product.ledger, product.register(), sessions.end, sessions.reopen)
+    return Eraser(product.home, product.ledger, product.register(), here.sessions.end)
 
 
 def _hold(request: Request, me: Session) -> object:

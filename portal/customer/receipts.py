@@ -1,6 +1,6 @@
 """Routes of receipts: as a file, printed, by mail, and through the code on a printed one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from email.message import EmailMessage
 from typing import Annotated
@@ -11,27 +11,26 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gate.contracts.scene import Scene
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.authority import COOLING_OFF
+from ledger.events.envelope import Instruction
 from ledger.reader import RecordedEvent
 from portal.archive import pack
 from portal.auth import handoff
 from portal.auth.session import Session
-from portal.consent import history, shown_version
+from portal.consent import history, seen_words, shown_version
 from portal.customer import paper
 from portal.operations import mail
-from portal.operations.controller import organisation, stated
+from portal.operations.company_folder import organisation, stated
 from portal.operations.wiring import Product
 from portal.signin.current_customer import Me
 from portal.web.i18n import Words
 from portal.web.pages import PortalContext, context, page, words
 from portal.web.problems import NotFoundError
-from steward.dpv import consent_receipt
+from steward.dpv import consent_receipt, processing_record
 
 router = APIRouter(include_in_schema=False)
 
-LETTER_SCENE = "contract-service"  # the address is read through the gate
-LETTER_SERVICE = "sovereignty-centre"
 MEDIA_TYPE = "text/plain"
 
 
@@ -46,15 +45,30 @@ def download(request: Request, me: Me, index: int) -> Response:
 
 @router.get("/customer/receipts/{index}/jsonld")
 def download_record(request: Request, me: Me, index: int) -> Response:
-    """A receipt as ISO/IEC TS 27560 consent record: of decisions on scenes, not of acts on keys."""
+    """A receipt in DPV's terms: of decisions on scenes, not of acts on keys."""
     here = context(request)
     product, instruction = here.product, own(request, me, index).event
     scenes = shown_version.contracts(instruction, product.scenes, product.home)
     if not _linked(product, instruction, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
-    made = consent_receipt.document(proof, scenes, organisation(product.settings), here.clock())
+    ours, categories = organisation(product.settings), product.source.categories
+    made = consent_receipt.document(proof, scenes, ours, here.clock(), categories)
     headers = {"Content-Disposition": f'attachment; filename="receipt-{index}.jsonld"'}
+    return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
+
+
+@router.get("/customer/scenes/{scene}/jsonld")
+def use_record(request: Request, me: Me, scene: str) -> Response:  # noqa: ARG001 - signed in
+    """The record of a use that needs no consent; where consent decides, receipts have records."""
+    here = context(request)
+    product = here.product
+    found = product.scenes.get(scene)
+    if found is None or found.needs_consent or not stated(product.settings):
+        raise NotFoundError(scene)
+    ours, categories = organisation(product.settings), product.source.categories
+    made = processing_record.of_scene(found, ours, here.clock(), categories)
+    headers = {"Content-Disposition": f'attachment; filename="{found.id}.jsonld"'}
     return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
 
 
@@ -73,6 +87,7 @@ def show_paper(request: Request, me: Me, index: int) -> Response:
         "customer/paper.html",
         entry=entry,
         sentence=history.sentence(entry, words(request)),
+        seen=seen_words.of([recorded], here.word_store, scenes)[index],
         address=address,
         picture=picture,
         log=product.ledger.origin,
@@ -115,7 +130,7 @@ def own(request: Request, me: Session, index: int) -> RecordedEvent:
 
 
 def _linked(product: Product, instruction: object, scenes: Mapping[str, Scene]) -> bool:
-    """Whether a consent record exists: a decision on a scene, and the controller is configured."""
+    """Whether a record in DPV's terms exists: of a decision on a scene, by a stated controller."""
     return stated(product.settings) and consent_receipt.expressible(instruction, scenes)
 
 
@@ -129,32 +144,49 @@ def send_last(request: Request, me: Session) -> None:
         send(request, me, own(request, me, me.notice.receipt))
 
 
-def send(request: Request, me: Session, recorded: RecordedEvent) -> None:
-    """Mail a copy, if mail is configured. Returns at once and never fails."""
+def send(request: Request, me: Session, recorded: RecordedEvent, to: str | None = None) -> None:
+    """Mail a copy, if mail is configured. Returns at once and never fails. `to`: see `warn`."""
     here, spoken = context(request), words(request)
     if here.post is not None:
         subject, at = me.subject, here.clock()
-        here.post.put(lambda: _letter(here, spoken, subject, recorded, at))
+        here.post.put(lambda: _letter(here, spoken, subject, recorded, at, to))
 
 
-def warn(request: Request, me: Session, what: str) -> None:
-    """Mail a warning about the customer's keys, in addition to the receipt."""
+def warn(request: Request, me: Session, what: str, to: str | None = None, **facts: str) -> None:
+    """Mail a warning, such as about the customer's keys, in addition to receipts.
+
+    `to`: the address, if it was read before; `facts`: further facts of the message.
+    """
     here, spoken = context(request), words(request)
     if here.post is not None:
-        subject, at, wait = me.subject, here.clock(), COOLING_OFF
-        here.post.put(lambda: _warning(here, spoken, subject, what, at, at + wait))
+        subject, at = me.subject, here.clock()
+        shown = {"at": spoken.moment(at), "until": spoken.moment(at + COOLING_OFF)} | facts
+        here.post.put(lambda: _warning(here, spoken, subject, what, at, shown, to))
+
+
+def reachable(request: Request, me: Session) -> str | None:
+    """The address for letters that are sent later; None if there is none, or no mail."""
+    here = context(request)
+    return mailbox(here, me.subject, here.clock()) if here.post is not None else None
 
 
 def mailbox(here: PortalContext, subject: str, at: datetime) -> str | None:
     """The customer's address, read through the gate; None if there is none."""
-    request = ReadRequest(LETTER_SERVICE, LETTER_SCENE, subject, ("email",), at)
-    return here.product.gate.read(request).values.get("email")
+    if (use := here.product.company.roles.letters) is None:
+        return None
+    request = ReadRequest(use.service, use.scene, subject, (use.item,), at)
+    return here.product.gate.read(request).values.get(use.item)
 
 
 def _letter(
-    here: PortalContext, spoken: Words, subject: str, recorded: RecordedEvent, at: datetime
+    here: PortalContext,
+    spoken: Words,
+    subject: str,
+    recorded: RecordedEvent,
+    at: datetime,
+    to: str | None,
 ) -> EmailMessage | None:
-    to = mailbox(here, subject, at)
+    to = to or mailbox(here, subject, at)
     if to is None:
         return None
     entry = history.entry(recorded, here.product.scenes)
@@ -172,16 +204,31 @@ def _letter(
     made.add_attachment(  # as bytes: a line ending changed in transit would break the proof
         proof.encode(), "application", "octet-stream", filename=file_name(recorded.index)
     )
+    for text in _words(here, recorded):
+        made.add_attachment(text, "application", "json", filename=f"words-{entry.digest}.json")
     return made
 
 
+def _words(here: PortalContext, recorded: RecordedEvent) -> Iterable[bytes]:
+    """The words that the customer saw, byte for byte, if they are stored."""
+    instruction = recorded.event
+    if not isinstance(instruction, Instruction):
+        return []
+    return here.word_store.find([instruction.wording.digest]).values()
+
+
 def _warning(
-    here: PortalContext, spoken: Words, subject: str, what: str, at: datetime, until: datetime
+    here: PortalContext,
+    spoken: Words,
+    subject: str,
+    what: str,
+    at: datetime,
+    facts: Mapping[str, str],
+    to: str | None,
 ) -> EmailMessage | None:
-    to = mailbox(here, subject, at)
+    to = to or mailbox(here, subject, at)
     if to is None:
         return None
-    facts = {"at": spoken.moment(at), "until": spoken.moment(until)}
     title = spoken.plain(f"mail.{what}.subject", **facts)
     body = spoken.plain(f"mail.{what}.body", **facts)
     return mail.letter(here.product.settings.mail_from, to, title, body)

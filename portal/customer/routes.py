@@ -1,6 +1,7 @@
 """Routes of the customer's pages. Decisions are in portal.consent."""
 
-from itertools import islice
+from dataclasses import replace
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query
@@ -11,23 +12,34 @@ from starlette.responses import RedirectResponse, Response
 from gate.contracts.scene import Scene
 from gate.contracts.triggers import ReportedSignal
 from gate.decision.decide import Reason
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
+from gate.state import consent_bits
+from ledger.events.envelope import TriggerSet
 from ledger.events.reducer import ConsentState
 from portal.auth import handoff
 from portal.auth.session import Notice, Session
-from portal.consent import acts, data_map, gpc, history, reads, terms
+from portal.consent import (
+    acts,
+    data_map,
+    departure,
+    exclusions,
+    gpc,
+    history,
+    reads,
+    seen_words,
+    terms,
+)
 from portal.consent import conditions as triggers
 from portal.consent.acts import Wish
 from portal.consent.centre import Centre, Marks, SceneCard, centre
 from portal.customer import key_routes, receipts, signing
+from portal.operations.wiring import Product
 from portal.signin.current_customer import KnownScene, Me
 from portal.web.pages import PortalContext, context, page, partial, session, words
 from portal.web.problems import INSTEAD_OF_THE_PAGE, answer, reads_pages
 
 router = APIRouter(prefix="/customer", include_in_schema=False)
-
-MAX_READS_COUNTED = 1000  # newest reads, for the map
-
 
 Field = Annotated[str, Form()]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=10**6)]
@@ -115,7 +127,14 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = context(request).product
     recorded = me.agreement.history(product.ledger)
     rows = history.page(recorded, product.scenes, number)
-    return page(request, "customer/history.html", rows=rows)
+    shown = {each.index for each in rows.rows}
+    seen = seen_words.of(
+        (each for each in recorded if each.index in shown),
+        context(request).word_store,
+        product.scenes,
+    )
+    leaving = context(request).departures.of(me.subject)
+    return page(request, "customer/history.html", rows=rows, seen=seen, departure=leaving)
 
 
 @router.get("/reads")
@@ -126,19 +145,46 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
     decided = context(request).explanations.of(me.subject) if number == 1 else []
     decisions = reads.explained(decided, product.source, product.scenes)
     opened = context(request).openings.of(me.subject) if number == 1 else []
-    return page(request, "customer/reads.html", rows=rows, decisions=decisions, opened=opened)
+    return page(
+        request,
+        "customer/reads.html",
+        unlisted=not product.ledger.numbers([me.subject]),
+        rows=rows,
+        decisions=decisions,
+        opened=opened,
+        earlier=None if rows.more else product.unattributed_reads(),
+        kept=None if rows.more else product.kept_reads(),
+        missing=None if rows.more else product.missing_reads(),
+        joined=_joined(product, me),
+        departure=context(request).departures.of(me.subject),
+    )
 
 
 @router.get("/map")
 def show_map(request: Request, me: Me, item: str | None = None) -> Response:
     here = context(request)
     product = here.product
-    recent = islice(product.reads_of(me.subject), MAX_READS_COUNTED)
     state, at = _agreed(request, me), here.clock()
-    counted = data_map.count(entry for _, entry in recent)
-    uses = data_map.uses(product.source, product.scenes, state, counted, at)
+    counted = data_map.count(entry for _, entry in product.reads_of(me.subject))
+    uses = data_map.uses(product.source, product.scenes, state, counted.reads, at)
     drawn = data_map.draw(product.source, product.scenes, uses, item)
-    return page(request, "customer/map.html", flow=drawn)
+    earlier = product.unattributed_reads()
+    return page(
+        request,
+        "customer/map.html",
+        flow=drawn,
+        counted=counted,
+        earlier=earlier,
+        kept=product.kept_reads(),
+        missing=product.missing_reads(),
+        joined=_joined(product, me),
+        departure=here.departures.of(me.subject),
+    )
+
+
+def _joined(product: Product, me: Session) -> datetime | None:
+    """When another number of the customer ended, under which more is recorded."""
+    return history.other_number(each.event for each in product.ledger.history(me.subject))
 
 
 @router.post("/handoff")
@@ -162,10 +208,11 @@ async def conflict(request: Request, error: Exception) -> Response:
 def _press(request: Request, me: Session, pressed: acts.Button, back: str) -> Response:
     here = context(request)
     product = here.product
-    wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock())
+    left_out = _excluded(request, me).get(pressed.scene.id, ())
+    wanted = acts.wanted_switch(product.gate, product.ledger, me, pressed, here.clock(), left_out)
     answered = _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), back)
     if pressed.wish is Wish.ALLOW and gpc.asked(request):
-        gpc.allowed(me, pressed.scene.id)
+        gpc.allowed(gpc.signalled(context(request).product), me, pressed.scene.id)
     return answered
 
 
@@ -174,6 +221,10 @@ def _condition(
 ) -> Response:
     product = context(request).product
     wanted = acts.wanted_condition(product.gate, product.ledger, me, pressed, place, figure)
+    waits = place not in _reports(product.gate, pressed.scene)
+    if wanted is not None and isinstance(wanted.act, TriggerSet) and waits:
+        notice = Notice(pressed.scene.id, "notice.condition-waits")
+        wanted = replace(wanted, notice=notice)
     return _record(request, me, wanted, Notice(pressed.scene.id, "notice.unchanged"), "scene")
 
 
@@ -185,9 +236,12 @@ def _record(
     if wanted is None:
         me.notice = otherwise
     elif evidence is not None:
+        departure.require_staying(here, me.subject, wanted.act)
         return signing.offer(request, me, wanted, evidence)
     else:
-        acts.record(here.product.ledger, me, wanted, here.clock())
+        with here.customer_locks.of(me.subject):
+            departure.require_staying(here, me.subject, wanted.act)
+            acts.record(here.product.ledger, me, wanted, here.clock())
         receipts.send_last(request, me)
     if evidence is not None:
         return Response(status_code=204)
@@ -241,8 +295,16 @@ def _reports(gate: Gate, scene: Scene) -> dict[int, ReportedSignal]:
         return {place: report for (id_, place), report in state.reports.items() if id_ == scene.id}
 
 
-def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[str]:
-    """The scenes that a condition of the customer freezes now, as the gate decides."""
+def _excluded(request: Request, me: Session) -> dict[str, frozenset[str]]:
+    """By scene, the items that the customer left out when they last allowed it."""
+    here = context(request)
+    product = here.product
+    history = me.agreement.history(product.ledger)
+    return exclusions.excluded(history, here.word_store, product.scenes)
+
+
+def _frozen(request: Request, me: Session, state: ConsentState | None) -> dict[str, str]:
+    """The scenes that a condition of the customer freezes now, as the gate decides, and why."""
     here = context(request)
     asked = [
         ReadRequest(each.services[0].id, each.id, me.subject, (*each.fields,), here.clock())
@@ -250,14 +312,22 @@ def _frozen(request: Request, me: Session, state: ConsentState | None) -> set[st
         if triggers.armed(each, state)
     ]
     gate = here.product.gate
-    return {each.scene for each in asked if gate.decide(each).reason is Reason.FROZEN}
+    scenes, minute = here.product.scenes, consent_bits.minute(here.clock())
+    return {
+        each.scene: triggers.why_frozen(
+            scenes[each.scene], state, _reports(gate, scenes[each.scene]), minute
+        )
+        for each in asked
+        if gate.decide(each).reason is Reason.FROZEN
+    }
 
 
 def _now(request: Request, me: Session) -> Centre:
     here: PortalContext = context(request)
     product = here.product
     state = _agreed(request, me)
-    marks = Marks(_frozen(request, me, state), terms.superseded(product.gate, me.subject))
+    superseded = terms.superseded(product.gate, me.subject)
+    marks = Marks(_frozen(request, me, state), superseded, _excluded(request, me))
     systems, locale = product.source.systems, words(request).tag
     return centre(product.scenes, systems, state, locale, here.clock(), marks)
 
@@ -266,12 +336,13 @@ def _signal_notice(request: Request, me: Session) -> gpc.SignalNotice | None:
     here = context(request)
     if not gpc.asked(request):
         return None
-    return gpc.notice(here.product.scenes, _agreed(request, me), me, here.clock())
+    scenes = gpc.signalled(here.product)
+    return gpc.notice(scenes, _agreed(request, me), me, here.clock())
 
 
-def _agreed(request: Request, me: Session) -> ConsentState | None:
+def _agreed(request: Request, me: Session) -> ConsentState:
     product = context(request).product
-    return terms.active(product.gate, me.agreement.state(product.ledger))
+    return terms.active(product.gate, me.subject, me.agreement.state(product.ledger))
 
 
 def _card(now: Centre, scene: Scene) -> SceneCard:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from ledger.events import canonical_json, envelope, instruction_signature
 from ledger.events.envelope import EvidenceClass
 from portal.auth.session import Draft, Session
-from portal.consent import acts
+from portal.consent import acts, departure
 from portal.consent.acts import Wanted
 from portal.customer import receipts
 from portal.signin.current_customer import Me
@@ -56,7 +56,7 @@ def offer(request: Request, me: Session, wanted: Wanted, evidence: EvidenceClass
 def take(request: Request, me: Me, body: Body) -> Response:
     """Record the signed draft; answers 204.
 
-    Raises NothingToSignError, MalformedFormError, and what `Ledger.record` raises.
+    Raises NothingToSignError, LeavingError, MalformedFormError, and what `Ledger.record` raises.
     """
     here = context(request)
     draft = me.take_draft(here.clock())
@@ -66,6 +66,8 @@ def take(request: Request, me: Me, body: Body) -> Response:
         signature = instruction_signature.parse(canonical_json.parse(body))
     except canonical_json.StrictJsonError as error:
         raise MalformedFormError(f"want a signature in strict JSON: {error}") from error
-    acts.settle(here.product.ledger, me, draft, signature)
+    with here.customer_locks.of(me.subject):
+        departure.require_staying(here, me.subject, draft.instruction.act)
+        acts.settle(here.product.ledger, me, draft, signature)
     receipts.send_last(request, me)
     return Response(status_code=204)

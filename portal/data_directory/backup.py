@@ -3,6 +3,8 @@
 Each database is copied as it is at one moment, so what matters is the order of these moments. After
 a restore, what is there may know less than what it depends on, never more:
 
+In files:
+
 1.  Read logs, cases, register and the other databases first. An entry in them rests on entries of
     the consent log; a log that is older than they are would lack these.
 2.  The consent log next. All these snapshots are opened before any is copied. If the log anchored a
@@ -11,6 +13,9 @@ a restore, what is there may know less than what it depends on, never more:
     Whoever was erased in between has no key any more, as after a crash in the middle of an erasure.
 4.  All other files: contracts, policies and cohorts are stored before the log names them.
 5.  The erasure list last: it has every erasure that the key store has applied.
+
+In PostgreSQL all of 1 and 2 are read in one transaction. A backup has the same SQLite files
+whichever kind it was made of, and is restored to either.
 
 The signing keys must be those of the log's checkpoint, and the key-encryption key that of the key
 store. A rotation in between shows in them; then everything is copied again.
@@ -27,23 +32,26 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ledger.events import envelope
-from ledger.events.envelope import MalformedEventError, ReadLogAnchored
-from ledger.integrity.start import DATABASE, READ_LOG, VAULT
+from ledger.events.envelope import MalformedEventError, ReadLogAnchored, ReadLogClosed
+from ledger.integrity.start import DATABASE, READ_LOG
 from ledger.service import Ledger
-from ledger.storage import snapshot
+from ledger.storage import database, snapshot, transfer
+from ledger.storage.database import Database
 from ledger.storage.interface import Head
 from ledger.storage.snapshot import (
     DamagedDatabaseError,
     SnapshotStore,
     UnavailableDatabaseError,
 )
+from ledger.storage.sqlite import LEDGER
+from ledger.storage.vault_store import VAULT
 from ledger.tlog import atomic_file, checkpoint, signed_note, tiles
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.vault import erasure_list
 from ledger.vault.commitments import PERSONAL
 from ledger.vault.stored_keys import stored_keys
 from ledger.vault.vault import VaultError
-from portal.data_directory import backup_manifest, inspection, inventory
+from portal.data_directory import backup_manifest, inspection, inventory, schemas
 from portal.data_directory.backup_manifest import NAME, BackupError, BackupManifest
 from portal.data_directory.inventory import Part
 
@@ -148,6 +156,25 @@ def _copied(home: Path, target: _Target) -> Checkpoint:
 
 
 def _databases(home: Path, target: _Target) -> Checkpoint:
+    """Copy all databases but the key store; returns the checkpoint of the log."""
+    opened = database.of(home)
+    head = _from_postgres(opened, target) if opened.is_postgres else _from_files(home, target)
+    return checkpoint.parse(signed_note.parse(head.note).text)
+
+
+def _from_postgres(opened: Database, target: _Target) -> Head:
+    """Copy the schemas as they all are at one moment."""
+    with snapshot.taken_whole(opened) as moment:
+        if not opened.exists(LEDGER) or (head := moment.of(LEDGER).store().head()) is None:
+            raise BackupError(f"{opened.place(LEDGER)} has no entries yet: nothing to back up")
+        for schema in (*schemas.read_logs(opened.home), *schemas.OTHERS, LEDGER):
+            place = target.place(schema.file)
+            if place is not None and opened.exists(schema):
+                transfer.to_file(moment.of(schema), schema, place)
+    return head
+
+
+def _from_files(home: Path, target: _Target) -> Head:
     older, newest = _read_logs(home)
     for file in older:
         with snapshot.opened(home / file) as connection:
@@ -167,7 +194,7 @@ def _databases(home: Path, target: _Target) -> Checkpoint:
         for file, connection in opened.items():
             if (place := target.place(file)) is not None:
                 snapshot.copy(connection, place)
-    return checkpoint.parse(signed_note.parse(head.note).text)
+    return head
 
 
 def _read_logs(home: Path) -> tuple[list[str], list[str]]:
@@ -185,7 +212,7 @@ def _changed(path: Path) -> float:
 def _others(home: Path) -> Iterator[str]:
     """The databases besides the read logs, the consent log and the key store."""
     for kind in inventory.KINDS:
-        if kind.is_database and kind.pattern not in {DATABASE, VAULT}:
+        if kind.is_database and kind.pattern not in {DATABASE, VAULT.file}:
             path = home / kind.pattern
             if path.is_file() and path.stat().st_size:
                 yield kind.pattern
@@ -208,15 +235,15 @@ def _anchored(store: SnapshotStore, lo: int, hi: int) -> bool:
 
 def _is_anchor(entry: bytes) -> bool:
     try:
-        return isinstance(envelope.decode(entry[1:]), ReadLogAnchored)
+        return isinstance(envelope.decode(entry[1:]), ReadLogAnchored | ReadLogClosed)
     except MalformedEventError:
         return False
 
 
 def _key_store(home: Path, into: Path) -> None:
     """Copy the key store and the key that wraps it. Raises _DisturbedError, BackupError."""
-    with snapshot.opened(home / VAULT) as connection:
-        snapshot.copy(connection, into / VAULT)
+    with snapshot.taken(database.of(home), VAULT) as taken:
+        transfer.to_file(taken, VAULT, into / VAULT.file)
     for name in ("keys/kek", "keys/kek.next"):
         if (home / name).exists():
             _copy_file(home / name, into / name)

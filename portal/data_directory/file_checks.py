@@ -9,17 +9,19 @@ from collections.abc import Callable, Mapping
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-import duckdb
-
 from gate.contracts.odcs import ContractError
 from gate.contracts.source import load_source
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicyError
+from gate.reads.sources import duckdb_file
 from gate.state import snapshot
+from ledger.storage import database
+from ledger.storage.vault_store import VAULT
 from ledger.tlog import signed_note
 from ledger.vault import tombstones
 from ledger.vault.tombstones import TombstoneError, TombstoneList
-from portal.operations import job_results
+from portal.configuration.sources import SettingError
+from portal.operations import company_folder, job_results
 from portal.operations.job_results import JobResultsError
 from portal.operations.wiring import SECRET_SIZE
 from steward.contracts.archive import SCENE
@@ -49,6 +51,14 @@ def whsec(path: Path) -> str | None:
     return None if found else "it has no key"
 
 
+def company(path: Path) -> str | None:
+    try:
+        company_folder.require_remembered(path)
+    except SettingError as error:
+        return str(error)
+    return None
+
+
 def json_object(path: Path) -> str | None:
     try:
         return None if isinstance(json.loads(path.read_bytes()), dict) else "want a JSON object"
@@ -75,7 +85,7 @@ def steward_toml(path: Path) -> str | None:
 def tombstone_list(path: Path) -> str | None:
     listed, keys = TombstoneList(path), path.parent / "keys"
     try:
-        if (keys / "customers.db").exists():
+        if database.of(path.parent).exists(VAULT):
             listed.tombstones(tombstones.read(keys))
         else:  # restored without keys: nobody is imported there
             listed.require_well_formed()
@@ -161,20 +171,6 @@ def epoch(path: Path) -> str | None:
     return None if size == _EPOCH_SIZE else f"it has {size} bytes, want {_EPOCH_SIZE}"
 
 
-def duckdb_file(path: Path) -> str | None:
-    """Read every column of every table: DuckDB checks the sums of the blocks that it reads."""
-    try:
-        with duckdb.connect(path, read_only=True) as database:
-            for (table,) in database.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-                quoted = '"' + table.replace('"', '""') + '"'
-                database.execute(f"SELECT bit_xor(hash(rows)) FROM {quoted} AS rows").fetchall()  # noqa: S608 - quoted
-    except duckdb.ConnectionException:
-        raise
-    except duckdb.Error as error:
-        return f"it cannot be read ({type(error).__name__})"
-    return None
-
-
 BY_PATTERN: Mapping[str, FileCheck] = {
     "keys/surrogate.key": secret,
     "keys/receipt-link.key": secret,
@@ -188,9 +184,13 @@ BY_PATTERN: Mapping[str, FileCheck] = {
     "reads/*/opening": opening,
     "contracts/*.odcs.yaml": contract,
     "policies/*": policy,
-    "customers.duckdb": duckdb_file,
+    "customers.duckdb": duckdb_file.damage,
     "state/consent.npz": consent_snapshot,
+    "company.json": company,
     "state/jobs.json": jobs,
+    "state/sets.json": json_object,
+    "state/checked.json": json_object,
+    "state/clock.json": json_object,
     "state/epoch": epoch,
     "fits/attempts.json": json_object,
     "fits/*.json": json_object,

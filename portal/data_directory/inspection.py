@@ -8,37 +8,49 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from sqlite3 import Connection
 
 import duckdb
 
 from gate.readlog import inspection as read_log_files
 from gate.state.ledger_position import published_size
+from gate.storage import read_log
+from gate.storage.read_log import EVER
+from gate.storage.tables import SETS
 from ledger import fsck
 from ledger.events.envelope import PolicyPublished, ScenePublished
-from ledger.fsck import PublicEntries
+from ledger.fsck import NOTHING, PublicEntries, Since
 from ledger.integrity import finding, start
 from ledger.integrity.finding import FsckFinding, unreadable
 from ledger.integrity.log import Progress
-from ledger.integrity.start import DATABASE, READ_LOG
-from ledger.storage import snapshot
-from portal.data_directory import file_checks, inventory
+from ledger.integrity.start import DATABASE
+from ledger.storage import database
+from ledger.storage.database import Database, Schema
+from ledger.storage.snapshot import SchemaSnapshot
+from ledger.storage.sqlite import LEDGER
+from ledger.storage.vault_store import VAULT
+from ledger.tlog.checkpoint import Checkpoint
+from portal.data_directory import file_checks, inventory, schemas
 from portal.data_directory.inventory import RESTORE, Checker, FileKind
 from portal.operations.job_results import FILE as JOBS
 from portal.operations.open_ledger import EPOCH
 from portal.operations.wiring import SECRET
-from steward.cases import case_store
 from steward.contracts.archive import SCENE, SOURCE
 from steward.oversight import register
 from steward.oversight.register import TamperedError
-
-REGISTER = "register.sqlite"
-SERVED = (case_store.DATABASE, REGISTER)  # a product that was served has them
+from steward.storage.register import REGISTER
 
 
-def inspect(home: Path, progress: Progress = lambda _done, _all: None) -> Iterator[FsckFinding]:
-    """Yield findings about the data directory `home`, each with its file and what to do."""
-    for each in _findings(home, progress):
+def inspect(
+    home: Path,
+    progress: Progress = lambda _done, _all: None,
+    acts: PublicEntries | None = None,
+    since: Since = NOTHING,
+) -> Iterator[FsckFinding]:
+    """Yield findings about the data directory `home`, each with its file and what to do.
+
+    `acts`, `since`: see `ledger.fsck.fsck`.
+    """
+    for each in _findings(home, progress, acts or PublicEntries(), since):
         kind = inventory.kind_of(each.file)
         yield each if each.remedy else replace(each, remedy=kind.remedy if kind else RESTORE)
 
@@ -48,20 +60,28 @@ def require_readable(home: Path) -> None:
 
     Read logs of earlier runs are left to `inspect`, so that a start does not grow with them.
     """
-    for kind in inventory.KINDS:
-        path = home / kind.pattern
+    opened = database.of(home)
+    for schema in (LEDGER, VAULT, *schemas.OTHERS):
         # An empty file is left by a first start that was cut off; `Ledger.open` tells it from loss.
-        if kind.is_database and path.is_file() and path.stat().st_size:
-            start.require_readable(home, kind.pattern)
+        # PostgreSQL checks what it reads when it reads it.
+        if opened.address(schema) is None and opened.exists(schema):
+            start.require_readable(home, schema.file)
 
 
-def _findings(home: Path, progress: Progress) -> Iterator[FsckFinding]:
+def _findings(
+    home: Path, progress: Progress, acts: PublicEntries, since: Since
+) -> Iterator[FsckFinding]:
     acknowledged = published_size(home / EPOCH)  # before the log is read: it may grow
-    acts = PublicEntries()
-    yield from fsck.fsck(home, progress, acts)
-    yield from _tables(home)
-    for path in sorted(home.glob(f"reads/*/{READ_LOG}")):
-        yield from _read_log(home, path.parent)
+    yield from fsck.fsck(home, progress, acts, since)
+    opened = database.of(home)
+    for schema in (LEDGER, VAULT):
+        found = finding.content(opened, schema, partial(_absent, schema=schema))
+        yield from (each for each in found if each.where == "table")  # others: with the log
+    for schema in schemas.read_logs(home):
+        yield from _read_log(opened, schema, since.get(Path(schema.file).parent.name))
+    for schema in schemas.OTHERS:
+        if schemas.begun(opened, schema):
+            yield from finding.schema(opened, schema, partial(_content, schema=schema))
     if acts.size and acknowledged > acts.size:
         what = f"{EPOCH} says that {acknowledged} entries were given out, the log has {acts.size}"
         yield FsckFinding("log", what, DATABASE)
@@ -79,9 +99,7 @@ def files(home: Path) -> Iterator[str]:
 
 
 def _file(home: Path, file: str, kind: FileKind) -> Iterator[FsckFinding]:
-    if kind.checker is Checker.DATABASE:
-        yield from finding.database(home, file, lambda connection: _content(connection, file, kind))
-    elif kind.checker is Checker.FILE:
+    if kind.checker is Checker.FILE:
         yield from _checked(home, file, kind)
 
 
@@ -100,52 +118,55 @@ def _checked(home: Path, file: str, kind: FileKind) -> Iterator[FsckFinding]:
             yield FsckFinding("", wrong, file)
 
 
-def _tables(home: Path) -> Iterator[FsckFinding]:
-    """The tables that the log's and the vault's databases must have."""
-    for kind in inventory.KINDS:
-        if kind.tables and kind.checker is Checker.LEDGER and (home / kind.pattern).exists():
-            found = finding.database(home, kind.pattern, partial(_absent, kind=kind))
-            yield from (each for each in found if each.where == "table")  # others: with the log
-
-
-def _read_log(home: Path, folder: Path) -> Iterator[FsckFinding]:
+def _read_log(opened: Database, schema: Schema, since: Checkpoint | None) -> Iterator[FsckFinding]:
     """The lists and cohorts that the entries of a read log name."""
-    place = folder.relative_to(home).as_posix()
+    place, folder = finding.named(opened, schema), Path(schema.file).parent
 
-    def content(connection: Connection) -> Iterator[FsckFinding]:
-        for file, what in read_log_files.missing(connection, folder):
-            yield FsckFinding("read log", what, f"{place}/{file or READ_LOG}")
+    def content(taken: SchemaSnapshot) -> Iterator[FsckFinding]:
+        with read_log.read(taken) as stored:
+            begin = since.size if since else 0
+            indexed = SETS.name in taken.tables()  # an earlier version has no such table
+            answered = dict(stored.answered(EVER)) if indexed else {}
+            wrong = read_log_files.missing(stored, opened.home / folder, answered, begin)
+            for file, what in wrong:
+                yield FsckFinding("read log", what, f"{folder / file}" if file else place)
 
-    found = finding.database(home, f"{place}/{READ_LOG}", content)
+    found = finding.content(opened, schema, content)
     yield from (each for each in found if each.where == "read log")  # others: with the log
 
 
-def _absent(connection: Connection, kind: FileKind) -> Iterator[FsckFinding]:
-    if absent := kind.tables - snapshot.tables(connection):
-        yield FsckFinding("table", f"{', '.join(sorted(absent))} missing", kind.pattern)
+def _absent(taken: SchemaSnapshot, schema: Schema) -> Iterator[FsckFinding]:
+    kind = inventory.kind_of(schema.file)
+    if kind and (absent := kind.tables - taken.tables()):
+        yield FsckFinding("table", f"{', '.join(sorted(absent))} missing")
 
 
-def _content(connection: Connection, file: str, kind: FileKind) -> Iterator[FsckFinding]:
-    yield from _absent(connection, kind)
-    if file == REGISTER:
+def _content(taken: SchemaSnapshot, schema: Schema) -> Iterator[FsckFinding]:
+    yield from _absent(taken, schema)
+    if schema is REGISTER:
         try:
-            register.require_chain(connection)
+            with taken.connected() as reading:
+                register.require_chain(reading)
         except TamperedError as error:
-            yield FsckFinding(f"entry {error.number}", "the hash chain is broken here", file)
+            yield FsckFinding(f"entry {error.number}", "the hash chain is broken here")
 
 
 def _missing(home: Path, acts: PublicEntries) -> Iterator[FsckFinding]:
-    """Files that the log, or another file, shows to have been there."""
-    wanted: list[str] = []
-    for event in acts.events.values():
-        if isinstance(event, ScenePublished):
-            wanted += [f"contracts/{event.digest}/{name}" for name in (SCENE, SOURCE)]
-        elif isinstance(event, PolicyPublished):
-            wanted += [f"policies/{event.digest}"]
-    if (home / "reads").is_dir():
-        wanted += [SECRET.as_posix()]
-    if (home / JOBS).exists():
-        wanted += SERVED
-    for file in dict.fromkeys(wanted):
+    """What the log, or another file, shows to have been there."""
+    for file in dict.fromkeys(_wanted(home, acts)):
         if not (home / file).exists():
             yield FsckFinding("", "it is missing", file)
+    opened = database.of(home)
+    for schema in schemas.SERVED if (home / JOBS).exists() else ():
+        if not schemas.begun(opened, schema):
+            yield FsckFinding("", "it is missing", finding.named(opened, schema))
+
+
+def _wanted(home: Path, acts: PublicEntries) -> Iterator[str]:
+    for event in acts.events.values():
+        if isinstance(event, ScenePublished):
+            yield from (f"contracts/{event.digest}/{name}" for name in (SCENE, SOURCE))
+        elif isinstance(event, PolicyPublished):
+            yield f"policies/{event.digest}"
+    if (home / "reads").is_dir():
+        yield SECRET.as_posix()

@@ -22,6 +22,9 @@ from ledger.events import envelope
 from ledger.events.envelope import MalformedEventError, SubjectErased
 from ledger.integrity import published, start
 from ledger.service import Ledger
+from ledger.storage import transfer
+from ledger.storage.database import Database, Schema, SchemaVersionError
+from ledger.storage.transfer import NotEmptyError
 from ledger.tlog import atomic_file, tiles
 from ledger.tlog.tiles import MalformedTileError
 from ledger.vault import commitments, erasure_list
@@ -29,14 +32,25 @@ from ledger.vault.commitments import PERSONAL
 from ledger.vault.erasure_list import ErasureList, MalformedErasureListError
 from ledger.vault.stored_keys import StoredKeys, stored_keys
 from ledger.vault.vault import Vault
-from portal.data_directory import backup_manifest, inspection
+from portal.data_directory import backup_manifest, inspection, schemas
 from portal.data_directory.backup_manifest import BackupError, BackupManifest
 from portal.data_directory.inventory import Part
+from portal.operations import databases
 from portal.operations.erasure import Eraser
-from steward.oversight import review
 from steward.oversight.register import Register
 
 ENDING = ".restoring"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The addresses of the databases that a restore fills; empty: files in the data directory."""
+
+    database: str = ""
+    vault: str = ""
+
+
+FILES = Places()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +70,13 @@ def restore(
     *,
     published_log: Path | None = None,
     erased: Path | None = None,
+    into: Places = FILES,
 ) -> RestoreResult:
     """Restore the backup in `folder`, and its `keys`, to the data directory `home`.
 
     `published_log`: a published `log/` directory to compare with. `erased`: the newest copy of the
-    erasure list. Raises BackupError, CorruptLogError, VaultError; then `home` is as it was.
+    erasure list. `into`: the databases, which must be empty. Raises BackupError, CorruptLogError,
+    VaultError, DatabaseError; then `home` and the databases are as they were.
     """
     size = None
     if erased and not erased.is_file():
@@ -86,7 +102,37 @@ def restore(
         if key_part:
             _reindex(made)
         _require_intact(made, with_keys=key_part is not None)
+        if into != FILES:
+            _move(made, into, with_keys=key_part is not None)
     return RestoreResult(manifest, key_part, again, size)
+
+
+def _move(home: Path, into: Places, *, with_keys: bool) -> None:
+    """Move the tables of a restored directory from its files to databases, and check them there.
+
+    Raises BackupError, DatabaseError; then the databases are as they were.
+    """
+    files, target = Database(home), Database(home, into.database, into.vault)
+    moved: list[Schema] = []
+    try:
+        for schema in schemas.every(home):
+            if target.address(schema) is not None and files.exists(schema):
+                transfer.to_database(files, target, schema)
+                moved.append(schema)
+        databases.remember(home, into.database, into.vault)
+        _require_intact(home, with_keys=with_keys)
+    except BaseException as error:
+        for schema in moved:
+            transfer.remove(target, schema)
+        if isinstance(error, NotEmptyError | SchemaVersionError):
+            raise BackupError(str(error)) from error
+        raise
+    finally:
+        files.close()
+        target.close()
+    for schema in moved:
+        for ending in ("", "-wal", "-shm"):
+            (home / f"{schema.file}{ending}").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -183,7 +229,7 @@ def _listed(home: Path, stored: StoredKeys) -> dict[str, bytes | None]:
 
 def _forget(home: Path, listed: Mapping[str, bytes | None]) -> None:
     with closing(Ledger.reopen(home)) as ledger:
-        eraser = Eraser(home, ledger, Register(home / "register.sqlite", ledger, review.SCHEMA))
+        eraser = Eraser(home, ledger, Register(home, ledger))
         for who, left in listed.items():
             if left is None:
                 eraser.traces(who)

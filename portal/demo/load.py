@@ -9,14 +9,19 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 
+from gate.contracts import company
+from gate.reads import record_batches
+from gate.reads.sources import interface
+from gate.reads.sources.interface import RowSource
 from ledger import clock
 from ledger.events.envelope import Granted, Instruction, Wording
 from ledger.service import Ledger
 from portal.consent.wording import wording
-from portal.demo import deliveries
-from portal.demo.customers import build
-from portal.demo.grants import Grant, initial_grants
-from portal.operations.wiring import Product, contracts
+from portal.demo.sources import deliveries
+from portal.demo.sources.customers import build
+from portal.demo.sources.grants import Grant, initial_grants
+from portal.operations.company_folder import example
+from portal.operations.wiring import Product
 
 BATCH = 5_000  # instructions recorded at once
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
@@ -32,16 +37,18 @@ def customers(home: Path) -> None:
         unfinished = home / "customers.unfinished"
         unfinished.unlink(missing_ok=True)
         build(unfinished)
-        deliveries.record(unfinished, contracts()[0], clock.now())
+        deliveries.record(unfinished, company.load(example()).source, clock.now())
         unfinished.rename(database)
 
 
 def grants(product: Product, progress: Progress) -> int:
     """Record the initial grants that are not in the ledger yet; returns their total number.
 
-    A customer's grants are recorded together, so whoever is known has all of them.
+    Only customers of the table have any. A customer's grants are recorded together, so whoever is
+    known has all of them.
     """
-    everything = list(initial_grants())
+    present = _ids(product.gate.source)
+    everything = [each for each in initial_grants() if each[0] in present]
     known = set(product.gate.subjects())
     shown = {scene.id: wording(scene, "en") for scene in product.scenes.values()}
     done = 0
@@ -56,6 +63,11 @@ def grants(product: Product, progress: Progress) -> int:
     _record(product, batch)
     progress(len(everything), len(everything))
     return len(everything)
+
+
+def _ids(source: RowSource) -> set[str]:
+    _, batches = interface.batches(source.everybody([source.key]), record_batches.ROWS)
+    return {each for batch in batches for each in batch[0].to_pylist()}
 
 
 def _instructions(

@@ -12,7 +12,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from gate.decision.decide import View
-from gate.reads.point import Answer, ReadRequest
+from gate.reads.request import Answer, ReadRequest
 from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger import clock
 from ledger.events.envelope import Withdrawn
@@ -64,6 +64,7 @@ def _loaded(settings: Settings, console: Console) -> Product:
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task("recording grants")
         granted = load.grants(product, lambda done, of: bar.update(task, completed=done, total=of))
+    product.keep_state()  # what follows the log starts here, not at its first entry
     with Bar(console=console, transient=True) as bar:
         missing = release_service.unreleased(product)
         for scene in bar.track(missing, description="fitting synthetic releases"):

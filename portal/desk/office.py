@@ -12,10 +12,12 @@ from datetime import datetime
 from functools import cached_property
 from threading import Lock
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.state import consent_bits
-from portal.auth.session import Sessions
+from ledger.verify.read_log_rules import ReadLogFacts
+from portal.auth.session import STEWARD, Sessions
 from portal.operations.wiring import Product
+from portal.storage.sessions import SessionTable
 from steward.agreements import health
 from steward.agreements.health import Advice, AgreementHealth, Freshness, HealthReport, Thresholds
 from steward.agreements.running_health import RunningHealth
@@ -31,10 +33,6 @@ from steward.oversight.register import Register, UnsealableError
 from steward.oversight.review import Reviews
 
 SEARCHED = "searched"
-NAME_SCENE, NAME_SERVICE = (
-    "contract-service",
-    "customer-care",
-)  # the scene and service for reading a name
 GROUNDS = ("request", "complaint", "case", "audit")  # permitted reasons for a search
 OFFICER = "data-protection-officer"
 ROLES = ("account-manager", OFFICER)
@@ -66,10 +64,19 @@ class Office:
 
     def __init__(self, product: Product) -> None:
         self.product = product
-        self.sessions = Sessions()  # of stewards; customers have their own
         self._lock = Lock()
         self._running: tuple[object, RunningHealth] | None = None
         self._seen = 0
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions of stewards; customers have their own."""
+        table = SessionTable(self.product.home)
+        return Sessions(table, STEWARD, self.product.settings.session)
+
+    def read_logs_without_end(self) -> list[tuple[str, ReadLogFacts]]:
+        """The read logs of which nobody knows whether entries follow, by their name."""
+        return [*self.product.read_log_acts.without_end(self.product.home)]
 
     @cached_property
     def register(self) -> Register:
@@ -81,11 +88,11 @@ class Office:
 
     @cached_property
     def contracts(self) -> ContractHealth:
-        return ContractHealth(self.product.home / "health.sqlite", self.product.scenes)
+        return ContractHealth(self.product.home, self.product.scenes)
 
     @cached_property
     def trend(self) -> Trend:
-        return Trend(self.product.home / "health.sqlite")
+        return Trend(self.product.home)
 
     @cached_property
     def signals(self) -> Signals:
@@ -136,16 +143,19 @@ class Office:
         """Search for one customer. The search is logged before any data is read.
 
         None for a customer without an instruction, whether they exist or not. The name is read
-        through the gate, so the customer sees that read in their read log.
+        through the gate, so the customer sees that read in their read log; None if the company has
+        no role for it.
         """
-        if not self._log(subject, by, ground, reason, at):
+        if not self._log(subject, by, ground, reason, at) or not self._agreed(subject):
             return None
         gate, (measure, _) = self.product.gate, self._measure()
         with gate.lock:
             state, _point = gate.current(0)
             report = measure.report(state, subject, consent_bits.minute(at))
-        asked = ReadRequest(NAME_SERVICE, NAME_SCENE, subject, ("name",), at)
-        name = gate.read(asked).values.get("name")
+        name = None
+        if (use := self.product.company.roles.desk) is not None:
+            asked = ReadRequest(use.service, use.scene, subject, (use.item,), at)
+            name = gate.read(asked).values.get(use.item)
         searches = len(self.register.of(subject, SEARCHED))
         return SearchResult(subject, name, report, report.advice(self.limits), searches)
 
@@ -160,6 +170,10 @@ class Office:
                 writing.append(SEARCHED, None, shown, None, at)
             return False
         return True
+
+    def _agreed(self, subject: str) -> bool:
+        """Whether the customer ever gave an instruction."""
+        return bool(self.product.ledger.history(subject))
 
     def _measure(self) -> tuple[AgreementHealth, object]:
         """The present measure of agreements' health, and the inputs it was made from."""

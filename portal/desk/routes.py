@@ -11,6 +11,7 @@ from portal.auth.session import Session
 from portal.desk import tables
 from portal.desk.office import GROUNDS, OFFICER, ROLES, Office
 from portal.signin import routes
+from portal.web import pages
 from portal.web.health import job_results
 from portal.web.pages import context, page, words
 from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, SignedOutError
@@ -19,7 +20,6 @@ from steward.oversight.review import ReviewOutcome
 router = APIRouter(prefix="/desk", include_in_schema=False)
 
 COOKIE = "sovereign-desk"  # not the customers' cookie: a browser can have both
-LONGEST_S = 12 * 3600
 MAX_REASON = 500
 A_DAY = timedelta(days=1)
 DAYS = 90  # of health shown
@@ -173,10 +173,14 @@ def check(request: Request, here: Here, me: Me) -> Response:  # noqa: ARG001 - s
 
 
 @router.get("/jobs")
-def jobs(request: Request, me: Me) -> Response:
+def jobs(request: Request, here: Here, me: Me) -> Response:
     at = context(request).clock()
     return _page(
-        request, me, "desk/jobs.html", rows=tables.jobs(job_results(request).snapshot(at), at)
+        request,
+        me,
+        "desk/jobs.html",
+        rows=tables.jobs(job_results(request).snapshot(at), at),
+        endless=here.read_logs_without_end(),
     )
 
 
@@ -235,7 +239,13 @@ def _signed_in(request: Request, here: Office, role: str, person: str) -> Respon
     response = RedirectResponse("/desk", 303)
     secure = request.url.scheme == "https"
     response.set_cookie(
-        COOKIE, token, max_age=LONGEST_S, path="/desk", httponly=True, samesite="lax", secure=secure
+        COOKIE,
+        token,
+        max_age=int(here.sessions.length.longest.total_seconds()),
+        path="/desk",
+        httponly=True,
+        samesite="lax",
+        secure=secure,
     )
     return response
 
@@ -261,4 +271,4 @@ def _page(request: Request, me: Session, template: str, **facts: Any) -> Respons
 
 
 def _session(request: Request) -> Session | None:
-    return office(request).sessions.find(request.cookies.get(COOKIE), context(request).clock())
+    return pages.find_session(request, office(request).sessions, request.cookies.get(COOKIE))

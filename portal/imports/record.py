@@ -7,6 +7,8 @@ from hashlib import sha256
 from itertools import groupby
 
 from ledger import clock
+from ledger.events import reducer
+from ledger.events.acts import SourceDeleted
 from ledger.events.envelope import Act, EvidenceClass, Imported, Instruction, Withdrawn, Wording
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.reader import RecordedInstruction
@@ -124,15 +126,24 @@ def _draft(
     if not rows:
         return
     history, state = ledger.history(subject), ledger.state(subject)
+    if (into := _into(history)) is not None:
+        now = f"the company gave this customer the number {into!r}: write that number"
+        made.left += [Bad(each.place, now) for each in rows]
+        return
     decided = _decided(history, signs=bool(state and state.authority.keys))
     recorded = {_recorded(each) for each in history}
+    joined = reducer.joined_at(each.event for each in history)
     current = dict(state.scenes) if state else {}
     last: Instruction | None = None
     for each in rows:
         if each.scene in decided or None in decided:
             made.left.append(Bad(each.place, f"the customer decided {each.scene} here"))
             continue
-        existing = current.get(each.scene)
+        if each.granted and joined is not None and each.moment.at <= joined:
+            joined_since = "given before the company merged, split or renamed the customer"
+            made.left.append(Bad(each.place, joined_since))
+            continue
+        existing = current.get(each.scene, state.deleted if state else None)
         if (each.scene, each.moment.at, each.statement) in recorded or _repeats(each, existing):
             made.repeated += 1
             continue
@@ -155,6 +166,12 @@ def _decided(history: Sequence[RecordedInstruction], *, signs: bool) -> set[str 
     own = [e.event for e in history if e.event.evidence is not EvidenceClass.IMPORTED]
     acts = {getattr(each.act, "scene", None) for each in own if hasattr(each.act, "scene")}
     return acts | ({None} if signs else set())
+
+
+def _into(history: Sequence[RecordedInstruction]) -> str | None:
+    """The number that the customer has now, if it was renamed or merged into another."""
+    last = history[-1].event.act if history else None
+    return last.into if isinstance(last, SourceDeleted) else None
 
 
 def _recorded(each: RecordedInstruction) -> tuple[str | None, datetime, object]:

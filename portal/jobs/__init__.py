@@ -5,8 +5,11 @@
     announcements    announce the read logs of gates that wait        every 2 s
     anchoring        record size and root of read logs that grew      every minute
     publication      write the public tile directories                every minute
+    read-logs        begin the next read log; remove old ones         every minute
     snapshots        write the consent state for a fast start         every minute
     refits           fit a release that is due                        every minute
+    departures       erase who asked for it 72 hours ago      every minute
+    data-keys        make keys for whoever is new in the source       every 10 minutes
     contract-checks  check the source against the contracts           every hour
 
 `schedule` lists them, `runner` runs them, `failure` describes failures in one line; every other

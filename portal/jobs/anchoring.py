@@ -1,12 +1,15 @@
-"""Job: record size and root of every read log that grew in the consent log."""
+"""Job: anchor every read log that grew, and publish and close those whose process has ended."""
 
 from datetime import datetime, timedelta
 
+from gate.readlog.anchors import Anchors, UnendedLogError
+from portal.jobs.failure import JobError
 from portal.jobs.runner import Job
-from portal.operations.publishing import EVERY, Anchors
+from portal.operations.publishing import EVERY
 from portal.operations.wiring import Product
 
 NAME = "anchoring"
+LIMIT = timedelta(minutes=10)  # the first time, after a kill: a log may have to be published
 
 
 def job(product: Product, every: timedelta = EVERY) -> Job:
@@ -14,5 +17,9 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
 
     def work(at: datetime) -> None:
         anchors.anchor(at)
+        try:
+            anchors.close(at)
+        except UnendedLogError as error:
+            raise JobError(str(error)) from error
 
-    return Job(NAME, every, work)
+    return Job(NAME, every, work, limit=LIMIT)

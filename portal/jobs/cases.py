@@ -27,7 +27,10 @@ class Following:
         self._routes = Routes(home)
 
     def run(self, at: datetime) -> int:
-        """Follow the log to its end; returns the number of changes."""
+        """Follow the log to its end; returns the number of changes.
+
+        While the clock is in doubt, grants do not end by it, so no case is opened for an expiry.
+        """
         self._routes.look()
         return self._flow.run(at)
 
@@ -87,6 +90,6 @@ def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
         product.ledger.origin,
         channels or (lambda role: recipients.channels(product.home, role)),
         released,
-        masked_name.through(product.gate),
+        masked_name.through(product.gate, product.company.roles.desk),
         lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
     )

@@ -14,20 +14,23 @@ from pathlib import Path
 from traceback import extract_tb
 
 from gate.reads.sources.interface import SourceUnavailableError
+from ledger.storage.database import DatabaseError, SchemaVersionError
+from ledger.storage.interface import ForkError
 from ledger.witness.client import QuorumError, RolledBackError
 from portal.operations.release_service import TooFewAdmittedError
-from steward.cases.case_store import CaseStoreError
 from steward.notify.recipients import RecipientError
 from synthetic.fitting.checkpoint import PartialError
 
 MAX_LINE = 300  # characters
 ROOT = Path(__file__).parents[2]
 PLAIN = (  # their messages contain configuration and counts only
-    CaseStoreError,
+    DatabaseError,
+    ForkError,
     PartialError,
     QuorumError,
     RecipientError,
     RolledBackError,
+    SchemaVersionError,
     TooFewAdmittedError,
 )
 

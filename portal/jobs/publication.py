@@ -11,7 +11,7 @@ LIMIT = timedelta(minutes=10)  # the first time, of a long log
 
 
 def job(product: Product, every: timedelta = EVERY) -> Job:
-    publisher = Publisher(product.home, product.ledger, product.reads)
+    publisher = Publisher(product.home, product.ledger, lambda: product.reads)
 
     def work(_at: datetime) -> None:
         publisher.publish_news()

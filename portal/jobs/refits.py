@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from gate.contracts.scene import Fallback, Scene
-from gate.state.consent_index import NEVER
+from gate.state.consent_rows import NEVER
 from ledger.tlog import atomic_file
 from portal.jobs import failure
 from portal.jobs.failure import JobError
@@ -33,7 +33,6 @@ from synthetic.privacy.customer_cap import Cadence
 NAME = "refits"
 LIMIT = timedelta(hours=2)  # one fit
 EVERY = timedelta(minutes=1)  # between checks
-CADENCE = Cadence(least=timedelta(days=92), changes=50)  # a scene's budget lasts for four a year
 FIRST_RETRY, MAX_RETRY = timedelta(minutes=1), timedelta(hours=6)
 INTERRUPTED = "interrupted: the process ended during the fit"
 _LOG = logging.getLogger("sovereign")
@@ -105,8 +104,11 @@ class Attempts:
 class Refits:
     """Fits due scenes. Not thread-safe. `refused`: scenes without a fit until the next period."""
 
-    def __init__(self, product: Product, cadence: Cadence = CADENCE) -> None:
-        self.product, self.cadence = product, cadence
+    def __init__(self, product: Product, cadence: Cadence | None = None) -> None:
+        """`cadence`: that of the settings, unless another one is given."""
+        known = product.settings
+        by_setting = Cadence(timedelta(days=known.refit_days), known.refit_changes)
+        self.product, self.cadence = product, cadence or by_setting
         self.refused: dict[str, str] = {}  # scene -> period
         self.attempts = Attempts(product.home)
 

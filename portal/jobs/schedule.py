@@ -2,23 +2,41 @@
 
 from datetime import timedelta
 
+from portal.configuration.sources import SettingError
 from portal.jobs import (
     anchoring,
     announcements,
     cases,
+    clock_check,
     contract_checks,
+    data_keys,
     delivery,
+    departures,
     publication,
+    read_logs,
     refits,
     snapshots,
 )
 from portal.jobs.runner import Job, Runner
 from portal.operations import job_results
 from portal.operations.job_results import JobResults
-from portal.operations.settings import SettingError, Settings
+from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 
-ALL = (cases, delivery, announcements, anchoring, publication, snapshots, refits, contract_checks)
+ALL = (
+    clock_check,
+    cases,
+    delivery,
+    announcements,
+    anchoring,
+    publication,
+    read_logs,
+    snapshots,
+    refits,
+    data_keys,
+    departures,
+    contract_checks,
+)
 NAMES = tuple(each.NAME for each in ALL)
 
 

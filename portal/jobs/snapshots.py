@@ -10,7 +10,7 @@ from portal.jobs.runner import Job
 from portal.operations.wiring import SNAPSHOT, Product
 
 NAME = "snapshots"
-EVERY = timedelta(minutes=1)
+EVERY = timedelta(seconds=5)  # a start without one reads the whole ledger
 LIMIT = timedelta(minutes=10)
 MAX_ENTRIES = 10_000  # of the ledger after the last snapshot: following them takes half a second
 MAX_AGE = timedelta(minutes=30)  # if there is any new entry

@@ -75,7 +75,8 @@ def serving(home: Path, run: Run) -> Iterator[None]:
         try:
             yield
         finally:
-            (home / NAME).unlink(missing_ok=True)
+            if _address(home) == address:  # and not that of a process that serves instead
+                (home / NAME).unlink(missing_ok=True)
             turn.acquire(timeout=GRACE_S)  # never released, so that no further command begins
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,7 +86,7 @@ def reachable(home: Path) -> bool:
     try:
         with _connected(home):
             return True
-    except (OSError, msgspec.MsgspecError):
+    except OSError:
         return False
 
 
@@ -97,7 +98,7 @@ def forward(home: Path, argv: Sequence[str]) -> Outcome | None:
     request = msgspec.json.encode(Request([each.encode(*_BYTES).decode(*_TEXT) for each in argv]))
     try:
         connection = _connected(home)
-    except (OSError, msgspec.MsgspecError):
+    except OSError:
         return None
     with connection:
         try:
@@ -111,9 +112,18 @@ def forward(home: Path, argv: Sequence[str]) -> Outcome | None:
             ) from error
 
 
+def _address(home: Path) -> Address | None:
+    """Where commands are taken, as far as the file tells."""
+    try:
+        return msgspec.json.decode((home / NAME).read_bytes(), type=Address)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
 def _connected(home: Path) -> socket.socket:
-    """Raises OSError, MsgspecError."""
-    address = msgspec.json.decode((home / NAME).read_bytes(), type=Address)
+    """Raises OSError."""
+    if (address := _address(home)) is None:
+        raise FileNotFoundError(home / NAME)
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(address.socket)

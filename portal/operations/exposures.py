@@ -13,8 +13,9 @@ from fractions import Fraction
 from itertools import takewhile
 
 from gate.contracts.scene import Scene
-from gate.state import consent_bits
+from gate.state import bit_arrays
 from gate.state.consent_index import ConsentIndex
+from gate.state.erased import ErasedIds
 from ledger.events.envelope import BudgetReserved, SubjectErased, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
@@ -36,12 +37,12 @@ class Fit:
     sizes: tuple[int, ...]
 
 
-def fits(announced: Iterable[RecordedEvent], period: str) -> list[Fit]:
-    """All fits debited in a period, finished or not, in log order."""
+def fits(announced: Iterable[RecordedEvent], period: str | None) -> list[Fit]:
+    """All fits debited in a period, finished or not, in log order. None: in every period."""
     by_debit: dict[str, Fit] = {}
     for entry in announced:
         match entry.event:
-            case BudgetReserved(body=body) if body["period"] == period:
+            case BudgetReserved(body=body) if period in {None, body["period"]}:
                 debit, loss = body_id(body), PrivacyLoss(parse_exact(body["rho"]))
                 by_debit[debit] = Fit(debit, str(body["scene"]), loss, (int(body["ledger_size"]),))
             case SyntheticReleased(body=body) if before := by_debit.get(body["reservation"]):
@@ -53,7 +54,8 @@ def fits(announced: Iterable[RecordedEvent], period: str) -> list[Fit]:
 
 def exposure(ledger: Ledger, versions: Versions, fits: Sequence[Fit]) -> Exposure:
     """Each customer's loss from these fits. Makes one pass over the log per version."""
-    states = [ConsentIndex(scenes) for scenes in versions]
+    erased = ErasedIds.of(ledger)
+    states = [ConsentIndex(scenes, erased) for scenes in versions]
     paid, charged = Exposure({}), {each.reservation: set[str]() for each in fits}
     for size, each in sorted(((s, f) for f in fits for s in f.sizes), key=lambda pair: pair[0]):
         stretch = _Until(size, ledger)
@@ -80,7 +82,7 @@ def _measured(before: Fit, release: Release) -> Fit:
 def _granting(state: ConsentIndex, scene: str) -> list[str]:
     if scene not in state.scenes:
         return []
-    return state.subjects.of(state.all_bits(scene) & consent_bits.FIELDS != 0)
+    return state.subjects.of(bit_arrays.granting(state.all_bits(scene)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,30 +23,36 @@ from threading import Event, Thread
 from typing import Any
 
 from gate.contracts.scene import Scene
-from gate.contracts.source import specs_folder
 from gate.http.app import GateApp
-from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
-from gate.readlog.writer import LOG, instance_name
+from gate.readlog import new_log
+from gate.readlog.new_log import NewReadLog
+from gate.readlog.rotation import ReadLogRotation
+from gate.readlog.writer import Journal
 from gate.reads.point import Gate
 from gate.state import snapshot
-from gate.state.ledger_position import Epoch
+from gate.state.consent_index import ConsentIndex
+from gate.state.ledger_position import Epoch, RemoteEpoch
 from ledger import clock
-from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished
+from ledger.events.envelope import PolicyPublished, ReadLogClosed, ReadLogOpened, ScenePublished
 from ledger.follower import Follower
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
+from ledger.storage import database
+from ledger.storage.postgres import PostgresHead
+from ledger.storage.sqlite import LEDGER
 from ledger.tlog import atomic_file, signed_note
 from ledger.tlog.writer import Log
+from portal.operations import company_folder, job_results
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
 from portal.operations.wiring import (
     SNAPSHOT,
     build_gate,
-    contracts,
-    open_source,
     releases,
     require_usable,
+    rotation_limits,
+    sound_source,
 )
 
 _LOG = logging.getLogger("gate")
@@ -54,6 +60,8 @@ _LOG = logging.getLogger("gate")
 OPENING = "opening"
 POLICY = "policy"  # no scene has this name
 POLL_S, LOOK_S = 0.1, 2.0
+SNAPSHOT_S = 15.0
+MAX_READ = 10_000  # entries that are read instead of waiting: it takes half a second
 HEALTH = "/healthz"
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -75,9 +83,14 @@ class OtherTermsError(Exception):
 @dataclass(frozen=True, slots=True)
 class Standalone:
     gate: Gate
-    reads: Log
     follower: Follower
     scenes: Mapping[str, Scene]
+    settings: Settings
+
+    @property
+    def reads(self) -> Log:
+        """The read log that this process writes now."""
+        return self.gate.journal.log
 
 
 def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
@@ -87,38 +100,67 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     parts raise.
     """
     home = settings.data_dir
-    source, scenes = contracts()
+    settings, company = company_folder.configured(settings)
+    source, scenes = company.source, company.scenes
     require_usable(settings, scenes)
-    rules = cedar.load(specs_folder() / "policy")
-    announced = [*Follower(home).announced()]
-    _same_terms(_terms(announced), scenes, rules)
-    reads = _open_read_log(home, settings.origin)
-    _wait(home, reads, wait_s)
+    rules = company_folder.policy(company)
     follower = Follower(home, _moved(home))
-    rows = open_source(settings)
-    state = snapshot.load(home / SNAPSHOT, scenes, follower)
-    gate = build_gate(settings, follower, source, scenes, rules, reads, rows=rows, state=state)
-    return Standalone(gate, reads, follower, scenes)
+    _same_terms(_terms(follower.announced()), scenes, rules)
+    before = follower.size  # nobody can announce the read log in these entries
+    new = _ask_for_read_log(home, settings.origin)
+    _wait(follower, new.log, before, wait_s)
+    clock.begin(home, job_results.last_used(home))
+    rows = sound_source(settings, source)
+    state = _snapshot(home, scenes, follower)
+    journal = Journal(new.log, follower, new.reads)
+    gate = build_gate(settings, follower, source, scenes, rules, journal, rows=rows, state=state)
+    return Standalone(gate, follower, scenes, settings)
+
+
+def _snapshot(home: Path, scenes: Mapping[str, Scene], follower: Follower) -> ConsentIndex | None:
+    """The state that the portal last wrote.
+
+    An erasure removes it, and a job of the portal writes another within seconds. It is waited for,
+    because reading a large ledger instead takes minutes. None if none came, or the ledger is small.
+    """
+    until = time.monotonic() + SNAPSHOT_S
+    while (state := snapshot.load(home / SNAPSHOT, scenes, follower)) is None:
+        if follower.size <= MAX_READ or time.monotonic() > until:
+            return None
+        time.sleep(POLL_S)
+    return state
 
 
 class LedgerWatch:
-    """Applies to a running gate what the ledger announces later.
+    """Applies to a running gate what the ledger announces later, and begins its next read log.
 
     New releases are served. A scene whose contract or policy changed is suspended until the gate
-    restarts.
+    restarts. Every scene is, if the gate's read log was closed.
     """
 
     def __init__(self, alone: Standalone, home: Path) -> None:
         self._gate = alone.gate
         self._ours = _digests(alone.scenes, alone.gate.policy)
+        self._home, self._consent = home, alone.settings.origin
         self._ledger = Follower(home)
         self._seen = 0
         self._over = Event()
+        self._next: NewReadLog | None = None  # not announced yet
+        self._rotation = ReadLogRotation(
+            alone.gate,
+            alone.follower,
+            self._announced,
+            rotation_limits(alone.settings),
+            clock.now(),
+        )
         self.look()
 
     def look(self) -> None:
         """Apply what was announced since the last look."""
         announced = [*self._ledger.announced(self._seen)]
+        closed = (each.event for each in announced if isinstance(each.event, ReadLogClosed))
+        if self._gate.journal.log.origin in {each.origin for each in closed}:
+            self._stop()
         for name, digest in _active(_terms(announced)).items():
             if name in self._ours and digest != self._ours[name]:
                 self._suspend(self._gate.scenes if name == POLICY else [name])
@@ -138,13 +180,39 @@ class LedgerWatch:
             thread.join()
 
     def _run(self) -> None:
+        failed = ""
         while not self._over.wait(LOOK_S):
             try:
                 self.look()
-            except Exception:  # noqa: BLE001 - the next look tries again; decisions fail closed
-                _LOG.exception(
-                    "cannot follow the ledger; announced changes are not applied until it can"
-                )
+                self._rotation.look(clock.now())
+            except Exception as error:  # noqa: BLE001 - the next look tries again
+                kind = type(error).__name__  # its message may quote a customer's value
+                if kind != failed:  # log the same failure once; decisions fail closed
+                    _LOG.warning(
+                        "cannot follow the ledger (%s); announced changes are not applied until it"
+                        " can",
+                        kind,
+                    )
+                failed = kind
+            else:
+                failed = ""
+
+    def _announced(self) -> NewReadLog | None:
+        """The next read log, once the ledger's writer has announced it."""
+        if self._next is None:
+            self._next = _ask_for_read_log(self._home, self._consent)
+        if (self._next.reads.folder / OPENING).exists():
+            return None  # it removes the request after it announced the log
+        new, self._next = self._next, None
+        return new
+
+    def _stop(self) -> None:
+        """Answer nothing more: the writer took this process for ended, and closed its read log."""
+        name = self._gate.journal.log.origin
+        if self._gate.suspended != {*self._gate.scenes}:
+            _LOG.error("%s was closed, so nothing more is answered: restart the gate", name)
+        for scene in {*self._gate.scenes} - self._gate.suspended:
+            self._gate.suspend(scene)
 
     def _suspend(self, scenes: Iterable[str]) -> None:
         for scene in set(scenes) - self._gate.suspended:
@@ -229,24 +297,18 @@ def _active(terms: Iterable[ScenePublished | PolicyPublished]) -> dict[str, str]
     return {e.scene if isinstance(e, ScenePublished) else POLICY: e.digest for e in terms}
 
 
-def _open_read_log(home: Path, origin: str) -> Log:
-    instance = f"reads-{instance_name()}"
-    name = f"{origin.rsplit('/', 1)[0]}/{instance}"
-    signer = signed_note.generate(name)
-    folder = home / "reads" / instance
-    folder.mkdir(parents=True)
-    log = Log.open(folder / LOG, name, signer)
-    atomic_file.write(home / "keys" / f"{instance}.vkey", f"{signer.verifier}\n".encode())
-    atomic_file.write(folder / OPENING, f"{name}\n{signer.verifier}\n".encode())
-    return log
+def _ask_for_read_log(home: Path, origin: str) -> NewReadLog:
+    """A read log, and the request to announce it."""
+    new = new_log.begin(home, origin)
+    atomic_file.write(new.reads.folder / OPENING, f"{new.log.origin}\n{new.vkey}\n".encode())
+    return new
 
 
-def _wait(home: Path, reads: Log, wait_s: float) -> None:
-    """Wait until the ledger announces the read log. Raises NotAnnouncedError."""
-    follower, seen = Follower(home), 0
+def _wait(follower: Follower, reads: Log, seen: int, wait_s: float) -> None:
+    """Wait until an entry from `seen` on announces the read log. Raises NotAnnouncedError."""
     until = time.monotonic() + wait_s
     while True:
-        for entry in follower.follow(seen):
+        for entry in follower.announced(seen):
             seen = entry.index + 1
             if isinstance(entry.event, ReadLogOpened) and entry.event.origin == reads.origin:
                 return
@@ -260,6 +322,13 @@ def _wait(home: Path, reads: Log, wait_s: float) -> None:
 
 
 def _moved(home: Path) -> Callable[[], int] | None:
-    """Reads the epoch if the writer publishes it; None: ask the database, which is slower."""
+    """Reads how many entries are published, at every decision.
+
+    On SQLite it is the epoch, if the writer publishes it; None: ask the database, which is slower.
+    On PostgreSQL it is the database, because the writer may be on another host.
+    """
+    if (url := database.of(home).address(LEDGER)) is not None:
+        head = PostgresHead(url.render_as_string(hide_password=False), LEDGER.name)
+        return RemoteEpoch(head.size).size
     epoch = Epoch(home / EPOCH)
     return epoch.size if epoch.size() >= Follower(home).size else None

@@ -202,6 +202,14 @@ def load(home: Path) -> Snapshot:
         ) from error
 
 
+def last_used(home: Path) -> datetime | None:
+    """When jobs last ran over `home`; None if never, or if their record cannot be read."""
+    try:
+        return load(home).written
+    except JobResultsError:
+        return None
+
+
 def _stamp(at: datetime | None) -> str | None:
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 

@@ -25,7 +25,7 @@ from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from ledger.tlog import atomic_file
-from portal.operations.settings import SettingError
+from portal.configuration.sources import SettingError
 
 MAX_WAITING = 1000  # letters; more are dropped, and logged
 TIMEOUT_S = 10.0

@@ -21,6 +21,7 @@ from gate.policy.compiled import compile_plan
 from ledger.events.envelope import BudgetReserved, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
+from portal.configuration.privacy_limits import SCENE
 from portal.operations import exposures
 from portal.operations.replay_grounds import grounds
 from portal.operations.wiring import Product, releases
@@ -29,14 +30,10 @@ from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import Release
 from synthetic.model.graphical_model import GRAPHICAL
-from synthetic.privacy import accounting, budget_ledger
+from synthetic.privacy import budget_ledger
 from synthetic.privacy.budget import Account, PrivacyLoss
 from synthetic.privacy.budget_ledger import UsedReservationError
 
-EPSILON = Fraction(1)  # of one release
-DELTA = Fraction(1, 10**6)
-RHO_A_YEAR = Fraction(1, 8)  # of one scene: (2.42, 1e-6) at the end, by PrivacyLoss.epsilon
-CAP = PrivacyLoss(Fraction(1, 4))  # of one customer, over all scenes: (3.55, 1e-6) a year
 LEAST_ADMITTED = Fraction(1, 2)  # of those who consent: a release of fewer would serve nobody
 
 _reserving = Lock()  # held while the spent budget is checked and the debit recorded
@@ -92,7 +89,7 @@ def population(
 
     `resumed`: the debit of the fit itself, if it is resumed. Raises TooFewAdmittedError.
     """
-    consenting = _consenting(product, scene, at)
+    consenting, limits = _consenting(product, scene, at), product.settings.privacy
     admitted = _admitted(product, consenting.subjects, at, resumed)
     left_out = len(consenting.subjects) - len(admitted)
     if left_out:
@@ -100,7 +97,7 @@ def population(
     if len(admitted) < LEAST_ADMITTED * len(consenting.subjects):
         raise TooFewAdmittedError(
             f"{scene.id}: a release would exceed the cap of most consenting customers (rho "
-            f"{CAP.rho} a year); the last release stays active until next year"
+            f"{limits.year.rho} a year, {limits.total.rho} in all); the last release stays active"
         )
     return Population(admitted, consenting.ledger_size, consenting.ledger_root)
 
@@ -110,20 +107,21 @@ def _fitted(
 ) -> Release:
     columns = list(scene.domain.columns)
     people = population(product, scene, at, partial.reservation().id if partial.exists else None)
-    key = product.gate.source.key
+    key, limits = product.gate.source.key, product.settings.privacy
     return fit(
         product.gate.source.rows(people.subjects, [*columns, key]),
         scene=scene.id,
         domain=scene.domain,
         workload=[*scene.workload, *((trend,) for trend in scene.trends)],
         targets=scene.predicts,
-        loss=(EPSILON, DELTA),
+        loss=(limits.epsilon, limits.delta),
         at=at,
         ledger_size=people.ledger_size,
         ledger_root=people.ledger_root,
         period=period(at),
         contract=f"{scene.id} {scene.version} {scene.digest}",
-        reserve=lambda body: reserve(product.ledger, scene.id, body, at),
+        reserve=lambda body: reserve(product.ledger, scene.id, body, at, limits.scene),
+        limit=limits.scene,
         like=like,
         partial=partial,
         customer=key,  # one row of each customer is counted, also where the table has several
@@ -142,14 +140,18 @@ def _consenting(product: Product, scene: Scene, at: datetime) -> Population:
 def _admitted(
     product: Product, subjects: list[str], at: datetime, resumed: str | None
 ) -> list[str]:
-    """`subjects` without those whose cap one more release would exceed."""
-    loss = accounting.loss_within(EPSILON, DELTA)
-    fits = exposures.fits(product.ledger.announced(), period(at))
-    fits = [each for each in fits if each.reservation != resumed]
-    if exposures.upper_bound(fits) + loss <= CAP:
-        return subjects  # even a customer in every fit stays below the cap
-    versions = grounds(product.home, (), _LOG.warning).versions()
-    return exposures.exposure(product.ledger, versions, fits).admitted(subjects, loss, CAP)
+    """`subjects` without those whose cap, of the year or in all, one more release would exceed."""
+    limits = product.settings.privacy
+    loss = limits.release
+    for of_period, cap in ((period(at), limits.year), (None, limits.total)):
+        fits = exposures.fits(product.ledger.announced(), of_period)
+        fits = [each for each in fits if each.reservation != resumed]
+        if exposures.upper_bound(fits) + loss <= cap:
+            continue  # even a customer in every fit stays below the cap
+        versions = grounds(product.home, (), _LOG.warning).versions()
+        paid = exposures.exposure(product.ledger, versions, fits)
+        subjects = paid.admitted(subjects, loss, cap)
+    return subjects
 
 
 def reusable_marginals(last: Release | None, scene: Scene) -> Release | None:
@@ -163,13 +165,17 @@ def reusable_marginals(last: Release | None, scene: Scene) -> Release | None:
     return last if declared and predictable else None
 
 
-def reserve(ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime) -> Account:
+def reserve(
+    ledger: Ledger, scene: str, body: Mapping[str, Any], at: datetime, limit: PrivacyLoss = SCENE
+) -> Account:
     """Record a debit durably, unless it is recorded already; returns the account after it.
+
+    `limit`: what the scene may spend in the period.
 
     Raises BudgetExceededError and UsedReservationError.
     """
     with _reserving:
-        admission = budget_ledger.admit(bodies(ledger.announced()), body, limits({scene}))
+        admission = budget_ledger.admit(bodies(ledger.announced()), body, {scene: limit})
         if not admission.recorded:
             ledger.announce([BudgetReserved(scene, body, at)])
         return admission.account
@@ -197,5 +203,5 @@ def bodies(announced: Iterable[RecordedEvent]) -> Iterator[Mapping[str, Any]]:
 
 
 def limits(scenes: Iterable[str]) -> dict[str, PrivacyLoss]:
-    """What each scene may spend in one period."""
-    return dict.fromkeys(scenes, PrivacyLoss(RHO_A_YEAR))
+    """What each scene may spend in one period where its reservations state nothing else."""
+    return dict.fromkeys(scenes, SCENE)

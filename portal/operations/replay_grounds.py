@@ -6,11 +6,10 @@ from pathlib import Path
 from gate.contracts import versions
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Scene
-from gate.contracts.source import specs_folder
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy, CedarPolicyError
 from gate.replay.history import ReplayGrounds
-from portal.operations.wiring import contracts
+from portal.operations import company_folder
 from steward.contracts.archive import ContractArchive
 
 Warn = Callable[[str], object]
@@ -19,14 +18,22 @@ Warn = Callable[[str], object]
 def grounds(home: Path, policies: Sequence[Path], warn: Warn) -> ReplayGrounds:
     """The contracts and policies of a data directory.
 
-    `policies`: policy folders, the active one first; empty: the shipped policy and those in the
+    `policies`: policy folders, the active one first; empty: the company's policy and those in the
     data directory. Anything there that cannot be read is left out and reported to `warn`. Raises
     CedarPolicyError.
     """
-    first, *others = [cedar.load(each) for each in policies or [specs_folder() / "policy"]]
+    company = company_folder.of(home)
+    first, *others = [_policy(each) for each in policies] or [company_folder.policy(company)]
     known = {each.digest for each in (first, *others)}
     earlier = [] if policies else _earlier(home, known, warn)
-    return ReplayGrounds(contracts()[1], first, _archived(home, warn), [*others, *earlier])
+    return ReplayGrounds(company.scenes, first, _archived(home, warn), [*others, *earlier])
+
+
+def _policy(folder: Path) -> CedarPolicy:
+    """The policy of a folder as it was archived, or of a company's folder of rules."""
+    if (folder / "consent.cedar").exists():
+        return cedar.load(folder)
+    return cedar.load(cedar.law_folder(), folder)
 
 
 def _earlier(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:

@@ -1,19 +1,38 @@
-"""The product's settings, from the environment (`SOVEREIGN_…`) and one TOML file."""
+"""The product's settings. A flag overrides the environment (`SOVEREIGN_…`), which overrides
+`sovereign.toml` in the working directory, which overrides `company.toml` of the company's folder.
+
+`sovereign settings` prints the reference, docs/configuration.md.
+"""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from gate.decision.quota import Quota
+from ledger.verify.read_log_rules import MIN_DAYS
+from portal.configuration import privacy_limits
+from portal.configuration.privacy_limits import PrivacyLimits
+from portal.configuration.session_length import SessionLength
+from portal.configuration.sources import FILE, PREFIX, StrictEnvironment, StrictFile
+from synthetic.privacy.budget import PrivacyLoss
 
 PORTS = {"http": 80, "https": 443}
 LOCATION = r"^([A-Z]{2}(-[A-Z0-9]{1,3})?|EEA|EEA30|EEA31|EU27|EU28)?$"
@@ -23,10 +42,21 @@ RENAMED_LIMITS = {
     "share_told": "share_alert",
     "table_share_told": "table_share_alert",
 }
+UNIT, FLAG = "unit", "flag"  # of a setting, for the reference
 
 
-class SettingError(ValueError):
-    """A setting names something that does not exist or cannot be used. The message says which."""
+def _exact(number: Any) -> Fraction:
+    """A number above 0: 0.5, "1/8", 1e-6."""
+    try:
+        read = Fraction(str(number) if type(number) is not bool else "")
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError('want a number above 0, such as 0.5 or "1/8"') from error
+    if read <= 0:
+        raise ValueError('want a number above 0, such as 0.5 or "1/8"')
+    return read
+
+
+Exact = Annotated[Fraction, PlainValidator(_exact), PlainSerializer(str)]
 
 
 class Partner(BaseModel, frozen=True, extra="forbid"):
@@ -38,109 +68,274 @@ class Partner(BaseModel, frozen=True, extra="forbid"):
     email: str
 
 
+def _setting(
+    default: Any, description: str, example: str, unit: str = "", flag: str = "", **bounds: Any
+) -> Any:
+    """`example`: as it stands in sovereign.toml. `flag`: of `sovereign serve`."""
+    more: dict[str, Any] = {UNIT: unit, FLAG: flag}
+    return Field(
+        default, description=description, examples=[example], json_schema_extra=more, **bounds
+    )
+
+
 class Settings(BaseSettings):
-    """All settings. The environment overrides `sovereign.toml` in the working directory."""
+    """All settings, each with its default."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SOVEREIGN_", toml_file="sovereign.toml", extra="forbid", frozen=True
+        env_prefix=PREFIX, toml_file=FILE, extra="forbid", frozen=True
     )
 
-    data_dir: Path = Field(
-        Path("sovereign-data"), description="folder with the ledger, the keys and the data"
+    data_dir: Path = _setting(
+        Path("sovereign-data"),
+        "folder with the ledger, the keys and the data; of every command that has --data-dir",
+        '"/srv/sovereign"',
+        flag="--data-dir",
     )
-    origin: str = Field(
-        "demo.sovereign.example/consent", description="name of the consent log; never change it"
-    )
-    host: str = Field("127.0.0.1", description="address the portal listens on")
-    port: int = Field(8000, ge=1, le=65535, description="port the portal listens on")
-    demo: bool = Field(default=False, description="offer the labelled demo login and demo tokens")
-
-    source: str = Field(
+    company: str = _setting(
         "",
-        description="where personal rows are: postgresql://… or a DuckDB file;"
-        " customers.duckdb in the data directory if empty",
+        "folder that defines the company: company.toml, sources, scenes, policy; the data"
+        " directory remembers it",
+        '"/etc/sovereign/company"',
+        flag="--company",
+    )
+    origin: str = _setting(
+        "",
+        "name of the consent log; the company's if empty; never change it",
+        '"bank.example/consent"',
+    )
+    host: str = _setting(
+        "127.0.0.1",
+        "address the portal and a gate of its own listen on",
+        '"0.0.0.0"',
+        flag="--host",
+    )
+    port: int = _setting(8000, "port the portal listens on", "443", flag="--port", ge=1, le=65535)
+    gate_port: int = _setting(
+        8100,
+        "port that `sovereign gate serve` listens on; there its flag is --port",
+        "8443",
+        ge=1,
+        le=65535,
+    )
+    demo: bool = _setting(
+        False, "offer the labelled demo login and demo tokens", "true", flag="--trial"
+    )
+
+    database: str = _setting(
+        "",
+        "where all tables are, except those of the vault: postgresql://…; SQLite files"
+        " in the data directory if empty. The data directory remembers it",
+        '"postgresql://sovereign@db/bank"',
+        repr=False,  # it may hold a password
+    )
+    vault_database: str = _setting(
+        "",
+        "where the vault's tables are, so that it has a backup of its own: postgresql://…"
+        " of another database; a SQLite file in keys/ if empty. The data directory remembers it",
+        '"postgresql://sovereign@db/vault"',
+        repr=False,
+    )
+    source: str = _setting(
+        "",
+        "where personal rows are: postgresql://…, or a DuckDB, SQLite, CSV or Parquet file; what"
+        " company.toml says if empty, else customers.duckdb in the data directory",
+        '"postgresql://reader@db/customers"',
         repr=False,  # it may hold a password
     )
 
-    quota: Mapping[str, Quota] = Field(
+    quota: Mapping[str, Quota] = _setting(
         {},
-        description="what services may read: by service/scene, or default for all others;"
+        "what services may read: by service/scene, or default for all others;"
         " points_per_minute, rows_per_day, and thresholds that raise an alert: points_alert an"
         " hour, share_alert of all customers in one answer with ids, table_share_alert in one"
         " without",
+        "{ default = { points_per_minute = 600 } }",
     )
 
-    consent_origin: str = Field(
-        "",
-        description="where customers sign consent with their own keys, e.g."
-        " https://consent.bank.example: a host on which nobody signs in; no such keys if empty",
+    release_epsilon: Exact = _setting(
+        PrivacyLimits().epsilon,
+        "privacy loss of one synthetic release, at release_delta",
+        "0.5",
+        "epsilon",
     )
-    login_origin: str = Field(
-        "",
-        description="where customers sign in, e.g. https://privacy.bank.example; needed along with"
-        " consent_origin, and on another host",
+    release_delta: Exact = _setting(
+        PrivacyLimits().delta,
+        "chance with which release_epsilon may be exceeded; 1e-6 or less",
+        "1e-7",
+        "probability",
+    )
+    scene_rho_a_year: Exact = _setting(
+        PrivacyLimits().scene.rho,
+        "privacy loss of one scene's releases in a calendar year; each release states it",
+        '"1/16"',
+        "zCDP rho",
+    )
+    customer_rho_a_year: Exact = _setting(
+        PrivacyLimits().year.rho,
+        "privacy loss of one customer in a calendar year, over all scenes; whom a release would"
+        " take beyond it is left out of it",
+        '"1/8"',
+        "zCDP rho",
+    )
+    customer_rho: Exact = _setting(
+        PrivacyLimits().total.rho,
+        "the same over all years; at most what is epsilon 10 at delta 1e-6",
+        '"1/2"',
+        "zCDP rho",
+    )
+    refit_days: int = _setting(
+        92, "a scene's release is not made again before it is so old", "30", "days", ge=7, le=3650
+    )
+    refit_changes: int = _setting(
+        50,
+        "nor before so many customers gave instructions on the scene since; also what a first"
+        " release waits for",
+        "200",
+        "customers",
+        ge=50,
+    )
+    session_idle_minutes: int = _setting(
+        30, "a session ends after so long without use", "10", "minutes", ge=1, le=120
+    )
+    session_hours: int = _setting(
+        12, "a session ends after so long in any case", "8", "hours", ge=1, le=24
     )
 
-    mail: str = Field(
+    consent_origin: str = _setting(
         "",
-        description="how copies of receipts reach customers: smtp://host:port, smtps://host:port or"
+        "where customers sign consent with their own keys: a host on which nobody signs in; no"
+        " such keys if empty",
+        '"https://consent.bank.example"',
+    )
+    login_origin: str = _setting(
+        "",
+        "where customers sign in; needed along with consent_origin, and on another host",
+        '"https://privacy.bank.example"',
+    )
+
+    mail: str = _setting(
+        "",
+        "how copies of receipts reach customers: smtp://host:port, smtps://host:port or"
         " folder:path; none are sent if empty",
+        '"smtps://mail.bank.example:465"',
         repr=False,  # it may hold a password
     )
-    mail_from: str = Field("privacy@portal.invalid", description="sender of letters to customers")
+    mail_from: str = _setting(
+        "privacy@portal.invalid", "sender of letters to customers", '"privacy@bank.example"'
+    )
 
-    controller_name: str = Field(
+    controller_name: str = _setting(
         "",
-        description="legal name of the company that is responsible, for consent records; these"
-        " are made only once this and the next five are set, or in the demonstration",
+        "legal name of the company that is responsible, for consent records; these are made only"
+        " once this and the next five are set, here or in company.toml, or in the demonstration",
+        '"Bank plc"',
     )
-    controller_id: str = Field(
-        "", description="an IRI that names the company, e.g. https://bank.example"
+    controller_id: str = _setting("", "an IRI that names the company", '"https://bank.example"')
+    controller_address: str = _setting(
+        "", "the company's postal address, in one line", '"1 High Street, Dublin"'
     )
-    controller_address: str = Field("", description="the company's postal address, in one line")
-    controller_email: str = Field("", description="where the company answers about personal data")
-    jurisdiction: str = Field(
-        "",
-        pattern=LOCATION,
-        description="whose law applies: an ISO 3166 code such as IE, or EU, EEA",
+    controller_email: str = _setting(
+        "", "where the company answers about personal data", '"privacy@bank.example"'
     )
-    storage_location: str = Field(
-        "", pattern=LOCATION, description="where personal data lies, in the same codes"
+    jurisdiction: str = _setting(
+        "", "whose law applies: an ISO 3166 code such as IE, or EU, EEA", '"IE"', pattern=LOCATION
     )
-    partners: Mapping[str, Partner] = Field(
+    storage_location: str = _setting(
+        "", "where personal data lies, in the same codes", '"EU"', pattern=LOCATION
+    )
+    partners: Mapping[str, Partner] = _setting(
         {},
-        description="companies that receive data, by service: id, name, address, email; one that is"
+        "companies that receive data, by service: id, name, address, email; one that is"
         " not named is reached care of the controller",
+        '{ printer = { id = "https://printer.example", name = "Printer Ltd",'
+        ' address = "2 Low Street", email = "privacy@printer.example" } }',
     )
 
-    job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = Field(
-        {}, description="seconds between the runs of a job, by its name in `sovereign jobs`"
+    read_log_days: float = _setting(
+        31,
+        "a running process closes its read log and begins the next after so long",
+        "7",
+        "days",
+        gt=0,
+        le=366,
+    )
+    read_log_entries: int = _setting(
+        10_000_000,
+        "and after so many entries, if that is earlier",
+        "1000000",
+        "entries",
+        ge=1,
+    )
+    reads_kept_days: int = _setting(
+        0,
+        "entries of read logs are removed so long after their log was closed, and not before the"
+        " same time has passed since this was declared in the consent log: 30 or more; kept for"
+        " ever if 0",
+        "1095",
+        "days",
+        le=36_500,
     )
 
-    shadow_every: int = Field(
-        1000, ge=1, description="one answer in so many is decided again by the full Cedar policy"
+    job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = _setting(
+        {},
+        "time between the runs of a job, by its name in `sovereign jobs`",
+        "{ publication = 30 }",
+        "seconds",
     )
 
-    oidc_issuer: str = Field("", description="OpenID Connect provider people sign in at")
-    oidc_client_id: str = Field("", description="this portal's client id at the provider")
-    oidc_client_secret: SecretStr = Field(
-        SecretStr(""), description="the portal's secret at the provider"
+    shadow_every: int = _setting(
+        1000,
+        "one answer in so many is decided again by the full Cedar policy",
+        "100",
+        "answers",
+        ge=1,
     )
-    oidc_customer_claim: str = Field("sub", description="claim that holds the customer's number")
-    oidc_roles_claim: str = Field("roles", description="claim that holds a steward's roles")
 
-    token_jwks: str = Field(
-        "", description="public keys of the issuer of services' access tokens: a JWKS file or URL"
+    oidc_issuer: str = _setting(
+        "", "OpenID Connect provider people sign in at", '"https://login.example"'
     )
-    token_issuer: str = Field("", description="issuer of services' access tokens")
-    token_audience: str = Field(
-        "", description="this gate's name as audience of services' access tokens"
+    oidc_client_id: str = _setting("", "this portal's client id at the provider", '"portal"')
+    oidc_client_secret: SecretStr = _setting(
+        SecretStr(""),
+        "the portal's secret at the provider; better in the environment than in a file",
+        '"…"',
     )
-    address: str = Field(
+    oidc_customer_claim: str = _setting(
+        "sub", "claim that holds the customer's number", '"customer_number"'
+    )
+    oidc_roles_claim: str = _setting("roles", "claim that holds a steward's roles", '"groups"')
+
+    token_jwks: str = _setting(
         "",
-        description="URL of this gate for services, e.g. https://gate.example; without it tokens"
-        " bound to a key (DPoP) are refused",
+        "public keys of the issuer of services' access tokens: a JWKS file or URL",
+        '"https://login.example/jwks.json"',
     )
+    token_issuer: str = _setting("", "issuer of services' access tokens", '"https://login.example"')
+    token_audience: str = _setting(
+        "", "this gate's name as audience of services' access tokens", '"https://gate.example"'
+    )
+    address: str = _setting(
+        "",
+        "URL of this gate for services; without it tokens bound to a key (DPoP) are refused",
+        '"https://gate.example"',
+    )
+
+    @property
+    def session(self) -> SessionLength:
+        """How long people stay signed in."""
+        idle = timedelta(minutes=self.session_idle_minutes)
+        return SessionLength(idle, timedelta(hours=self.session_hours))
+
+    @property
+    def privacy(self) -> PrivacyLimits:
+        """What releases may cost."""
+        return PrivacyLimits(
+            self.release_epsilon,
+            self.release_delta,
+            PrivacyLoss(self.scene_rho_a_year),
+            PrivacyLoss(self.customer_rho_a_year),
+            PrivacyLoss(self.customer_rho),
+        )
 
     def at_home(self) -> Self:
         """Defaults for a demonstration on one machine: a second host name for customers' keys, and
@@ -165,6 +360,18 @@ class Settings(BaseSettings):
                     raise ValueError(f"{place}.{name} is now called {RENAMED_LIMITS[name]}")
         return quotas
 
+    @field_validator("reads_kept_days")
+    @classmethod
+    def _kept_long_enough(cls, days: int) -> int:
+        if days < MIN_DAYS and days != 0:
+            raise ValueError(f"reads_kept_days is {days}, want {MIN_DAYS} or more, or 0")
+        return days
+
+    @model_validator(mode="after")
+    def _bounded_losses(self) -> Self:
+        privacy_limits.require_bounded(self.privacy)
+        return self
+
     @model_validator(mode="after")
     def _two_hosts(self) -> Self:
         """Check both origins: a sign-in page must not be able to ask for a consent signature."""
@@ -186,11 +393,11 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the framework's signature
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the framework's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, StrictEnvironment(settings_cls), StrictFile(settings_cls)
 
 
 def _origin(where: SplitResult) -> str:

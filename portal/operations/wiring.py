@@ -14,46 +14,62 @@ home/health.sqlite       the history of checks of the contracts
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
 from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from gate import factory
-from gate.contracts.scene import Scene, load_scenes
-from gate.contracts.source import SourceContract, load_source, specs_folder
+from gate.contracts.company import Company
+from gate.contracts.scene import Scene
+from gate.contracts.source import SourceContract
 from gate.decision.alert import Alarm, GateAlert, log
 from gate.decision.quota import Quotas
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
+from gate.readlog import largest_number, new_log, retention
+from gate.readlog.acts import KeptReads, ReadLogActs
+from gate.readlog.anchors import Anchors
 from gate.readlog.by_customer import listed
-from gate.readlog.writer import LOG, Journal, ManyEntryTagger, instance_name
+from gate.readlog.earlier_sets import EarlierReads, EarlierSets
+from gate.readlog.new_log import NewReadLog
+from gate.readlog.retention import MissingReads
+from gate.readlog.rotation import RotationLimits
+from gate.readlog.writer import Journal, JournalTagger
 from gate.reads.point import Gate, GateOptions, LedgerView
+from gate.reads.sources import data_keys
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
+from gate.reads.sources.sqlite import SQLiteSource, is_sqlite
 from gate.state import snapshot
 from gate.state.consent_index import ConsentIndex
 from gate.state.snapshot import StateCopy
+from gate.storage.quotas import QuotaStore
+from gate.storage.read_log import ReadLogDatabases
 from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
-from ledger.tlog import atomic_file, signed_note
+from ledger.storage import database
+from ledger.tlog import atomic_file
 from ledger.tlog.writer import Log
-from portal.operations import mail, open_ledger
-from portal.operations.publishing import Anchors, Publisher
-from portal.operations.settings import SettingError, Settings
+from portal.configuration.sources import SettingError
+from portal.operations import company_folder, databases, mail, open_ledger
+from portal.operations.publishing import Publisher
+from portal.operations.settings import Settings
 from steward.agreements.stability import Histories, WithStability
 from steward.alert_cases import Alarms
-from steward.contracts import publication
+from steward.contracts import publication, publication_plan, source_probe
 from steward.contracts.archive import ContractArchive
+from steward.contracts.publication_plan import ChangedSetting, PlannedLog, PublicationPlan
 from steward.contracts.source_probe import SourceTables
 from steward.notify import recipients
-from steward.oversight import review
 from steward.oversight.register import Register
 from synthetic.fitting.release import Release
 
@@ -62,7 +78,10 @@ SECRET = Path("keys") / "surrogate.key"
 SECRET_SIZE = 32  # bytes
 DEFAULT_QUOTA = "default"
 SNAPSHOT = Path("state") / "consent.npz"
+CONTRACTS = "contracts"
 _LOG = logging.getLogger("sovereign")
+
+Accept = Callable[[PublicationPlan], None]  # raises to refuse what a start would publish
 
 
 class SecretError(Exception):
@@ -74,35 +93,60 @@ class Product:
     settings: Settings
     ledger: Ledger
     gate: Gate
-    source: SourceContract
-    scenes: Mapping[str, Scene]
-    reads: Log
+    company: Company
     tables: SourceTables  # of the personal source, for checks that read no row
+    register: Callable[[], Register]  # of reviews, explanations, reminders, searches; opened once
+    read_logs: ReadLogDatabases  # of every gate
+    read_log_acts: ReadLogActs
+    _earlier: EarlierSets = field(default_factory=EarlierSets)
 
     @property
     def home(self) -> Path:
         return self.settings.data_dir
 
+    @property
+    def reads(self) -> Log:
+        """The read log that this process writes now."""
+        return self.gate.journal.log
+
+    @property
+    def source(self) -> SourceContract:
+        return self.company.source
+
+    @property
+    def scenes(self) -> Mapping[str, Scene]:
+        return self.company.scenes
+
     def reads_of(self, subject: str, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every point read of one customer through every gate, newest first.
+        """Every read of one customer through every gate, newest first: of many customers, too.
 
         The first `skip` entries are skipped without being opened.
         """
-        folders = [path.parent for path in (self.home / "reads").glob(f"*/{LOG}")]
-        if len(folders) > 1:  # most logs of ended gates have no entry of this customer
-            folders = [f for f in folders if any(True for _ in listed(f, self.ledger, subject))]
-        if len(folders) == 1:
-            entries = listed(folders[0], self.ledger, subject, skip)
+        self.gate.journal.deliveries.flush()
+        logs = [*self.read_logs.all()]
+        if len(logs) > 1:  # most logs of ended gates have no entry of this customer
+            logs = [log for log in logs if any(True for _ in listed(log, self.ledger, subject))]
+        if len(logs) == 1:
+            entries = listed(logs[0], self.ledger, subject, skip)
         else:
-            several = (listed(each, self.ledger, subject) for each in folders)
+            several = (listed(each, self.ledger, subject) for each in logs)
             entries = islice(merge(*several, key=lambda each: each.at, reverse=True), skip, None)
         for each in entries:
             if (entry := each.entry()) is not None:
                 yield each.place, entry
 
-    def register(self) -> Register:
-        """The register of reviews, explanations, reminders and searches."""
-        return Register(self.home / "register.sqlite", self.ledger, review.SCHEMA)
+    def unattributed_reads(self) -> EarlierReads | None:
+        """The reads of many customers of which nobody can say any more whom they were about."""
+        return self._earlier.of(self.read_logs.all())
+
+    def missing_reads(self) -> MissingReads | None:
+        """The recorded reads that nobody can show any more, although they had to be kept."""
+        lost = self._earlier.lost(self.read_logs.all())
+        return retention.missing(self.read_log_acts, self.read_logs, lost)
+
+    def kept_reads(self) -> KeptReads:
+        """For how long reads are kept, and up to which time they were removed."""
+        return self.read_log_acts.kept()
 
     def keep_state(self) -> StateCopy | None:
         """Write a snapshot of the consent state, for a faster start next time.
@@ -122,36 +166,59 @@ class Product:
     def publish(self) -> None:
         """Anchor the read logs, and write the public tile directories, at once."""
         Anchors(self.home, self.ledger).anchor(clock.now())
-        Publisher(self.home, self.ledger, self.reads).publish()
+        Publisher(self.home, self.ledger, lambda: self.reads).publish()
 
 
-def contracts() -> tuple[SourceContract, dict[str, Scene]]:
-    specs = specs_folder()
-    source = load_source(specs / "sources" / "customer.odcs.yaml")
-    return source, load_scenes(specs / "scenes", source)
+def open_product(settings: Settings, accept: Accept | None = None) -> Product:
+    """Open everything under `settings.data_dir`, and announce in the log what is new of it.
 
-
-def open_product(settings: Settings) -> Product:
-    """Open everything under `settings.data_dir`.
-
-    Raises SettingError and SourceUnavailableError before anything is created there, and what its
-    parts raise.
+    `accept` is given what the start would publish, if anything, and raises to refuse it. Raises
+    SettingError, ContractError, CedarPolicyError, SourceUnavailableError and SecretError before
+    anything is created there; UndeclaredChangeError, MissingContractError and what its parts raise
+    before anything is announced.
     """
     home = settings.data_dir
-    source, scenes = contracts()
+    settings, company = company_folder.configured(settings)
+    source, scenes = company.source, company.scenes
     require_usable(settings, scenes)
-    tables = open_source(settings)
-    ledger = open_ledger.begin(home, settings.origin)
-    reads = _open_read_log(ledger, home)
-    policy = cedar.load(specs_folder() / "policy")
-    publish_scenes(ledger, scenes, home)
-    publish_policy(ledger, policy, home)
+    policy = company_folder.policy(company)
+    tables = sound_source(settings, source)
+    databases.addresses(settings)
+    if (home / SECRET).exists():
+        secret(home / SECRET)
+    ledger = open_ledger.begin(home, settings.origin, databases.settled(settings))
+    if publication.unpublished(ledger, company, ContractArchive(home / CONTRACTS)) and accept:
+        accept(planned(ledger, company, policy, home))
+    company_folder.remember(home, company.folder, company_folder.noticed(settings, company))
+    make_keys(ledger, tables, home)
+    new = new_log.begin(home, ledger.origin)
+    journal = Journal(new.log, ledger, new.reads)
     state = snapshot.load(home / SNAPSHOT, scenes, ledger)
-    gate = build_gate(settings, ledger, source, scenes, policy, reads, rows=tables, state=state)
-    return Product(settings, ledger, gate, source, scenes, reads, tables)
+    gate = build_gate(settings, ledger, source, scenes, policy, journal, rows=tables, state=state)
+    register = cache(lambda: Register(home, ledger))
+    logs = ReadLogDatabases(home)
+    acts = ReadLogActs(ledger)
+    product = Product(settings, ledger, gate, company, tables, register, logs, acts)
+    ledger.announce([_opening(new)])  # nothing is read before it
+    # If we crash here, or below, the next start publishes what is missing.
+    publish_scenes(ledger, company, home)
+    publish_policy(ledger, policy, home)
+    return product
 
 
-class GateLedger(LedgerView, ManyEntryTagger, Histories, Protocol):
+def make_keys(ledger: Ledger, source: RowSource, home: Path) -> None:
+    """Make a data key for everybody whom the source knows; the job `data-keys` repeats it.
+
+    If the source is down, reads of whoever has no key get nothing until the job has made one.
+    """
+    ledger.reserve_numbers(largest_number.of(home))
+    try:
+        data_keys.create(ledger, source)
+    except SourceUnavailableError as error:
+        _LOG.warning("customers who are new in the source have no data key yet: %s", error)
+
+
+class GateLedger(LedgerView, JournalTagger, Histories, Protocol):
     """The consent log as a gate needs it: its writer, or a follower in another process."""
 
     def announced(self) -> Iterable[RecordedEvent]: ...
@@ -163,22 +230,26 @@ def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's o
     source: SourceContract,
     scenes: Mapping[str, Scene],
     policy: CedarPolicy,
-    reads: Log,
+    journal: Journal,
     *,
     rows: RowSource,
     state: ConsentIndex | None = None,
 ) -> Gate:
     """Build this product's gate, inside the portal or in a process of its own."""
     alerts = alarm(settings, settings.origin, scenes)
-    options = GateOptions(
-        known_by(source), quotas(settings, scenes, alerts), alerts, settings.shadow_every
-    )
     home = settings.data_dir
+    options = GateOptions(
+        known_by(source),
+        quotas(settings, scenes, alerts),
+        alerts,
+        settings.shadow_every,
+        asks_server=any(database.remembered(home)),
+    )
     return factory.build(
         ledger,
         WithStability(rows, ledger, scenes),
         scenes,
-        Journal(reads, ledger, home / "reads" / reads.origin.rsplit("/", 1)[-1]),
+        journal,
         policy,
         secret(home / SECRET),
         state=state,
@@ -216,7 +287,9 @@ def quotas(settings: Settings, scenes: Mapping[str, Scene], alarm: Alarm) -> Quo
     named = {name: quota for name, quota in settings.quota.items() if name != DEFAULT_QUOTA}
     _require_known_quotas(named, scenes)
     limits = {(name.split("/")[0], name.split("/")[1]): quota for name, quota in named.items()}
-    return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm)
+    limited = any(each.is_limited for each in settings.quota.values())
+    store = QuotaStore(settings.data_dir) if limited else None
+    return Quotas(limits, settings.quota.get(DEFAULT_QUOTA), alarm, store)
 
 
 def _require_known_quotas(names: Iterable[str], scenes: Mapping[str, Scene]) -> None:
@@ -244,27 +317,73 @@ def source_file(home: Path, setting: str = "") -> Path:
     path = Path(setting or home / "customers.duckdb")
     if path.is_file():
         return path
-    check = "the setting source" if setting else "--data-dir, or set source"
+    check = "the setting source" if setting else "--data-dir, or name --company, or set source"
     raise SourceUnavailableError(
-        f"no file with customers' rows at {path}: check {check} (a DuckDB file or postgresql://…)"
+        f"no file with customers' rows at {path}: check {check} (a DuckDB, SQLite, CSV or Parquet "
+        "file, or postgresql://…)"
     )
 
 
-def open_source(settings: Settings) -> DuckDBSource | PostgresSource:
+def open_source(settings: Settings, source: SourceContract) -> DuckDBSource | PostgresSource:
     """The personal rows that the settings name. Raises SourceUnavailableError."""
+    tables = (source.table, source.key, source.related)
     if settings.source.startswith(POSTGRES):
-        return PostgresSource(settings.source)
-    return DuckDBSource(source_file(settings.data_dir, settings.source))
+        return PostgresSource(settings.source, *tables)
+    path = source_file(settings.data_dir, settings.source)
+    return SQLiteSource(path, *tables) if is_sqlite(path) else DuckDBSource(path, *tables)
 
 
-def publish_scenes(ledger: Ledger, scenes: Mapping[str, Scene], home: Path) -> None:
+def sound_source(settings: Settings, source: SourceContract) -> DuckDBSource | PostgresSource:
+    """The same, to be served: raises SettingError, too, if a customer has two rows."""
+    opened = open_source(settings, source)
+    _require_one_row_each(opened, source.table)
+    return opened
+
+
+def _require_one_row_each(tables: DuckDBSource | PostgresSource, name: str) -> None:
+    """One of two rows of a customer may be somebody else's."""
+    try:
+        found = source_probe.key_facts(tables, name)
+    except SourceUnavailableError as error:
+        _LOG.warning("whether each customer has one row could not be checked: %s", error)
+        return
+    if found.surplus:
+        raise SettingError(
+            f"table {name!r}, key {found.column!r}: want one row a customer, found {found.surplus} "
+            "rows beyond a customer's first: correct the table"
+        )
+
+
+def planned(
+    log: PlannedLog | None,
+    company: Company,
+    rules: CedarPolicy,
+    home: Path,
+    settings: tuple[ChangedSetting, ...] = (),
+) -> PublicationPlan:
+    """What a start would publish, over a log of its writer or of a follower; None: a new log.
+
+    `settings`: those that change.
+
+    Raises UndeclaredChangeError or MissingContractError.
+    """
+    return publication_plan.make(
+        log,
+        company,
+        rules.digest,
+        ContractArchive(home / CONTRACTS),
+        home / SNAPSHOT,
+        clock.now(),
+        settings,
+    )
+
+
+def publish_scenes(ledger: Ledger, company: Company, home: Path) -> None:
     """Announce every contract whose active version in the log differs.
 
     Raises UndeclaredChangeError or MissingContractError: see steward.contracts.publication.
     """
-    publication.publish(
-        ledger, scenes, specs_folder(), ContractArchive(home / "contracts"), clock.now()
-    )
+    publication.publish(ledger, company, ContractArchive(home / CONTRACTS), clock.now())
 
 
 def publish_policy(ledger: Ledger, rules: CedarPolicy, home: Path) -> None:
@@ -290,17 +409,19 @@ def releases(
     return by_scene
 
 
-def _open_read_log(ledger: Ledger, home: Path) -> Log:
-    """A new read log for this run, announced in the consent log before anything is read."""
-    instance = f"reads-{instance_name()}"
-    origin = f"{ledger.origin.rsplit('/', 1)[0]}/{instance}"
-    signer = signed_note.generate(origin)
-    folder = home / "reads" / instance
-    folder.mkdir(parents=True)
-    log = Log.open(folder / LOG, origin, signer)
-    atomic_file.write(home / "keys" / f"{instance}.vkey", f"{signer.verifier}\n".encode())
-    ledger.announce([ReadLogOpened(origin, str(signer.verifier), clock.now())])
-    return log
+def begin_read_log(ledger: Ledger, home: Path) -> NewReadLog:
+    """A read log that is announced: entries may be written to it."""
+    new = new_log.begin(home, ledger.origin)
+    ledger.announce([_opening(new)])
+    return new
+
+
+def rotation_limits(settings: Settings) -> RotationLimits:
+    return RotationLimits(timedelta(days=settings.read_log_days), settings.read_log_entries)
+
+
+def _opening(new: NewReadLog) -> ReadLogOpened:
+    return ReadLogOpened(new.log.origin, new.vkey, clock.now())
 
 
 def secret(path: Path) -> bytes:

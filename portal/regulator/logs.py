@@ -27,7 +27,7 @@ def published(folder: Path) -> list[PublishedLog]:
 def keys(folder: Path) -> dict[str, list[str]]:
     """Each log's verifier keys, by the log's name. Files with private keys are not read."""
     files = sorted(folder.glob("*.vkey"), key=lambda path: (path.stem != "consent", path.stem))
-    return {path.stem: path.read_text("ascii").split() for path in files}
+    return {path.stem: path.read_text("ascii").splitlines() for path in files}
 
 
 def _read(path: Path) -> Iterator[PublishedLog]:

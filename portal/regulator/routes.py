@@ -9,7 +9,6 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
-from gate.contracts.source import specs_folder
 from portal.regulator import logs, releases
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
@@ -75,9 +74,10 @@ def verify(request: Request) -> Response:
 @router.get("/contracts/{scene}.odcs.yaml")
 def contract(request: Request, scene: str) -> Response:
     """A scene's contract, with exactly the bytes of its digest in the log."""
-    if scene not in context(request).product.scenes:
+    company = context(request).product.company
+    if scene not in company.scenes:
         raise NotFoundError
-    return _file(specs_folder() / "scenes" / f"{scene}.odcs.yaml", "application/yaml", "no-cache")
+    return _file(company.scene_file(scene), "application/yaml", "no-cache")
 
 
 @router.post("/regulator/replay")

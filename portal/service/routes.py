@@ -10,23 +10,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gate.contracts.scene import Scene
+from gate.contracts.scene import Fallback, ReadShape, Scene
 from gate.http.access_tokens import AccessTokens
 from gate.http.app import Authenticator, GateApp
 from gate.http.dpop import Proofs
 from gate.http.jwks import Jwks
 from gate.http.token_issuer import KEYS, TOKEN, Issuer, IssuerApp
 from gate.reads import formats
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 from portal.service import demokeys, description, tokens, usage
+from portal.signin import trial
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 
 router = APIRouter(include_in_schema=False)
 GATE_PATHS = (*description.OPERATIONS, "/.well-known/authzen-configuration")
-EXAMPLE = {"service": "analytics", "scene": "segmentation", "customer": "c00007"}
+SHOWN_FIELDS = 2  # of the example on the page
 
 
 def mount(app: FastAPI, product: Product) -> None:
@@ -39,8 +40,7 @@ def mount(app: FastAPI, product: Product) -> None:
         embedded = IssuerApp(issuer)
         app.router.routes.append(Route(TOKEN, embedded, methods=["POST"]))
         app.router.routes.append(Route(KEYS, embedded, methods=["GET"]))
-    app.include_router(router)
-    app.include_router(usage.router)
+    app.router.routes.extend([*router.routes, *usage.router.routes])
 
 
 def issuing(product: Product) -> Issuer:
@@ -95,7 +95,7 @@ def openapi(request: Request) -> Response:
 
 @router.get("/docs")
 def docs(request: Request) -> Response:
-    return _docs(request, EXAMPLE, None)
+    return _docs(request, _example(context(request).product), None)
 
 
 @router.post("/docs")
@@ -117,6 +117,28 @@ def try_it(
     return _docs(request, tried, json.dumps(answer, indent=2, ensure_ascii=False))
 
 
+def _example(product: Product) -> dict[str, str]:
+    """A call that the company's contracts allow: of a scene whose answers show both views, if one
+    does."""
+    readable = [each for each in product.scenes.values() if ReadShape.POINT in each.shapes]
+    both = [each for each in readable if each.fallback is Fallback.SYNTHETIC]
+    scene = next(iter([*both, *readable, *product.scenes.values()]))
+    customer = next(iter(trial.people(product)), "")
+    return {"service": scene.services[0].id, "scene": scene.id, "customer": customer}
+
+
+def _call(product: Product) -> dict[str, str]:
+    """The example as a shell types it."""
+    called = _example(product)
+    fields = [*product.scenes[called["scene"]].fields][:SHOWN_FIELDS]
+    asked = {"scene": called["scene"], "customer": called["customer"] or "…", "fields": fields}
+    return {
+        "address": here(product.settings),
+        "token": f"demo-{called['service']}" if product.settings.demo else "$TOKEN",
+        "body": json.dumps(asked, ensure_ascii=False),
+    }
+
+
 def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Response:
     product = context(request).product
     return page(
@@ -130,4 +152,5 @@ def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Respon
         services=services(product.scenes.values()),
         answer=answer,
         tried=tried,
+        call=_call(product),
     )

@@ -45,8 +45,9 @@ def quotas(product: Product, by: str, at: datetime) -> list[dict[str, Any]]:
 
 def answers(product: Product, by: str) -> Sequence[dict[str, Any]]:
     """The last answers to the service among the newest entries of this gate's read log."""
-    size = product.reads.size
-    newest = [*enumerate(product.reads.entries(max(0, size - MAX_SEARCHED), size))][::-1]
+    log = product.reads
+    size = log.size
+    newest = [*enumerate(log.entries(max(0, size - MAX_SEARCHED), size))][::-1]
     first = max(0, size - MAX_SEARCHED)
     answers: list[dict[str, Any]] = []
     for place, entry in newest:

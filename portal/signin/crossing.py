@@ -14,11 +14,10 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
-from portal.auth.session import Session
 from portal.signin.current_customer import Me
 from portal.signin.routes import brought_over
 from portal.web.hosts import ENTRY, Hosts
-from portal.web.pages import context, page
+from portal.web.pages import Crossing, context, page
 from portal.web.problems import NotFoundError, UsedCodeError
 from portal.web.security import POLICY, own_path
 
@@ -30,7 +29,7 @@ CENTRE = "/customer"
 @router.post("/customer/continue")
 def cross(request: Request, me: Me, to: Annotated[str, Form()] = CENTRE) -> Response:
     here, hosts = context(request), _hosts(request)
-    code = here.crossings.begin((me, own_path(to)), here.clock())
+    code = here.crossings.begin(Crossing(me.identity, me.digest, own_path(to)), here.clock())
     target = f"{hosts.consent}{ENTRY}"
     response = page(request, "customer/crossing.html", target=target, code=code)
     response.headers["Content-Security-Policy"] = POLICY.replace(
@@ -45,10 +44,10 @@ def enter(request: Request, code: Annotated[str, Form(max_length=100)]) -> Respo
     here, hosts = context(request), _hosts(request)
     if not hosts.comes_over(request.url.path, request.headers):
         raise NotFoundError
-    begun: tuple[Session, str] | None = here.crossings.finish(code, here.clock())
-    if begun is None or not begun[0].live(here.clock()):
+    begun = here.crossings.finish(code, here.clock())
+    if begun is None or not here.sessions.is_live(begun.session, here.clock()):
         raise UsedCodeError
-    return brought_over(request, *begun)
+    return brought_over(request, begun.who, begun.to)
 
 
 def _hosts(request: Request) -> Hosts:

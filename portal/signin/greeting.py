@@ -8,11 +8,9 @@ import logging
 from dataclasses import dataclass
 
 from gate.decision.decide import Reason, View
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
+from gate.reads.sources.interface import SourceUnavailableError
 from portal.web.pages import PortalContext
-
-SCENE = "contract-service"
-SERVICE = "sovereignty-centre"
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +25,23 @@ class Greeting:
 
 
 def look_up(here: PortalContext, customer: str) -> Greeting:
-    """Read the name through the gate. Never fails: what could not be read is no name."""
+    """Read the name through the gate, if the company has a role for it. Never fails: what could
+    not be read is no name."""
     if not customer:
         return Greeting(None, absent=True)
-    request = ReadRequest(SERVICE, SCENE, customer, ("name",), here.clock())
+    if (use := here.product.company.roles.greeting) is None:
+        return Greeting(None, absent=False)
+    request = ReadRequest(use.service, use.scene, customer, (use.item,), here.clock())
     try:
         answer = here.product.gate.read(request)
     except Exception as error:  # noqa: BLE001 - whatever fails there, the customer must get in
         log.warning("a customer is greeted without a name: %s", type(error).__name__)
         return Greeting(None, absent=False)
-    name = answer.values.get("name")
+    name = answer.values.get(use.item)
     looked = answer.decision.reason is not Reason.SOURCE_UNAVAILABLE
     return Greeting(
         name if isinstance(name, str) and name.strip() else None,
-        absent=looked and answer.views.get("name") is View.WITHHELD,
+        absent=looked and answer.views.get(use.item) is View.WITHHELD,
     )
 
 
@@ -49,3 +50,22 @@ def is_customer(here: PortalContext, customer: str, greeting: Greeting) -> bool:
     number."""
     ledger = here.product.ledger
     return not greeting.absent or ledger.read_log_tags(customer, ledger.origin) is not None
+
+
+def is_known(here: PortalContext, customer: str, greeting: Greeting) -> bool:
+    """The same for a trial, also of a company that greets nobody by name: then the source is asked
+    whether it has the number. If it cannot be read, the customer gets in.
+    """
+    if not is_customer(here, customer, greeting):
+        return False
+    ledger, source = here.product.ledger, here.product.gate.source
+    if (
+        here.product.company.roles.greeting is not None
+        or ledger.read_log_tags(customer, ledger.origin) is not None
+    ):
+        return True
+    try:
+        return source.row(customer, [source.key]) is not None
+    except SourceUnavailableError as error:
+        log.warning("a trial sign-in did not look into the source: %s", type(error).__name__)
+        return True

@@ -6,7 +6,6 @@ Every failure looks the same to the person; the operator's log has the reason, a
 import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -15,12 +14,19 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portal.auth.oidc import LoginError, Pending
-from portal.auth.passkeys import Host, PasskeyError
-from portal.auth.session import COOKIE, Session, put_cookie
-from portal.consent import gpc
+from portal.auth.passkeys import Challenge, Host, PasskeyError
+from portal.auth.session import COOKIE, Identity, put_cookie
+from portal.consent import gpc, returning
 from portal.signin import greeting
-from portal.web.pages import context, page
-from portal.web.problems import LoginRefusedError, MalformedFormError, NotFoundError, UsedCodeError
+from portal.web import pages
+from portal.web.pages import Begun, context, page
+from portal.web.problems import (
+    LoginRefusedError,
+    MalformedFormError,
+    NotFoundError,
+    UnknownCustomerError,
+    UsedCodeError,
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -31,15 +37,6 @@ JSON = "application/json"
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """A challenge for a passkey. `subject`: the customer who adds one; None for signing in."""
-
-    value: bytes
-    subject: str | None
-
-
-Begun = Pending | Challenge
 Code = Annotated[str, Query(max_length=4096)]
 State = Annotated[str, Query(max_length=256)]
 
@@ -60,9 +57,13 @@ Body = Annotated[bytes, Depends(small_body)]
 @router.post("/login")
 def sign_in(request: Request, customer: Annotated[str, Form()]) -> Response:
     """The demonstration's login, without proof. Refused unless the setting `demo` is on."""
-    if not context(request).product.settings.demo:
+    here = context(request)
+    if not here.product.settings.demo:
         raise LoginRefusedError
-    return _welcome(request, customer)
+    greeted = greeting.look_up(here, customer)
+    if not greeting.is_known(here, customer, greeted):
+        raise UnknownCustomerError
+    return _signed_in(request, customer, greeted.name, RedirectResponse("/customer", 303))
 
 
 @router.get("/login/provider")
@@ -171,7 +172,8 @@ def begin(request: Request, what: Begun, response: Response) -> Response:
 
 def finish(request: Request) -> Begun | None:
     """What this browser began, if it has not expired. It is removed."""
-    return context(request).begun.finish(request.cookies.get(BEGUN), context(request).clock())
+    known = context(request)
+    return known.begun.finish(request.cookies.get(BEGUN), known.clock())
 
 
 def here(request: Request) -> Host:
@@ -186,7 +188,7 @@ def _welcome(request: Request, customer: str) -> Response:
     return _signed_in(request, customer, greeted.name, RedirectResponse("/customer", 303))
 
 
-def brought_over(request: Request, by: Session, to: str = "/customer") -> Response:
+def brought_over(request: Request, by: Identity, to: str = "/customer") -> Response:
     """Begin a session here for somebody who signed in elsewhere, with the time of that proof."""
     response = RedirectResponse(to, 303)
     return _signed_in(request, by.subject, by.name, response, by.proved)
@@ -203,8 +205,10 @@ def _signed_in(
     known = context(request)
     known.sessions.close(request.cookies.get(COOKIE))
     token = known.sessions.open(subject, name, known.clock(), proved)
-    put_cookie(response, request, token)
-    began = known.sessions.find(token, known.clock())
+    put_cookie(response, request, token, known.sessions.length.longest)
+    began = pages.find_session(request, known.sessions, token)
+    if began is not None:
+        returning.bind(known, began, pages.words(request))
     if began is not None and gpc.asked(request):
         gpc.greet(request, began)
     return response

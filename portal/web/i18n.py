@@ -12,7 +12,7 @@ language: tests/portal/test_i18n.py.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cached_property
+from functools import cache, cached_property
 from gettext import c2py
 from pathlib import Path
 from typing import Any
@@ -96,8 +96,9 @@ class Words:
         return message.string[self._plural(count if count is not None else 1)]
 
 
-def load(folder: Path = FOLDER) -> dict[str, Words]:
-    """All catalogues, by BCP 47 tag."""
+@cache
+def load(folder: Path = FOLDER) -> Mapping[str, Words]:
+    """All catalogues, by BCP 47 tag; read once in a process."""
     return {tag: Words(tag, _catalog(folder, tag)) for tag in LANGUAGES}
 
 

@@ -2,31 +2,40 @@
 
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
+from starlette.types import Scope
 
+from gate.contracts.brand import LOGO_TYPES, ink_on
 from ledger.clock import now
 from portal.auth.consent_keys import ConsentKeyStore
+from portal.auth.customer_locks import CustomerLocks
+from portal.auth.departure_codes import DepartureCodes
 from portal.auth.handoff import Handoffs
-from portal.auth.oidc import Client, Provider
+from portal.auth.oidc import Client, Pending, Provider
 from portal.auth.one_time import OneTimeStore
-from portal.auth.passkeys import Passkeys
-from portal.auth.session import COOKIE, Session, Sessions
+from portal.auth.passkeys import Challenge, Passkeys
+from portal.auth.returning_keys import ReturningKeys
+from portal.auth.session import COOKIE, Identity, Session, Sessions
 from portal.operations import mail
 from portal.operations.mail import CustomerMail
-from portal.operations.replay_service import Replays
 from portal.operations.wiring import Product, secret
+from portal.storage.departures import Departures
+from portal.storage.sessions import SessionTable
+from portal.storage.words import WordStore
 from portal.web import i18n
 from portal.web.hosts import Hosts
 from portal.web.i18n import Words
+from portal.web.replay_service import Replays
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
 
@@ -50,20 +59,46 @@ class StaticFile:
     squeezed: bytes  # gzip
 
 
+Begun = Pending | Challenge  # what a browser begins, and must finish itself
+
+
+class Crossing(msgspec.Struct, frozen=True):
+    """Somebody on the way to the other host. `session`: the one they leave, by its digest."""
+
+    who: Identity
+    session: bytes
+    to: str
+
+
 @dataclass(frozen=True)
 class PortalContext:
     """Everything that routes use. One per application."""
 
     product: Product
-    sessions: Sessions
-    handoffs: Handoffs
     clock: Callable[[], datetime] = now
-    crossings: OneTimeStore[Any] = field(
-        default_factory=lambda: OneTimeStore(CROSS_WITHIN)
-    )  # see portal.signin.crossing
-    begun: OneTimeStore[Any] = field(
-        default_factory=lambda: OneTimeStore(BEGUN_FOR)
-    )  # see portal.signin.routes
+
+    @cached_property
+    def session_table(self) -> SessionTable:
+        return SessionTable(self.product.home)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions of customers; the desk has its own."""
+        return Sessions(self.session_table, length=self.product.settings.session)
+
+    @cached_property
+    def handoffs(self) -> Handoffs:
+        return Handoffs(self.session_table, self.sessions)
+
+    @cached_property
+    def crossings(self) -> OneTimeStore[Crossing]:
+        """See portal.signin.crossing."""
+        return OneTimeStore(self.session_table, "crossing", Crossing, CROSS_WITHIN)
+
+    @cached_property
+    def begun(self) -> OneTimeStore[Begun]:
+        """See portal.signin.routes."""
+        return OneTimeStore(self.session_table, "begun", Begun, BEGUN_FOR)
 
     @cached_property
     def provider(self) -> Provider | None:
@@ -76,8 +111,12 @@ class PortalContext:
         return Provider(client, lambda: self.clock().timestamp())
 
     @cached_property
+    def customer_locks(self) -> CustomerLocks:
+        return CustomerLocks()
+
+    @cached_property
     def passkeys(self) -> Passkeys:
-        return Passkeys(self.product.home / "passkeys.sqlite")
+        return Passkeys(self.product.home)
 
     @cached_property
     def hosts(self) -> Hosts | None:
@@ -98,7 +137,23 @@ class PortalContext:
 
     @cached_property
     def credentials(self) -> ConsentKeyStore:
-        return ConsentKeyStore(self.product.home / "passkeys.sqlite")
+        return ConsentKeyStore(self.product.home)
+
+    @cached_property
+    def departures(self) -> Departures:
+        return Departures(self.product.home)
+
+    @cached_property
+    def departure_codes(self) -> DepartureCodes:
+        return DepartureCodes(self.session_table)
+
+    @cached_property
+    def returning_keys(self) -> ReturningKeys:
+        return ReturningKeys(self.product.home, self.product.ledger)
+
+    @cached_property
+    def word_store(self) -> WordStore:
+        return WordStore(self.product.home)
 
     @cached_property
     def explanations(self) -> Explanations:
@@ -124,12 +179,32 @@ class PortalContext:
         environment = Environment(
             loader=PrefixLoader(shared | folders),
             autoescape=True,
+            auto_reload=False,  # messages are read once, so templates are, too
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
         environment.globals |= {"asset": self.asset, "languages": i18n.LANGUAGES}
         return environment
+
+    @cached_property
+    def brand_style(self) -> StaticFile:
+        """The company's colours as a style sheet; empty if it has none."""
+        brand, rules = self.product.company.brand, list[str]()
+        if brand.colour:
+            rules.append(_coloured(brand.colour))
+        if brand.dark_colour:
+            rules.append(f"@media (prefers-color-scheme: dark) {{{_coloured(brand.dark_colour)}}}")
+        elif brand.colour:  # or else it would hold on dark pages, too
+            rules[0] = f"@media (prefers-color-scheme: light) {{{rules[0]}}}"
+        return made_file("\n".join(rules).encode(), TYPES[".css"])
+
+    @cached_property
+    def brand_logo(self) -> StaticFile | None:
+        """The company's logo, as it was when the portal started."""
+        if (path := self.product.company.brand.logo) is None:
+            return None
+        return made_file(path.read_bytes(), LOGO_TYPES[path.suffix])
 
     @cached_property
     def static(self) -> Mapping[str, StaticFile]:
@@ -141,9 +216,16 @@ class PortalContext:
 
 
 def static_file(path: Path) -> StaticFile:
-    raw = path.read_bytes()
+    return made_file(path.read_bytes(), TYPES[path.suffix])
+
+
+def made_file(raw: bytes, media_type: str) -> StaticFile:
     digest = sha256(raw).hexdigest()[:12]
-    return StaticFile(TYPES[path.suffix], digest, raw, gzip.compress(raw, 9, mtime=0))
+    return StaticFile(media_type, digest, raw, gzip.compress(raw, 9, mtime=0))
+
+
+def _coloured(colour: str) -> str:
+    return f":root {{ --brand: {colour}; --brand-ink: {ink_on(colour)}; }}"
 
 
 def context(request: Request) -> PortalContext:
@@ -159,22 +241,54 @@ def words(request: Request) -> Words:
 
 
 def session(request: Request) -> Session | None:
-    here = context(request)
-    return here.sessions.find(request.cookies.get(COOKIE), here.clock())
+    """The customer's session."""
+    return find_session(request, context(request).sessions, request.cookies.get(COOKIE))
+
+
+def find_session(request: Request, sessions: Sessions, token: str | None) -> Session | None:
+    """The live session of a token: read once in a request, and saved before its answer leaves."""
+    if not token:
+        return None
+    found = _sessions(request.scope)
+    key = id(sessions), token
+    if key not in found:
+        found[key] = sessions, None  # for the page about it, if looking fails
+        found[key] = sessions, sessions.find(token, context(request).clock())
+    return found[key][1]
+
+
+def forget_sessions(request: Request) -> None:
+    """Forget the sessions of a request, because they were ended in it."""
+    _sessions(request.scope).clear()
+
+
+def unsaved_sessions(scope: Scope) -> list[tuple[Sessions, Session]]:
+    """The sessions of a request that it changed or whose use is to be noted."""
+    pairs = _sessions(scope).values()
+    return [(within, each) for within, each in pairs if each and within.is_unsaved(each)]
+
+
+def _sessions(scope: Scope) -> dict[tuple[int, str], tuple[Sessions, Session | None]]:
+    found: dict[tuple[int, str], tuple[Sessions, Session | None]]
+    found = scope.setdefault("state", {}).setdefault("sessions", {})
+    return found
 
 
 def page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
     """Render `template` for this reader."""
-    spoken = words(request)
+    spoken, here = words(request), context(request)
     shared = {
         "words": spoken,
         "say": spoken.say,
         "of": spoken.of,
         "session": session(request),
         "path": request.url.path,
-        "demo": context(request).product.settings.demo,
+        "demo": here.product.settings.demo,
+        "brand": here.product.company.brand,
+        "brand_style": here.brand_style,
+        "brand_logo": here.brand_logo,
     }
-    body = context(request).templates.get_template(template).render(shared | facts)
+    body = here.templates.get_template(template).render(shared | facts)
     return HTMLResponse(
         body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request, Sec-GPC"}
     )

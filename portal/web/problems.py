@@ -4,24 +4,32 @@
  "status": 404, "detail": "Pick one of the scenes on your sovereignty centre."}
 """
 
+import logging
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from gate.readlog.writer import JournalError
 from gate.reads.sources.interface import SourceUnavailableError
+from gate.state.ledger_position import EpochUnavailableError
 from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
 from ledger.events.authority import UnauthorisedError
 from ledger.events.instruction_signature import SignatureError
 from ledger.service import VersionConflictError
+from ledger.storage.database import DatabaseError
+from ledger.storage.interface import ForkError
 from ledger.vault.commitments import LegacyDataKeyError
 from portal.archive import building as archive_busy
 from portal.auth.passkeys import PasskeyError
-from portal.operations.replay_service import PeriodError, ReplayBusyError
-from portal.web.pages import page, partial, words
+from portal.web.pages import forget_sessions, page, partial, words
+from portal.web.replay_service import PeriodError, ReplayBusyError
 from steward.cases.case import CaseConflictError, MalformedActError, UnknownCaseError
 from steward.contracts.health import RunOrderError
 from steward.oversight.authority_access import AuthorityAccessError
@@ -56,6 +64,10 @@ class ProveAgainError(Exception):
     """The act needs a more recent sign-in."""
 
 
+class LeavingError(Exception):
+    """The act allows something, and the customer asked to be erased."""
+
+
 class NotFoundError(LookupError):
     """The reader has nothing at this URL; another reader may."""
 
@@ -76,6 +88,10 @@ class LoginRefusedError(Exception):
     """The sign-in failed; the answer does not tell whether the customer exists."""
 
 
+class UnknownCustomerError(Exception):
+    """In a trial, in which anybody may know who is a customer: nobody has this number."""
+
+
 class UsedCodeError(Exception):
     """The code is used, expired or unknown."""
 
@@ -84,12 +100,21 @@ class UnauthenticatedError(Exception):
     """A service's request has no valid token."""
 
 
+STORAGE_DOWN = (  # a database that does not answer, or does not confirm that we may write
+    DatabaseError,
+    ForkError,
+    EpochUnavailableError,
+    JournalError,
+    DBAPIError,
+    PoolTimeoutError,
+)
 TABLE: Mapping[type[Exception], tuple[int, str]] = {
     MalformedFormError: (400, "malformed"),
     RequestValidationError: (400, "malformed"),
     SignedOutError: (401, "signed-out"),
     UsedCodeError: (401, "used-code"),
     LoginRefusedError: (401, "login-refused"),
+    UnknownCustomerError: (401, "unknown-customer"),
     CrossSiteError: (403, "cross-site"),
     PasskeyError: (400, "passkey"),
     LockedSceneError: (403, "locked-scene"),
@@ -107,6 +132,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     UnauthorisedError: (403, "key-needed"),
     SignatureError: (400, "signature"),
     ProveAgainError: (403, "prove-again"),
+    LeavingError: (409, "leaving"),
     ReviewError: (400, "malformed"),
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),
@@ -121,7 +147,10 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     CaseConflictError: (409, "decided"),
     RunOrderError: (409, "just-checked"),
     SourceUnavailableError: (503, "source-down"),
+    **dict.fromkeys(STORAGE_DOWN, (503, "database-down")),
 }
+DOWN_LOG_S = 60.0
+_LOG = logging.getLogger("sovereign")
 INSTEAD_OF_THE_PAGE = {"HX-Retarget": "#main", "HX-Reswap": "innerHTML show:window:top"}
 STATUSES = {404: "not-found", 405: "method"}  # slugs of the framework's own errors
 
@@ -129,6 +158,31 @@ STATUSES = {404: "not-found", 405: "method"}  # slugs of the framework's own err
 async def answer(request: Request, error: Exception) -> Response:
     """The exception handler: a problem as JSON, or as a page for a browser."""
     status, slug = _status_and_slug(error)
+    response = _answer(request, error, status, slug)
+    if isinstance(error, STORAGE_DOWN):
+        _DOWN.say(error)
+        forget_sessions(request)  # they cannot be saved
+    return response
+
+
+class _DownLog:
+    """Says that storage does not answer: once a minute, however many requests meet it."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def say(self, error: Exception) -> None:
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + DOWN_LOG_S
+        # Its message may quote the values of a statement.
+        _LOG.warning("a database did not answer (%s): 503 until it does", type(error).__name__)
+
+
+_DOWN = _DownLog()
+
+
+def _answer(request: Request, error: Exception, status: int, slug: str) -> Response:
     if not reads_pages(request):
         return _json(request, status, slug, _facts(error))
     if isinstance(error, SignedOutError):
@@ -160,7 +214,8 @@ def _json(request: Request, status: int, slug: str, facts: Mapping[str, Any]) ->
 def _status_and_slug(error: Exception) -> tuple[int, str]:
     if isinstance(error, HTTPException):
         return error.status_code, STATUSES.get(error.status_code, "malformed")
-    return TABLE.get(type(error), (500, "broken"))
+    known = (TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+    return next(known, (500, "broken"))
 
 
 def _facts(error: Exception) -> Mapping[str, Any]:

@@ -6,15 +6,18 @@ of services are exempt: they use a bearer token and no cookie. The only cross-ho
 customer to the consent host: portal.web.hosts.
 """
 
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from portal.auth.session import Session, Sessions
 from portal.web.hosts import Hosts, served_on_consent_host
-from portal.web.pages import context
+from portal.web.pages import context, unsaved_sessions
 from portal.web.problems import CrossSiteError, NotFoundError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -38,6 +41,8 @@ YEAR_S = 365 * 24 * 3600
 class Guard:
     """Middleware: refuses cross-site writes, and adds the headers of every answer.
 
+    It saves the sessions that a request changed before its answer leaves.
+
     It passes messages on and sends none of its own after them: an answer that breaks off inside the
     application breaks off for the client too. Starlette's `BaseHTTPMiddleware` would end it
     properly, and a cut table would look complete (G28).
@@ -54,9 +59,13 @@ class Guard:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if unsaved := unsaved_sessions(scope):
+                    await run_in_threadpool(_save, unsaved)
+                # Crash here: the session is saved, and nobody was answered.
                 _add_headers(MutableHeaders(scope=message), request)
             await send(message)
 
+        scope.setdefault("state", {})  # which the application shares with us
         refusal = await _refusal(request)
         await (refusal or self._app)(scope, receive, with_headers)
 
@@ -71,6 +80,11 @@ async def _refusal(request: Request) -> Response | None:
     if hosts and hosts.signs(request.headers) and not served_on_consent_host(request.url.path):
         return await _elsewhere(request, hosts)
     return None
+
+
+def _save(unsaved: Iterable[tuple[Sessions, Session]]) -> None:
+    for sessions, session in unsaved:
+        sessions.save(session)
 
 
 def _add_headers(headers: MutableHeaders, request: Request) -> None:

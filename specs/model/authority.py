@@ -16,7 +16,7 @@ InstructionJson = dict[str, Any]
 History = list[tuple[InstructionJson, str | None]]
 SCENE_ACTS = {"granted", "withdrawn", "trigger-set", "trigger-cleared", "imported"}
 WITHOUT_KEY = {"withdrawn", "recovery-requested", "recovery-cancelled", "key-recovered"}
-WITHOUT_KEY |= {"mandate-ended"}
+WITHOUT_KEY |= {"mandate-ended", "source-deleted", "limited", "merged", "split", "renamed"}
 
 
 def name(instruction: InstructionJson) -> str:

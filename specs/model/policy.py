@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gate.contracts.scene import Scene
+from specs.model.contract import Contract
 
 Expression = tuple[Any, ...]
 
@@ -29,7 +29,7 @@ class Rule:
 @dataclass(frozen=True)
 class Asked:
     service: str
-    scene: Scene
+    scene: Contract
     field: str
 
 
@@ -75,13 +75,11 @@ def value(expression: Expression, asked: Asked) -> bool | int:
 FACTS: dict[str, Callable[..., bool]] = {
     "field": lambda asked, name: asked.field == name,
     "begins": lambda asked, letter: asked.field.startswith(letter),
-    "basis": lambda asked, wanted: asked.scene.legal_basis.value == wanted,
-    "fallback": lambda asked, wanted: asked.scene.fallback.value == wanted,
+    "basis": lambda asked, wanted: asked.scene.basis == wanted,
+    "fallback": lambda asked, wanted: asked.scene.fallback == wanted,
     "purpose": lambda asked, wanted: asked.scene.purpose == wanted,
-    "partner": lambda asked: any(
-        each.partner for each in asked.scene.services if each.id == asked.service
-    ),
-    "named": lambda asked: asked.scene.admits(asked.service),
+    "partner": lambda asked: asked.scene.services.get(asked.service, False),
+    "named": lambda asked: asked.service in asked.scene.services,
     "has": lambda _, attribute: attribute in {"purpose", "basis", "fallback", "services"},
 }
 

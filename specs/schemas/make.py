@@ -22,10 +22,21 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
+NAMES = ("fields", "scenes")  # of an act: at least one (E3)
+
+
 def text(kind: Any) -> str:
-    return (
-        json.dumps(msgspec.json.schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    )
+    schema = msgspec.json.schema(kind)
+    for name in ("Granted", "Imported", "Limited", "MandateGiven", "Withdrawn"):
+        for part in NAMES:
+            _require_one(schema.get("$defs", {}).get(name, {}).get("properties", {}).get(part, {}))
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _require_one(member: dict[str, Any]) -> None:
+    for each in (member, *member.get("anyOf", ())):
+        if each.get("type") == "array":
+            each["minItems"] = 1
 
 
 def main() -> None:

@@ -41,6 +41,15 @@ ACTS: tuple[dict[str, Any], ...] = (
     {"scene": "s", "signal": "accuracy", "template": "below", "type": "trigger-cleared"},
     GRANT | {"source": "legacy", "type": "imported"},
 )
+COMPANY_ACTS: tuple[dict[str, Any], ...] = (
+    {"type": "source-deleted"},
+    {"into": "c00002", "type": "source-deleted"},
+    {"customer": "c00002", "silent": [], "type": "merged"},
+    {"customer": "c00002", "silent": ["segmentation"], "type": "merged"},
+    {"customer": "c00002", "type": "split"},
+    {"customer": "c00002", "type": "renamed"},
+    ENDING | {"type": "limited"},
+)
 KEY: dict[str, Any] = {
     "algorithm": "EdDSA",
     "attestation": "none",
@@ -48,7 +57,7 @@ KEY: dict[str, Any] = {
     "backup_eligible": False,
     "kind": "browser",
     "origins": ["https://consent.vectors.example"],
-    "public": "MCowBQYDK2VwAyEA" + "A" * 43 + "=",
+    "public": "MCowBQYDK2VwAyEAC" + "A" * 42 + "=",
     "rp": "consent.vectors.example",
 }
 KEY_ACTS: tuple[dict[str, Any], ...] = (
@@ -78,6 +87,9 @@ PUBLIC: tuple[dict[str, Any], ...] = (
     RELEASED | {"body": {}},
     {"at": NOON, "key": "k", "origin": "o", "type": "read-log-opened"},
     {"at": NOON, "origin": "o", "root": "r", "size": (1 << 53) - 1, "type": "read-log-anchored"},
+    {"at": NOON, "origin": "o", "root": "r", "size": 0, "type": "read-log-closed"},
+    {"at": NOON, "origin": "o", "type": "read-log-removed"},
+    {"at": NOON, "days": 365, "type": "reads-kept"},
     {"at": NOON, "type": "subject-erased"},
 )
 GOOD = canonical(INSTRUCTION)
@@ -92,8 +104,17 @@ def vectors() -> Iterator[Vector]:
     for act in KEY_ACTS:
         made = canonical(INSTRUCTION | {"act": act})
         yield from cases(f"an instruction: {act['type']}", {"event": made}, *_said(_of_act(act)))
+    mutated: set[str] = set()  # two acts that differ in one member have others in common
+    for act in COMPANY_ACTS:
+        said = INSTRUCTION | {"act": act, "evidence": "D"}
+        name = f"an instruction: {act['type']}"
+        wrong = {why: each for why, each in _of_company(said).items() if each not in mutated}
+        mutated.update(wrong.values())
+        yield from cases(name, {"event": canonical(said)}, *_said(wrong))
     under = canonical(INSTRUCTION | {"mandate": ZEROS})
     yield from cases("an instruction under a mandate", {"event": under}, *_said(_mandates()))
+    uncertain = canonical(INSTRUCTION | {"time_uncertain": True})
+    yield from cases("an instruction in doubt", {"event": uncertain}, *_said(_uncertain()))
     for each in PUBLIC:
         made = canonical(each)
         yield from cases(each["type"], {"event": made}, *_said(_of_any(each)))
@@ -156,6 +177,13 @@ def _values() -> dict[str, str]:
         "wording: a part too many": {"wording": {**INSTRUCTION["wording"], "more": 1}},
         "wording: a part missing": {"wording": {"locale": "en"}},
         "act: fields: one twice": {"act": GRANT | {"fields": ["age", "age"]}},
+        "act: fields: none": {"act": GRANT | {"fields": []}},
+        "act: fields: none, of a withdrawal": {
+            "act": {"fields": [], "scene": "segmentation", "type": "withdrawn"}
+        },
+        "act: fields: none, of an import": {
+            "act": GRANT | {"fields": [], "source": "legacy", "type": "imported"}
+        },
         "act: fields: a text": {"act": GRANT | {"fields": "age"}},
         "act: until: within a minute": {"act": GRANT | {"until": "2026-01-01T12:00:01Z"}},
         "act: until: missing": {"act": {k: v for k, v in GRANT.items() if k != "until"}},
@@ -165,6 +193,30 @@ def _values() -> dict[str, str]:
     missing = {f"{name}: missing": _without(INSTRUCTION, name) for name in INSTRUCTION}
     changed = {why: canonical(INSTRUCTION | part) for why, part in parts.items()}
     return changed | missing | {"an act alone": canonical(GRANT), "a list": f"[{GOOD}]"}
+
+
+def _of_company(good: dict[str, Any]) -> dict[str, str]:
+    """Other acts of the company: only it gives one, and it has exactly its members."""
+    act = good["act"]
+    changed: dict[str, dict[str, Any]] = {
+        f"{name}: {why}": act | {name: value}
+        for name, why, value in (
+            ("into", "null", None),
+            ("customer", "a number", 2),
+            ("silent", "null", None),
+            ("silent", "one twice", ["s", "s"]),
+            ("fields", "none", []),
+            ("until", "within a minute", "2026-01-01T12:00:01Z"),
+        )
+        if name in act
+    }
+    missing = {f"{name}: missing": _less(act, name) for name in {*act} - {"type", "into"}}
+    more = {"a part too many": act | {"more": None}, "a time": act | {"at": NOON}}
+    acts = {
+        f"act: {why}": canonical(good | {"act": each})
+        for why, each in sorted((changed | missing | more).items())
+    }
+    return {f"evidence: {each}": canonical(good | {"evidence": each}) for each in "ABC"} | acts
 
 
 def _of_any(each: dict[str, Any]) -> dict[str, str]:
@@ -207,9 +259,10 @@ def _of_key() -> dict[str, dict[str, Any]]:
         "kind: unknown": {"kind": "password"},
         "algorithm: unknown": {"algorithm": "ES384"},
         "algorithm: another": {"algorithm": "ES256"},
-        "public: a byte short": {"public": "MCowBQYDK2VwAyEA" + "A" * 42},
-        "public: bits that base64 does not use": {"public": "MCowBQYDK2VwAyEA" + "A" * 42 + "B="},
-        "public: another beginning": {"public": "NCowBQYDK2VwAyEA" + "A" * 43 + "="},
+        "public: a byte short": {"public": "MCowBQYDK2VwAyEAC" + "A" * 41},
+        "public: bits that base64 does not use": {"public": "MCowBQYDK2VwAyEAC" + "A" * 41 + "B="},
+        "public: another beginning": {"public": "NCowBQYDK2VwAyEAC" + "A" * 42 + "="},
+        "public: of small order": {"public": "MCowBQYDK2VwAyEA" + "A" * 43 + "="},
         "rp: another": {"rp": "other.example"},
         "rp: nobody": {"rp": ""},
         "origins: none": {"origins": []},
@@ -228,6 +281,14 @@ def _mandates() -> dict[str, str]:
         "mandate: null": canonical(INSTRUCTION | {"mandate": None}),
         "mandate: a byte short": canonical(INSTRUCTION | {"mandate": "A" * 42 + "=="}),
     }
+
+
+def _uncertain() -> dict[str, str]:
+    wrong = {"false": False, "null": None, "a text": "true", "a number": 1}
+    made = {why: canonical(INSTRUCTION | {"time_uncertain": value}) for why, value in wrong.items()}
+    event = {"at": NOON, "time_uncertain": True, "type": "subject-erased"}
+    changed = {f"time_uncertain: {why}": text for why, text in made.items()}
+    return changed | {"time_uncertain: of a public act": canonical(event)}
 
 
 def _less(value: dict[str, Any], name: str) -> dict[str, Any]:

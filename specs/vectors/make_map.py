@@ -135,7 +135,8 @@ def _asked() -> Iterator[tuple[str, Vector]]:
 
 def _value(shown: dict[str, Any]) -> bytes:
     data = canonical(shown).encode()
-    return sha256(b"sovereign/state/v1\0" + SALT + data).digest()
+    digest = sha256(b"sovereign/state/v1\0" + SALT + data).digest()
+    return sha256(b"sovereign/state/v2\0" + shown["seq"].to_bytes(8) + digest).digest()
 
 
 class _State:

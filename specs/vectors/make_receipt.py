@@ -235,6 +235,11 @@ def policies() -> Iterator[Vector]:
     yield from cases(
         "two keys of one type, of which one signed", {"policy": rotated, "note": signed}
     )
+    limited = (
+        f"log {ED.vkey}\nrange {_short(ED)} 0 8\nlog {OTHER.vkey}\nrange {_short(OTHER)} 7 *\n"
+    )
+    after = {"policy": f"{limited}quorum none\n", "note": signed}
+    yield from cases("keys that may sign some sizes", after, *_ranges(after["policy"]))
     witness = Key(W1.name, MLDSA)
     seen = note(HEAD, ED.line(HEAD), witness.line(HEAD, TIME))
     by_pq = f"{log}witness w1 {witness.vkey}\nquorum w1\n"
@@ -247,6 +252,30 @@ def policies() -> Iterator[Vector]:
         ("the signature by ML-DSA-44 is missing", {"note": signed}),
         ("the signature by Ed25519 is missing", {"note": note(HEAD, PQ.line(HEAD))}),
     )
+
+
+def _short(key: Key) -> str:
+    """How the line `range` names a key."""
+    return "+".join(key.vkey.split("+")[:2])
+
+
+def _ranges(trust: str) -> Iterator[tuple[str, Vector]]:
+    mine, other = _short(ED), _short(OTHER)
+    changed = {
+        "the key that signed was retired before": trust.replace("0 8", "0 7"),
+        "the key that signed is active later": trust.replace("0 8", "8 9"),
+        "the key that signed is retired, and the other did not sign": trust.replace("0 8", "0 6"),
+        "a range twice": trust.replace("quorum", f"range {mine} 0 9\nquorum"),
+        "a range of a key that is not listed": trust.replace(
+            f"range {other}", f"range {_short(STRANGER)}"
+        ),
+        "a range before its key": f"range {mine} 0 8\n{TRUST}",
+        "a range that ends where it begins": trust.replace("0 8", "7 7"),
+        "a range without an end": trust.replace("0 8", "0"),
+        "a range with a zero before": trust.replace("0 8", "00 8"),
+        "a range of a whole key": trust.replace(f"range {mine}", f"range {ED.vkey}"),
+    }
+    yield from ((f"policy: {why}", {"policy": each}) for why, each in changed.items())
 
 
 def _quorums(log: str) -> Iterator[Vector]:

@@ -21,10 +21,10 @@ import numpy.typing as npt
 
 from gate.contracts import strict_yaml
 from gate.contracts.scene import Fallback, Scene
-from gate.contracts.source import specs_folder
-from gate.decision import eligibility
+from gate.contracts.specs import specs_folder
 from gate.decision.decide import frozen
-from gate.state.consent_bits import ARMED, EXPIRY_SHIFT, FIELDS
+from gate.state import bit_arrays, consent_bits
+from gate.state.consent_bits import ALL_ARMED, ALL_FIELDS, BitsArray
 from gate.state.consent_index import ConsentIndex
 
 Counts = npt.NDArray[np.int64]  # one number per row of the consent state
@@ -158,7 +158,7 @@ class AgreementHealth:
     def __init__(
         self, scenes: Mapping[str, Scene], released: Collection[str], freshness: Freshness
     ) -> None:
-        self.scenes = {each.id: each for each in scenes.values() if not each.locked}
+        self.scenes = {each.id: each for each in scenes.values() if each.needs_consent}
         self._masks = {
             name: _masks(scene, freshness.get(name, {}), released=name in released)
             for name, scene in self.scenes.items()
@@ -170,10 +170,10 @@ class AgreementHealth:
         granted = timed = fresh = modelled = 0
         for scene, masks in self._masks.items():
             consent = state.bits(scene, subject)
-            live = consent >> EXPIRY_SHIFT > minute
-            if live and consent & ARMED and frozen(consent, state.stale(scene, minute)):
+            live = consent_bits.expiry(consent) > minute
+            if live and consent & ALL_ARMED and frozen(consent, state.stale(scene, minute)):
                 live = False
-            bits = consent & FIELDS if live else 0
+            bits = consent & ALL_FIELDS if live else 0
             granted += (bits & masks.asked).bit_count()
             timed += (bits & masks.timed).bit_count()
             fresh += (bits & masks.fresh).bit_count()
@@ -182,18 +182,29 @@ class AgreementHealth:
 
     def everybody(self, state: ConsentIndex, minute: int) -> HealthReports:
         """The reports of all customers in the log: four vector counts per scene."""
-        sums = [np.zeros(len(state.subjects), np.uint16) for _ in range(4)]  # 28 uses a scene
+        sums = [np.zeros(len(state.subjects), np.uint32) for _ in range(4)]
         for scene, masks in self._masks.items():
             all_bits = state.all_bits(scene)
-            live = (all_bits >> np.uint64(EXPIRY_SHIFT)) > np.uint64(minute)
-            live &= ~eligibility.frozen(all_bits, state.stale(scene, minute))
-            bits = (all_bits & np.uint64(FIELDS)).astype(np.uint32)
-            bits *= live
-            missing = ~bits & np.uint32(masks.modelled)
-            counted = (bits & np.uint32(each) for each in (masks.asked, masks.timed, masks.fresh))
-            for place, each in enumerate((*counted, missing)):
-                sums[place] += np.bitwise_count(each)
+            live = bit_arrays.expiries(all_bits) > np.uint64(minute)
+            live &= ~bit_arrays.frozen(all_bits, state.stale(scene, minute))
+            for word in range(1 if all_bits.ndim == 1 else all_bits.shape[1]):
+                column = all_bits if all_bits.ndim == 1 else all_bits[:, word]
+                _count(column * live, word, masks, sums)
         return HealthReports(self.asked, *(each.astype(np.int64) for each in sums))
+
+
+def _count(bits: BitsArray, word: int, masks: _Masks, sums: list[npt.NDArray[np.uint32]]) -> None:
+    """Add the uses in one word of each row; `bits`: zero where nothing is live."""
+    within = (masks.asked, masks.timed, masks.fresh, masks.modelled)
+    asked, timed, fresh, modelled = (
+        np.uint64(each >> consent_bits.WORD * word & _WORD) for each in within
+    )
+    counted = (bits & asked, bits & timed, bits & fresh, ~bits & modelled)
+    for place, each in enumerate(counted):
+        sums[place] += np.bitwise_count(each)
+
+
+_WORD = (1 << consent_bits.WORD) - 1
 
 
 def thresholds(path: Path | None = None) -> Thresholds:
@@ -214,7 +225,7 @@ def thresholds(path: Path | None = None) -> Thresholds:
 
 
 def _masks(scene: Scene, freshness: Mapping[str, bool], *, released: bool) -> _Masks:
-    bits = {name: 1 << place for place, name in enumerate(scene.fields)}
+    bits = {name: consent_bits.field(place) for place, name in enumerate(scene.fields)}
     return _Masks(
         asked=sum(bits.values()),
         timed=sum(bits[name] for name in freshness if name in bits),

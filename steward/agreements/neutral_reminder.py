@@ -15,7 +15,7 @@ from string import Formatter
 from gate.contracts import odcs, strict_yaml
 from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Scene
-from gate.contracts.source import specs_folder
+from gate.contracts.specs import specs_folder
 from steward.oversight.risk import normalise, pattern
 
 VARIABLES = {"scene", "day", "address"}

@@ -16,7 +16,7 @@ from gate.contracts.scene import Scene
 from gate.reads.point import Gate
 from gate.state import consent_bits
 from steward.agreements.neutral_reminder import Reminder
-from steward.oversight.register import Register, Writing
+from steward.oversight.register import Register, RegisterEntry, Writing
 
 REMINDED = "reminded"
 
@@ -59,6 +59,8 @@ class Reminders:
 
     def due(self, scene: Scene, at: datetime) -> list[str]:
         """Customers whose permission ended and who had no reminder within the interval."""
+        if not scene.needs_consent:
+            return []  # nobody is asked to take an objection back
         with self._gate.lock:
             state, _ = self._gate.current(0)
             ended = [each for each in state.subjects if _standing(state.bits(scene.id, each), at)]
@@ -73,7 +75,7 @@ class Reminders:
         with self._gate.lock:
             state, _ = self._gate.current(0)
             consent = state.bits(scene.id, subject)
-        if scene.locked or (standing := _standing(consent, at)) is None:
+        if not scene.needs_consent or (standing := _standing(consent, at)) is None:
             raise NothingEndedError(
                 f"{scene.id}: no permission has ended; remind only of expired or superseded ones"
             )
@@ -93,27 +95,28 @@ class Reminders:
 
     def _require_free(self, writing: Writing, subject: str, scene: Scene, at: datetime) -> None:
         """Check inside the transaction, so that concurrent reminders are sent once."""
-        sql = (
-            "SELECT max(at) FROM entry WHERE about = ? AND kind = ?"
-            " AND json_extract(open, '$.scene') = ?"
-        )
-        asked = [self._register.about(subject), REMINDED, scene.id]
-        (last,) = writing.database.execute(sql, asked).fetchone()
-        if last is not None and not _free(datetime.fromisoformat(last), scene, at):
+        reminded = writing.about(subject, REMINDED)
+        last = max((each.at for each in reminded if _is_of(each, scene)), default=None)
+        if last is not None and not _free(last, scene, at):
             raise RepeatedReminderError(
-                f"{scene.id}: reminded at {last}, want {scene.reminder.days} days in between"
+                f"{scene.id}: reminded at {last:%Y-%m-%dT%H:%M:%SZ}, want {scene.reminder.days} "
+                "days in between"
             )
 
     def _last(self, scene: Scene) -> dict[str, datetime]:
         """Pseudonym -> time of the customer's last reminder of the scene."""
         entries = self._register.entries(REMINDED)
-        return {each.about: each.at for each in entries if each.open["scene"] == scene.id}
+        return {each.about: each.at for each in entries if _is_of(each, scene)}
+
+
+def _is_of(entry: RegisterEntry, scene: Scene) -> bool:
+    return bool(entry.open["scene"] == scene.id)
 
 
 def _standing(consent: int, at: datetime) -> ReminderStatus | None:
-    if not consent & consent_bits.FIELDS:
+    if not consent & consent_bits.ALL_FIELDS:
         return None  # withdrawn, or never granted
-    end = consent >> consent_bits.EXPIRY_SHIFT
+    end = consent_bits.expiry(consent)
     if end == consent_bits.SUPERSEDED:
         return ReminderStatus.SUPERSEDED
     return ReminderStatus.EXPIRED if end <= consent_bits.minute(at) else None
@@ -122,7 +125,7 @@ def _standing(consent: int, at: datetime) -> ReminderStatus | None:
 def _ended(consent: int, standing: ReminderStatus, at: datetime) -> datetime:
     if standing is ReminderStatus.SUPERSEDED:
         return at.astimezone(UTC)
-    return consent_bits.EPOCH + timedelta(minutes=consent >> consent_bits.EXPIRY_SHIFT)
+    return consent_bits.EPOCH + timedelta(minutes=consent_bits.expiry(consent))
 
 
 def _free(last: datetime | None, scene: Scene, at: datetime) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gate.state.consent_bits import EXPIRY_SHIFT
-from gate.state.consent_index import ConsentEntry, ConsentIndex
+from gate.state import bit_arrays, consent_bits
+from gate.state.consent_index import ConsentIndex
+from gate.state.followed import ConsentEntry
 from ledger.events.envelope import Instruction, ScenePublished, SignalReported
 from steward.agreements.health import (
     Advice,
@@ -83,7 +84,7 @@ class RunningHealth:
             return  # erased meanwhile
         report = self._health.report(state, subject, minute)
         self._replace(row, report)
-        ends = (state.bits(scene, subject) >> EXPIRY_SHIFT for scene in self._health.scenes)
+        ends = (consent_bits.expiry(state.bits(scene, subject)) for scene in self._health.scenes)
         self._until = min([self._until, *(end for end in ends if end > minute)])
 
     def _of(self, row: int) -> HealthReport | None:
@@ -127,7 +128,7 @@ class RunningHealth:
         """The first minute in which any grant expires."""
         first = NEVER
         for scene in self._health.scenes:
-            ends = state.all_bits(scene) >> np.uint64(EXPIRY_SHIFT)
+            ends = bit_arrays.expiries(state.all_bits(scene))
             coming = ends[ends > np.uint64(minute)]
             first = min(first, int(coming.min())) if len(coming) else first
         return first

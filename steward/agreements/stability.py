@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from gate.contracts.scene import Scene
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from ledger.clock import now
-from ledger.events.envelope import Instruction
+from ledger.events.envelope import Instruction, SourceDeleted
 from ledger.events.reducer import ConsentState, SceneConsent, apply
 from ledger.reader import RecordedEvent
 
@@ -41,7 +41,7 @@ def coefficient(
     instructions = [
         each for each in history if isinstance(each.event, Instruction) and each.event.at <= at
     ]
-    switchable = [scene.id for scene in scenes.values() if not scene.locked]
+    switchable = [scene.id for scene in scenes.values() if scene.needs_consent]
     if not instructions or not switchable:
         return None
     assert isinstance(instructions[0].event, Instruction)  # noqa: S101 - filtered above
@@ -67,9 +67,9 @@ def _turns(
     for each in instructions:
         assert isinstance(each.event, Instruction)  # noqa: S101 - the caller chose instructions
         state = apply(state, each.event, each.index)
-        scene = each.event.scene
-        if scene is not None and scene in turns:
-            consent = state.scenes.get(scene)
+        deleted = isinstance(each.event.act, SourceDeleted)
+        for scene in (name for name in turns if deleted or name == each.event.scene):
+            consent = state.last(scene)
             choice = consent.fields if isinstance(consent, SceneConsent) else frozenset()
             turns[scene].append((each.event.at, choice))
     return turns
@@ -98,7 +98,7 @@ class WithStability:
     """Wraps a source of personal rows and adds the coefficient when it is requested.
 
     Nothing is stored: it is computed from the ledger at each read, and is gone with the customer's
-    key. `key`: the column with the customer's id.
+    key.
     """
 
     def __init__(
@@ -107,10 +107,9 @@ class WithStability:
         ledger: Histories,
         scenes: Mapping[str, Scene],
         clock: Callable[[], datetime] = now,
-        key: str = "id",
     ) -> None:
         self._inner, self._ledger, self._scenes = inner, ledger, scenes
-        self._clock, self.key = clock, key
+        self._clock, self.key = clock, inner.key
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         if FIELD not in columns:

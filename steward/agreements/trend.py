@@ -1,21 +1,21 @@
 """The history of agreement health: one row per day, the last count of that day.
 
-home/health.sqlite, table trend:  day, customers, coverage, freshness, dependence
+Table `trend` of the schema `health`:  day, customers, coverage, freshness, dependence
 """
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from steward.agreements.health import HealthReport
+from sqlalchemy import bindparam, delete, insert, select
 
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS trend (day TEXT PRIMARY KEY, customers INTEGER NOT NULL,"
-    " coverage INTEGER, freshness INTEGER, dependence INTEGER)"
-)
+from ledger.storage import database
+from steward.agreements.health import HealthReport
+from steward.storage.health import HEALTH, TREND
+
+_REMOVE = delete(TREND).where(TREND.c.day == bindparam("on"))
+_ADD = insert(TREND)
+_LAST = select(TREND).order_by(TREND.c.day.desc()).limit(bindparam("days"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +30,31 @@ class Day:
 
 
 class Trend:
-    """Stores daily counts. Thread-safe; durable when `note` returns."""
+    """Stores the daily counts of the data directory `home`. Thread-safe.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._database() as database:
-            database.execute(_SCHEMA)
+    Raises SchemaVersionError, DatabaseError.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._database = database.of(home)
+        self._engine = self._database.engine(HEALTH)
 
     def note(self, customers: int, total: HealthReport, at: datetime) -> None:
-        """Store the counts at `at`, replacing an earlier count of the same day."""
-        figures = total.coverage, total.freshness, total.dependence
-        row = [at.date().isoformat(), customers, *figures]
-        with self._database() as database:
-            database.execute("INSERT OR REPLACE INTO trend VALUES (?, ?, ?, ?, ?)", row)
+        """Store the counts at `at`, replacing an earlier count of the same day. Durable."""
+        day = at.date().isoformat()
+        row = {
+            "day": day,
+            "customers": customers,
+            "coverage": total.coverage,
+            "freshness": total.freshness,
+            "dependence": total.dependence,
+        }
+        with database.exclusive(self._engine) as connection:
+            connection.execute(_REMOVE, {"on": day})
+            connection.execute(_ADD, row)
 
     def last(self, days: int) -> list[Day]:
         """The last `days` counted days, oldest first."""
-        query = "SELECT * FROM trend ORDER BY day DESC LIMIT ?"
-        with self._database() as database:
-            rows = database.execute(query, [days]).fetchall()
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(_LAST, {"days": days}).all()
         return [Day(date.fromisoformat(day), *figures) for day, *figures in reversed(rows)]
-
-    @contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, isolation_level=None, timeout=30)) as database:
-            yield database

@@ -5,21 +5,55 @@ opened ── take ──> taken ── close ──> closed        every step i
 """
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from sqlite3 import Connection, Row
+
+from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy.engine import Connection, RowMapping
 
 from gate.contracts.scene import Fallback, Scene
 from steward.cases import loss as losses
 from steward.cases.case_store import CaseStore, moment, stamp
 from steward.cases.changes import ChangeKind
 from steward.cases.loss import Loss
+from steward.storage.cases import ACT, CASE, CHANGE
 
 STEWARD = "steward"  # the actor of automatic steps
 MAX_NOTE = 2000  # characters
 MAX_NAMED = 5  # masked names in a case
+
+_IS_OPEN = CASE.c.status != "closed"
+_OPEN = select(CASE).where(_IS_OPEN).order_by(CASE.c.due, CASE.c.id)
+_CASE = select(CASE).where(CASE.c.id == bindparam("case"))
+_ACTS = select(ACT).where(ACT.c.number == bindparam("case")).order_by(ACT.c.seq)
+_HOLDER = (
+    select(ACT.c.by)
+    .where(ACT.c.number == bindparam("case"), ACT.c.act == "taken")
+    .order_by(ACT.c.seq.desc())
+    .limit(1)
+)
+_ENTRIES = (
+    select(CHANGE.c.entry)
+    .where(CHANGE.c.number == bindparam("case"), CHANGE.c.entry.is_not(None))
+    .order_by(CHANGE.c.entry)
+)
+_NAMED = (
+    select(CHANGE.c.masked)
+    .where(CHANGE.c.number == bindparam("case"), CHANGE.c.masked != "[]")
+    .order_by(CHANGE.c.seq)
+    .limit(MAX_NAMED)
+)
+_NAMED_IN_OPEN = (
+    select(CHANGE.c.number, CHANGE.c.masked)
+    .where(CHANGE.c.number.in_(select(CASE.c.id).where(_IS_OPEN)), CHANGE.c.masked != "[]")
+    .order_by(CHANGE.c.seq)
+)
+_ADD_ACT = insert(ACT)
+_SET_STATUS = update(CASE).where(CASE.c.id == bindparam("case")).values(status=bindparam("now"))
 
 
 class Status(StrEnum):
@@ -85,8 +119,11 @@ class Cases:
     def open_cases(self) -> list[Case]:
         """The cases that are not closed, the most urgent first."""
         with self._store.reading() as database:
-            rows = database.execute("SELECT * FROM cases WHERE status <> 'closed' ORDER BY due, id")
-            return [_case(database, row) for row in rows.fetchall()]
+            rows = database.execute(_OPEN).mappings().all()
+            customers: dict[int, list[str]] = defaultdict(list)
+            for number, masked in database.execute(_NAMED_IN_OPEN).all():
+                customers[number] += json.loads(masked)
+        return [_case(row, customers[row["id"]]) for row in rows]
 
     def case(self, number: int) -> Case:
         """The case with this number. Raises UnknownCaseError."""
@@ -124,16 +161,14 @@ class Cases:
         """All acts on the case, oldest first. Raises UnknownCaseError."""
         with self._store.reading() as database:
             require_case(database, number)
-            query = "SELECT * FROM act WHERE number = ? ORDER BY rowid"
-            rows = database.execute(query, [number]).fetchall()
+            rows = database.execute(_ACTS, {"case": number}).mappings().all()
         return [Act(row["act"], row["by"], moment(row["at"]), row["note"]) for row in rows]
 
     def entries(self, number: int) -> list[int]:
         """The consent-log entries that caused the case. Raises UnknownCaseError."""
         with self._store.reading() as database:
             require_case(database, number)
-            query = "SELECT entry FROM change WHERE number = ? AND entry NOT NULL ORDER BY entry"
-            return [row["entry"] for row in database.execute(query, [number]).fetchall()]
+            return [*database.execute(_ENTRIES, {"case": number}).scalars()]
 
     def close_store(self) -> None:
         self._store.close()
@@ -141,15 +176,21 @@ class Cases:
 
 def require_case(database: Connection, number: int) -> Case:
     """The case with this number. Raises UnknownCaseError."""
-    row = database.execute("SELECT * FROM cases WHERE id = ?", [number]).fetchone()
+    row = database.execute(_CASE, {"case": number}).mappings().first()
     if row is None:
         raise UnknownCaseError(f"there is no case {number}; list the cases to see their numbers")
-    return _case(database, row)
+    return _case(row, named(database, number))
+
+
+def named(database: Connection, number: int) -> tuple[str, ...]:
+    """The masked names of a case, of its first customers."""
+    found = database.execute(_NAMED, {"case": number}).scalars().all()
+    return tuple(name for each in found for name in json.loads(each))[:MAX_NAMED]
 
 
 def add_act(database: Connection, number: int, act: Act) -> None:
-    values = [number, act.act, act.by, stamp(act.at), act.note]
-    database.execute("INSERT INTO act VALUES (?, ?, ?, ?, ?)", values)
+    values = {"number": number, "act": act.act, "by": act.by, "at": stamp(act.at), "note": act.note}
+    database.execute(_ADD_ACT, values)
 
 
 def active_fallback(scene: Scene, *, released: bool) -> Fallback:
@@ -159,10 +200,7 @@ def active_fallback(scene: Scene, *, released: bool) -> Fallback:
     return scene.fallback
 
 
-def _case(database: Connection, row: Row) -> Case:
-    query = "SELECT masked FROM change WHERE number = ? AND masked <> '[]' ORDER BY rowid LIMIT ?"
-    named = database.execute(query, [row["id"], MAX_NAMED]).fetchall()
-    customers = [name for each in named for name in json.loads(each["masked"])]
+def _case(row: RowMapping, customers: Sequence[str]) -> Case:
     return Case(
         id=row["id"],
         scene=row["scene"],
@@ -192,14 +230,15 @@ def _workable(database: Connection, number: int, by: str) -> Case:
 
 
 def _holder(database: Connection, number: int) -> str:
-    query = "SELECT by FROM act WHERE number = ? AND act = 'taken' ORDER BY rowid DESC LIMIT 1"
-    return str(database.execute(query, [number]).fetchone()["by"])
+    return str(database.execute(_HOLDER, {"case": number}).scalar_one())
 
 
 def _set(database: Connection, number: int, status: Status) -> None:
-    database.execute("UPDATE cases SET status = ? WHERE id = ?", [status, number])
+    database.execute(_SET_STATUS, {"case": number, "now": status})
 
 
 def _require(text: str, what: str, most: int) -> None:
     if not 0 < len(text.strip()) <= most:
         raise MalformedActError(f"want {what}, 1 to {most} characters, found {len(text.strip())}")
+    if "\0" in text:
+        raise MalformedActError(f"want {what} as text, found a null character")

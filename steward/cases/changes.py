@@ -15,16 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.contracts.scene import Scene
-from gate.decision import decide, eligibility
-from gate.state import consent_bits
-from gate.state.consent_index import ConsentEntry, ConsentIndex, ErasureLog
-from ledger.events.envelope import Instruction, SignalReported, SubjectErased, Withdrawn
+from gate.decision import decide
+from gate.state import bit_arrays, consent_bits
+from gate.state.consent_index import ConsentIndex
+from gate.state.followed import ConsentEntry, ErasureLog
+from ledger.events.envelope import (
+    Instruction,
+    SignalReported,
+    SourceDeleted,
+    SubjectErased,
+    Withdrawn,
+)
 from ledger.vault.owners import Erasures
 
 Rows = npt.NDArray[np.bool_]  # one truth value per row of the consent state
 NEVER = consent_bits.LAST_MINUTE + 1
-_EXPIRY = np.uint64(consent_bits.EXPIRY_SHIFT)
-_FIELDS = np.uint64(consent_bits.FIELDS)
 
 
 class ChangeKind(StrEnum):
@@ -107,13 +112,13 @@ class ChangeWatch:
         return changes
 
     def _passing(self, scene: str, since: int) -> Iterator[ConsentChange]:
-        all_bits, before = self._state.all_bits(scene), self._live[scene]
+        all_bits, before = self._state.all_bits(scene), self._count(scene)
         was, live = _live(all_bits, since), _live(all_bits, self.minute)
         for row in np.flatnonzero(was & ~live).tolist():
             index = int(self._state.indexes(scene)[row])
             yield self._change(scene, ChangeKind.EXPIRY, index, [row], (), before)
-        stopped = eligibility.frozen(all_bits, self._state.stale(scene, since))
-        stops = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
+        stopped = bit_arrays.frozen(all_bits, self._state.stale(scene, since))
+        stops = bit_arrays.frozen(all_bits, self._state.stale(scene, self.minute))
         rows = np.flatnonzero(was & live & ~stopped & stops).tolist()
         if rows:
             yield self._change(scene, ChangeKind.FREEZE, None, rows, (), before)
@@ -125,31 +130,35 @@ class ChangeWatch:
         for scene, could in readable.items():
             rows = np.flatnonzero(could & ~self._readable(scene)).tolist()
             if rows:
-                before = self._live[scene]
+                before = self._count(scene)
                 yield self._change(scene, ChangeKind.FREEZE, entry.index, rows, (), before)
         self._look_ahead()
 
     def _instruction(self, entry: ConsentEntry, event: Instruction) -> Iterator[ConsentChange]:
-        scene, subject = event.scene, event.subject
-        if scene is None or scene not in self._scenes:
-            self._state.catch_up(_Single(entry))
-            return
-        was, before = self._state.bits(scene, subject), self._live[scene]
+        deleted, subject = isinstance(event.act, SourceDeleted), event.subject
+        scenes = [each for each in self._scenes if deleted or each == event.scene]
+        before = [(self._state.bits(each, subject), self._count(each)) for each in scenes]
         self._state.catch_up(_Single(entry))
-        now = self._state.bits(scene, subject)
+        for scene, (was, count) in zip(scenes, before, strict=True):
+            yield from self._of_scene(entry.index, event, scene, was, count)
+
+    def _of_scene(
+        self, index: int, event: Instruction, scene: str, was: int, before: int
+    ) -> Iterator[ConsentChange]:
+        """What an instruction changed in one scene; `was`, `before`: as it stood before."""
+        subject, now = event.subject, self._state.bits(scene, event.subject)
         had, has = _fields(was, self.minute), _fields(now, self.minute)
         self._live[scene] += bool(has) - bool(had)
         if has:
-            self._next = min(self._next, now >> consent_bits.EXPIRY_SHIFT)
+            self._next = min(self._next, consent_bits.expiry(now))
         fields = () if not has else self._names(scene, had & ~has)
         if had & ~has:
-            kind = (
-                ChangeKind.WITHDRAWAL if isinstance(event.act, Withdrawn) else ChangeKind.NARROWING
-            )
-            yield ConsentChange(scene, kind, entry.index, self.minute, (subject,), fields, before)
+            withdraws = isinstance(event.act, Withdrawn | SourceDeleted)
+            kind = ChangeKind.WITHDRAWAL if withdraws else ChangeKind.NARROWING
+            yield ConsentChange(scene, kind, index, self.minute, (subject,), fields, before)
         elif had and self._frozen(scene, now) and not self._frozen(scene, was):
             yield ConsentChange(
-                scene, ChangeKind.FREEZE, entry.index, self.minute, (subject,), (), before
+                scene, ChangeKind.FREEZE, index, self.minute, (subject,), (), before
             )
 
     def _change(
@@ -164,18 +173,22 @@ class ChangeWatch:
         subjects = tuple(self._state.subjects[row] for row in rows)
         return ConsentChange(scene, kind, index, self.minute, subjects, fields, before)
 
+    def _count(self, scene: str) -> int:
+        """The customers with a live grant; 0, not known, where silence allows reads, too."""
+        return 0 if self._scenes[scene].objectable else self._live[scene]
+
     def _frozen(self, scene: str, consent: int) -> bool:
         return decide.frozen(consent, self._state.stale(scene, self.minute))
 
     def _readable(self, scene: str) -> Rows:
         all_bits = self._state.all_bits(scene)
-        frozen = eligibility.frozen(all_bits, self._state.stale(scene, self.minute))
+        frozen = bit_arrays.frozen(all_bits, self._state.stale(scene, self.minute))
         readable: Rows = _live(all_bits, self.minute) & ~frozen
         return readable
 
     def _names(self, scene: str, bits: int) -> tuple[str, ...]:
         names = self._scenes[scene].fields
-        return tuple(name for place, name in enumerate(names) if bits >> place & 1)
+        return tuple(name for place, name in enumerate(names) if bits & consent_bits.field(place))
 
     def _fold(self, size: int, start: ConsentIndex | None = None) -> None:
         usable = start is not None and start.size <= size
@@ -190,7 +203,7 @@ class ChangeWatch:
             all_bits = self._state.all_bits(scene)
             live = _live(all_bits, self.minute)
             self._live[scene] = int(live.sum())
-            ends += [int((all_bits[live] >> _EXPIRY).min())] if live.any() else []
+            ends += [int(bit_arrays.expiries(all_bits[live]).min())] if live.any() else []
             ends += [end for end in self._ends_of_reports(scene) if end > self.minute]
         self._next = min(ends)
 
@@ -237,10 +250,10 @@ class _Single:
 
 def _live(all_bits: consent_bits.BitsArray, minute: int) -> Rows:
     """By row, whether there is an unexpired grant, frozen or not."""
-    live: Rows = ((all_bits & _FIELDS) != 0) & ((all_bits >> _EXPIRY) > np.uint64(minute))
+    live: Rows = bit_arrays.granting(all_bits) & (bit_arrays.expiries(all_bits) > np.uint64(minute))
     return live
 
 
 def _fields(consent: int, minute: int) -> int:
     """The field bits of an unexpired grant, else 0."""
-    return consent & consent_bits.FIELDS if consent >> consent_bits.EXPIRY_SHIFT > minute else 0
+    return consent & consent_bits.ALL_FIELDS if consent_bits.expiry(consent) > minute else 0

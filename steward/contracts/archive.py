@@ -28,12 +28,19 @@ class ContractArchive:
         self._folder = folder
 
     def keep(self, scene: Path, source: Path, digest: str) -> None:
-        """Store the contract of `digest` with the source contract it refers to."""
+        """Store the contract of `digest` with the source contract it refers to.
+
+        Raises ContractError if the file has another content by now.
+        """
         place = self._folder / digest
+        content = None if (place / SCENE).exists() else scene.read_bytes()
+        if content is not None and sha256(content).hexdigest() != digest:
+            raise ContractError(f"{scene} changed while it was published: try again")
         place.mkdir(parents=True, exist_ok=True)
-        for name, path in ((SOURCE, source), (SCENE, scene)):
-            if not (place / name).exists():
-                atomic_file.write(place / name, path.read_bytes(), atomic_file.PUBLIC)
+        if not (place / SOURCE).exists():
+            atomic_file.write(place / SOURCE, source.read_bytes(), atomic_file.PUBLIC)
+        if content is not None:
+            atomic_file.write(place / SCENE, content, atomic_file.PUBLIC)
 
     def read(self, digest: str) -> Scene:
         """The contract as it was published. Raises MissingContractError or ContractError."""

@@ -11,32 +11,44 @@ is an ordinary field of the scene and is read through the gate. Normative clause
 "Contract health".
 """
 
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Executable, bindparam, delete, func, insert, select, update
+from sqlalchemy.engine import Connection
 
 from gate.contracts.scene import Scene, SceneField
 from gate.contracts.source import SourceContract
+from ledger.storage import database
 from steward.contracts.source_probe import KeyFacts, SourceDelivery, SourceFacts
+from steward.storage.health import ATTAINED, HEALTH, MISS, RUN, STREAK
 
 MISSES_TO_ALERT = 3
 TEN_THOUSAND = 10_000
 
-_SCHEMA = """
-PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-CREATE TABLE IF NOT EXISTS run (at TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS attained (at TEXT, scene TEXT, checks INTEGER, kept INTEGER);
-CREATE TABLE IF NOT EXISTS miss
-  (at TEXT, scene TEXT, field TEXT, aspect TEXT, wanted TEXT, found TEXT);
-CREATE TABLE IF NOT EXISTS streak
-  (scene TEXT, field TEXT, misses INTEGER, since TEXT, PRIMARY KEY (scene, field));
-CREATE INDEX IF NOT EXISTS attained_by_time ON attained (at);
-CREATE INDEX IF NOT EXISTS miss_by_time ON miss (at);
-"""
+_LAST_RUN = select(func.max(RUN.c.at))
+_LAST_MISSES = MISS.c.at == _LAST_RUN.scalar_subquery()
+_MISSED = (
+    select(MISS.c.field, MISS.c.aspect, MISS.c.wanted, MISS.c.found)
+    .where(MISS.c.scene == bindparam("scene"), _LAST_MISSES)
+    .order_by(MISS.c.seq)
+)
+_MISSED_FIELDS = select(MISS.c.scene, MISS.c.field).where(_LAST_MISSES).distinct()
+_ATTAINED = (
+    select(ATTAINED.c.scene, func.sum(ATTAINED.c.checks), func.sum(ATTAINED.c.kept))
+    .where(ATTAINED.c.at >= bindparam("since"))
+    .group_by(ATTAINED.c.scene)
+)
+_STREAKS = select(STREAK).where(STREAK.c.misses >= MISSES_TO_ALERT)
+_STREAK = STREAK.c.scene == bindparam("in_scene"), STREAK.c.field == bindparam("of_field")
+_ON_STREAK = select(STREAK.c.scene, STREAK.c.field)
+_END_STREAK = delete(STREAK).where(*_STREAK)
+_EXTEND_STREAK = update(STREAK).where(*_STREAK).values(misses=STREAK.c.misses + 1)
+_ADD_RUN, _ADD_ATTAINED, _ADD_MISS, _ADD_STREAK = map(insert, (RUN, ATTAINED, MISS, STREAK))
 
 
 class Aspect(StrEnum):
@@ -110,52 +122,54 @@ def checks(
     ]
     if facts.key is not None:
         checked += [_key_check(scene.id, facts.key) for scene in scenes.values()]
+    checked += [
+        _key_check(scene.id, facts.related[table.name])
+        for scene in scenes.values()
+        for table in source.related
+        if table.name in facts.related and scene.fields.keys() & {*table.items}
+    ]
     return checked if facts.rows else [replace(each, met=False, observed=EMPTY) for each in checked]
 
 
 class ContractHealth:
-    """The history of checks, in its own database. Thread-safe; one transaction per run."""
+    """The history of checks of the data directory `home`. Thread-safe; one transaction per run.
 
-    def __init__(self, path: Path, scenes: Mapping[str, Scene]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._scenes = path, scenes
-        with closing(self._connect()) as database:
-            database.executescript(_SCHEMA)
+    Raises SchemaVersionError, DatabaseError.
+    """
+
+    def __init__(self, home: Path, scenes: Mapping[str, Scene]) -> None:
+        self._database, self._scenes = database.of(home), scenes
+        self._engine = self._database.engine(HEALTH)
 
     def record(self, run_checks: Sequence[Check], at: datetime) -> list[ContractAlert]:
         """Add one run and return the new alerts. Durable when it returns.
 
         Raises RunOrderError unless `at` is later than all previous runs.
         """
-        with closing(self._connect()) as database, database:
-            database.execute("BEGIN IMMEDIATE")
-            self._begin(database, at)
-            missed = _insert(database, run_checks, at)
-            _count(database, missed, at)
+        with database.exclusive(self._engine) as connection:
+            _begin(connection, at)
+            missed = _insert(connection, run_checks, at)
+            _count(connection, missed, at)
             # Crash anywhere above: the run is not recorded, and the streaks are unchanged.
-            return self._alerts(database, missed, "misses = ?")
+            alerts = self._alerts(connection, missed)
+        return [each for each in alerts if each.misses == MISSES_TO_ALERT]
 
     def alerts(self) -> list[ContractAlert]:
         """All fields with three or more consecutive misses at the last run."""
-        with closing(self._connect()) as database:
-            return self._alerts(database, _last_missed(database), "misses >= ?")
+        with database.reading(self._engine) as connection:
+            return self._alerts(connection, _last_missed(connection))
 
     def missed(self, scene: str) -> list[Check]:
         """The failed checks of the last run in one scene."""
-        sql = (
-            "SELECT field, aspect, wanted, found FROM miss WHERE scene = ?"
-            " AND at = (SELECT max(at) FROM run) ORDER BY rowid"
-        )
-        with closing(self._connect()) as database:
-            rows = database.execute(sql, [scene]).fetchall()
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(_MISSED, {"scene": scene}).all()
         return [Check(scene, field, Aspect(aspect), False, *rest) for field, aspect, *rest in rows]
 
     def attainment(self, since: datetime) -> dict[str, Attainment]:
         """The share of passed checks by scene, in all runs from `since` on."""
-        sql = "SELECT scene, sum(checks), sum(kept) FROM attained WHERE at >= ? GROUP BY scene"
-        with closing(self._connect()) as database:
-            rows = database.execute(sql, [_stamp(since)]).fetchall()
-        return {scene: Attainment(scene, count, met) for scene, count, met in rows}
+        with database.reading(self._engine) as connection:
+            rows = connection.execute(_ATTAINED, {"since": _stamp(since)}).all()
+        return {scene: Attainment(scene, int(count), int(met)) for scene, count, met in rows}
 
     def freshness(self) -> dict[str, dict[str, bool]]:
         """By scene and field, whether it was in time at the last run, where that is promised.
@@ -167,8 +181,8 @@ class ContractHealth:
         return {scene.id: self._timely(scene) for scene in self._scenes.values()}
 
     def last_run(self) -> datetime | None:
-        with closing(self._connect()) as database:
-            (at,) = database.execute("SELECT max(at) FROM run").fetchone()
+        with database.reading(self._engine) as connection:
+            at = connection.execute(_LAST_RUN).scalar()
         return None if at is None else _moment(at)
 
     def _timely(self, scene: Scene) -> dict[str, bool]:
@@ -179,22 +193,17 @@ class ContractHealth:
             if not field.item.provided and (field.item.frequency or name in scene.latency)
         }
 
-    def _begin(self, database: sqlite3.Connection, at: datetime) -> None:
-        (last,) = database.execute("SELECT max(at) FROM run").fetchone()
-        if last is not None and _stamp(at) <= last:
-            raise RunOrderError(f"a run at {_stamp(at)}, want one after {last}; run it again later")
-        database.execute("INSERT INTO run VALUES (?)", [_stamp(at)])
-
-    def _alerts(
-        self, database: sqlite3.Connection, missed: set[tuple[str, str]], which: str
-    ) -> list[ContractAlert]:
-        sql = f"SELECT scene, field, misses, since FROM streak WHERE {which} ORDER BY 1, 2"  # noqa: S608 - ours
-        rows = database.execute(sql, [MISSES_TO_ALERT]).fetchall()
+    def _alerts(self, connection: Connection, missed: set[tuple[str, str]]) -> list[ContractAlert]:
+        """By scene and field."""
         return [
             ContractAlert(
-                scene, field, misses, _moment(since), self._substitute(scene, field, missed)
+                row.scene,
+                row.field,
+                row.misses,
+                _moment(row.since),
+                self._substitute(row.scene, row.field, missed),
             )
-            for scene, field, misses, since in rows
+            for row in sorted(connection.execute(_STREAKS))
         ]
 
     def _substitute(self, scene: str, field: str, missed: set[tuple[str, str]]) -> str | None:
@@ -202,9 +211,6 @@ class ContractHealth:
         declared = contract.fields.get(field) if contract else None
         other = declared.substitute if declared else None
         return None if other is None or (scene, other) in missed else other
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self._path, isolation_level=None)
 
 
 def _key_check(scene: str, key: KeyFacts) -> Check:
@@ -257,8 +263,16 @@ def _share(part: int, whole: int) -> int:
     return -(-TEN_THOUSAND * part // whole) if whole else 0
 
 
+def _begin(connection: Connection, at: datetime) -> None:
+    """Add a run. Raises RunOrderError."""
+    last = connection.execute(_LAST_RUN).scalar()
+    if last is not None and _stamp(at) <= last:
+        raise RunOrderError(f"a run at {_stamp(at)}, want one after {last}; run it again later")
+    connection.execute(_ADD_RUN, {"at": _stamp(at)})
+
+
 def _insert(
-    database: sqlite3.Connection, run_checks: Sequence[Check], at: datetime
+    connection: Connection, run_checks: Sequence[Check], at: datetime
 ) -> set[tuple[str, str]]:
     """Write the misses and sums of one run; returns the fields that missed."""
     missed = [each for each in run_checks if not each.met]
@@ -268,30 +282,49 @@ def _insert(
         count[0] += 1
         count[1] += each.met
     stamp = _stamp(at)
-    database.executemany(
-        "INSERT INTO attained VALUES (?, ?, ?, ?)", [(stamp, s, *sums[s]) for s in sums]
-    )
-    database.executemany(
-        "INSERT INTO miss VALUES (?, ?, ?, ?, ?, ?)",
-        [(stamp, m.scene, m.field, m.aspect.value, m.wanted, m.observed) for m in missed],
-    )
+    attained = [
+        {"at": stamp, "scene": scene, "checks": count, "kept": kept}
+        for scene, (count, kept) in sums.items()
+    ]
+    misses = [
+        {
+            "at": stamp,
+            "scene": each.scene,
+            "field": each.field,
+            "aspect": each.aspect.value,
+            "wanted": each.wanted,
+            "found": each.observed,
+        }
+        for each in missed
+    ]
+    _many(connection, _ADD_ATTAINED, attained)
+    _many(connection, _ADD_MISS, misses)
     return {(each.scene, each.field) for each in missed}
 
 
-def _count(database: sqlite3.Connection, missed: set[tuple[str, str]], at: datetime) -> None:
+def _count(connection: Connection, missed: set[tuple[str, str]], at: datetime) -> None:
     """Extend the streaks of fields that missed; end those of the others."""
-    known = {(scene, field) for scene, field in database.execute("SELECT scene, field FROM streak")}
-    database.executemany("DELETE FROM streak WHERE scene = ? AND field = ?", known - missed)
-    database.executemany(
-        "INSERT INTO streak VALUES (?, ?, 1, ?)"
-        " ON CONFLICT (scene, field) DO UPDATE SET misses = misses + 1",
-        [(*each, _stamp(at)) for each in missed],
-    )
+    known = {(row.scene, row.field) for row in connection.execute(_ON_STREAK)}
+    new = [
+        {"scene": scene, "field": field, "misses": 1, "since": _stamp(at)}
+        for scene, field in missed - known
+    ]
+    _many(connection, _END_STREAK, _bound(known - missed))
+    _many(connection, _EXTEND_STREAK, _bound(known & missed))
+    _many(connection, _ADD_STREAK, new)
 
 
-def _last_missed(database: sqlite3.Connection) -> set[tuple[str, str]]:
-    sql = "SELECT DISTINCT scene, field FROM miss WHERE at = (SELECT max(at) FROM run)"
-    return {(scene, field) for scene, field in database.execute(sql)}
+def _bound(fields: set[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"in_scene": scene, "of_field": field} for scene, field in fields]
+
+
+def _many(connection: Connection, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        connection.execute(statement, rows)
+
+
+def _last_missed(connection: Connection) -> set[tuple[str, str]]:
+    return {(row.scene, row.field) for row in connection.execute(_MISSED_FIELDS)}
 
 
 def _stamp(at: datetime) -> str:

@@ -8,13 +8,12 @@ and the last delivery of each system, from the table of deliveries that the sour
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from gate.contracts.quality import Metric, QualityRule
-from gate.contracts.sla import WHOLE
-from gate.contracts.source import SourceContract
+from gate.contracts.source import RelatedTable, SourceContract
 from gate.reads.sources.interface import SourceUnavailableError, without_values
 from synthetic.model import counts
 
@@ -68,7 +67,7 @@ class SourceFacts:
     """Observations: `types` (ODCS names) and `nulls` by column, `rows`, `deliveries` by system.
 
     `nulls` counts NaN as well. `missing`: by column and rule, what its `missingValues` counts.
-    `key`: None if it was not checked.
+    `key`: None if it was not checked. `related`: the keys of further tables, by table.
     """
 
     types: Mapping[str, str]
@@ -76,14 +75,13 @@ class SourceFacts:
     nulls: Mapping[str, int]
     deliveries: Mapping[str, SourceDelivery]
     key: KeyFacts | None = None
+    related: Mapping[str, KeyFacts] = field(default_factory=dict)
     missing: Mapping[tuple[str, QualityRule], int] = field(default_factory=dict)
 
 
 def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
     """Observe the source, with one scan for null values. Raises SourceUnavailableError."""
-    table = tables.open(WHOLE)
-    if table is None:
-        raise SourceUnavailableError(f"no table {WHOLE!r}: restore it, or correct the contract")
+    table = _opened(tables, source.table)
     types = {name: _logical(kind) for name, kind in table.schema().items()}
     known = [name for name in source.items if name in types]
     ruled = [
@@ -100,9 +98,21 @@ def observe(tables: SourceTables, source: SourceContract) -> SourceFacts:
         rows,
         dict(zip(known, missing, strict=False)),
         _deliveries(tables, source.deliveries),
-        _key(table, tables.key, rows),
+        _key(table, tables.key),
+        {each.name: _related_key(tables, each) for each in source.related},
         dict(zip(ruled, missing[len(known) :], strict=True)),
     )
+
+
+def key_facts(tables: SourceTables, name: str) -> KeyFacts:
+    """Whether each row of the table has a customer of its own. Raises SourceUnavailableError."""
+    return _key(_opened(tables, name), tables.key)
+
+
+def _opened(tables: SourceTables, name: str) -> Any:
+    if (table := tables.open(name)) is None:
+        raise SourceUnavailableError(f"no table {name!r}: restore it, or correct the contract")
+    return table
 
 
 def _counts(table: Any, tests: list[Any]) -> list[int]:
@@ -118,17 +128,24 @@ def _counted_as_missing(column: Any, values: tuple[str | None, ...]) -> Any:
     return listed | counts.missing(column) if None in values else listed
 
 
-def _key(table: Any, key: str, rows: int) -> KeyFacts:
+def _key(table: Any, key: str) -> KeyFacts:
     """Whether each row has a customer of its own. A blank id is none."""
     if key not in table.columns:
         return KeyFacts(key, None, None)
     column = table[key]
     lacking = counts.missing(column) | (column.cast("string").strip() == "").fill_null(False)
     (sums,) = _fetched(
-        table.aggregate(nulls=lacking.sum(), customers=column.nunique(where=~lacking))
+        table.aggregate(
+            rows=table.count(), nulls=lacking.sum(), customers=column.nunique(where=~lacking)
+        )
     )
     nulls = int(sums["nulls"] or 0)
-    return KeyFacts(key, nulls, rows - nulls - int(sums["customers"] or 0))
+    return KeyFacts(key, nulls, int(sums["rows"]) - nulls - int(sums["customers"] or 0))
+
+
+def _related_key(tables: SourceTables, related: RelatedTable) -> KeyFacts:
+    found = _key(_opened(tables, related.name), related.key)
+    return replace(found, column=f"{related.name}.{related.key}")
 
 
 def _deliveries(tables: SourceTables, name: str | None) -> dict[str, SourceDelivery]:

@@ -18,7 +18,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from gate.contracts import versions
-from gate.contracts.scene import Scene, SceneField
+from gate.contracts.scene import ENDLESS, Scene, SceneField
 from gate.contracts.versions import Version
 
 FOR_EVER = timedelta.max
@@ -42,7 +42,7 @@ class ContractDifference:
 class UndeclaredChangeError(ValueError):
     """A contract changed in ways that it does not declare, so it may not become active.
 
-    `missing`: the declarations it needs.
+    `missing`: the declarations it needs, and changes that none allows.
     """
 
     def __init__(self, old: Scene, new: Scene, missing: tuple[str, ...]) -> None:
@@ -74,6 +74,11 @@ def _missing(old: Scene, new: Scene, changes: list[ContractDifference]) -> Itera
     if kinds & {DifferenceKind.BREAKING, DifferenceKind.WIDENED} and after[0] <= before[0]:
         named = _named(changes, DifferenceKind.BREAKING, DifferenceKind.WIDENED)
         yield f"{named}: want version {before[0] + 1}.0.0"
+    if new.locked and not old.locked:
+        yield (
+            f"legal basis {new.legal_basis} after {old.legal_basis}: a scene that customers could "
+            "switch off is never locked; publish the use as a scene with another id"
+        )
     if DifferenceKind.ADDED in kinds and after[:2] <= before[:2]:
         yield f"{_named(changes, DifferenceKind.ADDED)}: want version {before[0]}.{before[1] + 1}.0"
     if changes and after == before:
@@ -113,7 +118,7 @@ def _widened(old: Scene, new: Scene) -> Iterator[ContractDifference]:
         ("longest consent", old.longest, new.longest),
         ("retention", old.retention or FOR_EVER, new.retention or FOR_EVER),
     ):
-        if later > earlier:
+        if later > earlier and later != ENDLESS:  # no consent: the other basis is the difference
             yield ContractDifference(DifferenceKind.WIDENED, what, _days(earlier), _days(later))
 
 

@@ -18,19 +18,19 @@ from hashlib import sha256
 from typing import get_args
 
 from gate.contracts.scene import Scene
-from ledger.events.envelope import Instruction, SceneAct, TriggerSet, decode
-from ledger.tlog import checkpoint
-from ledger.tlog.checkpoint import MalformedCheckpointError
+from ledger.events.envelope import Instruction, SceneAct, SourceDeleted, TriggerSet, decode
 from ledger.tlog.merkle import leaf_hash
 from ledger.vault import commitments
 from ledger.verify import receipt
 from ledger.verify.receipt import Receipt, ReceiptError
-from steward.dpv import event
+from steward.dpv import event, processing_record
 from steward.dpv.party import Organisation, entities
 from steward.dpv.process import process
-from steward.dpv.term import CONTEXT, Node, checksum, ref
+from steward.dpv.proof import fields, notice, source
+from steward.dpv.term import CONTEXT, Node, ref
 
 MEDIA_TYPE = "application/ld+json"
+NO_CATEGORIES: Mapping[str, str | None] = {}
 RECEIPT, RECORD = "dpv-27560:receipt", "dpv-27560:record"
 
 
@@ -39,25 +39,43 @@ class NoConsentError(ValueError):
 
 
 def expressible(candidate: object, scenes: Mapping[str, Scene]) -> bool:
-    """Whether an event is a decision on a scene whose legal basis is consent."""
+    """Whether an event is a decision on a scene that the customer can switch."""
     scene = scenes.get(candidate.scene or "") if isinstance(candidate, Instruction) else None
     return scene is not None and not scene.locked
 
 
+def _about(decision: Instruction) -> str:
+    """What an instruction without a scene is about."""
+    return "all scenes" if isinstance(decision.act, SourceDeleted) else "keys"
+
+
 def document(
-    proof: str, scenes: Mapping[str, Scene], organisation: Organisation, at: datetime
+    proof: str,
+    scenes: Mapping[str, Scene],
+    organisation: Organisation,
+    at: datetime,
+    categories: Mapping[str, str | None] = NO_CATEGORIES,
 ) -> Node:
     """Convert the receipt `proof` (a tlog-proof) under these contracts, as of `at`.
 
-    Does not verify it; use `sovereign verify` with the file that the document names. Raises
-    ReceiptError if it cannot be parsed, and NoConsentError.
+    Under legitimate interest it is a `dpv:DataProcessingRecord` instead: processing_record.
+
+    `categories`: see `process`. Does not verify it; use `sovereign verify` with the file that the
+    document names. Raises ReceiptError if it cannot be parsed, and NoConsentError.
     """
     parsed = receipt.parse(proof)
     decision = instruction(parsed)
     if not expressible(decision, scenes):
+        found = scenes.get(decision.scene or "")
+        rests = f", which rests on {found.legal_basis} and no decision" if found else ""
         raise NoConsentError(
             f"want a receipt about one of {_open(scenes)}, found one about "
-            f"{decision.scene or 'keys'}: keep the receipt itself instead"
+            f"{decision.scene or _about(decision)}{rests}: keep the receipt itself instead"
+        )
+    scene = scenes[decision.scene or ""]
+    if scene.objectable:
+        return processing_record.of_receipt(
+            proof, parsed, decision, scene, organisation, at, categories
         )
     digest = sha256(proof.encode()).hexdigest()
     identifier = f"urn:sovereign:receipt:sha256:{digest}"
@@ -68,11 +86,9 @@ def document(
         "dct:conformsTo": ref(RECEIPT),
         "dct:created": event.moment(at),
         "dct:publisher": ref(organisation.controller.id),
-        "dct:source": _source(parsed, digest),
+        "dct:source": source(parsed, digest),
         "dpv:hasIdentifier": identifier,
-        "dpv:hasRecordOfActivity": _record(
-            parsed, decision, scenes[decision.scene or ""], organisation
-        ),
+        "dpv:hasRecordOfActivity": _record(parsed, decision, scene, organisation, categories),
     }
 
 
@@ -90,13 +106,17 @@ def instruction(parsed: Receipt) -> Instruction:
 
 
 def _record(
-    parsed: Receipt, decision: Instruction, scene: Scene, organisation: Organisation
+    parsed: Receipt,
+    decision: Instruction,
+    scene: Scene,
+    organisation: Organisation,
+    categories: Mapping[str, str | None],
 ) -> Node:
     act = decision.act
     assert isinstance(act, get_args(SceneAct))  # noqa: S101 - it names a scene
     identifier = f"urn:sovereign:entry:sha256:{leaf_hash(parsed.entry()).hex()}"
     subject = f"urn:sovereign:customer:{parsed.extra['tag']}"
-    use = process(scene, _fields(act, scene), organisation)
+    use = process(scene, fields(act, scene), organisation, categories)
     if isinstance(act, TriggerSet):
         use["dpv:hasProhibition"] = ref(event.condition(act)["@id"])
     return {
@@ -110,43 +130,10 @@ def _record(
             "@type": "dpv:DataSubject",
             "dct:identifier": parsed.extra["tag"],
         },
-        "dpv:hasNotice": _notice(decision),
+        "dpv:hasNotice": notice(decision, "dpv:ConsentNotice"),
         "dpv:hasProcess": use,
         "dpv:hasEntity": entities(scene.services, organisation),
         "dpv:hasConsentStatus": event.event(decision, act, scene, subject),
-    }
-
-
-def _fields(act: SceneAct, scene: Scene) -> tuple[str, ...]:
-    """The fields that the act names, or all fields of the scene if it names none."""
-    named: tuple[str, ...] | None = getattr(act, "fields", None)
-    return tuple(scene.fields) if named is None else named
-
-
-def _notice(decision: Instruction) -> Node:
-    """The notice shown to the customer, by its digest and language."""
-    digest = decision.wording.digest.hex()
-    return {
-        "@id": f"urn:sovereign:words:sha256:{digest}",
-        "@type": "dpv:ConsentNotice",
-        "dct:language": decision.wording.locale,
-        "spdx:checksum": checksum(digest),
-    }
-
-
-def _source(parsed: Receipt, digest: str) -> Node:
-    """The source: digest of the proof, and the log and index that it proves."""
-    try:
-        origin = checkpoint.parse(parsed.checkpoint.text).origin
-    except MalformedCheckpointError as error:
-        raise ReceiptError(str(error)) from error
-    return {
-        "@id": f"urn:sovereign:proof:sha256:{digest}",
-        "dct:conformsTo": ref("https://c2sp.org/tlog-proof@v1"),
-        "dct:isPartOf": {"dct:identifier": origin},
-        "dct:title": f"receipt-{parsed.index}.tlog-proof",
-        "schema:position": parsed.index,
-        "spdx:checksum": checksum(digest),
     }
 
 

@@ -7,6 +7,7 @@ show the current consent. Its status is `dpv:ConsentUnknown`, which permits no p
 from datetime import datetime
 
 from gate.contracts.scene import Scene
+from ledger.events.acts import Limited
 from ledger.events.envelope import (
     EvidenceClass,
     Granted,
@@ -31,7 +32,9 @@ METHODS = {
         "signed by a key in the customer's browser over the words and the choice"
     ),
     EvidenceClass.SESSION: "chosen in a session in which the customer had signed in",
-    EvidenceClass.IMPORTED: "taken over from an earlier record, with its source",
+    EvidenceClass.IMPORTED: (
+        "recorded by the company, or taken over from an earlier record, with its source"
+    ),
 }
 WHOLE = "the whole scene"
 UNTIL_NEXT_DECISION = "the customer decides on the scene again"
@@ -64,7 +67,7 @@ def event(instruction: Instruction, act: SceneAct, scene: Scene, subject: str) -
 def state(act: SceneAct) -> str:
     """The DPV consent status after the act."""
     match act:
-        case Granted() | Imported():
+        case Granted() | Imported() | Limited():
             return "dpv:ConsentGiven"
         case Withdrawn():
             return "dpv:ConsentWithdrawn"
@@ -101,7 +104,7 @@ def _who(instruction: Instruction, subject: str) -> Node:
 
 def _duration(instruction: Instruction, act: SceneAct, scene: Scene) -> Node:
     """The duration: until the grant's own end or the contract's maximum, whichever is first."""
-    if isinstance(act, Granted | Imported):
+    if isinstance(act, Granted | Imported) or (isinstance(act, Limited) and act.until):
         last = instruction.at + scene.longest
         end = min(act.until, last) if act.until else last
         return {"@type": "dpv:UntilTimeDuration", "rdf:value": moment(end)}

@@ -1,10 +1,9 @@
-"""Vocabulary names as written in documents, and the categories of the data items.
+"""Vocabulary names as written in documents.
 
 A name is a prefix and a local part: `dpv:Consent`. tests/steward/test_dpv_terms.py checks that
 every DPV name used here is in specs/dpv/terms.csv.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from gate.contracts.odcs import Text
@@ -25,35 +24,7 @@ CONTEXT = {
     "spdx": "http://spdx.org/rdf/terms#",
     "xsd": "http://www.w3.org/2001/XMLSchema#",
 }
-UNKNOWN = "dpv:PersonalData"  # the category of items without one
-CATEGORIES: Mapping[str, str] = {
-    "age": "pd:Age",
-    "authorisation_stability": "pd:IndividualProfile",
-    "balance": "pd:BankAccount",
-    "campaign": "pd:CommunicationsMetadata",
-    "contact": "pd:CommunicationsMetadata",
-    "day": "pd:CommunicationsMetadata",
-    "default": "pd:CreditRecord",
-    "device_id": "pd:UID",
-    "duration": "pd:CommunicationsMetadata",
-    "education": "pd:Education",
-    "email": "pd:EmailAddress",
-    "housing": "pd:LoanRecord",
-    "ip_range": "pd:IPAddress",
-    "job": "pd:Job",
-    "loan": "pd:LoanRecord",
-    "location": "pd:Location",
-    "marital": "pd:MaritalStatus",
-    "month": "pd:CommunicationsMetadata",
-    "name": "pd:Name",
-    "pdays": "pd:CommunicationsMetadata",
-    "phone": "pd:TelephoneNumber",
-    "postcode": "pd:PostalCode",
-    "postcode_area": "pd:PostalCode",
-    "poutcome": "pd:CommunicationsMetadata",
-    "previous": "pd:CommunicationsMetadata",
-    "y": "pd:Purchase",
-}
+UNKNOWN = "dpv:PersonalData"  # the category of items whose contract names none
 
 
 def prefixed(purpose: str) -> str:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from gate.reads.point import Gate, ReadRequest
+from gate.contracts.company import ItemUse
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
 from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError
 
-SCENE, SERVICE = "contract-service", "customer-care"  # scene and service in which names are read
 NOBODY = "***"
 
 Naming = Callable[[str, datetime], str]  # subject, now -> masked name
@@ -22,23 +23,27 @@ def unnamed(_subject: str, _at: datetime) -> str:
     return NOBODY
 
 
-def through(gate: Gate, service: str = SERVICE) -> Naming:
-    """A `Naming` that reads names through the gate as `service`, logged like any read."""
+def through(gate: Gate, use: ItemUse | None) -> Naming:
+    """A `Naming` that reads names through the gate, logged like any read."""
+    if use is None:
+        return unnamed
 
     def name(subject: str, at: datetime) -> str:
-        answer = gate.read(ReadRequest(service, SCENE, subject, ("name",), at))
-        value = answer.values.get("name")
+        answer = gate.read(ReadRequest(use.service, use.scene, subject, (use.item,), at))
+        value = answer.values.get(use.item)
         return masked(value if isinstance(value, str) else None)
 
     return name
 
 
-def over(client: GateClient) -> Naming:
+def over(client: GateClient, use: ItemUse | None) -> Naming:
     """A `Naming` over HTTP; if the gate does not answer, names are `***`."""
+    if use is None:
+        return unnamed
 
     def name(subject: str, _at: datetime) -> str:
         try:
-            value = client.read(SCENE, subject, ["name"]).values.get("name")
+            value = client.read(use.scene, subject, [use.item]).values.get(use.item)
         except (GateRefusedError, GateUnavailableError):
             return NOBODY
         return masked(value if isinstance(value, str) else None)

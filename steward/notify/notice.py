@@ -75,8 +75,8 @@ HAPPENED: Mapping[ChangeKind, Words] = {
         "zh-CN": "{who}对“{scene}”的授权已到期：{items}。",
     },
     ChangeKind.FREEZE: {
-        "en": "A condition that was set on “{scene}” now holds for {who}: {items} frozen.",
-        "zh-CN": "{who}为“{scene}”设定的条件已触发：{items}已冻结。",
+        "en": "A condition set on “{scene}” freezes access for {who}: {items}.",
+        "zh-CN": "{who}为“{scene}”设定的条件冻结了访问：{items}。",
     },
     ChangeKind.MASS_EXPORT: {
         "en": "A service read the data of {who} for “{scene}” at once. The case says which.",
@@ -84,7 +84,7 @@ HAPPENED: Mapping[ChangeKind, Words] = {
     },
     ChangeKind.POLICY_MISMATCH: {
         "en": "Compiled and full policy disagreed in “{scene}”; the gate answers nothing there "
-        "until it is started anew.",
+        "until it is started again.",
         "zh-CN": "“{scene}”的编译策略与完整策略不一致；闸门重启前，该场景一律不予答复。",
     },
 }
@@ -109,15 +109,15 @@ ITEMS: Words = {"en": "everything", "zh-CN": "全部数据项"}
 COMMA: Words = {"en": ", ", "zh-CN": "、"}
 FALLBACKS: Mapping[Fallback, Words] = {
     Fallback.SYNTHETIC: {
-        "en": "In force for {services}: synthetic values, marked as such, in the same schema.",
+        "en": "From now on {services} get synthetic values, marked as such, in the same schema.",
         "zh-CN": "现行替代方案：{services}改用带标记的合成数据，数据结构不变。",
     },
     Fallback.GENERALISE: {
-        "en": "In force for {services}: {coarser} where the customer grants it, else no value.",
+        "en": "From now on {services} get {coarser} where the customer grants it, else no value.",
         "zh-CN": "现行替代方案：在客户授权的前提下，{services}改用{coarser}；否则不提供。",
     },
     Fallback.WITHHOLD: {
-        "en": "In force for {services}: no value, in the same schema.",
+        "en": "From now on {services} get no value, in the same schema.",
         "zh-CN": "现行替代方案：不再向{services}提供数值，数据结构不变。",
     },
 }

@@ -16,12 +16,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from sqlite3 import Connection, Row
-from typing import Protocol
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    Select,
+    bindparam,
+    distinct,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.engine import Connection, RowMapping
 
 from steward.cases.case import Act, add_act
 from steward.cases.case_store import CaseStore, moment, stamp
 from steward.notify.notice import identified, unidentified
+from steward.storage.cases import OUTBOX, UNDELIVERED
 
 RETRY_AFTER_S = (
     5,
@@ -34,6 +47,50 @@ RETRY_AFTER_S = (
 )  # factor 4 each: 7.6 h in all
 MAX_ERROR = 300  # characters stored of an error message
 UNROUTED = "unrouted"  # channel unrouted/<role>: while the role's channels cannot be read
+
+_OLDER = OUTBOX.alias("older")
+_EVERY = select(OUTBOX).order_by(OUTBOX.c.seq)
+_DEAD = _EVERY.where(OUTBOX.c.state == "dead", UNDELIVERED)
+_WAITING = _EVERY.where(OUTBOX.c.state == "waiting", UNDELIVERED)
+_OF_CASE = _EVERY.where(OUTBOX.c.number == bindparam("case"))
+_UNROUTED = _EVERY.where(OUTBOX.c.channel.startswith(f"{UNROUTED}/"), UNDELIVERED)
+_DUE = _WAITING.where(
+    OUTBOX.c.next_at <= bindparam("at"),
+    ~exists().where(
+        _OLDER.c.number == OUTBOX.c.number,
+        _OLDER.c.channel == OUTBOX.c.channel,
+        _OLDER.c.seq < OUTBOX.c.seq,
+        _OLDER.c.state != literal_column("'delivered'"),
+    ),
+)
+_PUT = insert(OUTBOX)
+_TYPES = select(func.count(distinct(OUTBOX.c.type))).where(OUTBOX.c.number == bindparam("case"))
+_NOTICE = OUTBOX.c.id == bindparam("notice")
+_SET = (
+    update(OUTBOX)
+    .where(_NOTICE)
+    .values(
+        state=bindparam("new_state"),
+        attempts=bindparam("tried"),
+        next_at=bindparam("at"),
+        error=bindparam("why"),
+    )
+)
+_LEAVE_ALONE = (
+    update(OUTBOX)
+    .where(
+        OUTBOX.c.channel == bindparam("on"),
+        OUTBOX.c.state == "waiting",
+        OUTBOX.c.next_at < bindparam("at"),
+        UNDELIVERED,
+    )
+    .values(next_at=bindparam("at"))
+)
+_REROUTE = (
+    update(OUTBOX)
+    .where(_NOTICE)
+    .values(id=bindparam("new_id"), channel=bindparam("on"), body=bindparam("content"))
+)
 
 
 class NoticeState(StrEnum):
@@ -124,21 +181,20 @@ class Outbox:
 
     def dead(self) -> list[OutgoingNotice]:
         """The failed notices, oldest first."""
-        return self._letters("state = 'dead'", [])
+        return self._letters(_DEAD)
 
     def waiting(self) -> list[OutgoingNotice]:
         """The undelivered notices, oldest first, including those behind a failed one."""
-        return self._letters("state = 'waiting'", [])
+        return self._letters(_WAITING)
 
     def of(self, case: int) -> list[OutgoingNotice]:
         """Every notice of a case, oldest first."""
-        return self._letters("number = ?", [case])
+        return self._letters(_OF_CASE, case=case)
 
     def replay(self, by: str, at: datetime, ids: Sequence[str] | None = None) -> int:
         """Retry failed notices (`ids`; None: all); returns how many."""
         with self._store.writing() as database:
-            query = "SELECT * FROM outbox WHERE state = 'dead' ORDER BY seq"
-            rows = database.execute(query).fetchall()
+            rows = database.execute(_DEAD).mappings().all()
             chosen = [row for row in rows if ids is None or row["id"] in ids]
             for row in chosen:
                 _set(database, row["id"], NoticeState.WAITING, 0, at, row["error"])
@@ -151,11 +207,10 @@ class Outbox:
 
         Such notices were stored while the channels of a role could not be read: see UNROUTED.
         """
-        if not self._letters("state <> 'delivered' AND channel LIKE ?", [f"{UNROUTED}/%"]):
+        if not self._letters(_UNROUTED):
             return 0  # called every two seconds: avoid the write lock
         with self._store.writing() as database:
-            query = "SELECT * FROM outbox WHERE channel LIKE ? ORDER BY seq"
-            rows = database.execute(query, [f"{UNROUTED}/%"]).fetchall()
+            rows = database.execute(_UNROUTED).mappings().all()
             for row in rows:
                 _reroute(database, row, channels(row["channel"].partition("/")[2]))
         return len(rows)
@@ -165,17 +220,12 @@ class Outbox:
 
     def _due(self, at: datetime, failing: set[str]) -> list[OutgoingNotice]:
         """The oldest undelivered notice of each case and channel, if it is due."""
-        first = (
-            "state = 'waiting' AND next_at <= ? AND NOT EXISTS (SELECT 1 FROM outbox AS older WHERE"
-            " older.number = outbox.number AND older.channel = outbox.channel"
-            " AND older.seq < outbox.seq AND older.state <> 'delivered')"
-        )
-        return [each for each in self._letters(first, [stamp(at)]) if each.channel not in failing]
+        letters = self._letters(_DUE, at=stamp(at))
+        return [each for each in letters if each.channel not in failing]
 
-    def _letters(self, where: str, values: Sequence[object]) -> list[OutgoingNotice]:
-        query = f"SELECT * FROM outbox WHERE {where} ORDER BY seq"  # noqa: S608 - ours, not input
+    def _letters(self, query: Select[Any], **values: object) -> list[OutgoingNotice]:
         with self._store.reading() as database:
-            return [letter(row) for row in database.execute(query, values).fetchall()]
+            return [letter(row) for row in database.execute(query, values).mappings()]
 
     def _note(self, letter: OutgoingNotice, attempt: "_Attempt", at: datetime) -> None:
         attempts, next_at = letter.attempts + 1, at
@@ -200,17 +250,23 @@ def put(
     """Add a notice for each channel, inside the caller's transaction."""
     for channel in channels:
         id_, whole = identified(body, channel)
-        database.execute(
-            "INSERT INTO outbox (id, number, type, channel, body, state, attempts, next_at, error)"
-            " VALUES (?, ?, ?, ?, ?, 'waiting', 0, ?, '')",
-            [id_, case, type_, channel, whole, stamp(at)],
-        )
+        values = {
+            "id": id_,
+            "number": case,
+            "type": type_,
+            "channel": channel,
+            "body": whole,
+            "state": NoticeState.WAITING.value,
+            "attempts": 0,
+            "next_at": stamp(at),
+            "error": "",
+        }
+        database.execute(_PUT, values)
 
 
 def sequence(database: Connection, case: int) -> int:
     """The sequence number of the case's next notice, from 1."""
-    query = "SELECT COUNT(DISTINCT type) AS n FROM outbox WHERE number = ?"
-    return int(database.execute(query, [case]).fetchone()["n"]) + 1
+    return int(database.execute(_TYPES, {"case": case}).scalar_one()) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +282,18 @@ def _attempted(letter: OutgoingNotice, senders: Senders, at: datetime) -> _Attem
     try:
         senders(letter.channel).send(letter, at)
     except RefusedError as error:
-        return _Attempt(NoticeState.DEAD, str(error)[:MAX_ERROR])
+        return _Attempt(NoticeState.DEAD, _shown(str(error)))
     except UndeliveredError as error:
-        return _Attempt(_failed(letter), str(error)[:MAX_ERROR], error.retry_after)
+        return _Attempt(_failed(letter), _shown(str(error)), error.retry_after)
     except Exception as error:  # noqa: BLE001 - a broken channel must not block the others
-        message = f"{type(error).__name__}: {error}; check the channel"[:MAX_ERROR]
-        return _Attempt(_failed(letter), message)
+        message = f"{type(error).__name__}: {error}; check the channel"
+        return _Attempt(_failed(letter), _shown(message))
     return _Attempt(NoticeState.DELIVERED)
+
+
+def _shown(message: str) -> str:
+    """The message as it is stored: a receiver's answer may contain null characters."""
+    return message.replace("\0", "")[:MAX_ERROR]
 
 
 def _failed(letter: OutgoingNotice) -> NoticeState:
@@ -242,25 +303,24 @@ def _failed(letter: OutgoingNotice) -> NoticeState:
 def _set(
     database: Connection, id_: str, state: NoticeState, attempts: int, next_at: datetime, error: str
 ) -> None:
-    query = "UPDATE outbox SET state = ?, attempts = ?, next_at = ?, error = ? WHERE id = ?"
-    database.execute(query, [state, attempts, stamp(next_at), error, id_])
+    values = {"new_state": state.value, "tried": attempts, "at": stamp(next_at), "why": error}
+    database.execute(_SET, {"notice": id_, **values})
 
 
 def _leave_alone(database: Connection, channel: str, until: datetime) -> None:
-    query = "UPDATE outbox SET next_at = ? WHERE channel = ? AND state = 'waiting' AND next_at < ?"
-    database.execute(query, [stamp(until), channel, stamp(until)])
+    database.execute(_LEAVE_ALONE, {"on": channel, "at": stamp(until)})
 
 
-def _reroute(database: Connection, row: Row, channels: Sequence[str]) -> None:
+def _reroute(database: Connection, row: RowMapping, channels: Sequence[str]) -> None:
     """Give the notice the first channel; append copies for the other channels."""
     body = unidentified(row["body"])
     id_, whole = identified(body, channels[0])
-    query = "UPDATE outbox SET id = ?, channel = ?, body = ? WHERE id = ?"
-    database.execute(query, [id_, channels[0], whole, row["id"]])
+    values = {"new_id": id_, "on": channels[0], "content": whole}
+    database.execute(_REROUTE, {"notice": row["id"], **values})
     put(database, row["number"], row["type"], body, channels[1:], moment(row["next_at"]))
 
 
-def letter(row: Row) -> OutgoingNotice:
+def letter(row: RowMapping) -> OutgoingNotice:
     """The notice in a row of the table."""
     return OutgoingNotice(
         row["id"],

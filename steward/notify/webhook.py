@@ -23,7 +23,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from ipaddress import ip_address
 from pathlib import Path
 from socket import SHUT_RDWR
-from threading import Timer
+from threading import Event, Timer
 from urllib.parse import SplitResult, urlsplit
 
 from ledger.tlog import atomic_file
@@ -163,15 +163,18 @@ def _post(
     """The status of the answer, and its Retry-After or ""; the body is ignored."""
     path = (target.path or "/") + (f"?{target.query}" if target.query else "")
     connection = _connection(target, timeout_s)
-    late = Timer(timeout_s, _cut, [connection])
+    ended = Event()
+    late = Timer(timeout_s, _cut, [connection, ended])
     late.daemon = True
     try:
         late.start()
         connection.connect()
-        if late.finished.is_set():
+        if ended.is_set():
             raise TimeoutError("connecting took too long")
         connection.request("POST", path, body, headers)
         answer: HTTPResponse = connection.getresponse()
+        if ended.is_set():  # an answer that was cut off in its headers looks complete
+            raise TimeoutError("the answer took too long")
         return int(answer.status), answer.getheader("retry-after") or ""
     finally:
         late.cancel()
@@ -186,8 +189,9 @@ def _connection(target: SplitResult, timeout_s: float) -> HTTPConnection:
     return HTTPConnection(host, target.port, timeout=timeout_s)
 
 
-def _cut(connection: HTTPConnection) -> None:
+def _cut(connection: HTTPConnection, ended: Event) -> None:
     """Abort an exchange that takes too long; a socket's own timeout restarts with every byte."""
+    ended.set()
     if (socket := connection.sock) is not None:
         try:
             socket.shutdown(SHUT_RDWR)

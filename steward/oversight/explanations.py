@@ -8,16 +8,15 @@ the key erases it. Normative clauses: specs/health.md, "Explained decisions".
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from gate.decision.decide import View
-from gate.readlog.writer import LOG, tag
-from ledger.storage.sqlite import SqlStore
-from ledger.tlog import checkpoint, signed_note, tiles
+from gate.readlog.writer import tag
+from gate.storage.read_log import ReadLogDatabases
+from ledger.tlog import tiles
 from steward.oversight.register import Register, RegisterEntry, SubjectTagger
 
 EXPLAINED = "explained"
@@ -72,19 +71,17 @@ class StoredReadLogs:
     """All read logs under `home/reads`, including those of former gate instances."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "reads"
+        self._logs = ReadLogDatabases(home)
 
     def entry(self, log: str, index: int) -> Mapping[str, Any] | None:
-        path = self._folder / log.rpartition("/")[2] / LOG
-        if index < 0 or path.parent.parent != self._folder or not path.exists():
+        instance = log.rpartition("/")[2]
+        if index < 0 or instance not in self._logs.instances():
             return None
-        with closing(SqlStore(path)) as store:
-            if (head := store.head()) is None:
+        with self._logs.get(instance).reader() as stored:
+            at = stored.checkpoint()
+            if at is None or at.origin != log or index >= at.size:
                 return None
-            at = checkpoint.parse(signed_note.parse(head.note).text)
-            if at.origin != log or index >= at.size:
-                return None
-            entries = tiles.unbundle(store.bundle(index // tiles.WIDTH) or b"")
+            entries = tiles.unbundle(stored.bundle(index // tiles.WIDTH))
             parsed: Mapping[str, Any] = json.loads(entries[index % tiles.WIDTH])
             return parsed
 

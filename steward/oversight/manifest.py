@@ -23,12 +23,16 @@ from gate.contracts.scene import Scene
 from gate.decision import eligibility
 from gate.policy.compiled import compile_plan
 from gate.state import consent_bits
-from gate.state.consent_index import ConsentEntry, ConsentIndex
+from gate.state.consent_index import ConsentIndex
+from gate.state.erased import ErasedIds
+from gate.state.followed import ConsentEntry
+from ledger.events.acts import Limited
 from ledger.events.envelope import (
     EntryErased,
     Granted,
     Imported,
     Instruction,
+    SourceDeleted,
     SubjectErased,
     Withdrawn,
 )
@@ -39,7 +43,6 @@ from ledger.vault.commitments import canonical
 
 FORM = "urn:sovereign:manifest:1"
 FOLDER = "manifests"  # home/manifests/<digest>.json: all manifests made here
-SCENE = "ai-training"
 _MEMBERS = {
     "at",
     "contract",
@@ -203,11 +206,13 @@ def _takes_back(instruction: Instruction, manifest: Manifest, owners: Mapping[st
     if instruction.subject not in owners:
         return False
     match instruction.act:
+        case SourceDeleted():
+            return True
         case Withdrawn(scene, None):
             return scene == manifest.scene
         case Withdrawn(scene, fields):
             return scene == manifest.scene and bool({*(fields or ())} & {*manifest.fields})
-        case Granted(scene, fields) | Imported(scene, fields):
+        case Granted(scene, fields) | Imported(scene, fields) | Limited(scene, fields):
             return scene == manifest.scene and not {*manifest.fields} <= {*fields}
         case _:
             return False
@@ -269,7 +274,7 @@ def _leaf(value: str) -> str:
 
 def _live(ledger: Ledger, scene: Scene, fields: Sequence[str], size: int, at: datetime) -> set[int]:
     """The entries of active grants of all `fields`, after `size` entries, at time `at`."""
-    state = ConsentIndex({scene.id: scene})
+    state = ConsentIndex({scene.id: scene}, ErasedIds.of(ledger))
     state.catch_up(_Beginning(size, ledger))
     plan, minute = compile_plan("", scene, offered=(), release=None), consent_bits.minute(at)
     wanted = plan.mask(tuple(fields)) or 0

@@ -11,15 +11,14 @@ An entry has an open part, which names nobody, and a sealed part encrypted under
     digest  SHA-256("sovereign/register/v1\0" ‖ digest before ‖ canonical JSON of all of the above,
             with SHA-256 of `sealed` in its place)
 
-SQLite triggers refuse UPDATE and DELETE; the hash chain reveals changes that bypass them.
+Triggers refuse UPDATE and DELETE; the hash chain reveals changes that bypass them.
 Truncation is detected only with a later `head` noted elsewhere. Destroying a customer's key leaves
 the chain valid and makes the sealed parts unreadable.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -28,26 +27,28 @@ from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.engine import Connection
 
+from ledger.storage import database
 from ledger.vault.commitments import canonical, parse
+from steward.storage.register import ENTRY, REGISTER
 
 _NAME = "stewardship"  # the origin in the derivation of keys
 _DOMAIN = b"sovereign/register/v1\0"
 _NONCE_SIZE = 12
 EMPTY = bytes(32)  # the digest before the first entry
 
-_SCHEMA = """
-PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-CREATE TABLE IF NOT EXISTS entry (
-  number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, about TEXT NOT NULL,
-  open TEXT NOT NULL, sealed BLOB NOT NULL, digest BLOB NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS entry_about ON entry (about, kind, number);
-CREATE INDEX IF NOT EXISTS entry_kind ON entry (kind, number);
-CREATE TRIGGER IF NOT EXISTS entry_stays BEFORE UPDATE ON entry
-  BEGIN SELECT raise(ABORT, 'the register is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entry_remains BEFORE DELETE ON entry
-  BEGIN SELECT raise(ABORT, 'the register is append-only'); END;
-"""
+_ADD = insert(ENTRY)
+_LAST = select(ENTRY.c.number, ENTRY.c.digest).order_by(ENTRY.c.number.desc()).limit(1)
+_OPEN = select(ENTRY.c.number, ENTRY.c.at, ENTRY.c.kind, ENTRY.c.about, ENTRY.c.open)
+_SINCE = _OPEN.where(ENTRY.c.number >= bindparam("since")).order_by(ENTRY.c.number)
+_OF_KIND = _SINCE.where(ENTRY.c.kind == bindparam("kind"))
+_ABOUT = _OPEN.where(ENTRY.c.about == bindparam("about"), ENTRY.c.kind == bindparam("kind"))
+_ABOUT = _ABOUT.order_by(ENTRY.c.number)
+_SEALED = select(ENTRY.c.kind, ENTRY.c.sealed).where(ENTRY.c.number == bindparam("number"))
+_STREAMED = 1000  # entries read at once
+_CHAIN = select(ENTRY).order_by(ENTRY.c.number).execution_options(yield_per=_STREAMED)
 
 
 class TamperedError(Exception):
@@ -78,9 +79,9 @@ class RegisterEntry:
 
 
 class Writing:
-    """One transaction over the register and the callers' tables in its database."""
+    """One transaction over the register and the other tables of its schema."""
 
-    def __init__(self, database: sqlite3.Connection, tagger: SubjectTagger) -> None:
+    def __init__(self, database: Connection, tagger: SubjectTagger) -> None:
         self.database = database
         self._tagger = tagger
 
@@ -101,66 +102,61 @@ class Writing:
                 raise AssertionError("a private part needs a subject")
             sealed = _seal(self._tagger, subject, number, kind, private)
         row = (number, _stamp(at), kind, about, canonical(dict(shown)).decode(), sealed)
-        digest = _digest(before, *row)
-        self.database.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)", [*row, digest])
+        values = dict(zip(ENTRY.c.keys(), (*row, _digest(before, *row)), strict=True))
+        self.database.execute(_ADD, values)
         return number
+
+    def about(self, subject: str, kind: str) -> list[RegisterEntry]:
+        """One customer's entries of a kind, oldest first."""
+        return _about(self.database, pseudonym(self._tagger, subject), kind)
 
 
 class Register:
-    """The register in one database. Thread-safe; several processes may write.
+    """The register of the data directory `home`. Thread-safe; several processes may write.
 
-    `schema`: SQL that creates the callers' own tables in the same database.
+    Raises SchemaVersionError, DatabaseError.
     """
 
-    def __init__(self, path: Path, tagger: SubjectTagger, schema: str = "") -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        self._path, self._tagger = path, tagger
-        with self.reading() as database:
-            database.executescript(_SCHEMA + schema)
-
-    @property
-    def path(self) -> Path:
-        return self._path
+    def __init__(self, home: Path, tagger: SubjectTagger) -> None:
+        self._database, self._tagger = database.of(home), tagger
+        self._engine = self._database.engine(REGISTER)
 
     @contextmanager
     def writing(self) -> Iterator[Writing]:
         """A transaction: durable after the block, rolled back on an exception."""
-        with self.reading() as database:
-            database.execute("BEGIN IMMEDIATE")
-            with database:
-                yield Writing(database, self._tagger)
-                # Crash before this line: nothing is written.
+        with database.exclusive(self._engine) as connection:
+            yield Writing(connection, self._tagger)
+            # Crash before this line: nothing is written.
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self._path, isolation_level=None, timeout=30)) as database:
-            database.execute("PRAGMA secure_delete=ON")
-            yield database
+    def reading(self) -> Iterator[Connection]:
+        """A connection with a consistent snapshot."""
+        with database.reading(self._engine) as connection:
+            yield connection
+
+    def truncate_log(self) -> None:
+        """Remove from SQLite's write-ahead log what was overwritten in the tables."""
+        database.truncate_log(self._engine)
 
     def entries(self, kind: str | None = None, since: int = 0) -> list[RegisterEntry]:
         """Entries from number `since` on, in order; of one `kind`, or of all."""
-        sql = "SELECT number, at, kind, about, open FROM entry WHERE number >= ?"
-        with self.reading() as database:
+        with self.reading() as connection:
             if kind is None:
-                rows = database.execute(f"{sql} ORDER BY number", [since])
+                rows = connection.execute(_SINCE, {"since": since})
             else:
-                rows = database.execute(f"{sql} AND kind = ? ORDER BY number", [since, kind])
+                rows = connection.execute(_OF_KIND, {"since": since, "kind": kind})
             return [_entry(*row) for row in rows]
 
     def of(self, subject: str, kind: str) -> list[tuple[RegisterEntry, Mapping[str, Any]]]:
         """One customer's entries of a kind, oldest first, with their decrypted private part."""
-        sql = "SELECT number, at, kind, about, open FROM entry WHERE about = ? AND kind = ?"
-        with self.reading() as database:
-            rows = database.execute(f"{sql} ORDER BY number", [self.about(subject), kind])
-            entries = [_entry(*row) for row in rows]
+        with self.reading() as connection:
+            entries = _about(connection, self.about(subject), kind)
         return [(each, self.private(each.number, subject) or {}) for each in entries]
 
     def private(self, number: int, subject: str) -> Mapping[str, Any] | None:
         """The decrypted private part of an entry; None if it is another customer's or erased."""
-        with self.reading() as database:
-            sql = "SELECT kind, sealed FROM entry WHERE number = ?"
-            row = database.execute(sql, [number]).fetchone()
+        with self.reading() as connection:
+            row = connection.execute(_SEALED, {"number": number}).first()
         return None if row is None else _unseal(self._tagger, subject, number, *row)
 
     def about(self, subject: str) -> str:
@@ -169,28 +165,29 @@ class Register:
 
     def head(self) -> tuple[int, bytes]:
         """The number of entries and the last digest; note them elsewhere to detect truncation."""
-        with self.reading() as database:
-            number, digest = _head(database)
+        with self.reading() as connection:
+            number, digest = _head(connection)
         return number - 1, digest
 
     def verify(self, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
         """Recompute the chain, which must include the head `noted`. Raises TamperedError."""
-        with self.reading() as database:
-            require_chain(database, noted)
+        with self.reading() as connection:
+            require_chain(connection, noted)
 
 
-def require_chain(database: sqlite3.Connection, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
+def require_chain(connection: Connection, noted: tuple[int, bytes] = (0, EMPTY)) -> None:
     """Recompute the chain in a register's database, as `Register.verify`. Raises TamperedError."""
     before = EMPTY
     number = 0
-    for row in database.execute("SELECT * FROM entry ORDER BY number"):
-        number += 1
-        if row[0] != number:
-            raise TamperedError(number, f"found number {row[0]}")
-        if row[-1] != (before := _digest(before, *row[:-1])):
-            raise TamperedError(number, "its digest is another")
-        if number == noted[0] and before != noted[1]:
-            raise TamperedError(number, "it is not the one that was noted")
+    with connection.execute(_CHAIN) as rows:
+        for row in rows:
+            number += 1
+            if row[0] != number:
+                raise TamperedError(number, f"found number {row[0]}")
+            if row[-1] != (before := _digest(before, *row[:-1])):
+                raise TamperedError(number, "its digest is another")
+            if number == noted[0] and before != noted[1]:
+                raise TamperedError(number, "it is not the one that was noted")
     if number < noted[0]:
         raise TamperedError(number + 1, f"it is missing, {noted[0]} were noted")
 
@@ -199,10 +196,14 @@ def pseudonym(tagger: SubjectTagger, subject: str) -> str:
     return tagger.read_log_tag(subject, f"{_NAME}#index", 0).hex()
 
 
-def _head(database: sqlite3.Connection) -> tuple[int, bytes]:
+def _about(connection: Connection, about: str, kind: str) -> list[RegisterEntry]:
+    rows = connection.execute(_ABOUT, {"about": about, "kind": kind})
+    return [_entry(*row) for row in rows]
+
+
+def _head(connection: Connection) -> tuple[int, bytes]:
     """The number of the next entry, and the digest of the last."""
-    last = database.execute("SELECT number, digest FROM entry ORDER BY number DESC LIMIT 1")
-    number, digest = last.fetchone() or (0, EMPTY)
+    number, digest = connection.execute(_LAST).first() or (0, EMPTY)
     return number + 1, digest
 
 

@@ -10,18 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from sqlite3 import Connection
+
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.engine import Connection
 
 from steward.oversight import risk
 from steward.oversight.register import Register, RegisterEntry, Writing
 from steward.oversight.risk import Operation
+from steward.storage.register import WAITING
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS waiting (
-  number INTEGER PRIMARY KEY, subject TEXT NOT NULL, deadline INTEGER NOT NULL);
-"""
 PROPOSED, DECIDED = "proposed", "decided"
 MAX_TEXT = 20_000  # characters
+
+_ADD = insert(WAITING)
+_PENDING = select(WAITING.c.number, WAITING.c.subject).order_by(
+    WAITING.c.deadline, WAITING.c.number
+)
+_TAKE = delete(WAITING).where(WAITING.c.number == bindparam("which")).returning(WAITING.c.subject)
 
 
 class ReviewOutcome(StrEnum):
@@ -77,7 +82,7 @@ class NotWaitingError(ReviewError):
 
 
 class Reviews:
-    """The review queue, over a register created with `SCHEMA`. Thread-safe."""
+    """The review queue, over a register. Thread-safe."""
 
     def __init__(self, register: Register, operations: Mapping[str, Operation]) -> None:
         self._register, self._operations = register, operations
@@ -105,15 +110,14 @@ class Reviews:
         with self._register.writing() as writing:
             private = {"text": proposal.text}
             number = writing.append(PROPOSED, proposal.subject, shown, private, at)
-            row = [number, proposal.subject, int(deadline.timestamp())]
-            writing.database.execute("INSERT INTO waiting VALUES (?, ?, ?)", row)
+            row = {"number": number, "subject": proposal.subject, "deadline": shown["deadline"]}
+            writing.database.execute(_ADD, row)
         return number
 
     def waiting(self) -> list[PendingProposal]:
         """The pending proposals, earliest deadline first."""
-        sql = "SELECT number, subject FROM waiting ORDER BY deadline, number"
         with self._register.reading() as database:
-            names = dict(database.execute(sql).fetchall())
+            names = {row.number: row.subject for row in database.execute(_PENDING)}
         oldest = min(names, default=0)  # skips entries decided long ago
         proposed = {each.number: each for each in self._register.entries(PROPOSED, since=oldest)}
         return [self._waiting(proposed[number], subject) for number, subject in names.items()]
@@ -192,8 +196,7 @@ def _log(writing: Writing, decision: ReviewDecision, subject: str | None) -> Non
 
 def _take(database: Connection, number: int) -> str:
     """Remove a pending proposal and return its customer; succeeds once per proposal."""
-    sql = "DELETE FROM waiting WHERE number = ? RETURNING subject"
-    row = database.execute(sql, [number]).fetchone()
-    if row is None:
+    subject: str | None = database.execute(_TAKE, {"which": number}).scalar()
+    if subject is None:
         raise NotWaitingError(f"proposal {number} is not pending: it is decided, or does not exist")
-    return str(row[0])
+    return subject

@@ -14,7 +14,7 @@ from typing import Any
 
 from gate.contracts import odcs, strict_yaml
 from gate.contracts.odcs import LOCALES
-from gate.contracts.source import specs_folder
+from gate.contracts.specs import specs_folder
 
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _BETWEEN = re.compile(r"(?<=[\u3400-\u9fff])[\W_]+(?=[\u3400-\u9fff])")

@@ -60,6 +60,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     partial: Partial | None = None,
     progress: Progress | None = None,
     noise: Noise | None = None,
+    limit: PrivacyLoss | None = None,
 ) -> Release:
     """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
@@ -78,6 +79,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     continued under its own reservation, with `table` for the stages that are missing. The caller
     holds its lock, and drops it when the release is recorded.
     `progress`: called for every stage.
+    `limit`: of the scene in the period, for the reservation to state.
 
     Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
     """
@@ -87,7 +89,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     predicted = tuple(name for name in domain.columns if name in targets)
     budget, delta = _budget(loss, mechanism, contribution)
     drawn = noise or OperatingSystemNoise()
-    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root)
+    debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root, limit)
     terms = {
         **_terms(debit, domain, served, predicted),
         "mechanism": mechanism,

@@ -260,7 +260,7 @@ _KEYS = {
 
 def _require_rising(cuts: Sequence[Any]) -> None:
     if any(high <= low for low, high in pairwise(cuts)):
-        raise DomainError(f"lower, edges and upper must rise strictly: {cuts}")
+        raise DomainError(f"want lower, edges and upper to rise strictly, found {cuts}")
 
 
 def _null_bin(edges: Sequence[Any], other: Any, *, nullable: bool) -> int:

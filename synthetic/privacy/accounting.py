@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import erfc, exp, sqrt
 
 from synthetic.privacy.budget import RHO_BITS, LossError, PrivacyLoss
@@ -28,13 +29,18 @@ def epsilon(mechanisms: Sequence[tuple[Mechanism, int]], delta: Fraction) -> Fra
 
     Rounded up to a multiple of 1e-6.
     """
-    from dp_accounting.pld import privacy_loss_distribution as pld
-
     counted: Counter[Mechanism] = Counter()
     for mechanism, times in mechanisms:
         counted[mechanism] += times
+    return _composed(tuple(sorted(counted.items())), delta)
+
+
+@lru_cache(maxsize=256)  # refits of a scene release the same mechanisms
+def _composed(mechanisms: tuple[tuple[Mechanism, int], ...], delta: Fraction) -> Fraction:
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
     whole = None
-    for (sigma, sensitivity), times in sorted(counted.items()):
+    for (sigma, sensitivity), times in mechanisms:
         one = pld.from_discrete_gaussian_mechanism(
             float(sigma), sensitivity, value_discretization_interval=INTERVAL
         )
@@ -56,6 +62,7 @@ def gaussian_epsilon(loss: PrivacyLoss, delta: Fraction) -> float:
     return high
 
 
+@lru_cache(maxsize=256)  # the same few limits are asked for at every start and fit
 def loss_within(wanted: Fraction, delta: Fraction) -> PrivacyLoss:
     """The largest rho of Gaussian noise whose epsilon stays below `wanted`. Raises LossError."""
     if wanted <= 0 or not 0 < delta < 1:

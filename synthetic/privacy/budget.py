@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from fractions import Fraction
+from functools import lru_cache
 
 DIGITS = 50  # of decimal working precision
 EPSILON_STEP = Decimal("1e-9")  # epsilon is rounded up to this
@@ -138,6 +139,7 @@ def _require_delta(delta: Fraction) -> Fraction:
     return delta
 
 
+@lru_cache(maxsize=1024)  # accounts state the same few losses again and again
 def _epsilon(rho: Fraction, delta: Fraction) -> Decimal:
     if rho == 0:
         return Decimal(0)

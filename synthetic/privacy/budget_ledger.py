@@ -10,6 +10,9 @@ The release then names its reservation and states the account right after it. Wh
 spent, whether or not a release follows: a process that is killed in between has spent its budget,
 and a reservation pays for one release only. A release without a reservation is charged as well, and
 reported. Records of v1 state neither root nor account.
+
+A company that set a limit of its own for its scenes states it in each reservation: `"limit":
+"1/16"`. It holds from there on, and is at most (MAX_EPSILON, MAX_DELTA).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,6 +26,7 @@ from typing import Any
 from synthetic.privacy.budget import (
     Account,
     BudgetExceededError,
+    LossError,
     PrivacyLoss,
     exact,
     measurement_loss,
@@ -32,6 +36,8 @@ from synthetic.privacy.budget import (
 RESERVATION = "synthetic-reservation/v2"
 RELEASE = "synthetic-release/v2"
 EARLIER = {RESERVATION: "synthetic-reservation/v1", RELEASE: "synthetic-release/v1"}
+
+MAX_EPSILON, MAX_DELTA = Fraction(10), Fraction(1, 10**6)  # of a limit
 
 Body = Mapping[str, Any]
 # Records a debit durably and returns the account right after it, or raises. If the debit is already
@@ -59,6 +65,7 @@ class Reservation:
     ledger_size: int
     nonce: str
     ledger_root: str = ""  # of the consent log at `ledger_size`, hex; empty without a log
+    limit: PrivacyLoss | None = None  # of the scene in the period, where it is not the usual one
 
     @property
     def id(self) -> str:
@@ -78,9 +85,11 @@ class Reservation:
             int(body["ledger_size"]),
             str(body["nonce"]),
             str(body["ledger_root"]),
+            _stated_limit(body),
         )
 
     def body(self) -> dict[str, object]:
+        stated = {"limit": exact(self.limit.rho)} if self.limit else {}
         return {
             "format": RESERVATION,
             "scene": self.scene,
@@ -90,6 +99,7 @@ class Reservation:
             "ledger_size": self.ledger_size,
             "ledger_root": self.ledger_root,
             "nonce": self.nonce,
+            **stated,
         }
 
 
@@ -125,7 +135,7 @@ def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admissio
     """Whether a reservation may be recorded. A `Reserve` calls it under the lock of the log.
 
     Raises BudgetExceededError if the reservation would exceed its scene's limit, and
-    UsedReservationError if a release already names it.
+    UsedReservationError if a release already names it. LossError: it states too large a limit.
     """
     replay = _replayed(bodies, limits)
     debit = body_id(reservation)
@@ -138,6 +148,10 @@ def admit(bodies: Iterable[Body], reservation: Body, limits: Limits) -> Admissio
         return Admission(replay.open[debit].account, recorded=True)
     scene, period = str(reservation["scene"]), str(reservation["period"])
     account = replay.spending.account(scene, period, limits)
+    if (limit := _stated_limit(reservation)) is not None:
+        if not is_allowed(limit):
+            raise LossError(f"the limit {exact(limit.rho)} is above epsilon {MAX_EPSILON}")
+        account = Account(limit, account.spent)
     return Admission(account.spend(PrivacyLoss(parse_exact(reservation["rho"]))), recorded=False)
 
 
@@ -188,6 +202,15 @@ class _Debit:
     account: Account
 
 
+def is_allowed(limit: PrivacyLoss) -> bool:
+    """Whether anybody may lose so much."""
+    return limit.epsilon(MAX_DELTA) <= MAX_EPSILON
+
+
+def _stated_limit(body: Body) -> PrivacyLoss | None:
+    return PrivacyLoss(parse_exact(body["limit"])) if "limit" in body else None
+
+
 def _replayed(bodies: Iterable[Body], limits: Limits) -> "_Replay":
     replay = _Replay(limits)
     for position, body in enumerate(bodies):
@@ -224,10 +247,24 @@ class _Replay:
     def _reserve(self, position: int, body: Body) -> None:
         scene, period = str(body["scene"]), str(body["period"])
         loss, debit = PrivacyLoss(parse_exact(body["rho"])), body_id(body)
+        self._limit(position, scene, period, _stated_limit(body))
         if debit in self.open or debit in self.used:
             self._find(position, "a reservation is recorded twice")
         account = self._charge(position, scene, period, loss)
         self.open[debit] = _Debit(scene, period, loss, account)
+
+    def _limit(
+        self, position: int, scene: str, period: str, stated_limit: PrivacyLoss | None
+    ) -> None:
+        """From here on the scene has the limit that a reservation states, if it states one."""
+        if stated_limit is None:
+            return
+        if not is_allowed(stated_limit):
+            limit = exact(stated_limit.rho)
+            self._find(position, f"states the limit {limit}, above epsilon {MAX_EPSILON}")
+            return
+        account = self.spending.account(scene, period, self._limits)
+        self.spending.accounts[scene, period] = Account(stated_limit, account.spent)
 
     def _release(self, position: int, body: Body) -> None:
         scene, period, loss = str(body["scene"]), str(body["period"]), loss_of(body)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from gate.decision.decide import Reason
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.errors import CorruptLogError
 from ledger.events import state_document
 from ledger.events.envelope import Granted, SubjectErased, SyntheticReleased, Withdrawn
@@ -27,6 +27,7 @@ from ledger.events.reducer import ConsentState
 from ledger.fsck import fsck
 from ledger.latest_state import state_opening
 from ledger.statemap import map_proof
+from ledger.storage.writer_lock import WriterLock
 from ledger.tlog import policy
 from ledger.tlog.auditor import KeyDemand, audit
 from ledger.tlog.fetcher import DirectorySource
@@ -40,9 +41,10 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.passkeys import Host, Passkeys
 from portal.auth.session import Sessions
 from portal.operations.erasure import Eraser
-from portal.operations.replay_service import Replays
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.storage.sessions import SessionTable
+from portal.web.replay_service import Replays
 from steward.notify import recipients as recipient
 from steward.notify.outbox import Outbox
 from steward.oversight import stale_releases
@@ -68,11 +70,11 @@ def furnished(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for scene in ("segmentation", "contract-service"):
         made.gate.read(request(made, scene))
     AuthorityAccesses(made.register()).grant(ME, "data-protection-officer", "complaint", 3, START)
-    keys, key = Passkeys(made.home / "passkeys.sqlite"), Key()
+    keys, key = Passkeys(made.home), Key()
     challenge, options = keys.offer(ME, "Somebody", HERE)
     keys.add(ME, key.made(json.loads(options)), challenge, HERE, START)
     keys.close()
-    signing = ConsentKeyStore(made.home / "passkeys.sqlite")
+    signing = ConsentKeyStore(made.home)
     signing.keep(ME, b"a credential", bytes(32))
     signing.close()
     held = CustomerRecords(made.home, made.ledger, made.source, made.scenes, made.gate.source)
@@ -204,7 +206,7 @@ def test_v42_nor_does_one_that_starts_from_what_is_on_disk(house: Product) -> No
 
 
 def test_v43_whoever_was_signed_in_is_not_any_more(house: Product) -> None:
-    sessions = Sessions()
+    sessions = Sessions(SessionTable(house.home))
     mine, theirs = (sessions.open(who, who, START) for who in (ME, OTHER))
     eraser(house, sessions).customer(ME, START)
     assert sessions.find(mine, START) is None
@@ -233,7 +235,7 @@ def test_v45_every_proof_given_before_still_verifies(house: Product, tmp_path: P
     for text in kept:
         receipt.verify_under(receipt.parse(text), trusted)
     said = [receipt.parse(text).extra["event"] for text in kept]
-    where = map_proof.label(commitments.canonical(said[0]))
+    where = house.ledger.states.labels.of(ME)
     map_proof.verify(proof, where, house.ledger.states.log.verifiers)
     map_proof.require_complete(proof, said)
     seen = KeyDemand(house.ledger.log.verifiers)
@@ -436,6 +438,7 @@ def test_v34_a_whole_house_of_before_is_back_and_whoever_saw_the_log_notices(
     eraser(house).customer(ME, START)
     house.ledger.export(tmp_path / "public")
     house.ledger.close()
+    WriterLock(house.home).release()  # as if the process had ended
     shutil.rmtree(house.home)
     shutil.copytree(backup, house.home)
     again = open_product(Settings(data_dir=house.home, demo=True))

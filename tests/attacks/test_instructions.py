@@ -44,6 +44,7 @@ from ledger.events.instruction_signature import (
 )
 from ledger.evidence_builder import build_evidence
 from ledger.fsck import fsck
+from ledger.latest_state import after
 from ledger.tlog import checkpoint, signed_note
 from ledger.vault import commitments
 from ledger.verify import evidence, receipt
@@ -79,9 +80,9 @@ class Insider:
         """Seal, chain, integrate and sign it, whatever it is."""
         data = envelope.encode(said)
         self.ledger._vault.create([said.subject])
-        held = self.ledger._latest.of(said.subject).after(said, data, self.ledger.size)
+        held = after(self.ledger._latest.of(said.subject), said, data, self.ledger.size)
         written = [(said, data, signature)]
-        recorded = self.ledger._append(written, {said.subject: held}, None, b"")
+        recorded = self.ledger._recorder.append(written, {said.subject: held}, None, b"")
         self.ledger._latest.remember({said.subject: held})
         return recorded[0].index
 
@@ -94,7 +95,7 @@ class Insider:
         signed = signed_note.parse(self.ledger.checkpoint())
         proof = tuple(self.ledger.log.prove_inclusion(index))
         (said,) = (each for each in self.ledger.history("c1") if each.index == index)
-        derived = commitments.secrets(self.ledger._key("c1"), said.event.seq).opening
+        derived = commitments.secrets(self.ledger._recorder._key("c1"), said.event.seq).opening
         opening = {"salt": derived.salt.hex(), "tag": derived.tag.hex()}
         return Receipt(index, proof, signed, shown(said.event, said.signature) | opening)
 
@@ -250,7 +251,7 @@ def test_a_first_key_that_the_insider_enrolled_shows_as_a_sessions(tmp_path: Pat
     it.ledger.close()
 
 
-def test_a_history_written_anew_finds_no_witnesses(tmp_path: Path) -> None:
+def test_a_rewritten_history_finds_no_witnesses(tmp_path: Path) -> None:
     """The same log keys, and another first key for the customer. Three witnesses saw the first."""
     with ExitStack() as stack:
         (tmp_path / "home").mkdir()

@@ -23,7 +23,7 @@ def rows(count: int = 3000) -> np.ndarray:
 @pytest.fixture(scope="module")
 def run() -> aim.Run:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aim, "ROUNDS_PER_COLUMN", 8)  # each one compiles anew
+        patch.setattr(aim, "ROUNDS_PER_COLUMN", 8)  # each one compiles again
         return aim.fit(SIZES, rows(), 0.5, PAIRS, np.random.default_rng(1))
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from portal.app import create_app
 from portal.operations.wiring import Product
-from tests.browser import find
+from tests.browser import find, patience
 from tests.portal.conftest import copy, seeded
 
 __all__ = ["seeded"]
@@ -70,7 +70,8 @@ def opened(
 
     Options: javascript, width, scheme ("light", "dark"), language ("en", "zh-CN").
     """
-    context = browser.new_context(
+    context = patience.context(
+        browser,
         base_url=site,
         java_script_enabled=bool(options.get("javascript", True)),
         viewport={"width": int(str(options.get("width", 1280))), "height": 900},
@@ -98,12 +99,11 @@ def settled(page: Page) -> None:
 @contextmanager
 def serving(product: Product) -> Iterator[str]:
     """Serve the portal on a free port of the loopback address while the context lasts."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = uvicorn.Config(create_app(product), port=port, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(create_app(product), log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.02)

@@ -2,7 +2,8 @@
 
 Looks for, in this order: $CHROMIUM, the usual names on the PATH, Playwright's own download. If
 there is none it installs one: Debian's packages when run as root with apt, else Playwright's.
-Pages in Chinese need a font for it: `fonts-noto-cjk` is installed along with the browser.
+The headless shell comes first: the same engine without the windows around it takes half of the
+processor time. Pages in Chinese need a font for it: `fonts-noto-cjk` is installed along.
 """
 
 import os
@@ -12,8 +13,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-PACKAGES = ("chromium", "fonts-noto-cjk")
+NAMES = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+)
+BROWSERS = ("chromium-headless-shell", "chromium")  # packages; not every Debian has the first
+FONT = "fonts-noto-cjk"
 
 
 class NoBrowserError(RuntimeError):
@@ -50,6 +58,7 @@ def _candidates() -> Iterator[Path]:
     yield from (Path(path) for name in NAMES if (path := shutil.which(name)))
     own = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache/ms-playwright"))
     for pattern in (
+        "chromium_headless_shell-*/chrome-linux*/headless_shell",
         "chromium-*/chrome-linux*/chrome",
         "chromium-*/chrome-mac*/*.app/Contents/MacOS/*",
     ):
@@ -58,9 +67,11 @@ def _candidates() -> Iterator[Path]:
 
 def _install(*, fonts_only: bool) -> None:
     if _is_root() and shutil.which("apt-get"):
-        packages = PACKAGES[1:] if fonts_only else PACKAGES
-        install = ["apt-get", "install", "-y", "-q", *packages]
-        if _run(install) or (_run(["apt-get", "update", "-q"]) and _run(install)):
+        wanted = [[FONT]] if fonts_only else [[each, FONT] for each in BROWSERS]
+        install = ["apt-get", "install", "-y", "-q"]
+        if any(_run([*install, *each]) for each in wanted):
+            return
+        if _run(["apt-get", "update", "-q"]) and any(_run([*install, *each]) for each in wanted):
             return
     if not fonts_only:
         _run([sys.executable, "-m", "playwright", "install", "chromium"])

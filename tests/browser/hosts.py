@@ -30,7 +30,7 @@ from playwright.sync_api import Browser, CDPSession, Page, Playwright, sync_play
 from portal.app import create_app
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
-from tests.browser import find
+from tests.browser import find, patience
 from tests.portal.conftest import Clock, copy
 
 NAMES = ("privacy.bank.example", "consent.bank.example", "evil.example")
@@ -100,9 +100,9 @@ def launched(playwright: Playwright, pin: str) -> Browser:
 def serving(seeded: Path, folder: Path, made: Certificate | None) -> Iterator[Site]:
     """Serve the portal under both names on a free port while the context lasts; without a
     certificate under those of a demonstration."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
     login, consent, evil = (f"https://{name}:{port}" for name in NAMES)
     if made is None:
         home = Settings(demo=True, port=port).at_home()
@@ -119,13 +119,12 @@ def serving(seeded: Path, folder: Path, made: Certificate | None) -> Iterator[Si
     app = create_app(product, clock)
     config = uvicorn.Config(
         app,
-        port=port,
         log_level="warning",
         ssl_keyfile=str(made.key) if made else None,
         ssl_certfile=str(made.chain) if made else None,
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.02)
@@ -154,7 +153,7 @@ def arrive(
     browser: Browser, site: Site, subject: str, *, javascript: bool = True, **options: Any
 ) -> Page:
     """Signed in at the login host and come over to the centre on the consent host."""
-    context = browser.new_context(java_script_enabled=javascript, **options)
+    context = patience.context(browser, java_script_enabled=javascript, **options)
     page = context.new_page()
     sign_in(page, site, subject)
     come_over(page, site, javascript=javascript)

@@ -5,7 +5,7 @@ from playwright.sync_api import Browser
 
 from portal.gallery import COMPONENTS
 from tests.browser.conftest import opened
-from tests.browser.test_looks import AXE, RULES, RUN_AXE, SETTINGS
+from tests.browser.test_looks import AXE, RULES, RUN_AXE, SCANNED, SETTINGS
 
 LEAST_PICTURE = 1_000  # bytes; a blank one is smaller
 OVERFLOWING = """() => [...document.querySelectorAll("#component *")]
@@ -27,5 +27,6 @@ def test_a_component_is_whole_in_every_setting(
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
         assert len(page.locator("#component").screenshot()) > LEAST_PICTURE
         assert page.evaluate(OVERFLOWING) == []
-        assert page.evaluate(RUN_AXE, RULES) == [], (name, width, scheme)
+        if (width, scheme) in SCANNED[language]:
+            assert page.evaluate(RUN_AXE, RULES) == [], (name, width, scheme)
     page.context.close()

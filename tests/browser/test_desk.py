@@ -46,7 +46,6 @@ def steward(chromium: Browser, address: str, request: pytest.FixtureRequest) -> 
 
 
 @pytest.mark.campaign
-@pytest.mark.skipif(not AXE.exists(), reason="axe.min.js is not here: tests/browser/README.md")
 def test_no_page_of_the_desk_breaks_an_accessibility_rule(steward: Page) -> None:
     for path in PAGES:
         steward.goto(path)
@@ -64,7 +63,6 @@ def test_no_page_of_the_desk_scrolls_sideways_on_a_phone(steward: Page) -> None:
         assert steward.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="axe.min.js is not here: tests/browser/README.md")
 def test_the_way_in_breaks_no_accessibility_rule(chromium: Browser, address: str) -> None:
     page = opened(chromium, address, "/desk")
     page.evaluate(AXE.read_text())

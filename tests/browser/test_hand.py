@@ -4,11 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from ledger.events.envelope import EvidenceClass, Instruction
+from ledger.events.envelope import EvidenceClass, Granted, Instruction
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.evidence_builder import build_evidence
+from portal.jobs.departures import Leaving
 from tests.browser.hosts import (
     Site,
     arrive,
@@ -123,6 +125,53 @@ def test_the_recovered_key_signs_and_the_lost_one_does_not(two: Two) -> None:
     press(page, "allow")
     assert last(site, "c00021").evidence is EvidenceClass.PASSKEY
     assert not lost & {*site.product.ledger.state("c00021").authority.keys}  # type: ignore[union-attr] # as above
+    page.context.close()
+
+
+@pytest.mark.parametrize(("subject", "kind"), [("c00030", "passkey"), ("c00031", "browser")])
+def test_the_key_signs_that_its_owner_leaves_and_signs_for_them_after_a_return(
+    two: Two, subject: str, kind: str
+) -> None:
+    browser, site = two
+    page = arrive(browser, site, subject)
+    authenticator(page)
+    make(page, site, kind=kind)
+    site.clock.advance(hours=72)
+    sign_in(page, site, subject)
+    come_over(page, site)
+    site.clock.advance(minutes=6)
+    page.goto(f"{site.consent}/customer/leave/everything")
+    page.fill("#word", "erase")
+    page.click("#leave button:not([formmethod])")
+    expect(page.locator("h1")).to_have_text("You are leaving")
+    site.clock.advance(hours=72)
+    Leaving(site.product).run(site.clock())
+    assert site.product.ledger.history(subject) == []
+    sign_in(page, site, subject)
+    come_over(page, site)
+    press(page, "allow")
+    evidence = "A" if kind == "passkey" else "B"
+    assert said(site, subject) == ["key-enrolled C", f"granted {evidence}"]
+    page.context.close()
+
+
+def test_the_key_signs_for_the_items_that_were_allowed_before_and_no_others(two: Two) -> None:
+    browser, site = two
+    page = arrive(browser, site, "c00032")
+    authenticator(page)
+    make(page, site)
+    centre(page, site)
+    press(page, "allow")
+    page.goto(f"{site.consent}/customer/scenes/{SCENE}")
+    with page.expect_navigation():
+        page.click("#age-withdraw")
+    centre(page, site)
+    press(page, "withdraw")
+    press(page, "allow")
+    act = last(site, "c00032").act
+    assert isinstance(act, Granted)
+    assert {*act.fields} == {*site.product.scenes[SCENE].fields} - {"age"}
+    assert said(site, "c00032")[-1] == "granted A"
     page.context.close()
 
 

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from ledger.events.envelope import Instruction
+from tests.browser import patience
 from tests.browser.hosts import Site, arrive, authenticator, make, sign_in, two
 from tests.portal.conftest import seeded
 
@@ -285,7 +286,7 @@ def test_a_grant_is_not_replayed_after_its_withdrawal(two: Two, page: Page) -> N
 def test_a_key_for_consent_signs_nobody_in(two: Two, page: Page) -> None:
     """The consent host's key answers a login's challenge, and is handed to the login."""
     browser, site = two
-    stranger = browser.new_context().new_page()
+    stranger = patience.context(browser).new_page()
     stranger.goto(f"{site.login}/")
     options = stranger.evaluate(
         """async () => (await fetch("/login/passkey/options", {method: "POST"})).json()"""
@@ -305,7 +306,7 @@ def test_a_key_for_consent_signs_nobody_in(two: Two, page: Page) -> None:
 def test_nobody_is_lured_into_a_session_of_another(two: Two) -> None:
     """The attacker's own code, sent off by a page of theirs in the victim's browser."""
     browser, site = two
-    attacker = browser.new_context().new_page()
+    attacker = patience.context(browser).new_page()
     sign_in(attacker, site, "c00034")
     code = attacker.evaluate(
         """async () => (await (await fetch("/customer/continue", {method: "POST"})).text())
@@ -314,7 +315,7 @@ def test_nobody_is_lured_into_a_session_of_another(two: Two) -> None:
     form = (
         f"<form method=post action='{site.consent}/enter'><input name=code value='{code}'></form>"
     )
-    victim = browser.new_context().new_page()
+    victim = patience.context(browser).new_page()
     victim.route(f"{site.evil}/", lambda route: route.fulfill(body=form, content_type="text/html"))
     victim.goto(f"{site.evil}/")
     with victim.expect_navigation():

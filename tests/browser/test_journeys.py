@@ -91,15 +91,21 @@ def test_two_windows_never_overwrite_each_other(
     page = visit("/customer", subject=subject, javascript=javascript)
     other = page.context.new_page()
     other.goto("/customer")
-    other.click("#segmentation-allow")
-    expect(other.locator("#segmentation .notice")).to_be_visible()
-    page.click("#ai-training-allow")
+    for version, wish in enumerate(("allow", "withdraw"), 1):
+        other.click(f"#segmentation-{wish}")
+        expect(other.locator(f"#segmentation-{wish}")).to_have_attribute("aria-pressed", "true")
+        settled(other)
+        assert house.ledger.version(subject) == version
+    page.click("#segmentation-allow")
     settled(page)
     expect(page.locator(".conflict")).to_contain_text("has changed meanwhile")
-    assert house.ledger.version(subject) == 1
-    page.click("#ai-training-allow")  # decided again, on what stands now
-    expect(page.locator("#ai-training .notice")).to_be_visible()
     assert house.ledger.version(subject) == 2
+    page.click("#segmentation-allow")  # decided again, on what stands now
+    expect(page.locator("#segmentation .notice")).to_be_visible()
+    assert house.ledger.version(subject) == 3
+    other.click("#ai-training-allow")  # about which nothing changed
+    expect(other.locator("#ai-training .notice")).to_be_visible()
+    assert house.ledger.version(subject) == 4
 
 
 def test_the_keyboard_is_enough(visit: Open, house: Product) -> None:

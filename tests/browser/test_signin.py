@@ -1,10 +1,8 @@
 """specs/portal.md, section 8, in a real browser: a virtual authenticator, a foreign provider."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -13,6 +11,7 @@ from playwright.sync_api import Browser, CDPSession, Page
 
 from portal.operations.wiring import Product
 from tests.browser.conftest import Open, opened, serving
+from tests.features.loopback import free_port
 from tests.portal.conftest import copy
 
 SUBJECT = "c00031"
@@ -73,9 +72,7 @@ def test_without_a_script_no_passkey_is_offered(visit: Open) -> None:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
     """A foreign OpenID Connect provider, in a process of its own; it asks for the name alone."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     issuer = f"http://localhost:{port}"
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
     roles = '{"sub": "a.steward", "roles": ["data-protection-officer"]}'

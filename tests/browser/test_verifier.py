@@ -117,7 +117,7 @@ def test_the_page_shows_failure_as_clearly(page: Page, house: Product) -> None:
 
 def test_a_customer_checks_an_entry_of_the_history(visit: Open, house: Product) -> None:
     page = visit("/customer/history", subject=SUBJECT)
-    page.locator(".timeline li").last.get_by_text("Check it yourself").click()
+    page.locator(".timeline > li").last.get_by_text("Check it yourself").click()
     expect(page.locator("#good")).to_be_visible()
     expect(page.locator("[data-fact=act] dd")).to_have_text("granted")
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, Page, Playwright, sync_playwright
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import SignalReported
 from portal.operations import release_service
 from portal.operations.wiring import Product
@@ -41,7 +41,7 @@ class Shot:
 
 
 SHOTS = (
-    Shot("landing", "/", "The first page, with the labelled demonstration login.", signed_in=False),
+    Shot("landing", "/", "The first page, with the labelled trial login.", signed_in=False),
     Shot("centre", "/customer", "The sovereignty centre: what is allowed, at a glance."),
     Shot("centre-phone-zh", "/customer", "On a phone, dark, in Chinese.", 360, "dark", "zh-CN"),
     Shot("switch", "/customer", "After one press: recorded, with a receipt and a moment to undo.",

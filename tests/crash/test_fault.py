@@ -19,10 +19,10 @@ from tests.ledger.worlds import AGE, opened, say
 
 STRACE = inject.strace()
 EACH = {  # every so manieth call fails
-    "pwrite64": sized(260, 25),
-    "fsync": sized(60, 6),
-    "fdatasync": sized(60, 6),
-    "rename": sized(30, 3),
+    "pwrite64": sized(520, 25),
+    "fsync": sized(120, 6),
+    "fdatasync": sized(120, 6),
+    "rename": sized(60, 3),
 }
 
 

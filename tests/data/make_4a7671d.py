@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 import duckdb
 from portal import product, releases
-from portal.demo import customers, deliveries
+from portal.demo.sources import customers, deliveries
 from portal.settings import Settings
 
 home, step = Path(sys.argv[1]), sys.argv[2]

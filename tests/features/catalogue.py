@@ -126,9 +126,7 @@ FEATURES = (
         "M16",
         "Everything leaves a trace",
         "Each answer is an entry of a read log that the customer sees with its reason, and"
-        " `sovereign replay` derives it again.",
-        PARTIAL + "a read made before the customer's first decision is logged, but their page does"
-        " not show it and a replay cannot open it.",
+        " `sovereign replay` verifies the log and derives it again.",
     ),
     Feature(
         "M17",
@@ -139,8 +137,8 @@ FEATURES = (
     Feature(
         "M18",
         "Optimistic locking",
-        "Of two people who edit one agreement the later one is shown the conflict and decides"
-        " again.",
+        "Of two people who edit one scene of an agreement the later one is shown the conflict and"
+        " decides again; acts on different scenes do not conflict.",
     ),
     Feature(
         "M19",
@@ -228,14 +226,13 @@ FEATURES = (
         "Any company",
         "Scenes, fields, languages, services, roles and names are data of the company that runs"
         " the product.",
-        NOT_BEGUN,
+        PARTIAL + "the pages speak two languages, whatever company it is.",
     ),
     Feature(
         "M33",
         "Legal bases other than consent",
         "What rests on a contract or a legal obligation is shown and locked; legitimate interest"
         " lasts until the customer objects.",
-        PARTIAL + "only the contract is a basis; legal obligation and legitimate interest are not.",
     ),
     Feature(
         "M34",
@@ -266,7 +263,8 @@ FEATURES = (
         "M38",
         "Guarantees against the company",
         "A table says for each act of the company itself who catches it, and with which files.",
-        NOT_BEGUN,
+        PARTIAL
+        + "who merges, splits or renames ids and records nothing of it is caught by nobody.",
     ),
 )
 

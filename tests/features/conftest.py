@@ -9,15 +9,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.features import signals
-from tests.features.served import ROOT, Person, Site, done, sovereign
+from tests.features import numbers, signals
+from tests.features.loopback import PLAIN
+from tests.features.postgres import Postgres, running
+from tests.features.served import HERE, INSTALLED, ROOT, Person, Site, wait_for
 
-FIRST_NEWCOMER = 201  # see seeding.py
 IMPORTED, EXPIRED = "c00299", "c00300"
 LEGACY = f"""subject,scene,fields,status,at,until
 {IMPORTED},direct-marketing,name;email,granted,{{at}},
@@ -39,12 +40,18 @@ class Bank:
 
 @pytest.fixture(scope="session")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Bank:
-    """A small bank of this process's own, not served yet."""
+    """A small bank of this process's own, with its first releases."""
     folder = tmp_path_factory.mktemp("bank")
     home = shutil.copytree(prepared(_run(tmp_path_factory)), folder / "data")
     keys = home / "operator"
     printed = json.loads((keys / "printed.json").read_text("utf-8"))
     return Bank(home, keys / f"{signals.SOURCE}.key", printed)
+
+
+@pytest.fixture(scope="session")
+def unserved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same data directory, which nothing serves or changes: copy it."""
+    return prepared(_run(tmp_path_factory))
 
 
 def prepared(run: Path) -> Path:
@@ -59,18 +66,28 @@ def prepared(run: Path) -> Path:
 
 
 def _prepare(home: Path) -> None:
-    """What an operator does before serving: commands that write want no server beside them."""
+    """What an operator does before serving, and the first releases that the product makes.
+
+    Commands that write want no server beside them.
+    """
     keys = home / "operator"
     keys.mkdir(parents=True)
     subprocess.run(
         [sys.executable, "-m", "tests.features.seeding", str(home)], check=True, cwd=ROOT
     )
-    vkey = done("keygen", signals.SOURCE, keys).strip()
-    done("steward", "register", vkey, "--data-dir", home)
+    vkey = INSTALLED.done("keygen", signals.SOURCE, keys).strip()
+    INSTALLED.done("steward", "register", vkey, "--data-dir", home)
     printed = dict(_imports(home, keys))
-    made = done("manifest", "make", "scoring-1", "--announce", "--data-dir", home)
+    made = INSTALLED.done("manifest", "make", "scoring-1", "--announce", "--data-dir", home)
     printed["manifest"] = Path(made.partition(":")[0]).name
+    with Site(home, keys / "first.log").serving() as site:  # so that no copy fits them again
+        wait_for(lambda: _nothing_is_due(site), "end of the first fits")
     (keys / "printed.json").write_text(json.dumps(printed), encoding="utf-8")
+
+
+def _nothing_is_due(site: Site) -> bool:
+    refits = httpx.get(f"{site.address}/healthz", verify=PLAIN).json()["jobs"]["refits"]
+    return (refits["next_run"] or "") > (refits["last_success"] or "~")  # not at once
 
 
 def _imports(home: Path, folder: Path) -> Iterator[tuple[str, str]]:
@@ -80,7 +97,7 @@ def _imports(home: Path, folder: Path) -> Iterator[tuple[str, str]]:
     good.write_text(LEGACY.format(at=at), encoding="utf-8")
     bad.write_text(ASSUMED.format(at=at), encoding="utf-8")
     for name, file in (("import", good), ("again", good), ("refused", bad)):
-        ran = sovereign("import-consents", file, "--source", "old crm", "--data-dir", home)
+        ran = HERE.run("import-consents", file, "--source", "old crm", "--data-dir", home)
         yield name, f"{ran.returncode} {ran.stdout}{ran.stderr}"
 
 
@@ -91,14 +108,51 @@ def _run(factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site(bank: Bank) -> Iterator[Site]:
-    with Site(bank.home, bank.home.parent / "server.log").serving() as site:
+def site_on_files(bank: Bank) -> Iterator[Site]:
+    with Site(bank.home, bank.home.parent / "server.log", INSTALLED).serving() as site:
         yield site
 
 
 @pytest.fixture(scope="session")
-def newcomers() -> Iterator[str]:
-    return (f"c{number:05d}" for number in count(FIRST_NEWCOMER))
+def site(site_on_files: Site) -> Site:
+    return site_on_files
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def bank_on_postgres(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """An empty data directory, the customers' rows, and the settings of two databases."""
+    folder = tmp_path_factory.mktemp("postgres")
+    (folder / "data").mkdir()
+    rows = prepared(_run(tmp_path_factory)) / "customers.duckdb"
+    shutil.copy(rows, folder / "data" / rows.name)
+    settings = {
+        "SOVEREIGN_DATABASE": postgres.create(),
+        "SOVEREIGN_VAULT_DATABASE": postgres.create(),
+        "SOVEREIGN_JOB_EVERY_S": '{"departures": 1}',
+    }
+    return Site(folder / "data", folder / "server.log", settings=settings)
+
+
+@pytest.fixture(scope="session")
+def site_on_postgres(bank_on_postgres: Site) -> Iterator[Site]:
+    """A bank without any history, which is served for the first time."""
+    with bank_on_postgres.serving() as site:
+        yield site
+
+
+@pytest.fixture
+def newcomers(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Customers of the test's site who decided nothing yet."""
+    named = request.fixturenames
+    only = "site_on_postgres" in named and "site" not in named
+    site: Site = request.getfixturevalue("site_on_postgres" if only else "site")
+    return numbers.left(site.home)
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Fill a data directory with a small bank: `python -m tests.features.seeding HOME`.
 
-    c00001 … c00200    real customers with the demonstration's grants, thirty days old
-    c00201 … c00300    real customers who decided nothing yet: one for each test
-
-One release (segmentation) is fitted, and one system (`mobile-app`) delivers later than its contract
-promises. This is what `sovereign demo` does for 45,211 customers in a minute; no command does it
-for a few, so this module imports the product. No other module of this folder does.
+Its customers are those of tests/features/numbers.py. One release (segmentation) is fitted, and one
+system (`mobile-app`) delivers later than its contract promises. This is what `sovereign demo` does
+for 45,211 customers in a minute; no command does it for a few, so this module imports the product.
+No other module of this folder does.
 """
 
 import sys
@@ -16,13 +14,14 @@ from pathlib import Path
 import duckdb
 
 from portal.consent.wording import wording
-from portal.demo import customers, deliveries, grants, load
+from portal.demo import load
+from portal.demo.sources import customers, deliveries, grants
 from portal.operations import release_service
 from portal.operations.settings import Settings
-from portal.operations.wiring import contracts, open_product
+from portal.operations.wiring import open_product
+from tests.bank import contracts
+from tests.features.numbers import CUSTOMERS, GRANTING
 
-CUSTOMERS = 300
-GRANTING = 200
 LATE = "mobile-app"
 
 

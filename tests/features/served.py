@@ -3,26 +3,38 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
+from tests.features.loopback import BROWSER, PLAIN, free_port
 from tests.features.page import Page
+from tests.forked import process as forked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 180.0  # before a test gives up; a busy machine starts the product in a minute
-BROWSER = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html", "Accept-Language": "en"}
+GIVEN = f"{datetime.now(UTC) - timedelta(days=7):%FT%TZ}"  # when imported permissions were given
 RECEIPT = re.compile(r'href="/customer/receipts/(\d+)">')
 T = TypeVar("T")
+
+
+class Running(Protocol):
+    """A process that serves."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,17 @@ class Installed:
             env=os.environ | {"COLUMNS": "500"},
         )
 
+    def begin(self, *words: str | Path, log: Path, **settings: str) -> Running:
+        """Start a command of `sovereign` that adds what it prints to `log`."""
+        with log.open("ab") as opened:
+            return subprocess.Popen(
+                [*self.sovereign, *map(str, words)],
+                stdout=opened,
+                stderr=opened,
+                cwd=self.root,
+                env=os.environ | settings,
+            )
+
     def done(self, *words: str | Path) -> str:
         """What a command prints that succeeds."""
         ran = self.run(*words)
@@ -54,7 +77,17 @@ class Installed:
         return ran.stdout
 
 
-HERE = Installed()
+class Forking(Installed):
+    """This product, whose processes are forked from one that has its modules loaded."""
+
+    def run(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
+        return forked.run(map(str, words), self.root, os.environ | {"COLUMNS": "500"})
+
+    def begin(self, *words: str | Path, log: Path, **settings: str) -> Running:
+        return forked.Forked(map(str, words), self.root, os.environ | settings, log, log)
+
+
+INSTALLED, HERE = Installed(), Forking()
 sovereign, done = HERE.run, HERE.done
 
 
@@ -120,27 +153,30 @@ class Person:
 
 @dataclass(slots=True)
 class Site:
-    """A served data directory. `log`: what the server prints."""
+    """A served data directory. `log`: what the server prints. `settings`: of its environment.
+
+    `words`: more arguments of `sovereign serve`; without --trial it is served as a demonstration.
+    """
 
     home: Path
     log: Path
     installed: Installed = HERE
+    settings: dict[str, str] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
     address: str = ""
+    process: Running | None = None
     _clients: list[httpx.Client] = field(default_factory=list)
 
     @contextmanager
     def serving(self) -> Iterator["Site"]:
         port = free_port()
         self.address = f"http://127.0.0.1:{port}"
-        served = {"SOVEREIGN_DEMO": "true", "SOVEREIGN_PORT": str(port)}
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*self.installed.sovereign, "serve", "--data-dir", str(self.home)],
-                stdout=log,
-                stderr=log,
-                cwd=self.installed.root,
-                env=os.environ | served,
-            )
+        served = {"SOVEREIGN_PORT": str(port)}
+        if "--trial" not in self.words:
+            served["SOVEREIGN_DEMO"] = "true"
+        command: tuple[str | Path, ...] = ("serve", "--data-dir", self.home, *self.words)
+        process = self.installed.begin(*command, log=self.log, **served, **self.settings)
+        self.process = process
         try:
             wait_for(lambda: self._answers(process), "answer of the server")
             yield self
@@ -150,10 +186,10 @@ class Site:
             process.send_signal(signal.SIGTERM)
             wait_for(lambda: process.poll() is not None, "end of the server")
 
-    def _answers(self, process: subprocess.Popen[bytes]) -> bool:
+    def _answers(self, process: Running) -> bool:
         assert process.poll() is None, f"the server ended:\n{self.log.read_text()}"
         try:
-            return httpx.get(self.address).status_code == 200
+            return httpx.get(self.address, verify=PLAIN).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -164,6 +200,7 @@ class Site:
             headers=BROWSER | headers,
             follow_redirects=True,
             timeout=PATIENCE_S,
+            verify=PLAIN,
         )
         self._clients.append(client)
         return Person(client)
@@ -187,7 +224,9 @@ class Site:
     ) -> httpx.Response:
         """What a service of the demonstration is answered."""
         headers = {"Authorization": f"Bearer demo-{service}", "Accept": accept}
-        return httpx.post(f"{self.address}{path}", headers=headers, json=body, timeout=PATIENCE_S)
+        return httpx.post(
+            f"{self.address}{path}", headers=headers, json=body, timeout=PATIENCE_S, verify=PLAIN
+        )
 
     def read(self, service: str, scene: str, customer: str, *fields: str) -> dict[str, Any]:
         """The answer to a service that reads one customer."""
@@ -201,10 +240,3 @@ class Site:
 def views(answer: Mapping[str, Any]) -> dict[str, str]:
     """How each field of an answer is marked: `{"age": "personal", …}`."""
     return {name: each["view"] for name, each in answer["fields"].items()}
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port

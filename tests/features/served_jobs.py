@@ -2,17 +2,14 @@
 
 import json
 import os
-import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -23,9 +20,12 @@ import httpx
 from ledger.events.envelope import Granted
 from ledger.service import Ledger
 from portal.consent.wording import wording
-from portal.demo import customers, deliveries
-from portal.operations.settings import Settings
-from portal.operations.wiring import contracts
+from portal.demo.sources import customers, deliveries
+from tests import bank as company
+from tests.bank import contracts
+from tests.features.loopback import PLAIN, free_port
+from tests.features.page import Page
+from tests.forked.process import Forked, run
 
 CUSTOMERS = 64  # a first release wants the consents of 50
 SCENE = "anomaly-detection"
@@ -40,7 +40,7 @@ class Served:
     address: str
 
     def health(self) -> dict[str, Any]:
-        answer = httpx.get(f"{self.address}/healthz", timeout=PATIENCE_S)
+        answer = httpx.get(f"{self.address}/healthz", timeout=PATIENCE_S, verify=PLAIN)
         assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
         body: dict[str, Any] = answer.json()
         return body
@@ -55,17 +55,26 @@ class Served:
         body: dict[str, Any] = json.loads(printed.stdout)
         return body
 
+    def tried_in_vain(self) -> list[dict[str, Any]]:
+        """The notices that were sent and did not arrive, by `sovereign steward notices`."""
+        listed = sovereign("steward", "notices", "--json", "--data-dir", str(self.home)).stdout
+        return [each for each in map(json.loads, listed.splitlines()) if each["attempts"]]
+
     def withdraw(self, subject: str, scene: str = SCENE) -> None:
-        """Sign in on the demonstration's page and press the button, as it is on the page."""
+        self.press("withdraw", subject, scene)
+
+    def press(self, what: str, subject: str, scene: str) -> None:
+        """Sign in on the demonstration's page and press `allow` or `withdraw` of a scene."""
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
-        with httpx.Client(base_url=self.address, headers=headers, timeout=PATIENCE_S) as browser:
+        with httpx.Client(
+            base_url=self.address, headers=headers, timeout=PATIENCE_S, verify=PLAIN
+        ) as browser:
             answer = browser.post("/login", data={"customer": subject})
             assert answer.status_code == 303, answer.text
-            page = browser.get(f"/customer/scenes/{scene}").text
-            button = rf'id="{scene}-withdraw" name="words" value="([^"]+)"'
-            words, version = _one(button, page), _one(r'name="version" value="(\w+)"', page)
-            form = {"words": words, "version": version}
-            answer = browser.post(f"/customer/scenes/{scene}/withdraw", data=form)
+            button = Page(200, browser.get("/customer").text).button(
+                f"/customer/scenes/{scene}/{what}"
+            )
+            answer = browser.post(button.address, data=button.fields)
             assert answer.status_code in {200, 303}, answer.text
 
     def published_size(self) -> int:
@@ -77,15 +86,15 @@ class Served:
 @contextmanager
 def serving(home: Path, **every_s: float) -> Iterator[Served]:
     """Started with jobs on shorter schedules, by name with `_` for `-`; terminated at the end."""
-    port = _free_port()
+    port = free_port()
     schedule = {name.replace("_", "-"): seconds for name, seconds in every_s.items()}
     settings = {
         "SOVEREIGN_DEMO": "true",
         "SOVEREIGN_PORT": str(port),
         "SOVEREIGN_JOB_EVERY_S": json.dumps(schedule),
     }
-    command = [sys.executable, "-m", "portal.cli", "serve", "--data-dir", str(home)]
-    process = subprocess.Popen(command, env=os.environ | settings, cwd=home)
+    command, log = ("serve", "--data-dir", str(home)), home.with_suffix(".log")
+    process = Forked(command, home, os.environ | settings, log, log)
     try:
         served = Served(home, f"http://127.0.0.1:{port}")
         until(lambda: _answers(f"{served.address}/healthz", process))
@@ -95,9 +104,8 @@ def serving(home: Path, **every_s: float) -> Iterator[Served]:
         assert process.wait(PATIENCE_S) == -signal.SIGTERM
 
 
-def sovereign(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "portal.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+def sovereign(*arguments: str) -> CompletedProcess[str]:
+    return run(arguments, Path.cwd(), os.environ, PATIENCE_S)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -117,7 +125,7 @@ def bank(home: Path, scene: str = SCENE) -> Path:
         names = ", ".join(f"'{each}'" for each in people())
         everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id IN ({names})")
     deliveries.record(home / "customers.duckdb", source, datetime.now(UTC))
-    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
+    ledger = Ledger.open(home, origin=company.bank().origin)
     shown, at = wording(scenes[scene], "en"), datetime.now(UTC).replace(microsecond=0)
     act = Granted(scene, tuple(scenes[scene].fields), None)
     drafts = [
@@ -137,22 +145,10 @@ def hook(url: str, key: str = "url") -> str:
     return f'[webhook.crm]\n{key} = "{url}"\nroles = ["account-manager"]\n'
 
 
-def _one(pattern: str, page: str) -> str:
-    """What all matches capture."""
-    (found,) = {*re.findall(pattern, page)}
-    return str(found)
-
-
-def _answers(address: str, process: "subprocess.Popen[bytes]") -> bool:
+def _answers(address: str, process: Forked) -> bool:
     assert process.poll() is None, "sovereign serve ended"
     try:
-        with urlopen(address, timeout=5) as answer:
+        with urlopen(address, timeout=60) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])

@@ -17,16 +17,21 @@ SOURCE = "model-monitor"
 
 
 def accuracy(ten_thousandths: int, key: Path) -> str:
-    """The signed report that the model is right in so many of 10,000 cases, as of now.
+    """The signed report that the model is right in so many of 10,000 cases, as of now."""
+    return signed("anomaly-model-accuracy", ten_thousandths, key)
+
+
+def signed(signal: str, value: int, key: Path) -> str:
+    """The signed report of a signal as of now.
 
     `key`: the private key that `sovereign keygen` wrote: PRIVATE+KEY+<name>+<id>+<key>.
     """
     report = {
         "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        "signal": "anomaly-model-accuracy",
+        "signal": signal,
         "source": SOURCE,
         "type": "signal-reported",
-        "value": ten_thousandths,
+        "value": value,
     }
     line = json.dumps(report, separators=(",", ":"), sort_keys=True)
     text = f"sovereign/signal/v1\n{line}\n"

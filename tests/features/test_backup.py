@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 
 from tests.features.conftest import _run, prepared
-from tests.features.served import Site, done, sovereign, views
+from tests.features.served import INSTALLED, Site, done, sovereign, views, wait_for
 
 SCENE, SERVICE, FIELD = "recommendation", "recommender", "age"
 GRANTING, WITHDRAWING, ERASED_BEFORE, ERASED_AFTER, TOGGLING = (
@@ -42,7 +42,9 @@ def rescued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rescued]:
         site.customer(WITHDRAWING).switch(SCENE, "withdraw")
         done("erase", ERASED_BEFORE, "--data-dir", home)
         with toggling(site) as acknowledged:
-            done("backup", folder / "first", "--keys-to", folder / "keys", "--data-dir", home)
+            wait_for(lambda: acknowledged, "change of mind")
+            backup = ("backup", folder / "first", "--keys-to", folder / "keys")
+            INSTALLED.done(*backup, "--data-dir", home)
             assert acknowledged, "somebody changed their mind while it was made"
         done("erase", ERASED_AFTER, "--data-dir", home)
         done("export", home / "log/consent", "--states", home / "log/state", "--data-dir", home)
@@ -51,7 +53,7 @@ def rescued(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rescued]:
     shutil.rmtree(home)
     restored = folder / "elsewhere"
     arguments = "restore", folder / "second", "--keys", folder / "keys", "--data-dir", restored
-    printed = done(*arguments, "--published", folder / "log")
+    printed = INSTALLED.done(*arguments, "--published", folder / "log")
     with Site(restored, folder / "restored.log").serving() as site:
         yield Rescued(site, folder, printed, folder / "log")
 
@@ -68,6 +70,7 @@ def toggling(site: Site) -> Iterator[list[str]]:
             wish = ("allow", "withdraw")[len(acknowledged) % 2]
             person.switch(SCENE, wish)
             acknowledged.append(wish)
+            over.wait(0.2)  # the backup is what takes the processor
 
     thread = Thread(target=toggle)
     thread.start()
@@ -103,10 +106,11 @@ def test_a_customer_goes_on_choosing_and_gets_a_receipt(rescued: Rescued, tmp_pa
 
 def test_fsck_audit_and_replay_of_the_restored_directory_are_clean(rescued: Rescued) -> None:
     home = rescued.site.home
-    assert done("fsck", "--data-dir", home) == "clean\n"
-    done("export", home / "log" / "consent", "--data-dir", home)
-    assert "clean" in done("audit", home / "log/consent", "--policy", home / "consent.policy")
-    assert "0 differ" in done("replay", "--data-dir", home)
+    run = INSTALLED.done
+    assert run("fsck", "--data-dir", home) == "clean\n"
+    run("export", home / "log" / "consent", "--data-dir", home)
+    assert "clean" in run("audit", home / "log/consent", "--policy", home / "consent.policy")
+    assert "0 differ" in run("replay", "--data-dir", home)
 
 
 def test_the_first_backup_alone_is_whole_too(rescued: Rescued, tmp_path: Path) -> None:

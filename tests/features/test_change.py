@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.features.catalogue import feature
-from tests.features.served import Person, Site, done, wait_for
+from tests.features.served import INSTALLED, Person, Site, wait_for
 
 SCENE, ITEM = "segmentation", "balance"
 
@@ -22,7 +22,7 @@ def case(site: Site, customer: Person) -> dict[str, Any]:
 
 
 def opened(site: Site) -> dict[str, Any]:
-    rows = done("steward", "cases", "--json", "--data-dir", site.home).splitlines()
+    rows = INSTALLED.done("steward", "cases", "--json", "--data-dir", site.home).splitlines()
     about = [each for each in map(json.loads, rows) if each["items"] == [ITEM]]
     return about[0] if about else {}
 

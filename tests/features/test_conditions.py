@@ -40,6 +40,38 @@ def test_a_signed_report_below_the_customers_threshold_freezes_the_reads(
 
 
 @feature("M7")
+def test_a_condition_without_a_report_waits_and_says_so_before_and_after_it_is_set(
+    site: Site, bank: Bank, customer: Person
+) -> None:
+    def reason() -> str:
+        return str(site.read("fraud-desk", SCENE, customer.subject, "age")["reason"])
+
+    customer.switch(SCENE, "allow")
+    page = customer.page(PLACE)
+    assert (
+        "if you set it now, nothing personal is read for this until the first report" in page.html
+    )
+    answer = customer.press(page, f"{PLACE}/conditions/1/set")
+    assert "It waits for the first report, and until then nothing personal" in answer.html
+    assert reason() == "frozen"
+    for address in (PLACE, "/customer"):
+        shown = customer.page(address).html
+        assert "Your condition waits for its first report" in shown
+        assert "holds, so nothing personal" not in shown
+    note = signals.signed("anomaly-model-incident", 10_000, bank.monitor_key)
+    assert site.ask("fraud-desk", "/v1/signals", {"note": note}).status_code == 201
+    assert "A condition of yours holds" in customer.page("/customer").html
+
+    def ended() -> bool:
+        note = signals.signed("anomaly-model-incident", 0, bank.monitor_key)
+        return site.ask("fraud-desk", "/v1/signals", {"note": note}).status_code == 201
+
+    wait_for(ended, "accepted report")
+    assert reason() == "granted"
+    assert "waits for" not in customer.page(PLACE).html
+
+
+@feature("M7")
 def test_a_report_that_its_source_did_not_sign_is_refused(site: Site, bank: Bank) -> None:
     note = signals.accuracy(5000, bank.monitor_key).replace("5000", "5001")
     assert site.ask("fraud-desk", "/v1/signals", {"note": note}).status_code == 400

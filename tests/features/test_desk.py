@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.bank import SOURCE_CONTRACT
 from tests.features.catalogue import feature
 from tests.features.page import Page
-from tests.features.served import ROOT, Person, Site, views, wait_for
+from tests.features.served import Person, Site, views, wait_for
 
 FIGURE = re.compile(r"<dd>(?:<strong>)?([\d.]+)%")
 TABLE_ROW = re.compile(r"<tr>(<td.*?)</tr>")
@@ -136,7 +137,7 @@ def source_map(manager: Person) -> dict[str, list[str]]:
 
 @feature("M22")
 def test_every_item_names_system_producer_update_and_legal_basis(manager: Person) -> None:
-    source = yaml.safe_load((ROOT / "specs" / "sources" / "customer.odcs.yaml").read_text("utf-8"))
+    source = yaml.safe_load(SOURCE_CONTRACT.read_text("utf-8"))
     shown = source_map(manager)
     assert len(shown) == len(source["schema"][0]["properties"])
     for title, (system, producer, update, _, basis, *_) in shown.items():

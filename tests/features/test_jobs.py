@@ -15,6 +15,7 @@ from tests.features.served_jobs import until as wait_until
 from tests.steward.change.receiver import Receiver, listening, nobody
 
 OTHER_SCENE = "ai-training"
+FRESH = "recommendation"  # nobody decided about it
 QUICK = {"anchoring": 1.0, "publication": 1.0, "refits": 1.0}
 
 
@@ -105,8 +106,10 @@ def test_a_withdrawal_sends_its_notice_while_the_logs_cannot_be_written(
 def test_the_logs_are_published_while_the_receiver_is_down(served: Served) -> None:
     (served.home / "steward.toml").write_text(hook(nobody()))
     size = served.published_size()
-    served.withdraw("c00008")
+    served.press("allow", "c00008", FRESH)
+    served.withdraw("c00008", FRESH)  # the scene's first: a case is opened and announced
     wait_until(lambda: served.published_size() > size)
+    wait_until(served.tried_in_vain)
 
 
 def test_a_source_that_cannot_be_read_stops_only_the_checks(

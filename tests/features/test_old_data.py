@@ -11,18 +11,26 @@ from pathlib import Path
 import pytest
 
 from tests.data import make_4a7671d as made
-from tests.features.served import Site, done, sovereign, views
+from tests.features.served import INSTALLED, Site, done, sovereign, views
 
 FIELDS = made.FIELDS
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The old data directory as it was packed; nothing serves it."""
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old data directory as the old product left it."""
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(made.ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
     return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def unpacked(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy whose tables were migrated, as docs/operate.md says; nothing serves it."""
+    home = shutil.copytree(packed, tmp_path_factory.mktemp("migrated") / "data")
+    assert "ledger: before versions -> " in INSTALLED.done("migrate", "--data-dir", home)
+    return home
 
 
 @dataclass(slots=True)
@@ -65,8 +73,17 @@ def audited(home: Path, seen: Path) -> str:
     return done("audit", log, "--policy", policy, "--state", shutil.copy(home / "seen", seen))
 
 
-def test_what_the_old_product_wrote_is_whole(unpacked: Path, tmp_path: Path) -> None:
+def test_an_old_data_directory_is_refused_until_it_is_migrated(packed: Path) -> None:
+    ran = sovereign("serve", "--data-dir", packed)
+    assert ran.returncode == 2
+    assert "run `sovereign migrate`" in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_what_the_old_product_wrote_is_whole(packed: Path, unpacked: Path, tmp_path: Path) -> None:
+    assert done("fsck", "--data-dir", packed).strip() == "clean"
     assert done("fsck", "--data-dir", unpacked).strip() == "clean"
+    assert done("migrate", "--data-dir", unpacked).startswith("nothing to do")
     assert "clean" in audited(unpacked, tmp_path / "seen")
 
 

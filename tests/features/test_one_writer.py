@@ -13,13 +13,14 @@ import httpx
 import pytest
 
 from tests.features.catalogue import feature
+from tests.features.loopback import free_port
 from tests.features.served import (
-    HERE,
+    GIVEN,
+    INSTALLED,
     PATIENCE_S,
     Person,
     Site,
     done,
-    free_port,
     sovereign,
     views,
     wait_for,
@@ -71,15 +72,13 @@ def test_an_import_beside_the_portal_counts_at_once(
 ) -> None:
     """Its path is relative to the folder where the command was typed."""
     subject = next(newcomers)
-    rows = (
-        f"subject,scene,fields,status,at\n{subject},{SCENE},{FIELD},granted,2026-01-05T09:00:00Z\n"
-    )
+    rows = f"subject,scene,fields,status,at\n{subject},{SCENE},{FIELD},granted,{GIVEN}\n"
     (tmp_path / "rows.csv").write_text(rows)
-    command = [*HERE.sovereign, "import-consents", "rows.csv", "--source", "crm"]
+    command = [*INSTALLED.sovereign, "import-consents", "rows.csv", "--source", "crm"]
     ran = subprocess.run(
         [*command, "--data-dir", str(site.home)],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(HERE.root)},
+        env=os.environ | {"PYTHONPATH": str(INSTALLED.root)},
         capture_output=True,
         text=True,
         check=False,
@@ -93,7 +92,7 @@ def test_a_dry_run_beside_the_portal_records_nothing(
 ) -> None:
     subject = next(newcomers)
     rows = tmp_path / "rows.csv"
-    rows.write_text(f"subject,scene,at\n{subject},{SCENE},2026-01-05T09:00:00Z\n")
+    rows.write_text(f"subject,scene,at\n{subject},{SCENE},{GIVEN}\n")
     command = ("import-consents", rows, "--source", "crm", "--data-dir", site.home)
     assert "would be recorded: 1 instructions" in done(*command, "--dry-run")
     assert "personal" not in views(site.read(SERVICE, SCENE, subject, FIELD)).values()
@@ -107,14 +106,14 @@ def test_no_export_brings_back_somebody_erased_beside_the_portal(
 ) -> None:
     other = next(newcomers)
     rows, archive = tmp_path / "rows.csv", tmp_path / "archive.zip"
-    lines = (f"{each},{SCENE},2026-01-05T09:00:00Z" for each in (allowing.subject, other))
+    lines = (f"{each},{SCENE},{GIVEN}" for each in (allowing.subject, other))
     rows.write_text("\n".join(["subject,scene,at", *lines]) + "\n")
-    done("export-customer", allowing.subject, archive, "--data-dir", site.home)
+    INSTALLED.done("export-customer", allowing.subject, archive, "--data-dir", site.home)
     done("erase", allowing.subject, "--data-dir", site.home)
     printed = done("import-consents", rows, "--source", "crm", "--data-dir", site.home)
     assert "skipped: line 2: given before the customer was erased here" in printed
     assert printed.endswith("1 instructions of class D recorded\n")
-    refused = sovereign("import-archive", archive, "--data-dir", site.home)
+    refused = INSTALLED.run("import-archive", archive, "--data-dir", site.home)
     assert (refused.returncode, "was erased here after" in refused.stderr) == (1, True)
     assert "personal" not in views(site.read(SERVICE, SCENE, allowing.subject, FIELD)).values()
     assert views(site.read(SERVICE, SCENE, other, FIELD)) == {FIELD: "personal"}
@@ -127,8 +126,8 @@ def test_a_bad_row_beside_the_portal_is_named_and_nothing_is_recorded(
     subject = next(newcomers)
     rows = tmp_path / "rows.csv"
     rows.write_text(
-        f"subject,scene,at,status\n{subject},{SCENE},2026-01-05T09:00:00Z,granted\n"
-        f"{subject.upper()},{SCENE},2026-02-05T09:00:00Z,withdrawn\n"
+        f"subject,scene,at,status\n{subject},{SCENE},{GIVEN},granted\n"
+        f"{subject.upper()},{SCENE},{GIVEN},withdrawn\n"
     )
     ran = sovereign("import-consents", rows, "--source", "crm", "--data-dir", site.home)
     assert ran.returncode == 1
@@ -142,7 +141,7 @@ def test_a_bad_row_beside_the_portal_is_named_and_nothing_is_recorded(
 def test_new_keys_beside_the_portal_sign_the_next_receipt(
     site: Site, allowing: Person, tmp_path: Path
 ) -> None:
-    done("rotate-key", "--data-dir", site.home)
+    INSTALLED.done("rotate-key", "--data-dir", site.home)
     allowing.switch(SCENE, "withdraw")
     receipt = allowing.receipt(allowing.receipts()[0], tmp_path)
     key = site.home / "keys" / "consent.vkey"
@@ -161,8 +160,18 @@ def test_a_second_server_on_the_same_data_directory_is_refused_by_name(site: Sit
 def gate_beside(site: Site) -> Iterator[str]:
     """`sovereign gate serve` in a process of its own; its address."""
     port = free_port()
-    command = [*HERE.sovereign, "gate", "serve", "--data-dir", str(site.home), "--port", str(port)]
-    process = subprocess.Popen(command, cwd=HERE.root, env=os.environ | {"SOVEREIGN_DEMO": "true"})
+    command = [
+        *INSTALLED.sovereign,
+        "gate",
+        "serve",
+        "--data-dir",
+        str(site.home),
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(
+        command, cwd=INSTALLED.root, env=os.environ | {"SOVEREIGN_DEMO": "true"}
+    )
     address = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:

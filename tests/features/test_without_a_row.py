@@ -10,9 +10,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.features.conftest import Bank
 from tests.features.served import Person, Site, done, sovereign, wait_for
-from tests.features.test_leaving import LINK
+from tests.features.test_leaving import (
+    EVERY_SECOND,
+    LINK,
+    THREE_DAYS,
+    ask,
+    erased_by_the_job,
+)
 
 SCENE = "recommendation"
 BROKEN = {  # why there is no name -> customer, the same in every test
@@ -43,11 +48,11 @@ CREATE VIEW customer AS SELECT * REPLACE
 
 
 @pytest.fixture(scope="module")
-def rowless(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    home = shutil.copytree(bank.home, tmp_path_factory.mktemp("rowless") / "data")
+def rowless(unserved: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home = shutil.copytree(unserved, tmp_path_factory.mktemp("rowless") / "data")
     with duckdb.connect(home / "customers.duckdb") as source:
         source.execute(SOURCE)
-    with Site(home, home.parent / "server.log").serving() as site:
+    with Site(home, home.parent / "server.log", settings=EVERY_SECOND).serving() as site:
         yield site
 
 
@@ -97,14 +102,13 @@ def test_a_number_that_nobody_knows_signs_nobody_in(rowless: Site) -> None:
 def test_a_customer_without_a_name_leaves(why: str, rowless: Site) -> None:
     """The last test of each customer: they are gone afterwards."""
     customer = rowless.customer(BROKEN[why])
-    page = customer.page("/customer/leave/everything")
-    left = customer.press(page, "/customer/leave/everything")
-    assert left.status == 200
+    assert THREE_DAYS.search(ask(customer).html)
+    erased_by_the_job(rowless, customer)
     assert customer.client.get("/customer/history", follow_redirects=False).status_code != 200
 
 
-def test_the_command_exports_without_the_row_and_says_so(bank: Bank, tmp_path: Path) -> None:
-    home = shutil.copytree(bank.home, tmp_path / "data")
+def test_the_command_exports_without_the_row_and_says_so(unserved: Path, tmp_path: Path) -> None:
+    home = shutil.copytree(unserved, tmp_path / "data")
     (home / "customers.duckdb").write_bytes(b"no database")
     ran = sovereign("export-customer", "c00007", tmp_path / "a.zip", "--data-dir", home)
     assert ran.returncode == 3, ran.stderr

@@ -98,5 +98,5 @@ def test_a_parser_is_caught_if(why: str) -> None:
 @pytest.mark.skipif(find_spec("atheris") is not None, reason="atheris is installed here")
 def test_without_atheris_the_command_says_what_to_do() -> None:
     command = [sys.executable, "-m", "tests.fuzz.parsers", "--seconds", "1"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert (found.returncode, found.stderr.strip()) == (1, NO_ATHERIS)

@@ -16,20 +16,18 @@ import pyarrow as pa
 
 from gate.contracts.scene import Scene
 from gate.factory import build
-from gate.readlog.writer import LOG, Journal
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger.events.envelope import Granted, SyntheticReleased, Withdrawn
 from ledger.service import Ledger
-from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from synthetic.completion.mode import Mode
 from synthetic.fitting.fit import Loss, fit
 from synthetic.fitting.release import Release
 from synthetic.privacy.budget import PrivacyLoss
+from synthetic.privacy.mechanisms import Noise
 from tests.gate.scenes import DOMAINS, SCENES, SEGMENTATION
-from tests.gate.world import NOON, WORDING, World, shipped
+from tests.gate.world import NOON, WORDING, World, journal, shipped
 
 PEOPLE = 1200
 LOSS = PrivacyLoss(Fraction(1, 4))  # little noise: a few rows
@@ -105,18 +103,32 @@ def opened(home: Path, source: RowSource, scene: Scene, people: Sequence[str]) -
     ledger = Ledger.open(home, origin="test.example/consent")
     act = Granted(scene.id, tuple(scene.fields), None)
     ledger.record([ledger.draft(who, act, at=NOON, wording=WORDING) for who in people])
-    log = Log.open(home / "reads" / LOG, ORIGIN, signed_note.generate(ORIGIN))
-    journal = Journal(log, ledger, home / "reads")
+    return over(ledger, home, source, scene)
+
+
+def over(ledger: Ledger, home: Path, source: RowSource, scene: Scene) -> World:
+    """A gate over a ledger and a source."""
     scenes = SCENES | {scene.id: scene}
-    return World(ledger, build(ledger, Watched(source), scenes, journal, shipped(), bytes(32)))
+    return World(
+        ledger, build(ledger, Watched(source), scenes, journal(home, ledger), shipped(), bytes(32))
+    )
 
 
-def released(bank: World, loss: Loss = LOSS) -> Release:
+def reopened(home: Path, releases: Sequence[Release]) -> World:
+    """A bank over the data directory of one, whose `releases` are served."""
+    ledger = Ledger.open(home, origin="test.example/consent")
+    world = over(ledger, home, DuckDBSource(home / "people.duckdb"), ANCHORED)
+    for each in releases:
+        world.gate.serve(ANCHORED.id, each)
+    return world
+
+
+def released(bank: World, loss: Loss = LOSS, noise: Noise | None = None) -> Release:
     """Fit a release on those who consent, announce it, serve it."""
     scene = bank.gate.scenes["segmentation"]
     who = bank.gate.consenting(scene.id, list(scene.domain.columns), NOON)
     if (found := _fitted.get((scene.digest, *who))) is None:
-        found = _fitted[scene.digest, *who] = _fit(bank, scene, who, loss)
+        found = _fitted[scene.digest, *who] = _fit(bank, scene, who, loss, noise)
     bank.ledger.announce([SyntheticReleased(found.id, scene.id, found.body(), NOON)])
     bank.gate.serve(scene.id, found)
     return found
@@ -125,7 +137,7 @@ def released(bank: World, loss: Loss = LOSS) -> Release:
 _fitted: dict[tuple[str, ...], Release] = {}  # by contract and population: fitting takes seconds
 
 
-def _fit(bank: World, scene: Scene, who: Sequence[str], loss: Loss) -> Release:
+def _fit(bank: World, scene: Scene, who: Sequence[str], loss: Loss, noise: Noise | None) -> Release:
     return fit(
         bank.gate.source.rows(who, list(scene.domain.columns)),
         scene=scene.id,
@@ -134,6 +146,7 @@ def _fit(bank: World, scene: Scene, who: Sequence[str], loss: Loss) -> Release:
         loss=loss,
         at=NOON,
         ledger_size=bank.ledger.size,
+        noise=noise,
     )
 
 

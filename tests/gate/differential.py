@@ -5,13 +5,15 @@ many requests. Three who have nothing in common answer each of them:
 
 - the plan, on the consent word that `ConsentState` folded from the history;
 - full Cedar, told what the model finds in the history about grant, end and freeze;
-- the model, on the history itself and the rules as data.
+- the model, on the history itself and the rules as data: views, reason and determining entry.
+
+tests/gate/random_companies.py compares whole gates, their shapes, erasures and quotas.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from gate.contracts.scene import Scene, Service
@@ -22,31 +24,39 @@ from gate.policy.cedar import CedarPolicy, PolicyFacts
 from gate.policy.compiled import Plan, compile_plan
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
+from ledger.events.acts import Limited
 from ledger.events.envelope import (
     Act,
     Event,
-    EvidenceClass,
     Granted,
     Instruction,
     ScenePublished,
     SignalReported,
+    SourceDeleted,
     TriggerCleared,
     TriggerSet,
     Withdrawn,
 )
 from ledger.reader import RecordedEvent
+from specs.model import consent
 from specs.model import gate as model
 from specs.model import policy as rules_model
+from specs.model.consent import History
+from specs.model.contract import Contract
+from specs.model.gate import Answer, Facts
 from specs.model.policy import Asked, Expression, Rule
-from tests.gate.scenes import SCENES, WORDS
+from tests.gate import modelled
+from tests.gate.scenes import NEWS, SCENES, WORDS
 from tests.gate.test_policy import LAW
 from tests.gate.world import NOON, WORDING
+from tests.ledger.worlds import class_of
 
 BROKER = Service("broker", WORDS, partner=True)
 WITH_PARTNER = {
     name: replace(scene, services=(*scene.services, BROKER)) if number % 2 else scene
-    for number, (name, scene) in enumerate(SCENES.items())
+    for number, (name, scene) in enumerate((SCENES | {NEWS.id: NEWS}).items())
 }
+CONTRACTS = modelled.contracts(WITH_PARTNER)
 SUBJECTS = ("c1", "c2", "c3")
 SERVICES = ("analytics", "analytics", "analytics", "crm", "crm", "broker", "stranger")
 VERSIONS = ("0.9.0", "1.0.0", "1.0.0", "1.0.0", "2.0.0")
@@ -55,6 +65,7 @@ TRIGGERS = (
     ("count_over", "complaints"),
     ("incident_open", "incident"),
 )
+FAR = datetime(2500, 1, 1, tzinfo=UTC)  # for what has no end
 TOGETHER = 25  # requests of one service in one scene
 ROUNDS = 3  # services and scenes of one history
 HISTORIES = 4  # of one policy
@@ -113,9 +124,10 @@ def run(
         parsed = policed(rules)
         for _ in range(HISTORIES):
             scenes = _scenes(chance)
-            history = _history(chance, scenes)
+            events = _history(chance, scenes)
             state = ConsentIndex(WITH_PARTNER)
-            state.catch_up(Told(history))
+            state.catch_up(Told(events))
+            history = modelled.history(events)
             for _ in range(ROUNDS):
                 trial = Trial(rules, parsed, history, state, decides, permits)
                 result += trial.compare(chance, WITH_PARTNER[chance.choice(scenes)])
@@ -134,7 +146,7 @@ def policed(rules: Sequence[Rule]) -> CedarPolicy:
 class Trial:
     rules: Sequence[Rule]
     parsed: CedarPolicy
-    history: Sequence[Event]
+    history: History
     state: ConsentIndex
     decides: Decides
     permits: Permits
@@ -144,15 +156,15 @@ class Trial:
         released = chance.random() < 0.5
         asked = [_request(chance, scene) for _ in range(TOGETHER)]
         planned = self._planned(scene, service, asked, released=released)
-        modelled = [*self._modelled(scene, service, asked, released=released)]
+        by_model = [*self._modelled(scene, service, asked, released=released)]
         permitted = self.permits(
             self.parsed, scene, service, [self._facts(scene, e) for e in asked]
         )
         result = Result(len(asked), sum(permitted), len(asked) * _mistaken(self.rules))
-        for each, plan, cedar, (views, personal) in zip(
-            asked, planned, permitted, modelled, strict=True
+        for each, plan, cedar, (whole, alone) in zip(
+            asked, planned, permitted, by_model, strict=True
         ):
-            if (plan, cedar) != ((views, personal), personal):
+            if (*plan, cedar) != (whole, alone.allowed, alone.allowed):
                 result.mismatches.append(
                     f"{self.rules} {service} {scene.id} {each}: {plan} {cedar}"
                 )
@@ -160,51 +172,53 @@ class Trial:
 
     def _planned(
         self, scene: Scene, service: str, asked: Sequence[Request], *, released: bool
-    ) -> Iterator[tuple[dict[str, str], bool]]:
-        """All views, and whether the first field alone would be personal."""
+    ) -> Iterator[tuple[Answer, bool]]:
+        """The answer, and whether the first field alone would be allowed."""
         offered = policy.offered(self.parsed, scene, service)
         plan = compile_plan(service, scene, offered=offered, release="r" if released else None)
         for each in asked:
             minute = consent_bits.minute(each.at)
-            consent = self.state.bits(scene.id, each.subject)
-            stale = self.state.stale(scene.id, minute) if consent & consent_bits.ARMED else 0
-            found = self.decides(plan, each.fields, consent, minute, stale)
-            alone = self.decides(plan, each.fields[:1], consent, minute, stale)
-            yield {name: view.value for name, view in found.views.items()}, alone.allowed
+            bits, index = self.state.bits_and_entry(scene.id, each.subject)
+            stale = self.state.stale(scene.id, minute) if bits & consent_bits.ARMED else 0
+            found = self.decides(plan, each.fields, bits, minute, stale)
+            alone = self.decides(plan, each.fields[:1], bits, minute, stale)
+            views = {name: view.value for name, view in found.views.items()}
+            rests = index if views else None
+            yield Answer(views, found.reason.value, rests, found.allowed), alone.allowed
 
     def _modelled(
         self, scene: Scene, service: str, asked: Sequence[Request], *, released: bool
-    ) -> Iterator[tuple[dict[str, str], bool]]:
-        offered = [
-            n for n in scene.fields if rules_model.permits(self.rules, Asked(service, scene, n))
-        ]
+    ) -> Iterator[tuple[Answer, Answer]]:
+        facts = Facts(CONTRACTS, {scene.id} if released else (), self._offered)
         for each in asked:
-            views, alone = (
-                model.answer(
-                    self.history,
-                    WITH_PARTNER,
-                    service,
-                    scene.id,
-                    each.subject,
-                    fields,
-                    each.at,
-                    released=released,
-                    offered=offered,
-                )
-                for fields in (each.fields, each.fields[:1])
+            request = model.Request(
+                service, scene.id, each.subject, each.fields, each.at, "evaluate"
             )
-            yield views, [*alone.values()] == ["personal"]
+            alone = replace(request, fields=each.fields[:1])
+            yield (
+                model.answer(self.history, facts, request),
+                model.answer(self.history, facts, alone),
+            )
+
+    def _offered(self, service: str, contract: Contract) -> list[str]:
+        return [
+            name
+            for name in contract.fields
+            if rules_model.permits(self.rules, Asked(service, contract, name))
+        ]
 
     def _facts(self, scene: Scene, each: Request) -> PolicyFacts:
         """What Cedar is to know, from the history and not from any word."""
-        held = model.grants(self.history, each.subject, scene)
-        name = each.fields[0]
+        contract, name = CONTRACTS[scene.id], each.fields[0]
+        held = consent.standing(self.history, each.subject, contract)
+        granted = name in held.fields and not held.lapsed
+        end = min(held.end, FAR)
         return PolicyFacts(
             name,
-            granted=name in held,
+            granted=granted,
             minute=consent_bits.minute(each.at),
-            until=consent_bits.minute(held[name]) if name in held else 0,
-            frozen=model.frozen(self.history, each.subject, scene, each.at),
+            until=consent_bits.minute(end) if granted else 0,
+            frozen=consent.frozen(self.history, each.subject, contract, each.at),
         )
 
 
@@ -248,9 +262,7 @@ def _history(chance: random.Random, scenes: Sequence[str]) -> list[Event]:
 
 
 def _said(who: str, seq: int, act: Act, at: datetime) -> Instruction:
-    return Instruction(
-        "t/consent", who, seq, bytes(32), bytes(16), at, WORDING, EvidenceClass.SESSION, act
-    )
+    return Instruction("t/consent", who, seq, bytes(32), bytes(16), at, WORDING, class_of(act), act)
 
 
 def _moment(chance: random.Random) -> datetime:
@@ -267,17 +279,14 @@ def _act(chance: random.Random, scenes: Sequence[str]) -> Act:
     fields = tuple(chance.sample(names, chance.randint(1, len(names))))
     template, signal = chance.choice(TRIGGERS)
     until = chance.choice([None, NOON, NOON + timedelta(hours=1), NOON + timedelta(days=7)])
-    match chance.randrange(10):
-        case 0 | 1 | 2 | 3 | 4:
-            return Granted(scene, fields, until)
-        case 5:
-            return Withdrawn(scene)
-        case 6:
-            return Withdrawn(scene, fields)
-        case 7 | 8:
-            return TriggerSet(scene, template, signal, _figure(chance))
-        case _:
-            return TriggerCleared(scene, template, signal)
+    acts: tuple[Act, ...] = (
+        *[Granted(scene, fields, until)] * 5,
+        Withdrawn(scene),
+        Withdrawn(scene, fields) if until is None else Limited(scene, fields, until),
+        *[TriggerSet(scene, template, signal, _figure(chance))] * 2,
+        TriggerCleared(scene, template, signal) if until else SourceDeleted(),
+    )
+    return chance.choice(acts)
 
 
 def _rule(chance: random.Random) -> Rule:
@@ -310,6 +319,7 @@ PLAIN: list[Expression] = [
     ("begins", "p"),
     ("begins", "l"),
     ("basis", "contract"),
+    ("basis", "legitimate-interest"),
     ("fallback", "withhold"),
     ("purpose", "ServiceUsageAnalytics"),
     ("purpose", "x"),

@@ -21,21 +21,22 @@ import numpy as np
 
 from gate.factory import build
 from gate.policy.cedar import CedarPolicy
-from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import Epoch, EpochUnavailableError, RemoteEpoch
 from ledger.events.envelope import Granted, PolicyPublished, Withdrawn, Wording
 from ledger.follower import Follower
 from ledger.keys.log_keys import Keys
 from ledger.service import Ledger
+from ledger.statemap.labels import Labels
+from ledger.statemap.vrf_key import VrfKey
 from ledger.storage.postgres import PostgresHead, PostgresReader, PostgresStore
 from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from ledger.vault.vault import Vault
 from tests.gate.judgement import ACT, DECISION, Array, Verdict, judge
 from tests.gate.scenes import SCENES
-from tests.gate.world import shipped
+from tests.gate.world import journal, shipped
 
 ORIGIN = "test.example/consent"
 SUBJECTS = [f"c{n}" for n in range(8)]
@@ -58,8 +59,10 @@ class Place:
     def ledger(self) -> Iterator[Ledger]:
         """The one writer."""
         if self.address:
-            keys = Keys([signed_note.generate(ORIGIN)], [signed_note.generate(f"{ORIGIN}/state")])
-            store = PostgresStore(self.address, self.schema)
+            states = signed_note.generate(f"{ORIGIN}/state")
+            labels = Labels(VrfKey(os.urandom(32)), states.name)
+            keys = Keys([signed_note.generate(ORIGIN)], [states], labels)
+            store = PostgresStore.at(self.address, self.schema)
             ledger = Ledger(store, Vault(self.home / "keys"), keys)
         else:
             epoch = Epoch(self.home / "epoch")
@@ -122,8 +125,7 @@ def worker(place: Place, name: str, rules: CedarPolicy, disturbed: Disturbed) ->
     """Decide until killed; what was decided, on what, and when, goes to a file."""
     follower = place.follower(disturbed)
     home = place.home / name
-    log = Log.open(home / LOG, f"test.example/{name}", signed_note.generate(f"test.example/{name}"))
-    gate = build(follower, Empty(), SCENES, Journal(log, follower, home), rules, bytes(32))
+    gate = build(follower, Empty(), SCENES, journal(home, follower), rules, bytes(32))
     with (place.home / f"{name}.decisions").open("ab", buffering=0) as file:
         while True:
             with suppress(EpochUnavailableError):  # paused for too long: nobody got an answer
@@ -184,8 +186,8 @@ def _act(ledger: Ledger, acts: list[Act], chance: random.Random) -> Act:
 class Crew:
     """The workers, some of whom are paused while customers act, or killed."""
 
-    def __init__(self, start: Callable[[str], BaseProcess], workers: int) -> None:
-        self._start = start
+    def __init__(self, start: Callable[[str], BaseProcess], workers: int, vault: Path) -> None:
+        self._start, self._vault = start, vault
         self._crew = [start(f"w{n}") for n in range(workers)]
         self.kills = self._rounds = 0
 
@@ -195,7 +197,7 @@ class Crew:
         self._rounds += 1
         paused = chance.sample(self._crew, chance.randrange(len(self._crew)))
         for each in paused:
-            os.kill(each.pid or 0, signal.SIGSTOP)
+            _pause(each.pid or 0, self._vault)
         yield
         if self._rounds % 2 == 0:
             self._replace(chance.randrange(len(self._crew)))
@@ -215,6 +217,30 @@ class Crew:
             each.join()
 
 
+def _pause(pid: int, vault: Path) -> None:
+    """Stop a process, but not while it reads SQLite's vault: no writer could commit meanwhile."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        while _state(pid) not in "TZX":
+            time.sleep(0.0005)
+        if not _reads(pid, vault):
+            return
+        os.kill(pid, signal.SIGCONT)
+        time.sleep(0.001)
+
+
+def _state(pid: int) -> str:
+    """T: stopped, Z: ended."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _reads(pid: int, vault: Path) -> bool:
+    """Whether a process has a lock on the file."""
+    file = f":{vault.stat().st_ino} "
+    locks = Path("/proc/locks").read_text().splitlines()
+    return any(f" {pid} " in each and file in each for each in locks)
+
+
 @contextmanager
 def _crew(place: Place, workers: int, disturbed: Disturbed) -> Iterator[Crew]:
     """Forked by a process that has loaded everything and opened nothing."""
@@ -227,7 +253,7 @@ def _crew(place: Place, workers: int, disturbed: Disturbed) -> Iterator[Crew]:
         process.start()
         return process
 
-    crew = Crew(start, workers)
+    crew = Crew(start, workers, place.home / "keys" / "customers.db")
     try:
         yield crew
     finally:

@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from datetime import timedelta
 
-from gate.contracts.scene import Fallback, LegalBasis, Scene, SceneField, Service
+from gate.contracts.scene import (
+    ENDLESS,
+    Fallback,
+    LegalBasis,
+    Scene,
+    SceneField,
+    Service,
+    Surrogates,
+)
 from gate.contracts.source import Item
 from gate.contracts.triggers import Template, Trigger
 from synthetic.model.domain import Categories, Column, Numbers
@@ -62,6 +70,7 @@ def scene(
         workload=(),
         trends=(),
         triggers=triggers,
+        surrogates=Surrogates.INDEPENDENT,
     )
 
 
@@ -96,5 +105,13 @@ SERVICE = scene(
     {"name": Fallback.WITHHOLD},
     fallback=Fallback.WITHHOLD,
     basis=LegalBasis.CONTRACT,
+)
+NEWS = scene(
+    "service-news",
+    {"name": Fallback.WITHHOLD, "email": Fallback.WITHHOLD},
+    fallback=Fallback.WITHHOLD,
+    basis=LegalBasis.INTEREST,
+    longest=ENDLESS,
+    triggers=(trigger(Template.COUNT_OVER, "complaints"),),
 )
 SCENES = {each.id: each for each in (SERVICE, MARKETING, NEAREST_BRANCH, SEGMENTATION)}

@@ -13,7 +13,8 @@ from gate.decision import eligibility, eligibility_cache
 from gate.decision.eligibility_cache import Cohorts
 from gate.policy.compiled import Plan, compile_plan
 from gate.state import consent_bits
-from gate.state.consent_index import _MAX_CHANGES, ConsentIndex
+from gate.state.consent_index import ConsentIndex
+from gate.state.state_changes import _MAX_CHANGES
 from ledger.events.envelope import (
     FIRST,
     Act,

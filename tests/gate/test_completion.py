@@ -1,6 +1,7 @@
 """Tables are completed as the contract says, and say how (G110 to G116)."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,12 +19,13 @@ from gate.readlog.writer import ReadLogEntry
 from gate.reads import formats
 from gate.reads.completion import LIFETIME
 from gate.reads.filter import FilterCondition
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableAnswer, TableRequest, read_table
 from gate.replay.history import ReplayGrounds
-from gate.replay.replay import ReplayReport, replay
+from gate.replay.replay import replay
+from gate.replay.report import ReplayReport
 from ledger.events.envelope import BudgetReserved, SyntheticReleased, Withdrawn
 from ledger.follower import Follower
 from synthetic.completion.mode import Mode
@@ -38,25 +40,37 @@ from tests.gate.completing import (
     customer,
     database,
     released,
+    reopened,
     the_young_leave,
     true_rows,
     young,
     young_admins,
 )
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, WORDING, World, shipped
+from tests.gate.world import INSTANCE, NOON, WORDING, World, shipped
+from tests.synthetic.material import Seeded
 
 YOUNG = PEOPLE // 3
 
 
-@pytest.fixture
-def left(tmp_path: Path) -> tuple[World, Release]:
-    """A bank that the young have left since its release was made, and has another since."""
-    world = bank(tmp_path)
-    first = released(world)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Release, Release]:
+    """The data directory of a bank that the young have left since its first release was made."""
+    home = tmp_path_factory.mktemp("left")
+    world = bank(home)
+    first = released(world, noise=Seeded(1))
     the_young_leave(world)
-    released(world)
-    return world, first
+    last = released(world, noise=Seeded(1))
+    world.ledger.close()
+    return home, first, last
+
+
+@pytest.fixture
+def left(made: tuple[Path, Release, Release], tmp_path: Path) -> tuple[World, Release]:
+    """A bank that the young have left since its release was made, and has another since."""
+    home, *releases = made
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    return reopened(tmp_path, releases), releases[0]
 
 
 def test_g111_a_table_is_completed_to_what_the_anchor_counted(left: tuple[World, Release]) -> None:
@@ -70,9 +84,9 @@ def test_g111_a_table_is_completed_to_what_the_anchor_counted(left: tuple[World,
 
 def test_g111_naive_rows_would_repeat_who_stayed(tmp_path: Path) -> None:
     world = bank(tmp_path, replace(ANCHORED, completion=Mode.NAIVE))
-    released(world)
+    released(world, noise=Seeded(1))
     the_young_leave(world)
-    last = released(world)
+    last = released(world, noise=Seeded(1))
     answer = ask(world)
     assert (answer.mode, answer.release) == (Mode.NAIVE, last.id)
     assert young_admins(answer) < YOUNG / 2
@@ -129,7 +143,7 @@ def test_g112_without_an_anchor_the_table_says_that_it_is_naive(
 
 def test_g112_a_table_with_nobody_missing_has_no_mode(tmp_path: Path) -> None:
     world = bank(tmp_path)
-    released(world)
+    released(world, noise=Seeded(1))
     answer = ask(world)
     assert (answer.mode, answer.release, answer.error) == ("none", None, None)
     assert formats.completion(answer) == "none"
@@ -168,7 +182,7 @@ def entry_of(world: World, answer: TableAnswer) -> dict[str, Any]:
 
 def replayed(world: World, home: Path) -> ReplayReport:
     grounds = ReplayGrounds(world.gate.scenes, shipped())
-    return replay(partial(Follower, home), home / "reads", grounds)
+    return replay(partial(Follower, home), home, INSTANCE, grounds)
 
 
 def test_g113_the_entry_names_the_release_really_used_and_follows(
@@ -190,7 +204,7 @@ def test_g113_an_entry_follows_from_the_releases_of_then(tmp_path: Path) -> None
     )
     releases: set[str | None] = set()
     for _ in range(2):
-        releases.add(released(world).id)
+        releases.add(released(world, noise=Seeded(1)).id)
         ask(world)
         the_young_leave(world)
     assert replayed(world, tmp_path).differences == []

@@ -1,6 +1,5 @@
 """Tables are completed over PostgreSQL as over DuckDB (G100, G111)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -8,7 +7,6 @@ import pytest
 
 from gate.reads.sources.postgres import PostgresSource
 from synthetic.completion.mode import Mode
-from tests.gate import postgres
 from tests.gate.completing import (
     ANCHORED,
     FIELDS,
@@ -21,24 +19,26 @@ from tests.gate.completing import (
     true_rows,
     young_admins,
 )
+from tests.postgres import fresh
+from tests.synthetic.material import Seeded
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with postgres.server() as address:
-        columns = "id text, age integer, job text, housing text"
-        rows = [(customer(n), *(row[f] for f in FIELDS)) for n, row in enumerate(true_rows())]
-        with psycopg.connect(address) as connection, connection.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE customer ({columns})")
-            cursor.executemany("INSERT INTO customer VALUES (%s, %s, %s, %s)", rows)
-        yield address
+def address(address: str) -> str:
+    own = fresh(address)
+    columns = "id text, age integer, job text, housing text"
+    rows = [(customer(n), *(row[f] for f in FIELDS)) for n, row in enumerate(true_rows())]
+    with psycopg.connect(own) as connection, connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE customer ({columns})")
+        cursor.executemany("INSERT INTO customer VALUES (%s, %s, %s, %s)", rows)
+    return own
 
 
 def test_g100_an_anchored_table_over_postgresql(address: str, tmp_path: Path) -> None:
     source = PostgresSource(address)
     try:
         world = opened(tmp_path, source, ANCHORED, [customer(n) for n in range(PEOPLE)])
-        first = released(world)
+        first = released(world, noise=Seeded(1))
         the_young_leave(world)
         answer = ask(world, ("age", "job"))
         assert (answer.mode, answer.release) == (Mode.RELEASE_ANCHORED, first.id)

@@ -19,10 +19,10 @@ from gate.contracts.scene import Fallback, LegalBasis, Scene
 from gate.contracts.source import SourceContract
 from synthetic.completion.mode import Mode
 from synthetic.model.domain import Numbers
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
-SPECS = source_contract.specs_folder()
-SOURCE_FILE = SPECS / "sources" / "customer.odcs.yaml"
-SCENE_FILES = sorted((SPECS / "scenes").glob("*.odcs.yaml"))
+SOURCE_FILE = SOURCE_CONTRACT
+SCENE_FILES = sorted((SCENES_FOLDER).glob("*.odcs.yaml"))
 SCHEMA = Path(open_data_contract_standard.__file__).parent / "schema.json"
 
 PURPOSES = {  # W3C DPV 2.3 and its AI extension, and the fallback of each scene
@@ -48,7 +48,7 @@ def source() -> SourceContract:
 
 @pytest.fixture(scope="module")
 def scenes(source: SourceContract) -> dict[str, Scene]:
-    return contract.load_scenes(SPECS / "scenes", source)
+    return contract.load_scenes(SCENES_FOLDER, source)
 
 
 @pytest.mark.parametrize("path", [SOURCE_FILE, *SCENE_FILES], ids=lambda path: path.name)
@@ -138,9 +138,9 @@ def test_the_public_domain_covers_the_published_range(source: SourceContract) ->
 
 def test_the_digest_names_the_bytes_of_the_file(tmp_path: Path, source: SourceContract) -> None:
     copy = tmp_path / "segmentation.odcs.yaml"
-    raw = (SPECS / "scenes" / copy.name).read_bytes()
+    raw = (SCENES_FOLDER / copy.name).read_bytes()
     copy.write_bytes(raw + b"# a remark\n")
-    first = contract.load_scene(SPECS / "scenes" / copy.name, source)
+    first = contract.load_scene(SCENES_FOLDER / copy.name, source)
     assert contract.load_scene(copy, source).digest != first.digest
     assert contract.load_scene(copy, source).title == first.title
 
@@ -156,7 +156,7 @@ def test_g110_scenes_that_are_answered_synthetically_complete_their_tables_ancho
 def test_g110_a_contract_that_names_no_mode_completes_naively(
     tmp_path: Path, source: SourceContract
 ) -> None:
-    data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
+    data = yaml.safe_load((SCENES_FOLDER / "segmentation.odcs.yaml").read_text())
     _drop("completion")(data)
     path = tmp_path / "segmentation.odcs.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
@@ -265,7 +265,7 @@ BAD_SCENES: dict[str, Change] = {
 def test_a_bad_scene_contract_is_refused_and_the_file_named(
     change: Change, tmp_path: Path, source: SourceContract
 ) -> None:
-    data = deepcopy(yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text()))
+    data = deepcopy(yaml.safe_load((SCENES_FOLDER / "segmentation.odcs.yaml").read_text()))
     change(data)
     path = tmp_path / "bad.odcs.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
@@ -350,7 +350,7 @@ def test_a_folder_without_contracts_is_refused(tmp_path: Path, source: SourceCon
 def test_two_contracts_for_one_scene_or_one_place_are_refused(
     change: Change, tmp_path: Path, source: SourceContract
 ) -> None:
-    data = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
+    data = yaml.safe_load((SCENES_FOLDER / "segmentation.odcs.yaml").read_text())
     (tmp_path / "a.odcs.yaml").write_text(yaml.safe_dump(data))
     change(data)
     (tmp_path / "b.odcs.yaml").write_text(yaml.safe_dump(data))

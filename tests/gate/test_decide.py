@@ -1,6 +1,8 @@
 """The theorems of specs/gate.md on the pure decision."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -173,3 +175,48 @@ def test_withdrawing_fields_leaves_only_the_others(consent: int, gone: int) -> N
     assert left & consent_bits.FIELDS == consent & consent_bits.FIELDS & ~gone
     assert left & consent_bits.TRIGGERS == consent & consent_bits.TRIGGERS
     assert left != 0
+
+
+def test_g144_reasons_and_views_have_the_names_of_the_specification() -> None:
+    """Services compare them, and read logs have them for ever."""
+    clause = SPECIFICATION.read_text("utf-8").partition("- **G144**")[2].partition("\n- **")[0]
+    named = {*re.findall(r"`([a-z-]+)`", clause)} - NO_REASONS
+    assert named | {"source-unavailable"} == {each.value for each in Reason}
+    assert {each.value for each in View} == {"personal", "generalised", "synthetic", "withheld"}
+
+
+SPECIFICATION = Path(__file__).parents[2] / "specs" / "gate.md"
+NO_REASONS = {"allowed", "imported"}  # and `determined_by`, which has another form
+
+
+def test_g10_g11_the_layout_of_consent_bits() -> None:
+    """Snapshots have it, so it is not only a matter of agreeing with oneself."""
+    new_year = datetime(2026, 1, 1, tzinfo=UTC)
+    assert consent_bits.minute(new_year) == 3_156_480
+    assert consent_bits.minute(new_year - timedelta(seconds=1)) == 3_156_479
+    bits = consent_bits.granted(0b101, NOON - YEAR, new_year, YEAR)
+    assert bits == 3_156_480 << 36 | 0b101
+    assert (
+        consent_bits.granted(1, NOON - YEAR, None, timedelta(days=1))
+        == 3_156_480 - (364 * 24 - 12) * 60 << 36 | 1
+    )
+    assert consent_bits.superseded(0b11) == 1 << 36 | 0b11
+    assert consent_bits.withdrawn(new_year) == 3_156_480 << 36
+    assert consent_bits.withdrawn(datetime(2019, 1, 1, tzinfo=UTC)) == 1 << 36
+    assert consent_bits.granted(1, datetime(2019, 1, 1, tzinfo=UTC), None, YEAR) == 2 << 36 | 1
+    old = datetime(2019, 1, 1, tzinfo=UTC)
+    assert consent_bits.limited(bits, 0b1, old) == 2 << 36 | 0b1, "expired, and not superseded"
+    assert consent_bits.limited(bits, 0b1, None) == 3_156_480 << 36 | 0b1
+    assert consent_bits.unsaid(0) == 0
+    assert consent_bits.unsaid(0b10) == (1 << 64) - (1 << 36) | 0b10
+    fields = {0: 0, 27: 27, 28: 64, 83: 119, 84: 128, 531: 9 * 64 + 55}
+    assert {n: consent_bits.field(n) for n in fields} == {n: 1 << b for n, b in fields.items()}
+    armed = {0: 28, 3: 31, 4: 120, 7: 123, 8: 184, 39: 9 * 64 + 59}
+    assert {n: consent_bits.armed(n) for n in armed} == {n: 1 << b for n, b in armed.items()}
+    assert {n: consent_bits.crossed(n) for n in armed} == {n: 16 << b for n, b in armed.items()}
+    assert consent_bits.offered(5) == 0b1111 << 28 | 1 << 120
+    sizes = {(1, 0): 1, (28, 4): 1, (29, 0): 2, (1, 5): 2, (84, 8): 2, (85, 0): 3, (532, 40): 10}
+    assert {each: consent_bits.words(*each) for each in sizes} == sizes
+    assert (consent_bits.MAX_FIELDS, consent_bits.MAX_TRIGGERS) == (532, 40)
+    assert consent_bits.expiry(bits) == 3_156_480
+    assert consent_bits.TRIGGERS == 0xFF << 28

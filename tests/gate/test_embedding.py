@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from gate.decision.quota import Quota, Quotas
 from gate.http.app import GateApp
 from gate.readlog.writer import JournalError
-from gate.reads.point import Answer
+from gate.reads.request import Answer
 from gate.sdk.fastapi import reads
 from ledger.events.envelope import Granted
 from portal.operations.gate_process import Healthy

@@ -47,7 +47,7 @@ def held(state: ConsentIndex, subject: str) -> list[bool]:
 
 
 def come_back(home: Path, *acts: Act) -> None:
-    """Killed between destroying a key and saying so; then the customer begins anew."""
+    """Killed between destroying a key and saying so; then the customer begins again."""
     with closing(Vault(home / "keys")) as keys:
         keys.destroy("c1")
     with closing(Ledger.open(home, origin=ORIGIN)) as ledger:

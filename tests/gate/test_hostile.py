@@ -145,9 +145,9 @@ def too_long(bank: World) -> WrittenDecision:
 
 
 def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: World) -> None:
-    commits = Commits(granted.gate.journal)
+    commits = Commits(lambda: granted.gate.journal)
 
-    async def wait() -> list[int | BaseException]:
+    async def wait() -> list[object]:
         waiting = (commits.record([(too_long(granted), None)]) for _ in range(3))
         async with asyncio.timeout(BOUND_S):
             return [*await asyncio.gather(*waiting, return_exceptions=True)]
@@ -165,23 +165,21 @@ def test_whoever_waits_for_an_entry_that_cannot_be_written_hears_of_it(granted: 
 @pytest.fixture(scope="module")
 def server(app: GateApp) -> Iterator[int]:
     """The port of a real server, which gives a body half a second to arrive."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
     patch = pytest.MonkeyPatch()
     patch.setattr("gate.http.request_body.TIMEOUT_S", 0.5)
-    running = uvicorn.Server(
-        uvicorn.Config(app, port=port, http="h11", log_level="critical", lifespan="off")
-    )
-    thread = threading.Thread(target=running.run)
+    running = uvicorn.Server(uvicorn.Config(app, http="h11", log_level="critical", lifespan="off"))
+    thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 180
     while not running.started and time.monotonic() < deadline:
         time.sleep(0.01)
     assert running.started
     yield port
     running.should_exit = True
-    thread.join(10)
+    thread.join(180)
     patch.undo()
 
 

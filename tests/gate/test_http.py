@@ -12,10 +12,13 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from gate.http import app
 from gate.http.app import GateApp
 from gate.http.request_body import MAX_BYTES
+from gate.http.response import HttpError
 from gate.reads import formats
 from gate.reads.point import MAX_BEHIND
+from gate.reads.sources.interface import SourceUnavailableError
 from ledger.events.envelope import Granted, Withdrawn
 from ledger.reader import RecordedEvent
 from tests.gate.world import NOON, World, world
@@ -76,11 +79,11 @@ async def test_others_are_answered_while_a_decision_waits_for_the_gate(
     def hold() -> None:
         with bank.gate.lock:
             held.set()
-            assert enough.wait(60)
+            assert enough.wait(180)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert held.wait(60)
+    assert held.wait(180)
     waiting = asyncio.create_task(decision(http, question(fields=["age"])))
     batch = asyncio.create_task(http.post("/access/v1/evaluations", json=question()))
     assert (await http.get("/.well-known/authzen-configuration")).status_code == 200
@@ -192,9 +195,18 @@ async def test_searches_find_what_may_be_read(http: httpx.AsyncClient, bank: Wor
 
 
 async def test_a_search_for_another_service_finds_nobody(http: httpx.AsyncClient) -> None:
-    asked = question() | {"subject": {"type": "service", "id": "crm"}}
-    asked["resource"] = {"type": "customer"}
-    assert (await http.post("/access/v1/search/resource", json=asked)).json()["results"] == []
+    """The contract lets crm read these customers, but analytics does not ask in its name."""
+    context = {"scene": "segmentation", "fields": ["age"]}
+    found = {}
+    for service in ("analytics", "crm"):
+        asked = question() | {
+            "subject": {"type": "service", "id": service},
+            "resource": {"type": "customer"},
+            "context": context,
+        }
+        answer = await http.post("/access/v1/search/resource", json=asked)
+        found[service] = [each["id"] for each in answer.json()["results"]]
+    assert found == {"analytics": ["c1"], "crm": []}
 
 
 async def test_the_metadata_names_every_endpoint(http: httpx.AsyncClient) -> None:
@@ -308,3 +320,13 @@ async def test_a_refused_read_names_its_journal_entry(http: httpx.AsyncClient) -
     assert answer.status_code == 403
     assert answer.json()["reason"] == "unknown-service"
     assert answer.json()["entry"] == 0
+
+
+def test_why_a_source_gave_nothing_stands_in_the_servers_output(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The caller is told to try again; whoever runs the gate, what to mend."""
+    told = app._problem_of(SourceUnavailableError("customer: a customer has several rows"))
+    assert isinstance(told, HttpError)
+    assert told.problem.status == 503
+    assert "The source is down: customer: a customer has several rows" in caplog.text

@@ -59,7 +59,7 @@ LIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "other views": lambda entry: entry["views"].update(age="synthetic"),
     "another reason": lambda entry: entry.update(reason="withdrawn"),
     "another ledger size": lambda entry: entry["consent"].update(size=1),
-    "another determining entry": lambda entry: entry.update(determined_by=1),
+    "another determining entry": lambda entry: entry.update(determined_by="0" * 16),
     "another customer": lambda entry: entry.update(subject="00" * 24),
 }
 

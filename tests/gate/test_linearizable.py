@@ -1,6 +1,5 @@
 """From the receipt of a withdrawal on, no process permits anything (G50, G53)."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,13 +9,12 @@ import pytest
 from tests.campaign import sized
 from tests.gate.judgement import ACT, DECISION, judge
 from tests.gate.linearizability import Place, lagging, run
-from tests.gate.postgres import server
+from tests.postgres import fresh
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with server() as address:
-        yield address
+def address(address: str) -> str:
+    return fresh(address)
 
 
 @pytest.mark.campaign

@@ -12,22 +12,26 @@ from typing import Any, cast
 import pytest
 
 from gate.decision.decide import Reason
-from gate.readlog import batch_entry, membership
+from gate.readlog import batch_entry
 from gate.readlog.batch_entry import DecisionBatch, MalformedListError
 from gate.readlog.by_customer import entries_of, listed
 from gate.readlog.entry import DecisionGroup, Question, WrittenDecision
-from gate.readlog.membership import ENTRIES, MEMBERS, Membership
-from gate.readlog.writer import LOG, Several
+from gate.readlog.writer import Several
 from gate.reads.crosscheck import Crosscheck
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.replay.history import ReplayGrounds
-from gate.replay.replay import ReplayReport, replay
+from gate.replay.replay import replay
+from gate.replay.report import ReplayReport
+from gate.storage import membership
+from gate.storage.membership import Membership
+from gate.storage.statement import SqliteRunner
+from gate.storage.tables import ENTRIES, LOG, MEMBERS
 from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
 from steward.oversight.explanations import Explanation, ExplanationError, Explanations, Reference
 from steward.oversight.register import Register
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, World, shipped, world
+from tests.gate.world import INSTANCE, NOON, World, shipped, world
 
 AGE = ("age",)
 EVERYBODY = ["c1", "c2", "nobody", "c1", "c3"]
@@ -57,7 +61,7 @@ def ask(bank: World, who: list[str] = EVERYBODY, service: str = "analytics") -> 
 
 
 def database(bank: World) -> sqlite3.Connection:
-    return sqlite3.connect(bank.gate.journal.home / LOG, isolation_level=None)
+    return sqlite3.connect(bank.gate.journal.reads.folder / LOG, isolation_level=None)
 
 
 def entry(bank: World, index: int) -> bytes:
@@ -71,8 +75,8 @@ def kept(bank: World, index: int) -> bytes:
 
 
 def replayed(bank: World) -> ReplayReport:
-    home = bank.gate.journal.home
-    return replay(partial(Follower, home.parent), home, ReplayGrounds(SCENES, shipped()))
+    home = bank.gate.journal.reads.folder.parents[1]
+    return replay(partial(Follower, home), home, INSTANCE, ReplayGrounds(SCENES, shipped()))
 
 
 def test_g45_a_batch_is_one_entry_that_names_its_list(bank: World) -> None:
@@ -94,9 +98,10 @@ def test_g45_a_decision_of_the_list_says_what_an_entry_of_its_own_would(bank: Wo
     index = ask(bank)
     named = batch_entry.batch(entry(bank, index))
     found = batch_entry.listing(kept(bank, index), named)
+    tags = bank.ledger.entry_tags(EVERYBODY, bank.gate.journal.log.origin)
     for place, alone in enumerate(ruled(bank, EVERYBODY)):
-        reading = found.entry(named, place)
-        assert reading.encode() == alone.entry(reading.subject)
+        reading, pad = found.entry(named, place), tags[place].pads.member(index, place)
+        assert reading.encode() == alone.entry(reading.subject, pad)
 
 
 def test_g46_exactly_the_decisions_of_a_customer_are_found_newest_first(bank: World) -> None:
@@ -104,11 +109,11 @@ def test_g46_exactly_the_decisions_of_a_customer_are_found_newest_first(bank: Wo
         ask(bank, ["c2", "c1"])
         bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
     newest = ask(bank)
-    found = [*entries_of(bank.gate.journal.home, bank.ledger, "c1")]
+    found = [*entries_of(bank.gate.journal.reads, bank.ledger, "c1")]
     assert [index for index, _ in found] == [newest, newest, *range(newest - 1, -1, -1)]
     assert {each["scene"] for _, each in found} == {"segmentation"}
     assert len({each["subject"] for _, each in found}) == len(found)
-    assert [*entries_of(bank.gate.journal.home, bank.ledger, "nobody")] == []
+    assert [*entries_of(bank.gate.journal.reads, bank.ledger, "nobody")] == []
 
 
 @pytest.mark.parametrize("skip", [0, 1, 2, 7, 300, 1000])
@@ -116,32 +121,27 @@ def test_g46_what_is_skipped_is_the_newest(bank: World, skip: int) -> None:
     for _ in range(150):
         ask(bank, ["c2", "c1", "c1"])
         bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
-    home = bank.gate.journal.home
-    every = [(each.place, each.member) for each in listed(home, bank.ledger, "c1")]
-    rest = [(each.place, each.member) for each in listed(home, bank.ledger, "c1", skip)]
+    log = bank.gate.journal.reads
+    every = [(each.place, each.member) for each in listed(log, bank.ledger, "c1")]
+    rest = [(each.place, each.member) for each in listed(log, bank.ledger, "c1", skip)]
     assert len(every) == 450
     assert rest == every[skip:]
 
 
-def test_g46_what_a_log_of_an_earlier_build_holds_is_found(bank: World) -> None:
-    answer = bank.gate.read(ReadRequest("analytics", "segmentation", "c1", AGE, NOON))
-    with closing(database(bank)) as held:
-        held.executescript("DROP TABLE list; DROP TABLE member; DROP TABLE member_run;")
-    found = entries_of(bank.gate.journal.home, bank.ledger, "c1")
-    assert [index for index, _ in found] == [answer.entry]
-
-
 def test_g46_names_go_on_where_they_ended(bank: World) -> None:
     ask(bank)
-    with closing(database(bank)) as held:
-        again = Membership(held, what=MEMBERS)
+    name = b"x" * membership.SIZE
+    with closing(database(bank)) as connection:
+        runner = SqliteRunner(connection)
+        again = Membership(runner, what=MEMBERS)
         assert again.size == len(EVERYBODY)
-        put = again.put([b"x" * membership.SIZE] * 600, again.size)
-        again.settle(put)
-        assert Membership(held, what=MEMBERS).size == again.size == len(EVERYBODY) + 600
-        found = [*membership.of(held, b"x" * membership.SIZE, 1 << 40, MEMBERS)]
+        appended = again.append([name] * 600, again.size)
+        again.store(runner, appended)
+        again.settle(appended)
+        assert Membership(runner, what=MEMBERS).size == again.size == len(EVERYBODY) + 600
+        found = [*membership.of(runner, name, 1 << 40, MEMBERS)]
         assert found == [*range(again.size - 1, len(EVERYBODY) - 1, -1)]
-        assert Membership(held, what=ENTRIES).size == 1
+        assert Membership(runner, what=ENTRIES).size == 1
 
 
 def test_g64_a_batch_is_derived_again(bank: World) -> None:
@@ -167,8 +167,8 @@ def lie(bank: World, change: Callable[[dict[str, Any]], object]) -> None:
     said: list[bytes] = []
 
     class Liar:
-        def listing(self, tags: list[str]) -> bytes:
-            found = json.loads(together.listing(tags))
+        def listing(self, tags: list[str], pads: list[int]) -> bytes:
+            found = json.loads(together.listing(tags, pads))
             change(found)
             said.append(json.dumps(found, sort_keys=True, separators=(",", ":")).encode())
             return said[0]
@@ -237,7 +237,7 @@ def test_g64_a_list_that_is_not_the_one_named_is_told(bank: World, why: str) -> 
     assert difference.entry == index
     assert "the entry's list is missing or has another digest" in difference.derived
     with pytest.raises(MalformedListError, match="missing"):
-        list(entries_of(bank.gate.journal.home, bank.ledger, "c1"))
+        list(entries_of(bank.gate.journal.reads, bank.ledger, "c1"))
 
 
 ENTRY = {
@@ -282,9 +282,7 @@ def test_nothing_is_explained_by_a_batch(bank: World, tmp_path: Path) -> None:
             found: dict[str, Any] = json.loads(entry(bank, index))
             return found
 
-    explanations = Explanations(
-        Register(tmp_path / "register.sqlite", bank.ledger), Logs(), bank.ledger
-    )
+    explanations = Explanations(Register(tmp_path, bank.ledger), Logs(), bank.ledger)
     explained = Explanation(
         service="analytics",
         outcome="steady",

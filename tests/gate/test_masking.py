@@ -14,7 +14,7 @@ from gate.contracts.scene import Fallback
 from gate.factory import build
 from gate.reads.filter import FilterCondition, FilterError
 from gate.reads.masking import mask
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted

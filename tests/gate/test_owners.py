@@ -6,9 +6,13 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
-from gate.readlog import membership
-from gate.readlog.membership import NOBODY, RUN, Membership
+from gate.storage import membership
+from gate.storage.membership import NOBODY, RUN, Membership
+from gate.storage.statement import SqliteRunner, StatementRunner
+from gate.storage.tables import ENTRIES
 from tests.campaign import sized
 
 PEOPLE = [bytes([n]) * membership.SIZE for n in range(1, 6)]
@@ -23,21 +27,34 @@ WORLDS = {
 }
 
 
-def filled(sizes: Sequence[int], names: Sequence[bytes]) -> sqlite3.Connection:
-    """Everybody in turn, written in batches of `sizes`."""
+def empty() -> sqlite3.Connection:
     database = sqlite3.connect(":memory:", isolation_level=None)
-    held, at = Membership(database, 0), 0
-    for size in sizes:
-        held.settle(held.put(names[at : at + size], at))
-        at += size
+    for table in ENTRIES:
+        database.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
     return database
+
+
+def put(index: Membership, stored: StatementRunner, names: Sequence[bytes], first: int) -> None:
+    appended = index.append(names, first)
+    index.store(stored, appended)
+    index.settle(appended)
+
+
+def filled(sizes: Sequence[int], names: Sequence[bytes]) -> SqliteRunner:
+    """Everybody in turn, written in batches of `sizes`."""
+    stored = SqliteRunner(empty())
+    index, at = Membership(stored, 0), 0
+    for size in sizes:
+        put(index, stored, names[at : at + size], at)
+        at += size
+    return stored
 
 
 def by_turns(size: int) -> list[bytes]:
     return [[*PEOPLE, NOBODY][n % 6] for n in range(size)]
 
 
-def found(database: sqlite3.Connection, who: bytes, size: int) -> list[int]:
+def found(database: StatementRunner, who: bytes, size: int) -> list[int]:
     return list(membership.of(database, who, size))
 
 
@@ -57,28 +74,26 @@ def test_g34_whatever_the_batches_were(sizes: list[int], below: int) -> None:
     database = filled(sizes, names)
     theirs = [n for n, name in enumerate(names) if name == PEOPLE[2] and n < below]
     assert found(database, PEOPLE[2], below) == theirs[::-1]
-    listed = database.execute("SELECT pseudonym, entry FROM reading ORDER BY entry").fetchall()
-    assert listed == [(name, n) for n, name in enumerate(names)]
 
 
 def test_g34_what_was_put_and_not_kept_leaves_no_trace() -> None:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    held = Membership(database, 0)
-    held.settle(held.put(PEOPLE[:3], 0))
-    database.execute("BEGIN")
-    held.put([TWIN] * 300, 3)
-    database.execute("ROLLBACK")
-    held.settle(held.put([PEOPLE[4]], 3))
-    assert found(database, TWIN, 400) == []
-    assert found(database, PEOPLE[4], 400) == [3]
+    raw = empty()
+    stored = SqliteRunner(raw)
+    index = Membership(stored, 0)
+    put(index, stored, PEOPLE[:3], 0)
+    raw.execute("BEGIN")
+    index.store(stored, index.append([TWIN] * 300, 3))
+    raw.execute("ROLLBACK")
+    put(index, stored, [PEOPLE[4]], 3)
+    assert found(stored, TWIN, 400) == []
+    assert found(stored, PEOPLE[4], 400) == [3]
 
 
 def test_g34_a_log_that_is_opened_again_goes_on() -> None:
-    database = filled([300], by_turns(300))
-    held = Membership(database, 300)
-    held.settle(held.put([TWIN], 300))
-    assert found(database, TWIN, 301) == [300]
-    assert found(database, PEOPLE[0], 301)[0] == 294
+    stored = filled([300], by_turns(300))
+    put(Membership(stored, 300), stored, [TWIN], 300)
+    assert found(stored, TWIN, 301) == [300]
+    assert found(stored, PEOPLE[0], 301)[0] == 294
 
 
 def test_g34_names_that_begin_alike_may_be_found_together_and_never_missed() -> None:

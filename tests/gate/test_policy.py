@@ -13,15 +13,17 @@ from gate.policy import cedar
 from gate.policy.cedar import FAR, CedarPolicy, CedarPolicyError, Pair, PolicyFacts
 from gate.policy.compiled import compile_plan
 from gate.state import consent_bits
+from tests.bank import BANK
 from tests.campaign import sized
 from tests.gate.scenes import SCENES, SEGMENTATION, SERVICE
 
-POLICY = Path(__file__).parents[2] / "specs" / "policy"
+POLICY = cedar.law_folder()
 
-SHIPPED = cedar.load(POLICY)
+SHIPPED = cedar.load(POLICY, BANK / "policy")
 LAW = cedar.law(POLICY)
 OURS = Pair(
-    (POLICY / "organisation.cedarschema").read_text(), (POLICY / "organisation.cedar").read_text()
+    (POLICY / "organisation.cedarschema").read_text(),
+    (BANK / "policy" / "organisation.cedar").read_text(),
 )
 LIVE = PolicyFacts("age", granted=True, minute=0, until=FAR, frozen=False)
 

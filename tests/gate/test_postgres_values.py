@@ -1,7 +1,6 @@
 """G103: one value that PostgreSQL has and others cannot represent withholds that value alone."""
 
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -15,14 +14,14 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import Item
 from gate.decision.decide import Reason, View
 from gate.reads import filter as filters
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.reads.table import TableRequest, read_rows
 from synthetic.model import counts
-from tests.gate import postgres
 from tests.gate.scenes import SERVICE
 from tests.gate.world import NOON, world
+from tests.postgres import fresh
 
 TYPES = {
     "age": "integer",
@@ -77,10 +76,11 @@ KEYS = {"text": "c{}", "uuid": "00000000-0000-0000-0000-00000000000{}", "bigint"
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with postgres.server() as address, psycopg.connect(address, autocommit=True) as connection:
+def address(address: str) -> str:
+    own = fresh(address)
+    with psycopg.connect(own, autocommit=True) as connection:
         connection.execute("CREATE TYPE mood AS ENUM ('good', 'bad')")
-        yield address
+    return own
 
 
 def filled(address: str, key: str = "text", **changed: str) -> PostgresSource:

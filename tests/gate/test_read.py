@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gate.decision.decide import Reason, View
 from gate.readlog.by_customer import entries_of
-from gate.reads.point import Answer, ReadRequest, StaleStateError
+from gate.reads.request import Answer, ReadRequest, StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.events.envelope import (
     Act,
@@ -21,7 +21,9 @@ from ledger.events.envelope import (
     Withdrawn,
 )
 from specs.model import gate as model
+from specs.model.gate import Facts
 from tests.campaign import sized
+from tests.gate import modelled
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, PEOPLE, World, world
 
@@ -162,7 +164,7 @@ def test_a_customer_can_list_every_read_of_their_data(bank: World) -> None:
     mine = [ask(bank, scene, AGE).entry for scene in ("segmentation", "no-such-scene")]
     bank.says("c2", Granted("segmentation", AGE, None))
     ask(bank, "segmentation", AGE, "c2")
-    assert [index for index, _ in entries_of(bank.gate.journal.home, bank.ledger, "c1")] == sorted(
+    assert [index for index, _ in entries_of(bank.gate.journal.reads, bank.ledger, "c1")] == sorted(
         mine, reverse=True
     )
 
@@ -229,13 +231,16 @@ def test_the_gate_answers_as_the_model_does(
             bank.reports(act.signal, act.value, act.at, act.source)
         else:
             bank.says(subject, act, NOON + timedelta(minutes=minutes))
+    past, contracts = modelled.history(bank.history), modelled.contracts(SCENES)
+    facts = Facts(contracts, {"segmentation"} if released else (), rows=PEOPLE)
     for service, scene, subject, fields, minutes in asked:
         at = NOON + timedelta(minutes=minutes)
         answer = bank.gate.read(ReadRequest(service, scene, subject, fields, at))
-        wanted = model.answer(
-            bank.history, SCENES, service, scene, subject, fields, at, released=released
-        )
-        assert answer.views == wanted
+        wanted = model.answer(past, facts, model.Request(service, scene, subject, fields, at))
+        assert answer.views == wanted.views
+        found = answer.decision
+        assert (found.reason, found.determined_by) == (wanted.reason, wanted.determined_by)
+        assert found.allowed == wanted.allowed
         for field, view in answer.views.items():
             if view == "personal":
                 truth = PEOPLE[subject] | {"location": "38.7,-9.1", "postcode_area": "LX01"}

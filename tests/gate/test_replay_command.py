@@ -9,22 +9,21 @@ import pytest
 from typer.testing import CliRunner
 
 from gate.contracts.scene import load_scene, load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from gate.factory import build
-from gate.readlog.writer import LOG, Journal
-from gate.reads.point import ReadRequest
-from ledger.events.envelope import Granted
+from gate.reads.request import ReadRequest
+from gate.storage.read_log import instances
+from ledger.events.envelope import Granted, ReadLogAnchored
 from ledger.service import Ledger
-from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from portal.commands import app
+from portal.operations import company_folder
 from steward.contracts.archive import ContractArchive
+from tests.bank import BANK, SCENES_FOLDER, SOURCE_CONTRACT
 from tests.gate.linearizability import Empty
-from tests.gate.world import NOON, WORDING, options, shipped
+from tests.gate.world import NOON, WORDING, journal, options, shipped
 
-SPECS = specs_folder()
-SCENE = SPECS / "scenes" / "segmentation.odcs.yaml"
-SOURCE = SPECS / "sources" / "customer.odcs.yaml"
+SCENE = SCENES_FOLDER / "segmentation.odcs.yaml"
+SOURCE = SOURCE_CONTRACT
 
 
 @pytest.fixture
@@ -35,19 +34,17 @@ def home(tmp_path: Path) -> Path:
         SCENE.read_text("utf-8").replace("version: 1.0.0", "version: 0.9.0", 1), "utf-8"
     )
     before = load_scene(older, load_source(SOURCE))
-    now = load_scenes(SPECS / "scenes", load_source(SOURCE))
+    now = load_scenes(SCENES_FOLDER, load_source(SOURCE))
     data = tmp_path / "data"
+    data.mkdir()
+    company_folder.remember(data, BANK)
     ContractArchive(data / "contracts").keep(older, SOURCE, before.digest)
     ledger = Ledger.open(data, origin="t/consent")
     act = Granted("segmentation", ("age",), None)
     ledger.record([ledger.draft("c1", act, at=NOON, wording=WORDING)])
-    reads = data / "reads" / "reads-1"
-    reads.mkdir(parents=True)
-    journal = Journal(
-        Log.open(reads / LOG, "t/reads-1", signed_note.generate("t/reads-1")), ledger, reads
-    )
+    written = journal(data, ledger, "t")
     for scenes in (now, now | {"segmentation": before}):
-        gate = build(ledger, Empty(), scenes, journal, shipped(), bytes(32), options=options())
+        gate = build(ledger, Empty(), scenes, written, shipped(), bytes(32), options=options())
         service = before.services[0].id
         gate.read(ReadRequest(service, "segmentation", "c1", ("age",), NOON))
     ledger.close()
@@ -79,8 +76,58 @@ def test_g62_an_archived_contract_that_was_altered_is_left_out(home: Path) -> No
 
 
 def test_the_policy_can_be_named(home: Path) -> None:
-    policy = str(SPECS / "policy")
+    policy = str(BANK / "policy")
     assert replayed(home, "--policy", policy, "--policy", policy)[0] == 0
+
+
+def test_g116_a_replay_goes_on_where_the_last_one_ended(home: Path) -> None:
+    assert replayed(home, "--new")[1]["entries"] == 2
+    status, found = replayed(home, "--new")
+    assert (status, found["since"], found["entries"]) == (0, 2, 0)
+    assert replayed(home)[1]["entries"] == 2
+    policy = str(BANK / "policy")
+    assert replayed(home, "--new", "--policy", policy)[1]["entries"] == 2
+    (home / "state" / "checked.json").write_bytes(b"{")
+    assert replayed(home, "--new")[1]["entries"] == 2
+
+
+def test_g116_a_replay_with_a_difference_goes_on_nowhere(home: Path) -> None:
+    shutil.move(home / "contracts", home / "elsewhere")
+    assert replayed(home)[0] == 1
+    shutil.move(home / "elsewhere", home / "contracts")
+    found = [replayed(home, "--new")[1]["since"] for _ in range(2)]
+    assert found == [0, 2]
+
+
+def damaged(home: Path) -> str:
+    done = CliRunner().invoke(app, ["replay", "--data-dir", str(home)])
+    assert done.exit_code == 1, done.stdout
+    return done.stderr
+
+
+def test_g117_a_read_log_that_was_replaced_cut_or_removed_is_named(home: Path) -> None:
+    replayed(home)
+    state, (log,) = home / "state" / "checked.json", instances(home)
+    positions = json.loads(state.read_bytes())
+    positions["replay"][log]["size"] = 3
+    state.write_text(json.dumps(positions))
+    assert f"{log}: it was cut: it has 2 entries, want 3 or more" in damaged(home)
+    positions["replay"][log] = {"size": 2, "root": "A" * 43 + "="}
+    state.write_text(json.dumps(positions))
+    assert f"{log}: its first 2 entries were replaced" in damaged(home)
+    shutil.rmtree(home / "reads")
+    assert f"{log}: it is missing, and had 2 entries" in damaged(home)
+
+
+def test_g117_a_read_log_that_was_anchored_and_is_missing_is_named(home: Path) -> None:
+    (log,) = instances(home)
+    (home / "keys" / f"{log}.vkey").write_text("its key is here\n")
+    ledger = Ledger.open(home, origin="t/consent")
+    ledger.announce([ReadLogAnchored(f"t/{log}", 5, "A" * 43 + "=", NOON)])
+    ledger.close()
+    assert f"{log}: it was cut: it has 2 entries, want 5 or more" in damaged(home)
+    shutil.rmtree(home / "reads")
+    assert f"{log}: it is missing, and had 5 entries" in damaged(home)
 
 
 def test_no_read_log_is_said(tmp_path: Path) -> None:

@@ -10,14 +10,16 @@ import pytest
 from gate.decision.decide import Reason
 from gate.decision.quota import Quota, Quotas
 from gate.reads.filter import FilterCondition
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
 from gate.replay.history import ReplayGrounds
-from gate.replay.replay import ReplayReport, replay
+from gate.replay.replay import replay
+from gate.replay.report import ReplayReport
 from ledger.events.envelope import Granted, SyntheticReleased
 from ledger.follower import Follower
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, World, shipped, with_options, world
+from tests.gate.world import INSTANCE, NOON, World, shipped, with_options, world
 
 AGE = ("age",)
 REQUEST = TableRequest("analytics", "segmentation", AGE, NOON)
@@ -35,7 +37,7 @@ def bank(tmp_path: Path) -> World:
 
 
 def replayed(home: Path) -> ReplayReport:
-    return replay(partial(Follower, home), home / "reads", ReplayGrounds(SCENES, shipped()))
+    return replay(partial(Follower, home), home, INSTANCE, ReplayGrounds(SCENES, shipped()))
 
 
 def many(bank: World, request: TableRequest) -> list[Reason]:

@@ -4,14 +4,21 @@ import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
+import pyarrow as pa
 import pytest
 
 from gate.decision.decide import Reason
+from gate.readlog.by_customer import entries_of
 from gate.reads.filter import Conditions, FilterCondition, FilterError
+from gate.reads.request import ReadRequest
+from gate.reads.sources import data_keys
+from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted, Withdrawn
-from tests.gate.world import NOON, World, world
+from ledger.vault import number_sets
+from tests.gate.world import INSTANCE, NOON, World, world
 
 FIELDS = ("age", "job")
 CONDITIONS: msgspec.json.Decoder[Conditions] = msgspec.json.Decoder(Conditions)
@@ -68,8 +75,10 @@ def test_rows_are_one_entry_and_its_stored_cohort(bank: World, tmp_path: Path) -
     entry = journalled(bank, answer)
     assert bank.gate.journal.log.size == before + 1
     assert (entry["action"], entry["rows"], entry["subject"]) == ("rows", 2, None)
-    bitmap = (tmp_path / "reads" / "cohorts" / entry["cohort"]).read_bytes()
-    assert bitmap[0] & 0b11100000 == 0b10100000
+    stored = (tmp_path / "reads" / INSTANCE / "cohorts" / entry["answered"]).read_bytes()
+    numbers = bank.ledger.numbers(["c1", "c2", "c3"])
+    named = {who for who, number in numbers.items() if number_sets.contains(stored, number)}
+    assert named == {"c1", "c3"}
 
 
 def test_the_entry_is_durable_before_the_first_batch_leaves(bank: World) -> None:
@@ -84,6 +93,40 @@ def test_the_entry_is_durable_before_the_first_batch_leaves(bank: World) -> None
 def test_the_contract_itself_names_everybody(bank: World) -> None:
     answer = read_rows(bank.gate, request(("name",), scene="contract-service"))
     assert who(answer) == {"c1", "c2", "c3"}
+
+
+def test_g122_no_value_leaves_of_whom_the_writer_gave_no_key_yet(
+    bank: World, tmp_path: Path
+) -> None:
+    """A read makes no key: until the writer has, the row counts as missing."""
+    people = {"id": ["c1", "newcomer", "left"], "name": ["Ada", "Nell", "Lea"]}
+    with duckdb.connect(tmp_path / "later.duckdb") as connection:
+        connection.register("people", pa.table(people))
+        connection.execute("CREATE TABLE customer AS SELECT * FROM people")
+    bank.says("left", Granted("segmentation", ("age",), None))
+    bank.ledger.erase("left", NOON)
+    bank.gate.source = DuckDBSource(tmp_path / "later.duckdb")
+    asked = request(("name",), scene="contract-service")
+    point = ReadRequest("analytics", "contract-service", "newcomer", ("name",), NOON)
+    before = bank.gate.read(point)
+    assert (before.values, before.decision.allowed) == ({"name": None}, False)
+    assert who(read_rows(bank.gate, asked)) == {"c1", "left"}  # the contract goes on: V42
+    assert bank.ledger.numbers(["newcomer"]) == {}
+    assert data_keys.create(bank.ledger, bank.gate.source) == 1
+    assert bank.gate.read(point).values == {"name": "Nell"}
+    assert who(read_rows(bank.gate, asked)) == {"c1", "newcomer", "left"}
+    entries = entries_of(bank.gate.journal.reads, bank.ledger, "newcomer")
+    assert [entry["action"] for _, entry in entries] == ["rows", "read"]
+
+
+def test_g120_the_set_has_exactly_those_in_the_answer(bank: World) -> None:
+    """Not who granted and does not pass the filter, nor who has no row."""
+    answer = read_rows(bank.gate, request(("job",), FilterCondition("age", "ge", 60)))
+    places = {
+        name: [place for place, _ in entries_of(bank.gate.journal.reads, bank.ledger, name)]
+        for name in ("c1", "c2", "c3")
+    }
+    assert places == {"c1": [], "c2": [], "c3": [answer.entry]}
 
 
 def test_a_filter_narrows_both_kinds_of_answer(bank: World) -> None:

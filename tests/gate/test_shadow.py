@@ -13,7 +13,7 @@ from gate.decision.decide import Reason
 from gate.http.authzen import Action, Context, Entity, Evaluation, ask
 from gate.policy.cedar import CedarPolicy
 from gate.reads.crosscheck import MAX_WAITING, Crosscheck
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state.consent_bits import FIELDS
 from ledger.events.envelope import Granted, TriggerSet, Withdrawn
@@ -190,12 +190,12 @@ def test_what_is_more_than_can_be_checked_is_counted_and_let_go(
 
     def slow(_sample: object) -> None:
         checking.set()
-        going_on.wait(60)
+        going_on.wait(180)
 
     monkeypatch.setattr(shadow, "check", slow)
     asked = [(object(), None)] * (MAX_WAITING + 10)
     shadow.see([b""], asked[:1])  # type: ignore[arg-type] # only counted
-    assert checking.wait(60)  # that one is being checked; the others wait
+    assert checking.wait(180)  # that one is being checked; the others wait
     shadow.see([b""] * len(asked), asked)  # type: ignore[arg-type] # only counted
     assert shadow.checked.dropped == 10
     going_on.set()
@@ -212,5 +212,5 @@ def test_the_thread_ends_when_there_is_nothing_to_do_and_begins_again(
         assert shadow.checked.agreed == agreed
         thread = shadow._thread
         if thread is not None:
-            thread.join(60)
+            thread.join(180)
             assert not thread.is_alive()

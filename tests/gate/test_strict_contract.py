@@ -12,12 +12,13 @@ from gate.contracts import strict_yaml
 from gate.contracts.odcs import ContractError
 from gate.contracts.quality import Metric, Unit
 from gate.contracts.scene import Scene, load_scene
-from gate.contracts.source import SourceContract, load_source, specs_folder
+from gate.contracts.source import SourceContract, load_source
 from gate.contracts.strict_yaml import YamlError
 from portal.commands.synthesis.synth import app
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
-SOURCE = (specs_folder() / "sources" / "customer.odcs.yaml").read_text("utf-8")
-SCENE = (specs_folder() / "scenes" / "segmentation.odcs.yaml").read_text("utf-8")
+SOURCE = (SOURCE_CONTRACT).read_text("utf-8")
+SCENE = (SCENES_FOLDER / "segmentation.odcs.yaml").read_text("utf-8")
 DEFAULT = '{property: domain, value: {kind: categories, values: ["no", "yes"], other: "no"}}'
 JOB = "quality: [{metric: nullValues, mustBeLessOrEqualTo: 5, unit: percent}]"
 LATENCY = "  - {property: latency, value: 24, unit: h, element: customer, driver: analytics}\n"
@@ -33,7 +34,7 @@ def scene(folder: Path, old: str, new: str) -> Scene:
 
 
 def shipped() -> SourceContract:
-    return load_source(specs_folder() / "sources" / "customer.odcs.yaml")
+    return load_source(SOURCE_CONTRACT)
 
 
 def _edited(path: Path, text: str, old: str, new: str) -> Path:
@@ -342,7 +343,7 @@ def test_the_command_names_file_and_line_of_a_duplicate(tmp_path: Path) -> None:
     path = _edited(tmp_path / "scene.odcs.yaml", SCENE, *BAD_SCENES["a value twice"])
     rows = tmp_path / "rows.csv"
     rows.write_text("age\n1\n", encoding="utf-8")
-    known = specs_folder() / "sources" / "customer.odcs.yaml"
+    known = SOURCE_CONTRACT
     asked = ["--rows", rows, "--scene", path, "--source", known, "--to", tmp_path / "o.json"]
     done = CliRunner().invoke(app, ["fit", *map(str, asked)])
     line = SCENE[: SCENE.index(BASIS)].count("\n") + 1

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from gate.decision.decide import Reason
+from gate.readlog import customer_sets
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger.events.envelope import Granted, Withdrawn
-from tests.gate.world import NOON, World, world
+from tests.gate.world import INSTANCE, NOON, World, world
 
 FIELDS = ("age", "job")
 
@@ -74,8 +75,8 @@ def test_the_cohort_is_journalled_and_stored(bank: World, tmp_path: Path) -> Non
     (entry,) = bank.gate.journal.log.entries(answer.entry, answer.entry + 1)
     found = json.loads(entry)
     assert found["rows"] == 3
-    bitmap = (tmp_path / "reads" / "cohorts" / found["cohort"]).read_bytes()
-    assert bitmap[0] & 0b11000000 == 0b10000000
+    stored = (tmp_path / "reads" / INSTANCE / "cohorts" / found["cohort"]).read_bytes()
+    assert customer_sets.numbers(stored).tolist() == [bank.ledger.numbers(["c1"])["c1"]]
 
 
 class DownSource:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from gate.decision.decide import Reason, View
-from gate.reads.point import ReadRequest
-from gate.reads.table import TableRequest, read_table
+from gate.reads.request import ReadRequest
+from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state import snapshot
 from ledger.events.envelope import Granted, TriggerCleared, TriggerSet
 from tests.gate.scenes import SCENES
@@ -69,6 +69,16 @@ def test_a_stale_signal_freezes_only_who_watches_it(bank: World) -> None:
     assert reason(bank, at_minutes=week - 1) is Reason.GRANTED
     assert reason(bank, at_minutes=week) is Reason.FROZEN
     assert reason(bank, "c2", at_minutes=week) is Reason.GRANTED
+
+
+def test_a_stale_signal_takes_its_customers_out_of_tables_and_rows(bank: World) -> None:
+    week = NOON + timedelta(days=7)
+    for at, count in ((week - timedelta(minutes=1), 3), (week, 2)):
+        for read in (read_table, read_rows):
+            answer = read(bank.gate, TableRequest("analytics", "segmentation", AGE, at))
+            assert answer.authorised == count
+    rows = read_rows(bank.gate, TableRequest("analytics", "segmentation", AGE, week))
+    assert rows.table["customer"].to_pylist() == ["c2", "c3"]
 
 
 def test_a_report_from_the_future_does_not_count(bank: World) -> None:

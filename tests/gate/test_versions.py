@@ -13,7 +13,8 @@ from gate.contracts import versions
 from gate.contracts.scene import Scene
 from gate.decision.decide import Reason, View
 from gate.factory import build
-from gate.reads.point import Answer, Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import Answer, ReadRequest
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from gate.state import consent_bits, snapshot
@@ -22,9 +23,11 @@ from gate.state.ledger_position import ConsentPoint
 from ledger.events.envelope import Event, Granted, ScenePublished, Withdrawn
 from ledger.follower import Follower
 from specs.model import gate as model
+from specs.model.gate import Facts
 from tests.campaign import sized
+from tests.gate import modelled
 from tests.gate.scenes import SCENES, SEGMENTATION
-from tests.gate.world import NOON, World, options, shipped, source, world
+from tests.gate.world import INSTANCE, NOON, World, options, shipped, source, world
 
 AGE, BOTH = ("age",), ("age", "job")
 WIDER = replace(SEGMENTATION, version="2.0.0", digest="2" * 64, consent_since=(2, 0, 0))
@@ -145,7 +148,7 @@ def test_a_replay_derives_lapsed_answers_too(bank: World, tmp_path: Path) -> Non
     bank.says("c1", Granted("segmentation", AGE, None))
     ask(wider)
     found = replay(
-        partial(Follower, tmp_path), tmp_path / "reads", ReplayGrounds(wider.scenes, shipped())
+        partial(Follower, tmp_path), tmp_path, INSTANCE, ReplayGrounds(wider.scenes, shipped())
     )
     assert (found.entries, found.derived, found.differences) == (2, 2, [])
 
@@ -191,8 +194,9 @@ def test_the_gate_and_the_model_agree_on_what_a_version_covers(
 
 def _model(history: list[Event], scene: Scene, fields: tuple[str, ...]) -> dict[str, str]:
     at = NOON + timedelta(days=1)
-    scenes = {scene.id: scene}
-    return model.answer(history, scenes, "analytics", scene.id, "c1", fields, at, released=False)
+    facts = Facts(modelled.contracts({scene.id: scene}))
+    request = model.Request("analytics", scene.id, "c1", fields, at, "evaluate")
+    return {**model.answer(modelled.history(history), facts, request).views}
 
 
 BAD = {

@@ -10,12 +10,13 @@ import duckdb
 
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.table import TableAnswer
-from portal.demo import customers
-from portal.demo.grants import initial_grants
-from portal.operations.wiring import contracts
+from portal.demo.sources import customers
+from portal.demo.sources.grants import initial_grants
 from synthetic.completion.mode import Mode
 from synthetic.fitting.fit import Loss
 from synthetic.model.domain import Numbers
+from synthetic.privacy.mechanisms import Noise
+from tests.bank import contracts
 from tests.gate.completing import LOSS, ask, leave, opened, released
 from tests.gate.world import World
 
@@ -37,19 +38,19 @@ class Bank:
         return [abs(found[each] - n) / n for each, n in large.items()]
 
 
-def withdrawn(home: Path, each: int, loss: Loss = LOSS) -> Bank:
+def withdrawn(home: Path, each: int, loss: Loss = LOSS, noise: Noise | None = None) -> Bank:
     """Every `each`-th customer agreed, a release was made, three in ten left, another was made."""
     source, known = _customers(home, each)
     world = opened(home, source, SCENE, [who for who, _, _ in known])
-    released(world, loss)
+    released(world, loss, noise)
     gone = [who for n, (who, age, _) in enumerate(known) if n % 20 < (15 if age < 35 else 2)]
     assert 0.27 < len(gone) / len(known) < 0.33
     leave(world, gone)
-    released(world, loss)
+    released(world, loss, noise)
     return Bank(world, _counted((age, y) for _, age, y in known))
 
 
-def never_agreed(home: Path, each: int, loss: Loss = LOSS) -> Bank:
+def never_agreed(home: Path, each: int, loss: Loss = LOSS, noise: Noise | None = None) -> Bank:
     """Of every `each`-th customer, those agreed who do when the demonstration begins."""
     source, known = _customers(home, each)
     everything = {
@@ -57,7 +58,7 @@ def never_agreed(home: Path, each: int, loss: Loss = LOSS) -> Bank:
     }
     agreed = [who for who, _, _ in known if (who, len(SCENE.fields)) in everything]
     world = opened(home, source, SCENE, agreed)
-    released(world, loss)
+    released(world, loss, noise)
     return Bank(world, _counted((age, y) for _, age, y in known))
 
 

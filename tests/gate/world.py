@@ -15,16 +15,19 @@ import pyarrow as pa
 from gate.factory import build
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
-from gate.readlog.writer import LOG, Journal
+from gate.readlog.writer import Journal, JournalTagger
 from gate.reads.point import Gate, GateOptions
 from gate.reads.sources.duckdb import DuckDBSource
-from ledger.events.envelope import Act, Event, SignalReported, Wording
+from gate.storage.read_log import ReadLogDatabase
+from ledger.events.acts import OF_THE_COMPANY
+from ledger.events.envelope import Act, Event, EvidenceClass, SignalReported, Wording
 from ledger.service import Ledger
 from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
+from tests.bank import BANK
 from tests.gate.scenes import SCENES
 
-POLICY = Path(__file__).parents[2] / "specs" / "policy"
+LAW, POLICY = cedar.law_folder(), BANK / "policy"
+INSTANCE = "reads-1"
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WORDING = Wording("en", bytes(32))
 PEOPLE = {
@@ -48,6 +51,10 @@ class Constant:
     def sample(self, rows: int, columns: Sequence[str]) -> Any:
         return pa.table({name: [self.values[name]] * rows for name in columns})
 
+    def surrogate(self, columns: Sequence[str], key: bytes, subjects: Sequence[str]) -> Any:
+        assert len(key) == 32
+        return self.sample(len(subjects), columns)
+
     def conditional(
         self, columns: Sequence[str], evidence: Any, key: bytes, subjects: Sequence[str]
     ) -> Any:
@@ -65,7 +72,9 @@ class World:
 
     def says(self, subject: str, act: Act, at: datetime = NOON) -> int:
         """The customer instructs; the index of the entry."""
-        instruction = self.ledger.draft(subject, act, at=at, wording=WORDING)
+        company = type(act) in OF_THE_COMPANY
+        evidence = EvidenceClass.IMPORTED if company else EvidenceClass.SESSION
+        instruction = self.ledger.draft(subject, act, at=at, wording=WORDING, evidence=evidence)
         (recorded,) = self.ledger.record([instruction])
         self.history.append(instruction)
         return int(recorded.index)
@@ -81,7 +90,7 @@ class World:
 @cache
 def shipped() -> CedarPolicy:
     """The product's own policy, checked once: the check runs in a process of its own."""
-    return cedar.load(POLICY)
+    return cedar.load(LAW, POLICY)
 
 
 @cache
@@ -132,16 +141,24 @@ def with_options(bank: World, **parts: Any) -> World:
 
 def world(home: Path, *, release: bool = True) -> World:
     ledger = Ledger.open(home, origin="test.example/consent")
-    origin = "test.example/reads-1"
-    log = Log.open(home / "reads" / LOG, origin, signed_note.generate(origin))
+    ledger.create_keys([*PEOPLE])  # as the writer does for everybody whom the source knows
     gate = build(
         ledger,
         source(),
         SCENES,
-        Journal(log, ledger, home / "reads"),
+        journal(home, ledger),
         shipped(),
         bytes(32),
         releases={"segmentation": [Constant()]} if release else {},
         options=options(),
     )
     return World(ledger, gate)
+
+
+def journal(home: Path, tagger: JournalTagger, site: str = "test.example") -> Journal:
+    """A new read log under `home`."""
+    reads, origin = ReadLogDatabase(home, INSTANCE), f"{site}/{INSTANCE}"
+    signer = signed_note.generate(origin)
+    (home / "keys").mkdir(parents=True, exist_ok=True)
+    (home / "keys" / f"{INSTANCE}.vkey").write_text(f"{signer.verifier}\n", "utf-8")
+    return Journal(reads.log(origin, signer), tagger, reads)

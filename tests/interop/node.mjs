@@ -1,11 +1,12 @@
 // Under Node: questions come one a line on standard input, answers go one a line to standard output.
 //
-//	node node.mjs VERIFIER        VERIFIER: portal/web/static/verify.js, in a folder whose files are modules
+//	node node.mjs MODULE …        MODULE: one of portal/web/static, in a folder whose files are modules
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import { judge } from "./judge.mjs";
 
-const verifier = await import(pathToFileURL(process.argv[2]).href);
+const modules = process.argv.slice(2).map((path) => import(pathToFileURL(path).href));
+const verifier = Object.assign({}, ...(await Promise.all(modules)));
 for await (const line of createInterface({ input: process.stdin })) {
   process.stdout.write(`${await judge(verifier, JSON.parse(line))}\n`);
 }

@@ -49,24 +49,43 @@ def _runs(*command: str) -> bool:
     return bool(found) and subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+REFUSES, ACCEPTS, FAILS = range(3)  # FAILS: with an error that is no verdict
+MAX_HEAP_MB = 256
+MODULES = (  # whose exports have names of their own
+    "verify.js",
+    "vrf.js",
+    "state.js",
+    "policy.js",
+    "mldsa.js",
+    "transition.js",
+    "authority.js",
+    "evidence.js",
+)
+
+
 def browser(questions: Iterable[Sequence[object]], runner: str = "node") -> list[bool]:
-    """What portal/web/static/verify.js says to each: under Node, or in Chromium."""
+    """What the verifiers of portal/web/static say to each: under Node, or in Chromium."""
+    return [answer == ACCEPTS for answer in answers(questions, runner)]
+
+
+def answers(questions: Iterable[Sequence[object]], runner: str = "node") -> list[int]:
+    """The same, as REFUSES, ACCEPTS or FAILS. Node has `MAX_HEAP_MB` for its objects."""
     lines = "".join(f"{json.dumps(each)}\n" for each in questions)
     with TemporaryDirectory() as home:
         command = [sys.executable, "-m", "tests.interop.page"]
         if runner == "node":
-            module = modules(Path(home))
-            command = ["node", "--no-warnings", str(HERE / "node.mjs"), module]
+            limit = f"--max-old-space-size={MAX_HEAP_MB}"
+            command = ["node", "--no-warnings", limit, str(HERE / "node.mjs"), *modules(Path(home))]
         found = subprocess.run(command, cwd=ROOT, input=lines, stdout=PIPE, text=True, check=True)
-    return [line == "1" for line in found.stdout.splitlines()]
+    return [int(line) for line in found.stdout.splitlines()]
 
 
-def modules(home: Path) -> str:
-    """The verifier as Node loads it: a folder whose files are modules."""
-    for name in ("verify.js", "canonical.js"):
+def modules(home: Path) -> list[str]:
+    """The verifiers as Node loads them: a folder whose files are modules."""
+    for name in (*MODULES, "canonical.js"):
         shutil.copy(ROOT / "portal/web/static" / name, home / name)
     (home / "package.json").write_text('{"type":"module"}')
-    return str(home / "verify.js")
+    return [str(home / name) for name in MODULES]
 
 
 def signed(case: Vector) -> None:

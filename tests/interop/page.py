@@ -10,16 +10,15 @@ from pathlib import Path
 from playwright.sync_api import Page, Route, sync_playwright
 
 from tests.browser import find
+from tests.interop.opinions import MODULES
 
 PLACE = "https://verifier.example"  # WebCrypto wants a secure page; nothing leaves the machine
 STATIC = Path(__file__).parents[2] / "portal/web/static"
-FILES = {
-    "/verify.mjs": STATIC / "verify.js",
-    "/canonical.js": STATIC / "canonical.js",
-    "/judge.mjs": Path(__file__).parent / "judge.mjs",
-}
-ASK = """async (questions) => {
-  const verifier = await import("/verify.mjs");
+FILES = {f"/{name}": STATIC / name for name in (*MODULES, "canonical.js")}
+FILES["/judge.mjs"] = Path(__file__).parent / "judge.mjs"
+ASK = """async ([questions, names]) => {
+  const modules = names.map((name) => import(`/${name}`));
+  const verifier = Object.assign({}, ...(await Promise.all(modules)));
   const { judge } = await import("/judge.mjs");
   const answers = [];
   for (const each of questions) answers.push(await judge(verifier, each));
@@ -32,7 +31,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         path = find.find()
         browser = playwright.chromium.launch(executable_path=path, args=find.arguments())
-        answers = _opened(browser.new_page()).evaluate(ASK, questions)
+        answers = _opened(browser.new_page()).evaluate(ASK, [questions, MODULES])
         browser.close()
     sys.stdout.write("".join(f"{each}\n" for each in answers))
 

@@ -81,6 +81,7 @@ ACCEPTED_BY_OTHERS = {
         "act: key: algorithm: another": SPKI,
         "act: key: public: a byte short": SPKI,
         "act: key: public: another beginning": SPKI,
+        "act: key: public: of small order": SPKI,
         "act: key: public: bits that base64 does not use": TEXTS,
         "act: key: rp: another": PAGES,
         "act: key: rp: nobody": PAGES,
@@ -89,12 +90,19 @@ ACCEPTED_BY_OTHERS = {
         "act: key: origins: without encryption": PAGES,
         "act: key: origins: one twice": "the published schema does not say that they differ",
         "act: key: backed_up: though it cannot be": "the published schema compares no two parts",
+        **{
+            f"evidence: {each}": "the published schema ties no act to an evidence class"
+            for each in "ABC"
+        },
+        "act: silent: one twice": "the published schema does not say that they differ",
+        "act: into: null": "the published schema knows null, the canonical form leaves it out",
         "act: scenes: one twice": "the published schema does not say that they differ",
         "act: not_before: without a time": TEXTS,
         "act: old: a byte short": TEXTS,
         "act: request: in hexadecimal": TEXTS,
         "mandate: a byte short": TEXTS,
         "mandate: null": "the published schema knows null, the canonical form leaves it out",
+        "time_uncertain: false": "the published schema knows it, the canonical form has none",
         "body: a number with a point": "the published schema leaves bodies open",
         "body: a key outside ASCII": "the same",
         "body: nested too deep": "the same",
@@ -200,6 +208,49 @@ def test_v5_the_browsers_verifier_agrees_on_signatures_of_customers(runner: str)
     cases = vectors("instruction")
     found = browser((["instruction", each] for each in cases), runner)
     assert accepted(cases, found) == set()
+
+
+def test_v5_the_browsers_verifier_agrees_on_verifiable_random_functions(runner: str) -> None:
+    cases = vectors("vrf")
+    found = browser((["vrf", each] for each in cases), runner)
+    assert accepted(cases, found) == set()
+
+
+def test_v5_the_browsers_verifier_agrees_on_labels_of_customers(runner: str) -> None:
+    cases = vectors("bound")
+    found = browser((["bound", each] for each in cases), runner)
+    assert accepted(cases, found) == set()
+
+
+def test_v5_the_browsers_verifier_agrees_on_keys_of_small_order(runner: str) -> None:
+    cases = vectors("order")
+    found = browser((["order", each] for each in cases), runner)
+    assert accepted(cases, found) == set()
+
+
+def test_v5_the_browsers_verifier_agrees_on_the_sizes_that_keys_may_sign(runner: str) -> None:
+    cases = vectors("range")
+    found = browser((["order", each] for each in cases), runner)
+    assert accepted(cases, found) == set()
+
+
+ASKED = {  # file of vectors -> question
+    "policy": "policy",
+    "cosignature": "cosignature",
+    "note": "signatures",
+    "mldsa": "signatures",
+    "receipt": "believed",
+    "transition": "transition",
+    "evidence": "evidence",
+}
+
+
+def test_v5_the_browsers_verifier_agrees_on_policies_and_signatures(runner: str) -> None:
+    asked = [(name, each) for name in ASKED for each in vectors(name)]
+    told = browser(([ASKED[name], each] for name, each in asked), runner)
+    for name in ASKED:
+        mine = [(each, said) for (of, each), said in zip(asked, told, strict=True) if of == name]
+        assert accepted([each for each, _ in mine], [said for _, said in mine]) == set(), name
 
 
 def _log_keys(policy: str) -> str:

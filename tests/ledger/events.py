@@ -4,7 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from ledger.events.acts import Limited, Merged, Renamed, Split
 from ledger.events.customer_keys import FORMS
 from ledger.events.envelope import (
     FIRST,
@@ -30,12 +32,16 @@ from ledger.events.envelope import (
     PolicyPublished,
     PublicEvent,
     ReadLogAnchored,
+    ReadLogClosed,
     ReadLogOpened,
+    ReadLogRemoved,
+    ReadsKept,
     RecoveryCancelled,
     RecoveryRequested,
     ScenePublished,
     ServiceRegistered,
     SignalReported,
+    SourceDeleted,
     SubjectErased,
     SyntheticReleased,
     TriggerCleared,
@@ -97,16 +103,36 @@ PUBLIC: tuple[PublicEvent, ...] = (
     SyntheticReleased("r1", "segmentation", {"a": [1, None, True, {"b": "é"}]}, NOON),
     ReadLogOpened("test.example/reads", "key", NOON),
     ReadLogAnchored("test.example/reads", 3, "root", NOON),
+    ReadLogClosed("test.example/reads", 3, "root", NOON),
+    ReadsKept(30, NOON),
+    ReadLogRemoved("test.example/reads", NOON + timedelta(days=30)),
     SubjectErased(NOON),
     EntryErased(7, NOON),
     ManifestPublished("scoring-2", "9f", 12, NOON),
 )
-assert {type(each) for each in (*ACTS, *KEY_ACTS)} == {*get_args(Act)}
+# Those that a log may have again and again; a read log is opened, closed and removed once.
+REPEATABLE = tuple(
+    each
+    for each in PUBLIC
+    if not isinstance(each, ReadLogOpened | ReadLogAnchored | ReadLogClosed | ReadLogRemoved)
+)
 assert {type(each) for each in PUBLIC} == {*get_args(PublicEvent)}
 
 INSTRUCTION = Instruction(
     ORIGIN, "c1", 1, FIRST, bytes(16), NOON, WORDING, EvidenceClass.SESSION, GRANTED
 )
+COMPANY_ACTS: tuple[Act, ...] = (
+    Limited("segmentation", ("age",), NOON),
+    SourceDeleted(),
+    SourceDeleted("c2"),
+    Merged("c2", ("segmentation",)),
+    Split("c2"),
+    Renamed("c2"),
+)
+OF_THE_COMPANY = tuple(
+    replace(INSTRUCTION, act=each, evidence=EvidenceClass.IMPORTED) for each in COMPANY_ACTS
+)
+assert {type(each) for each in (*ACTS, *KEY_ACTS, *COMPANY_ACTS)} == {*get_args(Act)}
 
 customer_keys = st.sampled_from([PASSKEY, BROWSER_KEY])
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -114,7 +140,7 @@ integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 times = st.datetimes(timezones=st.just(UTC)).map(lambda at: at.replace(microsecond=0))
 ends = times.map(lambda at: at.replace(second=0))
 digests = st.binary(min_size=32, max_size=32)
-fields = st.lists(texts, unique=True, max_size=4).map(tuple)
+fields = st.lists(texts, unique=True, min_size=1, max_size=4).map(tuple)
 keys = st.text(st.characters(max_codepoint=127), max_size=6)
 trees = st.recursive(
     st.none() | st.booleans() | integers | texts,
@@ -138,7 +164,7 @@ key_acts = st.one_of(
     st.builds(MandateGiven, customer_keys, fields, ends),
     st.builds(MandateEnded, digests),
 )
-instructions = st.builds(
+said = st.builds(
     Instruction,
     texts,
     texts,
@@ -150,6 +176,17 @@ instructions = st.builds(
     st.sampled_from(EvidenceClass),
     acts | key_acts,
     st.none() | digests,
+    st.booleans(),
+)
+company_acts = st.one_of(
+    st.builds(Limited, texts, fields, st.none() | ends),
+    st.builds(SourceDeleted, st.none() | texts),
+    st.builds(Merged, texts, st.just(()) | fields),
+    st.builds(Split, texts),
+    st.builds(Renamed, texts),
+)
+instructions = said | st.builds(
+    lambda each, act: replace(each, act=act, evidence=EvidenceClass.IMPORTED), said, company_acts
 )
 publics = st.one_of(
     st.builds(ScenePublished, texts, texts, texts, times),
@@ -161,6 +198,9 @@ publics = st.one_of(
     st.builds(SyntheticReleased, texts, texts, st.dictionaries(keys, trees, max_size=4), times),
     st.builds(ReadLogOpened, texts, texts, times),
     st.builds(ReadLogAnchored, texts, integers, texts, times),
+    st.builds(ReadLogClosed, texts, integers, texts, times),
+    st.builds(ReadLogRemoved, texts, times),
+    st.builds(ReadsKept, integers, times),
     st.builds(SubjectErased, times),
     st.builds(EntryErased, integers, times),
     st.builds(ManifestPublished, texts, texts, integers, times),

@@ -1,5 +1,6 @@
 """What our code says of a vector: one function a file, which returns if it accepts, or raises."""
 
+import io
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import datetime
@@ -8,15 +9,27 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ledger.events import canonical_json, envelope
-from ledger.statemap import map_proof, verifiable_map
+from ledger.statemap import (
+    map_auditor,
+    map_proof,
+    transition,
+    transition_auditor,
+    verifiable_map,
+    vrf,
+)
+from ledger.statemap.map_auditor import Consent
+from ledger.statemap.transition_auditor import CountedLog
 from ledger.tlog import checkpoint, cosignature, merkle, policy, rfc3161, signed_note, tiles
+from ledger.tlog.auditor import KeyDemand
 from ledger.tlog.cosignature import CosignatureError
+from ledger.tlog.fetcher import LogFiles
 from ledger.tlog.merkle import ProofError
 from ledger.tlog.rfc3161 import TimestampAuthority, TimestampError
 from ledger.tlog.signed_note import Note
 from ledger.vault import commitments
-from ledger.verify import event_profile, receipt
+from ledger.verify import event_profile, evidence, receipt
 from ledger.witness.witness import Witness
+from tests.ledger.published import PublishedFiles, published
 
 Vector = dict[str, Any]
 REFUSALS = (ValueError, ProofError, CosignatureError, TimestampError)  # the errors of parsers
@@ -137,6 +150,26 @@ def _state(case: Vector) -> None:
     map_proof.verify(map_proof.parse(case["proof"]), bytes.fromhex(case["label"]), keys)
 
 
+def _bound(case: Vector) -> None:
+    keys = [policy.log_key(vkey) for vkey in case["keys"]]
+    maps = policy.parse(f"{case['map_key']}\nquorum none\n".encode()).maps
+    proof = map_proof.parse(case["proof"])
+    (trusted,) = maps.values()
+    where = map_proof.proven_label(proof, case["subject"], trusted)
+    head = map_proof.verify(proof, where, keys)
+    _require(trusted.origin, head.origin)
+
+
+def _range(case: Vector) -> None:
+    lines = []
+    for vkey, *sizes in (each.replace("\t", " ").split(" ") for each in case["keys"]):
+        short = "+".join(vkey.split("+")[:2])
+        limit = f"range {short} {' '.join(sizes)}\n" if any(sizes) else ""
+        lines.append(f"log {vkey}\n{limit}")
+    trust = policy.parse(f"{''.join(lines)}quorum none\n".encode())
+    trust.verify(signed_note.parse(case["note"]))
+
+
 def _submission(case: Vector) -> None:
     """By a witness with a memory of its own. Raises unless it cosigns."""
     status = _answer(case)
@@ -154,10 +187,40 @@ def _answer(case: Vector) -> int:
         return witness.add_checkpoint(case["submission"].encode()).status
 
 
+def _evidence(case: Vector) -> None:
+    trusted = [policy.parse(each.encode()) for each in case["policies"]]
+    evidence.verify(evidence.parse(case["evidence"]), trusted)
+
+
+def _transition(case: Vector) -> None:
+    """As `sovereign audit-states --transitions`: both logs whole, then what changed."""
+    entries = [each.encode() for each in case["states"]]
+    states = PublishedFiles(published(entries, case["states_note"]))
+    shown = [bytes.fromhex(each) for each in case["consent"]]
+    consent = PublishedFiles(published(shown, case["consent_note"]))
+    trust, theirs = (KeyDemand([policy.log_key(vkey)]) for vkey in case["keys"])
+    report = map_auditor.audit_states(states, trust, Consent(consent, theirs))
+    if not report.clean or report.head is None:
+        raise RefusedError(str(report.findings))
+    head = theirs.require(signed_note.parse(case["consent_note"]))
+    _require((len(entries), len(shown)), (report.head.size, head.size))
+    counted = CountedLog(LogFiles(consent, head.size), head)
+    file = io.BytesIO(bytes.fromhex(case["transitions"]))
+    states_log = CountedLog(LogFiles(states, report.head.size), report.head)
+    found = transition_auditor.audit(states_log, counted, transition.read(file))
+    _require(found.findings, ())
+    _require(found.checked, len(entries) - max(found.since - 1, 0))
+
+
 def _timestamp(case: Vector) -> None:
     authority = TimestampAuthority(rfc3161.certificates(case["root"].encode()))
     stamp = rfc3161.verify(b64decode(case["token"]), Note(case["text"], ()), authority)
     _require((stamp.at, stamp.serial), (datetime.fromisoformat(case["at"]), case["serial"]))
+
+
+def _vrf(case: Vector) -> None:
+    key, alpha, proof = (bytes.fromhex(case[name]) for name in ("key", "alpha", "proof"))
+    _require(vrf.verify(key, alpha, proof).hex(), case["output"])
 
 
 def _all(case: Vector, *names: str) -> tuple[Any, ...]:
@@ -172,6 +235,8 @@ def _require(found: object, said: object) -> None:
 JUDGES: dict[str, Callable[[Vector], None]] = {
     "note": _note,
     "mldsa": _note,
+    "order": _note,
+    "range": _range,
     "checkpoint": _checkpoint,
     "path": _path,
     "tile": _tile,
@@ -186,6 +251,10 @@ JUDGES: dict[str, Callable[[Vector], None]] = {
     "commitment": _commitment,
     "map": _map,
     "state": _state,
+    "bound": _bound,
     "submission": _submission,
+    "evidence": _evidence,
+    "transition": _transition,
     "timestamp": _timestamp,
+    "vrf": _vrf,
 }

@@ -14,6 +14,7 @@ from ledger.service import Ledger
 from ledger.statemap import map_proof, verifiable_map
 from ledger.statemap.map_proof import StateOpening, StateProof, StateRoot
 from ledger.statemap.verifiable_map import StateMap
+from ledger.storage.witness_store import Seen
 from ledger.tlog import (
     auditor,
     checkpoint,
@@ -23,7 +24,6 @@ from ledger.tlog import (
     policy,
     rfc3161,
     signed_note,
-    tiles,
 )
 from ledger.tlog.compact_range import Frontier
 from ledger.tlog.cosignature import CosignatureError, WitnessKey
@@ -39,6 +39,7 @@ from tests.ledger.events import ORIGIN as SIGNED_ORIGIN
 from tests.ledger.hands import Passkey, give
 from tests.ledger.judges import JUDGES
 from tests.ledger.mutators import LINES, Mutator, entries, records, steps
+from tests.ledger.published import PublishedFiles, published
 from tests.ledger.recorded import ledger_with
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
 
@@ -293,22 +294,10 @@ def _files(key: signed_note.Verifier, folder: Path) -> Iterator[Target]:
 
 def _audit_with(files: dict[str, bytes], path: str, trust: auditor.KeyDemand) -> Check:
     def check(data: bytes) -> None:
-        if not auditor.audit(_Changed(files, path, data), trust).clean:
+        if not auditor.audit(PublishedFiles(files | {path: data}), trust).clean:
             raise RefusedError
 
     return check
-
-
-@dataclass(frozen=True)
-class _Changed:
-    files: dict[str, bytes]
-    path: str
-    data: bytes
-
-    def read(self, path: str) -> bytes:
-        if path not in self.files:
-            raise UnreadableError(path, "not there")
-        return self.data if path == self.path else self.files[path]
 
 
 def _histories(log: Log, key: signed_note.Signer) -> Iterator[Target]:
@@ -321,14 +310,14 @@ def _histories(log: Log, key: signed_note.Signer) -> Iterator[Target]:
     data = b"".join(len(each).to_bytes(2) + each for each in log.entries(0, log.size))
     shown = log.checkpoint()
 
-    def published(data: bytes) -> None:
-        _require_clean(_published(_read(data), shown), trust, None)
+    def as_it_was(data: bytes) -> None:
+        _require_clean(published(_read(data), shown), trust, None)
 
     def signed_again(data: bytes) -> None:
         found = _read(data)
-        _require_clean(_published(found, _signed_by(key, found)), trust, before)
+        _require_clean(published(found, _signed_by(key, found)), trust, before)
 
-    yield Target("log", "history", data, published, (entries,))
+    yield Target("log", "history", data, as_it_was, (entries,))
     name, kept = "history that is signed again", _kept
     yield Target("log signed again", name, data, signed_again, (entries,), (), kept)
 
@@ -356,21 +345,8 @@ def _signed_by(key: signed_note.Signer, found: list[bytes]) -> str:
     )
 
 
-def _published(found: list[bytes], signed: str) -> dict[str, bytes]:
-    files, hashes, width = {"checkpoint": signed.encode()}, merkle.leaf_hashes(found), tiles.WIDTH
-    for index, _ in tiles.widths(len(found), 0):
-        part = found[index * width : (index + 1) * width]
-        files[tiles.path("entries", index, len(part))] = tiles.bundle(part)
-    for level in tiles.levels(len(found)):
-        parts = [hashes[at : at + width] for at in range(0, len(hashes), width)]
-        for index, part in enumerate(parts):
-            files[tiles.path(str(level), index, len(part))] = b"".join(part)
-        hashes = [merkle.complete_root(part) for part in parts if len(part) == width]
-    return files
-
-
 def _require_clean(files: dict[str, bytes], trust: auditor.KeyDemand, seen: str | None) -> None:
-    if not auditor.audit(_Changed(files, "", b""), trust, seen).clean:
+    if not auditor.audit(PublishedFiles(files), trust, seen).clean:
         raise RefusedError
 
 
@@ -388,7 +364,7 @@ def _receipts(ledger: Ledger, trust: Path) -> Iterator[Target]:
 
 def _states(home: Path) -> Iterator[Target]:
     labels = {
-        bytes([number]) * 32: StateOpening({"seq": number}, bytes(32)) for number in range(99)
+        bytes([number]) * 32: StateOpening({"seq": number + 1}, bytes(32)) for number in range(99)
     }
     buckets: dict[int, bytes] = {}
     made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
@@ -441,7 +417,10 @@ def _submitted(
     def check(changed: bytes) -> None:
         found = witnessing.parse(changed)
         signed_note.verify(found.note, keys)
-        if found.head.origin != keys[0].name or witnessing._compare(found, seen) is not None:
+        if (
+            found.head.origin != keys[0].name
+            or witnessing._compare(found, Seen(*seen, "")) is not None
+        ):
             raise RefusedError
 
     return Target("submission", name, data, check, LINES, (*keys,), _submitted_checkpoint)

@@ -17,7 +17,6 @@ from ledger.events.envelope import (
     Granted,
     Imported,
     Instruction,
-    KeyAct,
     KeyEnrolled,
     KeyRecovered,
     KeyRemoved,
@@ -145,9 +144,7 @@ def test_i22_whatever_was_said_a_session_withdraws(said: list[Act]) -> None:
 
 
 def test_i21_every_act_either_widens_or_is_open() -> None:
-    kinds = {
-        each.__struct_config__.tag for each in (*get_args(envelope.SceneAct), *get_args(KeyAct))
-    }
+    kinds = {each.__struct_config__.tag for each in get_args(envelope.Act)}
     assert kinds >= authority.SESSION_ACTS
     assert kinds - authority.SESSION_ACTS == {
         "granted",
@@ -188,7 +185,6 @@ SENSELESS: dict[str, Act] = {
     "an end of no mandate": MandateEnded(bytes(32)),
     "a recovery cancelled that nobody asked": RecoveryCancelled(bytes(32)),
     "a recovery that nobody asked": KeyRecovered(bytes(32)),
-    "a mandate for no scene": replace(MANDATE, scenes=()),
     "a mandate for no time": replace(MANDATE, until=NOON),
 }
 

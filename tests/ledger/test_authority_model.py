@@ -71,7 +71,7 @@ class Teller:
         key, old, later = self.hand().key, self.held().key.id, self.now + self.days(9)
         request = self.mostly([who.recovery.request] if who.recovery else [], bytes(32))
         mandate = self.mostly([*who.mandates], bytes(32))
-        scenes = self.chance.choice(((), ("a",), ("a",), ("b",), ("a", "b")))
+        scenes = self.chance.choice((("b",), ("a",), ("a",), ("b",), ("a", "b")))
         return self.chance.choice(
             (
                 Granted(scene, ("age",), None),

@@ -7,11 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger.events import envelope, reducer
+from ledger.events import envelope, reducer, state_document
+from ledger.events.acts import Limited, Merged, Renamed, Split
 from ledger.events.authority import EMPTY_AUTHORITY
-from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
+from ledger.events.envelope import (
+    Act,
+    Granted,
+    Imported,
+    SourceDeleted,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
 from ledger.events.reducer import ActiveTrigger, ConsentState, SceneConsent, SceneWithdrawal
-from tests.ledger.events import INSTRUCTION, NOON, acts, key_acts
+from tests.ledger.events import (
+    INSTRUCTION,
+    NOON,
+    acts,
+    company_acts,
+    ends,
+    fields,
+    key_acts,
+    texts,
+)
 
 SCENE = "segmentation"
 
@@ -60,6 +78,55 @@ def test_e12_a_trigger_replaces_the_one_on_its_signal_and_is_cleared_by_it() -> 
     assert state.triggers == {SCENE: (kept, ActiveTrigger("below", "accuracy", 9000))}
     cleared = after(below, other, TriggerCleared(SCENE, "below", "accuracy"))
     assert cleared.triggers == {SCENE: (kept,)}
+
+
+@given(st.lists(acts | key_acts, max_size=8))
+def test_e16_after_a_deletion_at_the_source_nothing_is_allowed_or_unsaid(said: list[Act]) -> None:
+    before = reduce(_apply, said, ConsentState("c1"))
+    state = _apply(before, SourceDeleted())
+    assert state.deleted == SceneWithdrawal(NOON, 10)
+    for scene in (*before.scenes, "a scene that nobody named"):
+        assert state.last(scene) == state.deleted
+    assert not any(state.triggers.values())
+    assert state.authority == before.authority
+    assert state_document.document(state)["deleted"] == {"at": "2026-01-01T12:00:00Z", "index": 10}
+
+
+def test_e16_a_later_act_changes_its_scene_and_no_other() -> None:
+    state = after(Granted("a", ("age",), None), SourceDeleted(), Granted("b", ("age",), None))
+    assert isinstance(state.last("b"), SceneConsent)
+    assert isinstance(state.last("a"), SceneWithdrawal)
+    assert isinstance(state.last("c"), SceneWithdrawal)
+
+
+@given(st.lists(acts | company_acts, max_size=6), st.builds(Limited, texts, fields, ends))
+def test_e17_a_limit_never_widens(said: list[Act], limit: Limited) -> None:
+    before = reduce(_apply, said, ConsentState("c1"))
+    last, left = before.last(limit.scene), _apply(before, limit).last(limit.scene)
+    if isinstance(left, SceneConsent):
+        assert isinstance(last, SceneConsent)
+        assert left.fields <= last.fields & {*limit.fields}
+        assert left.until is not None
+        assert limit.until is not None
+        assert left.until <= min(limit.until, last.until or limit.until)
+        assert left.at == last.at, "the longest duration counts from the grant"
+    else:
+        assert isinstance(left, SceneWithdrawal)
+
+
+@given(st.lists(acts, max_size=6), st.sampled_from([Merged("c2", ()), Split("c2"), Renamed("c2")]))
+def test_e18_a_merge_a_split_or_a_rename_alone_changes_nothing(said: list[Act], act: Act) -> None:
+    before = reduce(_apply, said, ConsentState("c1"))
+    after_it = _apply(before, act)
+    assert (after_it.scenes, after_it.triggers, after_it.deleted) == (
+        before.scenes,
+        before.triggers,
+        before.deleted,
+    )
+
+
+def _apply(state: ConsentState, act: Act) -> ConsentState:
+    return reducer.apply(state, replace(INSTRUCTION, act=act), 10)
 
 
 @given(st.lists(acts, min_size=1), acts)

@@ -109,3 +109,21 @@ def test_no_error_repeats_a_secret() -> None:
 def test_there_is_no_cosigning_before_1970() -> None:
     with pytest.raises(CosignatureError, match="1970"):
         SIGNER.cosign(TEXT, NOON.replace(year=1969))
+
+
+def signed_at(time: int) -> Signature:
+    """What a witness signs that states any time."""
+    message = f"cosignature/v1\ntime {time}\n{TEXT}".encode()
+    signed = time.to_bytes(8) + SIGNER.private.sign(message)
+    return replace(GOOD, signature=signed)
+
+
+def test_w1_a_time_after_the_year_9999_is_refused_whoever_signed_it() -> None:
+    last = SIGNER.key.verify(Note(TEXT, (signed_at(LAST),)))
+    assert last.isoformat() == "9999-12-31T23:59:59+00:00"
+    for time in (LAST + 1, 1 << 40, 1 << 62, (1 << 63) - 1, (1 << 64) - 1):
+        with pytest.raises(CosignatureError, match="after the year 9999"):
+            SIGNER.key.verify(Note(TEXT, (signed_at(time),)))
+
+
+LAST = 253_402_300_799

@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger.errors import CorruptLogError
-from ledger.events import envelope
 from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
 from ledger.service import Ledger
@@ -238,8 +237,7 @@ def test_w15_a_checkpoint_once_cosigned_is_kept_over_restarts(
 
 def first(ledger: Ledger, subject: str) -> bytes:
     """Where the map keeps the subject."""
-    said = ledger.history(subject)[0].event
-    return map_proof.label(envelope.encode(said))
+    return ledger.states.labels.of(subject)
 
 
 def test_w17_a_state_proof_carries_the_cosignatures_that_the_policy_demands(
@@ -252,8 +250,9 @@ def test_w17_a_state_proof_carries_the_cosignatures_that_the_policy_demands(
         head = map_proof.verify_under(proof, first(ledger, f"c-{number}"), trust)
         assert (head.origin, proof.entry.size) == (f"{ORIGIN}/state", ledger.size)
         assert len(proof.note.signatures) == 2 + 3
-    absent = ledger.absence_proof(bytes(32))
-    map_proof.verify_under(absent, bytes(32), trust)
+    absent = ledger.absence_proof("nobody")
+    where = map_proof.proven_label(absent, "nobody", trust.maps[f"{ORIGIN}/state"])
+    map_proof.verify_under(absent, where, trust)
 
 
 def test_w17_a_state_proof_under_way_while_others_write_is_cosigned_all_the_same(
@@ -335,7 +334,10 @@ def test_w17_the_offline_verifier_demands_the_quorum(
     proof, receipts = str(files[0]), ["--receipts", str(files[1])]
     assert offline.main([proof, "--policy", str(home / "state.policy"), *receipts]) == 0
     assert offline.main([proof, "--policy", str(home / "consent.policy"), *receipts]) == 1
-    assert "NOT VERIFIED: the policy does not list the log" in capsys.readouterr().err
+    assert "NOT VERIFIED: no given policy has the key of the map" in capsys.readouterr().err
+    trust = policy.parse((home / "consent.policy").read_bytes())
+    with pytest.raises(LogPolicyError, match="the policy does not list the log"):
+        map_proof.verify_under(ledger.state_proof("c-1"), first(ledger, "c-1"), trust)
 
 
 MALFORMED = {

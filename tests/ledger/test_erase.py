@@ -1,7 +1,8 @@
 """Clauses L70 to L75 of specs/ledger.md: erasure, and what survives it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ledger.errors import CorruptLogError
-from ledger.events.envelope import Instruction, SubjectErased, Withdrawn
+from ledger.events.envelope import Instruction, PolicyPublished, SubjectErased, Withdrawn
+from ledger.fsck import fsck
 from ledger.service import Ledger
 from ledger.vault import commitments
 from ledger.vault.vault import Vault
@@ -82,6 +84,40 @@ def test_l73_the_log_says_that_somebody_was_erased_and_not_who(ledger: Ledger) -
     assert b"c1" not in entry
 
 
+NEXT: dict[str, Callable[[Ledger], object]] = {
+    "the customer comes back": lambda ledger: say(ledger, "c1", AGE),
+    "the company announces something": lambda ledger: ledger.announce(
+        [PolicyPublished("9f", NOON)]
+    ),
+    "another customer is erased": lambda ledger: ledger.erase("c2", NOON),
+    "the erasure is asked for again": lambda ledger: ledger.erase("c1", NOON),
+}
+
+
+@pytest.mark.parametrize("what", NEXT)
+def test_l73_an_erasure_that_ended_half_way_is_announced_before_anything_else(
+    ledger: Ledger, tmp_path: Path, what: str
+) -> None:
+    size = ledger.size
+    ledger.close()
+    with closing(Vault(tmp_path / "keys")) as keys:
+        keys.destroy("c1")  # as far as a writer comes that is killed here
+    with closing(opened(tmp_path)) as again:
+        NEXT[what](again)
+        acts = [each.event for each in again.announced(size)]
+        assert isinstance(acts[0], SubjectErased)
+        assert next(iter(again.log.entries(size, size + 1)))[:1] != commitments.PERSONAL
+        erased = sum(isinstance(each, SubjectErased) for each in acts)
+        assert erased == 1 + (what == "another customer is erased")
+        say(again, "c1", GONE)
+        assert [*again.announced(size)][-1].index < again.size - 1
+        again.erase("c1", NOON)
+        again.erase("stranger", NOON)
+        acts = [each.event for each in again.announced(size)]
+        assert sum(isinstance(each, SubjectErased) for each in acts) == erased + 1
+    assert [*fsck(tmp_path)] == []
+
+
 def test_l73_who_follows_across_an_erasure_misses_nothing(ledger: Ledger) -> None:
     for since in range(4):
         assert len(said_by(ledger, since)) == 4 - since
@@ -119,7 +155,8 @@ def test_l74_a_database_without_its_key_store_opens_nothing(ledger: Ledger, tmp_
     ledger.close()
     stolen = tmp_path / "stolen"
     (stolen / "keys").mkdir(parents=True)
-    for name in ("ledger.sqlite", "keys/consent.key", "keys/state.key"):
+    keys = [f"keys/{name}" for name in ("consent.key", "state.key", "map.key", "map.vkey")]
+    for name in ("ledger.sqlite", *keys):
         shutil.copy(tmp_path / name, stolen / name)
     with pytest.raises(CorruptLogError, match=r"customers\.db is missing"):
         opened(stolen)

@@ -22,16 +22,17 @@ from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from msgspec.structs import replace
 
 from gate.contracts.scene import load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from ledger.events import envelope, state_document
 from ledger.events.envelope import Granted, Instruction, Withdrawn
 from ledger.events.reducer import ConsentState
 from ledger.service import Ledger
 from ledger.statemap import map_proof, verifiable_map
 from ledger.statemap.map_proof import StateProof
-from ledger.vault import commitments, vault
+from ledger.vault import commitments, sealing, vault
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
 
@@ -126,8 +127,7 @@ def found_by_dictionary(loot: Loot, subject: str) -> int:
 
 @cache
 def dictionary() -> list[Granted | Withdrawn]:
-    folder = specs_folder()
-    scenes = load_scenes(folder / "scenes", load_source(folder / "sources/customer.odcs.yaml"))
+    scenes = load_scenes(SCENES_FOLDER, load_source(SOURCE_CONTRACT))
     return [act for scene in scenes for act in (Granted(scene, ("age",), None), Withdrawn(scene))]
 
 
@@ -154,7 +154,7 @@ def opened_of(loot: Loot, subject: str) -> int:
         said = loot.said[subject][0].seq
         for seq in range(said, said + EVENTS):
             try:
-                vault.unseal(commitments.secrets(key, seq), data, loot.entries[index])
+                sealing.unseal(commitments.secrets(key, seq), data, loot.entries[index])
                 hits += 1
             except vault.VaultError:
                 continue
@@ -230,7 +230,7 @@ def test_l71_every_proof_given_before_still_verifies(loot: Loot) -> None:
             assert commitments.canonical(each.extra["event"]) in {
                 envelope.encode(said) for said in loot.said[subject]
             }
-        label = map_proof.label(envelope.encode(loot.said[subject][0]))
+        label = again.states.labels.of(subject)
         proof = loot.proofs[subject]
         map_proof.verify(proof, label, again.states.log.verifiers)
         map_proof.require_complete(proof, [each.extra["event"] for each in kept])

@@ -27,6 +27,7 @@ from tests.ledger.events import (
     INSTRUCTION,
     KEY_ACTS,
     NOON,
+    OF_THE_COMPANY,
     PUBLIC,
     instructions,
     publics,
@@ -36,7 +37,9 @@ from tests.ledger.events import (
 BYTES = envelope.encode(INSTRUCTION)
 EVERY: tuple[Event, ...] = (
     *(replace(INSTRUCTION, act=act) for act in (*ACTS, *KEY_ACTS)),
+    *OF_THE_COMPANY,
     replace(INSTRUCTION, mandate=bytes(32)),
+    replace(INSTRUCTION, time_uncertain=True),
     *PUBLIC,
 )
 

@@ -205,6 +205,22 @@ def test_i73_it_says_how_the_key_came_to_be_the_customers(seq: int) -> None:
     assert found == [(each, hand.key.id if hand else None) for each, hand in WAYS[seq]]
 
 
+def test_i73_each_step_says_what_it_was() -> None:
+    steps = (each for seq in WAYS for each in archive().verified(seq).steps)
+    assert {each.seq: each.how for each in steps} | {2: "said"} == {
+        1: "enrolled a key",
+        2: "said",
+        3: "replaced a key",
+        4: "said",
+        5: "gave a mandate",
+        6: "said",
+        7: "asked to recover",
+        8: "recovered a key",
+        9: "said",
+        10: "said",
+    }
+
+
 def test_i73_the_verifier_prints_the_way(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,7 +278,11 @@ def test_i70_the_quorum_of_the_policy_is_demanded() -> None:
 
 def test_i71_the_policies_must_list_the_logs() -> None:
     found = evidence.parse(archive().texts[GAVE])
-    evidence.verify(found, archive().first[:1])  # a rotation names the state log's keys
+    consent, states = archive().first
+    alone = datareplace(consent, maps=states.maps)
+    evidence.verify(found, [alone])  # a rotation names the state log's keys
+    with pytest.raises(EvidenceError, match="no given policy has the key of the map's labels"):
+        evidence.verify(found, [consent])
     never = datareplace(found, rotations=())
     for each, trusted in ((found, archive().last[1:]), (found, []), (never, archive().last[:1])):
         with pytest.raises(EvidenceError):
@@ -526,3 +546,18 @@ def test_i70_evidence_of_a_session_says_that_nobody_signed(tmp_path: Path) -> No
     assert proven.key is None
     assert [each.key for each in proven.steps] == [None]
     ledger.close()
+
+
+def test_i22_a_condition_that_replaces_another_threshold_needs_a_key() -> None:
+    """It may allow more; one that is new, or set again, does not."""
+    act = {"type": "trigger-set", "scene": "s", "template": "count_over", "signal": "x"}
+    three, four = act | {"threshold": 3}, act | {"threshold": 4}
+    past = evidence._History()
+    nobody = evidence._History(triggers={("s", "count_over", "y"): 4})
+    assert past.narrows(three)
+    assert nobody.narrows(three)
+    past.triggers["s", "count_over", "x"] = 3
+    assert past.narrows(three)
+    assert not past.narrows(four)
+    assert past.narrows({"type": "withdrawn"})
+    assert not past.narrows({"type": "granted"})

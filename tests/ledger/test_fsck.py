@@ -14,7 +14,7 @@ from ledger.fsck import fsck
 from ledger.storage import snapshot
 from ledger.tlog import signed_note
 from ledger.tlog.writer import Log
-from tests.ledger.events import NOON, PUBLIC
+from tests.ledger.events import NOON, REPEATABLE
 from tests.ledger.worlds import AGE, change, opened, say
 
 GONE = Withdrawn("segmentation")
@@ -32,13 +32,13 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     say(ledger, "c1", AGE, GONE, AGE)
     say(ledger, "c2", AGE)
     say(ledger, "c3", AGE, GONE)
-    ledger.announce(PUBLIC)
+    ledger.announce(REPEATABLE)
     ledger.erase("c3", NOON)
     ledger.export(home / "log" / "consent")
     ledger.announce([SignalReported("s", "accuracy", at, NOON) for at in range(600)])
     say(ledger, "c2", GONE)
     ledger.export(home / "log" / "consent")
-    ledger.announce(PUBLIC)
+    ledger.announce(REPEATABLE)
     ledger.close()
     signer = signed_note.generate("test.example/reads-1")
     (home / "reads" / "reads-1").mkdir(parents=True)

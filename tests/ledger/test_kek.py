@@ -1,10 +1,10 @@
 """Clauses V1 to V6 and V20 to V24 of specs/vault.md: who keeps the key-encryption key, and how
 another takes its place."""
 
+import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -19,6 +19,8 @@ from ledger.fsck import fsck
 from ledger.vault import key_encryption_key
 from ledger.vault.key_encryption_key import KekError
 from ledger.vault.vault import Vault, VaultError
+from tests.forked import process as forked
+from tests.ledger.rotation import rotate
 from tests.ledger.softhsm import WANTED, find_or_install, token
 from tests.ledger.worlds import AGE, opened, say
 
@@ -114,7 +116,7 @@ def test_v20_a_copy_of_the_keys_without_their_keeper_opens_nothing(
 ) -> None:
     where = uri(kind)
     vault.rotate(key_encryption_key.next_generation(where))
-    secret = vault._kek.secret
+    secret = vault._kek.key.secret
     assert secret not in (tmp_path / "keys" / "kek").read_bytes()
     stolen = tmp_path / "stolen"
     shutil.copytree(tmp_path / "keys", stolen)
@@ -185,34 +187,11 @@ def test_v4_whoever_has_the_vault_open_meanwhile_goes_on(vault: Vault, tmp_path:
     assert everything(tmp_path / "keys").keys() == {*before, "new"}
 
 
-CHILD = """
-import os, signal, sys
-from pathlib import Path
-from ledger.vault import key_encryption_key
-from ledger.vault.vault import Vault
-left = int(sys.argv[2])
-def step(*_):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-vault = Vault(Path(sys.argv[1]))
-changes = {"open", "os.rename", "os.remove", "sqlite3.connect"}
-def hook(event, args):
-    if event in changes and sys.argv[1] in str(args):
-        step()
-sys.addaudithook(hook)
-vault.rotate(key_encryption_key.next_generation(sys.argv[3]), step)
-print("rotated", left)
-"""
-
-
 def rotated(folder: Path, nth: int, to: str) -> bool:
     """Rotate in a process that is killed at its nth step; whether it was alive at the end."""
-    run = [sys.executable, "-c", CHILD, str(folder), str(nth), to]
-    done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode in {0, -9}, done.stderr
-    return done.returncode == 0
+    status = forked.call(rotate, folder, nth, to, dict(os.environ))
+    assert status in {0, -9}, status
+    return status == 0
 
 
 @pytest.mark.parametrize("kind", ["file", "pkcs11"])
@@ -231,7 +210,7 @@ def test_v5_killed_at_any_step_the_vault_opens_and_the_next_rotation_ends(
         alive = rotated(folder, nth, where)
         assert everything(folder) == want, f"killed at step {nth}"
         with closing(Vault(folder)) as again:
-            truths.add(again._kek.generation == older)
+            truths.add(again._kek.key.generation == older)
             again.create(["c4"])
             again.rotate(key_encryption_key.next_generation(where))
         assert everything(folder).keys() == {*want, "c4"}
@@ -250,10 +229,10 @@ def test_v5_a_rotation_that_fails_leaves_the_old_key_in_force(vault: Vault, tmp_
         if done == of // 2:
             raise KeyboardInterrupt
 
-    generation = vault._kek.generation
+    generation = vault._kek.key.generation
     with pytest.raises(KeyboardInterrupt):
         vault.rotate(key_encryption_key.FileProvider(), fails)
-    assert (vault._kek.generation, everything(tmp_path / "keys")) == (generation, before)
+    assert (vault._kek.key.generation, everything(tmp_path / "keys")) == (generation, before)
     vault.create(["after"])
     assert "after" in everything(tmp_path / "keys")
 
@@ -263,7 +242,8 @@ def test_v6_a_ledger_of_before_generations_had_names_goes_on(tmp_path: Path) -> 
     say(ledger, "c1", AGE)
     ledger.close()
     with closing(sqlite3.connect(tmp_path / "keys" / "customers.db")) as database:
-        database.execute("DROP TABLE kek")
+        database.execute("DELETE FROM kek")
+        database.commit()
     again = opened(tmp_path)
     assert again.version("c1") == 1
     again.close()
@@ -273,7 +253,8 @@ def test_v6_a_ledger_of_before_generations_had_names_goes_on(tmp_path: Path) -> 
 def test_v6_the_wrong_key_is_not_taken_for_the_first(tmp_path: Path) -> None:
     with closing(Vault(tmp_path / "keys")) as made:
         made.create(["c1"])
-        made._database.execute("DROP TABLE kek")
+        with made._store.writing():
+            made._store._kept.execute("DELETE FROM kek")
     (tmp_path / "keys" / "kek").write_bytes(bytes(32))
     with pytest.raises(VaultError, match="cannot be opened"):
         Vault(tmp_path / "keys")

@@ -12,7 +12,10 @@ from ledger.events.envelope import (
     Act,
     EvidenceClass,
     Granted,
+    Imported,
     Instruction,
+    MalformedEventError,
+    MandateGiven,
     PolicyPublished,
     SignalReported,
     SubjectErased,
@@ -22,7 +25,7 @@ from ledger.reader import RecordedEvent
 from ledger.service import IdempotencyError, InstructionError, Ledger, VersionConflictError
 from ledger.vault.vault import VaultError
 from ledger.verify import receipt
-from tests.ledger.events import ACTS, NOON, ORIGIN, PUBLIC, WORDING
+from tests.ledger.events import ACTS, BROWSER_KEY, NOON, ORIGIN, PUBLIC, WORDING
 from tests.ledger.worlds import AGE, change, opened, say
 
 GONE = Withdrawn("segmentation")
@@ -191,7 +194,7 @@ def test_l66_who_follows_sees_every_event_once_in_order(tmp_path: Path) -> None:
 def test_l66_who_follows_from_further_back_than_memory_misses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ledger.service.TAIL", 8)
+    monkeypatch.setattr("ledger.recorder.TAIL", 8)
     monkeypatch.setattr("ledger.reader.CHUNK", 4)
     ledger = opened(tmp_path)
     said = [each for _ in range(7) for each in say(ledger, "c1", AGE, GONE)]
@@ -314,8 +317,46 @@ def test_l60_public_acts_are_kept_in_clear(ledger: Ledger) -> None:
         assert entry == b"\x02" + envelope.encode(each)
 
 
-def test_l60_a_grant_of_nothing_is_no_withdrawal(ledger: Ledger) -> None:
-    say(ledger, "c1", Granted("segmentation", (), None))
+NAMELESS: tuple[Act, ...] = (
+    Granted("segmentation", (), None),
+    Withdrawn("segmentation", ()),
+    Imported("segmentation", (), None, "crm"),
+    MandateGiven(BROWSER_KEY, (), NOON),
+)
+
+
+@pytest.mark.parametrize("act", NAMELESS)
+def test_e3_an_act_that_names_nothing_is_not_recorded(ledger: Ledger, act: Act) -> None:
+    with pytest.raises(MalformedEventError, match="want at least one name"):
+        say(ledger, "c1", act)
+    assert ledger.size == 0
+
+
+def test_e3_an_earlier_one_gives_and_takes_nothing_and_there_is_no_receipt_of_it(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(envelope, "_require_names", lambda _event: None)
+        say(ledger, "c1", Granted("segmentation", (), None))
+        say(ledger, "c1", Granted("lead-scoring", ("age",), None))
+        say(ledger, "c1", Withdrawn("lead-scoring", ()))
     state = ledger.state("c1")
     assert state is not None
     assert isinstance(state.scenes["segmentation"], reducer.SceneConsent)
+    scoring = state.scenes["lead-scoring"]
+    assert isinstance(scoring, reducer.SceneConsent)
+    assert scoring.fields == {"age"}
+    assert len(ledger.history("c1")) == 3
+    for index in (0, 2):
+        with pytest.raises(CorruptLogError, match="at least one name"):
+            ledger.receipt(index)
+
+
+def test_a_history_that_grows_while_it_is_read_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = opened(tmp_path)
+    say(ledger, "c1", AGE, AGE)
+    counted, calls = ledger.version, iter([1])
+    monkeypatch.setattr(ledger, "version", lambda subject: next(calls, counted(subject)))
+    assert len(ledger.history("c1")) == 2

@@ -5,7 +5,9 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -53,14 +55,13 @@ def test_l50_the_checkpoint_is_the_root_of_all_entries(log: Log) -> None:
 @settings(max_examples=sized(12, 250))
 @given(st.lists(st.lists(st.binary(max_size=40), max_size=300), max_size=5))
 def test_l50_any_batches_make_the_same_log(batches: list[list[bytes]]) -> None:
-    log = opened(Path(":memory:"))
-    for batch in batches:
-        first = log.size
-        assert log.append(batch) == range(first, first + len(batch))
-    everything = [entry for batch in batches for entry in batch]
-    assert [*log.entries(0, log.size)] == everything
-    assert log.head().root == root(everything)
-    log.close()
+    with TemporaryDirectory() as folder, closing(opened(Path(folder, "log.sqlite"))) as log:
+        for batch in batches:
+            first = log.size
+            assert log.append(batch) == range(first, first + len(batch))
+        everything = [entry for batch in batches for entry in batch]
+        assert [*log.entries(0, log.size)] == everything
+        assert log.head().root == root(everything)
 
 
 def test_l50_what_was_staged_and_not_stored_leaves_no_trace_in_later_roots(log: Log) -> None:

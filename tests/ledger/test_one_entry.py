@@ -29,7 +29,7 @@ from ledger.fsck import fsck
 from ledger.reader import RecordedInstruction
 from ledger.service import Ledger
 from ledger.statemap import map_proof
-from ledger.vault import commitments, vault
+from ledger.vault import commitments, sealing, vault
 from ledger.vault.commitments import ErasedEntryError, LegacyDataKeyError
 from ledger.vault.vault import Vault
 from ledger.verify import receipt
@@ -70,7 +70,7 @@ def test_v10_the_entry_is_gone_and_the_others_are_not(ledger: Ledger, tmp_path: 
 
 
 def test_v10_the_first_entry_too_and_several(ledger: Ledger, tmp_path: Path) -> None:
-    where = map_proof.label(envelope.encode(ledger.history("c1")[0].event))
+    where = ledger.states.labels.of("c1")
     for index in (0, 1):
         ledger.erase_entry("c1", index, NOON)
     assert said(ledger, "c1") == [(3, 3), (4, 4)]
@@ -197,7 +197,7 @@ def attack(home: Path, known: Instruction, entry: bytes) -> bool:
 
 def _opens(key: bytes, data: bytes, entry: bytes) -> bool:
     try:
-        vault.unseal(commitments.Secrets(commitments.Opening(b"", b""), key), data, entry)
+        sealing.unseal(commitments.Secrets(commitments.Opening(b"", b""), key), data, entry)
     except vault.VaultError:
         return False
     return True
@@ -217,9 +217,8 @@ def test_v16_the_old_half_leaves_no_bytes_in_the_key_store(ledger: Ledger, tmp_p
 def test_v17_a_key_of_one_half_is_refused_with_what_to_do(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
     ledger._vault.create(["c1"])
-    with ledger._vault._writing() as current:
-        older = [current.wrap(bytes(range(32)))]
-        ledger._vault._database.execute("UPDATE customer SET wrapped = ?", older)
+    with ledger._vault._kek.writing() as current:
+        ledger._vault._store.replace_key("c1", current.wrap(bytes(range(32))))
     ledger._vault.clear_cache()
     ledger.reindex()
     say(ledger, "c1", AGE, AGE)

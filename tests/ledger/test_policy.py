@@ -1,5 +1,6 @@
 """Clauses L80 to L84 of specs/ledger.md."""
 
+import random
 from datetime import UTC, datetime
 from itertools import combinations
 
@@ -11,6 +12,9 @@ from ledger.tlog import cosignature, mldsa, policy, signed_note
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.policy import LogPolicyError
 from ledger.tlog.signed_note import Note, Signature
+from tests.campaign import sized
+from tests.ledger.mutations import mutate
+from tests.ledger.mutators import LINES as LINES_OF_TEXT
 from tests.ledger.test_mldsa import signer as mldsa_signer
 from tests.ledger.test_note import OTHER, SIGNER
 
@@ -120,6 +124,24 @@ def test_l84_what_is_written_parses() -> None:
     assert parsed(policy.text(keys)).logs == keys
 
 
+OWN = cosignature.WitnessKey("w", SIGNER.verifier.public)
+SMALL = cosignature.WitnessKey("w", b"\x01" + bytes(31))
+
+
+def _nested(depth: int) -> str:
+    within = (f"group g{n} any {f'g{n - 1}' if n > 1 else 'w0'}\n" for n in range(1, depth + 1))
+    return "".join(within)
+
+
+def test_l84_groups_are_nested_up_to_16_deep() -> None:
+    assert policy.parse(f"{LOG}{LINES}{_nested(16)}quorum g16\n".encode()).quorum == "g16"
+
+
+def test_l84_a_policy_of_many_bytes_is_not_read() -> None:
+    with pytest.raises(LogPolicyError, match="more than 4,194,304 bytes"):
+        policy.parse(b"#" * policy.MAX_SIZE + b"\n")
+
+
 MALFORMED = {
     "nothing": "",
     "no quorum": LOG,
@@ -149,6 +171,10 @@ MALFORMED = {
     + f"log {signed_note.Verifier('other', SIGNER.verifier.public)}\nquorum none\n",
     "a witness twice": f"{LOG}{LINES}witness w9 {WITNESSES[0].key}\nquorum none\n",
     "a witness's key for a log": f"log {WITNESSES[0].key}\nquorum none\n",
+    "the log's own key for a witness": f"{LOG}witness w {OWN}\nquorum w\n",
+    "a witness's key for the log": f"witness w {OWN}\n{LOG}quorum w\n",
+    "a witness's key of small order": f"{LOG}witness w {SMALL}\nquorum w\n",
+    "groups within 17 groups": f"{LOG}{LINES}{_nested(17)}quorum g17\n",
     "a log's key for a witness": f"{LOG}witness w {OTHER.verifier}\nquorum none\n",
     "a log without a key": "log\nquorum none\n",
     "a key that is none": "log key\nquorum none\n",
@@ -172,3 +198,30 @@ def test_l84_one_error_and_no_other(data: bytes, at: int) -> None:
         except LogPolicyError:
             continue
         assert trust.quorum in {"none", *trust.witnesses, *trust.groups}
+
+
+TRUSTS = [
+    f"{LOG}log {OTHER.verifier}\n{LINES}group g 2 w0 w1 w2\nquorum g\n",
+    f"{LOG}range {policy.key_name(SIGNER.verifier)} 0 8\nquorum none\n",
+    f"{LOG}{LINES}group i any w0 w1\ngroup o all i w2\nquorum o\nvrf {SIGNER.name} {'0a' * 32} 3\n",
+]
+
+
+@pytest.mark.campaign
+def test_l84_a_mutated_policy_is_refused_with_one_error_or_trusts_no_other_key() -> None:
+    generator = random.Random(5)
+    known = {str(key) for each in TRUSTS for key in parsed(each).logs}
+    watching = {str(key) for each in TRUSTS for key in parsed(each).witnesses.values()}
+    accepted = 0
+    for _ in range(sized(1_000, 50_000)):
+        text, other = (generator.choice(TRUSTS).encode() for _ in range(2))
+        changed = mutate(text, other, LINES_OF_TEXT, generator)
+        try:
+            found = policy.parse(changed)
+        except LogPolicyError:
+            continue
+        accepted += 1
+        assert {str(key) for key in found.logs} <= known, changed
+        assert {str(key) for key in found.witnesses.values()} <= watching, changed
+        assert {*found.ranges} <= {policy.key_name(key) for key in found.logs}, changed
+    assert accepted > 0

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ledger.events import envelope
 from ledger.events.envelope import KeyRotated
 from ledger.fsck import fsck
 from ledger.keys import log_keys, rotation
@@ -69,8 +68,7 @@ def test_l111_receipts_from_before_and_after_verify(tmp_path: Path) -> None:
 def test_l113_the_state_log_changes_its_keys_in_the_same_commit(tmp_path: Path) -> None:
     ledger = opened(tmp_path)
     say(ledger, "c1", AGE)
-    (first,) = ledger.history("c1")
-    where = map_proof.label(envelope.encode(first.event))
+    where = ledger.states.labels.of("c1")
     before = ledger.state_proof("c1")
     old = {each.key_id for each in ledger.states.log.verifiers}
     ledger.rotate(tmp_path, NOON)

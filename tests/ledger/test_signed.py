@@ -38,7 +38,7 @@ from ledger.fsck import fsck
 from ledger.service import Ledger
 from ledger.statemap import map_proof
 from ledger.storage.sqlite import SqlStore
-from ledger.vault import commitments, vault
+from ledger.vault import commitments, sealing, vault
 from ledger.verify import receipt
 from ledger.verify.cli import main
 from ledger.verify.receipt import ReceiptError
@@ -278,10 +278,7 @@ def test_i51_another_key_is_another_value_of_the_map(tmp_path: Path) -> None:
     values = []
     for subject in ("c1", "c2"):
         proof = ledger.state_proof(subject)
-        first = ledger.history(subject)[0].event
-        map_proof.verify(
-            proof, map_proof.label(envelope.encode(first)), ledger.states.log.verifiers
-        )
+        map_proof.verify(proof, ledger.states.labels.of(subject), ledger.states.log.verifiers)
         assert proof.opening is not None
         without = {k: v for k, v in proof.opening.state.items() if k != "keys"}
         assert map_proof.StateOpening(without, proof.opening.salt).value != proof.opening.value
@@ -304,7 +301,7 @@ def resealed(
     home: Path, index: int, said: Instruction, hand: instruction_signature.Signature | None
 ) -> None:
     """Somebody who has the customer's data key seals other words under the same entry."""
-    keys, store = vault.Vault(home / "keys"), SqlStore(home / "ledger.sqlite")
+    keys, store = vault.Vault(home / "keys"), SqlStore.at(home / "ledger.sqlite")
     key = keys.key(said.subject)
     assert key is not None
     derived = commitments.secrets(key, said.seq)
@@ -312,7 +309,7 @@ def resealed(
     data = envelope.encode(said)
     if hand is not None:
         data += b"\n" + commitments.canonical(instruction_signature.members(hand))
-    sealed = vault.seal(derived, data, entry)
+    sealed = sealing.seal(derived, data, entry)
     keys.close()
     store.close()
     change(home / "ledger.sqlite", 'UPDATE sealed SET data = ? WHERE "index" = ?', sealed, index)
@@ -357,7 +354,7 @@ def test_i52_what_is_sealed_beside_an_instruction_is_a_signature(
     keys = vault.Vault(tmp_path / "keys")
     derived = commitments.secrets(keys.key("c1") or b"", said.seq)
     entry = commitments.personal_entry(derived.opening, envelope.encode(said))
-    sealed = vault.seal(derived, envelope.encode(said) + NO_SIGNATURE[why], entry)
+    sealed = sealing.seal(derived, envelope.encode(said) + NO_SIGNATURE[why], entry)
     keys.close()
     change(tmp_path / "ledger.sqlite", 'UPDATE sealed SET data = ? WHERE "index" = 1', sealed)
     again = opened(tmp_path)
@@ -376,7 +373,7 @@ def test_i53_what_is_sealed_of_any_signature_of_a_kind_has_one_length(tmp_path: 
             give(ledger, KeyEnrolled(hand.key), subject=subject)
         for scene in ("a", "direct-marketing", "ads"):
             index = give(ledger, Granted(scene, ("age",), None), hand, subject=subject).index
-            found = SqlStore(tmp_path / "ledger.sqlite").sealed_between(index, index + 1)
+            found = SqlStore.at(tmp_path / "ledger.sqlite").sealed_between(index, index + 1)
             lengths.setdefault(class_of(hand), set()).add(len(found[index]))
     ledger.close()
     assert lengths == {"C": {512 + 16}, "A": {1024 + 16}, "B": {1024 + 16}}

@@ -199,7 +199,7 @@ def test_l125_a_first_start_that_was_cut_off_goes_on(left: str, tmp_path: Path) 
     if left == "a file":
         (tmp_path / "ledger.sqlite").touch()
     if left == "some tables":
-        SqlStore(tmp_path / DATABASE).close()  # and not yet those of the state log
+        SqlStore.at(tmp_path / DATABASE).close()  # and not yet those of the state log
     if left in {"tables", "the state log's keys"}:
         opened(tmp_path / "first").close()
         shutil.copy(tmp_path / "first/ledger.sqlite", tmp_path)

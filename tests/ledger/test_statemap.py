@@ -229,3 +229,33 @@ def test_a_proof_in_a_million_labels_has_at_most_1024_bytes() -> None:
     assert max(sizes) <= 1024
     for label in some:
         verifiable_map.verify_presence(label, bytes(32), made.root, made.prove(label))
+
+
+def test_a_map_with_many_buckets_opens_with_the_nodes_that_its_changes_made() -> None:
+    labels = [sha256(b"%d" % each).digest() for each in range(70_000)]
+    stored: dict[int, bytes] = {}
+
+    def read(numbers: object) -> dict[int, bytes]:
+        return stored
+
+    made = StateMap({}, read)
+    change = made.change(dict.fromkeys(labels, labels[0]))
+    made.apply(change)
+    stored |= change.buckets
+    opened = StateMap(change.nodes[-1], read)
+    assert opened.root == made.root
+    for each in (labels[0], bytes(32)):
+        assert opened.prove(each) == made.prove(each)
+
+
+def test_a_map_that_grows_large_keeps_every_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifiable_map, "FEW", 200)
+    content, buckets = sample(600), dict[int, bytes]()
+    made = StateMap({}, lambda numbers: {n: buckets[n] for n in numbers})
+    for at in range(0, 600, 150):
+        change = made.change({label: content[label] for label in [*content][at : at + 150]})
+        buckets.update(change.buckets)
+        made.apply(change)
+        assert made.root == model.root({label: content[label] for label in [*content][: at + 150]})
+    for label in [*sample(610)]:
+        _verify(label, content.get(label), made.root, made.prove(label))

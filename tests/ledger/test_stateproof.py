@@ -86,7 +86,7 @@ class Writer:
     def publish(self, instructions: list[Instruction]) -> None:
         """The state after these instructions of one customer."""
         shown = StateOpening(state_document.document(folded(instructions)), SALT)
-        where = map_proof.label(envelope.encode(instructions[0]))
+        where = map_proof.unbound_label(envelope.encode(instructions[0]))
         self.shown[where] = shown
         change = self.map.change({where: shown.value})
         self.buckets.update(change.buckets)
@@ -115,7 +115,7 @@ def writer(tmp_path: Path) -> Writer:
 
 
 BOTH = said([GRANT, WITHDRAWAL])
-LABEL = map_proof.label(envelope.encode(BOTH[0]))
+LABEL = map_proof.unbound_label(envelope.encode(BOTH[0]))
 
 
 def verified(proof: StateProof, where: bytes = LABEL) -> StateProof:
@@ -195,7 +195,7 @@ def test_instructions_that_are_not_all_are_found(writer: Writer, kept: list[int]
 def test_an_instruction_left_out_in_the_middle_is_found(writer: Writer) -> None:
     three = said([GRANT, WITHDRAWAL, GRANT])
     writer.publish(three)
-    where = map_proof.label(envelope.encode(three[0]))
+    where = map_proof.unbound_label(envelope.encode(three[0]))
     proof = verified(writer.prove(where), where)
     map_proof.require_complete(proof, members(three))
     with pytest.raises(ProofError, match="instruction 2 does not follow"):
@@ -295,4 +295,4 @@ def test_a_proof_is_for_one_label(writer: Writer) -> None:
 
 def test_a_label_is_of_one_first_instruction() -> None:
     again = said([GRANT])  # the same words, another nonce
-    assert map_proof.label(envelope.encode(again[0])) != LABEL
+    assert map_proof.unbound_label(envelope.encode(again[0])) != LABEL

@@ -2,12 +2,18 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from ledger.tlog import signed_note
+from ledger.tlog.signed_note import NoteError
+from ledger.verify import cli, receipt
 from ledger.verify.cli import main
+from ledger.verify.receipt import ReceiptError
 from tests.ledger.test_receipt import SIGNER_HERE, TEXT
+from tests.ledger.test_vectors import vectors
 
 BLOCKED = """
 import sys
@@ -64,6 +70,22 @@ def test_l46_the_verifier_needs_the_standard_library_and_cryptography(
     assert ("VERIFIED\n" in done.stdout) is valid
 
 
+def test_l46_the_search_of_own_reads_needs_no_more() -> None:
+    program = BLOCKED % "portal" + (
+        "sys.argv[1:] = ['own-reads', '--help']; ALLOWED.add('ledger');"
+        "from portal.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--named" in done.stdout
+
+
 def test_l46_the_block_blocks() -> None:
     done = subprocess.run(
         [sys.executable, "-c", BLOCKED % "ledger" + "import ledger.service"],
@@ -73,3 +95,45 @@ def test_l46_the_block_blocks() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert "blocked: " in done.stderr
+
+
+def test_l45_a_file_that_is_too_large_is_refused_before_it_is_parsed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "receipt"
+    with large.open("wb") as file:
+        file.truncate(400 << 20)  # a sparse file of 400 MiB
+    monkeypatch.setattr("ledger.verify.receipt.parse", None)
+    monkeypatch.setattr("ledger.verify.evidence.parse", None)
+    for arguments in (["--key", "none", str(large)], ["--evidence", str(large), "--policy", "x"]):
+        assert main(arguments) == 1
+        assert "has more than" in capsys.readouterr().err
+
+
+def test_l45_a_text_that_is_too_long_is_no_receipt() -> None:
+    with pytest.raises(ReceiptError, match="1,048,576 characters"):
+        receipt.parse("c" * (receipt.MAX_SIZE + 1))
+
+
+def test_l44_errors_do_not_move_the_cursor_and_look_alike_ids_are_marked() -> None:
+    assert cli.printable("not \x1b[2Jthis\u202e") == "not \\x1b[2Jthis\\u202e"
+    assert cli._marked("c-00001") == "c-00001"
+    assert cli._marked("\u0441-00001") == "\u0441-00001 (not ASCII: \\u0441-00001)"
+
+
+def test_l24_without_the_check_a_key_of_small_order_signs_anything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forged = [each for each in vectors("order") if each["mutation"]]
+    assert len(forged) == 11
+    for each in forged:
+        with pytest.raises(NoteError, match="small order"):
+            signed_note.verifier(each["keys"][0])
+    monkeypatch.setattr(signed_note, "has_small_order", lambda _: False)
+    accepted = 0
+    for each in forged:
+        with suppress(NoteError):
+            key = signed_note.verifier(each["keys"][0])
+            signed_note.verify(signed_note.parse(each["note"]), [key])
+            accepted += 1
+    assert accepted >= 9  # some libraries refuse keys that are not reduced

@@ -1,7 +1,9 @@
 """specs/witness.md, W3 to W8."""
 
+import sqlite3
 import threading
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -244,3 +246,13 @@ TestHistories = Histories.TestCase
 TestHistories.settings = settings(
     max_examples=sized(12, 150), stateful_step_count=12, deadline=None
 )
+
+
+def test_a_witness_goes_on_with_a_memory_of_before_versions(
+    tmp_path: Path, log: Log, seen: Witness
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "witness" / "witness.sqlite")) as memory:
+        memory.execute("DROP TABLE alembic_version")
+    again = witness_of(tmp_path / "witness", SIGNER, BY)
+    assert again.remembered(ORIGIN) == seen.remembered(ORIGIN) == log.checkpoint()
+    assert again.add_checkpoint(submission(log, 0)).status == 409

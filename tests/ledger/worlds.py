@@ -4,7 +4,8 @@ import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
-from ledger.events.envelope import Act, Granted, Wording
+from ledger.events.acts import OF_THE_COMPANY
+from ledger.events.envelope import Act, EvidenceClass, Granted, Wording
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
 from tests.ledger.events import NOON, ORIGIN, WORDING
@@ -21,8 +22,16 @@ def say(
 ) -> list[RecordedEvent]:
     """One instruction after the other, each its own batch."""
     return [
-        ledger.record([ledger.draft(subject, act, at=NOON, wording=wording)])[0] for act in acts
+        ledger.record(
+            [ledger.draft(subject, act, at=NOON, wording=wording, evidence=class_of(act))]
+        )[0]
+        for act in acts
     ]
+
+
+def class_of(act: Act) -> EvidenceClass:
+    """The company's own acts are of class D."""
+    return EvidenceClass.IMPORTED if type(act) in OF_THE_COMPANY else EvidenceClass.SESSION
 
 
 def change(database: Path, statement: str, *values: object) -> None:

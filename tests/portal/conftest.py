@@ -10,15 +10,18 @@ from typing import Any
 
 import duckdb
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from ledger import clock as clocks
 from ledger.events.envelope import EvidenceClass, Granted, Instruction
 from ledger.service import Ledger
 from portal.app import create_app
 from portal.consent import wording
-from portal.demo import customers, grants
+from portal.demo.sources import customers, grants
 from portal.operations.settings import Settings
-from portal.operations.wiring import Product, contracts, open_product
+from portal.operations.wiring import Product, open_product
+from tests.bank import bank, contracts
 
 CUSTOMERS = 60
 LAST = f"c{CUSTOMERS:05d}"
@@ -37,6 +40,9 @@ class Clock:
         self.now += timedelta(**by)
 
 
+_still_clock = Clock()  # of the application of `still`; each test sets it to START
+
+
 @pytest.fixture(scope="session")
 def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data directory to be copied for each product."""
@@ -44,7 +50,10 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock(request: pytest.FixtureRequest) -> Clock:
+    if "still" in request.fixturenames:
+        _still_clock.now = START
+        return _still_clock
     return Clock()
 
 
@@ -63,10 +72,18 @@ def product(request: pytest.FixtureRequest, seeded: Path, tmp_path: Path) -> Pro
     return copy(seeded, tmp_path / "home")
 
 
+@pytest.fixture(scope="session")
+def still_app(still: Product) -> FastAPI:
+    """The application over `still`: building one takes as long as ten pages."""
+    return create_app(still, _still_clock)
+
+
 @pytest.fixture
-def visitor(product: Product, clock: Clock) -> Iterator[TestClient]:
+def visitor(request: pytest.FixtureRequest, product: Product, clock: Clock) -> Iterator[TestClient]:
     """Somebody who is not signed in. Requests come from our own pages and want pages."""
-    with browser(product, clock) as client:
+    shared = "still" in request.fixturenames
+    app = request.getfixturevalue("still_app") if shared else None
+    with browser(product, clock, app) as client:
         yield client
 
 
@@ -76,10 +93,12 @@ def customer(visitor: TestClient) -> TestClient:
     return sign_in(visitor, "c00007")
 
 
-def browser(product: Product, clock: Clock) -> TestClient:
+def browser(product: Product, clock: Clock, app: Any = None) -> TestClient:
+    """`app`: the same server for a second browser."""
     headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html", "Accept-Language": "en"}
-    app = create_app(product, clock)
-    return TestClient(app, headers=headers, raise_server_exceptions=False)
+    return TestClient(
+        app or create_app(product, clock), headers=headers, raise_server_exceptions=False
+    )
 
 
 def sign_in(client: TestClient, subject: str) -> TestClient:
@@ -88,21 +107,20 @@ def sign_in(client: TestClient, subject: str) -> TestClient:
     return client
 
 
-def seed(home: Path) -> Path:
-    """Fill `home` with sixty customers, and the grants of a few of them, three days old."""
+def seed(home: Path, now: datetime = START) -> Path:
+    """Fill `home` with sixty customers. Grants of a few of them are three days old at `now`."""
     with duckdb.connect() as everybody:
         customers.load(everybody)
         everybody.execute(f"ATTACH '{home / 'customers.duckdb'}' AS small")
         everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{LAST}'")
-    ledger = Ledger.open(home, origin=Settings(data_dir=home).origin)
-    ledger.record(_first_grants(ledger))
+    ledger = Ledger.open(home, origin=bank().origin)
+    ledger.record(_first_grants(ledger, now - timedelta(days=3)))
     ledger.close()
     return home
 
 
-def _first_grants(ledger: Ledger) -> list[Instruction]:
+def _first_grants(ledger: Ledger, at: datetime) -> list[Instruction]:
     _, scenes = contracts()
-    at = START - timedelta(days=3)
     latest: dict[str, Instruction] = {}
     drafts: list[Instruction] = []
     for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
@@ -121,3 +139,10 @@ def copy(seeded: Path, home: Path, **settings: Any) -> Product:
     shutil.copytree(seeded, home)
     chosen: dict[str, Any] = {"data_dir": home, "demo": True} | settings
     return open_product(Settings(**chosen))
+
+
+def allow(product: Product, subject: str, scene: str) -> None:
+    """Record a grant of the whole scene, given now by the clock of this machine."""
+    act = Granted(scene, (*product.scenes[scene].fields,), None)
+    shown = wording.wording(product.scenes[scene], "en")
+    product.ledger.record([product.ledger.draft(subject, act, at=clocks.now(), wording=shown)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.table import TableRequest, read_table
 from ledger import clock
 from ledger.events.envelope import Granted, Withdrawn
@@ -82,7 +82,7 @@ def _withdraw(product: Product, subject: str) -> None:
 
 def _small_files(product: Product) -> None:
     home, at = product.home, clock.now()
-    with closing(Passkeys(home / "passkeys.sqlite")) as keys:
+    with closing(Passkeys(home)) as keys:
         keys.offer(LIVING, "a customer", Host("localhost", "http://localhost"))
     ArchiveStore(home, secret(home / store.KEY)).put(
         store.folder(product.ledger, LIVING), b"an archive", at

@@ -15,6 +15,7 @@ from ledger.events.envelope import BudgetReserved, ScenePublished, SyntheticRele
 from ledger.service import Ledger
 from ledger.tlog.fetcher import DirectorySource
 from portal.commands.log.budget import app
+from portal.configuration import privacy_limits
 from portal.operations import release_service
 from portal.regulator.budget_account import Recomputed, recompute
 from synthetic.fitting.fit import fit
@@ -22,7 +23,7 @@ from synthetic.fitting.release import MalformedReleaseError, Release
 from synthetic.model import domain as domains
 from synthetic.model.domain import Categories, Domain
 from synthetic.privacy.budget import PrivacyLoss
-from tests.synthetic.material import table
+from tests.synthetic.material import Seeded, table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SCENE, DIGEST = "segmentation", "ab" * 32
@@ -49,6 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Body, Body]:
         contract=f"{SCENE} 1.0.0 {DIGEST}",
         period="2026",
         reserve=lambda body: release_service.reserve(ledger, SCENE, body, NOON),
+        noise=Seeded(1),
     )
     (reserved,) = release_service.bodies(ledger.announced())
     return dict(reserved), dict(release.body())
@@ -78,7 +80,7 @@ def test_what_the_product_records_is_recomputed_without_a_finding(
     assert found.records == 2
     account = found.spending.accounts[SCENE, "2026"]
     assert body["account"]["spent"]["rho"] == "1/50"
-    assert account.left.rho == release_service.RHO_A_YEAR - Fraction(1, 50)
+    assert account.left.rho == privacy_limits.SCENE.rho - Fraction(1, 50)
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -357,9 +357,9 @@ def test_a_foreign_receipt_takes_as_long_as_a_missing_one(
     took: dict[int, list[float]] = {theirs: [], product.ledger.size + 1000: []}
     for _ in range(40):
         for index, times in took.items():
-            start = time.perf_counter()
+            start = time.process_time()  # what else the machine does is not in it
             customer.get(f"/customer/receipts/{index}")
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
     foreign, missing = (statistics.median(times) for times in took.values())
     assert abs(foreign - missing) < 0.5 * missing
 

@@ -22,7 +22,6 @@ from portal.operations import open_ledger
 from portal.operations.erasure import Eraser
 from portal.operations.settings import Settings
 from portal.operations.wiring import open_product
-from steward.oversight import review
 from steward.oversight.register import Register
 from tests.portal.damaged import LIVING, lived
 
@@ -241,7 +240,7 @@ def test_l133_a_backup_that_is_not_whole_is_refused(why: str, folder: Path) -> N
 
 def erase(home: Path, subject: str) -> None:
     with open_ledger.writing(home) as ledger:
-        register = Register(home / "register.sqlite", ledger, review.SCHEMA)
+        register = Register(home, ledger)
         Eraser(home, ledger, register).customer(subject, clock.now())
 
 
@@ -310,3 +309,16 @@ def test_l136_a_damaged_database_is_not_backed_up(folder: Path) -> None:
     (folder / "home" / "steward.sqlite").write_bytes(b"no database" * 999)
     with pytest.raises(BackupError, match="run `sovereign fsck`"):
         backups.backup(folder / "home", folder / "b", folder / "k", clock.now())
+
+
+def test_l130_a_restored_directory_knows_whose_it_is(folder: Path) -> None:
+    assert restored(folder)[0] == 0
+    remembered = (folder / "new" / "company.json").read_bytes()
+    assert remembered == (folder / "home" / "company.json").read_bytes()
+    assert json.loads(remembered)["folder"]
+
+
+def test_l121_fsck_names_a_company_file_that_cannot_be_read(folder: Path) -> None:
+    (folder / "home" / "company.json").write_text('{"folder": 3, "settings": []}')
+    status, printed = run("fsck", "--data-dir", folder / "home")
+    assert (status, "company.json" in printed) == (1, True), printed

@@ -10,9 +10,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from portal.commands import app
-from portal.demo import deliveries
-from portal.operations.wiring import contracts
+from portal.demo.sources import deliveries
+from portal.operations import company_folder
 from steward.contracts.health import Aspect, Check, ContractHealth
+from tests.bank import BANK, contracts
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_the_third_miss_in_a_row_is_an_alert(home: Path) -> None:
     with duckdb.connect(home / "customers.duckdb") as connection:
         connection.execute("DELETE FROM delivery WHERE system = 'mobile-app'")
     missed = Check("nearest-branch", "location", Aspect.FRESHNESS, False, "1 day", "")
-    health = ContractHealth(home / "health.sqlite", contracts()[1])
+    health = ContractHealth(home, contracts()[1])
     health.record([missed], datetime.now(UTC) - timedelta(hours=2))
     assert health.record([missed], datetime.now(UTC) - timedelta(hours=1)) == []
     told = check(home, "--json")
@@ -49,7 +50,7 @@ def test_the_third_miss_in_a_row_is_an_alert(home: Path) -> None:
 
 
 def test_a_run_that_is_not_later_than_the_last_is_refused(home: Path) -> None:
-    health = ContractHealth(home / "health.sqlite", contracts()[1])
+    health = ContractHealth(home, contracts()[1])
     health.record([], datetime.now(UTC) + timedelta(hours=1))
     result = check(home)
     assert result.exit_code == 2
@@ -57,6 +58,7 @@ def test_a_run_that_is_not_later_than_the_last_is_refused(home: Path) -> None:
 
 
 def test_a_source_that_is_not_there_is_not_checked(tmp_path: Path) -> None:
+    company_folder.remember(tmp_path, BANK)
     result = check(tmp_path)
     assert result.exit_code == 2
     assert "nothing was checked" in result.output

@@ -86,13 +86,13 @@ def test_a_command_whose_sender_gave_up_is_not_begun(tmp_path: Path) -> None:
     def run(argv: Sequence[str]) -> Outcome:
         ran.append(argv[0])
         begun.set()
-        going_on.wait(60)
+        going_on.wait(180)
         return Outcome(0, "", "")
 
     with control.serving(tmp_path, run):
         first = threading.Thread(target=control.forward, args=[tmp_path, ["first"]])
         first.start()
-        assert begun.wait(60)
+        assert begun.wait(180)
         with connected(tmp_path) as connection:
             connection.sendall(b'{"argv":["erase"]}')
             connection.shutdown(socket.SHUT_WR)
@@ -136,7 +136,7 @@ COMMANDS = {
         ["hold", "set", "c1", "--reason", "a b"],
         [
             *("hold", "set", "--reason", "a b", "--by", "data-protection-officer"),
-            *("--data-dir", "{here}/data", "--", "c1"),
+            *("--data-dir", "{here}/sovereign-data", "--", "c1"),
         ],
     ),
 }

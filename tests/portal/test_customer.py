@@ -5,7 +5,7 @@ import re
 import pytest
 from starlette.testclient import TestClient
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.verify.cli import main as verify
@@ -139,19 +139,19 @@ def test_a_stale_page_is_answered_409_and_records_nothing(
 ) -> None:
     stale = product.ledger.version(ME)
     press(customer, product, f"{ALLOWED}/withdraw")
-    status, page = press(customer, product, f"{SCENE}/allow", version=stale)
+    status, page = press(customer, product, f"{ALLOWED}/allow", version=stale)
     assert status == 409
     assert "Your agreement has changed meanwhile" in page
-    assert f'name="version" value="{stale + 1}"' in page  # the merge page decides anew
+    assert f'name="version" value="{stale + 1}"' in page  # the merge page decides again
     assert product.ledger.version(ME) == stale + 1
 
 
 def test_a_program_is_told_the_current_version(customer: TestClient, product: Product) -> None:
     stale = product.ledger.version(ME)
     press(customer, product, f"{ALLOWED}/withdraw")
-    form = {"version": str(stale), "words": wording.token(product.scenes[SCENE], "en")}
+    form = {"version": str(stale), "words": wording.token(product.scenes[ALLOWED], "en")}
     answer = customer.post(
-        f"/customer/scenes/{SCENE}/allow", data=form, headers={"Accept": "application/json"}
+        f"/customer/scenes/{ALLOWED}/allow", data=form, headers={"Accept": "application/json"}
     )
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:sovereign:problem:version-conflict"
@@ -238,7 +238,7 @@ def test_the_history_names_every_decision_and_its_receipt(
     press(customer, product, f"{ALLOWED}/withdraw")
     press(customer, product, f"{SCENE}/items/age/allow")
     page = customer.get("/customer/history").text
-    assert page.count("<li>") == product.ledger.version(ME)
+    assert page.count('<p class="did">') == product.ledger.version(ME)
     assert "Segmentation and trends, only Age" in page
     assert "given while signed in" in page
     indexes = [each.index for each in product.ledger.history(ME)]

@@ -2,7 +2,7 @@
 
 from starlette.testclient import TestClient
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from portal.operations.wiring import Product
 from portal.web.pages import PortalContext
 from steward.oversight.explanations import Explanation, Reference
@@ -25,7 +25,7 @@ def explain(product: Product, clock: Clock) -> None:
         prompt_version="prompt-4",
         reading=Reference(answer.read_log, answer.entry),
     )
-    PortalContext(product, None, None).explanations.attach(told, ME, clock())  # type: ignore[arg-type]
+    PortalContext(product).explanations.attach(told, ME, clock())
 
 
 def test_an_explained_decision_is_on_the_customers_page(

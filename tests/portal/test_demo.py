@@ -1,4 +1,4 @@
-"""Clauses 2.1 to 2.5 of specs/portal.md."""
+"""Clauses 2.1 to 2.6 of specs/portal.md."""
 
 import gzip
 from collections import Counter
@@ -11,7 +11,11 @@ import pytest
 
 from gate.contracts import scene as contract
 from gate.contracts import source as source_contract
-from portal.demo import customers, grants
+from portal.demo import load
+from portal.demo.sources import customers, grants
+from portal.operations.wiring import Product
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
+from tests.portal.conftest import LAST
 
 ROWS = 45_211
 
@@ -37,9 +41,7 @@ def test_the_published_columns_are_unchanged_and_in_order(bank: Any) -> None:
 
 
 def test_every_declared_item_is_a_column(bank: Any) -> None:
-    source = source_contract.load_source(
-        source_contract.specs_folder() / "sources" / "customer.odcs.yaml"
-    )
+    source = source_contract.load_source(SOURCE_CONTRACT)
     columns = [row[0] for row in bank.execute("DESCRIBE customer").fetchall()]
     held = [name for name, item in source.items.items() if not item.provided]
     assert columns == ["id", *held]
@@ -84,9 +86,8 @@ def test_a_customer_allows_five_to_seven_scenes_on_average(granted: list[grants.
 def test_the_contract_scene_is_never_granted_and_every_other_is(
     granted: list[grants.Grant],
 ) -> None:
-    specs = source_contract.specs_folder()
-    source = source_contract.load_source(specs / "sources" / "customer.odcs.yaml")
-    scenes = contract.load_scenes(specs / "scenes", source)
+    source = source_contract.load_source(SOURCE_CONTRACT)
+    scenes = contract.load_scenes(SCENES_FOLDER, source)
     assert {scene for _, scene, _ in granted} == scenes.keys() - {"contract-service"}
     for _, scene, fields in granted:
         missing = [name for name in scenes[scene].fields if name not in fields]
@@ -111,6 +112,14 @@ def test_one_grant_in_six_leaves_out_one_field(granted: list[grants.Grant]) -> N
     sizes = Counter(len(fields) for _, scene, fields in granted if scene == "ai-training")
     assert sizes.keys() == {16, 17}
     assert abs(sizes[16] / sizes.total() - 1 / 6) < 0.02
+
+
+def test_only_customers_of_the_table_have_grants(
+    product: Product, granted: list[grants.Grant]
+) -> None:
+    theirs = [each for each in granted if each[0] <= LAST]
+    assert load.grants(product, lambda _done, _of: None) == len(theirs)
+    assert {*product.gate.subjects()} == {customer for customer, _, _ in theirs}
 
 
 def _share(people: list[str], allowed: set[str]) -> float:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 from rdflib import Graph, Literal, Namespace, URIRef
@@ -10,7 +11,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from gate.contracts.scene import Scene, load_scene
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from ledger.events.envelope import Granted, KeyEnrolled
 from portal.archive import pack
 from portal.archive.content import archive
@@ -19,6 +20,7 @@ from portal.commands import app
 from portal.consent import wording
 from portal.operations.wiring import Product
 from steward.contracts.archive import ContractArchive
+from tests.bank import BANK, SCENES_FOLDER, SOURCE_CONTRACT
 from tests.ledger.events import PASSKEY, WORDING
 from tests.portal.conftest import START, Clock, browser, copy, sign_in
 from tests.steward.receipts import DPV, broken, graph, looked_at
@@ -34,6 +36,15 @@ SET = {
     "jurisdiction": "IE",
     "storage_location": "IE",
 }
+
+
+def unstated(folder: Path) -> Path:
+    """The demonstration's company, which does not say who is responsible."""
+    made = copytree(BANK, folder / "company")
+    path, facts = made / "company.toml", ("name", "id", "address", "email", "juri", "storage")
+    kept = [line for line in path.read_text("utf-8").splitlines() if not line.startswith(facts)]
+    path.write_text("\n".join(kept), "utf-8")
+    return made
 
 
 def index_of(product: Product, subject: str = ME) -> int:
@@ -104,13 +115,11 @@ def test_the_receipt_on_paper_leads_to_the_record(customer: TestClient, product:
 def test_no_record_is_given_while_nobody_is_said_to_be_responsible(
     seeded: Path, tmp_path: Path, clock: Clock
 ) -> None:
-    product = copy(seeded, tmp_path / "home")
+    product = copy(seeded, tmp_path / "home", company=str(unstated(tmp_path)))
     index = index_of(product)
     with browser(product, clock) as client:
         sign_in(client, ME)
         settings = client.app.state.context.product.settings  # type: ignore[attr-defined] # ours
-        assert settings.demo
-        object.__setattr__(settings, "demo", False)
         assert client.get(f"/customer/receipts/{index}/jsonld").status_code == 404
         for name, value in SET.items():
             object.__setattr__(settings, name, value)
@@ -135,7 +144,7 @@ def test_the_command_makes_the_same_of_the_file_that_the_customer_keeps(
 def test_the_command_prints_the_record_of_the_company_that_the_settings_name(
     proof: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in SET.items():
+    for name, value in SET.items() | {("company", str(BANK))}:
         monkeypatch.setenv(f"SOVEREIGN_{name.upper()}", value)
     done = CliRunner().invoke(app, ["consent-record", str(proof)])
     assert done.exit_code == 0, done.output
@@ -163,7 +172,10 @@ def test_the_command_refuses_what_is_no_receipt(tmp_path: Path, why: str) -> Non
 
 
 @pytest.mark.usefixtures("still")
-def test_the_command_refuses_while_nobody_is_said_to_be_responsible(proof: Path) -> None:
+def test_the_command_refuses_while_nobody_is_said_to_be_responsible(
+    proof: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOVEREIGN_COMPANY", str(unstated(tmp_path)))
     done = CliRunner().invoke(app, ["consent-record", str(proof)])
     assert done.exit_code == 1
     assert "found no controller_name" in done.stderr
@@ -191,8 +203,8 @@ def test_the_index_of_an_archive_is_json_ld_that_names_every_file_and_its_digest
 
 def older(folder: Path, product: Product) -> Scene:
     """An earlier version of a scene's contract: other words, and another retention."""
-    scene, source = folder / "old.odcs.yaml", specs_folder() / "sources" / "customer.odcs.yaml"
-    text = (specs_folder() / "scenes" / "direct-marketing.odcs.yaml").read_text("utf-8")
+    scene, source = folder / "old.odcs.yaml", SOURCE_CONTRACT
+    text = (SCENES_FOLDER / "direct-marketing.odcs.yaml").read_text("utf-8")
     text = text.replace("version: 1.0.0", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
     scene.write_text(text.replace("We send you offers", "You get offers"), "utf-8")
     old = load_scene(scene, load_source(source))

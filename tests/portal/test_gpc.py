@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from starlette.testclient import TestClient
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from portal.consent import gpc, wording
@@ -15,7 +15,7 @@ from tests.portal.conftest import Clock, browser, sign_in
 
 ME = "c00007"
 SIGNAL = {"Sec-GPC": "1"}
-SHARING, ADS = gpc.SCENES
+SCENES = SHARING, ADS = "third-party-sharing", "ads-device-id"
 NOT_THE_SIGNAL = {"zero": "0", "a word": "true", "one and a blank": "1 1", "two": "11", "none": ""}
 
 
@@ -39,7 +39,7 @@ def held(product: Product, scene: str) -> SceneConsent | SceneWithdrawal | None:
 @pytest.fixture
 def sharing(customer: TestClient, product: Product) -> TestClient:
     """Customer c00007, who allowed both scenes and signed out again."""
-    for scene in gpc.SCENES:
+    for scene in SCENES:
         allow(customer, product, scene)
     customer.post("/logout")
     return customer
@@ -54,7 +54,7 @@ def test_a_sign_in_that_carries_the_signal_withdraws_sharing_and_advertising(
     first, second = said(product)[before:]
     assert [first.act, second.act] == [Withdrawn(SHARING), Withdrawn(ADS)]
     assert {first.evidence, second.evidence} == {EvidenceClass.SESSION}
-    assert all(isinstance(held(product, scene), SceneWithdrawal) for scene in gpc.SCENES)
+    assert all(isinstance(held(product, scene), SceneWithdrawal) for scene in SCENES)
 
 
 def test_the_instruction_names_the_signal_as_its_words(

@@ -8,9 +8,11 @@ from typing import get_args
 
 import pytest
 
-from gate.contracts.scene import COMPLETIONS, Fallback
+from gate.contracts.scene import COMPLETIONS, LOCKED, Fallback, LegalBasis
 from gate.decision.decide import Reason, View
-from ledger.events.acts import KeyAct, TriggerCleared, TriggerSet
+from ledger.events.acts import CompanyAct, KeyAct, Limited, TriggerCleared, TriggerSet
+from portal.consent import departure, history, returning
+from portal.consent.centre import SceneStatus
 from portal.desk.office import GROUNDS
 from portal.jobs import schedule
 from portal.operations.job_results import Health
@@ -29,14 +31,27 @@ CODE = sorted(PORTAL.rglob("*.py"))
 WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
-USED_IN_CODE = re.compile(r""""((?:notice|did|items|mail|key\.how)\.[a-z0-9.-]+)\"""")
+USED_IN_CODE = re.compile(
+    r""""((?:notice|did|items|mail|card|condition|scene|key\.how)\.[a-z0-9.-]+)\""""
+)
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
-SAID = [TriggerSet, TriggerCleared, *get_args(KeyAct)]
+SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
-    "standing.": ["locked", "allowed", "partly", "refused", "expired", "frozen"],
+    "standing.": [
+        *SceneStatus,
+        "frozen",
+        "obligation",
+        "unobjected",
+        "objected",
+        "partly-objected",
+    ],
     "fallback.": ["withhold", "synthetic", "generalise"],
-    "basis.": ["consent", "contract"],
+    "basis.": [*LegalBasis],
+    "card.locked.": [*LOCKED],
+    "switch.": ["allow", "withdraw", "no-objection", "object"],
+    "notice.": [f"{each}{part}" for each in ("objected", "unobjected") for part in ("", "-item")],
+    "card.": ["interest", "if-objected", "consequence", "left-out", "left-out-objected"],
     "role.": ["account-manager", "data-protection-officer"],
     "figure.": ["coverage", "freshness", "dependence"],
     "loss.": ["mean", "p95"],
@@ -53,18 +68,37 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "job-health.": [*Health],
     "advice.": [*Advice],
     "ground.": [*GROUNDS],
-    "evidence.": ["A", "B", "C", "D"],
+    "evidence.": ["A", "B", "C", "D", "company", "renamed"],
+    "history.": ["words", "words-company"],
     "view.": [*View],
+    "reads.": ["evaluate", "rows", "table", "search"],  # actions of entries
     "reason.": [*Reason],
-    "did.": [*(f"{each.__struct_config__.tag}" for each in SAID)],
-    "sign.": [f"{name}.{part}" for name in KEY_ACTS for part in ("title", "text")],
+    "delivery.": ["delivered", "cut", "unknown"],
+    "did.": [
+        returning.ACT,
+        "merged-into",
+        "renamed-to",
+        *(f"{each.__struct_config__.tag}" for each in SAID),
+    ],
+    "sign.": [
+        f"{name}.{part}"
+        for name in (*KEY_ACTS, *history.OF_THE_COMPANY, departure.ACT, returning.ACT)
+        for part in ("title", "text")
+    ],
+    "leave.refused.": ["word", "key", "code", "sign-in"],
     "key.kind.": ["passkey", "browser"],
     "keys.replace.": ["passkey", "browser"],
     "keys.add.": ["passkey", "browser"],
     "keys.recover.": ["passkey", "browser"],
     "mail.": [
         f"{what}.{part}"
-        for what in ("recovery-requested", "key-recovered")
+        for what in (
+            "recovery-requested",
+            "key-recovered",
+            "leaving-requested",
+            "leaving-stopped",
+            "leaving-code",
+        )
         for part in ("subject", "body")
     ],
     "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import SignalReported
 from ledger.tlog import signed_note
 from portal.desk.office import Office
@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, int]] = {
     "an operation nobody knows": (REFUND | {"operations": ["gift"]}, "branch-finder", 400),
     "no words": ({"subject": ME}, "branch-finder", 400),
     "nobody to propose it for": (REFUND | {"subject": ""}, "branch-finder", 400),
-    "a customer without a key": (REFUND | {"subject": "c00059"}, "branch-finder", 409),
+    "a customer without a key": (REFUND | {"subject": "nobody"}, "branch-finder", 409),
 }
 
 

@@ -10,11 +10,12 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from portal.commands import app
-from portal.demo import deliveries
-from portal.operations import release_service
-from portal.operations.wiring import contracts
+from portal.configuration.sources import SettingError
+from portal.demo.sources import deliveries
+from portal.operations import release_service, wiring
+from tests.bank import contracts
 from tests.portal.conftest import START, copy
 
 DAMAGE = {  # what is done to the table -> what the check of the key finds
@@ -78,6 +79,21 @@ def test_a_nan_counts_as_null(seeded: Path, tmp_path: Path) -> None:
     assert found == {"10000 of 10000"}
 
 
+@pytest.fixture
+def after_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second row comes when the product serves already: a start refuses it."""
+    monkeypatch.setattr(wiring, "_require_one_row_each", lambda *_: None)
+
+
+def test_a_start_over_a_table_with_two_rows_of_a_customer_is_refused(
+    seeded: Path, tmp_path: Path
+) -> None:
+    home = damaged(seeded, tmp_path / "damaged", DAMAGE["a customer twice"][0])
+    with pytest.raises(SettingError, match="found 1 rows beyond a customer's first"):
+        copy(home, tmp_path / "home")
+
+
+@pytest.mark.usefixtures("after_the_start")
 def test_a_release_counts_a_customer_once_however_many_rows_they_have(
     seeded: Path, tmp_path: Path
 ) -> None:
@@ -90,6 +106,7 @@ def test_a_release_counts_a_customer_once_however_many_rows_they_have(
     assert "one customer with all their rows (at most 1)" in str(release.statement)
 
 
+@pytest.mark.usefixtures("after_the_start")
 def test_a_customer_with_several_rows_is_not_answered_with_one_of_them(
     seeded: Path, tmp_path: Path
 ) -> None:

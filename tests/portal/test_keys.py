@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -24,6 +25,9 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.consent import keys, wording
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
+from portal.storage.departures import Departures
+from tests.features.own_key import KeyHolder
+from tests.features.served import Person as Visitor
 from tests.ledger.hands import Passkey
 from tests.portal.conftest import CUSTOMERS, Clock, copy
 from tests.portal.signer import (
@@ -373,7 +377,7 @@ def test_a_recovery_is_cancelled_by_one_press_and_without_a_key(me: Person, key:
 
 def test_a_recovery_takes_a_fresh_proof_of_identity(me: Person, key: Passkey, clock: Clock) -> None:
     clock.advance(minutes=5)
-    me.cross()  # coming over anew is no fresh proof
+    me.cross()  # coming over again is no fresh proof
     answer = me.made(passkey(), "recover")
     assert answer.status_code == 403
     assert answer.json()["type"] == "urn:sovereign:problem:prove-again"
@@ -383,7 +387,7 @@ def test_the_instruction_names_how_they_proved_it(me: Person, key: Passkey) -> N
     request_recovery(me)
     asked = last(me).act
     assert isinstance(asked, RecoveryRequested)
-    assert asked.proof == "signed in anew at 2026-11-21T12:00:00Z"
+    assert asked.proof == "signed in again at 2026-11-21T12:00:00Z"
 
 
 def test_word_of_a_recovery_goes_out_by_mail(seeded: Path, tmp_path: Path, clock: Clock) -> None:
@@ -477,16 +481,38 @@ def test_no_keys_are_offered_where_there_is_no_consent_host(
     assert me.login.post("/enter", data={"code": "x"}).status_code == 404
 
 
+def test_a_stolen_session_cannot_enrol_a_key_to_leave_with(
+    product: Product, clock: Clock, fresh: Iterator[str]
+) -> None:
+    somebody = person(product, clock, next(fresh)).cross()
+    thief = key_holder(somebody)
+    thief.enrol()
+    clock.advance(minutes=6)
+    assert thief.leave().status == 403
+    assert Departures(product.home).of(somebody.subject) is None
+    clock.advance(hours=72)
+    again = key_holder(person(product, clock, somebody.subject).cross())
+    again.private = thief.private
+    clock.advance(minutes=6)
+    assert again.leave().status == 200, "the key itself, and no fresh sign-in"
+    assert Departures(product.home).of(somebody.subject) is not None
+
+
+def key_holder(somebody: Person) -> KeyHolder:
+    login, consent = (Visitor(cast(Any, each)) for each in (somebody.login, somebody.consent))
+    return KeyHolder(login, consent)
+
+
 def test_after_erasure_nothing_says_whose_credential_it_was(
     me: Person, key: Passkey, clock: Clock
 ) -> None:
-    path = me.product.home / "passkeys.sqlite"
+    home = me.product.home
     identifier = next(iter(me.app.state.context.credentials.of(me.subject).values()))
     me.app.state.context.credentials.close()
-    kept = [*path.parent.glob("passkeys*")]
+    kept = [*home.glob("passkeys*")]
     assert [each for each in kept if identifier in each.read_bytes()]
-    store = ConsentKeyStore(path)
+    store = ConsentKeyStore(home)
     store.forget(me.subject)
     store.close()
-    assert not [each for each in path.parent.glob("passkeys*") if identifier in each.read_bytes()]
-    assert ConsentKeyStore(path).of(me.subject) == {}
+    assert not [each for each in home.glob("passkeys*") if identifier in each.read_bytes()]
+    assert ConsentKeyStore(home).of(me.subject) == {}

@@ -18,7 +18,8 @@ from ledger.service import Ledger
 from portal.commands import app
 from portal.consent import wording
 from portal.operations.settings import Settings
-from portal.operations.wiring import contracts, open_product
+from portal.operations.wiring import open_product
+from tests.bank import contracts
 from tests.ledger.events import KEY_ACTS
 from tests.portal.conftest import START, Clock, browser, sign_in
 

@@ -54,7 +54,7 @@ class Server(socketserver.StreamRequestHandler):
 def server() -> Iterator[Any]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Server) as made:
         made.kept = []  # type: ignore[attr-defined] # what arrived
-        threading.Thread(target=made.serve_forever, daemon=True).start()
+        threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True).start()
         yield made
         made.shutdown()
 
@@ -103,7 +103,8 @@ def test_every_act_is_followed_by_a_letter_whose_proof_verifies(
     assert letter["To"] == row["email"]
     assert body is not None
     assert mailing.scenes[SCENE].title["en"] in body.get_content()
-    (proof,) = letter.iter_attachments()
+    proof, words = letter.iter_attachments()
+    assert words.get_content() == wording.shown(mailing.scenes[SCENE], "en")
     receipt = parse(proof.get_content().decode())
     verify(receipt, mailing.ledger.log.verifiers)
     assert receipt.extra["event"]["act"]["type"] == "granted"
@@ -165,14 +166,14 @@ def test_letters_that_nobody_carries_are_dropped_and_the_log_names_nobody(
 
     def slow() -> None:
         started.set()
-        held.wait(10)
+        held.wait(180)
 
     def never() -> EmailMessage:
         raise OSError("c00007 at home.example")
 
     post = CustomerMail(LetterFolder(Path("unused")))
     post.put(slow)
-    assert started.wait(10)
+    assert started.wait(180)
     for _ in range(mail.MAX_WAITING):
         post.put(never)
     post.put(never)

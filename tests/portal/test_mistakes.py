@@ -6,6 +6,8 @@ names and settings that do not exist.
 
 import json
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from ledger.vault.vault import VaultError
 from portal.commands import app
 from portal.commands.errors import DEFECT
+from portal.operations import open_ledger
+from tests.bank import BANK
 from tests.ledger.worlds import AGE, opened, say
 
 LINES = 2  # that a message takes at most
@@ -50,6 +55,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     (tmp_path / "junk").write_bytes(b"\x00not\x00this\n{]")
     (tmp_path / "rows.csv").write_text("age,job\n1,x\n")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOVEREIGN_COMPANY", str(BANK))
     return Places(
         tmp_path,
         home,
@@ -74,12 +80,17 @@ def refused(done: Result) -> str:
 
 
 TYPED_WRONG = {
+    "apply": "apply --data-dir {typo}",
     "audit": "audit {typo} --key {home}/keys/consent.vkey",
     "audit-states": "audit-states {typo} {typo} --policy {home}/state.policy"
     " --consent-policy {home}/consent.policy",
     "budget verify": "budget verify {typo}",
     "consent-record": "consent-record {junk} --demo --data-dir {typo}",
     "contracts check": "contracts check --data-dir {typo}",
+    "customers deleted": "customers deleted c1 --data-dir {typo}",
+    "customers merge": "customers merge c1 c2 --data-dir {typo}",
+    "customers rename": "customers rename c1 c2 --data-dir {typo}",
+    "customers split": "customers split c1 c2 --data-dir {typo}",
     "erase": "erase c1 --data-dir {typo}",
     "evidence": "evidence c1 1 {root}/out --data-dir {typo}",
     "export": "export {root}/out --data-dir {typo}",
@@ -92,11 +103,17 @@ TYPED_WRONG = {
     "hold set": "hold set c1 --reason x --data-dir {typo}",
     "import-consents": "import-consents {junk} --source x --data-dir {typo}",
     "jobs": "jobs --data-dir {typo}",
+    "named-files": "named-files {root}/out --data-dir {typo}",
+    "transitions": "transitions {root}/out --data-dir {typo}",
     "jobs as JSON": "jobs --json --data-dir {typo}",
+    "processing-record": "processing-record astrology --demo --data-dir {typo}",
     "manifest affected": "manifest affected --data-dir {typo}",
     "manifest make": "manifest make m --data-dir {typo}",
     "manifest verify": "manifest verify {junk} --data-dir {typo}",
+    "plan": "plan --data-dir {typo}",
     "replay": "replay --data-dir {typo}",
+    "clock": "clock --data-dir {typo}",
+    "migrate": "migrate --data-dir {typo}",
     "rotate-key": "rotate-key --data-dir {typo}",
     "serve": "serve --data-dir {typo}",
     "state-proof": "state-proof c1 --data-dir {typo}",
@@ -320,3 +337,32 @@ def test_a_defect_is_one_line_with_its_type_and_place_and_no_value(
     assert "tests/portal/test_mistakes.py" in line
     assert "portal/commands/" in line
     assert "Ada" not in line
+
+
+def test_an_argument_that_is_no_text_is_named_and_nothing_is_looked_up(places: Places) -> None:
+    here = ["--data-dir", str(places.home)]
+    command: list[str | bytes] = [sys.executable, "-m", "portal.cli", "erase", b"c\xff", *here]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (2, "argument 2 is no text in UTF-8: correct it\n")
+
+
+def test_tombstones_that_do_not_read_are_refused_at_the_start(places: Places) -> None:
+    (places.home / "tombstones").write_text("not a tombstone\n")
+    with pytest.raises(VaultError, match="tombstones"), open_ledger.writing(places.home):
+        raise AssertionError("it was opened")
+
+
+PLACES = {
+    "export-customer": "export-customer c1 {to} --data-dir {{home}}",
+    "evidence": "evidence c1 1 {to} --data-dir {{home}}",
+    "transitions": "transitions {to} --data-dir {{home}}",
+}
+
+
+@pytest.mark.parametrize("to", ["{root}", "{root}/nowhere/file"])
+@pytest.mark.parametrize("command", PLACES)
+def test_a_file_goes_into_a_folder_that_exists(command: str, to: str, places: Places) -> None:
+    before = places.files()
+    said = refused(run(places, PLACES[command].format(to=to)))
+    assert str(places.root) in said
+    assert places.files() == before

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gate.contracts.scene import Scene
-from gate.reads.point import Gate, ReadRequest
+from gate.reads.point import Gate
+from gate.reads.request import ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
 from portal.operations import gate_process
 from portal.operations.gate_process import open_gate
-from portal.operations.wiring import Product, contracts
+from portal.operations.wiring import Product
+from tests.bank import contracts
 from tests.portal.conftest import START
 from tests.portal.test_standalone import until_it_waits
 

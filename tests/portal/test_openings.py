@@ -118,6 +118,7 @@ def test_s50_what_is_out_of_bounds_makes_no_token(why: str, product: Product) ->
         AuthorityAccesses(product.register()).grant(ME, "dpo", reason, days, START)
 
 
-def test_s50_there_is_nothing_to_open_of_who_never_said_anything(product: Product) -> None:
+def test_s50_there_is_nothing_to_open_of_whom_the_source_does_not_know(product: Product) -> None:
+    """Of who gave no instruction there are reads."""
     with pytest.raises(UnsealableError):
-        AuthorityAccesses(product.register()).grant("c00050", "dpo", REASON, 3, START)
+        AuthorityAccesses(product.register()).grant("c99999", "dpo", REASON, 3, START)

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from gate.reads.point import ReadRequest
-from portal.operations.replay_service import PeriodError, ReplayBusyError, Replays
+from gate.reads.request import ReadRequest
+from portal.operations import company_folder
 from portal.operations.wiring import Product
 from portal.web import i18n
+from portal.web.replay_service import PeriodError, ReplayBusyError, Replays
 from tests.portal.conftest import START, Clock, browser
 
 TODAY = START.date()
@@ -51,6 +52,7 @@ def test_the_page_says_what_follows(read: Product, clock: Clock) -> None:
 def test_an_answer_that_does_not_follow_is_named(
     read: Product, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(company_folder, "policy", lambda _: _policy(read))
     monkeypatch.setattr("portal.operations.replay_grounds.cedar.load", lambda _: _policy(read))
     form = {"first": TODAY.isoformat(), "last": TODAY.isoformat()}
     with browser(read, clock) as public:

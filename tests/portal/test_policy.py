@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gate.contracts.source import specs_folder
 from gate.policy import cedar
 from ledger.events.envelope import PolicyPublished
+from portal.operations import company_folder
 from portal.operations.replay_grounds import grounds
 from portal.operations.wiring import Product, publish_policy
+from tests.bank import BANK
 
 pytestmark = pytest.mark.usefixtures("still")
 
@@ -36,7 +37,7 @@ def test_another_policy_is_announced_and_the_first_one_again(product: Product) -
 
 
 def test_a_replay_rests_on_the_policies_that_were_kept(product: Product, tmp_path: Path) -> None:
-    law = cedar.law(specs_folder() / "policy")
+    law = cedar.law(cedar.law_folder())
     ours = product.gate.policy.organisation
     forbid = 'forbid (principal, action, resource) when { context.field == "age" };'
     other = cedar.check(law, cedar.Pair(ours.schema, f"{ours.rules}\n{forbid}"))
@@ -45,6 +46,7 @@ def test_a_replay_rests_on_the_policies_that_were_kept(product: Product, tmp_pat
     (tmp_path / "policies" / "unreadable").mkdir()
     copied = cedar.keep(replace(other, digest="f" * 64), tmp_path / "policies")
     said: list[str] = []
+    company_folder.remember(tmp_path, BANK)
     found = grounds(tmp_path, [], said.append)
     assert [each.digest for each in found.policies] == [product.gate.policy.digest, other.digest]
     assert len(said) == 2

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 from gate.contracts.scene import Fallback, Scene
 from ledger.events.envelope import BudgetReserved, Granted, SyntheticReleased, Withdrawn
 from ledger.tlog.fetcher import DirectorySource
+from portal.configuration.privacy_limits import PrivacyLimits
 from portal.consent import wording
 from portal.jobs.failure import JobError
 from portal.jobs.refits import Attempts, Refits, changed_since, wait_after
@@ -29,7 +30,6 @@ from portal.operations.wiring import Product, open_product
 from portal.regulator.budget_account import recompute
 from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.release import Release
-from synthetic.privacy import accounting
 from synthetic.privacy.budget import PrivacyLoss
 from synthetic.privacy.budget_ledger import Reservation
 from synthetic.privacy.customer_cap import Cadence
@@ -37,7 +37,7 @@ from tests.portal.conftest import START, Clock
 from tests.synthetic.test_spending import processes
 
 SCENE, BROKEN = "anomaly-detection", "recommendation"
-LOSS = accounting.loss_within(release_service.EPSILON, release_service.DELTA)
+LOSS = PrivacyLimits().release
 QUICK = Cadence(least=timedelta(days=7), changes=3)
 LATER = START + timedelta(days=30)
 
@@ -45,6 +45,11 @@ LATER = START + timedelta(days=30)
 def say(product: Product, subject: str, act: Granted | Withdrawn, at: datetime = START) -> None:
     shown = wording.wording(product.scenes[act.scene], "en")
     product.ledger.record([product.ledger.draft(subject, act, at=at, wording=shown)])
+
+
+def set_limits(product: Product, **limits: Fraction) -> None:
+    """As if the company had set them before the start."""
+    object.__setattr__(product, "settings", product.settings.model_copy(update=limits))
 
 
 def grant(product: Product, *subjects: str, scene: str = SCENE) -> None:
@@ -102,7 +107,7 @@ def test_losses_of_all_scenes_add_up(product: Product) -> None:
 
 def test_a_grant_that_is_too_narrow_or_over_is_charged_all_the_same(product: Product) -> None:
     say(product, "c00050", Granted(SCENE, (next(iter(product.scenes[SCENE].fields)),), None))
-    say(product, "c00051", Granted(SCENE, (), START + timedelta(minutes=1)))
+    say(product, "c00051", Granted(SCENE, ("age",), START + timedelta(minutes=1)))
     grant(product, "c00052")
     say(product, "c00052", Withdrawn(SCENE))
     debit(product, "01")
@@ -132,10 +137,10 @@ def test_whoever_was_erased_leaves_no_history(product: Product) -> None:
 
 
 @pytest.fixture
-def capped(monkeypatch: pytest.MonkeyPatch) -> PrivacyLoss:
+def capped(product: Product) -> PrivacyLoss:
     """A cap that two fits reach, and a scene that could pay for more."""
     cap = PrivacyLoss(LOSS.rho * 2)
-    monkeypatch.setattr(release_service, "CAP", cap)
+    set_limits(product, customer_rho_a_year=cap.rho)
     return cap
 
 
@@ -222,6 +227,15 @@ def test_a_scene_gets_its_first_release_when_enough_customers_have_spoken(produc
     assert Refits(product).next_due(START) is None
 
 
+def test_s26_a_customers_loss_is_capped_over_all_years(product: Product) -> None:
+    set_limits(product, customer_rho=LOSS.rho * 2)
+    scene, before = product.scenes[SCENE], {*consenting(product)}
+    debit(product, "01", period="2024")
+    debit(product, "02", period="2025")
+    grant(product, *(f"c{n:05d}" for n in range(30, 30 + 2 * len(before))))
+    assert before.isdisjoint(release_service.population(product, scene, START).subjects)
+
+
 def of(product: Product) -> Release:
     found = product.gate.release(SCENE)
     assert isinstance(found, Release)
@@ -229,12 +243,12 @@ def of(product: Product) -> Release:
 
 
 def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown(
-    released: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
+    released: Product, visitor: TestClient, clock: Clock
 ) -> None:
     first, refits, scene = of(released), Refits(released, QUICK), released.scenes[SCENE]
     shown = visitor.get(f"/regulator/releases/{SCENE}").text
     assert "(0 days ago)" in shown
-    monkeypatch.setattr(release_service, "RHO_A_YEAR", LOSS.rho)
+    set_limits(released, scene_rho_a_year=LOSS.rho)
     grant(released, "c00050", "c00051", "c00052")
     size = released.ledger.size
     assert refits.is_due(scene, LATER)
@@ -248,9 +262,9 @@ def test_an_exhausted_budget_leaves_the_last_release_in_force_with_its_age_shown
 
 
 def test_the_page_says_when_a_release_is_the_last_of_its_year(
-    product: Product, monkeypatch: pytest.MonkeyPatch, visitor: TestClient, clock: Clock
+    product: Product, visitor: TestClient, clock: Clock
 ) -> None:
-    monkeypatch.setattr(release_service, "RHO_A_YEAR", LOSS.rho * Fraction(3, 2))
+    set_limits(product, scene_rho_a_year=LOSS.rho * Fraction(3, 2))
     release_service.release(product, product.scenes[SCENE], START)
     page = f"/regulator/releases/{SCENE}"
     assert "pays for no further release" in visitor.get(page).text

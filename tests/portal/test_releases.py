@@ -9,6 +9,7 @@ import pytest
 
 from ledger.events.envelope import SyntheticReleased
 from ledger.service import Ledger
+from portal.configuration.privacy_limits import SCENE
 from portal.operations import release_service
 from portal.operations.wiring import Product, open_product
 from synthetic.privacy import budget_ledger
@@ -17,7 +18,7 @@ from synthetic.privacy.budget_ledger import Reservation
 from tests.portal.conftest import START
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HALF = PrivacyLoss(release_service.RHO_A_YEAR / 2)
+HALF = PrivacyLoss(SCENE.rho / 2)
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_concurrent_debits_never_overspend(ledger: Ledger) -> None:
     assert spent.accounts["segmentation", "2026"].left == PrivacyLoss(Fraction(0))
 
 
-def test_g115_a_product_started_anew_keeps_every_release_and_finds_the_same_anchor(
+def test_g115_a_product_started_again_keeps_every_release_and_finds_the_same_anchor(
     product: Product,
 ) -> None:
     scene = product.scenes["segmentation"]

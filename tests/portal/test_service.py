@@ -1,22 +1,32 @@
 """Clauses 4.3 and 4.4 of specs/portal.md: the service API and its pages."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from portal.operations.wiring import Product
 from portal.service.tokens import Tokens, demo_digests
+from tests.portal.conftest import Clock, allow, browser, copy
 
 pytestmark = pytest.mark.usefixtures("still")
 
 ME = "c00007"
 TOKEN = {"Authorization": "Bearer demo-branch-finder"}
-ASKED = {"scene": "nearest-branch", "customer": ME, "fields": ["location", "postcode_area"]}
+ASKED: dict[str, Any] = {
+    "scene": "nearest-branch",
+    "customer": ME,
+    "fields": ["location", "postcode_area"],
+}
 
 
-def test_a_service_reads_what_the_customer_allows(visitor: TestClient, product: Product) -> None:
-    answer = visitor.post("/v1/read", json=ASKED, headers=TOKEN).json()
+def test_a_service_reads_what_the_customer_allows(seeded: Path, tmp_path: Path) -> None:
+    product = copy(seeded, tmp_path / "home")
+    allow(product, ME, ASKED["scene"])
+    with browser(product, Clock()) as visitor:
+        answer = visitor.post("/v1/read", json=ASKED, headers=TOKEN).json()
     row = product.gate.source.row(ME, ["location"])
     assert row is not None
     assert answer["decision"] is True

@@ -55,6 +55,22 @@ def test_a_passkey_signs_its_customer_in(customer: TestClient, key: Key) -> None
     assert key.id.hex() in page.text
 
 
+def test_a_session_that_is_not_fresh_neither_adds_nor_removes_a_passkey(
+    customer: TestClient, key: Key, clock: Clock
+) -> None:
+    """With a passkey of its own a stolen session signs in again, and erases the customer."""
+    assert used(customer, replace(key, count=1)) == 204
+    options = customer.post("/customer/passkeys/options").json()
+    clock.advance(minutes=5)
+    other = Key(id=b"the thief's own.")
+    assert customer.post("/customer/passkeys", content=other.made(options)).status_code == 403
+    assert customer.post("/customer/passkeys/options").status_code == 403
+    assert customer.post(f"/customer/passkeys/{key.id.hex()}/remove").status_code == 403
+    page = customer.get("/customer/passkeys").text
+    assert ("within five minutes" in page, key.id.hex() in page) == (True, True)
+    assert other.id.hex() not in page
+
+
 FORGED: dict[str, Callable[[Key], Key]] = {
     "the page of another site": lambda key: replace(key, origin="http://evil.example"),
     "the same host over another port": lambda key: replace(key, origin="http://testserver:81"),
@@ -113,7 +129,7 @@ def test_a_key_of_an_earlier_version_may_turn_out_to_be_synchronised(
     customer: TestClient, key: Key, product: Product
 ) -> None:
     with closing(sqlite3.connect(product.home / "passkeys.sqlite")) as database, database:
-        database.execute("ALTER TABLE passkey DROP COLUMN eligible")
+        database.execute("UPDATE passkey SET eligible = NULL")
     with browser(product, Clock()) as again:
         assert used(again, replace(key, count=7, flags=SYNCHRONISED)) == 204
         assert used(again, replace(key, count=2, flags=SYNCHRONISED)) == 204
@@ -291,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
 def foreign() -> Iterator[Foreign]:
     server = Foreign(("127.0.0.1", 0), _Handler)
     server.token = server.signed
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
     server.shutdown()

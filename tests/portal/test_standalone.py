@@ -1,25 +1,25 @@
 """The gate alone follows a data directory that somebody else writes (G75, G76)."""
 
-import os
 import re
 import shutil
-import socket
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import urlopen
 
 import pytest
 from typer.testing import CliRunner
 
 from gate.decision.decide import Reason
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.sdk.client import GateClient
+from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished, Withdrawn
+from ledger.follower import Follower
 from ledger.service import Ledger
 from ledger.tlog import signed_note
 from portal.commands import app
@@ -34,17 +34,45 @@ from portal.operations.gate_process import (
     open_gate,
 )
 from portal.operations.settings import Settings
-from portal.operations.wiring import Product
-from tests.portal.conftest import START, Clock
+from portal.operations.wiring import SNAPSHOT, Product
+from tests.features.loopback import free_port
+from tests.features.served import HERE
+from tests.portal.conftest import START, Clock, allow
 
 SCENE, SERVICE, ME, FIELD = "nearest-branch", "branch-finder", "c00007", "postcode_area"
-NEVER = 60.0
+NEVER = 180.0
 
 
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+def test_g75_a_gate_waits_for_the_snapshot_that_an_erasure_removed(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product.gate.catch_up()
+    follower = Follower(product.home)
+    file = product.home / SNAPSHOT
+    file.unlink(missing_ok=True)
+    clock = SimpleNamespace(monotonic=lambda: 0.0, sleep=lambda _seconds: product.keep_state())
+    monkeypatch.setattr(gate_process, "time", clock)
+    known = product.home, product.scenes, follower
+    assert gate_process._snapshot(*known) is None  # a small ledger is read
+    assert not file.exists()
+    monkeypatch.setattr(gate_process, "MAX_READ", 0)
+    state = gate_process._snapshot(*known)
+    assert state is not None
+    assert state.size == product.ledger.size
+    follower.close()
+
+
+def test_g75_a_gate_starts_when_no_snapshot_comes(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (product.home / SNAPSHOT).unlink(missing_ok=True)
+    times = iter([0.0, 1.0, gate_process.SNAPSHOT_S + 1])
+    clock = SimpleNamespace(monotonic=lambda: next(times), sleep=lambda _seconds: None)
+    monkeypatch.setattr(gate_process, "time", clock)
+    monkeypatch.setattr(gate_process, "MAX_READ", 0)
+    follower = Follower(product.home)
+    assert gate_process._snapshot(product.home, product.scenes, follower) is None
+    follower.close()
 
 
 def until_it_waits(home: Path) -> None:
@@ -57,10 +85,9 @@ def until_it_waits(home: Path) -> None:
 @contextmanager
 def serving(product: Product) -> Iterator[str]:
     """`sovereign gate serve` in a process of its own, announced by the product that writes."""
-    port, home = free_port(), str(product.home)
-    command = ["-m", "portal.cli", "gate", "serve", "--data-dir", home, "--port", str(port)]
-    environment = os.environ | {"SOVEREIGN_DEMO": "true"}
-    process = subprocess.Popen([sys.executable, *command], env=environment)
+    port, log = free_port(), product.home.with_suffix(".log")
+    command = ("gate", "serve", "--data-dir", product.home, "--port", str(port))
+    process = HERE.begin(*command, log=log, SOVEREIGN_DEMO="true")
     try:
         until_it_waits(product.home)
         assert gate_process.announce(product.ledger, product.home) == 1
@@ -68,7 +95,7 @@ def serving(product: Product) -> Iterator[str]:
         _until_up(address)
         yield address
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait()
 
 
@@ -76,7 +103,7 @@ def _until_up(address: str) -> None:
     deadline = time.monotonic() + NEVER
     while True:
         try:
-            with urlopen(f"{address}/healthz", timeout=5) as answer:
+            with urlopen(f"{address}/healthz", timeout=60) as answer:
                 assert b'"status": "ok"' in answer.read()
                 return
         except OSError:
@@ -85,11 +112,12 @@ def _until_up(address: str) -> None:
 
 
 def test_it_answers_follows_the_ledger_and_journals_for_the_customer(product: Product) -> None:
+    allow(product, ME, SCENE)
     with serving(product) as address:
         gate = GateClient(address, f"demo-{SERVICE}")
         assert gate.read(SCENE, ME, [FIELD]).views == {FIELD: "personal"}
         shown = wording.wording(product.scenes[SCENE], "en")
-        said = product.ledger.draft(ME, Withdrawn(SCENE), at=START, wording=shown)
+        said = product.ledger.draft(ME, Withdrawn(SCENE), at=clock.now(), wording=shown)
         (recorded,) = product.ledger.record([said])
         after = gate.read(SCENE, ME, [FIELD], minimum_size=recorded.index + 1)
         assert (after.views, after.reason) == ({FIELD: "withheld"}, "withdrawn")

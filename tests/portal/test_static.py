@@ -1,5 +1,6 @@
 """Files that pages load: what they are, where they come from, how long they are kept."""
 
+import re
 from hashlib import sha256
 
 import pytest
@@ -37,3 +38,19 @@ def test_an_address_with_its_digest_is_kept_for_ever(visitor: TestClient) -> Non
 
 def test_pages_are_not_stored(visitor: TestClient) -> None:
     assert visitor.get("/").headers["cache-control"] == "no-store"
+
+
+def test_4_5_the_page_that_verifies_loads_what_it_uses() -> None:
+    found, waiting = set[str](), ["check.js"]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        named = re.findall(
+            r'^(?:import .*|\}) from "\./([a-z]+\.js)";', _script(name), re.MULTILINE
+        )
+        waiting += [each for each in named if each not in found]
+    assert found == {"check.js", "verify.js", "canonical.js"}
+
+
+def _script(name: str) -> str:
+    return (STATIC / name).read_text("utf-8")

@@ -6,12 +6,11 @@ from shutil import copytree
 
 import pytest
 
-from gate.contracts.source import specs_folder
 from gate.decision.decide import Reason
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import ScenePublished
-from portal.operations import wiring as root
 from portal.operations.wiring import Product
+from tests.bank import BANK
 from tests.portal.conftest import Clock, browser, copy, sign_in
 from tests.portal.test_customer import ALLOWED, ME, press
 
@@ -19,17 +18,15 @@ NOTE = "This scene has been widened since you allowed it."
 
 
 @pytest.fixture
-def widened(seeded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Product:
-    """The seeded bank, whose customers had agreed before version 2 counted consent anew."""
-    specs = tmp_path / "specs"
-    copytree(specs_folder(), specs)
-    path = specs / "scenes" / f"{ALLOWED}.odcs.yaml"
+def widened(seeded: Path, tmp_path: Path) -> Product:
+    """The seeded bank, whose customers had agreed before version 2 asked for consent again."""
+    folder = copytree(BANK, tmp_path / "company")
+    path = folder / "scenes" / f"{ALLOWED}.odcs.yaml"
     text = path.read_text("utf-8")
     since = "customProperties:\n  - {property: consentSince, value: 2.0.0}\n  - {property: order"
     text = text.replace("\nversion: 1.0.0", "\nversion: 2.0.0")
     path.write_text(text.replace("customProperties:\n  - {property: order", since), "utf-8")
-    monkeypatch.setattr(root, "specs_folder", lambda: specs)
-    return copy(seeded, tmp_path / "home")
+    return copy(seeded, tmp_path / "home", company=str(folder))
 
 
 def test_a_widened_scene_says_so_and_is_not_in_force(widened: Product, clock: Clock) -> None:
@@ -39,7 +36,7 @@ def test_a_widened_scene_says_so_and_is_not_in_force(widened: Product, clock: Cl
     assert re.search(rf'id="{ALLOWED}-withdraw"[^>]*aria-pressed="true"', page)
 
 
-def test_one_press_allows_a_widened_scene_anew(widened: Product, clock: Clock) -> None:
+def test_one_press_allows_a_widened_scene_again(widened: Product, clock: Clock) -> None:
     asked = ReadRequest("branch-finder", ALLOWED, ME, ("location",), clock())
     assert widened.gate.decide(asked).reason is Reason.SUPERSEDED
     with browser(widened, clock) as client:

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from gate.decision.decide import Reason
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import SignalReported, TriggerCleared, TriggerSet
 from portal.consent import conditions, wording
 from portal.operations.wiring import Product
@@ -60,8 +60,8 @@ def test_without_a_fresh_report_it_freezes_too(
     customer: TestClient, product: Product, clock: Clock
 ) -> None:
     page = press(customer, product, "0/set", "92")[1]
-    assert "Nothing reported yet." in page
-    assert FROZEN in page
+    assert "It waits for the first report" in page
+    assert FROZEN not in page, "it does not hold"
     assert reason(product, clock) is Reason.FROZEN
 
 

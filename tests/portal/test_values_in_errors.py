@@ -13,16 +13,16 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from gate.contracts.source import specs_folder
 from portal.commands import app
 from portal.commands.errors import DEFECT, defect
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 from tests.features.served import sovereign
 
 SECRET = "2,143.77"
 HEAD = "id,age,job,marital,education,balance,housing,loan,contact,month,poutcome,y"
 GOOD = "x{},30,technician,single,tertiary,{},no,no,cellular,may,unknown,no"
-SCENE = specs_folder() / "scenes" / "segmentation.odcs.yaml"
-SOURCE = specs_folder() / "sources" / "customer.odcs.yaml"
+SCENE = SCENES_FOLDER / "segmentation.odcs.yaml"
+SOURCE = SOURCE_CONTRACT
 
 
 def csv(folder: Path, *balances: str, encoding: str = "utf-8") -> Path:

@@ -12,18 +12,19 @@ from rdflib import Graph, Namespace, URIRef
 from rdflib.namespace import DCTERMS, RDF, SH
 
 from gate.contracts.scene import Scene
+from ledger.events.acts import Limited
 from ledger.events.envelope import Act, Granted, Imported, TriggerCleared, TriggerSet, Withdrawn
-from portal.operations.controller import organisation
+from portal.operations.company_folder import configured, organisation
 from portal.operations.settings import Settings
-from portal.operations.wiring import contracts
 from steward.dpv.consent_receipt import document
 from steward.dpv.party import Organisation
+from tests.bank import contracts
 
 DPV = Namespace("https://w3id.org/dpv#")
 SHAPES = Path("specs/shapes/receipt.ttl")
 MADE = datetime(2026, 11, 21, 12, tzinfo=UTC)
 ME = "c00007"
-OURS: Organisation = organisation(Settings(demo=True))
+OURS: Organisation = organisation(configured(Settings(demo=True))[0])
 ACTS: Mapping[str, Act] = {
     "granted": Granted("segmentation", ("age", "job"), None),
     "granted until a day": Granted("segmentation", ("age",), datetime(2026, 6, 1, tzinfo=UTC)),
@@ -33,11 +34,13 @@ ACTS: Mapping[str, Act] = {
     "trigger set": TriggerSet("anomaly-detection", "metric_below", "model-accuracy", 9200),
     "trigger cleared": TriggerCleared("anomaly-detection", "metric_below", "model-accuracy"),
     "imported": Imported("direct-marketing", ("email",), None, "crm-2019.csv line 7"),
+    "limited": Limited("segmentation", ("age",), None),
+    "limited until a day": Limited("segmentation", ("age",), datetime(2026, 6, 1, tzinfo=UTC)),
 }
 
 
 @cache
-def scenes() -> dict[str, Scene]:
+def scenes() -> Mapping[str, Scene]:
     return contracts()[1]
 
 

@@ -18,6 +18,7 @@ from rdflib.namespace import DCTERMS, RDF
 from rdflib.term import Node
 
 from ledger.events import envelope
+from ledger.events.acts import Limited
 from ledger.events.envelope import (
     Act,
     EvidenceClass,
@@ -36,7 +37,7 @@ from ledger.tlog.merkle import leaf_hash
 from ledger.vault import commitments
 from ledger.verify import receipt
 from ledger.verify.receipt import ReceiptError
-from portal.operations.controller import DEMONSTRATION, UnstatedError, organisation
+from portal.operations.company_folder import UnstatedError, configured, organisation
 from portal.operations.settings import Partner, Settings
 from steward.dpv.consent_receipt import NoConsentError, document, expressible
 from steward.dpv.event import UNTIL_NEXT_DECISION, WHOLE
@@ -120,12 +121,13 @@ def read_back(data: Graph) -> dict[str, Any]:
 def said_by(act: SceneAct) -> dict[str, Any]:
     """The same, from the act itself."""
     scene = scenes()[act.scene]
-    gives = isinstance(act, Granted | Imported)
+    limits = isinstance(act, Limited)
+    gives = isinstance(act, Granted | Imported) or (isinstance(act, Limited) and act.until)
     until = getattr(act, "until", None)
     longest = NOON + scene.longest
     limit = min(until, longest) if until else longest
     states = {"granted": DPV.ConsentGiven, "imported": DPV.ConsentGiven}
-    states |= {"withdrawn": DPV.ConsentWithdrawn}
+    states |= {"withdrawn": DPV.ConsentWithdrawn, "limited": DPV.ConsentGiven}
     tag = act.__struct_config__.tag
     trigger = f"{act.template} {act.signal}" if isinstance(act, TriggerSet | TriggerCleared) else ""
     figure = [Literal(act.threshold)] if isinstance(act, TriggerSet) else []
@@ -137,7 +139,7 @@ def said_by(act: SceneAct) -> dict[str, Any]:
         "scope": [WHOLE] if isinstance(act, Withdrawn) and act.fields is None else [],
         "end": limit if gives else UNTIL_NEXT_DECISION,
         "at": NOON,
-        "evidence": "C",
+        "evidence": "D" if limits else "C",
         "locale": WORDING.locale,
         "digest": WORDING.digest.hex(),
         "source": [act.source] if isinstance(act, Imported) else [],
@@ -321,7 +323,10 @@ NONE: dict[str, tuple[type[Exception], Callable[[str], str]]] = {
         NoConsentError,
         about(Granted("contract-service", ("name",), None)),
     ),
-    "a scene that no contract describes": (NoConsentError, about(Granted("astrology", (), None))),
+    "a scene that no contract describes": (
+        NoConsentError,
+        about(Granted("astrology", ("age",), None)),
+    ),
     "an act of the company": (NoConsentError, public),
     "no event of the profile": (ReceiptError, other_event),
     "cut": (ReceiptError, lambda proof: proof[:-9]),
@@ -351,7 +356,14 @@ def test_what_has_no_document_is_known_before(ledger: Ledger) -> None:
         assert not expressible(msgspec.structs.replace(said.event, act=act), scenes())
 
 
-FACTS = dict.fromkeys(DEMONSTRATION, "IE") | {"controller_id": "https://bank.example"}
+FACTS = {
+    "controller_name": "Bank",
+    "controller_id": "https://bank.example",
+    "controller_address": "1 Main Street",
+    "controller_email": "privacy@bank.example",
+    "jurisdiction": "IE",
+    "storage_location": "IE",
+}
 
 
 @pytest.mark.parametrize("fact", FACTS)
@@ -362,15 +374,18 @@ def test_without_a_fact_of_the_company_there_is_no_document(fact: str) -> None:
 
 
 def test_the_demonstration_says_that_it_is_one_and_settings_come_first() -> None:
-    assert "does not exist" in organisation(Settings(demo=True)).controller.name
-    ours = organisation(Settings(demo=True, controller_name="Bank", login_origin="", port=9))
+    shown, _ = configured(Settings(demo=True))
+    assert "does not exist" in organisation(shown).controller.name
+    asked = Settings(demo=True, controller_name="Bank", login_origin="", port=9)
+    ours = organisation(configured(asked)[0])
     assert ours.controller.name == "Bank"
     assert ours.centre == "http://localhost:9/customer"
 
 
 def test_partners_come_from_the_settings() -> None:
     one = Partner(id="https://p.example", name="P", address="2 Side Street", email="p@p.example")
-    ours = organisation(Settings(demo=True, partners={"partner-network": one}))
+    asked, _ = configured(Settings(demo=True, partners={"partner-network": one}))
+    ours = organisation(asked)
     assert ours.partners["partner-network"].name == "P"
 
 
@@ -392,4 +407,25 @@ def test_rights_are_named_by_articles_of_the_law_that_applies(
     types = [str(t) for each in rights for t in data.objects(each, RDF.type)]
     assert len(rights) == 4
     assert len([each for each in types if each.startswith(CONTEXT["eu-gdpr"])]) == named
+    assert broken(data) == set()
+
+
+PD = Namespace("https://w3id.org/dpv/pd#")
+CATEGORIES = {
+    "the contract's own": ("Age", {"age": "AgeRange"}, PD.Age),
+    "the present one, where the contract named none": (None, {"age": "AgeRange"}, PD.AgeRange),
+    "unknown, where neither does": (None, {}, DPV.PersonalData),
+}
+
+
+@pytest.mark.parametrize("why", CATEGORIES)
+def test_an_item_has_the_category_that_the_contracts_name(why: str, ledger: Ledger) -> None:
+    own, present, expected = CATEGORIES[why]
+    bank = scenes()["segmentation"]
+    age = replace(bank.fields["age"], item=replace(bank.fields["age"].item, category=own))
+    scene = replace(bank, fields={**bank.fields, "age": age})
+    proof = proof_of(ledger, Granted("segmentation", ("age",), None))
+    data = graph(document(proof, {scene.id: scene}, OURS, MADE, present))
+    (item,) = data.objects(None, DPV.hasPersonalData)
+    assert only(data, item, SKOS.broader) == expected
     assert broken(data) == set()

@@ -14,15 +14,24 @@ from typer.testing import CliRunner, Result
 
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Scene
-from ledger.events.envelope import Act, Granted, ManifestPublished, Withdrawn
+from ledger.events.envelope import (
+    Act,
+    EvidenceClass,
+    Granted,
+    ManifestPublished,
+    SourceDeleted,
+    Withdrawn,
+)
 from ledger.reader import entries_at
 from ledger.service import Ledger
 from ledger.tlog import merkle
 from ledger.verify import receipt
 from portal.commands import app
-from portal.operations.wiring import contracts, publish_scenes
+from portal.operations import company_folder
+from portal.operations.wiring import publish_scenes
 from steward.oversight import manifest
 from steward.oversight.manifest import Manifest, ManifestError, VetoedError
+from tests.bank import BANK, bank, contracts
 from tests.campaign import sized
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened, say
@@ -236,7 +245,7 @@ def test_n5_a_later_veto_and_an_erasure_reach_the_model(ledger: Ledger) -> None:
 TAKES_NOTHING_BACK: dict[str, Act] = {
     "another scene": Withdrawn("segmentation"),
     "another field": Withdrawn("ai-training", ("loan",)),
-    "given anew": ALL,
+    "given again": ALL,
 }
 
 
@@ -245,6 +254,15 @@ def test_n5_what_takes_nothing_back_reaches_no_model(why: str, ledger: Ledger) -
     found = make(ledger)
     say(ledger, "c1", TAKES_NOTHING_BACK[why])
     assert not manifest.affected(found, ledger)
+
+
+def test_n5_a_deletion_at_the_source_takes_back(ledger: Ledger) -> None:
+    found = make(ledger)
+    deleted = ledger.draft(
+        "c1", SourceDeleted(), at=LATER, wording=WORDING, evidence=EvidenceClass.IMPORTED
+    )
+    (recorded,) = ledger.record([deleted])
+    assert manifest.affected(found, ledger).vetoed == ((0, recorded.index),)
 
 
 def test_n5_a_narrower_grant_takes_back(ledger: Ledger) -> None:
@@ -300,7 +318,8 @@ def run(*words: str, home: Path) -> Result:
 def test_n6_the_commands(tmp_path: Path) -> None:
     home = tmp_path / "home"
     ledger = opened(home)
-    publish_scenes(ledger, SCENES, home)
+    company_folder.remember(home, BANK)
+    publish_scenes(ledger, bank(), home)
     now = datetime.now(NOON.tzinfo)
     for subject in ("c1", "c2"):
         ledger.record([ledger.draft(subject, ALL, at=now, wording=WORDING)])

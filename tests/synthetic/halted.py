@@ -1,16 +1,27 @@
-"""`sovereign`, halted before it changes a file again: `halted.py FILE TEXT ARGUMENTS`.
+"""A command of `sovereign`, halted before it changes a file again.
 
-As soon as FILE contains TEXT, the next attempt to replace or remove FILE prints a line and waits
-for a signal. So the parent knows what is on the disk when it sends one, whatever the machine's
-speed.
+As soon as the file contains a text, the next attempt to replace or remove it prints a line and
+waits for a signal. So the parent knows what is on the disk when it sends one, whatever the
+machine's speed.
 """
 
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from portal.cli import main
+from tests.forked.command import command
+
+HALTED = "halted\n"
+
+
+def halted(
+    path: Path, text: str, words: Sequence[str], cwd: Path, stdout: Path, stderr: Path
+) -> None:
+    """Run a command in this process, which is halted before it changes `path` with `text` in it."""
+    halt_before_a_change(path, text)
+    command(words, cwd, dict(os.environ), stdout, stderr)
 
 
 def halt_before_a_change(path: Path, text: str) -> None:
@@ -18,7 +29,7 @@ def halt_before_a_change(path: Path, text: str) -> None:
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if event in changes and str(arguments[0]) == changes[event] and contains(path, text):
-            os.write(1, b"halted\n")
+            os.write(1, HALTED.encode())
             while True:  # signal.pause() would miss a signal that comes just before it
                 time.sleep(0.05)
 
@@ -28,9 +39,3 @@ def halt_before_a_change(path: Path, text: str) -> None:
 
 def contains(path: Path, text: str) -> bool:
     return path.exists() and text in path.read_text()
-
-
-if __name__ == "__main__":
-    halt_before_a_change(Path(sys.argv[1]), sys.argv[2])
-    sys.argv[1:] = sys.argv[3:]
-    main()

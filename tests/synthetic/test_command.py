@@ -3,8 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,15 @@ from synthetic.fitting.release import Release
 from synthetic.privacy import budget_ledger
 from synthetic.privacy.budget import PrivacyLoss
 from synthetic.privacy.budget_ledger import Reservation
-from tests.synthetic.material import JOBS, ROOT, bank, bank_path
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
+from tests.forked.process import begin
+from tests.synthetic.halted import HALTED, contains, halted
+from tests.synthetic.material import JOBS, ROOT, bank, bank_path, bank_release
 
 SPECS = ROOT / "specs"
-HALTED = Path(__file__).with_name("halted.py")
-CONTRACTS = ["--scene", str(SPECS / "scenes" / "segmentation.odcs.yaml")]
-CONTRACTS += ["--source", str(SPECS / "sources" / "customer.odcs.yaml")]
+PATIENCE_S = 600.0  # before a test gives up
+CONTRACTS = ["--scene", str(SCENES_FOLDER / "segmentation.odcs.yaml")]
+CONTRACTS += ["--source", str(SOURCE_CONTRACT)]
 
 
 def run(*arguments: object) -> Result:
@@ -80,20 +82,19 @@ def stopped(folder: Path, sent: signal.Signals) -> tuple[list[str], int, str]:
     rows = some_rows(folder, 2_000)
     command = ["fit", "--rows", str(rows), *map(str, contracts), "--to", str(path)]
     command += ["--customer", "who", "--contribution", "2"]
-    halted = [str(HALTED), str(path.with_suffix(".partial.json")), "every column", "synth"]
-    process = subprocess.Popen(
-        [sys.executable, *halted, *command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "halted\n"
-    process.send_signal(sent)
-    errors = process.communicate(timeout=60)[1]
-    return command, process.returncode, errors
+    stdout, stderr = folder / "stdout", folder / "stderr"
+    unfinished = path.with_suffix(".partial.json")
+    process = begin(halted, unfinished, "every column", ["synth", *command], ROOT, stdout, stderr)
+    deadline = time.monotonic() + PATIENCE_S
+    while not contains(stdout, HALTED):
+        assert process.is_alive(), stderr.read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert process.pid is not None
+    os.kill(process.pid, sent)
+    process.join(PATIENCE_S)
+    assert process.exitcode is not None
+    return command, process.exitcode, stderr.read_text()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
@@ -180,10 +181,10 @@ def test_report_writes_a_page_and_json(body: Path, tmp_path: Path) -> None:
     assert json.loads(page.with_suffix(".json").read_text())["segments"]
 
 
-def test_a_report_tries_models_on_customers_who_were_not_in_the_fit(
-    body: Path, tmp_path: Path
-) -> None:
+def test_a_report_tries_models_on_customers_who_were_not_in_the_fit(tmp_path: Path) -> None:
     """Here they were, for the test's time: what is told is how, not how well."""
+    body = tmp_path / "release.json"
+    body.write_text(json.dumps(bank_release().body()))
     page = tmp_path / "report.html"
     others = ["--held-out", bank_path(), "--target", "y", "--json"]
     done = run("report", body, "--rows", bank_path(), "--to", page, *others)
@@ -221,7 +222,7 @@ def small_contracts(folder: Path, workload: list[list[str]], jobs: list[str]) ->
 
 
 def small_scene(workload: list[list[str]]) -> Any:
-    scene = yaml.safe_load((SPECS / "scenes" / "segmentation.odcs.yaml").read_text())
+    scene = yaml.safe_load((SCENES_FOLDER / "segmentation.odcs.yaml").read_text())
     fields = [each for each in scene["schema"][0]["properties"] if each["name"] in EVERY]
     scene["schema"][0]["properties"] = fields
     for each in fields:
@@ -233,7 +234,7 @@ def small_scene(workload: list[list[str]]) -> Any:
 
 
 def small_source(jobs: list[str]) -> Any:
-    source = yaml.safe_load((SPECS / "sources" / "customer.odcs.yaml").read_text())
+    source = yaml.safe_load((SOURCE_CONTRACT).read_text())
     (job,) = (each for each in source["schema"][0]["properties"] if each["name"] == "job")
     (domain,) = (each for each in job["customProperties"] if each["property"] == "domain")
     domain["value"] |= {"values": jobs, "other": jobs[-1]}
@@ -331,8 +332,8 @@ def test_a_file_that_cannot_be_used_is_wrong_usage(
 
 
 def test_the_scenes_that_models_serve_name_what_they_predict() -> None:
-    source = load_source(SPECS / "sources" / "customer.odcs.yaml")
-    scenes = load_scenes(SPECS / "scenes", source)
+    source = load_source(SOURCE_CONTRACT)
+    scenes = load_scenes(SCENES_FOLDER, source)
     assert scenes["lead-scoring"].predicts == ("y",)
     assert scenes["segmentation"].predicts == ()
 

@@ -7,14 +7,14 @@ import duckdb
 import pytest
 from typer.testing import CliRunner, Result
 
-from gate.contracts.source import specs_folder
 from portal.commands import app
 from synthetic.fitting.release import Release
 from synthetic.model import counts
 from synthetic.model.domain import Categories, Domain, Numbers
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
-SCENE = specs_folder() / "scenes" / "segmentation.odcs.yaml"
-SOURCE = specs_folder() / "sources" / "customer.odcs.yaml"
+SCENE = SCENES_FOLDER / "segmentation.odcs.yaml"
+SOURCE = SOURCE_CONTRACT
 DOMAIN = Domain(
     {
         "balance": Numbers(0, 100, (10, 50), nullable=True),
@@ -76,10 +76,12 @@ COLUMNS = (
 )
 
 
-def fit(folder: Path, *options: str, ending: str, balance: str, customers: int) -> Result:
+def fit(
+    folder: Path, *options: str, ending: str, balance: str, customers: int, count: int = 4000
+) -> Result:
     rows = folder / f"rows.{ending}"
     columns = COLUMNS.format(balance=balance, customers=customers)
-    duckdb.execute(f"COPY (SELECT {columns} FROM range(4000) r(i)) TO '{rows}'")
+    duckdb.execute(f"COPY (SELECT {columns} FROM range({count}) r(i)) TO '{rows}'")
     asked = ["--rows", rows, "--scene", SCENE, "--source", SOURCE, "--to", folder / "o.json"]
     return CliRunner().invoke(app, ["synth", "fit", *map(str, asked), *options])
 
@@ -90,7 +92,8 @@ def test_half_a_column_of_nan_makes_nobody_rich(ending: str, tmp_path: Path) -> 
         tmp_path,
         ending=ending,
         balance="CASE WHEN i % 2 = 0 THEN 'nan'::DOUBLE ELSE 700 END",
-        customers=4000,
+        customers=40_000,  # with a tenth of them the noise alone makes up to one in a hundred rich
+        count=40_000,
     )
     assert done.exit_code == 0, done.output
     release = Release.from_body(json.loads((tmp_path / "o.json").read_text("utf-8")))

@@ -117,7 +117,7 @@ def _killed_before_it_forgets(home: Path) -> None:
 def kill(target: Callable[..., None], *arguments: Any) -> None:
     process = processes().Process(target=target, args=arguments)
     process.start()
-    process.join(120)
+    process.join(600)
     assert process.exitcode == -signal.SIGKILL
 
 

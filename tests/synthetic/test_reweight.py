@@ -13,7 +13,7 @@ from synthetic.completion.mode import Mode
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import Release
 from synthetic.privacy.budget import PrivacyLoss
-from tests.synthetic.material import AT, BANK, LOSS, WORKLOAD, bank, bank_release
+from tests.synthetic.material import AT, BANK, LOSS, WORKLOAD, Seeded, bank, bank_release
 
 TOTAL = 45_211
 CONTROLS = ("age", "y")
@@ -31,9 +31,10 @@ def task(everybody: Any) -> CompletionTask:
     gone = (young & (row % 10 < 8)) | (~young & (row % 10 < 1))
     stayed, left = everybody.filter(~gone), everybody.filter(gone)
     given: dict[str, Any] = {"domain": BANK, "workload": WORKLOAD, "loss": LOSS}
+    given |= {"noise": Seeded(2)}
     current: Release = fit(stayed, scene="segmentation", at=AT, ledger_size=9, **given)
     loss = PrivacyLoss(Fraction(1, 100))
-    controls = completion.measure_controls(left, BANK, CONTROLS, loss)
+    controls = completion.measure_controls(left, BANK, CONTROLS, loss, Seeded(3))
     strata = left.select("age").to_pyarrow()
     return CompletionTask(stayed, TOTAL, current, bank_release(), controls, strata)
 

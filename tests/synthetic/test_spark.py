@@ -12,12 +12,12 @@ import pytest
 from synthetic.model import counts
 from tests.synthetic.material import BANK, bank
 
-pytest.importorskip("pyspark")
 pytestmark = pytest.mark.prove  # a JVM, twice
 
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator[Any]:
+    pytest.importorskip("pyspark")
     if shutil.which("java") is None:
         pytest.skip("Spark needs Java: install a JRE, version 17 or later")
     from pyspark.sql import SparkSession

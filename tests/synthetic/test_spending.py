@@ -17,11 +17,12 @@ import pytest
 from synthetic.fitting.fit import fit
 from synthetic.model.domain import Categories, Domain
 from synthetic.privacy import budget_ledger
-from synthetic.privacy.budget import Account, BudgetExceededError, PrivacyLoss
+from synthetic.privacy.budget import Account, BudgetExceededError, LossError, PrivacyLoss
 from synthetic.privacy.budget_ledger import Limits, MalformedRecordError, Reserve
 from synthetic.privacy.customer_cap import Cadence, Exposure
 from tests.synthetic.material import AT, table
 
+PATIENCE_S = 180.0  # before a test gives up
 LOSS = PrivacyLoss(Fraction(1, 100))
 LIMITS = {"segmentation": PrivacyLoss(Fraction(35, 1000))}
 ANSWER = Domain({"answer": Categories(("no", "yes"), "no")})
@@ -132,7 +133,7 @@ def _try_fit(path: Path) -> None:
 
 
 def _stop_before_release(path: Path) -> None:
-    run_fit(path, publish=lambda _body: time.sleep(60))
+    run_fit(path, publish=lambda _body: time.sleep(2 * PATIENCE_S))
 
 
 def test_concurrent_fits_never_overspend(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_fit_that_is_killed_has_spent_its_budget(tmp_path: Path) -> None:
     path, context = tmp_path / "ledger", processes()
     killed = context.Process(target=_stop_before_release, args=(path,))
     killed.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not records(path) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert killed.pid is not None
@@ -191,6 +192,36 @@ def test_a_regulator_finds(
     commit(bodies)
     findings = budget_ledger.verify(bodies, LIMITS).findings
     assert any(finding in each for each in findings), findings
+
+
+HALVED = "7/400"  # of the usual limit
+
+
+def stating(limit: str, nonce: str, rho: str = "1/100") -> dict[str, Any]:
+    body = {"format": budget_ledger.RESERVATION, "scene": "segmentation", "period": "2026"}
+    return {**body, "rho": rho, "nonce": nonce, "limit": limit}
+
+
+def test_s28a_a_limit_that_a_reservation_states_holds_from_there_on(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    reserve = reserving(path)
+    assert reserve(stating(HALVED, "01")).left == PrivacyLoss(Fraction(3, 400))
+    with pytest.raises(BudgetExceededError):
+        reserve(stating(HALVED, "02"))
+    assert budget_ledger.verify(records(path), LIMITS).findings == []
+    append(path, stating(HALVED, "02"))
+    (found,) = budget_ledger.verify(records(path), LIMITS).findings
+    assert "exceeded" in found
+
+
+def test_s28a_a_limit_above_epsilon_10_is_refused_and_found(tmp_path: Path) -> None:
+    path = tmp_path / "records"
+    with pytest.raises(LossError, match="above epsilon 10"):
+        reserving(path)(stating("2/1", "01"))
+    append(path, stating("2/1", "01", rho="1/10"))
+    found = budget_ledger.verify(records(path), LIMITS).findings
+    assert len(found) == 2  # the limit, and a debit above the usual one
+    assert "states the limit 2/1" in found[0]
 
 
 def test_fraud_never_lowers_what_was_spent(tmp_path: Path) -> None:

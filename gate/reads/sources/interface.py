@@ -56,10 +56,13 @@ def only_row(
 ) -> Mapping[str, Any] | None:
     """The one row of a customer, or None. Raises SourceUnavailableError if there are two."""
     if len(rows) > 1:
-        raise SourceUnavailableError(
-            f"{table}: a customer has several rows, want one; run sovereign contracts check"
-        )
+        raise SourceUnavailableError(doubled(table))
     return dict(zip(columns, rows[0], strict=True)) if rows else None
+
+
+def doubled(where: str) -> str:
+    """What is wrong with a table that has several rows of one customer."""
+    return f"{where}: a customer has several rows, want one; run sovereign contracts check"
 
 
 def representable(row: Sequence[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import finalize
 
+from gate.contracts.source import RelatedTable
 from gate.reads.sources import postgres_columns
 from gate.reads.sources.interface import (
     SourceUnavailableError,
@@ -21,18 +22,33 @@ from gate.reads.sources.interface import (
     without_values,
 )
 from gate.reads.sources.postgres_columns import PostgresColumn
+from gate.reads.sources.related import quoted, require, require_sound, select, unsound
 
 WAIT_S = 5  # seconds, for a connection and for a read of one customer
 MAX_CONNECTIONS = 8  # for reads of one customer; every larger read opens its own
 COHORT = "asked_cohort"
 COPIED = 10_000  # customers per COPY chunk
+_UNIQUE = """
+SELECT 1 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+WHERE i.indrelid = to_regclass(%s) AND a.attname = %s AND a.attnotnull
+AND i.indisunique AND i.indisvalid AND i.indnatts = 1 AND i.indpred IS NULL
+"""
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", "\r": r"\r", "\t": r"\t"})
 
 
 class PostgresSource:
-    """One table of a PostgreSQL database: a `gate.reads.sources.interface.RowSource`."""
+    """One table of a PostgreSQL database: a `gate.reads.sources.interface.RowSource`.
 
-    def __init__(self, address: str, table: str = "customer", key: str = "id") -> None:
+    `related`: further tables, whose items are joined to it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        table: str = "customer",
+        key: str = "id",
+        related: Sequence[RelatedTable] = (),
+    ) -> None:
         """`address`: a libpq connection string. Raises SourceUnavailableError."""
         from psycopg_pool import ConnectionPool
 
@@ -54,10 +70,36 @@ class PostgresSource:
             finalize(self, self._pool.close)
             self._pool.wait(WAIT_S)
             with self._pool.connection() as connection:
-                self._columns = postgres_columns.described(connection, table, key)
-        if not self._columns:
-            raise SourceUnavailableError(f"no table {table!r}: check the setting source")
-        self._select = postgres_columns.select(table, self._columns)
+                kinds = postgres_columns.kinds(connection, table)
+            if not kinds:
+                raise SourceUnavailableError(f"no table {table!r}: check the setting source")
+            self._relation = quoted(table)
+            if related:
+                joined, moved = self._joined(kinds, related)
+                self._relation, kinds = f"({joined}) AS {quoted(table)}", kinds | moved
+        self._columns = postgres_columns.represented(kinds, key)
+        self._select = postgres_columns.select(self._relation, self._columns)
+
+    def _joined(
+        self, kinds: Mapping[str, str], related: Sequence[RelatedTable]
+    ) -> tuple[str, dict[str, str]]:
+        """SQL of the joined tables, and the types of the further tables' items.
+
+        Raises SourceUnavailableError if one of them has two rows of a customer.
+        """
+        import psycopg
+
+        places, moved = [], dict[str, str]()
+        with psycopg.connect(self._address, connect_timeout=WAIT_S) as connection:
+            for each in related:
+                found = postgres_columns.kinds(connection, each.name)
+                require(each.name, found, (each.key, *each.items))
+                if not connection.execute(_UNIQUE, [quoted(each.name), each.key]).fetchone():
+                    query = unsound(quoted(each.name), each.key)
+                    require_sound(each, *(connection.execute(query.encode()).fetchone() or ()))
+                places.append((each, quoted(each.name), found))
+                moved |= {item: found[item] for item in each.items}
+        return select(quoted(self._name), self.key, kinds, places), moved
 
     def row(self, subject: str, columns: Sequence[str]) -> Mapping[str, Any] | None:
         from psycopg.errors import InvalidTextRepresentation, NumericValueOutOfRange
@@ -65,7 +107,7 @@ class PostgresSource:
         chosen = [self._columns[self._column(name)] for name in columns]
         parts = ", ".join([*(each.value for each in chosen), *(each.unreadable for each in chosen)])
         key = self._columns[self._column(self.key)].quoted
-        query = f'SELECT {parts} FROM "{self._quoted}" WHERE {key} = %s AND {key}::text = %s'  # noqa: S608 - quoted
+        query = f"SELECT {parts} FROM {self._relation} WHERE {key} = %s AND {key}::text = %s"  # noqa: S608 - quoted
         if "\0" in subject:
             return None  # PostgreSQL has no text with this character
         with _reporting(self._name), self._pool.connection() as connection:
@@ -97,10 +139,11 @@ class PostgresSource:
         """A table as an Ibis expression, or None if it does not exist; for contract checks only."""
         with _reporting(name):
             backend = self._connected()
+            if name == self._name:
+                return self._table(backend)
             known = postgres_columns.described(backend.con, name)
-            return (
-                _selected(backend, postgres_columns.select(name, known), known) if known else None
-            )
+            sql = postgres_columns.select(quoted(name), known)
+            return _selected(backend, sql, known) if known else None
 
     def close(self) -> None:
         self._pool.close()
@@ -121,10 +164,6 @@ class PostgresSource:
 
     def _table(self, backend: Any) -> Any:
         return _selected(backend, self._select, self._columns)
-
-    @property
-    def _quoted(self) -> str:
-        return self._name.replace('"', '""')
 
     def _copy(self, connection: Any, subjects: Sequence[str]) -> None:
         from psycopg.sql import SQL, Identifier

@@ -9,9 +9,11 @@ A value that has none is null in tables, and UNREADABLE when one customer is rea
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from gate.reads.sources.related import quoted
 
 TEXT = "string"
 _PLAIN = {  # PostgreSQL's name of the type -> Ibis's
@@ -56,7 +58,7 @@ class PostgresColumn:
 
     @property
     def quoted(self) -> str:
-        return '"' + self.name.replace('"', '""') + '"'
+        return quoted(self.name)
 
     @property
     def selected(self) -> str:
@@ -83,18 +85,26 @@ def described(connection: Any, table: str, key: str = "") -> dict[str, PostgresC
 
     Raises psycopg.Error.
     """
-    quoted = '"' + table.replace('"', '""') + '"'
-    rows: Sequence[tuple[str, str]] = connection.execute(_DESCRIBED, [quoted]).fetchall()
+    return represented(kinds(connection, table), key)
+
+
+def kinds(connection: Any, table: str) -> dict[str, str]:
+    """The columns of a table, with PostgreSQL's names of their types. Raises psycopg.Error."""
+    rows: Sequence[tuple[str, str]] = connection.execute(_DESCRIBED, [quoted(table)]).fetchall()
+    return dict(rows)
+
+
+def represented(kinds: Mapping[str, str], key: str = "") -> dict[str, PostgresColumn]:
+    """How columns of these types are selected. The key is read as text."""
     return {
         name: PostgresColumn(name, TEXT, cast="{}::text") if name == key else _column(name, kind)
-        for name, kind in rows
+        for name, kind in kinds.items()
     }
 
 
-def select(table: str, columns: dict[str, PostgresColumn]) -> str:
-    """SQL that selects all columns of the table in their representation."""
-    quoted = table.replace('"', '""')
-    return f'SELECT {", ".join(each.selected for each in columns.values())} FROM "{quoted}"'  # noqa: S608 - quoted
+def select(relation: str, columns: Mapping[str, PostgresColumn]) -> str:
+    """SQL that selects all columns of a relation in their representation."""
+    return f"SELECT {', '.join(each.selected for each in columns.values())} FROM {relation}"  # noqa: S608 - quoted
 
 
 def _column(name: str, kind: str) -> PostgresColumn:

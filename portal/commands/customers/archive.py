@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger import clock
-from portal.commands.errors import fail, require_file, require_ledger
+from portal.commands.errors import fail, require_file, require_ledger, require_place
 from portal.commands.log.vault import progress
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
+    from gate.contracts.company import Company
     from ledger.service import Ledger
     from ledger.tlog.policy import LogPolicy
     from portal.archive.holding import CustomerRecords
+    from portal.operations.settings import Settings
 
 app = typer.Typer()
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
-HERE = Path("data")
 INCOMPLETE = 3  # exit status
 
 
@@ -37,14 +36,16 @@ def export_customer(
     from ledger.tlog import atomic_file
     from portal.archive import pack
     from portal.archive.content import UNAVAILABLE, NobodyError, archive
-    from portal.operations import open_ledger
+    from portal.operations import company_folder, open_ledger
 
+    settings, company = company_folder.at(require_ledger(data_dir))
+    require_place(out)
     with (
-        open_ledger.writing(require_ledger(data_dir)) as ledger,
+        open_ledger.writing(data_dir) as ledger,
         progress("receipts and reads") as show,
     ):
         try:
-            data = archive(_records(data_dir, ledger), subject, clock.now(), show)
+            data = archive(_records(settings, ledger, company), subject, clock.now(), show)
         except NobodyError as error:
             fail(str(error), 1)
     atomic_file.write(out, data, atomic_file.OWNER_ONLY)
@@ -71,14 +72,15 @@ def import_archive(
     from ledger.tlog.policy import LogPolicyError
     from portal.archive import imported
     from portal.archive.pack import ArchiveError
-    from portal.operations import open_ledger
-    from portal.operations.settings import Settings
+    from portal.operations import company_folder, databases, open_ledger
 
     data = require_file(file, "a customer's archive").read_bytes()
     try:
         trusted = _policy(policy) if policy else None
-        with open_ledger.writing(data_dir, Settings().origin) as ledger:
-            taken = imported.take(_records(data_dir, ledger), data, trusted)
+        settings, company = company_folder.at(data_dir)
+        placed = databases.settled(settings)  # a fresh ledger begins where the settings say
+        with open_ledger.writing(data_dir, settings.origin, placed) as ledger:
+            taken = imported.take(_records(settings, ledger, company), data, trusted)
     except (ArchiveError, LogPolicyError) as error:
         fail(str(error), 1)
     typer.echo(f"archive {taken.digest}: {taken.recorded} instructions of class D recorded")
@@ -92,18 +94,16 @@ def _policy(path: Path) -> "LogPolicy":
     return policy.parse(require_file(path, "a policy").read_bytes())
 
 
-def _records(home: Path, ledger: "Ledger") -> "CustomerRecords":
+def _records(settings: "Settings", ledger: "Ledger", company: "Company") -> "CustomerRecords":
     """What archives are made from and recorded in."""
     from gate.reads.sources.interface import SourceUnavailableError
     from portal.archive.holding import CustomerRecords, SubjectRows, UnreachableRows
-    from portal.operations.settings import Settings
-    from portal.operations.wiring import contracts, open_source
+    from portal.operations.wiring import open_source
 
-    settings = Settings(data_dir=home)
+    home = settings.data_dir
     has_rows = settings.source or (home / "customers.duckdb").exists()
-    source, scenes = contracts()
     try:
-        rows: SubjectRows | None = open_source(settings) if has_rows else None
+        rows: SubjectRows | None = open_source(settings, company.source) if has_rows else None
     except SourceUnavailableError as error:
         rows = UnreachableRows(str(error))
-    return CustomerRecords(home, ledger, source, scenes, rows)
+    return CustomerRecords(home, ledger, company.source, company.scenes, rows)

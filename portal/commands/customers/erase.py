@@ -9,6 +9,7 @@ import typer
 
 from ledger import clock
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from portal.operations.erasure import Eraser
@@ -17,12 +18,8 @@ app = typer.Typer()
 holds = typer.Typer(help="Legal holds: who must not be erased yet.", no_args_is_help=True)
 
 Subject = Annotated[str, typer.Argument(help="The customer's number.")]
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
 By = Annotated[str, typer.Option(help="Role of whoever decided it.")]
 Reason = Annotated[str, typer.Option(help="Why; recorded, sealed under the customer's key.")]
-HERE = Path("data")
 
 
 @app.command()
@@ -63,12 +60,17 @@ def hold_set(
 def hold_lift(
     subject: Subject, reason: Reason, by: By = "data-protection-officer", data_dir: DataDir = HERE
 ) -> None:
-    """End a hold. An erasure that was requested meanwhile is carried out at once."""
+    """End a hold. An erasure that became due meanwhile is carried out at once."""
+    from portal.storage import departures
     from steward.oversight.legal_hold import Holds
 
     with _eraser(data_dir) as eraser:
-        if Holds(eraser.register).lift(subject, by, reason, clock.now()):
+        asked = departures.find(data_dir, subject)
+        due = asked is not None and asked.due <= clock.now()
+        if Holds(eraser.register).lift(subject, by, reason, clock.now()) or due:
             _erase(eraser, subject)
+        elif asked is not None:
+            typer.echo(f"the hold is lifted; the customer is erased at {asked.due:%Y-%m-%d %H:%M}Z")
         else:
             typer.echo("the hold is lifted; no erasure was requested")
 
@@ -81,14 +83,13 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
     from ledger.vault.commitments import LegacyDataKeyError
     from portal.operations import open_ledger
     from portal.operations.erasure import Eraser
-    from steward.oversight import review
     from steward.oversight.legal_hold import HoldError, LegalHoldError
     from steward.oversight.register import Register, UnsealableError
 
     refused = (LegalHoldError, HoldError, ActiveEntryError, NoSuchEntryError, LegacyDataKeyError)
     try:
         with open_ledger.writing(require_ledger(home)) as ledger:
-            register = Register(home / "register.sqlite", ledger, review.SCHEMA)
+            register = Register(home, ledger)
             yield Eraser(home, ledger, register)
     except (*refused, UnknownSubjectError, UnsealableError) as error:
         fail(str(error), 1)
@@ -96,8 +97,11 @@ def _eraser(home: Path) -> Iterator["Eraser"]:
 
 def _erase(eraser: "Eraser", subject: str) -> None:
     gone = eraser.customer(subject, clock.now())
+    numbers = f", {gone.numbers} earlier numbers of the customer" if gone.numbers else ""
+    if gone.held:
+        numbers += f"; {gone.held} earlier numbers stay until their legal hold is lifted"
     typer.echo(
         f"erased: {gone.instructions} instructions, names in {gone.cases} cases, {gone.passkeys} "
-        f"passkeys, {gone.archives} archives, {gone.receipts} stored receipts.\n"
+        f"passkeys, {gone.archives} archives, {gone.receipts} stored receipts{numbers}.\n"
         "Receipts that the customer holds still verify. Delete their rows in your own systems."
     )

@@ -9,16 +9,12 @@ import typer
 from ledger import clock
 from portal.commands.errors import MistakeError, fail, require_file, require_ledger
 from portal.commands.log.vault import progress
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from portal.imports.row import Bad, ImportRow
 
 app = typer.Typer()
-
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
-HERE = Path("data")
 
 
 class Format(StrEnum):
@@ -75,15 +71,16 @@ def _checked(
 ) -> "list[ImportRow | Bad]":
     """The rows of the file, checked by themselves, against each other and against the source."""
     from portal.imports import conflicts, csv_file, kantara, mapping, subjects
-    from portal.operations.settings import Settings
-    from portal.operations.wiring import contracts, open_source
+    from portal.operations import company_folder
+    from portal.operations.wiring import open_source
 
-    scenes = contracts()[1]
+    settings, company = company_folder.at(home)
+    scenes = company.scenes
     read = csv_file.rows if form is Format.CSV else kantara.rows
     parsed = [*read(data, mapping.read(names, scenes), scenes, clock.now())]
     if not parsed:
         raise mapping.MappingError("want at least one row, found only the header: export it again")
-    checked = conflicts.check(subjects.check(parsed, open_source(Settings(data_dir=home))))
+    checked = conflicts.check(subjects.check(parsed, open_source(settings, company.source)))
     return conflicts.without_doubtful(checked) if skip_bad else checked
 
 

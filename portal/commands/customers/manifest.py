@@ -10,17 +10,14 @@ import typer
 
 from ledger import clock
 from portal.commands.errors import MistakeError, fail, require_file, require_ledger
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from ledger.service import Ledger
 
 app = typer.Typer(help="Manifests of training sets.", no_args_is_help=True)
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of lines.")]
-HERE = Path("data")
 
 
 @app.command()
@@ -30,7 +27,10 @@ def make(
         list[str] | None,
         typer.Option(help="Item of the training data; repeat for each. Default: all of the scene."),
     ] = None,
-    scene: Annotated[str, typer.Option(help="Scene whose grants allow it.")] = "ai-training",
+    scene: Annotated[
+        str,
+        typer.Option(help="Scene whose grants allow it. Default: the company's role ai_training."),
+    ] = "",
     announce: Annotated[
         bool, typer.Option("--announce", help="Publish the manifest's digest in the consent log.")
     ] = False,
@@ -42,12 +42,13 @@ def make(
     no such scene or item, or no ledger in the folder.
     """
     from ledger.events.envelope import ManifestPublished
-    from portal.operations.wiring import contracts
+    from portal.operations import company_folder
     from steward.oversight import manifest
 
-    now, contract = clock.now(), contracts()[1].get(scene)
-    if contract is None:
-        raise MistakeError(f"no scene {scene!r}: want one of {', '.join(contracts()[1])}")
+    company, now = company_folder.of(require_ledger(data_dir)), clock.now()
+    scene = scene or company.roles.ai_training or ""
+    if (contract := company.scenes.get(scene)) is None:
+        raise MistakeError(f"no scene {scene!r}: want one of {', '.join(company.scenes)}")
     if unknown := sorted({*(field or ())} - {*contract.fields}):
         raise MistakeError(
             f"scene {scene} has no item {', '.join(unknown)}: want some of "

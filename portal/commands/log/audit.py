@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -17,10 +17,13 @@ from portal.commands.errors import (
     fail,
     require_file,
     require_ledger,
+    require_place,
 )
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
     from ledger.tlog.auditor import AuditReport, Demand
+    from ledger.tlog.policy import MapKey
 
 app = typer.Typer()
 
@@ -53,8 +56,14 @@ def audit(
     from ledger.events.sealed_entry import consent_entry
     from ledger.tlog import auditor as auditing
     from ledger.tlog import fetcher
+    from ledger.verify import read_log_rules
 
-    judge = None if opaque else consent_entry
+    rules = read_log_rules.ReadLogRules(whole=_seen(state) is None)
+
+    def of_consent(entry: bytes) -> str | None:
+        return consent_entry(entry) or read_log_rules.check(rules, entry)
+
+    judge = None if opaque else of_consent
     with _auditing():
         trust = _under(policy) if policy else _trust(key)
         run = partial(auditing.audit, fetcher.at(_place(log)), trust, _seen(state), judge)
@@ -63,7 +72,7 @@ def audit(
 
 
 @app.command("audit-states")
-def audit_states(
+def audit_states(  # noqa: PLR0913, PLR0917 - one for each option
     log: Annotated[str, typer.Argument(help="The state log: a tile directory, or its URL.")],
     consent: Annotated[str, typer.Argument(help="The consent log that it describes, likewise.")],
     policy: Annotated[Path, typer.Option("--policy", help="The state log's tlog-policy.")],
@@ -71,23 +80,68 @@ def audit_states(
         Path, typer.Option("--consent-policy", help="The consent log's tlog-policy.")
     ],
     state: Remembered = None,
+    transitions: Annotated[
+        str | None,
+        typer.Option("--transitions", help="What each entry changed: a file, or its URL."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="Your token for that URL.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that a state log only grew, and that each entry names a prefix of the consent log.
 
+    The entries must name one key of the map's labels: the one that the policy lists (`vrf`). With
+    --transitions, also prove that the map changed only by the instructions that the consent log
+    gained, and that no customer's state went back. Without it, this is not checked.
+
     Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited, because
     the log or a file cannot be read.
     """
-    from ledger.statemap import map_auditor
+    from ledger.statemap import map_auditor, transition_auditor
     from ledger.tlog import fetcher
 
+    note = "not checked: give --transitions, a file that the company makes for auditors"
     with _auditing():
         trusted = map_auditor.Consent(fetcher.at(_place(consent)), _under(consent_policy))
-        run = partial(
+        audited = partial(
             map_auditor.audit_states, fetcher.at(_place(log)), _under(policy), trusted, _seen(state)
         )
-        report = _with_progress(run)
-    _conclude(report, state, as_json=as_json)
+        report = _with_progress(partial(audited, trusted=_map_key(policy)))
+        if transitions and report.head:
+            token = token_file.read_text("utf-8").strip() if token_file else None
+            run = partial(transition_auditor.audit_transitions, fetcher.at(_place(log)))
+            found = run(report.head, trusted, transitions, token)
+            report = replace(report, findings=(*report.findings, *found.findings))
+            note = str(found)
+    _conclude(report, state, as_json=as_json, transitions=note)
+
+
+@app.command()
+def transitions(
+    to: Annotated[Path, typer.Argument(help="The file to write.")],
+    data_dir: DataDir = HERE,
+) -> None:
+    """Write what each entry of the state log changed in the map, for an auditor.
+
+    `sovereign audit-states --transitions FILE` checks it. The file contains no id and no state, but
+    it shows which changes have the same customer: give it to auditors, do not publish it.
+    Exit status 2: no ledger in the folder.
+    """
+    from ledger.statemap import transition
+    from ledger.storage import database
+    from ledger.storage.log_store import log_reader
+    from ledger.storage.sqlite import LEDGER
+    from ledger.tlog import atomic_file
+
+    require_place(to)
+    store = log_reader(database.of(require_ledger(data_dir)), LEDGER)
+    try:
+        with store.unchanging(), atomic_file.writing(to, atomic_file.OWNER_ONLY) as file:
+            written = transition.write(file, store.state_store().transitions())
+    finally:
+        store.close()
+    typer.echo(f"{to}: {written} transitions")
 
 
 @app.command()
@@ -95,9 +149,7 @@ def evidence(
     subject: Annotated[str, typer.Argument(help="The customer's number.")],
     seq: Annotated[int, typer.Argument(help="Which of the customer's instructions, from 1.")],
     to: Annotated[Path, typer.Argument(help="The file to write.")],
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-    ] = Path("data"),
+    data_dir: DataDir = HERE,
     earlier: Annotated[
         list[Path] | None,
         typer.Option(
@@ -120,6 +172,7 @@ def evidence(
 
     for path in earlier or []:
         require_file(path, "a receipt")
+    require_place(to)
     ledger = Ledger.reopen(require_ledger(data_dir))
     refused = (OSError, ValueError, UnknownSubjectError, ErasedError, LogMovedError)
     try:
@@ -153,11 +206,20 @@ def _seen(state: Path | None) -> str | None:
     return state.read_text("utf-8") if state and state.exists() else None
 
 
-def _conclude(report: "AuditReport", state: Path | None, *, as_json: bool) -> None:
+def _conclude(
+    report: "AuditReport", state: Path | None, *, as_json: bool, transitions: str | None = None
+) -> None:
     if state and report.clean and report.note:
         _remember(state, report.note)
-    typer.echo(_json(report) if as_json else _text(report))
+    typer.echo(_json(report, transitions) if as_json else _text(report, transitions))
     raise typer.Exit(0 if report.clean else 1)
+
+
+def _map_key(policy: Path) -> "MapKey | None":
+    """The key of the map's labels that a policy lists; one from before maps were bound has none."""
+    from ledger.tlog import policy as policies
+
+    return next(iter(policies.parse(policy.read_bytes()).maps.values()), None)
 
 
 def _under(policy: Path) -> "Demand":
@@ -192,19 +254,28 @@ def _remember(state: Path, signed: str) -> None:
     atomic_file.write(state, signed.encode())
 
 
-def _json(report: "AuditReport") -> str:
+def _json(report: "AuditReport", transitions: str | None) -> str:
     head = report.head
     shown = {"origin": head.origin, "size": head.size, "root": head.root.hex()} if head else None
     findings = [asdict(finding) for finding in report.findings]
-    document = {"clean": report.clean, "head": shown, "read": report.read, "findings": findings}
+    document: dict[str, Any] = {
+        "clean": report.clean,
+        "head": shown,
+        "read": report.read,
+        "findings": findings,
+    }
+    if transitions is not None:
+        document["transitions"] = transitions
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _text(report: "AuditReport") -> str:
+def _text(report: "AuditReport", transitions: str | None) -> str:
     head = report.head
     lines = [f"{finding.kind}: {finding.message}" for finding in report.findings]
     if head:
         lines.append(f"log       {head.origin}, {head.size} entries, root {head.root.hex()}")
     lines.append(f"read      {report.read} entries")
+    if transitions is not None:
+        lines.append(f"changes   {transitions}")
     lines.append("verdict   clean" if report.clean else "verdict   NOT CLEAN (--json: evidence)")
     return "\n".join(lines)

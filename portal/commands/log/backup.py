@@ -1,19 +1,18 @@
 """`sovereign backup` and `restore`: copy a data directory while it is served, and bring it back."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger import clock
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
+
+if TYPE_CHECKING:  # it takes long to import
+    from portal.data_directory.restore import RestoreResult
 
 app = typer.Typer()
-
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
-HERE = Path("data")
 
 
 @app.command()
@@ -61,8 +60,17 @@ def restore(
     erased: Annotated[
         Path | None, typer.Option("--erased", help="The newest copy of the erasure list.")
     ] = None,
+    database: Annotated[
+        str, typer.Option(help="An empty database for all tables but the vault's: postgresql://…")
+    ] = "",
+    vault_database: Annotated[
+        str, typer.Option(help="An empty database for the vault's tables: postgresql://…")
+    ] = "",
 ) -> None:
     """Restore a backup to a new data directory, check it, and erase again whoever was erased.
+
+    Tables go to SQLite files in the data directory, or to the databases that are named; the data
+    directory remembers them.
 
     Exit status 1: nothing was restored: the backup is damaged, older than what was published, or
     not of these keys. 2: a folder or file cannot be used.
@@ -71,9 +79,26 @@ def restore(
     from portal.data_directory.backup_manifest import BackupError
 
     try:
-        done = restores.restore(folder, data_dir, keys, published_log=published, erased=erased)
+        into = restores.Places(database, vault_database)
+        done = restores.restore(
+            folder, data_dir, keys, published_log=published, erased=erased, into=into
+        )
     except BackupError as error:
         fail(str(error), 1)
+    _print_restored(done, data_dir)
+    if published is None:
+        _print_uncompared(done.manifest.size)
+
+
+def _print_uncompared(size: int) -> None:
+    typer.echo(
+        "it was not compared with what was published (--published): if the published log has "
+        f"more than {size} entries, do not serve it. Erasures after entry {size} are only known "
+        "from a newer erasure list (--erased)"
+    )
+
+
+def _print_restored(done: "RestoreResult", data_dir: Path) -> None:
     made = done.manifest
     typer.echo(f"{data_dir} stands at entry {made.size}, root {made.root}, of {made.made:%F %T}Z")
     if done.keys is None:
@@ -84,9 +109,3 @@ def restore(
             "who came between the two cannot be read"
         )
     typer.echo(f"{done.erased_again} customers who were erased since then were erased again")
-    if published is None:
-        typer.echo(
-            "it was not compared with what was published (--published): if the published log has "
-            f"more than {made.size} entries, do not serve it. Erasures after entry {made.size} are "
-            "only known from a newer erasure list (--erased)"
-        )

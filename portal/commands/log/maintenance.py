@@ -1,48 +1,102 @@
-"""`sovereign fsck`, `export`, `rotate-key`, `keygen`: maintenance of the ledger."""
+"""`sovereign fsck`, `migrate`, `export`, `rotate-key`, `keygen`: maintenance of the ledger."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger import clock
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
+
+if TYPE_CHECKING:
+    from ledger.tlog.checkpoint import Checkpoint
 
 app = typer.Typer()
 
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON value instead of lines.")]
-HERE = Path("data")
 NOT_LOOKED = 3  # exit status: a file could not be checked, and nothing else was found
 
 
 @app.command()
-def fsck(data_dir: DataDir = HERE, as_json: AsJson = False) -> None:
+def fsck(
+    data_dir: DataDir = HERE,
+    as_json: AsJson = False,
+    new_only: Annotated[
+        bool, typer.Option("--new", help="Only what no earlier run found to be intact.")
+    ] = False,
+) -> None:
     """Check every database, key, contract and published file of a data directory.
 
-    It may be served meanwhile. Exit status 0: all is intact. 1: damage was found; each finding
-    names the file and what to do. 2: no ledger in the folder. 3: no damage was found, but a file
-    could not be looked at.
+    It may be served meanwhile. With --new it does not look again at entries that an earlier run
+    checked, nor at the pages of the databases of the logs and the vault: damage there is not found.
+
+    Exit status 0: all is intact. 1: damage was found; each finding names the file and what to do.
+    2: no ledger in the folder. 3: no damage was found, but a file could not be looked at.
     """
+    from ledger.fsck import PublicEntries
     from portal.data_directory.inspection import inspect
 
     if not (data_dir / "ledger.sqlite").exists():  # with it a missing key is a finding
         require_ledger(data_dir)
+    acts = PublicEntries()
+    since = _checked(data_dir) if new_only else {}
     with _progress("entries") as progress:
-        findings = [*inspect(data_dir, progress)]
+        findings = [*inspect(data_dir, progress, acts, since)]
+    if not findings:
+        _remember(data_dir, acts.seen)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in findings], indent=1))
     else:
         typer.echo("\n".join(map(str, findings)) or "clean")
+        if "consent" in since:
+            size = since["consent"].size
+            typer.echo(
+                f"{size} entries were checked before; without --new they are checked again",
+                err=True,
+            )
     if any(each.looked for each in findings):
         raise typer.Exit(1)
     raise typer.Exit(NOT_LOOKED if findings else 0)
+
+
+def _checked(home: Path) -> "Mapping[str, Checkpoint]":
+    """What the last clean run checked of each log; nothing if its record is damaged."""
+    from portal.data_directory import checked
+
+    try:
+        return {name: each.checkpoint for name, each in checked.load(home).fsck.items()}
+    except ValueError:
+        return {}
+
+
+def _remember(home: Path, seen: "Mapping[str, Checkpoint]") -> None:
+    from portal.data_directory import checked
+
+    positions = {name: checked.CheckedPosition.at(head) for name, head in seen.items()}
+    with suppress(OSError):  # of a copy that cannot be written: the next run checks all again
+        checked.save(home, checked.CheckedPositions(positions, checked.load(home).replay))
+
+
+@app.command()
+def migrate(data_dir: DataDir = HERE) -> None:
+    """Bring the tables and the map of a data directory to the version of this program.
+
+    Stop what serves it, and make a backup first: an earlier program cannot use it afterwards. Exit
+    status 2: no ledger in the folder; it is in use; or a newer program wrote it.
+    """
+    from portal.data_directory import migration
+
+    done = 0
+    for each in migration.migrate(require_ledger(data_dir)):
+        done += 1
+        typer.echo(f"{each.schema}: {each.before} -> {each.after}")
+    if not done:
+        typer.echo("nothing to do: all tables and the map have this version")
 
 
 @app.command()

@@ -1,7 +1,8 @@
 """`sovereign replay`: recompute every decision in the read logs of a data directory."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
 
 if TYPE_CHECKING:
-    from gate.replay.replay import ReplayReport
+    from gate.replay.history import ReplayGrounds
+    from gate.replay.report import ReplayReport
+    from portal.data_directory.checked import CheckedPosition
 
 app = typer.Typer()
 
 
 @app.command()
 def replay(
-    data_dir: Annotated[Path, typer.Option("--data-dir", help="The gate's data directory.")],
+    data_dir: DataDir = HERE,
     instance: Annotated[
         str | None, typer.Argument(help="One read log, e.g. reads-1a2b3c4d. Default: all of them.")
     ] = None,
@@ -30,37 +34,130 @@ def replay(
         int, typer.Option("--processes", min=1, help="How many to run at once.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print findings as JSON.")] = False,
+    new_only: Annotated[
+        bool, typer.Option("--new", help="Only what no earlier run found to be right.")
+    ] = False,
 ) -> None:
     """Recompute every logged decision from ledger, contracts and policies, and compare.
 
-    Earlier contracts are taken from the data directory's archive. Exit status 0: every decision is
-    the same. 1: some differ, and are listed. 2: there is no such read log, ledger or policy.
+    With --new it goes on where the last run without a difference ended, unless --policy is given.
+    A read log whose entries are not those that its key signed is named, and nothing of it is
+    recomputed. Earlier contracts are taken from the data directory's archive. Exit status 0: every
+    decision is the same. 1: some differ, or a read log cannot be verified, is missing or was cut.
+    2: there is no such read log, ledger or policy. A read log that was not closed, and that no
+    process here writes, is named; that changes no status.
     """
     from functools import partial
 
-    from gate.readlog.writer import LOG
-    from gate.replay.replay import replay as derive
-    from ledger.follower import Follower
+    from gate.storage.read_log import instances
+    from portal.data_directory import checked
     from portal.operations.replay_grounds import grounds
 
-    folders = sorted(path.parent for path in (data_dir / "reads").glob(f"*/{LOG}"))
-    if not folders:
+    stored, before = instances(data_dir), checked.load(data_dir).replay
+    wrong = _chain(data_dir, stored, before) if instance is None else {}
+    names = _chosen(data_dir, stored, wrong, instance)
+    for name, what in wrong.items():
+        typer.echo(f"{name}: {what}", err=True)
+    rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
+    begin = before if new_only and not policies else {}
+    differing = len(wrong)
+    done = dict(before)
+    for name in names:
+        since = begin[name].size if name in begin and name not in wrong else 0
+        report = _derived(data_dir, name, rests_on, processes, since)
+        differing += len(report.differences) + len(report.faults)
+        _print(name, report, since, as_json=as_json)
+        clean = not report.differences and not report.faults and name not in wrong
+        if report.upto and clean and not policies:
+            done[name] = checked.CheckedPosition.at(report.upto)
+    _remember(data_dir, done)
+    _name_without_end(data_dir)
+    raise typer.Exit(1 if differing else 0)
+
+
+def _chosen(
+    data_dir: Path, stored: list[str], wrong: Mapping[str, str], instance: str | None
+) -> list[str]:
+    """The read logs to recompute. Exits if there is none, or not the one that was named."""
+    if not stored and not wrong:
         require_ledger(data_dir)
         fail(f"no read log under {data_dir / 'reads'}; name a gate's data directory")
-    if instance is not None:
-        names = ", ".join(path.name for path in folders)
-        folders = [path for path in folders if path.name == instance]
-        if not folders:
-            fail(f"no read log {instance!r} under {data_dir / 'reads'}: want one of {names}")
-    rests_on = grounds(data_dir, policies or [], partial(typer.echo, err=True))
-    differing = 0
-    opened = partial(Follower, data_dir)
-    for folder in folders:
-        run = partial(derive, opened, folder, rests_on, processes=processes)
-        report = _with_progress(run, folder.name)
-        differing += len(report.differences)
-        _print(folder.name, report, as_json=as_json)
-    raise typer.Exit(1 if differing else 0)
+    if instance is None:
+        return stored
+    if instance not in stored:
+        known = ", ".join(stored)
+        fail(f"no read log {instance!r} under {data_dir / 'reads'}: want one of {known}")
+    return [instance]
+
+
+def _derived(
+    home: Path, name: str, rests_on: "ReplayGrounds", processes: int, since: int
+) -> "ReplayReport":
+    from functools import partial
+
+    from gate.replay.replay import replay as derive
+    from ledger.follower import Follower
+
+    opened = partial(Follower, home)
+    run = partial(derive, opened, home, name, rests_on, processes=processes, since=since)
+    return _with_progress(run, name)
+
+
+def _remember(home: Path, done: dict[str, "CheckedPosition"]) -> None:
+    from portal.data_directory import checked
+
+    known = checked.load(home)
+    if done != known.replay:
+        with suppress(OSError):  # of a copy that cannot be written: the next run derives all again
+            checked.save(home, checked.CheckedPositions(known.fsck, done))
+
+
+def _chain(
+    home: Path, names: Iterable[str], before: Mapping[str, "CheckedPosition"]
+) -> dict[str, str]:
+    """The read logs that are missing or were cut, by the anchors and by what was checked before.
+
+    Those whose entries were removed after the declared time are not missing.
+    """
+    from contextlib import closing
+
+    from gate.readlog.acts import ReadLogActs, instance_of
+    from ledger.errors import CorruptLogError
+    from ledger.follower import Follower
+    from portal.data_directory import checked
+
+    try:
+        with closing(Follower(home)) as ledger:
+            anchors = checked.anchored(home, ledger.announced())
+            removed = {instance_of(each) for each, _ in ReadLogActs(ledger).rules().removed()}
+    except CorruptLogError:
+        anchors, removed = {}, set()  # each replay says what is wrong with the ledger
+    wanted = [
+        {name: at for name, at in each.items() if name not in removed} for each in (anchors, before)
+    ]
+    return dict(checked.broken(home, names, wanted))
+
+
+def _name_without_end(home: Path) -> None:
+    """Say of which read logs nobody knows whether entries follow."""
+    from contextlib import closing
+
+    from gate.readlog.acts import ReadLogActs
+    from ledger.errors import CorruptLogError
+    from ledger.follower import Follower
+
+    try:
+        with closing(Follower(home)) as ledger:
+            found = [*ReadLogActs(ledger).without_end(home)]
+    except CorruptLogError:
+        return  # each replay says what is wrong with the ledger
+    for name, log in found:
+        typer.echo(
+            f"{name}: it has no end: no process here writes it, and it was not closed. Of its reads"
+            f" after {log.last:%Y-%m-%dT%H:%MZ} ({log.size} entries anchored) some may not be"
+            " published; `sovereign serve` closes it if it can",
+            err=True,
+        )
 
 
 def _with_progress(run: Callable[..., "ReplayReport"], name: str) -> "ReplayReport":
@@ -72,17 +169,19 @@ def _with_progress(run: Callable[..., "ReplayReport"], name: str) -> "ReplayRepo
         return run(progress=lambda done, every: bar.update(task, completed=done, total=every))
 
 
-def _print(name: str, report: "ReplayReport", *, as_json: bool) -> None:
+def _print(name: str, report: "ReplayReport", since: int, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(
-            json.dumps(
-                {"log": name, "entries": report.entries} | asdict(report), ensure_ascii=False
-            )
-        )
+        found = asdict(report)
+        del found["upto"]
+        about = {"log": name, "since": since, "entries": report.entries}
+        typer.echo(json.dumps(about | found, ensure_ascii=False))
         return
+    begin = f" since entry {since}" if since else ""
     typer.echo(
-        f"{name}  {report.entries} entries, {report.derived} recomputed,"
+        f"{name}  {report.entries} entries{begin}, {report.derived} recomputed,"
         f" {report.unopened} cannot be opened, {len(report.differences)} differ"
     )
+    for fault in report.faults:
+        typer.echo(f"  cannot be verified: {fault}")
     for each in report.differences:
         typer.echo(f"  entry {each.entry}: logged {each.logged}; recomputed {each.derived}")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
 
 app = typer.Typer()
 
@@ -13,9 +14,7 @@ app = typer.Typer()
 @app.command()
 def state_proof(
     subject: Annotated[str, typer.Argument(help="The customer's number.")],
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", help="Folder with the ledger and the keys.")
-    ],
+    data_dir: DataDir = HERE,
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write. Default: print it.")
     ] = None,

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from portal.commands.errors import fail, require_ledger
+from portal.commands.options import HERE, DataDir
 
 app = typer.Typer(help="The customers' data keys.", no_args_is_help=True)
-
-DataDir = Annotated[
-    Path, typer.Option("--data-dir", help="Folder with the ledger, the keys and the data.")
-]
-HERE = Path("data")
 
 
 @app.command("rotate-kek")
@@ -30,6 +25,8 @@ def rotate_kek(
     Processes that have the vault open continue. After an interruption, run it again. Exit status 1:
     the old key stays active, and the message says why. 2: no ledger in the folder.
     """
+    from ledger.storage import database
+    from ledger.storage.vault_store import VAULT
     from ledger.vault import key_encryption_key
     from ledger.vault.key_encryption_key import KekError
     from ledger.vault.vault import Vault, VaultError
@@ -37,7 +34,7 @@ def rotate_kek(
     require_ledger(data_dir)
     if to is not None and not to.strip():
         fail("want file, pkcs11:… or aws-kms:… in --to, found an empty text: leave it out")
-    if not (data_dir / "keys" / "customers.db").exists():
+    if not database.of(data_dir).exists(VAULT):
         fail(f"no customers' keys under {data_dir}: restore keys/customers.db from a backup")
     try:
         with closing(Vault(data_dir / "keys")) as vault, progress("keys wrapped") as show:

@@ -48,6 +48,7 @@ def serve(
     """
     import uvicorn
 
+    from ledger.storage.database import DatabaseError, SchemaVersionError
     from ledger.tlog import cosignature, policy
     from ledger.tlog.cosignature import CosignatureError
     from ledger.tlog.signed_note import NoteError
@@ -58,7 +59,7 @@ def serve(
         lines = [line for path in log for line in path.read_text("utf-8").splitlines()]
         signer = cosignature.signer(key.read_text("ascii").strip())
         witness = Witness(memory, signer, [policy.log_key(line) for line in lines])
-    except (OSError, NoteError, CosignatureError) as error:
+    except (OSError, NoteError, CosignatureError, DatabaseError, SchemaVersionError) as error:
         fail(f"not serving: {explained(error) or error}")
     typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")
     uvicorn.run(server.app(witness), host=host, port=port, http="h11", log_level="warning")

@@ -59,4 +59,5 @@ function show(proven) {
     row.querySelector("dd").textContent = value;
     row.hidden = value === "";
   }
+  facts.querySelector("[data-fact=uncertain]").hidden = !event.time_uncertain;
 }

@@ -28,7 +28,7 @@ document.addEventListener("submit", (event) => {
   const card = submitter.closest("[data-scene]"), shown = { words: sceneWords(card), version: body.get("version") };
   const expected = (act) => condition
     ? conditioned(scene, form, condition, body.get("figure"))
-    : switched(scene, item, wish, Object.keys(shown.words.items), act);
+    : switched(scene, item, wish, offered(submitter, shown.words.items), act);
   const narrows = wish === "withdraw" || condition === "set";
   act(
     () => say(submitter.formAction, body, shown, (said) => want(same(said, expected(said)), "act")),
@@ -36,7 +36,7 @@ document.addEventListener("submit", (event) => {
   );
 });
 
-/** Runs one signing at a time; afterwards the page is shown anew, or says what went wrong. */
+/** Runs one signing at a time; afterwards the page is shown again, or says what went wrong. */
 export async function act(signing, otherwise) {
   if (busy) return;
   busy = true;
@@ -87,7 +87,7 @@ export function want(condition, what) {
   if (!condition) throw new Differs(what);
 }
 
-function tell(error) {
+export function tell(error) {
   const { differs, silent } = told.dataset;
   const refused = error instanceof Refused && error.message;
   const unlike = error instanceof Differs || error instanceof CanonicalError;
@@ -113,6 +113,13 @@ function sceneWords(card) {
   return said;
 }
 
+/** The items that the button allows: for a whole scene those that it names, which the words list. */
+function offered(submitter, items) {
+  const names = submitter.dataset.fields?.split(" ") ?? Object.keys(items);
+  want(names.every((name) => Object.hasOwn(items, name)), "act");
+  return names;
+}
+
 function switched(scene, item, wish, items, act) {
   if (wish === "withdraw") return { type: "withdrawn", scene, fields: item ? [item] : null };
   const allowed = (name) => document.getElementById(`${name}-allow`)?.ariaPressed === "true";
@@ -129,7 +136,9 @@ function conditioned(scene, form, condition, figure) {
 }
 
 async function sameAsShown(said, evidence, { words, version }) {
-  want(Object.keys(said).join() === PARTS && said.type === "instruction", "parts");
+  const { time_uncertain, ...sure } = said; // only there while the log's clock is in doubt
+  want([undefined, true].includes(time_uncertain), "parts");
+  want(Object.keys(sure).join() === PARTS && said.type === "instruction", "parts");
   want(said.subject === hand.dataset.subject && said.origin === hand.dataset.log, "customer");
   want(said.evidence === evidence && said.seq === Number(version) + 1, "place");
   const digest = base64(await sha256(text(format(words))));
@@ -137,7 +146,7 @@ async function sameAsShown(said, evidence, { words, version }) {
 }
 
 /** The key to sign with: a passkey before the browser's own; undefined if none is at hand. */
-async function signer(only) {
+export async function signer(only) {
   const usable = keys.filter((key) => !only || key.id === only);
   const passkeys = usable.filter((key) => key.kind === "passkey" && key.credential);
   if (passkeys.length > 0 && globalThis.PublicKeyCredential) {

@@ -13,26 +13,31 @@ import { CanonicalError, format, parse as parseJson } from "./canonical.js";
 const HEADER = "c2sp.org/tlog-proof@v1";
 const ED25519 = 1;
 const HASH = 32, TAG = 24, SALT = 32, KEY_ID = 4;
+const LONGEST = 1 << 20; // characters of a receipt
+// The coordinates y of the points of small order, with those that are not reduced.
+const SMALL_ORDER = new Set([
+  "00".repeat(32), `01${"00".repeat(31)}`, ...["ec", "ed", "ee"].map((low) => `${low}${"ff".repeat(30)}7f`),
+  "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+  "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+]);
 const encoder = new TextEncoder();
 
 export class ProofError extends Error {}
 
-/** What `receipt` (text) proves under the Ed25519 verifier keys in `keys` (one vkey a line). */
+/** What `receipt` (text) proves under the Ed25519 verifier keys in `keys`, one vkey a line. After a
+ *  vkey may stand the sizes of the log that the key may sign, FIRST and END (not included) or `*`. */
 export async function verify(receipt, keys) {
-  const parsed = parse(receipt);
+  const parsed = readReceipt(receipt);
   const head = checkpoint(parsed.note.text);
   const checked = await signed(parsed.note, await readKeys(keys), head.origin);
-  belongs(parsed.extra, head.origin);
-  const signer = await signerOf(parsed.extra);
-  const leaf = await sha256(Uint8Array.of(0), await entry(parsed.extra));
-  await included(leaf, parsed.index, head.size, head.root, parsed.hashes);
+  const signer = await proven(parsed, head);
   const unchecked = parsed.note.signatures.length - checked;
   return { ...head, index: parsed.index, event: parsed.extra.event, signer, unchecked };
 }
 
 /** Who signed an instruction: {id, kind, rp}. Throws unless `signer`, a key, made `signature`. */
 export async function signedBy(extra) {
-  oneOf(EVENTS)(extra.event);
+  isEvent(extra.event);
   return signerOf(extra);
 }
 
@@ -55,7 +60,17 @@ export async function included(leaf, index, size, root, path) {
   want(equal(node, root), "the entry is not under the signed root");
 }
 
-function parse(text) {
+/** Throws unless the entry of the receipt is under `head`, which is signed; who signed the entry. */
+async function proven({ extra, index, hashes }, head) {
+  belongs(extra, head.origin);
+  const signer = await signerOf(extra);
+  const leaf = await sha256(Uint8Array.of(0), await entry(extra));
+  await included(leaf, index, head.size, head.root, hashes);
+  return signer;
+}
+
+function readReceipt(text) {
+  want(text.length <= LONGEST, "this is too long for a receipt");
   const cut = text.indexOf("\n\n");
   want(cut > 0, "this is not a receipt");
   const [header, extraLine, indexLine, ...hashLines] = text.slice(0, cut).split("\n");
@@ -65,17 +80,22 @@ function parse(text) {
   const extra = json(raw);
   want(equal(encoder.encode(canonical(extra)), raw), "the event is not in its canonical form");
   const hashes = hashLines.map(base64);
+  want(hashes.every((each) => each.length === HASH), "a hash is not 32 bytes long");
   return { extra, hashes, index: decimal(indexLine.slice(6)), note: note(text.slice(cut + 2)) };
 }
 
 function note(text) {
+  want(typeof text === "string", "the checkpoint is no text");
+  want(!/[\0-\x09\x0b-\x1f]|\p{Surrogate}/u.test(text), "the checkpoint has a control character");
   const cut = text.lastIndexOf("\n\n");
   want(cut > 0 && text.endsWith("\n"), "the checkpoint is not signed");
   const lines = text.slice(cut + 2, -1).split("\n");
   const signatures = lines.map((line) => {
     const [dash, name, blob, ...rest] = line.split(" ");
     want(dash === "—" && name && blob && rest.length === 0, "a signature line is malformed");
+    want(isName(name), "the name of a signature has a space or a plus");
     const bytes = base64(blob);
+    want(bytes.length > KEY_ID, "a signature is cut off");
     return { name, id: bytes.slice(0, KEY_ID), signature: bytes.slice(KEY_ID) };
   });
   return { text: text.slice(0, cut + 1), signatures };
@@ -83,39 +103,80 @@ function note(text) {
 
 function checkpoint(text) {
   const [origin, size, root, ...rest] = text.split("\n");
-  want(origin && size && root && rest.length === 1 && rest[0] === "", "the checkpoint is malformed");
-  return { origin, size: decimal(size), root: base64(root) };
+  want(origin && size && root && rest.pop() === "" && rest.every((line) => line !== ""),
+    "the checkpoint is malformed");
+  const head = { origin, size: decimal(size), root: base64(root) };
+  want(head.root.length === HASH, "the checkpoint has no root");
+  return head;
 }
+
+/** Whether a text may name a key: as Python's str.isspace has it, it has no space; and no plus. */
+const isName = (name) => !/[+\s\0-\x1f\x85]/u.test(name.replaceAll("\ufeff", ""));
 
 async function readKeys(text) {
   const lines = text.split("\n").filter((line) => line !== "");
   const keys = await Promise.all(lines.map(readKey));
+  const ids = new Set(keys.map(({ name, id }) => `${name}+${hex(id)}`));
+  want(ids.size === keys.length, "a key stands twice");
   const usable = keys.filter((key) => key.type === ED25519);
   want(usable.length > 0, "there is no Ed25519 key to check with");
   return usable;
 }
 
-async function readKey(line) {
+async function readKey(text) {
+  const [line, ...sizes] = words(text);
+  want(line !== undefined, "a key is missing");
+  const key = await vkey(line);
+  want(key.type !== ED25519 || key.raw.length === HASH, "a key has another size than Ed25519's");
+  want(key.type !== ED25519 || !smallOrder(key.raw), "a key is a point of small order");
+  return { ...key, ...range(sizes) };
+}
+
+/** A key of any type, as its text names it: name, id, type and bytes. */
+async function vkey(line) {
   const first = line.indexOf("+"), second = line.indexOf("+", first + 1);
   want(first > 0 && second > first, "a key is malformed");
   const name = line.slice(0, first), bytes = base64(line.slice(second + 1));
+  want(isName(name), "the name of a key has a space");
   const id = (await sha256(encoder.encode(`${name}\n`), bytes)).slice(0, KEY_ID);
   want(hex(id) === line.slice(first + 1, second), "a key does not match its own name");
   return { name, id, type: bytes[0], raw: bytes.slice(1) };
 }
 
+/** The words of a line, between spaces and tabs, as lines of policies have them. */
+const words = (line) => line.split(/[ \t]/).filter((word) => word !== "");
+
+/** The sizes that a key may sign: from `from`, below `end`. */
+function range(sizes) {
+  if (sizes.length === 0) return { from: 0, end: Infinity };
+  want(sizes.length === 2, "the sizes of a key are malformed");
+  const from = count(sizes[0]), end = sizes[1] === "*" ? Infinity : count(sizes[1]);
+  want(from < end, "a key has no size that it may sign");
+  return { from, end };
+}
+
+/** Whether an Ed25519 key is one of the points with which anybody signs anything. */
+function smallOrder(key) {
+  return SMALL_ORDER.has(hex(key.map((each, at) => (at === HASH - 1 ? each & 127 : each))));
+}
+
 /** How many signatures are good. Every key must have signed, each under the log's own name. */
 async function signed(checked, keys, origin) {
+  const { size } = checkpoint(checked.text);
   for (const key of keys) {
     want(key.name === origin, "the key belongs to another log");
+    want(key.from <= size && size < key.end, "the key may not sign at this size: it was retired");
     const found = checked.signatures.filter((s) => s.name === key.name && equal(s.id, key.id));
     want(found.length === 1, "the key did not sign this checkpoint");
-    const known = await crypto.subtle.importKey("raw", key.raw, "Ed25519", false, ["verify"]);
     const text = encoder.encode(checked.text);
-    const good = await crypto.subtle.verify("Ed25519", known, found[0].signature, text);
-    want(good, "the signature is wrong");
+    want(await ed25519(key.raw, found[0].signature, text), "the signature is wrong");
   }
   return keys.length;
+}
+
+async function ed25519(key, signature, message) {
+  const known = await crypto.subtle.importKey("raw", key, "Ed25519", false, ["verify"]);
+  return crypto.subtle.verify("Ed25519", known, signature, message);
 }
 
 /** The bytes of the log entry: the event itself, or a salted commitment to it. */
@@ -132,10 +193,17 @@ async function entry(extra) {
 
 /** Throws unless it is an event of the profile, and one that may stand so in the log `origin`. */
 function belongs(extra, origin) {
-  oneOf(EVENTS)(extra.event);
+  isEvent(extra.event);
   const said = extra.event.type === "instruction";
   want(said === "tag" in extra, "instructions stand in the log as commitments, nothing else does");
   want(!said || extra.event.origin === origin, "the instruction is for another log");
+}
+
+/** Throws unless it is an event of the profile: of some acts, with an evidence class of their own. */
+function isEvent(event) {
+  oneOf(EVENTS)(event);
+  const companys = OF_THE_COMPANY.includes(event.act?.type);
+  want(!companys || event.evidence === "D", "only the company gives this act, with evidence class D");
 }
 
 // The profile of events: ledger/verify/event_profile.py says the same, in the same order.
@@ -157,7 +225,8 @@ const isTree = (value, depth = 16) => depth > 0 && (
 );
 const text = rule(isText), texts = rule(isTexts), time = rule(isTime);
 const integer = rule(Number.isSafeInteger), body = rule((value) => isObject(value) && isTree(value));
-const textsOrAll = rule((value) => value === null || isTexts(value));
+const isNames = (value) => isTexts(value) && value.length > 0;
+const names = rule(isNames), namesOrAll = rule((value) => value === null || isNames(value));
 const until = rule((value) => value === null || (isTime(value) && value.endsWith(":00Z")));
 const evidence = rule((value) => ["A", "B", "C", "D"].includes(value));
 const bytes = (size) => (value) => {
@@ -193,6 +262,7 @@ const formOf = (der) => {
     found.length === 2 * size && found.startsWith(begins) && found.endsWith(ends);
   const form = Object.entries(FORMS).find(fits);
   want(form !== undefined, "the public key has no form of those that sign");
+  want(form[0] !== "EdDSA" || !smallOrder(der.slice(-HASH)), "the public key has a small order");
   return form[0];
 };
 const customerKey = (value) => {
@@ -206,28 +276,34 @@ const customerKey = (value) => {
 const end = rule((value) => isTime(value) && value.endsWith(":00Z"));
 const digest = bytes(HASH);
 const TRIGGER = { scene: text, template: text, signal: text };
-const GRANT = { scene: text, fields: texts, until };
+const GRANT = { scene: text, fields: names, until };
 const ACTS = {
   "granted": GRANT,
-  "withdrawn": { scene: text, fields: textsOrAll },
+  "withdrawn": { scene: text, fields: namesOrAll },
   "trigger-set": { ...TRIGGER, threshold: integer },
   "trigger-cleared": TRIGGER,
   "imported": { ...GRANT, source: text },
+  "limited": GRANT,
+  "source-deleted": {},
+  "merged": { customer: text, silent: texts },
+  "split": { customer: text },
+  "renamed": { customer: text },
   "key-enrolled": { key: customerKey },
   "key-replaced": { old: digest, key: customerKey },
   "key-removed": { old: digest },
   "recovery-requested": { key: customerKey, proof: text, not_before: time },
   "recovery-cancelled": { request: digest },
   "key-recovered": { request: digest },
-  "mandate-given": { key: customerKey, scenes: texts, until: end },
+  "mandate-given": { key: customerKey, scenes: names, until: end },
   "mandate-ended": { mandate: digest },
 };
+const OF_THE_COMPANY = ["limited", "source-deleted", "merged", "split", "renamed"];
 const KEY = parts({
   kind: rule((value) => ["passkey", "browser"].includes(value)),
   algorithm: rule((value) => Object.hasOwn(FORMS, value)),
   public: text, rp: text, origins: texts, backup_eligible: truth, backed_up: truth, attestation: text,
 });
-const OPTIONAL = { instruction: { mandate: digest } };
+const OPTIONAL = { instruction: { mandate: digest, time_uncertain: rule((value) => value === true) }, "source-deleted": { into: text } };
 const EVENTS = {
   "instruction": {
     origin: text, subject: text, seq: integer, prev: bytes(HASH), nonce: bytes(16), at: time,
@@ -242,6 +318,9 @@ const EVENTS = {
   "synthetic-released": { release: text, scene: text, body, at: time },
   "read-log-opened": { origin: text, key: text, at: time },
   "read-log-anchored": { origin: text, size: integer, root: text, at: time },
+  "read-log-closed": { origin: text, size: integer, root: text, at: time },
+  "read-log-removed": { origin: text, at: time },
+  "reads-kept": { days: integer, at: time },
   "subject-erased": { at: time },
   "entry-erased": { entry: integer, at: time },
   "manifest-published": { model: text, manifest: text, size: integer, at: time },
@@ -369,7 +448,14 @@ function json(bytes) {
 
 function decimal(text) {
   want(/^(0|[1-9][0-9]{0,15})$/.test(text), "a number is malformed");
+  want(Number.isSafeInteger(Number(text)), "a number is beyond 2^53 - 1");
   return Number(text);
+}
+
+/** A number in a line of a policy: of at most 15 digits. */
+function count(text) {
+  want(text.length < 16, "a number is too long");
+  return decimal(text);
 }
 
 function base64(text) {
@@ -404,3 +490,10 @@ async function sha256(...parts) {
 function want(condition, otherwise) {
   if (!condition) throw new ProofError(otherwise);
 }
+
+// For the modules that verify what is no receipt: policies, states, transitions and evidence.
+export {
+  ED25519, base64, canonical, checkpoint, count, decimal, ed25519, entry, equal, hex, isEvent, isObject,
+  isText, join, note, proven, readKeys, readReceipt, sha256, signatureOf, signed, signerOf, smallOrder,
+  strict, unhex, vkey, want, words,
+};

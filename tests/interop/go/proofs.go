@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -283,8 +284,24 @@ func (p *tlogProof) checkMap(label []byte) error {
 		return fmt.Errorf("want a salt, and no further part")
 	}
 	domain := []byte("sovereign/state/v1\x00")
-	value := sha256.Sum256(bytes.Join([][]byte{domain, salt, canonical(state)}, nil))
+	digest := sha256.Sum256(bytes.Join([][]byte{domain, salt, canonical(state)}, nil))
+	version, err := versionOf(state)
+	if err != nil {
+		return err
+	}
+	versioned := []byte("sovereign/state/v2\x00")
+	value := sha256.Sum256(bytes.Join([][]byte{versioned, version, digest[:]}, nil))
 	return checkPresent(label, value[:], root, proof)
+}
+
+// versionOf is the number of instructions that led to the state, in eight bytes.
+func versionOf(state any) ([]byte, error) {
+	members, _ := state.(map[string]any)
+	seq, err := strconv.ParseUint(fmt.Sprint(members["seq"]), 10, 53)
+	if err != nil || seq == 0 {
+		return nil, fmt.Errorf("the state has no version")
+	}
+	return binary.BigEndian.AppendUint64(nil, seq), nil
 }
 
 // submission is what a log sends to a witness.

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -129,8 +130,12 @@ type policy struct {
 	groups    map[string]group
 	members   map[string]bool
 	keys      map[string]bool
+	ranges    map[string]sizes
 	quorum    string
 }
+
+// sizes are the sizes of the checkpoints that a key may sign: from first, below end.
+type sizes struct{ first, end int64 }
 
 type group struct {
 	k       int
@@ -146,6 +151,7 @@ func parsePolicy(text string) (*policy, error) {
 		groups:    map[string]group{},
 		members:   map[string]bool{},
 		keys:      map[string]bool{},
+		ranges:    map[string]sizes{},
 	}
 	for _, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		words := strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' })
@@ -168,6 +174,8 @@ func (p *policy) read(word string, rest []string) error {
 		return p.addLog(rest[0])
 	case word == "witness" && (len(rest) == 2 || len(rest) == 3):
 		return p.addWitness(rest[0], rest[1])
+	case word == "range" && len(rest) == 3:
+		return p.addRange(rest[0], rest[1], rest[2])
 	case word == "group" && len(rest) > 2:
 		return p.addGroup(rest[0], rest[1], rest[2:])
 	case word == "quorum" && len(rest) == 1 && p.quorum == "":
@@ -192,6 +200,50 @@ func (p *policy) addLog(vkey string) error {
 	verifier, err := note.NewVerifier(vkey)
 	p.logs = append(p.logs, verifier)
 	return err
+}
+
+func (p *policy) addRange(key, first, end string) error {
+	listed := 0
+	for _, each := range p.logs {
+		if shortName(each) == key {
+			listed++
+		}
+	}
+	if _, twice := p.ranges[key]; twice || listed != 1 {
+		return fmt.Errorf("%q is not one key of an earlier line", key)
+	}
+	limits := sizes{end: math.MaxInt64}
+	var err error
+	if limits.first, err = decimalOf(first); err != nil {
+		return err
+	}
+	if end != "*" {
+		if limits.end, err = decimalOf(end); err != nil {
+			return err
+		}
+	}
+	if limits.first >= limits.end {
+		return fmt.Errorf("no size is in the range")
+	}
+	p.ranges[key] = limits
+	return nil
+}
+
+func shortName(key note.Verifier) string {
+	return fmt.Sprintf("%s+%08x", key.Name(), key.KeyHash())
+}
+
+func decimalOf(text string) (int64, error) {
+	parsed, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || parsed < 0 || strconv.FormatInt(parsed, 10) != text {
+		return 0, fmt.Errorf("%q is no number", text)
+	}
+	return parsed, nil
+}
+
+func (p *policy) maySign(key note.Verifier, size int64) bool {
+	limits, limited := p.ranges[shortName(key)]
+	return !limited || limits.first <= size && size < limits.end
 }
 
 func (p *policy) addWitness(name, vkey string) error {
@@ -255,13 +307,14 @@ func (p *policy) open(signed string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	origin, _, err := parseCheckpoint(opened.Text)
+	origin, tree, err := parseCheckpoint(opened.Text)
 	if err != nil {
 		return "", err
 	}
 	signedByLog := false
 	for _, each := range p.logs {
-		signedByLog = signedByLog || each.Name() == origin && signatureBy(each, opened) != nil
+		mine := each.Name() == origin && p.maySign(each, tree.N)
+		signedByLog = signedByLog || mine && signatureBy(each, opened) != nil
 	}
 	if !signedByLog {
 		return "", fmt.Errorf("no signature of %s", origin)

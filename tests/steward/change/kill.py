@@ -12,26 +12,31 @@ import os
 import random
 import shutil
 import signal
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
 
 from ledger.events.envelope import Act, Granted, Instruction, Withdrawn
 from ledger.follower import Follower
 from ledger.service import Ledger
-from steward.cases.case_store import DATABASE
+from steward.cases.case_store import CaseStore
 from steward.change_flow import ChangeFlow
 from steward.notify.outbox import Outbox, OutgoingNotice
 from tests.gate.scenes import DOMAINS, SCENES
 from tests.ledger.events import NOON, ORIGIN, WORDING
 from tests.ledger.worlds import opened
+from tests.steward.homes import in_postgres
 
+LEDGER = "ledger"  # a folder of its own: it is in files, wherever cases are
 KILLS_A_HOME = 25  # then a fresh one, so that checks stay short
 CHECK_EVERY = 5  # kills: what follows meanwhile starts from what was left, unsettled
 MAX_WAIT_S = 0.05
@@ -67,8 +72,8 @@ def flow_of(home: Path, ledger: Ledger | Follower) -> ChangeFlow:
 def live(home: Path, told: int, at: datetime, seed: int) -> None:
     """The child: live on from what is there until it is killed."""
     chance = random.Random(seed)
-    ledger = opened(home)
-    follower = Follower(home, lambda: ledger.size)
+    ledger = opened(home / LEDGER)
+    follower = Follower(home / LEDGER, lambda: ledger.size)
     sources: list[Ledger | Follower] = [ledger, follower]
     flow, outbox = flow_of(home, chance.choice(sources)), Outbox(home)
     os.write(told, b"opened\n")
@@ -147,7 +152,7 @@ def expected(ledger: Ledger) -> Iterator[tuple[int, str]]:
 
 def settled(home: Path, at: datetime) -> tuple[int, int]:
     """Finish what was begun and check it; changes and letters. Raises AssertionError."""
-    ledger = opened(home)
+    ledger = opened(home / LEDGER)
     flow, outbox, paper = flow_of(home, ledger), Outbox(home), Paper(home / "heard")
     flow.run(at)
     outbox.deliver(paper, at)
@@ -157,49 +162,52 @@ def settled(home: Path, at: datetime) -> tuple[int, int]:
         for each in ledger.follow(0)
         if isinstance(each.event, Instruction)
     }
-    with sqlite3.connect(home / DATABASE) as database:
+    store = CaseStore(home)
+    with store.reading() as database:
         check_cases(database, changes, known)
         check_letters(database, paper.heard() if paper.path.exists() else [])
-        letters = database.execute("SELECT COUNT(*) FROM outbox").fetchone()[0]
-    database.close()
+        letters = len(rows(database, "SELECT id FROM outbox"))
+    store.close()
     for each in (flow, outbox, ledger):
         each.close()
     return len(changes), letters
 
 
+def rows(database: Connection, query: str, **values: object) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in database.execute(text(query), values)]
+
+
 def check_cases(
-    database: sqlite3.Connection, changes: list[tuple[int, str]], known: dict[int, str]
+    database: Connection, changes: list[tuple[int, str]], known: dict[int, str]
 ) -> None:
     """`known`: the entries that still open, and by whom they are."""
-    filed = database.execute("SELECT entry, kind FROM change").fetchall()
+    filed = rows(database, "SELECT entry, kind FROM change")
     assert len({entry for entry, _ in filed}) == len(filed), "a change has two cases"
     theirs = sorted(each for each in filed if each[0] in known)
     assert theirs == sorted(changes), "a change has no case"
-    kinds = database.execute(
-        "SELECT COUNT(*) FROM change JOIN cases ON id = number WHERE cases.kind <> change.kind"
-    )
-    assert kinds.fetchone()[0] == 0, "a change is in a case of another kind"
+    other = "SELECT id FROM change JOIN cases ON id = number WHERE cases.kind <> change.kind"
+    assert not rows(database, other), "a change is in a case of another kind"
     check_counts(database, known)
-    told = Counter(database.execute("SELECT number, type, channel FROM outbox").fetchall())
-    cases = [row[0] for row in database.execute("SELECT id FROM cases")]
+    told = Counter(rows(database, "SELECT number, type, channel FROM outbox"))
+    cases = [case for (case,) in rows(database, "SELECT id FROM cases")]
     assert all(told[case, "opened", each] == 1 for case in cases for each in CHANNELS), "untold"
     assert {*told.values()} <= {1}, "a notice stands twice"
     assert {case for case, _, _ in told} == {*cases}, "a notice has no case"
 
 
-def check_counts(database: sqlite3.Connection, known: dict[int, str]) -> None:
+def check_counts(database: Connection, known: dict[int, str]) -> None:
     """Customers, each once; where one was erased meanwhile, nobody can count them any more."""
-    for case, count in database.execute("SELECT id, count FROM cases").fetchall():
-        query = "SELECT entry FROM change WHERE number = ?"
-        entries = [entry for (entry,) in database.execute(query, [case])]
+    for case, count in rows(database, "SELECT id, count FROM cases"):
+        query = "SELECT entry FROM change WHERE number = :case"
+        entries = [entry for (entry,) in rows(database, query, case=case)]
         if {*entries} <= known.keys():
             assert count == len({known[each] for each in entries}), "a case miscounts"
 
 
-def check_letters(database: sqlite3.Connection, heard: list[list[str]]) -> None:
+def check_letters(database: Connection, heard: list[list[str]]) -> None:
     query = "SELECT channel, number, id, type FROM outbox WHERE state = 'delivered' ORDER BY seq"
-    delivered = [(c, str(n), i, t) for c, n, i, t in database.execute(query)]
-    known = {row[0] for row in database.execute("SELECT id FROM outbox")}
+    delivered = [(c, str(n), i, t) for c, n, i, t in rows(database, query)]
+    known = {id_ for (id_,) in rows(database, "SELECT id FROM outbox")}
     first = dict.fromkeys((c, n, i, t) for c, n, i, t, _ in heard)
     assert {i for _, _, i, _ in first} <= known, "somebody heard what is in no outbox"
     assert {*delivered} <= first.keys(), "a notice was noted as delivered and not heard"
@@ -208,13 +216,20 @@ def check_letters(database: sqlite3.Connection, heard: list[list[str]]) -> None:
         assert order == [each for each in delivered if each[:2] == case], "out of order"
 
 
-def campaign(kills: int, seed: int) -> tuple[int, int, int, int]:
-    """Kill so many times; kills, rounds, changes, letters. Raises AssertionError on any loss."""
+def campaign(
+    kills: int, seed: int, begin: Callable[[Path], None] = lambda _: None
+) -> tuple[int, int, int, int]:
+    """Kill so many times; kills, rounds, changes, letters. Raises AssertionError on any loss.
+
+    `begin` prepares each new data directory.
+    """
     chance = random.Random(seed)
     rounds = changes = letters = lived = 0
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         for number in range(1, kills + 1):
+            if not home.exists():
+                begin(home)
             last = number % KILLS_A_HOME == 0 or number == kills
             lived += one(home, NOON + (lived + number) * STEP, chance)
             if last or number % CHECK_EVERY == 0:
@@ -232,8 +247,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--database", default="", help="of the cases: postgresql://…")
     chosen = parser.parse_args()
-    done, turns, found_, sent = campaign(chosen.kills, chosen.seed)
+    done, turns, found_, sent = campaign(
+        chosen.kills,
+        chosen.seed,
+        lambda home: in_postgres(home, chosen.database) if chosen.database else None,
+    )
     sys.stdout.write(
         f"{done} kills in {turns} rounds, {found_} changes, {sent} notices: 0 lost, 0 twice\n"
     )

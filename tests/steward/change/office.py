@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from gate.contracts.company import ItemUse
 from gate.contracts.scene import Scene
+from ledger.storage.database import REMEMBERED
 from steward.cases.case import Cases
 from steward.change_flow import ChangeFlow
 from steward.notify import masked_name
@@ -45,7 +47,8 @@ def office(
     channels: Sequence[str] = ("desk",),
     bank: World | None = None,
 ) -> Office:
-    bank = bank or world(home)
+    """The ledger is in files wherever the office's own tables are."""
+    bank = bank or world(home / "bank" if (home / REMEMBERED).exists() else home)
     flow = ChangeFlow(
         home,
         bank.ledger,
@@ -53,7 +56,7 @@ def office(
         ORIGIN,
         lambda role: [f"{each}/{role}" for each in channels],
         (releases or {}).get,
-        masked_name.through(bank.gate, "crm"),
+        masked_name.through(bank.gate, ItemUse("contract-service", "crm", "name")),
     )
     return Office(home, bank, flow, Cases(home), Outbox(home))
 

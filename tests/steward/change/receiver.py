@@ -51,7 +51,7 @@ def sleep(seconds: float) -> Answer:
 def drip(request: BaseHTTPRequestHandler) -> None:
     """One byte at a time, each well within anybody's patience."""
     try:
-        for byte in b"HTTP/1.1 200 OK\r\nx: " + b"x" * 60:
+        for byte in b"HTTP/1.1 200 OK\r\nx: " + b"x" * 6_000:
             request.wfile.write(bytes([byte]))
             time.sleep(0.05)
     except OSError:

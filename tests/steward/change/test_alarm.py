@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from gate.decision.alert import AlertKind, GateAlert
 from ledger.events.envelope import Granted
@@ -14,6 +15,7 @@ from steward.alert_cases import Alarms
 from steward.cases.case import Cases
 from steward.cases.case_store import CaseStore
 from steward.cases.changes import ChangeKind
+from steward.storage.cases import OUTBOX
 from tests.gate.scenes import SCENES
 from tests.gate.world import NOON, world
 
@@ -29,38 +31,38 @@ def alert(
 
 
 @pytest.fixture
-def alarms(tmp_path: Path) -> Alarms:
-    return Alarms(tmp_path, SCENES, "test.example/consent", lambda role: [f"to {role}"])
+def alarms(home: Path) -> Alarms:
+    return Alarms(home, SCENES, "test.example/consent", lambda role: [f"to {role}"])
 
 
 def letters(home: Path) -> list[dict[str, object]]:
     with CaseStore(home).reading() as database:
-        rows = database.execute("SELECT body, channel FROM outbox ORDER BY seq").fetchall()
-    return [json.loads(row["body"]) | {"channel": row["channel"]} for row in rows]
+        rows = database.execute(select(OUTBOX).order_by(OUTBOX.c.seq)).all()
+    return [json.loads(row.body) | {"channel": row.channel} for row in rows]
 
 
 @pytest.mark.parametrize("kind", AlertKind)
 def test_an_alert_opens_a_case_and_tells_the_last_responsible(
-    alarms: Alarms, tmp_path: Path, kind: AlertKind
+    alarms: Alarms, home: Path, kind: AlertKind
 ) -> None:
     number = alarms.raised(alert(kind))
-    case = Cases(tmp_path).case(number)
+    case = Cases(home).case(number)
     assert (case.kind, case.scene, case.count) == (ChangeKind(kind), "segmentation", 7)
     assert case.due == NOON + timedelta(days=3)
-    (act,) = Cases(tmp_path).acts(number)
+    (act,) = Cases(home).acts(number)
     assert act.note == "service analytics: one answer holds 7 of 9 customers"
-    (letter,) = letters(tmp_path)
+    (letter,) = letters(home)
     assert letter["channel"] == f"to {OFFICER}"
     assert "segmentation" in str(letter["data"])
 
 
-def test_alerts_of_an_hour_are_one_case(alarms: Alarms, tmp_path: Path) -> None:
+def test_alerts_of_an_hour_are_one_case(alarms: Alarms, home: Path) -> None:
     first = alarms.raised(alert())
     assert alarms.raised(alert(customers=8, minutes=10)) == first
     assert alarms.raised(alert(customers=9, minutes=70)) != first
-    assert Cases(tmp_path).case(first).count == 8
-    assert [act.act for act in Cases(tmp_path).acts(first)] == ["opened", "grew"]
-    assert len(letters(tmp_path)) == 2
+    assert Cases(home).case(first).count == 8
+    assert [act.act for act in Cases(home).acts(first)] == ["opened", "grew"]
+    assert len(letters(home)) == 2
 
 
 def test_the_product_hands_alerts_of_its_gate_to_the_steward(tmp_path: Path) -> None:

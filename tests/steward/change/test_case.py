@@ -1,11 +1,12 @@
 """Cases as those who work on them see them (S18, S19)."""
 
-import sqlite3
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from ledger.events.envelope import Granted, Withdrawn
 from steward.cases.case import (
@@ -16,17 +17,18 @@ from steward.cases.case import (
     Status,
     UnknownCaseError,
 )
-from steward.cases.case_store import DATABASE
+from steward.cases.case_store import CaseStore
 from tests.gate.world import NOON
 from tests.steward.change.office import ALL, office
+from tests.steward.homes import in_files
 
 LATER = NOON + timedelta(hours=2)
 
 
 @pytest.fixture
-def cases(tmp_path: Path) -> Cases:
+def cases(home: Path) -> Cases:
     """One open case, number 1."""
-    desk = office(tmp_path)
+    desk = office(home)
     desk.bank.says("c1", Granted("segmentation", ALL, None))
     desk.bank.says("c1", Withdrawn("segmentation"))
     desk.run()
@@ -82,10 +84,12 @@ MALFORMED: dict[str, Callable[[Cases], object]] = {
     "nobody takes it": lambda cases: cases.take(1, " ", NOON),
     "nobody closes it": lambda cases: cases.close(1, "", "done", NOON),
     "no note": lambda cases: cases.close(1, "ada", "\n", NOON),
+    "a null character": lambda cases: cases.close(1, "ada", "do\0ne", NOON),
     "a note like a book": lambda cases: cases.close(1, "ada", "x" * 2001, NOON),
 }
 
 
+@in_files
 @pytest.mark.parametrize("why", MALFORMED)
 def test_s18_an_act_says_who_and_a_closing_says_what(why: str, cases: Cases) -> None:
     with pytest.raises(MalformedActError, match="want"):
@@ -102,6 +106,7 @@ UNKNOWN: dict[str, Callable[[Cases], object]] = {
 }
 
 
+@in_files
 @pytest.mark.parametrize("why", UNKNOWN)
 def test_s18_a_case_that_there_is_none_of(why: str, cases: Cases) -> None:
     with pytest.raises(UnknownCaseError, match="no case 2"):
@@ -120,15 +125,15 @@ def test_s19_every_step_is_kept_with_who_and_when(cases: Cases) -> None:
 
 @pytest.mark.parametrize("statement", ["UPDATE act SET by = 'bo'", "DELETE FROM act"])
 def test_s19_what_was_kept_is_neither_changed_nor_removed(
-    statement: str, cases: Cases, tmp_path: Path
+    statement: str, cases: Cases, home: Path
 ) -> None:
-    with sqlite3.connect(tmp_path / DATABASE) as database, pytest.raises(sqlite3.IntegrityError):
-        database.execute(statement)
+    with CaseStore(home).reading() as database, pytest.raises(IntegrityError, match="only added"):
+        database.execute(text(statement))
     assert [each.by for each in cases.acts(1)] == ["steward"]
 
 
-def test_the_most_urgent_case_stands_first(tmp_path: Path) -> None:
-    desk = office(tmp_path)
+def test_the_most_urgent_case_stands_first(home: Path) -> None:
+    desk = office(home)
     for hours, scene in ((0, "segmentation"), (1, "direct-marketing")):
         field = "age" if scene == "segmentation" else "email"
         desk.bank.says("c1", Granted(scene, (field,), None))

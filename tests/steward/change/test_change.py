@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
-from ledger.events.envelope import Act, Granted, TriggerCleared, TriggerSet, Withdrawn
+from ledger.events.envelope import (
+    Act,
+    Granted,
+    SourceDeleted,
+    TriggerCleared,
+    TriggerSet,
+    Withdrawn,
+)
 from ledger.service import Ledger
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
 from tests.campaign import sized
@@ -205,6 +212,20 @@ def test_a_snapshot_only_makes_the_start_quicker(bank: World) -> None:
         watch = ChangeWatch(SCENES, bank.ledger, size, consent_bits.minute(NOON), start)
         found = [each for e in bank.ledger.follow(size) for each in watch.entry(e, NOON)]
         assert [(each.subjects, each.before) for each in found] == [(("c2",), 1)]
+
+
+def test_a_deletion_at_the_source_is_a_withdrawal_in_each_scene_that_it_ends(bank: World) -> None:
+    bank.says("c1", Granted("segmentation", ALL, None))
+    bank.says("c1", Granted("nearest-branch", ("location",), None))
+    bank.says("c2", Granted("segmentation", ALL, None))
+    size = bank.ledger.size
+    watch = ChangeWatch(SCENES, bank.ledger, size, consent_bits.minute(NOON))
+    bank.says("c1", SourceDeleted())
+    found = [each for e in bank.ledger.follow(size) for each in watch.entry(e, NOON)]
+    assert {(each.scene, each.kind, each.subjects, each.fields) for each in found} >= {
+        (scene, ChangeKind.WITHDRAWAL, ("c1",), ()) for scene in ("segmentation", "nearest-branch")
+    }
+    assert {each.before for each in found if each.scene == "segmentation"} == {2}
 
 
 DAYS = st.integers(0, 9)

@@ -17,17 +17,18 @@ from ledger.events.envelope import Act, Granted, SyntheticReleased, Withdrawn
 from ledger.service import Ledger
 from portal.app import create_app
 from portal.commands import app
-from portal.demo import customers
+from portal.demo.sources import customers
 from portal.jobs import schedule
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
 from steward.cases.case import Cases
 from steward.notify.outbox import RETRY_AFTER_S, Outbox
+from tests.bank import bank
 from tests.ledger.events import WORDING
 from tests.steward.change.office import Pile, bank_release
 from tests.steward.change.receiver import listening, nobody
 
-ORIGIN = Settings().origin
+ORIGIN = bank().origin
 SCENE, FIELDS = "segmentation", ("age", "job")
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -167,7 +168,7 @@ def waited(home: Path) -> int:
 
 
 def until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)

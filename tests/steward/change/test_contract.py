@@ -9,11 +9,13 @@ import yaml
 
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import ContractChange, load_scene
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
+from gate.contracts.specs import specs_folder
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 
 SPECS = specs_folder()
-SOURCE = load_source(SPECS / "sources" / "customer.odcs.yaml")
-SCENE = SPECS / "scenes" / "segmentation.odcs.yaml"
+SOURCE = load_source(SOURCE_CONTRACT)
+SCENE = SCENES_FOLDER / "segmentation.odcs.yaml"
 
 
 def declared(folder: Path, change: Any) -> ContractChange:

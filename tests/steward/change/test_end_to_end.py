@@ -28,23 +28,24 @@ from typer.testing import CliRunner
 
 from gate.contracts.scene import Fallback
 from gate.reads.formats import ARROW
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import Granted, Instruction, Withdrawn
 from ledger.service import Ledger
 from portal.app import create_app
 from portal.commands import app as commands
 from portal.consent.wording import wording
-from portal.demo import customers
-from portal.demo.grants import initial_grants
+from portal.demo.sources import customers
+from portal.demo.sources.grants import initial_grants
 from portal.operations import release_service
 from portal.operations.settings import Settings
-from portal.operations.wiring import Product, contracts, open_product
+from portal.operations.wiring import Product, open_product
 from steward.cases.case import Cases, Status
 from steward.change_flow import ChangeFlow
 from steward.notify import masked_name, recipients
 from steward.notify.outbox import Outbox
 from steward.notify.webhook import PREFIX, keys
 from synthetic.fitting.release import Release
+from tests.bank import bank, contracts
 from tests.steward.change.receiver import listening
 
 SCENE = "segmentation"
@@ -67,7 +68,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
         everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{last}'")
     settings = Settings(data_dir=home, demo=True)
     said = wording(contracts()[1][SCENE], "en")
-    ledger = Ledger.open(home, origin=settings.origin)
+    ledger = Ledger.open(home, origin=bank().origin)
     agreed = {who: Granted(scene, fields, None) for who, scene, fields in granted}
     at = START - 30 * DAY
     ledger.record([ledger.draft(who, act, at=at, wording=said) for who, act in agreed.items()])
@@ -85,7 +86,7 @@ def flow_of(product: Product) -> ChangeFlow:
         product.ledger.origin,
         recipients.load(product.home).channels,
         lambda scene: found if isinstance(found := product.gate.release(scene), Release) else None,
-        masked_name.through(product.gate),
+        masked_name.through(product.gate, product.company.roles.desk),
     )
 
 
@@ -123,7 +124,7 @@ class Consumer(Thread):
         """Wait until it has read once more, from beginning to end."""
         for _ in range(2):
             self.turned.clear()
-            assert self.turned.wait(60)
+            assert self.turned.wait(180)
 
     def _table(self, client: TestClient) -> None:
         asked = {"scene": SCENE, "fields": ["age", "job", "balance"]}

@@ -2,20 +2,23 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from gate.contracts.scene import ContractChange, Fallback
 from gate.decision.decide import View
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events.envelope import Granted, TriggerSet, Withdrawn
 from ledger.follower import Follower
 from steward.cases.case import Status
-from steward.cases.case_store import DATABASE, CaseStore, CaseStoreError
+from steward.cases.case_store import DATABASE, CaseStore
 from steward.cases.changes import ChangeKind
 from steward.cases.loss import measured
 from steward.change_flow import ChangeFlow
@@ -254,13 +257,6 @@ def test_s21_only_the_owner_may_read_the_store(desk: Office) -> None:
     assert (desk.home / DATABASE).stat().st_mode & 0o777 == 0o600
 
 
-def test_a_docket_of_a_newer_program_is_left_alone(desk: Office) -> None:
-    with sqlite3.connect(desk.home / DATABASE) as database:
-        database.execute("PRAGMA user_version = 2")
-    with pytest.raises(CaseStoreError, match="upgrade this program"):
-        CaseStore(desk.home)
-
-
 def test_s22_two_flows_of_one_home_file_nothing_twice(desk: Office) -> None:
     other = ChangeFlow(desk.home, desk.bank.ledger, SCENES, ORIGIN, lambda _role: ["desk"])
     other.run(NOON)
@@ -349,33 +345,30 @@ def test_s23_a_scene_that_is_no_longer_offered_holds_nothing_up(tmp_path: Path) 
     assert desk.cases.case(1).escalated is None
 
 
-def failing_at(nth: int) -> type[sqlite3.Connection]:
-    """Connections whose nth COMMIT, counted over all of them, fails as a full disk does."""
+@contextmanager
+def failing_at(nth: int) -> Iterator[None]:
+    """The nth commit of case stores, counted over all of them, fails as on a full disk."""
     left = [nth]
 
-    class Failing(sqlite3.Connection):
-        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-            if sql == "COMMIT":
-                left[0] -= 1
-                if left[0] == 0:
-                    raise sqlite3.OperationalError("database or disk is full")
-            return super().execute(sql, *values)
+    def fail(connection: Connection) -> None:
+        if not str(connection.engine.url.database).endswith(DATABASE):
+            return
+        left[0] -= 1
+        if left[0] == 0:
+            raise sqlite3.OperationalError("database or disk is full")
 
-    return Failing
+    event.listen(Engine, "commit", fail)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "commit", fail)
 
 
 @pytest.mark.parametrize("nth", range(1, 13))
-def test_s24_a_commit_that_fails_once_loses_and_doubles_nothing(
-    nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_s24_a_commit_that_fails_once_loses_and_doubles_nothing(nth: int, tmp_path: Path) -> None:
     bank, pile, failures = world(tmp_path), Pile(), 0
     CaseStore(tmp_path).close()  # the schema is there: what fails below are the flow's own commits
-    real, factory = sqlite3.connect, failing_at(nth)
-    with monkeypatch.context() as patched:
-        patched.setattr(
-            "steward.cases.case_store.sqlite3.connect",
-            lambda *a, **k: real(*a, **k, factory=factory),
-        )
+    with failing_at(nth):
         desk = office(tmp_path, bank=bank)
         for number, who in enumerate(PEOPLE):
             bank.says(who, Granted("segmentation", ALL, None))

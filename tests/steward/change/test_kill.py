@@ -13,23 +13,28 @@ from steward.cases.case_store import DATABASE
 from tests.campaign import sized
 from tests.ledger.events import NOON, WORDING
 from tests.ledger.worlds import opened
-from tests.steward.change.kill import ALL, STEP, settled
+from tests.steward.change.kill import ALL, LEDGER, STEP, settled
 
-KILLS = sized(25, 1_000)  # `python -m tests.steward.change.kill` does ten thousand
+# `python -m tests.steward.change.kill` does ten thousand
+KILLS = {"sqlite": sized(25, 1_000), "postgresql": sized(16, 500)}
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.campaign
-def test_s24_no_kill_loses_or_doubles_anything() -> None:
+@pytest.mark.parametrize("kind", KILLS)
+def test_s24_no_kill_loses_or_doubles_anything(kind: str, request: pytest.FixtureRequest) -> None:
     """In a process of its own, which has one thread and may fork."""
-    command = [sys.executable, "-m", "tests.steward.change.kill", f"--kills={KILLS}"]
+    command = [sys.executable, "-m", "tests.steward.change.kill", f"--kills={KILLS[kind]}"]
+    if kind == "postgresql":
+        command += ["--database", request.getfixturevalue("address")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     kills, _, _, rounds, _, changes, _, notices, *_ = done.stdout.split()
-    assert int(kills) == KILLS
-    assert int(rounds) > KILLS
-    assert int(changes) > KILLS, "too few changes for this to prove anything"
-    assert int(notices) > KILLS / 2
+    assert int(kills) == KILLS[kind]
+    least = KILLS[kind] / 2
+    assert int(rounds) > least
+    assert int(changes) > least, "too few changes for this to prove anything"
+    assert int(notices) > least / 2
 
 
 def sql(statement: str) -> Callable[[Path], None]:
@@ -51,9 +56,10 @@ def disordered(home: Path) -> None:
 
 
 BROKEN: dict[str, Callable[[Path], None]] = {
-    "a withdrawal without its case": sql("DELETE FROM change WHERE rowid = 1"),
+    "a withdrawal without its case": sql("DELETE FROM change WHERE seq = 1"),
     "a withdrawal in two cases": sql(
-        "INSERT INTO change SELECT 2, scene, kind, entry, minute + 1, count, masked FROM change"
+        "INSERT INTO change (number, scene, kind, entry, minute, count, masked)"
+        " SELECT 2, scene, kind, entry, minute + 1, count, masked FROM change"
     ),
     "a case that miscounts": sql("UPDATE cases SET count = count + 1"),
     "a change in a case of another kind": sql("UPDATE cases SET kind = 'freeze'"),
@@ -67,7 +73,7 @@ BROKEN: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("why", BROKEN)
 def test_the_check_finds(why: str, tmp_path: Path) -> None:
     """Otherwise the campaign would prove nothing."""
-    ledger = opened(tmp_path)
+    ledger = opened(tmp_path / LEDGER)
     for turn in range(2):
         for said in (Granted("segmentation", ALL, None), Withdrawn("segmentation")):
             at = NOON + turn * 10 * STEP

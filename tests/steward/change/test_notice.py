@@ -106,7 +106,7 @@ def test_s30_a_notice_leaves_no_blank(
 def test_s30_a_whole_notice_in_english() -> None:
     assert body() == (
         "Customer Z*** switched off everything in “words”.\n"
-        "In force for words, words: synthetic values, marked as such, in the same schema.\n"
+        "From now on words, words get synthetic values, marked as such, in the same schema.\n"
         "Expected error of the scene's segments with 10 % of its customers gone: 1.83 % on "
         "average, at most 5.21 % in 95 of 100 (measured on segmentation-4f).\n"
         "Please review by hand by 2026-01-01 12:00 UTC whether these uses still hold on the "
@@ -148,7 +148,7 @@ def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
     case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
     said = notice.text(NoticeType.OPENED, case, scene, "en")["body"]
     assert "switched off location in" in said
-    assert ": postcode_area where the customer grants it" in said
+    assert "get postcode_area where the customer grants it" in said
     assert "not measured" in said
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gate.decision.decide import Reason
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from ledger.events import envelope
 from ledger.events.envelope import Granted, ServiceRegistered, SignalReported, TriggerSet
 from ledger.tlog import signed_note

@@ -9,13 +9,13 @@ import duckdb
 import pytest
 
 from gate.contracts.scene import Scene, load_scenes
-from gate.contracts.source import SourceContract, load_source, specs_folder
+from gate.contracts.source import SourceContract, load_source
 from gate.decision.decide import View
-from gate.reads.point import ReadRequest
+from gate.reads.request import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.events.envelope import Granted
-from portal.demo import customers, deliveries
+from portal.demo.sources import customers, deliveries
 from steward.contracts.health import (
     Aspect,
     Attainment,
@@ -26,6 +26,7 @@ from steward.contracts.health import (
     checks,
 )
 from steward.contracts.source_probe import KeyFacts, SourceDelivery, SourceFacts, observe
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION, WORDS
 from tests.gate.world import NOON, world
 
@@ -124,8 +125,8 @@ def test_a_miss_says_what_was_wanted_and_what_was_found() -> None:
     assert (found.wanted, found.observed) == ("500 of 10000", "500 of 10000")
 
 
-def test_freshness_is_what_the_last_run_found_of_what_is_promised(tmp_path: Path) -> None:
-    health = ContractHealth(tmp_path / "health.sqlite", SCENES)
+def test_freshness_is_what_the_last_run_found_of_what_is_promised(home: Path) -> None:
+    health = ContractHealth(home, SCENES)
     assert health.freshness() == {}
     for number, (facts, expected) in enumerate(
         [(GOOD, True), (delivered(3 * HOUR, HOUR), False), (replace(GOOD, nulls={"age": 99}), True)]
@@ -144,8 +145,8 @@ def run(health: ContractHealth, number: int, *fields: str) -> list[ContractAlert
 
 
 @pytest.fixture
-def health(tmp_path: Path) -> ContractHealth:
-    return ContractHealth(tmp_path / "health.sqlite", SCENES)
+def health(home: Path) -> ContractHealth:
+    return ContractHealth(home, SCENES)
 
 
 def test_the_third_miss_in_a_row_alerts_and_the_second_does_not(health: ContractHealth) -> None:
@@ -200,10 +201,10 @@ def test_three_misses_are_three_moments(health: ContractHealth) -> None:
     assert health.last_run() == NOON + HOUR
 
 
-def test_the_history_survives_the_process(health: ContractHealth, tmp_path: Path) -> None:
+def test_the_history_survives_the_process(health: ContractHealth, home: Path) -> None:
     for number in (1, 2):
         run(health, number, "age")
-    again = ContractHealth(tmp_path / "health.sqlite", SCENES)
+    again = ContractHealth(home, SCENES)
     assert len(run(again, 3, "age")) == 1
 
 
@@ -234,7 +235,7 @@ def test_a_substitute_passes_the_gate_like_any_other_field(tmp_path: Path) -> No
             "location": replace(NEAREST_BRANCH.fields["location"], substitute="postcode_area"),
         },
     )
-    health = ContractHealth(tmp_path / "health.sqlite", {scene.id: scene})
+    health = ContractHealth(tmp_path, {scene.id: scene})
     gone = [Check(scene.id, "location", Aspect.PRESENCE, False, "location", "")]
     alert = [health.record(gone, NOON + number * HOUR) for number in range(3)][-1][0]
     proposed = str(alert.substitute)
@@ -251,8 +252,8 @@ def test_a_substitute_passes_the_gate_like_any_other_field(tmp_path: Path) -> No
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[SourceContract, dict[str, Scene]]:
-    source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
-    return source, load_scenes(specs_folder() / "scenes", source)
+    source = load_source(SOURCE_CONTRACT)
+    return source, load_scenes(SCENES_FOLDER, source)
 
 
 @pytest.fixture

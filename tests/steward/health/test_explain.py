@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gate.reads.point import Answer, ReadRequest
+from gate.reads.request import Answer, ReadRequest
 from ledger.events.envelope import Granted
 from steward.oversight.explanations import (
     Explanation,
@@ -29,18 +29,8 @@ def bank(tmp_path: Path) -> World:
 
 @pytest.fixture
 def explanations(bank: World, tmp_path: Path) -> Explanations:
-    register = Register(tmp_path / "register.sqlite", bank.ledger)
-    return Explanations(register, Kept(bank), bank.ledger)
-
-
-class Kept(StoredReadLogs):
-    """The world keeps its one read log where `StoredReadLogs` looks for the log of its name."""
-
-    def __init__(self, bank: World) -> None:
-        home = Path(bank.gate.journal.home).parent
-        link = home / "reads" / "reads-1"
-        link.symlink_to(home / "reads")
-        super().__init__(home)
+    register = Register(tmp_path, bank.ledger)
+    return Explanations(register, StoredReadLogs(tmp_path), bank.ledger)
 
 
 def read(bank: World, subject: str = "c1", service: str = "analytics") -> Answer:

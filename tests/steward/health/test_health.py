@@ -110,7 +110,7 @@ acts = st.one_of(
     st.builds(
         Granted,
         st.sampled_from(["segmentation", "direct-marketing"]),
-        st.sampled_from([("age",), ("age", "job"), ("email", "name"), ()]),
+        st.sampled_from([("age",), ("age", "job"), ("email", "name"), ("job",)]),
         st.none() | st.integers(-5, 90).map(lambda m: NOON + timedelta(minutes=m)),
     ),
     st.builds(Withdrawn, st.sampled_from(["segmentation", "direct-marketing"])),

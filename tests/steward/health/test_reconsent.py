@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.source import specs_folder
+from gate.contracts.specs import specs_folder
 from ledger.events.envelope import Granted, ScenePublished, TriggerSet, Withdrawn
 from steward.agreements import neutral_reminder
 from steward.agreements.neutral_reminder import BiasedReminderError, ReminderFileError
@@ -52,7 +52,7 @@ def channel() -> Channel:
 
 @pytest.fixture
 def register(bank: World, tmp_path: Path) -> Register:
-    return Register(tmp_path / "register.sqlite", bank.ledger)
+    return Register(tmp_path, bank.ledger)
 
 
 @pytest.fixture

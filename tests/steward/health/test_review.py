@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from sqlalchemy import select
 
-from gate.contracts.source import specs_folder
+from gate.contracts.specs import specs_folder
 from ledger.events.envelope import Granted
-from steward.oversight import review, risk
+from steward.oversight import risk
 from steward.oversight.register import Register, UnsealableError
 from steward.oversight.review import (
     NotWaitingError,
@@ -21,7 +22,9 @@ from steward.oversight.review import (
     Reviews,
 )
 from steward.oversight.risk import RiskError
+from steward.storage.register import WAITING
 from tests.gate.world import NOON, World, world
+from tests.steward.homes import in_files
 
 OPERATIONS = risk.load()
 HOUR = timedelta(hours=1)
@@ -29,15 +32,15 @@ REFUND = "We will refund the fee of 12.50 to your card."
 
 
 @pytest.fixture
-def bank(tmp_path: Path) -> World:
-    bank = world(tmp_path, release=False)
+def bank(home: Path) -> World:
+    bank = world(home / "bank", release=False)
     bank.says("c1", Granted("segmentation", ("age",), None))
     return bank
 
 
 @pytest.fixture
-def register(bank: World, tmp_path: Path) -> Register:
-    return Register(tmp_path / "register.sqlite", bank.ledger, review.SCHEMA)
+def register(bank: World, home: Path) -> Register:
+    return Register(home, bank.ledger)
 
 
 @pytest.fixture
@@ -86,6 +89,7 @@ def test_words_give_a_high_risk_operation_away(why: str) -> None:
     assert risk.detect(OPERATIONS.values(), text) == expected
 
 
+@in_files
 @pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
 def test_harmless_words_wait_for_nobody(text: str, reviews: Reviews) -> None:
     assert reviews.propose(Proposal("care-desk", "c1", text), NOON) is None
@@ -152,6 +156,7 @@ BAD_RULINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@in_files
 @pytest.mark.parametrize("why", BAD_RULINGS)
 def test_a_decision_that_is_none_changes_nothing(why: str, reviews: Reviews) -> None:
     number = propose(reviews)
@@ -188,11 +193,11 @@ def test_a_proposal_that_never_was_cannot_be_decided(reviews: Reviews) -> None:
         reviews.decide(7, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
 
 
-def test_once_decided_the_customers_name_stands_nowhere(reviews: Reviews, tmp_path: Path) -> None:
+def test_once_decided_the_customers_name_stands_nowhere(reviews: Reviews, home: Path) -> None:
     number = propose(reviews)
     reviews.decide(number, ReviewOutcome.REFUSE, by="lin", reason="checked", at=NOON)
-    with Register(tmp_path / "register.sqlite", reviews._register._tagger).reading() as database:
-        assert database.execute("SELECT count(*) FROM waiting").fetchone() == (0,)
+    with Register(home, reviews._register._tagger).reading() as database:
+        assert database.execute(select(WAITING)).all() == []
 
 
 def test_after_erasure_a_proposal_can_only_be_refused(reviews: Reviews, bank: World) -> None:
@@ -218,6 +223,7 @@ BAD_PROPOSALS = {
 }
 
 
+@in_files
 @pytest.mark.parametrize("why", BAD_PROPOSALS)
 def test_a_proposal_that_cannot_be_judged_is_refused(why: str, reviews: Reviews) -> None:
     with pytest.raises(ReviewError, match="want"):

@@ -9,21 +9,19 @@ import duckdb
 import pytest
 
 from gate.contracts.scene import load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts.source import load_source
 from gate.decision.decide import Reason, View
 from gate.factory import build
-from gate.readlog.writer import LOG, Journal
-from gate.reads.point import Answer, ReadRequest
+from gate.reads.request import Answer, ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.reads.table import TableRequest, read_table
 from ledger.events.envelope import Granted, SubjectErased, Withdrawn
 from ledger.service import Ledger
-from ledger.tlog import signed_note
-from ledger.tlog.writer import Log
 from steward.agreements.stability import FIELD, WithStability, coefficient, ten_thousandths
+from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 from tests.gate.scenes import SCENES
-from tests.gate.world import NOON, World, people, shipped, world
+from tests.gate.world import NOON, World, journal, people, shipped, world
 
 TWO = {
     "segmentation": SCENES["segmentation"],
@@ -106,18 +104,16 @@ def test_ten_thousandths_are_rounded_down() -> None:
 @pytest.fixture
 def bank(tmp_path: Path) -> World:
     """The shipped contracts over three people, and the product's own source."""
-    source = load_source(specs_folder() / "sources" / "customer.odcs.yaml")
-    scenes = load_scenes(specs_folder() / "scenes", source)
+    source = load_source(SOURCE_CONTRACT)
+    scenes = load_scenes(SCENES_FOLDER, source)
     ledger = Ledger.open(tmp_path, origin="test.example/consent")
-    log = Log.open(
-        tmp_path / "reads" / LOG, "test.example/r", signed_note.generate("test.example/r")
-    )
-    journal = Journal(log, ledger, tmp_path / "reads")
     table = people(tmp_path / "people.duckdb")
     with duckdb.connect(table) as connection:
         connection.execute("ALTER TABLE customer ADD COLUMN balance INTEGER DEFAULT 7")
     rows = WithStability(DuckDBSource(table), ledger, scenes, clock=lambda: NOON)
-    return World(ledger, build(ledger, rows, scenes, journal, shipped(), bytes(32)))
+    return World(
+        ledger, build(ledger, rows, scenes, journal(tmp_path, ledger), shipped(), bytes(32))
+    )
 
 
 def ask(bank: World, service: str, named: str, *fields: str) -> Answer:

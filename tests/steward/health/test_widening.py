@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from gate.contracts.scene import LegalBasis, Scene, SceneField, Service, load_scenes
-from gate.contracts.source import load_source, specs_folder
+from gate.contracts import company
+from gate.contracts.odcs import ContractError
+from gate.contracts.scene import LegalBasis, Scene, SceneField, Service
 from ledger.events.envelope import ScenePublished
 from steward.contracts import publication
 from steward.contracts.archive import ContractArchive, MissingContractError
@@ -22,6 +23,7 @@ from steward.contracts.widening import (
     differences,
     require_declared,
 )
+from tests.bank import BANK
 from tests.gate.scenes import SEGMENTATION, WORDS, item
 from tests.gate.world import NOON, World, world
 
@@ -43,7 +45,7 @@ def with_income(**changes: Any) -> Scene:
 
 WIDENED = {
     "another purpose": (replace(V1, purpose="DirectMarketing"), "purpose"),
-    "another legal basis": (replace(V1, legal_basis=LegalBasis.CONTRACT), "legal basis"),
+    "another legal basis": (replace(V1, legal_basis=LegalBasis.INTEREST), "legal basis"),
     "another service": (
         replace(V1, services=(*V1.services, Service("sales", WORDS, partner=False))),
         "service sales",
@@ -60,7 +62,7 @@ WIDENED = {
 
 
 @pytest.mark.parametrize("why", WIDENED)
-def test_what_allows_more_is_widened_and_counts_consent_anew(why: str) -> None:
+def test_what_allows_more_is_widened_and_counts_consent_again(why: str) -> None:
     wider, what = WIDENED[why]
     assert (DifferenceKind.WIDENED, what) in {
         (each.kind, each.what) for each in differences(V1, wider)
@@ -72,6 +74,17 @@ def test_what_allows_more_is_widened_and_counts_consent_anew(why: str) -> None:
     with pytest.raises(UndeclaredChangeError, match=r"want version 2\.0\.0"):
         require_declared(V1, minor)
     assert require_declared(V1, replace(wider, version="2.0.0", consent_since=(2, 0, 0)))
+
+
+@pytest.mark.parametrize("basis", [LegalBasis.CONTRACT, LegalBasis.OBLIGATION])
+@pytest.mark.parametrize("before", [LegalBasis.CONSENT, LegalBasis.INTEREST])
+def test_a_scene_that_customers_could_switch_off_is_never_locked(
+    before: LegalBasis, basis: LegalBasis
+) -> None:
+    old = replace(V1, legal_basis=before)
+    locked = replace(V1, legal_basis=basis, version="2.0.0", consent_since=(2, 0, 0))
+    with pytest.raises(UndeclaredChangeError, match="publish the use as a scene with another id"):
+        require_declared(old, locked)
 
 
 NARROWED = {
@@ -161,21 +174,17 @@ def bank(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def specs(tmp_path: Path) -> Path:
-    copytree(specs_folder(), tmp_path / "specs")
-    return tmp_path / "specs"
+def folder(tmp_path: Path) -> Path:
+    return copytree(BANK, tmp_path / "company")
 
 
-def publish(bank: World, specs: Path, home: Path) -> list[str]:
-    source = load_source(specs / "sources" / "customer.odcs.yaml")
-    scenes = load_scenes(specs / "scenes", source)
-    return publication.publish(
-        bank.ledger, scenes, specs, ContractArchive(home / "contracts"), NOON
-    )
+def publish(bank: World, folder: Path, home: Path) -> list[str]:
+    archive = ContractArchive(home / "contracts")
+    return publication.publish(bank.ledger, company.load(folder), archive, NOON)
 
 
-def edit(specs: Path, scene: str, change: Callable[[dict[str, Any]], object]) -> None:
-    path = specs / "scenes" / f"{scene}.odcs.yaml"
+def edit(folder: Path, scene: str, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / "scenes" / f"{scene}.odcs.yaml"
     data = yaml.safe_load(path.read_text())
     change(data)
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
@@ -187,58 +196,68 @@ def repurpose(data: dict[str, Any]) -> None:
             each["value"] = "DirectMarketing"
 
 
-def test_a_wider_purpose_under_the_same_version_is_published_nowhere(
-    bank: World, specs: Path, tmp_path: Path
+def test_a_contract_that_changes_while_it_is_published_is_not_announced(
+    bank: World, folder: Path, tmp_path: Path
 ) -> None:
-    assert len(publish(bank, specs, tmp_path)) == 12
-    assert publish(bank, specs, tmp_path) == []
+    read, size = company.load(folder), bank.ledger.size
+    edit(folder, "segmentation", repurpose)
+    with pytest.raises(ContractError, match="changed while it was published"):
+        publication.publish(bank.ledger, read, ContractArchive(tmp_path / "contracts"), NOON)
+    assert bank.ledger.size == size
+
+
+def test_a_wider_purpose_under_the_same_version_is_published_nowhere(
+    bank: World, folder: Path, tmp_path: Path
+) -> None:
+    assert len(publish(bank, folder, tmp_path)) == 12
+    assert publish(bank, folder, tmp_path) == []
     size = bank.ledger.size
-    edit(specs, "segmentation", repurpose)
+    edit(folder, "segmentation", repurpose)
     with pytest.raises(UndeclaredChangeError, match=r"segmentation.*purpose widened"):
-        publish(bank, specs, tmp_path)
+        publish(bank, folder, tmp_path)
     assert bank.ledger.size == size
 
     def declare(data: dict[str, Any]) -> None:
         data["version"] = "2.0.0"
         data["customProperties"].append({"property": "consentSince", "value": "2.0.0"})
 
-    edit(specs, "segmentation", declare)
-    assert publish(bank, specs, tmp_path) == ["segmentation"]
+    edit(folder, "segmentation", declare)
+    assert publish(bank, folder, tmp_path) == ["segmentation"]
     assert publication.active_contracts(bank.ledger)["segmentation"].version == "2.0.0"
 
 
 def test_a_contract_of_before_is_not_published_again(
-    bank: World, specs: Path, tmp_path: Path
+    bank: World, folder: Path, tmp_path: Path
 ) -> None:
-    path = specs / "scenes" / "segmentation.odcs.yaml"
+    path = folder / "scenes" / "segmentation.odcs.yaml"
     first = path.read_bytes()
-    publish(bank, specs, tmp_path)
-    edit(specs, "segmentation", lambda data: data.update(version="1.0.1"))
-    publish(bank, specs, tmp_path)
+    publish(bank, folder, tmp_path)
+    edit(folder, "segmentation", lambda data: data.update(version="1.0.1"))
+    publish(bank, folder, tmp_path)
     path.write_bytes(first)
     with pytest.raises(UndeclaredChangeError, match="versions only grow"):
-        publish(bank, specs, tmp_path)
+        publish(bank, folder, tmp_path)
 
 
 def test_without_the_published_contract_only_a_fresh_start_is_let_through(
-    bank: World, specs: Path, tmp_path: Path
+    bank: World, folder: Path, tmp_path: Path
 ) -> None:
     bank.ledger.announce([ScenePublished("segmentation", "1.0.0", "0" * 64, NOON)])
     with pytest.raises(MissingContractError, match="restore it from a backup"):
-        publish(bank, specs, tmp_path)
+        publish(bank, folder, tmp_path)
 
     def fresh(data: dict[str, Any]) -> None:
         data["version"] = "2.0.0"
         data["customProperties"].append({"property": "consentSince", "value": "2.0.0"})
 
-    edit(specs, "segmentation", fresh)
-    assert "segmentation" in publish(bank, specs, tmp_path)
+    edit(folder, "segmentation", fresh)
+    assert "segmentation" in publish(bank, folder, tmp_path)
 
 
 def test_an_archived_contract_that_was_altered_is_as_good_as_none(
-    bank: World, specs: Path, tmp_path: Path
+    bank: World, folder: Path, tmp_path: Path
 ) -> None:
-    publish(bank, specs, tmp_path)
+    publish(bank, folder, tmp_path)
     digest = publication.active_contracts(bank.ledger)["segmentation"].digest
     kept = tmp_path / "contracts" / digest / "scene.odcs.yaml"
     kept.write_bytes(kept.read_bytes() + b"# altered\n")
@@ -246,12 +265,11 @@ def test_an_archived_contract_that_was_altered_is_as_good_as_none(
         ContractArchive(tmp_path / "contracts").read(digest)
 
 
-def test_a_field_has_one_type_in_scene_and_source(specs: Path) -> None:
+def test_a_field_has_one_type_in_scene_and_source(folder: Path) -> None:
     edit(
-        specs,
+        folder,
         "segmentation",
         lambda data: data["schema"][0]["properties"][0].update(logicalType="string"),
     )
-    source = load_source(specs / "sources" / "customer.odcs.yaml")
     with pytest.raises(ValueError, match="age is 'string' here and 'integer' in the source"):
-        load_scenes(specs / "scenes", source)
+        company.load(folder)

@@ -1,0 +1,78 @@
+"""What the server knows of a client's connection: whether it took an answer whole.
+
+ASGI does not say. The product's servers use `WatchedConnection`, which puts a `Connection` into the
+scope of each request. Its transport has no buffer to speak of: `drained` returns once the operating
+system's socket has every byte. Under another server nothing is known, so answers are *unknown*.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from gate.storage.deliveries import Delivery
+
+EXTENSION = "sovereign.connection"  # its name among the scope's extensions
+DRAIN_TIMEOUT_S = 30.0
+
+
+class Connection:
+    """One client's connection, on the event loop that serves it."""
+
+    def __init__(self, transport: asyncio.Transport, flow: FlowControl) -> None:
+        self._transport, self._flow = transport, flow
+        self.lost = False  # also if it was closed as it should be
+        self.failed = False  # with bytes that the client did not take
+
+    async def drained(self) -> bool | None:
+        """Wait until the socket has all that was sent; False: it failed, None: not in time."""
+        if self._flow.write_paused:
+            try:
+                async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                    await self._flow.drain()
+            except TimeoutError:
+                return None
+        if self._transport.is_closing():
+            await asyncio.sleep(0)  # a failed write is reported in the loop's next round
+        return not self.failed
+
+
+def known(scope: Mapping[str, Any]) -> Connection | None:
+    """The connection of a request, if the server says."""
+    found = (scope.get("extensions") or {}).get(EXTENSION)
+    return found if isinstance(found, Connection) else None
+
+
+async def delivery(client: Connection | None, *, was_lost: bool) -> Delivery:
+    """What became of an answer that was sent to its end. `was_lost`: before its last bytes."""
+    if client is None:
+        return Delivery.UNKNOWN
+    if was_lost:
+        return Delivery.CUT
+    taken = await client.drained()
+    if taken is None:
+        return Delivery.UNKNOWN
+    return Delivery.DELIVERED if taken else Delivery.CUT
+
+
+class WatchedConnection(H11Protocol):
+    """uvicorn's protocol, which tells the application of the connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)
+        self._watched = Connection(transport, self.flow)
+        self.app = partial(_with, self._watched, self.app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watched.lost = True
+        self._watched.failed = exc is not None
+        super().connection_lost(exc)
+
+
+async def _with(connection: Connection, app: Any, scope: Any, receive: Any, send: Any) -> None:
+    extensions = {**(scope.get("extensions") or {}), EXTENSION: connection}
+    await app({**scope, "extensions": extensions}, receive, send)

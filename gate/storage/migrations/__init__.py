@@ -1,0 +1,1 @@
+"""The revisions of the gate's schemas, one folder for each."""

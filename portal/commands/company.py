@@ -1,0 +1,155 @@
+"""`sovereign init` and `check`: a company's folder, from a table, and what is wrong with it."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from portal.commands.errors import MistakeError, fail
+
+app = typer.Typer()
+
+NAMED = re.compile(r'\b(Scene|Service)::"([^"]*)"')  # in Cedar rules
+COMMENT = re.compile(r"//.*")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="The folder that defines a company.")],
+) -> None:
+    """Check a company's folder: every fault, one a line, with its file and what to do.
+
+    If company.toml names the source, it is compared with the source contract: columns, types, one
+    row a customer, missing values; values outside a domain are noted. It counts inside the engine
+    and keeps no customer's row. Exit status 0: `sovereign serve --company` accepts it. 1: it has
+    faults. 2: there is no such folder.
+    """
+    from gate.contracts import company as company_folders
+    from portal.commands import company_source
+
+    if not folder.is_dir():
+        raise MistakeError(f"no folder {folder}: check the path")
+    if found := [*faults(folder)]:
+        fail("\n".join(found), 1)
+    compared = company_source.contents(company_folders.load(folder))
+    for note in (*compared.notes, *_untranslated(folder)):
+        typer.echo(f"note: {note}")
+    if compared.faults:
+        fail("\n".join(compared.faults), 1)
+    typer.echo(f"{folder}: no fault")
+
+
+@app.command()
+def schema(
+    folder: Annotated[Path, typer.Argument(help="The folder that defines a company.")],
+) -> None:
+    """Write the JSON Schemas with which editors complete and check a company's files.
+
+    They go to FOLDER/.schemas. A contract names its own in its first line, as `init` writes it:
+    `# yaml-language-server: $schema=../.schemas/scene.schema.json`, and company.toml by
+    `#:schema ./.schemas/company.schema.json`. Exit status 2: there is no such folder.
+    """
+    from gate.contracts import editor_schemas
+    from ledger.tlog import atomic_file
+
+    if not folder.is_dir():
+        raise MistakeError(f"no folder {folder}: check the path")
+    for name, content in editor_schemas.files().items():
+        atomic_file.write(folder / name, content.encode())
+        typer.echo(str(folder / name))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The folder to write; it must be empty.")],
+    source: Annotated[
+        str,
+        typer.Option("--from", help="A CSV, Parquet, DuckDB or SQLite file, or postgresql://…"),
+    ],
+    origin: Annotated[
+        str, typer.Option(help="Name of the consent log, such as telco.example/consent.")
+    ],
+    book: Annotated[
+        Path | None,
+        typer.Option("--codebook", help="JSON file with the public domains of columns."),
+    ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="Name of the customers' table, if there are several.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Column with the customer's id.")] = None,
+) -> None:
+    """Write a company's folder for its customers' tables: contracts to edit, a policy, settings.
+
+    Reads columns, types, keys, constraints and comments, and no value. Tables of one row a customer
+    that are joined by the customer's key are proposed too. Exit status 2: the table cannot be read,
+    the codebook is no such file, or the folder is not empty.
+    """
+    from portal.adoption import codebook, customer_tables, starter
+
+    found = source if "://" in source else str(Path(source).resolve())
+    try:
+        proposed = customer_tables.find(source, table, key)
+        made = starter.propose(
+            proposed.tables, origin=origin, source=found, book=codebook.load(book) if book else {}
+        )
+        starter.write(made, folder)
+    except (starter.StarterError, codebook.CodebookError) as error:
+        fail(str(error))
+    typer.echo("\n".join([*(f"{folder / name}" for name in made.files), *proposed.notes]))
+    if made.without_domain:
+        typer.echo(
+            f"without a domain, so never synthesised: {', '.join(made.without_domain)}; declare "
+            "one in the source contract, or name a --codebook"
+        )
+    if made.unused:
+        typer.echo(f"in no scene, so never read: {', '.join(made.unused)}; add what a use needs")
+    typer.echo(f"next: edit the texts, then `sovereign check {folder}`")
+
+
+def faults(folder: Path) -> Iterator[str]:
+    """Every fault of a company's folder, one a line; none: a start accepts it."""
+    from gate.contracts import company
+    from gate.policy import cedar
+    from portal.commands import company_source
+
+    found = [*company.faults(folder)]
+    yield from found
+    try:
+        cedar.load(cedar.law_folder(), folder / "policy")
+    except cedar.CedarPolicyError as error:
+        yield f"{folder / 'policy' / 'organisation.cedar'}: {error}"
+        return
+    if not found:
+        yield from _unknown_names(folder)
+        yield from company_source.columns(company.load(folder))
+
+
+def _untranslated(folder: Path) -> Iterator[str]:
+    """Files with texts that `init` could not write in every language."""
+    from portal.adoption.labels import UNTRANSLATED
+
+    for path in sorted((*folder.rglob("*.odcs.yaml"), *folder.glob("*.toml"))):
+        lines = path.read_text("utf-8").splitlines()
+        if found := [number for number, line in enumerate(lines, 1) if UNTRANSLATED in line]:
+            yield (
+                f"{path}: line {found[0]}: {len(found)} texts wait for a translation: replace what "
+                f"begins with {UNTRANSLATED}"
+            )
+
+
+def _unknown_names(folder: Path) -> Iterator[str]:
+    """Scenes and services of the company's rules that no contract has: such a rule does nothing."""
+    from gate.contracts import company, odcs
+
+    read = company.load(folder)
+    services = {each.id for scene in read.scenes.values() for each in scene.services}
+    known = {"Scene": {*read.scenes}, "Service": services}
+    path = read.policy / "organisation.cedar"
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        for kind, name in NAMED.findall(COMMENT.sub("", line)):
+            try:
+                odcs.require_known([name], known[kind], kind.lower())
+            except odcs.ContractError as error:
+                yield f"{path}: line {number}: {error}"

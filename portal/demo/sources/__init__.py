@@ -1,0 +1,1 @@
+"""Makes the demonstration's rows: customers, their deliveries and their first grants."""

@@ -1,0 +1,1 @@
+"""The portal's tables and every statement that touches them: keys of people, and their sessions."""

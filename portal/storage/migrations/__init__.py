@@ -1,0 +1,1 @@
+"""The revisions of the portal's schemas, one folder for each."""

@@ -1,0 +1,1 @@
+"""The steward's tables: cases with their outbox, the register, and the history of health."""

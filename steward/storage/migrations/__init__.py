@@ -1,0 +1,1 @@
+"""The Alembic revisions of the steward's schemas, one folder each."""
