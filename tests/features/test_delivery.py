@@ -23,7 +23,7 @@ from tests.features.test_legal_bases import FIELDS, INTEREST, SERVICE, folder
 
 __all__ = ["folder"]  # the fixture
 
-MORE, LONG = 90, 200  # times as many customers, of so long numbers: an answer of 8 MB
+MORE, LONG = 90, 200  # times as many customers, of so long numbers: an answer of 10 MB
 SMALL = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)]
 ME, NDJSON = "c00007", "application/x-ndjson"
 ROW = re.compile(r"<li>\s*<p class=\"did\">.*?</li>", re.DOTALL)
@@ -58,6 +58,7 @@ def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 def stream(address: str) -> Iterator[tuple[Iterator[str], str]]:
     """The lines of rows of everybody, which leave as slowly as they are taken."""
     headers = {"Authorization": f"Bearer demo-{SERVICE}", "Accept": NDJSON}
+    headers["Accept-Encoding"] = "identity"  # compressed, the operating system takes it whole
     transport = httpx.HTTPTransport(socket_options=SMALL)
     with httpx.Client(
         base_url=address, headers=headers, timeout=PATIENCE_S, transport=transport
