@@ -1,21 +1,25 @@
-"""Count marginals inside the database with Ibis: one pass over the data, no rows in Python.
+"""Count marginals inside the database with Ibis: no rows in Python, time linear in what is counted.
 
 The query encodes values by the public domain; undeclared values become `other`. The returned counts
 are exact and personal: they may only be passed to `measure` and `select`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from secrets import token_hex
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthetic.model.domain import Categories, Column, Dates, Domain, DomainError, Numbers, spec
-from synthetic.model.marginals import Clique, cells
+from synthetic.model.marginals import Clique
 
 Counts = NDArray[np.int64]
 
-COVER_CELLS = 20_000  # limit for a marginal that is counted instead of several smaller ones
+AT_ONCE = 64  # marginals of one query: engines plan longer ones slowly
+_MANY = 2**15  # codes, which 16 bits do not hold
+_BLOCK = 8  # columns: two blocks have as many pairs as are counted at once, so few are encoded
 _OWNER, _CONTENTS, _TIME, _LOT, _PLACE = (  # added columns, which no domain has
     f"sovereign {name}" for name in ("whose", "told", "time", "lot", "place")
 )
@@ -35,16 +39,45 @@ _DAY = (
 def count(table: Any, domain: Domain, cliques: Sequence[Clique]) -> dict[Clique, Counts]:
     """The marginal over each clique, of shape `domain.shape(clique)`. `table`: an Ibis table.
 
-    One query makes one pass over the data (GROUPING SETS). Cliques that fit into one small marginal
-    are counted together and summed afterwards. Memory use is that of the marginals. Raises
-    DomainError if the table lacks a column of the domain.
+    Rows are encoded once where the engine can keep them meanwhile. A query counts AT_ONCE marginals
+    in one pass over their columns (GROUPING SETS); cliques inside others are summed afterwards.
+    Time grows with rows times marginals, memory with the marginals' cells, and the engine's with
+    rows times columns, of which it may put on disk what it has no room for. Raises DomainError if
+    the table lacks a column of the domain.
     """
     covers = covering(domain, cliques)
     by_cover = {clique: np.zeros(domain.shape(clique), dtype=np.int64) for clique in covers}
     names = [name for name in domain.columns if any(name in clique for clique in covers)]
-    for clique, codes, numbers in _grouped(table, domain, names, covers):
-        by_cover[clique][codes] = numbers
-    return {clique: _summed(by_cover, clique) for clique in cliques}
+    if names:
+        with _coded(encode(table, domain.restricted(names))) as (engine, codes):
+            for start in range(0, len(covers), AT_ONCE):
+                some = covers[start : start + AT_ONCE]
+                for clique, cell, rows in _grouped(engine, codes, names, some):
+                    by_cover[clique][cell] = rows
+    containing = _by_column(covers)
+    return {clique: _summed(by_cover, containing, clique) for clique in cliques}
+
+
+@contextmanager
+def _coded(coded: Any) -> Iterator[tuple[Any, str]]:
+    """The engine, and what its SQL selects the codes from, named c0, c1, … in their order.
+
+    Columns are renamed because names may be SQL keywords. Only DuckDB keeps the codes meanwhile: a
+    source in PostgreSQL is read in a session that may write nothing, not even a temporary table.
+    """
+    renamed = coded.select(**{f"c{i}": coded[name] for i, name in enumerate(coded.columns)})
+    engine = renamed._find_backend()  # noqa: SLF001 - Ibis has no GROUPING SETS
+    sql = engine.compile(renamed)
+    renamed.limit(0).to_pyarrow()  # loads in-memory tables into the engine, which raw SQL does not
+    if engine.name != "duckdb":
+        yield engine, f"({sql}) AS codes"
+        return
+    table = f"codes_{token_hex(8)}"
+    engine.raw_sql(f"CREATE TEMP TABLE {table} AS {sql}")
+    try:
+        yield engine, table
+    finally:
+        engine.raw_sql(f"DROP TABLE {table}")
 
 
 def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any:
@@ -78,19 +111,23 @@ def bounded(table: Any, domain: Domain, customer: str, contribution: int) -> Any
 
 
 def covering(domain: Domain, cliques: Sequence[Clique]) -> tuple[Clique, ...]:
-    """Fewer marginals that contain all `cliques`, of at most COVER_CELLS cells unless requested."""
-    covers: list[set[str]] = []
-    for clique in sorted(cliques, key=lambda c: (-cells(domain, c), c)):
-        wanted = {*clique}
-        if any(wanted <= cover for cover in covers):
+    """The cliques that are inside no other. Neighbours in the order share most of their columns."""
+    covers: list[Clique] = []
+    containing: dict[str, list[frozenset[str]]] = {name: [] for name in domain.columns}
+    for clique in sorted(dict.fromkeys(cliques), key=len, reverse=True):
+        wanted = frozenset(clique)
+        if any(wanted <= cover for cover in containing[clique[0]]):
             continue
-        grown = [(cells(domain, [*(cover | wanted)]), i) for i, cover in enumerate(covers)]
-        least = min(grown, default=(COVER_CELLS + 1, -1))
-        if least[0] <= COVER_CELLS:
-            covers[least[1]] |= wanted
-        else:
-            covers.append(wanted)
-    return tuple(tuple(name for name in domain.columns if name in cover) for cover in covers)
+        covers.append(tuple(name for name in domain.columns if name in wanted))
+        for name in clique:
+            containing[name].append(wanted)
+    places = {name: place for place, name in enumerate(domain.columns)}
+    return tuple(sorted(covers, key=lambda cover: _where(places, cover)))
+
+
+def _where(places: Mapping[str, int], cover: Clique) -> tuple[list[int], list[int]]:
+    found = [places[name] for name in cover]
+    return [place // _BLOCK for place in found], found
 
 
 def encode(table: Any, domain: Domain) -> Any:
@@ -151,7 +188,8 @@ def code(value: Any, column: Column) -> Any:
             coded, lacking = _bin(number, edges), missing(number)
         case Dates(_, _, edges):
             coded, lacking = _bin(value.cast("date"), edges), missing(value)
-    return lacking.ifelse(column.null_code, coded).cast("int32")
+    kind = "int16" if column.size < _MANY else "int32"
+    return lacking.ifelse(column.null_code, coded).cast(kind)
 
 
 def unknown(table: Any, domain: Domain) -> dict[str, int]:
@@ -221,38 +259,40 @@ def _readable(text: Any, column: Column) -> Any:
     return text.isnull() | text.re_search(spelling).fill_null(False)
 
 
-def _summed(by_cover: Mapping[Clique, Counts], clique: Clique) -> Counts:
+def _by_column(covers: Sequence[Clique]) -> Mapping[str, Sequence[Clique]]:
+    found: dict[str, list[Clique]] = {}
+    for cover in covers:
+        for name in cover:
+            found.setdefault(name, []).append(cover)
+    return found
+
+
+def _summed(
+    by_cover: Mapping[Clique, Counts], containing: Mapping[str, Sequence[Clique]], clique: Clique
+) -> Counts:
     """The marginal over `clique`, summed from the smallest cover that contains it."""
-    inside = [cover for cover in by_cover if {*clique} <= {*cover}]
+    if clique in by_cover:
+        return by_cover[clique]
+    inside = [cover for cover in containing[clique[0]] if {*clique} <= {*cover}]
     cover = min(inside, key=lambda each: by_cover[each].size)
     away = tuple(axis for axis, name in enumerate(cover) if name not in clique)
     return np.asarray(by_cover[cover].sum(axis=away))
 
 
 def _grouped(
-    table: Any, domain: Domain, names: Sequence[str], covers: Sequence[Clique]
+    engine: Any, codes: str, names: Sequence[str], covers: Sequence[Clique]
 ) -> Iterator[tuple[Clique, tuple[Counts, ...], Counts]]:
     """Per cover: the codes of its cells, one array per column, and the number of rows of each.
 
-    Columns are renamed because names may be SQL keywords. Codes are never null, so null in a group
-    means that the column was not grouped by.
+    Codes are never null, so null in a group means that the column was not grouped by.
     """
-    if not covers:
-        return
-    coded = encode(table, domain.restricted(names))
-    column = {name: f"c{index}" for index, name in enumerate(names)}
+    column = {n: f"c{i}" for i, n in enumerate(names) if any(n in cover for cover in covers)}
     listed = ", ".join(f"COALESCE({each}, -1) AS {each}" for each in column.values())
     sets = ", ".join(f"({', '.join(column[n] for n in c)})" for c in covers)
-    engine = table._find_backend()  # noqa: SLF001 - Ibis offers GROUPING SETS only through its backend
-    inner = engine.compile(coded.rename({column[name]: name for name in names}))
-    sql = (
-        f"WITH coded AS ({inner}) SELECT {listed}, COUNT(*) AS n "  # noqa: S608 - names are c0, c1, …
-        f"FROM coded GROUP BY GROUPING SETS ({sets})"
-    )
-    coded.limit(0).to_pyarrow()  # loads in-memory tables into the engine, which raw SQL does not
+    sql = f"SELECT {listed}, COUNT(*) AS n FROM {codes} GROUP BY GROUPING SETS ({sets})"  # noqa: S608 - names are c0, c1, …
     groups = _fetched(engine.raw_sql(sql), [*column.values(), "n"])
     for cover in covers:
-        mine = np.logical_and.reduce([(groups[column[n]] >= 0) == (n in cover) for n in names])
+        mine = np.logical_and.reduce([(groups[c] >= 0) == (n in cover) for n, c in column.items()])
         yield cover, tuple(groups[column[n]][mine] for n in cover), groups["n"][mine]
 
 

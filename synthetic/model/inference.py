@@ -14,6 +14,7 @@ reduced in stages. Nothing private is read and nothing is random.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
@@ -186,17 +187,22 @@ def _ordered(margin: Floats, names: Clique, clique: Clique) -> Floats:
 
 
 def _subtree(tree: JunctionTree, clique: Clique) -> set[int]:
-    """The nodes left after removing all leaves that add no column of `clique`."""
-    alive = {*range(len(tree.cliques))}
-    while leaf := _idle_leaf(tree, clique, alive):
-        alive.remove(leaf[0])
+    """The nodes left after removing, the least first, all leaves that add no column of `clique`."""
+    alive, wanted = {*range(len(tree.cliques))}, {*clique}
+
+    def neighbour(node: int) -> int | None:
+        """The one neighbour of a leaf that adds nothing to it."""
+        others = [other for other in tree.neighbours(node) if other in alive]
+        needed = wanted.intersection(tree.cliques[node])
+        if len(others) == 1 and needed.issubset(tree.cliques[others[0]]):
+            return others[0]
+        return None
+
+    idle = [node for node in sorted(alive) if neighbour(node) is not None]  # sorted is a heap
+    while idle:
+        node = heappop(idle)
+        beside = neighbour(node) if node in alive else None
+        if beside is not None:
+            alive.remove(node)
+            heappush(idle, beside)  # nobody else's neighbours changed
     return alive
-
-
-def _idle_leaf(tree: JunctionTree, clique: Clique, alive: set[int]) -> tuple[int] | None:
-    for node in sorted(alive):
-        neighbours = [other for other in tree.neighbours(node) if other in alive]
-        needed = {*clique} & {*tree.cliques[node]}
-        if len(neighbours) == 1 and needed <= {*tree.cliques[neighbours[0]]}:
-            return (node,)
-    return None
