@@ -2,7 +2,8 @@
 
     Quota(points_per_minute=600, rows_per_day=100_000, points_alert=5_000, share_alert=0.2)
 
-A quota applies to one service in one scene, and therefore to one purpose. Reads beyond it are
+A quota applies to one service in one scene, and therefore to one purpose. A question whether a read
+is allowed counts as a read, a customer whom a search names as a row. What is beyond the quota is
 refused with reason `quota-exceeded` until the window ends; windows are UTC minutes and days. Only
 personal rows count. All gates of a data directory share the limits: each reserves a fiftieth of a
 quota in the database at a time and spends it in its memory, so that in sum they never exceed it,
@@ -27,9 +28,9 @@ _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 class Quota:
     """Limits and alert thresholds; None: no limit.
 
-    An alert is raised, and nothing refused, at `points_alert` single reads within an hour, and when
-    one answer has more than a share of all customers: `share_alert` for rows, which name customers,
-    `table_share_alert` for tables, which do not.
+    An alert is raised, and nothing refused, at `points_alert` single reads or questions within an
+    hour, and when one answer, or the searches of an hour, have more than a share of all customers:
+    `share_alert` for rows and searches, which name customers, `table_share_alert` for tables.
     """
 
     points_per_minute: int | None = None
@@ -110,22 +111,42 @@ class Quotas:
         self._alarm, self._store = alarm, store
         self._used: dict[tuple[str, str], _Used] = {}
         self._lock = Lock()
+        quotas = (self._default, *self._limits.values())
+        # Whether counting may wait for a database.
+        self.waits = store is not None and any(each.is_limited for each in quotas)
 
     def admits_point(self, service: str, scene: str, at: datetime) -> bool:
         """Count one customer's read; False, and not counted, if it exceeds the quota.
 
         Raises an alert at most once an hour.
         """
+        return self.admits_points(service, scene, at, 1) == 1
+
+    def admits_points(self, service: str, scene: str, at: datetime, number: int) -> int:
+        """Count as many of `number` customers, read or asked about one by one, as the quota has
+        room for, and return how many. Raises an alert at most once an hour.
+        """
         quota = self._of(service, scene)
         with self._lock:
-            if not self._takes(service, scene, POINTS, MINUTE, at, 1, quota.points_per_minute):
-                return False
+            admitted = self._fitting(service, scene, at, number, quota.points_per_minute)
             used = self._used.setdefault((service, scene), _Used())
-            points = used.add("points an hour", HOUR, at, 1)
-        if points is not None and points == quota.points_alert:
-            detail = f"{points} customers were read one by one within an hour"
+            points = used.add("points an hour", HOUR, at, admitted) or 0
+        if quota.points_alert and points - admitted < quota.points_alert <= points:
+            detail = f"{points} customers were read or asked about one by one within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
-        return True
+        return admitted
+
+    def _fitting(
+        self, service: str, scene: str, at: datetime, number: int, limit: int | None
+    ) -> int:
+        """Count `number` single reads, or if that is too many as many as there is room for."""
+
+        def takes(amount: int) -> bool:
+            return self._takes(service, scene, POINTS, MINUTE, at, amount, limit)
+
+        if takes(number):
+            return number
+        return next((done for done in range(number) if not takes(1)), number)
 
     def admits_rows(self, service: str, scene: str, at: datetime, rows: int) -> bool:
         """Count an answer of `rows` personal rows; False, and not counted, beyond the quota."""
@@ -147,6 +168,16 @@ class Quotas:
         if first:
             detail = f"one answer ({action}) holds {rows} of {of} customers"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
+
+    def alert_on_names(self, service: str, scene: str, at: datetime, names: int, of: int) -> None:
+        """Raise an alert, at most once an hour, when searches named a large share `of` all."""
+        share = self._of(service, scene).share_alert
+        with self._lock:
+            used = self._used.setdefault((service, scene), _Used())
+            named = used.add("names an hour", HOUR, at, names) or 0
+        if share is not None and named - names <= share * of < named:
+            detail = f"searches named {named} of {of} customers within an hour"
+            self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, named, detail))
 
     def usage(self, service: str, scene: str, at: datetime) -> Usage:
         """What the service has read in the scene in the minute and the day of `at`."""

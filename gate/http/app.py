@@ -161,7 +161,8 @@ class GateApp:
 
     async def _waiting_elsewhere(self, decide: Callable[[], Decided]) -> Decided:
         """Decide; wait for others in another thread, so that requests are answered meanwhile."""
-        if self._gate.options.asks_server:
+        options = self._gate.options
+        if options.asks_server or options.quotas.waits:
             return await asyncio.to_thread(decide)
         if not self._gate.decides_at_once():
             await asyncio.to_thread(self._gate.catch_up)

@@ -19,7 +19,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from gate.contracts.scene import ReadShape
+from gate.decision import quota
 from gate.decision.decide import Reason, refusal
+from gate.http.response import refused
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
@@ -241,7 +243,10 @@ def stops(semantic: Semantic) -> Callable[[bool], bool]:
 def search_resources(
     gate: Gate, search: ResourceSearch, at: datetime
 ) -> tuple[dict[str, Any], tuple[Logged, ...]]:
-    """One page of the customers whom a service may read in a scene, and the entry about it."""
+    """One page of the customers whom a service may read in a scene, and the entry about it.
+
+    Raises HttpError (429) beyond the service's quota of rows.
+    """
     plan = gate.plan(search.subject.id, search.context.scene)
     fields = _fields(gate, search.context)
     asked = search.subject.type == "service" and search.action.name == "read"
@@ -255,27 +260,38 @@ def search_resources(
         selection, replays = state.subjects.selected(members), state.replays
     subjects, numbers = selection.names(), gate.numbers.of_rows(replays, selection)
     start, limit = _page(search.page)
+    shown = subjects[start : start + limit]
     journal = gate.journal  # the set and the entry belong to one log
     logged = ReadLogEntry(
         action="search",
-        answered=journal.sets.put(numbers[start : start + limit]),
         at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        cohort=journal.sets.put(numbers),
-        rows=len(subjects),
+        rows=0,
         fields=fields,
         views={},
-        reason=Reason.GRANTED,
+        reason=Reason.QUOTA_EXCEEDED,
         plan=plan.digest,
         consent=point,
     )
-    entry = journal.logged(journal.record(logged))
-    shown = subjects[start : start + limit]
+    quotas, named = gate.options.quotas, (logged.service, logged.scene, at, len(shown))
+    if not quotas.admits_rows(*named):
+        entry = journal.record(logged)
+        where = journal.log.origin, entry, journal.logged(entry)
+        raise refused(logged.reason, *where, quota.wait_s(at, quota.DAY))
+    found = msgspec.structs.replace(
+        logged,
+        answered=journal.sets.put(numbers[start : start + limit]),
+        cohort=journal.sets.put(numbers),
+        rows=len(subjects),
+        reason=Reason.GRANTED,
+    )
+    entry = journal.record(found)
+    quotas.alert_on_names(*named, len(members))
     following = str(start + limit) if start + limit < len(subjects) else ""
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
-    named = [{"type": "customer", "id": each} for each in shown]
-    return {"results": named, "page": page}, (entry,)
+    results = [{"type": "customer", "id": each} for each in shown]
+    return {"results": results, "page": page}, (journal.logged(entry),)
 
 
 def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:

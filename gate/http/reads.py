@@ -17,18 +17,17 @@ from typing import Any, TypeVar
 import msgspec
 
 from gate.decision import quota
-from gate.decision.decide import Reason
 from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names
 from gate.http.connection import Connection
-from gate.http.response import HttpError, Response, Stream
+from gate.http.response import HttpError, Response, Stream, refused
 from gate.reads import formats
 from gate.reads.filter import Conditions
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import without_values
 from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
-from gate.storage.deliveries import Delivery, Logged
+from gate.storage.deliveries import Delivery
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -152,7 +151,7 @@ class DataReads:
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
             where = answer.read_log, answer.entry, answer.logged
-            raise _refused(answer.decision.reason, *where, wait)
+            raise refused(answer.decision.reason, *where, wait)
         logged = () if answer.logged is None else (answer.logged,)
         return Response(200, _ENCODER.encode(formats.point(answer)), logged=logged)
 
@@ -174,7 +173,7 @@ class DataReads:
             answer = read(self._gate, request)
             if answer.batches is None:
                 wait = quota.wait_s(request.at, quota.DAY)
-                raise _refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
+                raise refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
             otherwise.pop_all()
         completed = formats.COMPLETION.lower().encode(), formats.completion(answer).encode()
         chunks = _Chunks(formats.chunks(answer, form), place)
@@ -268,15 +267,3 @@ def _form(headers: Mapping[bytes, bytes]) -> str:
         detail = f"accept one of {', '.join(formats.FORMS)}"
         raise HttpError(406, "not-acceptable", "No acceptable format", detail)
     return form
-
-
-def _refused(
-    reason: Reason, read_log: str, entry: int, logged: Logged | None, wait_s: int
-) -> HttpError:
-    about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
-    about["logged"] = logged
-    if reason is Reason.QUOTA_EXCEEDED:
-        detail = f"try again in {wait_s} s, or request less; see the quota of your service"
-        return HttpError(429, "quota", "Quota exceeded", detail, retry_after=wait_s, **about)
-    detail = "request fields and a shape that the scene's contract offers your service; see /docs"
-    return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

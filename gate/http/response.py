@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from gate.decision.decide import Reason
 from gate.storage.deliveries import Delivery, Logged
 
 
@@ -63,3 +64,16 @@ class HttpError(Exception):
         self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
         self.retry_after = retry_after
         self.logged = () if logged is None else (logged,)
+
+
+def refused(
+    reason: Reason, read_log: str, entry: int, logged: Logged | None, wait_s: int
+) -> HttpError:
+    """The answer to a refused read. `wait_s`: until the quota has room again."""
+    about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
+    about["logged"] = logged
+    if reason is Reason.QUOTA_EXCEEDED:
+        detail = f"try again in {wait_s} s, or request less; see the quota of your service"
+        return HttpError(429, "quota", "Quota exceeded", detail, retry_after=wait_s, **about)
+    detail = "request fields and a shape that the scene's contract offers your service; see /docs"
+    return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -14,15 +14,27 @@ _NOTHING = 0, None
 
 
 def written_decisions(
-    lookup: Lookup, state: ConsentIndex, now: Moment, asked: Question, plan: Plan | None
+    lookup: Lookup,
+    state: ConsentIndex,
+    now: Moment,
+    asked: Question,
+    plan: Plan | None,
+    admitted: int,
 ) -> Iterator[WrittenDecision]:
-    """A decision for each customer of a question, in their order. `plan`: None: unknown scene."""
+    """A decision for each customer of a question, in their order. `plan`: None: unknown scene.
+
+    The first `admitted` customers are within the service's quota.
+    """
     known: dict[int, EntryText] = {}  # by consent bits: nothing else differs among the subjects
-    for customer in asked.subjects:
+    for customer in asked.subjects[:admitted]:
         consent, index = lookup(asked.scene, customer) if plan is not None else _NOTHING
         if (text := known.get(consent)) is None:
             text = known[consent] = _worded(state, now, asked, plan, consent)
         yield WrittenDecision(now, text, index if text.rests else None, customer)
+    if admitted < len(asked.subjects) and plan is not None:
+        over = wording(plan, asked.fields, REFUSED[Reason.QUOTA_EXCEEDED])
+        for customer in asked.subjects[admitted:]:
+            yield WrittenDecision(now, over, None, customer)
 
 
 def _worded(

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from gate.contracts.scene import ReadShape, Scene
 from gate.decision import purpose
 from gate.decision.alert import Alarm, log
-from gate.decision.decide import Decision, Reason, View, decide
+from gate.decision.decide import Decision, Reason, View, decide, refusal
 from gate.decision.eligibility import Cohort
 from gate.decision.eligibility_cache import Cohorts
 from gate.decision.quota import Quotas
@@ -151,17 +151,32 @@ class Gate:
         """
         minimum = max([each.minimum_size for each in asked], default=0)
         plans = [self.plan(each.service, each.scene) for each in asked]
+        admitted = [self._admitted(*each, at) for each in zip(asked, plans, strict=True)]
         reached = self._ledger.size  # before the lock: one query serves all waiting threads
         decisions: list[WrittenDecision] = []
         with self._lock:
             state, point = self._reach(reached, minimum)
             now = self._moment(int(at.timestamp()), point)
-            for each, plan in zip(asked, plans, strict=True):
+            for each, plan, number in zip(asked, plans, admitted, strict=True):
                 lookup = state.bits_and_entry
                 if plan is not None and state.unsaid(each.scene):
                     lookup = partial(self.consent, state)
-                decisions += written_decisions(lookup, state, now, each, plan)
+                decisions += written_decisions(lookup, state, now, each, plan, number)
         return decisions
+
+    def _admitted(self, asked: Question, plan: Plan | None, at: datetime) -> int:
+        """About how many of the customers the service may ask, by its quota.
+
+        What contract and policy refuse is not counted.
+        """
+        if (
+            plan is None
+            or refusal(plan, asked.fields)
+            or ReadShape.EVALUATE not in plan.scene.shapes
+        ):
+            return len(asked.subjects)
+        quotas, number = self.options.quotas, len(asked.subjects)
+        return quotas.admits_points(asked.service, asked.scene, at, number)
 
     def _moment(self, second: int, point: ConsentPoint) -> Moment:
         """The JSON beginning that all entries of one second share; cached."""

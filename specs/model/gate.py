@@ -28,6 +28,7 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "ge": lambda one, other: bool(one >= other),
     "in": lambda one, other: one in other,
 }
+ONE = ("point", "evaluate")  # G35: a question counts as a read
 STATED = ("", "dpv:", "https://w3id.org/dpv#")  # G27: how a term may be written
 
 
@@ -98,7 +99,7 @@ def refusal(facts: Facts, request: Request) -> str | None:
         "policy-forbids": not looked_at <= offered,
         "shape-outside-scene": request.shape not in contract.shapes,
         "purpose-differs": request.purpose not in _terms(contract),
-        "quota-exceeded": request.shape == "point" and not _has_room(facts, request),
+        "quota-exceeded": request.shape in ONE and not _has_room(facts, request),
     }
     return next((why for why, is_so in applies.items() if is_so), None)
 
@@ -284,16 +285,18 @@ def shown_row(contract: Contract, row: Row, fields: Collection[str]) -> Row:
     }
 
 
-def search(history: History, facts: Facts, request: Request) -> set[str]:
-    """G83, G129, G138: whom a search finds."""
+def search(history: History, facts: Facts, request: Request) -> set[str] | str:
+    """G83, G129, G138: whom a search finds. G35: whom it names counts as rows."""
     if refusal(facts, replace(request, shape="rows")) is not None:
         return set()
     contract = facts.contracts[request.scene]
-    return {
+    found = {
         who
         for who in _who_said_something(history, facts)
         if {*request.fields} <= {*readable(history, who, contract, request.at)}
     }
+    many = Counted(request.service, request.scene, "rows", request.at, len(found))
+    return found if quota.admits(facts.limits, facts.counted, many) else "quota-exceeded"
 
 
 def _who_said_something(history: History, facts: Facts) -> Iterator[str]:

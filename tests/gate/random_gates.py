@@ -354,6 +354,8 @@ class Trial:
         if not request.fields and request.scene not in self.contracts:
             asks = replace(asks, fields=())
         expected = model.answer(self.past(), self._facts(), asks)
+        if expected.views:
+            self._count(asks, "point", 1)
         context = given["context"]
         return (
             context["reason"],
@@ -369,11 +371,14 @@ class Trial:
         about = self._about(request)
         body = _authzen(request, about, {"type": "customer"})
         status, answer = self._http("/access/v1/search/resource", request.service, body)
-        assert status == 200, answer
-        found = {each["id"] for each in json.loads(answer)["results"]}
-        expected: set[str] = set()
+        expected: set[str] | str = set()
         if about == request.service:
             expected = model.search(self.past(), self._facts(), request)
+        if status != 200 or isinstance(expected, str):
+            reason = json.loads(answer).get("reason", status)
+            return (reason,), (expected if isinstance(expected, str) else "found",)
+        found = {each["id"] for each in json.loads(answer)["results"]}
+        self._count(request, "rows", len(found))
         return ("found" if found else "nobody", found), (
             "found" if expected else "nobody",
             expected,

@@ -157,16 +157,102 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "wait"), [("/v1/read", "60"), ("/v1/rows", "43200")])
-def test_over_http_it_is_429_and_says_when_to_come_back(bank: World, path: str, wait: str) -> None:
-    async def ask() -> httpx.Response:
+SUBJECT = {"subject": {"type": "service", "id": "analytics"}, "action": {"name": "read"}}
+CONTEXT = {"context": {"scene": "segmentation", "fields": ["age"]}}
+SEARCH = "/access/v1/search/resource"
+
+
+def about(customer: str) -> dict[str, Any]:
+    return {"resource": {"type": "customer", "id": customer}}
+
+
+def posted(bank: World, *asked: tuple[str, dict[str, Any]]) -> list[httpx.Response]:
+    """The answers of the gate over HTTP, one after the other."""
+
+    async def ask() -> list[httpx.Response]:
         transport = httpx.ASGITransport(app=GateApp(bank.gate, Anybody(), lambda: NOON))  # type: ignore[arg-type] # a plain ASGI callable
         async with httpx.AsyncClient(transport=transport, base_url="http://gate") as client:
-            for _ in range(2):
-                assert (await client.post(path, json=ASKED[path])).status_code == 200
-            return await client.post(path, json=ASKED[path])
+            return [await client.post(path, json=body) for path, body in asked]
 
-    answer = asyncio.run(ask())
+    return asyncio.run(ask())
+
+
+def reasons(bank: World) -> list[str]:
+    """Of all entries of the read log, in their order; of a batch its decisions'."""
+    log = bank.gate.journal.log
+    return [json.loads(each)["reason"] for each in log.entries(0, log.size) if b"reason" in each]
+
+
+def test_g35_an_evaluation_counts_as_a_read(bank: World) -> None:
+    asked = SUBJECT | CONTEXT | about("c1")
+    answers = [each.json() for each in posted(bank, *[("/access/v1/evaluation", asked)] * 3)]
+    assert [each["decision"] for each in answers] == [True, True, False]
+    assert answers[2]["context"]["reason"] == "quota-exceeded"
+    assert answers[2]["context"]["views"] == {}
+    assert point(bank).decision.reason is Reason.QUOTA_EXCEEDED
+    assert reasons(bank) == ["granted", "granted", "quota-exceeded", "quota-exceeded"]
+
+
+@pytest.mark.parametrize("semantic", ["execute_all", "deny_on_first_deny"])
+def test_g35_a_batch_is_denied_from_the_first_that_has_no_room(bank: World, semantic: str) -> None:
+    each = [about(customer) for customer in ("c1", "c2", "c1", "c2")]
+    options = {"options": {"evaluations_semantic": semantic}}
+    batch = SUBJECT | CONTEXT | {"evaluations": each} | options
+    (answer,) = posted(bank, ("/access/v1/evaluations", batch))
+    decisions = [each["decision"] for each in answer.json()["evaluations"]]
+    assert decisions == [True, True, False, False][: 4 if semantic == "execute_all" else 3]
+    usage = bank.gate.options.quotas.usage("analytics", "segmentation", NOON)
+    assert usage.points == 2
+
+
+def test_g35_a_search_of_actions_counts_as_a_read(bank: World) -> None:
+    asked = {k: v for k, v in (SUBJECT | CONTEXT | about("c1")).items() if k != "action"}
+    answers = posted(bank, *[("/access/v1/search/action", asked)] * 3)
+    assert [len(each.json()["results"]) for each in answers] == [1, 1, 0]
+
+
+def test_g35_what_contract_or_policy_refuse_counts_no_evaluation(bank: World) -> None:
+    strange = {"context": {"scene": "segmentation", "fields": ["shoe"]}}
+    asked = [("/access/v1/evaluation", SUBJECT | strange | about("c1"))] * 5
+    assert all(not each.json()["decision"] for each in posted(bank, *asked))
+    assert point(bank).decision.reason is Reason.GRANTED
+
+
+def test_g35_whom_a_search_names_counts_as_rows(bank: World) -> None:
+    asked = SUBJECT | CONTEXT | {"resource": {"type": "customer"}}
+    *within, beyond = posted(bank, *[(SEARCH, asked)] * 3)  # 2 of 5, 4 of 5
+    assert [len(each.json()["results"]) for each in within] == [2, 2]
+    assert (beyond.status_code, beyond.headers["retry-after"]) == (429, "43200")
+    assert beyond.json()["reason"] == "quota-exceeded"
+    assert reasons(bank) == ["granted", "granted", "quota-exceeded"]
+    page = asked | {"page": {"limit": 1}}
+    (one,) = posted(bank, (SEARCH, page))  # there is room for one name
+    assert len(one.json()["results"]) == 1
+    assert rows(bank) is Reason.QUOTA_EXCEEDED
+
+
+def test_g36_pages_of_a_search_that_name_many_raise_an_alert(
+    bank: World, alerts: list[GateAlert]
+) -> None:
+    page = SUBJECT | CONTEXT | {"resource": {"type": "customer"}, "page": {"limit": 1}}
+    posted(bank, (SEARCH, page))
+    assert alerts == []  # 1 of 2 is the share that may be named
+    posted(bank, *[(SEARCH, page | {"page": {"limit": 1, "token": "1"}})] * 2)
+    assert [each.detail for each in alerts] == ["searches named 2 of 2 customers within an hour"]
+
+
+def test_g36_many_evaluations_raise_an_alert(bank: World, alerts: list[GateAlert]) -> None:
+    quota = Quota(points_alert=3, share_alert=None)
+    bank = with_options(bank, quotas=Quotas(default=quota, alarm=alerts.append))
+    batch = SUBJECT | CONTEXT | {"evaluations": [about("c1")] * 2}
+    posted(bank, *[("/access/v1/evaluations", batch)] * 3)
+    assert [each.customers for each in alerts] == [4]
+
+
+@pytest.mark.parametrize(("path", "wait"), [("/v1/read", "60"), ("/v1/rows", "43200")])
+def test_over_http_it_is_429_and_says_when_to_come_back(bank: World, path: str, wait: str) -> None:
+    *within, answer = posted(bank, *[(path, ASKED[path])] * 3)
+    assert {each.status_code for each in within} == {200}
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == wait
     assert answer.json()["reason"] == "quota-exceeded"
