@@ -13,7 +13,18 @@ settings.register_profile("sample", deadline=None, max_examples=30, derandomize=
 settings.register_profile("full", deadline=None, max_examples=300)
 
 # They take longest, and the other processes have work until they end.
-FIRST = ("test_site_kills", "test_story", "test_backup", "test_own_reads", "test_hand")
+FIRST = (
+    "test_random_day",
+    "test_site_kills",
+    "test_story",
+    "test_backup",
+    "test_own_reads",
+    "test_hand",
+    "test_hand_looks",
+    "test_looks",
+    "test_command",
+    "test_jobs",
+)
 
 
 gc.disable()  # until everything is loaded: see pytest_collection_finish
