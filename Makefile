@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 ROOMY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8000000 { print "TMPDIR=/dev/shm" }')
 
 # A module's tests run in one process: the servers and products that they share are made once.
-SPREAD := -n 6 --dist loadscope --no-loadscope-reorder
+SPREAD := -n 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo test coverage test-ahead prove features check audit fix bench peers setup clean
 
