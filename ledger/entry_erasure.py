@@ -3,17 +3,21 @@
 The customer's current state must not depend on the erased entry. If a withdrawal could be erased,
 the next replay would restore in every gate what it withdrew. So the state computed without the
 entry must be identical to the state computed with it. Acts on keys cannot be erased either,
-because the validity of later signatures depends on them.
+because the validity of later signatures depends on them, nor what ties a customer's numbers
+together: whoever is erased under one is erased under all.
 """
 
 from collections.abc import Collection, Sequence
 
 from ledger.events import reducer, state_document
+from ledger.events.acts import Merged, Renamed, SourceDeleted, Split
 from ledger.events.envelope import FIRST, KeyAct
 from ledger.events.reducer import ConsentState
 from ledger.latest_state import LatestStates
 from ledger.reader import Reader, RecordedInstruction
 from ledger.vault.vault import Vault
+
+Numbers = Merged | Renamed | SourceDeleted | Split  # what names another number of the customer
 
 
 class ActiveEntryError(ValueError):
@@ -22,7 +26,7 @@ class ActiveEntryError(ValueError):
     def __init__(self, index: int) -> None:
         super().__init__(
             f"entry {index} determines the customer's current state, is their newest, or is about "
-            "keys, want an entry that a later one superseded: change that choice first, or erase "
+            "keys or another number of theirs, want an entry that a later one superseded: change that choice first, or erase "
             "all of the customer"
         )
 
@@ -40,8 +44,8 @@ class NoSuchEntryError(LookupError):
 def erasable(history: Sequence[RecordedInstruction], among: Collection[int]) -> frozenset[int]:
     """Those of the indexes in `among` that can be erased without changing the current state."""
     state, newest = _folded(history), max((each.index for each in history), default=-1)
-    signing = {each.index for each in history if isinstance(each.event.act, KeyAct)}
-    free = {*among} - signing - {newest}
+    needed = {each.index for each in history if isinstance(each.event.act, KeyAct | Numbers)}
+    free = {*among} - needed - {newest}
     return frozenset(index for index in free if _same(state, _folded(history, index)))
 
 

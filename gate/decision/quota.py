@@ -132,7 +132,7 @@ class Quotas:
             used = self._used.setdefault((service, scene), _Used())
             points = used.add("points an hour", HOUR, at, admitted) or 0
         if quota.points_alert and points - admitted < quota.points_alert <= points:
-            detail = f"{points} customers were read or asked about one by one within an hour"
+            detail = f"{points} reads of and questions about single customers within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
         return admitted
 

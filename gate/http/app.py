@@ -16,12 +16,14 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from gate.decision import quota
+from gate.decision.decide import Reason
 from gate.http import authzen, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.connection import Connection
 from gate.http.reads import DataReads, decoded
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
-from gate.http.response import HttpError, Response, Stream
+from gate.http.response import HttpError, Response, Stream, refused
 from gate.readlog.entry import DecisionGroup, WrittenDecision
 from gate.readlog.group_commit import Commits
 from gate.readlog.writer import JournalError, Several
@@ -239,11 +241,19 @@ class GateApp:
         return decisions, answers
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> tuple[bool, Logged]:
-        """One evaluation of a search, logged like any other."""
-        (decision,) = authzen.ask(self._gate, service, [evaluation], self._clock())
+        """One evaluation of a search, logged like any other. Raises HttpError (429).
+
+        No result would say that the customer does not allow it, so a quota is not answered so.
+        """
+        at = self._clock()
+        (decision,) = authzen.ask(self._gate, service, [evaluation], at)
         journal = self._gate.journal
         entry = journal.record(decision, decision.customer)
-        return decision.allowed, journal.logged(entry)
+        logged = journal.logged(entry)
+        if decision.wording.reason is Reason.QUOTA_EXCEEDED:
+            wait = quota.wait_s(at, quota.MINUTE)
+            raise refused(decision.wording.reason, journal.log.origin, entry, logged, wait)
+        return decision.allowed, logged
 
     def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)

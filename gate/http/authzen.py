@@ -274,8 +274,8 @@ def search_resources(
         plan=plan.digest,
         consent=point,
     )
-    quotas, named = gate.options.quotas, (logged.service, logged.scene, at, len(shown))
-    if not quotas.admits_rows(*named):
+    quotas, named = gate.options.quotas, (logged.service, logged.scene, at)
+    if not quotas.admits_rows(*named, max(1, len(shown))):  # the total is an answer, too
         entry = journal.record(logged)
         where = journal.log.origin, entry, journal.logged(entry)
         raise refused(logged.reason, *where, quota.wait_s(at, quota.DAY))
@@ -287,7 +287,7 @@ def search_resources(
         reason=Reason.GRANTED,
     )
     entry = journal.record(found)
-    quotas.alert_on_names(*named, len(members))
+    quotas.alert_on_names(*named, len(shown), len(members))
     following = str(start + limit) if start + limit < len(subjects) else ""
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
     results = [{"type": "customer", "id": each} for each in shown]

@@ -6,6 +6,8 @@ system's socket has every byte. Under another server nothing is known, so answer
 """
 
 import asyncio
+import select
+import socket
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -17,6 +19,9 @@ from gate.storage.deliveries import Delivery
 
 EXTENSION = "sovereign.connection"  # its name among the scope's extensions
 DRAIN_TIMEOUT_S = 30.0
+# Bytes of an answer that the operating system may hold: whoever withdraws is too late for these.
+SEND_BUFFER = 1 << 19
+POLLED_S, POLLED_MOST_S = 0.001, 0.02  # seconds between looks whether a socket has room
 
 
 class Connection:
@@ -26,6 +31,24 @@ class Connection:
         self._transport, self._flow = transport, flow
         self.lost = False  # also if it was closed as it should be
         self.failed = False  # with bytes that the client did not take
+
+    async def room(self) -> None:
+        """Wait until the socket takes a piece of an answer whole, or the connection is lost.
+
+        Linux calls a socket writable when a third of its buffer is free.
+        """
+        taken, wait = self._transport.get_extra_info("socket"), POLLED_S
+        if taken is None or self.lost:
+            return
+        ready = select.poll()
+        ready.register(taken.fileno(), select.POLLOUT)
+        while not self.lost and not ready.poll(0):
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, POLLED_MOST_S)
+
+    def abort(self) -> None:
+        """Close at once, without what this process still has to send."""
+        self._transport.abort()
 
     async def drained(self) -> bool | None:
         """Wait until the socket has all that was sent; False: it failed, None: not in time."""
@@ -64,6 +87,8 @@ class WatchedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=0)
+        if (taken := transport.get_extra_info("socket")) is not None:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._watched = Connection(transport, self.flow)
         self.app = partial(_with, self._watched, self.app)
 

@@ -215,9 +215,11 @@ async def stream(
         await send({"type": "http.response.start", "status": 200, "headers": sent})
         until = monotonic() + STREAM_TIMEOUT_S
         while not gone.done():
-            async with asyncio.timeout(SEND_TIMEOUT_S):  # until the socket takes more:
+            async with asyncio.timeout(SEND_TIMEOUT_S):  # until the socket takes a piece whole:
                 await send({"type": "http.response.body", "body": b"", "more_body": True})
-            # so that a batch is handed over at once after it was decided again.
+                if client is not None:
+                    await client.room()
+            # so that a piece is handed over at once after it was decided again.
             if not (chunk := await asyncio.to_thread(_next, answer.chunks)):
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
@@ -229,6 +231,8 @@ async def stream(
             await send({"type": "http.response.body", "body": b""})
             delivery = await connection.delivery(client, was_lost=was_lost)
     except TimeoutError as error:
+        if client is not None:
+            client.abort()
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()

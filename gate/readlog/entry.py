@@ -62,6 +62,7 @@ class EntryText(msgspec.Struct, frozen=True):
     """The parts of a decision's text that are the same for all customers."""
 
     allowed: bool
+    reason: Reason
     rests: bool  # whether it rests on an entry of the consent log
     middle: str
     ends: str  # the end of the read-log entry
@@ -173,6 +174,7 @@ def worded(
     reason, decided = _text(verdict.reason), _text(verdict.allowed)
     return EntryText(
         allowed=verdict.allowed,
+        reason=verdict.reason,
         rests=bool(verdict.views),
         middle=f',{begins},"subject":',
         ends=f',"views":{views}}}',

@@ -1,7 +1,9 @@
-"""Decides a stream's rows again, batch by batch, just before they leave.
+"""Decides a stream's rows again, piece by piece, just before they leave.
 
 A long answer is decided once, and its entry is written before its first byte. Customers withdraw
-while it leaves: from the moment they have the receipt, no batch that is handed over has their row.
+while it leaves: from the moment they have the receipt, no piece that is handed over has their row.
+A piece is so small that the operating system's socket takes it whole (gate.http.connection), so
+nothing that was decided waits in this process.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.policy.compiled import Plan
+from gate.reads import record_batches
 from gate.reads.groups import WholeGroups
 from gate.reads.point import Gate
 from gate.state import consent_bits
@@ -21,6 +24,7 @@ from gate.state.customer_numbers import NOBODY, Numbers
 from gate.state.ledger_position import ConsentPoint
 
 Batches = Iterator[Any]  # Arrow record batches
+PIECE_BYTES = 1 << 16  # of an answer, about
 
 
 class ScenePausedError(Exception):
@@ -86,28 +90,44 @@ class Recheck:
         self.missed: list[str] = []  # their customers
 
     def batches(self, key: str, batches: Batches) -> Batches:
-        """The batches without rows of customers who no longer grant them.
+        """The batches, in pieces, without rows of customers who no longer grant them.
 
         `key`: the column with the customer's id. Raises ScenePausedError, and what following the
         ledger raises: then the answer ends without its end mark.
         """
-        groups = None if self._group is None else WholeGroups(key, self._group)
+        if self._group is not None:
+            yield from self._in_groups(WholeGroups(key, self._group), key, batches)
+            return
         for batch in batches:
             self.taken_out += batch.num_rows
-            rows = batch if groups is None else groups.with_waiting(batch)
-            left = self._still_granted(key, rows)
-            if groups is not None:
-                left = groups.take(left)
+            left, decided = batch, None
+            while left.num_rows:
+                gone = self._no_longer()
+                if decided != (self._decided, self._erasures):
+                    decided = self._decided, self._erasures
+                    left = self._still_granted(key, left, gone)
+                rows = record_batches.rows_in(left, PIECE_BYTES)
+                piece, left = left.slice(0, rows), left.slice(rows)
+                self.taken_out -= piece.num_rows
+                yield piece
+
+    def _in_groups(self, groups: WholeGroups, key: str, batches: Batches) -> Batches:
+        """Whole groups only, in batches as they come: a group may be in several pieces."""
+        for batch in batches:
+            self.taken_out += batch.num_rows
+            rows = groups.with_waiting(batch)
+            left = groups.take(self._still_granted(key, rows, self._no_longer()))
             self.taken_out -= left.num_rows
             yield left
-        if groups is not None and groups.left is not None:
+        if groups.left is not None:
             self.missed += map(str, groups.left.to_pylist())
 
-    def _still_granted(self, key: str, rows: Any) -> Any:
+    def _still_granted(self, key: str, rows: Any, customers: Sequence[str]) -> Any:
+        """The rows without those of these customers, and of those who were erased."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        gone = [*self._no_longer(), *self._erased(key, rows)]
+        gone = [*customers, *self._erased(key, rows)]
         if not gone:
             return rows
         ids = rows.schema.field(key).type

@@ -16,6 +16,7 @@ from gate.reads.sources.interface import SourceUnavailableError, without_values
 
 ROWS = 8192  # per batch
 DRAWN_ROWS = 1 << 16  # synthetic rows per draw: counts follow the model within one draw
+LABEL_BYTES = 40  # of a field and its view in JSON, without the names
 CUSTOMER = "customer"  # column with the customer's id, in answers that name customers
 
 Batches = Iterator[Any]  # Arrow record batches
@@ -94,12 +95,20 @@ def mixed(first: tuple[Batches, int], second: tuple[Batches, int]) -> Batches:
     while left > 0 and right > 0:
         if generator.random() < left / (left + right):
             left -= ROWS
-            yield from _one(ours)
+            yield from _some(ours)
         else:
             right -= ROWS
-            yield from _one(others)
+            yield from _some(others)
     yield from ours
     yield from others
+
+
+def rows_in(batch: Any, size: int) -> int:
+    """How many rows of the batch make about `size` bytes of an answer as JSON; at least one."""
+    if not batch.num_rows:
+        return 1
+    names = sum(2 * len(name) + LABEL_BYTES for name in batch.schema.names)
+    return int(max(1, size // (batch.nbytes / batch.num_rows + names)))
 
 
 def at_most(rows: int, batches: Batches) -> Batches:
@@ -119,7 +128,9 @@ def reporting(batches: Batches) -> Batches:
         raise SourceUnavailableError(f"the source stopped delivering rows: {reason}") from error
 
 
-def _one(batches: Batches) -> Batches:
-    batch = next(batches, None)
-    if batch is not None:
+def _some(batches: Batches) -> Batches:
+    """Batches that have ROWS rows together, or all that are left."""
+    rows = 0
+    while rows < ROWS and (batch := next(batches, None)) is not None:
+        rows += batch.num_rows
         yield batch

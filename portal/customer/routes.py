@@ -26,6 +26,7 @@ from portal.consent import (
     exclusions,
     gpc,
     history,
+    numbers,
     reads,
     seen_words,
     terms,
@@ -134,7 +135,14 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
         product.scenes,
     )
     leaving = context(request).departures.of(me.subject)
-    return page(request, "customer/history.html", rows=rows, seen=seen, departure=leaving)
+    return page(
+        request,
+        "customer/history.html",
+        rows=rows,
+        seen=seen,
+        departure=leaving,
+        moved=numbers.successor(recorded),
+    )
 
 
 @router.get("/reads")
@@ -156,6 +164,7 @@ def show_reads(request: Request, me: Me, number: PageNumber = 1) -> Response:
         kept=None if rows.more else product.kept_reads(),
         missing=None if rows.more else product.missing_reads(),
         joined=_joined(product, me),
+        moved=_moved(product, me),
         departure=context(request).departures.of(me.subject),
     )
 
@@ -178,6 +187,7 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
         kept=product.kept_reads(),
         missing=product.missing_reads(),
         joined=_joined(product, me),
+        moved=_moved(product, me),
         departure=here.departures.of(me.subject),
     )
 
@@ -185,6 +195,11 @@ def show_map(request: Request, me: Me, item: str | None = None) -> Response:
 def _joined(product: Product, me: Session) -> datetime | None:
     """When another number of the customer ended, under which more is recorded."""
     return history.other_number(each.event for each in product.ledger.history(me.subject))
+
+
+def _moved(product: Product, me: Session) -> str | None:
+    """The number that the customer has now, if the company gave up this one."""
+    return numbers.successor(me.agreement.history(product.ledger))
 
 
 @router.post("/handoff")
@@ -233,6 +248,7 @@ def _record(
 ) -> Response:
     """Record an act, or give it to the page's script to be signed first."""
     here, evidence = context(request), signing.asked(request)
+    numbers.require_present(me.agreement.history(here.product.ledger))
     if wanted is None:
         me.notice = otherwise
     elif evidence is not None:

@@ -68,6 +68,10 @@ class LeavingError(Exception):
     """The act allows something, and the customer asked to be erased."""
 
 
+class MovedError(Exception):
+    """The customer has another number, and decided something under the old one."""
+
+
 class NotFoundError(LookupError):
     """The reader has nothing at this URL; another reader may."""
 
@@ -133,6 +137,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     SignatureError: (400, "signature"),
     ProveAgainError: (403, "prove-again"),
     LeavingError: (409, "leaving"),
+    MovedError: (409, "moved"),
     ReviewError: (400, "malformed"),
     SignalError: (400, "malformed"),
     ExplanationError: (400, "explanation"),

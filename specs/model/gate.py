@@ -285,17 +285,20 @@ def shown_row(contract: Contract, row: Row, fields: Collection[str]) -> Row:
     }
 
 
-def search(history: History, facts: Facts, request: Request) -> set[str] | str:
-    """G83, G129, G138: whom a search finds. G35: whom it names counts as rows."""
+def search(history: History, facts: Facts, request: Request) -> set[str] | str | None:
+    """G83, G129, G138: whom a search finds; None: it is refused, and looks as if it found nobody.
+
+    G35: whom it names counts as rows, and that it names nobody as one.
+    """
     if refusal(facts, replace(request, shape="rows")) is not None:
-        return set()
+        return None
     contract = facts.contracts[request.scene]
     found = {
         who
         for who in _who_said_something(history, facts)
         if {*request.fields} <= {*readable(history, who, contract, request.at)}
     }
-    many = Counted(request.service, request.scene, "rows", request.at, len(found))
+    many = Counted(request.service, request.scene, "rows", request.at, max(1, len(found)))
     return found if quota.admits(facts.limits, facts.counted, many) else "quota-exceeded"
 
 

@@ -368,6 +368,40 @@ def test_who_is_erased_is_erased_under_their_earlier_numbers_too(
     assert "earlier numbers" not in printed(site, "erase", other.subject)
 
 
+def test_under_a_number_that_was_given_up_nothing_is_decided_and_the_pages_say_so(
+    site: Site, allowing: Person, newcomers: Iterator[str]
+) -> None:
+    new = site.customer(next(newcomers))
+    before, leaving = allowing.page("/customer"), allowing.page("/customer/leave/everything")
+    printed(site, "customers", "rename", allowing.subject, new.subject)
+    everything = "/customer/leave/everything"
+    for page, address, typed in (
+        (before, f"/customer/scenes/{SCENE}/withdraw", {}),
+        (allowing.page("/customer"), f"/customer/scenes/{SCENE}/allow", {}),
+        (leaving, everything, {"word": "erase"}),
+    ):
+        answer = allowing.press(page, address, **typed)
+        assert (answer.status, "You have another customer number now" in answer.html) == (409, True)
+    assert reads(site, new.subject) == {FIELD: "personal"}
+    for name in ("", "/history", "/reads", "/map", "/leave"):
+        assert "Your choices go on under the new number" in allowing.page(f"/customer{name}").html
+    new.switch(SCENE, "withdraw")
+    assert "personal" not in reads(site, new.subject).values()
+
+
+def test_what_ties_two_numbers_together_is_not_erased_alone(
+    site: Site, allowing: Person, newcomers: Iterator[str]
+) -> None:
+    new = site.customer(next(newcomers))
+    printed(site, "customers", "rename", allowing.subject, new.subject)
+    entry = max(new.receipts())
+    new.switch(SCENE, "withdraw")
+    refused = sent(site, "erase", new.subject, "--entry", str(entry))
+    assert "another number of theirs" in refused.err
+    assert f"/customer/leave/entries/{entry}" not in new.page("/customer/leave").html
+    assert "1 earlier numbers of the customer" in printed(site, "erase", new.subject)
+
+
 def test_a_hold_keeps_somebody_until_it_is_lifted(site: Site, allowing: Person) -> None:
     who = allowing.subject
     assert "is set" in printed(site, "hold", "set", who, "--reason", "a lawsuit")

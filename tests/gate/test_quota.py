@@ -208,7 +208,8 @@ def test_g35_a_batch_is_denied_from_the_first_that_has_no_room(bank: World, sema
 def test_g35_a_search_of_actions_counts_as_a_read(bank: World) -> None:
     asked = {k: v for k, v in (SUBJECT | CONTEXT | about("c1")).items() if k != "action"}
     answers = posted(bank, *[("/access/v1/search/action", asked)] * 3)
-    assert [len(each.json()["results"]) for each in answers] == [1, 1, 0]
+    assert [len(each.json()["results"]) for each in answers[:2]] == [1, 1]
+    assert (answers[2].status_code, answers[2].headers["retry-after"]) == (429, "60")
 
 
 def test_g35_what_contract_or_policy_refuse_counts_no_evaluation(bank: World) -> None:
@@ -228,6 +229,8 @@ def test_g35_whom_a_search_names_counts_as_rows(bank: World) -> None:
     page = asked | {"page": {"limit": 1}}
     (one,) = posted(bank, (SEARCH, page))  # there is room for one name
     assert len(one.json()["results"]) == 1
+    (none,) = posted(bank, (SEARCH, asked | {"page": {"limit": 1, "token": "2"}}))
+    assert none.status_code == 429  # nobody is named, but how many there are
     assert rows(bank) is Reason.QUOTA_EXCEEDED
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError, erasable
 from ledger.events import envelope, state_document
+from ledger.events.acts import Merged, Renamed, SourceDeleted, Split
 from ledger.events.envelope import (
     Act,
     EntryErased,
@@ -99,6 +100,18 @@ def test_v11_a_withdrawal_stays_while_it_holds_back_a_grant(ledger: Ledger) -> N
     say(ledger, "c1", Gone("segmentation"), OTHER)
     with pytest.raises(ActiveEntryError):
         ledger.erase_entry("c1", 6, NOON)
+
+
+@pytest.mark.parametrize(
+    "act", [Merged("c2", ()), Renamed("c2"), Split("c2"), SourceDeleted("c2"), SourceDeleted()]
+)
+def test_v11_what_names_another_number_stays(act: Act) -> None:
+    """Though it changes nothing: whoever is erased is erased under all their numbers."""
+    history = [
+        RecordedInstruction(index, msgspec.structs.replace(INSTRUCTION, act=each, seq=index + 1))
+        for index, each in enumerate([AGE, act, AGE, AGE])
+    ]
+    assert 1 not in erasable(history, range(4))
 
 
 def test_v11_an_act_on_keys_stays() -> None:
