@@ -26,8 +26,8 @@ class ActiveEntryError(ValueError):
     def __init__(self, index: int) -> None:
         super().__init__(
             f"entry {index} determines the customer's current state, is their newest, or is about "
-            "keys or another number of theirs, want an entry that a later one superseded: change that choice first, or erase "
-            "all of the customer"
+            "keys or another number of theirs, want an entry that a later one superseded: change "
+            "that choice first, or erase all of the customer"
         )
 
 

@@ -440,6 +440,11 @@ class Ledger(Pseudonyms):
         with self._lock:
             self._vault.rebuild_index(self._store.tags)
 
+    def reindex_restored(self) -> None:
+        """As `reindex`, after keys of an earlier backup were restored. Durable on return."""
+        with self._lock:
+            self._vault.rebuild_restored_index(self._store.tags)
+
     def rotate(self, home: Path, at: datetime) -> None:
         """Replace the signing keys of both logs, recorded in entries that old and new keys sign."""
         with self._lock:

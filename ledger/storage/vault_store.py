@@ -228,6 +228,11 @@ class VaultStore:
         rows = self._kept.execute(f"{self._sql.owners} WHERE subject IS NOT NULL")
         return {handle for handle, _, _ in rows}
 
+    def blank(self) -> set[bytes]:
+        """The handles of the rows of the index of owners that name nobody: of erased entries."""
+        rows = self._kept.execute(f"{self._sql.owners} WHERE subject IS NULL")
+        return {handle for handle, _, _ in rows}
+
     def clear_owners(self) -> None:
         self._kept.execute(self._sql.clear_owners)
 

@@ -1,7 +1,7 @@
 """The index of owners in a key store: see ledger.vault.owners."""
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 
 from ledger.storage.vault_store import VaultStore
@@ -39,12 +39,30 @@ class OwnerIndex:
 
         Returns how many tags had a customer before and are derived by no key: nobody erased them.
         """
-        owned, lost = self._store.owned(), 0
+        owned = self._store.owned()
+        return self._rebuild(keys, tags, lambda handle: handle in owned)
+
+    def rebuild_whole(self, keys: Iterable[tuple[str, bytes]], tags: set[bytes]) -> int:
+        """As `rebuild`, of an index that lists the erased entries.
+
+        Those that it does not list, and that no key derives, are of customers whose keys are lost:
+        the key store is older than the log.
+        """
+        erased = self._store.blank()
+        return self._rebuild(keys, tags, lambda handle: handle not in erased)
+
+    def _rebuild(
+        self,
+        keys: Iterable[tuple[str, bytes]],
+        tags: set[bytes],
+        is_lost: Callable[[bytes], bool],
+    ) -> int:
+        lost = 0
 
         def rows() -> Iterator[tuple[bytes, str | None, int]]:
             nonlocal lost
             for tag, subject, seq in owners.rebuilt(keys, tags):
-                lost += subject is None and self._handle(tag) in owned
+                lost += subject is None and is_lost(self._handle(tag))
                 yield tag, subject, seq
 
         self._store.clear_owners()

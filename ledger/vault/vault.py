@@ -169,7 +169,7 @@ class Vault:
             raise CorruptLogError(
                 f"{len(missing)} entries of the log are not in the index of owners (the first has "
                 f"the tag {missing[0].hex()}): the key store is older than the log. Restore the "
-                "newest key store, or run `sovereign vault reindex`"
+                "newest key store; if it is the newest, run `sovereign vault reindex`"
             )
         return owned
 
@@ -191,24 +191,37 @@ class Vault:
         written.
         """
         if not self.indexed:
-            self._rebuild(tags, only_if_incomplete=True)
+            self._rebuild(tags, OwnerIndex.rebuild, only_if_incomplete=True)
 
     def rebuild_index(self, tags: Callable[[], set[bytes]]) -> None:
-        """Rebuild the index of owners, as `complete_index` does. Durable on return.
+        """Rebuild the index of owners from the keys and the log. Durable on return.
 
         Raises VaultError, and changes nothing, if it would take entries for erased that are not.
         """
-        self._rebuild(tags, only_if_incomplete=False)
+        rebuild = OwnerIndex.rebuild_whole if self.indexed else OwnerIndex.rebuild
+        self._rebuild(tags, rebuild, only_if_incomplete=False)
 
-    def _rebuild(self, tags: Callable[[], set[bytes]], *, only_if_incomplete: bool) -> None:
-        index = self._owners
+    def rebuild_restored_index(self, tags: Callable[[], set[bytes]]) -> None:
+        """As `rebuild_index`, with keys of an earlier backup than the log's.
+
+        Entries of customers who came since then are taken for erased: nothing opens them any more.
+        """
+        self._rebuild(tags, OwnerIndex.rebuild, only_if_incomplete=False)
+
+    def _rebuild(
+        self,
+        tags: Callable[[], set[bytes]],
+        rebuild: Callable[[OwnerIndex, Iterable[tuple[str, bytes]], set[bytes]], int],
+        *,
+        only_if_incomplete: bool,
+    ) -> None:
         with self._lock, self._kek.writing() as current:  # no writer extends the index meanwhile
             key = self._store.owner_key
             if key is None or (only_if_incomplete and key.complete):
                 return
             rows = self._store.wrapped_keys()
             keys = ((subject, unwrapped(current, wrapped)) for subject, wrapped in rows)
-            if lost := index.rebuild(keys, tags()):
+            if lost := rebuild(self._owners, keys, tags()):
                 raise VaultError(
                     f"no data key derives {lost} entries of customers who were not erased, and a "
                     "rebuilt index would take them for erased: restore keys/ from its newest backup"

@@ -7,13 +7,14 @@ Every grant ends at the request: withdrawals like any other, each with a receipt
 is carried out or stopped nothing new is allowed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from gate.contracts.scene import Scene
 from ledger import clock
 from ledger.events import instruction_signature
+from ledger.events.acts import SourceDeleted
 from ledger.events.envelope import Act, Granted, Instruction, Withdrawn
 from ledger.events.instruction_signature import (
     PasskeySignature,
@@ -21,13 +22,13 @@ from ledger.events.instruction_signature import (
     SignatureError,
 )
 from ledger.events.reducer import ConsentState, SceneConsent
-from ledger.reader import RecordedInstruction
+from ledger.reader import RecordedEvent, RecordedInstruction
 from ledger.service import Ledger, VersionConflictError
 from ledger.vault.commitments import canonical
 from portal.consent import keys, wording
 from portal.web.i18n import Words
 from portal.web.pages import PortalContext
-from portal.web.problems import LeavingError
+from portal.web.problems import LeavingError, MovedError
 
 ACT = "leaving"  # names the words that the customer saw: wording.shown_of_act
 ATTEMPTS = 3  # if another instruction of the customer comes in between
@@ -68,6 +69,22 @@ def require_staying(here: PortalContext, subject: str, act: Act) -> None:
     """Raise LeavingError if the act allows something although the customer is leaving."""
     if isinstance(act, Granted) and here.departures.of(subject) is not None:
         raise LeavingError
+
+
+def successor(history: Sequence[RecordedEvent]) -> str | None:
+    """The number that the customer has now, if it was renamed or merged into another."""
+    known = [each.event.act for each in history if isinstance(each, RecordedInstruction)]
+    last = known[-1] if known else None
+    return last.into if isinstance(last, SourceDeleted) else None
+
+
+def require_present(history: Sequence[RecordedEvent]) -> None:
+    """Raise MovedError for a decision under a number that the company gave up.
+
+    It would change nothing under the new number, and the customer would take it for done.
+    """
+    if successor(history) is not None:
+        raise MovedError
 
 
 def end_grants(

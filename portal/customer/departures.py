@@ -19,7 +19,7 @@ from ledger.events.canonical_json import StrictJsonError
 from ledger.events.instruction_signature import SignatureError
 from portal.auth.passkeys import Challenge
 from portal.auth.session import Session
-from portal.consent import departure, keys, numbers
+from portal.consent import departure, keys
 from portal.customer import key_routes, receipts, signing
 from portal.signin import routes
 from portal.signin.current_customer import Me
@@ -80,7 +80,7 @@ def leave(
     code: Typed = "",
 ) -> Response:
     here, spoken = context(request), words(request)
-    numbers.require_present(me.agreement.history(here.product.ledger))
+    departure.require_present(me.agreement.history(here.product.ledger))
     if word.strip().casefold() != spoken.plain("leave.word").casefold():
         return _page(request, me, status=400, refused="word")
     try:

@@ -23,7 +23,7 @@ from ledger.events.reducer import ConsentState
 from portal.auth import consent_keys
 from portal.auth.passkeys import Challenge, PasskeyError
 from portal.auth.session import Notice, Session
-from portal.consent import acts, keys, numbers, wording
+from portal.consent import acts, departure, keys, wording
 from portal.consent.acts import Wanted, read_version
 from portal.customer import receipts, signing
 from portal.signin import routes
@@ -155,7 +155,7 @@ def facts(request: Request, me: Session) -> dict[str, Any]:
         "recovered_from": keys.ends_waiting(recovery) if recovery else None,
         "recovery_due": recovery is not None and keys.due(recovery, here.clock()),
         "departure": here.departures.of(me.subject),
-        "moved": numbers.successor(me.agreement.history(here.product.ledger)),
+        "moved": departure.successor(me.agreement.history(here.product.ledger)),
         "act_words": lambda act: wording.act_token(act, spoken),
     }
 
@@ -173,7 +173,7 @@ def _record(
 ) -> Response:
     """Record an act on keys, or give it to the page's script to be signed first."""
     here, evidence = context(request), signing.asked(request)
-    numbers.require_present(me.agreement.history(here.product.ledger))
+    departure.require_present(me.agreement.history(here.product.ledger))
     name = str(act.__struct_config__.tag)
     seen = wording.read_act_token(token, name, here.words)
     if seen is None:

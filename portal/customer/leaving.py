@@ -23,7 +23,7 @@ from portal.archive.building import Builds
 from portal.archive.holding import CustomerRecords
 from portal.archive.store import KEY, ArchiveStore
 from portal.auth.session import Session
-from portal.consent import history, numbers
+from portal.consent import departure, history
 from portal.operations.erasure import Eraser
 from portal.operations.wiring import Product, secret
 from portal.signin.current_customer import Me
@@ -61,7 +61,7 @@ def show(request: Request, me: Me) -> Response:
         size=ready.stat().st_size if ready else 0,
         ends=store.ends(ready) if ready else None,
         joined=history.other_number(each.event for each in instructions),
-        moved=numbers.successor(instructions),
+        moved=departure.successor(instructions),
         departure=here.departures.of(me.subject),
         rows=history.page(
             [e for e in instructions if e.index in free], here.product.scenes, 1

@@ -26,7 +26,6 @@ from portal.consent import (
     exclusions,
     gpc,
     history,
-    numbers,
     reads,
     seen_words,
     terms,
@@ -141,7 +140,7 @@ def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
         rows=rows,
         seen=seen,
         departure=leaving,
-        moved=numbers.successor(recorded),
+        moved=departure.successor(recorded),
     )
 
 
@@ -199,7 +198,7 @@ def _joined(product: Product, me: Session) -> datetime | None:
 
 def _moved(product: Product, me: Session) -> str | None:
     """The number that the customer has now, if the company gave up this one."""
-    return numbers.successor(me.agreement.history(product.ledger))
+    return departure.successor(me.agreement.history(product.ledger))
 
 
 @router.post("/handoff")
@@ -248,7 +247,7 @@ def _record(
 ) -> Response:
     """Record an act, or give it to the page's script to be signed first."""
     here, evidence = context(request), signing.asked(request)
-    numbers.require_present(me.agreement.history(here.product.ledger))
+    departure.require_present(me.agreement.history(here.product.ledger))
     if wanted is None:
         me.notice = otherwise
     elif evidence is not None:

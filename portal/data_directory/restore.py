@@ -214,7 +214,7 @@ def _erase_again(home: Path, data: bytes) -> int:
 def _reindex(home: Path) -> None:
     """Rebuild the index of owners: the key store of an earlier backup lacks its newest rows."""
     with closing(Ledger.reopen(home)) as ledger:
-        ledger.reindex()
+        ledger.reindex_restored()
 
 
 def _listed(home: Path, stored: StoredKeys) -> dict[str, bytes | None]:

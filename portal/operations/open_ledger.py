@@ -63,9 +63,22 @@ def writing(
     """The ledger under `home` for one command; with `origin` a fresh one if there is none.
 
     It is opened in the context `placed`: see portal.operations.databases. Raises WriterBusyError if
-    another process goes on writing, CorruptLogError if there is no ledger and no origin, and as
-    `placed` and `Ledger.open` do.
+    another process goes on writing, CorruptLogError if there is no ledger and no origin or if the
+    key store is older than the log, and as `placed` and `Ledger.open` do.
     """
+    with mending(home, origin, placed) as ledger:
+        if _SERVED.get() is None:
+            ledger.require_owners()
+        yield ledger
+
+
+@contextmanager
+def mending(
+    home: Path,
+    origin: str | None = None,
+    placed: AbstractContextManager[None] = NOWHERE_ELSE,
+) -> Iterator[Ledger]:
+    """As `writing`, for a command that mends the key store's index of owners."""
     if (ledger := _SERVED.get()) is not None:
         yield ledger
         return
@@ -102,7 +115,7 @@ def _open(home: Path, origin: str | None) -> Ledger:
 
 
 def _with_owners(ledger: Ledger) -> Ledger:
-    """The ledger, for a server: commands open one with an older key store, to mend it."""
+    """The ledger, if its key store knows the customers of the newest entries."""
     try:
         ledger.require_owners()
     except BaseException:

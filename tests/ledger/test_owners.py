@@ -110,6 +110,21 @@ def test_v63_an_older_key_store_hides_no_withdrawal(home: Path) -> None:
     assert [*fsck(home)] == []
 
 
+def test_v75_what_an_older_key_store_lost_is_not_taken_for_erased(home: Path) -> None:
+    """A customer who came since: no key derives their entries, and nobody erased them."""
+    shutil.copy(home / CUSTOMERS, home / "older")
+    with closing(opened(home)) as ledger:
+        say(ledger, "c9", AGE, GONE)
+        ledger.erase("c3", NOON)
+    shutil.copy(home / "older", home / CUSTOMERS)
+    before = [str(each) for each in fsck(home)]
+    for command in (["vault", "reindex"], ["erase", "c2"], ["customers", "deleted", "c2"]):
+        done = CliRunner().invoke(app, [*command, "--data-dir", str(home)])
+        assert done.exit_code != 0, done.output
+        assert "restore" in done.output.casefold()
+    assert [str(each) for each in fsck(home)] == before != []
+
+
 DAMAGE: dict[str, str] = {
     "a row is gone": "DELETE FROM owner WHERE subject = 'c1' AND seq = 1",
     "an entry is listed as erased": "UPDATE owner SET subject = NULL WHERE subject = 'c2'",

@@ -50,13 +50,13 @@ def rotate_kek(
 def reindex(data_dir: DataDir = HERE) -> None:
     """Rebuild the index of owners from the customers' keys and the log.
 
-    Needed when `fsck` or a gate says that the index lacks entries, e.g. after a restore of an older
-    key store. Entries that no key opens count as erased: restore the newest keys first.
+    Needed when `fsck` or a gate says that the index lacks entries. Refused if no key opens an entry
+    that is not listed as erased: then the key store is older than the log. Restore its newest one.
     """
     from portal.operations import open_ledger
 
     require_ledger(data_dir)
-    with open_ledger.writing(data_dir) as ledger:
+    with open_ledger.mending(data_dir) as ledger:
         ledger.reindex()
     typer.echo("the index of owners is complete")
 
