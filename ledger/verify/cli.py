@@ -9,6 +9,7 @@ Exit status 0: the file proves what is printed. 1: it does not; the reason is pr
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,24 @@ def _doubt(event: dict[str, Any]) -> str:
 
 
 def _about(act: dict[str, Any]) -> str:
-    if "scene" not in act:
-        return f" {', '.join(act['scenes'])} until {act['until']}" if "scenes" in act else ""
-    return f" {act['scene']}: {', '.join(act.get('fields') or ['the whole scene'])}"
+    """Everything that the act says, in its own words."""
+    if "scenes" in act and act.get("until"):
+        return f" {', '.join(act['scenes'])} until {act['until']}"
+    items = ", ".join(act.get("fields") or ["the whole scene"])
+    said = f" {act['scene']}: {items}" if "scene" in act else ""
+    more = [
+        f"{name} {_value(act[name])}"
+        for name in act
+        if name not in _SAID and act[name] not in (None, [])
+    ]
+    return f"{said}{';' if said and more else ''}{''.join(f' {each},' for each in more)}".rstrip(
+        ","
+    )
+
+
+_SAID = frozenset({"fields", "scene", "type"})
+
+
+def _value(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _marked(text)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,37 @@ def test_l24_without_the_check_a_key_of_small_order_signs_anything(
             signed_note.verify(signed_note.parse(each["note"]), [key])
             accepted += 1
     assert accepted >= 9  # some libraries refuse keys that are not reduced
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "withdrawn segmentation: the whole scene": {"type": "withdrawn", "scene": "segmentation"},
+    "granted ads: age; until 2027-01-01T00:00:00Z": {
+        "type": "granted",
+        "scene": "ads",
+        "fields": ["age"],
+        "until": "2027-01-01T00:00:00Z",
+    },
+    "renamed customer c00102": {"type": "renamed", "customer": "c00102"},
+    "source-deleted into c00103": {"type": "source-deleted", "into": "c00103"},
+    "imported ads: age; source renamed:c1": {
+        "type": "imported",
+        "scene": "ads",
+        "fields": ["age"],
+        "source": "renamed:c1",
+        "until": None,
+    },
+    "trigger-set ads: the whole scene; signal visits, template at-most, threshold 0": {
+        "type": "trigger-set",
+        "scene": "ads",
+        "signal": "visits",
+        "template": "at-most",
+        "threshold": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("line", SAID)
+def test_everything_that_an_act_says_is_printed(line: str) -> None:
+    event = {"type": "instruction", "subject": "c1", "seq": 1, "at": "2026-11-30T12:00:00Z"}
+    printed = cli._event_lines(event | {"evidence": "C", "act": SAID[line]})
+    assert f"  said      {line}" in printed
