@@ -67,7 +67,8 @@ def _table(rows: int, names: list[str]) -> Any:
 def _numpy(table: Any, names: list[str]) -> dict[tuple[str, str], NDArray[np.int64]]:
     """The peer: all rows in memory, one histogram a pair."""
     values, width = table.to_pyarrow(), len(EDGES) + 1
-    code = {n: np.searchsorted(EDGES, values[n].to_numpy(), side="right") for n in names}
+    edges = np.array(EDGES, np.float32)  # as the engine compares them with 32-bit values
+    code = {n: np.searchsorted(edges, values[n].to_numpy(), side="right") for n in names}
     return {
         (a, b): np.bincount(code[a] * width + code[b], minlength=width**2).reshape(width, width)
         for a, b in combinations(names, 2)
