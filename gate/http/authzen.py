@@ -13,6 +13,7 @@ MalformedRequestError.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -25,6 +26,7 @@ from gate.http.response import refused
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
+from gate.state.customer_numbers import Numbers
 from gate.storage.deliveries import Logged
 
 MAX_EVALUATIONS = 10_000
@@ -261,37 +263,52 @@ def search_resources(
     subjects, numbers = selection.names(), gate.numbers.of_rows(replays, selection)
     start, limit = _page(search.page)
     shown = subjects[start : start + limit]
-    journal = gate.journal  # the set and the entry belong to one log
     logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),
         service=search.subject.id,
         scene=search.context.scene,
-        rows=0,
+        rows=len(subjects),
         fields=fields,
         views={},
-        reason=Reason.QUOTA_EXCEEDED,
+        reason=Reason.GRANTED,
         plan=plan.digest,
         consent=point,
     )
-    quotas, named = gate.options.quotas, (logged.service, logged.scene, at)
-    if not quotas.admits_rows(*named, max(1, len(shown))):  # the total is an answer, too
-        entry = journal.record(logged)
-        where = journal.log.origin, entry, journal.logged(entry)
-        raise refused(logged.reason, *where, quota.wait_s(at, quota.DAY))
-    found = msgspec.structs.replace(
-        logged,
-        answered=journal.sets.put(numbers[start : start + limit]),
-        cohort=journal.sets.put(numbers),
-        rows=len(subjects),
-        reason=Reason.GRANTED,
-    )
-    entry = journal.record(found)
-    quotas.alert_on_names(*named, len(shown), len(members))
+    who = _Found(numbers, numbers[start : start + limit], len(members))
+    entry = _recorded(gate, logged, at, who)
     following = str(start + limit) if start + limit < len(subjects) else ""
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
     results = [{"type": "customer", "id": each} for each in shown]
-    return {"results": results, "page": page}, (journal.logged(entry),)
+    return {"results": results, "page": page}, (entry,)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The numbers of the customers that a search found, those it shows, and how many there are."""
+
+    numbers: Numbers
+    shown: Numbers
+    everybody: int
+
+
+def _recorded(gate: Gate, found: ReadLogEntry, at: datetime, who: _Found) -> Logged:
+    """Record a search if the quota admits the names that it shows.
+
+    Raises HttpError (429).
+    """
+    journal = gate.journal  # the sets and the entry belong to one log
+    quotas, named = gate.options.quotas, (found.service, found.scene, at)
+    names = len(who.shown)
+    if not quotas.admits_rows(*named, max(1, names)):  # the total is an answer, too
+        refusal_entry = msgspec.structs.replace(found, rows=0, reason=Reason.QUOTA_EXCEEDED)
+        entry = journal.record(refusal_entry)
+        where = journal.log.origin, entry, journal.logged(entry)
+        raise refused(refusal_entry.reason, *where, quota.wait_s(at, quota.DAY))
+    sets = journal.sets.put(who.shown), journal.sets.put(who.numbers)
+    entry = journal.record(msgspec.structs.replace(found, answered=sets[0], cohort=sets[1]))
+    quotas.alert_on_names(*named, names, who.everybody)
+    return journal.logged(entry)
 
 
 def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:

@@ -23,6 +23,7 @@ class Plan:
     digest: str
     anchor: str | None = None  # id of the release to whose counts tables are completed
     suspended: bool = False  # if so, nothing is offered
+    lacking: Collection[str] = ()  # fields that the release has not, so that nothing is drawn
 
     def mask(self, fields: tuple[str, ...]) -> int | None:
         """The bits of `fields`, or None if one of them is not in the scene."""
@@ -43,7 +44,7 @@ def compile_plan(
     release: str | None,
     anchor: str | None = None,
     policy: str = "",
-    suspended: bool = False,
+    lacking: Collection[str] = (),
 ) -> Plan:
     """Compile a plan. `policy`: digest of the policy, which lets the service read `offered`."""
     named = scene.fields.keys() & offered if scene.admits(service) else set()
@@ -58,9 +59,11 @@ def compile_plan(
         always=consent_bits.ALL_FIELDS if scene.locked else 0,
         digest=sha256("\n".join(grounds).encode()).hexdigest(),
         anchor=anchor,
-        suspended=suspended,
+        lacking=lacking,
     )
 
 
 def synthesises(plan: Plan, field: str) -> bool:
-    return plan.release is not None and plan.scene.fields[field].fallback is Fallback.SYNTHETIC
+    if plan.release is None or field in plan.lacking:
+        return False
+    return plan.scene.fields[field].fallback is Fallback.SYNTHETIC

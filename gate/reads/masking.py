@@ -39,7 +39,7 @@ _MAIL = re.compile(
     rf"@(?:(?![{_HAN}])[\w-])++(?:\.(?:(?![{_HAN}])[\w-])++)++"
     rf"|(?<=[{_HAN}])(?:{_WORD}|\.)++@(?:(?![{_HAN}])[\w-])++(?:\.(?:(?![{_HAN}])[\w-])++)++"
 )
-_CARD = re.compile(rf"(?<![0-9])[2-6](?:{_GAP}[0-9]){{12,18}}")
+_CARD = re.compile(rf"(?<![0-9])[1-689](?:{_GAP}[0-9]){{12,18}}")
 _ACCOUNT = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z]{{2}}[0-9]{{2}}(?:{_GAP}[A-Za-z0-9]){{11,30}}")
 _IDENTITY = re.compile(rf"(?<![0-9])[0-9]{{6}}{_GAP}[0-9]{{8}}{_GAP}[0-9]{{3}}[0-9Xx]")
 _PHONE = re.compile(
@@ -52,14 +52,11 @@ _PHONE = re.compile(
     )(?![0-9])""",
     re.VERBOSE,
 )
-_NETWORKS = re.compile(
-    r"""4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})                           # Visa
-      | 5[1-5][0-9]{14}                                             # Mastercard
-      | (?:222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}
-      | 3[47][0-9]{13}                                             # American Express
-      | 3[0689][0-9]{12,17} | 35[0-9]{14,17}                        # Diners Club, JCB
-      | 6[0-9]{15,18} | 220[0-4][0-9]{12,15}                        # UnionPay, Discover, Mir
-      | (?:5[06-9]|6[0-9])[0-9]{11,17}                              # Maestro
+_ISSUED = re.compile(  # beginnings and lengths that issuers of cards have, after ISO/IEC 7812
+    r"""1[0-9]{14}                    # airlines: UATP
+      | 2[2-7][0-9]{13,17}            # Mastercard, Mir
+      | [3-6][0-9]{12,18}             # American Express, Visa, Maestro, UnionPay and the others
+      | [89][0-9]{15,18}              # RuPay, UnionPay, Humo; national ones such as Troy, Napas
     """,
     re.VERBOSE,
 )
@@ -236,10 +233,10 @@ def _is_account(number: str) -> bool:
 
 
 def _is_card(number: str) -> bool:
-    """Whether a card network gives numbers of this beginning and length, and its check is right."""
+    """Whether an issuer may give numbers of this beginning and length, and the check is right."""
     from stdnum import luhn
 
-    return _NETWORKS.fullmatch(number) is not None and bool(luhn.is_valid(number))
+    return _ISSUED.fullmatch(number) is not None and bool(luhn.is_valid(number))
 
 
 def _is_resident(number: str) -> bool:

@@ -25,6 +25,7 @@ from gate.policy.cedar import CedarPolicy
 from gate.policy.compiled import Plan, compile_plan
 from gate.readlog.entry import Moment, Question, WrittenDecision, moment
 from gate.readlog.writer import Journal, ReadLogEntry
+from gate.reads import releases
 from gate.reads.completion import Completions
 from gate.reads.evaluations import written_decisions
 from gate.reads.releases import NOTHING, Served, Synthesiser
@@ -249,8 +250,9 @@ class Gate:
                 release=served.last.id if served.last else None,
                 anchor=served.anchor.id if served.anchor else None,
                 policy=self.policy.digest,
-                suspended=stopped,
+                lacking=releases.lacking(contract, served.last),
             )
+            plan = replace(plan, suspended=stopped)
             if doubted:
                 return plan
             if plan.offered:  # unknown services must not fill the cache with made-up names

@@ -43,6 +43,13 @@ def anchor(scene: Scene, releases: Iterable[object]) -> Release | None:
     return max(alike, key=lambda each: each.rows, default=None)
 
 
+def lacking(scene: Scene, release: object) -> frozenset[str]:
+    """The fields of `scene` that came after `release` was fitted: it has no values of them."""
+    if not isinstance(release, Release):
+        return frozenset()
+    return frozenset(scene.domain.columns.keys() - release.domain.columns.keys())
+
+
 @dataclass(frozen=True, slots=True, eq=False)  # compared by identity: each answers differently
 class Served:
     """The releases of one scene in log order; the last one answers."""

@@ -172,7 +172,7 @@ class History:
             for rules in self._policies:
                 admitted = contract.admits(service)  # otherwise Cedar need not be evaluated
                 offered = self._offers(rules, contract, service) if admitted else ()
-                for release, anchor in self._served(contract):
+                for release, anchor, lacking in self._served(contract):
                     plan = compile_plan(
                         service,
                         contract,
@@ -180,16 +180,18 @@ class History:
                         release=release,
                         anchor=anchor,
                         policy=rules.digest,
+                        lacking=lacking,
                     )
                     yield plan.digest, ActiveState(plan, state)
 
-    def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None]]:
-        """Each release that may have answered, with the anchor of its tables."""
-        yield None, None
+    def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None, frozenset[str]]]:
+        """Each release that may have answered, the anchor of its tables, and what it lacks."""
+        yield None, None, frozenset()
         announced = self._releases.get(contract.id, [])
         for count, last in enumerate(announced, 1):
             anchor = releases.anchor(contract, (each.release for each in announced[:count]))
-            yield last.id, anchor.id if anchor else None
+            lacking = releases.lacking(contract, last.release)
+            yield last.id, anchor.id if anchor else None, lacking
 
     def _offers(self, rules: CedarPolicy, contract: Scene, service: str) -> frozenset[str]:
         key = rules.digest, contract.digest, service

@@ -18,8 +18,10 @@ from gate.reads.request import Answer, ReadRequest
 from gate.reads.table import TableRequest, read_table
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
-from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet
+from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet, Withdrawn
 from ledger.follower import Follower
+from synthetic.fitting.fit import fit
+from tests.gate import completing
 from tests.gate.scenes import SCENES, SEGMENTATION
 from tests.gate.world import INSTANCE, NOON, Constant, World, options, shipped, source, world
 
@@ -76,6 +78,34 @@ def test_g23_the_contract_says_how_a_surrogate_is_drawn(
     assert answer.values["job"] == value
     report = replay(partial(Follower, tmp_path), tmp_path, INSTANCE, grounds)
     assert (report.derived, report.differences, report.faults) == (2, [], [])
+
+
+def test_g23_a_field_that_came_after_the_release_is_withheld(tmp_path: Path) -> None:
+    """Read alone or in a table; the other fields are answered as before."""
+    scene = replace(completing.ANCHORED, surrogates=Surrogates.INDEPENDENT)
+    bank = completing.bank(tmp_path, scene)
+    release = fit(
+        bank.gate.source.rows([completing.customer(n) for n in range(99)], ["age", "housing"]),
+        scene=scene.id,
+        domain=scene.domain.without(["job"]),
+        workload=[("age", "housing")],
+        loss=completing.LOSS,
+        at=NOON,
+        ledger_size=bank.ledger.size,
+    )
+    bank.ledger.announce([SyntheticReleased(release.id, scene.id, release.body(), NOON)])
+    bank.gate.serve(scene.id, release)
+    bank.says("c0003", Withdrawn(scene.id))
+
+    one = bank.gate.read(ReadRequest("analytics", scene.id, "c0003", ("age", "job"), NOON))
+    assert one.views == {"age": View.SYNTHETIC, "job": View.WITHHELD}
+    table = completing.ask(bank, ("age", "job"))
+    assert set(table.table["job.view"].to_pylist()) == {"personal", "withheld"}
+    completing.ask(bank, ("age",))
+
+    grounds = ReplayGrounds(SCENES | {scene.id: scene}, shipped())
+    report = replay(partial(Follower, tmp_path), tmp_path, INSTANCE, grounds)
+    assert (report.derived, report.differences, report.faults) == (3, [], [])
 
 
 def test_g131_what_an_earlier_version_gave_is_derived(bank: World, tmp_path: Path) -> None:
