@@ -4,8 +4,8 @@
 
 Everybody who granted `segmentation` in the demonstration withdraws, one at a time, between two
 requests for the same table. Before: rows as they are, so the difference is the customer's own row.
-Now: rows as the contract publishes them (gate.reads.groups), so the difference is empty unless the
-group was at a multiple of the contract's minimum. The attacker knows when the customer withdrew.
+Now: rows as the contract publishes them (gate.reads.bulk.groups), so the difference is empty unless
+the group was at a multiple of the contract's minimum. The attacker knows when that was.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ import ibis
 import pandas as pd
 
 from gate.contracts.scene import Scene
-from gate.reads import groups
+from gate.reads.bulk import groups
 from portal.demo.sources import customers, grants
 from tests.bank import contracts
 

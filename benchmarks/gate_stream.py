@@ -20,11 +20,12 @@ import duckdb
 import numpy as np
 
 from gate.factory import build
-from gate.reads import formats
+from gate.reads.bulk import formats
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.point import Gate
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.postgres import PostgresSource
-from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex
 from gate.state.consent_rows import Triggers

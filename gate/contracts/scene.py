@@ -143,7 +143,7 @@ class Scene:
     predicts: tuple[str, ...] = ()  # fields that the scene's models predict from the others
     shapes: frozenset[ReadShape] = frozenset(ReadShape)
     surrogates: Surrogates | None = None  # None: the contract says nothing, which means NONE
-    minimum_group: int | None = None  # statistics only: see gate.reads.groups
+    minimum_group: int | None = None  # statistics only: see gate.reads.bulk.groups
 
     @property
     def locked(self) -> bool:

@@ -21,12 +21,13 @@ from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names
 from gate.http.connection import Connection
 from gate.http.response import HttpError, Response, Stream, refused
-from gate.reads import formats
+from gate.reads.bulk import formats
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_rows, read_table
 from gate.reads.filter import Conditions
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import without_values
-from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
 from gate.storage.deliveries import Delivery
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]

@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from gate.reads.record_batches import DRAWN_ROWS
 from gate.reads.releases import Synthesiser
 from synthetic.completion.completion import Completion, CompletionTask, ErrorBar, complete
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
 
+DRAWN_ROWS = 1 << 16  # synthetic rows per draw: counts follow the model within one draw
 NONE = "none"  # the table has no synthetic rows
 MAX_ESTIMATES = 32  # estimates
 MAX_CELLS = 1 << 25  # codes in all cached estimates together: 256 MB

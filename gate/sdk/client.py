@@ -80,7 +80,7 @@ class TableCompletion:
 
     @classmethod
     def parse(cls, header: str) -> "TableCompletion":
-        """Parse the header `Sovereign-Completion`: see gate.reads.formats."""
+        """Parse the header `Sovereign-Completion`: see gate.reads.bulk.formats."""
         matches = _PARAMETER.findall(header)
         parameters = {name: _ESCAPED.sub(r"\1", quoted) or plain for name, quoted, plain in matches}
         mean, p95 = (

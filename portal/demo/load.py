@@ -10,7 +10,7 @@ from operator import itemgetter
 from pathlib import Path
 
 from gate.contracts import company
-from gate.reads import record_batches
+from gate.reads.bulk import record_batches
 from gate.reads.sources import interface
 from gate.reads.sources.interface import RowSource
 from ledger import clock

@@ -12,8 +12,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from gate.decision.decide import View
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_table
 from gate.reads.request import Answer, ReadRequest
-from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger import clock
 from ledger.events.envelope import Withdrawn
 from ledger.tlog import atomic_file

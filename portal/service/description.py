@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gate.decision.decide import Reason, View
 from gate.http import app, authzen, reads
 from gate.http.response import Problem
-from gate.reads import formats
+from gate.reads.bulk import formats
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
 PROBLEMS = {

@@ -16,7 +16,7 @@ from gate.http.app import Authenticator, GateApp
 from gate.http.dpop import Proofs
 from gate.http.jwks import Jwks
 from gate.http.token_issuer import KEYS, TOKEN, Issuer, IssuerApp
-from gate.reads import formats
+from gate.reads.bulk import formats
 from gate.reads.request import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product

@@ -9,8 +9,8 @@ import duckdb
 import httpx
 import pytest
 
-from gate.reads import formats
-from gate.reads.record_batches import ROWS
+from gate.reads.bulk import formats
+from gate.reads.bulk.record_batches import ROWS
 from gate.sdk.client import GateClient, GateUnavailableError
 from tests.features.served import PATIENCE_S, Site, wait_for
 

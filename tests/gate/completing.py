@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from gate.contracts.scene import Scene
 from gate.factory import build
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_table
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
-from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger.events.envelope import Granted, SyntheticReleased, Withdrawn
 from ledger.service import Ledger
 from synthetic.completion.mode import Mode

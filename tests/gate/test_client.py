@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 
 from gate.http.app import GateApp
-from gate.reads import formats
+from gate.reads.bulk import formats
 from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError, TableCompletion
 from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, world

@@ -16,13 +16,14 @@ from msgspec import UNSET
 
 from gate.contracts.scene import Scene
 from gate.readlog.writer import ReadLogEntry
-from gate.reads import formats
+from gate.reads.bulk import formats
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_table
 from gate.reads.completion import LIFETIME
 from gate.reads.filter import FilterCondition
 from gate.reads.request import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
-from gate.reads.table import TableAnswer, TableRequest, read_table
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from gate.replay.report import ReplayReport

@@ -18,7 +18,8 @@ from gate.readlog.by_customer import entries_of
 from gate.readlog.customer_sets import CustomerSets, MissingSetError
 from gate.readlog.earlier_sets import EarlierSets
 from gate.readlog.writer import ReadLogEntry
-from gate.reads.table import TableRequest, read_rows
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows
 from gate.storage.instance_lock import InstanceLock
 from gate.storage.tables import LOG
 from ledger.events.envelope import Granted

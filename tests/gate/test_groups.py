@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gate.reads import groups
+from gate.reads.bulk import groups
 from synthetic.model.domain import Categories, Dates, Domain, Numbers
 
 DOMAIN = Domain(

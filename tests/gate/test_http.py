@@ -16,7 +16,7 @@ from gate.http import app
 from gate.http.app import GateApp
 from gate.http.request_body import MAX_BYTES
 from gate.http.response import HttpError
-from gate.reads import formats
+from gate.reads.bulk import formats
 from gate.reads.point import MAX_BEHIND
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.events.envelope import Granted, Withdrawn

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from gate.contracts.scene import Fallback
 from gate.factory import build
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.filter import FilterCondition, FilterError
 from gate.reads.masking import mask
 from gate.reads.request import ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from tests.gate.scenes import SCENES, scene
 from tests.gate.world import NOON, World, options, shipped, world

@@ -14,10 +14,11 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import Item
 from gate.decision.decide import Reason, View
 from gate.reads import filter as filters
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
-from gate.reads.table import TableRequest, read_rows
 from synthetic.model import counts
 from tests.gate.scenes import SERVICE
 from tests.gate.world import NOON, world

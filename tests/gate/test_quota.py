@@ -13,8 +13,9 @@ from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason
 from gate.decision.quota import DAY, MINUTE, Quota, Quotas, wait_s
 from gate.http.app import GateApp
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.request import Answer, ReadRequest
-from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from tests.gate.world import NOON, World, with_options, world
 

@@ -13,7 +13,8 @@ from gate.http import authzen
 from gate.http.app import GateApp
 from gate.http.response import Response
 from gate.policy.compiled import Plan
-from gate.reads import groups, masking, table
+from gate.reads import masking
+from gate.reads.bulk import groups, table
 from gate.reads.point import Gate
 from gate.state.consent_bits import BitsArray
 from gate.state.consent_index import ConsentIndex
@@ -100,7 +101,7 @@ MUTANTS: dict[str, tuple[object, str, object, int]] = {  # with a seed that show
     "stale signals are ignored in cohorts": (eligibility_cache, "readable", any_signal, 7),
     "an exclusion is ignored": (ConsentIndex, "_withdraw", whole_scenes_only, 4),
     "an erased id is silent again": (ErasedIds, "__contains__", forgets, 1),
-    "a group counts rows that do not leave": (table, "_in_groups", whoever_has_a_row, 7),
+    "a group counts rows that do not leave": (table, "in_groups", whoever_has_a_row, 7),
     "known names leave in free texts": (masking, "mask", only_numbers, 1),
     "a merge takes nothing away": (narrowing, "shared", nothing_shared, 1),
     "silence covers items that came later": (

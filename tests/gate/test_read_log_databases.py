@@ -14,8 +14,9 @@ from gate.readlog import inspection
 from gate.readlog.by_customer import entries_of
 from gate.readlog.entry import DecisionGroup, Question
 from gate.readlog.writer import Journal, JournalError, Several
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_rows
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from gate.storage.deliveries import Delivery

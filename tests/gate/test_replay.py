@@ -19,10 +19,11 @@ from gate.factory import build
 from gate.http.authzen import ResourceSearch, search_resources
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry, pseudonym
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.filter import FilterCondition
 from gate.reads.request import ReadRequest
 from gate.reads.sources.interface import SourceUnavailableError
-from gate.reads.table import TableRequest, read_rows, read_table
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from gate.replay.report import ReplayReport

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from gate.readlog.writer import ReadLogEntry
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_table
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_table
 from gate.replay.history import History, ReplayGrounds
 from gate.replay.replay import replay
 from gate.replay.report import ReplayReport

@@ -9,10 +9,11 @@ import pytest
 
 from gate.decision.decide import Reason
 from gate.decision.quota import Quota, Quotas
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.filter import FilterCondition
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_rows, read_table
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from gate.replay.report import ReplayReport

@@ -11,11 +11,12 @@ import pytest
 
 from gate.decision.decide import Reason
 from gate.readlog.by_customer import entries_of
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_rows, read_table
 from gate.reads.filter import Conditions, FilterCondition, FilterError
 from gate.reads.request import ReadRequest
 from gate.reads.sources import data_keys
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.table import TableAnswer, TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted, Withdrawn
 from ledger.vault import number_sets
 from tests.gate.world import INSTANCE, NOON, World, world

@@ -12,9 +12,10 @@ from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason
 from gate.http.authzen import Action, Context, Entity, Evaluation, ask
 from gate.policy.cedar import CedarPolicy
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.crosscheck import MAX_WAITING, Crosscheck
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state.consent_bits import FIELDS
 from ledger.events.envelope import Granted, TriggerSet, Withdrawn
 from tests.gate.test_policy import checked

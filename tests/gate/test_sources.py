@@ -13,7 +13,9 @@ import pyarrow as pa
 import pytest
 
 from gate.decision.decide import Reason, View
-from gate.reads import record_batches
+from gate.reads.bulk import record_batches
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.filter import FilterCondition
 from gate.reads.request import ReadRequest
 from gate.reads.sources import description, interface
@@ -21,7 +23,6 @@ from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import RowSource, SourceUnavailableError
 from gate.reads.sources.postgres import PostgresSource
 from gate.reads.sources.sqlite import SQLiteSource
-from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted
 from portal.imports import moment, subjects
 from portal.imports.row import Bad, ImportRow

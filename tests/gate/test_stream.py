@@ -19,12 +19,13 @@ from gate.http import reads as data
 from gate.http.app import GateApp
 from gate.http.reads import BrokenStreamError
 from gate.http.response import HttpError, Stream
-from gate.reads import formats, record_batches
-from gate.reads.recheck import ScenePausedError
+from gate.reads.bulk import formats, record_batches
+from gate.reads.bulk.recheck import ScenePausedError
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.sources import data_keys
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
-from gate.reads.table import TableRequest, read_rows, read_table
 from ledger.events.envelope import Granted, Withdrawn
 from ledger.service import Ledger
 from tests.gate.world import NOON, WORDING, World, world
@@ -345,7 +346,7 @@ def test_a_grant_that_expires_while_its_row_waits_ends(
     assert answer.batches is not None
     next(answer.batches)
     later = monotonic() + 180
-    monkeypatch.setattr("gate.reads.recheck.monotonic", lambda: later)
+    monkeypatch.setattr("gate.reads.bulk.recheck.monotonic", lambda: later)
     assert last not in [each for batch in answer.batches for each in batch["customer"].to_pylist()]
 
 

@@ -14,8 +14,9 @@ from gate.contracts.scene import Surrogates
 from gate.decision import decide
 from gate.decision.decide import Reason, View
 from gate.factory import build
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_table
 from gate.reads.request import Answer, ReadRequest
-from gate.reads.table import TableRequest, read_table
 from gate.replay.history import ReplayGrounds
 from gate.replay.replay import replay
 from ledger.events.envelope import Granted, SyntheticReleased, TriggerSet, Withdrawn

@@ -7,8 +7,9 @@ import pytest
 
 from gate.decision.decide import Reason
 from gate.readlog import customer_sets
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import TableAnswer, read_table
 from gate.reads.sources.interface import SourceUnavailableError
-from gate.reads.table import TableAnswer, TableRequest, read_table
 from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import INSTANCE, NOON, World, world
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from gate.decision.decide import Reason, View
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_rows, read_table
 from gate.state import snapshot
 from ledger.events.envelope import Granted, TriggerCleared, TriggerSet
 from tests.gate.scenes import SCENES

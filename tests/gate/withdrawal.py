@@ -8,8 +8,8 @@ from typing import Any
 
 import duckdb
 
+from gate.reads.bulk.table import TableAnswer
 from gate.reads.sources.duckdb import DuckDBSource
-from gate.reads.table import TableAnswer
 from portal.demo.sources import customers
 from portal.demo.sources.grants import initial_grants
 from synthetic.completion.mode import Mode

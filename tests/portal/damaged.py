@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_table
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_table
 from ledger import clock
 from ledger.events.envelope import Granted, Withdrawn
 from ledger.tlog import atomic_file

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gate.contracts.scene import Scene
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
-from gate.reads.table import TableRequest, read_rows, read_table
 from portal.operations import gate_process
 from portal.operations.gate_process import open_gate
 from portal.operations.wiring import Product

@@ -27,7 +27,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from gate.contracts.scene import Fallback
-from gate.reads.formats import ARROW
+from gate.reads.bulk.formats import ARROW
 from gate.reads.request import ReadRequest
 from ledger.events.envelope import Granted, Instruction, Withdrawn
 from ledger.service import Ledger

@@ -12,10 +12,11 @@ from gate.contracts.scene import load_scenes
 from gate.contracts.source import load_source
 from gate.decision.decide import Reason, View
 from gate.factory import build
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_table
 from gate.reads.request import Answer, ReadRequest
 from gate.reads.sources.duckdb import DuckDBSource
 from gate.reads.sources.interface import SourceUnavailableError
-from gate.reads.table import TableRequest, read_table
 from ledger.events.envelope import Granted, SubjectErased, Withdrawn
 from ledger.service import Ledger
 from steward.agreements.stability import FIELD, WithStability, coefficient, ten_thousandths

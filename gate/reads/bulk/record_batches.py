@@ -15,7 +15,6 @@ from gate.reads.filter import Test
 from gate.reads.sources.interface import SourceUnavailableError, without_values
 
 ROWS = 8192  # per batch
-DRAWN_ROWS = 1 << 16  # synthetic rows per draw: counts follow the model within one draw
 LABEL_BYTES = 40  # of a field and its view in JSON, without the names
 CUSTOMER = "customer"  # column with the customer's id, in answers that name customers
 

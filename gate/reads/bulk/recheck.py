@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gate.policy.compiled import Plan
-from gate.reads import record_batches
-from gate.reads.groups import WholeGroups
+from gate.reads.bulk import record_batches
+from gate.reads.bulk.groups import WholeGroups
 from gate.reads.point import Gate
 from gate.state import consent_bits
 from gate.state.customer_numbers import NOBODY, Numbers

@@ -8,60 +8,36 @@ per field says row by row what the value is.
 
 The cohort is joined inside the source, never queried customer by customer. The read-log entry is
 durable before the first batch leaves. The contract says which of the two it allows, and whether
-personal rows of a table are coarsened (gate.reads.groups). Memory is bounded by the batch, not by
-the answer.
+personal rows of a table are coarsened (gate.reads.bulk.groups). Memory is bounded by the batch, not
+by the answer.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from gate.contracts.scene import ReadShape
-from gate.decision import purpose
-from gate.decision.decide import Reason, View, refusal, views
+from gate.decision.decide import Reason, View, views
 from gate.policy.compiled import Plan
 from gate.readlog.writer import Journal, ReadLogEntry
-from gate.reads import filter, groups, masking, recheck, record_batches  # noqa: A004 - the field's word
+from gate.reads import filter, masking  # noqa: A004 - the field's word
+from gate.reads.bulk import record_batches
+from gate.reads.bulk.authorised import authorised, counted, findable, in_groups, reported
+from gate.reads.bulk.recheck import Recheck
+from gate.reads.bulk.record_batches import Batches, FieldMark
+from gate.reads.bulk.request import AdmittedRequest, TableRequest, admit
 from gate.reads.completion import NONE, NOTHING, Completed, Missing, naive
-from gate.reads.filter import FilterCondition, Test
 from gate.reads.point import Gate
-from gate.reads.recheck import Admitted, Recheck
-from gate.reads.record_batches import Batches, FieldMark
 from gate.reads.sources import interface
-from gate.reads.sources.interface import SourceUnavailableError
-from gate.state.customer_numbers import NOBODY, Numbers
+from gate.state.customer_numbers import Numbers
 from gate.state.ledger_position import ConsentPoint
 from gate.storage.deliveries import Delivery, Logged
 from synthetic.completion.completion import ErrorBar
 from synthetic.fitting.release import Release
-
-
-@dataclass(frozen=True, slots=True)
-class TableRequest:
-    """A request for many customers' `fields` in one scene. `minimum_size`: see `ReadRequest`.
-
-    `purpose`: the DPV term that the caller states; it must equal the contract's.
-    """
-
-    service: str
-    scene: str
-    fields: tuple[str, ...]
-    at: datetime
-    minimum_size: int = 0
-    filter: tuple[FilterCondition, ...] = ()
-    purpose: str | None = None
-
-    @property
-    def looked_at(self) -> tuple[str, ...]:
-        """The requested fields and those that the filter uses."""
-        return tuple(dict.fromkeys((*self.fields, *filter.fields(self.filter))))
 
 
 @dataclass(frozen=True)
@@ -105,7 +81,7 @@ def read_table(gate: Gate, request: TableRequest) -> TableAnswer:
     Raises StaleStateError, FilterError, and SourceUnavailableError if the source is down. If the
     source fails later, iterating over the batches raises SourceUnavailableError.
     """
-    asked = _asked(gate, request, ReadShape.TABLE)
+    asked = admit(gate, request, ReadShape.TABLE)
     if isinstance(asked, Reason):
         return _refused(gate, request, "table", asked)
     personal = _personal(gate, asked, shuffled=True, group=asked.plan.scene.minimum_group)
@@ -134,7 +110,7 @@ def _taken_out(mark: FieldMark, personal: "_Personal") -> Batches:
 
 def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
     """Answer a rows request: personal rows with ids, nothing synthetic. Raises as `read_table`."""
-    asked = _asked(gate, request, ReadShape.ROWS)
+    asked = admit(gate, request, ReadShape.ROWS)
     if isinstance(asked, Reason):
         return _refused(gate, request, "rows", asked)
     key = gate.source.key
@@ -151,29 +127,6 @@ def read_rows(gate: Gate, request: TableRequest) -> TableAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that contract and policy allow, and the customers who grant it."""
-
-    request: TableRequest
-    plan: Plan
-    tests: tuple[Test, ...]
-    wanted: int  # the bits of the fields that are looked at
-    admitted: Admitted
-
-    @property
-    def subjects(self) -> list[str]:
-        return self.admitted.subjects
-
-    @property
-    def point(self) -> ConsentPoint:
-        return self.admitted.point
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return self.request.looked_at
-
-
-@dataclass(frozen=True, slots=True)
 class _Personal:
     """Rows that may be read as personal data."""
 
@@ -184,23 +137,6 @@ class _Personal:
     answered: Numbers  # of the customers with such a row
     batches: Batches
     recheck: Recheck | None  # None: the contract needs no consent
-
-
-def _asked(gate: Gate, request: TableRequest, shape: ReadShape) -> _Asked | Reason:
-    plan = gate.plan(request.service, request.scene)
-    if plan is None:
-        return Reason.UNKNOWN_SCENE
-    refused = refusal(plan, request.fields) or refusal(plan, request.looked_at)
-    if refused is not None:
-        return refused
-    if shape not in plan.scene.shapes:
-        return Reason.SHAPE_OUTSIDE_SCENE
-    if not purpose.agrees(request.purpose, plan.scene):
-        return Reason.PURPOSE_DIFFERS
-    tests = filter.check(request.filter, plan.scene)
-    wanted = plan.mask(request.looked_at) or 0
-    who = recheck.admitted(gate, plan, wanted, request.at, request.minimum_size)
-    return _Asked(request, plan, tests, wanted, who)
 
 
 def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> TableAnswer:
@@ -215,7 +151,7 @@ def _refused(gate: Gate, request: TableRequest, action: str, reason: Reason) -> 
 
 
 def _personal(
-    gate: Gate, asked: _Asked, *, shuffled: bool, group: int | None
+    gate: Gate, asked: AdmittedRequest, *, shuffled: bool, group: int | None
 ) -> _Personal | Reason:
     """Count the personal rows and, if the quota admits them, fetch their first batch.
 
@@ -228,17 +164,17 @@ def _personal(
     free = [name for name in asked.columns if asked.plan.scene.fields[name].item.free_text]
     known_by = gate.options.known_by if free else ()
     wanted = [*dict.fromkeys([source.key, *asked.columns, *known_by])]
-    with _down():
-        rows = _authorised(gate, asked, wanted)
+    with reported():
+        rows = authorised(gate, asked, wanted)
         if group is not None:
-            rows = _in_groups(gate, asked, rows, group)
+            rows = in_groups(gate, asked, rows, group)
         matching = filter.keep(rows, asked.tests, lambda name: rows[name])
-        matching, count, answered = _findable(gate, asked, matching, rows)
-        people = _count(rows) if asked.tests else count
+        matching, count, answered = findable(gate, asked, matching, rows)
+        people = counted(rows) if asked.tests else count
         everybody = source.count()
     if not gate.options.quotas.admits_rows(request.service, request.scene, request.at, count):
         return Reason.QUOTA_EXCEEDED
-    with _down():
+    with reported():
         ordered = matching.order_by(ibis.random()) if shuffled else matching
         schema, following = interface.batches(ordered, record_batches.ROWS)
         first = [*islice(following, 1)]
@@ -251,93 +187,6 @@ def _personal(
     return _Personal(schema, everybody, people, count, answered, batches, again)
 
 
-def _authorised(gate: Gate, asked: _Asked, columns: Sequence[str]) -> Any:
-    """The source's rows of all customers whose data may be read, as an Ibis table."""
-    if asked.plan.always:
-        return gate.source.everybody(columns)
-    if asked.admitted.objecting is None:
-        return gate.source.rows(asked.subjects, columns)
-    key = gate.source.key
-    rows = gate.source.everybody([*dict.fromkeys([key, *columns])])
-    return _without(rows, key, asked.admitted.objecting).select(*columns)
-
-
-def _in_groups(gate: Gate, asked: _Asked, rows: Any, least: int) -> Any:
-    """Coarsened rows in whole groups, of customers all of whom may be in the answer."""
-    findable, _, _ = _findable(gate, asked, rows, rows)
-    domain = asked.plan.scene.domain
-    return groups.published(findable, gate.source.key, asked.columns, domain, least)
-
-
-def _without(rows: Any, key: str, names: Sequence[str]) -> Any:
-    """The rows of others than these customers."""
-    import ibis
-    import pyarrow as pa
-
-    return rows.anti_join(ibis.memtable(pa.table({key: pa.array(names, pa.string())})), key)
-
-
-def _findable(gate: Gate, asked: _Asked, rows: Any, unfiltered: Any) -> tuple[Any, int, Numbers]:
-    """The rows whose customers can find the read, how many they are, and the customers' numbers.
-
-    Without those that have no id, and of customers whom the writer has not given a key yet. Raises
-    SourceUnavailableError if a customer has several rows.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    key, admitted = gate.source.key, asked.admitted
-    ids = rows.select(key).to_pyarrow()[key].cast(pa.string()).combine_chunks()
-    _require_one_row_each(ids, unfiltered if asked.tests else None, key)
-    places = pc.index_in(ids, value_set=pa.array(admitted.subjects, pa.string()))
-    numbers = admitted.numbers[places.drop_null().to_numpy().astype(np.int64)]
-    others = ids.filter(pc.is_null(places))
-    if not len(others):
-        return rows, len(ids), numbers
-    names = others.drop_null().to_pylist()
-    theirs = gate.numbers.of_names(names)
-    if silent := admitted.objecting is not None:
-        theirs[gate.returned(names)] = NOBODY
-    unknown = [name for name, each in zip(names, theirs.tolist(), strict=True) if each == NOBODY]
-    rows, count = rows.filter(rows[key].notnull()), len(ids) - others.null_count
-    # Silence speaks for customers only: not for ids without a key, and not for erased ones.
-    if missing := unknown if silent else [*gate.journal.awaited(unknown)]:
-        count -= len(missing)
-        rows = _without(rows, key, missing)
-    return rows, count, np.concatenate([numbers, theirs])
-
-
-def _require_one_row_each(ids: Any, unfiltered: Any, key: str) -> None:
-    """Raise SourceUnavailableError if one of these customers has a second row.
-
-    `unfiltered`: the rows of which a filter left these; None: no filter. The filter may have left
-    one of two rows.
-    """
-    import ibis
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    known = ids.drop_null()
-    rows = len(known)
-    if unfiltered is not None and rows:
-        named = ibis.memtable(pa.table({key: pc.unique(known)}))
-        rows = _count(unfiltered.select(key).semi_join(named, key))
-    if pc.count_distinct(known).as_py() < rows:
-        raise SourceUnavailableError(interface.doubled("the rows that were asked for"))
-
-
-@contextmanager
-def _down() -> Iterator[None]:
-    """Translate the errors of any engine to SourceUnavailableError."""
-    try:
-        yield
-    except SourceUnavailableError:
-        raise
-    except Exception as error:
-        reason = interface.without_values(error)
-        raise SourceUnavailableError(f"the source failed to deliver rows: {reason}") from error
-
-
 def _alert_on_share(gate: Gate, request: TableRequest, action: str, personal: _Personal) -> None:
     service, scene = request.service, request.scene
     gate.options.quotas.alert_on_share(
@@ -345,11 +194,7 @@ def _alert_on_share(gate: Gate, request: TableRequest, action: str, personal: _P
     )
 
 
-def _count(rows: Any) -> int:
-    return int(rows.count().to_pyarrow().as_py())
-
-
-def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
+def _completed(gate: Gate, asked: AdmittedRequest, personal: _Personal) -> Completed:
     """Synthetic rows for the customers who did not grant every requested field."""
     plan, served = asked.plan, gate.served(asked.plan.scene.id)
     shown = views(plan, asked.columns, plan.always)
@@ -361,22 +206,22 @@ def _completed(gate: Gate, asked: _Asked, personal: _Personal) -> Completed:
 
     def rows() -> Any:
         if plan.scene.minimum_group is None:
-            return _authorised(gate, asked, drawn)
-        everything = _authorised(gate, asked, [gate.source.key, *asked.columns])
-        return _in_groups(gate, asked, everything, plan.scene.minimum_group)
+            return authorised(gate, asked, drawn)
+        everything = authorised(gate, asked, [gate.source.key, *asked.columns])
+        return in_groups(gate, asked, everything, plan.scene.minimum_group)
 
     people = asked.admitted.objecting if asked.admitted.objecting is not None else asked.subjects
     missing = Missing(rows, people, personal.authorised, personal.everybody, drawn)
     anchor = served.by_id(plan.anchor)
     if not isinstance(anchor, Release):
         return naive(release, missing)
-    with _down():
+    with reported():
         return gate.completions.anchored(anchor, missing, asked.request.at)
 
 
 def _logged(
     gate: Gate,
-    asked: _Asked,
+    asked: AdmittedRequest,
     action: str,
     personal: _Personal,
     shown: Mapping[str, View],
@@ -403,7 +248,7 @@ def _logged(
 
 def _answer(
     gate: Gate,
-    asked: _Asked,
+    asked: AdmittedRequest,
     logged: tuple[Journal, int],
     body: tuple[Any, Batches],
     personal: _Personal,

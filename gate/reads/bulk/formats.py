@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
+from gate.reads.bulk.table import TableAnswer
 from gate.reads.request import Answer
-from gate.reads.table import TableAnswer
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LINES = "application/x-ndjson"

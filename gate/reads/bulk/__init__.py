@@ -1,0 +1,1 @@
+"""Reads of many customers: tables, rows, and counts for anonymous statistics."""
