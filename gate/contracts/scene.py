@@ -37,9 +37,9 @@ COMPLETIONS = (
 LEVELS = frozenset({Level.LATENCY, Level.RETENTION})
 CUSTOM = frozenset(
     {"alternative", "change", "completion", "consentSince", "consequence", "fallback"}
-    | {"legalBasis", "longestConsentDays", "order", "predicts", "purpose", "reminderDays"}
-    | {"minimumGroup", "services", "shapes", "summary", "surrogates", "title", "trends", "triggers"}
-    | {"workload"}
+    | {"legalBasis", "longestConsentDays", "minimumGroup", "order", "population", "predicts"}
+    | {"purpose", "reminderDays", "services", "shapes", "summary", "surrogates", "title"}
+    | {"trends", "triggers", "workload"}
 )
 FIELD_CUSTOM = frozenset({"fallback", "since", "substitute", "use"})
 SERVICE_KEYS = frozenset({"id", "partner", "title"})
@@ -57,12 +57,26 @@ class Fallback(StrEnum):
 
 
 class ReadShape(StrEnum):
-    """How a service may read. `rows` names customers, in rows and in searches."""
+    """How a service may read. `rows` names customers, in rows and in searches.
+
+    Under `statistics`, alone in its contract, nothing leaves but noisy counts: see `Population`.
+    """
 
     EVALUATE = "evaluate"
     POINT = "point"
     ROWS = "rows"
+    STATISTICS = "statistics"
     TABLE = "table"
+
+
+USUAL_SHAPES = frozenset(ReadShape) - {ReadShape.STATISTICS}  # of a contract that names none
+
+
+class Population(StrEnum):
+    """Whose counts complete a scene's tables."""
+
+    CONSENTING = "consenting"  # of those who granted the scene, from its own releases
+    NOT_OBJECTING = "not-objecting"  # of all but objectors, from the releases for statistics
 
 
 class Surrogates(StrEnum):
@@ -141,9 +155,20 @@ class Scene:
     reminder: timedelta = timedelta(days=365)  # minimum time between reminders
     completion: Mode = Mode.NAIVE  # how tables are completed with synthetic rows
     predicts: tuple[str, ...] = ()  # fields that the scene's models predict from the others
-    shapes: frozenset[ReadShape] = frozenset(ReadShape)
+    shapes: frozenset[ReadShape] = USUAL_SHAPES
     surrogates: Surrogates | None = None  # None: the contract says nothing, which means NONE
     minimum_group: int | None = None  # statistics only: see gate.reads.bulk.groups
+    population: Population = Population.CONSENTING
+
+    @property
+    def counts_everybody(self) -> bool:
+        """Whether its releases count all who do not object, and complete other scenes' tables."""
+        return ReadShape.STATISTICS in self.shapes
+
+    @property
+    def releases(self) -> bool:
+        """Whether synthetic releases are made for it."""
+        return self.fallback is Fallback.SYNTHETIC or self.counts_everybody
 
     @property
     def locked(self) -> bool:
@@ -194,7 +219,7 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
         fallback = odcs.within(extra, "fallback", _fallback)
         fields = _fields(odcs.table(data)["properties"], source, fallback)
         minimum_group = odcs.within(extra, "minimumGroup", partial(_group_size, fields=fields), 0)
-        return Scene(
+        scene = Scene(
             id=odcs.slug(data["id"]),
             version=versions.text(data["version"]),
             digest=digest,
@@ -213,7 +238,8 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
             trends=odcs.within(extra, "trends", partial(_group, fields=fields), []),
             predicts=odcs.within(extra, "predicts", partial(_group, fields=fields), []),
             triggers=odcs.within(extra, "triggers", _triggers, []),
-            shapes=odcs.within(extra, "shapes", _shapes, [*ReadShape]),
+            shapes=odcs.within(extra, "shapes", _shapes, [*USUAL_SHAPES]),
+            population=odcs.within(extra, "population", _population, Population.CONSENTING),
             minimum_group=minimum_group or None,
             surrogates=odcs.within(extra, "surrogates", Surrogates)
             if "surrogates" in extra
@@ -227,6 +253,8 @@ def load_scene(path: Path, source: SourceContract) -> Scene:
                 extra, "completion", partial(_completion, fields=fields), {"mode": Mode.NAIVE}
             ),
         )
+        _require_counting(scene)
+        return scene
 
 
 def load_scenes(folder: Path, source: SourceContract) -> dict[str, Scene]:
@@ -245,7 +273,62 @@ def in_order(folder: Path, scenes: Sequence[Scene]) -> dict[str, Scene]:
         raise ContractError(f"{folder}: want one contract per scene, found {len(scenes)} files")
     if len({scene.order for scene in scenes}) != len(scenes):
         raise ContractError(f"{folder}: two scenes have the same order, want distinct numbers")
+    _require_counted(folder, scenes)
     return {scene.id: scene for scene in sorted(scenes, key=lambda scene: scene.order)}
+
+
+def statistics(scenes: Mapping[str, Scene]) -> Scene | None:
+    """The scene whose releases count all who do not object, if the company has one."""
+    return next((scene for scene in scenes.values() if scene.counts_everybody), None)
+
+
+def _require_counting(scene: Scene) -> None:
+    """Raise ContractError if a scene for statistics alone could be more, or counts nothing."""
+    if scene.population is Population.NOT_OBJECTING:
+        odcs.want(
+            scene.completion is Mode.RELEASE_ANCHORED,
+            f"population is {scene.population}, which only tables completed in mode "
+            f"{Mode.RELEASE_ANCHORED} use: set completion to it",
+        )
+    if not scene.counts_everybody:
+        return
+    odcs.want(
+        scene.shapes == {ReadShape.STATISTICS},
+        f"shapes is {sorted(scene.shapes)}, want statistics alone: make two scenes of it",
+    )
+    odcs.want(
+        scene.objectable,
+        f"a scene for statistics counts all who do not object: legalBasis is "
+        f"{scene.legal_basis}, want {LegalBasis.INTEREST}",
+    )
+    uncounted = sorted(name for name, each in scene.fields.items() if each.item.domain is None)
+    odcs.want(not uncounted, f"{uncounted} have no public domain to be counted in: remove them")
+    odcs.want(
+        scene.fallback is Fallback.WITHHOLD and scene.surrogates is None and not scene.triggers,
+        "a scene for statistics answers about nobody: set fallback to withhold, and remove "
+        "surrogates and triggers",
+    )
+
+
+def _require_counted(folder: Path, scenes: Sequence[Scene]) -> None:
+    """Raise ContractError if tables rest on counts that no scene, or more than one, makes."""
+    counting = [scene for scene in scenes if scene.counts_everybody]
+    if len(counting) > 1:
+        names = sorted(scene.id for scene in counting)
+        raise ContractError(f"{folder}: {names} have the shape statistics, want one scene with it")
+    for scene in scenes:
+        if scene.population is Population.CONSENTING:
+            continue
+        if not counting:
+            raise ContractError(
+                f"{folder}: the population of {scene.id} is {scene.population}, and no scene has "
+                "the shape statistics: add one, or remove population"
+            )
+        if missing := sorted(scene.domain.columns.keys() - counting[0].fields.keys()):
+            raise ContractError(
+                f"{folder}: the tables of {scene.id} rest on counts of {counting[0].id}, which has "
+                f"no {missing}: add the fields there, or remove population"
+            )
 
 
 def _fields(
@@ -344,6 +427,10 @@ def _shapes(declared: list[str]) -> frozenset[ReadShape]:
     shapes = frozenset(map(ReadShape, odcs.strings(declared, "shapes")))
     odcs.want(len(shapes) > 0, "shapes names none, want at least one")
     return shapes
+
+
+def _population(value: object) -> Population:
+    return odcs.one_of(Population, value, "population")
 
 
 def _group_size(size: int, fields: Mapping[str, SceneField]) -> int:

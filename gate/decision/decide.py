@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from gate.contracts.scene import Fallback, LegalBasis, Surrogates
-from gate.policy.compiled import Plan, synthesises
+from gate.policy.compiled import Plan, draws, synthesises
 from gate.state.consent_bits import (
     ALL_ARMED,
     ALL_FIELDS,
@@ -222,9 +222,13 @@ def views(plan: Plan, fields: tuple[str, ...], readable: int) -> Mapping[str, Vi
 
 def of_one(plan: Plan, shown: Mapping[str, View]) -> Mapping[str, View]:
     """The views that an answer about one customer has: synthetic if the contract says how."""
-    if plan.scene.surrogates not in {None, Surrogates.NONE}:
-        return shown
-    return {f: View.WITHHELD if v is View.SYNTHETIC else v for f, v in shown.items()}
+    said = plan.scene.surrogates not in {None, Surrogates.NONE}
+    return {
+        field: view
+        if view is not View.SYNTHETIC or (said and draws(plan, field))
+        else View.WITHHELD
+        for field, view in shown.items()
+    }
 
 
 def view(plan: Plan, field: str, readable: int) -> View:

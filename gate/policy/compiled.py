@@ -64,6 +64,14 @@ def compile_plan(
 
 
 def synthesises(plan: Plan, field: str) -> bool:
-    if plan.release is None or field in plan.lacking:
-        return False
-    return plan.scene.fields[field].fallback is Fallback.SYNTHETIC
+    """Whether tables have synthetic values of this field."""
+    drawn = plan.anchor is not None or draws(plan, field)
+    return drawn and plan.scene.fields[field].fallback is Fallback.SYNTHETIC
+
+
+def draws(plan: Plan, field: str) -> bool:
+    """Whether an answer about one customer can have a synthetic value of this field.
+
+    The counts of all who do not object complete tables, and nothing else.
+    """
+    return plan.release is not None and field not in plan.lacking

@@ -50,7 +50,7 @@ class JournalError(Exception):
 class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the read log: what was requested, what was answered, and why."""
 
-    action: str  # "evaluate", "read", "rows", "table" or "search"
+    action: str  # "evaluate", "read", "rows", "search", "statistics" or "table"
     answered: str | UnsetType = UNSET  # SHA-256 of the stored set, in hex; of many customers
     at: datetime  # whole seconds
     service: str

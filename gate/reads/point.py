@@ -13,7 +13,7 @@ from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
-from gate.contracts.scene import ReadShape, Scene
+from gate.contracts.scene import Population, ReadShape, Scene, statistics
 from gate.decision import purpose
 from gate.decision.alert import Alarm, log
 from gate.decision.decide import Decision, Reason, View, decide, refusal
@@ -112,8 +112,17 @@ class Gate:
         `more` is in log order and follows the releases that are served already.
         """
         with self._lock:
-            self._served[scene] = self.served(scene).after(self.scenes[scene], more)
+            self._serve(scene, *more)
+            if self.scenes[scene].counts_everybody:
+                for each in self.scenes.values():
+                    if each.population is Population.NOT_OBJECTING:
+                        self._serve(each.id)
             self._plans.clear()
+
+    def _serve(self, scene: str, *more: Synthesiser) -> None:
+        counting = statistics(self.scenes)
+        counted = self.served(counting.id).last if counting else None
+        self._served[scene] = self.served(scene).after(self.scenes[scene], more, counted)
 
     def continue_in(self, journal: Journal) -> None:
         """Write the next entries to another journal, which follows the present one."""

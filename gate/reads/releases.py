@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gate.contracts.scene import Scene
+from gate.contracts.scene import Population, Scene
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
 
@@ -30,15 +30,21 @@ class Synthesiser(Protocol):
     ) -> Any: ...
 
 
-def anchor(scene: Scene, releases: Iterable[object]) -> Release | None:
-    """The release to whose counts tables of `scene` are completed: the one fitted on most people.
+def anchor(scene: Scene, releases: Iterable[object], counted: object = None) -> Release | None:
+    """The release to whose counts tables of `scene` are completed.
 
-    The first of several such. None if the contract names another mode, or if no release has the
-    domain of the contract.
+    `counted`, the last release for statistics, if the contract's population is all who do not
+    object. Otherwise, and before the first of these, the one of its own that was fitted on most
+    people, and of several such the first. None if the contract names another mode, or if none of
+    them has the domain of the contract.
     """
     if scene.completion is not Mode.RELEASE_ANCHORED:
         return None
     domain = scene.domain
+    if scene.population is Population.NOT_OBJECTING and isinstance(counted, Release):
+        known = counted.domain.columns
+        if all(known.get(name) == column for name, column in domain.columns.items()):
+            return counted
     alike = [r for r in releases if isinstance(r, Release) and r.domain == domain]
     return max(alike, key=lambda each: each.rows, default=None)
 
@@ -57,15 +63,25 @@ class Served:
     releases: tuple[Synthesiser, ...] = ()
     anchor: Release | None = None
 
-    def after(self, scene: Scene, more: Sequence[Synthesiser]) -> "Served":
-        """These releases and those of `more` that are not among them yet."""
+    def after(self, scene: Scene, more: Sequence[Synthesiser], counted: object = None) -> "Served":
+        """These releases and those of `more` that are not among them yet.
+
+        `counted`: the last release for statistics, which counts everybody who does not object.
+        """
         ids = {each.id for each in more}
         every = (*(each for each in self.releases if each.id not in ids), *more)
-        return Served(every, anchor(scene, every))
+        return Served(every, anchor(scene, every, counted))
 
     @property
     def last(self) -> Synthesiser | None:
         return self.releases[-1] if self.releases else None
+
+    def anchored(self, name: str | None) -> Release | None:
+        """The anchor of this id."""
+        if self.anchor is not None and self.anchor.id == name:
+            return self.anchor
+        found = self.by_id(name)
+        return found if isinstance(found, Release) else None
 
     def by_id(self, name: str | None) -> Synthesiser | None:
         return next((each for each in self.releases if each.id == name), None)

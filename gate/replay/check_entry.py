@@ -209,9 +209,9 @@ def _shown(logged: ReadLogEntry, shown: Mapping[str, View]) -> bool:
     """Whether a cohort entry's views are possible.
 
     Members' fields are personal. Only a table shows other customers, in the views they have without
-    a grant. A search shows nothing but ids.
+    a grant. A search shows nothing but ids, and statistics show nobody.
     """
-    if logged.action == "search":
+    if logged.action in {"search", "statistics"}:
         return not logged.views
     others = shown if logged.action == "table" else {}
     return logged.views.keys() == shown.keys() and all(

@@ -20,7 +20,8 @@ from gate.replay.history import ActiveState
 from gate.state import consent_bits
 from ledger.vault.commitments import TAG_SIZE
 
-ABOUT_ONE, ABOUT_MANY = frozenset({"evaluate", "read"}), frozenset({"rows", "search", "table"})
+ABOUT_ONE = frozenset({"evaluate", "read"})
+ABOUT_MANY = frozenset({"rows", "search", "statistics", "table"})
 MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
 _RESTS, _SUBJECT, _NULL = b'"determined_by":', b'"subject":', b"null"
 _TAG = 2 * TAG_SIZE + 2  # a tag in hex, in its quotation marks

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
-from gate.contracts.scene import Scene
+from gate.contracts.scene import Population, Scene, statistics
 from gate.contracts.versions import Version
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
@@ -186,12 +186,24 @@ class History:
 
     def _served(self, contract: Scene) -> Iterator[tuple[str | None, str | None, frozenset[str]]]:
         """Each release that may have answered, the anchor of its tables, and what it lacks."""
-        yield None, None, frozenset()
         announced = self._releases.get(contract.id, [])
-        for count, last in enumerate(announced, 1):
-            anchor = releases.anchor(contract, (each.release for each in announced[:count]))
-            lacking = releases.lacking(contract, last.release)
-            yield last.id, anchor.id if anchor else None, lacking
+        for counted in self._counted(contract):
+            for count in range(len(announced) + 1):
+                own = [each.release for each in announced[:count]]
+                anchor = releases.anchor(contract, own, counted)
+                last = announced[count - 1] if count else None
+                lacking = releases.lacking(contract, last.release if last else None)
+                yield last.id if last else None, anchor.id if anchor else None, lacking
+
+    def _counted(self, contract: Scene) -> Iterator[Release | None]:
+        """Each release for statistics on whose counts the tables of a scene may rest, and none."""
+        yield None
+        if contract.population is not Population.NOT_OBJECTING:
+            return
+        for state in self._states:
+            counting = statistics(state.scenes)
+            for each in self._releases.get(counting.id, []) if counting else ():
+                yield each.release
 
     def _offers(self, rules: CedarPolicy, contract: Scene, service: str) -> frozenset[str]:
         key = rules.digest, contract.digest, service

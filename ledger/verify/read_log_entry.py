@@ -9,7 +9,8 @@ from typing import Any
 
 from ledger.vault import commitments
 
-ABOUT_ONE, ABOUT_MANY = frozenset({"evaluate", "read"}), frozenset({"rows", "search", "table"})
+ABOUT_ONE = frozenset({"evaluate", "read"})
+ABOUT_MANY = frozenset({"rows", "search", "statistics", "table"})
 BATCH = "batch"
 _WORDING = frozenset(
     {"fields", "plan", "reason", "release", "rows", "scene", "service", "views"}

@@ -108,6 +108,11 @@ class Centre:
     cards: tuple[SceneCard, ...]
 
     @property
+    def statistics(self) -> SceneCard | None:
+        """The use that counts everybody who does not object, if the company has one."""
+        return next((card for card in self.cards if card.scene.counts_everybody), None)
+
+    @property
     def switchable(self) -> int:
         return sum(card.scene.needs_consent for card in self.cards)
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from gate.contracts.odcs import Text
-from gate.contracts.scene import Scene
+from gate.contracts.scene import ReadShape, Scene
 from gate.contracts.source import SourceContract
 from gate.decision.decide import View
 from ledger.events.reducer import ConsentState
@@ -25,6 +25,7 @@ COLUMNS = ((0, 260), (428, 260), (856, 260))  # left edge and width of items, sy
 
 MAX_READS_COUNTED = 1000  # the newest of one customer
 READING = frozenset({"read", "rows", "table"})  # actions that answer with values
+STATISTICS = ReadShape.STATISTICS.value  # the action that only counts them
 GIVEN = frozenset({View.PERSONAL, View.GENERALISED})  # views of the customer's own values
 
 Reads = Counter[tuple[str, str]]  # (scene, item) -> how often it was read
@@ -89,13 +90,18 @@ class Flow:
 
 
 def count(entries: Iterable[Mapping[str, Any]]) -> CountedReads:
-    """Count a customer's reads, newest first, per scene and item: those that gave their value."""
+    """Count a customer's reads, newest first, per scene and item.
+
+    Those that gave their value, or counted it for statistics.
+    """
     newest = [*islice(entries, MAX_READS_COUNTED + 1)]
     alike: Counter[tuple[str, tuple[str, ...]]] = Counter()
     for entry in newest[:MAX_READS_COUNTED]:
         if entry["action"] in READING:
             given = (name for name, view in entry["views"].items() if view in GIVEN)
             alike[entry["scene"], (*given,)] += 1
+        elif entry["action"] == STATISTICS:
+            alike[entry["scene"], (*entry["fields"],)] += 1
     reads: Reads = Counter()
     for (scene, items), times in alike.items():
         reads.update(dict.fromkeys(((scene, item) for item in items), times))

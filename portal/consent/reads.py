@@ -7,12 +7,14 @@ from itertools import islice
 from typing import Any
 
 from gate.contracts.odcs import LOCALES, Text
-from gate.contracts.scene import LegalBasis, Scene
+from gate.contracts.scene import LegalBasis, ReadShape, Scene
 from gate.contracts.source import SourceContract
 from gate.decision.decide import Reason, View
 from steward.oversight.explanations import Explained
 
 PAGE_SIZE = 50
+STATISTICS = ReadShape.STATISTICS.value  # the action of an entry
+COUNTED = "counted"  # the view that a page has of what was only counted
 Entry = tuple[int, Mapping[str, Any]]  # index in the read log, read-log entry
 
 
@@ -20,7 +22,7 @@ Entry = tuple[int, Mapping[str, Any]]  # index in the read log, read-log entry
 class ReadPart:
     """The items that one read answered in the same way."""
 
-    view: str
+    view: str  # a View, or COUNTED
     items: tuple[Text, ...]
 
 
@@ -32,7 +34,7 @@ class ReadRow:
     scene: Text
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
-    action: str  # "evaluate", "read", "rows", "table" or "search"
+    action: str  # "evaluate", "read", "rows", "search", "statistics" or "table"
     delivery: str  # a Delivery
 
 
@@ -113,7 +115,9 @@ def _row(
     index: int, entry: Mapping[str, Any], source: SourceContract, scenes: Mapping[str, Scene]
 ) -> ReadRow:
     views: Mapping[str, str] = entry["views"]
-    parts = (_part(view, views, source) for view in View)
+    if entry["action"] == STATISTICS:
+        views = dict.fromkeys(entry["fields"], COUNTED)
+    parts = (_part(view, views, source) for view in (*View, COUNTED))
     return ReadRow(
         index=index,
         at=datetime.fromisoformat(entry["at"]),
@@ -142,7 +146,7 @@ _OF_MANY = {
 }
 
 
-def _part(view: View, views: Mapping[str, str], source: SourceContract) -> ReadPart:
+def _part(view: str, views: Mapping[str, str], source: SourceContract) -> ReadPart:
     named = [name for name, how in views.items() if how == view]
     titles = (source.items[n].title if n in source.items else _as_is(n) for n in named)
     return ReadPart(view, tuple(titles))

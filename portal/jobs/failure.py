@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from traceback import extract_tb
 
+from gate.reads.bulk.statistics import StatisticsRefusedError
 from gate.reads.sources.interface import SourceUnavailableError
 from ledger.storage.database import DatabaseError, SchemaVersionError
 from ledger.storage.interface import ForkError
@@ -31,6 +32,7 @@ PLAIN = (  # their messages contain configuration and counts only
     RecipientError,
     RolledBackError,
     SchemaVersionError,
+    StatisticsRefusedError,
     TooFewAdmittedError,
 )
 

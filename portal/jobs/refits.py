@@ -11,12 +11,12 @@ waits longer each time; the other scenes are fitted meanwhile.
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 
-from gate.contracts.scene import Fallback, Scene
+from gate.contracts.scene import Scene
 from gate.state.consent_rows import NEVER
 from ledger.tlog import atomic_file
 from portal.jobs import failure
@@ -140,7 +140,7 @@ class Refits:
         """Fit a scene and serve the release. After a refusal the last release stays active."""
         last = self.product.gate.release(scene.id)
         like = release_service.reusable_marginals(
-            last if isinstance(last, Release) else None, scene
+            last if isinstance(last, Release) else None, scene, self.product.scenes.values()
         )
         self.attempts.begin(scene.id, at)
         began = monotonic()
@@ -165,10 +165,11 @@ class Refits:
     def is_due(self, scene: Scene, at: datetime) -> bool:
         """Whether the release is old enough, or missing, and enough consents changed."""
         last = self.product.gate.release(scene.id)
+        due = replace(release_service.budget_plan(self.product), usual=self.cadence).cadence(scene)
         if not isinstance(last, Release):
-            return changed_since(self.product, scene.id, 0) >= self.cadence.changes
+            return changed_since(self.product, scene.id, 0) >= due.changes
         changes = changed_since(self.product, scene.id, last.ledger_size)
-        return self.cadence.due(last.fitted_at, at, changes)
+        return due.due(last.fitted_at, at, changes)
 
     def _failed(self, scene: Scene, error: Exception, at: datetime, began: float) -> None:
         ended = at + timedelta(seconds=int(monotonic() - began))
@@ -180,7 +181,7 @@ class Refits:
         for scene in self.product.scenes.values():
             waits = scene.id in attempts and at < attempts[scene.id].not_before
             refused = self.refused.get(scene.id) == period
-            if scene.fallback is Fallback.SYNTHETIC and not waits and not refused:
+            if scene.releases and not waits and not refused:
                 yield scene
 
     def _forget_passed(self, at: datetime) -> None:

@@ -2,9 +2,10 @@
 
 The log records when each budget was debited and at which ledger sizes. Every customer who had
 granted any field of the scene by then is charged, even if the grant was too narrow, superseded or
-frozen, so nobody is charged too little under any version of the contracts. Nothing is stored that
-could be lost or restored from an old backup. An erased customer has no history here and is in no
-later population.
+frozen, so nobody is charged too little under any version of the contracts. A release for statistics
+charges everybody, objectors too, since who objected when need not be known for that. Nothing is
+stored that could be lost or restored from an old backup. An erased customer has no history here and
+is in no later population.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -56,7 +57,12 @@ def exposure(ledger: Ledger, versions: Versions, fits: Sequence[Fit]) -> Exposur
     """Each customer's loss from these fits. Makes one pass over the log per version."""
     erased = ErasedIds.of(ledger)
     states = [ConsentIndex(scenes, erased) for scenes in versions]
-    paid, charged = Exposure({}), {each.reservation: set[str]() for each in fits}
+    counting = {s.id for scenes in versions for s in scenes.values() if s.counts_everybody}
+    paid = Exposure({})
+    for each in (each for each in fits if each.scene in counting):
+        paid = paid.charged_to_all(each.loss)
+    fits = [each for each in fits if each.scene not in counting]
+    charged = {each.reservation: set[str]() for each in fits}
     for size, each in sorted(((s, f) for f in fits for s in f.sizes), key=lambda pair: pair[0]):
         stretch = _Until(size, ledger)
         for state in states:

@@ -1,31 +1,35 @@
 """Makes synthetic releases under a ledgered budget: debit, fit, publish, serve, in this order.
 
 A release is fitted only on customers who grant every synthesised field of the scene and whose own
-privacy cap it does not exceed. The debit is recorded in the consent log before any noise is drawn.
-If the process dies in between, the budget is spent and the last release stays active; the next fit
-of the scene resumes from the measurements in home/fits/.
+privacy cap it does not exceed. One for statistics counts everybody who does not object, or is not
+made: leaving out whoever consents most widely would bias it. The debit is recorded in the consent
+log before any noise is drawn. If the process dies in between, the budget is spent and the last
+release stays active; the next fit of the scene resumes from the measurements in home/fits/.
 """
 
 import logging
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from gate.contracts.scene import Fallback, Scene
+from gate.contracts.scene import Population, Scene
 from gate.policy.compiled import compile_plan
+from gate.reads.bulk import statistics
 from ledger.events.envelope import BudgetReserved, SyntheticReleased
 from ledger.reader import RecordedEvent
 from ledger.service import Ledger
+from portal.configuration.budget_plan import BudgetPlan
 from portal.configuration.privacy_limits import SCENE
 from portal.operations import exposures
 from portal.operations.replay_grounds import grounds
 from portal.operations.wiring import Product, releases
 from synthetic.fitting import budget_split, checkpoint
+from synthetic.fitting.budget_split import MeasuredMarginals
 from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import Release
@@ -33,6 +37,7 @@ from synthetic.model.graphical_model import GRAPHICAL
 from synthetic.privacy import budget_ledger
 from synthetic.privacy.budget import Account, PrivacyLoss
 from synthetic.privacy.budget_ledger import UsedReservationError
+from synthetic.privacy.customer_cap import Cadence, Exposure
 
 LEAST_ADMITTED = Fraction(1, 2)  # of those who consent: a release of fewer would serve nobody
 
@@ -42,11 +47,11 @@ _LOG = logging.getLogger("sovereign")
 
 
 class TooFewAdmittedError(Exception):
-    """Most consenting customers would exceed their cap: the last release stays active."""
+    """Too many customers would exceed their cap: the last release stays active."""
 
 
 @dataclass(frozen=True, slots=True)
-class Population:
+class FitPopulation:
     """Customers a release is fitted on, at a size of the consent log. `ledger_root`: hex."""
 
     subjects: list[str]
@@ -84,13 +89,14 @@ def unfinished(home: Path, scene: str) -> Path:
 
 def population(
     product: Product, scene: Scene, at: datetime, resumed: str | None = None
-) -> Population:
+) -> FitPopulation:
     """The customers who consent now and stay within their cap.
 
     `resumed`: the debit of the fit itself, if it is resumed. Raises TooFewAdmittedError.
     """
     consenting, limits = _consenting(product, scene, at), product.settings.privacy
-    admitted = _admitted(product, consenting.subjects, at, resumed)
+    loss = budget_plan(product).loss(scene)
+    admitted = _admitted(product, consenting.subjects, loss, at, resumed)
     left_out = len(consenting.subjects) - len(admitted)
     if left_out:
         _LOG.info("%s: %d customers are left out because of their cap", scene.id, left_out)
@@ -99,68 +105,139 @@ def population(
             f"{scene.id}: a release would exceed the cap of most consenting customers (rho "
             f"{limits.year.rho} a year, {limits.total.rho} in all); the last release stays active"
         )
-    return Population(admitted, consenting.ledger_size, consenting.ledger_root)
+    return FitPopulation(admitted, consenting.ledger_size, consenting.ledger_root)
 
 
 def _fitted(
     product: Product, scene: Scene, at: datetime, like: Release | None, partial: Partial
 ) -> Release:
-    columns = list(scene.domain.columns)
-    people = population(product, scene, at, partial.reservation().id if partial.exists else None)
-    key, limits = product.gate.source.key, product.settings.privacy
+    resumed = partial.reservation().id if partial.exists else None
+    rows, size, root = _counted(product, scene, at, resumed)
+    key, plan = product.gate.source.key, budget_plan(product)
     return fit(
-        product.gate.source.rows(people.subjects, [*columns, key]),
+        rows,
         scene=scene.id,
         domain=scene.domain,
-        workload=[*scene.workload, *((trend,) for trend in scene.trends)],
+        workload=workload(scene, product.scenes.values()),
         targets=scene.predicts,
-        loss=(limits.epsilon, limits.delta),
+        loss=plan.loss(scene),
+        delta=plan.limits.delta,
         at=at,
-        ledger_size=people.ledger_size,
-        ledger_root=people.ledger_root,
+        ledger_size=size,
+        ledger_root=root,
         period=period(at),
         contract=f"{scene.id} {scene.version} {scene.digest}",
-        reserve=lambda body: reserve(product.ledger, scene.id, body, at, limits.scene),
-        limit=limits.scene,
+        reserve=lambda body: reserve(product.ledger, scene.id, body, at, plan.limit(scene)),
+        limit=plan.limit(scene),
+        marginals=_measured(scene),
         like=like,
         partial=partial,
         customer=key,  # one row of each customer is counted, also where the table has several
     )
 
 
-def _consenting(product: Product, scene: Scene, at: datetime) -> Population:
+def _measured(scene: Scene) -> MeasuredMarginals:
+    counts = scene.counts_everybody
+    return MeasuredMarginals.DECLARED if counts else MeasuredMarginals.ADAPTIVE
+
+
+def _counted(
+    product: Product, scene: Scene, at: datetime, resumed: str | None
+) -> tuple[Any, int, str]:
+    """The rows of the population, and size and root of the consent log that it rests on.
+
+    `resumed`: as in `population`.
+    """
+    if not scene.counts_everybody:
+        people = population(product, scene, at, resumed)
+        wanted = [*scene.domain.columns, product.gate.source.key]
+        rows = product.gate.source.rows(people.subjects, wanted)
+        return rows, people.ledger_size, people.ledger_root
+    _require_everybody_admitted(product, scene, at, resumed)
+    counted = statistics.population(product.gate, scene, at)
+    return counted.rows, counted.point.size, b64decode(counted.point.root).hex()
+
+
+def _require_everybody_admitted(
+    product: Product, scene: Scene, at: datetime, resumed: str | None
+) -> None:
+    """Raise TooFewAdmittedError if a release would take anybody beyond their cap."""
+    loss = budget_plan(product).loss(scene)
+    for paid, cap in _paid(product, loss, at, resumed):
+        most = paid.most + loss
+        if not most <= cap:
+            raise TooFewAdmittedError(
+                f"{scene.id}: a release would take a customer to rho {most.rho}, beyond the cap of "
+                f"{cap.rho}; leaving them out would bias it, so the last release stays active"
+            )
+
+
+def _consenting(product: Product, scene: Scene, at: datetime) -> FitPopulation:
     """All customers who grant every synthesised field, and the ledger size at which they do."""
     gate, plan = product.gate, compile_plan("", scene, offered=(), release=None)
     with gate.lock:
         state, point = gate.current(0)
         members = gate.members(plan, plan.mask(tuple(scene.domain.columns)) or 0, at)
-        return Population(state.subjects.of(members), point.size, b64decode(point.root).hex())
+        return FitPopulation(state.subjects.of(members), point.size, b64decode(point.root).hex())
 
 
 def _admitted(
-    product: Product, subjects: list[str], at: datetime, resumed: str | None
+    product: Product, subjects: list[str], loss: PrivacyLoss, at: datetime, resumed: str | None
 ) -> list[str]:
-    """`subjects` without those whose cap, of the year or in all, one more release would exceed."""
-    limits = product.settings.privacy
-    loss = limits.release
-    for of_period, cap in ((period(at), limits.year), (None, limits.total)):
-        fits = exposures.fits(product.ledger.announced(), of_period)
-        fits = [each for each in fits if each.reservation != resumed]
-        if exposures.upper_bound(fits) + loss <= cap:
-            continue  # even a customer in every fit stays below the cap
-        versions = grounds(product.home, (), _LOG.warning).versions()
-        paid = exposures.exposure(product.ledger, versions, fits)
+    """`subjects` without those whom a release of `loss` would take beyond their cap."""
+    for paid, cap in _paid(product, loss, at, resumed):
         subjects = paid.admitted(subjects, loss, cap)
     return subjects
 
 
-def reusable_marginals(last: Release | None, scene: Scene) -> Release | None:
-    """The last release, if its marginals still suit the scene's contract; else None."""
-    workload = [*scene.workload, *((trend,) for trend in scene.trends)]
+def _paid(
+    product: Product, loss: PrivacyLoss, at: datetime, resumed: str | None
+) -> Iterator[tuple[Exposure, PrivacyLoss]]:
+    """What customers have lost, and the cap of it, of the year and in all.
+
+    Left out where even a customer in every fit stays within the cap after one more of `loss`.
+    """
+    limits = product.settings.privacy
+    for of_period, cap in ((period(at), limits.year), (None, limits.total)):
+        fits = exposures.fits(product.ledger.announced(), of_period)
+        fits = [each for each in fits if each.reservation != resumed]
+        if exposures.upper_bound(fits) + loss <= cap:
+            continue
+        versions = grounds(product.home, (), _LOG.warning).versions()
+        yield exposures.exposure(product.ledger, versions, fits), cap
+
+
+def budget_plan(product: Product) -> BudgetPlan:
+    """How releases share the privacy budget, by the product's settings."""
+    known = product.settings
+    usual = Cadence(timedelta(days=known.refit_days), known.refit_changes)
+    return BudgetPlan(known.privacy, usual, tuple(product.scenes.values()))
+
+
+def workload(scene: Scene, scenes: Iterable[Scene]) -> list[tuple[str, ...]]:
+    """The group-bys and trends that its releases are fitted for.
+
+    A release for statistics is fitted for those of every scene whose tables it completes.
+    """
+    served = [scene]
+    if scene.counts_everybody:
+        served += [each for each in scenes if each.population is Population.NOT_OBJECTING]
+    found = [
+        group for each in served for group in (*each.workload, *((trend,) for trend in each.trends))
+    ]
+    alike = {frozenset(group): group for group in reversed(found)}  # the first of each wins
+    return [*reversed(alike.values())]
+
+
+def reusable_marginals(
+    last: Release | None, scene: Scene, scenes: Iterable[Scene]
+) -> Release | None:
+    """The last release, if its marginals still suit the contracts; else None."""
+    groups = workload(scene, scenes)
     if last is None or last.mechanism != GRAPHICAL or last.domain != scene.domain:
         return None
     measured = [each.clique for each in last.measurements]
-    declared = {*map(frozenset, workload)} == {*map(frozenset, last.workload)}
+    declared = {*map(frozenset, groups)} == {*map(frozenset, last.workload)}
     predictable = not budget_split.with_target(scene.domain, scene.predicts, measured)
     return last if declared and predictable else None
 
@@ -187,11 +264,11 @@ def period(at: datetime) -> str:
 
 
 def unreleased(product: Product) -> list[Scene]:
-    """The scenes with a synthetic fallback that have no release yet."""
+    """The scenes for which releases are made and that have none yet."""
     return [
         scene
         for scene in product.scenes.values()
-        if scene.fallback is Fallback.SYNTHETIC and product.gate.release(scene.id) is None
+        if scene.releases and product.gate.release(scene.id) is None
     ]
 
 

@@ -17,6 +17,7 @@ No mode reads withdrawn values.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 from statistics import NormalDist
 from typing import Any
 
@@ -26,7 +27,8 @@ from synthetic.completion import leavers
 from synthetic.completion.mode import Mode
 from synthetic.fitting.release import Release
 from synthetic.model import conditional, consistency, counts, measure, sample
-from synthetic.model.consistency import Noisy, Reconciled
+from synthetic.model.consistency import Floats, Noisy, Reconciled
+from synthetic.model.counts import Counts
 from synthetic.model.domain import Domain
 from synthetic.model.graphical_model import model_of
 from synthetic.model.inference import TINY, Beliefs, believed, estimate
@@ -140,13 +142,21 @@ def _anchored(task: CompletionTask) -> Completion:
     grown = task.total / max(1, anchor.rows)
     left = leavers.differences(before, stayed, grown)
     marginals = leavers.marginals(left, stayed, task.missing)
-    return Completion(
-        Mode.RELEASE_ANCHORED,
-        _noise_bar(_served(consistency.reconciled(before), anchor), anchor.rows),
-        domain,
-        task.missing,
-        _drawn(believed(domain, marginals, task.missing), task.missing),
-    )
+    codes = _drawn(believed(domain, marginals, task.missing), task.missing)
+    served = _served(consistency.reconciled(before), anchor)
+    given = [_completed(domain, codes, each.clique, stayed) for each in served]
+    error = _anchored_bar(served, given, grown, anchor.rows)
+    return Completion(Mode.RELEASE_ANCHORED, error, domain, task.missing, codes)
+
+
+def _completed(
+    domain: Domain, codes: Mapping[str, Codes], clique: Clique, stayed: Mapping[Clique, Counts]
+) -> Floats:
+    """The counts of the completed table."""
+    shape = domain.shape(clique)
+    cells = np.ravel_multi_index([codes[name] for name in clique], shape)
+    added = np.bincount(cells, minlength=prod(shape)).reshape(shape)
+    return np.asarray(added + stayed[clique], dtype=np.float64)
 
 
 def _served(marginals: Sequence[Reconciled], anchor: Release) -> Sequence[Reconciled]:
@@ -219,6 +229,29 @@ def _noise_bar(measured: Sequence[Noisy], total: int) -> ErrorBar:
         return ErrorBar(float("inf"), float("inf"), "no segment is large enough")
     p95 = float(np.quantile(np.outer(errors, HALF_NORMAL), 0.95))
     return ErrorBar(float(errors.mean()) * MEAN_ABSOLUTE, p95, "noise of the counts it rests on")
+
+
+def _anchored_bar(
+    served: Sequence[Noisy], given: Sequence[Floats], grown: float, total: int
+) -> ErrorBar:
+    """The error bar of completed counts: the release's noise, and how far they are from it.
+
+    `given`: the counts of the completed table over the same cliques. They differ from the noisy
+    counts because noise is taken out, and because rows are whole and few models explain every count
+    exactly. Taken as an error in full, this is on the safe side.
+    """
+    spreads, away = [], []
+    for noisy, counted in zip(served, given, strict=True):
+        large = noisy.values >= SERVED * total
+        spreads.append(noisy.variance**0.5 / noisy.values[large])
+        away.append(np.abs(counted[large] / (noisy.values[large] * grown) - 1))
+    if not served or not sum(map(len, spreads)):
+        return ErrorBar(float("inf"), float("inf"), "no segment is large enough")
+    spread, off = np.concatenate(spreads), np.concatenate(away)
+    signs = np.concatenate([-HALF_NORMAL, HALF_NORMAL])
+    errors = np.abs(np.outer(spread, signs) + off[:, None])
+    covers = "noise of the counts it rests on, and how closely the rows follow them"
+    return ErrorBar(float(errors.mean()), float(np.quantile(errors, 0.95)), covers)
 
 
 def _require(value: Any, mode: Mode, what: str) -> Any:

@@ -7,7 +7,9 @@ release. Most of that noise can be removed, because those who left resemble thos
 1. The difference is split into components (see synthetic.model.consistency). The number of those
    who left is known.
 2. The component of a single column is expected to be like that of those who stayed. The deviation
-   is shrunk by its noise (James & Stein 1961).
+   is shrunk by its noise (James & Stein 1961), in each cell by its share of what is expected
+   there (Efron & Morris 1973): in small groups fewer people can differ, so that more of a deviation
+   is noise. How much people differ is estimated from all cells of the component together.
 3. A component of several columns is expected to be like that of those who stayed, reweighted to
    the single columns of step 2: people who leave because of their age, say, have the jobs of
    people of that age. The deviation is shrunk as in step 2.
@@ -18,12 +20,13 @@ All of it is post-processing of a release and of rows that may be read.
 """
 
 from collections.abc import Mapping, Sequence
-from math import prod, sqrt
+from math import sqrt
 
 import numpy as np
 
 from synthetic.model.consistency import (
     Component,
+    Components,
     Floats,
     Noisy,
     Reconciled,
@@ -37,6 +40,7 @@ from synthetic.model.marginals import Clique
 
 ROUNDS = 30  # of fitting a table to its margins
 MAX_SHIFT = 1.0  # standard deviations of a cell's noise, before the sums are put right
+LEAST_BELIEVED = 0.1  # share of the variance: the model converges slowly to what has hardly any
 LEAST = 1e-3  # rows assumed in a cell where nobody stayed, since somebody may have left it
 
 
@@ -57,8 +61,9 @@ def marginals(
     """
     shapes = {each.clique: each.values.shape for each in left}
     estimate = _ComponentEstimates(shapes, stayed, rows)
-    for part, noisy in components(left).items():
-        estimate.take(part, noisy)
+    by_part = components(left)
+    for part in by_part:
+        estimate.take(part, by_part)
     return [assembled(clique, shape, estimate.components) for clique, shape in shapes.items()]
 
 
@@ -81,14 +86,17 @@ class _ComponentEstimates:
         self._stayed, self._rows = stayed, rows
         self._singles: dict[str, Floats] = {}
 
-    def take(self, part: Clique, noisy: Component) -> None:
+    def take(self, part: Clique, by_part: Components) -> None:
+        noisy = by_part[part]
         if not part:
             self.components[part] = Component(np.array(float(self._rows)), 0.0)
             return
-        expected = centred(self._expected(part))
+        table = self._expected(part)
+        expected = centred(table)
         spread = noisy.variance * freedom(part, self._sizes)
-        free = prod(self._sizes[name] - 1 for name in part)
-        deviation, believed = _shrunk(noisy.values - expected, spread, free)
+        seen = assembled(part, noisy.values.shape, by_part).values
+        people = np.maximum(np.maximum(table, seen), LEAST)
+        deviation, believed = _shrunk(noisy.values - expected, spread, people)
         self.components[part] = Component(expected + deviation, noisy.variance * believed)
         if len(part) == 1:
             size = self._sizes[part[0]]
@@ -110,15 +118,28 @@ class _ComponentEstimates:
         return np.asarray(self._stayed[clique].sum(axis=away), dtype=np.float64)
 
 
-def _shrunk(deviation: Floats, variance: float, free: int) -> tuple[Floats, float]:
-    """The shrunk deviation, and the share of its variance that is left."""
-    seen = float((deviation**2).sum())
-    if seen <= 0:
-        return deviation, 1.0
-    believed = max(0.0, 1 - max(0, free - 2) * variance / seen)
+def _shrunk(deviation: Floats, variance: float, expected: Floats) -> tuple[Floats, float]:
+    """The shrunk deviation, and the mean share of its variance that is left.
+
+    `variance`: of the noise of a cell. `expected`: people in each cell; the variance of how many
+    they really are is taken to be proportional to it.
+    """
+    differing = max(0.0, float((deviation**2).sum()) - variance * deviation.size)
+    real = differing / float(expected.sum()) * expected
+    believed = real / (real + variance) if variance > 0 else np.ones_like(real)
     limit = MAX_SHIFT * sqrt(variance)
-    moved = centred(np.clip(deviation * (1 - believed), -limit, limit))
-    return deviation - moved, believed
+    moved = deviation - _balanced(deviation * believed, np.maximum(believed, LEAST))
+    moved = centred(np.clip(moved, -limit, limit))
+    return deviation - moved, max(LEAST_BELIEVED, float(believed.mean()))
+
+
+def _balanced(table: Floats, variances: Floats) -> Floats:
+    """The table moved so that it sums to 0 along each axis, most where it is least certain."""
+    for _ in range(ROUNDS if table.ndim > 1 else 1):
+        for axis in range(table.ndim):
+            share = variances / variances.sum(axis=axis, keepdims=True)
+            table = table - share * table.sum(axis=axis, keepdims=True)
+    return table
 
 
 def _fitted(table: Floats, margins: Sequence[Floats]) -> Floats:

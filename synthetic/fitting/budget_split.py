@@ -6,9 +6,12 @@ Shares depend on public data only: the contract and integers that are already re
     declared  the group-bys and trends that the scene serves: most of the budget
     targets   each column that the scene predicts, with every other column
     chosen    the marginals that the model misrepresents most (synthetic.model.select), in rounds
+
+A release that only completes tables spends all of it on singles and declared.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from fractions import Fraction
 
 import numpy as np
@@ -26,6 +29,13 @@ LEFT_OVER = Fraction(1, 100)  # of rho: a smaller rest is not worth another meas
 SERVED = 0.008  # the budget is optimised for segments of at least this share of all rows
 TREND_WEIGHT = 0.5  # lower, because each group-by over a trend's column improves the trend too
 NEED_POWER = 0.8  # 2/3 would be optimal if group-bys did not improve each other
+
+
+class MeasuredMarginals(StrEnum):
+    """Which marginals a fit spends its budget on."""
+
+    ADAPTIVE = "adaptive"  # the declared marginals first, the rest where the model needs it
+    DECLARED = "declared"  # the declared marginals alone
 
 
 def even(rho: Fraction, cliques: Sequence[Clique]) -> list[Fraction]:

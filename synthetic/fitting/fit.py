@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from synthetic.fitting import budget_split, provenance
+from synthetic.fitting.budget_split import MeasuredMarginals
 from synthetic.fitting.checkpoint import Begun, FitStage, Partial, PartialError, Terms
 from synthetic.fitting.release import Release, statement
 from synthetic.fitting.stages import FitTask, Progress
@@ -61,13 +62,15 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     progress: Progress | None = None,
     noise: Noise | None = None,
     limit: PrivacyLoss | None = None,
+    marginals: MeasuredMarginals = MeasuredMarginals.ADAPTIVE,
+    delta: Fraction = DELTA,
 ) -> Release:
     """Fit `table`, an Ibis table of consenting customers, within `loss`.
 
     Only the domain's columns are read, as marginals counted inside the database.
 
     `workload`: the group-bys to serve; a single column is a trend.
-    `loss`: a PrivacyLoss, or (epsilon, delta).
+    `loss`: a PrivacyLoss, whose epsilon is stated at `delta`, or (epsilon, delta).
     `at`: aware. `ledger_root`: of the consent log at `ledger_size`, hex.
     `targets`: the columns that the scene predicts from the others, for instance who bought.
     `customer`: the column that identifies the customer of a row; None: one row per customer. At
@@ -80,6 +83,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     holds its lock, and drops it when the release is recorded.
     `progress`: called for every stage.
     `limit`: of the scene in the period, for the reservation to state.
+    `marginals`: which are measured: the declared ones alone, or others, too, that the model needs.
 
     Raises DomainError, LossError, UnknownMechanismError, PartialError before anything is measured.
     """
@@ -87,7 +91,7 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
     _require_bounded(contribution, customer)
     served = _require_servable(domain, workload)
     predicted = tuple(name for name in domain.columns if name in targets)
-    budget, delta = _budget(loss, mechanism, contribution)
+    budget, delta = _budget(loss, mechanism, contribution, delta)
     drawn = noise or OperatingSystemNoise()
     debit = Reservation(scene, period, budget, at, ledger_size, drawn.nonce(), ledger_root, limit)
     terms = {
@@ -96,17 +100,18 @@ def fit(  # noqa: PLR0913 - the whole contract of a fit, by keyword
         "contribution": contribution,
         "publishable": drawn.publishable,
         "like": like.id if like else "",
+        "marginals": marginals.value,
         "code": provenance.code(),  # the release names one digest for all its measurements
     }
     counts.require_readable(table, domain)
-    cliques = _counted(domain, served, predicted, mechanism, like)
+    cliques = _counted(domain, served, predicted, mechanism, like, marginals)
     known = _personal_counts(table, domain, cliques, customer, contribution)
     begun, account = _debited(debit, terms, domain, reserve, partial)
     # Crash from here on: the reservation is spent, with or without a release.
     keep = partial.keep if partial else _forget
     state = FitStage("", ledger_size, ledger_root)
     task = FitTask(domain, predicted, drawn, contribution, begun, state, keep, progress or _silent)
-    task.run(known, served, mechanism, like)
+    task.run(known, served, mechanism, like, marginals)
     return replace(
         _release(task, debit, mechanism, delta, served),
         account=account,
@@ -201,6 +206,7 @@ def _counted(
     targets: Sequence[str],
     mechanism: str,
     like: Release | None,
+    marginals: MeasuredMarginals,
 ) -> Sequence[Clique]:
     """All marginals that the fit may need, so that one pass over the data is enough."""
     if like is not None:
@@ -208,6 +214,8 @@ def _counted(
         return measured_cliques(like)
     if mechanism == INDEPENDENT:
         return singles(domain)
+    if marginals is MeasuredMarginals.DECLARED:
+        return [*dict.fromkeys([*singles(domain), *served])]
     with_targets = budget_split.with_target(domain, targets, served)
     return [*singles(domain), *served, *with_targets, *select.candidates(domain, targets, served)]
 
@@ -246,9 +254,11 @@ def _require_bounded(contribution: int, customer: str | None) -> None:
         )
 
 
-def _budget(loss: Loss, mechanism: str, contribution: int) -> tuple[PrivacyLoss, Fraction]:
+def _budget(
+    loss: Loss, mechanism: str, contribution: int, stated: Fraction
+) -> tuple[PrivacyLoss, Fraction]:
     if isinstance(loss, PrivacyLoss):
-        return _meaningful(loss), DELTA
+        return _meaningful(loss), stated
     epsilon, delta = map(_fraction, loss)
     tight = mechanism == GRAPHICAL and contribution == 1  # as `statement` will promise it
     within = accounting.loss_within if tight else loss_within

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from synthetic.fitting import budget_split
+from synthetic.fitting.budget_split import MeasuredMarginals
 from synthetic.fitting.checkpoint import Begun, FitStage, PartialError, Segment, segments
 from synthetic.fitting.release import Release
 from synthetic.model import measure, select
@@ -81,11 +82,14 @@ class FitTask:
         served: Sequence[Clique],
         mechanism: str,
         like: Release | None,
+        marginals: MeasuredMarginals,
     ) -> None:
         if like is not None:
             self.again(known, like)
         elif mechanism == INDEPENDENT:
             self.alone(known)
+        elif marginals is MeasuredMarginals.DECLARED:
+            self.declared(known, served)
         else:
             self.graphical(known, served)
         if self._spent() > self.rho:
@@ -104,15 +108,10 @@ class FitTask:
     def graphical(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
         """Measure every column, the declared workload, the targets, then chosen marginals."""
         columns, of = singles(self.domain), 4 + 2 * budget_split.ROUNDS
-        self._measure(
-            COLUMNS,
-            of,
-            known,
-            columns,
-            lambda: budget_split.even(self.rho * budget_split.SINGLES, columns),
-        )
+        self._columns(known, columns, of)
         if served:
-            self._measure(DECLARED, of, known, served, lambda: self._declared(served))
+            rho = self.rho * budget_split.DECLARED
+            self._measure(DECLARED, of, known, served, lambda: self._by_need(rho, served))
         if with_targets := budget_split.with_target(self.domain, self.targets, served):
             rhos = budget_split.even(self.rho * budget_split.TARGETS, with_targets)
             self._measure(TARGETS, of, known, with_targets, lambda: rhos)
@@ -127,6 +126,13 @@ class FitTask:
             again = served or columns
             self._measure(SHARPENED, of, known, again, lambda: budget_split.even(left, again))
 
+    def declared(self, known: Mapping[Clique, Counts], served: Sequence[Clique]) -> None:
+        """Measure every column and the declared workload, and nothing else."""
+        columns = singles(self.domain)
+        self._columns(known, columns, 2)
+        rest = self.rho - self._spent()
+        self._measure(DECLARED, 2, known, served, lambda: self._by_need(rest, served))
+
     def again(self, known: Mapping[Clique, Counts], like: Release) -> None:
         """Measure every marginal of an earlier release once, with its share of the budget."""
         spent = {clique: Fraction(0) for clique in known}
@@ -136,8 +142,12 @@ class FitTask:
         rhos = [self.rho * part / whole for part in spent.values()]
         self._measure(LIKE_BEFORE, 1, known, [*known], lambda: rhos)
 
-    def _declared(self, served: Sequence[Clique]) -> list[Fraction]:
-        return budget_split.by_need(self.rho * budget_split.DECLARED, self._beliefs(), served)
+    def _columns(self, known: Mapping[Clique, Counts], columns: Sequence[Clique], of: int) -> None:
+        rhos = budget_split.even(self.rho * budget_split.SINGLES, columns)
+        self._measure(COLUMNS, of, known, columns, lambda: rhos)
+
+    def _by_need(self, rho: Fraction, served: Sequence[Clique]) -> list[Fraction]:
+        return budget_split.by_need(rho, self._beliefs(), served)
 
     def _round(self, known: Mapping[Clique, Counts], rho: Fraction, number: int, of: int) -> None:
         measured = [each.clique for each in self.measurements]

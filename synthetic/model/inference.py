@@ -29,7 +29,7 @@ from synthetic.model.measure import Measurement, total_rows
 
 Floats = NDArray[np.float64]
 
-STAGES = ((0.1, 10), (0.03, 30))  # (t, sweeps over the tree)
+STAGES = ((0.1, 10), (0.03, 30), (0.01, 30))  # (t, sweeps over the tree)
 SINGLE_TRUST = 0.03  # factor on their variance: one-way marginals need no smoothing
 LEAST_VARIANCE = 1.0  # rows²: no cell is needed more precisely than to one row
 TINY = 1e-200

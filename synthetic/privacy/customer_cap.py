@@ -18,18 +18,33 @@ NONE = PrivacyLoss(Fraction(0))
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Subject -> the loss of the fits they were in. Immutable: `charged` returns a new one."""
+    """Subject -> the loss of the fits they were in. Immutable: `charged` returns a new one.
+
+    `everybody`: the loss of the fits that everybody was in, on top of that.
+    """
 
     spent: Mapping[str, PrivacyLoss]
+    everybody: PrivacyLoss = NONE
+
+    @property
+    def most(self) -> PrivacyLoss:
+        """The loss of whoever lost most."""
+        alone = max((each.rho for each in self.spent.values()), default=Fraction(0))
+        return PrivacyLoss(alone) + self.everybody
 
     def admitted(self, subjects: Iterable[str], loss: PrivacyLoss, cap: PrivacyLoss) -> list[str]:
         """The subjects that stay within `cap` after a fit of `loss`, in the given order."""
-        return [s for s in subjects if self.spent.get(s, NONE) + loss <= cap]
+        common = self.everybody + loss
+        return [s for s in subjects if self.spent.get(s, NONE) + common <= cap]
 
     def charged(self, subjects: Iterable[str], loss: PrivacyLoss) -> "Exposure":
         """The exposure after a fit of `loss` on `subjects`."""
         paid = {subject: self.spent.get(subject, NONE) + loss for subject in subjects}
-        return Exposure({**self.spent, **paid})
+        return Exposure({**self.spent, **paid}, self.everybody)
+
+    def charged_to_all(self, loss: PrivacyLoss) -> "Exposure":
+        """The exposure after a fit of `loss` on everybody."""
+        return Exposure(self.spent, self.everybody + loss)
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,8 +237,8 @@ FEATURES = (
     Feature(
         "M34",
         "A population for statistics",
-        "The synthetic view may count everybody who has not objected, under a basis of its own.",
-        NOT_BEGUN,
+        "Tables are completed to noisy counts of everybody who has not objected, under a basis and"
+        " with a switch of their own.",
     ),
     Feature(
         "M35",

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
+from shutil import copy, copytree
 from typing import Any
 
 import jsonschema
@@ -38,6 +39,7 @@ PURPOSES = {  # W3C DPV 2.3 and its AI extension, and the fallback of each scene
     "ads-device-id": ("PersonalisedAdvertising", Fallback.GENERALISE),
     "third-party-sharing": ("SellDataToThirdParties", Fallback.WITHHOLD),
     "ai-training": ("ai:ModelTraining", Fallback.SYNTHETIC),
+    "anonymous-statistics": ("ServiceUsageAnalytics", Fallback.WITHHOLD),
 }
 
 
@@ -59,7 +61,7 @@ def test_every_contract_is_valid_against_the_odcs_schema(path: Path) -> None:
     assert errors == []
 
 
-def test_there_are_twelve_scenes_with_their_purposes_and_fallbacks(
+def test_there_are_twelve_scenes_and_the_statistics_with_their_purposes_and_fallbacks(
     scenes: dict[str, Scene],
 ) -> None:
     assert {s.id: (s.purpose, s.fallback) for s in scenes.values()} == PURPOSES
@@ -158,6 +160,7 @@ def test_g110_a_contract_that_names_no_mode_completes_naively(
 ) -> None:
     data = yaml.safe_load((SCENES_FOLDER / "segmentation.odcs.yaml").read_text())
     _drop("completion")(data)
+    _drop("population")(data)
     path = tmp_path / "segmentation.odcs.yaml"
     path.write_text(yaml.safe_dump(data, allow_unicode=True))
     assert contract.load_scene(path, source).completion is Mode.NAIVE
@@ -456,3 +459,69 @@ BAD_ITEMS: dict[str, Change] = {
 @pytest.mark.parametrize("change", BAD_ITEMS.values(), ids=BAD_ITEMS.keys())
 def test_an_item_whose_origin_is_unclear_is_refused(change: Change, tmp_path: Path) -> None:
     test_a_bad_source_contract_is_refused_and_the_file_named(change, tmp_path)
+
+
+def _statistics(change: Change, folder: Path, source: SourceContract) -> None:
+    """Load the shipped scenes with a changed contract for statistics."""
+    copytree(SCENES_FOLDER, folder)
+    path = folder / "anonymous-statistics.odcs.yaml"
+    data = yaml.safe_load(path.read_text("utf-8"))
+    change(data)
+    path.write_text(yaml.safe_dump(data, allow_unicode=True), "utf-8")
+    contract.load_scenes(folder, source)
+
+
+def _second(data: dict[str, Any]) -> None:
+    data["schema"][0]["properties"][0] = {
+        "name": "name",
+        "logicalType": "string",
+        "customProperties": [{"property": "use", "value": WORDS}],
+    }
+
+
+NO_STATISTICS: dict[str, tuple[Change, str]] = {
+    "another shape": (_put("shapes", ["statistics", "table"]), "want statistics alone"),
+    "answers tables": (_put("shapes", ["table"]), "no scene has the shape statistics"),
+    "on consent": (
+        lambda data: (_put("legalBasis", "consent")(data), _put("longestConsentDays", 9)(data)),
+        "want legitimate-interest",
+    ),
+    "a name": (_second, "have no public domain to be counted in"),
+    "synthetic": (_put("fallback", "synthetic"), "answers about nobody"),
+    "surrogates": (_put("surrogates", "independent"), "answers about nobody"),
+    "an item too few": (
+        lambda data: data["schema"][0]["properties"].pop(0),
+        r"no \['age'\]: add the fields there",
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NO_STATISTICS)
+def test_g165_statistics_that_are_more_or_less_are_refused(
+    why: str, tmp_path: Path, source: SourceContract
+) -> None:
+    change, wanted = NO_STATISTICS[why]
+    with pytest.raises(ContractError, match=wanted):
+        _statistics(change, tmp_path / "scenes", source)
+
+
+def test_g165_a_population_needs_tables_that_rest_on_it(
+    tmp_path: Path, source: SourceContract
+) -> None:
+    copytree(SCENES_FOLDER, folder := tmp_path / "scenes")
+    path = folder / "segmentation.odcs.yaml"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace("mode: release-anchored", "mode: naive"), "utf-8")
+    with pytest.raises(ContractError, match="set completion to it"):
+        contract.load_scenes(folder, source)
+    path.write_text(text.replace("not-objecting", "everybody"), "utf-8")
+    with pytest.raises(ContractError, match="population"):
+        contract.load_scenes(folder, source)
+    path.write_text(text, "utf-8")
+    copy(folder / "anonymous-statistics.odcs.yaml", folder / "more.odcs.yaml")
+    more = (folder / "more.odcs.yaml").read_text("utf-8")
+    changed = more.replace("id: anonymous-statistics\n", "id: more\n")
+    changed = changed.replace("order, value: 13", "order, value: 14")
+    (folder / "more.odcs.yaml").write_text(changed, "utf-8")
+    with pytest.raises(ContractError, match="want one scene with it"):
+        contract.load_scenes(folder, source)

@@ -37,6 +37,8 @@ from ledger.fsck import fsck
 from ledger.keys import rotation
 from ledger.reader import RecordedInstruction
 from ledger.service import Ledger, UnknownSubjectError
+from ledger.statemap.map_proof import StateProof
+from ledger.statemap.verifiable_map import MapProof
 from ledger.tlog import cosignature, policy
 from ledger.tlog.policy import LogKey, LogPolicy
 from ledger.verify import evidence, receipt
@@ -477,6 +479,21 @@ def test_i74_no_changed_byte_is_accepted() -> None:
         # A signature line by a key that nobody asked for, or the question itself, may differ.
         assert proven.steps == archive().verified(proven.instruction["seq"]).steps, at
         assert changed_line(data, at) or proven.instruction["seq"] != BY_THIRD, at
+
+
+STATES: dict[str, Callable[[StateProof], StateProof]] = {
+    "want the newest": lambda it: datareplace(it, index=it.index - 1),
+    "root": lambda it: datareplace(it, path=(bytes(32), *it.path[1:])),
+    "another label or value": lambda it: datareplace(it, in_map=MapProof((bytes(32), bytes(32)))),
+}
+
+
+@pytest.mark.parametrize("why", STATES)
+def test_i74_the_state_is_proven_in_the_newest_map(why: str) -> None:
+    found = evidence.parse(archive().texts[BY_THIRD])
+    assert evidence.verify(found, archive().first)
+    with pytest.raises(EvidenceError, match=why):
+        evidence.verify(datareplace(found, state=STATES[why](found.state)), archive().first)
 
 
 def changed_line(data: bytes, at: int) -> bool:

@@ -25,6 +25,7 @@ _TESTS: Mapping[str, Sequence[str]] = {
         "cohort",
         "interest",
         "differential",
+        "wide_scene",
         "ruling",
         "surrogates",
         "versions",
@@ -50,7 +51,10 @@ _TESTS: Mapping[str, Sequence[str]] = {
     "ledger/verify/evidence.py": ("evidence", "vectors"),
     "ledger/verify/event_profile.py": ("profile", "event", "vectors"),
     "ledger/verify/key_history.py": ("rotate", "evidence", "receipt"),
-    **{f"ledger/verify/{each}.py": ("own_reads", "read_log_rules") for each in SEARCHES},
+    **{
+        f"ledger/verify/{each}.py": ("read_log_entry", "own_reads", "read_log_rules")
+        for each in SEARCHES
+    },
 }
 TESTS: Mapping[str, Sequence[str]] = {
     file: [f"tests/{file.partition('/')[0]}/test_{each}.py" for each in names]

@@ -339,14 +339,14 @@ def test_a_kept_fit_that_is_spoilt_is_dropped_and_its_budget_stays_spent(product
 
 def test_what_was_declared_otherwise_since_is_not_measured_like_before(released: Product) -> None:
     last, scene = of(released), released.scenes[SCENE]
-    assert release_service.reusable_marginals(last, scene) is last
+    assert release_service.reusable_marginals(last, scene, [scene]) is last
     others: Sequence[Any] = (
         replace(scene, workload=scene.workload[1:]),
         replace(scene, trends=()),
         released.scenes["segmentation"],
     )
-    assert all(release_service.reusable_marginals(last, each) is None for each in others)
-    assert release_service.reusable_marginals(None, scene) is None
+    assert all(release_service.reusable_marginals(last, each, [each]) is None for each in others)
+    assert release_service.reusable_marginals(None, scene, [scene]) is None
 
 
 @pytest.fixture

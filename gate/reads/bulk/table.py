@@ -37,7 +37,6 @@ from gate.state.customer_numbers import Numbers
 from gate.state.ledger_position import ConsentPoint
 from gate.storage.deliveries import Delivery, Logged
 from synthetic.completion.completion import ErrorBar
-from synthetic.fitting.release import Release
 
 
 @dataclass(frozen=True)
@@ -200,8 +199,8 @@ def _completed(gate: Gate, asked: AdmittedRequest, personal: _Personal) -> Compl
     shown = views(plan, asked.columns, plan.always)
     drawn = tuple(field for field in asked.columns if shown[field] is View.SYNTHETIC)
     unknown = {*filter.fields(asked.request.filter)} - {*drawn}  # the filter cannot be applied
-    release = served.by_id(plan.release)
-    if not drawn or release is None or unknown or personal.authorised >= personal.everybody:
+    anchor, release = served.anchored(plan.anchor), served.by_id(plan.release)
+    if not drawn or unknown or personal.authorised >= personal.everybody:
         return NOTHING
 
     def rows() -> Any:
@@ -212,9 +211,8 @@ def _completed(gate: Gate, asked: AdmittedRequest, personal: _Personal) -> Compl
 
     people = asked.admitted.objecting if asked.admitted.objecting is not None else asked.subjects
     missing = Missing(rows, people, personal.authorised, personal.everybody, drawn)
-    anchor = served.by_id(plan.anchor)
-    if not isinstance(anchor, Release):
-        return naive(release, missing)
+    if anchor is None:
+        return naive(release, missing) if release is not None else NOTHING
     with reported():
         return gate.completions.anchored(anchor, missing, asked.request.at)
 
