@@ -96,7 +96,7 @@ def test_g161_a_replay_names_an_entry_whose_person_no_journal_writes(
     (leaf,) = leaves(bank)
     assert replayed(tmp_path).differences == []
     masked = json.loads(leaf)["on_behalf_of"]
-    log, wrong = bank.gate.journal.log, []
+    log, wrong = bank.gate.journal.log, list[int]()
     for lie in ("e.mueller", "", masked[:-2], masked.upper(), "0" * 128):
         if lie != masked:
             plain = msgspec.convert(json.loads(leaf) | {"on_behalf_of": lie}, ReadLogEntry)
