@@ -13,7 +13,7 @@ from mcp import Client
 from gate.mcp import server
 from gate.mcp.service_api import NO_ANSWER
 from tests.campaign import sized
-from tests.portal.agent_attacks import PURPOSE, SCENE, attack, call, made_product
+from tests.portal.agent_attacks import PURPOSE, SCENE, Truth, attack, call, made_product
 from tests.portal.agents import HERE, OTHER, OWN, READ, RISKY, Agents, prepared
 
 CALLS = sized(400, 100_000)
@@ -28,6 +28,37 @@ def test_g158_whoever_chooses_every_call_gets_nothing_beyond_the_grants(tmp_path
     assert {"", "malformed-arguments", "unknown-service", "field-outside-scene"} <= {
         *outcome.errors
     }
+
+
+def answered(customer: str, **fields: Any) -> dict[str, Any]:
+    return {"customer": customer, "scene": SCENE, "fields": fields}
+
+
+FORGED: dict[str, Any] = {
+    "a value without a grant": answered("c2", name={"view": "personal", "value": "Bo"}),
+    "a coarser value without one": answered("c2", name={"view": "generalised", "value": "B"}),
+    "a value of another scene": answered("c1", name={"view": "personal", "value": "Ada"})
+    | {"scene": "lead-scoring"},
+    "a value that is not the source's": answered("c1", name={"view": "personal", "value": "Bo"}),
+    "an invented one that is called a value": answered(
+        "c1", name={"view": "synthetic", "value": 1}
+    ),
+    "one of several": {
+        "answers": [answered("c1"), answered("c2", name={"view": "personal", "value": "Bo"})]
+    },
+    "an address in an error": {"error": "internal", "detail": "no row bo@mail.example"},
+}
+
+
+@pytest.mark.parametrize("why", FORGED)
+def test_the_judge_of_the_campaign_finds_what_must_not_be_given(why: str) -> None:
+    rows = {
+        "c1": {"name": "Ada", "email": "ada@mail.example", "device_id": "dev-1"},
+        "c2": {"name": "Bo", "email": "bo@mail.example", "device_id": "dev-2"},
+    }
+    truth = Truth(rows, {"c1": frozenset({"name"})})
+    assert [*truth.wrong({}, FORGED[why])]
+    assert not [*truth.wrong({}, answered("c1", name={"view": "personal", "value": "Ada"}))]
 
 
 @pytest.fixture(scope="module")
