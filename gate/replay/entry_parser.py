@@ -18,7 +18,7 @@ from gate.readlog.batch_entry import BatchList, DecisionBatch
 from gate.readlog.writer import ReadLogEntry
 from gate.replay.history import ActiveState
 from gate.state import consent_bits
-from ledger.vault.commitments import TAG_SIZE, is_masked_person
+from ledger.vault.commitments import TAG_SIZE
 
 ABOUT_ONE, ABOUT_MANY = frozenset({"evaluate", "read"}), frozenset({"rows", "search", "table"})
 MAX_REMEMBERED = 65_536  # cached beginnings, and cached shapes
@@ -111,10 +111,6 @@ class Leaves:
         return known, shape
 
 
-def _is_for_person(logged: ReadLogEntry) -> bool:
-    return logged.action == "read" and is_masked_person(logged.on_behalf_of)
-
-
 def _is_written(logged: ReadLogEntry) -> bool:
     """Whether a journal writes an entry with these members."""
     sets = logged.cohort, None if logged.answered is UNSET else logged.answered
@@ -125,6 +121,6 @@ def _is_written(logged: ReadLogEntry) -> bool:
         and (sets[1] is None or sets[0] is not None)
         and batch_entry.is_moment(logged.at, logged.consent)
         and logged.rows >= 0
-        and (logged.on_behalf_of is UNSET or _is_for_person(logged))
+        and (logged.on_behalf_of is UNSET or logged.action == "read")
         and (not logged.plan or _DIGEST.fullmatch(logged.plan) is not None)
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,21 +90,51 @@ def test_g161_a_refused_read_and_one_of_nobody_name_the_person_too(
     assert replayed(tmp_path).differences == []
 
 
+class Forged:
+    """The entry of a read, true in everything but what it says of the person."""
+
+    def __init__(self, bank: World, person: str, action: str = "read") -> None:
+        log = bank.gate.journal.reads
+        (_, honest), *_ = entries_of(log, bank.ledger, "c1")
+        plain = honest | {"subject": None, "on_behalf_of": person, "action": action}
+        self._entry = msgspec.convert(plain, ReadLogEntry)
+
+    def entry(self, tag: str | None, pad: int | None = None) -> bytes:
+        return self._entry.entry(tag, pad)
+
+
+def masked_at(bank: World, index: int) -> str:
+    tags = bank.ledger.read_log_tags("c1", bank.gate.journal.log.origin)
+    assert tags is not None
+    return commitments.masked_person("e.mueller", tags.position_key, index)
+
+
+LIES: dict[str, Callable[[str], str]] = {
+    "in clear": lambda _: "e.mueller",
+    "empty": lambda _: "",
+    "too short": lambda masked: masked[:-2],
+    "in capitals": str.upper,
+    "masked with another pad": lambda masked: masked[2:] + masked[:2],
+}
+
+
+@pytest.mark.parametrize("why", LIES)
 def test_g161_a_replay_names_an_entry_whose_person_no_journal_writes(
-    bank: World, tmp_path: Path
+    bank: World, tmp_path: Path, why: str
 ) -> None:
     read(bank, "e.mueller")
-    (leaf,) = leaves(bank)
+    journal = bank.gate.journal
+    journal.record(Forged(bank, masked_at(bank, 1)), "c1")
     assert replayed(tmp_path).differences == []
-    masked = json.loads(leaf)["on_behalf_of"]
-    log, wrong = bank.gate.journal.log, list[int]()
-    for lie in ("e.mueller", "", masked[:-2], masked.upper(), "0" * 128):
-        if lie != masked:
-            plain = msgspec.convert(json.loads(leaf) | {"on_behalf_of": lie}, ReadLogEntry)
-            wrong += log.append([plain.encode()])
-    table = json.loads(leaf) | {"action": "table", "subject": None, "determined_by": None}
-    wrong += log.append([msgspec.convert(table, ReadLogEntry).encode()])
-    assert [each.entry for each in replayed(tmp_path).differences] == wrong
+    lie = LIES[why](masked_at(bank, 2))
+    wrong = journal.record(Forged(bank, lie), "c1")
+    assert [each.entry for each in replayed(tmp_path).differences] == [wrong]
+
+
+def test_g161_only_a_read_of_one_customer_names_a_person(bank: World, tmp_path: Path) -> None:
+    read(bank, "e.mueller")
+    wrong = bank.gate.journal.record(Forged(bank, masked_at(bank, 1), "evaluate"), "c1")
+    assert [each.entry for each in replayed(tmp_path).differences] == [wrong]
 
 
 NOT_PERSONS: dict[str, Any] = {

@@ -9,11 +9,13 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client
+from starlette.testclient import TestClient
 
 from gate.mcp import server
 from gate.mcp.service_api import NO_ANSWER
+from portal.app import create_app
 from tests.campaign import sized
-from tests.portal.agent_attacks import PURPOSE, SCENE, Truth, attack, call, made_product
+from tests.portal.agent_attacks import AGENT, PURPOSE, SCENE, Truth, attack, call, made_product
 from tests.portal.agents import HERE, OTHER, OWN, READ, RISKY, Agents, prepared
 
 CALLS = sized(400, 100_000)
@@ -227,6 +229,11 @@ HOSTILE: dict[str, tuple[str, Any, str]] = {
         {"customer": OWN, "number": "1/../../read"},
         "malformed-arguments",
     ),
+    "a proposal's number that is a text": (
+        "review_of_action",
+        {"customer": OWN, "number": "7"},
+        "malformed-arguments",
+    ),
     "a proposal's negative number": (
         "review_of_action",
         {"customer": OWN, "number": -1},
@@ -305,3 +312,49 @@ def test_g162_a_gate_that_fails_is_a_named_error_without_values(
     assert answer["error"] == error
     for secret in ("Ada", "secret-token", "10.0.0.7"):
         assert secret not in json.dumps(answer) + caplog.text
+
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+SECRET = "what-an-agent-sent"
+MESSAGES: dict[str, bytes] = {
+    "nothing": b"",
+    "no JSON": SECRET.encode(),
+    "not UTF-8": b'{"jsonrpc": "\xff"}',
+    "a list of messages": json.dumps([CALL | {"params": {"name": "list_uses"}}]).encode(),
+    "nested without end": b"[" * 100_000,
+    "a number": b"1e400",
+    "no method": b'{"jsonrpc": "2.0", "id": 1}',
+    "another version": json.dumps(CALL | {"jsonrpc": "1.0"}).encode(),
+    "an id that is an object": json.dumps(CALL | {"id": {"a": SECRET}}).encode(),
+    "no parameters": json.dumps(CALL).encode(),
+    "a tool that is a list": json.dumps(CALL | {"params": {"name": [SECRET]}}).encode(),
+    "arguments that are a text": json.dumps(
+        CALL | {"params": {"name": "list_uses", "arguments": SECRET}}
+    ).encode(),
+    "a method that nobody knows": json.dumps(CALL | {"method": "gate/read"}).encode(),
+    "a resource": json.dumps(
+        CALL | {"method": "resources/read", "params": {"uri": "file:///"}}
+    ).encode(),
+    "an answer": b'{"jsonrpc": "2.0", "id": 1, "result": {}}',
+}
+
+
+@pytest.mark.parametrize("version", [None, "2025-06-18", "2026-07-28", "9999-01-01", "x" * 5_000])
+@pytest.mark.parametrize("why", MESSAGES)
+def test_g162_a_message_that_no_agent_sends_is_refused_and_not_logged(
+    why: str, version: str | None, agents: Agents, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {
+        "Authorization": f"Bearer demo-{AGENT}",
+        "Accept": "application/json, text/event-stream",
+        "Content-Type": "application/json",
+    }
+    if version is not None:
+        headers["Mcp-Protocol-Version"] = version
+    with TestClient(create_app(agents.product), raise_server_exceptions=False) as client:
+        answer = client.post("/mcp", content=MESSAGES[why], headers=headers)
+    assert answer.status_code in {200, 202, 400, 404, 413}
+    assert "Traceback" not in answer.text + caplog.text
+    assert SECRET not in caplog.text
+    if answer.status_code == 200:
+        assert "error" in answer.json()
