@@ -18,7 +18,7 @@ import msgspec
 
 from gate.decision import quota
 from gate.http import connection
-from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names
+from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names, PersonId
 from gate.http.connection import Connection
 from gate.http.response import HttpError, Response, Stream, refused
 from gate.reads.bulk import formats
@@ -50,6 +50,7 @@ class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: Names
     minimum_size: LedgerSize = 0
     purpose: Name | None = None
+    on_behalf_of: PersonId | None = None
 
 
 class TableBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -147,6 +148,7 @@ class DataReads:
             self._clock(),
             asked.minimum_size,
             asked.purpose,
+            asked.on_behalf_of,
         )
         answer = self._gate.read(request)
         if answer.decision.refused:

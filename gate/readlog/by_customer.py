@@ -88,9 +88,9 @@ class Listed:
     def entry(self) -> dict[str, Any] | None:
         """The parsed entry; None if its tag or set is others' (see gate.storage.membership).
 
-        `determined_by` is a number or None; `delivery` says what became of the answer. The views
-        of an entry about many customers are those of its members: another customer's row in a
-        table may be synthetic.
+        `determined_by` is a number or None, `on_behalf_of` an id or absent; `delivery` says what
+        became of the answer. The views of an entry about many customers are those of its members:
+        another customer's row in a table may be synthetic.
         """
         entry: dict[str, Any]
         if self.member == MANY:
@@ -110,6 +110,9 @@ class Listed:
             return None
         if isinstance(masked := entry["determined_by"], str):
             entry["determined_by"] = commitments.unmasked(masked, pad)
+        if (person := entry.get("on_behalf_of")) is not None:
+            key = self.tags.position_key
+            entry["on_behalf_of"] = commitments.unmasked_person(person, key, self.place)
         return entry | {"delivery": self.delivery.value}
 
     def _of_row(self) -> Delivery:

@@ -11,12 +11,12 @@ JSON:
 `subject` is a tag derived from the customer's own key, different in every leaf. `determined_by` is
 the entry of the consent log that the answer rests on, masked with a pad of the customer and the
 leaf (ledger.vault.commitments.PositionPads). So neither repeats in the leaves of one customer. In
-leaves of earlier versions it is a number or null. Values are never written. A read of many
-customers names two stored sets by digest (gate.readlog.customer_sets): `cohort`, of those who
-granted what was asked, and `answered`, of those of whom something is in the answer. If a table's
-synthetic rows are not naive, `mode` says how they were made ("release-anchored") and `release` on
-whose counts they rest. In entries of earlier versions there is no `answered`, and `cohort` names
-rows of the consent state.
+leaves of earlier versions it is a number or null. `on_behalf_of`, if the service named a person, is
+their id, masked for the same readers. Values are never written. A read of many customers names two
+stored sets by digest (gate.readlog.customer_sets): `cohort`, of those who granted what was asked,
+and `answered`, of those of whom something is in the answer. If a table's synthetic rows are not
+naive, `mode` says how they were made ("release-anchored") and `release` on whose counts they rest.
+Earlier versions have no `answered`, and `cohort` names rows of the consent state.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ from gate.storage.journal import STORAGE_ERRORS, Commit, JournalStore
 from gate.storage.read_log import ReadLogDatabase
 from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
-from ledger.vault.commitments import ReadLogTags, masked
+from ledger.vault.commitments import ReadLogTags, masked, masked_person
 
 
 class JournalError(Exception):
@@ -63,6 +63,7 @@ class ReadLogEntry(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     determined_by: int | str | None = None  # masked in the leaf of one customer
     mode: str | UnsetType = UNSET  # of a table's synthetic rows, unless they are naive
+    on_behalf_of: str | UnsetType = UNSET  # the person; masked in the leaf
     plan: str
     release: str | None = None
     consent: ConsentPoint
@@ -185,10 +186,7 @@ class Journal:
         return self.record_all([(entry, subject)])[0]
 
     def record_all(self, asked: Sequence[Asked]) -> range:
-        """Write entries in this order, durably; returns their indexes.
-
-        Raises JournalError; then none of them may be answered.
-        """
+        """Write entries in this order, durably; returns their indexes. Raises JournalError."""
         mine = _Waiting(asked)
         with self._queue:
             self._waiting.append(mine)
@@ -322,6 +320,9 @@ class Journal:
                 theirs = next(tags)
                 tag, pad = theirs.at(index), theirs.pads.at(index)
                 name = theirs.pseudonym[: membership.SIZE]
+                if isinstance(line, ReadLogEntry) and line.on_behalf_of is not UNSET:
+                    person = masked_person(line.on_behalf_of, theirs.position_key, index)
+                    line = msgspec.structs.replace(line, on_behalf_of=person)
             made.entries.append(line.entry(tag, pad))
             made.names.append(name)
         return made

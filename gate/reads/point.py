@@ -13,6 +13,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Protocol
 
+from msgspec import UNSET
+
 from gate.contracts.scene import Population, ReadShape, Scene, statistics
 from gate.decision import purpose
 from gate.decision.alert import Alarm, log
@@ -371,6 +373,7 @@ def _log_entry(
         views=decision.views,
         reason=decision.reason,
         determined_by=decision.determined_by,
+        on_behalf_of=UNSET if request.on_behalf_of is None else request.on_behalf_of,
         plan=plan.digest if plan else "",
         release=plan.release if plan and synthetic else None,
         consent=point,

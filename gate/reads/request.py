@@ -7,6 +7,7 @@ from typing import Any
 
 from gate.decision.decide import Decision, View
 from gate.storage.deliveries import Logged
+from ledger.vault.commitments import require_person
 
 
 class StaleStateError(Exception):
@@ -28,6 +29,12 @@ class ReadRequest:
     at: datetime
     minimum_size: int = 0
     purpose: str | None = None  # DPV term the caller states; must equal the contract's
+    on_behalf_of: str | None = None  # id of the person for whom the service asks, for the read log
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for an id that a read-log entry cannot have."""
+        if self.on_behalf_of is not None:
+            require_person(self.on_behalf_of)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterable
 
-from gate.readlog.writer import pseudonym
+from msgspec import UNSET
+
+from gate.readlog.writer import ReadLogEntry, pseudonym
 from ledger.follower import Follower
 from ledger.vault import commitments
 from ledger.vault.commitments import TAG_SIZE, PositionPads, ReadLogTags
@@ -60,6 +62,18 @@ class EntryOwners:
         pad = pads.at(index) if place is None else pads.member(index, place)
         position = commitments.unmasked(masked[1:-1].decode(), pad)
         return b"null" if position is None else b"%d" % position
+
+    def names_person(self, name: bytes, index: int, logged: ReadLogEntry) -> bool:
+        """Whether a journal writes what entry `index` says of the person for whom it was asked."""
+        if logged.on_behalf_of is UNSET:
+            return True
+        known = self._known.get(name)
+        key = known[1].position_key if known else commitments.position_key(name)
+        try:
+            commitments.unmasked_person(logged.on_behalf_of, key, index)
+        except ValueError:
+            return False
+        return True
 
     def erased_meanwhile(self, name: bytes) -> bool:
         """Whether the pseudonym is of somebody who had a key when customers were named."""

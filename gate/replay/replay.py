@@ -260,7 +260,8 @@ class _Replayer:
         if tag == _NOBODY or beginning.is_about_many:
             alone = tag != _NOBODY or masked != _NOBODY or not beginning.is_about_many
             return _OTHER_KIND if alone else self._of_everybody(beginning, shape)
-        if (rests := self._owners.rests(name, index, masked)) is None:
+        rests = self._owners.rests(name, index, masked)
+        if rests is None or not self._owners.names_person(name, index, shape.reading):
             return _UNWRITTEN
         if (owner := self._owners.of(name, rests)) is None:
             return self._unnamed(shape, beginning.minute, name, rests, tag)

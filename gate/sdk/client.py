@@ -120,11 +120,23 @@ class GateClient:
         self._gate, self._token, self._timeout_s = gate.rstrip("/"), token, timeout_s
 
     def read(
-        self, scene: str, customer: str, fields: Sequence[str], *, minimum_size: int = 0
+        self,
+        scene: str,
+        customer: str,
+        fields: Sequence[str],
+        *,
+        minimum_size: int = 0,
+        on_behalf_of: str | None = None,
     ) -> GateAnswer:
-        """One customer's fields in one scene. Raises GateRefusedError and GateUnavailableError."""
-        asked = {"scene": scene, "customer": customer, "fields": [*fields]}
-        answer = json.loads(self._post("/v1/read", asked | {"minimum_size": minimum_size}))
+        """One customer's fields in one scene. Raises GateRefusedError and GateUnavailableError.
+
+        `on_behalf_of`: id of the employee for whom you ask; the customer sees it.
+        """
+        asked: dict[str, Any] = {"scene": scene, "customer": customer, "fields": [*fields]}
+        asked["minimum_size"] = minimum_size
+        if on_behalf_of is not None:
+            asked["on_behalf_of"] = on_behalf_of
+        answer = json.loads(self._post("/v1/read", asked))
         return GateAnswer(
             allowed=bool(answer["decision"]),
             reason=str(answer["reason"]),

@@ -30,6 +30,7 @@ from ledger.tlog.checkpoint import MalformedCheckpointError
 from ledger.tlog.fetcher import LogSource, UnreadableError
 from ledger.tlog.policy import LogPolicyError
 from ledger.tlog.signed_note import NoteError
+from ledger.vault import commitments
 from ledger.verify import announced_read_logs, read_keys
 from ledger.verify.announced_read_logs import AnnouncedLog, UnsoundLogError
 from ledger.verify.cli import printable, read
@@ -222,8 +223,17 @@ def _read_line(own: Mapping[str, Any]) -> str:
     views = ", ".join(f"{name} {view}" for name, view in own["views"].items()) or "nothing"
     return (
         f"  {own['place']}  {own['at']}  {own['action']} by {own['service']}"
+        f"{_for_person(own['on_behalf_of'])}"
         f" for {own['scene']}: {views}{_rests(own['determined_by'])}; {own['delivery']}"
     )
+
+
+def _for_person(person: str | None) -> str:
+    """On whose behalf a service asked, if it named somebody; masked without the key."""
+    if person is None:
+        return ""
+    masked = commitments.is_masked_person(person)
+    return f" on behalf of {'somebody' if masked else person}"
 
 
 def _rests(determined_by: int | str | None) -> str:

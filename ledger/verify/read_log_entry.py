@@ -16,7 +16,7 @@ _WORDING = frozenset(
     {"fields", "plan", "reason", "release", "rows", "scene", "service", "views"}
 )  # what a wording of a list has, and every entry that is not a batch
 _ENTRY = _WORDING | {"action", "at", "cohort", "consent", "determined_by", "subject"}
-_OPTIONAL = frozenset({"answered", "mode"})
+_OPTIONAL = frozenset({"answered", "mode", "on_behalf_of"})
 _BATCH = frozenset({"action", "at", "consent", "decisions", "list", "service"})
 _TEXTS = ("action", "at", "list", "plan", "reason", "scene", "service")
 _TAG, _DIGEST = re.compile(r"[0-9a-f]{48}"), re.compile(r"[0-9a-f]{64}")
@@ -41,6 +41,9 @@ def parse(leaf: bytes) -> dict[str, Any]:
     _want(entry.keys() - _OPTIONAL == _ENTRY, "the members of a read-log entry")
     _require_texts(entry)
     _require_wording(entry)
+    if "on_behalf_of" in entry:
+        masked = commitments.is_masked_person(entry["on_behalf_of"])
+        _want(action == "read" and masked, "a masked id, in a read of one customer")
     sets = (entry["cohort"], entry.get("answered"))
     if action in ABOUT_ONE:
         _want(_is_tag(entry["subject"]) and sets == (None, None), "a tag and no set")

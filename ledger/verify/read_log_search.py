@@ -43,6 +43,7 @@ class OwnRead:
     views: Mapping[str, str]  # those of the customer's own values
     subject: str | None
     determined_by: int | str | None  # the entry of the consent log; masked without the key
+    on_behalf_of: str | None  # the person for whom the service asked; masked without the key
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +150,10 @@ class _Walk:
             return entry
         pads = PositionPads(self.keys.positions)
         pad = pads.at(index) if place is None else pads.member(index, place)
-        return entry | {"determined_by": commitments.unmasked(masked, pad)}
+        own = entry | {"determined_by": commitments.unmasked(masked, pad)}
+        if (person := entry.get("on_behalf_of")) is None:
+            return own
+        return own | {"on_behalf_of": _person(person, self.keys.positions, index)}
 
     def _answered(self, index: int, entry: dict[str, Any]) -> bool:
         """Whether the set that an entry names has the customer's number."""
@@ -175,6 +179,15 @@ class _Walk:
         self.undecided.setdefault(reason, []).append(index)
 
 
+def _person(masked: str, key: bytes, index: int) -> str:
+    """The person on whose behalf the customer's own entry `index` was read. Raises EntryError."""
+    try:
+        return commitments.unmasked_person(masked, key, index)
+    except ValueError as error:
+        raise EntryError(str(error)) from error
+
+
 def _members(index: int, entry: Mapping[str, Any]) -> dict[str, Any]:
     names = ("at", "action", "service", "scene", "views", "subject", "determined_by")
-    return {"index": index} | {name: entry[name] for name in names}
+    person = {"on_behalf_of": entry.get("on_behalf_of")}
+    return {"index": index} | {name: entry[name] for name in names} | person

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import company, contracts, gate, jobs, plan, settings, steward
+from portal.commands import agents, company, contracts, gate, jobs, plan, settings, steward
 from portal.commands.customers import (
     archive,
     consent_record,
@@ -50,6 +50,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,  # locals may hold personal data
 )
 
+app.add_typer(agents.app)
 app.add_typer(archive.app)
 app.add_typer(audit.app)
 app.add_typer(backup.app)

@@ -19,8 +19,8 @@ before the default. This holds for every command, `--data-dir` included.
 **Mistakes.** A key of `sovereign.toml` or a variable that begins with `SOVEREIGN_` and is no
 setting is refused: the message names the nearest setting. So is a value that cannot be used.
 Examples are as in `sovereign.toml`; in a variable a text has no quotes, and a table is JSON.
-`SOVEREIGN_GATE_TOKEN` is read by `sovereign steward run` alone. Receivers of notices stand in
-`steward.toml` of the data directory: docs/operate.md.
+`SOVEREIGN_GATE_TOKEN` is read by `sovereign steward run` and `sovereign mcp` alone. Receivers of
+notices stand in `steward.toml` of the data directory: docs/operate.md.
 
 **Privacy loss.** What releases cost one customer is bounded: over all scenes and years at most
 epsilon 10 at delta 1e-6. A company may set less; more is refused. Each reservation in the public

@@ -15,7 +15,7 @@ from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 PREFIX = "SOVEREIGN_"
 FILE = Path("sovereign.toml")  # in the working directory
-NOT_SETTINGS = ("SOVEREIGN_GATE_TOKEN",)  # variables that one command reads: `steward run`
+NOT_SETTINGS = ("SOVEREIGN_GATE_TOKEN",)  # variables that commands read: `steward run`, `mcp`
 
 
 class SettingError(ValueError):

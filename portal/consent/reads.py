@@ -36,6 +36,7 @@ class ReadRow:
     reason: str
     action: str  # "evaluate", "read", "rows", "search", "statistics" or "table"
     delivery: str  # a Delivery
+    on_behalf_of: str | None  # id of the person for whom the service asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class DecisionView:
     inputs: tuple[Input, ...]
     model: str
     entry: int  # of the read log: what it rests on
+    tokens: int | None  # that the model read and wrote
+    on_behalf_of: str | None
 
 
 def page(
@@ -103,6 +106,8 @@ def _decision(
             filter(None, (explanation.model, explanation.model_version, explanation.prompt_version))
         ),
         entry=explanation.reading.index,
+        tokens=explanation.tokens,
+        on_behalf_of=explanation.on_behalf_of,
     )
 
 
@@ -127,6 +132,7 @@ def _row(
         reason=_reason(entry, scenes),
         action=entry["action"],
         delivery=entry["delivery"],
+        on_behalf_of=entry.get("on_behalf_of"),
     )
 
 

@@ -24,6 +24,7 @@ from steward.oversight.review import Proposal
 router = APIRouter(prefix="/v1", tags=["decisions"])
 
 Subject = Annotated[str, Field(min_length=1, max_length=200)]
+PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$")]
 
 
 class ExplainedDecisionBody(BaseModel):
@@ -40,6 +41,8 @@ class ExplainedDecisionBody(BaseModel):
     prompt_version: str = ""
     read_log: str
     entry: int
+    tokens: Annotated[StrictInt, Field(ge=0, le=10**9)] | None = None
+    on_behalf_of: PersonName | None = None
 
 
 class Proposed(BaseModel):
@@ -50,6 +53,7 @@ class Proposed(BaseModel):
     subject: Subject
     text: str
     operations: list[str] = []
+    on_behalf_of: PersonName | None = None
 
 
 class Signed(BaseModel):
@@ -107,6 +111,8 @@ def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> d
         model_version=decision.model_version,
         prompt_version=decision.prompt_version,
         reading=Reference(decision.read_log, decision.entry),
+        tokens=decision.tokens,
+        on_behalf_of=decision.on_behalf_of,
     )
     return {"number": here.explanations.attach(explanation, decision.subject, here.clock())}
 
@@ -115,7 +121,7 @@ def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> d
 def propose(request: Request, here: Here, by: Service, proposed: Proposed) -> dict[str, Any]:
     """Submit what you are about to do. If it waits, do nothing until it is decided."""
     declared = frozenset(proposed.operations)
-    proposal = Proposal(by, proposed.subject, proposed.text, declared)
+    proposal = Proposal(by, proposed.subject, proposed.text, declared, proposed.on_behalf_of)
     number = here.reviews.propose(proposal, context(request).clock())
     return {"waits": number is not None, "number": number}
 

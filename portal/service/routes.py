@@ -20,7 +20,7 @@ from gate.reads.bulk import formats
 from gate.reads.request import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
-from portal.service import demokeys, description, tokens, usage
+from portal.service import agents, demokeys, description, tokens, usage, uses
 from portal.signin import trial
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
@@ -40,7 +40,9 @@ def mount(app: FastAPI, product: Product) -> None:
         embedded = IssuerApp(issuer)
         app.router.routes.append(Route(TOKEN, embedded, methods=["POST"]))
         app.router.routes.append(Route(KEYS, embedded, methods=["GET"]))
-    app.router.routes.extend([*router.routes, *usage.router.routes])
+    settings = product.settings
+    agents.mount(app, here(settings), issuer.address if issuer else settings.token_issuer)
+    app.router.routes.extend([*router.routes, *usage.router.routes, *uses.router.routes])
 
 
 def issuing(product: Product) -> Issuer:

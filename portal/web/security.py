@@ -21,7 +21,7 @@ from portal.web.pages import context, unsaved_sessions
 from portal.web.problems import CrossSiteError, NotFoundError, answer
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-BEARER_PATHS = ("/v1/", "/access/", "/token")
+BEARER_PATHS = ("/v1/", "/access/", "/token", "/mcp")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -34,7 +34,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One decision. `inputs`: field -> value used. `prompt`: "" without one."""
+    """One decision. `inputs`: field -> value used. `prompt_version`: "" without one.
+
+    `tokens`: how many the model read and wrote. `on_behalf_of`: id of the person for whom the
+    service decided.
+    """
 
     service: str
     outcome: str
@@ -44,6 +48,8 @@ class Explanation:
     model_version: str
     prompt_version: str
     reading: Reference
+    tokens: int | None = None
+    on_behalf_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +117,14 @@ class Explanations:
             "log": place.log,
             "index": place.index,
         }
-        private = {
+        private: dict[str, Any] = {
             "outcome": explanation.outcome,
             "inputs": dict(explanation.inputs),
             "reasons": list(explanation.reasons),
             "views": {name: entry["views"][name] for name in explanation.inputs},
         }
+        optional = {"tokens": explanation.tokens, "on_behalf_of": explanation.on_behalf_of}
+        private |= {name: each for name, each in optional.items() if each is not None}
         with self._register.writing() as writing:
             return writing.append(EXPLAINED, subject, shown, private, at)
 
@@ -187,5 +195,7 @@ def _explained(entry: RegisterEntry, private: Mapping[str, Any]) -> Explained:
         shown["model-version"],
         shown["prompt-version"],
         Reference(shown["log"], shown["index"]),
+        private.get("tokens"),
+        private.get("on_behalf_of"),
     )
     return Explained(entry.number, entry.at, shown["scene"], private["views"], explanation)

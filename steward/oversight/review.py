@@ -43,6 +43,7 @@ class Proposal:
     subject: str
     text: str
     declared: frozenset[str] = frozenset()  # operations that the service declares
+    on_behalf_of: str | None = None  # id of the person for whom the service asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class PendingProposal:
     text: str | None
     at: datetime
     deadline: datetime
+    on_behalf_of: str | None
 
     def overdue(self, at: datetime) -> bool:
         return at > self.deadline
@@ -109,6 +111,8 @@ class Reviews:
         }
         with self._register.writing() as writing:
             private = {"text": proposal.text}
+            if proposal.on_behalf_of is not None:
+                private["on_behalf_of"] = proposal.on_behalf_of
             number = writing.append(PROPOSED, proposal.subject, shown, private, at)
             row = {"number": number, "subject": proposal.subject, "deadline": shown["deadline"]}
             writing.database.execute(_ADD, row)
@@ -184,6 +188,7 @@ class Reviews:
             private.get("text"),
             entry.at,
             datetime.fromtimestamp(entry.open["deadline"], UTC),
+            private.get("on_behalf_of"),
         )
 
 

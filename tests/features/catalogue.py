@@ -243,8 +243,8 @@ FEATURES = (
     Feature(
         "M35",
         "AI agents behind the gate",
-        "A Model Context Protocol server gives agents gated, masked and marked data.",
-        NOT_BEGUN,
+        "A Model Context Protocol server gives agents gated, masked and marked data; each read"
+        " names the agent and the person on whose behalf it asked.",
     ),
     Feature(
         "M36",

@@ -255,6 +255,8 @@ NOT_WRITTEN: dict[str, Any] = {
     "a negative position": entry(determined_by=-1),
     "a position that is no number": entry(determined_by=True),
     "a masked position that is cut off": entry(determined_by="5b0e"),
+    "a person in clear": entry(on_behalf_of="e.mueller"),
+    "a person of many customers": many(None) | {"on_behalf_of": "ab" * 64},
     "a set that is no digest": entry(action="rows", subject=None, answered="x"),
     "a time that is none": entry(at="yesterday"),
     "views that are none": entry(views=["age"]),
@@ -435,6 +437,39 @@ def test_g147_the_customer_sees_what_each_entry_rests_on(
     given.run()
     printed = capsys.readouterr().out
     assert printed.count(", by entry ") == (4 if newer else 2)
+
+
+@pytest.mark.parametrize("newer", [True, False])
+def test_g161_the_customer_sees_on_whose_behalf_a_service_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], *, newer: bool
+) -> None:
+    tags = ReadLogTags(MINE, ORIGIN)
+    read = about(MINE, 0) | {
+        "determined_by": commitments.masked(3, tags.pads.at(0)),
+        "on_behalf_of": commitments.masked_person("e.mueller", tags.position_key, 0),
+    }
+    given = Given(tmp_path, read, about(MINE, 1))
+    if newer:
+        positions = {ORIGIN: tags.position_key}
+        keys = ReadKeys({ORIGIN: commitments.read_log_key(MINE, ORIGIN)}, NUMBER, positions)
+        (tmp_path / "keys").write_bytes(keys.encode())
+    assert given.run() == 0
+    printed = capsys.readouterr().out
+    wanted = "e.mueller" if newer else "somebody"
+    assert printed.count(f" by analytics on behalf of {wanted} for segmentation") == 1
+
+
+def test_g161_own_reads_refuses_a_person_that_no_journal_writes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = ReadLogTags(MINE, ORIGIN)
+    rests = {"determined_by": commitments.masked(3, tags.pads.at(0))}
+    given = Given(tmp_path, about(MINE, 0) | rests | {"on_behalf_of": "ab" * 64})
+    positions = {ORIGIN: tags.position_key}
+    keys = ReadKeys({ORIGIN: commitments.read_log_key(MINE, ORIGIN)}, NUMBER, positions)
+    (tmp_path / "keys").write_bytes(keys.encode())
+    assert given.run() == 1
+    assert "want an id" in capsys.readouterr().err
 
 
 def test_g135_the_file_has_one_key_for_each_log_and_no_more() -> None:

@@ -92,6 +92,16 @@ def test_the_client_reads_one_and_many(
     assert re.search(r"\d+ of them as they are", capsys.readouterr().out)
 
 
+def test_an_agent_asks_in_twenty_lines(
+    address: str, product: Product, capsys: pytest.CaptureFixture[str]
+) -> None:
+    section = "An agent in 20 lines"
+    run(section, address, product.home, {})
+    shown = capsys.readouterr().out
+    assert re.fullmatch(r"\{'view': '(personal|withheld)', 'meaning': .*\}\n", shown)
+    assert len([line for line in example(section).splitlines() if line]) <= 20
+
+
 def test_a_service_proves_who_it_is(
     address: str, product: Product, capsys: pytest.CaptureFixture[str]
 ) -> None:

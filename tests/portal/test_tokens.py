@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 
@@ -66,6 +67,29 @@ def test_a_bound_token_that_is_stolen_reads_nothing(address: str, product: Produ
     sent = credentials.headers("POST", f"{address}/v1/read")["Authorization"]
     with pytest.raises(GateRefusedError, match="Authentication required"):
         GateClient(address, sent.removeprefix("DPoP ")).read("nearest-branch", "c00007", ["x"])
+
+
+@pytest.mark.parametrize("bound", [False, True])
+def test_g164_an_agents_access_token_is_verified_and_passed_on_unless_it_is_bound(
+    address: str, product: Product, bound: bool
+) -> None:
+    key = demokeys.private(product.home, [SERVICE])[SERVICE]
+    credentials = ClientCredentials(f"{address}/token", SERVICE, key, bound=bound)
+    token = credentials.headers("POST", f"{address}/mcp")["Authorization"].partition(" ")[2]
+    asked = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "list_uses", "arguments": {}},
+    }
+    headers = {"Accept": "application/json, text/event-stream"}
+    for scheme in ("Bearer", "DPoP"):
+        sent = headers | {"Authorization": f"{scheme} {token}"}
+        answer = httpx.post(f"{address}/mcp", json=asked, headers=sent)
+        served = scheme == "Bearer" and not bound
+        assert answer.status_code == (200 if served else 401)
+        if served:
+            assert answer.json()["result"]["structuredContent"]["service"] == SERVICE
 
 
 def test_the_demonstrations_keys_are_the_owners_alone(product: Product) -> None:
