@@ -12,7 +12,7 @@ from typing import Any
 from gate.contracts import company, odcs, quality, scene, sla, source
 from gate.contracts.company import ItemUse, LegalEntity, Roles
 from gate.contracts.quality import Metric, Unit
-from gate.contracts.scene import Fallback, LegalBasis, ReadShape, Surrogates
+from gate.contracts.scene import Fallback, LegalBasis, Population, ReadShape, Surrogates
 from gate.contracts.sla import Level
 from gate.contracts.triggers import Template
 
@@ -128,11 +128,17 @@ def scene_contract() -> Schema:
             ),
             "consentSince": VERSION,
             "minimumGroup": {"type": "integer", "minimum": 0, "not": {"const": 1}},
+            "population": {"enum": [*map(str, Population)]},
             **dict.fromkeys(("order", "longestConsentDays", "reminderDays"), COUNT),
         },
         scene.CUSTOM,
         {"title", "summary", "consequence", "alternative", "purpose", "legalBasis", "fallback"}
-        | {"services", "order", "longestConsentDays"},
+        | {"services", "order"},
+    )
+    endless = {"enum": [str(LegalBasis.INTEREST), str(LegalBasis.OBLIGATION)]}
+    length = _containing("longestConsentDays")
+    custom["allOf"].append(
+        {"if": _containing("legalBasis", endless), "then": {"not": length}, "else": length}
     )
     field_custom = _custom(
         {
@@ -241,11 +247,14 @@ def _custom(
     one["allOf"] = [
         _when("property", name, {"properties": {"value": value}}) for name, value in values.items()
     ]
-    there = [
-        {"contains": {"properties": {"property": {"const": name}}, "required": ["property"]}}
-        for name in sorted(wanted)
-    ]
+    there = [_containing(name) for name in sorted(wanted)]
     return {"type": "array", "items": one, "allOf": there}
+
+
+def _containing(name: str, value: Schema | None = None) -> Schema:
+    """A list in which the custom property `name` is, with such a value."""
+    said = {"property": {"const": name}, **({"value": value} if value else {})}
+    return {"contains": {"properties": said, "required": ["property"]}}
 
 
 def _when(name: str, value: str, then: Schema) -> Schema:

@@ -95,7 +95,9 @@ class ConsentRows:
         row = self._hot.get(subject)
         if row is None:
             row = self._subjects.place(subject)
-        return self._fast[scene][row] if row >= 0 else self._silent(scene, subject)
+        if row >= 0:
+            return self._fast[scene][row]
+        return self._unsaid[scene] and self._silent(scene, subject)
 
     def unsaid(self, scene: str) -> int:
         """The bits of a customer who has said nothing: not zero under legitimate interest.
@@ -123,7 +125,7 @@ class ConsentRows:
         if row is None:
             row = self._subjects.place(subject)
         if row == NOBODY:
-            return self._silent(scene, subject), None
+            return self._unsaid[scene] and self._silent(scene, subject), None
         index = self._fast_indexes[scene][row]
         return self._fast[scene][row], None if index == NEVER else index
 

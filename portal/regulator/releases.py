@@ -6,13 +6,15 @@ from datetime import datetime
 from math import isfinite
 
 from gate.contracts.odcs import Text
-from gate.contracts.scene import Scene
+from gate.contracts.scene import Scene, Surrogates
 from gate.reads.point import Gate
 from portal.operations.release_service import period
 from portal.web.chart import Chart, ChartLine, chart
 from synthetic.completion.completion import SERVED
 from synthetic.completion.mode import Mode
+from synthetic.evaluation import inference_risk
 from synthetic.evaluation.evaluate import SHARES, expected_loss
+from synthetic.evaluation.inference_risk import InferenceRisk
 from synthetic.fitting.release import Release
 from synthetic.model.consistency import Reconciled
 
@@ -64,6 +66,14 @@ class GroupBy:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskRow:
+    """How often a synthetic value of an item would be the true one, among uncommon values."""
+
+    item: Text
+    risk: InferenceRisk
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """The quality of a release, from its public record alone.
 
@@ -77,6 +87,8 @@ class Quality:
     promise: str
     losses: Chart  # expected relative error of the segments, by share withdrawn
     groups: tuple[GroupBy, ...]
+    surrogates: Surrogates
+    risks: tuple[RiskRow, ...]  # empty without surrogates
 
     @property
     def mode(self) -> Mode:
@@ -94,7 +106,16 @@ def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
     groups = tuple(_group(each, release, scene) for each in release.served)
     counted = _row(anchor, scene) if anchor else None
     error = _error(anchor) if anchor else None
-    return Quality(_row(release, scene), counted, error, str(release.statement), drawn, groups)
+    surrogates = scene.surrogates or Surrogates.NONE
+    shown = () if surrogates is Surrogates.NONE else tuple(_risks(release, scene))
+    said = str(release.statement)
+    return Quality(_row(release, scene), counted, error, said, drawn, groups, surrogates, shown)
+
+
+def _risks(release: Release, scene: Scene) -> Iterator[RiskRow]:
+    for name, risk in inference_risk.risks(release).items():
+        if name in scene.fields:
+            yield RiskRow(scene.fields[name].item.title, risk)
 
 
 def _error(anchor: Release) -> tuple[float, float] | None:

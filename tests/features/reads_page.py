@@ -16,6 +16,7 @@ KINDS = {
     "table without customer numbers": "table",
     "list of customers whose data may be read": "search",
     "Only asked whether it may": "evaluate",
+    "counted into totals": "statistics",
 }
 _ROW = re.compile(r"<li>\s*(<p class=\"did\"><strong>.*?)</li>", re.DOTALL)
 _DID = re.compile(r"<strong>(.*?)</strong> · for: (.*?)</p>")
@@ -47,7 +48,7 @@ def read(kind: str, service: str, scene: str, fields: tuple[str, ...] = ()) -> S
 
 
 def reads(customer: Person) -> Counter[Shown]:
-    """Every read on every page, except those of the product itself."""
+    """Every read on every page, except those of the product itself and its counts."""
     return Counter(shown for shown, _ in marked(customer).elements())
 
 
@@ -55,7 +56,7 @@ def marked(customer: Person) -> Counter[tuple[Shown, str]]:
     """The same, each with what became of the answer: delivered, cut or unknown."""
     own = read("read", "customer-care", "contract-service", ("name",))  # for a notice at the desk
     found = (each for each in _reads(customer) if each[0].service != PORTAL)
-    return Counter(each for each in found if each[0] != own)
+    return Counter(each for each in found if each[0] != own and each[0].kind != "statistics")
 
 
 def _reads(customer: Person) -> Iterator[tuple[Shown, str]]:
@@ -66,12 +67,12 @@ def _reads(customer: Person) -> Iterator[tuple[Shown, str]]:
             found = _DID.search(row)
             ended = _DELIVERY.findall(row)
             assert found is not None, row
-            assert len(ended) == 1, row
             service, scene = (unescape(each) for each in found.groups())
             kind = next((each for words, each in KINDS.items() if words in row), "read")
+            assert len(ended) == (kind != "statistics"), row
             read_of = kind not in {"evaluate", "search"}
             items = _personal(row) if read_of else ()
-            yield Shown(kind, service, scene, items), ended[0]
+            yield Shown(kind, service, scene, items), ended[0] if ended else ""
         number += 1
         more = f'href="?page={number}"' in html
 

@@ -155,14 +155,14 @@ def test_leaving_ends_every_grant_with_receipts_and_is_announced_and_stopped(own
     assert personal(own, subject)
     assert THREE_DAYS.search(ask(customer).html)
     assert not personal(own, subject)
-    assert len(customer.receipts()) == before + 2
+    assert len(customer.receipts()) == before + 3, "two grants end, and it counts as an objection"
     wait_for(lambda: "are to be erased" in letters(own), "letter")
     assert THREE_DAYS.search(customer.page("/customer").html)
     assert customer.press(customer.page("/customer"), ALLOW).status == 409
     customer.press(customer.page(LEAVE), f"{LEAVE}/stop")
     customer.switch(SCENE, "allow")
     assert personal(own, subject)
-    assert len(customer.receipts()) == before + 3
+    assert len(customer.receipts()) == before + 4
     wait_for(lambda: "Your records here stay" in letters(own), "letter")
 
 

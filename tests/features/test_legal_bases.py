@@ -32,6 +32,7 @@ def contract(name: str, basis: str, theirs: str) -> str:
     text = (BANK / "scenes" / f"{theirs}.odcs.yaml").read_text("utf-8")
     text = re.sub(r"^id: .*", f"id: {name}", text, count=1, flags=re.MULTILINE)
     text = re.sub(r"legalBasis, value: \w+", f"legalBasis, value: {basis}", text)
+    text = re.sub(r".*property: population.*\n", "", text)
     if name == LATER:
         text = text.replace("version: 1.0.0", "version: 1.1.0")
         text = re.sub(

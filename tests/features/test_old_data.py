@@ -52,7 +52,7 @@ class Upgraded:
 def upgraded(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
     folder = tmp_path_factory.mktemp("upgraded")
     seen = Upgraded(shutil.copytree(unpacked, folder / "data"))
-    with Site(seen.home, folder / "server.log").serving() as site:
+    with Site(seen.home, folder / "server.log", words=("--apply",)).serving() as site:
         customer = site.customer(made.CHOOSING)
         seen.history = customer.page("/customer/history").html
         seen.reads = customer.page("/customer/reads").html

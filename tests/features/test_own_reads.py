@@ -145,11 +145,13 @@ def _shown(result: dict[str, Any]) -> Counter[Shown]:
         and any(each["service"] == known.id for known in SCENES[each["scene"]].services)
         and (shown := _as_shown(each)) != read("read", *DESK)
         and shown.service != "This data page"
+        and shown.kind != "statistics"
     )
 
 
 def _as_shown(own: dict[str, Any]) -> Shown:
-    views = own["views"].items() if own["action"] not in {"evaluate", "search"} else []
+    none = own["action"] in {"evaluate", "search", "statistics"}
+    views = [] if none else own["views"].items()
     fields = tuple(name for name, view in views if view == "personal")
     return read(own["action"], own["service"], own["scene"], fields)
 

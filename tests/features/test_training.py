@@ -29,7 +29,7 @@ def test_a_veto_ends_the_training_and_names_the_models_it_reaches(site: Site, ba
     assert subject not in trained(site)
     affected = sovereign("manifest", "affected", "--data-dir", site.home, "--json")
     assert affected.returncode == 1, affected.stderr
-    (model,) = json.loads(affected.stdout)
-    assert model["model"] == "scoring-1"
+    models = {each["model"]: each for each in json.loads(affected.stdout)}
+    model = models["scoring-1"]
     assert veto in [by for _, by in model["vetoed"]]
     assert subject not in manifest.read_text("utf-8")

@@ -55,7 +55,8 @@ BESIDE = {  # commands that write other files or tables, and are made for it
     "transitions",
     "vault rotate-kek",
 }
-ALONE = {"apply", "demo", "gate serve", "init", "migrate", "restore", "serve", "witness serve"}
+ALONE = {"apply", "demo", "gate serve", "init", "mcp", "migrate", "restore", "serve"}
+ALONE |= {"witness serve"}
 READING = {
     "audit",
     "audit-states",

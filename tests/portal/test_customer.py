@@ -45,8 +45,8 @@ def test_the_centre_shows_all_twelve_scenes_with_consequence_and_alternative(
     for scene in product.scenes.values():
         for text in (scene.title, scene.summary, scene.consequence, scene.alternative):
             assert text["en"] in page
-    assert page.count('aria-pressed="true"') == 10  # of eleven switches one is partly allowed
-    assert page.count('aria-pressed="false"') == 12
+    assert page.count('aria-pressed="true"') == 11  # of twelve switches one is partly allowed
+    assert page.count('aria-pressed="false"') == 13
 
 
 @pytest.mark.usefixtures("still")

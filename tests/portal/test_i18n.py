@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 
-from gate.contracts.scene import COMPLETIONS, LOCKED, Fallback, LegalBasis
+from gate.contracts.scene import COMPLETIONS, LOCKED, Fallback, LegalBasis, Surrogates
 from gate.decision.decide import Reason, View
 from ledger.events.acts import CompanyAct, KeyAct, Limited, TriggerCleared, TriggerSet
 from portal.consent import departure, history, returning
@@ -70,8 +70,10 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "ground.": [*GROUNDS],
     "evidence.": ["A", "B", "C", "D", "company", "renamed"],
     "history.": ["words", "words-company"],
-    "view.": [*View],
-    "reads.": ["evaluate", "rows", "table", "search"],  # actions of entries
+    "view.": [*View, "counted"],
+    "statistics.": ["counted", "not-counted"],
+    "release.risk.": [*Surrogates],
+    "reads.": ["evaluate", "rows", "table", "search", "statistics"],  # actions of entries
     "reason.": [*Reason],
     "delivery.": ["delivered", "cut", "unknown"],
     "did.": [

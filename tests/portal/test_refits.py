@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gate.contracts.scene import Fallback, Scene
+from gate.contracts.scene import Scene
 from ledger.events.envelope import BudgetReserved, Granted, SyntheticReleased, Withdrawn
 from ledger.tlog.fetcher import DirectorySource
 from portal.configuration.privacy_limits import PrivacyLimits
@@ -36,7 +36,7 @@ from synthetic.privacy.customer_cap import Cadence
 from tests.portal.conftest import START, Clock
 from tests.synthetic.test_spending import processes
 
-SCENE, BROKEN = "anomaly-detection", "recommendation"
+SCENE, BROKEN, COUNTING = "ai-training", "recommendation", "anonymous-statistics"
 LOSS = PrivacyLimits().release
 QUICK = Cadence(least=timedelta(days=7), changes=3)
 LATER = START + timedelta(days=30)
@@ -224,7 +224,6 @@ def test_a_scene_gets_its_first_release_when_enough_customers_have_spoken(produc
     assert 0 < spoken < 50
     for least, due in ((spoken, True), (spoken + 1, False)):
         assert Refits(product, replace(QUICK, changes=least)).is_due(scene, START) is due
-    assert Refits(product).next_due(START) is None
 
 
 def test_s26_a_customers_loss_is_capped_over_all_years(product: Product) -> None:
@@ -360,7 +359,7 @@ def two_due(product: Product) -> Refits:
 
 
 def _due(refits: Refits, scene: Scene) -> bool:
-    return scene.fallback is Fallback.SYNTHETIC and refits.is_due(scene, LATER)
+    return scene.releases and refits.is_due(scene, LATER)
 
 
 def test_a_scene_whose_fit_fails_holds_up_no_other(two_due: Refits) -> None:
@@ -375,8 +374,10 @@ def test_a_scene_whose_fit_fails_holds_up_no_other(two_due: Refits) -> None:
     assert two_due.next_due(LATER + timedelta(minutes=1) - second) is None
     for failures, waited in ((2, timedelta(minutes=1)), (3, timedelta(minutes=3))):
         later = LATER + waited
+        started = Refits(product, QUICK)  # a start forgets no failure
+        started.refused[COUNTING] = "2026"
         with pytest.raises(JobError) as again:
-            Refits(product, QUICK).run(later)  # a start forgets no failure
+            started.run(later)
         assert again.value.failures == failures
     release_service.unfinished(product.home, BROKEN).rmdir()
     two_due.refused[BROKEN] = "2026"
@@ -403,3 +404,55 @@ def test_attempts_that_cannot_be_read_are_named(product: Product) -> None:
     path.write_text('{"some": {"failures": "many"}}')
     with pytest.raises(JobError, match=r"attempts\.json cannot be read"):
         Refits(product).run(LATER)
+
+
+def test_s27_statistics_follow_the_calendar_alone(product: Product) -> None:
+    refits, scene = Refits(product, QUICK), product.scenes[COUNTING]
+    assert Refits(product).next_due(START) is scene, "nobody has to say anything first"
+    release_service.release(product, scene, START)
+    say(product, "c00050", Withdrawn(COUNTING))
+    assert not refits.is_due(scene, START + timedelta(days=6))
+    assert refits.is_due(scene, START + timedelta(days=7)), "whatever was said since"
+    surrogates = product.scenes[BROKEN]
+    grant(product, *(f"c{n:05d}" for n in range(30, 60)), scene=BROKEN)
+    release_service.release(product, surrogates, START)
+    grant(product, *(f"c{n:05d}" for n in range(60, 90)), scene=BROKEN)
+    assert not refits.is_due(surrogates, START + timedelta(days=364))
+    assert refits.is_due(surrogates, START + timedelta(days=365))
+
+
+def test_s67_whoever_consents_to_everything_stays_within_their_cap(product: Product) -> None:
+    plan = release_service.budget_plan(product)
+    counting = product.scenes[COUNTING]
+    assert plan.a_year == 4
+    own = [each for each in product.scenes.values() if each.releases and each is not counting]
+    assert len(own) == 6
+    spent = [plan.loss(each).rho for each in own] + [plan.loss(counting).rho] * plan.a_year
+    assert sum(spent) <= PrivacyLimits().year.rho
+    assert plan.loss(counting).rho > PrivacyLimits().release.rho
+    tight = replace(plan, limits=replace(plan.limits, year=PrivacyLoss(Fraction(1, 20))))
+    assert tight.loss(counting) == tight.limits.release, "never less than a release of a scene"
+
+
+def test_s26_statistics_that_would_take_anybody_beyond_their_cap_are_not_made(
+    product: Product, caplog: pytest.LogCaptureFixture
+) -> None:
+    refits, scene = Refits(product, QUICK), product.scenes[COUNTING]
+    set_limits(product, customer_rho_a_year=LOSS.rho * 2)
+    debit(product, "01")
+    debit(product, "02", scene=BROKEN)
+    size = product.ledger.size
+    refits.fit(scene, START)
+    assert "leaving them out would bias it" in caplog.text
+    assert product.ledger.size == size
+    assert not refits.attempts.all()
+
+
+def test_s26_statistics_are_charged_to_everybody(product: Product) -> None:
+    debit(product, "01", scene=COUNTING)
+    debit(product, "02")
+    paid = exposures.exposure(product.ledger, [product.scenes], fits(product))
+    (someone, *_), cap = consenting(product), PrivacyLoss(LOSS.rho * 2)
+    assert paid.everybody == LOSS
+    assert paid.most == cap
+    assert paid.admitted([someone, "c00399"], LOSS, cap) == ["c00399"], "who consented to nothing"

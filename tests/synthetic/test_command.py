@@ -157,6 +157,7 @@ def test_a_release_that_was_recorded_but_not_written_is_written_again(
         "contribution": 1,
         "publishable": True,
         "like": "",
+        "marginals": "adaptive",
         "code": recorded["code"],
     }
     with checkpoint.locked(tmp_path / "release.partial.json") as kept:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 
 from synthetic.evaluation import evaluate
 from synthetic.evaluation.evaluate import EvaluationReport, expected_loss
+from synthetic.evaluation.inference_risk import risks
 from synthetic.evaluation.noise_audit import BATCH, Audit, audit, audit_within
 from synthetic.evaluation.utility import Utility, utility
 from synthetic.fitting.fit import fit
 from synthetic.fitting.release import Release
+from synthetic.model.domain import Categories, Domain
+from synthetic.privacy.budget import PrivacyLoss
 from tests.synthetic.material import (
     AT,
     BANK,
@@ -24,6 +28,7 @@ from tests.synthetic.material import (
     Seeded,
     bank,
     bank_release,
+    table,
 )
 
 
@@ -182,3 +187,25 @@ def test_a_release_without_large_segments_promises_nothing() -> None:
 
     nothing = replace(bank_release(), measurements=())
     assert expected_loss(nothing, 0.1).mean == float("inf")
+
+
+def test_the_inference_risk_is_that_of_chance_or_of_a_prediction() -> None:
+    """The second column repeats the first; the third has nothing to do with them."""
+    domain = Domain({name: Categories(("a", "b", "c", "d"), other="d") for name in "xyz"})
+    rows = [{"x": "aabc"[n % 4], "y": "aabc"[n % 4], "z": "abbd"[n // 4 % 4]} for n in range(8_000)]
+    columns = {name: [row[name] for row in rows] for name in "xyz"}
+    made = fit(
+        table(columns),
+        scene="segmentation",
+        domain=domain,
+        workload=[("x", "y"), ("y", "z")],
+        loss=PrivacyLoss(Fraction(1)),
+        at=AT,
+        ledger_size=7,
+    )
+    found = risks(made)
+    assert found == risks(made), "the same at each call"
+    for name in "xy":  # b and c, a quarter of all each
+        assert found[name].conditional > 0.97
+        assert 0.2 < found[name].independent < 0.3
+    assert abs(found["z"].conditional - found["z"].independent) < 0.08

@@ -150,6 +150,15 @@ def test_the_tight_epsilon_lies_between_continuous_noise_and_zcdp(loud: Release)
     assert Fraction(98, 100) * 8 < said.epsilon <= 8
 
 
+@pytest.mark.parametrize("sigma", [Fraction(3, 2), Fraction(203, 100), Fraction(4)])
+def test_no_statement_is_below_that_of_continuous_noise(sigma: Fraction) -> None:
+    """Of two marginals and three columns with a sigma of about 2, the exact epsilon is."""
+    spent = [((sigma, 1), 2), ((Fraction(49, 5), 1), 3)]
+    rho = sum((Fraction(times) / (2 * each**2) for (each, _), times in spent), Fraction(0))
+    least = accounting.gaussian_epsilon(PrivacyLoss(rho), DELTA)
+    assert least <= float(accounting.epsilon(spent, DELTA)) <= least * 1.01
+
+
 def test_one_gaussian_gets_the_exact_epsilon() -> None:
     sigma = Fraction(4)
     found = float(accounting.epsilon([((sigma, 1), 1)], DELTA))

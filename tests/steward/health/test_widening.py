@@ -209,7 +209,7 @@ def test_a_contract_that_changes_while_it_is_published_is_not_announced(
 def test_a_wider_purpose_under_the_same_version_is_published_nowhere(
     bank: World, folder: Path, tmp_path: Path
 ) -> None:
-    assert len(publish(bank, folder, tmp_path)) == 12
+    assert len(publish(bank, folder, tmp_path)) == 13
     assert publish(bank, folder, tmp_path) == []
     size = bank.ledger.size
     edit(folder, "segmentation", repurpose)
@@ -232,7 +232,7 @@ def test_a_contract_of_before_is_not_published_again(
     path = folder / "scenes" / "segmentation.odcs.yaml"
     first = path.read_bytes()
     publish(bank, folder, tmp_path)
-    edit(folder, "segmentation", lambda data: data.update(version="1.0.1"))
+    edit(folder, "segmentation", lambda data: data.update(version="1.0.2"))
     publish(bank, folder, tmp_path)
     path.write_bytes(first)
     with pytest.raises(UndeclaredChangeError, match="versions only grow"):
