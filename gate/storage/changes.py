@@ -1,0 +1,335 @@
+"""Reads and writes the feed of changes: see gate.storage.change_tables for what is stored."""
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from gate.storage.change_tables import (
+    CHANGE,
+    CHANGES,
+    DEPARTING,
+    FOLDED,
+    NAMED,
+    POSITION,
+    RECEIVED,
+)
+from gate.storage.statement import Put
+from ledger.storage import database
+from ledger.storage.database import DatabaseError, exclusive, truncate_log
+
+SIZE = 16  # bytes of a pseudonym
+_GENERATION_SIZE = 16
+_MAX_VALUES = 500  # in one statement
+_PUT_RECEIVED = Put(RECEIVED, "allowed", "ledger_size")
+_PUT_NAMED = Put(NAMED, "ledger_size", "members")
+_PUT_FOLDED = Put(FOLDED, "entries")
+_PUT_DEPARTING = Put(DEPARTING, "hash", "pseudonyms", "told", "since")
+
+Fields = tuple[str, ...]  # sorted
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """How far the feed has come. `minute`: as in consent bits; `terms`: digest of the contracts.
+
+    Lines up to `floor` are no longer kept: those of before `kept_since` (seconds since 1970; 0:
+    all are kept).
+    """
+
+    generation: bytes
+    ledger_size: int
+    minute: int
+    terms: str = ""
+    last: int = 0
+    floor: int = 0
+    kept_since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedLog:
+    """`closed`: the number of entries of a log that has an end; None: it may grow."""
+
+    origin: str
+    entries: int
+    closed: int | None
+
+    @property
+    def done(self) -> bool:
+        return self.closed is not None and self.entries >= self.closed
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a service received of one customer; `allowed`: those fields that it may still have.
+
+    `ledger_size`: of the latest such read.
+    """
+
+    pseudonym: bytes
+    service: str
+    scene: str
+    fields: Fields
+    allowed: Fields
+    ledger_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """The customers of whom a service received these fields in answers with ids."""
+
+    service: str
+    scene: str
+    fields: Fields
+    ledger_size: int
+    members: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Departing:
+    """A customer whose erasure began. `told`: the services that the feed has told of it.
+
+    `hash`: what services recognise the id by. `since`: when the feed noticed that the data key is
+    gone, in seconds since 1970; None: it is still there.
+    """
+
+    customer: int
+    hash: bytes
+    pseudonyms: tuple[bytes, ...]
+    told: tuple[str, ...] = ()
+    since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One line of the feed. `at`, `until`: seconds since 1970; `number`: 0 before it is stored.
+
+    A line about an erased customer has a `hash` in place of the number, and is about every scene.
+    """
+
+    service: str
+    customer: int | None
+    hash: bytes | None
+    scene: str | None
+    action: str
+    fields: Fields
+    reason: str
+    ledger_size: int
+    at: int
+    until: int | None
+    number: int = 0
+
+
+class ChangeStore:
+    """The feed's database. Thread-safe."""
+
+    def __init__(self, home: Path) -> None:
+        """Raises SchemaVersionError, DatabaseError."""
+        self._database = database.of(home)
+        self._engine = self._database.engine(CHANGES)
+
+    @contextmanager
+    def writing(self) -> Iterator["ChangeTables"]:
+        """One transaction, of one process at a time. Durable after it. Raises DatabaseError."""
+        with _reported(), exclusive(self._engine) as connection:
+            yield ChangeTables(connection)
+
+    def lines(self, service: str, after: int, limit: int) -> list[ChangeLine]:
+        """At most `limit` lines of a service after line `after`, in order. Raises DatabaseError."""
+        of_service = select(CHANGE).where(CHANGE.c.service == service, CHANGE.c.number > after)
+        with _reported(), self._engine.connect() as connection:
+            rows = connection.execute(of_service.order_by(CHANGE.c.number).limit(limit))
+            return [_line(each) for each in rows.mappings()]
+
+    def overwrite(self) -> None:
+        """Leave nothing of deleted rows in SQLite's write-ahead log."""
+        truncate_log(self._engine)
+
+
+class ChangeTables:
+    """The tables in one transaction. Not thread-safe."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def has_begun(self) -> bool:
+        return self._connection.execute(select(POSITION.c.id)).first() is not None
+
+    def position(self) -> FeedPosition:
+        """The position of a feed that has begun."""
+        row = self._connection.execute(select(*[*POSITION.c][1:])).one()
+        return FeedPosition(bytes(row[0]), *row[1:])
+
+    def begin_anew(self) -> None:
+        """Refuse the tokens of before. What was received stays."""
+        new = secrets.token_bytes(_GENERATION_SIZE)
+        self._connection.execute(update(POSITION).values(generation=new))
+
+    def any(self) -> bool:
+        """Whether anything was received by anybody."""
+        some = (select(each.c.service).limit(1) for each in (RECEIVED, NAMED))
+        return any(self._connection.execute(each).first() is not None for each in some)
+
+    def begin(self, ledger_size: int, minute: int) -> FeedPosition:
+        """The first position of a new feed."""
+        begun = FeedPosition(secrets.token_bytes(_GENERATION_SIZE), ledger_size, minute)
+        self._connection.execute(insert(POSITION), {"id": 1, **_values(begun)})
+        return begun
+
+    def move(self, position: FeedPosition) -> None:
+        self._connection.execute(update(POSITION).values(**_values(position)))
+
+    def folded(self) -> dict[str, FoldedLog]:
+        """By instance."""
+        rows = self._connection.execute(select(FOLDED))
+        return {name: FoldedLog(origin, entries, closed) for name, origin, entries, closed in rows}
+
+    def fold(self, instance: str, origin: str, entries: int) -> None:
+        self._put(_PUT_FOLDED, [(instance, origin, entries, None)])
+
+    def close(self, origin: str, entries: int) -> None:
+        """A read log has an end, and so many entries."""
+        ended = update(FOLDED).where(FOLDED.c.origin == origin).values(closed=entries)
+        self._connection.execute(ended)
+
+    def put(self, receipts: Iterable[Receipt]) -> None:
+        self._put(
+            _PUT_RECEIVED,
+            [
+                (e.pseudonym, e.service, e.scene, _text(e.fields), _text(e.allowed), e.ledger_size)
+                for e in receipts
+            ],
+        )
+
+    def receipts(self, pseudonyms: Iterable[bytes]) -> Iterator[Receipt]:
+        for some in _parts(pseudonyms):
+            rows = self._connection.execute(select(RECEIVED).where(RECEIVED.c.pseudonym.in_(some)))
+            for pseudonym, service, scene, fields, allowed, size in rows:
+                yield Receipt(
+                    bytes(pseudonym), service, scene, _fields(fields), _fields(allowed), size
+                )
+
+    def forget(self, pseudonyms: Iterable[bytes]) -> None:
+        for some in _parts(pseudonyms):
+            self._connection.execute(delete(RECEIVED).where(RECEIVED.c.pseudonym.in_(some)))
+
+    def named(self, service: str, scene: str, fields: Fields) -> NamedSet | None:
+        found = select(NAMED).where(
+            NAMED.c.service == service,
+            NAMED.c.scene == scene,
+            NAMED.c.fields == _text(fields),
+        )
+        row = self._connection.execute(found).first()
+        return None if row is None else NamedSet(service, scene, fields, row[3], bytes(row[4]))
+
+    def put_named(self, named: NamedSet) -> None:
+        row = named.service, named.scene, _text(named.fields), named.ledger_size, named.members
+        self._put(_PUT_NAMED, [row])
+
+    def every_named(self) -> list[NamedSet]:
+        """All sets: a bit a customer for each."""
+        return [
+            NamedSet(service, scene, _fields(fields), size, bytes(members))
+            for service, scene, fields, size, members in self._connection.execute(select(NAMED))
+        ]
+
+    def departing(self) -> list[Departing]:
+        rows = self._connection.execute(select(DEPARTING).order_by(DEPARTING.c.customer))
+        return [
+            Departing(number, bytes(hashed), _split(bytes(names)), _fields(told), since)
+            for number, hashed, names, told, since in rows
+        ]
+
+    def put_departing(self, each: Departing) -> None:
+        names = b"".join(each.pseudonyms)
+        row = each.customer, each.hash, names, _text(each.told), each.since
+        self._put(_PUT_DEPARTING, [row])
+
+    def departed(self, customer: int) -> None:
+        """Remove the row of a customer who was erased."""
+        self._connection.execute(delete(DEPARTING).where(DEPARTING.c.customer == customer))
+
+    def forget_lines(self, customer: int) -> None:
+        self._connection.execute(delete(CHANGE).where(CHANGE.c.customer == customer))
+
+    def append(self, lines: Sequence[ChangeLine], position: FeedPosition, at: int) -> FeedPosition:
+        """Add lines after the last one, in this order."""
+        rows = [
+            {**_columns(each), "number": position.last + n, "noted": at}
+            for n, each in enumerate(lines, 1)
+        ]
+        if rows:
+            self._connection.execute(insert(CHANGE), rows)
+        return replace(position, last=position.last + len(rows))
+
+    def prune(self, position: FeedPosition, before: int) -> FeedPosition:
+        """Remove the lines that were added before then (seconds since 1970)."""
+        old = CHANGE.c.noted < before
+        highest = select(func.max(CHANGE.c.number)).where(old)
+        if (floor := self._connection.execute(highest).scalar()) is None:
+            return position
+        self._connection.execute(delete(CHANGE).where(old))
+        pruned = replace(position, floor=floor, kept_since=before)
+        self.move(pruned)
+        return pruned
+
+    def _put(self, put: Put, rows: Sequence[Sequence[object]]) -> None:
+        if rows:
+            named = [dict(zip(put.names, row, strict=True)) for row in rows]
+            self._connection.execute(put.on(self._connection), named)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise DatabaseError(
+            "the feed of changes cannot be read or written: check its database, or the disk"
+        ) from error
+
+
+def _parts(pseudonyms: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """As many as one statement takes."""
+    left = iter(pseudonyms)
+    while some := [*islice(left, _MAX_VALUES)]:
+        yield some
+
+
+def _values(position: FeedPosition) -> dict[str, object]:
+    return {name: getattr(position, name) for name in FeedPosition.__slots__}
+
+
+def _columns(line: ChangeLine) -> dict[str, object]:
+    names = [name for name in ChangeLine.__slots__ if name != "fields"]
+    return {name: getattr(line, name) for name in names} | {"fields": _text(line.fields)}
+
+
+def _line(row: Mapping[Any, Any]) -> ChangeLine:
+    names = [name for name in ChangeLine.__slots__ if name not in {"fields", "hash"}]
+    hashed = row["hash"]
+    return ChangeLine(
+        **{name: row[name] for name in names},
+        fields=_fields(row["fields"]),
+        hash=None if hashed is None else bytes(hashed),
+    )
+
+
+def _text(fields: Fields) -> str:
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def _fields(text: str) -> Fields:
+    return tuple(json.loads(text))
+
+
+def _split(names: bytes) -> tuple[bytes, ...]:
+    return tuple(names[at : at + SIZE] for at in range(0, len(names), SIZE))
