@@ -107,7 +107,7 @@ class _Delivered:
 
     def _add_set(self, service: str, scene: str, fields: Fields, size: int, digest: str) -> None:
         stored = self._sets.get(digest)
-        members = stored[: number_sets.size(stored)]
+        members = number_sets.bitmap(stored)
         key = service, scene, fields
         if (before := self._named.get(key)) is not None:
             members, size = _union(before.members, members), max(size, before.ledger_size)

@@ -184,39 +184,53 @@ def test_a_grant_that_ended_while_nothing_ran_is_told_after_the_start(reader: Re
 
 def test_a_condition_that_freezes_is_told_and_so_is_its_end(reader: Reader) -> None:
     """G154."""
-    scene, bank = "anomaly-detection", reader.bank
-    reader.service = "fraud-desk"
-    bank.reports("anomaly-model-accuracy", 9600)
-    bank.says("c1", Granted(scene, ("age",), None))
-    bank.says("c1", TriggerSet(scene, "metric_below", "anomaly-model-accuracy", 9200))
-    bank.says("c2", Granted(scene, ("age",), None))
+    bank = reader.bank
+    bank.reports("accuracy", 9600)
     for customer in ("c1", "c2"):
-        assert reader.reads(customer, scene=scene) == "granted"
+        bank.says(customer, Granted(SCENE, ("age",), None))
+    bank.says("c1", TriggerSet(SCENE, "metric_below", "accuracy", 9200))
+    for customer in ("c1", "c2"):
+        assert reader.reads(customer) == "granted"
     assert reader.poll() == []
-    bank.reports("anomaly-model-accuracy", 9100, NOON + timedelta(seconds=1))
+    bank.reports("accuracy", 9100, NOON + timedelta(seconds=1))
     reader.at += timedelta(seconds=2)
-    assert reader.poll() == [forget("c1", "age", why="frozen", scene=scene)]
-    bank.reports("anomaly-model-accuracy", 9700, NOON + timedelta(seconds=3))
+    assert reader.poll() == [forget("c1", "age", why="frozen")]
+    bank.reports("accuracy", 9700, NOON + timedelta(seconds=3))
     reader.at += timedelta(seconds=4)
-    assert reader.poll() == [("refresh", "c1", scene, ("age",), "granted")]
+    assert reader.poll() == [refresh("c1", "age")]
 
 
 def test_a_signal_that_becomes_too_old_is_told(reader: Reader) -> None:
     """G154: nobody reports anything."""
-    scene, bank = "anomaly-detection", reader.bank
-    reader.service = "fraud-desk"
-    bank.reports("anomaly-model-accuracy", 9600)
-    bank.says("c1", Granted(scene, ("age",), None))
-    bank.says("c1", TriggerSet(scene, "metric_below", "anomaly-model-accuracy", 9200))
-    reader.reads("c1", scene=scene)
+    bank = reader.bank
+    bank.reports("accuracy", 9600)
+    bank.says("c1", Granted(SCENE, ("age",), None))
+    bank.says("c1", TriggerSet(SCENE, "metric_below", "accuracy", 9200))
+    reader.reads("c1")
     assert reader.poll() == []
-    reader.at += timedelta(days=60)
-    assert reader.poll() == [forget("c1", "age", why="frozen", scene=scene)]
+    reader.at += timedelta(days=8)
+    assert reader.poll() == [forget("c1", "age", why="frozen")]
+
+
+def test_a_condition_that_is_set_freezes_at_once_and_is_told(reader: Reader) -> None:
+    """G151: its entry neither grants nor withdraws."""
+    reader.bank.says("c1", Granted(SCENE, ("age",), None))
+    reader.reads("c1")
+    reader.bank.says("c1", TriggerSet(SCENE, "metric_below", "accuracy", 9200))
+    assert reader.poll() == [forget("c1", "age", why="frozen")]
+
+
+def test_a_coarser_value_is_named_by_the_coarser_field(reader: Reader) -> None:
+    scene, bank = "nearest-branch", reader.bank
+    bank.says("c1", Granted(scene, ("postcode_area",), None))
+    reader.reads("c1", "location", scene=scene)
+    bank.says("c1", Withdrawn(scene))
+    assert reader.poll() == [forget("c1", "postcode_area", why="withdrawn", scene=scene)]
 
 
 def test_an_answer_with_ids_is_told_like_single_reads(reader: Reader) -> None:
     """G151: rows name the customers, a table does not."""
-    reader.service, scene = "marketing-desk", "direct-marketing"
+    scene = "direct-marketing"
     for customer in ("c1", "c2"):
         reader.bank.says(customer, Granted(scene, ("email",), NOON + HOUR))
     request = TableRequest(reader.service, scene, ("email",), NOON)
@@ -293,7 +307,7 @@ def test_an_erased_customer_is_forgotten_by_a_hash_of_their_id(
     bank, other = reader.bank, Reader(reader.bank, reader.home, "crm")
     bank.says("c1", Granted(SCENE, ("age",), None))
     if with_ids:
-        scene, reader.service = "direct-marketing", "marketing-desk"
+        scene = "direct-marketing"
         bank.says("c1", Granted(scene, ("email",), None))
         read_rows(bank.gate, TableRequest(reader.service, scene, ("email",), NOON))
     else:
