@@ -31,9 +31,10 @@ def note(home: Path, ledger: DepartingLedger, secret: bytes, subject: str) -> se
     number = ledger.numbers([subject]).get(subject)
     if number is None:
         return origins
-    names = tuple(pseudonyms.every(ledger, subject, sorted(origins)))
     hashed = pseudonyms.hashed(pseudonyms.hash_key(secret), subject)
     with ChangeStore(home).writing() as tables:
+        known = origins | {each.origin for each in tables.folded().values()}
+        names = tuple(pseudonyms.every(ledger, subject, sorted(known)))
         tables.put_departing(Departing(number, hashed, names))
     return origins
 

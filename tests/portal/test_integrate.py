@@ -62,7 +62,13 @@ def run(section: str, address: str, home: Path, known: dict[str, Any]) -> dict[s
 
 def test_there_are_examples_of_everything() -> None:
     assert len(CURL) == 3
-    for section in ("From Python", "Who you are", "In process", "As a FastAPI dependency"):
+    for section in (
+        "From Python",
+        "What to forget",
+        "Who you are",
+        "In process",
+        "As a FastAPI dependency",
+    ):
         code = [line for line in example(section).splitlines() if line]
         assert 5 <= len(code) <= 12
 
@@ -90,6 +96,11 @@ def test_the_client_reads_one_and_many(
 ) -> None:
     run("From Python", address, product.home, {})
     assert re.search(r"\d+ of them as they are", capsys.readouterr().out)
+
+
+def test_a_service_forgets_what_the_feed_names(address: str, product: Product) -> None:
+    known = run("What to forget", address, product.home, {})
+    assert known["stored"] == {"c00007": {"age": 37}}  # nobody withdrew anything here
 
 
 def test_a_service_proves_who_it_is(
