@@ -19,7 +19,7 @@ from typing import Protocol
 
 from gate.changes import lines, pseudonyms
 from gate.changes.lines import Instructed, Now, Place
-from gate.changes.received import ReadLogFold, Since
+from gate.changes.received import FreshReads, ReadLogFold
 from gate.changes.touched import Touched
 from gate.decision import decide
 from gate.policy.compiled import Plan, compile_plan
@@ -27,13 +27,22 @@ from gate.readlog.writer import EntryTagger
 from gate.reads.point import Gate
 from gate.state import consent_bits
 from gate.state.followed import ConsentEntry, Followed
-from gate.storage.changes import ChangeLine, ChangeTables, FeedPosition, NamedSet, Receipt
+from gate.storage.changes import (
+    ChangeLine,
+    ChangeTables,
+    FeedPosition,
+    Fields,
+    NamedSet,
+    Receipt,
+)
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import Instruction, ReadLogClosed, SignalReported
 from ledger.vault import number_sets
 
 STILL_S = 60  # a note of an erased customer stays so long, for answers that were under way
 CHUNK = 256  # entries, or customers, that are looked at together
+
+_Key = tuple[bytes | int, str, str, Fields]
 
 
 class FeedLedger(Followed, EntryTagger, Protocol):
@@ -77,6 +86,7 @@ class Advance:
     erased: bool = False
     _size: int = 0
     _origins: list[str] = field(default_factory=list)
+    _fresh: FreshReads = field(init=False)
     _sets: list[NamedSet] | None = None  # read when they are first needed
     _reported: bool = False
 
@@ -84,7 +94,7 @@ class Advance:
         """Returns the position reached. Raises CorruptLogError if the ledger has become shorter."""
         sources, before = self.sources, self.here
         # Logs first: a read that is found now rests on a ledger that has at most the size below.
-        since = sources.fold.fold(self.tables, Since(before.ledger_size, before.minute))
+        self._fresh = sources.fold.fold(self.tables, before.ledger_size, before.minute)
         self._size, minute = sources.ledger.size, consent_bits.minute(self.at)
         if self._size < before.ledger_size:
             raise CorruptLogError(
@@ -93,8 +103,8 @@ class Advance:
             )
         self._origins = [each.origin for each in self.tables.folded().values()]
         self._departed()
-        self._follow(since)
-        self._by_time(since, minute)
+        self._follow()
+        self._by_time(minute)
         reached = replace(
             self.here,
             ledger_size=self._size,
@@ -111,9 +121,9 @@ class Advance:
             self._sets = self.tables.every_named()
         return self._sets
 
-    def _follow(self, since: Since) -> None:
+    def _follow(self) -> None:
         """Apply the entries up to the size that was read."""
-        entries = self.sources.ledger.follow(since.ledger_size)
+        entries = self.sources.ledger.follow(self._fresh.ledger_size)
         upto = (each for each in entries if each.index < self._size)
         while chunk := [*islice(upto, CHUNK)]:
             self._chunk(chunk)
@@ -141,10 +151,11 @@ class Advance:
             made += self._compared(subject, found[subject], size, instructed.at)
         self._store(found.values(), sorted(made, key=lambda each: each.ledger_size))
 
-    def _by_time(self, since: Since, minute: int) -> None:
+    def _by_time(self, minute: int) -> None:
         """Compare whom time and signals may have changed; everybody, under other contracts."""
         sources = self.sources
-        others: Iterable[str] = sources.touched.customers(since.minute, minute, self._reported)
+        touched = sources.touched.customers(self._fresh.minute, minute, reported=self._reported)
+        others: Iterable[str] = touched
         if self.here.terms != sources.terms and self.tables.any():
             others = sources.ledger.subjects()
         names = iter(others)
@@ -172,8 +183,7 @@ class Advance:
             tell = sorted(single | (among - {*each.told}))
             made = [lines.erased(name, each.hash, self._size, self.at) for name in tell]
             self.here = self.tables.append(made, self.here, seconds)
-            self.tables.forget(each.pseudonyms)
-            self.tables.forget_lines(each.customer)
+            self.tables.forget(each)
             told, noticed = tuple(sorted({*each.told, *tell})), each.since or seconds
             if seconds - noticed < STILL_S:
                 self.tables.put_departing(replace(each, told=told, since=noticed))
@@ -188,31 +198,26 @@ class Advance:
         for subject in numbers:
             theirs = pseudonyms.every(self.sources.ledger, subject, self._origins)
             names.update(dict.fromkeys(theirs, subject))
-        found: dict[str, dict[tuple[bytes, str, str, tuple[str, ...]], Receipt]] = defaultdict(dict)
+        found: dict[str, list[Receipt]] = defaultdict(list)
         for each in self.tables.receipts(names):
             if each.scene in self.sources.plans:
-                key = each.pseudonym, each.service, each.scene, each.fields
-                found[names[each.pseudonym]][key] = each
-        for subject, number in numbers.items() if self._named else ():
-            for each in self._among(subject, number):
-                key = each.pseudonym, each.service, each.scene, each.fields
-                stored = found[subject].get(key, each)
-                size = max(stored.ledger_size, each.ledger_size)
-                found[subject][key] = replace(stored, ledger_size=size)
+                found[names[each.customer]].append(each)  # type: ignore[index] # a pseudonym
+        lost = {_key(each): each for each in self.tables.lost(numbers.values())}
+        for subject, number in numbers.items():
+            found[subject] += self._among(number, lost)
         return {
             subject: _Customer(numbers[subject], theirs)
             for subject, theirs in found.items()
             if theirs
         }
 
-    def _among(self, subject: str, number: int) -> Iterator[Receipt]:
+    def _among(self, number: int, lost: Mapping[_Key, Receipt]) -> Iterator[Receipt]:
         """What services received of the customer in answers with ids."""
-        name = pseudonyms.every(self.sources.ledger, subject, ())[0]
         for each in self._named:
             if each.scene in self.sources.plans and number_sets.contains(each.members, number):
-                yield Receipt(
-                    name, each.service, each.scene, each.fields, each.fields, each.ledger_size
-                )
+                whole = Receipt(number, each.service, each.scene, each.fields, each.fields, 0)
+                size = self._fresh.latest(each, number)
+                yield replace(lost.get(_key(whole), whole), ledger_size=size)
 
     def _compared(
         self, subject: str, theirs: "_Customer", size: int, at: datetime
@@ -236,12 +241,10 @@ class Advance:
 class _Customer:
     """One customer's receipts while entries and comparisons change them."""
 
-    def __init__(
-        self, number: int, receipts: Mapping[tuple[bytes, str, str, tuple[str, ...]], Receipt]
-    ) -> None:
-        self._number, self._receipts = number, dict(receipts)
+    def __init__(self, number: int, receipts: Iterable[Receipt]) -> None:
+        self._number, self._receipts = number, {_key(each): each for each in receipts}
         self._renewed: set[Place] = set()
-        self.changed: dict[tuple[bytes, str, str, tuple[str, ...]], Receipt] = {}
+        self.changed: dict[_Key, Receipt] = {}
 
     @property
     def scenes(self) -> set[str]:
@@ -263,5 +266,8 @@ class _Customer:
 
     def _put(self, changed: Iterable[Receipt]) -> None:
         for each in changed:
-            key = each.pseudonym, each.service, each.scene, each.fields
-            self._receipts[key] = self.changed[key] = each
+            self._receipts[_key(each)] = self.changed[_key(each)] = each
+
+
+def _key(each: Receipt) -> _Key:
+    return each.customer, each.service, each.scene, each.fields

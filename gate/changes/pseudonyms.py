@@ -6,14 +6,13 @@ from hashlib import sha256
 
 from gate.readlog.writer import EntryTagger, pseudonym
 
-ORIGIN = "changes"  # of a customer's pseudonym for answers with ids; no read log has this name
 _HASH_INFO = b"sovereign/changes/id/v1"
 _TOKEN_INFO = b"sovereign/changes/token/v1"
 
 
 def every(tagger: EntryTagger, subject: str, origins: Iterable[str]) -> list[bytes]:
-    """The customer's pseudonyms: the one for answers with ids, and one for each read log."""
-    return [pseudonym(tagger, subject, each) for each in (ORIGIN, *origins)]
+    """The customer's pseudonyms in the private indexes of these read logs."""
+    return [pseudonym(tagger, subject, each) for each in origins]
 
 
 def hash_key(secret: bytes) -> bytes:

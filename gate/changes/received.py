@@ -6,7 +6,7 @@ table no id. An entry counts as delivered, whatever is known of its delivery.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -26,15 +26,35 @@ _SOME = (_ONE, _ROWS, _SEARCH)
 _BUNDLES = 64  # that are folded at once
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
-    """The oldest ledger position, and minute, that new entries rest on."""
+@dataclass(slots=True)
+class FreshReads:
+    """What the entries say that were folded just now, of which the feed has not told anything yet.
 
+    `ledger_size`, `minute`: the oldest that one of them rests on, or those that the feed has
+    reached. `sets`: of answers with ids that rest on more of the ledger than `reached`.
+    """
+
+    reached: int
     ledger_size: int
     minute: int
+    sets: list[tuple[int, NamedSet]] = field(default_factory=list)
 
-    def or_earlier(self, size: int, minute: int) -> "Since":
-        return Since(min(self.ledger_size, size), min(self.minute, minute))
+    def rests_on(self, size: int, minute: int) -> None:
+        self.ledger_size = min(self.ledger_size, size)
+        self.minute = min(self.minute, minute)
+
+    def latest(self, named: NamedSet, customer: int) -> int:
+        """The ledger size of the last of `sets` in which the service got these fields of them."""
+        what = named.service, named.scene, named.fields
+        return max(
+            (
+                size
+                for size, each in self.sets
+                if (each.service, each.scene, each.fields) == what
+                and number_sets.contains(each.members, customer)
+            ),
+            default=0,
+        )
 
 
 class ReadLogFold:
@@ -43,26 +63,27 @@ class ReadLogFold:
     def __init__(self, logs: ReadLogDatabases, scenes: Mapping[str, Scene]) -> None:
         self._logs, self._scenes = logs, scenes
 
-    def fold(self, tables: ChangeTables, since: Since) -> Since:
+    def fold(self, tables: ChangeTables, reached: int, minute: int) -> FreshReads:
         """Add what was delivered since the last call, in the caller's transaction.
 
-        Returns `since`, or what is earlier of the new entries. Costs what is new, and a look at
-        each log that has no end yet. Raises MissingSetError, and the errors of the database.
+        `reached`, `minute`: the ledger size and time that the feed has come to. Costs what is new,
+        and a look at each log that has no end yet. Raises MissingSetError, and the errors of the
+        database.
         """
-        known = tables.folded()
+        known, fresh = tables.folded(), FreshReads(reached, reached, minute)
         for instance in self._logs.instances():
             before = known.get(instance)
             if before is None or not before.done:
-                since = self._log(tables, instance, before.entries if before else 0, since)
-        return since
+                self._log(tables, instance, before.entries if before else 0, fresh)
+        return fresh
 
-    def _log(self, tables: ChangeTables, instance: str, first: int, since: Since) -> Since:
+    def _log(self, tables: ChangeTables, instance: str, first: int, fresh: FreshReads) -> None:
         log = self._logs.get(instance)
         with log.reader() as reader:
             at = reader.checkpoint()
             if at is None or at.size <= first:
-                return since
-            delivered = _Delivered(self._scenes, log, since)
+                return
+            delivered = _Delivered(self._scenes, log, fresh)
             for number, data, names in reader.named_bundles(
                 first // tiles.WIDTH, -(-at.size // tiles.WIDTH)
             ):
@@ -74,14 +95,15 @@ class ReadLogFold:
                     delivered.store(tables)
             delivered.store(tables)
         tables.fold(instance, at.origin, at.size)
-        return delivered.since
 
 
 class _Delivered:
     """What some entries of one read log say."""
 
-    def __init__(self, scenes: Mapping[str, Scene], log: ReadLogDatabase, since: Since) -> None:
-        self._scenes, self._sets, self.since = scenes, CustomerSets(log.folder), since
+    def __init__(
+        self, scenes: Mapping[str, Scene], log: ReadLogDatabase, fresh: FreshReads
+    ) -> None:
+        self._scenes, self._sets, self._fresh = scenes, CustomerSets(log.folder), fresh
         self._receipts: dict[tuple[bytes, str, str, Fields], Receipt] = {}
         self._named: dict[tuple[str, str, Fields], NamedSet] = {}
 
@@ -96,32 +118,31 @@ class _Delivered:
             return
         service, size = entry["service"], int(entry["consent"]["size"])
         minute = consent_bits.minute(datetime.fromisoformat(entry["at"]))
-        self.since = self.since.or_earlier(size, minute)
+        self._fresh.rests_on(size, minute)
         if one:
             key = pseudonym, service, scene.id, fields
             before = self._receipts.get(key)
             latest = max(size, before.ledger_size if before else 0)
             self._receipts[key] = Receipt(*key, fields, latest)
         else:
-            self._add_set(service, scene.id, fields, size, entry["answered"])
+            members = number_sets.bitmap(self._sets.get(entry["answered"]))
+            self._add_set(NamedSet(service, scene.id, fields, members), size)
 
-    def _add_set(self, service: str, scene: str, fields: Fields, size: int, digest: str) -> None:
-        stored = self._sets.get(digest)
-        members = number_sets.bitmap(stored)
-        key = service, scene, fields
-        if (before := self._named.get(key)) is not None:
-            members, size = _union(before.members, members), max(size, before.ledger_size)
-        self._named[key] = NamedSet(*key, size, members)
+    def _add_set(self, new: NamedSet, size: int) -> None:
+        if size > self._fresh.reached:
+            self._fresh.sets.append((size, new))
+        key = new.service, new.scene, new.fields
+        before = self._named.get(key)
+        self._named[key] = new if before is None else _union(before, new)
 
     def store(self, tables: ChangeTables) -> None:
         """Write what was added since the last call."""
         tables.put(self._receipts.values())
         for key, new in self._named.items():
-            if (before := tables.named(*key)) is not None:
-                members = _union(before.members, new.members)
-                size = max(before.ledger_size, new.ledger_size)
-                new = replace(new, members=members, ledger_size=size)  # noqa: PLW2901
-            tables.put_named(new)
+            before = tables.named(*key)
+            tables.put_named(new if before is None else _union(before, new))
+            again = [e for e in tables.lost_of(new) if number_sets.contains(new.members, e)]
+            tables.put(Receipt(each, *key, new.fields, 0) for each in again)
         self._receipts, self._named = {}, {}
 
 
@@ -138,8 +159,8 @@ def _of_views(views: Mapping[str, str], scene: Scene) -> Iterator[str]:
             yield scene.fields[name].generalised_by or name
 
 
-def _union(one: bytes, other: bytes) -> bytes:
+def _union(one: NamedSet, other: NamedSet) -> NamedSet:
     """The union of two bitmaps, the first bit of a byte on top."""
-    size = max(len(one), len(other))
-    both = int.from_bytes(one.ljust(size, b"\0")) | int.from_bytes(other.ljust(size, b"\0"))
-    return both.to_bytes(size)
+    size = max(len(one.members), len(other.members))
+    bits = (int.from_bytes(each.members.ljust(size, b"\0")) for each in (one, other))
+    return replace(one, members=(next(bits) | next(bits)).to_bytes(size))

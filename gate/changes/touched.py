@@ -21,7 +21,7 @@ class Touched:
         self._gate = gate
         self._stale: dict[str, int] = {}
 
-    def customers(self, since: int, minute: int, reported: bool) -> list[str]:
+    def customers(self, since: int, minute: int, *, reported: bool) -> list[str]:
         """The customers whose grants ended after minute `since` and up to `minute`, and those with
         an armed condition on a signal that may have changed; `reported`: whether a report came.
         """

@@ -8,6 +8,7 @@
                the customer is the pseudonym of that read log's private index
     named      one row per service, scene and set of fields that an answer with ids delivered: the
                union of the sets of customers in these answers (ledger.vault.number_sets)
+    lost       customers in a set of `named` who do not allow all of these fields any more
     departing  customers whose erasure began: their number and pseudonyms, for some minutes
     change     the lines of the feed
 
@@ -58,8 +59,17 @@ NAMED = Table(
     Column("service", String, primary_key=True),
     Column("scene", String, primary_key=True),
     Column("fields", String, primary_key=True),
-    Column("ledger_size", Number, nullable=False),
     Column("members", LargeBinary, nullable=False),
+)
+LOST = Table(
+    "lost",
+    _METADATA,
+    Column("service", String, primary_key=True),
+    Column("scene", String, primary_key=True),
+    Column("fields", String, primary_key=True),
+    Column("customer", Number, primary_key=True, autoincrement=False),
+    Column("allowed", String, nullable=False),
+    Index("lost_of_customer", "customer"),
 )
 DEPARTING = Table(
     "departing",

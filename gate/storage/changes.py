@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -18,6 +18,7 @@ from gate.storage.change_tables import (
     CHANGES,
     DEPARTING,
     FOLDED,
+    LOST,
     NAMED,
     POSITION,
     RECEIVED,
@@ -30,11 +31,13 @@ SIZE = 16  # bytes of a pseudonym
 _GENERATION_SIZE = 16
 _MAX_VALUES = 500  # in one statement
 _PUT_RECEIVED = Put(RECEIVED, "allowed", "ledger_size")
-_PUT_NAMED = Put(NAMED, "ledger_size", "members")
+_PUT_NAMED = Put(NAMED, "members")
+_PUT_LOST = Put(LOST, "allowed")
 _PUT_FOLDED = Put(FOLDED, "entries")
 _PUT_DEPARTING = Put(DEPARTING, "hash", "pseudonyms", "told", "since")
 
 Fields = tuple[str, ...]  # sorted
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,11 @@ class FoldedLog:
 class Receipt:
     """What a service received of one customer; `allowed`: those fields that it may still have.
 
-    `ledger_size`: of the latest such read.
+    `customer`: a pseudonym if it was a single read, a number if they were one of many.
+    `ledger_size`: of the latest such read, unless the feed has passed it already.
     """
 
-    pseudonym: bytes
+    customer: bytes | int
     service: str
     scene: str
     fields: Fields
@@ -89,7 +93,6 @@ class NamedSet:
     service: str
     scene: str
     fields: Fields
-    ledger_size: int
     members: bytes
 
 
@@ -201,45 +204,71 @@ class ChangeTables:
         self._connection.execute(ended)
 
     def put(self, receipts: Iterable[Receipt]) -> None:
+        single, among = [], list[Receipt]()
+        for each in receipts:
+            if isinstance(each.customer, int):
+                among.append(each)
+                continue
+            key = each.customer, each.service, each.scene, _text(each.fields)
+            single.append((*key, _text(each.allowed), each.ledger_size))
+        self._put(_PUT_RECEIVED, single)
         self._put(
-            _PUT_RECEIVED,
+            _PUT_LOST,
             [
-                (e.pseudonym, e.service, e.scene, _text(e.fields), _text(e.allowed), e.ledger_size)
-                for e in receipts
+                (e.service, e.scene, _text(e.fields), e.customer, _text(e.allowed))
+                for e in among
+                if e.allowed != e.fields
             ],
         )
+        for each in among:
+            if each.allowed == each.fields:
+                gone = _of_set(LOST, each.service, each.scene, each.fields)
+                self._connection.execute(delete(LOST).where(gone, LOST.c.customer == each.customer))
 
     def receipts(self, pseudonyms: Iterable[bytes]) -> Iterator[Receipt]:
+        """What single reads delivered of the customers with these pseudonyms."""
         for some in _parts(pseudonyms):
-            rows = self._connection.execute(select(RECEIVED).where(RECEIVED.c.pseudonym.in_(some)))
+            of_some = select(RECEIVED).where(RECEIVED.c.pseudonym.in_(some))
+            rows = self._connection.execute(of_some)
             for pseudonym, service, scene, fields, allowed, size in rows:
-                yield Receipt(
-                    bytes(pseudonym), service, scene, _fields(fields), _fields(allowed), size
-                )
+                key = bytes(pseudonym), service, scene, _fields(fields)
+                yield Receipt(*key, _fields(allowed), size)
 
-    def forget(self, pseudonyms: Iterable[bytes]) -> None:
-        for some in _parts(pseudonyms):
+    def forget(self, each: Departing) -> None:
+        """Remove whatever is stored of a customer but the note of their erasure."""
+        for some in _parts(each.pseudonyms):
             self._connection.execute(delete(RECEIVED).where(RECEIVED.c.pseudonym.in_(some)))
+        for table in (LOST, CHANGE):
+            of_customer = table.c.customer == each.customer
+            self._connection.execute(delete(table).where(of_customer))
 
     def named(self, service: str, scene: str, fields: Fields) -> NamedSet | None:
-        found = select(NAMED).where(
-            NAMED.c.service == service,
-            NAMED.c.scene == scene,
-            NAMED.c.fields == _text(fields),
-        )
-        row = self._connection.execute(found).first()
-        return None if row is None else NamedSet(service, scene, fields, row[3], bytes(row[4]))
+        found = select(NAMED.c.members).where(_of_set(NAMED, service, scene, fields))
+        members = self._connection.execute(found).scalar()
+        return None if members is None else NamedSet(service, scene, fields, bytes(members))
 
     def put_named(self, named: NamedSet) -> None:
-        row = named.service, named.scene, _text(named.fields), named.ledger_size, named.members
+        row = named.service, named.scene, _text(named.fields), named.members
         self._put(_PUT_NAMED, [row])
 
     def every_named(self) -> list[NamedSet]:
         """All sets: a bit a customer for each."""
         return [
-            NamedSet(service, scene, _fields(fields), size, bytes(members))
-            for service, scene, fields, size, members in self._connection.execute(select(NAMED))
+            NamedSet(service, scene, _fields(fields), bytes(members))
+            for service, scene, fields, members in self._connection.execute(select(NAMED))
         ]
+
+    def lost_of(self, named: NamedSet) -> list[int]:
+        """The customers in a set who do not allow all of its fields any more."""
+        of_set = _of_set(LOST, named.service, named.scene, named.fields)
+        return [*self._connection.execute(select(LOST.c.customer).where(of_set)).scalars()]
+
+    def lost(self, customers: Iterable[int]) -> Iterator[Receipt]:
+        """Of each of these customers, the sets of which they do not allow all fields."""
+        for some in _parts(customers):
+            rows = self._connection.execute(select(LOST).where(LOST.c.customer.in_(some)))
+            for service, scene, fields, customer, allowed in rows:
+                yield Receipt(customer, service, scene, _fields(fields), _fields(allowed), 0)
 
     def departing(self) -> list[Departing]:
         rows = self._connection.execute(select(DEPARTING).order_by(DEPARTING.c.customer))
@@ -256,9 +285,6 @@ class ChangeTables:
     def departed(self, customer: int) -> None:
         """Remove the row of a customer who was erased."""
         self._connection.execute(delete(DEPARTING).where(DEPARTING.c.customer == customer))
-
-    def forget_lines(self, customer: int) -> None:
-        self._connection.execute(delete(CHANGE).where(CHANGE.c.customer == customer))
 
     def append(self, lines: Sequence[ChangeLine], position: FeedPosition, at: int) -> FeedPosition:
         """Add lines after the last one, in this order."""
@@ -297,9 +323,14 @@ def _reported() -> Iterator[None]:
         ) from error
 
 
-def _parts(pseudonyms: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _of_set(table: Table, service: str, scene: str, fields: Fields) -> ColumnElement[bool]:
+    known = table.c.service == service, table.c.scene == scene, table.c.fields == _text(fields)
+    return and_(*known)
+
+
+def _parts(values: Iterable[T]) -> Iterator[list[T]]:
     """As many as one statement takes."""
-    left = iter(pseudonyms)
+    left = iter(values)
     while some := [*islice(left, _MAX_VALUES)]:
         yield some
 

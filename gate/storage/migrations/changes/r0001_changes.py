@@ -72,6 +72,12 @@ def _received() -> None:
     op.create_table(
         "named",
         *(Column(name, String, primary_key=True) for name in key),
-        Column("ledger_size", NUMBER, nullable=False),
         Column("members", LargeBinary, nullable=False),
     )
+    op.create_table(
+        "lost",
+        *(Column(name, String, primary_key=True) for name in key),
+        Column("customer", NUMBER, primary_key=True, autoincrement=False),
+        Column("allowed", String, nullable=False),
+    )
+    op.create_index("lost_of_customer", "lost", ["customer"])
