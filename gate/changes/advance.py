@@ -6,7 +6,7 @@ compare   what each service may still have with what it may read now; the differ
 
 A read that was decided before the feed's position may become known only now: its answer was under
 way, or its log is older than the feed. Then entries from the read's position on are looked at
-again, and only compared, so that nobody is told twice.
+again, and only compared, so that no line is written twice.
 """
 
 from collections import defaultdict
@@ -33,7 +33,7 @@ from gate.storage.changes import (
     FeedPosition,
     Fields,
     NamedSet,
-    Receipt,
+    ReceivedFields,
 )
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import Instruction, ReadLogClosed, SignalReported
@@ -140,16 +140,16 @@ class Advance:
                     self._reported = True
                 case _:  # other public acts change nobody's consent
                     pass
-        found = self._receipts(dict.fromkeys(subject for subject, _ in given))
+        known = self._received(dict.fromkeys(subject for subject, _ in given))
         made: list[ChangeLine] = []
         for subject, instructed in given:
-            if subject in found and instructed.index >= self.here.ledger_size:
-                made += found[subject].instructed(instructed, self.sources)
-        last = {subject: instructed for subject, instructed in given if subject in found}
+            if subject in known and instructed.index >= self.here.ledger_size:
+                made += known[subject].instructed(instructed, self.sources)
+        last = {subject: instructed for subject, instructed in given if subject in known}
         for subject, instructed in last.items():
             size = instructed.index + 1
-            made += self._compared(subject, found[subject], size, instructed.at)
-        self._store(found.values(), sorted(made, key=lambda each: each.ledger_size))
+            made += self._compared(subject, known[subject], size, instructed.at)
+        self._store(known.values(), sorted(made, key=lambda each: each.ledger_size))
 
     def _by_time(self, minute: int) -> None:
         """Compare whom time and signals may have changed; everybody, under other contracts."""
@@ -160,13 +160,13 @@ class Advance:
             others = sources.ledger.subjects()
         names = iter(others)
         while some := [*islice(names, CHUNK)]:
-            found = self._receipts(some)
+            known = self._received(some)
             made = [
                 line
-                for subject, theirs in found.items()
+                for subject, theirs in known.items()
                 for line in self._compared(subject, theirs, self._size, self.at)
             ]
-            self._store(found.values(), made)
+            self._store(known.values(), made)
 
     def _departed(self) -> None:
         """Tell the services that received something of a customer whose data key is gone."""
@@ -174,48 +174,50 @@ class Advance:
         for each in self.tables.departing():
             if self.sources.ledger.named([each.customer]):
                 continue  # the erasure has not come so far yet
-            single = {receipt.service for receipt in self.tables.receipts(each.pseudonyms)}
+            single = {one.service for one in self.tables.received(each.pseudonyms)}
             among = {
                 named.service
                 for named in self._named
                 if number_sets.contains(named.members, each.customer)
             }
-            tell = sorted(single | (among - {*each.told}))
-            made = [lines.erased(name, each.hash, self._size, self.at) for name in tell]
+            due = sorted(single | (among - {*each.notified}))
+            made = [lines.erased(name, each.hash, self._size, self.at) for name in due]
             self.here = self.tables.append(made, self.here, seconds)
             self.tables.forget(each)
-            told, noticed = tuple(sorted({*each.told, *tell})), each.since or seconds
+            notified, noticed = tuple(sorted({*each.notified, *due})), each.since or seconds
             if seconds - noticed < STILL_S:
-                self.tables.put_departing(replace(each, told=told, since=noticed))
+                self.tables.put_departing(replace(each, notified=notified, since=noticed))
             else:
                 self.tables.departed(each.customer)
             self.erased = True
 
-    def _receipts(self, subjects: Iterable[str]) -> "dict[str, _Customer]":
+    def _received(self, subjects: Iterable[str]) -> "dict[str, _Customer]":
         """What services received of those of these customers of whom they received anything."""
         numbers = self.sources.ledger.numbers([*subjects])
         names: dict[bytes, str] = {}
         for subject in numbers:
             theirs = pseudonyms.every(self.sources.ledger, subject, self._origins)
             names.update(dict.fromkeys(theirs, subject))
-        found: dict[str, list[Receipt]] = defaultdict(list)
-        for each in self.tables.receipts(names):
+        by_subject: dict[str, list[ReceivedFields]] = defaultdict(list)
+        for each in self.tables.received(names):
             if each.scene in self.sources.plans:
-                found[names[each.customer]].append(each)  # type: ignore[index] # a pseudonym
+                by_subject[names[each.customer]].append(each)  # type: ignore[index] # a pseudonym
         lost = {_key(each): each for each in self.tables.lost(numbers.values())}
         for subject, number in numbers.items():
-            found[subject] += self._among(number, lost)
+            by_subject[subject] += self._among(number, lost)
         return {
             subject: _Customer(numbers[subject], theirs)
-            for subject, theirs in found.items()
+            for subject, theirs in by_subject.items()
             if theirs
         }
 
-    def _among(self, number: int, lost: Mapping[_Key, Receipt]) -> Iterator[Receipt]:
+    def _among(self, number: int, lost: Mapping[_Key, ReceivedFields]) -> Iterator[ReceivedFields]:
         """What services received of the customer in answers with ids."""
         for each in self._named:
             if each.scene in self.sources.plans and number_sets.contains(each.members, number):
-                whole = Receipt(number, each.service, each.scene, each.fields, each.fields, 0)
+                whole = ReceivedFields(
+                    number, each.service, each.scene, each.fields, each.fields, 0
+                )
                 size = self._fresh.latest(each, number)
                 yield replace(lost.get(_key(whole), whole), ledger_size=size)
 
@@ -234,40 +236,40 @@ class Advance:
         return theirs.compared(now)
 
     def _store(self, customers: "Iterable[_Customer]", made: Sequence[ChangeLine]) -> None:
-        self.tables.put(receipt for each in customers for receipt in each.changed.values())
+        self.tables.put(one for each in customers for one in each.changed.values())
         self.here = self.tables.append(made, self.here, int(self.at.timestamp()))
 
 
 class _Customer:
-    """One customer's receipts while entries and comparisons change them."""
+    """What services received of one customer, while entries and comparisons change it."""
 
-    def __init__(self, number: int, receipts: Iterable[Receipt]) -> None:
-        self._number, self._receipts = number, {_key(each): each for each in receipts}
+    def __init__(self, number: int, received: Iterable[ReceivedFields]) -> None:
+        self._number, self._received = number, {_key(each): each for each in received}
         self._renewed: set[Place] = set()
-        self.changed: dict[_Key, Receipt] = {}
+        self.changed: dict[_Key, ReceivedFields] = {}
 
     @property
     def scenes(self) -> set[str]:
-        return {each.scene for each in self._receipts.values()}
+        return {each.scene for each in self._received.values()}
 
     def instructed(self, each: Instructed, sources: FeedSources) -> list[ChangeLine]:
-        """Apply what an instruction takes away by itself, and note what it grants anew."""
-        self._renewed |= lines.renewed(self._receipts.values(), each)
+        """Apply what an instruction takes away by itself, and note what it grants again."""
+        self._renewed |= lines.renewed(self._received.values(), each)
         changed, made = lines.after(
-            self._receipts.values(), each, self._number, sources.gate.scenes
+            self._received.values(), each, self._number, sources.gate.scenes
         )
         self._put(changed)
         return made
 
     def compared(self, now: Mapping[str, Now]) -> list[ChangeLine]:
-        changed, made = lines.compared(self._receipts.values(), now, self._renewed, self._number)
+        changed, made = lines.compared(self._received.values(), now, self._renewed, self._number)
         self._put(changed)
         return made
 
-    def _put(self, changed: Iterable[Receipt]) -> None:
+    def _put(self, changed: Iterable[ReceivedFields]) -> None:
         for each in changed:
-            self._receipts[_key(each)] = self.changed[_key(each)] = each
+            self._received[_key(each)] = self.changed[_key(each)] = each
 
 
-def _key(each: Receipt) -> _Key:
+def _key(each: ReceivedFields) -> _Key:
     return each.customer, each.service, each.scene, each.fields

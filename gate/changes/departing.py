@@ -40,14 +40,14 @@ def note(home: Path, ledger: DepartingLedger, secret: bytes, subject: str) -> se
 
 
 def settle(home: Path, ledger: AnnouncedActs, covered: Iterable[str]) -> None:
-    """Begin the feed anew if a read log began while the customer was erased.
+    """Refuse all tokens of before if a read log began while the customer was erased.
 
-    What it has of them cannot be found any more; services learn from their tokens, which the new
-    feed refuses, that they may have missed something.
+    What it has of them cannot be found any more; a refused token says to its service that it may
+    have missed something.
     """
     if _origins(ledger) - {*covered}:
         with ChangeStore(home).writing() as tables:
-            tables.begin_anew()
+            tables.refuse_earlier_tokens()
 
 
 def _origins(ledger: AnnouncedActs) -> set[str]:

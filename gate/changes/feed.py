@@ -14,7 +14,7 @@ from gate.state import consent_bits
 from gate.storage.changes import ChangeLine, ChangeStore, FeedPosition
 from gate.storage.read_log import ReadLogDatabases
 
-KEPT = timedelta(days=90)  # lines
+RETENTION = timedelta(days=90)  # of lines
 _DAY = timedelta(days=1)
 
 
@@ -30,8 +30,8 @@ class DroppedLinesError(Exception):
 
     def __init__(self) -> None:
         super().__init__(
-            f"since: lines after this token are older than {KEPT.days} days and no longer kept; "
-            "leave it out, and treat whatever you have and the feed does not name as not allowed "
+            f"since: lines after this token, older than {RETENTION.days} days, are no longer kept;"
+            " leave it out, and treat whatever you have and the feed does not name as not allowed "
             "until you read it again"
         )
 
@@ -88,22 +88,22 @@ class ChangeFeed:
         """
         position = self.advance(at)
         start = self._start(position, service, since)
-        found = self._store.lines(service, start, limit + 1)
-        more, shown = len(found) > limit, found[:limit]
+        following = self._store.lines(service, start, limit + 1)
+        more, shown = len(following) > limit, following[:limit]
         last = max([start, *(e.number for e in shown), *(() if more else (position.last,))])
         names = self._ledger.named([e.customer for e in shown if e.customer is not None])
 
         def token_of(number: int) -> str:
             return token.issue(self._token_key, position.generation, service, number)
 
-        said = [
+        named = [
             FeedLine(names.get(each.customer or 0), each, token_of(each.number))
             for each in shown
             # Who is not named was erased just now: the line that says so follows.
             if each.customer is None or each.customer in names
         ]
         kept_since = lines.moment(position.kept_since) if position.floor else None
-        return FeedPage(said, token_of(last), more, kept_since)
+        return FeedPage(named, token_of(last), more, kept_since)
 
     def moved(self, at: datetime) -> bool:
         """Whether `advance` may find something new."""
@@ -121,7 +121,7 @@ class ChangeFeed:
                 work = Advance(self._sources, tables, tables.position(), at)
                 here = work.run()
                 if self._pruned is None or at - self._pruned >= _DAY:
-                    here, self._pruned = tables.prune(here, int((at - KEPT).timestamp())), at
+                    here, self._pruned = tables.prune(here, int((at - RETENTION).timestamp())), at
             # Crash before the commit: the next call does the same. After it: nothing is lost.
             if work.erased:
                 self._store.overwrite()

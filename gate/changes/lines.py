@@ -1,7 +1,7 @@
 """From what a service may still have, and may have now, to the lines that say so. Pure.
 
 forget    fields that it received and that may no longer be read: it must not have them any more
-refresh   fields of which this is no longer so, or which were granted anew: it may read them again
+refresh   fields of which this is no longer so, or which were granted again: it may read them
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +13,7 @@ from gate.decision import decide
 from gate.decision.decide import Reason
 from gate.policy.compiled import Plan
 from gate.state import consent_bits
-from gate.storage.changes import ChangeLine, Fields, Receipt
+from gate.storage.changes import ChangeLine, Fields, ReceivedFields
 from ledger.events.acts import Act, Granted, Imported, Limited, SourceDeleted, Withdrawn
 
 FORGET, REFRESH = "forget", "refresh"
@@ -48,19 +48,19 @@ class Now:
 
 
 def after(
-    receipts: Iterable[Receipt], each: Instructed, customer: int, scenes: Mapping[str, Scene]
-) -> tuple[list[Receipt], list[ChangeLine]]:
-    """The receipts that an instruction changes by itself, and their lines.
+    received: Iterable[ReceivedFields], each: Instructed, customer: int, scenes: Mapping[str, Scene]
+) -> tuple[list[ReceivedFields], list[ChangeLine]]:
+    """What an instruction takes away by itself: the received fields it changes, and its lines.
 
-    So a withdrawal is told although the customer granted the same again before anybody looked.
+    So a withdrawal has a line although the customer granted the same again before anybody looked.
     """
     changed, lost = [], dict[Place, set[str]]()
-    for receipt in receipts:
-        gone = _taken(each.act, receipt)
-        if not gone or each.index < receipt.ledger_size:
+    for one in received:
+        gone = _taken(each.act, one)
+        if not gone or each.index < one.ledger_size:
             continue  # what was read later rests on the instruction
-        changed.append(replace(receipt, allowed=_without(receipt.allowed, gone)))
-        lost.setdefault((receipt.service, receipt.scene), set()).update(gone)
+        changed.append(replace(one, allowed=_without(one.allowed, gone)))
+        lost.setdefault((one.service, one.scene), set()).update(gone)
     at = int(each.at.timestamp())
     made = [
         ChangeLine(
@@ -80,35 +80,35 @@ def after(
     return changed, made
 
 
-def renewed(receipts: Iterable[Receipt], each: Instructed) -> set[Place]:
-    """The services and scenes that the instruction grants anew."""
+def renewed(received: Iterable[ReceivedFields], each: Instructed) -> set[Place]:
+    """The services and scenes for which the instruction is a new grant."""
     if not isinstance(each.act, Granted | Imported):
         return set()
     scene = each.act.scene
     return {
-        (e.service, e.scene) for e in receipts if e.scene == scene and each.index >= e.ledger_size
+        (e.service, e.scene) for e in received if e.scene == scene and each.index >= e.ledger_size
     }
 
 
 def compared(
-    receipts: Iterable[Receipt], now: Mapping[str, Now], renewed: set[Place], customer: int
-) -> tuple[list[Receipt], list[ChangeLine]]:
-    """The receipts that differ from what may be read now, and their lines."""
+    received: Iterable[ReceivedFields], now: Mapping[str, Now], renewed: set[Place], customer: int
+) -> tuple[list[ReceivedFields], list[ChangeLine]]:
+    """The received fields that differ from what may be read now, and the lines that say so."""
     changed = []
     lost, gained = dict[Place, set[str]](), dict[Place, set[str]]()
-    for receipt in receipts:
-        state, place = now[receipt.scene], (receipt.service, receipt.scene)
-        readable = {f for f in receipt.fields if state.plan.bits.get(f, 0) & state.readable}
-        before = {*receipt.allowed}
+    for one in received:
+        state, place = now[one.scene], (one.service, one.scene)
+        readable = {f for f in one.fields if state.plan.bits.get(f, 0) & state.readable}
+        before = {*one.allowed}
         lost.setdefault(place, set()).update(before - readable)
         again = readable if place in renewed else readable - before
         gained.setdefault(place, set()).update(again)
         if readable != before:
-            changed.append(replace(receipt, allowed=_sorted(readable)))
+            changed.append(replace(one, allowed=_sorted(readable)))
     lines = [
         _line(place, customer, action, fields, now[place[1]])
-        for action, found in ((FORGET, lost), (REFRESH, gained))
-        for place, fields in found.items()
+        for action, by_place in ((FORGET, lost), (REFRESH, gained))
+        for place, fields in by_place.items()
         if fields
     ]
     return changed, lines
@@ -143,20 +143,20 @@ def moment(since_1970: int) -> datetime:
     return datetime.fromtimestamp(since_1970, UTC)
 
 
-def _taken(act: Act, receipt: Receipt) -> set[str]:
-    """The fields of a receipt that were allowed and that the act takes away."""
-    return {*_gone(act, receipt)}
+def _taken(act: Act, one: ReceivedFields) -> set[str]:
+    """The fields that were allowed and that the act takes away."""
+    return {*_gone(act, one)}
 
 
-def _gone(act: Act, receipt: Receipt) -> Iterator[str]:
+def _gone(act: Act, one: ReceivedFields) -> Iterator[str]:
     match act:
-        case Withdrawn(scene, fields) if scene == receipt.scene:
-            yield from (f for f in receipt.allowed if fields is None or f in fields)
+        case Withdrawn(scene, fields) if scene == one.scene:
+            yield from (f for f in one.allowed if fields is None or f in fields)
         case Granted(scene, fields) | Imported(scene, fields) | Limited(scene, fields):
-            if scene == receipt.scene:
-                yield from (f for f in receipt.allowed if f not in fields)
+            if scene == one.scene:
+                yield from (f for f in one.allowed if f not in fields)
         case SourceDeleted():
-            yield from receipt.allowed
+            yield from one.allowed
         case _:  # other acts take nothing by themselves
             pass
 

@@ -16,7 +16,7 @@ from gate.contracts.scene import Scene
 from gate.decision.decide import View
 from gate.readlog.customer_sets import CustomerSets
 from gate.state import consent_bits
-from gate.storage.changes import SIZE, ChangeTables, Fields, NamedSet, Receipt
+from gate.storage.changes import SIZE, ChangeTables, Fields, NamedSet, ReceivedFields
 from gate.storage.read_log import ReadLogDatabase, ReadLogDatabases
 from ledger.tlog import tiles
 from ledger.vault import number_sets
@@ -28,7 +28,7 @@ _BUNDLES = 64  # that are folded at once
 
 @dataclass(slots=True)
 class FreshReads:
-    """What the entries say that were folded just now, of which the feed has not told anything yet.
+    """What the entries say that were folded just now, before the feed has compared anything.
 
     `ledger_size`, `minute`: the oldest that one of them rests on, or those that the feed has
     reached. `sets`: of answers with ids that rest on more of the ledger than `reached`.
@@ -104,7 +104,7 @@ class _Delivered:
         self, scenes: Mapping[str, Scene], log: ReadLogDatabase, fresh: FreshReads
     ) -> None:
         self._scenes, self._sets, self._fresh = scenes, CustomerSets(log.folder), fresh
-        self._receipts: dict[tuple[bytes, str, str, Fields], Receipt] = {}
+        self._received: dict[tuple[bytes, str, str, Fields], ReceivedFields] = {}
         self._named: dict[tuple[str, str, Fields], NamedSet] = {}
 
     def add(self, text: bytes, pseudonym: bytes) -> None:
@@ -121,9 +121,9 @@ class _Delivered:
         self._fresh.rests_on(size, minute)
         if one:
             key = pseudonym, service, scene.id, fields
-            before = self._receipts.get(key)
+            before = self._received.get(key)
             latest = max(size, before.ledger_size if before else 0)
-            self._receipts[key] = Receipt(*key, fields, latest)
+            self._received[key] = ReceivedFields(*key, fields, latest)
         else:
             members = number_sets.bitmap(self._sets.get(entry["answered"]))
             self._add_set(NamedSet(service, scene.id, fields, members), size)
@@ -137,13 +137,13 @@ class _Delivered:
 
     def store(self, tables: ChangeTables) -> None:
         """Write what was added since the last call."""
-        tables.put(self._receipts.values())
+        tables.put(self._received.values())
         for key, new in self._named.items():
             before = tables.named(*key)
             tables.put_named(new if before is None else _union(before, new))
             again = [e for e in tables.lost_of(new) if number_sets.contains(new.members, e)]
-            tables.put(Receipt(each, *key, new.fields, 0) for each in again)
-        self._receipts, self._named = {}, {}
+            tables.put(ReceivedFields(each, *key, new.fields, 0) for each in again)
+        self._received, self._named = {}, {}
 
 
 def _delivered(entry: Mapping[str, Any], scene: Scene) -> Fields:

@@ -27,11 +27,11 @@ class Touched:
         """
         with self._gate.lock:
             state, _ = self._gate.current(0)
-            found = [
+            selected = [
                 *self._ended(state, since, minute),
                 *self._conditional(state, minute, reported),
             ]
-        return [*dict.fromkeys(name for each in found for name in each.names())]
+        return [*dict.fromkeys(name for each in selected for name in each.names())]
 
     def _ended(self, state: ConsentIndex, since: int, minute: int) -> Iterator[SelectedNames]:
         if minute <= since:

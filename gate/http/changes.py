@@ -175,8 +175,8 @@ def parameters(query: bytes) -> Asked:
         raise _malformed("the query is not a list of name=value") from None
     known = dict(given)
     if len(known) != len(given) or (unknown := sorted(known.keys() - {*_NAMES})):
-        found = ", ".join(unknown) if len(known) == len(given) else "one of them twice"
-        raise _malformed(f"want the parameters {', '.join(_NAMES)}, each once; found {found[:64]}")
+        wrong = ", ".join(unknown) if len(known) == len(given) else "one of them twice"
+        raise _malformed(f"want the parameters {', '.join(_NAMES)}, each once; found {wrong[:64]}")
     return Asked(
         known.get("since"),
         _whole("limit", known.get("limit", str(DEFAULT_LIMIT)), 1, MAX_LIMIT),

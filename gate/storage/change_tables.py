@@ -14,7 +14,7 @@
 
 A customer is a number or a pseudonym here, never an id. Both lose their meaning when the data key
 is destroyed. All of this is derived from the read logs and the consent log, so no backup has it: a
-feed that begins anew has another `generation`, and refuses the tokens of the one before.
+feed that begins again has another `generation`, and refuses the tokens of the one before.
 """
 
 from sqlalchemy import Column, Index, LargeBinary, MetaData, String, Table
@@ -77,7 +77,7 @@ DEPARTING = Table(
     Column("customer", Number, primary_key=True, autoincrement=False),
     Column("hash", LargeBinary, nullable=False),
     Column("pseudonyms", LargeBinary, nullable=False),
-    Column("told", String, nullable=False),
+    Column("notified", String, nullable=False),
     Column("since", Number),
 )
 CHANGE = Table(

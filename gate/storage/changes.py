@@ -34,7 +34,7 @@ _PUT_RECEIVED = Put(RECEIVED, "allowed", "ledger_size")
 _PUT_NAMED = Put(NAMED, "members")
 _PUT_LOST = Put(LOST, "allowed")
 _PUT_FOLDED = Put(FOLDED, "entries")
-_PUT_DEPARTING = Put(DEPARTING, "hash", "pseudonyms", "told", "since")
+_PUT_DEPARTING = Put(DEPARTING, "hash", "pseudonyms", "notified", "since")
 
 Fields = tuple[str, ...]  # sorted
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class FoldedLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ReceivedFields:
     """What a service received of one customer; `allowed`: those fields that it may still have.
 
     `customer`: a pseudonym if it was a single read, a number if they were one of many.
@@ -98,7 +98,7 @@ class NamedSet:
 
 @dataclass(frozen=True, slots=True)
 class Departing:
-    """A customer whose erasure began. `told`: the services that the feed has told of it.
+    """A customer whose erasure began. `notified`: the services that have a line about it.
 
     `hash`: what services recognise the id by. `since`: when the feed noticed that the data key is
     gone, in seconds since 1970; None: it is still there.
@@ -107,7 +107,7 @@ class Departing:
     customer: int
     hash: bytes
     pseudonyms: tuple[bytes, ...]
-    told: tuple[str, ...] = ()
+    notified: tuple[str, ...] = ()
     since: int | None = None
 
 
@@ -171,8 +171,8 @@ class ChangeTables:
         row = self._connection.execute(select(*[*POSITION.c][1:])).one()
         return FeedPosition(bytes(row[0]), *row[1:])
 
-    def begin_anew(self) -> None:
-        """Refuse the tokens of before. What was received stays."""
+    def refuse_earlier_tokens(self) -> None:
+        """Change the generation. What was received stays."""
         new = secrets.token_bytes(_GENERATION_SIZE)
         self._connection.execute(update(POSITION).values(generation=new))
 
@@ -203,9 +203,9 @@ class ChangeTables:
         ended = update(FOLDED).where(FOLDED.c.origin == origin).values(closed=entries)
         self._connection.execute(ended)
 
-    def put(self, receipts: Iterable[Receipt]) -> None:
-        single, among = [], list[Receipt]()
-        for each in receipts:
+    def put(self, received: Iterable[ReceivedFields]) -> None:
+        single, among = [], list[ReceivedFields]()
+        for each in received:
             if isinstance(each.customer, int):
                 among.append(each)
                 continue
@@ -225,14 +225,14 @@ class ChangeTables:
                 gone = _of_set(LOST, each.service, each.scene, each.fields)
                 self._connection.execute(delete(LOST).where(gone, LOST.c.customer == each.customer))
 
-    def receipts(self, pseudonyms: Iterable[bytes]) -> Iterator[Receipt]:
+    def received(self, pseudonyms: Iterable[bytes]) -> Iterator[ReceivedFields]:
         """What single reads delivered of the customers with these pseudonyms."""
         for some in _parts(pseudonyms):
             of_some = select(RECEIVED).where(RECEIVED.c.pseudonym.in_(some))
             rows = self._connection.execute(of_some)
             for pseudonym, service, scene, fields, allowed, size in rows:
                 key = bytes(pseudonym), service, scene, _fields(fields)
-                yield Receipt(*key, _fields(allowed), size)
+                yield ReceivedFields(*key, _fields(allowed), size)
 
     def forget(self, each: Departing) -> None:
         """Remove whatever is stored of a customer but the note of their erasure."""
@@ -243,8 +243,8 @@ class ChangeTables:
             self._connection.execute(delete(table).where(of_customer))
 
     def named(self, service: str, scene: str, fields: Fields) -> NamedSet | None:
-        found = select(NAMED.c.members).where(_of_set(NAMED, service, scene, fields))
-        members = self._connection.execute(found).scalar()
+        of_set = _of_set(NAMED, service, scene, fields)
+        members = self._connection.execute(select(NAMED.c.members).where(of_set)).scalar()
         return None if members is None else NamedSet(service, scene, fields, bytes(members))
 
     def put_named(self, named: NamedSet) -> None:
@@ -263,23 +263,23 @@ class ChangeTables:
         of_set = _of_set(LOST, named.service, named.scene, named.fields)
         return [*self._connection.execute(select(LOST.c.customer).where(of_set)).scalars()]
 
-    def lost(self, customers: Iterable[int]) -> Iterator[Receipt]:
+    def lost(self, customers: Iterable[int]) -> Iterator[ReceivedFields]:
         """Of each of these customers, the sets of which they do not allow all fields."""
         for some in _parts(customers):
             rows = self._connection.execute(select(LOST).where(LOST.c.customer.in_(some)))
             for service, scene, fields, customer, allowed in rows:
-                yield Receipt(customer, service, scene, _fields(fields), _fields(allowed), 0)
+                yield ReceivedFields(customer, service, scene, _fields(fields), _fields(allowed), 0)
 
     def departing(self) -> list[Departing]:
         rows = self._connection.execute(select(DEPARTING).order_by(DEPARTING.c.customer))
         return [
-            Departing(number, bytes(hashed), _split(bytes(names)), _fields(told), since)
-            for number, hashed, names, told, since in rows
+            Departing(number, bytes(hashed), _split(bytes(names)), _fields(notified), since)
+            for number, hashed, names, notified, since in rows
         ]
 
     def put_departing(self, each: Departing) -> None:
         names = b"".join(each.pseudonyms)
-        row = each.customer, each.hash, names, _text(each.told), each.since
+        row = each.customer, each.hash, names, _text(each.notified), each.since
         self._put(_PUT_DEPARTING, [row])
 
     def departed(self, customer: int) -> None:

@@ -17,7 +17,7 @@ def upgrade() -> None:
         Column("customer", NUMBER, primary_key=True, autoincrement=False),
         Column("hash", LargeBinary, nullable=False),
         Column("pseudonyms", LargeBinary, nullable=False),
-        Column("told", String, nullable=False),
+        Column("notified", String, nullable=False),
         Column("since", NUMBER),
     )
     op.create_table(
