@@ -130,7 +130,8 @@ class GateApp:
             raise HttpError(405, "method", "Method not allowed", f"send a {method} request")
         service = self._service(scope, headers)
         if polls is not None:
-            return await polls.answer(service, scope.get("query_string", b""), receive)
+            query, client = scope.get("query_string", b""), connection.known(scope)
+            return await polls.answer(service, query, receive, client)
         _json_only(headers)
         if path in reads.STREAMED:
             _require_end_marker(scope)

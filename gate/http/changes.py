@@ -11,7 +11,7 @@ whether the ledger moved. The feed's own thread does the work, so that reads nev
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from gate.changes.lines import moment
 from gate.changes.token import UnknownTokenError
 from gate.decision import quota
 from gate.decision.quota import Quotas
+from gate.http.connection import Connection
 from gate.http.response import HttpError, Response
 
 PATH = "/v1/changes"
@@ -83,13 +84,15 @@ class ChangePolls:
         self._waiting: Counter[str] = Counter()  # by service
         self._moved: asyncio.Future[None] | None = None  # what all waiting polls wait for
 
-    async def answer(self, service: str, query: bytes, receive: Receive) -> Response:
+    async def answer(
+        self, service: str, query: bytes, receive: Receive, client: Connection | None
+    ) -> Response:
         """Answer one poll. Raises HttpError, and what following the ledger raises."""
         asked = parameters(query)
         await self._admit(service)
         page = await self._page(service, asked)
         if asked.wait and not page.lines:
-            page = await self._later(service, asked, receive) or page
+            page = await self._later(service, asked, _over(receive, client)) or page
         return Response(200, _ENCODER.encode(self._answer(page)))
 
     async def _admit(self, service: str) -> None:
@@ -114,13 +117,16 @@ class ChangePolls:
             detail = f"{error}; try again later, and use no data meanwhile"
             raise HttpError(503, "paused", "The feed is paused", detail, retry_after=60) from None
 
-    async def _later(self, service: str, asked: Asked, receive: Receive) -> FeedPage | None:
-        """The first page with lines within the time; None if there is none, or nobody waits."""
+    async def _later(
+        self, service: str, asked: Asked, over: Coroutine[Any, Any, None]
+    ) -> FeedPage | None:
+        """The first page with lines within the time; None if there is none, or it is `over`."""
+        gone = asyncio.ensure_future(over)
         if self._waiting[service] >= MAX_WAITING:
+            gone.cancel()
             detail = f"{MAX_WAITING} polls of your service wait here already; end one of them"
             raise HttpError(429, "waiting", "Too many waiting polls", detail, retry_after=1)
         self._waiting[service] += 1
-        gone = asyncio.ensure_future(_gone(receive))
         try:
             async with asyncio.timeout(asked.wait):
                 while not gone.done():
@@ -211,7 +217,22 @@ def _change(each: FeedLine) -> Change:
     )
 
 
-async def _gone(receive: Receive) -> None:
-    """Return when the client has disconnected."""
+async def _over(receive: Receive, client: Connection | None) -> None:
+    """Return when the client has disconnected, or the server ends."""
+    ends = [asyncio.ensure_future(_disconnected(receive))]
+    if client is not None:
+        ends.append(asyncio.ensure_future(_stopping(client)))
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in ends:
+            each.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def _stopping(client: Connection) -> None:
+    await client.stopping.wait()

@@ -13,8 +13,11 @@ from gate.changes.feed import ChangeFeed, DroppedLinesError, FeedPausedError
 from gate.changes.token import UnknownTokenError
 from gate.reads.request import ReadRequest
 from gate.reads.table import TableRequest, read_rows, read_table
+from gate.storage.read_log import ReadLogDatabases
+from ledger.errors import CorruptLogError
 from ledger.events.acts import Granted, SourceDeleted, TriggerSet, Withdrawn
 from ledger.events.envelope import ReadLogOpened
+from ledger.service import Ledger
 from ledger.tlog import signed_note
 from tests.gate.world import INSTANCE, NOON, World, world
 from tests.postgres import fresh, stored_at
@@ -485,6 +488,57 @@ def test_what_no_service_may_be_stopped_from_reading_is_not_in_the_feed(reader: 
     reader.bank.says("c1", Granted(SCENE, ("age",), None))
     reader.bank.says("c1", SourceDeleted())
     assert reader.poll() == []
+
+
+def test_a_read_log_that_was_removed_is_not_missed(reader: Reader) -> None:
+    """G151: it was folded before."""
+    reader.bank.says("c1", Granted(SCENE, ("age",), None))
+    reader.reads("c1")
+    reader.feed.advance(NOON)
+    reader.bank.gate.journal.end()
+    ReadLogDatabases(reader.home).remove(INSTANCE)
+    reader.restart()
+    reader.bank.says("c1", Withdrawn(SCENE))
+    assert reader.poll() == [forget("c1", "age", why="withdrawn")]
+
+
+class Failing:
+    """A ledger that stops in the middle, once."""
+
+    def __init__(self, ledger: Ledger, after: int) -> None:
+        self._ledger, self._left = ledger, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def follow(self, since: int) -> Iterator[Any]:
+        for each in self._ledger.follow(since):
+            self._left -= 1
+            if self._left == 0:
+                raise CorruptLogError("the disk is gone")
+            yield each
+
+
+@pytest.mark.parametrize("after", range(1, 5))
+def test_a_poll_that_fails_in_the_middle_is_repeated_whole(after: int, reader: Reader) -> None:
+    """G156: all lines up to a ledger size, or none."""
+    for customer in ("c1", "c2"):
+        reader.bank.says(customer, Granted(SCENE, ("age",), None))
+        reader.reads(customer)
+    reader.poll()
+    for customer in ("c1", "c2"):
+        reader.bank.says(customer, Withdrawn(SCENE))
+        reader.bank.says(customer, Granted(SCENE, ("age",), None))
+    ledger: Any = Failing(reader.bank.ledger, after)
+    reader.feed = ChangeFeed(reader.bank.gate, ledger, reader.home, SECRET, NOON)
+    with pytest.raises(CorruptLogError):
+        reader.poll()
+    assert [each[:2] for each in reader.poll()] == [
+        ("forget", "c1"),
+        ("refresh", "c1"),
+        ("forget", "c2"),
+        ("refresh", "c2"),
+    ]
 
 
 def test_reads_of_before_the_feed_began_are_in_it(tmp_path: Path) -> None:

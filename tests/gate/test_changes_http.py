@@ -8,11 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from uvicorn.protocols.http.flow_control import FlowControl
 
 from gate.changes.feed import ChangeFeed
 from gate.decision.quota import Quota, Quotas
 from gate.http.app import GateApp
 from gate.http.changes import MAX_WAITING, PATH
+from gate.http.connection import EXTENSION, Connection
 from ledger.events.acts import Granted, Withdrawn
 from tests.gate.world import NOON, World, with_options, world
 
@@ -169,6 +171,36 @@ async def test_a_client_that_leaves_makes_room_for_another_poll(
         await asyncio.gather(*polls)
     async with client(served) as http:
         assert (await http.get(PATH, params={"wait": "1"})).status_code == 200
+
+
+async def test_a_server_that_ends_answers_the_polls_that_wait(bank: World, tmp_path: Path) -> None:
+    """G156: an end does not take as long as they wanted to wait."""
+    served, sent = app(bank, tmp_path), list[Any]()
+    client = Connection(asyncio.Transport(), FlowControl(asyncio.Transport()))
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("nobody leaves")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": PATH,
+        "query_string": b"wait=30",
+        "headers": [(b"authorization", b"Bearer analytics")],
+        "extensions": {EXTENSION: client},
+    }
+    poll = asyncio.create_task(served(scope, receive, send))
+    longer = asyncio.create_task(asyncio.sleep(25))
+    await asyncio.sleep(0)
+    client.stopping.set()
+    await asyncio.wait({poll, longer}, return_when=asyncio.FIRST_COMPLETED)
+    assert (poll.done(), longer.done()) == (True, False)
+    longer.cancel()
+    assert sent[0]["status"] == 200
 
 
 BAD = {
