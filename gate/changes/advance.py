@@ -23,6 +23,7 @@ from gate.changes.received import FreshReads, ReadLogFold
 from gate.changes.touched import Touched
 from gate.decision import decide
 from gate.policy.compiled import Plan, compile_plan
+from gate.readlog.acts import AnnouncedActs
 from gate.readlog.writer import EntryTagger
 from gate.reads.point import Gate
 from gate.state import consent_bits
@@ -36,7 +37,7 @@ from gate.storage.changes import (
     ReceivedFields,
 )
 from ledger.errors import CorruptLogError
-from ledger.events.envelope import Instruction, ReadLogClosed, SignalReported
+from ledger.events.envelope import Instruction, SignalReported
 from ledger.vault import number_sets
 
 STILL_S = 60  # a note of an erased customer stays so long, for answers that were under way
@@ -45,7 +46,7 @@ CHUNK = 256  # entries, or customers, that are looked at together
 _Key = tuple[bytes | int, str, str, Fields]
 
 
-class FeedLedger(Followed, EntryTagger, Protocol):
+class FeedLedger(Followed, AnnouncedActs, EntryTagger, Protocol):
     """The consent log and its key store, as the feed reads them."""
 
     def numbers(self, subjects: Sequence[str], /) -> Mapping[str, int]: ...
@@ -134,8 +135,6 @@ class Advance:
             match each.event:
                 case Instruction(subject=subject, at=at, act=act):
                     given.append((subject, Instructed(each.index, at, act)))
-                case ReadLogClosed(origin=origin, size=size):
-                    self.tables.close(origin, size)
                 case SignalReported():
                     self._reported = True
                 case _:  # other public acts change nobody's consent

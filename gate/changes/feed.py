@@ -70,7 +70,7 @@ class ChangeFeed:
         """
         self._gate, self._ledger = gate, ledger
         self._store, self._logs = ChangeStore(home), ReadLogDatabases(home)
-        self._sources = FeedSources.of(gate, ledger, ReadLogFold(self._logs, gate.scenes))
+        self._sources = FeedSources.of(gate, ledger, ReadLogFold(self._logs, ledger, gate.scenes))
         self._token_key = pseudonyms.token_key(secret)
         self.hash_key = pseudonyms.hash_key(secret)
         self._turn = Lock()

@@ -14,6 +14,7 @@ import msgspec
 
 from gate.contracts.scene import Scene
 from gate.decision.decide import View
+from gate.readlog.acts import AnnouncedActs, ReadLogActs, instance_of
 from gate.readlog.customer_sets import CustomerSets
 from gate.state import consent_bits
 from gate.storage.changes import SIZE, ChangeTables, Fields, NamedSet, ReceivedFields
@@ -60,8 +61,10 @@ class FreshReads:
 class ReadLogFold:
     """Folds all read logs of a data directory. Not thread-safe."""
 
-    def __init__(self, logs: ReadLogDatabases, scenes: Mapping[str, Scene]) -> None:
-        self._logs, self._scenes = logs, scenes
+    def __init__(
+        self, logs: ReadLogDatabases, ledger: AnnouncedActs, scenes: Mapping[str, Scene]
+    ) -> None:
+        self._logs, self._acts, self._scenes = logs, ReadLogActs(ledger), scenes
 
     def fold(self, tables: ChangeTables, reached: int, minute: int) -> FreshReads:
         """Add what was delivered since the last call, in the caller's transaction.
@@ -71,10 +74,13 @@ class ReadLogFold:
         database.
         """
         known, fresh = tables.folded(), FreshReads(reached, reached, minute)
+        ended = {
+            instance_of(origin): log.size for origin, log in self._acts.announced() if log.closed
+        }
         for instance in self._logs.instances():
-            before = known.get(instance)
-            if before is None or not before.done:
-                self._log(tables, instance, before.entries if before else 0, fresh)
+            entries = known[instance].entries if instance in known else 0
+            if instance not in ended or entries < ended[instance]:
+                self._log(tables, instance, entries, fresh)
         return fresh
 
     def _log(self, tables: ChangeTables, instance: str, first: int, fresh: FreshReads) -> None:

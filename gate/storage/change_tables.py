@@ -41,7 +41,6 @@ FOLDED = Table(
     Column("instance", String, primary_key=True),
     Column("origin", String, nullable=False),
     Column("entries", Number, nullable=False),
-    Column("closed", Number),
 )
 RECEIVED = Table(
     "received",

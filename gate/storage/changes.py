@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Table, and_, delete, func, insert, select, update
 from sqlalchemy.engine import Connection
@@ -57,17 +57,11 @@ class FeedPosition:
     kept_since: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FoldedLog:
-    """`closed`: the number of entries of a log that has an end; None: it may grow."""
+class FoldedLog(NamedTuple):
+    """How many entries of a read log were folded."""
 
     origin: str
     entries: int
-    closed: int | None
-
-    @property
-    def done(self) -> bool:
-        return self.closed is not None and self.entries >= self.closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +187,10 @@ class ChangeTables:
     def folded(self) -> dict[str, FoldedLog]:
         """By instance."""
         rows = self._connection.execute(select(FOLDED))
-        return {name: FoldedLog(origin, entries, closed) for name, origin, entries, closed in rows}
+        return {name: FoldedLog(origin, entries) for name, origin, entries in rows}
 
     def fold(self, instance: str, origin: str, entries: int) -> None:
-        self._put(_PUT_FOLDED, [(instance, origin, entries, None)])
-
-    def close(self, origin: str, entries: int) -> None:
-        """A read log has an end, and so many entries."""
-        ended = update(FOLDED).where(FOLDED.c.origin == origin).values(closed=entries)
-        self._connection.execute(ended)
+        self._put(_PUT_FOLDED, [(instance, origin, entries)])
 
     def put(self, received: Iterable[ReceivedFields]) -> None:
         single, among = [], list[ReceivedFields]()

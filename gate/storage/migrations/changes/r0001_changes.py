@@ -56,7 +56,6 @@ def _followed() -> None:
         Column("instance", String, primary_key=True),
         Column("origin", String, nullable=False),
         Column("entries", NUMBER, nullable=False),
-        Column("closed", NUMBER),
     )
 
 
