@@ -117,19 +117,28 @@ class ChangeFeed:
         if self._gate.suspended or self._gate.options.clock_doubt() is not None:
             raise FeedPausedError
         with self._turn:
-            with self._store.writing() as tables:
-                work = Advance(self._sources, tables, tables.position(), at)
-                here = work.run()
-                if self._pruned is None or at - self._pruned >= _DAY:
-                    here, self._pruned = tables.prune(here, int((at - RETENTION).timestamp())), at
-            # Crash before the commit: the next call does the same. After it: nothing is lost.
-            if work.erased:
+            try:
+                here, erased = self._transaction(at)
+            except BaseException:
+                self._sources.touched.look_again()
+                raise
+            if erased:
                 self._store.overwrite()
             self._seen = here.ledger_size, consent_bits.minute(at)
         return here
 
     def close(self) -> None:
         self._logs.close()
+
+    def _transaction(self, at: datetime) -> tuple[FeedPosition, bool]:
+        """The position reached, and whether something of an erased customer was removed."""
+        with self._store.writing() as tables:
+            work = Advance(self._sources, tables, tables.position(), at)
+            here = work.run()
+            if self._pruned is None or at - self._pruned >= _DAY:
+                here, self._pruned = tables.prune(here, int((at - RETENTION).timestamp())), at
+        # Crash before the commit: the next call does the same. After it: nothing is lost.
+        return here, work.erased
 
     def _start(self, position: FeedPosition, service: str, since: str | None) -> int:
         if since is None:

@@ -33,6 +33,10 @@ class Touched:
             ]
         return [*dict.fromkeys(name for each in selected for name in each.names())]
 
+    def look_again(self) -> None:
+        """Forget the last look: what it led to was not stored."""
+        self._stale.clear()
+
     def _ended(self, state: ConsentIndex, since: int, minute: int) -> Iterator[SelectedNames]:
         if minute <= since:
             return

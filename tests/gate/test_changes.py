@@ -1,6 +1,6 @@
 """The feed of changes: what a service must forget or may read again (specs/gate.md, G151–G157)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -249,6 +249,24 @@ def test_an_answer_with_ids_is_told_like_single_reads(reader: Reader) -> None:
     assert {*reader.poll()} == {
         forget(each, "email", why="expired", scene=scene) for each in ("c1", "c2")
     }
+
+
+def test_what_was_delivered_again_between_two_polls_is_to_be_forgotten_again(
+    reader: Reader,
+) -> None:
+    """G151: the last poll said `forget` already, of what was delivered before."""
+    scene, bank = "direct-marketing", reader.bank
+    request = TableRequest(SERVICE, scene, ("email",), NOON)
+    for customer in ("c1", "c2"):
+        bank.says(customer, Granted(scene, ("email",), None))
+    read_rows(bank.gate, request)
+    for customer in ("c1", "c2"):
+        bank.says(customer, Withdrawn(scene))
+    assert len(reader.poll()) == 2
+    bank.says("c1", Granted(scene, ("email",), None))
+    assert read_rows(bank.gate, request).table.num_rows == 1
+    bank.says("c1", Withdrawn(scene))
+    assert reader.poll() == [forget("c1", "email", why="withdrawn", scene=scene)]
 
 
 def test_a_table_names_nobody_and_neither_does_the_feed(reader: Reader) -> None:
@@ -503,13 +521,19 @@ def test_a_read_log_that_was_removed_is_not_missed(reader: Reader) -> None:
 
 
 class Failing:
-    """A ledger that stops in the middle, once."""
+    """A ledger that stops in the middle, once: after some entries, or when it counts customers."""
 
-    def __init__(self, ledger: Ledger, after: int) -> None:
-        self._ledger, self._left = ledger, after
+    def __init__(self, ledger: Ledger, after: int = 0) -> None:
+        self._ledger, self._left, self.counts = ledger, after, True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ledger, name)
+
+    def numbers(self, subjects: Sequence[str]) -> Mapping[str, int]:
+        counts, self.counts = self.counts, True
+        if not counts:
+            raise CorruptLogError("the disk is gone")
+        return self._ledger.numbers(subjects)
 
     def follow(self, since: int) -> Iterator[Any]:
         for each in self._ledger.follow(since):
@@ -517,6 +541,24 @@ class Failing:
             if self._left == 0:
                 raise CorruptLogError("the disk is gone")
             yield each
+
+
+def test_a_signal_that_became_too_old_is_told_although_the_first_look_failed(
+    reader: Reader,
+) -> None:
+    """G154, G156."""
+    reader.bank.reports("accuracy", 9600)
+    reader.bank.says("c1", Granted(SCENE, ("age",), None))
+    reader.bank.says("c1", TriggerSet(SCENE, "metric_below", "accuracy", 9200))
+    reader.reads("c1")
+    ledger: Any = Failing(reader.bank.ledger)
+    reader.feed = ChangeFeed(reader.bank.gate, ledger, reader.home, SECRET, NOON)
+    assert reader.poll() == []
+    reader.at += timedelta(days=8)
+    ledger.counts = False
+    with pytest.raises(CorruptLogError):
+        reader.poll()
+    assert reader.poll() == [forget("c1", "age", why="frozen")]
 
 
 @pytest.mark.parametrize("after", range(1, 5))
