@@ -17,10 +17,9 @@ from hashlib import sha256
 from itertools import islice
 from typing import Protocol
 
-from gate.changes import lines, pseudonyms
+from gate.changes import lines, pseudonyms, touched
 from gate.changes.lines import Instructed, Now, Place
 from gate.changes.received import FreshReads, ReadLogFold
-from gate.changes.touched import Touched
 from gate.decision import decide
 from gate.policy.compiled import Plan, compile_plan
 from gate.readlog.acts import AnnouncedActs
@@ -61,7 +60,6 @@ class FeedSources:
     gate: Gate
     ledger: FeedLedger
     fold: ReadLogFold
-    touched: Touched
     plans: Mapping[str, Plan]  # by scene: what customers allow, whatever service asks
     terms: str  # digest of the contracts
 
@@ -73,7 +71,7 @@ class FeedSources:
         }
         digests = sorted((name, scene.digest) for name, scene in gate.scenes.items())
         terms = sha256(repr(digests).encode()).hexdigest()
-        return cls(gate, ledger, fold, Touched(gate), plans, terms)
+        return cls(gate, ledger, fold, plans, terms)
 
 
 @dataclass(slots=True)
@@ -105,12 +103,13 @@ class Advance:
         self._origins = [each.origin for each in self.tables.folded().values()]
         self._departed()
         self._follow()
-        self._by_time(minute)
+        stale = self._by_time(minute)
         reached = replace(
             self.here,
             ledger_size=self._size,
             minute=max(minute, before.minute),
             terms=sources.terms,
+            stale=stale,
         )
         if reached != before:
             self.tables.move(reached)
@@ -150,11 +149,15 @@ class Advance:
             made += self._compared(subject, known[subject], size, instructed.at)
         self._store(known.values(), sorted(made, key=lambda each: each.ledger_size))
 
-    def _by_time(self, minute: int) -> None:
-        """Compare whom time and signals may have changed; everybody, under other contracts."""
+    def _by_time(self, minute: int) -> touched.Stale:
+        """Compare whom time and signals may have changed; everybody, under other contracts.
+
+        Returns which signals are too old.
+        """
         sources = self.sources
-        touched = sources.touched.customers(self._fresh.minute, minute, reported=self._reported)
-        others: Iterable[str] = touched
+        others, stale = touched.customers(
+            sources.gate, self._fresh.minute, minute, self.here.stale, reported=self._reported
+        )
         if self.here.terms != sources.terms and self.tables.any():
             others = sources.ledger.subjects()
         names = iter(others)
@@ -166,6 +169,7 @@ class Advance:
                 for line in self._compared(subject, theirs, self._size, self.at)
             ]
             self._store(known.values(), made)
+        return stale
 
     def _departed(self) -> None:
         """Tell the services that received something of a customer whose data key is gone."""

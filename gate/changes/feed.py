@@ -117,11 +117,7 @@ class ChangeFeed:
         if self._gate.suspended or self._gate.options.clock_doubt() is not None:
             raise FeedPausedError
         with self._turn:
-            try:
-                here, erased = self._transaction(at)
-            except BaseException:
-                self._sources.touched.look_again()
-                raise
+            here, erased = self._transaction(at)
             if erased:
                 self._store.overwrite()
             self._seen = here.ledger_size, consent_bits.minute(at)

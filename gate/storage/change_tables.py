@@ -31,6 +31,7 @@ POSITION = Table(
     Column("ledger_size", Number, nullable=False),
     Column("minute", Number, nullable=False),
     Column("terms", String, nullable=False),
+    Column("stale", String, nullable=False),
     Column("last", Number, nullable=False),
     Column("floor", Number, nullable=False),
     Column("kept_since", Number, nullable=False),

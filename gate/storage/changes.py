@@ -4,7 +4,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -42,7 +42,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class FeedPosition:
-    """How far the feed has come. `minute`: as in consent bits; `terms`: digest of the contracts.
+    """How far the feed has come. `minute`: as in consent bits; `terms`: digest of the contracts;
+    `stale`: by scene, the triggers whose signal was too old then.
 
     Lines up to `floor` are no longer kept: those of before `kept_since` (seconds since 1970; 0:
     all are kept).
@@ -52,6 +53,7 @@ class FeedPosition:
     ledger_size: int
     minute: int
     terms: str = ""
+    stale: Mapping[str, int] = field(default_factory=dict)
     last: int = 0
     floor: int = 0
     kept_since: int = 0
@@ -162,8 +164,10 @@ class ChangeTables:
 
     def position(self) -> FeedPosition:
         """The position of a feed that has begun."""
-        row = self._connection.execute(select(*[*POSITION.c][1:])).one()
-        return FeedPosition(bytes(row[0]), *row[1:])
+        columns = [each for each in POSITION.c if not each.primary_key]
+        known = dict(self._connection.execute(select(*columns)).mappings().one())
+        generation, stale = bytes(known.pop("generation")), json.loads(known.pop("stale"))
+        return FeedPosition(generation=generation, stale=stale, **known)
 
     def refuse_earlier_tokens(self) -> None:
         """Change the generation. What was received stays."""
@@ -325,7 +329,8 @@ def _parts(values: Iterable[T]) -> Iterator[list[T]]:
 
 
 def _values(position: FeedPosition) -> dict[str, object]:
-    return {name: getattr(position, name) for name in FeedPosition.__slots__}
+    known = {name: getattr(position, name) for name in FeedPosition.__slots__}
+    return known | {"stale": json.dumps(position.stale)}
 
 
 def _columns(line: ChangeLine) -> dict[str, object]:

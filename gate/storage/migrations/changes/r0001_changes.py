@@ -47,6 +47,7 @@ def _followed() -> None:
         Column("ledger_size", NUMBER, nullable=False),
         Column("minute", NUMBER, nullable=False),
         Column("terms", String, nullable=False),
+        Column("stale", String, nullable=False),
         Column("last", NUMBER, nullable=False),
         Column("floor", NUMBER, nullable=False),
         Column("kept_since", NUMBER, nullable=False),
