@@ -215,6 +215,20 @@ def test_a_signal_that_becomes_too_old_is_told(reader: Reader) -> None:
     assert reader.poll() == [forget("c1", "age", why="frozen")]
 
 
+def test_a_signal_is_too_old_again_at_a_gate_that_did_not_see_it_renewed(reader: Reader) -> None:
+    """G154: gates take turns."""
+    bank = reader.bank
+    bank.says("c1", Granted(SCENE, ("age",), None))
+    bank.says("c1", TriggerSet(SCENE, "metric_below", "accuracy", 9200))
+    other = Reader(bank, reader.home)
+    assert reader.poll() == []  # there is no report yet
+    bank.reports("accuracy", 9600)
+    reader.reads("c1")
+    assert other.poll() == []
+    reader.at += timedelta(days=8)
+    assert reader.poll() == [forget("c1", "age", why="frozen")]
+
+
 def test_a_condition_that_is_set_freezes_at_once_and_is_told(reader: Reader) -> None:
     """G151: its entry neither grants nor withdraws."""
     reader.bank.says("c1", Granted(SCENE, ("age",), None))
