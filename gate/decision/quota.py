@@ -21,6 +21,7 @@ from gate.decision.alert import Alarm, AlertKind, GateAlert, log
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BLOCKS = 50  # of a quota; a gate reserves one at a time
 POINTS, ROWS = "points", "rows"
+POLLS = "*"  # counts in place of a scene: no scene has this name
 _ZERO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
@@ -135,6 +136,14 @@ class Quotas:
             detail = f"{points} reads of and questions about single customers within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, points, detail))
         return admitted
+
+    def admits_poll(self, service: str, at: datetime) -> bool:
+        """Count one poll of the feed of changes, by the quota of scenes that have none of their
+        own; False, and not counted, if it exceeds it.
+        """
+        with self._lock:
+            limit = self._default.points_per_minute
+            return self._takes(service, POLLS, POINTS, MINUTE, at, 1, limit)
 
     def _fitting(
         self, service: str, scene: str, at: datetime, number: int, limit: int | None

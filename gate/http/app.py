@@ -16,14 +16,17 @@ from typing import Any, Protocol, TypeVar, cast
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
+from gate.changes.feed import ChangeFeed
 from gate.decision import quota
 from gate.decision.decide import Reason
-from gate.http import authzen, connection, dpop, reads
+from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
+from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
 from gate.http.reads import DataReads, decoded
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream, refused
+from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.entry import DecisionGroup, WrittenDecision
 from gate.readlog.group_commit import Commits
 from gate.readlog.writer import JournalError, Several
@@ -65,15 +68,20 @@ Decided = TypeVar("Decided")
 
 
 class GateApp:
-    """An ASGI application that serves one `Gate`. `clock` returns the current time."""
+    """An ASGI application that serves one `Gate`. `clock` returns the current time.
+
+    `feed`: its feed of changes; None: it serves none.
+    """
 
     def __init__(
         self,
         gate: Gate,
         authenticator: Authenticator,
         clock: Callable[[], datetime] = now,
+        feed: ChangeFeed | None = None,
     ) -> None:
         self._gate = gate
+        self._polls = None if feed is None else ChangePolls(feed, gate.options.quotas, clock)
         self._authenticator = authenticator
         self._clock = clock
         self._commits = Commits(lambda: gate.journal, on_loop=not gate.options.asks_server)
@@ -112,18 +120,18 @@ class GateApp:
         path = scope["path"]
         if path == METADATA:
             return _metadata(scope, headers)
-        if path not in self._routes and path not in self._quick:
+        polls = self._polls if path == changes.PATH else None
+        if path not in self._routes and path not in self._quick and polls is None:
             raise HttpError(
                 404, "not-found", "No such resource", f"see the API description: {path}"
             )
-        if scope["method"] != "POST":
-            raise HttpError(405, "method", "Method not allowed", "send a POST request")
-        if b"dpop" in headers:
-            headers = dpop.with_target(scope, headers)
-        if (service := self._authenticator.service(headers)) is None:
-            raise HttpError(
-                401, "unauthenticated", "Authentication required", "send a valid bearer token"
-            )
+        method = "POST" if polls is None else "GET"
+        if scope["method"] != method:
+            raise HttpError(405, "method", "Method not allowed", f"send a {method} request")
+        service = self._service(scope, headers)
+        if polls is not None:
+            query, client = scope.get("query_string", b""), connection.known(scope)
+            return await polls.answer(service, query, receive, client)
         _json_only(headers)
         if path in reads.STREAMED:
             _require_end_marker(scope)
@@ -131,6 +139,16 @@ class GateApp:
         if (quick := self._quick.get(path)) is not None:
             return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)
+
+    def _service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+        """Who asks. Raises HttpError (401)."""
+        if b"dpop" in headers:
+            headers = dpop.with_target(scope, headers)
+        if (service := self._authenticator.service(headers)) is None:
+            raise HttpError(
+                401, "unauthenticated", "Authentication required", "send a valid bearer token"
+            )
+        return service
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
@@ -294,6 +312,7 @@ _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_LEDGER, 503, "ledger", "The consent ledger is unreachable", "try again later"),
     (SourceUnavailableError, 503, "source", "The source is down", "try again later"),
     (JournalError, 503, "journal", "The read log is down", "try again later"),
+    (MissingSetError, 503, "journal", "The read log is incomplete", "tell the operator"),
 )
 
 

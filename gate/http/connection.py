@@ -31,6 +31,7 @@ class Connection:
         self._transport, self._flow = transport, flow
         self.lost = False  # also if it was closed as it should be
         self.failed = False  # with bytes that the client did not take
+        self.stopping = asyncio.Event()  # the server ends: answer what waits
 
     async def room(self) -> None:
         """Wait until the socket takes a piece of an answer whole, or the connection is lost.
@@ -91,6 +92,10 @@ class WatchedConnection(H11Protocol):
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._watched = Connection(transport, self.flow)
         self.app = partial(_with, self._watched, self.app)
+
+    def shutdown(self) -> None:
+        self._watched.stopping.set()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watched.lost = True

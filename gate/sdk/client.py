@@ -8,8 +8,12 @@ else:                                   # same fields, same types, marked
     estimate(answer["age"])             # answer.views["age"] says "synthetic"
 for row in gate.rows("direct-marketing", ["email"]):     # whom you may act upon, as it arrives
     send(row["customer"], row["email"])
+for change in gate.changes(token):      # what to forget or refresh of whom you read, since then
+    apply(change)
+    token = change.token
 """
 
+import hmac
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from typing import Any, Protocol
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from urllib.request import Request, urlopen
 
 TIMEOUT_S = 10.0
@@ -108,6 +112,36 @@ class TableRows(Iterator[Mapping[str, Any]]):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class GateChange:
+    """What to do with what you received of a customer: `forget` it, or `refresh` it by a new read.
+
+    `customer`: None if they were erased; ask `concerns` of the ids that you have. `scene`,
+    `fields`: None for everything. `until`: when a permission that may be used again ends, in ISO
+    8601; None: never. `ledger_size`: the `minimum_size` of a read that rests on the change.
+    `token`: what to continue from once you have done it.
+    """
+
+    do: str
+    customer: str | None
+    scene: str | None
+    fields: Sequence[str] | None
+    reason: str
+    ledger_size: int
+    at: str
+    until: str | None
+    token: str
+    customer_hash: str | None
+    hash_key: str
+
+    def concerns(self, customer: str) -> bool:
+        """Whether it is about the customer with this id."""
+        if self.customer_hash is None:
+            return customer == self.customer
+        key = bytes.fromhex(self.hash_key)
+        return hmac.new(key, customer.encode(), "sha256").hexdigest() == self.customer_hash
+
+
 class GateClient:
     """A client of one gate for one service. Thread-safe."""
 
@@ -179,6 +213,26 @@ class GateClient:
         }
         return json.loads(self._post("/access/v1/evaluation", question))["decision"] is True
 
+    def changes(self, since: str | None = None, *, wait_s: int = 0) -> Iterator[GateChange]:
+        """What changed since the token of a change, in order, until there is nothing more.
+
+        None: from the first that is kept. `wait_s`: how long to wait for one, 30 at most. Raises as
+        `read` does; GateRefusedError for a token that does not lead on says what to do.
+        """
+        more, token = True, since
+        while more:
+            asked = {"wait": str(wait_s)} | ({} if token is None else {"since": token})
+            page = json.loads(self._get("/v1/changes", asked, wait_s))
+            for each in page["changes"]:
+                yield GateChange(**each, hash_key=page["hash_key"])
+            more, token = page["more"], page["token"]
+
+    def _get(self, path: str, asked: Mapping[str, str], wait_s: int) -> bytes:
+        with self._answered(
+            path, "GET", None, {"Accept": "*/*"}, query=urlencode(asked), wait_s=wait_s
+        ) as response:
+            return response.read()
+
     def _lines(
         self,
         path: str,
@@ -201,11 +255,26 @@ class GateClient:
 
     @contextmanager
     def _asking(self, path: str, asked: Mapping[str, Any], accept: str) -> Iterator[HTTPResponse]:
+        headers = {"Content-Type": "application/json", "Accept": accept}
+        with self._answered(path, "POST", json.dumps(asked).encode(), headers) as response:
+            yield response
+
+    @contextmanager
+    def _answered(
+        self,
+        path: str,
+        method: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        *,
+        query: str = "",
+        wait_s: int = 0,
+    ) -> Iterator[HTTPResponse]:
         address = self._gate + path
-        headers = {"Content-Type": "application/json", "Accept": accept, **self._who(address)}
-        request = Request(address, json.dumps(asked).encode(), headers, method="POST")  # noqa: S310 - the scheme was checked
+        known = {**headers, **self._who(method, address)}
+        request = Request(f"{address}?{query}" if query else address, body, known, method=method)  # noqa: S310 - the scheme was checked
         try:
-            with urlopen(request, timeout=self._timeout_s) as response:  # noqa: S310 - the same
+            with urlopen(request, timeout=self._timeout_s + wait_s) as response:  # noqa: S310 - the same
                 assert isinstance(response, HTTPResponse)  # noqa: S101 - true for http(s)
                 _require_end_marker(response)
                 yield response
@@ -214,10 +283,10 @@ class GateClient:
         except (URLError, OSError, HTTPException) as error:
             raise GateUnavailableError(f"{self._gate}: {error}; treat it as no data") from error
 
-    def _who(self, address: str) -> Mapping[str, str]:
+    def _who(self, method: str, address: str) -> Mapping[str, str]:
         if isinstance(self._token, str):
             return {"Authorization": f"Bearer {self._token}"}
-        return self._token.headers("POST", address)
+        return self._token.headers(method, address)
 
 
 _ESCAPED = re.compile(r"\\(.)")

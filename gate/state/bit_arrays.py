@@ -69,6 +69,16 @@ def granting(all_bits: BitsArray) -> Rows:
     return any_word
 
 
+def armed(all_bits: BitsArray) -> Rows:
+    """By row, whether any condition is armed."""
+    if all_bits.ndim == 1:
+        some: Rows = (all_bits & np.uint64(consent_bits.ARMED)) != 0
+        return some
+    masks = words(consent_bits.ALL_ARMED, all_bits.shape[1])
+    any_word: Rows = ((all_bits & masks) != 0).any(axis=1)
+    return any_word
+
+
 def covering(all_bits: BitsArray, asked: int) -> Rows:
     """By row of a scene of more words, whether all fields `asked` are granted, expired or not."""
     masks = words(asked, all_bits.shape[1])

@@ -138,6 +138,10 @@ class VaultStore:
         storable = [each for each in subjects if "\0" not in each]  # PostgreSQL refuses it
         yield from self._among(f"{self._sql.numbers} WHERE subject", storable)
 
+    def named(self, numbers: Sequence[int]) -> Iterator[tuple[str, int]]:
+        """The customers who have these numbers, and their numbers."""
+        yield from self._among(f"{self._sql.numbers} WHERE number", numbers)
+
     @property
     def last_number(self) -> int:
         """The largest number that was ever given to a customer."""

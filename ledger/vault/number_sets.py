@@ -17,6 +17,12 @@ def size(stored: bytes) -> int:
     return len(stored) - SALT if stored and stored[0] & _SALTED else len(stored)
 
 
+def bitmap(stored: bytes) -> bytes:
+    """The set as earlier versions stored it: without random bytes, and bit 0 not set."""
+    bits = stored[: size(stored)]
+    return bytes([bits[0] & ~_SALTED & 0xFF]) + bits[1:] if bits else bits
+
+
 def contains(stored: bytes, number: int) -> bool:
     """Whether the customer with this number is a member."""
     at, bit = divmod(number, 8)

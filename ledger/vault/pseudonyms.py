@@ -34,6 +34,10 @@ class Pseudonyms:
         """See `Vault.numbers`."""
         return self._vault.numbers(subjects)
 
+    def named(self, numbers: Sequence[int]) -> dict[int, str]:
+        """See `Vault.named`."""
+        return self._vault.named(numbers)
+
     def awaited(self, subjects: Sequence[str]) -> list[str]:
         """See `Vault.awaited`."""
         return self._vault.awaited(subjects)

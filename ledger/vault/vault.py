@@ -121,6 +121,11 @@ class Vault:
         with self._lock:
             return dict(self._store.numbers(subjects))
 
+    def named(self, numbers: Sequence[int]) -> dict[int, str]:
+        """The customers who have these numbers; nobody has the number of an erased customer."""
+        with self._lock:
+            return {number: subject for subject, number in self._store.named(numbers)}
+
     def awaited(self, subjects: Sequence[str]) -> list[str]:
         """Those of these customers who have no data key, and were not erased.
 

@@ -64,7 +64,7 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     into = partial(folder, settings.data_dir)
     with exporting(lambda: alone.reads, into), watch.looking():
         uvicorn.run(
-            Healthy(alone.gate, GateApp(alone.gate, who)),
+            Healthy(alone.gate, GateApp(alone.gate, who, feed=alone.changes)),
             host=settings.host,
             port=port,
             http=WatchedConnection,  # h11 bounds the headers: docs/adr/0005-servers.md

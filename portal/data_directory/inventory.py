@@ -170,6 +170,7 @@ KINDS = (  # the first that matches
         (_UNNAMED, _MADE),
     ),
     FileKind("quotas.sqlite", Checker.DATABASE, Part.NONE, REBUILT, (_UNNAMED, _MADE)),
+    FileKind("changes.sqlite", Checker.DATABASE, Part.NONE, REBUILT, (_UNNAMED, _MADE)),
     _database("health.sqlite", _UNNAMED, _MADE),
     _database("words.sqlite", _UNNAMED, _MADE),
     _file(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gate.storage import read_log
+from gate.storage.change_tables import CHANGES
 from gate.storage.quotas import QUOTAS
 from gate.storage.tables import READS
 from ledger.storage import database
@@ -23,6 +24,7 @@ OTHERS = (
     PEOPLE,
     SESSIONS,
     QUOTAS,
+    CHANGES,
     WORDS,
 )  # besides the logs and the vault
 SERVED = (CASES, REGISTER)  # a product that was served has them

@@ -1,7 +1,9 @@
-"""Job: begin the next read log in time, and remove those that are no longer kept."""
+"""Job: begin the next read log in time, feed what the logs say, and remove those no longer kept."""
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
+from gate.changes.feed import FeedPausedError
 from gate.readlog.new_log import NewReadLog
 from gate.readlog.retention import Retention
 from gate.readlog.rotation import ReadLogRotation
@@ -27,8 +29,10 @@ def job(product: Product, every: timedelta = EVERY) -> Job:
 
     def work(at: datetime) -> datetime | None:
         rotation.look(at)
-        if clock.doubt() is None:  # else nothing is old for certain
-            retention.look(at)
+        with suppress(FeedPausedError):  # a poll says so
+            product.changes.advance(at)
+            if clock.doubt() is None:  # else nothing is old for certain
+                retention.look(at)  # only what the feed has folded
         return rotation.due
 
     return Job(NAME, every, work, limit=LIMIT)

@@ -4,7 +4,8 @@ The steps, in this order, so that repeating them completes an erasure that a cra
 
     1  check for a legal hold; under one, record the request until the hold is lifted
     2  keep the customer's signing key, sealed, so that it binds again should they return
-    3  delete names in cases and notices, passkeys, archives, stored receipts, the gate's snapshot
+    3  delete names in cases and notices, passkeys, archives, stored receipts, the gate's snapshot;
+       note whom services must be told to forget
     4  destroy the data key: no event, read-log entry, review or reminder of theirs opens any more
     5  publish the log entry that a customer was erased; gates empty the customer's row
     6  end their sessions, and their own request if this carries it out
@@ -21,6 +22,7 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from gate.changes import departing
 from ledger.events.acts import Merged, Renamed
 from ledger.service import Ledger, UnknownSubjectError
 from ledger.storage import database
@@ -29,7 +31,7 @@ from portal.auth.consent_keys import ConsentKeyStore
 from portal.auth.passkeys import Passkeys
 from portal.auth.returning_keys import ReturningKeys
 from portal.auth.session import CUSTOMER
-from portal.operations.wiring import SNAPSHOT
+from portal.operations.wiring import SECRET, SNAPSHOT, secret
 from portal.storage.departures import Departures
 from portal.storage.people import PEOPLE
 from portal.storage.sessions import end_sessions, invalidate_sessions
@@ -120,7 +122,9 @@ class Eraser:
         gone = self._around(subject, indexes)
         end_sessions(self.home, subject, CUSTOMER)
         # If we crash here, the customer exists, notices call them ***, and they have no passkey.
+        covered = departing.note(self.home, self.ledger, secret(self.home / SECRET), subject)
         self.ledger.erase(subject, at)
+        departing.settle(self.home, self.ledger, covered)
         # Crash here: the next start's job finds a snapshot that names an erased customer, and the
         # request of somebody who is erased already. Nobody is signed in as them but who signed in
         # since the line before; erasing them again ends that, too.

@@ -16,12 +16,13 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+from gate.changes.feed import ChangeFeed, FeedPausedError
 from gate.contracts.scene import Scene
 from gate.http.app import GateApp
 from gate.policy.cedar import CedarPolicy
@@ -47,11 +48,13 @@ from portal.operations import company_folder, job_results
 from portal.operations.open_ledger import EPOCH
 from portal.operations.settings import Settings
 from portal.operations.wiring import (
+    SECRET,
     SNAPSHOT,
     build_gate,
     releases,
     require_usable,
     rotation_limits,
+    secret,
     sound_source,
 )
 
@@ -86,6 +89,7 @@ class Standalone:
     follower: Follower
     scenes: Mapping[str, Scene]
     settings: Settings
+    changes: ChangeFeed
 
     @property
     def reads(self) -> Log:
@@ -114,7 +118,9 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     state = _snapshot(home, scenes, follower)
     journal = Journal(new.log, follower, new.reads)
     gate = build_gate(settings, follower, source, scenes, rules, journal, rows=rows, state=state)
-    return Standalone(gate, follower, scenes, settings)
+    own = Follower(home, _moved(home))
+    feed = ChangeFeed(gate, own, home, secret(home / SECRET), clock.now())
+    return Standalone(gate, follower, scenes, settings, feed)
 
 
 def _snapshot(home: Path, scenes: Mapping[str, Scene], follower: Follower) -> ConsentIndex | None:
@@ -139,7 +145,7 @@ class LedgerWatch:
     """
 
     def __init__(self, alone: Standalone, home: Path) -> None:
-        self._gate = alone.gate
+        self._gate, self._changes = alone.gate, alone.changes
         self._ours = _digests(alone.scenes, alone.gate.policy)
         self._home, self._consent = home, alone.settings.origin
         self._ledger = Follower(home)
@@ -185,6 +191,8 @@ class LedgerWatch:
             try:
                 self.look()
                 self._rotation.look(clock.now())
+                with suppress(FeedPausedError):  # a poll says so
+                    self._changes.advance(clock.now())
             except Exception as error:  # noqa: BLE001 - the next look tries again
                 kind = type(error).__name__  # its message may quote a customer's value
                 if kind != failed:  # log the same failure once; decisions fail closed

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gate import factory
+from gate.changes.feed import ChangeFeed
 from gate.contracts.company import Company
 from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
@@ -98,6 +99,7 @@ class Product:
     register: Callable[[], Register]  # of reviews, explanations, reminders, searches; opened once
     read_logs: ReadLogDatabases  # of every gate
     read_log_acts: ReadLogActs
+    changes: ChangeFeed
     _earlier: EarlierSets = field(default_factory=EarlierSets)
 
     @property
@@ -198,7 +200,8 @@ def open_product(settings: Settings, accept: Accept | None = None) -> Product:
     register = cache(lambda: Register(home, ledger))
     logs = ReadLogDatabases(home)
     acts = ReadLogActs(ledger)
-    product = Product(settings, ledger, gate, company, tables, register, logs, acts)
+    feed = ChangeFeed(gate, ledger, home, secret(home / SECRET), clock.now())
+    product = Product(settings, ledger, gate, company, tables, register, logs, acts, feed)
     ledger.announce([_opening(new)])  # nothing is read before it
     # If we crash here, or below, the next start publishes what is missing.
     publish_scenes(ledger, company, home)

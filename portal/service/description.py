@@ -3,7 +3,7 @@
 Answers are declared here; tests/gate/test_schema.py checks the gate against them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gate.decision.decide import Reason, View
-from gate.http import app, authzen, reads
+from gate.http import app, authzen, changes, reads
 from gate.http.response import Problem
 from gate.reads.bulk import formats
 
@@ -38,6 +38,13 @@ COMPLETION = {
 }
 ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
 METADATA_PROBLEMS = (400,)
+CHANGES_PROBLEMS = {
+    400: "A parameter, or the token, is not understood",
+    401: "No valid bearer token",
+    410: "Lines after this token are no longer kept",
+    429: "The service has used up its quota, or too many of its polls wait",
+    503: "The feed cannot follow the ledger now; use no data meanwhile",
+}
 
 
 class Why(Struct, forbid_unknown_fields=True):
@@ -143,6 +150,7 @@ ANSWERS: dict[str, Any] = {
     "/access/v1/search/resource": FoundEntities,
     "/access/v1/search/action": FoundActions,
     app.METADATA: Metadata,
+    changes.PATH: changes.ChangesAnswer,
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
     "/v1/read": ("read", "Read one customer's fields for one scene", reads.ReadBody),
@@ -180,6 +188,7 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         path: {"post": _operation(path, schema, body)} for path, body in requests.items()
     }
     paths[app.METADATA] = {"get": _metadata(schema)}
+    paths[changes.PATH] = {"get": _changes(schema)}
     known = document.setdefault("components", {})
     known.setdefault("schemas", {}).update(components)
     known["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -219,13 +228,42 @@ def _metadata(schema: dict[type, Any]) -> dict[str, Any]:
     }
 
 
-def _responses(path: str, schema: dict[type, Any], statuses: Iterable[int]) -> dict[str, Any]:
+def _changes(schema: dict[type, Any]) -> dict[str, Any]:
+    least = {"limit": (1, changes.MAX_LIMIT), "wait": (0, changes.MAX_WAIT_S)}
+    numbers = {
+        name: {"type": "integer", "minimum": low, "maximum": high}
+        for name, (low, high) in least.items()
+    }
+    forms = {"since": {"type": "string"}, **numbers}
+    words = {
+        "since": "The last token that you received; without it, from the first line that is kept",
+        "limit": "How many lines at most",
+        "wait": "How many seconds to wait for a line",
+    }
+    return {
+        "operationId": "changes",
+        "summary": "What you must forget, or may read again, of whom you read; by long-poll",
+        "security": [{"token": []}],
+        "parameters": [
+            {"name": name, "in": "query", "description": words[name], "schema": form}
+            for name, form in forms.items()
+        ],
+        "responses": _responses(changes.PATH, schema, CHANGES_PROBLEMS, CHANGES_PROBLEMS),
+    }
+
+
+def _responses(
+    path: str,
+    schema: dict[type, Any],
+    statuses: Iterable[int],
+    problems: Mapping[int, str] = EVERY_PROBLEM,
+) -> dict[str, Any]:
     form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
     if path in STREAMED:
         answer["headers"] = {formats.COMPLETION: COMPLETION}
-    problems = {str(s): {"description": EVERY_PROBLEM[s], "content": form} for s in statuses}
-    return {"200": answer} | problems
+    refused = {str(s): {"description": problems[s], "content": form} for s in statuses}
+    return {"200": answer} | refused
 
 
 def _answers(path: str, schema: dict[type, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gate.contracts.scene import Fallback, ReadShape, Scene
+from gate.http import changes
 from gate.http.access_tokens import AccessTokens
 from gate.http.app import Authenticator, GateApp
 from gate.http.dpop import Proofs
@@ -26,7 +27,7 @@ from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
 
 router = APIRouter(include_in_schema=False)
-GATE_PATHS = (*description.OPERATIONS, "/.well-known/authzen-configuration")
+GATE_PATHS = (*description.OPERATIONS, changes.PATH, "/.well-known/authzen-configuration")
 SHOWN_FIELDS = 2  # of the example on the page
 
 
@@ -34,7 +35,7 @@ def mount(app: FastAPI, product: Product) -> None:
     """Mount the gate under its own paths, with the services' authentication, and its pages."""
     issuer = issuing(product) if product.settings.demo else None
     app.state.authenticator = authenticator(product.settings, product.scenes.values(), issuer)
-    gate = GateApp(product.gate, app.state.authenticator)
+    gate = GateApp(product.gate, app.state.authenticator, feed=product.changes)
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
     if issuer is not None:
         embedded = IssuerApp(issuer)

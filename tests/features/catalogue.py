@@ -252,7 +252,6 @@ FEATURES = (
         "M36",
         "A feed of change",
         "A service learns what it must forget, in order, from where it left off.",
-        NOT_BEGUN,
     ),
     Feature(
         "M37",

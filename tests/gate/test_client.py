@@ -12,10 +12,12 @@ import pyarrow as pa
 import pytest
 import uvicorn
 
+from gate.changes import departing
+from gate.changes.feed import ChangeFeed
 from gate.http.app import GateApp
 from gate.reads.bulk import formats
 from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError, TableCompletion
-from ledger.events.envelope import Granted
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 
@@ -33,8 +35,9 @@ def bank(tmp_path: Path) -> World:
 
 
 @pytest.fixture
-def address(bank: World) -> Iterator[str]:
-    app = GateApp(bank.gate, Everybody(), clock=lambda: NOON)
+def address(bank: World, tmp_path: Path) -> Iterator[str]:
+    feed = ChangeFeed(bank.gate, bank.ledger, tmp_path, bytes(32), NOON)
+    app = GateApp(bank.gate, Everybody(), clock=lambda: NOON, feed=feed)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(app, log_level="error", lifespan="off")
@@ -60,6 +63,29 @@ def test_a_service_reads_and_sees_what_each_value_is(address: str, bank: World) 
     assert not client.may_read("segmentation", "c2", ["age"], "analytics")
     table = pa.ipc.open_stream(BytesIO(client.table("segmentation", ["age"]))).read_all()
     assert table.num_rows == 3
+
+
+def test_the_client_follows_the_changes_of_what_it_read(
+    address: str, bank: World, tmp_path: Path
+) -> None:
+    client = GateClient(address, "analytics")
+    assert [*client.changes()] == []
+    client.read("segmentation", "c1", ["age"])
+    bank.says("c1", Withdrawn("segmentation"))
+    (forget,) = client.changes(wait_s=30)
+    assert (forget.do, forget.customer, forget.fields) == ("forget", "c1", ["age"])
+    assert (forget.concerns("c1"), forget.concerns("c2")) == (True, False)
+    assert client.read("segmentation", "c1", ["age"], minimum_size=forget.ledger_size).views == {
+        "age": "synthetic"
+    }
+    assert [*client.changes(forget.token)] == []
+    departing.note(tmp_path, bank.ledger, bytes(32), "c1")
+    bank.ledger.erase("c1", NOON)
+    (erased,) = client.changes(forget.token)
+    assert (erased.customer, erased.fields, erased.reason) == (None, None, "erased")
+    assert (erased.concerns("c1"), erased.concerns("c2")) == (True, False)
+    with pytest.raises(GateRefusedError, match="leave it out"):
+        next(client.changes("made up"))
 
 
 def test_refusals_and_outages_are_told_apart(address: str) -> None:

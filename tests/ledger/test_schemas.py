@@ -7,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+from gate.storage.change_tables import CHANGES
 from gate.storage.quotas import QUOTAS
 from gate.storage.tables import READS
 from ledger.storage.database import Database, Schema, SchemaVersionError, version, writing
@@ -20,7 +21,19 @@ from steward.storage.cases import CASES
 from steward.storage.health import HEALTH
 from steward.storage.register import REGISTER
 
-SCHEMAS = [LEDGER, VAULT, WITNESS, READS, CASES, REGISTER, HEALTH, PEOPLE, SESSIONS, QUOTAS]
+SCHEMAS = [
+    LEDGER,
+    VAULT,
+    WITNESS,
+    READS,
+    CASES,
+    REGISTER,
+    HEALTH,
+    PEOPLE,
+    SESSIONS,
+    QUOTAS,
+    CHANGES,
+]
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda each: each.name)

@@ -62,7 +62,13 @@ def run(section: str, address: str, home: Path, known: dict[str, Any]) -> dict[s
 
 def test_there_are_examples_of_everything() -> None:
     assert len(CURL) == 3
-    for section in ("From Python", "Who you are", "In process", "As a FastAPI dependency"):
+    for section in (
+        "From Python",
+        "What to forget",
+        "Who you are",
+        "In process",
+        "As a FastAPI dependency",
+    ):
         code = [line for line in example(section).splitlines() if line]
         assert 5 <= len(code) <= 12
 
@@ -100,6 +106,11 @@ def test_an_agent_asks_in_twenty_lines(
     shown = capsys.readouterr().out
     assert re.fullmatch(r"\{'view': '(personal|withheld)', 'meaning': .*\}\n", shown)
     assert len([line for line in example(section).splitlines() if line]) <= 20
+
+
+def test_a_service_forgets_what_the_feed_names(address: str, product: Product) -> None:
+    known = run("What to forget", address, product.home, {})
+    assert known["stored"] == {"c00007": {"age": 37}}  # nobody withdrew anything here
 
 
 def test_a_service_proves_who_it_is(

@@ -195,7 +195,7 @@ def test_the_inference_risk_is_that_of_chance_or_of_a_prediction() -> None:
     rows = [{"x": "aabc"[n % 4], "y": "aabc"[n % 4], "z": "abbd"[n // 4 % 4]} for n in range(8_000)]
     columns = {name: [row[name] for row in rows] for name in "xyz"}
     made = fit(
-        table(columns),
+        table(columns, dict.fromkeys("xyz", "string")),
         scene="segmentation",
         domain=domain,
         workload=[("x", "y"), ("y", "z")],
