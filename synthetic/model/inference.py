@@ -29,7 +29,10 @@ from synthetic.model.measure import Measurement, total_rows
 
 Floats = NDArray[np.float64]
 
-STAGES = ((0.1, 10), (0.03, 30), (0.01, 30))  # (t, sweeps over the tree)
+Stages = Sequence[tuple[float, int]]
+
+STAGES: Stages = ((0.1, 10), (0.03, 30))  # (t, sweeps over the tree)
+CLOSER: Stages = (*STAGES, (0.01, 30))  # follows the marginals further into their noise
 SINGLE_TRUST = 0.03  # factor on their variance: one-way marginals need no smoothing
 LEAST_VARIANCE = 1.0  # rows²: no cell is needed more precisely than to one row
 TINY = 1e-200
@@ -80,11 +83,13 @@ def estimate(domain: Domain, measurements: Sequence[Measurement]) -> Beliefs:
     return believed(domain, reconciled(measurements), rows)
 
 
-def believed(domain: Domain, marginals: Sequence[Reconciled], rows: float) -> Beliefs:
+def believed(
+    domain: Domain, marginals: Sequence[Reconciled], rows: float, stages: Stages = STAGES
+) -> Beliefs:
     """Fit the model of about `rows` customers to marginals that agree with each other."""
     tree = junction_tree.build(sizes(domain), [each.clique for each in marginals])
     ascent = _Ascent(domain, tree, marginals, max(1.0, rows))
-    for smoothing, sweeps in STAGES:
+    for smoothing, sweeps in stages:
         for _ in range(sweeps):
             ascent.sweep(smoothing)
     ascent.distribute()

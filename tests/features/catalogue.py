@@ -85,7 +85,7 @@ FEATURES = (
         " elsewhere, from a release that states its (ε, δ).",
         PARTIAL
         + "of a release of the bundled bank alone 90.6 % of the synthetic segments lie within"
-        " ±3.2 %, of the served tables, completed to the statistics, 95.1 % (`python -m benchmarks"
+        " ±3.2 %, of the served tables, completed to the statistics, 96.9 % (`python -m benchmarks"
         " synthetic_quality served_statistics`).",
     ),
     Feature(

@@ -11,7 +11,8 @@ import pytest
 from gate.changes import departing, pseudonyms
 from gate.changes.feed import ChangeFeed, DroppedLinesError, FeedPausedError
 from gate.changes.token import UnknownTokenError
-from gate.reads.bulk.table import TableRequest, read_rows, read_table
+from gate.reads.bulk.request import TableRequest
+from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.request import ReadRequest
 from gate.storage.read_log import ReadLogDatabases
 from ledger.errors import CorruptLogError
