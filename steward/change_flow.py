@@ -235,7 +235,9 @@ class ChangeFlow:
         whole = (not opens and not case.fields) or not all(each.fields for each in changes)
         lost = {*case.fields, *(name for each in changes for name in each.fields)}
         names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
-        expected = loss.measured(self._releases(case.scene), count, case.live)
+        scene = self._scenes[case.scene]
+        workload = [*scene.workload, *((trend,) for trend in scene.trends)]
+        expected = loss.measured(self._releases(case.scene), count, case.live, workload)
         filing.set_count(database, case.id, count, names, expected)
 
     def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:

@@ -80,7 +80,8 @@ def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
     """The change flow in the product's own process: it reads names through the product's gate."""
 
     def released(scene: str) -> Release | None:
-        current = product.gate.release(scene)
+        served = product.gate.served(scene)
+        current = served.anchor or served.last
         return current if isinstance(current, Release) else None
 
     return ChangeFlow(

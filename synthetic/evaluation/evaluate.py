@@ -108,15 +108,19 @@ def report(
     )
 
 
-def expected_loss(release: Release, share: float) -> ErrorBar:
+def expected_loss(release: Release, share: float, workload: Sequence[Clique] = ()) -> ErrorBar:
     """The expected error of the declared segments if a random `share` of customers withdraws.
+
+    `workload`: of these group-bys alone, if the release has any of them.
 
     The rows of these customers are then synthetic. Their part of a segment of size s has the noise
     sigma of its measurement, and who withdraws is random, so the relative error has the variance
     (share sigma/s)² + share (1 - share)/s. Computed from the public record alone.
     """
     spreads: list[NDArray[np.float64]] = []
-    for each in release.served:
+    wanted = {frozenset(group) for group in workload}
+    served = [each for each in release.served if frozenset(each.clique) in wanted]
+    for each in served or release.served:
         sizes = each.values[each.values >= max(1, SERVED * release.rows)].astype(np.float64)
         chance = share * (1 - share) / sizes
         spreads.append(np.sqrt(share**2 * each.variance / sizes**2 + chance))

@@ -1,6 +1,7 @@
 """M11 and M24: those responsible learn what a customer switched off, and whom only masked."""
 
 import json
+import re
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,10 @@ def test_a_withdrawal_opens_a_case_whose_notice_states_the_measured_loss(
     assert 0 < case["loss"]["mean"] <= case["loss"]["p95"]
     text = wait_for(lambda: letter(site.home / "mail", case["case"]), "delivered notice")
     assert f"{100 * case['loss']['mean']:.3g} %" in text
-    release = site.read("analytics", SCENE, customer.subject, ITEM)["release"]
-    assert f"measured on {release}" in text
+    asked = {"scene": SCENE, "fields": [ITEM]}
+    table = site.ask("analytics", "/v1/table", asked, accept="application/x-ndjson")
+    (release,) = re.findall(r'release="([^"]+)"', table.headers["Sovereign-Completion"])
+    assert f"measured on {release}" in text, "the release on which its tables rest"
     assert case["due"][:10] in text
 
     care = site.read("customer-care", "contract-service", customer.subject, "name")
