@@ -46,7 +46,7 @@ Errors = NDArray[np.float64]
 def main() -> None:
     with TemporaryDirectory() as folder:
         first = Path(folder) / "first"
-        _alone(_begun, first)
+        _alone(begun, first)
         print("\nserved tables of all fields, against all rows of the source")
         heads = "".join(f"{each:>8}" for each in ("mean", "p95", "within", "bar", "covered"))
         print(f"{'objecting':>10} {'scene':16}{heads}")
@@ -68,7 +68,7 @@ def _alone(work: Callable[..., None], *given: object) -> None:
     assert process.exitcode == 0, f"{work.__name__} failed"
 
 
-def _begun(home: Path) -> None:
+def begun(home: Path) -> None:
     """The demonstration before its first release."""
     home.mkdir()
     load.customers(home)
@@ -116,7 +116,7 @@ def _row(home: Path, site: Site, name: str, share: float) -> None:
     scene = bank().scenes[name]
     fields = [*scene.domain.columns]
     answer = site.ask(ASKED[name], "/v1/table", {"scene": name, "fields": fields}, ARROW)
-    errors = _errors(scene, _table(answer.content), _truth(home, fields))
+    errors = errors_of(scene, _table(answer.content), truth_of(home, fields))
     said = answer.headers["Sovereign-Completion"]
     bar = float(re.findall(r"p95=([0-9.]+)", said)[0]) / 100
     print(
@@ -131,13 +131,13 @@ def _table(content: bytes) -> Any:
     return pa.ipc.open_stream(io.BytesIO(content)).read_all()
 
 
-def _truth(home: Path, fields: list[str]) -> Any:
+def truth_of(home: Path, fields: list[str]) -> Any:
     with duckdb.connect(str(home / "customers.duckdb"), read_only=True) as source:
         wanted = ", ".join(f'"{each}"' for each in fields)
         return source.sql(f"SELECT {wanted} FROM customer").to_arrow_table()
 
 
-def _errors(scene: Scene, table: Any, truth: Any) -> Errors:
+def errors_of(scene: Scene, table: Any, truth: Any) -> Errors:
     ours, theirs = (_codes(scene, each) for each in (table, truth))
     groups = [*scene.workload, *((trend,) for trend in scene.trends)]
     found = [_off(_counts(scene, ours, each), _counts(scene, theirs, each)) for each in groups]

@@ -1,8 +1,11 @@
 """How a customer's privacy budget of a year is divided among the releases of a company.
 
-    a scene that completes its own tables   1 release every `refit_days`    epsilon of the settings
-    one whose tables rest on the statistics 1 release a year                a quarter of it
-    the statistics                          1 release every `refit_days`    what the cap leaves
+Without a scene for statistics, each scene is fitted every `refit_days` at the settings' epsilon,
+and whom a release would take beyond their cap is left out of it. With one:
+
+    the statistics                            every `refit_days`   what the year's cap leaves
+    a scene that completes its own tables     once a year          epsilon of the settings
+    one whose tables rest on the statistics   once a year          a quarter of it
 
 Releases for statistics count everybody, so each is charged to whoever consents to every use as
 well: they get what these leave. They never get less than a release of a scene; if the cap does not
@@ -50,12 +53,12 @@ class BudgetPlan:
     def cadence(self, scene: Scene) -> Cadence:
         """When a release of the scene is due again.
 
-        Statistics follow the calendar alone. Where they complete a scene's tables, its own releases
-        only answer about single customers, and these values do not age.
+        Statistics follow the calendar alone. Beside them the other releases are few: where the
+        statistics complete the tables, they only stand in for single values, which do not age.
         """
         if scene.counts_everybody:
             return Cadence(self.usual.least, 0)
-        if scene.population is Population.NOT_OBJECTING:
+        if any(each.counts_everybody for each in self.scenes):
             return Cadence(max(self.usual.least, YEAR), self.usual.changes)
         return self.usual
 
