@@ -143,10 +143,12 @@ class Advance:
         for subject, instructed in given:
             if subject in known and instructed.index >= self.here.ledger_size:
                 made += known[subject].instructed(instructed, self.sources)
+        # The gate's state is of the newest entry: a scene that a later one changed is compared there.
+        upto = chunk[-1].index + 1
         last = {subject: instructed for subject, instructed in given if subject in known}
         for subject, instructed in last.items():
             size = instructed.index + 1
-            made += self._compared(subject, known[subject], size, instructed.at)
+            made += self._compared(subject, known[subject], size, instructed.at, upto)
         self._store(known.values(), sorted(made, key=lambda each: each.ledger_size))
 
     def _by_time(self, minute: int) -> touched.Stale:
@@ -225,14 +227,22 @@ class Advance:
                 yield replace(lost.get(_key(whole), whole), ledger_size=size)
 
     def _compared(
-        self, subject: str, theirs: "_Customer", size: int, at: datetime
+        self,
+        subject: str,
+        theirs: "_Customer",
+        size: int,
+        at: datetime,
+        upto: int | None = None,
     ) -> list[ChangeLine]:
+        """`upto`: leave out scenes that an entry from there on changed."""
         gate, minute = self.sources.gate, consent_bits.minute(self.at)
         now: dict[str, Now] = {}
         with gate.lock:
             state, _ = gate.current(self._size)
             for scene in theirs.scenes:
-                bits, _ = gate.consent(state, scene, subject)
+                bits, index = gate.consent(state, scene, subject)
+                if upto is not None and index is not None and index >= upto:
+                    continue
                 plan, stale = self.sources.plans[scene], state.stale(scene, minute)
                 readable = decide.personal(plan, bits, minute, stale)
                 now[scene] = Now(plan, bits, readable, minute, stale, size, at)

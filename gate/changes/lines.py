@@ -93,10 +93,15 @@ def renewed(received: Iterable[ReceivedFields], each: Instructed) -> set[Place]:
 def compared(
     received: Iterable[ReceivedFields], now: Mapping[str, Now], renewed: set[Place], customer: int
 ) -> tuple[list[ReceivedFields], list[ChangeLine]]:
-    """The received fields that differ from what may be read now, and the lines that say so."""
+    """The received fields that differ from what may be read now, and the lines that say so.
+
+    Of the scenes in `now` alone.
+    """
     changed = []
     lost, gained = dict[Place, set[str]](), dict[Place, set[str]]()
     for one in received:
+        if one.scene not in now:
+            continue
         state, place = now[one.scene], (one.service, one.scene)
         readable = {f for f in one.fields if state.plan.bits.get(f, 0) & state.readable}
         before = {*one.allowed}

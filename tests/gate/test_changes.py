@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gate.changes import departing, pseudonyms
+from gate.changes.advance import CHUNK
 from gate.changes.feed import ChangeFeed, DroppedLinesError, FeedPausedError
 from gate.changes.token import UnknownTokenError
 from gate.reads.bulk.request import TableRequest
@@ -20,7 +21,7 @@ from ledger.events.acts import Granted, SourceDeleted, TriggerSet, Withdrawn
 from ledger.events.envelope import ReadLogOpened
 from ledger.service import Ledger
 from ledger.tlog import signed_note
-from tests.gate.world import INSTANCE, NOON, World, world
+from tests.gate.world import INSTANCE, NOON, WORDING, World, world
 from tests.postgres import fresh, stored_at
 
 SERVICE, SCENE = "analytics", "segmentation"
@@ -106,6 +107,22 @@ def test_a_withdrawal_after_a_read_is_told_in_the_next_poll(reader: Reader) -> N
     assert reader.poll() == [refresh("c1", "age")]
     reader.token = None
     assert [each[0] for each in reader.poll()] == ["forget", "forget", "refresh"]
+
+
+def test_a_line_names_the_entry_that_changed_it_however_far_the_feed_is_behind(
+    reader: Reader,
+) -> None:
+    """G155, in the first poll after more entries than are looked at together."""
+    reader.bank.says("c1", Granted(SCENE, ("age",), None))
+    ledger = reader.bank.ledger
+    act = Granted("direct-marketing", ("name",), None)
+    others = [f"n{number}" for number in range(CHUNK + 44)]
+    ledger.record([ledger.draft(each, act, at=NOON, wording=WORDING) for each in others])
+    assert reader.reads("c1") == "granted"
+    entry = reader.bank.says("c1", Withdrawn(SCENE))
+    (line,) = reader.feed.page(SERVICE, None, 9, reader.at).lines
+    assert (line.line.action, line.line.reason) == ("forget", "withdrawn")
+    assert line.line.ledger_size == entry + 1
 
 
 def test_what_one_service_read_is_told_to_no_other(reader: Reader) -> None:
