@@ -294,7 +294,7 @@ def _require_counting(scene: Scene) -> None:
         return
     odcs.want(
         scene.shapes == {ReadShape.STATISTICS},
-        f"shapes is {sorted(scene.shapes)}, want statistics alone: make two scenes of it",
+        f"shapes is {sorted(map(str, scene.shapes))}, want statistics alone: make two scenes of it",
     )
     odcs.want(
         scene.objectable,
@@ -424,7 +424,8 @@ def _completion(declared: dict[str, Any], fields: Mapping[str, SceneField]) -> M
 
 def _shapes(declared: list[str]) -> frozenset[ReadShape]:
     """The shapes that a contract allows; one that names none allows all."""
-    shapes = frozenset(map(ReadShape, odcs.strings(declared, "shapes")))
+    named = odcs.strings(declared, "shapes")
+    shapes = frozenset(odcs.one_of(ReadShape, each, "shapes") for each in named)
     odcs.want(len(shapes) > 0, "shapes names none, want at least one")
     return shapes
 

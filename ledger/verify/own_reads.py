@@ -35,6 +35,7 @@ from ledger.verify import announced_read_logs, read_keys
 from ledger.verify.announced_read_logs import AnnouncedLog, UnsoundLogError
 from ledger.verify.cli import printable, read
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
+from ledger.verify.read_log_entry import STATISTICS
 from ledger.verify.read_log_search import NamedFiles, OwnRead, Searched, search
 from ledger.verify.receipt import ReceiptError
 
@@ -190,7 +191,8 @@ def _taken(listed: Mapping[tuple[Any, ...], list[str]], own: OwnRead) -> str | N
 
 def _row(index: int, entry: Mapping[str, Any]) -> tuple[Any, ...]:
     names = ("action", "at", "scene", "service", "subject")
-    return (index, *(entry[name] for name in names), *sorted(entry["views"].items()))
+    views = {} if entry["action"] == STATISTICS else entry["views"]
+    return (index, *(entry[name] for name in names), *sorted(views.items()))
 
 
 def _json(result: Mapping[str, Any]) -> str:

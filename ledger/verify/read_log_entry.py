@@ -10,7 +10,8 @@ from typing import Any
 from ledger.vault import commitments
 
 ABOUT_ONE = frozenset({"evaluate", "read"})
-ABOUT_MANY = frozenset({"rows", "search", "statistics", "table"})
+STATISTICS = "statistics"  # counted into totals: nothing of anybody left
+ABOUT_MANY = frozenset({"rows", "search", STATISTICS, "table"})
 BATCH = "batch"
 _WORDING = frozenset(
     {"fields", "plan", "reason", "release", "rows", "scene", "service", "views"}

@@ -22,7 +22,7 @@ from ledger.verify import read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.cli import read
 from ledger.verify.read_keys import LogKeys
-from ledger.verify.read_log_entry import BATCH, EntryError
+from ledger.verify.read_log_entry import BATCH, STATISTICS, EntryError
 
 MAX_NAMED = 1 << 28  # bytes of a list or set
 LIST, SET = "whose list was not given", "whose set was not given"
@@ -40,7 +40,7 @@ class OwnRead:
     action: str
     service: str
     scene: str
-    views: Mapping[str, str]  # those of the customer's own values
+    views: Mapping[str, str]  # those of the customer's own values, or "counted"
     subject: str | None
     determined_by: int | str | None  # the entry of the consent log; masked without the key
     on_behalf_of: str | None  # the person for whom the service asked; masked without the key
@@ -132,8 +132,10 @@ class _Walk:
             if entry["subject"] == self.tags.at(index):
                 yield str(index), _members(index, self._unmasked(entry, index, None))
         elif self._answered(index, entry):
-            own = entry | {"views": dict.fromkeys(entry["views"], "personal")}
-            yield str(index), _members(index, own)
+            counted = entry["action"] == STATISTICS
+            views = dict.fromkeys(entry["fields"], "counted") if counted else None
+            views = views or dict.fromkeys(entry["views"], "personal")
+            yield str(index), _members(index, entry | {"views": views})
 
     def _listed(self, index: int, entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if (data := self.named.get(entry["list"])) is None:

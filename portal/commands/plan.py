@@ -207,7 +207,7 @@ def _line(each: "PlannedScene") -> str:
 def _basis(each: "PlannedScene") -> str:
     if each.interest:
         return ": legitimate interest, on for every customer until they object"
-    return f": {each.unasked}, on for every customer" if each.unasked else ""
+    return f": {each.unasked}, for every customer" if each.unasked else ""
 
 
 def _allowing(each: "PlannedScene") -> str:

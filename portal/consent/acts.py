@@ -68,7 +68,7 @@ def button(scene: Scene, wish: Wish, item: str | None, words: str, version: str)
     """Read a form. Raises LockedScene-, UnknownItem-, ChangedWords- or MalformedFormError."""
     if scene.locked:
         raise LockedSceneError(scene.id)
-    if item is not None and item not in scene.fields:
+    if item is not None and (item not in scene.fields or scene.counts_everybody):
         raise UnknownItemError(item)
     seen = wording.read_token(words, scene)
     if seen is None:

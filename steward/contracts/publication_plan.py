@@ -290,10 +290,18 @@ def _planned(each: _Compared, counted: _Counted) -> PlannedScene:
         gone,
         counted.allowing,
         counted.ending,
-        unasked=new.legal_basis.value if unasked else "",
+        unasked=new.legal_basis.value if unasked else _counted_now(old, new),
         interest=bool(new.unsaid),
         objecting=counted.objecting,
     )
+
+
+def _counted_now(old: Scene | None, new: Scene) -> str:
+    """What of a scene begins without consent although its basis is the same."""
+    counted = Population.NOT_OBJECTING
+    if new.population is not counted or (old is not None and old.population is counted):
+        return ""
+    return "tables rest on counts of everybody who does not object"
 
 
 def _came(old: Scene, new: Scene) -> tuple[str, ...]:

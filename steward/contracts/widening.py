@@ -147,6 +147,10 @@ def _reworded(old: Scene, new: Scene) -> Iterator[ContractDifference]:
     for what, (before, after) in pairs.items():
         if before != after:
             yield ContractDifference(DifferenceKind.REWORDED, what, before["en"], after["en"])
+    if old.population is not new.population:
+        yield ContractDifference(
+            DifferenceKind.REWORDED, "population", old.population.value, new.population.value
+        )
 
 
 def _meaning(field: SceneField) -> tuple[str, str | None]:

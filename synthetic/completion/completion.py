@@ -253,7 +253,11 @@ def _anchored_bar(
     spread, off = np.concatenate(spreads), np.concatenate(away)
     signs = np.concatenate([-HALF_NORMAL, HALF_NORMAL])
     errors = np.abs(np.outer(spread, signs) + off[:, None])
-    covers = "noise of the counts it rests on, and how closely the rows follow them"
+    groups = ", ".join(" x ".join(each.clique) for each in served)
+    covers = (
+        f"segments by {groups}, and by no other combination: noise of the counts it rests on, and "
+        "how closely the rows follow them"
+    )
     return ErrorBar(float(errors.mean()), float(np.quantile(errors, 0.95)), covers)
 
 

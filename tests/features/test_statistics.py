@@ -100,8 +100,19 @@ def test_g167_tables_are_completed_to_the_counts_and_no_single_answer_is(counted
 def test_a_use_says_that_one_stays_counted_and_the_objection_is_one_press(counted: Counted) -> None:
     assert "whatever you decide about this use, you are counted there" in counted.told
     now = counted.site.customer(OBJECTOR).page(f"/customer/scenes/{SERVED}").html
-    assert "you are not counted there" in now
+    assert "from the next totals on you are not counted there" in now
     history = counted.site.customer(OBJECTOR).page("/customer/history").html
     assert "Anonymous statistics" in history
     views_after = counted.site.read("analytics", SERVED, OBJECTOR, "age", "y")
     assert {*views(views_after).values()} == {"personal"}, "an objection ends no permission"
+
+
+def test_g166_one_objects_to_the_totals_as_a_whole(counted: Counted) -> None:
+    """Whoever is not counted in one item is not counted at all: so there is one switch."""
+    person = counted.site.customer("c00010")
+    page = person.page(f"/customer/scenes/{STATISTICS}")
+    assert f"/customer/scenes/{STATISTICS}/items/" not in page.html
+    asked = page.button(f"/customer/scenes/{STATISTICS}/withdraw").fields
+    address = f"/customer/scenes/{STATISTICS}/items/age/withdraw"
+    assert person.client.post(address, data=asked).status_code == 404
+    assert not person.receipts()
