@@ -8,7 +8,8 @@ csv_file   rows of a CSV file
 kantara    rows of Kantara Consent Receipts 1.1
 subjects   rows whose customer the source does not know are bad
 conflicts  rows that contradict each other, or a bad row, are bad
-record     rows -> instructions of class D, all or none, once for each file
+earlier    what is recorded of a customer before, and which rows it lets in
+record     rows -> instructions of class D, all or none, once for each row
 summary    what a file contains, in counts
 
 Nothing is guessed: what is not understood makes a row bad, or the file.

@@ -141,7 +141,7 @@ def _row(
         place,
         subject,
         within.id,
-        _fields(cells.get("fields"), names, within) if granted else (),
+        _fields(cells.get("fields"), names, within) if granted else _ended(cells, names, within),
         granted,
         at,
         _end(cells.get("until", ""), names, at.at) if granted else None,
@@ -153,6 +153,14 @@ def _fields(cell: str | None, names: Names, within: Scene) -> tuple[str, ...]:
     if cell is None:
         return tuple(within.fields)
     return row.fields([each.strip() for each in cell.split(SEPARATOR)], names, within)
+
+
+def _ended(cells: Mapping[str, str], names: Names, within: Scene) -> tuple[str, ...]:
+    """The items that a withdrawal ends; none if it ends the whole scene."""
+    if not (cell := cells.get("fields", "")).strip() and cell not in names.items:
+        return ()
+    ended = _fields(cell, names, within)
+    return () if len(ended) == len(within.fields) else ended
 
 
 def _end(cell: str, names: Names, begin: datetime) -> datetime | None:

@@ -94,6 +94,9 @@ def test_i28_a_dry_run_names_the_first_bad_rows(home: Path) -> None:
     assert (done.exit_code, "rows: 31, bad: 30" in done.output) == (1, True)
     assert "consents: line 3: want a customer of the source, found 'c90000'" in done.output
     assert done.output.count("consents: line") == 20
+    assert "would be recorded: 0 instructions" in done.output, "an import would refuse the file"
+    skipped = run(home, GOOD + bad, "--dry-run", "--skip-bad")
+    assert "would be recorded: 1 instructions" in skipped.output
     assert "and 10 more" in done.output
     assert state(home) is None
 
