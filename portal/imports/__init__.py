@@ -4,6 +4,7 @@ row        one consent of a file, checked against the contracts
 moment     a time, with the precision in which it is written
 mapping    what the names in a file mean here, declared in TOML
 encoding   the text of a file in UTF-8
+foreign    names files of formats that are not imported
 csv_file   rows of a CSV file
 kantara    rows of Kantara Consent Receipts 1.1
 subjects   rows whose customer the source does not know are bad
