@@ -58,7 +58,10 @@ class Earlier:
             if each.moment.at in self.statements.get((each.scene, each.statement), ()):
                 return Obstacle.REPEATED, ""
             kind = Obstacle.PREVAILED if each.granted else Obstacle.UNCLEAR
-            return kind, f"the company gave this customer the number {self.into!r}: write that one"
+            return (
+                kind,
+                f"the company gave this customer the number {self.into!r}: write that number",
+            )
         if self._repeats(each):
             return Obstacle.REPEATED, ""
         if each.scene in self.own or (self.signs and each.granted):

@@ -31,7 +31,7 @@ from ledger.events.canonical_json import StrictJsonError
 from ledger.vault.commitments import canonical
 from portal.imports import encoding, foreign, row
 from portal.imports.mapping import MappingError, Names
-from portal.imports.moment import SECOND, StatedTime
+from portal.imports.moment import DAY, SECOND, StatedTime
 from portal.imports.row import Bad, ImportRow, RowError
 
 VERSION = "KI-CR-v1.1.0"
@@ -268,9 +268,10 @@ def _moment(stamp: object, names: Names, now: datetime) -> StatedTime:
         return row.past(stamp, names, now)
     if not isinstance(stamp, int) or isinstance(stamp, bool):
         raise RowError(f"want a time in consentTimestamp, found {_kind(stamp)}: convert it first")
-    if not 0 <= stamp <= now.timestamp():
+    if stamp * SECOND < DAY or stamp > now.timestamp():
+        # A smaller number is no time, or a spreadsheet's number of a day.
         raise RowError(
-            f"want consentTimestamp in seconds of the past since 1970, found {stamp}: convert it "
-            "first"
+            "want consentTimestamp in seconds since 1970, after 1970-01-01 and in the past, found "
+            f"{stamp}: convert it first"
         )
     return StatedTime(stamp * SECOND, SECOND)
