@@ -170,7 +170,7 @@ def _statement(
     every = frozenset(scenes[scene])
     items = _items(cells.get("fields"), dialect, every)
     if not granted:
-        empty = not cells.get("fields") or dialect.receipts
+        empty = dialect.receipts or not cells.get("fields", "").strip()
         if items is None and not empty:
             return None
         whole = empty or items == every
