@@ -1,4 +1,4 @@
-"""Clauses I5, I6, I23 and I38 of specs/portability.md: no withdrawal that a file states is lost.
+"""Clauses I5, I6, I23, I26 and I35 of specs/portability.md: no withdrawal that a file states is lost.
 
 Each test names a fault that was found once.
 """
@@ -174,7 +174,7 @@ NO_TIMES = ["1970-01-01", "1970-01-01T00:00:00Z", "1970-01-01T01:00:00+01:00"]
 
 
 @pytest.mark.parametrize("at", NO_TIMES)
-def test_i38_the_first_day_of_1970_is_no_time(at: str, home: Path) -> None:
+def test_i35_the_first_day_of_1970_is_no_time(at: str, home: Path) -> None:
     """A withdrawal without a time would be older than the permission that it ends."""
     text = lines(("2026-03-01", "granted"), (at, "withdrawn"))
     refused(home, run(home, text), "line 3: want a time since 1970-01-02")
