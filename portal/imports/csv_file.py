@@ -10,13 +10,14 @@ mapping declares it ignored; no other one is passed over.
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from gate.contracts.scene import Scene
 from ledger.vault.commitments import canonical
-from portal.imports import encoding, row
+from portal.imports import encoding, foreign, row
 from portal.imports.mapping import COLUMNS, MappingError, Names
 from portal.imports.row import Bad, ImportRow, RowError
 from portal.imports.subjects import folded
@@ -30,10 +31,11 @@ def rows(
 ) -> Iterator[ImportRow | Bad]:
     """One row per record after the header.
 
-    Raises MappingError if the file is not CSV in UTF-8, lacks a column, or has one that is not
-    declared.
+    Raises MappingError if the file is not CSV in UTF-8, is cut off, lacks a column, or has one that
+    is not declared.
     """
-    records = _records(encoding.decoded(data))
+    foreign.refuse(data, receipts=False)
+    records = _records(_whole(encoding.decoded(data)))
     _, head = next(records, (0, []))
     columns = _columns(head, names)
     for place, cells in records:
@@ -43,6 +45,17 @@ def rows(
             yield _row(place, row, names, scenes, now)
         except RowError as error:
             yield Bad(place, str(error), _subject(cells, columns))
+
+
+def _whole(content: str) -> str:
+    """Raises MappingError unless the last line ends: c00041 may be the beginning of c000412."""
+    if content.endswith(("\n", "\r")):
+        return content
+    line = len(re.split(r"\r\n|\r|\n", content))
+    raise MappingError(
+        f"line {line}: want a line break after the last row, found none: the file may be cut off. "
+        "Export it again, or add the line break if the row is whole"
+    )
 
 
 def _records(content: str) -> Iterator[tuple[int, list[str]]]:
@@ -68,11 +81,16 @@ def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
         raise MappingError(f"line 1: want each column once, found {twice} twice: remove one")
     theirs = {ours: names.columns.get(ours, ours) for ours in COLUMNS}
     wanted = [theirs[ours] for ours in WANTED]
+    if twofold := [each for each, count in Counter(theirs.values()).items() if count > 1]:
+        raise MappingError(
+            f"line 1: want each column for one meaning, found {twofold} for two: map the other one "
+            "in [columns], too"
+        )
     wanted += [theirs[ours] for ours in names.columns if ours not in WANTED]
     if missing := [each for each in (*wanted, *names.ignore) if each not in head]:
         raise MappingError(
             f"line 1: want the columns {missing}, found {[*head][:20]}"
-            f"{_hint(missing, head)}: map their names in [columns]"
+            f"{_hint(missing, head)}: {_separated(head)}{foreign.product(head)}"
         )
     _require_values(head, theirs, names)
     unread = [each for each in head if each not in {*theirs.values(), *names.ignore}]
@@ -80,7 +98,7 @@ def _columns(head: Sequence[str], names: Names) -> dict[str, int]:
         raise MappingError(
             f"line 1: want only columns that are read, found {unread[:20]} too"
             f"{_hint(unread, [*theirs.values()])}: one of them could end or limit a consent. Map "
-            'each in [columns], or declare in the mapping ignore = ["…"]'
+            f'each in [columns], or declare in the mapping ignore = ["…"]{foreign.product(head)}'
         )
     return {ours: head.index(name) for ours, name in theirs.items() if name in head}
 
@@ -104,6 +122,14 @@ def _require_values(head: Sequence[str], theirs: Mapping[str, str], names: Names
                 f"line 1: want {namesake[0]!r} as the column {ours!r}, found it in ignore: map it "
                 "in [columns]"
             )
+
+
+def _separated(head: Sequence[str]) -> str:
+    """What to do about a header that lacks a column."""
+    found = next((each for each in ";\t|" if len(head) == 1 and each in head[0]), None)
+    if found is not None:
+        return f"write commas between the cells instead of {found!r}"
+    return "map their names in [columns]"
 
 
 def _hint(names: Sequence[str], known: Sequence[str]) -> str:
@@ -141,7 +167,7 @@ def _row(
         place,
         subject,
         within.id,
-        _fields(cells.get("fields"), names, within) if granted else (),
+        _fields(cells.get("fields"), names, within) if granted else _ended(cells, names, within),
         granted,
         at,
         _end(cells.get("until", ""), names, at.at) if granted else None,
@@ -153,6 +179,14 @@ def _fields(cell: str | None, names: Names, within: Scene) -> tuple[str, ...]:
     if cell is None:
         return tuple(within.fields)
     return row.fields([each.strip() for each in cell.split(SEPARATOR)], names, within)
+
+
+def _ended(cells: Mapping[str, str], names: Names, within: Scene) -> tuple[str, ...]:
+    """The items that a withdrawal ends; none if it ends the whole scene."""
+    if not (cell := cells.get("fields", "")).strip() and cell not in names.items:
+        return ()
+    ended = _fields(cell, names, within)
+    return () if len(ended) == len(within.fields) else ended
 
 
 def _end(cell: str, names: Names, begin: datetime) -> datetime | None:

@@ -29,9 +29,9 @@ from gate.contracts.scene import Scene
 from ledger.events import canonical_json
 from ledger.events.canonical_json import StrictJsonError
 from ledger.vault.commitments import canonical
-from portal.imports import encoding, row
+from portal.imports import encoding, foreign, row
 from portal.imports.mapping import MappingError, Names
-from portal.imports.moment import SECOND, StatedTime
+from portal.imports.moment import DAY, SECOND, StatedTime
 from portal.imports.row import Bad, ImportRow, RowError
 
 VERSION = "KI-CR-v1.1.0"
@@ -85,7 +85,9 @@ _PURPOSE = {
     "thirdPartyName": _TEXT,
 }
 _STATE = re.compile(
-    r"(?i)\b(revoke|withdraw|expire|terminat|cancel|reject|denied|deny|invalid|inactive)"
+    r"(?i)\b(revoke|withdraw|expire|terminat|cancel|reject|denied|deny|invalid|inactive"
+    r"|opt(ed)?[-_ ]?out|unsubscribe|widerruf|retir[eé]|revocad|ritirat|ingetrokken)"
+    r"|撤[回销]|取消|拒绝"
 )
 
 
@@ -99,6 +101,7 @@ def rows(
         )
     if names.status and "status" not in names.columns:
         raise MappingError("want the member with the status in [columns], found none: name it")
+    foreign.refuse(data, receipts=True)
     for place, receipt in enumerate(_receipts(data), 1):
         try:
             yield from [*_purposes(place, receipt, names, scenes, now)]
@@ -134,7 +137,10 @@ def _line(place: int, text: str) -> Any:
 
 
 def _not_json(error: StrictJsonError) -> str:
-    return f"want JSON, found {error.__cause__ or error}: export the receipts again"
+    return (
+        f"want JSON, found {error.__cause__ or error}: export the receipts again, or leave out "
+        "--format kantara if it is a CSV file"
+    )
 
 
 def _subject(receipt: object) -> tuple[str, ...]:
@@ -262,9 +268,10 @@ def _moment(stamp: object, names: Names, now: datetime) -> StatedTime:
         return row.past(stamp, names, now)
     if not isinstance(stamp, int) or isinstance(stamp, bool):
         raise RowError(f"want a time in consentTimestamp, found {_kind(stamp)}: convert it first")
-    if not 0 <= stamp <= now.timestamp():
+    if stamp * SECOND < DAY or stamp > now.timestamp():
+        # A smaller number is no time, or a spreadsheet's number of a day.
         raise RowError(
-            f"want consentTimestamp in seconds of the past since 1970, found {stamp}: convert it "
-            "first"
+            "want consentTimestamp in seconds since 1970, after 1970-01-01 and in the past, found "
+            f"{stamp}: convert it first"
         )
     return StatedTime(stamp * SECOND, SECOND)

@@ -73,7 +73,7 @@ def recorded(at: datetime) -> StatedTime:
 
 
 def parse(text: str, form: str | None = None) -> StatedTime:
-    """The moment of `text`, from 1970 on. `form`: for strptime; None: ISO 8601 as above.
+    """The moment of `text`, from 2 January 1970 on. `form`: for strptime; None: ISO 8601 as above.
 
     Raises MomentError.
     """
@@ -82,8 +82,9 @@ def parse(text: str, form: str | None = None) -> StatedTime:
     except (ValueError, OverflowError) as error:
         wanted = "2026-03-01 or 2026-03-01T09:00:00Z" if form is None else f"the form {form}"
         raise MomentError(f"want a time such as {wanted}") from error
-    if not 0 <= time.begin < _LAST:
-        raise MomentError("want a time since 1970 and before the year 9999")
+    if not DAY <= time.begin < _LAST:
+        # 1970-01-01 is what many programs write for no time at all.
+        raise MomentError("want a time since 1970-01-02 and before the year 9999")
     return time
 
 

@@ -18,7 +18,10 @@ class RowError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ImportRow:
-    """An earlier grant or withdrawal. `fields`: in the contract's order."""
+    """An earlier grant or withdrawal.
+
+    `fields`: in the contract's order; of a withdrawal, none for the whole scene.
+    """
 
     place: int  # line of the file, or number of the receipt in it, from 1
     subject: str
@@ -32,7 +35,7 @@ class ImportRow:
     @property
     def statement(self) -> tuple[bool, tuple[str, ...], datetime | None]:
         """What the row states; rows of the same moment must state the same."""
-        return (True, self.fields, self.until) if self.granted else (False, (), None)
+        return self.granted, self.fields, self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -304,8 +304,9 @@ def test_what_is_under_the_old_number_is_said_on_pages_in_evidence_and_of_import
         assert "under another number of yours" not in later.page(path).html
     rows = tmp_path / "rows.csv"
     rows.write_text(f"subject,scene,status,at\n{allowing.subject},{KEPT},withdrawn,{GIVEN}\n")
-    skipped = printed(site, "import-consents", rows, "--source", "crm")
-    assert f"the number '{new.subject}': write that number" in skipped
+    refused = sent(site, "import-consents", rows, "--source", "crm")
+    assert (refused.code, "nothing was recorded" in refused.err) == (1, True)
+    assert f"the number '{new.subject}': write that number" in refused.err
 
 
 def test_a_number_is_taken_before_the_source_has_it_and_not_from_somebody_erased(

@@ -57,7 +57,7 @@ def import_consents(
     try:
         parsed = _checked(data, form, mapping, data_dir, skip_bad=skip_bad)
         if dry_run:
-            _try(data_dir, file.name, parsed, source)
+            _try(data_dir, file.name, parsed, skip_bad=skip_bad)
         else:
             _record(data_dir, file.name, parsed, data, source, skip_bad=skip_bad)
     except MappingError as error:
@@ -84,7 +84,7 @@ def _checked(
     return conflicts.without_doubtful(checked) if skip_bad else checked
 
 
-def _try(home: Path, name: str, parsed: "list[ImportRow | Bad]", source: str) -> None:
+def _try(home: Path, name: str, parsed: "list[ImportRow | Bad]", *, skip_bad: bool) -> None:
     """Print what would be recorded. Ends with status 1 if there are bad rows."""
     from ledger.service import Ledger
     from portal.imports import record, summary
@@ -93,12 +93,13 @@ def _try(home: Path, name: str, parsed: "list[ImportRow | Bad]", source: str) ->
     ledger = Ledger.reopen(home)
     try:
         rows = [each for each in parsed if isinstance(each, ImportRow)]
-        plan = record.plan(ledger, rows, source)
+        plan = record.plan(ledger, rows, name)
     finally:
         ledger.close()
-    for line in summary.lines(name, parsed, plan):
+    bad = plan.unclear or any(isinstance(each, Bad) for each in parsed)
+    for line in summary.lines(name, parsed, plan, refused=bool(bad) and not skip_bad):
         typer.echo(line)
-    if any(isinstance(each, Bad) for each in parsed):
+    if bad:
         raise typer.Exit(1)
 
 
@@ -111,6 +112,8 @@ def _record(
     *,
     skip_bad: bool,
 ) -> None:
+    from hashlib import sha256
+
     from portal.imports import record
     from portal.imports.row import Bad
     from portal.operations import open_ledger
@@ -119,12 +122,15 @@ def _record(
     bad = {id(each) for each in skipped}
     rows = record.require_good([each for each in parsed if id(each) not in bad], name)
     with open_ledger.writing(home) as ledger, progress("rows") as show:
-        taken = record.take(ledger, rows, data, source, progress=show)
-    for each in (*skipped, *taken.plan.left, *taken.plan.erased):
+        plan = record.plan(ledger, rows, f"{source} {sha256(data).hexdigest()}", progress=show)
+        if not skip_bad:
+            record.require_clear(plan, name)
+        taken = record.take(ledger, plan)
+    for each in (*skipped, *plan.unclear, *plan.left, *plan.erased):
         typer.echo(f"skipped: {each}")
-    if taken.plan.erased:
+    if plan.erased:
         typer.echo(
-            f"{len(taken.plan.erased)} rows are older than an erasure of their customer and were "
+            f"{len(plan.erased)} rows are older than an erasure of their customer and were "
             "passed over"
         )
     if taken.again:

@@ -1,16 +1,22 @@
-"""Clauses I1, I5, I27 and I28 of specs/portability.md: bad rows, dry runs, a file twice.
+"""Clauses I1, I5, I27, I28 and I32 of specs/portability.md: the command and its options.
 
 Each table names siblings of a fault that was found once: {why: (input, what the refusal says)}.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from ledger.events.envelope import Imported
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
+from ledger.service import Ledger
 from portal.commands import app
-from tests.portal.imports.runs import GOOD, HEAD, ME, YOU, erase, run, size, state
+from tests.portal.conftest import START
+from tests.portal.imports.runs import GOOD, HEAD, ME, YOU, erase, row, run, size, state
 
 
 def test_i27_no_grant_is_recorded_of_somebody_whose_other_row_is_bad(home: Path) -> None:
@@ -94,6 +100,9 @@ def test_i28_a_dry_run_names_the_first_bad_rows(home: Path) -> None:
     assert (done.exit_code, "rows: 31, bad: 30" in done.output) == (1, True)
     assert "consents: line 3: want a customer of the source, found 'c90000'" in done.output
     assert done.output.count("consents: line") == 20
+    assert "would be recorded: 0 instructions" in done.output, "an import would refuse the file"
+    skipped = run(home, GOOD + bad, "--dry-run", "--skip-bad")
+    assert "would be recorded: 1 instructions" in skipped.output
     assert "and 10 more" in done.output
     assert state(home) is None
 
@@ -127,3 +136,33 @@ def test_i1_a_source_has_a_name(source: str, home: Path) -> None:
     words = ["import-consents", str(file), "--source", source, "--data-dir", str(home)]
     done = CliRunner().invoke(app, words)
     assert (done.exit_code, "--source" in done.output) == (2, True)
+
+
+def test_i32_the_installed_command_prints_one_line_and_no_traceback(home: Path) -> None:
+    """Started as an operator starts it; the output is not UTF-8."""
+    file = home.parent / "export.csv"
+    file.write_text(row(subject="ｃ０００４１"), "utf-8")
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "portal.cli", "import-consents", str(file)),
+            *("--source", "crm", "--data-dir", str(home)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stderr
+    assert "export.csv: line 2: want a customer of the source" in ran.stderr
+
+
+def test_i1_the_source_of_each_is_named(home: Path) -> None:
+    run(home, GOOD)
+    ledger = Ledger.reopen(home)
+    (only,) = ledger.history(ME)
+    ledger.close()
+    assert isinstance(only.event.act, Imported)
+    assert only.event.act.source.startswith("crm ")
+    assert only.event.at < START
