@@ -143,7 +143,7 @@ class Advance:
         for subject, instructed in given:
             if subject in known and instructed.index >= self.here.ledger_size:
                 made += known[subject].instructed(instructed, self.sources)
-        # The gate's state is of the newest entry: a scene that a later one changed is compared there.
+        # The gate's state is the newest: a scene that a later entry changed is compared there.
         upto = chunk[-1].index + 1
         last = {subject: instructed for subject, instructed in given if subject in known}
         for subject, instructed in last.items():

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from gate.contracts import versions
 from gate.contracts.company import Company
 from gate.contracts.odcs import ContractError
-from gate.contracts.scene import LegalBasis, Scene
+from gate.contracts.scene import LegalBasis, Population, Scene
 from gate.state import bit_arrays, consent_bits, snapshot
 from gate.state.consent_index import ConsentIndex
 from gate.state.consent_rows import NEVER
