@@ -207,7 +207,11 @@ def _line(each: "PlannedScene") -> str:
 def _basis(each: "PlannedScene") -> str:
     if each.interest:
         return ": legitimate interest, on for every customer until they object"
-    return f": {each.unasked}, for every customer" if each.unasked else ""
+    from steward.contracts.publication_plan import COUNTED
+
+    if each.unasked == COUNTED:
+        return f": {COUNTED}"
+    return f": {each.unasked}, on for every customer" if each.unasked else ""
 
 
 def _allowing(each: "PlannedScene") -> str:

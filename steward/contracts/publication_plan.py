@@ -34,6 +34,9 @@ from steward.contracts.widening import FOR_EVER, ContractDifference, DifferenceK
 MISSING = "the published contract is not in the archive"
 
 
+COUNTED = "its tables rest on counts of everybody who does not object"
+
+
 class PlannedChange(StrEnum):
     """What a start does with a scene. Only RETIRED and UNCHANGED publish nothing."""
 
@@ -301,7 +304,7 @@ def _counted_now(old: Scene | None, new: Scene) -> str:
     counted = Population.NOT_OBJECTING
     if new.population is not counted or (old is not None and old.population is counted):
         return ""
-    return "tables rest on counts of everybody who does not object"
+    return COUNTED
 
 
 def _came(old: Scene, new: Scene) -> tuple[str, ...]:

@@ -406,7 +406,7 @@ BAD_LEVELS: dict[str, Change] = {
         0, customProperties=_use(("use", WORDS), ("substitute", "age"))
     ),
     "a version of two numbers": lambda data: data.update(version="1.0"),
-    "consent since a version to come": _put("consentSince", "1.0.1"),
+    "consent since a version to come": _put("consentSince", "1.0.2"),
     "a field since no version": _field(0, customProperties=_use(("use", WORDS), ("since", "new"))),
     "another type than the source": _field(0, logicalType="string"),
 }

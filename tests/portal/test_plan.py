@@ -378,3 +378,20 @@ def test_c9_what_an_earlier_version_left_unsaid_is_not_compared(bank: Bank) -> N
     (bank.home / "company.json").write_text(json.dumps({"folder": str(bank.company)}))
     bank.edit(('email = "', 'email = "new.'), file="company.toml")
     assert bank.run("plan").exit_code == 0
+
+
+def test_c11_no_start_counts_silently_for_a_use_whom_it_did_not_count_before(bank: Bank) -> None:
+    """Its tables rest on everybody who does not object, whatever the words say."""
+    scene, mode = "scenes/lead-scoring.odcs.yaml", "{mode: release-anchored}}\n"
+    population = "  - {property: population, value: not-objecting}\n"
+    bank.edit((population, ""), ("\nversion: 1.0.1", "\nversion: 1.0.2"), file=scene)
+    assert bank.run("apply").exit_code == 0
+    bank.edit((mode, f"{mode}{population}"), file=scene)
+    assert "population reworded: want a new version" in bank.run("plan").output
+    bank.edit(("\nversion: 1.0.2", "\nversion: 1.0.3"), file=scene)
+    size = bank.size
+    assert "its tables rest on counts of everybody who does not object" in bank.run("plan").output
+    refused = bank.run("serve")
+    assert (refused.exit_code, bank.size) == (2, size)
+    assert "data is used without consent: lead-scoring (its tables rest on" in refused.output
+    assert bank.run("apply").exit_code == 0

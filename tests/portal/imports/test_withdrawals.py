@@ -1,4 +1,4 @@
-"""Clauses I5, I6, I23, I26 and I35 of specs/portability.md: no withdrawal that a file states is lost.
+"""No withdrawal that a file states is lost: I5, I6, I23, I26 and I35 of specs/portability.md.
 
 Each test names a fault that was found once.
 """
