@@ -127,7 +127,8 @@ class GateApp:
             )
         method = "POST" if polls is None else "GET"
         if scope["method"] != method:
-            raise HttpError(405, "method", "Method not allowed", f"send a {method} request")
+            detail = f"send a {method} request"
+            raise HttpError(405, "method", "Method not allowed", detail, allow=method)
         service = self._service(scope, headers)
         if polls is not None:
             query, client = scope.get("query_string", b""), connection.known(scope)
@@ -345,7 +346,8 @@ def _require_end_marker(scope: Scope) -> None:
 
 def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     if scope["method"] not in {"GET", "HEAD"}:
-        raise HttpError(405, "method", "Method not allowed", "send a GET request")
+        detail = "send a GET request"
+        raise HttpError(405, "method", "Method not allowed", detail, allow="GET, HEAD")
     host = headers.get(b"host", b"localhost").decode("latin-1")
     if not _HOST.fullmatch(host):
         detail = "the Host header is not a host and port; send the gate's"
@@ -360,7 +362,8 @@ def _json(value: Any, *logged: Logged) -> Response:
 def _problem(error: HttpError) -> Response:
     body = _ENCODER.encode(error.problem)
     kind = b"application/problem+json"
-    return Response(error.problem.status, body, kind, error.retry_after, error.logged)
+    said = error.retry_after, error.logged, error.allow
+    return Response(error.problem.status, body, kind, *said)
 
 
 async def _send(
@@ -370,6 +373,8 @@ async def _send(
     sent.append((b"content-length", str(len(response.body)).encode()))
     if response.status == 401:  # noqa: PLR2004 - an HTTP status code
         sent.append((b"www-authenticate", b"Bearer"))
+    if response.allow:
+        sent.append((b"allow", response.allow.encode()))
     if response.retry_after:
         sent.append((b"retry-after", str(response.retry_after).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": sent})

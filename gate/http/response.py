@@ -28,6 +28,7 @@ class Response(msgspec.Struct, frozen=True):  # one per request: faster than a d
     content_type: bytes = b"application/json"
     retry_after: int = 0  # seconds; 0: no header
     logged: tuple[Logged, ...] = ()  # the entries that this answers
+    allow: str = ""  # the methods of a 405; empty: no header
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Stream:
 class HttpError(Exception):
     """An error that is answered with a problem. `retry_after`: seconds to wait before a retry.
 
-    `logged`: the entry of a refusal.
+    `logged`: the entry of a refusal. `allow`: the methods of a 405.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class HttpError(Exception):
         *,
         retry_after: int = 0,
         logged: Logged | None = None,
+        allow: str = "",
         **more: Any,
     ) -> None:
         super().__init__(title)
+        self.allow = allow
         self.problem = Problem(f"urn:sovereign:problem:{slug}", title, status, detail, **more)
         self.retry_after = retry_after
         self.logged = () if logged is None else (logged,)

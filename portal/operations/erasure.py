@@ -120,9 +120,9 @@ class Eraser:
         indexes = [each.index for each in self.ledger.history(subject)]
         self._keep_key(subject)
         gone = self._around(subject, indexes)
+        covered = departing.note(self.home, self.ledger, secret(self.home / SECRET), subject)
         end_sessions(self.home, subject, CUSTOMER)
         # If we crash here, the customer exists, notices call them ***, and they have no passkey.
-        covered = departing.note(self.home, self.ledger, secret(self.home / SECRET), subject)
         self.ledger.erase(subject, at)
         departing.settle(self.home, self.ledger, covered)
         # Crash here: the next start's job finds a snapshot that names an erased customer, and the

@@ -164,6 +164,8 @@ async def answer(request: Request, error: Exception) -> Response:
     """The exception handler: a problem as JSON, or as a page for a browser."""
     status, slug = _status_and_slug(error)
     response = _answer(request, error, status, slug)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)  # the methods that are allowed, say
     if isinstance(error, STORAGE_DOWN):
         _DOWN.say(error)
         forget_sessions(request)  # they cannot be saved

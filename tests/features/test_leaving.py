@@ -76,11 +76,14 @@ def erased_by_the_job(site: Site, customer: Person) -> None:
         with connection:
             changed = connection.execute(WAITED.format("departure", subject))
         assert changed.rowcount == 1
+        left = "SELECT count(*) FROM departure WHERE subject = ?"
+        # The last step: whoever signs in before it is signed out again.
+        wait_for(lambda: connection.execute(left, (subject,)).fetchone() == (0,), "erasure")
     erased(customer)
 
 
 def erased(customer: Person) -> None:
-    """Wait until the customer is signed out, which is the last step of an erasure."""
+    """Wait until the customer is signed out, which an erasure does before it ends."""
     wait_for(lambda: customer.client.get("/customer").url.path == "/", "erasure")
 
 

@@ -34,7 +34,7 @@ def contract(name: str, basis: str, theirs: str) -> str:
     text = re.sub(r"legalBasis, value: \w+", f"legalBasis, value: {basis}", text)
     text = re.sub(r".*property: population.*\n", "", text)
     if name == LATER:
-        text = text.replace("version: 1.0.0", "version: 1.1.0")
+        text = re.sub(r"version: 1\.0\.\d", "version: 1.1.0", text)
         text = re.sub(
             rf"(name: {LATER_FIELD}\n.*\n.*\n)",
             r"\1          - {property: since, value: 1.1.0}\n",

@@ -312,7 +312,8 @@ async def test_who_is_not_known_is_401(http: httpx.AsyncClient) -> None:
 
 
 async def test_reading_is_a_post(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/v1/read")).status_code == 405
+    wrong = await http.get("/v1/read")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
 
 
 async def test_a_refused_read_names_its_journal_entry(http: httpx.AsyncClient) -> None:

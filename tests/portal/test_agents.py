@@ -225,7 +225,8 @@ def test_g164_a_request_that_no_agent_sends_is_refused(why: str, http: TestClien
 
 
 def test_g164_there_are_no_sessions_and_bodies_are_bounded(http: TestClient) -> None:
-    assert http.get("/mcp", headers=BEARER).status_code == 405
+    wrong = http.get("/mcp", headers=BEARER)
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
     assert http.delete("/mcp", headers=BEARER).status_code == 405
     large = http.post("/mcp", content=b" " * (1 << 20) + b"{}", headers=BEARER)
     assert large.status_code == 413
