@@ -236,8 +236,7 @@ class ChangeFlow:
         lost = {*case.fields, *(name for each in changes for name in each.fields)}
         names = [] if whole else [n for n in self._scenes[case.scene].fields if n in lost]
         scene = self._scenes[case.scene]
-        workload = [*scene.workload, *((trend,) for trend in scene.trends)]
-        expected = loss.measured(self._releases(case.scene), count, case.live, workload)
+        expected = loss.measured(self._releases(case.scene), count, case.live, scene.group_bys)
         filing.set_count(database, case.id, count, names, expected)
 
     def _tell(self, database: Connection, number: int, type_: NoticeType, at: datetime) -> None:

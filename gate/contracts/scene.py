@@ -166,6 +166,11 @@ class Scene:
         return ReadShape.STATISTICS in self.shapes
 
     @property
+    def group_bys(self) -> tuple[tuple[str, ...], ...]:
+        """What its tables are promised for: the workload, and each trend by itself."""
+        return (*self.workload, *((trend,) for trend in self.trends))
+
+    @property
     def releases(self) -> bool:
         """Whether synthetic releases are made for it."""
         return self.fallback is Fallback.SYNTHETIC or self.counts_everybody

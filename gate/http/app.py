@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, cast
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
@@ -23,6 +23,7 @@ from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
+from gate.http.grouped_decisions import GroupedDecisions, waiting_elsewhere
 from gate.http.reads import DataReads, decoded
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream, refused
@@ -64,9 +65,6 @@ _ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
-Decided = TypeVar("Decided")
-
-
 class GateApp:
     """An ASGI application that serves one `Gate`. `clock` returns the current time.
 
@@ -85,6 +83,7 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._commits = Commits(lambda: gate.journal, on_loop=not gate.options.asks_server)
+        self._together = GroupedDecisions(gate, self._commits, clock)
         self._bodies = Bodies()
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": self._evaluation,
@@ -118,28 +117,34 @@ class GateApp:
         self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
     ) -> Response | Stream:
         path = scope["path"]
-        if path == METADATA:
-            return _metadata(scope, headers)
-        polls = self._polls if path == changes.PATH else None
-        if path not in self._routes and path not in self._quick and polls is None:
-            raise HttpError(
-                404, "not-found", "No such resource", f"see the API description: {path}"
-            )
-        method = "POST" if polls is None else "GET"
-        if scope["method"] != method:
-            detail = f"send a {method} request"
-            raise HttpError(405, "method", "Method not allowed", detail, allow=method)
+        quick = self._quick.get(path)
+        if quick is None and path not in self._routes:
+            return await self._other(scope, headers, receive)
+        _require_method(scope, "POST")
         service = self._service(scope, headers)
-        if polls is not None:
-            query, client = scope.get("query_string", b""), connection.known(scope)
-            return await polls.answer(service, query, receive, client)
         _json_only(headers)
+        if quick is not None:
+            return await quick(service, await self._bodies.whole(receive))
         if path in reads.STREAMED:
             _require_end_marker(scope)
         sent = await self._bodies.whole(receive)
-        if (quick := self._quick.get(path)) is not None:
-            return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)
+
+    async def _other(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Response | Stream:
+        """What is not asked by POST."""
+        path = scope["path"]
+        if path == METADATA:
+            return _metadata(scope, headers)
+        if self._polls is None or path != changes.PATH:
+            raise HttpError(
+                404, "not-found", "No such resource", f"see the API description: {path}"
+            )
+        _require_method(scope, "GET")
+        service = self._service(scope, headers)
+        query, client = scope.get("query_string", b""), connection.known(scope)
+        return await self._polls.answer(service, query, receive, client)
 
     def _service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Who asks. Raises HttpError (401)."""
@@ -153,13 +158,9 @@ class GateApp:
 
     async def _evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body)
-
-        def decide() -> list[WrittenDecision]:
-            return authzen.ask(self._gate, service, [evaluation], self._clock())
-
-        decisions = await self._waiting_elsewhere(decide)
-        logged = await self._commits.record([(decisions[0], decisions[0].customer)])
-        body = decisions[0].answer(logged.entries.start).encode()
+        question = authzen.question(self._gate, service, evaluation)
+        decision, logged = await self._together.logged(question)
+        body = decision.answer(logged.entries.start).encode()
         return Response(200, body, logged=(logged,))
 
     async def _evaluations(self, service: str, body: bytes) -> Response:
@@ -180,15 +181,6 @@ class GateApp:
         whole = authzen.Evaluations(options=loose.options)
         return await self._batch(service, authzen.completed(loose), whole)
 
-    async def _waiting_elsewhere(self, decide: Callable[[], Decided]) -> Decided:
-        """Decide; wait for others in another thread, so that requests are answered meanwhile."""
-        options = self._gate.options
-        if options.asks_server or options.quotas.waits:
-            return await asyncio.to_thread(decide)
-        if not self._gate.decides_at_once():
-            await asyncio.to_thread(self._gate.catch_up)
-        return decide()
-
     async def _batch(
         self,
         service: str,
@@ -196,8 +188,8 @@ class GateApp:
         batch: authzen.Evaluations,
     ) -> Response:
         """Decide as far as the batch's semantic requires, log all together, then answer."""
-        decisions, answers = await self._waiting_elsewhere(
-            lambda: self._decided(service, evaluations, batch, self._clock())
+        decisions, answers = await waiting_elsewhere(
+            self._gate, lambda: self._decided(service, evaluations, batch, self._clock())
         )
         if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
             together, customers = (
@@ -327,6 +319,13 @@ def _problem_of(error: Exception) -> HttpError:
                 _LOG.warning("%s: %s", title, error)
             return HttpError(status, slug, title, detail.format(error))
     raise error
+
+
+def _require_method(scope: Scope, method: str) -> None:
+    """Raises HttpError (405)."""
+    if scope["method"] != method:
+        detail = f"send a {method} request"
+        raise HttpError(405, "method", "Method not allowed", detail, allow=method)
 
 
 def _json_only(headers: Mapping[bytes, bytes]) -> None:

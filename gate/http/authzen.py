@@ -163,6 +163,15 @@ def ask(
     return gate.decide_in_writing(_questions(gate, service, evaluations, given), at)
 
 
+def question(gate: Gate, service: str, evaluation: Evaluation) -> Question:
+    """What one evaluation asks. Raises MalformedRequestError."""
+    subject, action, resource = evaluation.subject, evaluation.action, evaluation.resource
+    if subject is None or action is None or resource is None:
+        raise _incomplete(subject, action, resource)
+    asks = resource.type == "customer" and _asks_itself(service, subject, action)
+    return _question(gate, service if asks else "", (resource.id,), evaluation.context)
+
+
 def _questions(
     gate: Gate,
     service: str,
@@ -186,12 +195,15 @@ def _questions(
             or context is not last[2]
         ):
             last = (subject, action, context) if customer else (None, None, None)
-            asks = subject.type == "service" and subject.id == service and action.name == "read"
-            questions.append(
-                _question(gate, service if asks and customer else "", subjects := [], context)
-            )
+            asks = customer and _asks_itself(service, subject, action)
+            questions.append(_question(gate, service if asks else "", subjects := [], context))
         subjects.append(resource.id)
     return questions
+
+
+def _asks_itself(service: str, subject: Entity, action: Action) -> bool:
+    """Whether the service asks whether it may read."""
+    return subject.type == "service" and subject.id == service and action.name == "read"
 
 
 def split_if_long(evaluations: Sequence[object]) -> None:

@@ -112,11 +112,11 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
         """The list of decisions, with the customers' `tags`, and the pads of their positions."""
         decisions, numbers, texts = list[str](), dict[int, int](), list[str]()
         for decision, tag, pad in zip(self.rulings, tags, pads, strict=True):
-            text, rests = decision.wording, masked(decision.determined_by, pad)
+            text = decision.wording
             if (number := numbers.get(id(text))) is None:
                 number = numbers[id(text)] = len(texts)
                 texts.append(text.text)
-            decisions.append(f'["{tag}","{rests}",{number}]')
+            decisions.append(f'["{tag}","{masked(decision.determined_by, pad)}",{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
 
     def answers(self, entry: int) -> list[str]:

@@ -40,6 +40,7 @@ from gate.storage.journal import STORAGE_ERRORS, Commit, JournalStore
 from gate.storage.read_log import ReadLogDatabase
 from ledger.storage.interface import ForkError
 from ledger.tlog.writer import Log, Staged
+from ledger.vault import commitments
 from ledger.vault.commitments import ReadLogTags, masked, masked_person
 
 
@@ -343,8 +344,7 @@ class Journal:
         """Add one entry about many customers, and its list."""
         first = self._store.members.size + len(made.members)
         theirs = [*islice(tags, len(several.subjects))]
-        given = [each.member(index, place) for place, each in enumerate(theirs)]
-        pads = [each.pads.member(index, place) for place, each in enumerate(theirs)]
+        given, pads = commitments.of_list(theirs, index)
         data = several.line.listing(given, pads)
         made.lists.append((index, first, data))
         made.members.extend(each.pseudonym[: membership.SIZE] for each in theirs)

@@ -222,9 +222,7 @@ def workload(scene: Scene, scenes: Iterable[Scene]) -> list[tuple[str, ...]]:
     served = [scene]
     if scene.counts_everybody:
         served += [each for each in scenes if each.population is Population.NOT_OBJECTING]
-    found = [
-        group for each in served for group in (*each.workload, *((trend,) for trend in each.trends))
-    ]
+    found = [group for each in served for group in each.group_bys]
     alike = {frozenset(group): group for group in reversed(found)}  # the first of each wins
     return [*reversed(alike.values())]
 

@@ -75,14 +75,16 @@ class RiskRow:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The quality of a release, from its public record alone.
+    """The quality of a release, and of the release that the scene's tables rest on.
 
-    `anchor`: the release that calibrates the scene's completed tables; None: naive completion.
+    Everything here follows from the two public records. `anchor`: the release to whose counts
+    tables are completed; None: naive completion. `everybody`: it counts all who do not object.
     `error`: relative error of a segment in such a table by noise alone (mean, 95th percentile).
     """
 
     row: ReleaseRow
     anchor: ReleaseRow | None
+    everybody: bool
     error: tuple[float, float] | None
     promise: str
     losses: Chart  # expected relative error of the segments, by share withdrawn
@@ -97,19 +99,31 @@ class Quality:
 
 def quality(release: Release, scene: Scene, anchor: Release | None) -> Quality:
     """The quality of `release`. Without large segments the chart has no lines."""
-    losses = [expected_loss(release, share) for share in SHARES]
+    basis = anchor or release
+    losses = [expected_loss(basis, share, scene.group_bys) for share in SHARES]
     lines = [
         ChartLine("mean", tuple(_finite(each.mean) for each in losses)),
         ChartLine("p95", tuple(_finite(each.p95) for each in losses)),
     ]
-    drawn = chart([f"{share:.0%}" for share in SHARES], lines)
-    groups = tuple(_group(each, release, scene) for each in release.served)
-    counted = _row(anchor, scene) if anchor else None
-    error = _error(anchor) if anchor else None
     surrogates = scene.surrogates or Surrogates.NONE
-    shown = () if surrogates is Surrogates.NONE else tuple(_risks(release, scene))
-    said = str(release.statement)
-    return Quality(_row(release, scene), counted, error, said, drawn, groups, surrogates, shown)
+    return Quality(
+        _row(release, scene),
+        _row(anchor, scene) if anchor else None,
+        anchor is not None and anchor.scene != scene.id,
+        _error(anchor, scene) if anchor else None,
+        str(release.statement),
+        chart([f"{share:.0%}" for share in SHARES], lines),
+        tuple(_groups(basis, scene)),
+        surrogates,
+        () if surrogates is Surrogates.NONE else tuple(_risks(release, scene)),
+    )
+
+
+def _groups(release: Release, scene: Scene) -> Iterator[GroupBy]:
+    """What `release` measured of the scene's own items."""
+    for each in release.served:
+        if scene.fields.keys() >= {*each.clique}:
+            yield _group(each, release, scene)
 
 
 def _risks(release: Release, scene: Scene) -> Iterator[RiskRow]:
@@ -118,9 +132,9 @@ def _risks(release: Release, scene: Scene) -> Iterator[RiskRow]:
             yield RiskRow(scene.fields[name].item.title, risk)
 
 
-def _error(anchor: Release) -> tuple[float, float] | None:
+def _error(anchor: Release, scene: Scene) -> tuple[float, float] | None:
     """Error of a fully synthetic table: every count carries noise."""
-    loss = expected_loss(anchor, 1.0)
+    loss = expected_loss(anchor, 1.0, scene.group_bys)
     return (loss.mean, loss.p95) if isfinite(loss.mean) else None
 
 

@@ -55,7 +55,10 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "role.": ["account-manager", "data-protection-officer"],
     "figure.": ["coverage", "freshness", "dependence"],
     "loss.": ["mean", "p95"],
-    "completion.": [f"{mode}{part}" for mode in COMPLETIONS for part in ("", ".text")],
+    "completion.": [
+        "everybody.text",
+        *(f"{mode}{part}" for mode in COMPLETIONS for part in ("", ".text")),
+    ],
     "agreement.limit.": ["coverage", "freshness", "dependence"],
     "kind.": [*ChangeKind],
     "fallback-in-force.": [*Fallback],

@@ -113,17 +113,19 @@ def test_a_releases_page_follows_from_its_public_record(
     record = Release.from_body(public.get("/releases/segmentation.json").json())
     assert str(record.statement) in page.text
     spoken = i18n.load()["en"]
+    scene = product.scenes["segmentation"]
+    anchor = product.gate.served("segmentation").anchor
+    assert anchor is not None
     for share in SHARES:
-        expected = expected_loss(record, share)
+        expected = expected_loss(anchor, share, scene.group_bys)
         assert f"<td>{spoken.share(expected.mean)}</td>" in page.text
         assert f"<td>{spoken.share(expected.p95)}</td>" in page.text
-    for measured in record.served:
+    for measured in anchor.served:
         sigma = spoken.number(float(measured.variance) ** 0.5)
         assert f"<td>{sigma}</td>" in page.text
     assert spoken.say("completion.release-anchored") in page.text
-    anchor = product.gate.served("segmentation").anchor
-    assert anchor is not None
-    noise = expected_loss(anchor, 1.0)
+    assert spoken.say("completion.release-anchored.text") in page.text
+    noise = expected_loss(anchor, 1.0, scene.group_bys)
     told = {"mean": spoken.share(noise.mean), "p95": spoken.share(noise.p95)}
     assert spoken.say("case.loss.text", **told) in page.text
     for each in (record, anchor):
@@ -133,6 +135,28 @@ def test_a_releases_page_follows_from_its_public_record(
     assert public.get("/releases/segmentation-0.json").status_code == 404
     for nothing in ("contract-service", "no-such-scene"):
         assert public.get(f"/regulator/releases/{nothing}").status_code == 404
+
+
+def test_a_releases_page_states_the_error_of_tables_that_rest_on_the_statistics(
+    product: Product, public: TestClient
+) -> None:
+    load_release(product)
+    scene = product.scenes["segmentation"]
+    release_service.release(product, product.scenes["anonymous-statistics"], START)
+    basis = product.gate.release("anonymous-statistics")
+    assert isinstance(basis, Release)
+    page, spoken = public.get("/regulator/releases/segmentation").text, i18n.load()["en"]
+    assert f'href="/releases/{basis.id}.json"' in page
+    assert spoken.say("completion.everybody.text") in page
+    assert spoken.say("completion.release-anchored.text") not in page
+    for share in SHARES:
+        expected = expected_loss(basis, share, scene.group_bys)
+        assert f"<td>{spoken.share(expected.mean)}</td>" in page
+    asked = {frozenset(each) for each in basis.workload} - {*map(frozenset, scene.group_bys)}
+    assert asked, "the statistics count for other uses, too"
+    whole = expected_loss(basis, 1.0, scene.group_bys)
+    told = {"mean": spoken.share(whole.mean), "p95": spoken.share(whole.p95)}
+    assert spoken.say("case.loss.text", **told) in page
 
 
 def load_release(product: Product) -> Release:

@@ -75,7 +75,7 @@ class Fitting:
                 table,
                 scene=self.contract.id,
                 domain=self.contract.domain,
-                workload=[*self.contract.workload, *((name,) for name in self.contract.trends)],
+                workload=self.contract.group_bys,
                 targets=self.contract.predicts,
                 loss=self.loss,
                 at=at,
