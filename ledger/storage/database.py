@@ -245,7 +245,7 @@ def remembered(home: Path) -> tuple[str, str]:
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """One transaction that holds the write lock from its beginning. Durable after it."""
-    with engine.execution_options(immediate=True).begin() as connection:
+    with engine.connect() as connection, connection.execution_options(immediate=True).begin():
         yield connection
 
 

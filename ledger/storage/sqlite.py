@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import Insert as StandardInsert
-from sqlalchemy import MetaData, Table, insert, or_, select, update
+from sqlalchemy import MetaData, Table, bindparam, insert, literal_column, or_, select, update
 from sqlalchemy.dialects.sqlite import Insert, dialect
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.functions import count
 
 from ledger.storage import log_rows
@@ -40,7 +41,6 @@ class LogTables:
         # Compiled once, for SQLite: building a statement costs more than running it.
         self.newest = select(self.head.c.size, self.head.c.note)
         statements: tuple[Insert | StandardInsert, ...] = (
-            _upsert(self.head, "size", "note"),
             _upsert(self.bundle, "data"),
             _upsert(self.tile, "data"),
             _upsert(self.bucket, "root", "records"),
@@ -48,7 +48,8 @@ class LogTables:
             insert(IDEMPOTENCY),
             insert(self.transition),
         )
-        self.statements = [str(each.compile(dialect=dialect())) for each in statements]
+        self.statements = [_text(each) for each in statements]
+        self.begins, self.moves = map(_text, _head_statements(self.head))
 
 
 class Reads:
@@ -313,10 +314,11 @@ def _head(connection: Connection, within: LogTables) -> Head | None:
 
 def _put(connection: Connection, within: LogTables, batch: StorageBatch) -> None:
     """Write a batch of one log. Raises ForkError unless it was built on the stored size."""
-    head = _head(connection, within)
-    size = head.size if head else 0
-    if size != batch.previous:
-        raise ForkError(f"the log has {size} entries, want {batch.previous}")
+    head, previous = batch.head, batch.previous
+    moves = within.moves if previous else within.begins
+    if connection.exec_driver_sql(moves, (head.size, head.note, previous)).rowcount != 1:
+        stored = _head(connection, within)
+        raise ForkError(f"the log has {stored.size if stored else 0} entries, want {previous}")
     for statement, rows in zip(within.statements, _rows(batch), strict=True):
         if rows:
             connection.exec_driver_sql(statement, rows)
@@ -324,9 +326,8 @@ def _put(connection: Connection, within: LogTables, batch: StorageBatch) -> None
 
 def _rows(batch: StorageBatch) -> tuple[list[tuple[Any, ...]], ...]:
     """The rows of a batch, in the order of `LogTables.statements`."""
-    head, tiles, buckets = batch.head, batch.tiles.items(), batch.buckets.items()
+    tiles, buckets = batch.tiles.items(), batch.buckets.items()
     return (
-        [(1, head.size, head.note)],
         [*batch.bundles.items()],
         [(level, index, data) for (level, index), data in tiles],
         [(number, root, records) for number, (root, records) in buckets],
@@ -334,6 +335,20 @@ def _rows(batch: StorageBatch) -> tuple[list[tuple[Any, ...]], ...]:
         [(key, digest, first) for key, (digest, first) in batch.idempotency.items()],
         [*batch.transitions.items()],
     )
+
+
+def _head_statements(head: Table) -> tuple[ClauseElement, ClauseElement]:
+    """The first head of a log, and the next one. Values: its size, its note, the size before."""
+    size, note, before = bindparam("new_size"), bindparam("new_note"), bindparam("before")
+    one = upsert(head).values(id=literal_column("1"), size=size, note=note)
+    changed = {"size": one.excluded.size, "note": one.excluded.note}
+    first = one.on_conflict_do_update([head.c.id], set_=changed, where=head.c.size == before)
+    following = update(head).where(head.c.size == before).values(size=size, note=note)
+    return first, following
+
+
+def _text(statement: ClauseElement) -> str:
+    return str(statement.compile(dialect=dialect()))
 
 
 def _upsert(table: Table, *new: str) -> Insert:

@@ -379,6 +379,33 @@ def test_g138_silence_and_an_id_without_a_key(state: ConsentIndex) -> None:
     assert not check_entry.silent(consent, Shape(refused), MINUTE, b"null")
 
 
+@pytest.mark.parametrize("scene", [SEGMENTATION, NEAREST_BRANCH, MARKETING])
+def test_g61_whoever_granted_is_not_answered_as_if_they_had_not(
+    state: ConsentIndex, scene: Scene
+) -> None:
+    of, granted = plan(scene), [who for who, act in SAID if isinstance(act, Granted)]
+    never, rests = answered(state, of, "nobody", tuple(scene.fields))
+    assert never.reason is Reason.NEVER_GRANTED
+    known = [who for who in granted if state.bits_and_entry(scene.id, who)[1] is not None]
+    assert known
+    for who in known:
+        assert follows(state, of, never, who, rests) is not None, who
+
+
+@pytest.mark.parametrize("shown", [View.SYNTHETIC, View.PERSONAL])
+def test_g128_a_consent_explains_an_answer_that_gave_less(state: ConsentIndex, shown: View) -> None:
+    """One of two fields was given, the other was missing at the source."""
+    of = plan(SEGMENTATION)
+    active, views = ActiveState(of, state), {"age": shown, "job": View.WITHHELD}
+    less = entry(
+        of, "read", ("age", "job"), rows=1, views=views, reason=Reason.SOURCE_UNAVAILABLE,
+        release="release" if shown is View.SYNTHETIC else None,
+    )  # fmt: skip
+    assert check_entry.possible(active, Shape(less), MINUTE, b"3")
+    never = msgspec.structs.replace(less, reason=Reason.NEVER_GRANTED)
+    assert not check_entry.possible(active, Shape(never), MINUTE, b"3")
+
+
 POSSIBLE = [
     (SEGMENTATION, "whole", ALL),
     (SEGMENTATION, "some", ALL),

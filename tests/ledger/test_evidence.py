@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from typer.testing import CliRunner
 
 from ledger.events import canonical_json, envelope
-from ledger.events.authority import COOLING_OFF
+from ledger.events.authority import COOLING_OFF, Authority
 from ledger.events.envelope import (
     Act,
     Granted,
@@ -578,3 +578,15 @@ def test_i22_a_condition_that_replaces_another_threshold_needs_a_key() -> None:
     assert not past.narrows(four)
     assert past.narrows({"type": "withdrawn"})
     assert not past.narrows({"type": "granted"})
+
+
+def test_i22_a_condition_that_was_cleared_no_longer_bounds_a_new_one() -> None:
+    act = {"scene": "s", "template": "count_over", "signal": "x"}
+    past, four = evidence._History(), act | {"type": "trigger-set", "threshold": 4}
+    nobody = Authority()
+    past.add({"act": act | {"type": "trigger-set", "threshold": 3}}, 0, None, nobody)
+    assert not past.narrows(four)
+    past.add({"act": act | {"type": "trigger-cleared", "signal": "y"}}, 1, None, nobody)
+    assert not past.narrows(four)
+    past.add({"act": act | {"type": "trigger-cleared"}}, 2, None, nobody)
+    assert past.narrows(four)

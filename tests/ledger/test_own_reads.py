@@ -4,6 +4,7 @@ import json
 import shutil
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -12,11 +13,14 @@ from typing import Any
 import pytest
 
 from ledger.tlog import merkle, signed_note, tiles
+from ledger.tlog.auditor import AuditFinding, AuditReport, FindingKind
 from ledger.tlog.compact_range import Frontier
+from ledger.tlog.fetcher import UnreadableError
 from ledger.tlog.writer import Log
 from ledger.vault import commitments
 from ledger.vault.commitments import EntryTags, ReadLogTags
 from ledger.verify import own_reads, read_keys, read_log_entry
+from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.read_keys import ReadKeys, ReadKeysError
 from ledger.verify.read_log_entry import EntryError
 
@@ -148,6 +152,7 @@ def test_g134_what_was_not_given_is_not_taken_for_somebody_elses(
     assert "1 entries, whose set was not given: 0" in printed
     assert "1 entries, whose list was not given: 1" in printed
     assert "1 entries, of an earlier version" in printed
+    assert printed.endswith("0 of 3 entries are yours; some could not be decided\n")
     assert given.places(capsys) == []
 
 
@@ -542,3 +547,14 @@ def test_g133_a_list_has_wordings_of_the_one_form(wording: Any) -> None:
     data = commitments.canonical({"decisions": [], "wordings": [wording]})
     with pytest.raises(EntryError, match="the members of a wording"):
         read_log_entry.decisions(data, {**batch(data, 0)})
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_wrong_is_said_before_what_could_not_be_read(order: int) -> None:
+    wrong = AuditFinding(FindingKind.WRONG_ROOT, "another root")
+    unread = AuditFinding(FindingKind.UNREADABLE, "tile/0/000: gone")
+    both = AuditReport((wrong, unread)[::order], None, None, 0)
+    with pytest.raises(UnsoundLogError, match="another root"):
+        require_sound(both)
+    with pytest.raises(UnreadableError):
+        require_sound(replace(both, findings=(unread,)))

@@ -17,6 +17,7 @@ from ledger.verify.event_profile import ProfileError, require_event
 from tests.ledger.events import instructions, publics, trees
 from tests.ledger.test_event import BYTES, EVERY, MALFORMED
 
+NOON = "2026-01-01T12:00:00Z"
 ROOT = Path(__file__).parents[2]
 
 
@@ -109,3 +110,12 @@ def test_e6_the_page_knows_the_same_events_and_parts() -> None:
     assert len(re.findall(r'^  "[a-z-]+":', tables, re.MULTILINE)) == len(
         [*event_profile._EVENTS, *event_profile._ACTS]
     )
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(15, True), (16, False), (17, False)])
+def test_e3_a_body_has_at_most_so_many_levels(levels: int, taken: bool) -> None:
+    body: Any = 1
+    for _ in range(levels):
+        body = {"a": body}
+    value = {"type": "synthetic-released", "release": "r", "scene": "s", "at": NOON, "body": body}
+    assert verdicts(canonical(value)) == (taken, taken)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ledger.service import Ledger
 from ledger.statemap import map_proof
 from ledger.tlog import atomic_file, policy, signed_note
 from ledger.verify import receipt
+from ledger.verify.key_history import KeyHistory, Rotation, RotationError
 from tests.ledger.events import NOON, ORIGIN
 from tests.ledger.worlds import AGE, opened, say
 
@@ -182,3 +184,19 @@ def test_l112_cut_short_at_any_file_it_opens_again(
     again.close()
     receipt.verify_under(receipt.parse(kept), trust(tmp_path))
     assert [*fsck(tmp_path)] == []
+
+
+@pytest.mark.parametrize("origin", ["another.example/consent", f"{ORIGIN}/reads", ORIGIN.upper()])
+def test_l111_a_rotation_of_another_log_is_not_followed(tmp_path: Path, origin: str) -> None:
+    """Its keys are named like the log it is about, so they could stand beside these."""
+    ledger = opened(tmp_path)
+    trusted = trust(tmp_path)
+    ledger.rotate(tmp_path, NOON)
+    ledger.close()
+    kept = receipt.parse(rotation.stored_receipts(tmp_path)[0])
+    event = kept.extra["event"]
+    keys = [each.replace(ORIGIN, origin) for each in event["keys"]]
+    other = replace(kept, extra={**kept.extra, "event": {**event, "origin": origin, "keys": keys}})
+    assert KeyHistory([trusted]).follow(Rotation(kept, ())) is None
+    with pytest.raises(RotationError, match="a rotation of the keys of"):
+        KeyHistory([trusted]).follow(Rotation(other, ()))

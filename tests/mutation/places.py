@@ -44,6 +44,7 @@ _TESTS: Mapping[str, Sequence[str]] = {
         "surrogates",
         "interest",
         "customer_sets",
+        "statistics",
         "replay_few",
         "replay",
     ),
