@@ -202,6 +202,11 @@ def test_g133_what_a_list_lacks_or_says_otherwise_is_named(
     assert given.run("--json", "--listed", str(tmp_path / "reads.json")) == bool(lacking)
     result = json.loads(capsys.readouterr().out)
     assert result["not_listed"] == [f"{ORIGIN}#{each}" for each in lacking]
+    given.run("--listed", str(tmp_path / "reads.json"))
+    lines = capsys.readouterr().out.splitlines()
+    named = [line for line in lines if "NOT LISTED" in line]
+    assert named == [f"  NOT LISTED  {ORIGIN}#{each}" for each in lacking]
+    assert lines[-1] == "2 of 2 entries are yours; each was decided"
 
 
 ENDED: dict[str, tuple[list[str | None], str]] = {  # of equal reads in a list

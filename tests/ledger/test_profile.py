@@ -42,6 +42,17 @@ def test_e6_every_event_is_one_to_the_verifier(each: envelope.Event) -> None:
     require_event(json.loads(envelope.encode(each)))
 
 
+@pytest.mark.parametrize("each", EVERY, ids=lambda each: type(each).__name__)
+def test_e6_one_of_each_kind_is_an_event_and_without_a_member_it_is_not(
+    each: envelope.Event,
+) -> None:
+    value = json.loads(envelope.encode(each))
+    require_event(value)
+    for name in value.keys() - {"mandate", "time_uncertain"}:
+        with pytest.raises(ProfileError):
+            require_event({member: part for member, part in value.items() if member != name})
+
+
 @pytest.mark.parametrize("why", MALFORMED)
 def test_e6_what_the_ledger_refuses_the_verifier_refuses(why: str) -> None:
     assert verdicts(MALFORMED[why]) == (False, False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.events.envelope import KeyRotated
+from ledger.events.envelope import KeyRotated, ServiceRegistered
 from ledger.fsck import fsck
 from ledger.keys import log_keys, rotation
 from ledger.service import Ledger
@@ -186,17 +186,63 @@ def test_l112_cut_short_at_any_file_it_opens_again(
     assert [*fsck(tmp_path)] == []
 
 
+def rotated(home: Path) -> tuple[policy.LogPolicy, Rotation]:
+    """The policy of the first day, and a rotation that follows it."""
+    ledger = opened(home)
+    trusted = trust(home)
+    ledger.rotate(home, NOON)
+    ledger.close()
+    return trusted, Rotation(receipt.parse(rotation.stored_receipts(home)[0]), ())
+
+
+def saying(given: Rotation, **members: object) -> Rotation:
+    """The rotation with another event; whoever follows it has not proven its inclusion yet."""
+    event = {**given.receipt.extra["event"], **members}
+    return replace(given, receipt=replace(given.receipt, extra={"event": event}))
+
+
 @pytest.mark.parametrize("origin", ["another.example/consent", f"{ORIGIN}/reads", ORIGIN.upper()])
 def test_l111_a_rotation_of_another_log_is_not_followed(tmp_path: Path, origin: str) -> None:
     """Its keys are named like the log it is about, so they could stand beside these."""
-    ledger = opened(tmp_path)
-    trusted = trust(tmp_path)
-    ledger.rotate(tmp_path, NOON)
-    ledger.close()
-    kept = receipt.parse(rotation.stored_receipts(tmp_path)[0])
-    event = kept.extra["event"]
-    keys = [each.replace(ORIGIN, origin) for each in event["keys"]]
-    other = replace(kept, extra={**kept.extra, "event": {**event, "origin": origin, "keys": keys}})
-    assert KeyHistory([trusted]).follow(Rotation(kept, ())) is None
+    trusted, given = rotated(tmp_path)
+    keys = [each.replace(ORIGIN, origin) for each in given.receipt.extra["event"]["keys"]]
+    KeyHistory([trusted]).follow(given)
     with pytest.raises(RotationError, match="a rotation of the keys of"):
-        KeyHistory([trusted]).follow(Rotation(other, ()))
+        KeyHistory([trusted]).follow(saying(given, origin=origin, keys=keys))
+
+
+@pytest.mark.parametrize("why", ["unsigned", "named otherwise", "one named otherwise", "none"])
+def test_l111_only_keys_that_are_named_and_have_signed_are_believed(
+    tmp_path: Path, why: str
+) -> None:
+    """The entry stands in the log, so whoever holds the old keys wanted it."""
+    _, other = rotated(tmp_path / "other")
+    keys = other.receipt.extra["event"]["keys"]
+    there = Ledger.open(tmp_path / "there", origin="another.example/consent")
+    strangers = [str(each) for each in there.log.verifiers]
+    there.close()
+    named = {
+        "unsigned": keys,
+        "named otherwise": strangers,
+        "one named otherwise": [keys[0], *strangers[1:]],
+        "none": [],
+    }
+    ledger = opened(tmp_path / "own")
+    trusted = trust(tmp_path / "own")
+    ledger.announce([KeyRotated(ORIGIN, tuple(named[why]), NOON)])
+    given = Rotation(receipt.parse(ledger.receipt(0)), ())
+    ledger.close()
+    follower = KeyHistory([trusted])
+    refused = ValueError if why in {"unsigned", "none"} else RotationError
+    with pytest.raises(refused):
+        follower.follow(given)
+    assert follower.known == [trusted]
+
+
+def test_l111_what_is_followed_is_a_rotation(tmp_path: Path) -> None:
+    ledger = opened(tmp_path)
+    ledger.announce([ServiceRegistered("analytics", "key", NOON)])
+    text = ledger.receipt(0)
+    ledger.close()
+    with pytest.raises(RotationError, match="want 'key-rotated'"):
+        KeyHistory([trust(tmp_path)]).follow(Rotation(receipt.parse(text), ()))
