@@ -23,6 +23,9 @@ def lines(
     yield f"rows: {len(parsed)}, bad: {len(bad) + len(plan.unclear)}"
     yield f"status: {_counts('granted' if each.granted else 'withdrawn' for each in rows)}"
     yield f"scene: {_counts(each.scene for each in rows)}"
+    granted = [each for each in rows if each.granted]
+    yield f"items of the grants: {_counts(name for each in granted for name in each.fields)}"
+    yield f"ends of the grants: {_counts(_end(each) for each in granted)}"
     yield f"evidence class: {_counts([EvidenceClass.IMPORTED.value] * len(rows))}"
     yield f"would be recorded: {0 if refused else len(plan.drafts)} instructions"
     yield f"recorded before: {plan.repeated}"
@@ -33,6 +36,10 @@ def lines(
         yield f"{name}: {each}"
     if (rest := len(passed_over) - MAX_ERRORS) > 0:
         yield f"and {rest} more"
+
+
+def _end(row: ImportRow) -> str:
+    return "stated" if row.until else "as late as the contract allows"
 
 
 def _counts(texts: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from ledger.events.envelope import Imported
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.service import Ledger
 from portal.commands import app
+from tests.bank import bank
 from tests.portal.conftest import START
 from tests.portal.imports.runs import GOOD, HEAD, ME, YOU, erase, row, run, size, state
 
@@ -86,6 +87,9 @@ def test_i28_a_dry_run_counts_and_records_nothing(home: Path) -> None:
         "rows: 2, bad: 0",
         "status: granted 1, withdrawn 1",
         "scene: direct-marketing 1, segmentation 1",
+        "items of the grants: "
+        + ", ".join(f"{each} 1" for each in sorted(bank().scenes["direct-marketing"].fields)),
+        "ends of the grants: as late as the contract allows 1",
         "evidence class: D 2",
         "would be recorded: 2 instructions",
     ):
