@@ -30,6 +30,7 @@ from gate.readlog.customer_sets import MissingSetError
 from gate.readlog.entry import DecisionGroup, WrittenDecision
 from gate.readlog.group_commit import Commits
 from gate.readlog.writer import JournalError, Several
+from gate.reads.bulk.named_request import NamedRequestError
 from gate.reads.filter import FilterError
 from gate.reads.point import Gate
 from gate.reads.request import StaleStateError
@@ -303,7 +304,9 @@ class GateApp:
 
 
 _LOG = logging.getLogger("sovereign")
-_MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
+_MALFORMED = (
+    *(msgspec.DecodeError, MalformedRequestError, FilterError, NamedRequestError, UnicodeError),
+)
 _LEDGER = (EpochUnavailableError, CorruptLogError, DatabaseError, ForkError, SQLAlchemyError)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),

@@ -1,19 +1,20 @@
-"""A batch of decisions: one entry of the read log, and the list of decisions stored with it.
+"""Many decisions as one entry of the read log, and the list of them that is stored with it.
 
     entry   {"action":"batch","at":"2026-01-01T12:00:00Z","consent":{"root":"…","size":7},
              "decisions":2,"list":"3e1c…","service":"analytics"}
     list    {"decisions":[["4be1…","5b0e…",0],["90ac…","c711…",1]],
              "wordings":[{"fields":["age"],"plan":"9f…","reason":"granted", … },{ … }]}
 
-The entry names its list by SHA-256, as the entry of a table names its cohort. A decision in the
-list is the customer's tag, the consent-log entry it rests on, masked as in a single entry (earlier
-versions: as a number or null), and the index of its wording.
+The action is `batch` for evaluations that were sent together, `named` for a read of customers whom
+the service named. The entry names its list by SHA-256, as the entry of a table names its cohort. A
+decision in the list is the customer's tag, the consent-log entry it rests on, masked as in a single
+entry (earlier versions: as a number or null), and the index of its wording.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,7 +22,12 @@ from gate.decision.decide import Reason, View
 from gate.readlog.writer import ReadLogEntry
 from gate.state.ledger_position import ConsentPoint
 
-BEGINS = b'{"action":"batch",'  # the beginning of batch entries only
+# The beginnings of entries with a list, and of no others.
+BEGINS = (b'{"action":"batch",', b'{"action":"named",')
+ListAction = Literal["batch", "named"]
+BATCH: Final = "batch"
+NAMED: Final = "named"
+_OF_ONE = {BATCH: "evaluate", NAMED: NAMED}  # the action of each decision in the list
 
 
 class MalformedListError(ValueError):
@@ -29,9 +35,9 @@ class MalformedListError(ValueError):
 
 
 class DecisionBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The entry of a batch."""
+    """The entry of several decisions. `action`: see the module."""
 
-    action: Literal["batch"]
+    action: ListAction
     at: datetime  # whole seconds
     consent: ConsentPoint
     decisions: int
@@ -63,7 +69,7 @@ class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wordings: tuple[msgspec.Raw, ...]
 
     def entry(self, batch: DecisionBatch, place: int) -> ReadLogEntry:
-        """The decision at `place`, as the entry of a single evaluation.
+        """The decision at `place`, as the entry of a decision on one customer.
 
         Raises MalformedListError if `place` is out of range.
         """
@@ -72,7 +78,7 @@ class BatchList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tag, determined_by, number = self.decisions[place]
         text = wording(self.wordings[number])
         return ReadLogEntry(
-            action="evaluate",
+            action=_OF_ONE[batch.action],
             at=batch.at,
             service=text.service,
             scene=text.scene,

@@ -18,7 +18,7 @@ import msgspec
 
 from gate.decision.decide import Reason, Verdict, View
 from gate.policy.compiled import Plan
-from gate.readlog.batch_entry import DecisionBatch
+from gate.readlog.batch_entry import BATCH, DecisionBatch, ListAction
 from gate.state import consent_bits
 from gate.state.ledger_position import ConsentPoint
 from ledger.vault.commitments import masked
@@ -103,10 +103,11 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
 
 
 class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
-    """The decisions of one batch and moment: one entry with a list (gate.readlog.batch_entry)."""
+    """The decisions of one request and moment: one entry with a list (gate.readlog.batch_entry)."""
 
     service: str
     rulings: Sequence[WrittenDecision]
+    action: ListAction = BATCH
 
     def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes:
         """The list of decisions, with the customers' `tags`, and the pads of their positions."""
@@ -133,7 +134,9 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
         """The leaf of the read log; `digest`: SHA-256 of the list, in hex."""
         now = self.rulings[0].moment
         at, consent = datetime.fromtimestamp(now.second, UTC), now.point
-        return DecisionBatch("batch", at, consent, len(self.rulings), digest, self.service).encode()
+        return DecisionBatch(
+            self.action, at, consent, len(self.rulings), digest, self.service
+        ).encode()
 
     def alone(self, place: int) -> bytes:
         """See `gate.readlog.writer.Many`."""

@@ -329,6 +329,11 @@ class Gate:
         return self._state, self._point
 
     @property
+    def key(self) -> bytes:
+        """The key that synthetic values about one customer depend on."""
+        return self._key
+
+    @property
     def lock(self) -> Lock:
         return self._lock
 

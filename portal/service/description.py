@@ -28,13 +28,19 @@ EVERY_PROBLEM = PROBLEMS | {
     408: "The body did not arrive in time",
     413: "The body is too large",
 }
-STREAMED = {"/v1/rows", "/v1/table"}
+STREAMED = {"/v1/named", "/v1/rows", "/v1/table"}
 COMPLETION = {
     "description": "How synthetic rows replace customers without consent: the mode, the release "
     "used, and the error of a segment's count in per cent; absent without synthetic rows",
     "required": True,
     "schema": {"type": "string"},
     "example": 'release-anchored;release="segmentation-0";mean=1.4;p95=4.9;covers="noise"',
+}
+EVIDENCE = {
+    "description": "The entry of the read log, and the ledger size that the answer rests on",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": 'entry=12;ledger_size=7;read_log="gate.example/reads/one"',
 }
 ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
 METADATA_PROBLEMS = (400,)
@@ -154,6 +160,11 @@ ANSWERS: dict[str, Any] = {
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
     "/v1/read": ("read", "Read one customer's fields for one scene", reads.ReadBody),
+    "/v1/named": (
+        "named",
+        "Read fields of up to 10,000 named customers for one scene",
+        reads.NamedBody,
+    ),
     "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", reads.RowsBody),
     "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", reads.TableBody),
     "/access/v1/evaluation": ("evaluation", f"Decide one access ({AUTHZEN})", authzen.Evaluation),
@@ -261,7 +272,7 @@ def _responses(
     form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
     if path in STREAMED:
-        answer["headers"] = {formats.COMPLETION: COMPLETION}
+        answer["headers"] = {formats.COMPLETION: COMPLETION, formats.EVIDENCE: EVIDENCE}
     refused = {str(s): {"description": problems[s], "content": form} for s in statuses}
     return {"200": answer} | refused
 

@@ -73,7 +73,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "view.": [*View, "counted"],
     "statistics.": ["counted", "not-counted"],
     "release.risk.": [*Surrogates],
-    "reads.": ["evaluate", "rows", "table", "search", "statistics"],  # actions of entries
+    "reads.": ["evaluate", "named", "rows", "table", "search", "statistics"],  # actions of entries
     "reason.": [*Reason],
     "delivery.": ["delivered", "cut", "unknown"],
     "did.": [
