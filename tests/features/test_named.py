@@ -44,8 +44,8 @@ def asked(
     )
 
 
-def named(address: str, ids: list[str], accept: str = NDJSON, **more: Any) -> httpx.Response:
-    body = {"scene": SCENE, "ids": ids, "fields": FIELDS} | more
+def named(address: str, who: list[str], accept: str = NDJSON, **more: Any) -> httpx.Response:
+    body = {"scene": SCENE, "ids": who, "fields": FIELDS} | more
     return asked(address, "/v1/named", body, accept)
 
 

@@ -13,6 +13,8 @@ from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason
 from gate.decision.quota import DAY, MINUTE, Quota, Quotas, wait_s
 from gate.http.app import GateApp
+from gate.reads.bulk.named import read_named
+from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.request import Answer, ReadRequest
@@ -69,6 +71,25 @@ def test_rows_over_the_quota_of_a_day_are_refused_and_tables_count_as_rows_do(
     assert read_table(bank.gate, request).reason is Reason.QUOTA_EXCEEDED
     assert rows(bank) is Reason.QUOTA_EXCEEDED
     assert rows(bank, NOON + timedelta(days=1)) is Reason.GRANTED
+
+
+def by_name(bank: World, *people: str, at: datetime = NOON) -> Reason:
+    request = NamedRequest("analytics", "segmentation", people, ("age",), at)
+    return read_named(bank.gate, request).reason
+
+
+def test_g171_a_read_by_name_counts_each_id_as_a_row_whoever_it_is(
+    bank: World, alerts: list[GateAlert]
+) -> None:
+    assert by_name(bank, "nobody", "c1") is Reason.GRANTED  # 2 of 5
+    assert by_name(bank, *"abcd") is Reason.QUOTA_EXCEEDED, "all or none"
+    assert by_name(bank, "x", "y", "z") is Reason.GRANTED  # 5
+    assert by_name(bank, "c1") is rows(bank) is Reason.QUOTA_EXCEEDED
+    assert by_name(bank, "c1", "c2", at=NOON + timedelta(days=1)) is Reason.GRANTED
+    assert alerts == [] or alerts[-1].number > 0
+    (raised,) = alerts
+    assert (raised.kind, raised.number) == (AlertKind.MASS_EXPORT, 2), "2 of 2 people in an hour"
+    assert "by name" in raised.detail
 
 
 def test_what_is_over_the_quota_is_journalled_as_a_refusal(bank: World) -> None:

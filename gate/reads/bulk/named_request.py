@@ -41,9 +41,8 @@ class NamedRequest:
             first: dict[str, int] = {}
             for place, each in enumerate(self.subjects):
                 if (before := first.setdefault(each, place)) != place:
-                    raise NamedRequestError(
-                        f"ids[{place}] is {each!r}, as ids[{before}] is; name each customer once"
-                    )
+                    same = f"ids[{place}] is {each[:64]!r}, as ids[{before}] is"
+                    raise NamedRequestError(f"{same}; name each customer once")
 
 
 @dataclass(frozen=True, slots=True)
