@@ -8,35 +8,31 @@ that is down 503. A denied evaluation is 200 with `"decision": false`.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
-from gate.decision import quota
-from gate.decision.decide import Reason
 from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
-from gate.http.reads import DataReads, decoded
+from gate.http.evaluations import Evaluations
+from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
-from gate.http.response import HttpError, Response, Stream, refused
+from gate.http.response import HttpError, Response, Stream
+from gate.http.searches import Searches
 from gate.readlog.customer_sets import MissingSetError
-from gate.readlog.entry import DecisionGroup, WrittenDecision
-from gate.readlog.group_commit import Commits
-from gate.readlog.writer import JournalError, Several
+from gate.readlog.writer import JournalError
 from gate.reads.bulk.named_request import NamedRequestError
 from gate.reads.filter import FilterError
 from gate.reads.point import Gate
 from gate.reads.request import StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
-from gate.storage.deliveries import Logged
 from ledger.clock import now
 from ledger.errors import CorruptLogError
 from ledger.storage.database import DatabaseError
@@ -56,16 +52,7 @@ class Authenticator(Protocol):
     def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
 
 
-_EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
-_EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
-_LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
-_SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
-_RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
-_ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
-
-
-Decided = TypeVar("Decided")
 
 
 class GateApp:
@@ -85,18 +72,16 @@ class GateApp:
         self._polls = None if feed is None else ChangePolls(feed, gate.options.quotas, clock)
         self._authenticator = authenticator
         self._clock = clock
-        self._commits = Commits(lambda: gate.journal, on_loop=not gate.options.asks_server)
         self._bodies = Bodies()
+        evaluations = Evaluations(gate, clock)
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
-            "/access/v1/evaluation": self._evaluation,
-            "/access/v1/evaluations": self._evaluations,
+            "/access/v1/evaluation": evaluations.evaluation,
+            "/access/v1/evaluations": evaluations.evaluations,
         }
         self._routes: dict[
             str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
         ] = {
-            "/access/v1/search/subject": self._search_subject,
-            "/access/v1/search/resource": self._search_resource,
-            "/access/v1/search/action": self._search_action,
+            **Searches(gate, clock).routes,
             **DataReads(gate, clock).routes,
         }
 
@@ -151,156 +136,6 @@ class GateApp:
                 401, "unauthenticated", "Authentication required", "send a valid bearer token"
             )
         return service
-
-    async def _evaluation(self, service: str, body: bytes) -> Response:
-        evaluation = decoded(_EVALUATION, body)
-
-        def decide() -> list[WrittenDecision]:
-            return authzen.ask(self._gate, service, [evaluation], self._clock())
-
-        decisions = await self._waiting_elsewhere(decide)
-        logged = await self._commits.record([(decisions[0], decisions[0].customer)])
-        body = decisions[0].answer(logged.entries.start).encode()
-        return Response(200, body, logged=(logged,))
-
-    async def _evaluations(self, service: str, body: bytes) -> Response:
-        try:
-            batch = decoded(_EVALUATIONS, body)
-        except msgspec.ValidationError:
-            return await self._loose_evaluations(service, body)
-        if not batch.evaluations:  # a single evaluation: AuthZEN 1.0, section 7
-            return await self._evaluation(service, body)
-        authzen.split_if_long(batch.evaluations)
-        return await self._batch(service, batch.evaluations, batch)
-
-    async def _loose_evaluations(self, service: str, body: bytes) -> Response:
-        """A batch with malformed elements: these are denied one by one."""
-        loose = decoded(_LOOSE, body)
-        if not loose.evaluations:
-            return await self._evaluation(service, body)
-        whole = authzen.Evaluations(options=loose.options)
-        return await self._batch(service, authzen.completed(loose), whole)
-
-    async def _waiting_elsewhere(self, decide: Callable[[], Decided]) -> Decided:
-        """Decide; wait for others in another thread, so that requests are answered meanwhile."""
-        options = self._gate.options
-        if options.asks_server or options.quotas.waits:
-            return await asyncio.to_thread(decide)
-        if not self._gate.decides_at_once():
-            await asyncio.to_thread(self._gate.catch_up)
-        return decide()
-
-    async def _batch(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-    ) -> Response:
-        """Decide as far as the batch's semantic requires, log all together, then answer."""
-        decisions, answers = await self._waiting_elsewhere(
-            lambda: self._decided(service, evaluations, batch, self._clock())
-        )
-        if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
-            together, customers = (
-                DecisionGroup(service, decisions),
-                [each.customer for each in decisions],
-            )
-            logged = [await self._commits.record([Several(together, customers)])]
-            answered = together.answers(logged[0].entries.start)
-        else:
-            alone = [(each, each.customer) for each in decisions]
-            logged = [await self._commits.record(alone)] if alone else []
-            entries = logged[0].entries if logged else ()
-            answered = [each.answer(at) for at, each in zip(entries, decisions, strict=True)]
-        if answers is not decisions:  # malformed elements have no entry
-            texts = iter(answered)
-            answered = [each if isinstance(each, str) else next(texts) for each in answers]
-        body = f'{{"evaluations":[{",".join(answered)}]}}'.encode()
-        return Response(200, body, logged=(*logged,))
-
-    def _decided(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-        now: datetime,
-    ) -> tuple[list[WrittenDecision], Sequence[WrittenDecision | str]]:
-        """The decisions to log and the answers to send; decided in one call where possible."""
-        broken = evaluations is not batch.evaluations and any(
-            isinstance(each, MalformedRequestError) for each in evaluations
-        )
-        if batch.options.evaluations_semantic == "execute_all" and not broken:
-            whole = cast("Sequence[authzen.Evaluation]", evaluations)
-            with suppress(MalformedRequestError):
-                decisions = authzen.ask(self._gate, service, whole, now, batch)
-                return decisions, decisions
-        return self._one_by_one(service, evaluations, batch, now)
-
-    def _one_by_one(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-        now: datetime,
-    ) -> tuple[list[WrittenDecision], list[WrittenDecision | str]]:
-        stop = authzen.stops(batch.options.evaluations_semantic)
-        decisions: list[WrittenDecision] = []
-        answers: list[WrittenDecision | str] = []
-        for each in evaluations:
-            try:
-                if isinstance(each, MalformedRequestError):
-                    raise each
-                decisions += authzen.ask(self._gate, service, [each], now, batch)
-                answers.append(decisions[-1])
-                allowed = decisions[-1].allowed
-            except MalformedRequestError as error:
-                answers.append(authzen.refused_item(str(error)))
-                allowed = False
-            if stop(allowed):
-                break
-        return decisions, answers
-
-    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> tuple[bool, Logged]:
-        """One evaluation of a search, logged like any other. Raises HttpError (429).
-
-        No result would say that the customer does not allow it, so a quota is not answered so.
-        """
-        at = self._clock()
-        (decision,) = authzen.ask(self._gate, service, [evaluation], at)
-        journal = self._gate.journal
-        entry = journal.record(decision, decision.customer)
-        logged = journal.logged(entry)
-        if decision.wording.reason is Reason.QUOTA_EXCEEDED:
-            wait = quota.wait_s(at, quota.MINUTE)
-            raise refused(decision.wording.reason, journal.log.origin, entry, logged, wait)
-        return decision.allowed, logged
-
-    def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_SUBJECTS, body)
-        results, logged = [], []
-        for each in authzen.search_subjects(self._gate, search):
-            if each.subject is None:
-                continue
-            allowed, entry = self._evaluate(service, each)
-            logged.append(entry)
-            if allowed:
-                results.append({"type": "service", "id": each.subject.id})
-        return _json({"results": results, "page": {"next_token": ""}}, *logged)
-
-    def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_RESOURCES, body)
-        if search.subject.id != service:
-            return _json({"results": [], "page": {"next_token": ""}})
-        found, logged = authzen.search_resources(self._gate, search, self._clock())
-        return _json(found, *logged)
-
-    def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_ACTIONS, body)
-        action = authzen.Action("read")
-        each = authzen.Evaluation(search.subject, action, search.resource, search.context)
-        allowed, logged = self._evaluate(service, each)
-        results = [{"name": "read"}] if allowed else []
-        return _json({"results": results, "page": {"next_token": ""}}, logged)
 
 
 _LOG = logging.getLogger("sovereign")
@@ -358,8 +193,8 @@ def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
 
 
-def _json(value: Any, *logged: Logged) -> Response:
-    return Response(200, _ENCODER.encode(value), logged=logged)
+def _json(value: Any) -> Response:
+    return Response(200, _ENCODER.encode(value))
 
 
 def _problem(error: HttpError) -> Response:
@@ -372,7 +207,7 @@ def _problem(error: HttpError) -> Response:
 async def _send(
     response: Response, headers: Mapping[bytes, bytes], send: Send, client: Connection | None
 ) -> None:
-    sent = _headers(response.content_type, headers)
+    sent = [*_headers(response.content_type, headers), *response.headers]
     sent.append((b"content-length", str(len(response.body)).encode()))
     if response.status == 401:  # noqa: PLR2004 - an HTTP status code
         sent.append((b"www-authenticate", b"Bearer"))

@@ -6,9 +6,11 @@
              "wordings":[{"fields":["age"],"plan":"9f…","reason":"granted", … },{ … }]}
 
 The action is `batch` for evaluations that were sent together, `named` for a read of customers whom
-the service named. The entry names its list by SHA-256, as the entry of a table names its cohort. A
-decision in the list is the customer's tag, the consent-log entry it rests on, masked as in a single
-entry (earlier versions: as a number or null), and the index of its wording.
+the service named, `policy` for decisions about resources that are no customer's data
+(gate.readlog.policy_entry; its list has another form and no tags). The entry names its list by
+SHA-256, as the entry of a table names its cohort. A decision in the list is the customer's tag, the
+consent-log entry it rests on, masked as in a single entry (earlier versions: as a number or null),
+and the index of its wording.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +25,11 @@ from gate.readlog.writer import ReadLogEntry
 from gate.state.ledger_position import ConsentPoint
 
 # The beginnings of entries with a list, and of no others.
-BEGINS = (b'{"action":"batch",', b'{"action":"named",')
-ListAction = Literal["batch", "named"]
+BEGINS = (b'{"action":"batch",', b'{"action":"named",', b'{"action":"policy",')
+ListAction = Literal["batch", "named", "policy"]
 BATCH: Final = "batch"
 NAMED: Final = "named"
+POLICY: Final = "policy"
 _OF_ONE = {BATCH: "evaluate", NAMED: NAMED}  # the action of each decision in the list
 
 

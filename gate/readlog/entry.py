@@ -92,14 +92,11 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
         named = "null" if tag is None else f'"{tag}"'
         return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
 
-    def answer(self, entry: int) -> str:
-        """The JSON of the answer; `entry`: its index in the read log."""
+    def answer(self) -> str:
+        """The JSON of the answer, the same whenever it is asked in one state."""
         rests, size = self.determined_by, self.moment.point.size
         index = "null" if rests is None else rests
-        return (
-            f'{{"context":{{"determined_by":{index},"entry":{entry},"ledger_size":{size}'
-            f"{self.wording.closes}"
-        )
+        return f'{{"context":{{"determined_by":{index},"ledger_size":{size}{self.wording.closes}'
 
 
 class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
@@ -119,16 +116,6 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
                 texts.append(text.text)
             decisions.append(f'["{tag}","{rests}",{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
-
-    def answers(self, entry: int) -> list[str]:
-        """The JSON of each answer, which names the entry and the index in its list."""
-        between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
-        texts = []
-        for place, decision in enumerate(self.rulings):
-            rests = "null" if decision.determined_by is None else decision.determined_by
-            closes = decision.wording.closes
-            texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
-        return texts
 
     def entry(self, digest: str) -> bytes:
         """The leaf of the read log; `digest`: SHA-256 of the list, in hex."""

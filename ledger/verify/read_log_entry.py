@@ -12,7 +12,9 @@ from ledger.vault import commitments
 ABOUT_ONE = frozenset({"evaluate", "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left
 ABOUT_MANY = frozenset({"rows", "search", STATISTICS, "table"})
-WITH_LIST = {"batch": "evaluate", "named": "named"}  # and the action of each decision in it
+POLICY = "policy"  # about resources that are no customer's data
+# Entries with a list, and the action of each decision in it.
+WITH_LIST = {"batch": "evaluate", "named": "named", POLICY: POLICY}
 _WORDING = frozenset(
     {"fields", "plan", "reason", "release", "rows", "scene", "service", "views"}
 )  # what a wording of a list has, and every entry that is not a batch

@@ -4,6 +4,7 @@ Answers are declared here; tests/gate/test_schema.py checks the gate against the
 """
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from types import UnionType
 from typing import Any
 
@@ -13,6 +14,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gate.decision.decide import Reason, View
 from gate.http import app, authzen, changes, reads
 from gate.http.response import Problem
+from gate.policy.decisions import PolicyReason
 from gate.reads.bulk import formats
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
@@ -54,18 +56,31 @@ CHANGES_PROBLEMS = {
 
 
 class Why(Struct, forbid_unknown_fields=True):
-    """The reasons of a decision; `entry` is its index in the read log."""
+    """The reasons of a decision about a customer. Where it is logged says a header."""
 
     reason: Reason
     views: dict[str, View]
     ledger_size: int
     determined_by: int | None
-    entry: int
 
 
 class Decided(Struct, forbid_unknown_fields=True):
     decision: bool
     context: Why
+
+
+class PolicyWhy(Struct, forbid_unknown_fields=True):
+    """The reason of a decision by the company's policy, about a resource that is no customer's."""
+
+    reason: PolicyReason
+
+
+class PolicyDecided(Struct, forbid_unknown_fields=True):
+    decision: bool
+    context: PolicyWhy
+
+
+AnyReason = StrEnum("AnyReason", sorted({each.value for each in (*Reason, *PolicyReason)}))
 
 
 class ElementError(Struct, forbid_unknown_fields=True):
@@ -74,14 +89,12 @@ class ElementError(Struct, forbid_unknown_fields=True):
 
 
 class ElementWhy(Struct, forbid_unknown_fields=True):
-    """As Why, with the position in the entry's list; or what is wrong with this element."""
+    """As Why or PolicyWhy; or what is wrong with this element."""
 
-    reason: Reason | UnsetType = UNSET
+    reason: AnyReason | UnsetType = UNSET  # type: ignore[valid-type] # of two enumerations
     views: dict[str, View] | UnsetType = UNSET
     ledger_size: int | UnsetType = UNSET
     determined_by: int | UnsetType | None = UNSET
-    entry: int | UnsetType = UNSET
-    place: int | UnsetType = UNSET
     error: ElementError | UnsetType = UNSET
 
 
@@ -150,8 +163,8 @@ class Metadata(Struct, forbid_unknown_fields=True):
 
 ANSWERS: dict[str, Any] = {
     "/v1/read": ReadAnswer,
-    "/access/v1/evaluation": Decided,
-    "/access/v1/evaluations": Decided | DecidedBatch,
+    "/access/v1/evaluation": Decided | PolicyDecided,
+    "/access/v1/evaluations": Decided | PolicyDecided | DecidedBatch,
     "/access/v1/search/subject": FoundEntities,
     "/access/v1/search/resource": FoundEntities,
     "/access/v1/search/action": FoundActions,
@@ -273,6 +286,8 @@ def _responses(
     answer = {"description": "The answer", "content": _answers(path, schema)}
     if path in STREAMED:
         answer["headers"] = {formats.COMPLETION: COMPLETION, formats.EVIDENCE: EVIDENCE}
+    if path.startswith("/access/v1/"):
+        answer["headers"] = {formats.EVIDENCE: EVIDENCE | {"required": False}}
     refused = {str(s): {"description": problems[s], "content": form} for s in statuses}
     return {"200": answer} | refused
 
