@@ -16,6 +16,7 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
+from gate.decision.key_scope import KeyedService, KeyScopeError
 from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
@@ -33,6 +34,8 @@ from gate.reads.point import Gate
 from gate.reads.request import StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
+from gate.storage.api_keys import PREFIX
+from gate.storage.deliveries import Delivery
 from ledger.clock import now
 from ledger.errors import CorruptLogError
 from ledger.storage.database import DatabaseError
@@ -89,10 +92,13 @@ class GateApp:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
+        asked = _Asked()
         try:
-            response: Response | Stream = await self._respond(scope, headers, receive)
+            response: Response | Stream = await self._respond(scope, headers, receive, asked)
         except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
             response = _problem(_problem_of(error))
+        if asked.by is not None and response.logged:
+            response = await _noted(asked.by, response)
         client = connection.known(scope)
         if isinstance(response, Stream):
             sent = _headers(response.content_type, headers)
@@ -101,7 +107,7 @@ class GateApp:
             await _send(response, headers, send, client)
 
     async def _respond(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, asked: "_Asked"
     ) -> Response | Stream:
         path = scope["path"]
         if path == METADATA:
@@ -115,7 +121,7 @@ class GateApp:
         if scope["method"] != method:
             detail = f"send a {method} request"
             raise HttpError(405, "method", "Method not allowed", detail, allow=method)
-        service = self._service(scope, headers)
+        service = await self._asker(scope, headers, asked)
         if polls is not None:
             query, client = scope.get("query_string", b""), connection.known(scope)
             return await polls.answer(service, query, receive, client)
@@ -123,19 +129,52 @@ class GateApp:
         if path in reads.STREAMED:
             _require_end_marker(scope)
         sent = await self._bodies.whole(receive)
+        if asked.by is not None:
+            asked.by.require_scenes(sent, self._gate.options.default_scenes.get(service, ""))
         if (quick := self._quick.get(path)) is not None:
             return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)
 
-    def _service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    async def _asker(self, scope: Scope, headers: Mapping[bytes, bytes], asked: "_Asked") -> str:
+        """Who asks, if their API key is for this. Raises HttpError, KeyScopeError."""
+        service = await self._service(scope, headers)
+        if isinstance(service, KeyedService):
+            asked.by = service
+            service.require_endpoint(scope["path"])
+            if scope["path"] == changes.PATH:
+                service.require_every_scene(changes.PATH)
+        return str(service)
+
+    async def _service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Who asks. Raises HttpError (401)."""
         if b"dpop" in headers:
             headers = dpop.with_target(scope, headers)
-        if (service := self._authenticator.service(headers)) is None:
+        if PREFIX.encode() in headers.get(b"authorization", b""):  # looked up in a database
+            service = await asyncio.to_thread(self._authenticator.service, headers)
+        else:
+            service = self._authenticator.service(headers)
+        if service is None:
             raise HttpError(
                 401, "unauthenticated", "Authentication required", "send a valid bearer token"
             )
         return service
+
+
+class _Asked:
+    """Who sent a request, if it was with an API key."""
+
+    by: KeyedService | None = None
+
+
+async def _noted(by: KeyedService, response: Response | Stream) -> Response | Stream:
+    """The answer, once it is noted for which key it is; otherwise it does not leave."""
+    try:
+        await asyncio.to_thread(by.used, response.logged)
+    except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
+        if isinstance(response, Stream):
+            await asyncio.to_thread(reads.end, response, Delivery.CUT)
+        return _problem(_problem_of(error))
+    return response
 
 
 _LOG = logging.getLogger("sovereign")
@@ -145,6 +184,7 @@ _MALFORMED = (
 _LEDGER = (EpochUnavailableError, CorruptLogError, DatabaseError, ForkError, SQLAlchemyError)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
+    (KeyScopeError, 403, "key-scope", "Outside the scope of the API key", "{}"),
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
     (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
     (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),

@@ -214,7 +214,8 @@ class DataReads:
         sent[formats.EVIDENCE] = formats.evidence(answer)
         more = tuple((name.lower().encode(), each.encode()) for name, each in sent.items())
         chunks = _Chunks(formats.chunks(answer, form), place)
-        return Stream(chunks, form.encode(), more, answer.ended)
+        logged = () if answer.logged is None else (answer.logged,)
+        return Stream(chunks, form.encode(), more, answer.ended, logged)
 
     def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
         return TableRequest(
@@ -273,7 +274,7 @@ async def stream(
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
-        await asyncio.to_thread(_end, answer, delivery)
+        await asyncio.to_thread(end, answer, delivery)
 
 
 def _next(chunks: Iterator[bytes]) -> bytes:
@@ -289,7 +290,8 @@ def _next(chunks: Iterator[bytes]) -> bytes:
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
 
 
-def _end(answer: Stream, delivery: Delivery) -> None:
+def end(answer: Stream, delivery: Delivery) -> None:
+    """Release what a stream holds, and note what became of it."""
     if isinstance(answer.chunks, _Chunks | Generator):
         answer.chunks.close()
     if answer.ended is not None:

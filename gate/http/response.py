@@ -43,6 +43,7 @@ class Stream:
     content_type: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()  # in addition to those of every response
     ended: Callable[[Delivery], None] | None = None
+    logged: tuple[Logged, ...] = ()  # the entries that this answers
 
 
 def evidence(logged: Logged, size: int | None = None) -> tuple[tuple[bytes, bytes], ...]:

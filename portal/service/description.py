@@ -4,9 +4,8 @@ Answers are declared here; tests/gate/test_schema.py checks the gate against the
 """
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from types import UnionType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -80,7 +79,8 @@ class PolicyDecided(Struct, forbid_unknown_fields=True):
     context: PolicyWhy
 
 
-AnyReason = StrEnum("AnyReason", sorted({each.value for each in (*Reason, *PolicyReason)}))
+_REASONS = "|".join(sorted({each.value for each in (*Reason, *PolicyReason)}))
+AnyReason = Annotated[str, msgspec.Meta(pattern=f"^({_REASONS})$")]
 
 
 class ElementError(Struct, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class ElementError(Struct, forbid_unknown_fields=True):
 class ElementWhy(Struct, forbid_unknown_fields=True):
     """As Why or PolicyWhy; or what is wrong with this element."""
 
-    reason: AnyReason | UnsetType = UNSET  # type: ignore[valid-type] # of two enumerations
+    reason: AnyReason | UnsetType = UNSET
     views: dict[str, View] | UnsetType = UNSET
     ledger_size: int | UnsetType = UNSET
     determined_by: int | UnsetType | None = UNSET

@@ -1,7 +1,7 @@
 """Routes of the developer's page and the API description; mounts the gate's application."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Form
@@ -23,6 +23,7 @@ from gate.reads.request import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 from portal.service import agents, demokeys, description, tokens, usage, uses
+from portal.service.api_keys import ApiKeys
 from portal.signin import trial
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
@@ -56,9 +57,16 @@ def issuing(product: Product) -> Issuer:
 
 
 def authenticator(settings: Settings, known: Iterable[str], issuer: Issuer | None) -> Authenticator:
-    """Accepts tokens of the issuer in the settings; in the demonstration the fixed demo tokens and
-    those of `issuer`.
+    """Accepts API keys, and tokens of the issuer in the settings; in the demonstration the fixed
+    demo tokens and those of `issuer`. `known`: the services.
     """
+    services = [*known]
+    return tokens.Either(
+        ApiKeys(settings.data_dir, services), _by_token(settings, services, issuer)
+    )
+
+
+def _by_token(settings: Settings, known: Sequence[str], issuer: Issuer | None) -> Authenticator:
     if settings.demo:
         demo = tokens.Tokens(tokens.demo_digests(known))
         return demo if issuer is None else tokens.Either(demo, _issued(issuer))

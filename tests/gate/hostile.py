@@ -52,7 +52,7 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "/v1/read": {"scene": "segmentation", "customer": "c1", "fields": ["age"], "minimum_size": 0},
     "/v1/named": {
         "scene": "segmentation",
-        "ids": ["c1", "c2", "nobody"],
+        "ids": ["c1", "x1"],
         "fields": ["age", "job"],
         "minimum_size": 0,
     },

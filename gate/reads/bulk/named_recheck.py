@@ -14,10 +14,12 @@ from gate.decision.decide import Verdict, View
 from gate.policy.compiled import Plan
 from gate.reads.bulk import record_batches
 from gate.reads.bulk.named_request import NamedDecisions, NamedRequest, decide_named
-from gate.reads.bulk.named_values import ALLOWED, GIVEN, REASON, VIEWS
+from gate.reads.bulk.named_values import ALLOWED, GIVEN, REASON
 from gate.reads.bulk.recheck import PIECE_BYTES, ScenePausedError
 from gate.reads.point import Gate
 from gate.state import consent_bits
+
+WITHHELD = 0  # its code in every column of views: see named_values.labelled
 
 
 class NamedRecheck:
@@ -68,20 +70,25 @@ class NamedRecheck:
         changed = [False] * piece.num_rows
         columns = dict(zip(piece.schema.names, piece.columns, strict=True))
         for name in self._request.fields:
-            codes = columns[f"{name}.view"].indices.to_pylist()
+            labels = columns[f"{name}.view"].dictionary
+            views = [View(each) for each in columns[f"{name}.view"].to_pylist()]
             gone = [
-                VIEWS[code] in GIVEN and each.views.get(name) is not VIEWS[code]
-                for code, each in zip(codes, now, strict=True)
+                view in GIVEN and each.views.get(name) is not view
+                for view, each in zip(views, now, strict=True)
             ]
             if not any(gone):
                 continue
             changed = [was or here for was, here in zip(changed, gone, strict=True)]
             kind = piece.schema.field(name).type
             columns[name] = pc.if_else(pa.array(gone), pa.scalar(None, kind), columns[name])
-            views = [_WITHHELD if here else code for here, code in zip(gone, codes, strict=True)]
-            labels = columns[f"{name}.view"].dictionary
+            codes = [
+                WITHHELD if here else code
+                for here, code in zip(
+                    gone, columns[f"{name}.view"].indices.to_pylist(), strict=True
+                )
+            ]
             columns[f"{name}.view"] = pa.DictionaryArray.from_arrays(
-                pa.array(views, pa.int8()), labels
+                pa.array(codes, pa.int8()), labels
             )
         if not any(changed):
             return piece
@@ -90,6 +97,3 @@ class NamedRecheck:
         columns[REASON] = pc.if_else(pa.array(changed), reasons, columns[REASON])
         columns[ALLOWED] = pc.and_(columns[ALLOWED], pa.array([not each for each in changed]))
         return pa.record_batch([*columns.values()], schema=piece.schema)
-
-
-_WITHHELD = VIEWS.index(View.WITHHELD)

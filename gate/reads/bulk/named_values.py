@@ -18,7 +18,6 @@ from gate.reads.values import source_columns
 from gate.state.customer_numbers import NOBODY
 
 ALLOWED, REASON = f"{CUSTOMER}.allowed", f"{CUSTOMER}.reason"  # no field has a dot in its name
-VIEWS = (*View,)  # what the codes of a view column stand for
 GIVEN = frozenset({View.PERSONAL, View.GENERALISED})
 
 
@@ -181,17 +180,14 @@ class NamedValues:
     def _batch(self, verdicts: Sequence[Verdict]) -> Any:
         import pyarrow as pa
 
-        codes = {view: code for code, view in enumerate(VIEWS)}
-        labels = pa.array([view.value for view in VIEWS], pa.string())
         columns = {
             CUSTOMER: pa.array(self._subjects, pa.string()),
             ALLOWED: pa.array([each.allowed for each in verdicts], pa.bool_()),
             REASON: pa.array([each.reason.value for each in verdicts], pa.string()),
         }
         for name in self._fields:
-            views = pa.array([codes[each.views[name]] for each in verdicts], pa.int8())
             columns[name] = self._column(name)
-            columns[f"{name}.view"] = pa.DictionaryArray.from_arrays(views, labels)
+            columns[f"{name}.view"] = labelled([each.views[name] for each in verdicts])
         return pa.record_batch(columns)
 
     def _column(self, name: str) -> Any:
@@ -227,6 +223,16 @@ class NamedValues:
             except SourceUnavailableError:
                 self._known_types = {}
         return self._known_types
+
+
+def labelled(views: Sequence[View]) -> Any:
+    """A column of views. It can say which of them occur, and `withheld`, and no others."""
+    import pyarrow as pa
+
+    known = {each: code for code, each in enumerate(dict.fromkeys([View.WITHHELD, *views]))}
+    codes = pa.array([known[each] for each in views], pa.int8())
+    labels = pa.array([each.value for each in known], pa.string())
+    return pa.DictionaryArray.from_arrays(codes, labels)
 
 
 def _alike(verdicts: Sequence[Verdict]) -> list[list[int]]:
