@@ -21,7 +21,7 @@ from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
-from gate.http.evaluations import Evaluations
+from gate.http.evaluations import EvaluationRoutes
 from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
 from gate.http.response import HttpError, Response, Stream
@@ -76,7 +76,7 @@ class GateApp:
         self._authenticator = authenticator
         self._clock = clock
         self._bodies = Bodies()
-        evaluations = Evaluations(gate, clock)
+        evaluations = EvaluationRoutes(gate, clock)
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
             "/access/v1/evaluation": evaluations.evaluation,
             "/access/v1/evaluations": evaluations.evaluations,

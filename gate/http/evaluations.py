@@ -27,7 +27,7 @@ Answered = WrittenDecision | PolicyAnswer | str  # a text: of a malformed elemen
 Element = authzen.Evaluation | MalformedRequestError
 
 
-class Evaluations:
+class EvaluationRoutes:
     """Answers evaluations of one gate, on the event loop where nothing has to be waited for."""
 
     def __init__(self, gate: Gate, clock: Callable[[], datetime]) -> None:

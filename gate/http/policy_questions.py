@@ -4,7 +4,7 @@
      "resource": {"type": "record", "id": "101"}}   -> {"context": {"reason": "permitted"}, …}
 
 A trusted enforcement point asks: `services.toml` lists the types of subjects for which the service
-`may_ask_for`. Each decision is logged before it leaves (gate.readlog.policy_entry). A resource of
+`may_ask_for`. Each decision is logged before it leaves (gate.readlog.batch_entry). A resource of
 the type `customer` never comes here: see gate.http.authzen.
 """
 
@@ -16,8 +16,8 @@ import msgspec
 
 from gate.http.authzen import MalformedRequestError
 from gate.policy.decisions import DecisionPolicy, EntityRef, PolicyQuestion, PolicyReason
-from gate.readlog.entry import moment
-from gate.readlog.policy_entry import LoggedDecision, PolicyGroup
+from gate.readlog.batch_entry import LoggedDecision
+from gate.readlog.entry import PolicyGroup, moment
 from gate.readlog.writer import Several
 from gate.reads.point import Gate
 

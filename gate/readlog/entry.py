@@ -10,6 +10,7 @@ are inserted: the second, the ledger position, the determining entry, the tag.
 The bytes equal those of `gate.readlog.writer.ReadLogEntry.encode`: see tests/gate/test_ruling.py.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +19,14 @@ import msgspec
 
 from gate.decision.decide import Reason, Verdict, View
 from gate.policy.compiled import Plan
-from gate.readlog.batch_entry import BATCH, DecisionBatch, ListAction
+from gate.readlog.batch_entry import (
+    BATCH,
+    POLICY,
+    DecisionBatch,
+    ListAction,
+    LoggedDecision,
+    PolicyList,
+)
 from gate.state import consent_bits
 from gate.state.ledger_position import ConsentPoint
 from ledger.vault.commitments import masked
@@ -128,6 +136,30 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
     def alone(self, place: int) -> bytes:
         """See `gate.readlog.writer.Many`."""
         return self.rulings[place].entry(None)
+
+
+class PolicyGroup(msgspec.Struct, frozen=True, gc=False):
+    """The decisions of one request. Implements `gate.readlog.writer.Many`."""
+
+    service: str
+    now: Moment
+    decisions: Sequence[LoggedDecision]
+    policy: str
+
+    def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes:
+        """The list; it is about no customer, so it has neither tags nor pads."""
+        if tags or pads:
+            raise AssertionError("a policy decision is about no customer")
+        made = PolicyList(tuple(self.decisions), self.policy, secrets.token_hex(32))
+        return _ENCODER.encode(made)
+
+    def entry(self, digest: str) -> bytes:
+        at = datetime.fromtimestamp(self.now.second, UTC)
+        count, point = len(self.decisions), self.now.point
+        return DecisionBatch(POLICY, at, point, count, digest, self.service).encode()
+
+    def alone(self, place: int) -> bytes:
+        raise AssertionError(f"no customer is at place {place} of the list")
 
 
 def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from gate.readlog import batch_entry, customer_sets, policy_entry
+from gate.readlog import batch_entry, customer_sets
 from gate.readlog.batch_entry import POLICY, MalformedListError
 from gate.storage import membership
 from gate.storage.read_log import ReadLogReader
@@ -67,7 +67,7 @@ def _list(stored: ReadLogReader, entry: int, leaf: bytes) -> str | None:
     try:
         named = batch_entry.batch(leaf)
         if named.action == POLICY:
-            policy_entry.listing(stored.listing(entry), named)
+            batch_entry.policy_listing(stored.listing(entry), named)
             return None
         batch_entry.listing(stored.listing(entry), named)
     except MalformedListError as error:

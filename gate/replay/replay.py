@@ -23,7 +23,7 @@ import msgspec
 
 from gate.policy import decisions
 from gate.policy.decisions import DecisionPolicy
-from gate.readlog import batch_entry, policy_entry
+from gate.readlog import batch_entry
 from gate.readlog.batch_entry import POLICY, DecisionBatch, MalformedListError
 from gate.readlog.customer_sets import CustomerSets
 from gate.readlog.writer import ReadLogEntry
@@ -298,7 +298,7 @@ class _Replayer:
     def _of_policy(self, index: int, batch: DecisionBatch) -> str | None:
         """`_answer` for decisions that are about no customer: by the policy that they name."""
         try:
-            listing = policy_entry.listing(self._log.listing(index), batch)
+            listing = batch_entry.policy_listing(self._log.listing(index), batch)
         except MalformedListError as error:
             return str(error)
         if listing.policy not in self._decisions:

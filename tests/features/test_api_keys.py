@@ -1,4 +1,4 @@
-"""API keys for services without an OAuth issuer: issued, scoped, rotated, revoked at once (G180 ff.)."""
+"""API keys for services without an OAuth issuer: issued, scoped, rotated, revoked (G180 ff.)."""
 
 import shutil
 from collections.abc import Iterator
