@@ -77,10 +77,12 @@ class EvaluationRoutes:
         whole = authzen.Evaluations(options=loose.options)
         return await self._batch(service, authzen.completed(loose), whole, body)
 
-    async def _waiting_elsewhere(self, decide: Callable[[], Decided]) -> Decided:
+    async def _waiting_elsewhere(
+        self, decide: Callable[[], Decided], *, is_long: bool = False
+    ) -> Decided:
         """Decide; wait for others in another thread, so that requests are answered meanwhile."""
         options = self._gate.options
-        if options.asks_server or options.quotas.waits:
+        if is_long or options.asks_server or options.quotas.waits:
             return await asyncio.to_thread(decide)
         if not self._gate.decides_at_once():
             await asyncio.to_thread(self._gate.catch_up)
@@ -102,7 +104,8 @@ class EvaluationRoutes:
                 asked + ([self._policy.logged(service, mine, at)] if mine else []),
             )
 
-        decisions, answers, asked = await self._waiting_elsewhere(decide)
+        is_long = self._policy.policy is not None  # Cedar itself decides, element by element
+        decisions, answers, asked = await self._waiting_elsewhere(decide, is_long=is_long)
         logged: list[Logged] = [await self._commits.record(asked)] if asked else []
         texts = [_text(each) for each in answers]
         size = decisions[0].moment.point.size if decisions else None

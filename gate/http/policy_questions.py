@@ -24,6 +24,7 @@ from gate.reads.point import Gate
 CUSTOMER = "customer"
 POLICY = "?"  # counts in place of a scene: no scene has this name
 MAX_FOUND = 1_000  # per page
+MAX_LIST = 8 << 20  # bytes of the private list of one request, about
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -127,11 +128,24 @@ class PolicyQuestions:
         return Several(PolicyGroup(service, now, [each.logged for each in answers], digest), ())
 
 
+def require_short(shared: Any, number: int) -> None:
+    """Refuse a request whose log would repeat what its questions share too often.
+
+    Raises MalformedRequestError.
+    """
+    if (size := len(_ENCODER.encode(shared)) * number) > MAX_LIST:
+        raise MalformedRequestError(
+            f"{number} questions share so much that {size} bytes would be logged, want at most "
+            f"{MAX_LIST}; send fewer, or less context"
+        )
+
+
 def completed(body: bytes) -> list[Mapping[str, Any]]:
     """The elements of a batch as they were sent, each with what it leaves to the batch."""
     whole = msgspec.json.decode(body)
     parts = ("subject", "action", "resource", "context")
     given = {name: whole[name] for name in parts if name in whole}
+    require_short(given, len(whole["evaluations"]))
     made: list[Mapping[str, Any]] = []
     for each in whole["evaluations"]:
         element = dict(given)

@@ -21,7 +21,7 @@ from gate.decision import quota
 from gate.decision.decide import Reason
 from gate.http import authzen
 from gate.http.authzen import MalformedRequestError, SearchPage
-from gate.http.policy_questions import MAX_FOUND, PolicyAnswer, PolicyQuestions
+from gate.http.policy_questions import MAX_FOUND, PolicyAnswer, PolicyQuestions, require_short
 from gate.http.reads import decoded
 from gate.http.response import Response, evidence, refused
 from gate.policy.decisions import EntityRef, PolicyQuestion, PolicyReason
@@ -154,6 +154,7 @@ class Searches:
         raw, policy = msgspec.json.decode(body), self._policy.policy
         ids = [] if policy is None else policy.of_type(kind)
         others = "subject" if wanted == "resource" else "resource"
+        require_short(_without_page(body), len(ids))
         other, action = _entity(raw[others]), raw["action"]
         questions = []
         for each in (EntityRef(kind, name) for name in ids):

@@ -12,7 +12,7 @@ separate process with limits. **Any error denies.**
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import sha256
@@ -25,6 +25,7 @@ from ledger.tlog import atomic_file
 RULES, SCHEMA, ENTITIES = "decisions.cedar", "decisions.schema.json", "entities.json"
 RESERVED = frozenset({"action", "customer", "scene", "service", "subject"})  # never another's type
 MAX_ENTITIES_BYTES = 1 << 20
+MAX_DEPTH = 16  # of a property or of the context
 Json = Mapping[str, Any]
 
 
@@ -88,6 +89,8 @@ class DecisionPolicy:
         action = self.actions.get(question.action)
         if action is None or {question.subject.type, question.resource.type} - self.types.keys():
             return PolicyReason.NOT_IN_SCHEMA
+        if not _is_plain(_sent(question)):
+            return PolicyReason.NOT_IN_SCHEMA
         try:
             entities = self._entities(question.subject, question.resource)
         except ValueError:
@@ -100,7 +103,10 @@ class DecisionPolicy:
             "context": {name: sent[name] for name in action.context if name in sent},
         }
         rules, schema = self.parsed
-        found = cedarpy.is_authorized(request, rules, entities, schema)
+        try:
+            found = cedarpy.is_authorized(request, rules, entities, schema)
+        except Exception:  # noqa: BLE001 - any error denies
+            return PolicyReason.NOT_IN_SCHEMA
         if found.diagnostics.errors or found.decision is cedarpy.Decision.NoDecision:
             return PolicyReason.NOT_IN_SCHEMA
         allowed = found.decision is cedarpy.Decision.Allow
@@ -119,20 +125,56 @@ class DecisionPolicy:
         ]
 
     def _entities(self, *sent: EntityRef) -> list[dict[str, Any]]:
-        """The company's entities, completed with the declared properties that were sent.
+        """The entities asked about, with the declared properties that were sent, and all that they
+        lead to.
 
         Raises ValueError for a property that contradicts the company's own.
         """
-        made = dict(self.known)
+        made: dict[tuple[str, str], Json] = {}
         for each in sent:
             key = each.type, each.id
-            own = dict(made[key]["attrs"]) if key in made else {}
-            parents = made[key]["parents"] if key in made else []
+            known = made.get(key) or self.known.get(key)
+            own = dict(known["attrs"]) if known else {}
+            parents = known["parents"] if known else []
             for name, value in each.properties.items():
                 if name in self.types[each.type] and own.setdefault(name, value) != value:
                     raise ValueError(name)
             made[key] = {"uid": each.uid, "attrs": own, "parents": parents}
+        waiting = [*made.values()]
+        while waiting:
+            entity = waiting.pop()
+            for key in _named([entity["attrs"], entity["parents"]]):
+                if key not in made and key in self.known:
+                    made[key] = self.known[key]
+                    waiting.append(self.known[key])
         return [dict(each) for each in made.values()]
+
+
+def _sent(question: PolicyQuestion) -> list[Json]:
+    ends = question.subject.properties, question.resource.properties
+    return [*ends, question.context, question.action_properties]
+
+
+def _is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
+    """Whether a value that was sent is data alone: Cedar's escapes begin with two underscores."""
+    if depth == 0:
+        return False
+    if isinstance(value, Mapping):
+        names = all(not name.startswith("__") for name in value)
+        return names and all(_is_plain(each, depth - 1) for each in value.values())
+    return not isinstance(value, list) or all(_is_plain(each, depth - 1) for each in value)
+
+
+def _named(value: Any) -> Iterator[tuple[str, str]]:
+    """The entities that a value in Cedar's JSON form refers to."""
+    if isinstance(value, Mapping):
+        if {*value} == {"type", "id"}:
+            yield str(value["type"]), str(value["id"])
+        for each in value.values():
+            yield from _named(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _named(each)
 
 
 @dataclass(frozen=True, slots=True)

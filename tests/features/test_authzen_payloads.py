@@ -86,6 +86,23 @@ DENIED: dict[str, tuple[Any, str, str]] = {
         POINT,
         "not-in-schema",
     ),
+    "an escape of Cedar's JSON": (
+        EDIT
+        | {
+            "resource": {
+                "type": "record",
+                "id": "x",
+                "properties": {"owner": {"__entity": {"type": "user", "id": "alice"}}},
+            }
+        },
+        POINT,
+        "not-in-schema",
+    ),
+    "a property without end": (
+        EDIT | {"context": {"ip": json.loads("[" * 50 + "]" * 50)}},
+        POINT,
+        "not-in-schema",
+    ),
     "a property that contradicts the company's": (
         EDIT | {"subject": {"type": "user", "id": "bob", "properties": {"role": "manager"}}},
         POINT,

@@ -106,6 +106,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],
     "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "signer", "unchecked"],
     "operation.": [
+        "named",
         "read",
         "rows",
         "table",
