@@ -139,7 +139,9 @@ def test_g150_a_row_that_was_taken_out_while_the_answer_left_is_cut(site: Site) 
     newest(site, others[-1], "delivered")
 
 
-def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(site: Site) -> None:
+def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(
+    site: Site, tmp_path: Path
+) -> None:
     people = whole(site)[-NAMED:]
     with stream(site.address, "/v1/named", ids=people) as (lines, first):
         site.customer(people[-1]).switch(INTEREST, "withdraw")
@@ -151,6 +153,11 @@ def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(site: S
     assert (last["customer.allowed"], last["customer.reason"]) == (False, "objected")
     newest(site, people[-1], "cut")
     newest(site, people[-2], "delivered")
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(site.customer(people[-2]).client.get("/customer/reads/keys").content)
+    found = wait_for(lambda: _complete(site, keys, tmp_path, ()), "publication of the read")
+    (own,) = [each for each in found if each["action"] == "named"]
+    assert own["views"] == dict.fromkeys(FIELDS, "personal"), "found without the page (G170)"
 
 
 def hang_up(site: Site) -> str:

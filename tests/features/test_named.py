@@ -13,6 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from gate.sdk.client import GateClient
 from tests.features.loopback import PLAIN
 from tests.features.reads_page import read as shown
 from tests.features.reads_page import reads
@@ -86,6 +87,8 @@ def test_g168_each_is_answered_as_a_read_of_them_alone(gate: str, people: list[s
     assert reasons == ["granted", "field-not-granted", "withdrawn", *["never-granted"] * 2]
     assert found[0]["age.view"] == found[1]["age.view"] == "personal"
     assert not {"personal"} & {found[place][f"{f}.view"] for place in (2, 3, 4) for f in FIELDS}
+    client = GateClient(gate, f"demo-{SERVICE}")
+    assert [*client.named(SCENE, people, FIELDS)] == found
     backwards = rows(named(gate, people[::-1]))
     assert backwards == found[::-1], "in the order of the ids"
 
