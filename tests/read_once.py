@@ -25,7 +25,7 @@ from steward.contracts import source_probe
 
 def install() -> None:
     """Read and check each file of one content once in this process, and those forked from it."""
-    cedar._validate_elsewhere = cache(cedar._validate_elsewhere)
+    cedar.validate_elsewhere = cache(cedar.validate_elsewhere)
     strict_yaml.load = _parsed_once(strict_yaml.load)  # type: ignore[assignment] # a function
     company.load_scene = scene.load_scene = _loaded_once(scene.load_scene)  # type: ignore[attr-defined] # what it imported
     company.load_source = source.load_source = _source_loaded_once(source.load_source)  # type: ignore[attr-defined] # as above

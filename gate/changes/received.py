@@ -1,7 +1,8 @@
 """Folds the read logs: which service received which fields of which customer.
 
 An entry is durable before its answer leaves, so whoever received something is found here, also
-after a crash. Entries of evaluations and tables are skipped: an evaluation delivers no value, and a
+after a crash. Of a read by name, the list of its entry says what each customer was answered.
+Entries of evaluations and tables are skipped: an evaluation delivers no value, and a
 table no id. An entry counts as delivered, whatever is known of its delivery.
 """
 
@@ -14,16 +15,18 @@ import msgspec
 
 from gate.contracts.scene import Scene
 from gate.decision.decide import View
+from gate.readlog import batch_entry
 from gate.readlog.acts import AnnouncedActs, ReadLogActs, instance_of
 from gate.readlog.customer_sets import CustomerSets
 from gate.state import consent_bits
 from gate.storage.changes import SIZE, ChangeTables, Fields, NamedSet, ReceivedFields
-from gate.storage.read_log import ReadLogDatabase, ReadLogDatabases
+from gate.storage.read_log import ReadLogDatabase, ReadLogDatabases, ReadLogReader
 from ledger.tlog import tiles
 from ledger.vault import number_sets
 
 _ONE, _ROWS, _SEARCH = b'{"action":"read",', b'{"action":"rows",', b'{"action":"search",'
-_SOME = (_ONE, _ROWS, _SEARCH)
+_NAMED = b'{"action":"named",'
+_SOME = (_NAMED, _ONE, _ROWS, _SEARCH)
 _BUNDLES = 64  # that are folded at once
 
 
@@ -95,7 +98,11 @@ class ReadLogFold:
             ):
                 start = number * tiles.WIDTH
                 for place, text in enumerate(tiles.unbundle(data)):
-                    if first <= start + place < at.size and text.startswith(_SOME):
+                    if not first <= start + place < at.size or not text.startswith(_SOME):
+                        continue
+                    if text.startswith(_NAMED):
+                        delivered.add_named(reader, start + place, text)
+                    else:
                         delivered.add(text, names[place * SIZE : (place + 1) * SIZE])
                 if number % _BUNDLES == _BUNDLES - 1:
                     delivered.store(tables)
@@ -126,13 +133,34 @@ class _Delivered:
         minute = consent_bits.minute(datetime.fromisoformat(entry["at"]))
         self._fresh.rests_on(size, minute)
         if one:
-            key = pseudonym, service, scene.id, fields
-            before = self._received.get(key)
-            latest = max(size, before.ledger_size if before else 0)
-            self._received[key] = ReceivedFields(*key, fields, latest)
+            self._add_one(pseudonym, service, scene.id, fields, size)
         else:
             members = number_sets.bitmap(self._sets.get(entry["answered"]))
             self._add_set(NamedSet(service, scene.id, fields, members), size)
+
+    def add_named(self, reader: ReadLogReader, entry: int, text: bytes) -> None:
+        """Add the customers of a read by name. Raises MalformedListError."""
+        named = batch_entry.batch(text)
+        listed = batch_entry.listing(reader.listing(entry), named)
+        names = reader.member_names(entry, named.decisions)
+        wordings = [batch_entry.wording(each) for each in listed.wordings]
+        self._fresh.rests_on(named.consent.size, consent_bits.minute(named.at))
+        for place, (_, _, number) in enumerate(listed.decisions):
+            wording = wordings[number]
+            scene = self._scenes.get(wording.scene)
+            if scene is None or scene.locked:
+                continue
+            if fields := tuple(sorted({*_of_views(wording.views, scene)})):
+                pseudonym = names[place * SIZE : (place + 1) * SIZE]
+                self._add_one(pseudonym, named.service, scene.id, fields, named.consent.size)
+
+    def _add_one(
+        self, pseudonym: bytes, service: str, scene: str, fields: Fields, size: int
+    ) -> None:
+        key = pseudonym, service, scene, fields
+        before = self._received.get(key)
+        latest = max(size, before.ledger_size if before else 0)
+        self._received[key] = ReceivedFields(*key, fields, latest)
 
     def _add_set(self, new: NamedSet, size: int) -> None:
         if size > self._fresh.reached:

@@ -5,7 +5,8 @@
     sources/*.odcs.yaml    one source contract: where personal rows lie
     scenes/*.odcs.yaml     the scene contracts
     services.toml          who asks for data; a folder without it has the services of its contracts
-    policy/                organisation.cedar: rules on top of what contracts and customers allow
+    policy/                organisation.cedar: rules on top of what contracts and customers allow;
+                           decisions.cedar: about resources that are no customer's data
 
 A complete example: `examples/bank`. Normative clauses: `specs/company.md`.
 """

@@ -13,6 +13,12 @@
     scenes = ["recommendation"]
     on_behalf_of = ["recommender"]               # an agent: never asks for more than these may
 
+    [todo-app]
+    title = { en = "Task list", zh-CN = "任务清单" }
+    partner = false
+    scenes = []                                  # it reads no customer's data
+    may_ask_for = ["user"]                       # an enforcement point: policy/decisions.cedar
+
     [broker]
     title = { en = "Insurance broker", zh-CN = "保险经纪公司" }
     partner = true
@@ -36,7 +42,19 @@ from gate.contracts.odcs import ContractError, Text
 from gate.contracts.scene import Scene, Service
 
 FILE = "services.toml"
-KEYS = frozenset({"entity", "on_behalf_of", "partner", "quota", "quotas", "scenes", "title"})
+KEYS = frozenset(
+    {
+        "default_scene",
+        "entity",
+        "may_ask_for",
+        "on_behalf_of",
+        "partner",
+        "quota",
+        "quotas",
+        "scenes",
+        "title",
+    }
+)
 WANTED = ("title", "partner", "scenes")
 FACTS = ("id", "name", "address", "email")  # of a partner
 WHOLE = frozenset({"points_alert", "points_per_minute", "rows_per_day"})  # limits that count
@@ -46,7 +64,11 @@ Limits = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class RegisteredService:
-    """`quotas`: by scene. `entity`: of a partner, by FACTS; empty where the file does not say."""
+    """`quotas`: by scene. `entity`: of a partner, by FACTS; empty where the file does not say.
+
+    `may_ask_for`: types of subjects for which it asks by the company's policy. `default_scene`: of
+    evaluations and searches that name none; empty: they are denied.
+    """
 
     id: str
     title: Text
@@ -55,6 +77,8 @@ class RegisteredService:
     on_behalf_of: tuple[str, ...] = ()
     quotas: Mapping[str, Limits] = field(default_factory=dict)
     entity: Mapping[str, str] = field(default_factory=dict)
+    may_ask_for: tuple[str, ...] = ()
+    default_scene: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +190,12 @@ def _service(name: str, declared: Any) -> RegisteredService:
     scenes = odcs.strings(declared["scenes"], "scenes")
     agent = "on_behalf_of" in declared
     behalf = odcs.strings(declared["on_behalf_of"], "on_behalf_of") if agent else ()
-    if not scenes or (agent and not behalf):
+    subjects = odcs.strings(declared.get("may_ask_for", []), "may_ask_for")
+    if (not scenes and not subjects) or (agent and not behalf):
         raise ContractError("scenes or on_behalf_of names none, want at least one")
+    default = declared.get("default_scene", "")
+    if default and default not in scenes:
+        raise ContractError(f"default_scene is {default!r}, want one of its scenes")
     return RegisteredService(
         odcs.slug(name),
         odcs.text(title),
@@ -176,6 +204,8 @@ def _service(name: str, declared: Any) -> RegisteredService:
         behalf,
         _quotas(declared, scenes),
         _entity(declared.get("entity"), partner=partner),
+        subjects,
+        default,
     )
 
 

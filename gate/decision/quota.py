@@ -3,7 +3,8 @@
     Quota(points_per_minute=600, rows_per_day=100_000, points_alert=5_000, share_alert=0.2)
 
 A quota applies to one service in one scene, and therefore to one purpose. A question whether a read
-is allowed counts as a read, a customer whom a search names as a row. What is beyond the quota is
+is allowed counts as a read, a customer whom a search names as a row, and so does each id of a read
+by name. What is beyond the quota is
 refused with reason `quota-exceeded` until the window ends; windows are UTC minutes and days. Only
 personal rows count. All gates of a data directory share the limits: each reserves a fiftieth of a
 quota in the database at a time and spends it in its memory, so that in sum they never exceed it,
@@ -30,8 +31,8 @@ class Quota:
     """Limits and alert thresholds; None: no limit.
 
     An alert is raised, and nothing refused, at `points_alert` single reads or questions within an
-    hour, and when one answer, or the searches of an hour, have more than a share of all customers:
-    `share_alert` for rows and searches, which name customers, `table_share_alert` for tables.
+    hour, and when one answer, or the searches and reads by name of an hour, have more than a share
+    of all customers: `share_alert` for those, which name them, `table_share_alert` for tables.
     """
 
     points_per_minute: int | None = None
@@ -179,13 +180,15 @@ class Quotas:
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
 
     def alert_on_names(self, service: str, scene: str, at: datetime, names: int, of: int) -> None:
-        """Raise an alert, at most once an hour, when searches named a large share `of` all."""
+        """Raise an alert, at most once an hour, when searches and reads by name had a large share
+        `of` all.
+        """
         share = self._of(service, scene).share_alert
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
             named = used.add("names an hour", HOUR, at, names) or 0
         if share is not None and named - names <= share * of < named:
-            detail = f"searches named {named} of {of} customers within an hour"
+            detail = f"searches and reads by name had {named} of {of} customers within an hour"
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, named, detail))
 
     def usage(self, service: str, scene: str, at: datetime) -> Usage:

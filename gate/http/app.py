@@ -8,35 +8,34 @@ that is down 503. A denied evaluation is 200 with `"decision": false`.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
-from gate.decision import quota
-from gate.decision.decide import Reason
+from gate.decision.key_scope import KeyedService, KeyScopeError
 from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
 from gate.http.connection import Connection
-from gate.http.grouped_decisions import GroupedDecisions, waiting_elsewhere
-from gate.http.reads import DataReads, decoded
+from gate.http.evaluations import EvaluationRoutes
+from gate.http.reads import DataReads
 from gate.http.request_body import Bodies, BodyTooLargeError, BodyTooSlowError, Receive
-from gate.http.response import HttpError, Response, Stream, refused
+from gate.http.response import HttpError, Response, Stream
+from gate.http.searches import Searches
 from gate.readlog.customer_sets import MissingSetError
-from gate.readlog.entry import DecisionGroup, WrittenDecision
-from gate.readlog.group_commit import Commits
-from gate.readlog.writer import JournalError, Several
+from gate.readlog.writer import JournalError
+from gate.reads.bulk.named_request import NamedRequestError
 from gate.reads.filter import FilterError
 from gate.reads.point import Gate
 from gate.reads.request import StaleStateError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
-from gate.storage.deliveries import Logged
+from gate.storage.api_keys import PREFIX
+from gate.storage.deliveries import Delivery
 from ledger.clock import now
 from ledger.errors import CorruptLogError
 from ledger.storage.database import DatabaseError
@@ -56,12 +55,6 @@ class Authenticator(Protocol):
     def service(self, headers: Mapping[bytes, bytes]) -> str | None: ...
 
 
-_EVALUATION = msgspec.json.Decoder(authzen.Evaluation)
-_EVALUATIONS = msgspec.json.Decoder(authzen.Evaluations)
-_LOOSE = msgspec.json.Decoder(authzen.LooseEvaluations)
-_SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
-_RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
-_ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 
@@ -82,19 +75,16 @@ class GateApp:
         self._polls = None if feed is None else ChangePolls(feed, gate.options.quotas, clock)
         self._authenticator = authenticator
         self._clock = clock
-        self._commits = Commits(lambda: gate.journal, on_loop=not gate.options.asks_server)
-        self._together = GroupedDecisions(gate, self._commits, clock)
         self._bodies = Bodies()
+        evaluations = EvaluationRoutes(gate, clock)
         self._quick: dict[str, Callable[[str, bytes], Awaitable[Response]]] = {
-            "/access/v1/evaluation": self._evaluation,
-            "/access/v1/evaluations": self._evaluations,
+            "/access/v1/evaluation": evaluations.evaluation,
+            "/access/v1/evaluations": evaluations.evaluations,
         }
         self._routes: dict[
             str, Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
         ] = {
-            "/access/v1/search/subject": self._search_subject,
-            "/access/v1/search/resource": self._search_resource,
-            "/access/v1/search/action": self._search_action,
+            **Searches(gate, clock).routes,
             **DataReads(gate, clock).routes,
         }
 
@@ -102,10 +92,13 @@ class GateApp:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
+        asked = _Asked()
         try:
-            response: Response | Stream = await self._respond(scope, headers, receive)
+            response: Response | Stream = await self._respond(scope, headers, receive, asked)
         except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
             response = _problem(_problem_of(error))
+        if asked.by is not None and response.logged:
+            response = await _noted(asked.by, response)
         client = connection.known(scope)
         if isinstance(response, Stream):
             sent = _headers(response.content_type, headers)
@@ -114,24 +107,26 @@ class GateApp:
             await _send(response, headers, send, client)
 
     async def _respond(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, asked: "_Asked"
     ) -> Response | Stream:
         path = scope["path"]
         quick = self._quick.get(path)
         if quick is None and path not in self._routes:
-            return await self._other(scope, headers, receive)
+            return await self._other(scope, headers, receive, asked)
         _require_method(scope, "POST")
-        service = self._service(scope, headers)
+        service = await self._asker(scope, headers, asked)
         _json_only(headers)
-        if quick is not None:
-            return await quick(service, await self._bodies.whole(receive))
         if path in reads.STREAMED:
             _require_end_marker(scope)
         sent = await self._bodies.whole(receive)
+        if asked.by is not None:
+            asked.by.require_scenes(sent, self._gate.options.default_scenes.get(service, ""))
+        if quick is not None:
+            return await quick(service, sent)
         return await asyncio.to_thread(self._routes[path], service, sent, headers)
 
     async def _other(
-        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, asked: "_Asked"
     ) -> Response | Stream:
         """What is not asked by POST."""
         path = scope["path"]
@@ -142,163 +137,56 @@ class GateApp:
                 404, "not-found", "No such resource", f"see the API description: {path}"
             )
         _require_method(scope, "GET")
-        service = self._service(scope, headers)
+        service = await self._asker(scope, headers, asked)
         query, client = scope.get("query_string", b""), connection.known(scope)
         return await self._polls.answer(service, query, receive, client)
 
-    def _service(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
-        """Who asks. Raises HttpError (401)."""
+    async def _asker(self, scope: Scope, headers: Mapping[bytes, bytes], asked: "_Asked") -> str:
+        """Who asks, if their API key is for this. Raises HttpError, KeyScopeError."""
         if b"dpop" in headers:
             headers = dpop.with_target(scope, headers)
-        if (service := self._authenticator.service(headers)) is None:
+        if PREFIX.encode() in headers.get(b"authorization", b""):  # looked up in a database
+            service = await asyncio.to_thread(self._authenticator.service, headers)
+        else:
+            service = self._authenticator.service(headers)
+        if isinstance(service, KeyedService):
+            asked.by = service
+            service.require_endpoint(scope["path"])
+            if scope["path"] == changes.PATH:
+                service.require_every_scene(changes.PATH)
+            return str(service)
+        if service is None:
             raise HttpError(
                 401, "unauthenticated", "Authentication required", "send a valid bearer token"
             )
         return service
 
-    async def _evaluation(self, service: str, body: bytes) -> Response:
-        evaluation = decoded(_EVALUATION, body)
-        question = authzen.question(self._gate, service, evaluation)
-        decision, logged = await self._together.logged(question)
-        body = decision.answer(logged.entries.start).encode()
-        return Response(200, body, logged=(logged,))
 
-    async def _evaluations(self, service: str, body: bytes) -> Response:
-        try:
-            batch = decoded(_EVALUATIONS, body)
-        except msgspec.ValidationError:
-            return await self._loose_evaluations(service, body)
-        if not batch.evaluations:  # a single evaluation: AuthZEN 1.0, section 7
-            return await self._evaluation(service, body)
-        authzen.split_if_long(batch.evaluations)
-        return await self._batch(service, batch.evaluations, batch)
+class _Asked:
+    """Who sent a request, if it was with an API key."""
 
-    async def _loose_evaluations(self, service: str, body: bytes) -> Response:
-        """A batch with malformed elements: these are denied one by one."""
-        loose = decoded(_LOOSE, body)
-        if not loose.evaluations:
-            return await self._evaluation(service, body)
-        whole = authzen.Evaluations(options=loose.options)
-        return await self._batch(service, authzen.completed(loose), whole)
+    by: KeyedService | None = None
 
-    async def _batch(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-    ) -> Response:
-        """Decide as far as the batch's semantic requires, log all together, then answer."""
-        decisions, answers = await waiting_elsewhere(
-            self._gate, lambda: self._decided(service, evaluations, batch, self._clock())
-        )
-        if len(decisions) > 1 and decisions[0].moment is decisions[-1].moment:
-            together, customers = (
-                DecisionGroup(service, decisions),
-                [each.customer for each in decisions],
-            )
-            logged = [await self._commits.record([Several(together, customers)])]
-            answered = together.answers(logged[0].entries.start)
-        else:
-            alone = [(each, each.customer) for each in decisions]
-            logged = [await self._commits.record(alone)] if alone else []
-            entries = logged[0].entries if logged else ()
-            answered = [each.answer(at) for at, each in zip(entries, decisions, strict=True)]
-        if answers is not decisions:  # malformed elements have no entry
-            texts = iter(answered)
-            answered = [each if isinstance(each, str) else next(texts) for each in answers]
-        body = f'{{"evaluations":[{",".join(answered)}]}}'.encode()
-        return Response(200, body, logged=(*logged,))
 
-    def _decided(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-        now: datetime,
-    ) -> tuple[list[WrittenDecision], Sequence[WrittenDecision | str]]:
-        """The decisions to log and the answers to send; decided in one call where possible."""
-        broken = evaluations is not batch.evaluations and any(
-            isinstance(each, MalformedRequestError) for each in evaluations
-        )
-        if batch.options.evaluations_semantic == "execute_all" and not broken:
-            whole = cast("Sequence[authzen.Evaluation]", evaluations)
-            with suppress(MalformedRequestError):
-                decisions = authzen.ask(self._gate, service, whole, now, batch)
-                return decisions, decisions
-        return self._one_by_one(service, evaluations, batch, now)
-
-    def _one_by_one(
-        self,
-        service: str,
-        evaluations: Sequence[authzen.Evaluation | MalformedRequestError],
-        batch: authzen.Evaluations,
-        now: datetime,
-    ) -> tuple[list[WrittenDecision], list[WrittenDecision | str]]:
-        stop = authzen.stops(batch.options.evaluations_semantic)
-        decisions: list[WrittenDecision] = []
-        answers: list[WrittenDecision | str] = []
-        for each in evaluations:
-            try:
-                if isinstance(each, MalformedRequestError):
-                    raise each
-                decisions += authzen.ask(self._gate, service, [each], now, batch)
-                answers.append(decisions[-1])
-                allowed = decisions[-1].allowed
-            except MalformedRequestError as error:
-                answers.append(authzen.refused_item(str(error)))
-                allowed = False
-            if stop(allowed):
-                break
-        return decisions, answers
-
-    def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> tuple[bool, Logged]:
-        """One evaluation of a search, logged like any other. Raises HttpError (429).
-
-        No result would say that the customer does not allow it, so a quota is not answered so.
-        """
-        at = self._clock()
-        (decision,) = authzen.ask(self._gate, service, [evaluation], at)
-        journal = self._gate.journal
-        entry = journal.record(decision, decision.customer)
-        logged = journal.logged(entry)
-        if decision.wording.reason is Reason.QUOTA_EXCEEDED:
-            wait = quota.wait_s(at, quota.MINUTE)
-            raise refused(decision.wording.reason, journal.log.origin, entry, logged, wait)
-        return decision.allowed, logged
-
-    def _search_subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_SUBJECTS, body)
-        results, logged = [], []
-        for each in authzen.search_subjects(self._gate, search):
-            if each.subject is None:
-                continue
-            allowed, entry = self._evaluate(service, each)
-            logged.append(entry)
-            if allowed:
-                results.append({"type": "service", "id": each.subject.id})
-        return _json({"results": results, "page": {"next_token": ""}}, *logged)
-
-    def _search_resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_RESOURCES, body)
-        if search.subject.id != service:
-            return _json({"results": [], "page": {"next_token": ""}})
-        found, logged = authzen.search_resources(self._gate, search, self._clock())
-        return _json(found, *logged)
-
-    def _search_action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
-        search = decoded(_ACTIONS, body)
-        action = authzen.Action("read")
-        each = authzen.Evaluation(search.subject, action, search.resource, search.context)
-        allowed, logged = self._evaluate(service, each)
-        results = [{"name": "read"}] if allowed else []
-        return _json({"results": results, "page": {"next_token": ""}}, logged)
+async def _noted(by: KeyedService, response: Response | Stream) -> Response | Stream:
+    """The answer, once it is noted for which key it is; otherwise it does not leave."""
+    try:
+        await asyncio.to_thread(by.used, response.logged)
+    except Exception as error:  # noqa: BLE001 - errors without an entry in the table are raised again
+        if isinstance(response, Stream):
+            await asyncio.to_thread(reads.end, response, Delivery.CUT)
+        return _problem(_problem_of(error))
+    return response
 
 
 _LOG = logging.getLogger("sovereign")
-_MALFORMED = (msgspec.DecodeError, MalformedRequestError, FilterError, UnicodeError)
+_MALFORMED = (
+    *(msgspec.DecodeError, MalformedRequestError, FilterError, NamedRequestError, UnicodeError),
+)
 _LEDGER = (EpochUnavailableError, CorruptLogError, DatabaseError, ForkError, SQLAlchemyError)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
+    (KeyScopeError, 403, "key-scope", "Outside the scope of the API key", "{}"),
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
     (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),
     (StaleStateError, 503, "stale", "The gate is behind the ledger", "{}"),
@@ -354,8 +242,8 @@ def _metadata(scope: Scope, headers: Mapping[bytes, bytes]) -> Response:
     return _json(authzen.metadata(f"{scope.get('scheme', 'http')}://{host}"))
 
 
-def _json(value: Any, *logged: Logged) -> Response:
-    return Response(200, _ENCODER.encode(value), logged=logged)
+def _json(value: Any) -> Response:
+    return Response(200, _ENCODER.encode(value))
 
 
 def _problem(error: HttpError) -> Response:
@@ -368,7 +256,7 @@ def _problem(error: HttpError) -> Response:
 async def _send(
     response: Response, headers: Mapping[bytes, bytes], send: Send, client: Connection | None
 ) -> None:
-    sent = _headers(response.content_type, headers)
+    sent = [*_headers(response.content_type, headers), *response.headers]
     sent.append((b"content-length", str(len(response.body)).encode()))
     if response.status == 401:  # noqa: PLR2004 - an HTTP status code
         sent.append((b"www-authenticate", b"Bearer"))

@@ -31,7 +31,6 @@ from gate.storage.deliveries import Logged
 
 MAX_EVALUATIONS = 10_000
 MAX_RESULTS = 1_000  # per page
-MAX_DIGITS = 16  # in a page token
 _PARTS = ("subject", "action", "resource")
 _NAMES = ("type", "id", "name")
 
@@ -142,9 +141,17 @@ class ResourceSearch(msgspec.Struct, frozen=True, gc=False):
     page: SearchPage = SearchPage()
 
 
+class NumberedEntity(msgspec.Struct, frozen=True, gc=False):
+    """An entity whose id may be a whole number, as in the published searches of actions."""
+
+    type: str
+    id: str | int
+    properties: dict[str, Any] = {}
+
+
 class ActionSearch(msgspec.Struct, frozen=True, gc=False):
     subject: Entity
-    resource: Entity
+    resource: NumberedEntity
     context: Context = Context()
     page: SearchPage = SearchPage()
 
@@ -257,14 +264,19 @@ def stops(semantic: Semantic) -> Callable[[bool], bool]:
 
 
 def search_resources(
-    gate: Gate, search: ResourceSearch, at: datetime
+    gate: Gate,
+    search: ResourceSearch,
+    at: datetime,
+    paged: Callable[[Sequence[str], SearchPage, int], tuple[range, str]],
 ) -> tuple[dict[str, Any], tuple[Logged, ...]]:
     """One page of the customers whom a service may read in a scene, and the entry about it.
 
-    Raises HttpError (429) beyond the service's quota of rows.
+    `paged`: the places of the page among all ids in their order, and the next page's token. Raises
+    MalformedRequestError, and HttpError (429) beyond the service's quota of rows.
     """
-    plan = gate.plan(search.subject.id, search.context.scene)
-    fields = _fields(gate, search.context)
+    scene = scene_of(gate, search.subject.id, search.context)
+    plan = gate.plan(search.subject.id, scene)
+    fields = _fields(gate, scene, search.context)
     asked = search.subject.type == "service" and search.action.name == "read"
     if plan is None or not asked or search.resource.type != "customer" or refusal(plan, fields):
         return {"results": [], "page": {"next_token": ""}}, ()
@@ -274,14 +286,16 @@ def search_resources(
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
         selection, replays = state.subjects.selected(members), state.replays
-    subjects, numbers = selection.names(), gate.numbers.of_rows(replays, selection)
-    start, limit = _page(search.page)
-    shown = subjects[start : start + limit]
+    unsorted, numbers = selection.names(), gate.numbers.of_rows(replays, selection)
+    order = sorted(range(len(unsorted)), key=unsorted.__getitem__)
+    subjects = [unsorted[place] for place in order]
+    places, following = paged(subjects, search.page, MAX_RESULTS)
+    shown = subjects[places.start : places.stop]
     logged = ReadLogEntry(
         action="search",
         at=at.replace(microsecond=0),
         service=search.subject.id,
-        scene=search.context.scene,
+        scene=scene,
         rows=len(subjects),
         fields=fields,
         views={},
@@ -289,9 +303,8 @@ def search_resources(
         plan=plan.digest,
         consent=point,
     )
-    who = _Found(numbers, numbers[start : start + limit], len(members))
+    who = _Found(numbers, numbers[order[places.start : places.stop]], len(members))
     entry = _recorded(gate, logged, at, who)
-    following = str(start + limit) if start + limit < len(subjects) else ""
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
     results = [{"type": "customer", "id": each} for each in shown]
     return {"results": results, "page": page}, (entry,)
@@ -325,11 +338,11 @@ def _recorded(gate: Gate, found: ReadLogEntry, at: datetime, who: _Found) -> Log
     return journal.logged(entry)
 
 
-def search_subjects(gate: Gate, search: SubjectSearch) -> list[Evaluation]:
+def search_subjects(gate: Gate, service: str, search: SubjectSearch) -> list[Evaluation]:
     """One evaluation per service that might be allowed; the caller returns the permitted ones."""
     if search.subject.type != "service":
         return []
-    scene = gate.scenes.get(search.context.scene)
+    scene = gate.scenes.get(scene_of(gate, service, search.context))
     services = scene.services if scene else ()
     return [
         Evaluation(Entity("service", each.id), search.action, search.resource, search.context)
@@ -353,7 +366,13 @@ def _question(
     gate: Gate, service: str, subjects: Sequence[str], context: Context | None
 ) -> Question:
     asked = context or _NO_CONTEXT
-    return Question(service, asked.scene, subjects, _fields(gate, asked), asked.minimum_size)
+    scene = scene_of(gate, service, asked)
+    return Question(service, scene, subjects, _fields(gate, scene, asked), asked.minimum_size)
+
+
+def scene_of(gate: Gate, service: str, context: Context) -> str:
+    """The scene that a question is about: the stated one, else the service's default or none."""
+    return context.scene or gate.options.default_scenes.get(service, "")
 
 
 def _incomplete(*parts: object) -> MalformedRequestError:
@@ -361,22 +380,11 @@ def _incomplete(*parts: object) -> MalformedRequestError:
     return MalformedRequestError(f"missing {' and '.join(missing)}")
 
 
-def _fields(gate: Gate, context: Context) -> tuple[str, ...]:
+def _fields(gate: Gate, named: str, context: Context) -> tuple[str, ...]:
     if context.fields is not None:
         return tuple(context.fields)
-    scene = gate.scenes.get(context.scene)
+    scene = gate.scenes.get(named)
     return tuple(scene.fields) if scene else ()
-
-
-def _page(page: SearchPage) -> tuple[int, int]:
-    given = page.token[:MAX_DIGITS]  # a longer token is refused below
-    start = int(given) if given.isdecimal() and given.isascii() else 0
-    if page.token and str(start) != page.token:
-        raise MalformedRequestError(
-            f"page token {page.token[:MAX_DIGITS]!r} was not issued by this gate; "
-            "send next_token of the previous page, or none for the first"
-        )
-    return start, min(page.limit, MAX_RESULTS)
 
 
 def refused_item(message: str) -> str:

@@ -1,6 +1,6 @@
-"""HTTP routes of data reads: one customer, rows with ids, tables for analysis.
+"""HTTP routes of data reads: one customer, named ones, rows with ids, tables for analysis.
 
-One customer is answered in one response body. Tables and rows are streamed: memory is bounded by a
+One customer is answered in one response body. All others are streamed: memory is bounded by a
 batch, slow clients get time, disconnected clients are noticed. A stream that fails is aborted
 without its end marker, so that the client can tell that it is incomplete.
 """
@@ -22,6 +22,8 @@ from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names, Pe
 from gate.http.connection import Connection
 from gate.http.response import HttpError, Response, Stream, refused
 from gate.reads.bulk import formats
+from gate.reads.bulk.named import read_named
+from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import TableAnswer, read_rows, read_table
 from gate.reads.filter import Conditions
@@ -34,10 +36,11 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response | Stream]
 T = TypeVar("T")
+Asked = TypeVar("Asked", TableRequest, NamedRequest)
 
 SEND_TIMEOUT_S = 30.0  # for a client to receive one chunk of a stream
 STREAM_TIMEOUT_S = 3600.0  # for a whole answer
-STREAMED = frozenset({"/v1/rows", "/v1/table"})  # routes that answer with a stream
+STREAMED = frozenset({"/v1/named", "/v1/rows", "/v1/table"})  # routes that answer with a stream
 _LOG = logging.getLogger("sovereign")
 MAX_STREAMS = 32  # concurrent streams: each uses a connection to the source
 
@@ -51,6 +54,16 @@ class ReadBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minimum_size: LedgerSize = 0
     purpose: Name | None = None
     on_behalf_of: PersonId | None = None
+
+
+class NamedBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Body of a read by name: fields in one scene of up to 10,000 customers, each once."""
+
+    scene: Name
+    ids: list[str]
+    fields: Names
+    minimum_size: LedgerSize = 0
+    purpose: Name | None = None
 
 
 class TableBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +87,7 @@ class RowsBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _READ = msgspec.json.Decoder(ReadBody)
+_NAMED = msgspec.json.Decoder(NamedBody)
 _TABLE = msgspec.json.Decoder(TableBody)
 _ROWS = msgspec.json.Decoder(RowsBody)
 _ENCODER = msgspec.json.Encoder(decimal_format="string", order="deterministic")
@@ -135,7 +149,12 @@ class DataReads:
 
     @property
     def routes(self) -> dict[str, Route]:
-        return {"/v1/read": self.read, "/v1/rows": self.rows, "/v1/table": self.table}
+        return {
+            "/v1/named": self.named,
+            "/v1/read": self.read,
+            "/v1/rows": self.rows,
+            "/v1/table": self.table,
+        }
 
     def read(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         asked = decoded(_READ, body)
@@ -158,6 +177,19 @@ class DataReads:
         logged = () if answer.logged is None else (answer.logged,)
         return Response(200, _ENCODER.encode(formats.point(answer)), logged=logged)
 
+    def named(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
+        asked = decoded(_NAMED, body)
+        request = NamedRequest(
+            service,
+            asked.scene,
+            tuple(asked.ids),
+            tuple(dict.fromkeys(asked.fields)),
+            self._clock(),
+            asked.minimum_size,
+            asked.purpose,
+        )
+        return self._streamed(read_named, request, headers)
+
     def table(self, service: str, body: bytes, headers: Mapping[bytes, bytes]) -> Stream:
         return self._streamed(read_table, self._many(service, decoded(_TABLE, body)), headers)
 
@@ -166,8 +198,8 @@ class DataReads:
 
     def _streamed(
         self,
-        read: Callable[[Gate, TableRequest], TableAnswer],
-        request: TableRequest,
+        read: Callable[[Gate, Asked], TableAnswer],
+        request: Asked,
         headers: Mapping[bytes, bytes],
     ) -> Stream:
         form, place = _form(headers), self._places.take()
@@ -178,9 +210,12 @@ class DataReads:
                 wait = quota.wait_s(request.at, quota.DAY)
                 raise refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
             otherwise.pop_all()
-        completed = formats.COMPLETION.lower().encode(), formats.completion(answer).encode()
+        sent = {formats.COMPLETION: formats.completion(answer)}
+        sent[formats.EVIDENCE] = formats.evidence(answer)
+        more = tuple((name.lower().encode(), each.encode()) for name, each in sent.items())
         chunks = _Chunks(formats.chunks(answer, form), place)
-        return Stream(chunks, form.encode(), (completed,), answer.ended)
+        logged = () if answer.logged is None else (answer.logged,)
+        return Stream(chunks, form.encode(), more, answer.ended, logged)
 
     def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
         return TableRequest(
@@ -239,7 +274,7 @@ async def stream(
         raise BrokenStreamError("the client reads too slowly") from error
     finally:
         gone.cancel()
-        await asyncio.to_thread(_end, answer, delivery)
+        await asyncio.to_thread(end, answer, delivery)
 
 
 def _next(chunks: Iterator[bytes]) -> bytes:
@@ -255,7 +290,8 @@ def _next(chunks: Iterator[bytes]) -> bytes:
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
 
 
-def _end(answer: Stream, delivery: Delivery) -> None:
+def end(answer: Stream, delivery: Delivery) -> None:
+    """Release what a stream holds, and note what became of it."""
     if isinstance(answer.chunks, _Chunks | Generator):
         answer.chunks.close()
     if answer.ended is not None:

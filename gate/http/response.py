@@ -29,6 +29,7 @@ class Response(msgspec.Struct, frozen=True):  # one per request: faster than a d
     retry_after: int = 0  # seconds; 0: no header
     logged: tuple[Logged, ...] = ()  # the entries that this answers
     allow: str = ""  # the methods of a 405; empty: no header
+    headers: tuple[tuple[bytes, bytes], ...] = ()  # more headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,19 @@ class Stream:
     content_type: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()  # in addition to those of every response
     ended: Callable[[Delivery], None] | None = None
+    logged: tuple[Logged, ...] = ()  # the entries that this answers
+
+
+def evidence(logged: Logged, size: int | None = None) -> tuple[tuple[bytes, bytes], ...]:
+    """The header that says where the entries of an answer stand in the read log.
+
+    It is no part of the body, which is therefore the same whenever it is asked for in one state.
+    `size`: of the consent ledger that the answer rests on.
+    """
+    first, count = logged.entries.start, len(logged.entries)
+    parts = [f"entry={first}", *([f"entries={count}"] if count > 1 else [])]
+    parts += [] if size is None else [f"ledger_size={size}"]
+    return ((b"sovereign-evidence", f'{";".join(parts)};read_log="{logged.log}"'.encode()),)
 
 
 class HttpError(Exception):

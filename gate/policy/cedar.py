@@ -89,9 +89,9 @@ def law(folder: Path) -> Pair:
 def check(consent: Pair, organisation: Pair) -> CedarPolicy:
     """Validate both pairs in a separate process. Raises CedarPolicyError."""
     for pair in (consent, organisation):
-        _cap(pair.schema)
-        _cap(pair.rules)
-        _validate_elsewhere(pair)
+        cap(pair.schema)
+        cap(pair.rules)
+        validate_elsewhere(_ONCE, pair.schema, pair.rules)
     rules = f"{consent.rules}\n{organisation.rules}"
     restored = _restored(rules, _digest(consent, organisation))
     return replace(restored, consent=consent, organisation=organisation)
@@ -191,7 +191,8 @@ def _pair(folder: Path, name: str, rules: Path | None = None) -> Pair:
         raise CedarPolicyError(f"{place}: cannot be read: {error}; restore the file") from error
 
 
-def _cap(text: str) -> None:
+def cap(text: str) -> None:
+    """Bound size and nesting. Raises CedarPolicyError."""
     if (size := len(text.encode())) > MAX_BYTES:
         raise CedarPolicyError(f"{size} bytes, want at most {MAX_BYTES}; split the policy")
     depth = 0
@@ -203,6 +204,22 @@ def _cap(text: str) -> None:
             )
 
 
+_ONCE = """
+schema, rules = texts
+errors = cedarpy.validate_policies(rules, schema).errors
+someone = dict(type="Service", id="someone")
+context = dict(field="f", granted=True, minute=0, until=1, frozen=False)
+scene = dict(type="Scene", id="some")
+known = dict(purpose="p", basis="consent", fallback="withhold", services=[])
+asked = dict(principal=someone, action=dict(type="Action", id="read"), resource=scene)
+entities = [
+    dict(uid=someone, attrs=dict(partner=True), parents=[]),
+    dict(uid=scene, attrs=known, parents=[]),
+]
+if not errors:
+    cedarpy.is_authorized(asked | dict(context=context), rules, entities)
+"""
+
 _CHECK = f"""
 import os, resource, sys, threading
 resource.setrlimit(resource.RLIMIT_AS, ({CHECK_MEMORY_BYTES}, {CHECK_MEMORY_BYTES}))
@@ -210,23 +227,16 @@ resource.setrlimit(resource.RLIMIT_CPU, ({CHECK_TIMEOUT_S}, {CHECK_TIMEOUT_S}))
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 import cedarpy
-schema, rules = sys.stdin.read().split("\\0")
+wanted, *texts = sys.stdin.read().split("\\0")
 found = ["not checked"]
 
 def check():
-    errors = cedarpy.validate_policies(rules, schema).errors
-    someone = dict(type="Service", id="someone")
-    context = dict(field="f", granted=True, minute=0, until=1, frozen=False)
-    scene = dict(type="Scene", id="some")
-    known = dict(purpose="p", basis="consent", fallback="withhold", services=[])
-    asked = dict(principal=someone, action=dict(type="Action", id="read"), resource=scene)
-    entities = [
-        dict(uid=someone, attrs=dict(partner=True), parents=[]),
-        dict(uid=scene, attrs=known, parents=[]),
-    ]
-    if not errors:
-        cedarpy.is_authorized(asked | dict(context=context), rules, entities)
-    found[:] = [str(error) for error in errors]
+    seen = dict(cedarpy=cedarpy, texts=texts)
+    try:
+        exec(wanted, seen)
+        found[:] = [str(error) for error in seen["errors"]]
+    except Exception as error:
+        found[:] = [str(error)]
 
 threading.stack_size({CHECK_STACK_BYTES})
 checker = threading.Thread(target=check)
@@ -237,19 +247,20 @@ os._exit(bool(found))
 """
 
 
-def _validate_elsewhere(pair: Pair) -> None:
-    """Validate strictly and evaluate once, in a process that may crash without harming the gate.
+def validate_elsewhere(wanted: str, *texts: str) -> None:
+    """Run the check `wanted` over a policy's `texts` in a process that may crash without harm.
 
-    It has less time, memory and stack than the gate, no file writes and no environment. It prints
-    the policy's errors on standard output and leaves at once: what the interpreter or a tracer
-    says at its end, on standard error, is no error of the policy.
+    It sets `errors`. The process has less time, memory and stack than the gate, no file writes and
+    no environment. It prints the policy's errors on standard output and leaves at once: what the
+    interpreter or a tracer says at its end, on standard error, is no error of the policy. Raises
+    CedarPolicyError.
     """
-    if "\0" in pair.schema + pair.rules:
+    if any("\0" in text for text in texts):
         raise CedarPolicyError("the policy contains a NUL byte; remove it")
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter, our own text
             [sys.executable, "-I", "-c", _CHECK],
-            input=f"{pair.schema}\0{pair.rules}",
+            input="\0".join((wanted, *texts)),
             capture_output=True,
             text=True,
             timeout=CHECK_TIMEOUT_S,

@@ -54,7 +54,7 @@ class Lists:
         self._last: tuple[int, DecisionBatch, BatchList] | None = None
 
     def entry(self, entry: int, text: bytes, place: int) -> dict[str, Any]:
-        """One decision of the batch entry `text`, as the entry of a single evaluation.
+        """One decision of the entry `text`, as the entry of a decision on one customer.
 
         Raises MalformedListError.
         """
@@ -113,10 +113,10 @@ class Listed:
         if (person := entry.get("on_behalf_of")) is not None:
             key = self.tags.position_key
             entry["on_behalf_of"] = commitments.unmasked_person(person, key, self.place)
-        return entry | {"delivery": self.delivery.value}
+        return entry | {"delivery": self._of_row().value}
 
     def _of_row(self) -> Delivery:
-        """What became of the customer's row in an answer about many."""
+        """What became of the answer, or of the customer's row in an answer about many."""
         if self.delivery is Delivery.DELIVERED and self.missed is not None:
             return Delivery.CUT if self.sets.contain(self.missed) else self.delivery
         return self.delivery

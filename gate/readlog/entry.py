@@ -10,6 +10,7 @@ are inserted: the second, the ledger position, the determining entry, the tag.
 The bytes equal those of `gate.readlog.writer.ReadLogEntry.encode`: see tests/gate/test_ruling.py.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,7 +19,14 @@ import msgspec
 
 from gate.decision.decide import Reason, Verdict, View
 from gate.policy.compiled import Plan
-from gate.readlog.batch_entry import DecisionBatch
+from gate.readlog.batch_entry import (
+    BATCH,
+    POLICY,
+    DecisionBatch,
+    ListAction,
+    LoggedDecision,
+    PolicyList,
+)
 from gate.state import consent_bits
 from gate.state.ledger_position import ConsentPoint
 from ledger.vault.commitments import masked
@@ -92,21 +100,19 @@ class WrittenDecision(msgspec.Struct, frozen=True, gc=False):
         named = "null" if tag is None else f'"{tag}"'
         return f"{self.moment.begins}{index}{wording.middle}{named}{wording.ends}".encode()
 
-    def answer(self, entry: int) -> str:
-        """The JSON of the answer; `entry`: its index in the read log."""
+    def answer(self) -> str:
+        """The JSON of the answer, the same whenever it is asked in one state."""
         rests, size = self.determined_by, self.moment.point.size
         index = "null" if rests is None else rests
-        return (
-            f'{{"context":{{"determined_by":{index},"entry":{entry},"ledger_size":{size}'
-            f"{self.wording.closes}"
-        )
+        return f'{{"context":{{"determined_by":{index},"ledger_size":{size}{self.wording.closes}'
 
 
 class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
-    """The decisions of one batch and moment: one entry with a list (gate.readlog.batch_entry)."""
+    """The decisions of one request and moment: one entry with a list (gate.readlog.batch_entry)."""
 
     service: str
     rulings: Sequence[WrittenDecision]
+    action: ListAction = BATCH
 
     def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes:
         """The list of decisions, with the customers' `tags`, and the pads of their positions."""
@@ -119,25 +125,41 @@ class DecisionGroup(msgspec.Struct, frozen=True, gc=False):
             decisions.append(f'["{tag}","{masked(decision.determined_by, pad)}",{number}]')
         return f'{{"decisions":[{",".join(decisions)}],"wordings":[{",".join(texts)}]}}'.encode()
 
-    def answers(self, entry: int) -> list[str]:
-        """The JSON of each answer, which names the entry and the index in its list."""
-        between = f',"entry":{entry},"ledger_size":{self.rulings[0].moment.point.size},"place":'
-        texts = []
-        for place, decision in enumerate(self.rulings):
-            rests = "null" if decision.determined_by is None else decision.determined_by
-            closes = decision.wording.closes
-            texts.append(f'{{"context":{{"determined_by":{rests}{between}{place}{closes}')
-        return texts
-
     def entry(self, digest: str) -> bytes:
         """The leaf of the read log; `digest`: SHA-256 of the list, in hex."""
         now = self.rulings[0].moment
         at, consent = datetime.fromtimestamp(now.second, UTC), now.point
-        return DecisionBatch("batch", at, consent, len(self.rulings), digest, self.service).encode()
+        return DecisionBatch(
+            self.action, at, consent, len(self.rulings), digest, self.service
+        ).encode()
 
     def alone(self, place: int) -> bytes:
         """See `gate.readlog.writer.Many`."""
         return self.rulings[place].entry(None)
+
+
+class PolicyGroup(msgspec.Struct, frozen=True, gc=False):
+    """The decisions of one request. Implements `gate.readlog.writer.Many`."""
+
+    service: str
+    now: Moment
+    decisions: Sequence[LoggedDecision]
+    policy: str
+
+    def listing(self, tags: Sequence[str], pads: Sequence[int]) -> bytes:
+        """The list; it is about no customer, so it has neither tags nor pads."""
+        if tags or pads:
+            raise AssertionError("a policy decision is about no customer")
+        made = PolicyList(tuple(self.decisions), self.policy, secrets.token_hex(32))
+        return _ENCODER.encode(made)
+
+    def entry(self, digest: str) -> bytes:
+        at = datetime.fromtimestamp(self.now.second, UTC)
+        count, point = len(self.decisions), self.now.point
+        return DecisionBatch(POLICY, at, point, count, digest, self.service).encode()
+
+    def alone(self, place: int) -> bytes:
+        raise AssertionError(f"no customer is at place {place} of the list")
 
 
 def moment(second: int, point: ConsentPoint, action: str = "evaluate") -> Moment:

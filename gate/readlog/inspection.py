@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gate.readlog import batch_entry, customer_sets
-from gate.readlog.batch_entry import MalformedListError
+from gate.readlog.batch_entry import POLICY, MalformedListError
 from gate.storage import membership
 from gate.storage.read_log import ReadLogReader
 from ledger.tlog import tiles
@@ -66,6 +66,9 @@ def _entry(stored: ReadLogReader, entry: int, leaf: bytes, indexed: str | None) 
 def _list(stored: ReadLogReader, entry: int, leaf: bytes) -> str | None:
     try:
         named = batch_entry.batch(leaf)
+        if named.action == POLICY:
+            batch_entry.policy_listing(stored.listing(entry), named)
+            return None
         batch_entry.listing(stored.listing(entry), named)
     except MalformedListError as error:
         return f"entry {entry}: {error}"

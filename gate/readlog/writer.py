@@ -230,7 +230,7 @@ class Journal:
 
     def logged(self, first: int, count: int = 1) -> Logged:
         """Where to note what became of the answer that these entries are about."""
-        return Logged(self.deliveries, range(first, first + count))
+        return Logged(self.deliveries, range(first, first + count), self.log.origin)
 
     def numbers(self, subjects: Sequence[str]) -> Mapping[str, int]:
         """The numbers of these customers, by which sets name them."""
@@ -347,7 +347,9 @@ class Journal:
         given, pads = commitments.of_list(theirs, index)
         data = several.line.listing(given, pads)
         made.lists.append((index, first, data))
-        made.members.extend(each.pseudonym[: membership.SIZE] for each in theirs)
+        # A list about no customer takes a place, too: no two lists begin at the same.
+        members = [each.pseudonym[: membership.SIZE] for each in theirs]
+        made.members.extend(members or [membership.NOBODY])
         made.entries.append(several.line.entry(sha256(data).hexdigest()))
         made.names.append(membership.NOBODY)
 

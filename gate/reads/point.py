@@ -25,6 +25,7 @@ from gate.decision.quota import Quotas
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
 from gate.policy.compiled import Plan, compile_plan
+from gate.policy.decisions import DecisionPolicy
 from gate.readlog.entry import Moment, Question, WrittenDecision, moment
 from gate.readlog.writer import Journal, ReadLogEntry
 from gate.reads import releases
@@ -59,7 +60,9 @@ class GateOptions:
     `known_by`: columns whose values are masked in free text. `crosscheck_every`: one answer in so
     many, on average, is checked against full Cedar. `clock_doubt`: why the clock is not believed;
     while it is not, every scene is suspended. `asks_server`: the ledger's size, the vault or the
-    read log are in a database server, so a decision may have to wait for it.
+    read log are in a database server, so a decision may have to wait for it. `decisions`: the
+    company's policy about resources that are no customer's data. `may_ask_for`: the types of
+    subjects for which a service may ask by it.
     """
 
     known_by: tuple[str, ...] = ()
@@ -68,6 +71,9 @@ class GateOptions:
     crosscheck_every: int = 1000
     clock_doubt: Callable[[], str | None] = clock.doubt
     asks_server: bool = False
+    decisions: DecisionPolicy | None = None
+    may_ask_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    default_scenes: Mapping[str, str] = field(default_factory=dict)  # by service
 
 
 class Gate:
@@ -327,6 +333,11 @@ class Gate:
                 "retry later, or check that the size belongs to this ledger"
             )
         return self._state, self._point
+
+    @property
+    def key(self) -> bytes:
+        """The key that synthetic values about one customer depend on."""
+        return self._key
 
     @property
     def lock(self) -> Lock:

@@ -32,7 +32,7 @@ class ValueReader:
         Raises SourceUnavailableError.
         """
         views = dict(decision.views)
-        columns = _columns(plan, views)
+        columns = source_columns(plan, views)
         free = [name for name in columns if plan.scene.fields[name].item.free_text]
         wanted = dict.fromkeys([*columns.values(), *(self.known_by if free else ())])
         row = self._row(request.subject, [*wanted]) if columns else {}
@@ -87,7 +87,7 @@ def without_source(decision: Decision) -> Decision:
     return replace(decision, views=views, reason=Reason.SOURCE_UNAVAILABLE)
 
 
-def _columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
+def source_columns(plan: Plan, views: Mapping[str, View]) -> dict[str, str]:
     """The source column that each personal or generalised field is read from."""
     columns = {}
     for name, view in views.items():

@@ -24,10 +24,12 @@ from synthetic.completion.mode import Mode
 # Refusals that do not follow from the ledger, but also return no data.
 GATES_OWN = frozenset({Reason.PURPOSE_DIFFERS, Reason.QUOTA_EXCEEDED, Reason.SUSPENDED})
 MAX_CACHED = 65_536  # distinct consent bits whose result is cached per shape
-_SHAPES = {each.value: each for each in ReadShape} | {
-    "read": ReadShape.POINT,
-    "search": ReadShape.ROWS,
+_SHAPES = {each.value: {each} for each in ReadShape} | {
+    "named": {ReadShape.POINT, ReadShape.ROWS},
+    "read": {ReadShape.POINT},
+    "search": {ReadShape.ROWS},
 }
+READS = frozenset({"named", "read"})  # actions that answer about one customer with values
 UNOPENED = "it cannot be decrypted any more"
 _UNHEARD = ""  # an id that gives no instruction
 COHORT = "cohort "  # prefix of the description if the cohort differs
@@ -142,7 +144,7 @@ def _follows(plan: Plan, reading: ReadLogEntry, expected: Verdict, consent: int)
 def _is_from(plan: Plan, reading: ReadLogEntry, expected: Verdict) -> bool:
     if reading.reason in GATES_OWN:
         return _nothing(reading)
-    if _SHAPES.get(reading.action) not in plan.scene.shapes and expected.views:
+    if not _has_shape(plan, reading) and expected.views:
         return reading.reason is Reason.SHAPE_OUTSIDE_SCENE and _nothing(reading)
     same = reading.views == expected.views and reading.reason is expected.reason
     synthetic = View.SYNTHETIC in reading.views.values()
@@ -171,7 +173,7 @@ def of_many(active: ActiveState, logged: ReadLogEntry, logged_cohort: str | None
         return _refused(plan, logged)
     if (refused := decide.refusal(plan, logged.fields)) is not None:
         return refused.value
-    if _SHAPES.get(logged.action) not in plan.scene.shapes:
+    if not _has_shape(plan, logged):
         return Reason.SHAPE_OUTSIDE_SCENE.value
     shown = decide.views(plan, logged.fields, plan.always)
     if logged.reason is not Reason.GRANTED or not _shown(logged, shown):
@@ -223,11 +225,17 @@ def _refused(plan: Plan, logged: ReadLogEntry) -> str | None:
     """Check a refusal, which rests on the requested fields, then on those of the filter."""
     asked = (logged.fields[:count] for count in range(len(logged.fields) + 1))
     reasons = {*GATES_OWN, *(decide.refusal(plan, each) for each in asked)}
-    if _SHAPES.get(logged.action) not in plan.scene.shapes:
+    if not _has_shape(plan, logged):
         reasons.add(Reason.SHAPE_OUTSIDE_SCENE)
     if logged.reason in reasons and _nothing(logged):
         return None
     return str(decide.refusal(plan, logged.fields) or "a cohort")
+
+
+def _has_shape(plan: Plan, logged: ReadLogEntry) -> bool:
+    """Whether the contract allows a read in the form of the entry."""
+    needed = _SHAPES.get(logged.action)
+    return needed is not None and needed <= plan.scene.shapes
 
 
 def _nothing(logged: ReadLogEntry) -> bool:
@@ -242,7 +250,7 @@ def _less(logged: ReadLogEntry, expected: Verdict) -> bool:
     """
     from_source = {View.PERSONAL, View.GENERALISED}
     without = {f: View.WITHHELD if v in from_source else v for f, v in expected.views.items()}
-    if logged.action != "read" or logged.views == expected.views:
+    if logged.action not in READS or logged.views == expected.views:
         return False
     if logged.reason is Reason.SOURCE_UNAVAILABLE:
         some = logged.views.keys() == expected.views.keys()

@@ -21,8 +21,10 @@ from pathlib import Path
 
 import msgspec
 
+from gate.policy import decisions
+from gate.policy.decisions import DecisionPolicy
 from gate.readlog import batch_entry
-from gate.readlog.batch_entry import DecisionBatch, MalformedListError
+from gate.readlog.batch_entry import POLICY, DecisionBatch, MalformedListError
 from gate.readlog.customer_sets import CustomerSets
 from gate.readlog.writer import ReadLogEntry
 from gate.replay import check_entry, entry_owners, verified_log
@@ -156,6 +158,7 @@ class _Replayer:
         self._database = ReadLogDatabase(work.home, work.instance)
         self._log = self._database.reader()
         self._sets: SetCheck | None = None  # once it is needed
+        self._decisions: dict[str, DecisionPolicy | None] = {}
         if work.history is History:
             self._owners.name_everybody()
 
@@ -275,6 +278,8 @@ class _Replayer:
         minute, opened = consent_bits.minute(batch.at), True
         if (wrong := self._misplaced(index, batch.consent.root, minute)) is not None:
             return wrong
+        if batch.action == POLICY:
+            return self._of_policy(index, batch)
         try:
             listing = batch_entry.listing(self._log.listing(index), batch)
             shapes = [self._leaves.shape(batch, each) for each in listing.wordings]
@@ -289,6 +294,23 @@ class _Replayer:
                 return f"at place {place}, answered {_answer_text(shapes[number])}: {derived}"
             opened = opened and derived is None
         return None if opened else UNOPENED
+
+    def _of_policy(self, index: int, batch: DecisionBatch) -> str | None:
+        """`_answer` for decisions that are about no customer: by the policy that they name."""
+        try:
+            listing = batch_entry.policy_listing(self._log.listing(index), batch)
+        except MalformedListError as error:
+            return str(error)
+        if listing.policy not in self._decisions:
+            folder = self._work.home / decisions.FOLDER
+            self._decisions[listing.policy] = decisions.kept(folder, listing.policy)
+        if (policy := self._decisions[listing.policy]) is None:
+            return f"no decision policy with the digest {listing.policy} is stored"
+        for place, each in enumerate(listing.decisions):
+            expected = policy.decide(each.question)
+            if each.reason not in {expected, *decisions.GATES_OWN}:
+                return f"at place {place}, answered {each.reason}: {expected}"
+        return None
 
     def _of_member(
         self,

@@ -139,6 +139,7 @@ class Logged(NamedTuple):
 
     deliveries: DeliveryNotes
     entries: range
+    log: str  # origin of the read log
 
     def ended(self, delivery: Delivery, missed: str | None = None) -> None:
         """DeliveryNote it, once. `missed`: see `DeliveryNote`; in hex."""

@@ -339,7 +339,9 @@ def _rows(batch: StorageBatch) -> tuple[list[tuple[Any, ...]], ...]:
 
 def _head_statements(head: Table) -> tuple[ClauseElement, ClauseElement]:
     """The first head of a log, and the next one. Values: its size, its note, the size before."""
-    size, note, before = bindparam("new_size"), bindparam("new_note"), bindparam("before")
+    size = bindparam("new_size", type_=head.c.size.type)
+    note = bindparam("new_note", type_=head.c.note.type)
+    before = bindparam("before", type_=head.c.size.type)
     one = upsert(head).values(id=literal_column("1"), size=size, note=note)
     changed = {"size": one.excluded.size, "note": one.excluded.note}
     first = one.on_conflict_do_update([head.c.id], set_=changed, where=head.c.size == before)

@@ -12,7 +12,9 @@ from ledger.vault import commitments
 ABOUT_ONE = frozenset({"evaluate", "read"})
 STATISTICS = "statistics"  # counted into totals: nothing of anybody left
 ABOUT_MANY = frozenset({"rows", "search", STATISTICS, "table"})
-BATCH = "batch"
+POLICY = "policy"  # about resources that are no customer's data
+# Entries with a list, and the action of each decision in it.
+WITH_LIST = {"batch": "evaluate", "named": "named", POLICY: POLICY}
 _WORDING = frozenset(
     {"fields", "plan", "reason", "release", "rows", "scene", "service", "views"}
 )  # what a wording of a list has, and every entry that is not a batch
@@ -33,7 +35,7 @@ def parse(leaf: bytes) -> dict[str, Any]:
     """The members of an entry. Raises EntryError."""
     entry = _object(leaf)
     action = entry.get("action")
-    if action == BATCH:
+    if isinstance(action, str) and action in WITH_LIST:
         _want(entry.keys() == _BATCH, "the members of a batch")
         _require_texts(entry)
         _want(_is_digest(entry["list"]), "the digest of a list")
@@ -57,7 +59,7 @@ def parse(leaf: bytes) -> dict[str, Any]:
 
 
 def decisions(data: bytes, batch: dict[str, Any]) -> list[dict[str, Any]]:
-    """The decisions of the list of an entry, each as the entry of one evaluation.
+    """The decisions of the list of an entry, each as the entry of a decision on one customer.
 
     The caller has compared the digest. Raises EntryError.
     """
@@ -79,8 +81,8 @@ def _decision(row: Any, wordings: list[Any], batch: dict[str, Any]) -> dict[str,
     _want(_is_tag(tag), "a tag")
     _want(_is_position(position), "a position, masked or not")
     _want(type(number) is int and 0 <= number < len(wordings), "the number of a wording")
-    about = {"action": "evaluate", "at": batch["at"], "determined_by": position, "subject": tag}
-    return {**wordings[number], **about}
+    about = {"at": batch["at"], "determined_by": position, "subject": tag}
+    return {**wordings[number], **about, "action": WITH_LIST[batch["action"]]}
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ledger.verify import read_log_entry
 from ledger.verify.announced_read_logs import UnsoundLogError, require_sound
 from ledger.verify.cli import read
 from ledger.verify.read_keys import LogKeys
-from ledger.verify.read_log_entry import BATCH, STATISTICS, EntryError
+from ledger.verify.read_log_entry import POLICY, STATISTICS, WITH_LIST, EntryError
 
 MAX_NAMED = 1 << 28  # bytes of a list or set
 LIST, SET = "whose list was not given", "whose set was not given"
@@ -126,7 +126,9 @@ class _Walk:
         return None
 
     def _own(self, index: int, entry: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-        if entry["action"] == BATCH:
+        if entry["action"] == POLICY:
+            return
+        if entry["action"] in WITH_LIST:
             yield from self._listed(index, entry)
         elif entry["subject"] is not None:
             if entry["subject"] == self.tags.at(index):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from portal.commands import agents, company, contracts, gate, jobs, plan, settings, steward
+from portal.commands import agents, company, contracts, gate, jobs, keys, plan, settings, steward
 from portal.commands.customers import (
     archive,
     consent_record,
@@ -57,6 +57,7 @@ app.add_typer(backup.app)
 app.add_typer(company.app)
 app.add_typer(consent_record.app)
 app.add_typer(erase.app)
+app.add_typer(keys.app, name="keys")
 app.add_typer(erase.holds, name="hold")
 app.add_typer(jobs.app)
 app.add_typer(plan.app)

@@ -111,8 +111,10 @@ def init(
 def faults(folder: Path) -> Iterator[str]:
     """Every fault of a company's folder, one a line; none: a start accepts it."""
     from gate.contracts import company
+    from gate.contracts.odcs import ContractError
     from gate.policy import cedar
     from portal.commands import company_source
+    from portal.operations import company_folder
 
     found = [*company.faults(folder)]
     yield from found
@@ -122,6 +124,11 @@ def faults(folder: Path) -> Iterator[str]:
         yield f"{folder / 'policy' / 'organisation.cedar'}: {error}"
         return
     if not found:
+        try:
+            company_folder.decisions(company.load(folder))
+        except (cedar.CedarPolicyError, ContractError) as error:
+            yield str(error)
+            return
         yield from _unknown_names(folder)
         yield from company_source.columns(company.load(folder))
 

@@ -56,9 +56,9 @@ def _serve(alone: "Standalone", settings: "Settings", port: int) -> None:
     from gate.http.connection import WatchedConnection
     from portal.operations.gate_process import Healthy, LedgerWatch
     from portal.operations.publishing import exporting, folder
-    from portal.service.routes import authenticator
+    from portal.service.routes import askers, authenticator
 
-    who = authenticator(settings, alone.scenes.values(), None)
+    who = authenticator(settings, askers(alone.gate), None)
     typer.echo(f"The gate serves on http://localhost:{port} – Ctrl-C stops it.")
     watch = LedgerWatch(alone, settings.data_dir)
     into = partial(folder, settings.data_dir)

@@ -24,7 +24,7 @@ BOX = 24
 COLUMNS = ((0, 260), (428, 260), (856, 260))  # left edge and width of items, systems, scenes
 
 MAX_READS_COUNTED = 1000  # the newest of one customer
-READING = frozenset({"read", "rows", "table"})  # actions that answer with values
+READING = frozenset({"named", "read", "rows", "table"})  # actions that answer with values
 STATISTICS = ReadShape.STATISTICS.value  # the action that only counts them
 GIVEN = frozenset({View.PERSONAL, View.GENERALISED})  # views of the customer's own values
 

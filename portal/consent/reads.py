@@ -34,7 +34,7 @@ class ReadRow:
     scene: Text
     parts: tuple[ReadPart, ...]  # empty: refused outright
     reason: str
-    action: str  # "evaluate", "read", "rows", "search", "statistics" or "table"
+    action: str  # "evaluate", "named", "read", "rows", "search", "statistics" or "table"
     delivery: str  # a Delivery
     on_behalf_of: str | None  # id of the person for whom the service asked
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gate.storage import read_log
+from gate.storage.api_keys import API_KEYS
 from gate.storage.change_tables import CHANGES
 from gate.storage.quotas import QUOTAS
 from gate.storage.tables import READS
@@ -24,6 +25,7 @@ OTHERS = (
     PEOPLE,
     SESSIONS,
     QUOTAS,
+    API_KEYS,
     CHANGES,
     WORDS,
 )  # besides the logs and the vault

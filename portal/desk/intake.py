@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from starlette.requests import Request
 
+from gate.decision.key_scope import KeyedService
 from gate.http.app import Authenticator
 from portal.desk.office import Office
 from portal.web.pages import context
@@ -73,12 +74,18 @@ class SubjectBody(BaseModel):
 
 
 def service(request: Request) -> str:
-    """The service whose token came with the request. Raises UnauthenticatedError."""
+    """The service whose token came with the request.
+
+    Raises UnauthenticatedError, and KeyScopeError for an API key that is not for this.
+    """
     authenticator: Authenticator = request.app.state.authenticator
     name = authenticator.service(dict(request.headers.raw))
+    if isinstance(name, KeyedService):
+        name.require_endpoint(request.url.path)
+        name.require_every_scene(request.url.path)
     if name is None:
         raise UnauthenticatedError
-    return name
+    return str(name)
 
 
 def office(request: Request) -> Office:

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from gate.contracts import company
+from gate.contracts import company, services
 from gate.contracts.company import Company, ItemUse
+from gate.contracts.odcs import ContractError
 from gate.decision.quota import Quota
 from gate.policy import cedar
 from gate.policy.cedar import CedarPolicy
+from gate.policy.decisions import SCHEMA, DecisionPolicy
+from gate.policy.decisions import load as load_decisions
 from ledger.errors import CorruptLogError
 from ledger.service import Ledger
 from ledger.tlog import atomic_file
@@ -110,6 +113,22 @@ def of(home: Path) -> Company:
 def policy(of: Company) -> CedarPolicy:
     """The product's rules and the company's own. Raises CedarPolicyError."""
     return cedar.load(cedar.law_folder(), of.policy)
+
+
+def decisions(of: Company) -> DecisionPolicy | None:
+    """The company's policy about other resources than customers; None if it has none.
+
+    Raises CedarPolicyError, and ContractError if a service may ask for a type that it has not.
+    """
+    found = load_decisions(of.policy)
+    types = {} if found is None else found.types
+    for each in of.services.values():
+        if unknown := sorted({*each.may_ask_for} - types.keys()):
+            raise ContractError(
+                f"{of.folder / services.FILE}: {each.id}: may_ask_for names {', '.join(unknown)}, "
+                f"want types of policy/{SCHEMA}: {', '.join(sorted(types)) or 'there is none'}"
+            )
+    return found
 
 
 def stated(settings: Settings) -> bool:

@@ -31,7 +31,7 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
 from gate.decision.alert import Alarm, GateAlert, log
 from gate.decision.quota import Quotas
-from gate.policy import cedar
+from gate.policy import cedar, decisions
 from gate.policy.cedar import CedarPolicy
 from gate.readlog import largest_number, new_log, retention
 from gate.readlog.acts import KeptReads, ReadLogActs
@@ -196,7 +196,7 @@ def open_product(settings: Settings, accept: Accept | None = None) -> Product:
     new = new_log.begin(home, ledger.origin)
     journal = Journal(new.log, ledger, new.reads)
     state = snapshot.load(home / SNAPSHOT, scenes, ledger)
-    gate = build_gate(settings, ledger, source, scenes, policy, journal, rows=tables, state=state)
+    gate = build_gate(settings, ledger, company, policy, journal, rows=tables, state=state)
     register = cache(lambda: Register(home, ledger))
     logs = ReadLogDatabases(home)
     acts = ReadLogActs(ledger)
@@ -227,26 +227,41 @@ class GateLedger(LedgerView, JournalTagger, Histories, Protocol):
     def announced(self) -> Iterable[RecordedEvent]: ...
 
 
-def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's own process
+def build_gate(
     settings: Settings,
     ledger: GateLedger,
-    source: SourceContract,
-    scenes: Mapping[str, Scene],
+    company: Company,
     policy: CedarPolicy,
     journal: Journal,
     *,
     rows: RowSource,
     state: ConsentIndex | None = None,
 ) -> Gate:
-    """Build this product's gate, inside the portal or in a process of its own."""
+    """Build this product's gate, inside the portal or in a process of its own.
+
+    Raises ContractError and CedarPolicyError for the company's own decision policy.
+    """
+    source, scenes = company.source, company.scenes
+    own = company_folder.decisions(company)
     alerts = alarm(settings, settings.origin, scenes)
     home = settings.data_dir
+    if own is not None:
+        decisions.keep(own, home / decisions.FOLDER)
     options = GateOptions(
         known_by(source),
         quotas(settings, scenes, alerts),
         alerts,
         settings.shadow_every,
         asks_server=any(database.remembered(home)),
+        decisions=own,
+        may_ask_for={
+            each.id: frozenset(each.may_ask_for)
+            for each in company.services.values()
+            if each.may_ask_for
+        },
+        default_scenes={
+            each.id: each.default_scene for each in company.services.values() if each.default_scene
+        },
     )
     return factory.build(
         ledger,

@@ -5,7 +5,7 @@ Answers are declared here; tests/gate/test_schema.py checks the gate against the
 
 from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from gate.decision.decide import Reason, View
 from gate.http import app, authzen, changes, reads
 from gate.http.response import Problem
+from gate.policy.decisions import PolicyReason
 from gate.reads.bulk import formats
 
 AUTHZEN = "OpenID AuthZEN Authorization API 1.0"
@@ -28,13 +29,19 @@ EVERY_PROBLEM = PROBLEMS | {
     408: "The body did not arrive in time",
     413: "The body is too large",
 }
-STREAMED = {"/v1/rows", "/v1/table"}
+STREAMED = {"/v1/named", "/v1/rows", "/v1/table"}
 COMPLETION = {
     "description": "How synthetic rows replace customers without consent: the mode, the release "
     "used, and the error of a segment's count in per cent; absent without synthetic rows",
     "required": True,
     "schema": {"type": "string"},
     "example": 'release-anchored;release="segmentation-0";mean=1.4;p95=4.9;covers="noise"',
+}
+EVIDENCE = {
+    "description": "The entry of the read log, and the ledger size that the answer rests on",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": 'entry=12;ledger_size=7;read_log="gate.example/reads/one"',
 }
 ONLY_AT = {403: {"/v1/read", *STREAMED}, 406: STREAMED, 429: {"/v1/read", *STREAMED}}
 METADATA_PROBLEMS = (400,)
@@ -48,18 +55,32 @@ CHANGES_PROBLEMS = {
 
 
 class Why(Struct, forbid_unknown_fields=True):
-    """The reasons of a decision; `entry` is its index in the read log."""
+    """The reasons of a decision about a customer. Where it is logged says a header."""
 
     reason: Reason
     views: dict[str, View]
     ledger_size: int
     determined_by: int | None
-    entry: int
 
 
 class Decided(Struct, forbid_unknown_fields=True):
     decision: bool
     context: Why
+
+
+class PolicyWhy(Struct, forbid_unknown_fields=True):
+    """The reason of a decision by the company's policy, about a resource that is no customer's."""
+
+    reason: PolicyReason
+
+
+class PolicyDecided(Struct, forbid_unknown_fields=True):
+    decision: bool
+    context: PolicyWhy
+
+
+_REASONS = "|".join(sorted({each.value for each in (*Reason, *PolicyReason)}))
+AnyReason = Annotated[str, msgspec.Meta(pattern=f"^({_REASONS})$")]
 
 
 class ElementError(Struct, forbid_unknown_fields=True):
@@ -68,14 +89,12 @@ class ElementError(Struct, forbid_unknown_fields=True):
 
 
 class ElementWhy(Struct, forbid_unknown_fields=True):
-    """As Why, with the position in the entry's list; or what is wrong with this element."""
+    """As Why or PolicyWhy; or what is wrong with this element."""
 
-    reason: Reason | UnsetType = UNSET
+    reason: AnyReason | UnsetType = UNSET
     views: dict[str, View] | UnsetType = UNSET
     ledger_size: int | UnsetType = UNSET
     determined_by: int | UnsetType | None = UNSET
-    entry: int | UnsetType = UNSET
-    place: int | UnsetType = UNSET
     error: ElementError | UnsetType = UNSET
 
 
@@ -144,8 +163,8 @@ class Metadata(Struct, forbid_unknown_fields=True):
 
 ANSWERS: dict[str, Any] = {
     "/v1/read": ReadAnswer,
-    "/access/v1/evaluation": Decided,
-    "/access/v1/evaluations": Decided | DecidedBatch,
+    "/access/v1/evaluation": Decided | PolicyDecided,
+    "/access/v1/evaluations": Decided | PolicyDecided | DecidedBatch,
     "/access/v1/search/subject": FoundEntities,
     "/access/v1/search/resource": FoundEntities,
     "/access/v1/search/action": FoundActions,
@@ -154,6 +173,11 @@ ANSWERS: dict[str, Any] = {
 }
 OPERATIONS: dict[str, tuple[str, str, type]] = {
     "/v1/read": ("read", "Read one customer's fields for one scene", reads.ReadBody),
+    "/v1/named": (
+        "named",
+        "Read fields of up to 10,000 named customers for one scene",
+        reads.NamedBody,
+    ),
     "/v1/rows": ("rows", "Read many customers' fields for one scene, with ids", reads.RowsBody),
     "/v1/table": ("table", "Read everybody's fields for one scene, for analysis", reads.TableBody),
     "/access/v1/evaluation": ("evaluation", f"Decide one access ({AUTHZEN})", authzen.Evaluation),
@@ -261,7 +285,9 @@ def _responses(
     form = {"application/problem+json": {"schema": schema[Problem]}}
     answer = {"description": "The answer", "content": _answers(path, schema)}
     if path in STREAMED:
-        answer["headers"] = {formats.COMPLETION: COMPLETION}
+        answer["headers"] = {formats.COMPLETION: COMPLETION, formats.EVIDENCE: EVIDENCE}
+    if path.startswith("/access/v1/"):
+        answer["headers"] = {formats.EVIDENCE: EVIDENCE | {"required": False}}
     refused = {str(s): {"description": problems[s], "content": form} for s in statuses}
     return {"200": answer} | refused
 

@@ -1,7 +1,7 @@
 """Routes of the developer's page and the API description; mounts the gate's application."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Form
@@ -18,10 +18,12 @@ from gate.http.dpop import Proofs
 from gate.http.jwks import Jwks
 from gate.http.token_issuer import KEYS, TOKEN, Issuer, IssuerApp
 from gate.reads.bulk import formats
+from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 from portal.service import agents, demokeys, description, tokens, usage, uses
+from portal.service.api_keys import ApiKeys
 from portal.signin import trial
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
@@ -34,7 +36,8 @@ SHOWN_FIELDS = 2  # of the example on the page
 def mount(app: FastAPI, product: Product) -> None:
     """Mount the gate under its own paths, with the services' authentication, and its pages."""
     issuer = issuing(product) if product.settings.demo else None
-    app.state.authenticator = authenticator(product.settings, product.scenes.values(), issuer)
+    known = askers(product.gate)
+    app.state.authenticator = authenticator(product.settings, known, issuer)
     gate = GateApp(product.gate, app.state.authenticator, feed=product.changes)
     app.router.routes.extend(Route(path, gate) for path in GATE_PATHS)
     if issuer is not None:
@@ -49,19 +52,24 @@ def mount(app: FastAPI, product: Product) -> None:
 def issuing(product: Product) -> Issuer:
     """The demonstration's token issuer. Raises NotADemonstrationError outside it."""
     settings = product.settings
-    keys = demokeys.public(product.home, services(product.scenes.values()))
+    keys = demokeys.public(product.home, askers(product.gate))
     return Issuer(here(settings), keys, demonstration=settings.demo)
 
 
-def authenticator(
-    settings: Settings, scenes: Iterable[Scene], issuer: Issuer | None
-) -> Authenticator:
-    """Accepts tokens of the issuer in the settings; in the demonstration the fixed demo tokens and
-    those of `issuer`.
+def authenticator(settings: Settings, known: Iterable[str], issuer: Issuer | None) -> Authenticator:
+    """Accepts API keys, and tokens of the issuer in the settings; in the demonstration the fixed
+    demo tokens and those of `issuer`. `known`: the services.
     """
+    services = [*known]
+    return tokens.Either(
+        ApiKeys(settings.data_dir, services), _by_token(settings, services, issuer)
+    )
+
+
+def _by_token(settings: Settings, known: Sequence[str], issuer: Issuer | None) -> Authenticator:
     if settings.demo:
-        known = tokens.Tokens(tokens.demo_digests(services(scenes)))
-        return known if issuer is None else tokens.Either(known, _issued(issuer))
+        demo = tokens.Tokens(tokens.demo_digests(known))
+        return demo if issuer is None else tokens.Either(demo, _issued(issuer))
     if not settings.token_jwks:
         return tokens.Tokens({})  # without an issuer no service can authenticate
     return AccessTokens(
@@ -80,6 +88,11 @@ def _issued(issuer: Issuer) -> AccessTokens:
 def here(settings: Settings) -> str:
     """The URL of the demonstration's gate."""
     return settings.address or f"http://localhost:{settings.port}"
+
+
+def askers(gate: Gate) -> list[str]:
+    """Every service that a contract names, or that may ask by the company's policy."""
+    return [*dict.fromkeys([*services(gate.scenes.values()), *gate.options.may_ask_for])]
 
 
 def services(scenes: Iterable[Scene]) -> list[str]:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from gate.decision.key_scope import KeyScopeError
 from gate.readlog.writer import JournalError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
@@ -145,6 +146,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     PeriodError: (400, "period"),
     ReplayBusyError: (503, "busy"),
     UnauthenticatedError: (401, "unauthenticated"),
+    KeyScopeError: (403, "key-scope"),
     UnsealableError: (409, "unsealable"),
     MalformedActError: (400, "malformed"),
     UnknownCaseError: (404, "not-found"),

@@ -3,7 +3,8 @@
     answer(history, facts, Request("crm", "news", "c1", ("name",), at))
     -> Answer({"name": "personal"}, "legitimate-interest", None, allowed=True)
 
-`answer` is about one customer. `named` and `table` are about many: see G24, G25, G83.
+`answer` is about one customer, `by_name` about those whom a service names. `named` and `table` are
+about many: see G24, G25, G83.
 """
 
 from collections import Counter
@@ -29,6 +30,7 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {
     "in": lambda one, other: one in other,
 }
 ONE = ("point", "evaluate")  # G35: a question counts as a read
+NEEDS = {"named": {"point", "rows"}}  # G169: what else but its own shape a read needs
 STATED = ("", "dpv:", "https://w3id.org/dpv#")  # G27: how a term may be written
 
 
@@ -97,7 +99,7 @@ def refusal(facts: Facts, request: Request) -> str | None:
         "no-fields": not request.fields,
         "field-outside-scene": outside,
         "policy-forbids": not looked_at <= offered,
-        "shape-outside-scene": request.shape not in contract.shapes,
+        "shape-outside-scene": not NEEDS.get(request.shape, {request.shape}) <= {*contract.shapes},
         "purpose-differs": request.purpose not in _terms(contract),
         "quota-exceeded": request.shape in ONE and not _has_room(facts, request),
     }
@@ -184,6 +186,20 @@ def _read(history: History, facts: Facts, request: Request, decided: Answer) -> 
     if without != decided.views and not _has_row(history, facts, request.subject):
         return replace(decided, views=without, allowed=False)
     return decided
+
+
+def by_name(
+    history: History, facts: Facts, request: Request, subjects: Sequence[str]
+) -> list[Answer] | str:
+    """G168, G169, G171: the answer about each of these customers, or why they are refused."""
+    asked = replace(request, shape="named")
+    if (refused := refusal(facts, asked)) is not None:
+        return refused
+    many = Counted(request.service, request.scene, "rows", request.at, len(subjects))
+    if not quota.admits(facts.limits, facts.counted, many):
+        return "quota-exceeded"
+    each = [replace(asked, subject=who) for who in subjects]
+    return [_read(history, facts, one, decision(history, facts, one)) for one in each]
 
 
 FROM_SOURCE = frozenset({"personal", "generalised"})

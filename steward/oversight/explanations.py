@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gate.decision.decide import View
+from gate.readlog.batch_entry import BATCH, NAMED, POLICY
 from gate.readlog.writer import tag
 from gate.storage.read_log import ReadLogDatabases
 from ledger.tlog import tiles
@@ -141,10 +142,10 @@ class Explanations:
             raise ExplanationError(
                 f"no entry {place.index} in {place.log}; name the answer's entry"
             )
-        if entry["action"] == "batch":
+        if entry["action"] in {BATCH, NAMED, POLICY}:
             raise ExplanationError(
-                f"entry {place.index} of {place.log} is a batch of decisions, which gave no data; "
-                "name the entry of a read"
+                f"entry {place.index} of {place.log} is not about this customer alone; "
+                "name the entry of a read of this one"
             )
         mine = tag(self._tagger, subject, place.log, place.index)
         if entry["subject"] != mine or entry["service"] != explanation.service:

@@ -24,6 +24,7 @@ from tests.features.test_legal_bases import FIELDS, INTEREST, SERVICE, folder
 __all__ = ["folder"]  # the fixture
 
 MORE, LONG = 45, 200  # times as many customers, of so long numbers: an answer of 5 MB
+NAMED = 4_500  # of them named in one request: a body of 0.95 MB
 BEYOND = 9_000  # a row after 2.5 MB: more than the operating system holds for a client
 SMALL = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)]
 ME, NDJSON = "c00007", "application/x-ndjson"
@@ -56,7 +57,9 @@ def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 
 
 @contextmanager
-def stream(address: str) -> Iterator[tuple[Iterator[str], str]]:
+def stream(
+    address: str, path: str = "/v1/rows", **more: Any
+) -> Iterator[tuple[Iterator[str], str]]:
     """The lines of rows of everybody, which leave as slowly as they are taken."""
     headers = {"Authorization": f"Bearer demo-{SERVICE}", "Accept": NDJSON}
     headers["Accept-Encoding"] = "identity"  # compressed, the operating system takes it whole
@@ -64,8 +67,8 @@ def stream(address: str) -> Iterator[tuple[Iterator[str], str]]:
     with httpx.Client(
         base_url=address, headers=headers, timeout=PATIENCE_S, transport=transport
     ) as client:
-        body = {"scene": INTEREST, "fields": [*FIELDS]}
-        with client.stream("POST", "/v1/rows", json=body) as answer:
+        body = {"scene": INTEREST, "fields": [*FIELDS]} | more
+        with client.stream("POST", path, json=body) as answer:
             assert answer.status_code == 200, answer.read()
             lines = answer.iter_lines()
             yield lines, next(lines)
@@ -134,6 +137,27 @@ def test_g150_a_row_that_was_taken_out_while_the_answer_left_is_cut(site: Site) 
         assert who not in others, f"row {others.index(who)} of {len(others)}: after the receipt"
         assert marks(site, who)[0] == "cut"
     newest(site, others[-1], "delivered")
+
+
+def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(
+    site: Site, tmp_path: Path
+) -> None:
+    people = whole(site)[-NAMED:]
+    with stream(site.address, "/v1/named", ids=people) as (lines, first):
+        site.customer(people[-1]).switch(INTEREST, "withdraw")
+        rows = [json.loads(each) for each in (first, *lines)]
+    assert [row["customer"] for row in rows] == people
+    last = rows[-1]
+    assert {last[f"{name}.view"] for name in FIELDS} == {"withheld"}, "after the receipt"
+    assert not any(last[name] for name in FIELDS)
+    assert (last["customer.allowed"], last["customer.reason"]) == (False, "objected")
+    newest(site, people[-1], "cut")
+    newest(site, people[-2], "delivered")
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(site.customer(people[-2]).client.get("/customer/reads/keys").content)
+    found = wait_for(lambda: _complete(site, keys, tmp_path, ()), "publication of the read")
+    (own,) = [each for each in found if each["action"] == "named"]
+    assert own["views"] == dict.fromkeys(FIELDS, "personal"), "found without the page (G170)"
 
 
 def hang_up(site: Site) -> str:

@@ -1,5 +1,6 @@
 """The product over PostgreSQL, as its users meet it: two databases, a portal, a gate, commands."""
 
+import json
 import os
 import shutil
 import signal
@@ -71,6 +72,10 @@ def test_a_customer_decides_proves_and_sees_who_read(
     before = customer.page("/customer/reads").html.count("<li>")
     assert read() == {FIELD: "personal"}
     assert customer.page("/customer/reads").html.count("<li>") > before
+    body = {"scene": SCENE, "ids": ["nobody", customer.subject], "fields": [FIELD]}
+    named = site.ask(SERVICE, "/v1/named", body, "application/x-ndjson")
+    reasons = [json.loads(row)["customer.reason"] for row in named.text.splitlines()]
+    assert reasons == ["never-granted", "granted"]
     customer.switch(SCENE, "withdraw")
     assert "personal" not in read().values()
     receipt = customer.receipt(customer.receipts()[0], tmp_path)

@@ -50,6 +50,12 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     | {"resource": {"type": "customer"}, "page": {"token": "", "limit": 10}},
     "/access/v1/search/action": {"subject": WHO, "resource": WHAT, "context": WHERE},
     "/v1/read": {"scene": "segmentation", "customer": "c1", "fields": ["age"], "minimum_size": 0},
+    "/v1/named": {
+        "scene": "segmentation",
+        "ids": ["c1", "x1"],
+        "fields": ["age", "job"],
+        "minimum_size": 0,
+    },
     "/v1/rows": {
         "scene": "segmentation",
         "fields": ["age"],

@@ -164,9 +164,24 @@ def ask(port: int, known: Known, over: Event, seed: int) -> None:
         ended = time.monotonic()
         assert response.status in {200, 403}, body
         said = json.loads(body)
-        every = zip(asked.get("evaluations", [asked]), said.get("evaluations", [said]), strict=True)
+        told = said.get("evaluations", [said])
+        if evidence := response.getheader("Sovereign-Evidence"):
+            told = [located(each, evidence, n, len(told)) for n, each in enumerate(told)]
+        every = zip(asked.get("evaluations", [asked]), told, strict=True)
         known.answers += [Answer(service, *each, began, ended) for each in every]
     connection.close()
+
+
+def located(told: dict[str, Any], evidence: str, number: int, of: int) -> dict[str, Any]:
+    """An answer of a request with `of` answers, with its entry, and its place in the entry's list.
+
+    `evidence`: the header. Several entries: one for each answer.
+    """
+    sent = dict(each.split("=", 1) for each in evidence.split(";"))
+    first = int(sent["entry"])
+    if "entries" in sent:
+        return told | {"entry": first + number}
+    return told | {"entry": first} | ({"place": number} if of > 1 else {})
 
 
 def question(chance: random.Random, service: str) -> tuple[str, dict[str, Any]]:

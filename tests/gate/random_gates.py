@@ -335,7 +335,7 @@ class Trial:
         return {name: shown[column] for name, column in columns.items()}
 
     def _personal(self, values: Json, views: Mapping[str, str]) -> Json:
-        return {n: v for n, v in values.items() if views[n] in {"personal", "generalised"}}
+        return {n: values[n] for n, view in views.items() if view in {"personal", "generalised"}}
 
     def _purpose(self, scene: str) -> str | None:
         own = self.contracts[scene].purpose if scene in self.contracts else "X"
@@ -402,6 +402,28 @@ class Trial:
             len(expected),
         )
 
+    def by_name(self, request: model.Request) -> tuple[Answered, Answered]:
+        chance, people = self.chance, [*SUBJECTS, "nobody", "c1\0"]
+        who = chance.sample(people, chance.randint(1, len(people)))
+        request = replace(request, subject="", purpose=self._purpose(request.scene))
+        body: Json = {"scene": request.scene, "fields": [*request.fields], "ids": who}
+        body |= {"purpose": request.purpose} if request.purpose else {}
+        status, answer = self._http("/v1/named", request.service, body)
+        lines = [json.loads(each) for each in answer.decode().splitlines()]
+        expected = model.by_name(self.past(), self._facts(), request, who)
+        if status != 200 or isinstance(expected, str):
+            return _refusals(status, lines, expected)
+        self._count(request, "rows", len(who))
+        got, want = [], []
+        for line, subject, one in zip(lines, who, expected, strict=True):
+            views = {name: line[f"{name}.view"] for name in request.fields}
+            self.found.values += sum(view == "personal" for view in views.values())
+            why = line["customer.reason"], views, line["customer.allowed"]
+            got.append((line["customer"], *why, self._personal(line, views)))
+            true = self._true(replace(request, subject=subject), one.views)
+            want.append((subject, one.reason, one.views, one.allowed, true))
+        return ("rows", got), ("rows", want)
+
     def table(self, request: model.Request) -> tuple[Answered, Answered] | None:
         request = self._many(request, "table")
         status, lines = self._stream("/v1/table", request)
@@ -447,14 +469,15 @@ class Trial:
         self.counted.append(Counted(request.service, request.scene, kind, self.at, amount))
 
 
-MANY = ("rows", "table")
-STREAMED = frozenset({"/v1/rows", "/v1/table"})
+MANY = ("rows", "table", "named")
+STREAMED = frozenset({"/v1/named", "/v1/rows", "/v1/table"})
 Ask = Callable[[Trial, model.Request], "tuple[Answered, Answered] | None"]
 ASKS: dict[str, Ask] = {
     "read": Trial.read,
     "evaluate": Trial.evaluate,
     "search": Trial.search,
     "rows": Trial.rows,
+    "named": Trial.by_name,
     "table": Trial.table,
 }
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gate.http.app import GateApp
-from ledger.events.envelope import Granted
+from ledger.events.envelope import Granted, Withdrawn
 from tests.gate.world import NOON, World, world
 
 pytestmark = pytest.mark.anyio
@@ -421,6 +421,49 @@ async def test_the_pages_of_a_search_together_are_the_whole_of_it(tmp_path: Path
     assert [len(each["results"]) for each in found] == [2, 1]
     assert [(each["page"]["count"], each["page"]["total"]) for each in found] == [(2, 3), (1, 3)]
     assert [customer for each in found for customer in each["results"]] == whole
+
+
+async def test_g178_who_appears_or_goes_between_two_pages_hides_and_doubles_nobody_else(
+    tmp_path: Path,
+) -> None:
+    bank = world(tmp_path)
+    grant = Granted("segmentation", ("age",), None)
+    for customer in ("c2", "c4", "c6", "c8"):
+        bank.says(customer, grant)
+    async with client(bank) as pdp:
+        first = await answered(pdp, RESOURCES, RESOURCE_SEARCH | {"page": {"limit": 2}})
+        bank.says("c1", grant)  # before the page that was read
+        bank.says("c5", grant)  # on the next one
+        bank.says("c2", Withdrawn("segmentation"))
+        bank.says("c4", Withdrawn("segmentation"))  # the last one that was read
+        token = first["page"]["next_token"]
+        page = {"token": token, "limit": 9}
+        rest = await answered(pdp, RESOURCES, RESOURCE_SEARCH | {"page": page})
+    names = [[each["id"] for each in found["results"]] for found in (first, rest)]
+    assert names == [["c2", "c4"], ["c5", "c6", "c8"]]
+
+
+OTHERS_TOKENS: dict[str, dict[str, Any]] = {
+    "another scene": {"context": SCENE | {"scene": "direct-marketing"}},
+    "other fields": {"context": SCENE | {"fields": ["age", "job"]}},
+    "a number": {"page": {"token": "1"}},
+    "another customer": {"page": {"token": "AAAAAAAAAAAAAAAAAAAAAGMx"}},
+    "another service": {"subject": {"type": "service", "id": "crm"}},
+}
+
+
+@pytest.mark.parametrize("why", OTHERS_TOKENS)
+async def test_g178_a_token_is_of_its_question_and_service(tmp_path: Path, why: str) -> None:
+    bank = world(tmp_path)
+    for customer in ("c1", "c2", "c3"):
+        bank.says(customer, Granted("segmentation", ("age",), None))
+    async with client(bank) as pdp:
+        first = await answered(pdp, RESOURCES, RESOURCE_SEARCH | {"page": {"limit": 1}})
+        again = RESOURCE_SEARCH | {"page": {"token": first["page"]["next_token"]}}
+        headers = {"authorization": "Bearer c"} if why == "another service" else {}
+        answer = await pdp.post(RESOURCES, json=again | OTHERS_TOKENS[why], headers=headers)
+        refused = answer.status_code == 400 and "not of this question" in answer.text
+        assert refused or answer.json().get("results") == [], "a contract that allows nothing"
 
 
 @pytest.mark.parametrize("path", [SUBJECTS, ACTIONS])

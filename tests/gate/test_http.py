@@ -115,11 +115,15 @@ async def test_a_long_stretch_of_the_ledger_is_followed_beside_the_event_loop(
 async def test_an_evaluation_is_decided_and_journalled(
     http: httpx.AsyncClient, bank: World
 ) -> None:
-    answer = (await http.post("/access/v1/evaluation", json=question(fields=["age"]))).json()
+    sent = await http.post("/access/v1/evaluation", json=question(fields=["age"]))
+    answer = sent.json()
     assert answer["decision"] is True
     assert answer["context"]["ledger_size"] == bank.ledger.size
     entries = list(bank.gate.journal.log.entries(0, bank.gate.journal.log.size))
-    assert json.loads(entries[answer["context"]["entry"]])["action"] == "evaluate"
+    log, entry = bank.gate.journal.log, len(entries) - 1
+    told = f'entry={entry};ledger_size={bank.ledger.size};read_log="{log.origin}"'
+    assert sent.headers["sovereign-evidence"] == told
+    assert json.loads(entries[entry])["action"] == "evaluate"
 
 
 async def test_without_fields_all_fields_are_asked_for(http: httpx.AsyncClient) -> None:

@@ -43,7 +43,7 @@ def answer(bank: World) -> Answer:
     question = Question("analytics", "segmentation", ("c1",), ("age",))
     (ruling,) = bank.gate.decide_in_writing([question], NOON)
     entry = bank.gate.journal.record(ruling, "c1")
-    return Answer("analytics", ASKED, json.loads(ruling.answer(entry)), 10.0, 11.0)
+    return Answer("analytics", ASKED, json.loads(ruling.answer()) | {"entry": entry}, 10.0, 11.0)
 
 
 def entries(bank: World) -> list[dict[str, Any]]:

@@ -293,5 +293,5 @@ def test_nothing_is_explained_by_a_batch(bank: World, tmp_path: Path) -> None:
         prompt_version="",
         reading=Reference(bank.gate.journal.log.origin, index),
     )
-    with pytest.raises(ExplanationError, match="is a batch of decisions, which gave no data"):
+    with pytest.raises(ExplanationError, match="is not about this customer alone"):
         explanations.attach(explained, "c1", NOON)

@@ -14,6 +14,8 @@ from gate.contracts.scene import Scene
 from gate.contracts.source import Item
 from gate.decision.decide import Reason, View
 from gate.reads import filter as filters
+from gate.reads.bulk.named import read_named
+from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_rows
 from gate.reads.request import ReadRequest
@@ -178,6 +180,13 @@ def test_the_gate_withholds_the_value_and_says_why(address: str, tmp_path: Path)
     assert (bad.decision.allowed, bad.decision.reason) == (False, Reason.SOURCE_UNAVAILABLE)
     rows = read_rows(bank.gate, TableRequest("analytics", scene.id, ("until", "age"), NOON))
     assert rows.table.num_rows == 3
+    ids, fields = ("c3", "c1", "c\0", "c9"), ("until", "age")
+    named = read_named(bank.gate, NamedRequest("analytics", scene.id, ids, fields, NOON))
+    for row in named.table.to_pylist():
+        alone = bank.gate.read(ReadRequest("analytics", scene.id, row["customer"], fields, NOON))
+        assert {name: row[name] for name in fields} == dict(alone.values)
+        assert {name: row[f"{name}.view"] for name in fields} == dict(alone.views)
+        assert row["customer.reason"] == alone.decision.reason
 
 
 def _offering(item: Item) -> Scene:

@@ -13,6 +13,9 @@ from gate.decision.alert import AlertKind, GateAlert
 from gate.decision.decide import Reason
 from gate.decision.quota import DAY, MINUTE, Quota, Quotas, wait_s
 from gate.http.app import GateApp
+from gate.http.searches import PageTokens
+from gate.reads.bulk.named import read_named
+from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.request import Answer, ReadRequest
@@ -69,6 +72,24 @@ def test_rows_over_the_quota_of_a_day_are_refused_and_tables_count_as_rows_do(
     assert read_table(bank.gate, request).reason is Reason.QUOTA_EXCEEDED
     assert rows(bank) is Reason.QUOTA_EXCEEDED
     assert rows(bank, NOON + timedelta(days=1)) is Reason.GRANTED
+
+
+def by_name(bank: World, *people: str, at: datetime = NOON) -> Reason:
+    request = NamedRequest("analytics", "segmentation", people, ("age",), at)
+    return read_named(bank.gate, request).reason
+
+
+def test_g171_a_read_by_name_counts_each_id_as_a_row_whoever_it_is(
+    bank: World, alerts: list[GateAlert]
+) -> None:
+    assert by_name(bank, "nobody", "c1") is Reason.GRANTED  # 2 of 5
+    assert by_name(bank, *"abcd") is Reason.QUOTA_EXCEEDED, "all or none"
+    assert by_name(bank, "x", "y", "z") is Reason.GRANTED  # 5
+    assert by_name(bank, "c1") is rows(bank) is Reason.QUOTA_EXCEEDED
+    assert by_name(bank, "c1", "c2", at=NOON + timedelta(days=1)) is Reason.GRANTED
+    (raised,) = alerts
+    assert (raised.kind, raised.customers) == (AlertKind.MASS_EXPORT, 2), "2 of 2 in an hour"
+    assert "by name" in raised.detail
 
 
 def test_what_is_over_the_quota_is_journalled_as_a_refusal(bank: World) -> None:
@@ -230,7 +251,8 @@ def test_g35_whom_a_search_names_counts_as_rows(bank: World) -> None:
     page = asked | {"page": {"limit": 1}}
     (one,) = posted(bank, (SEARCH, page))  # there is room for one name
     assert len(one.json()["results"]) == 1
-    (none,) = posted(bank, (SEARCH, asked | {"page": {"limit": 1, "token": "2"}}))
+    beyond_all = PageTokens(bank.gate.key, "analytics", asked).after("c2")
+    (none,) = posted(bank, (SEARCH, asked | {"page": {"limit": 1, "token": beyond_all}}))
     assert none.status_code == 429  # nobody is named, but how many there are
     assert rows(bank) is Reason.QUOTA_EXCEEDED
 
@@ -239,10 +261,12 @@ def test_g36_pages_of_a_search_that_name_many_raise_an_alert(
     bank: World, alerts: list[GateAlert]
 ) -> None:
     page = SUBJECT | CONTEXT | {"resource": {"type": "customer"}, "page": {"limit": 1}}
-    posted(bank, (SEARCH, page))
+    (first,) = posted(bank, (SEARCH, page))
     assert alerts == []  # 1 of 2 is the share that may be named
-    posted(bank, *[(SEARCH, page | {"page": {"limit": 1, "token": "1"}})] * 2)
-    assert [each.detail for each in alerts] == ["searches named 2 of 2 customers within an hour"]
+    token = first.json()["page"]["next_token"]
+    posted(bank, *[(SEARCH, page | {"page": {"limit": 1, "token": token}})] * 2)
+    told = "searches and reads by name had 2 of 2 customers within an hour"
+    assert [each.detail for each in alerts] == [told]
 
 
 def test_g36_many_evaluations_raise_an_alert(bank: World, alerts: list[GateAlert]) -> None:

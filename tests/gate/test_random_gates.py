@@ -10,8 +10,8 @@ import pytest
 from gate.decision import eligibility, eligibility_cache
 from gate.decision.eligibility import Cohort
 from gate.http import authzen
-from gate.http.app import GateApp
 from gate.http.response import Response
+from gate.http.searches import Searches
 from gate.policy.compiled import Plan
 from gate.reads import masking
 from gate.reads.bulk import groups, table
@@ -40,13 +40,15 @@ def test_g145_gates_over_random_companies_answer_as_the_model_does() -> None:
 
 
 PERMITS = [f"{shape} {why}" for shape in ("read", "evaluate") for why in ("granted", "expired")]
-PERMITS += ["search found", "rows rows", "table table", "read legitimate-interest"]
+PERMITS += ["search found", "rows rows", "table table", "named rows", "read legitimate-interest"]
 
 
-def whoever_searches(app: GateApp, _: str, body: bytes, headers: Mapping[bytes, bytes]) -> Response:
+def whoever_searches(
+    app: Searches, _: str, body: bytes, headers: Mapping[bytes, bytes]
+) -> Response:
     """Without the comparison of a search's subject with the service that asks."""
     search = msgspec.json.decode(body, type=authzen.ResourceSearch)
-    return SEARCHES(app, search.subject.id, body, headers)
+    return RESOURCES(app, search.subject.id, body, headers)
 
 
 def any_signal(plan: Plan, all_bits: BitsArray, wanted: int, minute: int, stale: int = 0) -> Cohort:
@@ -89,12 +91,12 @@ def nothing_shared(*_: object) -> Iterator[Act]:
     return iter(())
 
 
-SEARCHES, WITHDRAWS = GateApp._search_resource, ConsentIndex._withdraw
+RESOURCES, WITHDRAWS = Searches.resource, ConsentIndex._withdraw
 MASKS = masking.mask
 MUTANTS: dict[str, tuple[object, str, object, int]] = {  # with a seed that shows it soon
     "a search's subject is not compared with its service": (
-        GateApp,
-        "_search_resource",
+        Searches,
+        "resource",
         whoever_searches,
         3,
     ),

@@ -17,6 +17,7 @@ import pytest
 from gate.decision.decide import Reason, View
 from gate.factory import build
 from gate.http.authzen import ResourceSearch, search_resources
+from gate.http.searches import PageTokens
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry, pseudonym
 from gate.reads.bulk.request import TableRequest
@@ -78,7 +79,8 @@ def bank(tmp_path: Path) -> World:
         "resource": {"type": "customer"},
         "context": {"scene": "segmentation", "fields": ["age"]},
     }
-    search_resources(bank.gate, msgspec.convert(search, ResourceSearch), NOON)
+    pages = PageTokens(bytes(32), "analytics", search).page
+    search_resources(bank.gate, msgspec.convert(search, ResourceSearch), NOON, pages)
     return bank
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from gate.decision.decide import Reason, View
 from gate.reads.bulk import record_batches
+from gate.reads.bulk.named import read_named
+from gate.reads.bulk.named_request import NamedRequest
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_rows, read_table
 from gate.reads.filter import FilterCondition
@@ -99,6 +101,24 @@ def test_a_point_is_read(bank: World) -> None:
     assert answer.values == {"age": 31, "job": "admin"}
     assert bank.gate.source.row("nobody", ["age"]) is None
     assert bank.gate.source.row("c1' OR 1=1 --", ["age"]) is None
+
+
+def test_g168_named_customers_are_answered_as_each_of_them_alone(bank: World) -> None:
+    fields, ids = ("age", "job"), ("c3", "nobody", "c1' OR 1=1 --", "c2", "c1", "c\t9")
+    asked = NamedRequest("analytics", "segmentation", ids, fields, NOON)
+    found = read_named(bank.gate, asked).table.to_pylist()
+    assert [row["customer"] for row in found] == [*ids]
+    for row in found:
+        alone = bank.gate.read(
+            ReadRequest("analytics", "segmentation", row["customer"], fields, NOON)
+        )
+        assert {name: row[name] for name in fields} == dict(alone.values)
+        assert {name: row[f"{name}.view"] for name in fields} == dict(alone.views)
+        assert (row["customer.allowed"], row["customer.reason"]) == (
+            alone.decision.allowed,
+            alone.decision.reason,
+        )
+    assert found[4]["job"] == "admin"
 
 
 def test_rows_are_joined_and_filtered(bank: World) -> None:

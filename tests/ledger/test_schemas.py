@@ -7,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
+from gate.storage.api_keys import API_KEYS
 from gate.storage.change_tables import CHANGES
 from gate.storage.quotas import QUOTAS
 from gate.storage.tables import READS
@@ -32,6 +33,7 @@ SCHEMAS = [
     PEOPLE,
     SESSIONS,
     QUOTAS,
+    API_KEYS,
     CHANGES,
 ]
 

@@ -76,7 +76,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "view.": [*View, "counted"],
     "statistics.": ["counted", "not-counted"],
     "release.risk.": [*Surrogates],
-    "reads.": ["evaluate", "rows", "table", "search", "statistics"],  # actions of entries
+    "reads.": ["evaluate", "named", "rows", "table", "search", "statistics"],  # actions of entries
     "reason.": [*Reason],
     "delivery.": ["delivered", "cut", "unknown"],
     "did.": [
@@ -109,6 +109,7 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
     "status.": ["400", "401", "403", "406", "408", "413", "429", "503"],
     "fact.": ["who", "act", "scene", "fields", "at", "place", "log", "signer", "unchecked"],
     "operation.": [
+        "named",
         "read",
         "rows",
         "table",

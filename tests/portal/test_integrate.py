@@ -61,7 +61,7 @@ def run(section: str, address: str, home: Path, known: dict[str, Any]) -> dict[s
 
 
 def test_there_are_examples_of_everything() -> None:
-    assert len(CURL) == 3
+    assert len(CURL) == 4
     for section in (
         "From Python",
         "What to forget",
@@ -87,7 +87,8 @@ def test_the_examples_for_the_shell_are_answered(section: str, address: str) -> 
     assert answer.status_code == 200, answer.text
     if "ndjson" in headers.get("Accept", ""):
         assert all(
-            {"customer", "email"} <= json.loads(line).keys() for line in answer.text.splitlines()
+            {"customer", *json.loads(body)["fields"]} <= json.loads(line).keys()
+            for line in answer.text.splitlines()
         )
 
 

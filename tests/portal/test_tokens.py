@@ -105,5 +105,5 @@ def test_outside_the_demonstration_there_is_no_issuer_and_no_fixed_token(
     outside = Settings(data_dir=tmp_path)
     with pytest.raises(Exception, match="for the demonstration only"):
         issuing(replace(product, settings=outside))
-    nobody = authenticator(outside, product.scenes.values(), None)
+    nobody = authenticator(outside, ["analytics"], None)
     assert nobody.service({b"authorization": b"Bearer demo-analytics"}) is None

@@ -6,6 +6,11 @@ The header `Sovereign-Completion` of a stream says how its table was completed: 
     release-anchored;release="segmentation-9f2c…";mean=1.412;p95=4.873;covers="noise of the counts"
     naive;release="segmentation-9f2c…";covers="who withdrew is not corrected for"
     none
+
+The header `Sovereign-Evidence` says where the read log has the entry of the answer, and how much of
+the consent ledger the answer rests on.
+
+    entry=12;ledger_size=7;read_log="gate.example/reads/one"
 """
 
 import io
@@ -22,7 +27,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 JSON_LINES = "application/x-ndjson"
 CSV = "text/csv"
 FORMS = (ARROW, JSON_LINES, CSV)
-COMPLETION = "Sovereign-Completion"
+COMPLETION, EVIDENCE = "Sovereign-Completion", "Sovereign-Evidence"
 
 
 def point(answer: Answer) -> dict[str, Any]:
@@ -52,6 +57,12 @@ def completion(answer: TableAnswer) -> str:
         parts += [f"{k}={share * 100:.3f}" for k, share in figures.items() if isfinite(share)]
         parts.append(f"covers={_quoted(answer.error.covers)}")
     return ";".join(parts)
+
+
+def evidence(answer: TableAnswer) -> str:
+    """The value of the header named by EVIDENCE: parameters of RFC 9651."""
+    log = _quoted(answer.read_log)
+    return f"entry={answer.entry};ledger_size={answer.ledger_size};read_log={log}"
 
 
 def _quoted(text: str) -> str:

@@ -204,8 +204,8 @@ def _options(address: str) -> str:
 
 
 def _lines(subjects: Sequence[str]) -> str:
-    """Ids in PostgreSQL's COPY text format."""
-    return "".join([f"{subject.translate(_ESCAPES)}\n" for subject in subjects])
+    """Ids in PostgreSQL's COPY text format; it has no text with a NUL, so nobody has such an id."""
+    return "".join([f"{each.translate(_ESCAPES)}\n" for each in subjects if "\0" not in each])
 
 
 @contextmanager

@@ -55,11 +55,15 @@ def named_files(
 
 def _named(log: "ReadLogDatabase", *, sets: bool) -> Iterator[tuple[str, bytes]]:
     """Digest and bytes of the lists of a read log, and of its sets of those who were answered."""
+    from gate.readlog import batch_entry
     from gate.readlog.customer_sets import CustomerSets
     from gate.storage.read_log import EVER
 
     with log.reader() as stored:
-        yield from stored.listings()
+        lists = stored.listings()
+        yield from (
+            (name, data) for name, data in lists if not data.startswith(batch_entry.POLICY_LIST)
+        )
         if sets:
             stored_sets = CustomerSets(log.folder)
             for digest in {named for _, named in stored.answered(EVER)}:

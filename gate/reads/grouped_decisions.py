@@ -17,7 +17,7 @@ from gate.storage.deliveries import Logged
 Decided = TypeVar("Decided")
 
 
-class LoggedDecision(NamedTuple):
+class DurableDecision(NamedTuple):
     """A decision that is durable in the read log."""
 
     decision: WrittenDecision
@@ -26,7 +26,7 @@ class LoggedDecision(NamedTuple):
 
 class _Waiting(NamedTuple):
     question: Question  # about one customer
-    done: asyncio.Future[LoggedDecision]
+    done: asyncio.Future[DurableDecision]
 
 
 class GroupedDecisions:
@@ -37,13 +37,13 @@ class GroupedDecisions:
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
 
-    def logged(self, question: Question) -> asyncio.Future[LoggedDecision]:
+    def logged(self, question: Question) -> asyncio.Future[DurableDecision]:
         """The decision of a question about one customer.
 
         The future raises StaleStateError, JournalError, or what the ledger raises.
         """
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[LoggedDecision] = loop.create_future()
+        done: asyncio.Future[DurableDecision] = loop.create_future()
         self._waiting.append(_Waiting(question, done))
         if self._running is None:
             self._running = loop.create_task(self._decide())
@@ -104,11 +104,11 @@ def _tell(
     if (error := durable.exception()) is not None:
         _fail(order, error)
         return
-    deliveries, entries = durable.result()
+    deliveries, entries, log = durable.result()
     for each, decision, entry in zip(order, decisions, entries, strict=True):
         if not each.done.done():  # its client may have left
-            logged = Logged(deliveries, range(entry, entry + 1))
-            each.done.set_result(LoggedDecision(decision, logged))
+            logged = Logged(deliveries, range(entry, entry + 1), log)
+            each.done.set_result(DurableDecision(decision, logged))
 
 
 def _fail(order: Sequence[_Waiting], error: BaseException) -> None:
@@ -117,10 +117,12 @@ def _fail(order: Sequence[_Waiting], error: BaseException) -> None:
             each.done.set_exception(error)
 
 
-async def waiting_elsewhere(gate: Gate, decide: Callable[[], Decided]) -> Decided:
+async def waiting_elsewhere(
+    gate: Gate, decide: Callable[[], Decided], *, is_long: bool = False
+) -> Decided:
     """Decide; wait for others in another thread, so that requests are answered meanwhile."""
     options = gate.options
-    if options.asks_server or options.quotas.waits:
+    if is_long or options.asks_server or options.quotas.waits:
         return await asyncio.to_thread(decide)
     if not gate.decides_at_once():
         await asyncio.to_thread(gate.catch_up)

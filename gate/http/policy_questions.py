@@ -1,0 +1,160 @@
+"""AuthZEN questions about resources that are no customer's data, answered by the company's policy.
+
+    {"subject": {"type": "user", "id": "alice"}, "action": {"name": "edit"},
+     "resource": {"type": "record", "id": "101"}}   -> {"context": {"reason": "permitted"}, …}
+
+A trusted enforcement point asks: `services.toml` lists the types of subjects for which the service
+`may_ask_for`. Each decision is logged before it leaves (gate.readlog.batch_entry). A resource of
+the type `customer` never comes here: see gate.http.authzen.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from gate.http.authzen import MalformedRequestError
+from gate.policy.decisions import DecisionPolicy, EntityRef, PolicyQuestion, PolicyReason
+from gate.readlog.batch_entry import LoggedDecision
+from gate.readlog.entry import PolicyGroup, moment
+from gate.readlog.writer import Several
+from gate.reads.point import Gate
+
+CUSTOMER = "customer"
+POLICY = "?"  # counts in place of a scene: no scene has this name
+MAX_FOUND = 1_000  # per page
+MAX_LIST = 8 << 20  # bytes of the private list of one request, about
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class _Entity(msgspec.Struct, frozen=True):
+    type: str
+    id: str
+    properties: dict[str, Any] = {}
+
+    @property
+    def ref(self) -> EntityRef:
+        return EntityRef(self.type, self.id, self.properties)
+
+
+class _Action(msgspec.Struct, frozen=True):
+    name: str
+    properties: dict[str, Any] = {}
+
+
+class _Question(msgspec.Struct, frozen=True):
+    subject: _Entity
+    action: _Action
+    resource: _Entity
+    context: dict[str, Any] = {}
+
+
+class PolicyAnswer(msgspec.Struct, frozen=True):
+    """A decision, and what is logged of it."""
+
+    logged: LoggedDecision
+
+    @property
+    def allowed(self) -> bool:
+        return self.logged.reason is PolicyReason.PERMITTED
+
+    @property
+    def text(self) -> str:
+        """The JSON of the answer, the same whenever it is asked in one state."""
+        body = {"context": {"reason": self.logged.reason}, "decision": self.allowed}
+        return _ENCODER.encode(body).decode()
+
+
+class PolicyQuestions:
+    """Answers by the decision policy of one gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    @property
+    def policy(self) -> DecisionPolicy | None:
+        return self._gate.options.decisions
+
+    def is_about(self, resource_type: object) -> bool:
+        """Whether a question about such a resource is one for the company's policy."""
+        policy = self.policy
+        return policy is not None and resource_type != CUSTOMER and resource_type in policy.types
+
+    def answer(self, service: str, raw: Any, at: datetime) -> PolicyAnswer:
+        """Decide one question, as it was sent. Raises MalformedRequestError."""
+        try:
+            asked = msgspec.convert(raw, _Question)
+        except msgspec.ValidationError as error:
+            raise MalformedRequestError(str(error)) from error
+        question = PolicyQuestion(
+            asked.subject.ref,
+            asked.action.name,
+            asked.resource.ref,
+            asked.context,
+            asked.action.properties,
+        )
+        (found,) = self.decide(service, [question], at)
+        return found
+
+    def decide(
+        self, service: str, questions: Sequence[PolicyQuestion], at: datetime
+    ) -> list[PolicyAnswer]:
+        """Decide, as far as the service is trusted and its quota has room."""
+        policy, options = self.policy, self._gate.options
+        if policy is None:
+            raise AssertionError("the company has no policy of its own")
+        trusted = options.may_ask_for.get(service, frozenset())
+        mine = [each for each in questions if each.subject.type in trusted]
+        room = options.quotas.admits_points(service, POLICY, at, len(mine)) if mine else 0
+        made = []
+        for each in questions:
+            if each.subject.type not in trusted:
+                reason = PolicyReason.MAY_NOT_ASK
+            elif room == 0:
+                reason = PolicyReason.QUOTA_EXCEEDED
+            else:
+                room, reason = room - 1, policy.decide(each)
+            made.append(PolicyAnswer(LoggedDecision.of(each, reason)))
+        return made
+
+    def logged(self, service: str, answers: Iterable[PolicyAnswer], at: datetime) -> Several:
+        """What the read log gets before any of these answers leaves. Raises StaleStateError."""
+        with self._gate.lock:
+            _, point = self._gate.current(0)
+        policy = self.policy
+        digest = policy.digest if policy is not None else ""
+        now = moment(int(at.timestamp()), point)
+        return Several(PolicyGroup(service, now, [each.logged for each in answers], digest), ())
+
+
+def require_short(shared: Any, number: int) -> None:
+    """Refuse a request whose log would repeat what its questions share too often.
+
+    Raises MalformedRequestError.
+    """
+    if (size := len(_ENCODER.encode(shared)) * number) > MAX_LIST:
+        raise MalformedRequestError(
+            f"{number} questions share so much that {size} bytes would be logged, want at most "
+            f"{MAX_LIST}; send fewer, or less context"
+        )
+
+
+def completed(body: bytes) -> list[Mapping[str, Any]]:
+    """The elements of a batch as they were sent, each with what it leaves to the batch."""
+    whole = msgspec.json.decode(body)
+    parts = ("subject", "action", "resource", "context")
+    given = {name: whole[name] for name in parts if name in whole}
+    require_short(given, len(whole["evaluations"]))
+    made: list[Mapping[str, Any]] = []
+    for each in whole["evaluations"]:
+        element = dict(given)
+        for name, value in (each if isinstance(each, dict) else {}).items():
+            default = given.get(name)
+            if name in parts[:3] and isinstance(value, dict) and isinstance(default, dict):
+                names = {k: v for k, v in default.items() if k in {"type", "id", "name"}}
+                value = names | value  # noqa: PLW2901 - completed
+            if name in parts:
+                element[name] = value
+        made.append(element)
+    return made

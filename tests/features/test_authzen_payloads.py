@@ -1,0 +1,209 @@
+"""The published AuthZEN payloads pass as sent, and what decides them is confined (G174 ff.).
+
+`python -m tests.features.authzen_payloads` prints the table that stands in docs/integrate.md.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import pytest
+
+from tests.features import authzen_payloads as published
+from tests.features.authzen_payloads import EVALUATION, EVALUATIONS, FAMILIES, POINT
+from tests.features.conftest import _run, prepared
+from tests.features.served import ROOT, Site, done, sovereign
+
+ALICE = {"type": "user", "id": "alice"}
+RECORD = {"type": "record", "id": "101"}
+EDIT: dict[str, Any] = {"subject": ALICE, "action": {"name": "edit"}, "resource": RECORD}
+RECORDS = {"subject": ALICE, "action": {"name": "view"}, "resource": {"type": "record"}}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    rows = prepared(_run(tmp_path_factory)) / "customers.duckdb"
+    with published.serving(tmp_path_factory.mktemp("authzen"), rows) as served:
+        yield served
+
+
+def asked(site: Site, body: Any, path: str = EVALUATION, by: str = POINT) -> Any:
+    answer = site.ask(by, path, body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def log_of(answer: Any) -> tuple[str, int]:
+    """The read log and the entry that an answer names."""
+    sent = answer.headers["sovereign-evidence"]
+    return sent.rpartition("/")[2].strip('"'), int(sent.partition("entry=")[2].partition(";")[0])
+
+
+def test_g179_published_payloads_pass_as_they_are_sent_and_the_documentation_says_so(
+    site: Site,
+) -> None:
+    text = (ROOT / "docs" / "integrate.md").read_text("utf-8")
+    for family, (name, _, _) in FAMILIES.items():
+        sent = published.payloads(family)
+        with published.asking(site) as client:
+            failed = [each for each in sent if not published.passed(client, family, each)]
+        # A batch that is no list is not understood.
+        assert failed == (sent if family in published.SUPERSEDED else []), family
+        assert f"| {name} | {len(sent)} | {len(sent) - len(failed)} |" in text
+
+
+def test_g176_every_decision_is_logged_and_derived_again(site: Site) -> None:
+    answer = site.ask(POINT, EVALUATION, EDIT)
+    log, entry = log_of(answer)
+    assert "alice" not in answer.headers["sovereign-evidence"]
+    used = site.ask(POINT, EVALUATION, EDIT)
+    assert log_of(used) == (log, entry + 1)
+    replayed = sovereign("replay", log, "--data-dir", site.home, "--json")
+    assert replayed.returncode == 0, replayed.stdout + replayed.stderr
+    assert json.loads(replayed.stdout)["derived"] > entry
+
+
+def test_g176_what_was_asked_is_private(site: Site, tmp_path: Path) -> None:
+    site.ask(POINT, EVALUATION, EDIT)
+    done("named-files", tmp_path / "lists", "--data-dir", site.home)
+    given = b"".join(path.read_bytes() for path in (tmp_path / "lists").glob("*"))
+    assert b"alice" not in given
+
+
+DENIED: dict[str, tuple[Any, str, str]] = {
+    "a subject type that it may not ask for": (
+        EDIT | {"subject": {"type": "record", "id": "101"}},
+        POINT,
+        "may-not-ask",
+    ),
+    "a service that may ask for nobody": (EDIT, "recommender", "may-not-ask"),
+    "an unknown action": (EDIT | {"action": {"name": "burn"}}, POINT, "not-in-schema"),
+    "a property of another type": (
+        EDIT | {"resource": {"type": "record", "id": "x", "properties": {"department": 7}}},
+        POINT,
+        "not-in-schema",
+    ),
+    "an escape of Cedar's JSON": (
+        EDIT
+        | {
+            "resource": {
+                "type": "record",
+                "id": "x",
+                "properties": {"owner": {"__entity": {"type": "user", "id": "alice"}}},
+            }
+        },
+        POINT,
+        "not-in-schema",
+    ),
+    "a property without end": (
+        EDIT | {"context": {"ip": json.loads("[" * 50 + "]" * 50)}},
+        POINT,
+        "not-in-schema",
+    ),
+    "a property that contradicts the company's": (
+        EDIT | {"subject": {"type": "user", "id": "bob", "properties": {"role": "manager"}}},
+        POINT,
+        "contradicts-entity",
+    ),
+    "no rule": (EDIT | {"subject": {"type": "user", "id": "bob"}}, POINT, "denied"),
+}
+
+
+@pytest.mark.parametrize("why", DENIED)
+def test_g175_what_is_not_understood_or_not_trusted_is_denied(site: Site, why: str) -> None:
+    body, by, reason = DENIED[why]
+    assert asked(site, body, by=by) == {"context": {"reason": reason}, "decision": False}
+
+
+def test_g175_properties_count_where_a_trusted_point_sends_them(site: Site) -> None:
+    draft = {"type": "record", "id": "new", "properties": {"department": "Sales", "unknown": [1]}}
+    assert asked(site, EDIT | {"resource": draft})["decision"]
+    assert not asked(site, EDIT | {"resource": {"type": "record", "id": "new"}})["decision"]
+
+
+def test_g174_a_customers_data_is_never_a_matter_of_that_policy(site: Site) -> None:
+    customer = EDIT | {"resource": {"type": "customer", "id": "c00007"}, "action": {"name": "read"}}
+    found = asked(site, customer)
+    assert (found["decision"], found["context"]["reason"]) == (False, "unknown-scene")
+    both = asked(
+        site, {**EDIT, "evaluations": [{}, {"resource": customer["resource"]}]}, EVALUATIONS
+    )
+    assert [each["decision"] for each in both["evaluations"]] == [True, False]
+    mixed = {
+        "evaluations": [
+            EDIT,
+            {
+                "subject": {"type": "service", "id": POINT},
+                "action": {"name": "read"},
+                "resource": {"type": "customer", "id": "c00007"},
+                "context": {"scene": "recommendation", "fields": ["age"]},
+            },
+            {"subject": ALICE},
+        ]
+    }
+    answers = asked(site, mixed, EVALUATIONS)["evaluations"]
+    assert [each["decision"] for each in answers] == [True, False, False]
+    assert answers[2]["context"]["error"]["status"] == 400
+
+
+REFUSED: dict[str, tuple[str, str, str]] = {
+    "a type of the product's": ("decisions.schema.json", '"record":', '"Customer":'),
+    "a namespace": ("decisions.schema.json", '"":', '"Bank":'),
+    "an unknown action": ("decisions.cedar", '"can_create_todo"', '"can_burn_todo"'),
+    "an entity of no type": ("entities.json", '"type": "identity"', '"type": "nobody"'),
+    "an attribute of another type": ("entities.json", '"role": "manager"', '"role": 1'),
+    "an entity twice": ("entities.json", '"id": "bob"}, "attrs"', '"id": "alice"}, "attrs"'),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_g174_a_policy_that_is_not_understood_is_refused(tmp_path: Path, why: str) -> None:
+    name, old, new = REFUSED[why]
+    folder = published.company(tmp_path)
+    path = folder / "policy" / name
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    ran = sovereign("check", folder)
+    assert ran.returncode != 0, ran.stdout
+
+
+def test_g177_a_question_without_a_scene_is_about_the_services_default(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("default")
+    made = published.company(folder)
+    register = made / "services.toml"
+    text = register.read_text("utf-8")
+    wanted = r"(\[recommender\]\n(?:.+\n)*)"
+    register.write_text(re.sub(wanted, r'\1default_scene = "recommendation"\n', text, count=1))
+    home = folder / "data"
+    copytree(prepared(_run(tmp_path_factory)), home)
+    with Site(home, folder / "log", words=("--company", str(made))).serving() as site:
+        person = site.customer("c00031")
+        person.switch("recommendation", "allow")
+        question = {
+            "subject": {"type": "service", "id": "recommender"},
+            "action": {"name": "read"},
+            "resource": {"type": "customer", "id": "c00031"},
+        }
+        assert asked(site, question, by="recommender")["decision"]
+        other = question | {"subject": {"type": "service", "id": "fraud-desk"}}
+        assert not asked(site, other, by="fraud-desk")["decision"]
+
+
+def test_g178_pages_of_one_question_lead_on_and_no_other_takes_their_token(site: Site) -> None:
+    path = "/access/v1/search/resource"
+    found, token = list[str](), ""
+    while True:
+        page = asked(site, RECORDS | {"page": {"limit": 7, "token": token}}, path)
+        found += [each["id"] for each in page["results"]]
+        if not (token := page["page"]["next_token"]):
+            break
+        other = RECORDS | {"action": {"name": "edit"}, "page": {"limit": 7, "token": token}}
+        refused = site.ask(POINT, path, other)
+        assert (refused.status_code, "is not of this question" in refused.text) == (400, True)
+    assert found == [str(number) for number in range(101, 121)]
