@@ -8,7 +8,8 @@ home/keys, consent.policy   see ledger.keys.log_keys and ledger.vault.vault
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -58,6 +59,7 @@ from ledger.vault.tombstones import Tombstones
 from ledger.vault.vault import Vault
 from ledger.witness.client import NO_WITNESSES, Witnesses
 from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
+from ledger.witness.cosigned_history import CosignedHistory
 
 __all__ = [
     "IdempotencyError",
@@ -67,6 +69,8 @@ __all__ = [
     "UnknownSubjectError",
     "VersionConflictError",
 ]
+
+PUBLISHED = Path("log") / "consent"  # the tile directory, in the data directory
 
 
 class Ledger(Pseudonyms):
@@ -82,6 +86,7 @@ class Ledger(Pseudonyms):
         signers: Keys,
         on_commit: OnCommit = lambda _size: None,
         witnesses: Witnesses = NO_WITNESSES,
+        history: CosignedHistory | None = None,
     ) -> None:
         """Raises CorruptLogError if the stored parts do not match each other."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
@@ -92,18 +97,27 @@ class Ledger(Pseudonyms):
         bound_logs.require(self.log, self.states)
         self._store = store
         self._lock = RLock()
-        self._cosigned = CosignedCheckpoints(self.log, store, witnesses)
+        self._witnesses = witnesses
+        self._cosigned = CosignedCheckpoints(self.log, store, witnesses, history)
         self._on_commit = on_commit
         self._use(keys)
         self._unannounced: int | None = None  # erasures; None: nobody looked yet
         on_commit(self.log.size)
 
     @classmethod
-    def open(cls, home: Path, *, origin: str, on_commit: OnCommit = lambda _size: None) -> "Ledger":
+    def open(
+        cls,
+        home: Path,
+        *,
+        origin: str,
+        on_commit: OnCommit = lambda _size: None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> "Ledger":
         """Open the ledger in the data directory `home`; create it, with new keys, if there is none.
 
         The process is its writer until `close`: see `SqlStore.take_lease`. `on_commit(size)` is
-        called after every commit, before any receipt for it is returned. Raises WriterBusyError,
+        called after every commit, before any receipt for it is returned. `now`: the time that the
+        witnesses' is compared with. Raises WriterBusyError,
         and CorruptLogError, VaultError or NoteError if the stored parts do not match each other or
         what was published of them: see ledger.integrity.start.
         """
@@ -119,7 +133,7 @@ class Ledger(Pseudonyms):
                 store.take_lease()
             except LeaseHeldError as held:
                 raise WriterBusyError(home, held.holder) from held
-            return cls._opened(home, store, origin, on_commit)
+            return cls._opened(home, store, origin, on_commit, now)
         except BaseException:
             store.close()
             raise
@@ -140,7 +154,14 @@ class Ledger(Pseudonyms):
             raise
 
     @classmethod
-    def _opened(cls, home: Path, store: SqlStore, origin: str, on_commit: OnCommit) -> "Ledger":
+    def _opened(
+        cls,
+        home: Path,
+        store: SqlStore,
+        origin: str,
+        on_commit: OnCommit,
+        now: Callable[[], datetime] = clock.now,
+    ) -> "Ledger":
         try:
             keys = Vault(home / "keys")
         except database.DatabaseError as error:
@@ -157,8 +178,10 @@ class Ledger(Pseudonyms):
             heads = [each.head() for each in (store, store.state_store())]
             log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
             signers = log_keys.keys(home, origin)
+            witnesses = replace(log_keys.witnesses(home), now=now)
             with store.unchanging():  # another process may be writing it
-                made = cls(store, keys, signers, on_commit, log_keys.witnesses(home))
+                history = CosignedHistory(home / PUBLISHED)
+                made = cls(store, keys, signers, on_commit, witnesses, history)
             rotation.save_receipts(home, made.log, made.receipt)
             retired_keys.limit(home, made.log, made.states.log)
         except BaseException:
@@ -219,6 +242,10 @@ class Ledger(Pseudonyms):
         Raises RolledBackError, QuorumError.
         """
         return self._cosigned.newest()
+
+    def left_out(self) -> Mapping[str, str]:
+        """The witnesses that did not cosign the newest checkpoint when asked last, and why."""
+        return {**self.states.cosigned.left_out, **self._cosigned.left_out}
 
     def require_unforked(self) -> None:
         """Ask the witnesses whether they have seen more of either log, or another history.
@@ -460,6 +487,7 @@ class Ledger(Pseudonyms):
         self.log.export(folder, self.cosign())
 
     def close(self) -> None:
+        self._witnesses.close()
         self.log.close()
         self._vault.close()
 

@@ -4,7 +4,7 @@ After a start, a log with witnesses signs nothing until they confirm that none o
 missing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
@@ -13,8 +13,10 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from ledger.storage.interface import Head
 from ledger.storage.sqlite import SqlLog
 from ledger.tlog import checkpoint, signed_note
+from ledger.tlog.policy import LogPolicy
 from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import Log
+from ledger.witness.cosigned_history import CosignedHistory
 from ledger.witness.client import FrozenLog, Provable, QuorumError, Witnesses
 
 
@@ -33,12 +35,21 @@ P = TypeVar("P", bound=_Noted)
 class CosignedCheckpoints:
     """Cosigned checkpoints of one log. Thread-safe. Without witnesses all counts as cosigned."""
 
-    def __init__(self, log: Log, store: SqlLog, witnesses: Witnesses) -> None:
+    def __init__(
+        self,
+        log: Log,
+        store: SqlLog,
+        witnesses: Witnesses,
+        history: CosignedHistory | None = None,
+    ) -> None:
+        """`history`: where cosigned checkpoints are published, if they are."""
         self._log = log
+        self._history = history
         self._store = store
         self._witnesses = witnesses
         self._turn = Lock()  # so that no witness is asked about an older checkpoint after a newer
         self._may_sign = not witnesses.asked
+        self.left_out: dict[str, str] = {}  # witness -> why it did not cosign when asked last
 
     def require_may_sign(self) -> None:
         """Raise RolledBackError or QuorumError unless the log may sign.
@@ -58,6 +69,24 @@ class CosignedCheckpoints:
             return self._log.checkpoint()
         with self._turn:
             return self._ask(self._log)
+
+    def attest(self) -> Note:
+        """Have the newest checkpoint cosigned and published, so that later entries are after it.
+
+        Raises as `newest` does. Without witnesses the checkpoint is the log's own.
+        """
+        signed = self.newest()
+        if self._history is not None and self._witnesses.asked:
+            self._history.append(signed, self._witnesses.now(), at_once=True)
+        return signed_note.parse(signed)
+
+    def published(self) -> Iterator[Note]:
+        """The cosigned checkpoints that were published, oldest first. Raises as `read` does."""
+        return self._history.notes() if self._history is not None else iter(())
+
+    @property
+    def policy(self) -> LogPolicy:
+        return self._witnesses.policy
 
     def covering(self, index: int) -> tuple[int, Note]:
         """Size and note of a checkpoint that covers entry `index`, cosigned if witnesses answer."""
@@ -86,10 +115,16 @@ class CosignedCheckpoints:
         return make()
 
     def _ask(self, log: Provable) -> str:
-        signed = self._witnesses.cosigned(log)
+        left_out: dict[str, str] = {}
+        try:
+            signed = self._witnesses.cosigned(log, left_out)
+        finally:
+            self.left_out = left_out
         self._store.store_cosigned(
             Head(checkpoint.parse(signed_note.parse(signed).text).size, signed)
         )
+        if self._history is not None:
+            self._history.append(signed, self._witnesses.now())
         # Crash here: the cosigned checkpoint is stored; the next start asks the witnesses again.
         self._may_sign = True
         return signed

@@ -53,7 +53,7 @@ def witnesses(home: Path, tmp_path: Path) -> Iterator[list[ExitStack]]:
     lines = []
     for number, key in enumerate(KEYS):
         stacks.append(ExitStack())
-        one = Witness(tmp_path / f"w{number}.sqlite", key, known, lambda: NOON)
+        one = Witness(tmp_path / f"w{number}.sqlite", key, known)
         url = stacks[-1].enter_context(served(server.app(one)))
         lines.append(f"witness w{number} {key.key} {url}\n")
     lines += ["group two 2 w0 w1 w2\n", "quorum two\n"]

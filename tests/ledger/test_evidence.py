@@ -45,6 +45,7 @@ from ledger.verify import evidence, receipt
 from ledger.verify.cli import main
 from ledger.verify.evidence import SKEW, EvidenceError, Proven
 from ledger.witness import server
+from ledger.witness.watched_log import WatchedLog
 from ledger.witness.witness import Witness
 from portal.commands.log.audit import app
 from tests.ledger.events import GRANTED, NOON, ORIGIN, WORDING
@@ -99,7 +100,7 @@ def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) ->
         clock.now = NOON + years * YEAR
         ledger.rotate(home, clock.now)
         for each in witnesses:
-            each._trust = LogPolicy((*known_keys(home),))
+            each._logs = WatchedLog.by_origin(known_keys(home))
 
     say(KeyEnrolled(HAND.key), None, 0)
     say(GRANTED, HAND, 0)
@@ -128,7 +129,7 @@ def archive() -> Archive:
         Ledger.open(home / "home", origin=ORIGIN).close()
         clock = Clock()
         witnesses = watched(home, stack, clock)
-        ledger = opened(home / "home")
+        ledger = opened(home / "home", lambda: clock.now)
         first = policies(home / "home")
         kept = [receipt.parse(story(ledger, home / "home", witnesses, clock))]
         texts = {
@@ -328,7 +329,7 @@ def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
         opened(home / "home").close()
         clock = Clock()
         watched(home, stack, clock)
-        ledger = opened(home / "home")
+        ledger = opened(home / "home", lambda: clock.now)
         trusted = policies(home / "home")
         give(ledger, KeyEnrolled(HAND.key), at=NOON + SKEW)
         evidence.verify(build_evidence(ledger, home / "home", "c1", 1), trusted)
