@@ -57,6 +57,7 @@ from ledger.vault.owners import Erasures
 from ledger.vault.pseudonyms import Pseudonyms
 from ledger.vault.tombstones import Tombstones
 from ledger.vault.vault import Vault
+from ledger.witness import own_witnesses
 from ledger.witness.client import NO_WITNESSES, Witnesses
 from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
 from ledger.witness.cosigned_history import CosignedHistory
@@ -178,6 +179,7 @@ class Ledger(Pseudonyms):
             heads = [each.head() for each in (store, store.state_store())]
             log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
             signers = log_keys.keys(home, origin)
+            own_witnesses.ensure(home)
             witnesses = replace(log_keys.witnesses(home), now=now)
             with store.unchanging():  # another process may be writing it
                 history = CosignedHistory(home / PUBLISHED)
@@ -242,6 +244,18 @@ class Ledger(Pseudonyms):
         Raises RolledBackError, QuorumError.
         """
         return self._cosigned.newest()
+
+    def witnesses(self) -> list[str]:
+        """The names of the witnesses that are asked to cosign."""
+        return [each.name for each in self._witnesses.asked]
+
+    def ask_witnesses(self, home: Path) -> None:
+        """Ask the witnesses that `home/witnesses.policy` names now. Raises LogPolicyError."""
+        with self._lock:
+            self._witnesses.close()
+            self._witnesses = replace(log_keys.witnesses(home), now=self._witnesses.now)
+            self._cosigned.ask(self._witnesses)
+            self.states.cosigned.ask(self._witnesses)
 
     def left_out(self) -> Mapping[str, str]:
         """The witnesses that did not cosign the newest checkpoint when asked last, and why."""

@@ -51,6 +51,12 @@ class CosignedCheckpoints:
         self._may_sign = not witnesses.asked
         self.left_out: dict[str, str] = {}  # witness -> why it did not cosign when asked last
 
+    def ask(self, witnesses: Witnesses) -> None:
+        """Ask these witnesses from now on. Nothing is signed before they have confirmed the log."""
+        with self._turn:
+            self._witnesses, self.left_out = witnesses, {}
+            self._may_sign = not witnesses.asked
+
     def require_may_sign(self) -> None:
         """Raise RolledBackError or QuorumError unless the log may sign.
 

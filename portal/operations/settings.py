@@ -276,6 +276,18 @@ class Settings(BaseSettings):
         le=36_500,
     )
 
+    timestamp_authority: str = _setting(
+        "",
+        "RFC 3161 authority that stamps each published checkpoint of the consent log; none if"
+        " empty",
+        '"https://tsa.example/tsr"',
+    )
+    timestamp_roots: str = _setting(
+        "",
+        "PEM file of the root certificates of that authority; needed with timestamp_authority",
+        '"/etc/sovereign/tsa-roots.pem"',
+    )
+
     job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = _setting(
         {},
         "time between the runs of a job, by its name in `sovereign jobs`",
@@ -366,6 +378,21 @@ class Settings(BaseSettings):
         if days < MIN_DAYS and days != 0:
             raise ValueError(f"reads_kept_days is {days}, want {MIN_DAYS} or more, or 0")
         return days
+
+    @model_validator(mode="after")
+    def _stamped_under_a_root(self) -> Self:
+        if not self.timestamp_authority:
+            return self
+        if urlsplit(self.timestamp_authority).scheme not in {"http", "https"}:
+            raise ValueError(
+                f"timestamp_authority is {self.timestamp_authority!r}, want http:// or https://"
+            )
+        if not Path(self.timestamp_roots).is_file():
+            raise ValueError(
+                f"timestamp_roots is {self.timestamp_roots!r}, want a PEM file with the root of"
+                " timestamp_authority: without it nobody can check its tokens"
+            )
+        return self
 
     @model_validator(mode="after")
     def _bounded_losses(self) -> Self:
