@@ -128,6 +128,11 @@ class LogPolicy:
                 "the log for a checkpoint that more witnesses have cosigned"
             )
 
+    @property
+    def is_witnessed(self) -> bool:
+        """Whether checkpoints must be cosigned by witnesses."""
+        return self.quorum != NONE
+
     def is_quorum(self, seen: AbstractSet[str]) -> bool:
         """Whether these witnesses, by their names in the policy, are enough; never of `none`."""
         return self.quorum != NONE and self._witnessed(self.quorum, seen)

@@ -49,6 +49,7 @@ class CosignedCheckpoints:
         self._witnesses = witnesses
         self._turn = Lock()  # so that no witness is asked about an older checkpoint after a newer
         self._may_sign = not witnesses.asked
+        self._named: set[int] = set()  # sizes of checkpoints that left with a proof
         self.left_out: dict[str, str] = {}  # witness -> why it did not cosign when asked last
 
     def ask(self, witnesses: Witnesses) -> None:
@@ -102,8 +103,16 @@ class CosignedCheckpoints:
             with suppress(QuorumError):
                 signed = self.newest()
             note = signed_note.parse(signed)
-            return checkpoint.parse(note.text).size, note
-        return stored.size, signed_note.parse(stored.note)
+            size = checkpoint.parse(note.text).size
+        else:
+            size, note = stored.size, signed_note.parse(stored.note)
+        self._named.add(size)
+        return size, note
+
+    def take_named(self) -> set[int]:
+        """The sizes of the checkpoints that left since this was called last."""
+        named, self._named = self._named, set()
+        return named
 
     def cosign_proof(self, make: Callable[[], P]) -> P:
         """The proof that `make` returns, with its checkpoint cosigned if the witnesses answer.

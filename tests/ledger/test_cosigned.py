@@ -116,7 +116,7 @@ def test_w13_a_database_restored_from_an_old_copy_signs_nothing(
             act()
     with pytest.raises(RolledBackError):
         restored.export(home / "log/consent")
-    assert (restored.size, (home / "log").exists()) == (1, False)
+    assert (restored.size, (home / "log/consent/checkpoint").exists()) == (1, False)
     restored.close()
 
 

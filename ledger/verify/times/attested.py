@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ledger.tlog import checkpoint, merkle
+from ledger.tlog import checkpoint, merkle, signed_note
 from ledger.tlog import policy as policies
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.cosignature import CosignatureError
@@ -107,7 +107,8 @@ def bounds_of(index: int, attested: Iterable[Attested]) -> Bounds:
 def require_prefix(source: LogSource, older: Checkpoint, newer: Checkpoint) -> None:
     """Raise TimeError unless the log extends one checkpoint to the other; UnreadableError.
 
-    `source`: its tile directory, from which the proof is made.
+    `source`: its tile directory, from which the proof is made. What it publishes may be newer than
+    both: then its tiles have the proof too, and its own checkpoint need not be trusted.
     """
     if older.origin != newer.origin or older.size > newer.size:
         raise TimeError(f"{older.size} entries of {older.origin} are no beginning of {newer.size}")
@@ -118,14 +119,21 @@ def require_prefix(source: LogSource, older: Checkpoint, newer: Checkpoint) -> N
     if not older.size:
         return
     try:
-        proof = merkle.prove_consistency(
-            older.size, newer.size, LogFiles(source, newer.size).nodes()
-        )
+        nodes = LogFiles(source, max(newer.size, published(source))).nodes()
+        proof = merkle.prove_consistency(older.size, newer.size, nodes)
         merkle.verify_consistency(older.size, newer.size, older.root, newer.root, proof)
     except (ProofError, IndexError) as error:
         raise TimeError(
             f"the {older.size} entries that were seen are no beginning of the {newer.size}: {error}"
         ) from error
+
+
+def published(source: LogSource) -> int:
+    """The size that a tile directory shows. Raises UnreadableError."""
+    try:
+        return checkpoint.parse(signed_note.parse(source.read("checkpoint").decode()).text).size
+    except ValueError as error:
+        raise UnreadableError("checkpoint", str(error)) from error
 
 
 def require_at_least(head: Checkpoint, wanted: Checkpoint) -> None:
