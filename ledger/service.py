@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 
-from ledger import bound_logs, clock, entry_erasure, retired_keys
+from ledger import bound_logs, clock, entry_erasure, retired_keys, witnessed_time
 from ledger.errors import (
     CorruptLogError,
     IdempotencyError,
@@ -27,6 +27,7 @@ from ledger.events.envelope import (
     Act,
     EvidenceClass,
     Instruction,
+    KeyRecovered,
     PublicEvent,
     SubjectErased,
     Wording,
@@ -261,6 +262,13 @@ class Ledger(Pseudonyms):
         """The witnesses that did not cosign the newest checkpoint when asked last, and why."""
         return {**self.states.cosigned.left_out, **self._cosigned.left_out}
 
+    def cosigned_history(self) -> Iterator[Note]:
+        """The cosigned checkpoints of the consent log that were published, oldest first.
+
+        Raises OSError, MalformedHistoryError.
+        """
+        return self._cosigned.published()
+
     def require_unforked(self) -> None:
         """Ask the witnesses whether they have seen more of either log, or another history.
 
@@ -329,16 +337,20 @@ class Ledger(Pseudonyms):
         `signatures`: one per instruction, None where a login session vouches for it; if omitted,
         all are None. If the key `idempotency` was used for the same instructions before, their
         recorded entries are returned, whatever the signatures are now. Raises
-        VersionConflictError, InstructionError (SignatureError, UnauthorisedError), and
-        IdempotencyError if the key was used for other instructions.
+        VersionConflictError, InstructionError (SignatureError, UnauthorisedError),
+        UnwitnessedTimeError, and IdempotencyError if the key was used for other instructions.
         """
         encoded = [envelope.encode(each) for each in instructions]
         request = sha256(b"".join(encoded)).digest()
+        self._require_waited(instructions)
         with self._lock:
             self._announce_erasures(clock.now())
             if idempotency is not None and (earlier := self._store.idempotent(idempotency)):
                 return _again(earlier, request, instructions)
             signers = signatures or [None] * len(encoded)
+            dated = [each.at for each in instructions if not each.time_uncertain]
+            if dated:
+                witnessed_time.require_timely(self._cosigned, min(dated))
             known = self.log.size, self._latest.of
             states = resulting_states(self.origin, instructions, encoded, signers, *known)
             self._vault.create(each.subject for each in instructions)
@@ -515,6 +527,15 @@ class Ledger(Pseudonyms):
         self._prover = Prover(
             *parts, self._reader, self._latest, self._recorder, self._cosigned, self._lock
         )
+
+    def _require_waited(self, instructions: Sequence[Instruction]) -> None:
+        """Ask the witnesses about the waits that these instructions end, without the lock."""
+        for each in instructions:
+            if isinstance(each.act, KeyRecovered):
+                with self._lock:
+                    pending = self._latest.of(each.subject).authority.recovery
+                if pending is not None:
+                    witnessed_time.require_waited(self._cosigned, pending.index)
 
     def _has_state(self, subject: str) -> bool:
         if self.states.newest().map == EMPTY_ROOT:  # as at a first start, with everybody to come

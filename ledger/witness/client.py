@@ -21,7 +21,7 @@ from ledger.tlog.merkle import Hash, ProofError, verify_consistency
 from ledger.tlog.policy import CosignerKey, LogPolicy, LogPolicyError, cosigned_at
 from ledger.tlog.signed_note import Note, NoteError, Verifying
 from ledger.witness import witness
-from ledger.witness.http_post import Connection, WitnessUnavailableError
+from ledger.witness.http_post import WitnessConnection, WitnessUnavailableError
 from ledger.witness.witness import Reply, Submission
 
 __all__ = ["AskedWitness", "QuorumError", "RolledBackError", "WitnessUnavailableError", "Witnesses"]
@@ -84,20 +84,21 @@ class AskedWitness:
     """A witness of a log: its keys, how to post a submission to it, and to fetch what it saw.
 
     `sizes`: the size of each log that it cosigned last, as far as we know. `stop` ends a request
-    that takes too long, and closes the connection.
+    that takes too long; `close` ends all.
     """
 
     keys: tuple[CosignerKey, ...]
     post: Post
     fetch: Fetch = lambda _origin: None
     stop: Callable[[], None] = lambda: None
+    close: Callable[[], None] = lambda: None
     sizes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def at(cls, url: str, *keys: CosignerKey) -> "AskedWitness":
         """The witness whose submission and monitoring prefix is `url`."""
-        connection = Connection.to(url)
-        return cls(keys, connection.post, connection.fetch, connection.stop)
+        connection = WitnessConnection.to(url)
+        return cls(keys, connection.post, connection.fetch, connection.stop, connection.close)
 
     @property
     def name(self) -> str:
@@ -244,7 +245,7 @@ class Witnesses:
 
     def close(self) -> None:
         for each in self.asked:
-            each.stop()
+            each.close()
 
     def _enough(self, signed: Note) -> bool:
         try:

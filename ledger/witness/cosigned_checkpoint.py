@@ -109,6 +109,11 @@ class CosignedCheckpoints:
         self._named.add(size)
         return size, note
 
+    def stored(self) -> Note | None:
+        """The newest checkpoint that the witnesses cosigned, if there is one; asks nobody."""
+        stored = self._store.cosigned() if self._witnesses.asked else None
+        return None if stored is None else signed_note.parse(stored.note)
+
     def take_named(self) -> set[int]:
         """The sizes of the checkpoints that left since this was called last."""
         named, self._named = self._named, set()

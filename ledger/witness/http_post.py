@@ -22,17 +22,18 @@ class WitnessUnavailableError(Exception):
 
 
 @dataclass(slots=True)
-class Connection:
+class WitnessConnection:
     """A connection to the server at `url`, opened when it is first needed. Thread-safe."""
 
     url: str
     _connect: Callable[[], HTTPConnection]
     _open: HTTPConnection | None = None
     _ending: bool = False
+    _closed: bool = False
     _busy: Lock = field(default_factory=Lock)
 
     @classmethod
-    def to(cls, url: str) -> "Connection":
+    def to(cls, url: str) -> "WitnessConnection":
         """Raises ValueError for an address that is not http or https."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -64,16 +65,23 @@ class Connection:
             self._close()
             self._busy.release()
 
+    def close(self) -> None:
+        """As `stop`, and nothing can be asked any more."""
+        self._closed = True
+        self.stop()
+
     def _asked(self, method: str, url: str, body: bytes | None) -> Reply:
         if not self._busy.acquire(timeout=WAIT_S):
             raise WitnessUnavailableError(f"{self.url} has not answered the question before")
         self._ending = False
         try:
+            if self._closed:
+                raise ConnectionAbortedError("the log was closed")
             return self._answered(method, urlsplit(url).path, body)
         except (OSError, HTTPException, ValueError) as error:
             raise WitnessUnavailableError(f"{url}: {error or type(error).__name__}") from error
         finally:
-            if self._ending:
+            if self._ending or self._closed:
                 self._close()
             self._busy.release()
 

@@ -10,6 +10,7 @@ from shutil import copytree
 import pytest
 from typer.testing import CliRunner
 
+from ledger import clock
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
@@ -72,7 +73,7 @@ def ledger(home: Path, witnesses: list[ExitStack]) -> Iterator[Ledger]:
 
 
 def say(ledger: Ledger, subject: str) -> int:
-    said = ledger.draft(subject, GRANTED, at=NOON, wording=WORDING)
+    said = ledger.draft(subject, GRANTED, at=clock.now(), wording=WORDING)
     return ledger.record([said])[0].index
 
 

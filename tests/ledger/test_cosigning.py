@@ -162,7 +162,7 @@ def test_a_log_and_a_witness_speak_over_http(
             cosigned(old, [one], quorum=1)
     with pytest.raises(QuorumError, match="refused"):
         cosigned(log, [one], quorum=1)
-    one.stop()
+    one.close()
 
 
 ELSEWHERE = {

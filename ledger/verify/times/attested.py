@@ -96,8 +96,9 @@ def of_note(trust: LogPolicy, signed: Note) -> Attested | None:
 
 def bounds_of(index: int, attested: Iterable[Attested]) -> Bounds:
     """The tightest bounds of entry `index` by checkpoints of one history."""
-    without = [each for each in attested if each.head.size <= index]
-    with_it = [each for each in attested if each.head.size > index]
+    found = [*attested]
+    without = [each for each in found if each.head.size <= index]
+    with_it = [each for each in found if each.head.size > index]
     return Bounds(
         max(without, key=lambda each: each.at, default=None),
         min(with_it, key=lambda each: each.by, default=None),
