@@ -369,6 +369,74 @@ def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
         ledger.close()
 
 
+CHANGED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an entry left out": lambda m: m["entries"].pop(3),
+    "the first left out": lambda m: m["entries"].pop(0),
+    "the last left out": lambda m: m["entries"].pop(),
+    "nothing left": lambda m: m["entries"].clear(),
+    "an entry twice": lambda m: m["entries"].insert(1, m["entries"][1]),
+    "two in another order": lambda m: m["entries"].reverse(),
+    "another's entry put in": lambda m: m["entries"].append(other()["entries"][0]),
+    "another's entry in place of one": lambda m: m["entries"].__setitem__(1, other()["entries"][0]),
+    "another's entries": lambda m: m.update(entries=other()["entries"], seq=1),
+    "another's state": lambda m: m.update(state=other()["state"]),
+    "about none": lambda m: m.update(seq=0),
+    "about one to come": lambda m: m.update(seq=WITHDREW + 1),
+    "about true": lambda m: m.update(seq=True),
+    "another type": lambda m: m.update(type="sovereign-evidence/v2"),
+    "a part too many": lambda m: m.update(more=1),
+    "a part missing": lambda m: m.pop("rotations"),
+    "a signature left out": lambda m: [
+        entry(m, BY_THIRD)["extra"].pop(name) for name in ("signature", "signer")
+    ],
+    "a signature of another instruction": lambda m: entry(m, BY_THIRD)["extra"].update(
+        signature=entry(m, GAVE)["extra"]["signature"], signer=entry(m, GAVE)["extra"]["signer"]
+    ),
+    "an enrolment with another key": lambda m: entry(m, ENROLLED)["extra"]["event"]["act"].update(
+        key=json.loads(envelope.encode(replace(FORGED, act=KeyEnrolled(THIRD.key))))["act"]["key"]
+    ),
+    "a shorter delay": lambda m: entry(m, ASKED)["extra"]["event"]["act"].update(
+        not_before="2032-12-30T12:00:00Z"
+    ),
+    "two salts exchanged": lambda m: exchanged(entry(m, 1)["extra"], entry(m, 2)["extra"], "salt"),
+    "two places exchanged": lambda m: exchanged(entry(m, 1), entry(m, 2), "index"),
+    "two paths exchanged": lambda m: exchanged(entry(m, 1), entry(m, 2), "proof"),
+    "no rotation": lambda m: m.update(rotations=[]),
+    "a rotation left out": lambda m: m["rotations"].pop(2),
+    "rotations in another order": lambda m: m["rotations"].reverse(),
+    "a rotation twice": lambda m: m["rotations"].append(m["rotations"][-1]),
+    "a path of a rotation missing": lambda m: m["rotations"][0].update(proof=[]),
+    "a receipt of something else among them": lambda m: m["rotations"][0].update(
+        receipt=m["rotations"][1]["receipt"]
+    ),
+    "a state as the checkpoint": lambda m: m.update(checkpoint=m["state"]),
+    "an act of the company's among the entries": lambda m: m["entries"].insert(
+        3, {"proof": m["rotations"][0]["proof"]} | of_receipt(m["rotations"][0]["receipt"])
+    ),
+    "a text for an event": lambda m: entry(m, GAVE)["extra"].update(event="granted"),
+    "nothing for an event": lambda m: entry(m, GAVE)["extra"].update(event=None),
+    "a text for a rotation": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], "key-rotated")
+    ),
+    "a rotation without its parts": lambda m: m["rotations"][0].update(
+        receipt=with_event(m["rotations"][0]["receipt"], {"type": "key-rotated"})
+    ),
+    "a text for a kept event": lambda m: m.update(kept=[with_event(m["kept"][0], "granted")]),
+    "a kept receipt of another's entry": lambda m: m.update(kept=[other_receipt()]),
+    "a kept receipt twice": lambda m: m.update(kept=m["kept"] * 2),
+    "a kept receipt that nobody cosigned": lambda m: m.update(
+        kept=[without_witnesses(m["kept"][0])]
+    ),
+    "a rotation as a kept receipt": lambda m: m.update(kept=[m["rotations"][0]["receipt"]]),
+    "an older checkpoint": lambda m: m.update(
+        checkpoint=m["rotations"][0]["receipt"].partition("\n\n")[2]
+    ),
+}
+FORGED: Instruction = envelope.instruction(
+    ORIGIN, "c1", 0, envelope.FIRST, GRANTED, NOON, WORDING, envelope.EvidenceClass.SESSION
+)
+
+
 def of_receipt(text: str) -> dict[str, Any]:
     found = receipt.parse(text)
     return {"extra": found.extra, "index": found.index}
