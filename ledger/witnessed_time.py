@@ -67,6 +67,6 @@ def require_timely(cosigned: CosignedCheckpoints, earliest: datetime) -> None:
         return
     if seen is not None and seen.at - earliest > BEHIND:
         raise UnwitnessedTimeError(
-            f"of {earliest:{FORMAT}}, but {seen.who} saw the log without it at {seen.at:{FORMAT}}: a"
-            f" difference of {BEHIND} is tolerated; give it again"
+            f"of {earliest:{FORMAT}}, but {seen.who} saw the log without it at {seen.at:{FORMAT}}:"
+            f" a difference of {BEHIND} is tolerated; give it again"
         )

@@ -210,7 +210,7 @@ def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, _Seen]:
     return seen
 
 
-def _require_waits(evidence: Evidence, witnessed: bool, seen: Mapping[int, _Seen]) -> None:  # noqa: FBT001 - a fact about the policy
+def _require_waits(evidence: Evidence, witnessed: bool, seen: Mapping[int, _Seen]) -> None:
     """Check that witnesses saw 72 hours pass between the request and the end of each recovery.
 
     They saw the request by a time, and later a log that had the request and not yet its end.

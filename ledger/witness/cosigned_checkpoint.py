@@ -16,8 +16,8 @@ from ledger.tlog import checkpoint, signed_note
 from ledger.tlog.policy import LogPolicy
 from ledger.tlog.signed_note import Note
 from ledger.tlog.writer import Log
-from ledger.witness.cosigned_history import CosignedHistory
 from ledger.witness.client import FrozenLog, Provable, QuorumError, Witnesses
+from ledger.witness.cosigned_history import CosignedHistory
 
 
 class _Noted(Protocol):

@@ -100,10 +100,10 @@ class WitnessConnection:
         try:
             connection.request(method, path, body, {"content-type": TEXT} if body else {})
             with connection.getresponse() as response:
-                read = response.read(_MAX_REPLY_BYTES)
-                if response.read(1):
-                    raise ValueError(f"more than {_MAX_REPLY_BYTES} bytes")
+                read = response.read(_MAX_REPLY_BYTES + 1)
                 kind = response.headers.get("content-type") or ""
+                if len(read) > _MAX_REPLY_BYTES:  # a connection with a rest is not used again
+                    self._close()
                 return Reply(response.status, read.decode(errors="replace"), kind)
         except BaseException:
             self._close()

@@ -1,7 +1,7 @@
 """An HTTP server for a witness: an ASGI application for submissions and for monitors.
 
-    POST /add-checkpoint                           a submission
-    GET  /<SHA-256 of an origin, hex>/checkpoint   the newest checkpoint of that log it cosigned
+POST /add-checkpoint                           a submission
+GET  /<SHA-256 of an origin, hex>/checkpoint   the newest checkpoint of that log it cosigned
 """
 
 import asyncio

@@ -139,6 +139,7 @@ KINDS = (  # the first that matches
     _ledger("witnesses.policy", _UNNAMED, _limit("a ledger may have none", FileDamage.DELETED)),
     _unchecked("witnesses/*", "of witnesses, not of the ledger: a demonstration's own", Part.KEYS),
     _file("steward.toml", _UNNAMED, _limit("a company may have none", FileDamage.DELETED)),
+    _unchecked("public/*", "copies of policies and public keys, written with the logs"),
     _unchecked("log/*/witnessed/*", "verifiers check it, by the witnesses' keys", Part.LEDGER),
     _unchecked("log/*/timestamps/*", "the authority's own key checks it", Part.LEDGER),
     _ledger(

@@ -17,8 +17,8 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from ledger.events import canonical_json, envelope
 from ledger.errors import UnwitnessedTimeError
+from ledger.events import canonical_json, envelope
 from ledger.events.authority import COOLING_OFF
 from ledger.events.envelope import (
     Act,

@@ -1,13 +1,13 @@
-"""Audit a period of a company's published directory, without its code, keys or servers.
+r"""Audit a period of a company's published directory, without its code, keys or servers.
 
-    python -m ledger.verify.period DIR --policy consent.policy --policy state.policy \\
+    python -m ledger.verify.period DIR --policy consent.policy --policy state.policy \
         --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z
 
-DIR has the folder `log`. It walks the consent log from its first entry, the times that witnesses and
-timestamp authorities attest, the map of latest states with its transitions, and every read log as
-the consent log opened, anchored and closed it. Exit status 0: all was read, and nothing is wrong.
-1: something was read and is wrong. 2: the arguments or a policy cannot be used; nothing was audited.
-3: nothing is wrong in what was read, and something could not be read, or is not shown.
+DIR has the folder `log`. It walks the consent log from its first entry, the times that witnesses
+and timestamp authorities attest, the map of latest states with its transitions, and every read log
+as the consent log opened, anchored and closed it. Exit status 0: all was read, and nothing is
+wrong. 1: something was read and is wrong. 2: the arguments or a policy cannot be used, and nothing
+was audited. 3: nothing is wrong in what was read, and something could not be read, or is not shown.
 """
 
 import argparse
@@ -55,10 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("home", type=Path, help="the directory with the folder `log`")
     parser.add_argument("--policy", type=Path, action="append", required=True, help="both policies")
-    parser.add_argument("--from", dest="since", required=True, help="a time like 2026-11-01T00:00:00Z")
+    parser.add_argument(
+        "--from", dest="since", required=True, help="a time like 2026-11-01T00:00:00Z"
+    )
     parser.add_argument("--to", dest="until", required=True, help="the time at which it ends")
-    parser.add_argument("--transitions", type=Path, help="what changed in the map: the company's file")
-    parser.add_argument("--timestamp-roots", type=Path, help="PEM certificates of trusted authorities")
+    parser.add_argument(
+        "--transitions", type=Path, help="what changed in the map: the company's file"
+    )
+    parser.add_argument(
+        "--timestamp-roots", type=Path, help="PEM certificates of trusted authorities"
+    )
     parser.add_argument("--json", type=Path, help="write the report for programs to this file")
     parser.add_argument("--html", type=Path, help="write a page to print to this file")
     parser.add_argument("--sign", type=Path, help="with --json: your key (`sovereign keygen`)")

@@ -1,4 +1,4 @@
-"""The consent log of a period: its audit, its public acts with their times, and roots on the way."""
+"""The consent log of a period: its audit, its public acts with their times, roots on the way."""
 
 from base64 import b64decode
 from collections.abc import Iterable
@@ -55,7 +55,9 @@ class ConsentWalk:
         if entry.startswith(commitments.PERSONAL):
             self.instructions += 1
             size = commitments.PERSONAL_SIZE
-            return None if len(entry) == size else f"a commitment of {len(entry)} bytes, want {size}"
+            return (
+                None if len(entry) == size else f"a commitment of {len(entry)} bytes, want {size}"
+            )
         if not entry.startswith(commitments.PUBLIC):
             return "neither a commitment nor a public act"
         try:

@@ -12,7 +12,9 @@ class Verdict(StrEnum):
 
     SOUND = "sound"  # all was read, and nothing is wrong
     WRONG = "wrong"  # something was read and is wrong
-    UNREAD = "unread"  # nothing that was read is wrong; something could not be read, or is not shown
+    UNREAD = (
+        "unread"  # nothing that was read is wrong; something could not be read, or is not shown
+    )
 
     @property
     def status(self) -> int:
@@ -21,7 +23,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeriodFinding:
-    """`place`: the part of the directory; `kind`: one word for programs; `unread`: not looked at."""
+    """`place`: a part of the directory. `kind`: one word, for programs. `unread`: not looked at."""
 
     place: str
     kind: str

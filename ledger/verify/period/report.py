@@ -58,7 +58,9 @@ class PeriodReport:
         asked, head = self.request, self.walk.head
         acts = consent.in_period(self.walk, asked.since, asked.until)
         kinds = [kind for _, kind, _ in acts]
-        shown = {"origin": head.origin, "root": head.root.hex(), "size": head.size} if head else None
+        shown = (
+            {"origin": head.origin, "root": head.root.hex(), "size": head.size} if head else None
+        )
         witnesses = sorted({each.who for each in self.times.attested})
         return {
             "acts": {kind: kinds.count(kind) for kind in sorted({*kinds})},
@@ -121,8 +123,12 @@ def page(report: PeriodReport) -> str:
     ]
     rows += [(f"public acts: {kind}", count) for kind, count in document["acts"].items()]
     found = [
-        (each["place"], each["kind"], "could not be read" if each["unread"] else "is wrong",
-         each["message"])
+        (
+            each["place"],
+            each["kind"],
+            "could not be read" if each["unread"] else "is wrong",
+            each["message"],
+        )
         for each in document["findings"]
     ]
     counted = [
@@ -130,8 +136,10 @@ def page(report: PeriodReport) -> str:
         for each in document["reads"]
         for row in each["period"]
     ]
-    heads = (("place", "kind", "how", "finding"),
-             ("read log", "service", "scene", "action", "reason", "entries"))
+    heads = (
+        ("place", "kind", "how", "finding"),
+        ("read log", "service", "scene", "action", "reason", "entries"),
+    )
     return "".join(
         (
             '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Audit of a period',

@@ -24,9 +24,18 @@ def audit(
     if report.head is None:
         return 0, "not checked", findings
     if transitions is None:
-        what = "no transitions were given: whether the map changed by instructions only is not shown"
+        what = (
+            "no transitions were given: whether the map changed by instructions only is not shown"
+        )
         findings.append(PeriodFinding(PLACE, "withheld", what, unread=True))
         return report.head.size, "not checked", findings
-    changes = transition_auditor.audit_transitions(states, report.head, beside, str(transitions))
+    try:
+        changes = transition_auditor.audit_transitions(
+            states, report.head, beside, str(transitions)
+        )
+    except ValueError as error:  # the consent log is not trusted, which is a finding of its own
+        what = f"the changes of the map cannot be compared with the consent log: {error}"
+        findings.append(PeriodFinding("transitions", "not-compared", what, unread=True))
+        return report.head.size, "not checked", findings
     findings += [PeriodFinding.of("transitions", each) for each in changes.findings]
     return report.head.size, str(changes), findings

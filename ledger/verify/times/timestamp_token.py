@@ -53,7 +53,7 @@ def verify(token: bytes, data: bytes, roots: Sequence[x509.Certificate]) -> Veri
     """
     try:
         return _verified(token, data, roots)
-    except (DerError, ValueError, IndexError, x509.InvalidVersion, TypeError) as error:
+    except (DerError, ValueError, LookupError, x509.InvalidVersion, TypeError) as error:
         if isinstance(error, TokenError):
             raise
         raise TokenError(f"not an RFC 3161 response: {error}") from error
@@ -125,12 +125,10 @@ def _signed_by(
     return certificate
 
 
-def _named_certificate(
-    attribute: Element, given: Sequence[x509.Certificate]
-) -> x509.Certificate:
+def _named_certificate(attribute: Element, given: Sequence[x509.Certificate]) -> x509.Certificate:
     """The certificate that a signing-certificate-v2 attribute names by its SHA-256."""
     first = attribute.parts()[0].parts()[0].parts()
-    digest = next(each for each in first if each.tag in {der.OCTETS, der.SEQUENCE})
+    digest = first[0]
     if digest.tag == der.SEQUENCE:  # another hash than SHA-256 is named
         _want(digest.parts()[0].oid() == "2.16.840.1.101.3.4.2.1", "named by another hash")
         digest = first[1]
