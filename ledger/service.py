@@ -510,7 +510,7 @@ class Ledger(Pseudonyms):
 
         Raises RolledBackError, QuorumError; then the published directory is unchanged.
         """
-        self.log.export(folder, self.cosign(), self._cosigned.take_named())
+        self.log.export(folder, self._cosigned.publish(), self._cosigned.take_named())
 
     def close(self) -> None:
         self._witnesses.close()

@@ -84,8 +84,15 @@ class CosignedCheckpoints:
         """
         signed = self.newest()
         if self._history is not None and self._witnesses.asked:
-            self._history.append(signed, self._witnesses.now(), at_once=True)
+            self._history.append(signed, self._witnesses.now())
         return signed_note.parse(signed)
+
+    def publish(self) -> str:
+        """As `newest`, for a publication: the checkpoint is among those that are published."""
+        signed = self.newest()
+        if self._history is not None and self._witnesses.asked:
+            self._history.publish(signed, self._witnesses.now())
+        return signed
 
     def published(self) -> Iterator[Note]:
         """The cosigned checkpoints that were published, oldest first. Raises as `read` does."""
@@ -144,7 +151,7 @@ class CosignedCheckpoints:
             Head(checkpoint.parse(signed_note.parse(signed).text).size, signed)
         )
         if self._history is not None:
-            self._history.append(signed, self._witnesses.now())
+            self._history.offer(signed, self._witnesses.now())
         # Crash here: the cosigned checkpoint is stored; the next start asks the witnesses again.
         self._may_sign = True
         return signed

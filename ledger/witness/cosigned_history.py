@@ -34,21 +34,21 @@ class CosignedHistory:
     folder: Path
     _last: tuple[datetime, str] | None = None  # when a line was added, and its checkpoint
 
-    def append(self, signed: str, at: datetime, *, at_once: bool = False) -> None:
-        """Add a cosigned checkpoint, unless the last one is of the same size.
+    def offer(self, signed: str, at: datetime) -> None:
+        """Add a cosigned checkpoint if it is new, and the last was added 30 s ago or earlier."""
+        if self._last is None or not timedelta(0) <= at - self._last[0] < EVERY:
+            self.publish(signed, at)
 
-        Without `at_once`, one is added every 30 s at most. Durable on return.
-        """
+    def publish(self, signed: str, at: datetime) -> None:
+        """Add a cosigned checkpoint if it is new."""
+        if self._last is None or signed_note.parse(signed).text != self._last[1]:
+            self.append(signed, at)
+
+    def append(self, signed: str, at: datetime) -> None:
+        """Add a cosigned checkpoint. Durable on return; a crash leaves whole lines only."""
         note = signed_note.parse(signed)
-        if self._last is not None:
-            when, text = self._last
-            if note.text == text and not at_once:
-                return
-            if timedelta(0) <= at - when < EVERY and not at_once:
-                return
         path = self.folder / FOLDER / f"{at:%Y-%m-%d}"
         before = path.read_bytes() if path.exists() else b""
-        # A crash leaves whole lines only: the file is replaced.
         atomic_file.write(path, before + _line(note))
         self._last = at, note.text
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from time import sleep
 
@@ -190,3 +191,24 @@ def test_other_requests_are_refused_by_status(
 def test_an_address_must_be_one_of_the_web() -> None:
     with pytest.raises(ValueError, match="http"):
         AskedWitness.at("file:///etc/passwd", KEYS[0].key)
+
+
+def test_w25_monitors_are_shown_the_newest_cosigned_checkpoint(
+    log: Log, witnesses: list[Witness]
+) -> None:
+    digest = sha256(ORIGIN.encode()).hexdigest()
+    with served(witness_http.app(witnesses[0])) as url, httpx.Client() as client:
+        address = f"{url}{digest}/checkpoint"
+        assert client.get(address).status_code == 404
+        one = AskedWitness.at(url, KEYS[0].key)
+        cosigned(log, [one], quorum=1)
+        one.close()
+        shown = client.get(address)
+        assert (shown.status_code, shown.headers["content-type"]) == (200, witness.TEXT)
+        note = signed_note.parse(shown.text)
+        signed_note.verify(note, [SIGNER.verifier])
+        KEYS[0].key.verify(note)
+        assert note.text == signed_note.parse(log.checkpoint()).text
+        assert client.post(address).status_code == 405
+        unknown = sha256(b"another").hexdigest()
+        assert client.get(f"{url}{unknown}/checkpoint").status_code == 404

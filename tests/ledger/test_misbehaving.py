@@ -152,7 +152,7 @@ def test_w21_without_a_quorum_each_is_named(log: Log, played: Played) -> None:
 
 def test_w21_a_claim_counts_if_too_few_others_cosign(log: Log, played: Played) -> None:
     played.behave = ["claims a larger log", "an error of the server", "honest"]
-    with pytest.raises(RolledBackError, match="has seen 9223372036854775807 entries"):
+    with pytest.raises(RolledBackError, match="has seen 9223372036854775807"):
         played.witnesses.cosigned(log)
 
 
@@ -164,7 +164,7 @@ def test_w22_a_proven_claim_outweighs_all_others(tmp_path: Path, log: Log, playe
     alone.cosigned(larger)
     larger.close()
     alone.close()
-    with pytest.raises(RolledBackError, match="witness.example/w0 has seen 9 entries"):
+    with pytest.raises(RolledBackError, match=r"witness\.example/w0 has seen 9 entries"):
         played.witnesses.cosigned(log)
 
 

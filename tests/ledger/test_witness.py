@@ -16,7 +16,7 @@ from ledger.tlog import cosignature, merkle, mldsa, signed_note
 from ledger.tlog.mldsa import MldsaVerifier
 from ledger.tlog.signed_note import Note, Signing, Verifier
 from ledger.tlog.writer import Log
-from ledger.witness import witness
+from ledger.witness import watched_log, witness
 from ledger.witness.witness import MalformedSubmissionError, Reply, Witness
 from tests.campaign import sized
 from tests.ledger.witnessing import NOON, ORIGIN, log_with, submission, witness_of
@@ -267,3 +267,15 @@ def test_a_witness_goes_on_with_a_memory_of_before_versions(
     assert again.remembered(ORIGIN) == seen.remembered(ORIGIN)
     assert (again.remembered(ORIGIN) or "").startswith(log.checkpoint())
     assert again.add_checkpoint(submission(log, 0)).status == 409
+
+
+def test_a_log_may_sign_with_keys_of_another_name(tmp_path: Path) -> None:
+    """The name of a key only should be the origin (C2SP tlog-checkpoint)."""
+    key = signed_note.generate("keys.example/2026")
+    head = signed_note.sign(HEAD.text, [key])
+    listed = watched_log.parse(f"{ORIGIN} {key.verifier}")
+    one = Witness(tmp_path / "w.sqlite", BY, [listed])
+    body = f"old 0\n\n{head}".encode()
+    assert one.add_checkpoint(body).status == 200
+    other = Witness(tmp_path / "o.sqlite", BY, [watched_log.parse(str(key.verifier))])
+    assert other.add_checkpoint(body).status == 404
