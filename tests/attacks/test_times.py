@@ -1,4 +1,4 @@
-"""A company with all its keys, three witnesses, a quorum of two: what it says of time is bounded."""
+"""A company with all its keys, three witnesses, a quorum of two: its times are bounded."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -100,8 +100,8 @@ def bounds_of(index: int, attested: Iterable[Attested]) -> Bounds:
     without = [each for each in found if each.head.size <= index]
     with_it = [each for each in found if each.head.size > index]
     return Bounds(
-        max(without, key=lambda each: each.at, default=None),
-        min(with_it, key=lambda each: each.by, default=None),
+        max(without, key=lambda each: (each.at, each.head.size), default=None),
+        min(with_it, key=lambda each: (each.by, each.head.size), default=None),
     )
 
 
