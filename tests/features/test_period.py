@@ -87,6 +87,11 @@ def token(home: Path, number: int = -1) -> Path:
     return sorted(found, key=lambda each: int(each.stem))[number]
 
 
+def unattested(folder: Path) -> None:
+    for each in ("witnessed", "timestamps"):
+        shutil.rmtree(folder / each)
+
+
 def unannounced(home: Path) -> None:
     """A read log that the consent log never opened, rightly signed by a key of its own."""
     from ledger.tlog.writer import Log
@@ -230,7 +235,7 @@ TAMPERINGS: dict[str, Tampering] = {
         "witnessed: rolled-back",
     ),
     "nothing of witnesses or authorities": (
-        lambda h: [shutil.rmtree(consent(h) / each) for each in ("witnessed", "timestamps")],
+        lambda h: unattested(consent(h)),
         "COULD NOT READ  log/consent: unwitnessed",
     ),
     "an act dated 2099": (
