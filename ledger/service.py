@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from threading import RLock
 
-from ledger import bound_logs, clock, entry_erasure, retired_keys, witnessed_time
+from ledger import bound_logs, clock, entry_erasure, retired_keys
 from ledger.errors import (
     CorruptLogError,
     IdempotencyError,
@@ -34,7 +34,7 @@ from ledger.events.envelope import (
 )
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
-from ledger.integrity import start
+from ledger.integrity import start, witnessed_time
 from ledger.keys import log_keys, rotation
 from ledger.keys.log_keys import Keys
 from ledger.latest_state import LatestStates

@@ -380,21 +380,6 @@ class Settings(BaseSettings):
         return days
 
     @model_validator(mode="after")
-    def _stamped_under_a_root(self) -> Self:
-        if not self.timestamp_authority:
-            return self
-        if urlsplit(self.timestamp_authority).scheme not in {"http", "https"}:
-            raise ValueError(
-                f"timestamp_authority is {self.timestamp_authority!r}, want http:// or https://"
-            )
-        if not Path(self.timestamp_roots).is_file():
-            raise ValueError(
-                f"timestamp_roots is {self.timestamp_roots!r}, want a PEM file with the root of"
-                " timestamp_authority: without it nobody can check its tokens"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _bounded_losses(self) -> Self:
         privacy_limits.require_bounded(self.privacy)
         return self

@@ -12,7 +12,7 @@ from ledger.witness import own_witnesses
 from tests.features.catalogue import feature
 from tests.features.loopback import PLAIN
 from tests.features.period_world import EVERY, SCENE
-from tests.features.served import Site, done, wait_for
+from tests.features.served import HERE, Site, done, wait_for
 
 SUBJECT = "c00234"
 STOPPED = "demonstration.invalid/w2"
@@ -55,3 +55,17 @@ def _failing(home: Path) -> dict[str, Any] | None:
         "witnesses"
     ]
     return job if job["error"] else None
+
+
+def test_z7_an_authority_without_a_root_is_refused_before_anything_is_created(
+    unserved: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "data"
+    home.mkdir()
+    shutil.copy(unserved / "customers.duckdb", home)
+    settings = {"SOVEREIGN_TIMESTAMP_AUTHORITY": "https://tsa.example/tsr"}
+    process = HERE.begin("serve", "--data-dir", home, log=tmp_path / "log", **settings)
+    wait_for(lambda: process.poll() is not None, "end of the server")
+    assert process.wait() == 2
+    assert "want a PEM file with the root of timestamp_authority" in (tmp_path / "log").read_text()
+    assert [each.name for each in home.iterdir()] == ["customers.duckdb"]

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ledger.tlog import policy, signed_note
+from ledger.tlog import atomic_file, policy, signed_note
 from ledger.tlog.policy import LogPolicyError
 from ledger.tlog.signed_note import NoteError
 from ledger.verify.cli import printable, read
@@ -37,9 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signer = signed_note.signer(read(chosen.sign).decode().strip()) if chosen.sign else None
         made = report.audit(request)
         if chosen.json:
-            chosen.json.write_text(report.text(made, signer), "utf-8", newline="")
+            atomic_file.write(chosen.json, report.text(made, signer).encode())
         if chosen.html:
-            chosen.html.write_text(report.page(made), "utf-8", newline="")
+            atomic_file.write(chosen.html, report.page(made).encode())
     except OSError as error:
         sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
         return 2

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ledger.tlog.auditor import AuditFinding, FindingKind
 
 
-class Verdict(StrEnum):
+class PeriodVerdict(StrEnum):
     """How an audit of a period ends, and the exit status of the command."""
 
     SOUND = "sound"  # all was read, and nothing is wrong
@@ -18,7 +18,7 @@ class Verdict(StrEnum):
 
     @property
     def status(self) -> int:
-        return {Verdict.SOUND: 0, Verdict.WRONG: 1, Verdict.UNREAD: 3}[self]
+        return {PeriodVerdict.SOUND: 0, PeriodVerdict.WRONG: 1, PeriodVerdict.UNREAD: 3}[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class PeriodFinding:
         return cls(place, str(found.kind), found.message, unread)
 
 
-def verdict(findings: Iterable[PeriodFinding]) -> Verdict:
+def verdict(findings: Iterable[PeriodFinding]) -> PeriodVerdict:
     """What is wrong outweighs what could not be read."""
     kinds = {each.unread for each in findings}
     if False in kinds:
-        return Verdict.WRONG
-    return Verdict.UNREAD if kinds else Verdict.SOUND
+        return PeriodVerdict.WRONG
+    return PeriodVerdict.UNREAD if kinds else PeriodVerdict.SOUND
