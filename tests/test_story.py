@@ -96,7 +96,8 @@ def test_w18_three_witnesses_of_its_own_have_seen_the_log(told: Told) -> None:
     policy = (told.home / "consent.policy").read_text()
     assert policy.count("\nwitness ") == 3
     assert policy.endswith("group demonstration 2 w1 w2 w3\nquorum demonstration\n")
-    command = [*SOVEREIGN, "verify", str(told.receipt), "--policy", told.home / "consent.policy"]
+    policy_file = str(told.home / "consent.policy")
+    command = [*SOVEREIGN, "verify", str(told.receipt), "--policy", policy_file]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=PLAIN)
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "VERIFIED"), done.stderr
     assert "witnesses w1, w2, w3 saw" in done.stdout

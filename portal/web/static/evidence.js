@@ -69,8 +69,10 @@ export async function proves(evidence, policies) {
   const latest = await complete(evidence, trust, head);
   wantPast(evidence, trust);
   const known = await seen(evidence, trust);
-  wantWaits(evidence, policyOf(trust, head.origin).quorum !== "none", known);
-  return replayed(evidence, head, new Map([...known].map(([index, { by }]) => [index, by])), latest);
+  const times = new Map([...known].map(([index, { by }]) => [index, by]));
+  const found = await replayed(evidence, head, times, latest);
+  if (policyOf(trust, head.origin).quorum !== "none") wantWaits(evidence, known);
+  return found;
 }
 
 // The history of the logs' keys.
@@ -179,11 +181,11 @@ async function seen({ entries, kept }, trust) {
 }
 
 /** Throws unless witnesses saw 72 hours pass between the request and the end of each recovery. */
-function wantWaits({ entries }, witnessed, known) {
+function wantWaits({ entries }, known) {
   let request;
   for (const { extra: { event: { act } }, index } of entries) {
     if (act.type === "recovery-requested") request = index;
-    if (act.type !== "key-recovered" || !witnessed || request === undefined) continue;
+    if (act.type !== "key-recovered" || request === undefined) continue;
     const seenThen = known.get(request);
     const later = (seenThen?.later ?? []).filter(({ size }) => size <= index).map(({ at }) => at);
     const waited = later.length === 0 ? 0 : Math.max(...later) - seenThen.by;
