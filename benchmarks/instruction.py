@@ -82,7 +82,7 @@ def _made(home: Path) -> Evidence:
     wanted = log_keys.witnesses(home).policy
     for log in LOGS:
         (home / f"{log}.first").write_bytes((home / f"{log}.policy").read_bytes())
-    asked = (*(AskedWitness(key.key, _post(people, number)) for number, key in enumerate(keys)),)
+    asked = (*(AskedWitness((key.key,), _post(people, number)) for number, key in enumerate(keys)),)
     parts = SqlStore.at(home / "ledger.sqlite"), Vault(home / "keys"), signers
     ledger = Ledger(*parts, witnesses=Witnesses(asked, wanted))
     _fill(ledger)

@@ -19,6 +19,10 @@ class IdempotencyError(Exception):
     """The idempotency key was used for a different request. Nothing was recorded; use a new key."""
 
 
+class UnwitnessedTimeError(Exception):
+    """The log's witnesses do not confirm a time, or could not later. Nothing was recorded."""
+
+
 class UnknownSubjectError(LookupError):
     """The subject has no instruction in this ledger, or their data key was destroyed."""
 

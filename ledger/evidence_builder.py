@@ -8,6 +8,7 @@ from ledger.keys import rotation
 from ledger.service import Ledger, UnknownSubjectError
 from ledger.tlog import checkpoint, policy
 from ledger.tlog.policy import LogPolicy
+from ledger.tlog.signed_note import Note
 from ledger.verify import evidence, receipt
 from ledger.verify.evidence import Evidence
 from ledger.verify.key_history import Rotation
@@ -52,12 +53,52 @@ def build_evidence(
         )
     for _ in range(ATTEMPTS):
         if (evidence_now := _at_once(ledger, home, subject, seq)) is not None:
-            made = replace(evidence_now, earlier_receipts=(*earlier,))
+            kept = _earlier(ledger, evidence_now, earlier)
+            made = replace(evidence_now, earlier_receipts=tuple(kept))
             evidence.verify(made, [_policy(home, log) for log in ("consent", "state")])
             return made
     raise LogMovedError(
         f"entries were appended during each of {ATTEMPTS} attempts: retry when the log is less busy"
     )
+
+
+def _earlier(ledger: Ledger, made: Evidence, given: Sequence[Receipt]) -> list[Receipt]:
+    """The given receipts, and those of the requests of recoveries that show how long they waited.
+
+    For each request: under the first cosigned checkpoint that has it, and under the last one that
+    does not have its end.
+    """
+    found = [*given]
+    notes = [*ledger.cosigned_history()]
+    request: Receipt | None = None
+    for each in made.entries:
+        kind = each.extra["event"]["act"]["type"]
+        if kind == "recovery-requested":
+            request = each
+        if kind != "key-recovered" or request is None:
+            continue
+        between = [note for note in notes if request.index < _size(note) <= each.index]
+        for note in (between[0], between[-1]) if between else ():
+            path = tuple(ledger.log.prove_inclusion(request.index, _size(note)))
+            then = Receipt(request.index, path, note, request.extra)
+            if not any(_same(then, other) for other in found):
+                found.append(then)
+    return sorted(found, key=lambda each: (each.index, _size(each.checkpoint)))
+
+
+def _same(one: Receipt, other: Receipt) -> bool:
+    """Whether both are of one entry, with a cosignature of the same moment."""
+    return one.index == other.index and bool(_cosignatures(one) & _cosignatures(other))
+
+
+def _cosignatures(receipt_then: Receipt) -> set[bytes]:
+    note = receipt_then.checkpoint
+    origin = checkpoint.parse(note.text).origin
+    return {each.signature for each in note.signatures if each.name != origin}
+
+
+def _size(note: Note) -> int:
+    return checkpoint.parse(note.text).size
 
 
 def _policy(home: Path, log: str) -> LogPolicy:

@@ -8,7 +8,8 @@ home/keys, consent.policy   see ledger.keys.log_keys and ledger.vault.vault
 """
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -26,13 +27,14 @@ from ledger.events.envelope import (
     Act,
     EvidenceClass,
     Instruction,
+    KeyRecovered,
     PublicEvent,
     SubjectErased,
     Wording,
 )
 from ledger.events.instruction_signature import InstructionError, Signature
 from ledger.events.reducer import ConsentState
-from ledger.integrity import start
+from ledger.integrity import start, witnessed_time
 from ledger.keys import log_keys, rotation
 from ledger.keys.log_keys import Keys
 from ledger.latest_state import LatestStates
@@ -56,8 +58,10 @@ from ledger.vault.owners import Erasures
 from ledger.vault.pseudonyms import Pseudonyms
 from ledger.vault.tombstones import Tombstones
 from ledger.vault.vault import Vault
+from ledger.witness import own_witnesses
 from ledger.witness.client import NO_WITNESSES, Witnesses
 from ledger.witness.cosigned_checkpoint import CosignedCheckpoints
+from ledger.witness.cosigned_history import CosignedHistory
 
 __all__ = [
     "IdempotencyError",
@@ -67,6 +71,8 @@ __all__ = [
     "UnknownSubjectError",
     "VersionConflictError",
 ]
+
+PUBLISHED = Path("log") / "consent"  # the tile directory, in the data directory
 
 
 class Ledger(Pseudonyms):
@@ -82,6 +88,7 @@ class Ledger(Pseudonyms):
         signers: Keys,
         on_commit: OnCommit = lambda _size: None,
         witnesses: Witnesses = NO_WITNESSES,
+        history: CosignedHistory | None = None,
     ) -> None:
         """Raises CorruptLogError if the stored parts do not match each other."""
         self.log = Log(store, signers.consent[0].name, *signers.consent)
@@ -92,18 +99,27 @@ class Ledger(Pseudonyms):
         bound_logs.require(self.log, self.states)
         self._store = store
         self._lock = RLock()
-        self._cosigned = CosignedCheckpoints(self.log, store, witnesses)
+        self._witnesses = witnesses
+        self._cosigned = CosignedCheckpoints(self.log, store, witnesses, history)
         self._on_commit = on_commit
         self._use(keys)
         self._unannounced: int | None = None  # erasures; None: nobody looked yet
         on_commit(self.log.size)
 
     @classmethod
-    def open(cls, home: Path, *, origin: str, on_commit: OnCommit = lambda _size: None) -> "Ledger":
+    def open(
+        cls,
+        home: Path,
+        *,
+        origin: str,
+        on_commit: OnCommit = lambda _size: None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> "Ledger":
         """Open the ledger in the data directory `home`; create it, with new keys, if there is none.
 
         The process is its writer until `close`: see `SqlStore.take_lease`. `on_commit(size)` is
-        called after every commit, before any receipt for it is returned. Raises WriterBusyError,
+        called after every commit, before any receipt for it is returned. `now`: the time that the
+        witnesses' is compared with. Raises WriterBusyError,
         and CorruptLogError, VaultError or NoteError if the stored parts do not match each other or
         what was published of them: see ledger.integrity.start.
         """
@@ -119,7 +135,7 @@ class Ledger(Pseudonyms):
                 store.take_lease()
             except LeaseHeldError as held:
                 raise WriterBusyError(home, held.holder) from held
-            return cls._opened(home, store, origin, on_commit)
+            return cls._opened(home, store, origin, on_commit, now)
         except BaseException:
             store.close()
             raise
@@ -140,7 +156,14 @@ class Ledger(Pseudonyms):
             raise
 
     @classmethod
-    def _opened(cls, home: Path, store: SqlStore, origin: str, on_commit: OnCommit) -> "Ledger":
+    def _opened(
+        cls,
+        home: Path,
+        store: SqlStore,
+        origin: str,
+        on_commit: OnCommit,
+        now: Callable[[], datetime] = clock.now,
+    ) -> "Ledger":
         try:
             keys = Vault(home / "keys")
         except database.DatabaseError as error:
@@ -157,8 +180,11 @@ class Ledger(Pseudonyms):
             heads = [each.head() for each in (store, store.state_store())]
             log_keys.end_rotation(home, *(head.note if head else "" for head in heads))
             signers = log_keys.keys(home, origin)
+            own_witnesses.ensure(home)
+            witnesses = replace(log_keys.witnesses(home), now=now)
             with store.unchanging():  # another process may be writing it
-                made = cls(store, keys, signers, on_commit, log_keys.witnesses(home))
+                history = CosignedHistory(home / PUBLISHED)
+                made = cls(store, keys, signers, on_commit, witnesses, history)
             rotation.save_receipts(home, made.log, made.receipt)
             retired_keys.limit(home, made.log, made.states.log)
         except BaseException:
@@ -219,6 +245,29 @@ class Ledger(Pseudonyms):
         Raises RolledBackError, QuorumError.
         """
         return self._cosigned.newest()
+
+    def witnesses(self) -> list[str]:
+        """The names of the witnesses that are asked to cosign."""
+        return [each.name for each in self._witnesses.asked]
+
+    def ask_witnesses(self, home: Path) -> None:
+        """Ask the witnesses that `home/witnesses.policy` names now. Raises LogPolicyError."""
+        with self._lock:
+            self._witnesses.close()
+            self._witnesses = replace(log_keys.witnesses(home), now=self._witnesses.now)
+            self._cosigned.ask(self._witnesses)
+            self.states.cosigned.ask(self._witnesses)
+
+    def left_out(self) -> Mapping[str, str]:
+        """The witnesses that did not cosign the newest checkpoint when asked last, and why."""
+        return {**self.states.cosigned.left_out, **self._cosigned.left_out}
+
+    def cosigned_history(self) -> Iterator[Note]:
+        """The cosigned checkpoints of the consent log that were published, oldest first.
+
+        Raises OSError, MalformedHistoryError.
+        """
+        return self._cosigned.published()
 
     def require_unforked(self) -> None:
         """Ask the witnesses whether they have seen more of either log, or another history.
@@ -288,16 +337,20 @@ class Ledger(Pseudonyms):
         `signatures`: one per instruction, None where a login session vouches for it; if omitted,
         all are None. If the key `idempotency` was used for the same instructions before, their
         recorded entries are returned, whatever the signatures are now. Raises
-        VersionConflictError, InstructionError (SignatureError, UnauthorisedError), and
-        IdempotencyError if the key was used for other instructions.
+        VersionConflictError, InstructionError (SignatureError, UnauthorisedError),
+        UnwitnessedTimeError, and IdempotencyError if the key was used for other instructions.
         """
         encoded = [envelope.encode(each) for each in instructions]
         request = sha256(b"".join(encoded)).digest()
+        self._require_waited(instructions)
         with self._lock:
             self._announce_erasures(clock.now())
             if idempotency is not None and (earlier := self._store.idempotent(idempotency)):
                 return _again(earlier, request, instructions)
             signers = signatures or [None] * len(encoded)
+            dated = [each.at for each in instructions if not each.time_uncertain]
+            if dated:
+                witnessed_time.require_timely(self._cosigned, min(dated))
             known = self.log.size, self._latest.of
             states = resulting_states(self.origin, instructions, encoded, signers, *known)
             self._vault.create(each.subject for each in instructions)
@@ -457,9 +510,10 @@ class Ledger(Pseudonyms):
 
         Raises RolledBackError, QuorumError; then the published directory is unchanged.
         """
-        self.log.export(folder, self.cosign())
+        self.log.export(folder, self._cosigned.publish(), self._cosigned.take_named())
 
     def close(self) -> None:
+        self._witnesses.close()
         self.log.close()
         self._vault.close()
 
@@ -473,6 +527,15 @@ class Ledger(Pseudonyms):
         self._prover = Prover(
             *parts, self._reader, self._latest, self._recorder, self._cosigned, self._lock
         )
+
+    def _require_waited(self, instructions: Sequence[Instruction]) -> None:
+        """Ask the witnesses about the waits that these instructions end, without the lock."""
+        for each in instructions:
+            if isinstance(each.act, KeyRecovered):
+                with self._lock:
+                    pending = self._latest.of(each.subject).authority.recovery
+                if pending is not None:
+                    witnessed_time.require_waited(self._cosigned, pending.index)
 
     def _has_state(self, subject: str) -> bool:
         if self.states.newest().map == EMPTY_ROOT:  # as at a first start, with everybody to come

@@ -91,6 +91,25 @@ def test_private_keys_are_the_owners_alone(told: Told) -> None:
     assert all(each.stat().st_mode & 0o077 == 0 for each in private)
 
 
+def test_w18_three_witnesses_of_its_own_have_seen_the_log(told: Told) -> None:
+    assert "They are not independent" in told.text
+    policy = (told.home / "consent.policy").read_text()
+    assert policy.count("\nwitness ") == 3
+    assert policy.endswith("group demonstration 2 w1 w2 w3\nquorum demonstration\n")
+    policy_file = str(told.home / "consent.policy")
+    command = [*SOVEREIGN, "verify", str(told.receipt), "--policy", policy_file]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=PLAIN)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "VERIFIED"), done.stderr
+    assert "witnesses w1, w2, w3 saw" in done.stdout
+    assert (
+        "nobody else has seen this log" in verify(told.receipt, _key(told)).stdout.splitlines()[0]
+    )
+
+
+def _key(told: Told) -> Path:
+    return told.home / "keys" / "consent.vkey"
+
+
 def test_the_receipt_verifies_and_an_altered_one_does_not(told: Told, tmp_path: Path) -> None:
     key = told.home / "keys" / "consent.vkey"
     assert verify(told.receipt, key).returncode == 0

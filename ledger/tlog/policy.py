@@ -26,7 +26,9 @@ the log that names it. See specs/statemap.md, "Labels".
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
 
@@ -44,6 +46,7 @@ MAX_LINES = 1_000
 MAX_DEPTH = 16  # of groups within groups
 MAX_SIZE = 1 << 22  # bytes: 1,000 keys of ML-DSA-44
 _KEY_SIZE = 32  # bytes of the key of a map
+_TIME_SIZE = 8  # bytes of a cosignature's time
 
 LogKey = Verifier | MldsaVerifier
 CosignerKey = WitnessKey | MldsaVerifier
@@ -114,6 +117,16 @@ class LogPolicy:
         self.require_quorum(signed)
         return head
 
+    def verify_cosigned(self, signed: Note) -> Checkpoint:
+        """As `verify`; but if a quorum must cosign, one type of the log's keys is enough."""
+        if not self.is_witnessed:
+            return self.verify(signed)
+        mine = {(key.name, key.key_id) for key in self.logs}
+        types = {_kind(key) for key in self.logs if _signed(key, signed)}
+        if not any((each.name, each.key_id) in mine for each in signed.signatures):
+            return self.verify(signed)
+        return replace(self, logs=tuple(k for k in self.logs if _kind(k) in types)).verify(signed)
+
     def require_quorum(self, signed: Note) -> None:
         """Raise LogPolicyError unless the quorum of witnesses has cosigned."""
         if self.quorum == NONE:
@@ -124,6 +137,15 @@ class LogPolicy:
                 f"cosigned by {sorted(seen) or 'no witness'}, want the quorum {self.quorum!r}: ask "
                 "the log for a checkpoint that more witnesses have cosigned"
             )
+
+    @property
+    def is_witnessed(self) -> bool:
+        """Whether checkpoints must be cosigned by witnesses."""
+        return self.quorum != NONE
+
+    def is_quorum(self, seen: AbstractSet[str]) -> bool:
+        """Whether these witnesses, by their names in the policy, are enough; never of `none`."""
+        return self.quorum != NONE and self._witnessed(self.quorum, seen)
 
     def may_sign(self, key: LogKey, size: int) -> bool:
         """Whether a signature of this key counts on a checkpoint of this size."""
@@ -141,7 +163,7 @@ class LogPolicy:
             )
         raise LogPolicyError(f"no signature of {keys[0].name!r} by a {_kind(keys[0])} key")
 
-    def _witnessed(self, name: str, seen: set[str]) -> bool:
+    def _witnessed(self, name: str, seen: AbstractSet[str]) -> bool:
         if (group := self.groups.get(name)) is None:
             return name in seen
         return sum(self._witnessed(each, seen) for each in group.members) >= group.k
@@ -258,6 +280,19 @@ class _Reader:
         if name == NONE or name in self._witnesses or name in self._groups:
             raise LogPolicyError(f"the name {name!r} is used twice, or is `none`")
         return name
+
+
+def cosigned_at(key: CosignerKey, signed: Note) -> datetime:
+    """When the witness with this key cosigned the note. Raises CosignatureError if it did not."""
+    if isinstance(key, WitnessKey):
+        return key.verify(signed)
+    try:
+        signed_note.verify(signed, [key])
+    except NoteError as error:
+        raise CosignatureError(f"no cosignature of {key.name} (ML-DSA-44): {error}") from error
+    mine = (key.name, key.key_id)
+    first = next(each for each in signed.signatures if (each.name, each.key_id) == mine)
+    return cosignature.stated(int.from_bytes(first.signature[:_TIME_SIZE]), key.name)
 
 
 def _require_new(key: LogKey | CosignerKey, known: Sequence[LogKey | CosignerKey]) -> None:

@@ -5,10 +5,10 @@ store when the log opens. After a crash the store has a committed size and exact
 size; nothing was acknowledged before it was committed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from shutil import rmtree
 from threading import RLock
@@ -166,17 +166,20 @@ class Log:
     def prove_consistency(self, old: int, new: int | None = None) -> list[Hash]:
         return merkle.prove_consistency(old, self._size if new is None else new, self._nodes())
 
-    def export(self, folder: Path, cosigned: str | None = None) -> None:
+    def export(
+        self, folder: Path, cosigned: str | None = None, named: Collection[int] = ()
+    ) -> None:
         """Write what is new to the C2SP tile directory, the checkpoint last.
 
         The cost grows with what is new, not with the log. `cosigned`: a checkpoint of this log to
-        publish instead of the newest. Raises CorruptLogError if a published file differs, or a
+        publish instead of the newest. `named`: sizes of other checkpoints that left, whose
+        partial tiles are written too. Raises CorruptLogError if a published file differs, or a
         larger checkpoint is published.
         """
         signed = cosigned or self._note
         size = checkpoint.parse(signed_note.parse(signed).text).size
         since = self._require_growth(folder / "checkpoint", size)
-        files = self._files(folder, size, since)
+        files = chain(self._files(folder, size, since), self._partial(folder, size, named))
         with ThreadPoolExecutor(PUBLISH_THREADS) as pool:
             while some := [*islice(files, tile.WIDTH)]:
                 [*pool.map(lambda file: _publish(*file), some)]
@@ -195,6 +198,20 @@ class Log:
         for index, width in tile.widths(size, 0, since):
             data = self.bundle(index) if width == tile.WIDTH else self._cut(index, width)
             yield folder / tile.path("entries", index, width), data
+
+    def _partial(
+        self, folder: Path, size: int, named: Collection[int]
+    ) -> Iterator[tuple[Path, bytes]]:
+        """The partial tiles and bundles of these sizes, unless the full ones are published."""
+        for each in sorted(named):
+            for level in tile.levels(each) if each < size else ():
+                index, width = divmod(each >> tile.HEIGHT * level, tile.WIDTH)
+                if not width or index < size >> tile.HEIGHT * (level + 1):
+                    continue
+                data = self._tile(level, index)[: width * merkle.HASH_SIZE]
+                yield folder / tile.path(str(level), index, width), data
+                if level == 0:
+                    yield folder / tile.path("entries", index, width), self._cut(index, width)
 
     def bundle(self, index: int) -> bytes:
         if (data := self.store.bundle(index)) is None:

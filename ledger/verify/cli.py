@@ -4,6 +4,9 @@
     sovereign verify RECEIPT --key VKEYS       every key of the file must have signed
     sovereign verify --evidence FILE --policy CONSENT_POLICY --policy STATE_POLICY
 
+With --log, the verdict prints between which times that others attest the entry was made; with
+--at-least CHECKPOINT, it is refused if it rests on an older checkpoint than that.
+
 Exit status 0: the file proves what is printed. 1: it does not; the reason is printed.
 2: a file could not be read, or the arguments are wrong.
 """
@@ -17,14 +20,30 @@ from typing import Any
 
 from ledger.events.instruction_signature import InstructionSigner
 from ledger.tlog import policy
-from ledger.tlog.checkpoint import Checkpoint
-from ledger.tlog.policy import LogKey, LogPolicyError
+from ledger.tlog.checkpoint import Checkpoint, MalformedCheckpointError
+from ledger.tlog.fetcher import UnreadableError
+from ledger.tlog.policy import LogKey, LogPolicy, LogPolicyError
 from ledger.tlog.signed_note import NoteError
 from ledger.verify import evidence, receipt
 from ledger.verify.evidence import EvidenceError, EvidenceStep, Proven
 from ledger.verify.receipt import Receipt, ReceiptError
+from ledger.verify.times import attested, from_log
+from ledger.verify.times.attested import UNBOUND, Bounds, TimeError
+from ledger.verify.times.timestamp_token import TokenError
+from ledger.witness.cosigned_history import MalformedHistoryError
 
-_REFUSED = (UnicodeDecodeError, NoteError, LogPolicyError, ReceiptError, EvidenceError)
+_REFUSED = (
+    UnicodeDecodeError,
+    NoteError,
+    LogPolicyError,
+    MalformedCheckpointError,
+    MalformedHistoryError,
+    ReceiptError,
+    EvidenceError,
+    TimeError,
+    TokenError,
+)
+UNSEEN = "but nobody else has seen this log: {}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = _proven(chosen) if chosen.evidence else _received(chosen)
     except OSError as error:
         sys.stderr.write(f"COULD NOT READ: {error.filename}: {error.strerror}\n")
+        return 2
+    except UnreadableError as error:
+        sys.stderr.write(f"COULD NOT READ: {printable(str(error))}\n")
         return 2
     except _REFUSED as error:
         sys.stderr.write(f"NOT VERIFIED: {printable(str(error))}\n")
@@ -60,12 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     trust.add_argument(
         "--key", type=Path, help="a file of verifier keys, one per line; all must have signed"
     )
+    from_log.add_options(parser)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     return parser
 
 
 def _received(chosen: argparse.Namespace) -> str:
     proven = receipt.parse(_read(chosen.receipt))
+    trust = None
     if not chosen.policy:
         head = receipt.verify(proven, keys(_read(chosen.key)))
     elif len(chosen.policy) > 1:
@@ -73,14 +97,39 @@ def _received(chosen: argparse.Namespace) -> str:
             f"{len(chosen.policy)} policies were given, want one to verify a receipt"
         )
     else:
-        head = receipt.verify_under(proven, policy.parse(read(chosen.policy[0], policy.MAX_SIZE)))
-    return _verdict(proven, head)
+        trust = policy.parse(read(chosen.policy[0], policy.MAX_SIZE))
+        head = receipt.verify_under(proven, trust)
+    from_log.require_newest(chosen, head, trust)
+    return _verdict(proven, head, _bounds(chosen, proven, head, trust), trust)
+
+
+def _bounds(
+    chosen: argparse.Namespace, proven: Receipt, head: Checkpoint, trust: LogPolicy | None
+) -> Bounds:
+    """When the entry was made, as others attest. Raises TimeError if it states another time."""
+    if trust is None:
+        return UNBOUND
+    seen = attested.of_note(trust, proven.checkpoint)
+    bounds = Bounds(None, seen)
+    if (times := from_log.chosen_times(chosen)) is not None:
+        found = times.bounds(trust, proven.index, head)
+        upper = [each for each in (seen, found.before) if each is not None]
+        bounds = Bounds(found.after, min(upper, key=lambda each: each.by, default=None))
+    bounds.require(from_log.moment(proven.extra["event"]["at"]))
+    return bounds
 
 
 def _proven(chosen: argparse.Namespace) -> str:
     parsed = evidence.parse(read(chosen.evidence, evidence.MAX_SIZE).decode("utf-8"))
     trusted = [policy.parse(read(path, policy.MAX_SIZE)) for path in chosen.policy]
-    return _evidence(evidence.verify(parsed, trusted))
+    proven = evidence.verify(parsed, trusted)
+    mine = next((e for e in trusted if any(k.name == proven.head.origin for k in e.logs)), None)
+    from_log.require_newest(chosen, proven.head, mine)
+    entry = next(each for each in parsed.entries if each.index == proven.index)
+    bounds = UNBOUND
+    if mine is not None and mine.is_witnessed:
+        bounds = _bounds(chosen, entry, proven.head, mine)
+    return _evidence(proven, bounds, mine)
 
 
 def keys(text: str) -> list[LogKey]:
@@ -102,27 +151,39 @@ def _read(path: Path) -> str:
     return read(path).decode("utf-8")
 
 
-def _verdict(proven: Receipt, head: Checkpoint) -> str:
+def first_line(trust: LogPolicy | None) -> str:
+    """How every verdict begins: whether anybody but the company has seen the log."""
+    if trust is None:
+        return f"VERIFIED, {UNSEEN.format('keys were given, and no policy with witnesses')}"
+    if not trust.is_witnessed:
+        return f"VERIFIED, {UNSEEN.format('the policy asks for no witness')}"
+    return "VERIFIED"
+
+
+def _verdict(proven: Receipt, head: Checkpoint, bounds: Bounds, trust: LogPolicy | None) -> str:
     return _text(
-        "VERIFIED",
-        f"  log       {head.origin}, {head.size} entries",
+        first_line(trust),
+        f"  log       {head.origin}, {head.size} entries, root {head.root.hex()}",
         f"  entry     {proven.index}",
         *_event_lines(proven.extra["event"]),
+        *bounds.lines(),
         *_signed(proven.signer()),
     )
 
 
-def _evidence(proven: Proven) -> str:
+def _evidence(proven: Proven, bounds: Bounds, trust: LogPolicy | None) -> str:
     signer = InstructionSigner.of(proven.key) if proven.key else None
     keys_active = [key["key"] for key in proven.latest.get("keys", [])]
     return _text(
-        "VERIFIED",
-        f"  log       {proven.head.origin}, {proven.head.size} entries",
+        first_line(trust),
+        f"  log       {proven.head.origin}, {proven.head.size} entries,"
+        f" root {proven.head.root.hex()}",
         f"  entry     {proven.index}",
         *_event_lines(dict(proven.instruction)),
+        *bounds.lines(),
         *(_signed(signer) or [f"  signed    by nobody: {_vouching(proven.instruction)}"]),
         *map(_step, proven.steps[1:]),
-        f"  latest    {proven.latest.get('seq')} instructions, none missing",
+        f"  latest    {proven.latest.get('seq')} instructions, none missing at that size",
         f"  history   {history(proven.map_key)}",
         f"  keys      {', '.join(keys_active) or 'none'} active",
     )

@@ -123,11 +123,15 @@ def verify(evidence: Evidence, trusted: Sequence[LogPolicy]) -> Proven:
             _require_there(each, head)
         _require_complete(evidence, trust, head)
         _require_past(evidence, trust)
-        return _replayed(evidence, head, _seen(evidence, trust))
+        seen = _seen(evidence, trust)
+        proven = _replayed(evidence, head, {index: each.by for index, each in seen.items()})
+        if trust.is_witnessed(head.origin):
+            _require_waits(evidence, seen)
     except (ValueError, ProofError) as error:
         if isinstance(error, EvidenceError):
             raise
         raise EvidenceError(str(error)) from error
+    return proven
 
 
 def _require_there(rotation: Rotation, head: Checkpoint) -> None:
@@ -176,10 +180,18 @@ def _require_past(evidence: Evidence, trust: KeyHistory) -> None:
         _want(at - now <= SKEW, f"an instruction of {at} was seen by witnesses earlier, at {now}")
 
 
-def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, datetime]:
-    """Entry index -> when witnesses had seen it, for the entries with an earlier receipt."""
+@dataclass(slots=True)
+class _Seen:
+    """When witnesses saw an entry: by then, and still as the newest checkpoints of these sizes."""
+
+    by: datetime
+    later: list[tuple[int, datetime]]  # size of the checkpoint, and when they cosigned it
+
+
+def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, _Seen]:
+    """By entry index, for the entries with an earlier receipt, or with several, oldest first."""
     entries = {each.index: each.entry() for each in evidence.entries}
-    seen: dict[int, datetime] = {}
+    seen: dict[int, _Seen] = {}
     for each in evidence.earlier_receipts:
         _want(
             entries.get(each.index) == each.entry(),
@@ -191,12 +203,35 @@ def _seen(evidence: Evidence, trust: KeyHistory) -> dict[int, datetime]:
             bool(times),
             f"no witness cosigned the earlier receipt of entry {each.index}: leave it out",
         )
-        seen[each.index] = max(times)
-    _want(
-        len(seen) == len(evidence.earlier_receipts),
-        "an entry has two earlier receipts, want only the older one",
-    )
+        before = seen.setdefault(each.index, _Seen(max(times), []))
+        _want(
+            not before.later or (head.size, min(times)) > before.later[-1],
+            f"the earlier receipts of entry {each.index} are not each newer than the one before",
+        )
+        before.later.append((head.size, min(times)))
     return seen
+
+
+def _require_waits(evidence: Evidence, seen: Mapping[int, _Seen]) -> None:
+    """Check that witnesses saw 72 hours pass between the request and the end of each recovery.
+
+    They saw the request by a time, and later a log that had the request and not yet its end.
+    """
+    request: int | None = None
+    for each in evidence.entries:
+        kind = each.extra["event"]["act"]["type"]
+        if kind == "recovery-requested":
+            request = each.index
+        if kind != "key-recovered" or request is None:
+            continue
+        known = seen.get(request)
+        later = [at for size, at in known.later if size <= each.index] if known else []
+        waited = max(later) - known.by if known and later else timedelta(0)
+        _want(
+            waited >= authority.COOLING_OFF - SKEW,
+            f"witnesses saw {waited} pass between the request of the recovery (entry {request}) and"
+            f" its end (entry {each.index}), want {authority.COOLING_OFF}: only the log says when",
+        )
 
 
 def _replayed(evidence: Evidence, head: Checkpoint, seen: Mapping[int, datetime]) -> Proven:

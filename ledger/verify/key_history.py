@@ -58,11 +58,19 @@ class KeyHistory:
             "the state log's newer policy"
         )
 
+    def is_witnessed(self, origin: str) -> bool:
+        """Whether the policy of this log asks for witnesses."""
+        return self._of(origin).is_witnessed
+
     def verify_then(self, signed: Note) -> tuple[Checkpoint, list[datetime]]:
-        """As `verify`, but by the keys of any time; also returns when witnesses cosigned."""
+        """As `verify`, but by the keys of any time; also returns when witnesses cosigned.
+
+        Where a quorum of witnesses cosigned, one type of the log's keys is enough: a witness
+        demands all.
+        """
         for each in (*self.known, *self.before):
             if _signs(each, signed):
-                return each.verify(signed), _times(each, signed)
+                return each.verify_cosigned(signed), _times(each, signed)
         return self.verify(signed), []
 
     def times(self, signed: Note) -> list[datetime]:

@@ -1,6 +1,11 @@
-"""An HTTP server for a witness: an ASGI application with `POST /add-checkpoint`."""
+"""An HTTP server for a witness: an ASGI application for submissions and for monitors.
+
+POST /add-checkpoint                           a submission
+GET  /<SHA-256 of an origin, hex>/checkpoint   the newest checkpoint of that log it cosigned
+"""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -10,10 +15,11 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Asgi = Callable[[Message, Receive, Send], Awaitable[None]]
+_MONITORED = re.compile(r"/([0-9a-f]{64})/checkpoint\Z")
 
 
 def app(witness: Witness) -> Asgi:
-    """An ASGI application that serves `witness` at any path that ends in /add-checkpoint."""
+    """An ASGI application that serves `witness` under any prefix."""
 
     async def serve(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -25,6 +31,10 @@ def app(witness: Witness) -> Asgi:
 
 
 async def _reply(witness: Witness, scope: Message, receive: Receive) -> Reply:
+    if (monitored := _MONITORED.search(scope["path"])) is not None:
+        if scope["method"] not in {"GET", "HEAD"}:
+            return Reply(405, "want GET\n")
+        return await asyncio.to_thread(witness.recent, monitored[1])
     if not scope["path"].endswith("/add-checkpoint"):
         return Reply(404, "want POST /add-checkpoint\n")
     if scope["method"] != "POST":

@@ -16,9 +16,10 @@ Specification: specs/witness.md.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from ledger import clock
@@ -29,13 +30,17 @@ from ledger.tlog import checkpoint, merkle, signed_note
 from ledger.tlog.checkpoint import Checkpoint
 from ledger.tlog.cosignature import WitnessSigner
 from ledger.tlog.merkle import Hash, ProofError
-from ledger.tlog.policy import LogKey, LogPolicy, LogPolicyError
-from ledger.tlog.signed_note import Note
+from ledger.tlog.mldsa import MldsaSigner
+from ledger.tlog.policy import LogKey, LogPolicyError
+from ledger.tlog.signed_note import Note, Signature
+from ledger.witness.watched_log import WatchedLog
 
 MAX_HASHES = 63
 MAX_BYTES = 1 << 20  # of a submission
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
+
+CosigningKey = WitnessSigner | MldsaSigner
 
 
 class MalformedSubmissionError(ValueError):
@@ -99,17 +104,20 @@ class Witness:
     def __init__(
         self,
         path: Path,
-        signer: WitnessSigner,
-        logs: Iterable[LogKey],
+        signers: CosigningKey | Sequence[CosigningKey],
+        logs: Iterable[LogKey | WatchedLog],
         now: Callable[[], datetime] = clock.now,
     ) -> None:
-        """`logs`: keys of the watched logs. A log with keys of two types must sign with both.
+        """`signers`: each gives a cosignature. `logs`: the watched logs; keys alone are of the log
+        that they are named after, and of keys of two types one of each must have signed.
 
         Raises SchemaVersionError, DatabaseError.
         """
         self._memory = witness_store.opened(path)
-        self._signer = signer
-        self._trust = LogPolicy((*logs,))
+        self._signers = (
+            (signers,) if isinstance(signers, WitnessSigner | MldsaSigner) else (*signers,)
+        )
+        self._logs: Mapping[str, WatchedLog] = WatchedLog.by_origin(logs)
         self._now = now
 
     def add_checkpoint(self, data: bytes) -> Reply:
@@ -118,36 +126,50 @@ class Witness:
             submission = parse(data)
         except MalformedSubmissionError as error:
             return Reply(400, f"{error}\n")
-        return self._refusal(submission) or self._judge(submission)
+        origin = submission.head.origin
+        if (log := self._logs.get(origin)) is None:
+            return Reply(404, f"this witness does not know the log {origin}\n")
+        try:
+            signatures = log.verified(submission.note)
+        except LogPolicyError as error:
+            return Reply(403, f"no trusted key has signed this checkpoint: {error}\n")
+        return self._judge(submission, signatures)
 
     def remembered(self, origin: str) -> str | None:
-        """The newest cosigned note of the log `origin`, or None."""
+        """The newest cosigned note of the log `origin`, with the cosignatures, or None."""
         with self._memory.connect() as memory:
             seen = witness_store.seen(memory, origin)
         return None if seen is None else seen.note
 
-    def _refusal(self, submission: Submission) -> Reply | None:
-        """The reply if the submission is refused whatever is remembered, else None."""
-        head = submission.head
-        if all(key.name != head.origin for key in self._trust.logs):
-            return Reply(404, f"this witness does not know the log {head.origin}\n")
-        try:
-            self._trust.verify(submission.note)
-        except LogPolicyError as error:
-            return Reply(403, f"no trusted key has signed this checkpoint: {error}\n")
+    def recent(self, origin_hash: str) -> Reply:
+        """The newest cosigned checkpoint of the log whose origin has this SHA-256, in hex."""
+        names = (each for each in self._logs if sha256(each.encode()).hexdigest() == origin_hash)
+        if (origin := next(names, None)) is None or (note := self.remembered(origin)) is None:
+            return Reply(404, "this witness cosigned no checkpoint of that log\n")
+        return Reply(200, note)
+
+    def _judge(self, submission: Submission, signatures: Sequence[Signature]) -> Reply:
+        head, text = submission.head, submission.note.text
         if submission.old > head.size:
             return Reply(400, f"old size {submission.old}, want at most {head.size}\n")
-        return None
-
-    def _judge(self, submission: Submission) -> Reply:
-        head = submission.head
         with writing(self._memory) as memory:
             reply = _compare(submission, witness_store.seen(memory, head.origin))
             if reply is None:
-                newest = Seen(head.size, head.root, str(submission.note))
+                mine = self._cosign(text)
+                newest = Seen(head.size, head.root, str(Note(text, (*signatures, *mine))))
                 witness_store.remember(memory, head.origin, newest)
-        # Crash before this line: nothing was cosigned. After it: the checkpoint is remembered.
-        return reply or Reply(200, str(self._signer.cosign(submission.note.text, self._now())))
+                reply = Reply(200, "".join(map(str, mine)))
+        # Crash before this line: no cosignature left. After it: the checkpoint is remembered.
+        return reply
+
+    def _cosign(self, text: str) -> list[Signature]:
+        at = self._now()
+        return [
+            each.cosign(text, at)
+            if isinstance(each, WitnessSigner)
+            else each.sign(text, int(at.timestamp()))
+            for each in self._signers
+        ]
 
 
 def _compare(submission: Submission, seen: Seen | None) -> Reply | None:
@@ -157,7 +179,7 @@ def _compare(submission: Submission, seen: Seen | None) -> Reply | None:
     if submission.old != size:
         return Reply(409, f"{size}\n", SIZE)
     if head.size == size and head.root != root:
-        return Reply(409, f"{size}\n", SIZE)
+        return Reply(422, f"another root of {size} entries was seen before\n")
     if size in (0, head.size):
         empty = not submission.proof
         return None if empty else Reply(422, "a consistency proof where none is needed\n")

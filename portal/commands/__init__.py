@@ -146,6 +146,7 @@ def serve(
     witnesses have seen. Each says what to do, and nothing is served. 3: while it served, it lost
     the right to write, because another process may have taken it.
     """
+    from ledger.witness import own_witnesses
     from portal.data_directory.inspection import require_readable
     from portal.operations.wiring import SecretError, open_product
 
@@ -156,6 +157,8 @@ def serve(
             product = open_product(settings, None if publish else plan.require_agreed)
     except SecretError as error:
         fail(str(error), 1)
+    if own_witnesses.exist(product.home):
+        typer.echo(own_witnesses.NOT_INDEPENDENT)
     _serve(product)
 
 

@@ -137,7 +137,11 @@ KINDS = (  # the first that matches
     _ledger("consent.policy", remedy=REBUILT),
     _ledger("state.policy", remedy=REBUILT),
     _ledger("witnesses.policy", _UNNAMED, _limit("a ledger may have none", FileDamage.DELETED)),
+    _unchecked("witnesses/*", "of witnesses, not of the ledger: a demonstration's own", Part.KEYS),
     _file("steward.toml", _UNNAMED, _limit("a company may have none", FileDamage.DELETED)),
+    _unchecked("public/*", "copies of policies and public keys, written with the logs"),
+    _unchecked("log/*/witnessed/*", "verifiers check it, by the witnesses' keys", Part.LEDGER),
+    _unchecked("log/*/timestamps/*", "the authority's own key checks it", Part.LEDGER),
     _ledger(
         "log/*/checkpoint",
         _limit("the next export writes it", FileDamage.DELETED),
@@ -207,7 +211,6 @@ KINDS = (  # the first that matches
         "archives/imported/*",
         _limit("only the customer's own key opens it", *FileDamage),
     ),
-    _unchecked("timestamps/*", "the authority's own key checks it", Part.LEDGER),
     _unchecked("mail/*", "notices for a mailer, which takes them"),
     _unchecked("letters/*", "letters for a mailer, which takes them"),
 )

@@ -19,6 +19,7 @@ from ledger import clock
 from ledger.events.envelope import Withdrawn
 from ledger.tlog import atomic_file
 from ledger.verify.cli import main as verify
+from ledger.witness import own_witnesses
 from portal.consent.wording import wording
 from portal.demo import load
 from portal.jobs.cases import flow_of
@@ -37,6 +38,7 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     """Load what is missing, play the story, publish the logs; returns the product to serve."""
     console = console or Console(highlight=False)
     product = _loaded(settings, console)
+    _watch(product, console)
     flow = flow_of(product)
     flow.begin(clock.now())
     customer = _someone(product)
@@ -55,6 +57,18 @@ def play(settings: Settings, console: Console | None = None) -> Product:
     product.publish()
     _print_proof(console, product, receipt)
     return product
+
+
+def _watch(product: Product, console: Console) -> None:
+    """Begin to have the logs witnessed, unless they are already.
+
+    The customers of the demonstration agreed before it began, which no witness can have seen.
+    """
+    if not (product.home / own_witnesses.POLICY).exists():
+        own_witnesses.make(product.home)
+        product.ledger.ask_witnesses(product.home)
+    if own_witnesses.exist(product.home):
+        console.print(own_witnesses.NOT_INDEPENDENT)
 
 
 def _loaded(settings: Settings, console: Console) -> Product:
@@ -144,11 +158,10 @@ def _print_table(console: Console, answer: TableAnswer) -> None:
 
 
 def _print_proof(console: Console, product: Product, receipt: Path) -> None:
-    key = product.home / "keys" / "consent.vkey"
-    console.print(
-        f"\n[bold]6  a regulator verifies, offline[/]\n   sovereign verify {receipt} --key {key}"
-    )
-    if verify([str(receipt), "--key", str(key)]) != 0:
+    policy = product.home / "consent.policy"
+    command = f"sovereign verify {receipt} --policy {policy}"
+    console.print(f"\n[bold]6  a regulator verifies, offline[/]\n   {command}")
+    if verify([str(receipt), "--policy", str(policy)]) != 0:
         raise AssertionError("the receipt just written does not verify")
     console.print(f"   public logs in {product.home / 'log'}")
 

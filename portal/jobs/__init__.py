@@ -5,6 +5,8 @@
     announcements    announce the read logs of gates that wait        every 2 s
     anchoring        record size and root of read logs that grew      every minute
     publication      write the public tile directories                every minute
+    witnesses        ask the witnesses, and name those left out       every minute
+    timestamps       have the published checkpoint stamped            every minute
     read-logs        begin the next read log; remove old ones         every minute
     snapshots        write the consent state for a fast start         every minute
     refits           fit a release that is due                        every minute

@@ -17,6 +17,7 @@ from portal.jobs import (
     refits,
     snapshots,
 )
+from portal.jobs.attestations import timestamps, witnesses
 from portal.jobs.runner import Job, Runner
 from portal.operations import job_results
 from portal.operations.job_results import JobResults
@@ -30,6 +31,8 @@ ALL = (
     announcements,
     anchoring,
     publication,
+    witnesses,
+    timestamps,
     read_logs,
     snapshots,
     refits,

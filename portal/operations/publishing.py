@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from ledger.service import Ledger
+from ledger.tlog import atomic_file
 from ledger.tlog.writer import Log
 
 EVERY = timedelta(minutes=1)
@@ -42,11 +43,22 @@ class Publisher:
         # If we crash here, the published consent log is behind until the next run.
         self.ledger.export(self.home / "log" / "consent")
         reads.export(folder(self.home, reads))
+        publish_keys(self.home)
         self.published = now
 
     def _now(self) -> tuple[int, str, int]:
         reads = self.reads()
         return self.ledger.size, reads.origin, reads.size
+
+
+def publish_keys(home: Path) -> None:
+    """Copy policies and verifier keys to `public`, away from the private keys."""
+    public = home / "public"
+    files = [home / f"{log}.policy" for log in ("consent", "state")]
+    for path in (*files, *sorted((home / "keys").glob("*.vkey"))):
+        data, copy = path.read_bytes(), public / path.name
+        if not copy.exists() or copy.read_bytes() != data:
+            atomic_file.write(copy, data)
 
 
 @contextmanager

@@ -276,6 +276,18 @@ class Settings(BaseSettings):
         le=36_500,
     )
 
+    timestamp_authority: str = _setting(
+        "",
+        "RFC 3161 authority that stamps each published checkpoint of the consent log; none if"
+        " empty",
+        '"https://tsa.example/tsr"',
+    )
+    timestamp_roots: str = _setting(
+        "",
+        "PEM file of the root certificates of that authority; needed with timestamp_authority",
+        '"/etc/sovereign/tsa-roots.pem"',
+    )
+
     job_every_s: Mapping[str, Annotated[float, Field(ge=0.5, le=86_400)]] = _setting(
         {},
         "time between the runs of a job, by its name in `sovereign jobs`",

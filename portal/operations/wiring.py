@@ -23,6 +23,7 @@ from heapq import merge
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from gate import factory
 from gate.changes.feed import ChangeFeed
@@ -320,14 +321,28 @@ def _require_known_quotas(names: Iterable[str], scenes: Mapping[str, Scene]) -> 
 
 
 def require_usable(settings: Settings, scenes: Mapping[str, Scene]) -> None:
-    """Check what can be checked before anything is created: quotas, mail, the source's file.
+    """Check what can be checked before anything is created: quotas, mail, the source's file, and
+    the root of a timestamp authority.
 
     Raises SettingError, SourceUnavailableError.
     """
     _require_known_quotas((name for name in settings.quota if name != DEFAULT_QUOTA), scenes)
     mail.sender(settings.mail)
+    _require_stampable(settings)
     if not settings.source.startswith(POSTGRES):
         source_file(settings.data_dir, settings.source)
+
+
+def _require_stampable(settings: Settings) -> None:
+    """Raise SettingError for a timestamp authority whose tokens nobody could check."""
+    authority = settings.timestamp_authority
+    if authority and urlsplit(authority).scheme not in {"http", "https"}:
+        raise SettingError(f"timestamp_authority is {authority!r}, want http:// or https://")
+    if authority and not Path(settings.timestamp_roots).is_file():
+        raise SettingError(
+            f"timestamp_roots is {settings.timestamp_roots!r}, want a PEM file with the root of"
+            " timestamp_authority: without it nobody can check its tokens"
+        )
 
 
 def source_file(home: Path, setting: str = "") -> Path:

@@ -5,7 +5,8 @@
                            "last_started": "2026-11-21T12:00:04Z",
                            "last_finished": "2026-11-21T12:00:04Z",
                            "last_success": "2026-11-21T11:58:50Z",
-                           "next_run": "2026-11-21T12:00:12Z"}, …}}
+                           "next_run": "2026-11-21T12:00:12Z"}, …},
+     "witnesses": {"witness.example/w1": "cosigned", "witness.example/w2": "left out"}}
 
 The route is public, so errors, which name files and hosts, are left out; the desk and `sovereign
 jobs` show them. The HTTP status is 200 even when degraded, because pages are still served.
@@ -34,7 +35,15 @@ def healthz(request: Request) -> Response:
         for name, each in snapshot.jobs.items()
     }
     status = "degraded" if snapshot.degraded(at) else "ok"
-    return JSONResponse({"status": status, "jobs": jobs}, headers={"Cache-Control": "no-store"})
+    body = {"status": status, "jobs": jobs, "witnesses": _witnesses(request)}
+    return JSONResponse(body, headers={"Cache-Control": "no-store"})
+
+
+def _witnesses(request: Request) -> dict[str, str]:
+    """Whether each witness cosigned when it was asked last. Why it did not is not public."""
+    ledger = context(request).product.ledger
+    left_out = ledger.left_out()
+    return {name: "left out" if name in left_out else "cosigned" for name in ledger.witnesses()}
 
 
 def job_results(request: Request) -> JobResults:

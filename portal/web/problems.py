@@ -21,6 +21,7 @@ from gate.readlog.writer import JournalError
 from gate.reads.sources.interface import SourceUnavailableError
 from gate.state.ledger_position import EpochUnavailableError
 from ledger.entry_erasure import ActiveEntryError, NoSuchEntryError
+from ledger.errors import UnwitnessedTimeError
 from ledger.events.authority import UnauthorisedError
 from ledger.events.instruction_signature import SignatureError
 from ledger.service import VersionConflictError
@@ -135,6 +136,7 @@ TABLE: Mapping[type[Exception], tuple[int, str]] = {
     ChangedWordsError: (409, "changed-words"),
     NothingToSignError: (409, "nothing-to-sign"),
     UnauthorisedError: (403, "key-needed"),
+    UnwitnessedTimeError: (409, "unwitnessed"),
     SignatureError: (400, "signature"),
     ProveAgainError: (403, "prove-again"),
     LeavingError: (409, "leaving"),

@@ -68,6 +68,8 @@ def long() -> tuple[Story, Entry]:
     request = story.say(asked | {"type": "recovery-requested"}, at=at(1))
     story.say({"request": request, "type": "recovery-cancelled"}, at=at(1))
     again = story.say(asked | {"type": "recovery-requested"}, at=at(1))
+    for day in (1, 4):  # witnesses saw the request, and 72 hours later a log without its end
+        story.keep(len(story.said) - 1, FIRST, W1, W2, time=TIME + day * DAY)
     story.say({"request": again, "type": "key-recovered"}, at=at(4))
     story.say(ENROLLED, THIRD, at=at(5))
     story.say({"old": key_id(HAND), "type": "key-removed"}, THIRD, at=at(5))
@@ -94,8 +96,30 @@ def vectors() -> Iterator[Vector]:
     story, signers = long()
     late = Shown(time=TIME + 5 * DAY)
     members = evidence(story, story.state(signers), 11, late)
-    yield from cases("a whole life of keys", vector(members, policies()), *lives())
+    yield from cases("a whole life of keys", vector(members, policies()), *_waits(), *lives())
     yield from _others()
+
+
+def _waits() -> Iterator[tuple[str, Vector]]:
+    """Recoveries whose 72 hours witnesses did not see pass (specs/instruction.md, I76)."""
+    story, signers = long()
+    late = Shown(time=TIME + 5 * DAY)
+    first, second = story.kept
+    shown = {
+        "kept: nothing of the request": [],
+        "kept: the first of the request alone": [first],
+        "kept: the last of the request alone": [second],
+        "kept: in another order": [second, first],
+    }
+    for why, kept in shown.items():
+        story.kept = kept
+        yield why, only(evidence(story, story.state(signers), 11, late))
+    story.kept = [first]
+    story.keep(8, FIRST, W1, W2, time=TIME + 4 * DAY)
+    yield (
+        "kept: under a log that has the end",
+        only(evidence(story, story.state(signers), 11, late)),
+    )
 
 
 def _others() -> Iterator[Vector]:

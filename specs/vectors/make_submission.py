@@ -46,6 +46,8 @@ def vectors() -> Iterator[Vector]:
 def _first() -> Iterator[tuple[str, Vector]]:
     proof = _sent(0, [bytes(32)], _text(OLD))
     yield "a proof where none belongs", {"submission": proof, "status": 422}
+    root = f"{ORIGIN}\n0\n{b64(bytes(32))}\n"
+    yield "no entries with a root", {"submission": _sent(0, [], root), "status": 422}
     yield "as if there had been one before", {"submission": GROWN, "status": 409}
 
 
@@ -61,7 +63,7 @@ def _judged() -> Iterator[tuple[str, Vector]]:
         "an old size above the new one": (400, _sent(NEW + 1, proof, text)),
         "another old size": (409, _sent(OLD - 1, _proof(OLD - 1, NEW), text)),
         "no old size": (409, _sent(0, [], text)),
-        "another root at the old size": (409, _sent(OLD, [], _text(OLD, "x"))),
+        "another root at the old size": (422, _sent(OLD, [], _text(OLD, "x"))),
         "another history": (422, _sent(OLD, _proof(OLD, NEW, "x"), _text(NEW, "x"))),
         "no proof": (422, _sent(OLD, [], text)),
         "a hash missing": (422, _sent(OLD, proof[:-1], text)),

@@ -222,6 +222,30 @@ MUTANTS = (
         "ledger.verify.read_log_rules:ReadLogRules.removable",
         nothing,
     ),
+    Mutant(
+        55,
+        "tests/attacks/test_times.py::test_i77_an_instruction_that_is_dated_back_is_refused",
+        "ledger.verify.times.attested:Bounds.require",
+        nothing,
+    ),
+    Mutant(
+        57,
+        "tests/ledger/test_evidence.py::test_i76_a_recovery_rests_on_a_wait_that_witnesses_saw",
+        "ledger.verify.evidence:_require_waits",
+        nothing,
+    ),
+    Mutant(
+        58,
+        "tests/attacks/test_times.py::test_i77_a_verdict_under_an_older_checkpoint_than_is_known_is_refused",
+        "ledger.verify.times.attested:require_at_least",
+        nothing,
+    ),
+    Mutant(
+        59,
+        "tests/attacks/test_times.py::test_w27_one_witness_alone_moves_no_bound",
+        "ledger.tlog.policy:LogPolicy.is_quorum",
+        right,
+    ),
 )
 
 

@@ -258,7 +258,7 @@ def test_a_rewritten_history_finds_no_witnesses(tmp_path: Path) -> None:
         opened(tmp_path / "home").close()
         copytree(tmp_path / "home", tmp_path / "empty")
         watched(tmp_path, stack, Clock())
-        ledger = opened(tmp_path / "home")
+        ledger = opened(tmp_path / "home", lambda: NOON)
         trusted = policies(tmp_path / "home")
         give(ledger, KeyEnrolled(CUSTOMER.key))
         give(ledger, GRANTED, CUSTOMER)
@@ -267,7 +267,7 @@ def test_a_rewritten_history_finds_no_witnesses(tmp_path: Path) -> None:
         (tmp_path / "empty/witnesses.policy").write_bytes(
             (tmp_path / "home/witnesses.policy").read_bytes()
         )
-        asking = opened(tmp_path / "empty")
+        asking = opened(tmp_path / "empty", lambda: NOON)
         with pytest.raises(RolledBackError):
             give(asking, KeyEnrolled(INSIDER.key))
         asking.close()

@@ -153,7 +153,7 @@ def test_a10_tiles_that_are_not_of_the_signed_consent_log_clear_nobody(
 
 UNUSABLE: dict[str, tuple[Callable[[Path], object], int]] = {  # and the exit status
     "no consent log": (lambda home: rmtree(home / "log/consent"), 2),
-    "no checkpoint": (lambda home: (home / "log/consent/checkpoint").unlink(), 1),
+    "no checkpoint": (lambda home: (home / "log/consent/checkpoint").unlink(), 3),
     "half of a checkpoint": (lambda home: (home / "log/consent/checkpoint").write_text("x\n"), 1),
 }
 

@@ -10,6 +10,7 @@ from shutil import copytree
 import pytest
 from typer.testing import CliRunner
 
+from ledger import clock
 from ledger.errors import CorruptLogError
 from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
@@ -53,7 +54,7 @@ def witnesses(home: Path, tmp_path: Path) -> Iterator[list[ExitStack]]:
     lines = []
     for number, key in enumerate(KEYS):
         stacks.append(ExitStack())
-        one = Witness(tmp_path / f"w{number}.sqlite", key, known, lambda: NOON)
+        one = Witness(tmp_path / f"w{number}.sqlite", key, known)
         url = stacks[-1].enter_context(served(server.app(one)))
         lines.append(f"witness w{number} {key.key} {url}\n")
     lines += ["group two 2 w0 w1 w2\n", "quorum two\n"]
@@ -72,7 +73,7 @@ def ledger(home: Path, witnesses: list[ExitStack]) -> Iterator[Ledger]:
 
 
 def say(ledger: Ledger, subject: str) -> int:
-    said = ledger.draft(subject, GRANTED, at=NOON, wording=WORDING)
+    said = ledger.draft(subject, GRANTED, at=clock.now(), wording=WORDING)
     return ledger.record([said])[0].index
 
 
@@ -116,7 +117,7 @@ def test_w13_a_database_restored_from_an_old_copy_signs_nothing(
             act()
     with pytest.raises(RolledBackError):
         restored.export(home / "log/consent")
-    assert (restored.size, (home / "log").exists()) == (1, False)
+    assert (restored.size, (home / "log/consent/checkpoint").exists()) == (1, False)
     restored.close()
 
 

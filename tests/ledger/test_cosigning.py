@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from time import sleep
 
@@ -40,7 +41,8 @@ def witnesses(tmp_path: Path) -> list[Witness]:
 
 
 def asked(witnesses: list[Witness]) -> list[AskedWitness]:
-    return [AskedWitness(key.key, w.add_checkpoint) for key, w in zip(KEYS, witnesses, strict=True)]
+    pairs = zip(KEYS, witnesses, strict=True)
+    return [AskedWitness((key.key,), w.add_checkpoint, w.remembered) for key, w in pairs]
 
 
 def test_the_checkpoint_carries_every_cosignature_it_got(
@@ -58,7 +60,11 @@ def test_witnesses_follow_a_log_as_it_grows(log: Log, witnesses: list[Witness]) 
         cosigned(log, asked(witnesses), quorum=3)
         log.append([b"more"] * 3)
     cosigned(log, asked(witnesses), quorum=3)
-    assert {w.remembered(ORIGIN) for w in witnesses} == {log.checkpoint()}
+    text = signed_note.parse(log.checkpoint()).text
+    for key, each in zip(KEYS, witnesses, strict=True):
+        remembered = signed_note.parse(each.remembered(ORIGIN) or "")
+        assert (remembered.text, len(remembered.signatures)) == (text, 2)
+        key.key.verify(remembered)
 
 
 def _down(body: bytes) -> Reply:
@@ -66,7 +72,7 @@ def _down(body: bytes) -> Reply:
 
 
 def test_k_of_n_witnesses_are_enough_and_fewer_are_not(log: Log, witnesses: list[Witness]) -> None:
-    some = [AskedWitness(KEYS[0].key, _down), *asked(witnesses)[1:]]
+    some = [AskedWitness((KEYS[0].key,), _down), *asked(witnesses)[1:]]
     assert len(signed_note.parse(cosigned(log, some, quorum=2)).signatures) == 3
     with pytest.raises(QuorumError, match="2 cosignatures, want 3: w0: connection refused"):
         cosigned(log, some, quorum=3)
@@ -86,7 +92,7 @@ OUTSIDE = {
 @pytest.mark.parametrize("reply", OUTSIDE.values(), ids=OUTSIDE.keys())
 def test_a_witness_outside_the_protocol_counts_as_unavailable(log: Log, reply: Reply) -> None:
     with pytest.raises(QuorumError, match="0 cosignatures, want 1"):
-        cosigned(log, [AskedWitness(KEYS[0].key, lambda _: reply)], quorum=1)
+        cosigned(log, [AskedWitness((KEYS[0].key,), lambda _: reply)], quorum=1)
 
 
 def test_a_log_restored_from_an_old_copy_is_refused_at_start(
@@ -150,12 +156,14 @@ def test_a_log_and_a_witness_speak_over_http(
         KEYS[0].key.verify(found)
         log.append([b"more"])
         cosigned(log, [one], quorum=1)
-        assert witnesses[0].remembered(ORIGIN) == log.checkpoint()
+        remembered = witnesses[0].remembered(ORIGIN) or ""
+        assert signed_note.parse(remembered).text == signed_note.parse(log.checkpoint()).text
         old = log_with(tmp_path / "restored", 4, SIGNER)
         with pytest.raises(RolledBackError):
             cosigned(old, [one], quorum=1)
     with pytest.raises(QuorumError, match="refused"):
         cosigned(log, [one], quorum=1)
+    one.close()
 
 
 ELSEWHERE = {
@@ -183,3 +191,24 @@ def test_other_requests_are_refused_by_status(
 def test_an_address_must_be_one_of_the_web() -> None:
     with pytest.raises(ValueError, match="http"):
         AskedWitness.at("file:///etc/passwd", KEYS[0].key)
+
+
+def test_w25_monitors_are_shown_the_newest_cosigned_checkpoint(
+    log: Log, witnesses: list[Witness]
+) -> None:
+    digest = sha256(ORIGIN.encode()).hexdigest()
+    with served(witness_http.app(witnesses[0])) as url, httpx.Client() as client:
+        address = f"{url}{digest}/checkpoint"
+        assert client.get(address).status_code == 404
+        one = AskedWitness.at(url, KEYS[0].key)
+        cosigned(log, [one], quorum=1)
+        one.close()
+        shown = client.get(address)
+        assert (shown.status_code, shown.headers["content-type"]) == (200, witness.TEXT)
+        note = signed_note.parse(shown.text)
+        signed_note.verify(note, [SIGNER.verifier])
+        KEYS[0].key.verify(note)
+        assert note.text == signed_note.parse(log.checkpoint()).text
+        assert client.post(address).status_code == 405
+        unknown = sha256(b"another").hexdigest()
+        assert client.get(f"{url}{unknown}/checkpoint").status_code == 404

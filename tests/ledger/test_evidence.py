@@ -17,6 +17,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
+from ledger.errors import UnwitnessedTimeError
 from ledger.events import canonical_json, envelope
 from ledger.events.authority import COOLING_OFF, Authority
 from ledger.events.envelope import (
@@ -45,6 +46,7 @@ from ledger.verify import evidence, receipt
 from ledger.verify.cli import main
 from ledger.verify.evidence import SKEW, EvidenceError, Proven
 from ledger.witness import server
+from ledger.witness.watched_log import WatchedLog
 from ledger.witness.witness import Witness
 from portal.commands.log.audit import app
 from tests.ledger.events import GRANTED, NOON, ORIGIN, WORDING
@@ -99,7 +101,7 @@ def story(ledger: Ledger, home: Path, witnesses: list[Witness], clock: Clock) ->
         clock.now = NOON + years * YEAR
         ledger.rotate(home, clock.now)
         for each in witnesses:
-            each._trust = LogPolicy((*known_keys(home),))
+            each._logs = WatchedLog.by_origin(known_keys(home))
 
     say(KeyEnrolled(HAND.key), None, 0)
     say(GRANTED, HAND, 0)
@@ -128,7 +130,7 @@ def archive() -> Archive:
         Ledger.open(home / "home", origin=ORIGIN).close()
         clock = Clock()
         witnesses = watched(home, stack, clock)
-        ledger = opened(home / "home")
+        ledger = opened(home / "home", lambda: clock.now)
         first = policies(home / "home")
         kept = [receipt.parse(story(ledger, home / "home", witnesses, clock))]
         texts = {
@@ -318,8 +320,37 @@ def test_i75_witnesses_saw_the_request_of_a_recovery_when_it_was_made() -> None:
 
 
 def test_i75_without_a_receipt_from_then_only_the_log_says_when() -> None:
-    found = datareplace(evidence.parse(archive().texts[BY_THIRD]), earlier_receipts=())
-    assert {each.seen for each in evidence.verify(found, archive().first).steps} == {None}
+    for seq in (ENROLLED, GAVE, BY_SECOND):
+        assert {each.seen for each in archive().verified(seq).steps} == {None}
+
+
+@pytest.mark.parametrize("left", [[], [0], [1]])
+def test_i76_a_recovery_rests_on_a_wait_that_witnesses_saw(left: list[int]) -> None:
+    """Under a policy with a quorum, what the log says of the 72 hours is not enough."""
+    found = evidence.parse(archive().texts[BY_THIRD])
+    assert len(found.earlier_receipts) == 2
+    fewer = tuple(found.earlier_receipts[each] for each in left)
+    with pytest.raises(EvidenceError, match="witnesses saw 0:00:00 pass"):
+        evidence.verify(datareplace(found, earlier_receipts=fewer), archive().first)
+
+
+def test_i76_the_ledger_refuses_a_recovery_that_witnesses_did_not_see_wait() -> None:
+    with ExitStack() as stack:
+        home = Path(mkdtemp())
+        opened(home / "home").close()
+        clock = Clock()
+        watched(home, stack, clock)
+        ledger = opened(home / "home", lambda: clock.now)
+        stack.callback(ledger.close)
+        give(ledger, KeyEnrolled(HAND.key))
+        asked = NOON - timedelta(minutes=50)
+        request = give(ledger, RecoveryRequested(THIRD.key, "card", asked + COOLING_OFF), at=asked)
+        recovered = KeyRecovered(envelope.digest(request.event))
+        with pytest.raises(UnwitnessedTimeError, match="completes at 2026-01-04T12:00:00Z"):
+            give(ledger, recovered, at=NOON + COOLING_OFF)
+        clock.now = NOON + COOLING_OFF
+        give(ledger, recovered, at=NOON + COOLING_OFF)
+        evidence.verify(build_evidence(ledger, home / "home", "c1", 3), policies(home / "home"))
 
 
 def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
@@ -328,18 +359,13 @@ def test_i75_nothing_was_said_after_witnesses_saw_it() -> None:
         opened(home / "home").close()
         clock = Clock()
         watched(home, stack, clock)
-        ledger = opened(home / "home")
+        ledger = opened(home / "home", lambda: clock.now)
         trusted = policies(home / "home")
         give(ledger, KeyEnrolled(HAND.key), at=NOON + SKEW)
         evidence.verify(build_evidence(ledger, home / "home", "c1", 1), trusted)
-        due = NOON + SKEW + COOLING_OFF
-        request = give(ledger, RecoveryRequested(THIRD.key, "card", due), at=NOON).event
-        give(ledger, KeyRecovered(envelope.digest(request)), at=due)
+        give(ledger, GRANTED, HAND, at=NOON + SKEW + timedelta(seconds=1))
         with pytest.raises(EvidenceError, match="was seen by witnesses earlier"):
-            evidence.verify(build_evidence(ledger, home / "home", "c1", 3), trusted)
-        clock.now = due
-        give(ledger, GRANTED, THIRD, at=due)
-        evidence.verify(build_evidence(ledger, home / "home", "c1", 4), trusted)
+            evidence.verify(build_evidence(ledger, home / "home", "c1", 2), trusted)
         ledger.close()
 
 

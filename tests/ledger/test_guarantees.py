@@ -24,8 +24,8 @@ def test_the_table_has_numbered_rows_of_five_cells() -> None:
     assert max(Counter(row[1] for row in rows()).values()) == 1
 
 
-def test_at_least_twelve_acts_are_performed() -> None:
-    assert sum(row[4] != TO_COME for row in rows()) >= 12
+def test_most_acts_are_performed_and_caught_by_a_command() -> None:
+    assert sum(row[4] != TO_COME and row[3] != "–" for row in rows()) >= 40
 
 
 @pytest.mark.parametrize("name", sorted({row[4] for row in rows()} - {TO_COME}))

@@ -74,7 +74,7 @@ def verify(folder: Path, data: bytes) -> int:
 def test_l40_main_says_what_is_proven(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify(folder, TEXT.encode()) == 0
     said = capsys.readouterr().out
-    assert said.startswith("VERIFIED\n")
+    assert said.startswith("VERIFIED, but nobody else has seen this log")
     assert all(word in said for word in (ORIGIN, "c1", "granted segmentation: age, job", "class C"))
 
 
@@ -197,7 +197,7 @@ def test_l44_what_an_event_says_cannot_forge_a_verdict(
     forged = replace(INSTRUCTION, subject=subject)
     assert verify(folder, sealed(json.loads(envelope.encode(forged))).encode()) == 0
     said = capsys.readouterr().out
-    assert said.count("\n") == 6
+    assert said.count("\n") == 8
     assert not {"\x1b", "\u202e"} & set(said)
 
 

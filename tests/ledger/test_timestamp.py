@@ -2,10 +2,8 @@
 
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,8 @@ from ledger.tlog import rfc3161, signed_note
 from ledger.tlog.checkpoint import MalformedCheckpointError
 from ledger.tlog.rfc3161 import Ask, TimestampAuthority, TimestampError
 from ledger.tlog.signed_note import Note
+from ledger.verify.times import timestamp_token
+from ledger.verify.times.timestamp_token import TokenError
 from tests.ledger.witnessing import ORIGIN
 
 pytestmark = pytest.mark.skipif(
@@ -212,22 +212,10 @@ def test_what_is_no_certificate_is_refused() -> None:
 
 @pytest.fixture
 def served(openssl: Openssl) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            query = self.rfile.read(int(self.headers["content-length"]))
-            asked = self.headers["content-type"] == "application/timestamp-query"
-            self.send_response(200 if asked else 415)
-            self.end_headers()
-            self.wfile.write(openssl(query))
+    from tests.ledger.timestamping import serving  # it needs this module
 
-        def log_message(self, *args: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/tsa"
-        server.shutdown()
-        thread.join()
+    with serving(openssl) as address:
+        yield address
 
 
 def test_an_authority_is_asked_over_http(openssl: Openssl, served: str) -> None:
@@ -245,3 +233,32 @@ def test_an_authority_that_does_not_answer_is_an_error(openssl: Openssl) -> None
 
 def test_tokens_are_kept_by_size() -> None:
     assert rfc3161.path(70_000) == "timestamps/70000.tsr"
+
+
+def test_z6_the_offline_verifier_agrees_with_the_library_of_the_log(
+    openssl: Openssl, token: bytes, tmp_path: Path
+) -> None:
+    """Two implementations that share no code, on the genuine token and with each byte changed."""
+    roots = [*openssl.authority.roots]
+    text = SIGNED.text.encode()
+    truth = rfc3161.verify(token, SIGNED, openssl.authority)
+    assert timestamp_token.verify(token, text, roots).at == truth.at
+    for at in range(len(token)):
+        changed = token[:at] + bytes([token[at] ^ 1]) + token[at + 1 :]
+        try:
+            found = timestamp_token.verify(changed, text, roots)
+        except TokenError:
+            continue
+        assert found.at == truth.at, at
+    for other in (checkpoint_of(8).text.encode(), b""):
+        with pytest.raises(TokenError, match="other bytes"):
+            timestamp_token.verify(token, other, roots)
+    for none in ([], [*Openssl(tmp_path / "other").authority.roots]):
+        with pytest.raises(TokenError, match="root"):
+            timestamp_token.verify(token, text, none)
+
+
+@given(st.binary())
+def test_z6_only_its_own_error_leaves_the_offline_parser(data: bytes) -> None:
+    with pytest.raises(TokenError):
+        timestamp_token.verify(data, b"", [])

@@ -68,7 +68,7 @@ def test_l46_the_verifier_needs_the_standard_library_and_cryptography(
         cwd=Path(__file__).parents[2],
     )
     assert done.returncode == (0 if valid else 1), done.stderr
-    assert ("VERIFIED\n" in done.stdout) is valid
+    assert done.stdout.startswith("VERIFIED, but nobody else has seen this log") is valid
 
 
 def test_l46_the_search_of_own_reads_needs_no_more() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ledger import clock
 from ledger.tlog import checkpoint, cosignature, signed_note
 from ledger.tlog.cosignature import WitnessSigner
 from ledger.tlog.signed_note import Signer
@@ -32,7 +33,7 @@ def witness_of(
     folder: Path,
     signer: Signer,
     by: WitnessSigner | None = None,
-    now: Callable[[], datetime] = lambda: NOON,
+    now: Callable[[], datetime] = clock.now,
 ) -> Witness:
     folder.mkdir(parents=True, exist_ok=True)
     by = by or cosignature.generate("witness.example/w1")

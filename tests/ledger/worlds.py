@@ -1,9 +1,12 @@
 """Ledgers on disk, and readers of what they publish that share no code with the writer."""
 
 import sqlite3
+from collections.abc import Callable
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
+from ledger import clock
 from ledger.events.acts import OF_THE_COMPANY
 from ledger.events.envelope import Act, EvidenceClass, Granted, Wording
 from ledger.reader import RecordedEvent
@@ -13,8 +16,8 @@ from tests.ledger.events import NOON, ORIGIN, WORDING
 AGE = Granted("segmentation", ("age",), None)
 
 
-def opened(home: Path) -> Ledger:
-    return Ledger.open(home, origin=ORIGIN)
+def opened(home: Path, now: Callable[[], datetime] = clock.now) -> Ledger:
+    return Ledger.open(home, origin=ORIGIN, now=now)
 
 
 def say(

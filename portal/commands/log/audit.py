@@ -26,9 +26,14 @@ if TYPE_CHECKING:
     from ledger.tlog.policy import MapKey
 
 app = typer.Typer()
+UNREAD = 3  # exit status: nothing is wrong in what was read, and a file could not be read
 
 Remembered = Annotated[
     Path | None, typer.Option("--state", help="File that records where the next audit starts.")
+]
+AtLeast = Annotated[
+    Path | None,
+    typer.Option("--at-least", help="A signed checkpoint you know: refuse an older log."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print findings with their evidence as JSON.")]
 
@@ -46,12 +51,14 @@ def audit(
     opaque: Annotated[
         bool, typer.Option("--opaque", help="Any log: do not parse entries as consent events.")
     ] = False,
+    at_least: AtLeast = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that a log only grew since the last audit, and report every violation.
 
     Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited, because
-    the log or a file cannot be read.
+    a policy or a file cannot be used. 3: nothing is wrong in what was read, but a file of the log
+    could not be read.
     """
     from ledger.events.sealed_entry import consent_entry
     from ledger.tlog import auditor as auditing
@@ -67,8 +74,8 @@ def audit(
     with _auditing():
         trust = _under(policy) if policy else _trust(key)
         run = partial(auditing.audit, fetcher.at(_place(log)), trust, _seen(state), judge)
-        report = _with_progress(run)
-    _conclude(report, state, as_json=as_json)
+        report = _not_older(_with_progress(run), at_least)
+    _conclude(report, state, _seen_by(report, policy), as_json=as_json)
 
 
 @app.command("audit-states")
@@ -87,6 +94,7 @@ def audit_states(  # noqa: PLR0913, PLR0917 - one for each option
     token_file: Annotated[
         Path | None, typer.Option("--token-file", help="Your token for that URL.")
     ] = None,
+    at_least: AtLeast = None,
     as_json: AsJson = False,
 ) -> None:
     """Prove that a state log only grew, and that each entry names a prefix of the consent log.
@@ -96,7 +104,8 @@ def audit_states(  # noqa: PLR0913, PLR0917 - one for each option
     gained, and that no customer's state went back. Without it, this is not checked.
 
     Exit status 0: clean. 1: findings, with the signed notes that show them. 2: not audited, because
-    the log or a file cannot be read.
+    a policy or a file cannot be used. 3: nothing is wrong in what was read, but a file of the logs
+    could not be read.
     """
     from ledger.statemap import map_auditor, transition_auditor
     from ledger.tlog import fetcher
@@ -108,13 +117,14 @@ def audit_states(  # noqa: PLR0913, PLR0917 - one for each option
             map_auditor.audit_states, fetcher.at(_place(log)), _under(policy), trusted, _seen(state)
         )
         report = _with_progress(partial(audited, trusted=_map_key(policy)))
+        report = _not_older(report, at_least)
         if transitions and report.head:
             token = token_file.read_text("utf-8").strip() if token_file else None
             run = partial(transition_auditor.audit_transitions, fetcher.at(_place(log)))
             found = run(report.head, trusted, transitions, token)
             report = replace(report, findings=(*report.findings, *found.findings))
             note = str(found)
-    _conclude(report, state, as_json=as_json, transitions=note)
+    _conclude(report, state, _seen_by(report, policy), as_json=as_json, transitions=note)
 
 
 @app.command()
@@ -206,13 +216,60 @@ def _seen(state: Path | None) -> str | None:
     return state.read_text("utf-8") if state and state.exists() else None
 
 
+def _not_older(report: "AuditReport", at_least: Path | None) -> "AuditReport":
+    """The report, with a finding if the log shows less than a checkpoint that is known."""
+    from ledger.tlog import checkpoint, signed_note
+    from ledger.tlog.auditor import AuditFinding, FindingKind
+    from ledger.verify.times import attested
+
+    if at_least is None or report.head is None:
+        return report
+    known = at_least.read_text("utf-8")
+    try:
+        wanted = checkpoint.parse(signed_note.parse(known).text)
+        attested.require_at_least(report.head, wanted)
+    except attested.TimeError as error:
+        notes = {"known": known} | ({"shown": report.note} if report.note else {})
+        older = AuditFinding(FindingKind.ROLLED_BACK, f"older than what is known: {error}", notes)
+        return replace(report, findings=(*report.findings, older))
+    return report
+
+
+def _seen_by(report: "AuditReport", policy: Path | None) -> str:
+    """Who else has seen the checkpoint that was audited, and when."""
+    from ledger.tlog import policy as policies
+    from ledger.tlog import signed_note
+    from ledger.verify.times import attested
+
+    if policy is None or report.note is None or report.head is None:
+        return "by nobody else: no policy with witnesses, or no trusted checkpoint"
+    try:
+        note = signed_note.parse(report.note)
+        seen = attested.of_note(policies.parse(policy.read_bytes()), note)
+    except ValueError as error:
+        return f"by nobody else: {error}"
+    if seen is None:
+        return "by nobody else: the policy asks for no witness"
+    return f"{seen.at:{attested.FORMAT}} to {seen.by:{attested.FORMAT}}, {seen.who}"
+
+
 def _conclude(
-    report: "AuditReport", state: Path | None, *, as_json: bool, transitions: str | None = None
+    report: "AuditReport",
+    state: Path | None,
+    seen: str,
+    *,
+    as_json: bool,
+    transitions: str | None = None,
 ) -> None:
+    from ledger.tlog.auditor import FindingKind
+
     if state and report.clean and report.note:
         _remember(state, report.note)
-    typer.echo(_json(report, transitions) if as_json else _text(report, transitions))
-    raise typer.Exit(0 if report.clean else 1)
+    shown = _json(report, transitions, seen) if as_json else _text(report, transitions, seen)
+    typer.echo(shown)
+    if all(each.kind == FindingKind.UNREADABLE for each in report.findings):
+        raise typer.Exit(0 if report.clean else UNREAD)
+    raise typer.Exit(1)
 
 
 def _map_key(policy: Path) -> "MapKey | None":
@@ -254,7 +311,7 @@ def _remember(state: Path, signed: str) -> None:
     atomic_file.write(state, signed.encode())
 
 
-def _json(report: "AuditReport", transitions: str | None) -> str:
+def _json(report: "AuditReport", transitions: str | None, seen: str) -> str:
     head = report.head
     shown = {"origin": head.origin, "size": head.size, "root": head.root.hex()} if head else None
     findings = [asdict(finding) for finding in report.findings]
@@ -263,19 +320,25 @@ def _json(report: "AuditReport", transitions: str | None) -> str:
         "head": shown,
         "read": report.read,
         "findings": findings,
+        "seen": seen,
     }
     if transitions is not None:
         document["transitions"] = transitions
     return json.dumps(document, indent=2, ensure_ascii=False)
 
 
-def _text(report: "AuditReport", transitions: str | None) -> str:
+def _text(report: "AuditReport", transitions: str | None, seen: str) -> str:
+    from ledger.tlog.auditor import FindingKind
+
     head = report.head
     lines = [f"{finding.kind}: {finding.message}" for finding in report.findings]
     if head:
         lines.append(f"log       {head.origin}, {head.size} entries, root {head.root.hex()}")
-    lines.append(f"read      {report.read} entries")
+    lines += [f"seen      {seen}", f"read      {report.read} entries"]
     if transitions is not None:
         lines.append(f"changes   {transitions}")
-    lines.append("verdict   clean" if report.clean else "verdict   NOT CLEAN (--json: evidence)")
+    wrong = any(each.kind != FindingKind.UNREADABLE for each in report.findings)
+    unclean = "NOT CLEAN" if wrong else "COULD NOT BE READ"
+    verdict = "clean" if report.clean else f"{unclean} (--json: evidence)"
+    lines.append(f"verdict   {verdict}")
     return "\n".join(lines)

@@ -35,7 +35,13 @@ def keygen(
 @app.command()
 def serve(
     key: Key,
-    log: Annotated[list[Path], typer.Option("--log", help="Verifier keys of logs, one a line.")],
+    log: Annotated[
+        list[Path],
+        typer.Option(
+            "--log",
+            help="Verifier keys of logs, one a line; before a key of another name, its origin.",
+        ),
+    ],
     memory: Annotated[Path, typer.Option(help="File with cosigned checkpoints.")] = Path(
         "witness.sqlite"
     ),
@@ -49,16 +55,16 @@ def serve(
     import uvicorn
 
     from ledger.storage.database import DatabaseError, SchemaVersionError
-    from ledger.tlog import cosignature, policy
+    from ledger.tlog import cosignature
     from ledger.tlog.cosignature import CosignatureError
     from ledger.tlog.signed_note import NoteError
-    from ledger.witness import server
+    from ledger.witness import server, watched_log
     from ledger.witness.witness import Witness
 
     try:
         lines = [line for path in log for line in path.read_text("utf-8").splitlines()]
         signer = cosignature.signer(key.read_text("ascii").strip())
-        witness = Witness(memory, signer, [policy.log_key(line) for line in lines])
+        witness = Witness(memory, signer, [watched_log.parse(line) for line in lines])
     except (OSError, NoteError, CosignatureError, DatabaseError, SchemaVersionError) as error:
         fail(f"not serving: {explained(error) or error}")
     typer.echo(f"{signer.key}\nserving on http://{host}:{port}/add-checkpoint – Ctrl-C stops it.")

@@ -3,7 +3,7 @@
 // A second implementation beside ledger/verify/evidence.py and key_history.py. It needs the policies
 // of the consent log and of its state log, with keys of any age, and asks nobody.
 import { SESSION_ACTS, after, allowed, digestOf, documentOf, nobody } from "./authority.js";
-import { cosignedAt, isBy, logKey, shortName, signedByAll, underPolicy } from "./policy.js";
+import { cosignedAt, isBy, logKey, shortName, signedByAll, underCosigned, underPolicy } from "./policy.js";
 import { newestState, provenLabel, readState } from "./state.js";
 import {
   base64, canonical, checkpoint, entry as entryOf, equal, included, isEvent, isObject, note, proven,
@@ -15,6 +15,7 @@ const LONGEST = 1 << 26; // characters of an evidence file
 const PARTS = "checkpoint,entries,kept,rotations,seq,state,type";
 const FIRST = btoa("\0".repeat(HASH)); // `prev` of a first instruction
 const SKEW = 300; // seconds between the clocks of a log and its witnesses
+const COOLING_OFF = 72 * 3600; // seconds that a recovery waits
 const encoder = new TextEncoder();
 
 /** What an evidence file (text) says; nothing of it is verified yet. */
@@ -67,7 +68,11 @@ export async function proves(evidence, policies) {
   }
   const latest = await complete(evidence, trust, head);
   wantPast(evidence, trust);
-  return replayed(evidence, head, await seen(evidence, trust), latest);
+  const known = await seen(evidence, trust);
+  const times = new Map([...known].map(([index, { by }]) => [index, by]));
+  const found = await replayed(evidence, head, times, latest);
+  if (policyOf(trust, head.origin).quorum !== "none") wantWaits(evidence, known);
+  return found;
 }
 
 // The history of the logs' keys.
@@ -117,7 +122,7 @@ const trusted = (trust, signedNote) =>
 async function trustedThen(trust, signedNote) {
   const policy = [...trust.known, ...trust.before].find((each) => signs(each, signedNote));
   if (policy === undefined) return { head: await trusted(trust, signedNote), times: [] };
-  return { head: await underPolicy(policy, signedNote), times: cosignedAt(policy, signedNote) };
+  return { head: await underCosigned(policy, signedNote), times: cosignedAt(policy, signedNote) };
 }
 
 // The history of the customer.
@@ -154,7 +159,8 @@ function wantPast({ entries, note: signed }, trust) {
   want(entries.every(past), "witnesses saw an instruction before its time");
 }
 
-/** By the place of an entry: when witnesses had seen it, for those of which a receipt was kept. */
+/** By the place of an entry: when witnesses had seen it, and the sizes and times at which they saw
+ *  it later, for those of which receipts were kept. */
 async function seen({ entries, kept }, trust) {
   const bytes = new Map(), found = new Map();
   for (const { index, extra } of entries) bytes.set(index, await entryOf(extra));
@@ -164,10 +170,27 @@ async function seen({ entries, kept }, trust) {
     const { head, times } = await trustedThen(trust, each.note);
     await proven(each, head);
     want(times.length > 0, "no witness cosigned a kept receipt");
-    found.set(each.index, Math.max(...times));
+    const at = Math.min(...times), before = found.get(each.index) ?? { by: Math.max(...times), later: [] };
+    const last = before.later.at(-1);
+    const newer = !last || head.size > last.size || (head.size === last.size && at > last.at);
+    want(newer, "a kept receipt is not newer than the one before");
+    before.later.push({ size: head.size, at });
+    found.set(each.index, before);
   }
-  want(found.size === kept.length, "an entry has two kept receipts");
   return found;
+}
+
+/** Throws unless witnesses saw 72 hours pass between the request and the end of each recovery. */
+function wantWaits({ entries }, known) {
+  let request;
+  for (const { extra: { event: { act } }, index } of entries) {
+    if (act.type === "recovery-requested") request = index;
+    if (act.type !== "key-recovered" || request === undefined) continue;
+    const seenThen = known.get(request);
+    const later = (seenThen?.later ?? []).filter(({ size }) => size <= index).map(({ at }) => at);
+    const waited = later.length === 0 ? 0 : Math.max(...later) - seenThen.by;
+    want(waited >= COOLING_OFF - SKEW, "witnesses did not see the waiting time of a recovery pass");
+  }
 }
 
 /** Applies all rules to the whole history, in order. */

@@ -130,6 +130,16 @@ export async function underPolicy(policy, note) {
   return head;
 }
 
+/** As `underPolicy`; but if a quorum must cosign, one type of the log's keys is enough. */
+export async function underCosigned(policy, note) {
+  const types = new Set();
+  if (policy.quorum !== NONE) {
+    for (const key of policy.logs) if (await hasSigned(key, note)) types.add(key.type);
+  }
+  const logs = types.size === 0 ? policy.logs : policy.logs.filter(({ type }) => types.has(type));
+  return underPolicy({ ...policy, logs }, note);
+}
+
 /** When each witness of the policy cosigned a note that was checked under it, in POSIX seconds. */
 export function cosignedAt(policy, note) {
   if (policy.quorum === NONE) return [];

@@ -315,7 +315,7 @@ type submission struct {
 }
 
 func judgeSubmission(v vector) error {
-	seen := tlog.Tree{}
+	seen := tlog.Tree{Hash: sha256.Sum256(nil)}
 	if !v.null("before") {
 		before, err := parseSubmission(v.text("before"))
 		must(err)
@@ -342,8 +342,10 @@ func answer(keys []string, seen tlog.Tree, text string) (int, error) {
 	switch {
 	case sent.old > sent.tree.N:
 		return 400, fmt.Errorf("old %d of %d", sent.old, sent.tree.N)
-	case sent.old != seen.N, seen.N > 0 && sent.tree.N == seen.N && sent.tree.Hash != seen.Hash:
+	case sent.old != seen.N:
 		return 409, fmt.Errorf("%d was seen", seen.N)
+	case sent.tree.N == seen.N && sent.tree.Hash != seen.Hash:
+		return 422, fmt.Errorf("another root of %d", seen.N)
 	case seen.N == 0 || sent.tree.N == seen.N:
 		if len(sent.proof) > 0 {
 			return 422, fmt.Errorf("a proof where none belongs")

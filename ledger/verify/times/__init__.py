@@ -1,0 +1,1 @@
+"""When entries of a log were made, as witnesses and timestamp authorities attest it. Offline."""

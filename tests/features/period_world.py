@@ -1,0 +1,224 @@
+"""A small served bank whose logs are witnessed and stamped, and a company that tampers with them.
+
+The company has all its own keys. Where it says `colluding`, it has two of the three witnesses too:
+what is found then is found by what the other files of the period say.
+"""
+
+import json
+import shutil
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ledger.keys import log_keys
+from ledger.tlog import checkpoint, cosignature, signed_note
+from ledger.tlog.signed_note import Note
+from ledger.tlog.writer import Log
+from ledger.vault import commitments
+from ledger.witness import own_witnesses
+from tests.features.served import Site, done, wait_for
+from tests.ledger import worlds
+from tests.ledger.test_timestamp import Openssl
+from tests.ledger.timestamping import serving
+
+EVERY = dict.fromkeys(("publication", "anchoring", "witnesses", "timestamps"), 0.5)
+PEOPLE = ("c00231", "c00232", "c00233")
+SERVICE, SCENE = "recommender", "recommendation"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What a regulator has of a period: files alone."""
+
+    home: Path
+    roots: Path
+    since: str
+    until: str
+
+    def options(self, home: Path) -> list[str]:
+        """The arguments of the audit of a copy of the directory."""
+        policies = [str(home / f"{log}.policy") for log in ("consent", "state")]
+        times = ["--from", self.since, "--to", self.until, "--timestamp-roots", str(self.roots)]
+        named = [word for each in policies for word in ("--policy", each)]
+        return [str(home), *named, *times, "--transitions", str(home / "transitions")]
+
+
+def play(unserved: Path, folder: Path) -> Period:
+    """Serve a bank with witnesses and a timestamp authority for a while, and stop it."""
+    home = shutil.copytree(unserved, folder / "data")
+    own_witnesses.make(home)
+    authority = Openssl(folder / "tsa")
+    roots = folder / "tsa" / "root.pem"
+    with serving(authority) as address:
+        settings = {
+            "SOVEREIGN_JOB_EVERY_S": json.dumps(EVERY),
+            "SOVEREIGN_TIMESTAMP_AUTHORITY": address,
+            "SOVEREIGN_TIMESTAMP_ROOTS": str(roots),
+        }
+        site = Site(home, folder / "log", settings=settings)
+        with site.serving():
+            wait_for(lambda: _stamps(home), "first timestamp")
+            since = datetime.now(UTC)
+            _use(site, home, folder)
+            until = datetime.now(UTC)
+            wait_for(lambda: _seen_at(home) > until, "cosigned checkpoint of the end")
+    done("transitions", home / "transitions", "--data-dir", home)
+    own_witnesses.stop()
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    return Period(home, roots, f"{since:{form}}", f"{until + timedelta(seconds=1):{form}}")
+
+
+def _use(site: Site, home: Path, folder: Path) -> None:
+    for number, each in enumerate(PEOPLE):
+        site.customer(each).switch(SCENE, "allow")
+        site.read(SERVICE, SCENE, each, "age")
+        if number == 0:
+            wait_for(lambda: [*home.glob("log/reads-*/checkpoint")], "publication of a read")
+            read_log = newest_reads(home)
+            shutil.copy(read_log / "checkpoint", folder / "earlier-reads")
+            size = size_of(read_log)
+    wait_for(lambda: size_of(newest_reads(home)) > size, "publication of the later reads")
+    anchored = _anchors(home)
+    wait_for(lambda: _anchors(home) > anchored or anchored > 1, "anchor of the later reads")
+    count = len(_stamps(home))
+    site.customer(PEOPLE[0]).switch(SCENE, "withdraw")
+    wait_for(lambda: len(_stamps(home)) > count, "timestamp after the withdrawal")
+
+
+def _anchors(home: Path) -> int:
+    found = worlds.entries(home / "log" / "consent")
+    return sum(b'"type":"read-log-anchored"' in each for each in found)
+
+
+def _stamps(home: Path) -> list[Path]:
+    return [*(home / "log" / "consent" / "timestamps").glob("*.tsr")]
+
+
+def _seen_at(home: Path) -> datetime:
+    """When the newest checkpoint was cosigned; the log is idle, so a switch makes a new one."""
+    lines = [line for path in days(home) for line in path.read_text().splitlines()]
+    note = signed_note.parse(json.loads(lines[-1]))
+    key = cosignature.signer((home / "witnesses" / "w1.key").read_text().strip()).key
+    return key.verify(note) + timedelta(seconds=1)
+
+
+def newest_reads(home: Path) -> Path:
+    return max(home.glob("log/reads-*"), key=lambda each: (each / "checkpoint").stat().st_mtime)
+
+
+def size_of(folder: Path) -> int:
+    return int((folder / "checkpoint").read_text().split("\n")[1])
+
+
+def days(home: Path) -> list[Path]:
+    return sorted((home / "log" / "consent" / "witnessed").iterdir())
+
+
+def flip(path: Path, at: int = 50) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def bundle(folder: Path) -> Path:
+    """The last bundle of a log."""
+    return max(folder.glob("tile/entries/**/*"), key=lambda each: (each.is_file(), str(each)))
+
+
+def tile(folder: Path) -> Path:
+    return max(folder.glob("tile/0/**/*"), key=lambda each: (each.is_file(), str(each)))
+
+
+def without(path: Path, *names: str) -> None:
+    """Take the signatures of these names out of a checkpoint."""
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    left = [line for line in lines if not any(f"— {name}" in line for name in names)]
+    path.write_text("".join(left), "utf-8")
+
+
+Edit = Callable[[list[bytes]], list[bytes]]
+
+
+def colluding(home: Path, edit: Edit, at: datetime | None = None) -> None:
+    """Rewrite the consent log, with the company's keys and two witnesses'; nothing else knows it.
+
+    `at`: the time that the witnesses state, by default now.
+    """
+    rewrite(home, edit, at)
+    folder = home / "log" / "consent"
+    shutil.rmtree(folder / "witnessed")
+    shutil.rmtree(folder / "timestamps", ignore_errors=True)
+    line = json.dumps((folder / "checkpoint").read_text("utf-8"))
+    (folder / "witnessed").mkdir()
+    (folder / "witnessed" / "2026-01-01").write_text(f"{line}\n", "utf-8")
+
+
+def rewrite(home: Path, edit: Edit, at: datetime | None = None) -> None:
+    """As `colluding`, and what witnesses saw before stays published."""
+    folder = home / "log" / "consent"
+    entries = edit(worlds.entries(folder))
+    signers = log_keys.read(home / "keys" / "consent.key")
+    path = home / "rewritten.sqlite"
+    path.unlink(missing_ok=True)
+    log = Log.open(path, signers[0].name, *signers)
+    log.append(entries)
+    shutil.rmtree(folder / "tile")
+    (folder / "checkpoint").unlink()
+    log.export(folder, str(cosigned(home, log.checkpoint(), at)))
+    log.close()
+
+
+def cosigned(home: Path, note: str, at: datetime | None = None) -> Note:
+    """A checkpoint with the cosignatures of two witnesses that collude."""
+    parsed = signed_note.parse(note)
+    checkpoint.parse(parsed.text)
+    names = ("w1", "w2")
+    keys = [
+        cosignature.signer((home / "witnesses" / f"{name}.key").read_text().strip())
+        for name in names
+    ]
+    stated = at or datetime.now(UTC)
+    return Note(parsed.text, (*parsed.signatures, *(k.cosign(parsed.text, stated) for k in keys)))
+
+
+def act(entries: Sequence[bytes], kind: str) -> tuple[int, dict[str, Any]]:
+    """Index and content of the last public act of a kind."""
+    for index in range(len(entries) - 1, -1, -1):
+        if entries[index].startswith(commitments.PUBLIC):
+            event = json.loads(entries[index][1:])
+            if event["type"] == kind:
+                return index, event
+    raise AssertionError(f"no act {kind}")
+
+
+def changed(kind: str, **members: Any) -> Edit:
+    """Change members of the last act of a kind."""
+
+    def edit(entries: list[bytes]) -> list[bytes]:
+        index, event = act(entries, kind)
+        entries[index] = commitments.public_entry(commitments.canonical(event | members))
+        return entries
+
+    return edit
+
+
+def dropped(kind: str) -> Edit:
+    """Take all acts of a kind out."""
+    mark = f'"type":"{kind}"'.encode()
+    return lambda entries: [each for each in entries if mark not in each]
+
+
+def repeated(kind: str, **members: Any) -> Edit:
+    """Add an act like the last one of its kind, with other members, at the end."""
+
+    def edit(entries: list[bytes]) -> list[bytes]:
+        _, event = act(entries, kind)
+        return [*entries, commitments.public_entry(commitments.canonical(event | members))]
+
+    return edit
+
+
+ZERO = b64encode(bytes(32)).decode()
