@@ -95,7 +95,7 @@ def show_entry(request: Request, me: Me, index: Index) -> Response:
     instructions = [each for each in product.ledger.history(me.subject) if each.index == index]
     if not instructions:
         raise NoSuchEntryError(index)
-    (row,) = history.page(instructions, product.scenes, 1).rows
+    (row,) = history.page(instructions, product.scenes, 1, context(request).words).rows
     return page(request, "customer/leave_entry.html", entry=row, hold=_hold(request, me))
 
 

@@ -24,7 +24,9 @@ from ledger.service import Ledger
 from ledger.tlog import atomic_file
 from portal.configuration.sources import SettingError
 from portal.operations.settings import Partner, Settings
+from steward.dpv import party
 from steward.dpv.party import Organisation, Party
+from steward.language import catalogue
 
 REMEMBERED = "company.json"
 CENTRE = "/customer"
@@ -117,7 +119,7 @@ def stated(settings: Settings) -> bool:
     return all(_facts(settings).values())
 
 
-def organisation(settings: Settings) -> Organisation:
+def organisation(settings: Settings, company: Company) -> Organisation:
     """The controller and its partners, for consent records. Raises UnstatedError.
 
     People keep these documents, so one with a missing fact is not made.
@@ -141,7 +143,12 @@ def organisation(settings: Settings) -> Organisation:
     }
     centre = (settings.login_origin or f"http://localhost:{settings.port}") + CENTRE
     return Organisation(
-        controller, facts["jurisdiction"], facts["storage_location"], centre, partners
+        controller,
+        facts["jurisdiction"],
+        facts["storage_location"],
+        centre,
+        partners,
+        party.rights(catalogue.load(company)),
     )
 
 

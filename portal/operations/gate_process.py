@@ -117,7 +117,7 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     rows = sound_source(settings, source)
     state = _snapshot(home, scenes, follower)
     journal = Journal(new.log, follower, new.reads)
-    gate = build_gate(settings, follower, source, scenes, rules, journal, rows=rows, state=state)
+    gate = build_gate(settings, follower, company, rules, journal, rows=rows, state=state)
     own = Follower(home, _moved(home))
     feed = ChangeFeed(gate, own, home, secret(home / SECRET), clock.now())
     return Standalone(gate, follower, scenes, settings, feed)

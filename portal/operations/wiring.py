@@ -70,6 +70,8 @@ from steward.contracts import publication, publication_plan, source_probe
 from steward.contracts.archive import ContractArchive
 from steward.contracts.publication_plan import ChangedSetting, PlannedLog, PublicationPlan
 from steward.contracts.source_probe import SourceTables
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
 from steward.notify import recipients
 from steward.oversight.register import Register
 from synthetic.fitting.release import Release
@@ -196,7 +198,7 @@ def open_product(settings: Settings, accept: Accept | None = None) -> Product:
     new = new_log.begin(home, ledger.origin)
     journal = Journal(new.log, ledger, new.reads)
     state = snapshot.load(home / SNAPSHOT, scenes, ledger)
-    gate = build_gate(settings, ledger, source, scenes, policy, journal, rows=tables, state=state)
+    gate = build_gate(settings, ledger, company, policy, journal, rows=tables, state=state)
     register = cache(lambda: Register(home, ledger))
     logs = ReadLogDatabases(home)
     acts = ReadLogActs(ledger)
@@ -230,8 +232,7 @@ class GateLedger(LedgerView, JournalTagger, Histories, Protocol):
 def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's own process
     settings: Settings,
     ledger: GateLedger,
-    source: SourceContract,
-    scenes: Mapping[str, Scene],
+    company: Company,
     policy: CedarPolicy,
     journal: Journal,
     *,
@@ -239,10 +240,10 @@ def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's o
     state: ConsentIndex | None = None,
 ) -> Gate:
     """Build this product's gate, inside the portal or in a process of its own."""
-    alerts = alarm(settings, settings.origin, scenes)
-    home = settings.data_dir
+    scenes, home = company.scenes, settings.data_dir
+    alerts = alarm(settings, settings.origin, scenes, catalogue.load(company))
     options = GateOptions(
-        known_by(source),
+        known_by(company.source),
         quotas(settings, scenes, alerts),
         alerts,
         settings.shadow_every,
@@ -270,10 +271,15 @@ def known_by(source: SourceContract) -> tuple[str, ...]:
     )
 
 
-def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
+def alarm(
+    settings: Settings,
+    origin: str,
+    scenes: Mapping[str, Scene],
+    languages: Mapping[str, Catalogue] | None = None,
+) -> Alarm:
     """A listener that logs the gate's alerts and opens a case for each."""
     home = settings.data_dir
-    alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role))
+    alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role), languages)
 
     def raised(alert: GateAlert) -> None:
         log(alert)
