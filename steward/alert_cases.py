@@ -35,7 +35,7 @@ _GROW = (
 class Alarms:
     """Files alerts as cases. Thread-safe; durable when `raised` returns."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - all independent
+    def __init__(
         self,
         home: Path,
         scenes: Mapping[str, Scene],

@@ -226,23 +226,23 @@ def wrong_languages(read: object, languages: Collection[str]) -> Iterator[tuple[
     Each text wants each of the company's languages, and no other.
     """
     if isinstance(read, Located):
-        missing = [each for each in languages if each not in read]
-        if missing:
-            yield read.line, f"text missing in {missing}: {dict(read)!r}; want one in each language"
-        for each in sorted(read.keys() - {*languages}):
-            yield read.line, (
-                f"text in {each!r}, which the company does not declare: remove it, or add it to "
-                f"languages in company.toml, which are {', '.join(languages)}"
-            )
-    elif isinstance(read, Mapping):
-        for each in read.values():
-            yield from wrong_languages(each, languages)
-    elif isinstance(read, (tuple, list)):
-        for each in read:
-            yield from wrong_languages(each, languages)
-    elif is_dataclass(read):
-        for field in fields(read):
-            yield from wrong_languages(getattr(read, field.name), languages)
+        yield from ((read.line, wrong) for wrong in _wrong(read, languages))
+        return
+    if is_dataclass(read):
+        read = [getattr(read, each.name) for each in fields(read)]
+    parts = read.values() if isinstance(read, Mapping) else read
+    for each in parts if isinstance(read, Mapping | tuple | list) else ():
+        yield from wrong_languages(each, languages)
+
+
+def _wrong(text: Located, languages: Collection[str]) -> Iterator[str]:
+    if missing := [each for each in languages if each not in text]:
+        yield f"text missing in {missing}: {dict(text)!r}; want one in each language"
+    if strange := sorted(text.keys() - {*languages}):
+        yield (
+            f"text in {strange}, which company.toml does not name: its languages are "
+            f"{', '.join(languages)}; remove the text, or add the language"
+        )
 
 
 def slug(text: str) -> str:

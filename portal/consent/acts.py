@@ -1,6 +1,6 @@
 """Turns a pressed button into a recorded instruction: gather, decide, apply."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,7 +65,7 @@ class Wanted:
     undo: Undo | None = None
 
 
-def button(  # noqa: PLR0913, PLR0917 - the fields of a form
+def button(
     scene: Scene,
     wish: Wish,
     item: str | None,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
@@ -150,7 +151,7 @@ def _objected(instruction: Instruction) -> str | None:
 def names() -> dict[str, str]:
     """What each act is called, as a message key, by the type that receipts state."""
     plain = {"granted": "switch.allow", "withdrawn": "switch.withdraw"}
-    kinds = [each.__struct_config__.tag for each in get_args(Act)]
+    kinds = [each.__struct_config__.tag for each in get_args(acts.Act)]
     return {str(kind): f"did.{kind}" for kind in kinds} | plain
 
 

@@ -24,7 +24,11 @@ def contracts(
     `home`: the data directory, which has every version that was ever active.
     """
     present = scenes.get(instruction.scene or "") if isinstance(instruction, Instruction) else None
-    if present is None or not isinstance(instruction, Instruction) or _shows(present, instruction, words):
+    if (
+        present is None
+        or not isinstance(instruction, Instruction)
+        or _shows(present, instruction, words)
+    ):
         return scenes
     earlier = (
         each

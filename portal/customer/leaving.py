@@ -64,7 +64,7 @@ def show(request: Request, me: Me) -> Response:
         moved=departure.successor(instructions),
         departure=here.departures.of(me.subject),
         rows=history.page(
-            [e for e in instructions if e.index in free], here.product.scenes, 1
+            [e for e in instructions if e.index in free], here.product.scenes, 1, here.words
         ).rows,
     )
 

@@ -74,7 +74,9 @@ def switch_scene(
     words: Field,
     back: Field = "",
 ) -> Response:
-    return _press(request, me, acts.button(scene, wish, None, words, version, context(request).words), back)
+    return _press(
+        request, me, acts.button(scene, wish, None, words, version, context(request).words), back
+    )
 
 
 @router.post("/scenes/{scene}/items/{item}/{wish}")
@@ -87,7 +89,9 @@ def switch_item(
     version: Field,
     words: Field,
 ) -> Response:
-    return _press(request, me, acts.button(scene, wish, item, words, version, context(request).words), "scene")
+    return _press(
+        request, me, acts.button(scene, wish, item, words, version, context(request).words), "scene"
+    )
 
 
 @router.post("/scenes/{scene}/conditions/{place}/set")
@@ -101,7 +105,11 @@ def set_condition(
     figure: Field = "",
 ) -> Response:
     return _condition(
-        request, me, acts.button(scene, Wish.ALLOW, None, words, version, context(request).words), place, figure
+        request,
+        me,
+        acts.button(scene, Wish.ALLOW, None, words, version, context(request).words),
+        place,
+        figure,
     )
 
 
@@ -110,7 +118,11 @@ def clear_condition(
     request: Request, me: Me, scene: KnownScene, place: int, version: Field, words: Field
 ) -> Response:
     return _condition(
-        request, me, acts.button(scene, Wish.ALLOW, None, words, version, context(request).words), place, None
+        request,
+        me,
+        acts.button(scene, Wish.ALLOW, None, words, version, context(request).words),
+        place,
+        None,
     )
 
 
@@ -208,7 +220,7 @@ def hand_off(request: Request, me: Me) -> Response:
     code = here.handoffs.open(me, here.clock())
     address = str(request.url_for("arrive"))
     picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
-    facts = {"code": code, "address": address, "picture": picture}
+    facts: dict[str, Any] = {"code": code, "address": address, "picture": picture}
     return page(request, "customer/handoff.html", form={"again": "form"}, **facts)
 
 

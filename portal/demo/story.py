@@ -25,6 +25,7 @@ from portal.jobs.cases import flow_of
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from steward.cases.case import Cases
 from steward.language import catalogue
 from steward.notify import notice
@@ -97,7 +98,7 @@ def _read(product: Product, customer: str) -> Answer:
 
 
 def _withdraw(product: Product, customer: str) -> Path:
-    shown = wording(product.scenes[SCENE], english)
+    shown = wording(product.scenes[SCENE], i18n.load()["en"])
     instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=clock.now(), wording=shown)
     (recorded,) = product.ledger.record([instruction])
     path = product.home / "receipts" / f"{recorded.index}.tlog-proof"

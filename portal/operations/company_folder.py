@@ -119,8 +119,10 @@ def stated(settings: Settings) -> bool:
     return all(_facts(settings).values())
 
 
-def organisation(settings: Settings, company: Company) -> Organisation:
-    """The controller and its partners, for consent records. Raises UnstatedError.
+def organisation(settings: Settings, of: Company | None = None) -> Organisation:
+    """The controller and its partners, for consent records, in the languages of a company.
+
+    Raises UnstatedError.
 
     People keep these documents, so one with a missing fact is not made.
     """
@@ -148,7 +150,7 @@ def organisation(settings: Settings, company: Company) -> Organisation:
         facts["storage_location"],
         centre,
         partners,
-        party.rights(catalogue.load(company)),
+        party.rights(catalogue.load(of)),
     )
 
 

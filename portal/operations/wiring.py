@@ -229,7 +229,7 @@ class GateLedger(LedgerView, JournalTagger, Histories, Protocol):
     def announced(self) -> Iterable[RecordedEvent]: ...
 
 
-def build_gate(  # noqa: PLR0913 - shared by the writer's process and a gate's own process
+def build_gate(
     settings: Settings,
     ledger: GateLedger,
     company: Company,

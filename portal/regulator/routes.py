@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
+from portal.consent import history
 from portal.regulator import logs, releases
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError

@@ -20,6 +20,7 @@ from typing import Any
 from babel.dates import format_date, format_datetime, format_skeleton
 from babel.lists import format_list
 from babel.numbers import format_percent
+from babel.units import format_unit
 from markupsafe import Markup, escape
 
 from gate.contracts import odcs
@@ -31,6 +32,7 @@ from steward.language.catalogue import Catalogue
 FOLDER = Path(__file__).parent / "locales"
 FOLDERS = (FOLDER, catalogue.FOLDER)
 ISOLATE, END = "\u2068", "\u2069"  # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: Unicode UAX 9
+DAYS_A_YEAR = 365
 _STRONG = {"R", "AL"}  # bidirectional classes of right-to-left letters
 _RANGE = re.compile(
     r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*)"
@@ -45,7 +47,7 @@ class Words(Catalogue):
     @property
     def direction(self) -> str:
         """As HTML's `dir` has it: ltr or rtl."""
-        return self.locale.text_direction
+        return str(self.locale.text_direction)
 
     @property
     def backward(self) -> str:
@@ -95,6 +97,15 @@ class Words(Catalogue):
         """The same as HTML, which static/times.js turns to the reader's zone."""
         stated = at.isoformat(timespec="seconds")
         return Markup('<time datetime="{}">{}</time>').format(stated, self.moment(at))
+
+    def days(self, days: int) -> str:
+        """A length of time: `730 days`."""
+        return format_unit(days, "duration-day", locale=self.locale)
+
+    def years(self, days: int) -> str:
+        """The same in years: `2 years`; empty if it is no whole number of them."""
+        years, rest = divmod(days, DAYS_A_YEAR)
+        return "" if rest or not years else format_unit(years, "duration-year", locale=self.locale)
 
     def share(self, part: float) -> str:
         """A fraction in per cent, with as many digits as needed: `1.2%`."""

@@ -64,7 +64,9 @@ def partner(service: Service, organisation: Organisation) -> Party:
         return known
     ours = organisation.controller
     address = f"c/o {ours.name}, {ours.address}"
-    return Party(service_iri(service), odcs.spoken(service.title, catalogue.ENGLISH), address, ours.email)
+    return Party(
+        service_iri(service), odcs.spoken(service.title, catalogue.ENGLISH), address, ours.email
+    )
 
 
 def service_iri(service: Service) -> str:

@@ -87,7 +87,7 @@ def catalogues(folders: Sequence[Path], company: Company | None) -> Mapping[str,
         return _load((*folders,), shipped(folders[0]), None)
     if wrong := [*faults(folders, company)]:
         raise LanguageError("\n".join(wrong))
-    return _load((*folders,), company.languages, company.locales)
+    return _load((*folders,), (*company.languages,), company.locales)
 
 
 def texts(key: str, spoken: Mapping[str, Catalogue]) -> Text:
@@ -108,54 +108,55 @@ def place(folder: Path, tag: str) -> Path:
 
 def faults(folders: Sequence[Path], company: Company) -> Iterator[str]:
     """What the company's languages lack, one a line, each with its file and what to do."""
-    ours, own = shipped(folders[0]), company.locales
-    theirs = shipped(own)
-    for tag in theirs:
-        if tag in ours:
-            yield f"{place(own, tag)}: line 1: the product has {tag}: remove this file"
-        elif tag not in company.languages:
-            yield f"{place(own, tag)}: line 1: add {tag!r} to languages in company.toml"
-    for folder in sorted(own.glob("*")):
-        if not (folder / FILE).is_file() or not LANGUAGE.fullmatch(folder.name.replace("_", "-")):
-            yield f"{folder}: want a language, such as {place(own, 'fr')}"
+    yield from _strange(folders[0], company)
+    ours, theirs = shipped(folders[0]), shipped(company.locales)
     for tag in company.languages:
-        if tag in ours:
-            continue
-        if tag not in theirs:
+        path = place(company.locales, tag)
+        if tag not in ours and tag not in theirs:
             yield (
                 f"{company.folder / 'company.toml'}: the product has no {tag!r} ({', '.join(ours)})"
-                f": write {place(own, tag)}, or remove it from languages"
+                f": write {path}, or remove it from languages"
             )
-            continue
-        yield from _differences(place(own, tag), _together(place(each, ENGLISH) for each in folders))
+        elif tag not in ours:
+            yield from _differences(path, _together(place(each, ENGLISH) for each in folders))
+
+
+def _strange(folder: Path, company: Company) -> Iterator[str]:
+    """Files of the company for languages that are not its own to add."""
+    for path in sorted(company.locales.glob("*")):
+        tag = path.name.replace("_", "-")
+        if not (path / FILE).is_file() or not LANGUAGE.fullmatch(tag):
+            yield f"{path}: want a language, such as {place(company.locales, 'fr')}"
+        elif tag in shipped(folder):
+            yield f"{path}: the product has {tag}: remove this folder"
+        elif tag not in company.languages:
+            yield f"{path}: add {tag!r} to languages in company.toml, or remove this folder"
 
 
 def _differences(path: Path, wanted: Messages) -> Iterator[str]:
     """Messages that a company's file lacks or has too many of, and other facts in them."""
     try:
         messages, _ = read(path)
-    except LanguageError as error:
-        yield str(error)
+        Locale.parse(messages.get("language.formats", (ENGLISH,))[0])
+    except (ValueError, UnknownLocaleError) as error:
+        yield f"{path}: {error}"
         return
     yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in messages)
     for key, forms in messages.items():
         if key not in wanted:
             yield f"{path}: message {key!r} is none of the product's: remove it"
-            continue
-        facts = {name for form in wanted[key] for name in _facts(form)}
-        for form in forms:
-            try:
-                strange = {*_facts(form)} - facts
-            except ValueError as error:
-                yield f"{path}: message {key!r}: {error}"
-                continue
-            if strange:
-                yield f"{path}: message {key!r} fills in {sorted(strange)}, want {sorted(facts)}"
-    if formats := messages.get("language.formats"):
-        try:
-            Locale.parse(formats[0])
-        except (ValueError, UnknownLocaleError) as error:
-            yield f"{path}: message 'language.formats': {error}; want one such as fr_FR"
+        elif wrong := _wrong_facts(forms, wanted[key]):
+            yield f"{path}: message {key!r} {wrong}"
+
+
+def _wrong_facts(forms: Sequence[str], wanted: Sequence[str]) -> str:
+    """Why forms cannot be filled in where the wanted ones can; empty: they can."""
+    facts = {name for form in wanted for name in _facts(form)}
+    try:
+        strange = {name for form in forms for name in _facts(form)} - facts
+    except ValueError as error:
+        return f"cannot be read: {error}"
+    return f"fills in {sorted(strange)}, want {sorted(facts)}" if strange else ""
 
 
 def _facts(form: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ from typing import Any
 from babel.numbers import format_decimal
 
 from gate.contracts import odcs
-from gate.contracts.scene import Fallback, Scene, SceneField
+from gate.contracts.scene import Scene, SceneField
 from steward.cases.case import Case
 from steward.cases.case_store import stamp
 from steward.cases.changes import ChangeKind
@@ -47,7 +47,7 @@ ALERTS = {
 SIGNIFICANT = 3  # digits of a percentage
 
 
-def event(  # noqa: PLR0913, PLR0917 - all independent
+def event(
     type_: NoticeType,
     case: Case,
     scene: Scene,

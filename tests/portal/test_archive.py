@@ -30,6 +30,7 @@ from portal.consent import wording
 from portal.operations import company_folder
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_source
+from portal.web import i18n
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.review import PROPOSED
 from tests.bank import BANK
@@ -57,7 +58,7 @@ def lived(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
             fields = tuple(product.scenes[scene].fields)[:3]
             service = product.scenes[scene].services[0].id
             product.gate.read(ReadRequest(service, scene, subject, fields, START))
-    said = wording.wording(product.scenes["segmentation"], "en")
+    said = wording.wording(product.scenes["segmentation"], i18n.load()["en"])
     product.ledger.record(
         [product.ledger.draft(WHO, Withdrawn("segmentation"), at=START, wording=said)]
     )
@@ -244,7 +245,7 @@ def test_p12_taking_it_again_changes_nothing(lived: Product, fresh: CustomerReco
 def test_p13_what_the_customer_said_here_is_never_overwritten(
     lived: Product, fresh: CustomerRecords
 ) -> None:
-    said = wording.wording(fresh.scenes["lead-scoring"], "en")
+    said = wording.wording(fresh.scenes["lead-scoring"], i18n.load()["en"])
     act = Granted("lead-scoring", ("age",), None)
     fresh.ledger.record([fresh.ledger.draft(WHO, act, at=START, wording=said)])
     before = lived.ledger.state(WHO)
@@ -262,7 +263,7 @@ def test_p14_what_happened_since_makes_a_new_archive_that_holds_the_old(
 ) -> None:
     data = archive(holding(lived), WHO, START)
     taken = imported.take(fresh, data)
-    said = wording.wording(fresh.scenes["lead-scoring"], "en")
+    said = wording.wording(fresh.scenes["lead-scoring"], i18n.load()["en"])
     fresh.ledger.record(
         [fresh.ledger.draft(WHO, Withdrawn("lead-scoring"), at=START, wording=said)]
     )

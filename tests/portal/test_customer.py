@@ -11,6 +11,7 @@ from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.verify.cli import main as verify
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import Clock, sign_in
 
 ME = "c00007"
@@ -25,7 +26,7 @@ def press(
     scene = product.scenes[path.split("/", maxsplit=1)[0]]
     shown = {
         "version": str(product.ledger.version(ME) if version is None else version),
-        "words": wording.token(scene, "en"),
+        "words": wording.token(scene, i18n.load()["en"]),
         "back": "centre",
     }
     answer = client.post(f"/customer/scenes/{path}", data=shown | form)
@@ -88,7 +89,7 @@ def test_the_instruction_carries_the_words_shown_and_the_evidence_class(
     press(customer, product, f"{SCENE}/allow")
     said = product.ledger.history(ME)[-1].event
     assert isinstance(said, Instruction)
-    assert said.wording == wording.wording(product.scenes[SCENE], "en")
+    assert said.wording == wording.wording(product.scenes[SCENE], i18n.load()["en"])
     assert said.evidence is EvidenceClass.SESSION
 
 
@@ -149,7 +150,10 @@ def test_a_stale_page_is_answered_409_and_records_nothing(
 def test_a_program_is_told_the_current_version(customer: TestClient, product: Product) -> None:
     stale = product.ledger.version(ME)
     press(customer, product, f"{ALLOWED}/withdraw")
-    form = {"version": str(stale), "words": wording.token(product.scenes[ALLOWED], "en")}
+    form = {
+        "version": str(stale),
+        "words": wording.token(product.scenes[ALLOWED], i18n.load()["en"]),
+    }
     answer = customer.post(
         f"/customer/scenes/{ALLOWED}/allow", data=form, headers={"Accept": "application/json"}
     )
@@ -282,7 +286,7 @@ UNKNOWN = {
 def test_what_is_not_there_is_a_clear_problem(
     customer: TestClient, product: Product, path: str, status: int, words: str
 ) -> None:
-    form = {"version": "0", "words": wording.token(product.scenes[SCENE], "en")}
+    form = {"version": "0", "words": wording.token(product.scenes[SCENE], i18n.load()["en"])}
     answer = customer.post(path, data=form)
     assert (answer.status_code, words in answer.text) == (status, True)
     answer = customer.post(path, data=form, headers={"Accept": "application/json"})
@@ -307,7 +311,11 @@ def test_a_malformed_form_is_refused_and_records_nothing(
     customer: TestClient, product: Product, form: dict[str, str]
 ) -> None:
     version = product.ledger.version(ME)
-    known = {"words": wording.token(product.scenes[SCENE], "en")} if "words" in form else {}
+    known = (
+        {"words": wording.token(product.scenes[SCENE], i18n.load()["en"])}
+        if "words" in form
+        else {}
+    )
     answer = customer.post(f"/customer/scenes/{SCENE}/allow", data=form | known)
     assert answer.status_code == 400
     assert product.ledger.version(ME) == version

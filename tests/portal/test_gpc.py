@@ -11,6 +11,7 @@ from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from portal.consent import gpc, wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import Clock, browser, sign_in
 
 ME = "c00007"
@@ -20,7 +21,7 @@ NOT_THE_SIGNAL = {"zero": "0", "a word": "true", "one and a blank": "1 1", "two"
 
 
 def allow(client: TestClient, product: Product, scene: str) -> str:
-    words = wording.token(product.scenes[scene], "en")
+    words = wording.token(product.scenes[scene], i18n.load()["en"])
     form = {"version": str(product.ledger.version(ME)), "words": words, "back": "centre"}
     answer = client.post(f"/customer/scenes/{scene}/allow", data=form)
     assert answer.status_code == 200, answer.text

@@ -10,6 +10,7 @@ from gate.reads.request import ReadRequest
 from ledger.events.envelope import SignalReported, TriggerCleared, TriggerSet
 from portal.consent import conditions, wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from portal.web.problems import MalformedFormError
 from tests.portal.conftest import START, Clock
 
@@ -20,7 +21,7 @@ FROZEN = "A condition of yours holds"
 def press(client: TestClient, product: Product, path: str, figure: str = "") -> tuple[int, str]:
     form = {
         "version": str(product.ledger.version(ME)),
-        "words": wording.token(product.scenes[SCENE], "en"),
+        "words": wording.token(product.scenes[SCENE], i18n.load()["en"]),
         "figure": figure,
     }
     answer = client.post(f"/customer/scenes/{SCENE}/conditions/{path}", data=form)
@@ -101,7 +102,7 @@ def test_the_page_shows_the_last_report(
 
 def test_the_words_of_the_conditions_are_among_the_words_shown(product: Product) -> None:
     scene = product.scenes[SCENE]
-    assert scene.triggers[0].title["zh-CN"].encode() in wording.shown(scene, "zh-CN")
+    assert scene.triggers[0].title["zh-CN"].encode() in wording.shown(scene, i18n.load()["zh-CN"])
 
 
 FIGURES = {"92": 9200, "92.5": 9250, "92,05": 9205, " 0 ": 0, "100": 10_000, "0.01": 1}
