@@ -230,8 +230,9 @@ def wrong_languages(read: object, languages: Collection[str]) -> Iterator[tuple[
         return
     if is_dataclass(read):
         read = [getattr(read, each.name) for each in fields(read)]
-    parts = read.values() if isinstance(read, Mapping) else read
-    for each in parts if isinstance(read, Mapping | tuple | list) else ():
+    if isinstance(read, Mapping):
+        read = [*read.values()]
+    for each in read if isinstance(read, tuple | list) else ():
         yield from wrong_languages(each, languages)
 
 

@@ -36,11 +36,18 @@ def complete(tree: Any, languages: Sequence[str]) -> Any:
         case Text():
             return {each: tree.get(each, UNTRANSLATED + tree["en"]) for each in languages}
         case Mapping():
-            return type(tree)({name: complete(each, languages) for name, each in tree.items()})
+            made = {name: complete(each, languages) for name, each in tree.items()}
+            return _same(tree, made)
         case list() | tuple():
             return [complete(each, languages) for each in tree]
         case _:
             return tree
+
+
+def _same(tree: Mapping[str, Any], made: dict[str, Any]) -> Any:
+    """The mapping `made` as one of the same class as `tree`, which decides how it is written."""
+    kind: Any = type(tree)
+    return kind(made)
 
 
 @cache

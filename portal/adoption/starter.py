@@ -202,7 +202,7 @@ def _company(origin: str, source: str, names: set[str], languages: Sequence[str]
             "# Where customers' rows are: postgresql://…, a DuckDB, SQLite, CSV or Parquet file.",
             f"source = {json.dumps(source)}",
             "",
-            "# The languages of the pages and of every text in the contracts, that of readers who ask",
+            "# The languages of pages and of every text in the contracts, that of readers who ask",
             "# for none of them first.",
             f"languages = {json.dumps([*languages])}",
             "",

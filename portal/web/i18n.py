@@ -100,12 +100,14 @@ class Words(Catalogue):
 
     def days(self, days: int) -> str:
         """A length of time: `730 days`."""
-        return format_unit(days, "duration-day", locale=self.locale)
+        return str(format_unit(days, "duration-day", locale=self.locale))
 
     def years(self, days: int) -> str:
         """The same in years: `2 years`; empty if it is no whole number of them."""
         years, rest = divmod(days, DAYS_A_YEAR)
-        return "" if rest or not years else format_unit(years, "duration-year", locale=self.locale)
+        if rest or not years:
+            return ""
+        return str(format_unit(years, "duration-year", locale=self.locale))
 
     def share(self, part: float) -> str:
         """A fraction in per cent, with as many digits as needed: `1.2%`."""
@@ -148,7 +150,7 @@ def negotiate(chosen: str | None, accepted: str, languages: Sequence[str]) -> st
     ranges = _ranges(accepted)
     ranked = [(*_quality(each, ranges), each) for each in languages]
     best = max(ranked, key=lambda each: each[:2])
-    return best[2] if best[0] else languages[0]
+    return str(best[2]) if best[0] else languages[0]
 
 
 @cache

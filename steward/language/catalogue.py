@@ -174,7 +174,7 @@ def read(path: Path) -> tuple[Messages, Callable[[int], int]]:
     messages = {}
     for each in catalog:
         if each.id:
-            forms = (each.string,) if isinstance(each.string, str) else tuple(each.string)
+            forms = (each.string,) if isinstance(each.string, str) else (*(each.string or ()),)
             if all(form.strip() for form in forms):
                 messages[each.id if isinstance(each.id, str) else each.id[0]] = forms
     return messages, plural

@@ -6,7 +6,7 @@
       incentive: [remise*, cadeau*]
       preselection: [par défaut]
       pressure: [dernière chance]
-    review:                      # words that give a high-risk operation away: steward.oversight.risk
+    review:                      # words of high-risk operations: steward.oversight.risk
       refund: [rembours*]
 
 The product's own languages are in specs/stewardship.
