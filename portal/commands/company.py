@@ -139,12 +139,12 @@ def faults(folder: Path) -> Iterator[str]:
 def _languages(folder: Path) -> Iterator[str]:
     """What is missing in the languages that the company adds to those of the product."""
     from gate.contracts import company
-    from portal.web import i18n
+    from portal.configuration import languages
     from steward.language import stewardship
     from steward.language.catalogue import LanguageError
 
     read = company.load(folder)
-    yield from i18n.faults(read)
+    yield from languages.faults(read)
     try:
         stewardship.load(read)
     except LanguageError as error:

@@ -22,6 +22,7 @@ from gate.policy.cedar import CedarPolicy
 from ledger.errors import CorruptLogError
 from ledger.service import Ledger
 from ledger.tlog import atomic_file
+from portal.configuration import languages
 from portal.configuration.sources import SettingError
 from portal.operations.settings import Partner, Settings
 from steward.dpv import party
@@ -75,6 +76,7 @@ def configured(settings: Settings) -> tuple[Settings, Company]:
     Raises SettingError, ContractError.
     """
     read = company.load(folder(settings))
+    languages.require(read)
     said = {"origin": read.origin, "source": read.rows}
     said |= dict(zip(_FACTS, astuple(read.entity), strict=True))
     unsaid = {name: value for name, value in said.items() if not getattr(settings, name)}

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from babel.dates import format_date, format_datetime, format_skeleton
@@ -26,11 +25,9 @@ from markupsafe import Markup, escape
 from gate.contracts import odcs
 from gate.contracts.company import Company
 from gate.contracts.odcs import Text
-from steward.language import catalogue
+from portal.configuration import languages
 from steward.language.catalogue import Catalogue
 
-FOLDER = Path(__file__).parent / "locales"
-FOLDERS = (FOLDER, catalogue.FOLDER)
 ISOLATE, END = "\u2068", "\u2069"  # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: Unicode UAX 9
 DAYS_A_YEAR = 365
 _STRONG = {"R", "AL"}  # bidirectional classes of right-to-left letters
@@ -129,28 +126,22 @@ def load(company: Company | None = None) -> Mapping[str, Words]:
 
     Of all languages that the product has, without a company. Raises LanguageError.
     """
-    read = catalogue.catalogues(FOLDERS, company)
-    return _words(tuple(read.values()))
+    return _words((*languages.catalogues(company).values(),))
 
 
-def faults(company: Company) -> Iterator[str]:
-    """What the catalogues of a company's languages lack, one a line."""
-    return catalogue.faults(FOLDERS, company)
-
-
-def negotiate(chosen: str | None, accepted: str, languages: Sequence[str]) -> str:
+def negotiate(chosen: str | None, accepted: str, known: Sequence[str]) -> str:
     """The language to answer in: the chosen one, else the best acceptable, else the first.
 
-    `accepted`: the header Accept-Language (RFC 9110 section 12.5.4). `languages`: those that the
-    company has. A range matches a language that begins with it, and `zh-TW` one of the same
+    `accepted`: the header Accept-Language (RFC 9110 section 12.5.4). `known`: the languages that
+    the company has. A range matches a language that begins with it, and `zh-TW` one of the same
     primary tag (RFC 4647 section 3.4), unless a longer range says otherwise; `*` matches the rest.
     """
-    if chosen in languages:
+    if chosen is not None and chosen in known:
         return chosen
     ranges = _ranges(accepted)
-    ranked = [(*_quality(each, ranges), each) for each in languages]
+    ranked = [(*_quality(each, ranges), each) for each in known]
     best = max(ranked, key=lambda each: each[:2])
-    return str(best[2]) if best[0] else languages[0]
+    return str(best[2]) if best[0] else known[0]
 
 
 @cache

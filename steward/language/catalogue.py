@@ -85,7 +85,7 @@ def catalogues(folders: Sequence[Path], company: Company | None) -> Mapping[str,
     """
     if company is None:
         return _load((*folders,), shipped(folders[0]), None)
-    if wrong := [*faults(folders, company)]:
+    if wrong := [*missing(folders, company)]:
         raise LanguageError("\n".join(wrong))
     return _load((*folders,), (*company.languages,), company.locales)
 
@@ -106,47 +106,48 @@ def place(folder: Path, tag: str) -> Path:
     return folder / tag.replace("-", "_") / FILE
 
 
-def faults(folders: Sequence[Path], company: Company) -> Iterator[str]:
+def missing(folders: Sequence[Path], company: Company) -> Iterator[str]:
     """What the company's languages lack, one a line, each with its file and what to do."""
-    yield from _strange(folders[0], company)
-    ours, theirs = shipped(folders[0]), shipped(company.locales)
+    ours = shipped(folders[0])
     for tag in company.languages:
         path = place(company.locales, tag)
-        if tag not in ours and tag not in theirs:
+        if tag in ours:
+            continue
+        if not path.is_file():
             yield (
                 f"{company.folder / 'company.toml'}: the product has no {tag!r} ({', '.join(ours)})"
                 f": write {path}, or remove it from languages"
             )
-        elif tag not in ours:
-            yield from _differences(path, _together(place(each, ENGLISH) for each in folders))
+            continue
+        try:
+            have, _ = read(path)
+            Locale.parse(have.get("language.formats", (ENGLISH,))[0])
+        except (ValueError, UnknownLocaleError) as error:
+            yield f"{path}: {error}"
+            continue
+        wanted = _together(place(each, ENGLISH) for each in folders)
+        yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in have)
+        shared = ((key, wanted[key], have[key]) for key in wanted if key in have)
+        for key, forms, theirs in shared:
+            if wrong := _wrong_facts(theirs, forms):
+                yield f"{path}: message {key!r} {wrong}"
 
 
-def _strange(folder: Path, company: Company) -> Iterator[str]:
-    """Files of the company for languages that are not its own to add."""
+def strange(folders: Sequence[Path], company: Company) -> Iterator[str]:
+    """What a company's folder of languages has and nobody reads. `folders`: all that are read."""
+    wanted: Messages | None = None
     for path in sorted(company.locales.glob("*")):
         tag = path.name.replace("_", "-")
         if not (path / FILE).is_file() or not LANGUAGE.fullmatch(tag):
             yield f"{path}: want a language, such as {place(company.locales, 'fr')}"
-        elif tag in shipped(folder):
+        elif tag in shipped(folders[0]):
             yield f"{path}: the product has {tag}: remove this folder"
         elif tag not in company.languages:
             yield f"{path}: add {tag!r} to languages in company.toml, or remove this folder"
-
-
-def _differences(path: Path, wanted: Messages) -> Iterator[str]:
-    """Messages that a company's file lacks or has too many of, and other facts in them."""
-    try:
-        messages, _ = read(path)
-        Locale.parse(messages.get("language.formats", (ENGLISH,))[0])
-    except (ValueError, UnknownLocaleError) as error:
-        yield f"{path}: {error}"
-        return
-    yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in messages)
-    for key, forms in messages.items():
-        if key not in wanted:
-            yield f"{path}: message {key!r} is none of the product's: remove it"
-        elif wrong := _wrong_facts(forms, wanted[key]):
-            yield f"{path}: message {key!r} {wrong}"
+        else:
+            wanted = wanted or _together(place(each, ENGLISH) for each in folders)
+            for key in read(path / FILE)[0].keys() - wanted.keys():
+                yield f"{path / FILE}: message {key!r} is none of the product's: remove it"
 
 
 def _wrong_facts(forms: Sequence[str], wanted: Sequence[str]) -> str:

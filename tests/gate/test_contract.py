@@ -15,7 +15,7 @@ import yaml
 
 from gate.contracts import scene as contract
 from gate.contracts import source as source_contract
-from gate.contracts.odcs import LOCALES, ContractError
+from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Fallback, LegalBasis, Scene
 from gate.contracts.source import SourceContract
 from synthetic.completion.mode import Mode
@@ -81,7 +81,7 @@ def test_every_text_is_there_in_every_language(
         texts += [scene.title, scene.summary, scene.consequence, scene.alternative]
         texts += [each.title for each in scene.services]
         texts += [each.use for each in scene.fields.values()]
-    assert all([*text] == [*LOCALES] and all(text.values()) for text in texts)
+    assert all([*text] == ["en", "zh-CN", "de"] and all(text.values()) for text in texts)
     assert all(any("\u4e00" <= letter <= "\u9fff" for letter in text["zh-CN"]) for text in texts)
     assert all(text["en"].isascii() for text in texts)
 
