@@ -12,14 +12,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
 
-from babel.dates import format_date, format_datetime, format_skeleton
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.lists import format_list
 from babel.numbers import format_percent
-from babel.units import format_unit
 from markupsafe import Markup, escape
 
 from gate.contracts import odcs
@@ -30,6 +29,7 @@ from steward.language.catalogue import Catalogue
 
 ISOLATE, END = "\u2068", "\u2069"  # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: Unicode UAX 9
 DAYS_A_YEAR = 365
+EXACTLY = float("inf")  # how many of a unit are written before the next larger one is
 _STRONG = {"R", "AL"}  # bidirectional classes of right-to-left letters
 _RANGE = re.compile(
     r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*)"
@@ -97,14 +97,16 @@ class Words(Catalogue):
 
     def days(self, days: int) -> str:
         """A length of time: `730 days`."""
-        return str(format_unit(days, "duration-day", locale=self.locale))
+        return format_timedelta(
+            timedelta(days=days), granularity="day", threshold=EXACTLY, locale=self.locale
+        )
 
     def years(self, days: int) -> str:
         """The same in years: `2 years`; empty if it is no whole number of them."""
         years, rest = divmod(days, DAYS_A_YEAR)
         if rest or not years:
             return ""
-        return str(format_unit(years, "duration-year", locale=self.locale))
+        return format_timedelta(timedelta(days=days), granularity="year", locale=self.locale)
 
     def share(self, part: float) -> str:
         """A fraction in per cent, with as many digits as needed: `1.2%`."""

@@ -185,7 +185,7 @@ class PortalContext:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.globals |= {"asset": self.asset, "languages": self.words}
+        environment.globals["asset"] = self.asset
         return environment
 
     @cached_property
@@ -291,6 +291,7 @@ def page(
     spoken, here = words(request), context(request)
     shared = {
         "words": spoken,
+        "languages": here.words,
         "say": spoken.say,
         "of": spoken.of,
         "session": session(request),

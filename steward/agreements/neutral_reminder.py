@@ -15,6 +15,7 @@ from string import Formatter
 from gate.contracts import odcs, strict_yaml
 from gate.contracts.scene import Scene
 from gate.contracts.specs import specs_folder
+from steward.language.catalogue import FOLDER, shipped
 from steward.language.stewardship import StewardshipWords
 from steward.oversight.risk import every, normalise, pattern
 
@@ -56,7 +57,7 @@ def load(path: Path | None = None, own: Mapping[str, StewardshipWords] = NOTHING
     path = path or specs_folder() / "stewardship" / "reminder.yaml"
     try:
         declared = strict_yaml.load(path.read_bytes())
-        texts = {locale: odcs.string(text, "text") for locale, text in declared["text"].items()}
+        texts = {each: odcs.string(declared["text"][each], "text") for each in shipped(FOLDER)}
         words = {kind: every(declared["refused"][kind], texts) for kind in KINDS}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ReminderFileError(f"{path}: want text and refused words: {error}") from error

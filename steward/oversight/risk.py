@@ -14,6 +14,7 @@ from typing import Any
 
 from gate.contracts import odcs, strict_yaml
 from gate.contracts.specs import specs_folder
+from steward.language.catalogue import FOLDER, shipped
 from steward.language.stewardship import StewardshipWords
 
 NOTHING: Mapping[str, StewardshipWords] = {}
@@ -42,7 +43,7 @@ def load(
     path = path or specs_folder() / "stewardship" / "review.yaml"
     try:
         configured = strict_yaml.load(path.read_bytes())
-        languages = {tag for each in configured.values() for tag in each["words"]}
+        languages = shipped(FOLDER)
         read = {
             name: _operation(
                 name, declared, languages, [each.review[name] for each in own.values()]

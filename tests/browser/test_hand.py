@@ -270,7 +270,7 @@ def test_without_a_script_one_withdraws_and_is_told_how_to_allow(two: Two) -> No
     press(page, "allow")
     plain = arrive(browser, site, "c00027", javascript=False)
     plain.click("#ai-training-allow")
-    expect(plain.locator("h1")).to_have_text("This takes one of your keys")
+    expect(plain.locator("h1")).to_have_text("You need your key for this")
     centre(plain, site)
     plain.click(f"#{SCENE}-withdraw")
     expect(plain.locator(f"#{SCENE} .notice")).to_be_visible()

@@ -206,7 +206,7 @@ def older(folder: Path, product: Product) -> Scene:
     """An earlier version of a scene's contract: other words, and another retention."""
     scene, source = folder / "old.odcs.yaml", SOURCE_CONTRACT
     text = (SCENES_FOLDER / "direct-marketing.odcs.yaml").read_text("utf-8")
-    text = text.replace("version: 1.0.0", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
+    text = text.replace("version: 1.0.1", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
     scene.write_text(text.replace("We send you offers", "You get offers"), "utf-8")
     old = load_scene(scene, load_source(source))
     ContractArchive(product.home / "contracts").keep(scene, source, old.digest)

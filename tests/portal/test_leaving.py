@@ -372,7 +372,7 @@ def test_p20_nobody_sees_it_who_is_not_signed_in(page: str, visitor: TestClient)
 
 def test_p20_it_is_there_in_chinese(customer: TestClient) -> None:
     for page in ("/customer/leave", "/customer/leave/everything"):
-        assert "离开" in customer.get(page, headers={"Accept-Language": "zh-CN"}).text
+        assert "注销" in customer.get(page, headers={"Accept-Language": "zh-CN"}).text
 
 
 def test_p20_an_application_has_its_own_builds(product: Product) -> None:
