@@ -41,6 +41,7 @@ GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
+    "archive.": ["no-row", "interactions.title", "interactions.lead"],
     "case-notice.": [
         "look",
         "items",
