@@ -283,7 +283,7 @@ def test_a_mandate_is_signed_by_a_key(two: Two) -> None:
     browser, site = two
     other = arrive(browser, site, "c00029")
     make(other, site, kind="browser")
-    other.click("text=The public half")
+    other.click("text=The public part")
     public = other.locator(".keys code").first.inner_text()
     page = arrive(browser, site, "c00028")
     authenticator(page)

@@ -129,7 +129,7 @@ def test_g148_a_deletion_at_the_source_ends_silence_too(site: Site) -> None:
 def test_g137_an_objection_to_one_item_leaves_the_others(site: Site) -> None:
     person = site.customer("c00011")
     answered = person.switch_item(INTEREST, "age", "withdraw")
-    assert "You object to 1 of 10 items." in answered.html
+    assert "You object to 1 of 10 details." in answered.html
     assert "You object in part" in person.page("/customer").html
     answer = read(site, "c00011")
     assert {name: each == "personal" for name, each in views(answer).items()} == {

@@ -111,8 +111,8 @@ def _lines() -> Iterator[str]:
         "",
         f"`python -m tests.words --write` writes this page. It draws {DRAWN} sentences of each",
         "language from what customers read: pages, letters and problems, with the message that",
-        "each is from. The reading age of English is the Flesch-Kincaid grade of the whole message plus",
-        "five years; see `tests/words/__init__.py`. A test holds its mean to twelve years.",
+        "each is from. The reading age of English is the Flesch-Kincaid grade of the message, plus",
+        "five years; see `tests/words/__init__.py`. A test holds its mean below ten years.",
     )
     ages = [reading_age(each) for each in passages(every["en"]).values()]
     share = sum(age <= MOST for age in ages) / len(ages)
