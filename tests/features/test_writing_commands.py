@@ -44,6 +44,7 @@ IN_THE_SERVER = {  # commands that write the log or the vault, and where they ar
     "vault reindex",
 }
 BESIDE = {  # commands that write other files or tables, and are made for it
+    "export-consent",
     "backup",
     "budget verify",
     "clock",
