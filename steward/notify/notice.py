@@ -7,6 +7,7 @@
               "customers": ["Z***"], "items": [], "services": ["analytics"],
               "fallback": "synthetic", "opened": "…", "due": "…", "responsible": "…",
               "loss": {"mean": 0.018, "p95": 0.052, "share": 0.1, "release": "segmentation-4f…"},
+              "languages": ["en", "zh-CN"],
               "text": {"en": {"title": "…", "body": "…"}, "zh-CN": {"title": "…", "body": "…"}}}}
 
 Every number comes from the case; its expected loss is measured. Customers' names are masked.
@@ -116,6 +117,7 @@ def _data(
         "opened": stamp(case.opened),
         "due": stamp(case.due),
         "responsible": case.responsible,
+        "languages": [*languages],
         "text": {tag: text(type_, case, scene, spoken) for tag, spoken in languages.items()},
     }
 

@@ -47,8 +47,10 @@ def test_a_message_says_what_the_event_says_in_every_language(
     (path,) = (tmp_path / "mail").iterdir()
     message = message_from_bytes(path.read_bytes(), policy=policy.default)
     texts = json.loads(letter.body)["data"]["text"]
-    assert [*texts] == ["de", "en", "zh-CN"]
-    assert message["Subject"] == " / ".join(each["title"] for each in texts.values())
+    languages = json.loads(letter.body)["data"]["languages"]
+    assert sorted(languages) == sorted(texts) == ["de", "en", "zh-CN"]
+    assert languages[0] == "en", "the company's first language comes first"
+    assert message["Subject"] == " / ".join(texts[each]["title"] for each in languages)
     said = message.get_content()
     assert all(each["body"] in said for each in texts.values())
     assert letter.id in message["Message-ID"]
