@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from random import Random
 
@@ -94,6 +95,15 @@ def test_p1_the_archive_holds_everything_about_the_customer(lived: Product) -> N
     assert json.loads(found["openings.json"])[0]["reason"] == "complaint"
     (text,) = (data for name, data in found.items() if name.endswith("proposed.txt"))
     assert text.decode() == TEXT, "free text is given as it was written"
+
+
+def test_p7_messages_are_on_a_page_beside_their_files(lived: Product) -> None:
+    found = files(archive(holding(lived), WHO, START))
+    page = found["interactions.html"].decode()
+    assert '<html lang="en" dir="ltr">' in page
+    assert unescape(page).count(TEXT) == 1
+    assert "<script" not in page
+    assert "default-src 'none'" in page
 
 
 def test_p2_what_is_a_table_is_there_as_json_and_as_csv(lived: Product) -> None:
