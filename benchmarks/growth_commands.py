@@ -19,6 +19,7 @@ from portal.consent.wording import wording
 from portal.jobs import publication
 from portal.operations import release_service
 from portal.operations.wiring import SNAPSHOT, Product
+from portal.web import i18n
 
 ROUNDS = 5
 QUICK_S = 15.0  # a command that takes longer is measured once
@@ -133,7 +134,7 @@ def _followed(product: Product, size: int, costs: Costs) -> None:
     try:
         state = snapshot.load(product.home / SNAPSHOT, product.scenes, follower)
         assert state is not None
-        words, at = wording(product.scenes[SCENE], "en"), clock.now()
+        words, at = wording(product.scenes[SCENE], i18n.load()["en"]), clock.now()
         act = Granted(SCENE, ("age",), None)
         for lo in range(0, 3_000, 1_000):
             numbers = [each * size // 4_000 for each in range(lo, lo + 1_000)]
@@ -149,6 +150,6 @@ def _followed(product: Product, size: int, costs: Costs) -> None:
 
 
 def _withdraw(product: Product, number: int) -> None:
-    words = wording(product.scenes[SCENE], "en")
+    words = wording(product.scenes[SCENE], i18n.load()["en"])
     draft = product.ledger.draft(name(number), Withdrawn(SCENE), at=clock.now(), wording=words)
     product.ledger.record([draft])

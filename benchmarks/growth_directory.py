@@ -30,6 +30,7 @@ from portal.demo.sources import customers, deliveries
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from tests.bank import contracts
 
 SCENES = ("segmentation", "lead-scoring", "recommendation")
@@ -99,7 +100,7 @@ def _rows(home: Path, size: int) -> None:
 
 
 def _consents(product: Product, size: int, at: datetime) -> None:
-    words = {each: wording(product.scenes[each], "en") for each in SCENES}
+    words = {each: wording(product.scenes[each], i18n.load()["en"]) for each in SCENES}
     acts = {each: Granted(each, tuple(product.scenes[each].fields), None) for each in SCENES}
     for some in _batches(size):
         drafts = (_instructions(product.ledger, each, acts, words, at) for each in some)

@@ -18,6 +18,7 @@ from ledger.events.envelope import Granted, Instruction, Withdrawn
 from portal.app import create_app, settled
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import START, Clock, copy, seed, sign_in
 
 SUBJECT = "c00007"
@@ -67,7 +68,7 @@ def _times(client: TestClient, path: str) -> tuple[float, float, int]:
 def _speak(product: Product) -> None:
     """The customer allows and withdraws a scene in turn, until there are enough instructions."""
     scene = product.scenes["segmentation"]
-    said, fields = wording.wording(scene, "en"), (*scene.fields,)
+    said, fields = wording.wording(scene, i18n.load()["en"]), (*scene.fields,)
     acts = (Granted(scene.id, fields, None), Withdrawn(scene.id))
     drafts: list[Instruction] = []
     given = product.ledger.version(SUBJECT)

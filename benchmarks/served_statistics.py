@@ -32,6 +32,7 @@ from portal.consent.wording import wording
 from portal.demo import load
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from synthetic.model import sample
 from tests.bank import bank
 from tests.features.served import Site, wait_for
@@ -86,7 +87,7 @@ def _object(home: Path, share: float) -> None:
         return
     product = _opened(home)
     counting = _counting(product)
-    said, shown, at = Withdrawn(counting.id), wording(counting, "en"), clock.now()
+    said, shown, at = Withdrawn(counting.id), wording(counting, i18n.load()["en"]), clock.now()
     people = _objectors(home, share)
     product.ledger.record([product.ledger.draft(who, said, at=at, wording=shown) for who in people])
     product.keep_state()

@@ -33,6 +33,7 @@ from portal.operations import exposures, release_service
 from portal.operations.replay_grounds import grounds
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from synthetic.fitting.release import Release
 
 QUARTERS, QUARTER = 16, timedelta(days=92)
@@ -86,7 +87,7 @@ def _drift(
         granted = Granted(scene.id, tuple(scene.fields), None)
         act: Granted | Withdrawn = granted if allows else Withdrawn(scene.id)
         said.append((people[each], act))
-    shown = {scene.id: wording(scene, "en") for scene in product.scenes.values()}
+    shown = {scene.id: wording(scene, i18n.load()["en"]) for scene in product.scenes.values()}
     for who, act in said:
         drafted = product.ledger.draft(who, act, at=at, wording=shown[act.scene])
         product.ledger.record([drafted])

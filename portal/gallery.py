@@ -21,6 +21,7 @@ from portal.auth.session import Notice
 from portal.consent.centre import Centre, Marks, SceneCard, card
 from portal.desk.tables import Figure
 from portal.web.chart import ChartLine, chart
+from portal.web.i18n import Words
 from portal.web.pages import context, page, words
 from portal.web.problems import NotFoundError
 
@@ -36,7 +37,7 @@ class GalleryStage:
     scenes: tuple[Scene, ...]  # those that can be switched
     locked: Scene
     systems: Mapping[str, Any]
-    locale: str
+    spoken: Words
     at: datetime
 
     def card(self, number: int, granted: int, *, days: int = 0, **marks: bool) -> SceneCard:
@@ -50,7 +51,7 @@ class GalleryStage:
         superseded = {scene.id} if marks.get("superseded") else set[str]()
         excluded = {scene.id: [*scene.fields][:1]} if marks.get("excluded") else {}
         made = Marks(frozen, superseded, excluded)
-        return card(scene, self.systems, state, self.locale, self.at, made)
+        return card(scene, self.systems, state, self.spoken, self.at, made)
 
 
 def _cards(stage: GalleryStage) -> Facts:
@@ -62,7 +63,7 @@ def _cards(stage: GalleryStage) -> Facts:
         stage.card(3, everything, days=4000),
         stage.card(4, 0, superseded=True),
         stage.card(5, everything, frozen=True),
-        card(stage.locked, stage.systems, None, stage.locale, stage.at),
+        card(stage.locked, stage.systems, None, stage.spoken, stage.at),
     )
     return {"centre": Centre(3, cards)}
 
@@ -127,7 +128,7 @@ def _stage(request: Request) -> GalleryStage:
         tuple(each for each in scenes if not each.locked),
         next(each for each in scenes if each.locked),
         here.product.source.systems,
-        words(request).tag,
+        words(request),
         here.clock(),
     )
 

@@ -8,7 +8,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from portal.consent import gpc
 from portal.signin import trial
-from portal.web.i18n import LANGUAGES
 from portal.web.pages import LANGUAGE_COOKIE, StaticFile, context, page
 from portal.web.problems import MalformedFormError, NotFoundError
 from portal.web.security import own_path
@@ -17,6 +16,13 @@ router = APIRouter(include_in_schema=False)
 
 DAY_S = 24 * 3600
 YEAR_S = 365 * DAY_S
+REPEATED = {  # forms that decide nothing: looking again is recorded like looking
+    "/customer/handoff",
+    "/desk/customers",
+    "/docs",
+    "/regulator/opening",
+    "/regulator/replay",
+}
 
 
 @router.get("/")
@@ -39,11 +45,21 @@ def honours_the_signal() -> Response:
 
 @router.post("/language")
 def choose_language(
-    request: Request, language: Annotated[str, Form()], to: Annotated[str, Form(alias="next")] = "/"
+    request: Request,
+    language: Annotated[str, Form()],
+    to: Annotated[str, Form(alias="next")] = "/",
+    again: Annotated[str, Form()] = "",
 ) -> Response:
-    if language not in LANGUAGES:
-        raise MalformedFormError(f"language is {language[:20]!r}, want one of {[*LANGUAGES]}")
-    response = RedirectResponse(own_path(to), 303)
+    """Set the language and show the page again.
+
+    One that a form led to (a search, a receipt, a replay) is asked for again with the same form,
+    which the button carries: the answer 307 repeats the body (RFC 9110 section 15.4.8).
+    """
+    known = [*context(request).words]
+    if language not in known:
+        raise MalformedFormError(f"language is {language[:20]!r}, want one of {known}")
+    repeated = again == "form" and own_path(to) in REPEATED
+    response = RedirectResponse(own_path(to), 307 if repeated else 303)
     secure = request.url.scheme == "https"
     response.set_cookie(LANGUAGE_COOKIE, language, max_age=YEAR_S, samesite="lax", secure=secure)
     return response

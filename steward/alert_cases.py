@@ -17,6 +17,8 @@ from steward.cases.case import Act, add_act, require_case
 from steward.cases.case_store import CaseStore
 from steward.cases.changes import ChangeKind
 from steward.change_flow import Channels
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
 from steward.notify import notice, outbox
 from steward.notify.notice import NoticeType
 from steward.storage.cases import CASE
@@ -34,11 +36,20 @@ class Alarms:
     """Files alerts as cases. Thread-safe; durable when `raised` returns."""
 
     def __init__(
-        self, home: Path, scenes: Mapping[str, Scene], source: str, channels: Channels
+        self,
+        home: Path,
+        scenes: Mapping[str, Scene],
+        source: str,
+        channels: Channels,
+        languages: Mapping[str, Catalogue] | None = None,
     ) -> None:
-        """`source`: the log's origin, which identifies the sender of a notice."""
+        """`source`: the log's origin, which identifies the sender of a notice.
+
+        `languages`: of notices; None: all that the product has.
+        """
         self._store = CaseStore(home)
         self._scenes, self._source, self._channels = scenes, source, channels
+        self._languages = languages or catalogue.load()
 
     def raised(self, alert: GateAlert) -> int:
         """File the alert and return the number of its case."""
@@ -65,7 +76,9 @@ class Alarms:
     def _tell(self, database: Connection, number: int, scene: Scene, alert: GateAlert) -> None:
         case = require_case(database, number)
         turn = outbox.sequence(database, number)
-        body = notice.event(NoticeType.OPENED, case, scene, self._source, alert.at, turn)
+        body = notice.event(
+            NoticeType.OPENED, case, scene, self._source, alert.at, turn, self._languages
+        )
         channels = self._channels(case.responsible)
         outbox.put(database, number, NoticeType.OPENED, body, channels, alert.at)
         filing.set_told(database, number)

@@ -36,6 +36,8 @@ from steward.cases.case import (
 from steward.cases.case_store import CaseStore
 from steward.cases.changes import ChangeKind, ChangeWatch, ConsentChange
 from steward.cases.filing import Cursor, MovedElsewhereError
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
 from steward.notify import notice, outbox
 from steward.notify.masked_name import Naming, unnamed
 from steward.notify.notice import NoticeType
@@ -74,12 +76,17 @@ class ChangeFlow:
         releases: Releases = lambda _scene: None,
         named: Naming = unnamed,
         resumed: Resumed = lambda: None,
+        languages: Mapping[str, Catalogue] | None = None,
     ) -> None:
-        """`source`: the log's origin, which identifies the sender of a notice."""
+        """`source`: the log's origin, which identifies the sender of a notice.
+
+        `languages`: of notices; None: all that the product has.
+        """
         self._store = CaseStore(home)
         self._ledger, self._scenes, self._source = ledger, scenes, source
         self._channels, self._releases, self._named = channels, releases, named
         self._resumed = resumed
+        self._languages = languages or catalogue.load()
         self._watch: ChangeWatch | None = None
         self._ahead: _Ahead | None = None
 
@@ -251,6 +258,7 @@ class ChangeFlow:
             self._source,
             at,
             outbox.sequence(database, number),
+            self._languages,
         )
         outbox.put(database, number, type_, body, channels, at)
         filing.set_told(database, number)

@@ -1,7 +1,8 @@
 """A company: a folder with everything that defines it.
 
     company.toml           origin of its log, who is responsible, what the product itself reads,
-                           how its pages look
+                           its languages, how its pages look
+    locales/               languages that the product does not have: see steward/language
     sources/*.odcs.yaml    one source contract: where personal rows lie
     scenes/*.odcs.yaml     the scene contracts
     services.toml          who asks for data; a folder without it has the services of its contracts
@@ -63,7 +64,8 @@ class LegalEntity:
 
 
 SETTINGS = frozenset(
-    {"brand", "origin", "roles", "source", *(each.name for each in fields(LegalEntity))}
+    {"brand", "languages", "origin", "roles", "source"}
+    | {each.name for each in fields(LegalEntity)}
 )
 
 
@@ -78,6 +80,12 @@ class Company:
     scenes: Mapping[str, Scene]  # in the order in which customers see them
     services: Mapping[str, RegisteredService] = field(default_factory=dict)  # of services.toml
     brand: Brand = field(default_factory=Brand)
+    languages: tuple[str, ...] = odcs.LANGUAGES  # BCP 47; pages fall back to the first
+
+    @property
+    def locales(self) -> Path:
+        """Catalogues of languages that the product does not have. It need not exist."""
+        return self.folder / "locales"
 
     @property
     def policy(self) -> Path:
@@ -106,6 +114,9 @@ def load(folder: Path) -> Company:
     register = services.load(folder)
     for fault in _differences(folder, register, scenes):
         raise ContractError(fault)
+    languages = settings.languages()
+    for fault in _wrong_texts(folder, languages, source, register, scenes):
+        raise ContractError(fault)
     return Company(
         folder,
         settings.origin(),
@@ -116,6 +127,7 @@ def load(folder: Path) -> Company:
         scenes,
         register.services if register else {},
         settings.brand(),
+        languages,
     )
 
 
@@ -132,10 +144,13 @@ def faults(folder: Path) -> Iterator[str]:
         if len(scenes) == len(files) and files:
             _noting(found, lambda: in_order(folder / "scenes", scenes))
     register = _noting(found, lambda: services.load(folder))
+    known = {each.id: each for each in scenes}
+    languages = _noting(found, settings.languages) if settings is not None else None
+    if source is not None and languages is not None:
+        found += _wrong_texts(folder, languages, source, register, known)
     if not found:
-        found += _differences(folder, register, {each.id: each for each in scenes})
+        found += _differences(folder, register, known)
     if settings is not None:
-        known = {each.id: each for each in scenes}
         _noting(found, settings.origin)
         _noting(found, settings.rows)
         _noting(found, settings.entity)
@@ -151,6 +166,30 @@ def _differences(
     if register is not None:
         files = {name: folder / "scenes" / f"{name}{CONTRACT}" for name in scenes}
         yield from services.differences(register, scenes, files)
+
+
+def _wrong_texts(
+    folder: Path,
+    languages: Collection[str],
+    source: SourceContract,
+    register: ServiceRegister | None,
+    scenes: Mapping[str, Scene],
+) -> Iterator[str]:
+    """Texts of the present contracts that lack a language of the company, or have another one."""
+    titles = [each.title for each in source.items.values()]
+    for line, wrong in odcs.wrong_languages([source.systems, titles], languages):
+        yield f"{_only_source(folder)}: line {line}: {wrong}"
+    for scene in scenes.values():
+        uses = [each.use for each in scene.fields.values()]
+        shown = [scene.title, scene.summary, scene.consequence, scene.alternative, uses]
+        for line, wrong in odcs.wrong_languages(
+            [*shown, scene.services, scene.triggers], languages
+        ):
+            yield f"{folder / 'scenes' / (scene.id + CONTRACT)}: line {line}: {wrong}"
+    if register is not None:
+        for service in register.services.values():
+            for _, wrong in odcs.wrong_languages(service.title, languages):
+                yield register.fault(service.id, wrong)
 
 
 def _noting(found: list[str], read: Any) -> Any:
@@ -231,6 +270,19 @@ class _CompanyFile:
             return ""
         found = self._text("source")
         return found if "://" in found else str(self._path.parent / found)
+
+    def languages(self) -> tuple[str, ...]:
+        """The languages of the company, the one that pages fall back to first."""
+        named = self._data.get("languages", [*odcs.LANGUAGES])
+        tags = isinstance(named, list) and all(
+            isinstance(each, str) and odcs.LANGUAGE.fullmatch(each) for each in named
+        )
+        if not tags or not named or len({*named}) != len(named):
+            raise self._wrong(
+                "languages",
+                f'languages is {named!r}, want different tags such as ["en", "zh-CN", "de"]',
+            )
+        return tuple(named)
 
     def entity(self) -> LegalEntity:
         names = [each.name for each in fields(LegalEntity)]

@@ -26,10 +26,12 @@ SLUG: Schema = {"type": "string", "pattern": "^[a-z0-9-]*[a-z0-9][a-z0-9-]*$"}
 VERSION: Schema = {"type": "string", "pattern": r"^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}$"}
 ORIGIN: Schema = {"type": "string", "pattern": "^[a-z0-9.-]+(/[A-Za-z0-9._-]+)+$"}
 COLOUR: Schema = {"type": "string", "pattern": "^#[0-9a-f]{6}$"}
+LANGUAGE: Schema = {"type": "string", "pattern": f"^{odcs.LANGUAGE.pattern}$"}
 WORDS: Schema = {
     "type": "object",
-    "required": [*odcs.LOCALES],
-    "properties": dict.fromkeys(odcs.LOCALES, TEXT),
+    "minProperties": 1,
+    "propertyNames": LANGUAGE,
+    "additionalProperties": TEXT,
 }
 _LISTED: Schema = {"type": "array", "uniqueItems": True}
 _NAMES: Schema = {**_LISTED, "items": TEXT}
@@ -61,7 +63,9 @@ def company_file() -> Schema:
     roles = _object({**uses, "global_privacy_control": _NAMES, "ai_training": TEXT})
     entity = {each.name: TEXT for each in fields(LegalEntity)}
     brand = _object({"title": TEXT, "logo": TEXT, "colour": COLOUR, "dark_colour": COLOUR})
+    languages = {**_LISTED, "items": LANGUAGE, "minItems": 1}
     known = {"origin": ORIGIN, "source": TEXT, "roles": roles, "brand": brand, **entity}
+    known |= {"languages": languages}
     known |= {name: {} for name in company.SETTINGS - known.keys()}
     return _titled("A company: company.toml", {**_object(known), "required": ["origin"]})
 

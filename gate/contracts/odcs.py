@@ -4,8 +4,10 @@ Everything in a contract is read or refused. A key or property that this product
 error, because a misspelt promise must not count as one that was not made.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
@@ -20,7 +22,8 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 REQUIRED = object()  # no default
 
-LOCALES = ("en", "zh-CN")
+LANGUAGES = ("en", "zh-CN")  # of a company that declares none
+LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2}|-[0-9]{3})?", re.ASCII)  # BCP 47
 API_VERSION = "v3.1.0"
 # Keys of ODCS v3.1 that this product ignores, because they are documentation and promise nothing.
 DOCUMENTED = frozenset(
@@ -188,13 +191,59 @@ def strings(values: Any, name: str) -> tuple[str, ...]:
     return read
 
 
+class Located(dict[str, str]):
+    """A text by language. `line`: where it stands in its file; 0: unknown."""
+
+    line: int = 0
+
+
 def text(words: Mapping[str, Any]) -> Text:
-    spoken = {locale: words.get(locale) for locale in LOCALES}
-    missing = [
-        each for each, words_ in spoken.items() if not isinstance(words_, str) or not words_.strip()
-    ]
-    want(not missing, f"text missing in {missing}: {words!r}; want one in each language")
-    return {locale: str(words_) for locale, words_ in spoken.items()}
+    """A text in one language or several. Which ones a company needs: `wrong_languages`."""
+    want(isinstance(words, Mapping) and bool(words), f"text is {words!r}, want one by language")
+    for language, spoken in words.items():
+        want(
+            bool(LANGUAGE.fullmatch(str(language))),
+            f"{language!r} is no language: want a tag such as en or zh-CN",
+        )
+        ok = isinstance(spoken, str) and bool(spoken.strip())
+        want(ok, f"text missing in {[language]}: {words!r}; want one in each language")
+    read = Located(words)
+    read.line = line(words)
+    return read
+
+
+def spoken(text: Text, language: str) -> str:
+    """The text in a language; in the first one that it has, if it does not have this one.
+
+    Only an earlier version of a contract can lack a language of its company: `wrong_languages`.
+    """
+    return text[language] if language in text else next(iter(text.values()))
+
+
+def wrong_languages(read: object, languages: Collection[str]) -> Iterator[tuple[int, str]]:
+    """What is wrong with the languages of every text in a contract: the line, and a message.
+
+    Each text wants each of the company's languages, and no other.
+    """
+    if isinstance(read, Located):
+        yield from ((read.line, wrong) for wrong in _wrong(read, languages))
+        return
+    if is_dataclass(read):
+        read = [getattr(read, each.name) for each in fields(read)]
+    if isinstance(read, Mapping):
+        read = [*read.values()]
+    for each in read if isinstance(read, tuple | list) else ():
+        yield from wrong_languages(each, languages)
+
+
+def _wrong(text: Located, languages: Collection[str]) -> Iterator[str]:
+    if missing := [each for each in languages if each not in text]:
+        yield f"text missing in {missing}: {dict(text)!r}; want one in each language"
+    if strange := sorted(text.keys() - {*languages}):
+        yield (
+            f"text in {strange}, which company.toml does not name: its languages are "
+            f"{', '.join(languages)}; remove the text, or add the language"
+        )
 
 
 def slug(text: str) -> str:

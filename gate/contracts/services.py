@@ -186,7 +186,6 @@ def _service(name: str, declared: Any) -> RegisteredService:
     title, partner = declared["title"], odcs.boolean(declared["partner"], "partner")
     if not isinstance(title, Mapping):
         raise ContractError(f"title is {title!r}, want a text in each language")
-    odcs.require_known(title, odcs.LOCALES, "language")
     scenes = odcs.strings(declared["scenes"], "scenes")
     agent = "on_behalf_of" in declared
     behalf = odcs.strings(declared["on_behalf_of"], "on_behalf_of") if agent else ()

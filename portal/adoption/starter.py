@@ -75,8 +75,11 @@ def propose(
     origin: str,
     source: str,
     book: Mapping[str, CodebookEntry],
+    languages: Sequence[str] = odcs.LANGUAGES,
 ) -> StarterFolder:
-    """`tables`: that of the customers first. Raises StarterError."""
+    """`tables`: that of the customers first. `languages`: of every text. Raises StarterError."""
+    if wrong := [each for each in languages if not odcs.LANGUAGE.fullmatch(each)]:
+        raise StarterError(f"language {', '.join(wrong)}: want tags such as en or zh-CN")
     items = [
         [_item(each, book, joined=number > 0) for each in _values(table)]
         for number, table in enumerate(tables)
@@ -91,18 +94,18 @@ def propose(
     needed = {each.name for each in scenes[0].items}
     main = tables[0]
     files = {
-        "company.toml": _company(origin, source, known),
+        "company.toml": _company(origin, source, known, languages),
         f"sources/{_id(main.name)}.odcs.yaml": _written(
-            _source(tables, items, needed),
+            labels.complete(_source(tables, items, needed), languages),
             "Where each item comes from. Edit titles, producer, update and legal basis.",
             "source",
         ),
         "policy/organisation.cedar": _POLICY,
-        "services.toml": _services(scenes),
+        "services.toml": _services(scenes, languages),
     }
     for order, scene in enumerate(scenes, 1):
         files[f"scenes/{scene.id}.odcs.yaml"] = _written(
-            _scene(scene, main.name, order),
+            labels.complete(_scene(scene, main.name, order), languages),
             f"What customers read on their page. {scene.comment}",
             "scene",
         )
@@ -183,7 +186,7 @@ def _declared(column: DescribedColumn) -> dict[str, Any] | None:
     return None
 
 
-def _company(origin: str, source: str, names: set[str]) -> str:
+def _company(origin: str, source: str, names: set[str], languages: Sequence[str]) -> str:
     roles = [
         f'{role} = {{ scene = "service", service = "this-page", item = "{item}" }}'
         for role, wanted in _NAMES.items()
@@ -198,6 +201,10 @@ def _company(origin: str, source: str, names: set[str]) -> str:
             "",
             "# Where customers' rows are: postgresql://…, a DuckDB, SQLite, CSV or Parquet file.",
             f"source = {json.dumps(source)}",
+            "",
+            "# The languages of pages and of every text in the contracts, that of readers who ask",
+            "# for none of them first.",
+            f"languages = {json.dumps([*languages])}",
             "",
             "# Who is responsible: stated in consent records, which are made once all six are set.",
             '# name = "…"',
@@ -263,7 +270,7 @@ def _source(
     for number, (table, its) in enumerate(zip(tables, items, strict=True)):
         system = f"{_id(table.name)}-table" if number else SYSTEM
         named = labels.title(table.name)
-        systems[system] = named if number else labels.text("Customer table", "客户表")
+        systems[system] = named if number else labels.text("customer-table")
         key = next(each for each in table.columns if each.name == table.key)
         declared = [{"name": key.name, "logicalType": key.kind, "primaryKey": True}]
         declared += [_source_item(each, system, each.name in needed) for each in its]
@@ -306,13 +313,15 @@ _SERVICES = """# Who asks for data. Each scene's contract names its services wit
 """
 
 
-def _services(scenes: Sequence[StarterScene]) -> str:
+def _services(scenes: Sequence[StarterScene], languages: Sequence[str]) -> str:
     """services.toml, of the services that the scenes' contracts name."""
     named: dict[str, tuple[Mapping[str, Any], list[str]]] = {}
     for scene in scenes:
         for each in scene.properties["services"]:
             named.setdefault(each["id"], (each, []))[1].append(scene.id)
-    return _SERVICES + "".join(_registered(each, where) for each, where in named.values())
+    return _SERVICES + "".join(
+        _registered(labels.complete(each, languages), where) for each, where in named.values()
+    )
 
 
 def _registered(service: Mapping[str, Any], scenes: Sequence[str]) -> str:

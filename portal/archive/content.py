@@ -11,6 +11,7 @@ data/unavailable.txt       instead of the row, if the table could not be read
 decisions.json             explained decisions
 openings.json              which authorities had access to the history
 interactions/…             free text written to, about or by the customer, unchanged
+interactions.html          the same texts on a page
 imported/<digest>.zip      an archive of another controller, unchanged
 """
 
@@ -31,21 +32,18 @@ from gate.reads.sources.interface import UNREADABLE, SourceUnavailableError
 from gate.storage.read_log import ReadLogDatabases
 from ledger.events import envelope, state_document
 from ledger.reader import RecordedInstruction
-from portal.archive import imported
+from portal.archive import imported, interactions
 from portal.archive.holding import CustomerRecords
 from portal.archive.pack import ArchivePart, document, packed
 from portal.storage import words
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.explanations import Explanations, StoredReadLogs
 from steward.oversight.review import DECIDED, PROPOSED
 
 JSON, CSV, TEXT = "application/json", "text/csv", "text/plain"
 ROW, UNAVAILABLE = "data/customer.json", "data/unavailable.txt"
-NO_ROW = """\
-The company's table could not be read when this archive was made, so your row is missing from it.
-Everything else is complete. Make another archive later to get the row.
-制作此存档时无法读取公司的数据表，因此其中缺少您的数据行。其余内容完整。请稍后重新制作存档以获取该数据行。
-"""
 Progress = Callable[[int, int], None]  # receipts and reads done, of how many known so far
 
 
@@ -111,9 +109,18 @@ def _parts(
     if history:
         yield from _agreed(records, subject, history)
     yield from _table("reads", reads, _which_reads(records))
-    yield from _row(records, subject)
-    yield from _written(records, subject)
+    written = [*_row(records, subject), *_written(records, subject)]
+    yield from written
+    if (readable := interactions.page(written, _language(history))) is not None:
+        yield readable
     progress(known, known)
+
+
+def _language(history: Sequence[RecordedInstruction]) -> Catalogue:
+    """That of the customer's last decision, or English."""
+    known = catalogue.load()
+    last = history[-1].event.wording.locale if history else catalogue.ENGLISH
+    return known.get(last, known[catalogue.ENGLISH])
 
 
 def _which_reads(records: CustomerRecords) -> str:
@@ -165,7 +172,8 @@ def _row(records: CustomerRecords, subject: str) -> Iterator[ArchivePart]:
     try:
         row = records.tables.row(subject, columns)
     except SourceUnavailableError:
-        yield ArchivePart(UNAVAILABLE, NO_ROW.encode(), TEXT, "Why your row is not here")
+        why = "\n".join(each.plain("archive.no-row") for each in catalogue.load().values())
+        yield ArchivePart(UNAVAILABLE, f"{why}\n".encode(), TEXT, "Why your row is not here")
         return
     if row is None:
         return

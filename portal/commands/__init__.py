@@ -14,6 +14,7 @@ from portal.commands.customers import (
     archive,
     consent_record,
     erase,
+    export_consent,
     import_consents,
     manifest,
     source_changes,
@@ -71,6 +72,7 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(contracts.app, name="contracts")
 app.add_typer(source_changes.app, name="customers")
 app.add_typer(gate.app, name="gate")
+app.add_typer(export_consent.app)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(steward.app, name="steward")
 app.add_typer(synth.app, name="synth")

@@ -79,6 +79,10 @@ def init(
         str | None, typer.Option(help="Name of the customers' table, if there are several.")
     ] = None,
     key: Annotated[str | None, typer.Option(help="Column with the customer's id.")] = None,
+    language: Annotated[
+        list[str] | None,
+        typer.Option(help="Language of the company, such as de; once for each. Default: en, zh-CN"),
+    ] = None,
 ) -> None:
     """Write a company's folder for its customers' tables: contracts to edit, a policy, settings.
 
@@ -86,13 +90,18 @@ def init(
     that are joined by the customer's key are proposed too. Exit status 2: the table cannot be read,
     the codebook is no such file, or the folder is not empty.
     """
+    from gate.contracts import odcs
     from portal.adoption import codebook, customer_tables, starter
 
     found = source if "://" in source else str(Path(source).resolve())
     try:
         proposed = customer_tables.find(source, table, key)
         made = starter.propose(
-            proposed.tables, origin=origin, source=found, book=codebook.load(book) if book else {}
+            proposed.tables,
+            origin=origin,
+            source=found,
+            book=codebook.load(book) if book else {},
+            languages=language or odcs.LANGUAGES,
         )
         starter.write(made, folder)
     except (starter.StarterError, codebook.CodebookError) as error:
@@ -129,8 +138,24 @@ def faults(folder: Path) -> Iterator[str]:
         except (cedar.CedarPolicyError, ContractError) as error:
             yield str(error)
             return
+        yield from _languages(folder)
         yield from _unknown_names(folder)
         yield from company_source.columns(company.load(folder))
+
+
+def _languages(folder: Path) -> Iterator[str]:
+    """What is missing in the languages that the company adds to those of the product."""
+    from gate.contracts import company
+    from portal.configuration import languages
+    from steward.language import stewardship
+    from steward.language.catalogue import LanguageError
+
+    read = company.load(folder)
+    yield from languages.faults(read)
+    try:
+        stewardship.load(read)
+    except LanguageError as error:
+        yield str(error)
 
 
 def _untranslated(folder: Path) -> Iterator[str]:

@@ -185,19 +185,21 @@ def _flow(home: Path, named: "Naming", channels: "Channels") -> "ChangeFlow":
     from ledger.tlog import signed_note
     from portal.operations import company_folder
     from steward.change_flow import ChangeFlow
+    from steward.language import catalogue
     from steward.release_follower import Released
 
-    key = home / "keys" / "consent.vkey"
+    key, company = home / "keys" / "consent.vkey", company_folder.of(home)
     follower = Follower(home)
     ledger = Released(follower)
     return ChangeFlow(
         home,
         ledger,
-        company_folder.of(home).scenes,
+        company.scenes,
         signed_note.vkey_parts(key.read_text("utf-8").partition("\n")[0])[0],
         channels,
         ledger.release,
         named,
+        languages=catalogue.load(company),
     )
 
 

@@ -1,6 +1,6 @@
 """Turns a pressed button into a recorded instruction: gather, decide, apply."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,7 @@ from ledger.service import Ledger
 from portal.auth.session import Draft, Notice, Session, Undo
 from portal.consent import conditions, terms, wording
 from portal.consent.centre import live_fields, offered
+from portal.web.i18n import Words
 from portal.web.problems import (
     ChangedWordsError,
     LockedSceneError,
@@ -64,13 +65,20 @@ class Wanted:
     undo: Undo | None = None
 
 
-def button(scene: Scene, wish: Wish, item: str | None, words: str, version: str) -> Button:
+def button(
+    scene: Scene,
+    wish: Wish,
+    item: str | None,
+    words: str,
+    version: str,
+    languages: Mapping[str, Words],
+) -> Button:
     """Read a form. Raises LockedScene-, UnknownItem-, ChangedWords- or MalformedFormError."""
     if scene.locked:
         raise LockedSceneError(scene.id)
     if item is not None and (item not in scene.fields or scene.counts_everybody):
         raise UnknownItemError(item)
-    seen = wording.read_token(words, scene)
+    seen = wording.read_token(words, scene, languages)
     if seen is None:
         raise ChangedWordsError(scene.id)
     return Button(scene, wish, item, seen, read_version(version))

@@ -9,6 +9,7 @@ from gate.contracts.odcs import Text
 from gate.contracts.scene import LegalBasis, Scene, SceneField
 from ledger.events.reducer import ConsentState, SceneConsent
 from portal.consent import wording
+from portal.web.i18n import Words
 
 
 class SceneStatus(StrEnum):
@@ -125,12 +126,12 @@ def centre(
     scenes: Mapping[str, Scene],
     systems: Mapping[str, Text],
     state: ConsentState | None,
-    locale: str,
+    spoken: Words,
     at: datetime,
     marks: Marks = NO_MARKS,
 ) -> Centre:
     """The whole agreement at `at`."""
-    cards = tuple(card(each, systems, state, locale, at, marks) for each in scenes.values())
+    cards = tuple(card(each, systems, state, spoken, at, marks) for each in scenes.values())
     return Centre(state.seq if state else 0, cards)
 
 
@@ -138,7 +139,7 @@ def card(
     scene: Scene,
     systems: Mapping[str, Text],
     state: ConsentState | None,
-    locale: str,
+    spoken: Words,
     at: datetime,
     marks: Marks = NO_MARKS,
 ) -> SceneCard:
@@ -151,7 +152,7 @@ def card(
         since=last.at if last else None,
         index=last.index if last else None,
         items=tuple(_item(field, systems, scene, granted) for field in scene.fields.values()),
-        words=wording.token(scene, locale),
+        words=wording.token(scene, spoken),
         frozen=marks.frozen.get(scene.id, ""),
         superseded=scene.id in marks.superseded,
         offers=offered(scene, granted, marks.excluded.get(scene.id, ())),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import get_args
 
 from gate.contracts.odcs import Text
 from gate.contracts.scene import Scene
@@ -18,7 +19,6 @@ from ledger.events.envelope import (
 )
 from ledger.reader import RecordedEvent
 from portal.consent import gpc, wording
-from portal.web import i18n
 from portal.web.i18n import Words
 
 PAGE_SIZE = 50
@@ -64,13 +64,16 @@ class HistoryPage:
 
 
 def page(
-    recorded: Sequence[RecordedEvent], scenes: Mapping[str, Scene], number: int
+    recorded: Sequence[RecordedEvent],
+    scenes: Mapping[str, Scene],
+    number: int,
+    words: Mapping[str, Words],
 ) -> HistoryPage:
-    """Page `number`, from 1, of a customer's instructions, newest first."""
+    """Page `number`, from 1, of a customer's instructions, newest first. `words`: by language."""
     pages = max(1, -(-len(recorded) // PAGE_SIZE))
     last = len(recorded) - (number - 1) * PAGE_SIZE
     shown = recorded[max(0, last - PAGE_SIZE) : max(0, last)]
-    return HistoryPage(tuple(entry(each, scenes) for each in reversed(shown)), number, pages)
+    return HistoryPage(tuple(entry(each, scenes, words) for each in reversed(shown)), number, pages)
 
 
 def sentence(row: HistoryEntry, spoken: Words) -> str:
@@ -85,7 +88,9 @@ def sentence(row: HistoryEntry, spoken: Words) -> str:
     return whole
 
 
-def entry(recorded: RecordedEvent, scenes: Mapping[str, Scene]) -> HistoryEntry:
+def entry(
+    recorded: RecordedEvent, scenes: Mapping[str, Scene], words: Mapping[str, Words]
+) -> HistoryEntry:
     """One instruction of a customer's history."""
     instruction = recorded.event
     assert isinstance(instruction, Instruction)  # noqa: S101 - a customer's history has no other events
@@ -95,29 +100,29 @@ def entry(recorded: RecordedEvent, scenes: Mapping[str, Scene]) -> HistoryEntry:
         index=recorded.index,
         at=instruction.at,
         scene=scene.title if scene else None,
-        did=_did(instruction, scene),
+        did=_did(instruction, scene, words),
         scope=scope,
         items=tuple(scene.fields[name].item.title for name in fields) if scene else (),
         locale=instruction.wording.locale,
         digest=instruction.wording.digest.hex(),
-        evidence=_evidence(instruction),
+        evidence=_evidence(instruction, words),
     )
 
 
-def _evidence(instruction: Instruction) -> str:
+def _evidence(instruction: Instruction, words: Mapping[str, Words]) -> str:
     """How an act came about: its class, or that the company gave it or took it over."""
     if type(instruction.act) in acts.OF_THE_COMPANY:
         return COMPANY
     if instruction.evidence is EvidenceClass.IMPORTED:
-        for words, known in (("limited", COMPANY), ("renamed", RENAMED)):
-            if _is_explained_by(instruction, words):
+        for why, known in (("limited", COMPANY), ("renamed", RENAMED)):
+            if _is_explained_by(instruction, why, words):
                 return known
     return instruction.evidence.value
 
 
-def _is_explained_by(instruction: Instruction, words: str) -> bool:
-    spoken = i18n.load().get(instruction.wording.locale)
-    return spoken is not None and instruction.wording == wording.of_act(words, spoken)
+def _is_explained_by(instruction: Instruction, why: str, words: Mapping[str, Words]) -> bool:
+    spoken = words.get(instruction.wording.locale)
+    return spoken is not None and instruction.wording == wording.of_act(why, spoken)
 
 
 def other_number(instructions: Iterable[Instruction]) -> datetime | None:
@@ -126,10 +131,10 @@ def other_number(instructions: Iterable[Instruction]) -> datetime | None:
     return max((each.at for each in instructions if isinstance(each.act, kinds)), default=None)
 
 
-def _did(instruction: Instruction, scene: Scene | None) -> str:
+def _did(instruction: Instruction, scene: Scene | None, words: Mapping[str, Words]) -> str:
     if scene is not None and scene.unsaid:  # legitimate interest from the beginning
-        return _objected(instruction) or _decided(instruction)
-    return _decided(instruction)
+        return _objected(instruction) or _decided(instruction, words)
+    return _decided(instruction, words)
 
 
 def _objected(instruction: Instruction) -> str | None:
@@ -143,7 +148,14 @@ def _objected(instruction: Instruction) -> str | None:
             return None
 
 
-def _decided(instruction: Instruction) -> str:
+def names() -> dict[str, str]:
+    """What each act is called, as a message key, by the type that receipts state."""
+    plain = {"granted": "switch.allow", "withdrawn": "switch.withdraw"}
+    kinds = [each.__struct_config__.tag for each in get_args(acts.Act)]
+    return {str(kind): f"did.{kind}" for kind in kinds} | plain
+
+
+def _decided(instruction: Instruction, words: Mapping[str, Words]) -> str:
     match instruction.act:
         case Granted():
             return "did.allowed"
@@ -154,7 +166,7 @@ def _decided(instruction: Instruction) -> str:
         case Imported():
             return "did.imported"
         case SourceDeleted(into=str()):
-            renamed = _is_explained_by(instruction, "renamed-to")
+            renamed = _is_explained_by(instruction, "renamed-to", words)
             return "did.renamed-to" if renamed else "did.merged-into"
         case act:
             return f"did.{act.__struct_config__.tag}"

@@ -6,10 +6,11 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-from gate.contracts.odcs import LOCALES, Text
+from gate.contracts.odcs import Text
 from gate.contracts.scene import LegalBasis, ReadShape, Scene
 from gate.contracts.source import SourceContract
 from gate.decision.decide import Reason, View
+from steward.language import catalogue
 from steward.oversight.explanations import Explained
 
 PAGE_SIZE = 50
@@ -97,8 +98,8 @@ def _decision(
     )
     return DecisionView(
         at=decision.at,
-        service=known.get(explanation.service, dict.fromkeys(LOCALES, explanation.service)),
-        scene=scene.title if scene else dict.fromkeys(LOCALES, decision.scene),
+        service=known.get(explanation.service, _as_is(explanation.service)),
+        scene=scene.title if scene else _as_is(decision.scene),
         outcome=explanation.outcome,
         reasons=explanation.reasons,
         inputs=inputs,
@@ -113,7 +114,7 @@ def _decision(
 
 def _title(source: SourceContract, name: str) -> Text:
     item = source.items.get(name)
-    return item.title if item else dict.fromkeys(LOCALES, name)
+    return item.title if item else _as_is(name)
 
 
 def _row(
@@ -165,4 +166,4 @@ def _service(id_: str, scenes: Mapping[str, Scene]) -> Text:
 
 def _as_is(id_: str) -> Text:
     """An id without a title in any contract, shown unchanged in every language."""
-    return {"en": id_, "zh-CN": id_}
+    return {catalogue.ENGLISH: id_}

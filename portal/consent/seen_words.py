@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gate.contracts.odcs import LOCALES
+from gate.contracts import odcs
 from gate.contracts.scene import Scene
 from ledger.events.acts import KeyAct
 from ledger.events.envelope import Instruction
@@ -71,10 +71,9 @@ def _texts(product: Product, catalogues: Mapping[str, Words]) -> Iterator[bytes]
     current = {each.digest for each in scenes.values()}
     earlier = shown_version.archived(product.home, without=current)
     for scene in (*scenes.values(), *earlier):
-        yield from (wording.shown(scene, locale) for locale in LOCALES)
-    for locale in LOCALES:
-        yield from (gpc.shown(scene, locale) for scene in scenes)
+        yield from (wording.shown(scene, spoken) for spoken in catalogues.values())
     for spoken in catalogues.values():
+        yield from (gpc.shown(scene, spoken.tag) for scene in scenes)
         yield from (wording.shown_of_act(act, spoken) for act in ACTS)
 
 
@@ -104,4 +103,4 @@ def _items(uses: Mapping[str, str], scene: Scene | None, locale: str) -> Iterato
     """Each item with its use; by its title, or by its name if the scene has it no more."""
     for name, use in uses.items():
         field = scene.fields.get(name) if scene else None
-        yield f"{field.item.title[locale] if field else name} – {use}"
+        yield f"{odcs.spoken(field.item.title, locale) if field else name} – {use}"

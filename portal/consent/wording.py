@@ -22,31 +22,30 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 
-from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Scene
 from ledger.events.envelope import Wording
-from portal.web import i18n
 from portal.web.i18n import Words
 
 INTEREST = "card.interest"  # message key
 
 
-def shown(scene: Scene, locale: str) -> bytes:
-    """All wording about `scene` on the page in `locale`, as canonical JSON."""
+def shown(scene: Scene, spoken: Words) -> bytes:
+    """All wording about `scene` on the page in this language, as canonical JSON."""
+    of = spoken.of
     words = {
-        "locale": locale,
+        "locale": spoken.tag,
         "scene": scene.id,
         "version": scene.version,
-        "title": scene.title[locale],
-        "summary": scene.summary[locale],
-        "consequence": scene.consequence[locale],
-        "alternative": scene.alternative[locale],
-        "items": {name: field.use[locale] for name, field in scene.fields.items()},
-        "services": [service.title[locale] for service in scene.services],
-        "triggers": [trigger.title[locale] for trigger in scene.triggers],
+        "title": of(scene.title),
+        "summary": of(scene.summary),
+        "consequence": of(scene.consequence),
+        "alternative": of(scene.alternative),
+        "items": {name: of(field.use) for name, field in scene.fields.items()},
+        "services": [of(service.title) for service in scene.services],
+        "triggers": [of(trigger.title) for trigger in scene.triggers],
     }
     if scene.objectable:
-        return _canonical(words | {"basis": i18n.load()[locale].plain(INTEREST)})
+        return _canonical(words | {"basis": spoken.plain(INTEREST)})
     return _canonical(words | {"days": scene.longest.days})
 
 
@@ -56,8 +55,8 @@ def shown_of_act(act: str, spoken: Words) -> bytes:
     return _canonical(words | {"act": act, "locale": spoken.tag})
 
 
-def wording(scene: Scene, locale: str) -> Wording:
-    return Wording(locale, sha256(shown(scene, locale)).digest())
+def wording(scene: Scene, spoken: Words) -> Wording:
+    return Wording(spoken.tag, sha256(shown(scene, spoken)).digest())
 
 
 def of_act(act: str, spoken: Words) -> Wording:
@@ -74,14 +73,14 @@ def read_act_token(text: str, act: str, words: Mapping[str, Words]) -> Wording |
     return current.get(text)
 
 
-def token(scene: Scene, locale: str) -> str:
+def token(scene: Scene, spoken: Words) -> str:
     """The token that a button carries: `en.5f2a…`."""
-    return _token(wording(scene, locale))
+    return _token(wording(scene, spoken))
 
 
-def read_token(text: str, scene: Scene) -> Wording | None:
+def read_token(text: str, scene: Scene, words: Mapping[str, Words]) -> Wording | None:
     """The wording that a button carried, if it is still the scene's; else None."""
-    current = {token(scene, locale): wording(scene, locale) for locale in LOCALES}
+    current = {token(scene, spoken): wording(scene, spoken) for spoken in words.values()}
     return current.get(text)
 
 

@@ -64,7 +64,7 @@ def show(request: Request, me: Me) -> Response:
         moved=departure.successor(instructions),
         departure=here.departures.of(me.subject),
         rows=history.page(
-            [e for e in instructions if e.index in free], here.product.scenes, 1
+            [e for e in instructions if e.index in free], here.product.scenes, 1, here.words
         ).rows,
     )
 
@@ -95,7 +95,7 @@ def show_entry(request: Request, me: Me, index: Index) -> Response:
     instructions = [each for each in product.ledger.history(me.subject) if each.index == index]
     if not instructions:
         raise NoSuchEntryError(index)
-    (row,) = history.page(instructions, product.scenes, 1).rows
+    (row,) = history.page(instructions, product.scenes, 1, context(request).words).rows
     return page(request, "customer/leave_entry.html", entry=row, hold=_hold(request, me))
 
 

@@ -48,11 +48,11 @@ def download_record(request: Request, me: Me, index: int) -> Response:
     """A receipt in DPV's terms: of decisions on scenes, not of acts on keys."""
     here = context(request)
     product, instruction = here.product, own(request, me, index).event
-    scenes = shown_version.contracts(instruction, product.scenes, product.home)
+    scenes = shown_version.contracts(instruction, product.scenes, product.home, here.words)
     if not _linked(product, instruction, scenes):
         raise NotFoundError(index)
     proof = product.ledger.receipt(index, me.subject)
-    ours, categories = organisation(product.settings), product.source.categories
+    ours, categories = organisation(product.settings, product.company), product.source.categories
     made = consent_receipt.document(proof, scenes, ours, here.clock(), categories)
     headers = {"Content-Disposition": f'attachment; filename="receipt-{index}.jsonld"'}
     return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
@@ -66,7 +66,7 @@ def use_record(request: Request, me: Me, scene: str) -> Response:  # noqa: ARG00
     found = product.scenes.get(scene)
     if found is None or found.needs_consent or not stated(product.settings):
         raise NotFoundError(scene)
-    ours, categories = organisation(product.settings), product.source.categories
+    ours, categories = organisation(product.settings, product.company), product.source.categories
     made = processing_record.of_scene(found, ours, here.clock(), categories)
     headers = {"Content-Disposition": f'attachment; filename="{found.id}.jsonld"'}
     return Response(pack.document(made), media_type=consent_receipt.MEDIA_TYPE, headers=headers)
@@ -77,8 +77,8 @@ def show_paper(request: Request, me: Me, index: int) -> Response:
     """A receipt to print."""
     here = context(request)
     recorded, product = own(request, me, index), here.product
-    entry = history.entry(recorded, product.scenes)
-    scenes = shown_version.contracts(recorded.event, product.scenes, product.home)
+    entry = history.entry(recorded, product.scenes, here.words)
+    scenes = shown_version.contracts(recorded.event, product.scenes, product.home, here.words)
     place = str(request.url_for("verify"))
     address = paper.address(place, here.link_key, me.subject, index)
     picture = Markup(handoff.picture(address)) if address else None  # noqa: S704 - our own drawing
@@ -189,7 +189,7 @@ def _letter(
     to = to or mailbox(here, subject, at)
     if to is None:
         return None
-    entry = history.entry(recorded, here.product.scenes)
+    entry = history.entry(recorded, here.product.scenes, here.words)
     facts = {
         "said": history.sentence(entry, spoken),
         "at": spoken.moment(entry.at),

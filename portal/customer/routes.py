@@ -59,7 +59,7 @@ def show_scene(request: Request, me: Me, scene: KnownScene) -> Response:
 def undo(
     request: Request, me: Me, scene: KnownScene, version: Field, words: Field, back: Field = ""
 ) -> Response:
-    pressed = acts.button(scene, Wish.WITHDRAW, None, words, version)
+    pressed = acts.button(scene, Wish.WITHDRAW, None, words, version, context(request).words)
     wanted = acts.wanted_back(me, pressed, context(request).clock())
     return _record(request, me, wanted, Notice(scene.id, "notice.undo-over"), back)
 
@@ -74,7 +74,9 @@ def switch_scene(
     words: Field,
     back: Field = "",
 ) -> Response:
-    return _press(request, me, acts.button(scene, wish, None, words, version), back)
+    return _press(
+        request, me, acts.button(scene, wish, None, words, version, context(request).words), back
+    )
 
 
 @router.post("/scenes/{scene}/items/{item}/{wish}")
@@ -87,7 +89,9 @@ def switch_item(
     version: Field,
     words: Field,
 ) -> Response:
-    return _press(request, me, acts.button(scene, wish, item, words, version), "scene")
+    return _press(
+        request, me, acts.button(scene, wish, item, words, version, context(request).words), "scene"
+    )
 
 
 @router.post("/scenes/{scene}/conditions/{place}/set")
@@ -101,7 +105,11 @@ def set_condition(
     figure: Field = "",
 ) -> Response:
     return _condition(
-        request, me, acts.button(scene, Wish.ALLOW, None, words, version), place, figure
+        request,
+        me,
+        acts.button(scene, Wish.ALLOW, None, words, version, context(request).words),
+        place,
+        figure,
     )
 
 
@@ -110,7 +118,11 @@ def clear_condition(
     request: Request, me: Me, scene: KnownScene, place: int, version: Field, words: Field
 ) -> Response:
     return _condition(
-        request, me, acts.button(scene, Wish.ALLOW, None, words, version), place, None
+        request,
+        me,
+        acts.button(scene, Wish.ALLOW, None, words, version, context(request).words),
+        place,
+        None,
     )
 
 
@@ -126,7 +138,7 @@ def hear_signal(request: Request, me: Me) -> Response:
 def show_history(request: Request, me: Me, number: PageNumber = 1) -> Response:
     product = context(request).product
     recorded = me.agreement.history(product.ledger)
-    rows = history.page(recorded, product.scenes, number)
+    rows = history.page(recorded, product.scenes, number, context(request).words)
     shown = {each.index for each in rows.rows}
     seen = seen_words.of(
         (each for each in recorded if each.index in shown),
@@ -208,7 +220,8 @@ def hand_off(request: Request, me: Me) -> Response:
     code = here.handoffs.open(me, here.clock())
     address = str(request.url_for("arrive"))
     picture = Markup(handoff.picture(f"{address}#{code}"))  # noqa: S704 - our own drawing
-    return page(request, "customer/handoff.html", code=code, address=address, picture=picture)
+    facts: dict[str, Any] = {"code": code, "address": address, "picture": picture}
+    return page(request, "customer/handoff.html", form={"again": "form"}, **facts)
 
 
 async def conflict(request: Request, error: Exception) -> Response:
@@ -343,8 +356,8 @@ def _now(request: Request, me: Session) -> Centre:
     state = _agreed(request, me)
     superseded = terms.superseded(product.gate, me.subject)
     marks = Marks(_frozen(request, me, state), superseded, _excluded(request, me))
-    systems, locale = product.source.systems, words(request).tag
-    return centre(product.scenes, systems, state, locale, here.clock(), marks)
+    systems, spoken = product.source.systems, words(request)
+    return centre(product.scenes, systems, state, spoken, here.clock(), marks)
 
 
 def _signal_notice(request: Request, me: Session) -> gpc.SignalNotice | None:

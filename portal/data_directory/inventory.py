@@ -9,6 +9,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 RESTORE = "restore it from the newest backup (`sovereign restore`)"
+EXPORTED = "nothing is lost: remove it, and run `sovereign export-consent --format view`"
 REBUILT = "nothing is lost: remove it, and the product writes it again"
 EXPORT = "compare it with a mirror, move log/ away, and run `sovereign export`"
 
@@ -175,6 +176,7 @@ KINDS = (  # the first that matches
     ),
     FileKind("quotas.sqlite", Checker.DATABASE, Part.NONE, REBUILT, (_UNNAMED, _MADE)),
     FileKind("changes.sqlite", Checker.DATABASE, Part.NONE, REBUILT, (_UNNAMED, _MADE)),
+    FileKind("warehouse.sqlite", Checker.DATABASE, Part.NONE, EXPORTED, (_UNNAMED, _MADE)),
     _database("health.sqlite", _UNNAMED, _MADE),
     _database("words.sqlite", _UNNAMED, _MADE),
     _file(

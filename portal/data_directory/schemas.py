@@ -13,6 +13,7 @@ from ledger.storage.sqlite import LEDGER
 from ledger.storage.vault_store import VAULT
 from portal.storage.people import PEOPLE
 from portal.storage.sessions import SESSIONS
+from portal.storage.warehouse import WAREHOUSE
 from portal.storage.words import WORDS
 from steward.storage.cases import CASES
 from steward.storage.health import HEALTH
@@ -28,6 +29,7 @@ OTHERS = (
     API_KEYS,
     CHANGES,
     WORDS,
+    WAREHOUSE,
 )  # besides the logs and the vault
 SERVED = (CASES, REGISTER)  # a product that was served has them
 

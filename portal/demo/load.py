@@ -22,6 +22,7 @@ from portal.demo.sources.customers import build
 from portal.demo.sources.grants import Grant, initial_grants
 from portal.operations.company_folder import example
 from portal.operations.wiring import Product
+from portal.web import i18n
 
 BATCH = 5_000  # instructions recorded at once
 AGREED_BEFORE = timedelta(days=30)  # when the customers of the demonstration agreed
@@ -49,8 +50,8 @@ def grants(product: Product, progress: Progress) -> int:
     """
     present = _ids(product.gate.source)
     everything = [each for each in initial_grants() if each[0] in present]
-    known = set(product.gate.subjects())
-    shown = {scene.id: wording(scene, "en") for scene in product.scenes.values()}
+    known, english = set(product.gate.subjects()), i18n.load()["en"]
+    shown = {scene.id: wording(scene, english) for scene in product.scenes.values()}
     done = 0
     batch: list[Instruction] = []
     for customer, granted in groupby(everything, key=itemgetter(0)):

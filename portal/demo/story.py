@@ -26,7 +26,9 @@ from portal.jobs.cases import flow_of
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from steward.cases.case import Cases
+from steward.language import catalogue
 from steward.notify import notice
 
 SCENE = "segmentation"
@@ -110,7 +112,7 @@ def _read(product: Product, customer: str) -> Answer:
 
 
 def _withdraw(product: Product, customer: str) -> Path:
-    shown = wording(product.scenes[SCENE], "en")
+    shown = wording(product.scenes[SCENE], i18n.load()["en"])
     instruction = product.ledger.draft(customer, Withdrawn(SCENE), at=clock.now(), wording=shown)
     (recorded,) = product.ledger.record([instruction])
     path = product.home / "receipts" / f"{recorded.index}.tlog-proof"
@@ -142,7 +144,8 @@ def _print_read(console: Console, title: str, answer: Answer) -> None:
 def _print_case(console: Console, product: Product) -> None:
     """The newest case of the scene, in the words that the account manager is sent."""
     case = next(each for each in Cases(product.home).open_cases() if each.scene == SCENE)
-    letter = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], "en")
+    english = catalogue.load()["en"]
+    letter = notice.text(notice.NoticeType.OPENED, case, product.scenes[SCENE], english)
     console.print(f"\n[bold]4  the account manager is told (case {case.id})[/]")
     for line in (letter["title"], *letter["body"].splitlines()):
         console.print(f"   {line}")

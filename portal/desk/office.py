@@ -26,6 +26,7 @@ from steward.cases.case import Cases
 from steward.contracts import health as contract_health
 from steward.contracts import source_probe
 from steward.contracts.health import ContractAlert, ContractHealth
+from steward.language import stewardship
 from steward.notify.outbox import Outbox
 from steward.oversight import risk
 from steward.oversight.model_signals import Signals
@@ -84,7 +85,7 @@ class Office:
 
     @cached_property
     def reviews(self) -> Reviews:
-        return Reviews(self.register, risk.load())
+        return Reviews(self.register, risk.load(own=stewardship.load(self.product.company)))
 
     @cached_property
     def contracts(self) -> ContractHealth:

@@ -207,7 +207,8 @@ def search(
     at = context(request).clock()
     result = here.search(customer.strip(), me.subject, ground, reason.strip(), at)
     match = tables.customer(result) if result else None
-    return _agreements(request, here, me, searched=True, match=match)
+    form = {"customer": customer, "ground": ground, "reason": reason}
+    return _agreements(request, here, me, searched=True, match=match, form=form)
 
 
 @router.get("/openings")
@@ -257,12 +258,13 @@ def _agreements(
     *,
     searched: bool = False,
     match: tables.CustomerRow | None = None,
+    form: dict[str, str] | None = None,
 ) -> Response:
     shown = tables.agreements(here.agreements(context(request).clock()))
     drawn = tables.over_time(here.trend.last(DAYS), words(request).short_day)
     facts = {"agreements": shown, "grounds": GROUNDS, "searched": searched, "match": match}
     facts["trend"] = drawn
-    return _page(request, me, "desk/agreements.html", **facts)
+    return _page(request, me, "desk/agreements.html", form=form, **facts)
 
 
 def _page(request: Request, me: Session, template: str, **facts: Any) -> Response:

@@ -9,6 +9,7 @@ from gate.state import snapshot
 from portal.jobs.runner import Job
 from portal.operations.wiring import SNAPSHOT, Product
 from steward.change_flow import ChangeFlow, Channels
+from steward.language import catalogue
 from steward.notify import masked_name, recipients
 from steward.notify.outbox import UNROUTED, Outbox
 from steward.notify.recipients import RecipientError, Recipients
@@ -93,4 +94,5 @@ def flow_of(product: Product, channels: Channels | None = None) -> ChangeFlow:
         released,
         masked_name.through(product.gate, product.company.roles.desk),
         lambda: snapshot.load(product.home / SNAPSHOT, product.scenes, product.ledger),
+        catalogue.load(product.company),
     )

@@ -29,7 +29,7 @@ class Leaving:
     def __init__(self, product: Product) -> None:
         self._product = product
         self._departures = Departures(product.home)
-        self._words = i18n.load()
+        self._words = i18n.load(product.company)
 
     def run(self, at: datetime) -> None:
         """Raises JobError, after trying all, if one failed."""
@@ -45,7 +45,7 @@ class Leaving:
     def _carry_out(self, request: Departure, at: datetime) -> None:
         ledger, subject = self._product.ledger, request.subject
         if at < request.due or clock.doubt() is not None:
-            spoken = self._words[request.locale]
+            spoken = self._words.get(request.locale) or next(iter(self._words.values()))
             departure.end_grants(ledger, self._product.scenes, subject, spoken, at)
             return
         register = self._product.register()

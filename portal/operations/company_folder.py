@@ -25,9 +25,12 @@ from gate.policy.decisions import load as load_decisions
 from ledger.errors import CorruptLogError
 from ledger.service import Ledger
 from ledger.tlog import atomic_file
+from portal.configuration import languages
 from portal.configuration.sources import SettingError
 from portal.operations.settings import Partner, Settings
+from steward.dpv import party
 from steward.dpv.party import Organisation, Party
+from steward.language import catalogue
 
 REMEMBERED = "company.json"
 CENTRE = "/customer"
@@ -76,6 +79,7 @@ def configured(settings: Settings) -> tuple[Settings, Company]:
     Raises SettingError, ContractError.
     """
     read = company.load(folder(settings))
+    languages.require(read)
     said = {"origin": read.origin, "source": read.rows}
     said |= dict(zip(_FACTS, astuple(read.entity), strict=True))
     unsaid = {name: value for name, value in said.items() if not getattr(settings, name)}
@@ -136,8 +140,10 @@ def stated(settings: Settings) -> bool:
     return all(_facts(settings).values())
 
 
-def organisation(settings: Settings) -> Organisation:
-    """The controller and its partners, for consent records. Raises UnstatedError.
+def organisation(settings: Settings, of: Company | None = None) -> Organisation:
+    """The controller and its partners, for consent records, in the languages of a company.
+
+    Raises UnstatedError.
 
     People keep these documents, so one with a missing fact is not made.
     """
@@ -160,7 +166,12 @@ def organisation(settings: Settings) -> Organisation:
     }
     centre = (settings.login_origin or f"http://localhost:{settings.port}") + CENTRE
     return Organisation(
-        controller, facts["jurisdiction"], facts["storage_location"], centre, partners
+        controller,
+        facts["jurisdiction"],
+        facts["storage_location"],
+        centre,
+        partners,
+        party.rights(catalogue.load(of)),
     )
 
 

@@ -32,10 +32,12 @@ from portal.auth.passkeys import Passkeys
 from portal.auth.returning_keys import ReturningKeys
 from portal.auth.session import CUSTOMER
 from portal.operations.wiring import SECRET, SNAPSHOT, secret
+from portal.storage import warehouse
 from portal.storage.departures import Departures
 from portal.storage.people import PEOPLE
 from portal.storage.sessions import end_sessions, invalidate_sessions
 from steward import erasure
+from steward.agreements import consent_table
 from steward.oversight.legal_hold import Holds, LegalHoldError
 from steward.oversight.register import Register
 
@@ -169,6 +171,7 @@ class Eraser:
         cases = erasure.forget(home, self.register, ledger, ledger.origin, subject, indexes)
         (home / SNAPSHOT).unlink(missing_ok=True)
         archives = store.forget(home, ledger, subject)
+        warehouse.forget(home, [consent_table.pseudonym(ledger, ledger.origin, subject)])
         passkeys = _passkeys(home, subject)
         return Erased(len(indexes), cases, passkeys, archives, _receipts(home, indexes))
 

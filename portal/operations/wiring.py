@@ -71,6 +71,8 @@ from steward.contracts import publication, publication_plan, source_probe
 from steward.contracts.archive import ContractArchive
 from steward.contracts.publication_plan import ChangedSetting, PlannedLog, PublicationPlan
 from steward.contracts.source_probe import SourceTables
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
 from steward.notify import recipients
 from steward.oversight.register import Register
 from synthetic.fitting.release import Release
@@ -242,14 +244,13 @@ def build_gate(
 
     Raises ContractError and CedarPolicyError for the company's own decision policy.
     """
-    source, scenes = company.source, company.scenes
+    scenes, home = company.scenes, settings.data_dir
     own = company_folder.decisions(company)
-    alerts = alarm(settings, settings.origin, scenes)
-    home = settings.data_dir
+    alerts = alarm(settings, settings.origin, scenes, catalogue.load(company))
     if own is not None:
         decisions.keep(own, home / decisions.FOLDER)
     options = GateOptions(
-        known_by(source),
+        known_by(company.source),
         quotas(settings, scenes, alerts),
         alerts,
         settings.shadow_every,
@@ -286,10 +287,15 @@ def known_by(source: SourceContract) -> tuple[str, ...]:
     )
 
 
-def alarm(settings: Settings, origin: str, scenes: Mapping[str, Scene]) -> Alarm:
+def alarm(
+    settings: Settings,
+    origin: str,
+    scenes: Mapping[str, Scene],
+    languages: Mapping[str, Catalogue] | None = None,
+) -> Alarm:
     """A listener that logs the gate's alerts and opens a case for each."""
     home = settings.data_dir
-    alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role))
+    alarms = Alarms(home, scenes, origin, lambda role: recipients.channels(home, role), languages)
 
     def raised(alert: GateAlert) -> None:
         log(alert)

@@ -27,7 +27,8 @@ def open_(request: Request, customer: Short, token: Short) -> Response:
     if not here.openings.use(customer.strip(), token.strip(), here.clock()):
         raise LoginRefusedError
     opened = _opened(request, customer.strip())
-    return page(request, "regulator/opening.html", opened=opened)
+    form = {"customer": customer, "token": token}
+    return page(request, "regulator/opening.html", opened=opened, form=form)
 
 
 def _opened(request: Request, customer: str) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def _opened(request: Request, customer: str) -> dict[str, Any]:
     }
     return {
         "customer": customer,
-        "rows": history.page(instructions, product.scenes, 1),
+        "rows": history.page(instructions, product.scenes, 1, context(request).words),
         "reads": rows,
         "receipts": receipts,
     }

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 
+from portal.consent import history
 from portal.regulator import logs, releases
 from portal.web.pages import context, page
 from portal.web.problems import NotFoundError
@@ -68,7 +69,8 @@ def trust(request: Request) -> Response:
 def verify(request: Request) -> Response:
     """The page of the second verifier, which runs in the browser."""
     keys = logs.keys(context(request).product.home / "keys")
-    return page(request, "regulator/verify.html", key="\n".join(keys.get("consent", [])))
+    key = "\n".join(keys.get("consent", []))
+    return page(request, "regulator/verify.html", key=key, acts=history.names())
 
 
 @router.get("/contracts/{scene}.odcs.yaml")
@@ -86,7 +88,8 @@ def replay(
 ) -> Response:
     """Replay a period. A POST although it writes nothing, because it is expensive."""
     replayed = context(request).replays.run(first, last)
-    return page(request, "regulator/replay.html", replayed=replayed)
+    form = {"first": first.isoformat(), "last": last.isoformat()}
+    return page(request, "regulator/replay.html", replayed=replayed, form=form)
 
 
 @router.get("/regulator/releases/{scene}")

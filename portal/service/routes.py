@@ -130,7 +130,8 @@ def try_it(
     asked = ReadRequest(service, scene, customer, fields, here.clock())
     answer = formats.point(here.product.gate.read(asked))
     tried = {"service": service, "scene": scene, "customer": customer}
-    return _docs(request, tried, json.dumps(answer, indent=2, ensure_ascii=False))
+    told = json.dumps(answer, indent=2, ensure_ascii=False)
+    return _docs(request, tried, told, form=tried)
 
 
 def _example(product: Product) -> dict[str, str]:
@@ -155,7 +156,12 @@ def _call(product: Product) -> dict[str, str]:
     }
 
 
-def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Response:
+def _docs(
+    request: Request,
+    tried: dict[str, str],
+    answer: str | None,
+    form: dict[str, str] | None = None,
+) -> Response:
     product = context(request).product
     return page(
         request,
@@ -169,4 +175,5 @@ def _docs(request: Request, tried: dict[str, str], answer: str | None) -> Respon
         answer=answer,
         tried=tried,
         call=_call(product),
+        form=form,
     )

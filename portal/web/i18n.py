@@ -1,73 +1,112 @@
 """Texts in the reader's language: catalogues, negotiation, dates and numbers.
 
-Catalogues are gettext files (`locales/<language>/LC_MESSAGES/messages.po`), keyed by message, read
-once at start; nothing is compiled beforehand. A message is used as
+Catalogues are gettext files (`locales/<language>/LC_MESSAGES/messages.po`), keyed by message: see
+steward.language.catalogue, whose messages of notices are among these. A message is used as
 
-    {{ say("centre.allowed", allowed=6, open=11) }}     ->  6 of 11 scenes allowed
+    {{ say("centre.allowed", allowed=6, open=11) }}     ->  6 of 11 uses allowed
 
-The argument `count` chooses the plural form. A key missing from a catalogue is an error in every
-language: tests/portal/test_i18n.py.
+The argument `count` chooses the plural form. A company's language that lacks a message is refused.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
-from functools import cache, cached_property
-from gettext import c2py
-from pathlib import Path
+from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from babel import Locale
-from babel.dates import format_date, format_datetime, format_skeleton
+from babel.dates import format_date, format_datetime, format_skeleton, format_timedelta
 from babel.lists import format_list
-from babel.messages.catalog import Catalog
-from babel.messages.pofile import read_po
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_percent
 from markupsafe import Markup, escape
 
+from gate.contracts import odcs
+from gate.contracts.company import Company
 from gate.contracts.odcs import Text
+from portal.configuration import languages
+from steward.language.catalogue import Catalogue
 
-FOLDER = Path(__file__).parent / "locales"
-LANGUAGES = {"en": "English", "zh-CN": "中文"}
-FORMATS = {"en": "en_GB", "zh-CN": "zh_Hans_CN"}  # of dates and numbers: 17 November, not 11/17
-DEFAULT = "en"
+ISOLATE, END = "\u2068", "\u2069"  # FIRST STRONG ISOLATE, POP DIRECTIONAL ISOLATE: Unicode UAX 9
+DAYS_A_YEAR = 365
+EXACTLY = float("inf")  # how many of a unit are written before the next larger one is
+_STRONG = {"R", "AL"}  # bidirectional classes of right-to-left letters
+_RANGE = re.compile(
+    r"([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*|\*)"
+    r"(?:[ \t]*;[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?))?"
+)
 
 
-class MissingMessageError(LookupError):
-    """A page uses a message key that a catalogue does not have."""
-
-
-@dataclass(frozen=True)
-class Words:
+@dataclass(frozen=True, eq=False)
+class Words(Catalogue):
     """One language's catalogue and formats. Immutable, shared by all requests."""
 
-    tag: str  # BCP 47, as in the contracts and in <html lang>
-    catalog: Catalog
+    @property
+    def direction(self) -> str:
+        """As HTML's `dir` has it: ltr or rtl."""
+        return str(self.locale.text_direction)
 
-    @cached_property
-    def locale(self) -> Locale:
-        return Locale.parse(FORMATS[self.tag])
+    @property
+    def backward(self) -> str:
+        """An arrow to where the reader came from."""
+        return "→" if self.direction == "rtl" else "←"
+
+    @property
+    def onward(self) -> str:
+        return "←" if self.direction == "rtl" else "→"
+
+    @property
+    def name(self) -> str:
+        """What its speakers call the language."""
+        return self.plain("language.name")
+
+    @property
+    def formats(self) -> str:
+        """The formats of dates and numbers, as a browser names them: en-GB."""
+        return self.plain("language.formats").replace("_", "-")
 
     def say(self, key: str, **facts: Any) -> Markup:
         """The message `key` with `facts` filled in, escaped. Raises MissingMessageError."""
-        return Markup(escape(self._pattern(key, facts.get("count")))).format(**facts)  # noqa: S704 - escaped
+        pattern = Markup(escape(self.pattern(key, facts.get("count"))))  # noqa: S704 - escaped
+        return pattern.format(**{name: self.isolated(fact) for name, fact in facts.items()})
 
-    def plain(self, key: str, **facts: Any) -> str:
-        """The message `key` without escaping, for file names and JSON problems."""
-        return self._pattern(key, facts.get("count")).format(**facts)
+    def isolated(self, fact: Any) -> Any:
+        """A text that runs the other way than the page, kept from turning what stands around it."""
+        if not isinstance(fact, str) or isinstance(fact, Markup):
+            return fact
+        leftward = any(unicodedata.bidirectional(each) in _STRONG for each in fact)
+        if leftward or self.direction == "rtl":
+            return f"{ISOLATE}{fact}{END}"
+        return fact
 
     def of(self, text: Text) -> str:
         """The reader's version of a contract's text."""
-        return text[self.tag]
+        return odcs.spoken(text, self.tag)
 
     def day(self, day: date) -> str:
         return format_date(day, "long", locale=self.locale)
 
     def moment(self, at: datetime) -> str:
+        """In UTC, and said so."""
         return format_datetime(at, "medium", locale=self.locale) + " UTC"
 
-    def number(self, number: float) -> str:
-        return format_decimal(number, locale=self.locale)
+    def time(self, at: datetime) -> Markup:
+        """The same as HTML, which static/times.js turns to the reader's zone."""
+        stated = at.isoformat(timespec="seconds")
+        return Markup('<time datetime="{}">{}</time>').format(stated, self.moment(at))
+
+    def days(self, days: int) -> str:
+        """A length of time: `730 days`."""
+        return format_timedelta(
+            timedelta(days=days), granularity="day", threshold=EXACTLY, locale=self.locale
+        )
+
+    def years(self, days: int) -> str:
+        """The same in years: `2 years`; empty if it is no whole number of them."""
+        years, rest = divmod(days, DAYS_A_YEAR)
+        if rest or not years:
+            return ""
+        return format_timedelta(timedelta(days=days), granularity="year", locale=self.locale)
 
     def share(self, part: float) -> str:
         """A fraction in per cent, with as many digits as needed: `1.2%`."""
@@ -81,57 +120,52 @@ class Words:
         return format_list([self.of(text) for text in texts], locale=self.locale)
 
     def keys(self) -> Iterator[str]:
-        return (_key(message.id) for message in self.catalog if message.id)
+        return iter(self.messages)
 
-    @cached_property
-    def _plural(self) -> Callable[[int], int]:
-        return c2py(self.catalog.plural_expr)
 
-    def _pattern(self, key: str, count: int | None) -> str:
-        message = self.catalog.get(key)
-        if message is None or not message.string:
-            raise MissingMessageError(f"no message {key!r} in {self.tag}; add it to {FOLDER}")
-        if isinstance(message.string, str):
-            return message.string
-        return message.string[self._plural(count if count is not None else 1)]
+def load(company: Company | None = None) -> Mapping[str, Words]:
+    """The catalogues of a company's languages by tag, the one to fall back to first.
+
+    Of all languages that the product has, without a company. Raises LanguageError.
+    """
+    return _words((*languages.catalogues(company).values(),))
+
+
+def negotiate(chosen: str | None, accepted: str, known: Sequence[str]) -> str:
+    """The language to answer in: the chosen one, else the best acceptable, else the first.
+
+    `accepted`: the header Accept-Language (RFC 9110 section 12.5.4). `known`: the languages that
+    the company has. A range matches a language that begins with it, and `zh-TW` one of the same
+    primary tag (RFC 4647 section 3.4), unless a longer range says otherwise; `*` matches the rest.
+    """
+    if chosen is not None and chosen in known:
+        return chosen
+    ranges = _ranges(accepted)
+    ranked = [(*_quality(each, ranges), each) for each in known]
+    best = max(ranked, key=lambda each: each[:2])
+    return str(best[2]) if best[0] else known[0]
 
 
 @cache
-def load(folder: Path = FOLDER) -> Mapping[str, Words]:
-    """All catalogues, by BCP 47 tag; read once in a process."""
-    return {tag: Words(tag, _catalog(folder, tag)) for tag in LANGUAGES}
+def _words(read: tuple[Catalogue, ...]) -> Mapping[str, Words]:
+    return {each.tag: Words(each.tag, each.messages, each.plural) for each in read}
 
 
-def negotiate(chosen: str | None, accepted: str) -> str:
-    """The language to answer in: the chosen one, else the first acceptable, else English."""
-    if chosen in LANGUAGES:
-        return chosen
-    wanted = sorted(_accepted(accepted).items(), key=lambda each: -each[1])
-    return next((tag for range_, quality in wanted if quality and (tag := _match(range_))), DEFAULT)
+def _ranges(header: str) -> Mapping[str, tuple[float, int]]:
+    """Language ranges with quality and place from the end; those that cannot be read left out."""
+    ranges: dict[str, tuple[float, int]] = {}
+    for place, part in enumerate(header[:1000].split(",")):
+        if match := _RANGE.fullmatch(part.strip(" \t")):
+            quality = float(match[2]) if match[2] else 1.0
+            ranges.setdefault(match[1].lower(), (quality, -place))
+    return ranges
 
 
-def _catalog(folder: Path, tag: str) -> Catalog:
-    path = folder / tag.replace("-", "_") / "LC_MESSAGES" / "messages.po"
-    with path.open("rb") as lines:
-        return read_po(lines, locale=tag.replace("-", "_"))
-
-
-def _accepted(header: str) -> Mapping[str, float]:
-    """RFC 9110 section 12.5.4: language ranges with their quality, unreadable ones left out."""
-    qualities: dict[str, float] = {}
-    for part in header[:1000].split(","):
-        range_, _, quality = part.strip().partition(";q=")
-        try:
-            qualities.setdefault(range_.lower(), float(quality or 1))
-        except ValueError:
-            continue
-    return qualities
-
-
-def _match(range_: str) -> str | None:
-    primary = range_.split("-", maxsplit=1)[0]
-    return next((tag for tag in LANGUAGES if tag.split("-", maxsplit=1)[0] == primary), None)
-
-
-def _key(id_: str | list[str] | tuple[str, ...]) -> str:
-    return id_ if isinstance(id_, str) else id_[0]
+def _quality(language: str, ranges: Mapping[str, tuple[float, int]]) -> tuple[float, int]:
+    """How acceptable a language is; of equal ones the range that stands first decides."""
+    parts = language.lower().split("-")
+    for length in range(len(parts), 0, -1):
+        if (found := ranges.get("-".join(parts[:length]))) is not None:
+            return found
+    related = [found for range_, found in ranges.items() if range_.split("-")[0] == parts[0]]
+    return max(related, default=ranges.get("*", (0.0, 0)))

@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 from jinja2 import Environment, FileSystemLoader, PrefixLoader, StrictUndefined
@@ -170,7 +171,7 @@ class PortalContext:
 
     @cached_property
     def words(self) -> Mapping[str, Words]:
-        return i18n.load()
+        return i18n.load(self.product.company)
 
     @cached_property
     def templates(self) -> Environment:
@@ -184,7 +185,7 @@ class PortalContext:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.globals |= {"asset": self.asset, "languages": i18n.LANGUAGES}
+        environment.globals["asset"] = self.asset
         return environment
 
     @cached_property
@@ -235,9 +236,9 @@ def context(request: Request) -> PortalContext:
 
 
 def words(request: Request) -> Words:
-    """The catalogue of the reader's language: the chosen one, the browser's, or English."""
-    accepted = request.headers.get("accept-language", "")
-    return context(request).words[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted)]
+    """The catalogue of the reader's language: the chosen one, the browser's, or the company's."""
+    accepted, known = ", ".join(request.headers.getlist("accept-language")), context(request).words
+    return known[i18n.negotiate(request.cookies.get(LANGUAGE_COOKIE), accepted, [*known])]
 
 
 def session(request: Request) -> Session | None:
@@ -274,15 +275,29 @@ def _sessions(scope: Scope) -> dict[tuple[int, str], tuple[Sessions, Session | N
     return found
 
 
-def page(request: Request, template: str, *, status: int = 200, **facts: Any) -> HTMLResponse:
-    """Render `template` for this reader."""
+def page(
+    request: Request,
+    template: str,
+    *,
+    status: int = 200,
+    form: Mapping[str, str] | None = None,
+    **facts: Any,
+) -> HTMLResponse:
+    """Render `template` for this reader.
+
+    `form`: what led here by POST, if looking again changes nothing (portal.home, REPEATED), so that
+    the choice of another language comes back to the same answer.
+    """
     spoken, here = words(request), context(request)
     shared = {
         "words": spoken,
+        "languages": here.words,
         "say": spoken.say,
         "of": spoken.of,
         "session": session(request),
         "path": request.url.path,
+        "address": _address(request, form),
+        "form": form or {},
         "demo": here.product.settings.demo,
         "brand": here.product.company.brand,
         "brand_style": here.brand_style,
@@ -292,6 +307,16 @@ def page(request: Request, template: str, *, status: int = 200, **facts: Any) ->
     return HTMLResponse(
         body, status, headers={"Vary": "Accept-Language, Cookie, HX-Request, Sec-GPC"}
     )
+
+
+def _address(request: Request, form: Mapping[str, str] | None) -> str:
+    """Where the choice of another language leads: to this page, or to the one that led here."""
+    url = request.url
+    if request.method in {"GET", "HEAD"} or form:
+        return url.path + (f"?{url.query}" if url.query else "")
+    came = urlsplit(request.headers.get("referer", ""))
+    ours = came.netloc == url.netloc
+    return (came.path + (f"?{came.query}" if came.query else "") if ours else "") or "/"
 
 
 def partial(request: Request) -> bool:

@@ -13,11 +13,13 @@ from re import Pattern
 from string import Formatter
 
 from gate.contracts import odcs, strict_yaml
-from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Scene
 from gate.contracts.specs import specs_folder
-from steward.oversight.risk import normalise, pattern
+from steward.language.catalogue import FOLDER, shipped
+from steward.language.stewardship import StewardshipWords
+from steward.oversight.risk import every, normalise, pattern
 
+NOTHING: Mapping[str, StewardshipWords] = {}
 VARIABLES = {"scene", "day", "address"}
 KINDS = {"incentive", "preselection", "pressure"}
 MAX_LETTERS = 600
@@ -43,19 +45,26 @@ class Reminder:
 
     def words(self, scene: Scene, day: date, address: str, locale: str) -> str:
         return self.text[locale].format(
-            scene=scene.title[locale], day=day.isoformat(), address=address
+            scene=odcs.spoken(scene.title, locale), day=day.isoformat(), address=address
         )
 
 
-def load(path: Path | None = None) -> Reminder:
-    """Load and check the texts. Raises ReminderFileError or BiasedReminderError."""
+def load(path: Path | None = None, own: Mapping[str, StewardshipWords] = NOTHING) -> Reminder:
+    """Load and check the texts. Raises ReminderFileError or BiasedReminderError.
+
+    `own`: languages that a company adds. A text may break the rules of no language.
+    """
     path = path or specs_folder() / "stewardship" / "reminder.yaml"
     try:
         declared = strict_yaml.load(path.read_bytes())
-        texts = {locale: odcs.string(declared["text"][locale], "text") for locale in LOCALES}
-        refused = {kind: pattern(_every(declared["refused"][kind])) for kind in KINDS}
+        texts = {each: odcs.string(declared["text"][each], "text") for each in shipped(FOLDER)}
+        words = {kind: every(declared["refused"][kind], texts) for kind in KINDS}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ReminderFileError(f"{path}: want text and refused words: {error}") from error
+    for each in own.values():
+        words = {kind: [*words[kind], *each.refused[kind]] for kind in KINDS}
+    refused = {kind: pattern(words[kind]) for kind in KINDS}
+    texts |= {locale: each.reminder for locale, each in own.items()}
     for locale, text in texts.items():
         require_neutral(text, locale, refused)
     return Reminder(texts)
@@ -91,9 +100,3 @@ def _loaded(text: str, refused: Mapping[str, Pattern[str]]) -> tuple[str, ...]:
     plain = normalise(text)
     matches = {kind: words.search(plain) for kind, words in refused.items()}
     return tuple(f"{kind}: {match.group()!r}" for kind, match in sorted(matches.items()) if match)
-
-
-def _every(words: Mapping[str, list[str]]) -> list[str]:
-    if not all(words[locale] for locale in LOCALES):
-        raise ValueError(f"words in {sorted(words)}, want some in each of {[*LOCALES]}")
-    return [each for locale in LOCALES for each in odcs.strings(words[locale], "words")]

@@ -1,14 +1,21 @@
 """The controller and other recipients of data, as the company states them.
 
 Organisation(Party("https://bank.example", "Bank AG", "Hauptstrasse 1, 10115 Berlin",
-            "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {})
+            "privacy@bank.example"), "EU", "IE", "https://privacy.bank.example/customer", {},
+            {"A15": {"en": "Right of access", "de": "Recht auf Auskunft"}, …})
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from gate.contracts import odcs
+from gate.contracts.odcs import Text
 from gate.contracts.scene import Service
 from steward.dpv.term import Node, ref
+from steward.language import catalogue
+from steward.language.catalogue import Catalogue
+
+RIGHTS = ("A7-3", "A15", "A17", "A20", "A21")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,12 @@ class Organisation:
     storage: str  # location of the data, in the same form
     centre: str  # URL where customers withdraw and exercise their rights
     partners: Mapping[str, Party]  # by service; others are reached through the controller
+    rights: Mapping[str, Text] = field(default_factory=lambda: rights(catalogue.load()))
+
+
+def rights(languages: Mapping[str, Catalogue]) -> dict[str, Text]:
+    """The names of the rights that customers exercise in the portal, by article of the GDPR."""
+    return {each: catalogue.texts(f"right.{each}", languages) for each in RIGHTS}
 
 
 def described(party: Party, role: str) -> Node:
@@ -51,7 +64,9 @@ def partner(service: Service, organisation: Organisation) -> Party:
         return known
     ours = organisation.controller
     address = f"c/o {ours.name}, {ours.address}"
-    return Party(service_iri(service), service.title["en"], address, ours.email)
+    return Party(
+        service_iri(service), odcs.spoken(service.title, catalogue.ENGLISH), address, ours.email
+    )
 
 
 def service_iri(service: Service) -> str:

@@ -12,13 +12,6 @@ from steward.dpv.term import UNKNOWN, Node, prefixed, ref, typed, words
 
 UNION = ("EU", "EEA")  # where rights are named by their articles of the GDPR
 TO_OBJECT = "A21"
-RIGHTS = {  # those that the customer exercises in the portal
-    "A7-3": {"en": "Right to withdraw consent", "zh-CN": "撤回同意的权利"},
-    "A15": {"en": "Right of access", "zh-CN": "查阅权"},
-    "A17": {"en": "Right to erasure", "zh-CN": "删除权"},
-    "A20": {"en": "Right to data portability", "zh-CN": "数据可携权"},
-    TO_OBJECT: {"en": "Right to object", "zh-CN": "反对权"},
-}
 BASES = {  # by legal basis: the term, the article of the GDPR, and the rights that it gives
     LegalBasis.CONSENT: ("dpv:Consent", "", ("A7-3", "A15", "A17", "A20")),
     LegalBasis.CONTRACT: ("dpv:Contract", "eu-gdpr:A6-1-b", ("A15", "A17", "A20")),
@@ -80,7 +73,7 @@ def right(article: str, organisation: Organisation) -> Node:
     named = organisation.jurisdiction in UNION
     return {
         "@type": ["dpv:DataSubjectRight", *([f"eu-gdpr:{article}"] if named else [])],
-        "dct:title": words(RIGHTS[article]),
+        "dct:title": words(organisation.rights[article]),
         "dpv:isExercisedAt": ref(organisation.centre),
     }
 

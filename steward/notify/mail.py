@@ -66,7 +66,9 @@ class NoticeSmtp:
 def message(letter: OutgoingNotice, sender: str, to: str) -> EmailMessage:
     """The mail for a notice; deterministic."""
     event: dict[str, Any] = json.loads(letter.body)
-    texts = event["data"]["text"].values()
+    by_language = event["data"]["text"]
+    # The company's first language first; notices of earlier versions do not name the order.
+    texts = [by_language[each] for each in event["data"].get("languages", by_language)]
     made = EmailMessage()
     made["From"], made["To"] = sender, to
     made["Subject"] = " / ".join(each["title"] for each in texts)

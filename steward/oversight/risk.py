@@ -6,16 +6,18 @@ the operations that a service declares and never removes any.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from gate.contracts import odcs, strict_yaml
-from gate.contracts.odcs import LOCALES
 from gate.contracts.specs import specs_folder
+from steward.language.catalogue import FOLDER, shipped
+from steward.language.stewardship import StewardshipWords
 
+NOTHING: Mapping[str, StewardshipWords] = {}
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _BETWEEN = re.compile(r"(?<=[\u3400-\u9fff])[\W_]+(?=[\u3400-\u9fff])")
 
@@ -31,12 +33,23 @@ class Operation:
     pattern: re.Pattern[str]
 
 
-def load(path: Path | None = None) -> dict[str, Operation]:
-    """Load the high-risk operations, by id. Raises RiskError."""
+def load(
+    path: Path | None = None, own: Mapping[str, StewardshipWords] = NOTHING
+) -> dict[str, Operation]:
+    """Load the high-risk operations, by id. `own`: languages that a company adds.
+
+    Raises RiskError.
+    """
     path = path or specs_folder() / "stewardship" / "review.yaml"
     try:
         configured = strict_yaml.load(path.read_bytes())
-        read = {name: _operation(name, declared) for name, declared in configured.items()}
+        languages = shipped(FOLDER)
+        read = {
+            name: _operation(
+                name, declared, languages, [each.review[name] for each in own.values()]
+            )
+            for name, declared in configured.items()
+        }
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise RiskError(f"{path}: want hours and words of each operation: {error}") from error
     if not read:
@@ -61,16 +74,26 @@ def pattern(words: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(_word(normalise(each)) for each in words))
 
 
-def _operation(name: str, declared: Mapping[str, Any]) -> Operation:
-    hours, words = declared["hours"], declared["words"]
+def every(words: Mapping[str, Any], languages: Collection[str]) -> list[str]:
+    """The words of all languages. Raises ValueError if one has none, or is another."""
+    if {*words} != {*languages} or not all(words.values()):
+        raise ValueError(f"words in {sorted(words)}, want some in each of {sorted(languages)}")
+    return [each for spoken in words.values() for each in odcs.strings(spoken, "words")]
+
+
+def _operation(
+    name: str,
+    declared: Mapping[str, Any],
+    languages: Collection[str],
+    own: Iterable[Iterable[str]],
+) -> Operation:
+    hours = declared["hours"]
     if type(hours) is not int or hours <= 0:
         raise ValueError(f"{name}: hours is {hours!r}, want a whole number above 0")
-    if set(words) != set(LOCALES) or not all(words[locale] for locale in LOCALES):
-        raise ValueError(f"{name}: words in {sorted(words)}, want some in each of {[*LOCALES]}")
-    every = [each for locale in LOCALES for each in odcs.strings(words[locale], "words")]
-    if not all(each.strip("* ") for each in every):
+    words = [*every(declared["words"], languages), *(word for each in own for word in each)]
+    if not all(each.strip("* ") for each in words):
         raise ValueError(f"{name}: a word is empty")
-    return Operation(str(name), timedelta(hours=hours), pattern(every))
+    return Operation(str(name), timedelta(hours=hours), pattern(words))
 
 
 def _visible(sign: str) -> bool:

@@ -133,8 +133,9 @@ def test_c7_without_permission_only_what_a_contract_needs_is_used(tmp_path: Path
     assert (bases["contract"], bases["seniorcitizen"]) == ("contract", "consent")
 
 
-def test_c7_titles_are_those_of_the_codebook_in_both_languages(tmp_path: Path) -> None:
-    company, _ = proposed(tmp_path / "company", ROWS, "--codebook", BOOK)
+def test_c7_titles_are_those_of_the_codebook_in_every_language(tmp_path: Path) -> None:
+    languages = (word for each in ("en", "zh-CN", "de") for word in ("--language", each))
+    company, _ = proposed(tmp_path / "company", ROWS, "--codebook", BOOK, *languages)
     whole = folders.load(TELCO).source
     for name, item in company.source.items.items():
         assert item.title == whole.items[name].title
@@ -197,7 +198,7 @@ def test_a_name_is_split_into_its_words(name: str) -> None:
 
 
 BOOKS = {
-    "a title of another language": ('{"a": {"title": {"fr": "x"}}}', "want texts in en, zh-CN"),
+    "a title of another language": ('{"a": {"title": {"French": "x"}}}', "want texts by language"),
     "a title that is none": ('{"a": {"title": 3}}', "title is 3"),
     "a column that says nothing": ('{"a": {}}', "domain without"),
     "a column twice": ('{"a": {"title": "x"}, "a": {"title": "y"}}', "a stands twice"),

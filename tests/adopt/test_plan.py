@@ -14,7 +14,7 @@ from tests.features.served import Site, done, sovereign, views
 
 TELCO = Path(__file__).parents[2] / "examples" / "telco"
 SCENE, FIELDS = "statistics", ["contract", "tenure"]
-WIDENED = "This scene has been widened since you allowed it."
+WIDENED = "We have widened this use since you allowed it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def opened(
 ) -> Page:
     """A page in a context of its own, signed in as `subject`.
 
-    Options: javascript, width, scheme ("light", "dark"), language ("en", "zh-CN").
+    Options: javascript, width, scheme ("light", "dark"), language ("en", "zh-CN"), zone.
     """
     context = patience.context(
         browser,
@@ -77,6 +77,7 @@ def opened(
         viewport={"width": int(str(options.get("width", 1280))), "height": 900},
         color_scheme="dark" if options.get("scheme") == "dark" else "light",
         locale=str(options.get("language", "en")),
+        timezone_id=str(options.get("zone", "UTC")),
     )
     page = context.new_page()
     if subject is not None:

@@ -270,7 +270,7 @@ def test_without_a_script_one_withdraws_and_is_told_how_to_allow(two: Two) -> No
     press(page, "allow")
     plain = arrive(browser, site, "c00027", javascript=False)
     plain.click("#ai-training-allow")
-    expect(plain.locator("h1")).to_have_text("This takes one of your keys")
+    expect(plain.locator("h1")).to_have_text("You need your key for this")
     centre(plain, site)
     plain.click(f"#{SCENE}-withdraw")
     expect(plain.locator(f"#{SCENE} .notice")).to_be_visible()
@@ -283,7 +283,7 @@ def test_a_mandate_is_signed_by_a_key(two: Two) -> None:
     browser, site = two
     other = arrive(browser, site, "c00029")
     make(other, site, kind="browser")
-    other.click("text=The public half")
+    other.click("text=The public part")
     public = other.locator(".keys code").first.inner_text()
     page = arrive(browser, site, "c00028")
     authenticator(page)

@@ -36,7 +36,7 @@ def test_one_press_allows_and_one_withdraws(
     assert pressed(page, ALLOWED) == "Allowed"
     assert granted(house, subject, ALLOWED)
     page.click(f"#{ALLOWED}-withdraw")
-    expect(page.locator(f"#{ALLOWED} .notice")).to_contain_text("It holds from this moment.")
+    expect(page.locator(f"#{ALLOWED} .notice")).to_contain_text("This applies from now on.")
     assert pressed(page, ALLOWED) == "Not allowed"
     assert not granted(house, subject, ALLOWED)
     expect(page.locator("#overview .count strong")).to_have_text("0")
@@ -98,7 +98,7 @@ def test_two_windows_never_overwrite_each_other(
         assert house.ledger.version(subject) == version
     page.click("#segmentation-allow")
     settled(page)
-    expect(page.locator(".conflict")).to_contain_text("has changed meanwhile")
+    expect(page.locator(".conflict")).to_contain_text("have changed meanwhile")
     assert house.ledger.version(subject) == 2
     page.click("#segmentation-allow")  # decided again, on what stands now
     expect(page.locator("#segmentation .notice")).to_be_visible()

@@ -42,7 +42,7 @@ FEATURES = (
     Feature(
         "M2",
         "Twelve disclosed scenes",
-        "The customer sees every use of their data as one of twelve scenes, in two languages.",
+        "The customer sees every use of their data as one of twelve scenes, in three languages.",
     ),
     Feature(
         "M3",
@@ -108,7 +108,7 @@ FEATURES = (
     Feature(
         "M13",
         "Consequence before the switch",
-        "Consequence and alternative stand before each switch, in both languages.",
+        "Consequence and alternative stand before each switch, in every language.",
     ),
     Feature(
         "M14",
@@ -228,7 +228,6 @@ FEATURES = (
         "Any company",
         "Scenes, fields, languages, services, roles and names are data of the company that runs"
         " the product.",
-        PARTIAL + "the pages speak two languages, whatever company it is.",
     ),
     Feature(
         "M33",

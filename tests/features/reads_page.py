@@ -16,7 +16,7 @@ KINDS = {
     "whose numbers the service named": "named",
     "table without customer numbers": "table",
     "list of customers whose data may be read": "search",
-    "Only asked whether it may": "evaluate",
+    "It only asked whether it may": "evaluate",
     "counted into totals": "statistics",
 }
 _ROW = re.compile(r"<li>\s*(<p class=\"did\"><strong>.*?)</li>", re.DOTALL)

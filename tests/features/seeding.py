@@ -19,6 +19,7 @@ from portal.demo.sources import customers, deliveries, grants
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import open_product
+from portal.web import i18n
 from tests.bank import contracts
 from tests.features.numbers import CUSTOMERS, GRANTING
 
@@ -28,7 +29,7 @@ LATE = "mobile-app"
 def seed(home: Path) -> None:
     _customers(home / "customers.duckdb")
     product = open_product(Settings(data_dir=home, demo=True))
-    shown = {scene.id: wording(scene, "en") for scene in product.scenes.values()}
+    shown = {scene.id: wording(scene, i18n.load()["en"]) for scene in product.scenes.values()}
     granted = takewhile(lambda each: each[0] <= f"c{GRANTING:05d}", grants.initial_grants())
     by_customer = groupby(granted, key=lambda each: each[0])
     product.ledger.record(

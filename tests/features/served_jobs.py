@@ -21,6 +21,7 @@ from ledger.events.envelope import Granted
 from ledger.service import Ledger
 from portal.consent.wording import wording
 from portal.demo.sources import customers, deliveries
+from portal.web import i18n
 from tests import bank as company
 from tests.bank import contracts
 from tests.features.loopback import PLAIN, free_port
@@ -126,7 +127,7 @@ def bank(home: Path, scene: str = SCENE) -> Path:
         everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id IN ({names})")
     deliveries.record(home / "customers.duckdb", source, datetime.now(UTC))
     ledger = Ledger.open(home, origin=company.bank().origin)
-    shown, at = wording(scenes[scene], "en"), datetime.now(UTC).replace(microsecond=0)
+    shown, at = wording(scenes[scene], i18n.load()["en"]), datetime.now(UTC).replace(microsecond=0)
     act = Granted(scene, tuple(scenes[scene].fields), None)
     drafts = [
         ledger.draft(each, act, at=at - timedelta(days=30), wording=shown) for each in people()

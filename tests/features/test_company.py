@@ -33,7 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rules = 'permit (principal, action == Action::"read", resource);\n'
     (made / "policy" / "organisation.cedar").write_text(rules)
     brand = '[brand]\ntitle = "Blue Water"\nlogo = "drop.svg"\ncolour = "#0b4f8a"\n'
-    (made / "company.toml").write_text(f'origin = "{ORIGIN}"\nname = "Water"\n{brand}')
+    (made / "company.toml").write_text(
+        f'origin = "{ORIGIN}"\nlanguages = ["en", "zh-CN", "de"]\nname = "Water"\n{brand}'
+    )
     (made / "drop.svg").write_text(LOGO)
     return made
 

@@ -48,19 +48,17 @@ def test_a_condition_without_a_report_waits_and_says_so_before_and_after_it_is_s
 
     customer.switch(SCENE, "allow")
     page = customer.page(PLACE)
-    assert (
-        "if you set it now, nothing personal is read for this until the first report" in page.html
-    )
+    assert "If you set it now, nothing personal is read for this until the first one" in page.html
     answer = customer.press(page, f"{PLACE}/conditions/1/set")
-    assert "It waits for the first report, and until then nothing personal" in answer.html
+    assert "It waits for the first report. Nothing personal" in answer.html
     assert reason() == "frozen"
     for address in (PLACE, "/customer"):
         shown = customer.page(address).html
         assert "Your condition waits for its first report" in shown
-        assert "holds, so nothing personal" not in shown
+        assert "is met, so nothing personal" not in shown
     note = signals.signed("anomaly-model-incident", 10_000, bank.monitor_key)
     assert site.ask("fraud-desk", "/v1/signals", {"note": note}).status_code == 201
-    assert "A condition of yours holds" in customer.page("/customer").html
+    assert "Your condition is met" in customer.page("/customer").html
 
     def ended() -> bool:
         note = signals.signed("anomaly-model-incident", 0, bank.monitor_key)

@@ -124,7 +124,7 @@ def test_a_stolen_session_erases_nobody_whose_key_signs_and_the_key_binds_after_
 
     thief = own.customer(subject)
     answer = thief.press(thief.page("/customer"), ALLOW)
-    assert (answer.status, "one of your keys" in answer.html) == (403, True)
+    assert (answer.status, "You need your key for this" in answer.html) == (403, True)
     assert not personal(own, subject)
     assert own_key.back(own, owner, subject).allow(SCENE).status_code == 204
     assert personal(own, subject)

@@ -62,7 +62,7 @@ def test_the_customer_sees_twelve_scenes(language: str, site: Site, customer: Pe
     visitor = site.visitor(**{"Accept-Language": language})
     visitor.client.post("/login", data={"customer": customer.subject})
     page = visitor.page("/customer")
-    assert f'<html lang="{language}">' in page.html
+    assert f'<html lang="{language}" ' in page.html
     assert cards(page).keys() == TWELVE | {STATISTICS}
     for scene in TWELVE:
         assert f'data-scene="{scene}"' in visitor.page(f"/customer/scenes/{scene}").html

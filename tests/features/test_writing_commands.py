@@ -44,6 +44,7 @@ IN_THE_SERVER = {  # commands that write the log or the vault, and where they ar
     "vault reindex",
 }
 BESIDE = {  # commands that write other files or tables, and are made for it
+    "export-consent",
     "backup",
     "budget verify",
     "clock",
@@ -274,9 +275,9 @@ def test_choices_go_on_under_a_new_number(
     assert taken["job"] != "personal"
     ended, goes_on = (each.page("/customer/history").html for each in (allowing, new))
     assert "The company gave you another number" in ended
-    assert "The company gave you this number in place of an older one" in goes_on
+    assert "The company gave you this number instead of an older one" in goes_on
     assert goes_on.count("recorded by the company") == 1
-    assert goes_on.count("said under your old number, taken over by the company") == 2
+    assert goes_on.count("decided under your old number, taken over by the company") == 2
     receipt = new.receipt(new.receipts()[-1], tmp_path)
     shown = done("verify", receipt, "--key", site.home / "keys" / "consent.vkey")
     assert "evidence class D" in shown

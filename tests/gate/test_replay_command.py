@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Path:
     """Two answers: one under the contract in force, one under the version before it."""
     older = tmp_path / "older.odcs.yaml"
     older.write_text(
-        SCENE.read_text("utf-8").replace("version: 1.0.1", "version: 0.9.0", 1), "utf-8"
+        SCENE.read_text("utf-8").replace("version: 1.0.2", "version: 0.9.0", 1), "utf-8"
     )
     before = load_scene(older, load_source(SOURCE))
     now = load_scenes(SCENES_FOLDER, load_source(SOURCE))

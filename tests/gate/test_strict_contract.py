@@ -195,7 +195,7 @@ BAD_SCENES = {
         "logicalType: integer\n        required: true\n",
     ),
     "a second table": ("slaProperties:", "  - name: other\n    properties: []\nslaProperties:"),
-    "a version that is a number": ("version: 1.0.1", "version: 1.5"),
+    "a version that is a number": ("version: 1.0.2", "version: 1.5"),
 }
 
 

@@ -34,6 +34,7 @@ from ledger.events.envelope import Granted, Withdrawn
 from portal.app import create_app
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import copy, seed
 
 AGENT, SCENE, PURPOSE, PERSON = "marketing-desk", "direct-marketing", "DirectMarketing", "e.mueller"
@@ -114,7 +115,7 @@ class Truth:
 def change(product: Product, truth: Truth, random: Random, at: datetime) -> None:
     """One customer allows the scene, or some of it, or withdraws."""
     customer, fields = random.choice(CUSTOMERS), [*product.scenes[SCENE].fields]
-    said = wording.wording(product.scenes[SCENE], "en")
+    said = wording.wording(product.scenes[SCENE], i18n.load()["en"])
     allowed = frozenset(random.sample(fields, random.choice([0, 1, 3, len(fields)])))
     if not allowed and not truth.allowed.get(customer):
         return
@@ -125,7 +126,7 @@ def change(product: Product, truth: Truth, random: Random, at: datetime) -> None
 
 def begin(product: Product, truth: Truth) -> None:
     """Nobody allows anything, whatever the seeded data say; then some do."""
-    said = wording.wording(product.scenes[SCENE], "en")
+    said = wording.wording(product.scenes[SCENE], i18n.load()["en"])
     for customer in CUSTOMERS[:12]:
         both = (Granted(SCENE, ("name",), None), Withdrawn(SCENE))
         for act in both:

@@ -12,6 +12,7 @@ from ledger import clock as clocks
 from ledger.events.envelope import Withdrawn
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.agent_attacks import AGENT, PERSON, PURPOSE, SCENE, Truth, agent, call
 from tests.portal.conftest import allow, copy
 
@@ -45,7 +46,7 @@ def prepared(seeded: Path, folder: Path) -> Agents:
     product = copy(folder / "seeded", folder / "home")
     for customer in (OWN, WITHDRAWN):
         allow(product, customer, SCENE)
-    said = wording.wording(product.scenes[SCENE], "en")
+    said = wording.wording(product.scenes[SCENE], i18n.load()["en"])
     act = Withdrawn(SCENE)
     product.ledger.record([product.ledger.draft(WITHDRAWN, act, at=clocks.now(), wording=said)])
     truth = Truth.of(product)

@@ -21,6 +21,7 @@ from portal.consent import wording
 from portal.demo.sources import customers, grants
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from tests.bank import bank, contracts
 
 CUSTOMERS = 60
@@ -124,7 +125,7 @@ def _first_grants(ledger: Ledger, at: datetime) -> list[Instruction]:
     latest: dict[str, Instruction] = {}
     drafts: list[Instruction] = []
     for subject, scene, fields in takewhile(lambda each: each[0] <= SAID, grants.initial_grants()):
-        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], "en")
+        act, said = Granted(scene, fields, None), wording.wording(scenes[scene], i18n.load()["en"])
         drafts.append(
             latest[subject].next(act, at=at, wording=said)
             if subject in latest
@@ -144,5 +145,5 @@ def copy(seeded: Path, home: Path, **settings: Any) -> Product:
 def allow(product: Product, subject: str, scene: str) -> None:
     """Record a grant of the whole scene, given now by the clock of this machine."""
     act = Granted(scene, (*product.scenes[scene].fields,), None)
-    shown = wording.wording(product.scenes[scene], "en")
+    shown = wording.wording(product.scenes[scene], i18n.load()["en"])
     product.ledger.record([product.ledger.draft(subject, act, at=clocks.now(), wording=shown)])

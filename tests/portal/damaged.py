@@ -28,6 +28,7 @@ from portal.operations.job_results import JobResults
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product, secret
 from portal.service import demokeys
+from portal.web import i18n
 from steward.notify import webhook
 
 SCENE, SERVICE, FIELDS = "recommendation", "recommender", ("age",)
@@ -68,13 +69,13 @@ def _grant(product: Product, *subjects: str) -> None:
         for name in (SCENE, "segmentation"):
             scene = product.scenes[name]
             act = Granted(name, (*scene.fields,), None)
-            shown = wording(scene, "en")
+            shown = wording(scene, i18n.load()["en"])
             drafted = product.ledger.draft(subject, act, at=clock.now(), wording=shown)
             product.ledger.record([drafted])
 
 
 def _withdraw(product: Product, subject: str) -> None:
-    shown = wording(product.scenes[SCENE], "en")
+    shown = wording(product.scenes[SCENE], i18n.load()["en"])
     act = product.ledger.draft(subject, Withdrawn(SCENE), at=clock.now(), wording=shown)
     (recorded,) = product.ledger.record([act])
     path = product.home / "receipts" / f"{recorded.index}.tlog-proof"

@@ -5,6 +5,7 @@ from portal.consent import wording
 from portal.desk.office import Office
 from portal.jobs.cases import flow_of
 from portal.operations.wiring import Product
+from portal.web import i18n
 from steward.oversight.review import Proposal
 from tests.portal.conftest import Clock
 
@@ -27,5 +28,5 @@ def furnish(product: Product, clock: Clock) -> Office:
 
 
 def say(product: Product, clock: Clock, act: Withdrawn | Granted) -> None:
-    shown = wording.wording(product.scenes[act.scene], "en")
+    shown = wording.wording(product.scenes[act.scene], i18n.load()["en"])
     product.ledger.record([product.ledger.draft(ME, act, at=clock(), wording=shown)])

@@ -19,6 +19,7 @@ from portal.app import create_app
 from portal.auth import consent_keys
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from portal.web.i18n import load
 from tests.ledger.hands import UP, UV, Passkey, spki
 from tests.portal.authenticator import Key, _plain
@@ -68,7 +69,7 @@ class Person:
         return str(self.product.ledger.version(self.subject))
 
     def form(self, scene: str) -> dict[str, str]:
-        words = wording.token(self.product.scenes[scene], "en")
+        words = wording.token(self.product.scenes[scene], i18n.load()["en"])
         return {"version": self.version, "words": words, "back": "centre"}
 
     def press(self, scene: str, wish: str, host: str = CONSENT) -> Response:

@@ -9,13 +9,14 @@ from ledger.reader import RecordedEvent
 from portal.auth.session_history import Agreement
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import START
 
 ME = "c00007"
 
 
 def say(product: Product, act: Granted | Withdrawn) -> RecordedEvent:
-    said = wording.wording(product.scenes[act.scene], "en")
+    said = wording.wording(product.scenes[act.scene], i18n.load()["en"])
     version = product.ledger.version(ME)
     at = START + timedelta(seconds=version)
     draft = product.ledger.draft(ME, act, at=at, wording=said)

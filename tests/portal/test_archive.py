@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from random import Random
 
@@ -30,6 +31,7 @@ from portal.consent import wording
 from portal.operations import company_folder
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_source
+from portal.web import i18n
 from steward.oversight.authority_access import AuthorityAccesses
 from steward.oversight.review import PROPOSED
 from tests.bank import BANK
@@ -57,7 +59,7 @@ def lived(seeded: Path, tmp_path_factory: pytest.TempPathFactory) -> Product:
             fields = tuple(product.scenes[scene].fields)[:3]
             service = product.scenes[scene].services[0].id
             product.gate.read(ReadRequest(service, scene, subject, fields, START))
-    said = wording.wording(product.scenes["segmentation"], "en")
+    said = wording.wording(product.scenes["segmentation"], i18n.load()["en"])
     product.ledger.record(
         [product.ledger.draft(WHO, Withdrawn("segmentation"), at=START, wording=said)]
     )
@@ -93,6 +95,15 @@ def test_p1_the_archive_holds_everything_about_the_customer(lived: Product) -> N
     assert json.loads(found["openings.json"])[0]["reason"] == "complaint"
     (text,) = (data for name, data in found.items() if name.endswith("proposed.txt"))
     assert text.decode() == TEXT, "free text is given as it was written"
+
+
+def test_p7_messages_are_on_a_page_beside_their_files(lived: Product) -> None:
+    found = files(archive(holding(lived), WHO, START))
+    page = found["interactions.html"].decode()
+    assert '<html lang="en" dir="ltr">' in page
+    assert unescape(page).count(TEXT) == 1
+    assert "<script" not in page
+    assert "default-src 'none'" in page
 
 
 def test_p2_what_is_a_table_is_there_as_json_and_as_csv(lived: Product) -> None:
@@ -244,7 +255,7 @@ def test_p12_taking_it_again_changes_nothing(lived: Product, fresh: CustomerReco
 def test_p13_what_the_customer_said_here_is_never_overwritten(
     lived: Product, fresh: CustomerRecords
 ) -> None:
-    said = wording.wording(fresh.scenes["lead-scoring"], "en")
+    said = wording.wording(fresh.scenes["lead-scoring"], i18n.load()["en"])
     act = Granted("lead-scoring", ("age",), None)
     fresh.ledger.record([fresh.ledger.draft(WHO, act, at=START, wording=said)])
     before = lived.ledger.state(WHO)
@@ -262,7 +273,7 @@ def test_p14_what_happened_since_makes_a_new_archive_that_holds_the_old(
 ) -> None:
     data = archive(holding(lived), WHO, START)
     taken = imported.take(fresh, data)
-    said = wording.wording(fresh.scenes["lead-scoring"], "en")
+    said = wording.wording(fresh.scenes["lead-scoring"], i18n.load()["en"])
     fresh.ledger.record(
         [fresh.ledger.draft(WHO, Withdrawn("lead-scoring"), at=START, wording=said)]
     )

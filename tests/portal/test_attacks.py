@@ -17,6 +17,7 @@ from portal.auth.session import COOKIE
 from portal.consent import wording
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from portal.web.security import own_path
 from tests.portal.conftest import Clock, browser, sign_in
 
@@ -40,7 +41,7 @@ def other(product: Product, clock: Clock) -> Iterator[TestClient]:
 
 
 def form(product: Product) -> dict[str, str]:
-    words = wording.token(product.scenes[SCENE], "en")
+    words = wording.token(product.scenes[SCENE], i18n.load()["en"])
     return {"version": str(product.ledger.version(ME)), "words": words, "back": "centre"}
 
 

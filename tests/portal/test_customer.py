@@ -11,6 +11,7 @@ from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.verify.cli import main as verify
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import Clock, sign_in
 
 ME = "c00007"
@@ -25,7 +26,7 @@ def press(
     scene = product.scenes[path.split("/", maxsplit=1)[0]]
     shown = {
         "version": str(product.ledger.version(ME) if version is None else version),
-        "words": wording.token(scene, "en"),
+        "words": wording.token(scene, i18n.load()["en"]),
         "back": "centre",
     }
     answer = client.post(f"/customer/scenes/{path}", data=shown | form)
@@ -53,7 +54,7 @@ def test_the_centre_shows_all_twelve_scenes_with_consequence_and_alternative(
 def test_the_same_page_is_there_in_chinese(customer: TestClient, product: Product) -> None:
     customer.post("/language", data={"language": "zh-CN", "next": "/customer"})
     page = customer.get("/customer").text
-    assert '<html lang="zh-CN">' in page
+    assert '<html lang="zh-CN" dir="ltr"' in page
     assert all(scene.consequence["zh-CN"] in page for scene in product.scenes.values())
 
 
@@ -69,7 +70,7 @@ def test_one_press_allows_a_scene_with_every_field(customer: TestClient, product
 def test_one_press_withdraws_a_scene(customer: TestClient, product: Product) -> None:
     status, page = press(customer, product, f"{ALLOWED}/withdraw")
     assert status == 200
-    assert "It holds from this moment." in page
+    assert "This applies from now on." in page
     assert isinstance(held(product, ALLOWED), SceneWithdrawal)
 
 
@@ -88,7 +89,7 @@ def test_the_instruction_carries_the_words_shown_and_the_evidence_class(
     press(customer, product, f"{SCENE}/allow")
     said = product.ledger.history(ME)[-1].event
     assert isinstance(said, Instruction)
-    assert said.wording == wording.wording(product.scenes[SCENE], "en")
+    assert said.wording == wording.wording(product.scenes[SCENE], i18n.load()["en"])
     assert said.evidence is EvidenceClass.SESSION
 
 
@@ -99,7 +100,7 @@ def test_an_item_can_be_withdrawn_and_allowed_by_itself(
     now = held(product, ALLOWED)
     assert isinstance(now, SceneConsent)
     assert now.fields == {"postcode_area"}
-    assert "1 of 2 items allowed" in customer.get("/customer").text
+    assert "1 of 2 details allowed" in customer.get("/customer").text
     press(customer, product, f"{ALLOWED}/items/location/allow")
     now = held(product, ALLOWED)
     assert isinstance(now, SceneConsent)
@@ -130,7 +131,7 @@ def test_pressing_what_already_holds_records_nothing(
     version = product.ledger.version(ME)
     status, page = press(customer, product, f"{ALLOWED}/allow", version=version - 1)
     assert status == 200
-    assert "It already stands that way." in page
+    assert "Nothing to change." in page
     assert product.ledger.version(ME) == version
 
 
@@ -141,7 +142,7 @@ def test_a_stale_page_is_answered_409_and_records_nothing(
     press(customer, product, f"{ALLOWED}/withdraw")
     status, page = press(customer, product, f"{ALLOWED}/allow", version=stale)
     assert status == 409
-    assert "Your agreement has changed meanwhile" in page
+    assert "Your decisions have changed meanwhile" in page
     assert f'name="version" value="{stale + 1}"' in page  # the merge page decides again
     assert product.ledger.version(ME) == stale + 1
 
@@ -149,7 +150,10 @@ def test_a_stale_page_is_answered_409_and_records_nothing(
 def test_a_program_is_told_the_current_version(customer: TestClient, product: Product) -> None:
     stale = product.ledger.version(ME)
     press(customer, product, f"{ALLOWED}/withdraw")
-    form = {"version": str(stale), "words": wording.token(product.scenes[ALLOWED], "en")}
+    form = {
+        "version": str(stale),
+        "words": wording.token(product.scenes[ALLOWED], i18n.load()["en"]),
+    }
     answer = customer.post(
         f"/customer/scenes/{ALLOWED}/allow", data=form, headers={"Accept": "application/json"}
     )
@@ -181,7 +185,7 @@ def test_undo_is_over_after_ten_seconds(
     version = product.ledger.version(ME)
     clock.advance(seconds=10)
     _, page = press(customer, product, f"{ALLOWED}/undo")
-    assert "The moment to undo has passed." in page
+    assert "Too late to undo." in page
     assert product.ledger.version(ME) == version
 
 
@@ -240,7 +244,7 @@ def test_the_history_names_every_decision_and_its_receipt(
     page = customer.get("/customer/history").text
     assert page.count('<p class="did">') == product.ledger.version(ME)
     assert "Segmentation and trends, only Age" in page
-    assert "given while signed in" in page
+    assert "decided while signed in" in page
     indexes = [each.index for each in product.ledger.history(ME)]
     assert all(f"/customer/receipts/{index}" in page for index in indexes)
 
@@ -269,9 +273,9 @@ def test_the_map_shows_every_item_and_picks_out_its_path(
 
 
 UNKNOWN = {
-    "scene": ("/customer/scenes/no-such-scene/allow", 404, "There is no such scene"),
-    "item": (f"/customer/scenes/{SCENE}/items/shoe_size/allow", 404, "does not use such an item"),
-    "wish": (f"/customer/scenes/{SCENE}/maybe", 400, "could not be read"),
+    "scene": ("/customer/scenes/no-such-scene/allow", 404, "There is no such use"),
+    "item": (f"/customer/scenes/{SCENE}/items/shoe_size/allow", 404, "has no such detail"),
+    "wish": (f"/customer/scenes/{SCENE}/maybe", 400, "could not read that request"),
     "page": ("/customer/nothing", 404, "There is nothing here"),
     "locked scene": ("/customer/scenes/contract-service/withdraw", 403, "part of the contract"),
 }
@@ -282,7 +286,7 @@ UNKNOWN = {
 def test_what_is_not_there_is_a_clear_problem(
     customer: TestClient, product: Product, path: str, status: int, words: str
 ) -> None:
-    form = {"version": "0", "words": wording.token(product.scenes[SCENE], "en")}
+    form = {"version": "0", "words": wording.token(product.scenes[SCENE], i18n.load()["en"])}
     answer = customer.post(path, data=form)
     assert (answer.status_code, words in answer.text) == (status, True)
     answer = customer.post(path, data=form, headers={"Accept": "application/json"})
@@ -307,7 +311,11 @@ def test_a_malformed_form_is_refused_and_records_nothing(
     customer: TestClient, product: Product, form: dict[str, str]
 ) -> None:
     version = product.ledger.version(ME)
-    known = {"words": wording.token(product.scenes[SCENE], "en")} if "words" in form else {}
+    known = (
+        {"words": wording.token(product.scenes[SCENE], i18n.load()["en"])}
+        if "words" in form
+        else {}
+    )
     answer = customer.post(f"/customer/scenes/{SCENE}/allow", data=form | known)
     assert answer.status_code == 400
     assert product.ledger.version(ME) == version
@@ -320,5 +328,5 @@ def test_words_that_have_changed_are_not_decided_upon(
     old = "en." + "0" * 64
     status, page = press(customer, product, f"{SCENE}/allow", words=old)
     assert status == 409
-    assert "The scene&#39;s description has changed" in page
+    assert "The description of this use has changed" in page
     assert held(product, SCENE) is None

@@ -1,5 +1,6 @@
 """The steward's desk (section 7 of specs/portal.md)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -46,12 +47,12 @@ def enter(client: TestClient, role: str = "account-manager") -> TestClient:
     return client
 
 
-def test_every_page_speaks_both_languages(desk: TestClient) -> None:
-    for language in ("en", "zh-CN"):
+def test_every_page_speaks_every_language(desk: TestClient) -> None:
+    for language in ("en", "zh-CN", "de"):
         desk.post("/language", data={"language": language, "next": "/desk"})
         for path in PAGES:
             page = desk.get(path)
-            assert (page.status_code, f'<html lang="{language}">' in page.text) == (200, True), path
+            assert (page.status_code, f'<html lang="{language}" ' in page.text) == (200, True), path
 
 
 def test_nobody_sees_or_does_anything_without_signing_in(
@@ -262,7 +263,8 @@ def test_a_search_for_somebody_without_an_agreement_says_nothing_and_is_logged(
     for customer in ("c00059", "nobody"):  # a customer who never said anything, and none at all
         form = {"customer": customer, "ground": "audit", "reason": "sample"}
         pages.append(desk.post("/desk/customers", data=form).text)
-    assert pages[0] == pages[1]
+    without = [re.sub(r'name="customer" value="[^"]*"', "", each) for each in pages]
+    assert without[0] == without[1], "but for the form of the choice of a language"
     assert "The search was recorded." in pages[0]
     assert [each.about != "" for each in office.register.entries(SEARCHED)] == [True, False]
 

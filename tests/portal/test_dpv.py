@@ -19,6 +19,7 @@ from portal.archive.holding import CustomerRecords
 from portal.commands import app
 from portal.consent import wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from steward.contracts.archive import ContractArchive
 from tests.bank import BANK, SCENES_FOLDER, SOURCE_CONTRACT
 from tests.ledger.events import PASSKEY, WORDING
@@ -205,7 +206,7 @@ def older(folder: Path, product: Product) -> Scene:
     """An earlier version of a scene's contract: other words, and another retention."""
     scene, source = folder / "old.odcs.yaml", SOURCE_CONTRACT
     text = (SCENES_FOLDER / "direct-marketing.odcs.yaml").read_text("utf-8")
-    text = text.replace("version: 1.0.0", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
+    text = text.replace("version: 1.0.1", "version: 0.9.0", 1).replace("value: 180,", "value: 30,")
     scene.write_text(text.replace("We send you offers", "You get offers"), "utf-8")
     old = load_scene(scene, load_source(source))
     ContractArchive(product.home / "contracts").keep(scene, source, old.digest)
@@ -218,7 +219,9 @@ def test_a_record_is_about_the_version_of_the_contract_whose_words_were_shown(
     old, present = older(tmp_path, product), product.scenes["direct-marketing"]
     act = Granted("direct-marketing", ("email",), None)
     for scene, days in ((old, "P30D"), (present, "P180D")):
-        said = product.ledger.draft(ME, act, at=START, wording=wording.wording(scene, "zh-CN"))
+        said = product.ledger.draft(
+            ME, act, at=START, wording=wording.wording(scene, i18n.load()["zh-CN"])
+        )
         index = product.ledger.record([said])[0].index
         data = graph(customer.get(f"/customer/receipts/{index}/jsonld").json())
         (use,) = data.objects(None, DPV.hasProcess)

@@ -11,6 +11,7 @@ from ledger.events.envelope import EvidenceClass, Instruction, Withdrawn
 from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from portal.consent import gpc, wording
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import Clock, browser, sign_in
 
 ME = "c00007"
@@ -20,7 +21,7 @@ NOT_THE_SIGNAL = {"zero": "0", "a word": "true", "one and a blank": "1 1", "two"
 
 
 def allow(client: TestClient, product: Product, scene: str) -> str:
-    words = wording.token(product.scenes[scene], "en")
+    words = wording.token(product.scenes[scene], i18n.load()["en"])
     form = {"version": str(product.ledger.version(ME)), "words": words, "back": "centre"}
     answer = client.post(f"/customer/scenes/{scene}/allow", data=form)
     assert answer.status_code == 200, answer.text
@@ -70,7 +71,7 @@ def test_the_instruction_names_the_signal_as_its_words(
 def test_the_effect_is_shown_with_its_receipts(sharing: TestClient, product: Product) -> None:
     sharing.headers.update(SIGNAL)
     page = sign_in(sharing, ME).get("/customer").text
-    assert "neither sold nor shared" in page
+    assert "not to sell or share" in page
     for recorded in product.ledger.history(ME)[-2:]:
         assert f"/customer/receipts/{recorded.index}" in page
 
@@ -91,7 +92,7 @@ def test_who_allows_it_after_the_signal_has_decided(sharing: TestClient, product
     sharing.headers.update(SIGNAL)
     sign_in(sharing, ME)
     page = allow(sharing, product, ADS)
-    assert "goes before the general signal" in page
+    assert "overrides your browser" in page
     for _ in range(2):
         sharing.post("/customer/gpc")
         sharing.post("/logout")
@@ -130,7 +131,7 @@ def test_any_other_value_is_no_signal(sharing: TestClient, product: Product, val
     page = sign_in(sharing, ME).get("/customer").text
     sharing.post("/customer/gpc")
     assert product.ledger.version(ME) == before
-    assert "neither sold nor shared" not in page
+    assert "not to sell or share" not in page
 
 
 def test_one_good_header_among_several_is_the_signal(sharing: TestClient, product: Product) -> None:
@@ -154,7 +155,7 @@ def test_the_gate_shares_nothing_from_that_moment(
 def test_a_visitor_is_told_and_nothing_is_recorded(visitor: TestClient, product: Product) -> None:
     before = product.ledger.size
     page = visitor.get("/", headers=SIGNAL)
-    assert "Nobody is signed in" in page.text
+    assert "You are not signed in" in page.text
     assert "Sec-GPC" in page.headers["vary"]
     assert visitor.post("/customer/gpc", headers=SIGNAL, follow_redirects=False).status_code == 303
     assert product.ledger.size == before

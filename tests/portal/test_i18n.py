@@ -17,11 +17,14 @@ from portal.desk.office import GROUNDS
 from portal.jobs import schedule
 from portal.operations.job_results import Health
 from portal.web import i18n, problems
-from portal.web.i18n import MissingMessageError, Words
+from portal.web.i18n import Words
 from steward.agreements.health import Advice
 from steward.cases.case import Status
 from steward.cases.changes import ChangeKind
 from steward.contracts.health import Aspect
+from steward.dpv import party
+from steward.language.catalogue import MissingMessageError
+from steward.notify.notice import NoticeType
 from steward.notify.outbox import NoticeState
 from steward.oversight import risk
 
@@ -32,12 +35,25 @@ WORDS = i18n.load()
 
 USED_IN_TEMPLATES = re.compile(r"""say\(\s*["']([a-z0-9.-]+[a-z0-9])["']\s*[,)]""")
 USED_IN_CODE = re.compile(
-    r""""((?:notice|did|items|mail|card|condition|scene|key\.how)\.[a-z0-9.-]+)\""""
+    r""""((?:notice|did|items|mail|card|condition|scene|key\.how|language|list)\.[a-z0-9.-]+)\""""
 )
 GREEK = ("epsilon", "delta", "rho")
 KEY_ACTS = [each.__struct_config__.tag for each in get_args(KeyAct)]
 SAID = [TriggerSet, TriggerCleared, Limited, *get_args(CompanyAct), *get_args(KeyAct)]
 COMPOSED = {  # keys that templates put together: prefix -> what may follow
+    "archive.": ["no-row", "interactions.title", "interactions.lead"],
+    "case-notice.": [
+        "look",
+        "items",
+        "coarser",
+        *(f"what.{each}" for each in ChangeKind),
+        *(f"happened.{each}" for each in ChangeKind),
+        *(f"fallback.{each}" for each in Fallback),
+        *(f"{part}.{each}" for part in ("title", "review") for each in NoticeType),
+        *(f"who.{each}" for each in ("one", "many", "more", "unnamed")),
+        *(f"loss.{each}" for each in ("measured", "unmeasured")),
+    ],
+    "right.": [*party.RIGHTS],
     "standing.": [
         *SceneStatus,
         "frozen",
@@ -120,9 +136,14 @@ COMPOSED = {  # keys that templates put together: prefix -> what may follow
         "actions",
     ],
 }
-SYMBOLS = {"list.comma", "list.colon", "login.as", "regulator.digest", "search.found"} | {
-    f"regulator.{each}" for each in GREEK
-}
+SYMBOLS = {
+    "language.formats",
+    "list.comma",
+    "list.colon",
+    "login.as",
+    "regulator.digest",
+    "search.found",
+} | {f"regulator.{each}" for each in GREEK}
 JINJA = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}", re.DOTALL)
 UNTRANSLATED = re.compile(r"<pre[^>]*translate=\"no\"[^>]*>.*?</pre>|<code>.*?</code>", re.DOTALL)
 TAG = re.compile(r"<[^>]*>", re.DOTALL)
@@ -158,9 +179,7 @@ def test_no_key_is_missing_and_none_is_left_over() -> None:
 @pytest.mark.parametrize("tag", WORDS)
 def test_every_message_is_filled_in_and_in_its_language(tag: str) -> None:
     for key in WORDS[tag].keys():  # noqa: SIM118 - a method of ours
-        message = WORDS[tag].catalog.get(key)
-        assert message is not None
-        forms = [message.string] if isinstance(message.string, str) else [*(message.string or ())]
+        forms = WORDS[tag].messages[key]
         assert all(form.strip() for form in forms), key
         if key not in SYMBOLS:
             chinese = [any("\u4e00" <= sign <= "\u9fff" for sign in form) for form in forms]
@@ -192,9 +211,20 @@ def test_a_missing_message_is_an_error() -> None:
 
 
 def test_counts_choose_the_plural() -> None:
-    assert str(WORDS["en"].say("scene.days", count=1, number="1")) == "1 day"
-    assert str(WORDS["en"].say("scene.days", count=365, number="365")) == "365 days"
-    assert str(WORDS["zh-CN"].say("scene.days", count=365, number="365")) == "365 天"
+    assert str(WORDS["en"].say("release.age", count=1, number="1")) == "1 day ago"
+    assert str(WORDS["en"].say("release.age", count=365, number="365")) == "365 days ago"
+    assert str(WORDS["zh-CN"].say("release.age", count=365, number="365")) == "365 天前"
+    assert str(WORDS["de"].say("release.age", count=1, number="1")) == "vor 1 Tag"
+
+
+def test_lengths_of_time_follow_the_language() -> None:
+    lengths = {tag: (words.days(730), words.years(730)) for tag, words in WORDS.items()}
+    assert lengths == {
+        "en": ("730 days", "2 years"),
+        "zh-CN": ("730天", "2年"),
+        "de": ("730 Tage", "2 Jahre"),
+    }
+    assert not WORDS["en"].years(180)
 
 
 def test_dates_numbers_and_lists_follow_the_language() -> None:
@@ -219,6 +249,14 @@ NEGOTIATIONS = {
     "refused by quality": (None, "zh;q=0, en;q=0.1", "en"),
     "unreadable quality": (None, "zh;q=high, en", "en"),
     "not a header": (None, ";;;,,,===", "en"),
+    "a language with a region": (None, "de-AT, en;q=0.9", "de"),
+    "the longer range says otherwise": (None, "zh, zh-CN;q=0, de;q=0.2", "de"),
+    "spaces around the quality": (None, "en ; q=0.2 , de ; Q=0.9", "de"),
+    "everything else": (None, "en;q=0.1, *;q=0.5, zh;q=0", "de"),
+    "nothing but the rest": (None, "*", "en"),
+    "everything refused": (None, "*;q=0", "en"),
+    "four digits are no quality": (None, "zh;q=0.9999, de;q=0.1", "de"),
+    "equal qualities": (None, "de, zh", "de"),
 }
 
 
@@ -226,11 +264,8 @@ NEGOTIATIONS = {
     ("chosen", "accepted", "expected"), NEGOTIATIONS.values(), ids=NEGOTIATIONS.keys()
 )
 def test_the_language_is_negotiated(chosen: str | None, accepted: str, expected: str) -> None:
-    assert i18n.negotiate(chosen, accepted) == expected
+    assert i18n.negotiate(chosen, accepted, ["en", "zh-CN", "de"]) == expected
 
 
 def _facts(words: Words, key: str) -> set[str]:
-    message = words.catalog.get(key)
-    assert message is not None
-    forms = message.string if isinstance(message.string, tuple | list) else [message.string]
-    return {fact for form in forms for fact in re.findall(r"\{(\w+)\}", form or "")}
+    return {fact for form in words.messages[key] for fact in re.findall(r"\{(\w+)\}", form)}

@@ -253,7 +253,7 @@ def test_a_withdrawal_needs_no_key(me: Person, key: Passkey, host: str) -> None:
     assert last(me).evidence is EvidenceClass.SESSION
     index = me.product.ledger.history(me.subject)[-1].index
     paper = me.consent.get(f"/customer/receipts/{index}/paper").text
-    assert "given while signed in" in paper
+    assert "decided while signed in" in paper
 
 
 @pytest.mark.parametrize("host", [LOGIN, CONSENT])
@@ -263,7 +263,7 @@ def test_to_allow_without_the_key_is_explained_and_not_recorded(
     before = me.version
     answer = me.press(SCENE, "allow", host)
     assert answer.status_code == 403
-    assert "This takes one of your keys" in answer.text
+    assert "You need your key for this" in answer.text
     assert me.version == before
 
 

@@ -24,6 +24,7 @@ from portal.customer import leaving
 from portal.jobs import departures
 from portal.operations.wiring import Product
 from portal.storage.departures import Departures
+from portal.web import i18n
 from steward.oversight.legal_hold import Holds
 from tests.portal.conftest import START, Clock, browser, sign_in
 from tests.portal.desk import ME, say
@@ -245,7 +246,7 @@ def test_p27_nothing_is_allowed_while_it_waits(
     leave(customer)
     form = {
         "version": str(product.ledger.version(ME)),
-        "words": wording.token(product.scenes["segmentation"], "en"),
+        "words": wording.token(product.scenes["segmentation"], i18n.load()["en"]),
     }
     answer = customer.post("/customer/scenes/segmentation/allow", data=form)
     assert (answer.status_code, "You are leaving" in answer.text) == (409, True)
@@ -270,7 +271,7 @@ def test_p27_no_press_that_was_on_its_way_is_recorded_after_the_request(
     scene = next(each for each in product.scenes.values() if not each.locked and each.id not in had)
     form = {
         "version": str(product.ledger.version(ME)),
-        "words": wording.token(scene, "en"),
+        "words": wording.token(scene, i18n.load()["en"]),
     }
 
     def ask() -> None:
@@ -371,7 +372,7 @@ def test_p20_nobody_sees_it_who_is_not_signed_in(page: str, visitor: TestClient)
 
 def test_p20_it_is_there_in_chinese(customer: TestClient) -> None:
     for page in ("/customer/leave", "/customer/leave/everything"):
-        assert "离开" in customer.get(page, headers={"Accept-Language": "zh-CN"}).text
+        assert "注销" in customer.get(page, headers={"Accept-Language": "zh-CN"}).text
 
 
 def test_p20_an_application_has_its_own_builds(product: Product) -> None:

@@ -19,6 +19,7 @@ from portal.commands import app
 from portal.consent import wording
 from portal.operations.settings import Settings
 from portal.operations.wiring import open_product
+from portal.web import i18n
 from tests.bank import contracts
 from tests.ledger.events import KEY_ACTS
 from tests.portal.conftest import START, Clock, browser, sign_in
@@ -218,7 +219,7 @@ def test_i5_the_same_file_is_recorded_once(home: Path) -> None:
 
 
 def test_i6_what_the_customer_said_here_is_never_overwritten(home: Path, ledger: Ledger) -> None:
-    words = wording.wording(SCENES["segmentation"], "en")
+    words = wording.wording(SCENES["segmentation"], i18n.load()["en"])
     act = Granted("segmentation", ("age",), None)
     ledger.record([ledger.draft("c00041", act, at=START, wording=words)])
     ledger.close()
@@ -236,7 +237,7 @@ def test_i6_nor_is_anything_newer(home: Path) -> None:
 
 
 def test_i6_whose_own_keys_sign_is_asked_and_not_imported(home: Path, ledger: Ledger) -> None:
-    words = wording.wording(SCENES["segmentation"], "en")
+    words = wording.wording(SCENES["segmentation"], i18n.load()["en"])
     key = next(each for each in KEY_ACTS if isinstance(each, KeyEnrolled))
     ledger.record([ledger.draft("c00041", key, at=START, wording=words)])
     ledger.close()

@@ -18,6 +18,7 @@ from portal.consent import wording
 from portal.operations import mail
 from portal.operations.mail import CustomerMail, LetterFolder, LetterSmtp, MailSettingError
 from portal.operations.wiring import Product
+from portal.web import i18n
 from tests.portal.conftest import Clock, browser, copy, sign_in
 
 ME, SCENE = "c00007", "segmentation"
@@ -65,7 +66,7 @@ def mailing(seeded: Path, tmp_path: Path) -> Product:
 
 
 def press(client: TestClient, product: Product, wish: str = "allow") -> int:
-    words = wording.token(product.scenes[SCENE], "en")
+    words = wording.token(product.scenes[SCENE], i18n.load()["en"])
     form = {"version": str(product.ledger.version(ME)), "words": words}
     return client.post(f"/customer/scenes/{SCENE}/{wish}", data=form).status_code
 
@@ -104,7 +105,7 @@ def test_every_act_is_followed_by_a_letter_whose_proof_verifies(
     assert body is not None
     assert mailing.scenes[SCENE].title["en"] in body.get_content()
     proof, words = letter.iter_attachments()
-    assert words.get_content() == wording.shown(mailing.scenes[SCENE], "en")
+    assert words.get_content() == wording.shown(mailing.scenes[SCENE], i18n.load()["en"])
     receipt = parse(proof.get_content().decode())
     verify(receipt, mailing.ledger.log.verifiers)
     assert receipt.extra["event"]["act"]["type"] == "granted"

@@ -87,7 +87,7 @@ def granting(product: Product, field: str) -> set[str]:
 
 
 def version(number: str) -> tuple[str, str]:
-    return "\nversion: 1.0.0", f"\nversion: {number}"
+    return "\nversion: 1.0.1", f"\nversion: {number}"
 
 
 TOP = "\ncustomProperties:\n"
@@ -96,13 +96,13 @@ SINCE_2 = (TOP, f"{TOP}  - {{property: consentSince, value: 2.0.0}}\n")
 FIELD_OF_ITS_OWN = """      - name: age
         logicalType: integer
         customProperties:
-          - {property: use, value: {en: to guess, zh-CN: 猜测}}
+          - {property: use, value: {en: to guess, zh-CN: 猜测, de: um zu raten}}
           - {property: since, value: 1.1.0}
           - {property: fallback, value: withhold}
 slaProperties:
 """
 SALES = """partner: false}
-      - {id: sales, title: {en: Sales, zh-CN: 销售}, partner: true}
+      - {id: sales, title: {en: Sales, zh-CN: 销售, de: Verkauf}, partner: true}
 """
 ITS_LINES = re.compile(r"      - name: postcode_area\n(?:        .*\n)+")
 INTEREST = [
@@ -112,7 +112,7 @@ INTEREST = [
 # edits, what the plan says, and whether earlier consents end
 CHANGES: dict[str, tuple[list[tuple[str, str]], tuple[str, list[str], list[str]], bool]] = {
     "other words": (
-        [version("1.0.1"), ("we cannot suggest", "we cannot show")],
+        [version("1.0.2"), ("we cannot suggest", "we cannot show")],
         ("reworded", [], []),
         False,
     ),
@@ -137,12 +137,12 @@ CHANGES: dict[str, tuple[list[tuple[str, str]], tuple[str, list[str], list[str]]
         False,
     ),
     "a shorter consent": (
-        [version("1.0.1"), ("value: 365", "value: 364")],
+        [version("1.0.2"), ("value: 365", "value: 364")],
         ("narrowed", [], ["longest consent"]),
         False,
     ),
     "a consent that is too short by now": (
-        [version("1.0.1"), ("longestConsentDays, value: 365", "longestConsentDays, value: 1")],
+        [version("1.0.2"), ("longestConsentDays, value: 365", "longestConsentDays, value: 1")],
         ("narrowed", [], ["longest consent"]),
         True,
     ),
@@ -200,7 +200,7 @@ def test_c9_faults_of_the_folder_are_printed_as_check_prints_them(bank: Bank) ->
 
 def test_c11_a_locked_scene_gets_no_field_silently(bank: Bank) -> None:
     bank.edit(
-        ("\nversion: 1.0.0", "\nversion: 1.1.0"),
+        ("\nversion: 1.0.1", "\nversion: 1.1.0"),
         ("slaProperties:\n", FIELD_OF_ITS_OWN),
         file=f"scenes/{LOCKED}.odcs.yaml",
     )
@@ -384,11 +384,11 @@ def test_c11_no_start_counts_silently_for_a_use_whom_it_did_not_count_before(ban
     """Its tables rest on everybody who does not object, whatever the words say."""
     scene, mode = "scenes/lead-scoring.odcs.yaml", "{mode: release-anchored}}\n"
     population = "  - {property: population, value: not-objecting}\n"
-    bank.edit((population, ""), ("\nversion: 1.0.1", "\nversion: 1.0.2"), file=scene)
+    bank.edit((population, ""), ("\nversion: 1.0.2", "\nversion: 1.0.3"), file=scene)
     assert bank.run("apply").exit_code == 0
     bank.edit((mode, f"{mode}{population}"), file=scene)
     assert "population reworded: want a new version" in bank.run("plan").output
-    bank.edit(("\nversion: 1.0.2", "\nversion: 1.0.3"), file=scene)
+    bank.edit(("\nversion: 1.0.3", "\nversion: 1.0.4"), file=scene)
     size = bank.size
     assert "its tables rest on counts of everybody who does not object" in bank.run("plan").output
     refused = bank.run("serve")

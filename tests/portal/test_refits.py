@@ -28,6 +28,7 @@ from portal.operations.release_service import TooFewAdmittedError
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
 from portal.regulator.budget_account import recompute
+from portal.web import i18n
 from synthetic.fitting.checkpoint import Partial, PartialError
 from synthetic.fitting.release import Release
 from synthetic.privacy.budget import PrivacyLoss
@@ -63,7 +64,7 @@ def counting(product: Product) -> Scene:
 
 
 def say(product: Product, subject: str, act: Granted | Withdrawn, at: datetime = START) -> None:
-    shown = wording.wording(product.scenes[act.scene], "en")
+    shown = wording.wording(product.scenes[act.scene], i18n.load()["en"])
     product.ledger.record([product.ledger.draft(subject, act, at=at, wording=shown)])
 
 

@@ -143,7 +143,7 @@ def test_g143_the_pages_say_that_earlier_reads_are_no_longer_kept(
     remover = retention(product)
     assert "Reads before" not in customer.get("/customer/reads").text
     remover.look(LATER)
-    kept = "Reads are kept for 30 days after their log was closed"
+    kept = "We keep the record of a read for 30 days after its log was closed"
     assert kept in customer.get("/customer/reads").text
     remover.look(LATER + TIME)
     for path in ("/customer/reads", "/customer/map"):

@@ -35,6 +35,7 @@ from portal.operations.gate_process import (
 )
 from portal.operations.settings import Settings
 from portal.operations.wiring import SNAPSHOT, Product
+from portal.web import i18n
 from tests.features.loopback import free_port
 from tests.features.served import HERE
 from tests.portal.conftest import START, Clock, allow
@@ -116,7 +117,7 @@ def test_it_answers_follows_the_ledger_and_journals_for_the_customer(product: Pr
     with serving(product) as address:
         gate = GateClient(address, f"demo-{SERVICE}")
         assert gate.read(SCENE, ME, [FIELD]).views == {FIELD: "personal"}
-        shown = wording.wording(product.scenes[SCENE], "en")
+        shown = wording.wording(product.scenes[SCENE], i18n.load()["en"])
         said = product.ledger.draft(ME, Withdrawn(SCENE), at=clock.now(), wording=shown)
         (recorded,) = product.ledger.record([said])
         after = gate.read(SCENE, ME, [FIELD], minimum_size=recorded.index + 1)

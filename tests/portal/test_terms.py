@@ -14,7 +14,7 @@ from tests.bank import BANK
 from tests.portal.conftest import Clock, browser, copy, sign_in
 from tests.portal.test_customer import ALLOWED, ME, press
 
-NOTE = "This scene has been widened since you allowed it."
+NOTE = "We have widened this use since you allowed it."
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def widened(seeded: Path, tmp_path: Path) -> Product:
     path = folder / "scenes" / f"{ALLOWED}.odcs.yaml"
     text = path.read_text("utf-8")
     since = "customProperties:\n  - {property: consentSince, value: 2.0.0}\n  - {property: order"
-    text = text.replace("\nversion: 1.0.0", "\nversion: 2.0.0")
+    text = text.replace("\nversion: 1.0.1", "\nversion: 2.0.0")
     path.write_text(text.replace("customProperties:\n  - {property: order", since), "utf-8")
     return copy(seeded, tmp_path / "home", company=str(folder))
 

@@ -34,6 +34,7 @@ def consent_record(
     from portal.operations import company_folder
     from portal.operations.company_folder import UnstatedError, organisation
     from portal.operations.settings import Settings
+    from portal.web import i18n
     from steward.dpv.consent_receipt import NoConsentError, document, instruction
 
     if data_dir != HERE and not data_dir.is_dir():
@@ -44,9 +45,9 @@ def consent_record(
     try:
         proof = file.read_bytes().decode()
         scenes = shown_version.contracts(
-            instruction(receipt.parse(proof)), company.scenes, data_dir
+            instruction(receipt.parse(proof)), company.scenes, data_dir, i18n.load(company)
         )
-        about = organisation(settings), clock.now(), company.source.categories
+        about = organisation(settings, company), clock.now(), company.source.categories
         made = pack.document(document(proof, scenes, *about))
     except (OSError, UnicodeDecodeError) as error:
         fail(f"want a receipt, found {error}; download it again", 1)
@@ -85,7 +86,7 @@ def processing_record(
         listed = ", ".join(sorted(wanted)) or "none: every scene rests on consent"
         raise MistakeError(f"no scene {scene!r} on another basis than consent: want {listed}")
     try:
-        about = organisation(settings), clock.now(), company.source.categories
+        about = organisation(settings, company), clock.now(), company.source.categories
     except UnstatedError as error:
         fail(str(error), 1)
     _write(pack.document(of_scene(company.scenes[scene], *about)), out)

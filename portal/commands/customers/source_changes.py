@@ -49,7 +49,7 @@ def deleted(subjects: Subjects, data_dir: DataDir = HERE) -> None:
     obligation read what the source has. Exit status 1: one of them is no customer, and nothing was
     recorded. 2: no ledger in the folder.
     """
-    recorded = _recorded(data_dir, lambda ledger, _home: _deleted(ledger, subjects))
+    recorded = _recorded(data_dir, lambda ledger, home: _deleted(ledger, home, subjects))
     before = len({*subjects}) - len(recorded)
     again = f"; {before} were recorded before" if before else ""
     typer.echo(f"{len(recorded)} customers deleted at the source{again}")
@@ -122,7 +122,7 @@ def _recorded(home: Path, drafted: Drafted) -> "list[RecordedInstruction]":
     )
 
 
-def _deleted(ledger: "Ledger", subjects: Sequence[str]) -> "list[Instruction]":
+def _deleted(ledger: "Ledger", home: Path, subjects: Sequence[str]) -> "list[Instruction]":
     from ledger.events.acts import SourceDeleted
 
     unique = [*dict.fromkeys(subjects)]
@@ -131,7 +131,7 @@ def _deleted(ledger: "Ledger", subjects: Sequence[str]) -> "list[Instruction]":
     for subject in unique:
         history = ledger.history(subject)
         if not history or not isinstance(history[-1].event.act, SourceDeleted):
-            drafts += _drafts(ledger, subject, [(clock.now(), SourceDeleted())])
+            drafts += _drafts(ledger, home, subject, [(clock.now(), SourceDeleted())])
     return drafts
 
 
@@ -149,9 +149,9 @@ def _merged(ledger: "Ledger", home: Path, *, merged: str, into: str) -> "list[In
     other, mine, at = _shareable(ledger, merged), _state(ledger, into), clock.now()
     scenes = _scenes(home)
     acts = narrowing.shared(scenes, mine, other, at, _published(ledger))
-    theirs = _drafts(ledger, merged, [(at, SourceDeleted(into))])
+    theirs = _drafts(ledger, home, merged, [(at, SourceDeleted(into))])
     marker = Merged(merged, narrowing.silent(scenes, other))
-    return [*theirs, *_drafts(ledger, into, [(at, each) for each in (marker, *acts)])]
+    return [*theirs, *_drafts(ledger, home, into, [(at, each) for each in (marker, *acts)])]
 
 
 def _renamed(ledger: "Ledger", home: Path, *, old: str, new: str) -> "list[Instruction]":
@@ -165,8 +165,8 @@ def _renamed(ledger: "Ledger", home: Path, *, old: str, new: str) -> "list[Instr
     other, at = _shareable(ledger, old), clock.now()
     _require_new(ledger, new)
     acts = narrowing.taken_over(_scenes(home), other, f"renamed:{old}", at, _agreed(ledger))
-    theirs = _drafts(ledger, old, [(at, SourceDeleted(new))], "renamed-to")
-    return [*theirs, *_drafts(ledger, new, [*acts, (at, Renamed(old))], "renamed")]
+    theirs = _drafts(ledger, home, old, [(at, SourceDeleted(new))], "renamed-to")
+    return [*theirs, *_drafts(ledger, home, new, [*acts, (at, Renamed(old))], "renamed")]
 
 
 def _split(ledger: "Ledger", home: Path, *, subject: str, new: str) -> "list[Instruction]":
@@ -177,8 +177,8 @@ def _split(ledger: "Ledger", home: Path, *, subject: str, new: str) -> "list[Ins
     _require_known(ledger, [new])
     other, mine, at = _shareable(ledger, subject), _require_new(ledger, new), clock.now()
     acts: list[Act] = [Split(subject), *narrowing.objected(_scenes(home), mine, other, at)]
-    theirs = _drafts(ledger, subject, [(at, Split(new))])
-    return [*theirs, *_drafts(ledger, new, [(at, each) for each in acts])]
+    theirs = _drafts(ledger, home, subject, [(at, Split(new))])
+    return [*theirs, *_drafts(ledger, home, new, [(at, each) for each in acts])]
 
 
 def _require_new(ledger: "Ledger", new: str) -> "ConsentState":
@@ -281,7 +281,11 @@ def _agreed(ledger: "Ledger") -> "Callable[[str, int], Version]":
 
 
 def _drafts(
-    ledger: "Ledger", subject: str, acts: "Iterable[tuple[datetime, Act]]", words: str | None = None
+    ledger: "Ledger",
+    home: Path,
+    subject: str,
+    acts: "Iterable[tuple[datetime, Act]]",
+    words: str | None = None,
 ) -> "list[Instruction]":
     """The acts as the customer's next instructions, in the language of their last one.
 
@@ -289,10 +293,11 @@ def _drafts(
     """
     from ledger.events.envelope import EvidenceClass
     from portal.consent import wording
+    from portal.operations import company_folder
     from portal.web import i18n
 
-    catalogues, history = i18n.load(), ledger.history(subject)
-    spoken = catalogues["en"]
+    catalogues = i18n.load(company_folder.of(home))
+    history, spoken = ledger.history(subject), next(iter(catalogues.values()))
     if history:
         spoken = catalogues.get(history[-1].event.wording.locale, spoken)
     drafts: list[Instruction] = []

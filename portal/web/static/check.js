@@ -15,6 +15,7 @@ document.getElementById("file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   if (file) receipt.value = await file.text();
 });
+document.addEventListener("typed-again", () => receipt.value && check()); // in another language
 const [, index, secret] = /^#([0-9]{1,15})(?:\.([\w-]{22,120}))?$/.exec(location.hash) ?? [];
 if (secret) history.replaceState(null, "", location.pathname); // it was on paper; it stays there
 if (index) {
@@ -41,11 +42,16 @@ async function check() {
   }
 }
 
+// An act by its name in the page's language.
+function named(act) {
+  return document.querySelector(`#acts [data-act="${CSS.escape(act)}"]`)?.textContent ?? act;
+}
+
 function show(proven) {
   const { event, signer } = proven, act = event.act ?? event;
   const values = {
     who: event.subject ?? event.source ?? "",
-    act: act.type,
+    act: named(act.type),
     scene: act.scene ?? "",
     fields: act.fields?.join(", ") ?? "",
     at: event.at ?? "",

@@ -17,6 +17,7 @@ from ledger.events.reducer import SceneConsent, SceneWithdrawal
 from ledger.service import Ledger
 from portal.commands import app
 from portal.consent import wording
+from portal.web import i18n
 from tests.ledger.events import KEY_ACTS
 from tests.portal.imports.runs import HEAD, ME, SCENES, YOU, refused, row, run, size, state
 
@@ -43,7 +44,7 @@ def decided_here(home: Path, at: datetime = OWN) -> None:
     """ME allows the scene on the customer's pages."""
     with opened(home) as ledger:
         act = Granted(SCENE, ("name",), None)
-        shown = wording.wording(SCENES[SCENE], "en")
+        shown = wording.wording(SCENES[SCENE], i18n.load()["en"])
         ledger.record([ledger.draft(ME, act, at=at, wording=shown)])
 
 
@@ -151,7 +152,7 @@ def test_i6_a_withdrawal_elsewhere_ends_what_the_customers_key_signed(home: Path
     decided_here(home)
     key = next(each for each in KEY_ACTS if isinstance(each, KeyEnrolled))
     with opened(home) as ledger:
-        shown = wording.wording(SCENES[SCENE], "en")
+        shown = wording.wording(SCENES[SCENE], i18n.load()["en"])
         ledger.record([ledger.draft(ME, key, at=OWN + timedelta(hours=1), wording=shown)])
     assert run(home, lines(("2026-05-02", "withdrawn"))).exit_code == 0
     assert isinstance(state(home), SceneWithdrawal)

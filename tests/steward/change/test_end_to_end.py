@@ -39,6 +39,7 @@ from portal.demo.sources.grants import initial_grants
 from portal.operations import release_service
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product, open_product
+from portal.web import i18n
 from steward.cases.case import Cases, Status
 from steward.change_flow import ChangeFlow
 from steward.notify import masked_name, recipients
@@ -67,7 +68,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
         last = granted[-1][0]
         everybody.execute(f"CREATE TABLE small.customer AS FROM customer WHERE id <= '{last}'")
     settings = Settings(data_dir=home, demo=True)
-    said = wording(contracts()[1][SCENE], "en")
+    said = wording(contracts()[1][SCENE], i18n.load()["en"])
     ledger = Ledger.open(home, origin=bank().origin)
     agreed = {who: Granted(scene, fields, None) for who, scene, fields in granted}
     at = START - 30 * DAY
@@ -91,7 +92,7 @@ def flow_of(product: Product) -> ChangeFlow:
 
 
 def withdraw(product: Product, who: list[str]) -> None:
-    said = wording(product.scenes[SCENE], "en")
+    said = wording(product.scenes[SCENE], i18n.load()["en"])
     drafts: list[Instruction] = [
         product.ledger.draft(each, Withdrawn(SCENE), at=START, wording=said) for each in who
     ]

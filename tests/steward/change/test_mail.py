@@ -40,17 +40,19 @@ def letter(tmp_path: Path) -> OutgoingNotice:
     return letter
 
 
-def test_a_message_says_what_the_event_says_in_both_languages(
+def test_a_message_says_what_the_event_says_in_every_language(
     letter: OutgoingNotice, tmp_path: Path
 ) -> None:
     NoticeFolder(tmp_path / "mail", "desk@bank.example").send(letter, NOON)
     (path,) = (tmp_path / "mail").iterdir()
     message = message_from_bytes(path.read_bytes(), policy=policy.default)
     texts = json.loads(letter.body)["data"]["text"]
-    assert message["Subject"] == f"{texts['en']['title']} / {texts['zh-CN']['title']}"
+    languages = json.loads(letter.body)["data"]["languages"]
+    assert sorted(languages) == sorted(texts) == ["de", "en", "zh-CN"]
+    assert languages[0] == "en", "the company's first language comes first"
+    assert message["Subject"] == " / ".join(texts[each]["title"] for each in languages)
     said = message.get_content()
-    assert texts["en"]["body"] in said
-    assert texts["zh-CN"]["body"] in said
+    assert all(each["body"] in said for each in texts.values())
     assert letter.id in message["Message-ID"]
     assert path.stat().st_mode & 0o777 == 0o600
 

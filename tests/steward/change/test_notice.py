@@ -2,18 +2,17 @@
 
 import json
 import string
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Any
 
 import pytest
 
-from gate.contracts.odcs import LOCALES
 from gate.contracts.scene import Fallback
 from steward.cases.case import Case, Status
 from steward.cases.changes import ChangeKind
 from steward.cases.loss import Loss, measured, parse
+from steward.language import catalogue
 from steward.notify import notice
 from steward.notify.masked_name import masked
 from steward.notify.notice import NoticeType
@@ -22,6 +21,7 @@ from tests.gate.scenes import NEAREST_BRANCH, SEGMENTATION
 from tests.gate.world import NOON
 from tests.steward.change.office import bank_release
 
+LANGUAGES = catalogue.load()
 CASE = Case(
     id=7,
     scene="segmentation",
@@ -41,64 +41,47 @@ CASE = Case(
 
 
 def body(case: Case = CASE, locale: str = "en") -> str:
-    return notice.text(NoticeType.OPENED, case, SEGMENTATION, locale)["body"]
+    return notice.text(NoticeType.OPENED, case, SEGMENTATION, LANGUAGES[locale])["body"]
 
 
-def tables(value: object = None, path: str = "") -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Every message of the notice's tables, by where it stands."""
-    if value is None:
-        for name, table in vars(notice).items():
-            if name.isupper() and isinstance(table, dict):
-                yield from tables(table, name)
-    elif isinstance(value, dict) and all(isinstance(each, str) for each in value.values()):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from tables(inner, f"{path}.{key}")
+def places(forms: Sequence[str]) -> set[str]:
+    return {name for form in forms for _, name, _, _ in string.Formatter().parse(form) if name}
 
 
-MESSAGES = dict(tables())
-
-
-def places(pattern: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(pattern) if name}
-
-
-def test_the_tables_were_found() -> None:
-    assert len(MESSAGES) > 20
-
-
-@pytest.mark.parametrize("where", MESSAGES)
-def test_s30_every_message_is_complete_in_both_languages(where: str) -> None:
-    words = MESSAGES[where]
-    assert words.keys() == set(LOCALES)
-    assert all(each.strip() for each in words.values())
-    assert places(words["en"]) == places(words["zh-CN"])
+@pytest.mark.parametrize("locale", LANGUAGES)
+def test_s30_every_message_is_complete_in_every_language(locale: str) -> None:
+    english, here = LANGUAGES["en"].messages, LANGUAGES[locale].messages
+    assert english.keys() == here.keys()
+    for key, forms in english.items():
+        assert all(each.strip() for each in here[key])
+        assert places(forms) == places(here[key]), key
 
 
 @pytest.mark.parametrize(
-    ("table", "kind"),
+    ("prefix", "kind"),
     [
-        (notice.TITLES, NoticeType),
-        (notice.REVIEW, NoticeType),
-        (notice.WHAT, ChangeKind),
-        (notice.HAPPENED, ChangeKind),
-        (notice.FALLBACKS, Fallback),
+        ("title", NoticeType),
+        ("review", NoticeType),
+        ("what", ChangeKind),
+        ("happened", ChangeKind),
+        ("fallback", Fallback),
     ],
 )
-def test_s30_every_case_has_its_words(table: Mapping[Any, Any], kind: type[Enum]) -> None:
-    assert table.keys() == set(kind)
+def test_s30_every_case_has_its_words(prefix: str, kind: type[Enum]) -> None:
+    within = f"case-notice.{prefix}."
+    have = {key for key in LANGUAGES["en"].messages if key.startswith(within)}
+    assert have == {f"{within}{each.value}" for each in kind}
 
 
 @pytest.mark.parametrize("type_", NoticeType)
 @pytest.mark.parametrize("kind", ChangeKind)
 @pytest.mark.parametrize("fallback", Fallback)
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("locale", LANGUAGES)
 def test_s30_a_notice_leaves_no_blank(
     type_: NoticeType, kind: ChangeKind, fallback: Fallback, locale: str
 ) -> None:
     case = replace(CASE, kind=kind, fallback=fallback, loss=None)
-    said = notice.text(type_, case, SEGMENTATION, locale)
+    said = notice.text(type_, case, SEGMENTATION, LANGUAGES[locale])
     assert "{" not in said["title"] + said["body"]
     assert len(said["body"].split("\n")) == (2 if kind in notice.ALERTS else 4)
 
@@ -146,7 +129,7 @@ def test_s30_items_and_what_answers_in_their_place_are_named() -> None:
     }
     scene = replace(NEAREST_BRANCH, fields=fields)
     case = replace(CASE, fields=("location",), fallback=Fallback.GENERALISE, loss=None)
-    said = notice.text(NoticeType.OPENED, case, scene, "en")["body"]
+    said = notice.text(NoticeType.OPENED, case, scene, LANGUAGES["en"])["body"]
     assert "switched off location in" in said
     assert "get postcode_area where the customer grants it" in said
     assert "not measured" in said
@@ -175,7 +158,9 @@ PERCENTS = {0.0: "0 %", 0.1: "10 %", 1.0: "100 %", 0.01834: "1.83 %", 2.216e-5: 
 
 @pytest.mark.parametrize("share", PERCENTS)
 def test_s30_a_figure_keeps_three_digits_that_count(share: float) -> None:
-    assert notice._percent(share) == PERCENTS[share]
+    assert notice._percent(share, LANGUAGES["en"]) == PERCENTS[share]
+    german = notice._percent(share, LANGUAGES["de"])
+    assert german == PERCENTS[share].replace(".", ",")
 
 
 def test_s31_the_loss_is_the_evaluations_own() -> None:
@@ -204,7 +189,7 @@ def test_s31_who_granted_after_the_case_began_counts_but_never_beyond_everybody(
 
 def test_s32_the_id_is_of_the_content_and_the_channel() -> None:
     made = [
-        notice.event(type_, CASE, SEGMENTATION, "log", NOON, number)
+        notice.event(type_, CASE, SEGMENTATION, "log", NOON, number, LANGUAGES)
         for number, type_ in enumerate((NoticeType.OPENED, NoticeType.OVERDUE))
     ]
     ids = [notice.identified(each, channel)[0] for each in made for channel in ("a", "b")]

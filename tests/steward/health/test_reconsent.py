@@ -24,7 +24,11 @@ SCENE = SCENES["direct-marketing"]  # its permissions last 30 days
 DAY = timedelta(days=1)
 LATER = NOON + 31 * DAY
 FILE = specs_folder() / "stewardship" / "reminder.yaml"
-TEXT = {"en": "{scene} ended on {day}: {address}", "zh-CN": "{scene}已于{day}结束：{address}"}
+TEXT = {
+    "en": "{scene} ended on {day}: {address}",
+    "zh-CN": "{scene}已于{day}结束：{address}",
+    "de": "{scene} endete am {day}: {address}",
+}
 
 
 class Channel:
@@ -246,15 +250,16 @@ def test_a_reminder_says_what_ended_when_and_where_to_decide(name: str, tmp_path
         neutral_reminder.load(file(tmp_path, text=text))
 
 
-def test_the_shipped_reminder_passes_and_speaks_both_languages() -> None:
+def test_the_shipped_reminder_passes_and_speaks_every_language() -> None:
     reminder = neutral_reminder.load()
-    english, chinese = (
-        reminder.words(SCENE, date(2026, 1, 31), "https://bank.example", locale)
-        for locale in ("en", "zh-CN")
-    )
-    assert "leave it so" in english
-    assert "保持现状" in chinese
-    assert all("2026-01-31" in each and "bank.example" in each for each in (english, chinese))
+    spoken = {
+        locale: reminder.words(SCENE, date(2026, 1, 31), "https://bank.example", locale)
+        for locale in ("en", "zh-CN", "de")
+    }
+    assert "leave it so" in spoken["en"]
+    assert "保持现状" in spoken["zh-CN"]
+    assert "so lassen" in spoken["de"]
+    assert all("2026-01-31" in each and "bank.example" in each for each in spoken.values())
 
 
 BAD_FILES: dict[str, dict[str, Any]] = {

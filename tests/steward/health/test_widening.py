@@ -232,7 +232,7 @@ def test_a_contract_of_before_is_not_published_again(
     path = folder / "scenes" / "segmentation.odcs.yaml"
     first = path.read_bytes()
     publish(bank, folder, tmp_path)
-    edit(folder, "segmentation", lambda data: data.update(version="1.0.2"))
+    edit(folder, "segmentation", lambda data: data.update(version="1.0.3"))
     publish(bank, folder, tmp_path)
     path.write_bytes(first)
     with pytest.raises(UndeclaredChangeError, match="versions only grow"):

@@ -1,0 +1,199 @@
+"""Catalogues of messages: gettext files, one a language, read once; nothing is compiled beforehand.
+
+    locales/zh_CN/LC_MESSAGES/messages.po
+
+A language is complete or it is refused: the English file of a folder says which messages there are
+and which facts each of them fills in. A company adds a language that the product does not have by a
+file of its own, `locales/<language>/LC_MESSAGES/messages.po` in its folder, with the messages of
+notices, consent records and pages together. Two messages describe the language itself:
+
+    language.name      what its speakers call it: Deutsch
+    language.formats   the CLDR locale of dates and numbers: de_DE
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from gettext import c2py
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from babel import Locale, UnknownLocaleError
+from babel.messages.pofile import PoFileError, read_po
+from babel.numbers import format_decimal
+
+from gate.contracts.company import Company
+from gate.contracts.odcs import LANGUAGE, ContractError, Text
+
+FOLDER = Path(__file__).parent / "locales"
+FILE = Path("LC_MESSAGES") / "messages.po"
+ENGLISH = "en"
+
+Messages = Mapping[str, tuple[str, ...]]  # by key, the plural forms
+
+
+class MissingMessageError(LookupError):
+    """A message key that a catalogue does not have."""
+
+
+class LanguageError(ContractError):
+    """A language cannot be used. Says the file and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """One language's messages. Immutable, shared by all threads."""
+
+    tag: str  # BCP 47, as in the contracts and in <html lang>
+    messages: Messages
+    plural: Callable[[int], int]
+
+    @cached_property
+    def locale(self) -> Locale:
+        """The formats of dates and numbers: 17 November in en_GB, not 11/17."""
+        return Locale.parse(self.plain("language.formats"))
+
+    def plain(self, key: str, **facts: Any) -> str:
+        """The message `key` with `facts` filled in. Raises MissingMessageError."""
+        return self.pattern(key, facts.get("count")).format(**facts)
+
+    def pattern(self, key: str, count: int | None = None) -> str:
+        """The message `key` in the plural form for `count`. Raises MissingMessageError."""
+        if (forms := self.messages.get(key)) is None:
+            raise MissingMessageError(f"no message {key!r} in {self.tag}; add it to {FILE}")
+        if len(forms) == 1:
+            return forms[0]
+        return forms[self.plural(count if count is not None else 1)]
+
+    def number(self, number: float) -> str:
+        return format_decimal(number, locale=self.locale)
+
+
+def load(company: Company | None = None) -> Mapping[str, Catalogue]:
+    """The catalogues of a company's languages by tag, or of all that the product has.
+
+    Raises LanguageError.
+    """
+    return catalogues((FOLDER,), company)
+
+
+def catalogues(folders: Sequence[Path], company: Company | None) -> Mapping[str, Catalogue]:
+    """The same over several folders of the product, whose messages are put together.
+
+    Files are read once in a process. Raises LanguageError with every fault.
+    """
+    if company is None:
+        return _load((*folders,), shipped(folders[0]), None)
+    if wrong := [*missing(folders, company)]:
+        raise LanguageError("\n".join(wrong))
+    return _load((*folders,), (*company.languages,), company.locales)
+
+
+def texts(key: str, spoken: Mapping[str, Catalogue]) -> Text:
+    """A message in every language."""
+    return {tag: each.plain(key) for tag, each in spoken.items()}
+
+
+def shipped(folder: Path) -> tuple[str, ...]:
+    """The languages that a folder has, English first."""
+    found = sorted(each.parents[1].name.replace("_", "-") for each in folder.glob(f"*/{FILE}"))
+    return tuple(sorted(found, key=lambda tag: tag != ENGLISH))
+
+
+def place(folder: Path, tag: str) -> Path:
+    """The file of a language."""
+    return folder / tag.replace("-", "_") / FILE
+
+
+def missing(folders: Sequence[Path], company: Company) -> Iterator[str]:
+    """What the company's languages lack, one a line, each with its file and what to do."""
+    ours = shipped(folders[0])
+    for tag in company.languages:
+        path = place(company.locales, tag)
+        if tag in ours:
+            continue
+        if not path.is_file():
+            yield (
+                f"{company.folder / 'company.toml'}: the product has no {tag!r} ({', '.join(ours)})"
+                f": write {path}, or remove it from languages"
+            )
+            continue
+        try:
+            have, _ = read(path)
+            Locale.parse(have.get("language.formats", (ENGLISH,))[0])
+        except (ValueError, UnknownLocaleError) as error:
+            yield f"{path}: {error}"
+            continue
+        wanted = _together(place(each, ENGLISH) for each in folders)
+        yield from (f"{path}: no message {key!r}: add it" for key in wanted if key not in have)
+        shared = ((key, wanted[key], have[key]) for key in wanted if key in have)
+        for key, forms, theirs in shared:
+            if wrong := _wrong_facts(theirs, forms):
+                yield f"{path}: message {key!r} {wrong}"
+
+
+def strange(folders: Sequence[Path], company: Company) -> Iterator[str]:
+    """What a company's folder of languages has and nobody reads. `folders`: all that are read."""
+    wanted: Messages | None = None
+    for path in sorted(company.locales.glob("*")):
+        tag = path.name.replace("_", "-")
+        if not (path / FILE).is_file() or not LANGUAGE.fullmatch(tag):
+            yield f"{path}: want a language, such as {place(company.locales, 'fr')}"
+        elif tag in shipped(folders[0]):
+            yield f"{path}: the product has {tag}: remove this folder"
+        elif tag not in company.languages:
+            yield f"{path}: add {tag!r} to languages in company.toml, or remove this folder"
+        else:
+            wanted = wanted or _together(place(each, ENGLISH) for each in folders)
+            for key in read(path / FILE)[0].keys() - wanted.keys():
+                yield f"{path / FILE}: message {key!r} is none of the product's: remove it"
+
+
+def _wrong_facts(forms: Sequence[str], wanted: Sequence[str]) -> str:
+    """Why forms cannot be filled in where the wanted ones can; empty: they can."""
+    facts = {name for form in wanted for name in _facts(form)}
+    try:
+        strange = {name for form in forms for name in _facts(form)} - facts
+    except ValueError as error:
+        return f"cannot be read: {error}"
+    return f"fills in {sorted(strange)}, want {sorted(facts)}" if strange else ""
+
+
+def _facts(form: str) -> Iterator[str]:
+    return (name for _, name, _, _ in Formatter().parse(form) if name is not None)
+
+
+def read(path: Path) -> tuple[Messages, Callable[[int], int]]:
+    """The messages of one file, and its choice of plural forms. Raises LanguageError."""
+    try:
+        with path.open("rb") as lines:
+            catalog = read_po(lines, locale=path.parents[1].name, abort_invalid=True)
+        plural = c2py(catalog.plural_expr)
+    except (OSError, ValueError, PoFileError, UnknownLocaleError) as error:
+        raise LanguageError(f"{path}: cannot be read as a gettext file: {error}") from error
+    messages = {}
+    for each in catalog:
+        if each.id:
+            forms = (each.string,) if isinstance(each.string, str) else (*(each.string or ()),)
+            if all(form.strip() for form in forms):
+                messages[each.id if isinstance(each.id, str) else each.id[0]] = forms
+    return messages, plural
+
+
+@cache
+def _load(
+    folders: tuple[Path, ...], tags: tuple[str, ...], own: Path | None
+) -> Mapping[str, Catalogue]:
+    return {tag: _catalogue(folders, tag, own) for tag in tags}
+
+
+def _catalogue(folders: tuple[Path, ...], tag: str, own: Path | None) -> Catalogue:
+    files = [place(each, tag) for each in folders]
+    if not files[0].is_file() and own is not None:
+        files = [place(own, tag)]
+    return Catalogue(tag, _together(files), read(files[0])[1])
+
+
+def _together(files: Iterable[Path]) -> Messages:
+    return {key: forms for each in files for key, forms in read(each)[0].items()}
