@@ -63,7 +63,8 @@ def test_z7_an_authority_without_a_root_is_refused_before_anything_is_created(
     home = tmp_path / "data"
     home.mkdir()
     shutil.copy(unserved / "customers.duckdb", home)
-    settings = {"SOVEREIGN_TIMESTAMP_AUTHORITY": "https://tsa.example/tsr"}
+    authority = "https://tsa.example/tsr"
+    settings = {"SOVEREIGN_TIMESTAMP_AUTHORITY": authority, "SOVEREIGN_DEMO": "true"}
     process = HERE.begin("serve", "--data-dir", home, log=tmp_path / "log", **settings)
     wait_for(lambda: process.poll() is not None, "end of the server")
     assert process.wait() == 2

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 
@@ -11,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ledger import clock
-from ledger.errors import CorruptLogError
+from ledger.errors import CorruptLogError, UnwitnessedTimeError
 from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
 from ledger.service import Ledger
@@ -364,3 +365,15 @@ def test_w16_an_address_of_another_kind_is_refused(home: Path) -> None:
     (home / "witnesses.policy").write_text(line)
     with pytest.raises(ValueError, match="want http"):
         Ledger.open(home, origin=ORIGIN)
+
+
+def test_w28_an_instruction_dated_before_what_witnesses_saw_is_refused(ledger: Ledger) -> None:
+    ledger.cosign()
+    for age, refused in ((timedelta(minutes=59), False), (timedelta(hours=2), True)):
+        said = ledger.draft("c-1", GRANTED, at=clock.now() - age, wording=WORDING)
+        if not refused:
+            assert ledger.record([said])[0].index == 1
+            continue
+        with pytest.raises(UnwitnessedTimeError, match="saw the log without it"):
+            ledger.record([said])
+    assert ledger.size == 2
