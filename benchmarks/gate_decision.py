@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks.peers import Decider, Question, deciders
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from gate.decision.decide import decide, personal
 from gate.policy import cedar

@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from gate.decision.decide import personal
 from gate.policy.compiled import compile_plan

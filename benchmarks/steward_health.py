@@ -4,7 +4,8 @@ import random
 from datetime import UTC, datetime, timedelta
 
 from benchmarks.table import Row, rate, show
-from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from gate.state import consent_bits
 from gate.state.consent_index import ConsentIndex

@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from gate.contracts import company, scene, source, strict_yaml
+from gate.contracts import company, scene_file, source, strict_yaml
 from gate.contracts.scene import Scene
 from gate.contracts.source import SourceContract
 from gate.policy import cedar
@@ -27,7 +27,7 @@ def install() -> None:
     """Read and check each file of one content once in this process, and those forked from it."""
     cedar.validate_elsewhere = cache(cedar.validate_elsewhere)
     strict_yaml.load = _parsed_once(strict_yaml.load)  # type: ignore[assignment] # a function
-    company.load_scene = scene.load_scene = _loaded_once(scene.load_scene)  # type: ignore[attr-defined] # what it imported
+    company.load_scene = scene_file.load_scene = _loaded_once(scene_file.load_scene)  # type: ignore[attr-defined] # what it imported
     company.load_source = source.load_source = _source_loaded_once(source.load_source)  # type: ignore[attr-defined] # as above
     source_probe.key_facts = _probed_once(source_probe.key_facts)
     data_keys._ids = _listed_once(data_keys._ids)  # type: ignore[assignment] # a function

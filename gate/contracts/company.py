@@ -20,12 +20,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gate.contracts import dpv, odcs, services
+from gate.contracts import odcs, services
 from gate.contracts.brand import DARK, LIGHT, Brand, wrong_colour, wrong_logo, wrong_title
 from gate.contracts.odcs import ContractError
-from gate.contracts.scene import Scene, in_order, load_scene
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import in_order, load_scene
 from gate.contracts.services import RegisteredService, ServiceRegister
 from gate.contracts.source import SourceContract, load_source
+from gate.contracts.specs import dpv_terms
 
 FILE = "company.toml"
 CONTRACT = ".odcs.yaml"
@@ -207,7 +209,7 @@ def _scene(path: Path, source: SourceContract) -> Scene:
         raise ContractError(f"{path}: its id is {read.id!r}, want the name {read.id}{CONTRACT}")
     prefix, _, name = read.purpose.rpartition(":")
     with odcs.reporting(path), odcs.at(_line_of(path, "property: purpose")):
-        odcs.require_known([name], dpv.terms(prefix), "DPV term as a purpose")
+        odcs.require_known([name], dpv_terms(prefix), "DPV term as a purpose")
     return read
 
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
-from gate.contracts import company, odcs, quality, scene, sla, source
+from gate.contracts import company, odcs, quality, scene_file, sla, source
 from gate.contracts.company import ItemUse, LegalEntity, Roles
 from gate.contracts.quality import Metric, Unit
 from gate.contracts.scene import Fallback, LegalBasis, Population, ReadShape, Surrogates
@@ -113,7 +113,7 @@ def scene_contract() -> Schema:
     custom = _custom(
         {
             **dict.fromkeys(("title", "summary", "consequence", "alternative"), WORDS),
-            "purpose": {"type": "string", "pattern": f"^{scene.PURPOSE.pattern}$"},
+            "purpose": {"type": "string", "pattern": f"^{scene_file.PURPOSE.pattern}$"},
             "legalBasis": {"enum": [*map(str, LegalBasis)]},
             "fallback": {"enum": [*map(str, Fallback)]},
             "surrogates": {"enum": [*map(str, Surrogates)]},
@@ -128,14 +128,14 @@ def scene_contract() -> Schema:
                 | {"responsible": {**_LISTED, "items": SLUG, "minItems": 1}}
             ),
             "completion": _object(
-                {"mode": {"enum": [*map(str, scene.COMPLETIONS)]}}, every_key=True
+                {"mode": {"enum": [*map(str, scene_file.COMPLETIONS)]}}, every_key=True
             ),
             "consentSince": VERSION,
             "minimumGroup": {"type": "integer", "minimum": 0, "not": {"const": 1}},
             "population": {"enum": [*map(str, Population)]},
             **dict.fromkeys(("order", "longestConsentDays", "reminderDays"), COUNT),
         },
-        scene.CUSTOM,
+        scene_file.CUSTOM,
         {"title", "summary", "consequence", "alternative", "purpose", "legalBasis", "fallback"}
         | {"services", "order"},
     )
@@ -151,12 +151,12 @@ def scene_contract() -> Schema:
             "since": VERSION,
             "substitute": TEXT,
         },
-        scene.FIELD_CUSTOM,
+        scene_file.FIELD_CUSTOM,
         {"use"},
     )
-    field = _keys(scene.FIELD_KEYS, customProperties=field_custom, **_NAMED)
+    field = _keys(scene_file.FIELD_KEYS, customProperties=field_custom, **_NAMED)
     field["required"] = ["name", "logicalType", "customProperties"]
-    return _contract("A scene of use", field, custom, scene.LEVELS, tables=1)
+    return _contract("A scene of use", field, custom, scene_file.LEVELS, tables=1)
 
 
 _NAMED: Mapping[str, Schema] = {"name": TEXT, "logicalType": TEXT}

@@ -13,10 +13,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from gate.contracts import dpv, odcs, quality, sla, versions
+from gate.contracts import odcs, quality, sla, versions
 from gate.contracts.odcs import Text
 from gate.contracts.quality import QualityRule
 from gate.contracts.sla import Level
+from gate.contracts.specs import CATEGORIES, dpv_terms
 from gate.contracts.strict_yaml import Entry
 from synthetic.model.domain import Column, column
 
@@ -208,7 +209,7 @@ def _category(extra: Entry) -> str | None:
         return None
     with odcs.at(extra.lines["category"]):
         term = odcs.string(extra["category"], "category")
-        odcs.require_known([term], dpv.terms(dpv.CATEGORIES), "category of personal data")
+        odcs.require_known([term], dpv_terms(CATEGORIES), "category of personal data")
         return term
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Any
 
-from gate.contracts.scene import MAX_FIELDS
+from gate.contracts.scene_file import MAX_FIELDS
 from portal.adoption import labels
 from portal.adoption.labels import Text, text
 

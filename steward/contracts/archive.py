@@ -10,7 +10,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from gate.contracts.odcs import ContractError
-from gate.contracts.scene import Scene, load_scene
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scene
 from gate.contracts.source import load_source
 from ledger.tlog import atomic_file
 

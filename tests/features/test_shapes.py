@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gate.contracts.scene import load_scenes
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT
 from tests.features.numbers import CUSTOMERS

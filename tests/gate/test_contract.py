@@ -13,7 +13,7 @@ import open_data_contract_standard
 import pytest
 import yaml
 
-from gate.contracts import scene as contract
+from gate.contracts import scene_file as contract
 from gate.contracts import source as source_contract
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Fallback, LegalBasis, Scene

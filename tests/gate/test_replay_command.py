@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from gate.contracts.scene import load_scene, load_scenes
+from gate.contracts.scene_file import load_scene, load_scenes
 from gate.contracts.source import load_source
 from gate.factory import build
 from gate.reads.request import ReadRequest

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from gate.contracts import strict_yaml
 from gate.contracts.odcs import ContractError
 from gate.contracts.quality import Metric, Unit
-from gate.contracts.scene import Scene, load_scene
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scene
 from gate.contracts.source import SourceContract, load_source
 from gate.contracts.strict_yaml import YamlError
 from portal.commands.synthesis.synth import app

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from gate.contracts.odcs import ContractError
-from gate.contracts.scene import MAX_FIELDS, Fallback, LegalBasis, load_scene
+from gate.contracts.scene import Fallback, LegalBasis
+from gate.contracts.scene_file import MAX_FIELDS, load_scene
 from gate.contracts.source import load_source
 from gate.contracts.triggers import MAX_TRIGGERS, Template
 from gate.decision import decide, eligibility

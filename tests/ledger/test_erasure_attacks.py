@@ -21,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap
 from msgspec.structs import replace
 
-from gate.contracts.scene import load_scenes
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from ledger.events import envelope, state_document
 from ledger.events.envelope import Granted, Instruction, Withdrawn

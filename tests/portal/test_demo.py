@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from gate.contracts import scene as contract
+from gate.contracts import scene_file as contract
 from gate.contracts import source as source_contract
 from portal.demo import load
 from portal.demo.sources import customers, grants

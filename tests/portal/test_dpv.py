@@ -10,7 +10,8 @@ from rdflib.namespace import DCTERMS, RDF
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from gate.contracts.scene import Scene, load_scene
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scene
 from gate.contracts.source import load_source
 from ledger.events.envelope import Granted, KeyEnrolled
 from portal.archive import pack

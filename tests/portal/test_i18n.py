@@ -8,7 +8,8 @@ from typing import get_args
 
 import pytest
 
-from gate.contracts.scene import COMPLETIONS, LOCKED, Fallback, LegalBasis, Surrogates
+from gate.contracts.scene import LOCKED, Fallback, LegalBasis, Surrogates
+from gate.contracts.scene_file import COMPLETIONS
 from gate.decision.decide import Reason, View
 from ledger.events.acts import CompanyAct, KeyAct, Limited, TriggerCleared, TriggerSet
 from portal.consent import departure, history, returning

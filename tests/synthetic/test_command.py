@@ -14,7 +14,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from gate.contracts.scene import load_scenes
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from portal.commands import app
 from portal.operations.budget_records import Records

@@ -234,7 +234,7 @@ def _summary(release: "Release", to: Path) -> dict[str, Any]:
 
 
 def _contract(scene: Path, source: Path) -> "Contract":
-    from gate.contracts.scene import load_scene
+    from gate.contracts.scene_file import load_scene
     from gate.contracts.source import load_source
 
     require_file(scene, "a scene contract (YAML)")

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from gate.contracts.odcs import ContractError
-from gate.contracts.scene import ContractChange, load_scene
+from gate.contracts.scene import ContractChange
+from gate.contracts.scene_file import load_scene
 from gate.contracts.source import load_source
 from gate.contracts.specs import specs_folder
 from tests.bank import SCENES_FOLDER, SOURCE_CONTRACT

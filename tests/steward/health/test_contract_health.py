@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from gate.contracts.scene import Scene, load_scenes
+from gate.contracts.scene import Scene
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import SourceContract, load_source
 from gate.decision.decide import View
 from gate.reads.request import ReadRequest

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from gate.contracts.scene import load_scenes
+from gate.contracts.scene_file import load_scenes
 from gate.contracts.source import load_source
 from gate.decision.decide import Reason, View
 from gate.factory import build
