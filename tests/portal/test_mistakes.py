@@ -94,6 +94,7 @@ TYPED_WRONG = {
     "erase": "erase c1 --data-dir {typo}",
     "evidence": "evidence c1 1 {root}/out --data-dir {typo}",
     "export": "export {root}/out --data-dir {typo}",
+    "export-consent": "export-consent {root}/out --by me --reason test --data-dir {typo}",
     "export-customer": "export-customer c1 {root}/out --data-dir {typo}",
     "fsck": "fsck --data-dir {typo}",
     "backup": "backup {root}/out --without-keys --data-dir {typo}",

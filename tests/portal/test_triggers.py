@@ -52,7 +52,7 @@ def test_a_condition_freezes_the_scene_by_itself_and_lets_go(
     assert reason(product, clock) is Reason.FROZEN
     page = customer.get("/customer").text
     assert FROZEN in page
-    assert ">Frozen<" in page
+    assert ">Stopped<" in page
     report(product, clock, 9250)
     assert reason(product, clock) is Reason.GRANTED
     assert FROZEN not in customer.get("/customer").text
