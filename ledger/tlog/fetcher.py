@@ -1,7 +1,12 @@
 """Read a published tile directory, from disk or over HTTP."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
 from typing import Protocol
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -12,7 +17,9 @@ from ledger.tlog.merkle import Hash, NodeReader
 from ledger.tlog.tiles import HEIGHT, WIDTH, MalformedTileError
 
 MAX_BYTES = WIDTH * (2 + tiles.MAX_ENTRY_BYTES)  # size of the largest possible entry bundle
-TIMEOUT_S = 30
+TIMEOUT_S = 30  # of one read of the socket
+FILE_S = 120.0  # of one file, however slowly its bytes arrive
+LOG_S = 6 * 3600.0  # of all files that are read of one log
 
 
 class UnreadableError(Exception):
@@ -44,13 +51,49 @@ class DirectorySource:
 @dataclass(frozen=True, slots=True)
 class WebSource:
     prefix: str  # URL without a trailing slash
+    file_s: float = FILE_S
+    until: float = field(default_factory=lambda: monotonic() + LOG_S)
 
     def read(self, path: str) -> bytes:
+        left = min(self.file_s, self.until - monotonic())
         try:
-            with urlopen(f"{self.prefix}/{path}", timeout=TIMEOUT_S) as response:  # noqa: S310 (`at` lets only http through)
-                return _whole(path, response.read(MAX_BYTES + 1))
-        except (URLError, OSError) as error:
-            raise UnreadableError(path, str(error)) from error
+            return _whole(path, _within(left, lambda: self._all(path)))
+        except TimeoutError as error:
+            raise UnreadableError(
+                path, "the server is too slow: copy the files, and read the copy"
+            ) from error
+        except (URLError, OSError, HTTPException) as error:
+            raise UnreadableError(path, str(error) or type(error).__name__) from error
+
+    def _all(self, path: str) -> bytes:
+        with urlopen(f"{self.prefix}/{path}", timeout=TIMEOUT_S) as response:  # noqa: S310 (`at` lets only http through)
+            data: bytes = response.read(MAX_BYTES + 1)
+            if (missing := response.length) and len(data) <= MAX_BYTES:
+                raise HTTPException(f"it is cut off: {missing} bytes are missing")
+            return data
+
+
+def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
+    """What `work` returns. Raises TimeoutError if that takes longer, and what it raises.
+
+    A timeout of a socket is for one read: a server that sends a byte now and then never meets it.
+    """
+    done: SimpleQueue[bytes | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            done.put(work())
+        except Exception as error:  # noqa: BLE001 - raised again by whoever waits
+            done.put(error)
+
+    Thread(target=run, name="fetch", daemon=True).start()
+    try:
+        found = done.get(timeout=max(0.0, seconds))
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def at(place: str) -> LogSource:

@@ -1,9 +1,10 @@
 """specs/audit.md."""
 
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +20,7 @@ from ledger.events.envelope import SubjectErased
 from ledger.events.sealed_entry import consent_entry
 from ledger.tlog import auditor, checkpoint, cosignature, fetcher, merkle, signed_note
 from ledger.tlog.auditor import AuditReport, FindingKind, KeyDemand
-from ledger.tlog.fetcher import DirectorySource, UnreadableError
+from ledger.tlog.fetcher import DirectorySource, UnreadableError, WebSource
 from ledger.tlog.signed_note import Note
 from ledger.vault import commitments
 from tests.campaign import sized
@@ -320,6 +321,47 @@ def test_a_log_is_audited_over_http_as_from_a_folder(folder: Path) -> None:
         (folder / "tile/0/000").unlink()
         assert kinds(auditor.audit(fetcher.at(url), TRUST)) == {FindingKind.UNREADABLE}
     assert kinds(auditor.audit(fetcher.at(url), TRUST)) == {FindingKind.UNREADABLE}
+
+
+class _Dripping(SimpleHTTPRequestHandler):
+    """Sends a byte ten times a second, without an end."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "1000000")
+        self.end_headers()
+        with suppress(OSError):
+            while not self.server.__dict__.get("_ended"):
+                self.wfile.write(b"x")
+                time.sleep(0.1)
+
+    def log_message(self, *args: object) -> None: ...
+
+
+def test_a15_a_server_that_never_ends_a_file_is_given_up() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Dripping) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        for slow in (WebSource(url, file_s=0.5), WebSource(url, until=time.monotonic() + 0.5)):
+            with pytest.raises(UnreadableError, match="the server is too slow"):
+                slow.read("checkpoint")
+        server.__dict__["_ended"] = True
+        server.shutdown()
+
+
+def test_a15_a_file_that_is_cut_off_is_unreadable(folder: Path) -> None:
+    class Cut(_Quiet):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "1000")
+            self.end_headers()
+            self.wfile.write(b"x")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Cut) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        report = auditor.audit(fetcher.at(f"http://127.0.0.1:{server.server_port}"), TRUST)
+        server.shutdown()
+    assert kinds(report) == {FindingKind.UNREADABLE}
 
 
 def _flip(path: Path, at: int) -> None:
