@@ -82,6 +82,19 @@ class Evaluation(msgspec.Struct, frozen=True, gc=False):
     context: Context | None = None
 
 
+_WHOLE = 8  # members of an evaluation's three entities with their types, ids and name
+
+
+def least_members(evaluation: Evaluation) -> int:
+    """How many members its JSON has at least; 0 if it is not whole."""
+    context = evaluation.context
+    if evaluation.subject is None or evaluation.action is None or evaluation.resource is None:
+        return 0
+    if context is None:
+        return _WHOLE
+    return _WHOLE + 1 + (context.scene != "") + (context.fields is not None)
+
+
 _NO_CONTEXT = Context()
 NOTHING_GIVEN = Evaluation()
 Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"]

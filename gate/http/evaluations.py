@@ -36,7 +36,7 @@ class EvaluationRoutes:
         self._policy = PolicyQuestions(gate)
 
     async def evaluation(self, service: str, body: bytes) -> Response:
-        evaluation = decoded(_EVALUATION, body)
+        evaluation = decoded(_EVALUATION, body, authzen.least_members)
         if evaluation.resource and self._policy.is_about(evaluation.resource.type):
             return await self._by_policy(service, msgspec.json.decode(body))
         question = authzen.question(self._gate, service, evaluation)

@@ -20,6 +20,7 @@ from gate.decision import quota
 from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names, PersonId
 from gate.http.connection import Connection
+from gate.http.request_body import repeated_member
 from gate.http.response import HttpError, Response, Stream, refused
 from gate.reads.bulk import formats
 from gate.reads.bulk.named import read_named
@@ -229,14 +230,24 @@ class DataReads:
         )
 
 
-def decoded(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
-    """Decode a body. Raises msgspec.DecodeError, UnicodeError and MalformedRequestError."""
+def decoded(
+    decoder: "msgspec.json.Decoder[T]", body: bytes, least: Callable[[T], int] = lambda _: 0
+) -> T:
+    """Decode a body. Raises msgspec.DecodeError, UnicodeError and MalformedRequestError.
+
+    `least`: how many members a text of this value has at least. One with as many colons has no
+    other members, which saves looking for those that occur twice.
+    """
     if not body.isascii():
         body.decode()  # the decoder does not validate UTF-8 in members that it skips
     try:
-        return decoder.decode(body)
+        found = decoder.decode(body)
+        twice = repeated_member(body) if body.count(b":") > least(found) else None
     except RecursionError as error:
         raise MalformedRequestError("the body is nested too deeply; send fewer levels") from error
+    if twice is not None:
+        raise MalformedRequestError(f"the member {twice[:40]!r} occurs twice; send it once")
+    return found
 
 
 async def stream(
