@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gate.contracts import company, odcs, quality, scene, sla, strict_yaml
+from gate.contracts import company, odcs, quality, scene_file, sla, strict_yaml
 from portal.commands import company as commands
 from synthetic.model import domain
 
@@ -142,7 +142,7 @@ def _first_known(_word: Any, known: Any, _what: str) -> str:
 
 
 def _any_days(_extra: Any) -> Any:
-    return scene.ENDLESS
+    return scene_file.ENDLESS
 
 
 def _a_day(_declared: Any) -> Any:
@@ -170,7 +170,7 @@ KINDS: dict[str, Kind] = {
     "a basis that has no consents to end": Kind(
         SCENES,
         changed(r"property: legalBasis, value: (\w+)", "legitimate-interest", "legal-obligation"),
-        (Removed(scene, "_longest", _any_days),),
+        (Removed(scene_file, "_longest", _any_days),),
     ),
     "a basis without consent where a role wants one": Kind(
         SCENES,

@@ -19,6 +19,7 @@ from tests.features.catalogue import feature
 from tests.features.loopback import PLAIN
 from tests.features.served import PATIENCE_S, ROOT, Person, Site, wait_for
 
+REFUND = "We refund the fee."
 AGENT, SCENE, PURPOSE = "branch-finder", "nearest-branch", "ServicePersonalisation"
 TOOLS = [
     "list_uses",
@@ -90,7 +91,7 @@ def test_an_agent_calls_every_tool_and_the_customer_sees_it(
             assert other["all_personal"] is False
             about = {"customer": customer.subject, "on_behalf_of": "e.mueller"}
             proposed = await called(
-                client, "propose_action", text="We refund the fee.", operations=["refund"], **about
+                client, "propose_action", text=REFUND, operations=["refund"], **about
             )
             assert proposed["waits"] is True
             number = proposed["number"]

@@ -51,6 +51,9 @@ BESIDE = {  # commands that write other files or tables, and are made for it
     "contracts check",
     "evidence",
     "export",
+    "keys issue",  # test_api_keys.py, as the next two
+    "keys revoke",
+    "keys rotate",
     "steward replay",
     "steward run",
     "transitions",
@@ -59,6 +62,8 @@ BESIDE = {  # commands that write other files or tables, and are made for it
 ALONE = {"apply", "demo", "gate serve", "init", "mcp", "migrate", "restore", "serve"}
 ALONE |= {"witness serve"}
 READING = {
+    "keys list",
+    "keys uses",
     "audit",
     "audit-states",
     "check",
