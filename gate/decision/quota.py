@@ -180,15 +180,20 @@ class Quotas:
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, rows, detail))
 
     def alert_on_names(self, service: str, scene: str, at: datetime, names: int, of: int) -> None:
-        """Raise an alert, at most once an hour, when searches and reads by name had a large share
-        `of` all.
+        """Raise an alert, at most once an hour, when searches and reads by name gave customers more
+        often than a large share `of` all. Whoever is given twice counts twice.
         """
         share = self._of(service, scene).share_alert
         with self._lock:
             used = self._used.setdefault((service, scene), _Used())
             named = used.add("names an hour", HOUR, at, names) or 0
-        if share is not None and named - names <= share * of < named:
-            detail = f"searches and reads by name had {named} of {of} customers within an hour"
+            many = share is not None and named > share * of
+            first = many and used.add("names alerts", HOUR, at, 1) == 1
+        if first:
+            detail = (
+                f"searches and reads by name gave customers {named} times within an hour, of {of} "
+                "whom they can be about"
+            )
             self._alarm(GateAlert(AlertKind.MASS_EXPORT, service, scene, at, named, detail))
 
     def usage(self, service: str, scene: str, at: datetime) -> Usage:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gate.contracts import company, odcs, quality, scene_file, sla, strict_yaml
+from gate.contracts.scene import ENDLESS
 from portal.commands import company as commands
 from synthetic.model import domain
 
@@ -142,7 +143,7 @@ def _first_known(_word: Any, known: Any, _what: str) -> str:
 
 
 def _any_days(_extra: Any) -> Any:
-    return scene_file.ENDLESS
+    return ENDLESS
 
 
 def _a_day(_declared: Any) -> Any:

@@ -265,8 +265,22 @@ def test_g36_pages_of_a_search_that_name_many_raise_an_alert(
     assert alerts == []  # 1 of 2 is the share that may be named
     token = first.json()["page"]["next_token"]
     posted(bank, *[(SEARCH, page | {"page": {"limit": 1, "token": token}})] * 2)
-    told = "searches and reads by name had 2 of 2 customers within an hour"
+    told = (
+        "searches and reads by name gave customers 2 times within an hour, of 2 "
+        "whom they can be about"
+    )
     assert [each.detail for each in alerts] == [told]
+
+
+def test_g36_names_raise_one_alert_an_hour_though_there_are_more_customers_now() -> None:
+    alerts: list[GateAlert] = []
+    quotas = Quotas(default=Quota(share_alert=0.25), alarm=alerts.append)
+    for names, everybody in ((1, 6), (2, 6), (5, 100), (40, 100), (9, 100)):
+        quotas.alert_on_names("analytics", "segmentation", NOON, names, everybody)
+    assert [each.customers for each in alerts] == [3]
+    later = NOON + timedelta(hours=1)
+    quotas.alert_on_names("analytics", "segmentation", later, 26, 100)
+    assert [each.customers for each in alerts] == [3, 26]
 
 
 def test_g36_many_evaluations_raise_an_alert(bank: World, alerts: list[GateAlert]) -> None:
