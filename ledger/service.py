@@ -306,7 +306,8 @@ class Ledger(Pseudonyms):
 
         `expected`: the version the customer was shown; VersionConflictError is raised if it is not
         the current one. `mandate`: the digest of the `mandate-given` instruction, if another
-        person's key will sign. `time_uncertain`: whether `at` is of a clock that is in doubt.
+        person's key will sign. `time_uncertain`: whether `at` is of a clock that is in doubt; one
+        that is behind what witnesses saw always is, and the instruction is recorded nevertheless.
         """
         with self._lock:
             current = self._latest.of(subject)
@@ -322,7 +323,7 @@ class Ledger(Pseudonyms):
             wording,
             evidence,
             mandate,
-            time_uncertain=time_uncertain,
+            time_uncertain=time_uncertain or witnessed_time.is_behind(self._cosigned, at),
         )
 
     def record(

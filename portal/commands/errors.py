@@ -68,12 +68,26 @@ def require_file(path: Path, what: str) -> Path:
 
 
 def require_place(path: Path) -> Path:
-    """Where a new file may be written. Raises MistakeError; creates no folder."""
+    """Where a file may be written. Raises MistakeError; creates no folder.
+
+    A file may be written again, but not one of a data directory, and nothing that is no file.
+    """
     if path.is_dir():
         raise MistakeError(f"{path} is a folder: name a file to write")
     if not path.parent.is_dir():
         raise MistakeError(f"no folder {path.parent}: create it, or check the path")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise MistakeError(f"{path} is not a file: name a file to write")
+    if path.exists() and (home := _data_directory_of(path)) is not None:
+        raise MistakeError(
+            f"{path} belongs to the data directory {home}, in which commands replace nothing: name "
+            "another file"
+        )
     return path
+
+
+def _data_directory_of(path: Path) -> Path | None:
+    return next((each for each in path.resolve().parents if (each / LEDGER_KEY).is_file()), None)
 
 
 def explained(error: BaseException) -> str | None:

@@ -1,7 +1,7 @@
 """`sovereign jobs`, `clock`: the health of a served product's jobs and of the machine's clock."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -58,12 +58,21 @@ def confirm_clock(
     nothing personal is answered until it is set right or confirmed. Exit status 1: it is not
     believed. 2: no ledger in the folder.
     """
+    from ledger.integrity import witnessed_time
     from ledger.tlog import atomic_file
+    from ledger.verify.times.attested import BEHIND
     from portal.commands.errors import fail, require_ledger
     from portal.operations import job_results
 
     home = require_ledger(data_dir)
     if confirm:
+        seen, shown = witnessed_time.seen_at(home), datetime.now(UTC)
+        if seen is not None and seen.at - shown > BEHIND:
+            fail(
+                f"{seen.who} saw this log at {_time(seen.at)}, and the clock of this machine shows "
+                f"{_time(shown)}: nothing was confirmed; set the clock",
+                1,
+            )
         atomic_file.write(home / clock.CONFIRMED, clock.confirmation())
         typer.echo("confirmed: what is served believes it within a few seconds")
         return

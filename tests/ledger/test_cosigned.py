@@ -4,11 +4,13 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from shutil import copytree
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner
 
 from ledger import clock
@@ -17,13 +19,14 @@ from ledger.events.envelope import Withdrawn
 from ledger.fsck import fsck
 from ledger.service import Ledger
 from ledger.statemap import map_proof
-from ledger.tlog import checkpoint, cosignature, policy
+from ledger.tlog import checkpoint, cosignature, policy, signed_note
 from ledger.tlog.policy import LogPolicyError
 from ledger.verify import receipt
 from ledger.verify import state_cli as offline
 from ledger.verify.cli import main as verify
 from ledger.witness import server
 from ledger.witness.client import QuorumError, RolledBackError
+from ledger.witness.cosigned_history import CosignedHistory
 from ledger.witness.witness import Witness
 from portal.commands import app
 from portal.commands.log.audit import app as both
@@ -367,13 +370,36 @@ def test_w16_an_address_of_another_kind_is_refused(home: Path) -> None:
         Ledger.open(home, origin=ORIGIN)
 
 
-def test_w28_an_instruction_dated_before_what_witnesses_saw_is_refused(ledger: Ledger) -> None:
+def test_w28_an_instruction_dated_before_what_witnesses_saw_is_of_an_uncertain_time(
+    ledger: Ledger,
+) -> None:
+    """So that a withdrawal is recorded whatever the clock shows; verifiers say what it is."""
     ledger.cosign()
-    for age, refused in ((timedelta(minutes=59), False), (timedelta(hours=2), True)):
+    for age, behind in ((timedelta(minutes=59), False), (timedelta(hours=2), True)):
         said = ledger.draft("c-1", GRANTED, at=clock.now() - age, wording=WORDING)
-        if not refused:
-            assert ledger.record([said])[0].index == 1
-            continue
-        with pytest.raises(UnwitnessedTimeError, match="saw the log without it"):
-            ledger.record([said])
-    assert ledger.size == 2
+        assert said.time_uncertain == behind
+        ledger.record([said])
+    certain = ledger.draft("c-1", GRANTED, at=clock.now() - timedelta(hours=2), wording=WORDING)
+    with pytest.raises(UnwitnessedTimeError, match="saw the log without it"):
+        ledger.record([structs.replace(certain, time_uncertain=False)])
+    assert ledger.size == 3
+
+
+def test_w28_no_clock_behind_what_witnesses_saw_is_confirmed(home: Path, ledger: Ledger) -> None:
+    """Whoever sets the clock back could keep each permission alive by confirming it."""
+    ledger.cosign()
+    ledger.export(home / "log" / "consent")
+    ledger.close()
+    confirm = ["clock", "--confirm", "--data-dir", str(home)]
+    assert CliRunner().invoke(app, confirm).exit_code == 0
+    (home / clock.CONFIRMED).unlink()
+    note = signed_note.parse((home / "log" / "consent" / "checkpoint").read_text())
+    later = [each.cosign(note.text, clock.now() + timedelta(hours=2)) for each in KEYS]
+    history = CosignedHistory(home / "log" / "consent")
+    own = [each for each in note.signatures if each.name == ORIGIN]
+    history.append(str(replace(note, signatures=(*own, *later))), clock.now())
+    done = CliRunner().invoke(app, confirm)
+    assert done.exit_code == 1
+    assert "w0, witness.example/w1, witness.example/w2 saw this log at" in done.output
+    assert "nothing was confirmed; set the clock" in done.output
+    assert not (home / clock.CONFIRMED).exists()

@@ -227,6 +227,34 @@ def test_a_file_that_is_missing_or_malformed_is_named(why: str, places: Places) 
     assert places.files() == before
 
 
+WRITING = (  # commands that write a file of the operator's choice
+    "evidence c1 1 {out} --data-dir {home}",
+    "export-consent {out} --by me --reason test --data-dir {home}",
+    "export-customer c1 {out} --data-dir {home}",
+    "processing-record {scene} --demo --out {out} --data-dir {home}",
+    "state-proof c1 --out {out} --data-dir {home}",
+    "transitions {out} --data-dir {home}",
+)
+
+
+@pytest.mark.parametrize("command", WRITING, ids=lambda each: each.split()[0])
+def test_no_file_of_a_data_directory_is_replaced_and_nothing_that_is_no_file(
+    command: str, places: Places
+) -> None:
+    """The ledger, a key of its map, a link to somewhere else."""
+    link = places.root / "link"
+    link.symlink_to(places.root / "elsewhere")
+    own = [places.home / "keys" / "consent.vkey", *places.home.glob("*.sqlite")]
+    before = {each: each.read_bytes() for each in own}
+    asked = command.replace("{scene}", "contract-service")
+    for out in (*own, link):
+        said = refused(run(places, asked.replace("{out}", str(out))))
+        assert "replace nothing" in said or f"{link} is not a file" in said
+    assert {each: each.read_bytes() for each in own} == before
+    assert link.is_symlink()
+    assert not (places.root / "elsewhere").exists()
+
+
 WRONG_NAMES = {
     "a scene": ("manifest make m --scene spying --data-dir {home}", "no scene 'spying'"),
     "an item": ("manifest make m --field shoe_size --data-dir {home}", "no item shoe_size"),

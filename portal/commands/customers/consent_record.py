@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ledger import clock
-from portal.commands.errors import MistakeError, fail, require_file
+from portal.commands.errors import MistakeError, fail, require_file, require_place
 from portal.commands.options import HERE, DataDir
 
 app = typer.Typer()
@@ -98,5 +98,5 @@ def _write(document: bytes, out: Path | None) -> None:
     if out is None:
         typer.echo(document.decode(), nl=False)
     else:
-        atomic_file.write(out, document, atomic_file.OWNER_ONLY)
+        atomic_file.write(require_place(out), document, atomic_file.OWNER_ONLY)
         typer.echo(f"{out}: {len(document)} bytes")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from portal.commands.errors import fail, require_ledger
+from portal.commands.errors import fail, require_ledger, require_place
 from portal.commands.options import HERE, DataDir
 
 app = typer.Typer()
@@ -27,7 +27,10 @@ def state_proof(
     from ledger.service import Ledger, UnknownSubjectError
     from ledger.tlog import atomic_file
 
-    ledger = Ledger.reopen(require_ledger(data_dir))
+    home = require_ledger(data_dir)
+    if out is not None:
+        require_place(out)
+    ledger = Ledger.reopen(home)
     try:
         proof = str(ledger.state_proof(subject))
     except UnknownSubjectError as error:
