@@ -1,4 +1,4 @@
-"""G184: a request that says one thing twice is refused, wherever it does."""
+"""G192: a request that says one thing twice is refused, wherever it does."""
 
 import json
 from typing import Any
@@ -37,17 +37,17 @@ trees = st.recursive(
 
 
 @pytest.mark.parametrize(("text", "name"), TWICE)
-def test_g184_a_member_that_occurs_twice_is_named(text: str, name: str) -> None:
+def test_g192_a_member_that_occurs_twice_is_named(text: str, name: str) -> None:
     assert repeated_member(text.encode()) == name
 
 
 @pytest.mark.parametrize("text", ONCE)
-def test_g184_one_that_occurs_once_is_not(text: str) -> None:
+def test_g192_one_that_occurs_once_is_not(text: str) -> None:
     assert repeated_member(text.encode()) is None
 
 
 @given(trees, st.booleans(), st.sampled_from([(",", ":"), (", ", " : ")]))
-def test_g184_no_text_of_a_value_has_one(
+def test_g192_no_text_of_a_value_has_one(
     value: Any, escaped: bool, separators: tuple[str, str]
 ) -> None:
     text = json.dumps(value, ensure_ascii=escaped, separators=separators)
@@ -55,7 +55,7 @@ def test_g184_no_text_of_a_value_has_one(
 
 
 @given(st.dictionaries(st.text(max_size=4), trees, min_size=1, max_size=4), st.data())
-def test_g184_one_more_of_any_member_is_found(value: dict[str, Any], data: st.DataObject) -> None:
+def test_g192_one_more_of_any_member_is_found(value: dict[str, Any], data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(value)))
     again = f"{json.dumps(name)}:{json.dumps(data.draw(trees))}"
     text = f"{{{again},{json.dumps(value)[1:]}"
