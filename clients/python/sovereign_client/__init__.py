@@ -44,6 +44,7 @@ from sovereign_client.errors import (
 )
 from sovereign_client.retries import Retries
 from sovereign_client.rows import Completion, CustomerRow, Evidence, NamedRow, TableRow
+from sovereign_client.session import Credentials
 from sovereign_client.tokens import AsyncClientCredentials, ClientCredentials
 from sovereign_client.values import Generalised, Personal, Synthetic, Value, Withheld
 
@@ -57,6 +58,7 @@ __all__ = [
     "ClientCredentials",
     "Completion",
     "Condition",
+    "Credentials",
     "CustomerRow",
     "Decision",
     "DroppedError",

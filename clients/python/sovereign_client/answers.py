@@ -22,11 +22,11 @@ Semantic = Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"
 class Answer(Fields):
     """One customer's fields.
 
-    `all_personal`: every field is the customer's own value. `reason`: e.g. "granted", "withdrawn".
+    `allowed`: every field may be used as personal data. `reason`: e.g. "granted", "withdrawn".
     `ledger_size`: what the answer rests on. `read_log`, `entry`: where it is logged.
     """
 
-    all_personal: bool
+    allowed: bool
     reason: str
     release: str | None
     ledger_size: int

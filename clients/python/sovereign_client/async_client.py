@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from ssl import SSLContext
 from types import TracebackType
@@ -16,12 +16,12 @@ from sovereign_client.calls import Call, Condition, Demand, Request, StreamCall
 from sovereign_client.errors import GateError, UnknownAnswerError
 from sovereign_client.retries import Attempts, Retries
 from sovereign_client.rows import CustomerRow, NamedRow, RowParser, TableRow
-from sovereign_client.session import TIMEOUT_S, Arriving
+from sovereign_client.session import TIMEOUT_S, Arriving, Credentials
 from sovereign_client.values import Fields
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Fields)
-AsyncToken = str | Callable[[], str | Awaitable[str]]
+AsyncToken = str | Callable[[], str | Awaitable[str]] | Credentials
 
 
 class AsyncRowStream(Arriving, Generic[R]):
@@ -60,7 +60,7 @@ class AsyncClient:
         retries: Retries | None = None,
         verify: SSLContext | bool = True,
     ) -> None:
-        """`gate`: its URL. `token`: an access token, an API key, or what gives one at each request.
+        """`gate`: its URL. `token`: an access token, an API key, what gives one, or Credentials.
 
         `timeout_s`: for a connection, and between two pieces of an answer. `verify`: as in httpx.
         """
@@ -227,9 +227,8 @@ class AsyncClient:
                 await asyncio.sleep(attempts.wait_s(error))
 
     async def _attempt(self, request: Request) -> httpx.Response:
-        token = self._token if isinstance(self._token, str) else self._token()
-        token = await token if inspect.isawaitable(token) else token
-        arguments = session.sent(self._gate, request, token, self._timeout_s)
+        who = await self._who(request)
+        arguments = session.sent(self._gate, request, who, self._timeout_s)
         try:
             response = await self._http.send(self._http.build_request(**arguments), stream=True)
             if response.status_code == session.OK:
@@ -238,3 +237,12 @@ class AsyncClient:
         except httpx.HTTPError as error:
             raise session.no_answer(self._gate, error) from error
         raise session.problem(response)
+
+    async def _who(self, request: Request) -> Mapping[str, str]:
+        if isinstance(self._token, str):
+            return session.bearer(self._token)
+        if isinstance(self._token, Credentials):
+            url = self._gate + request.path
+            return await asyncio.to_thread(self._token.headers, request.method, url)
+        token = self._token()
+        return session.bearer(await token if inspect.isawaitable(token) else token)

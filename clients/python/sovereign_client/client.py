@@ -1,7 +1,7 @@
 """The synchronous client. `async_client` is the same, with `await`."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from ssl import SSLContext
 from types import TracebackType
@@ -15,12 +15,12 @@ from sovereign_client.calls import Call, Condition, Demand, Request, StreamCall
 from sovereign_client.errors import GateError, UnknownAnswerError
 from sovereign_client.retries import Attempts, Retries
 from sovereign_client.rows import CustomerRow, NamedRow, RowParser, TableRow
-from sovereign_client.session import TIMEOUT_S, Arriving
+from sovereign_client.session import TIMEOUT_S, Arriving, Credentials
 from sovereign_client.values import Fields
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Fields)
-Token = str | Callable[[], str]
+Token = str | Callable[[], str] | Credentials
 
 
 class RowStream(Arriving, Generic[R]):
@@ -56,7 +56,7 @@ class Client:
         retries: Retries | None = None,
         verify: SSLContext | bool = True,
     ) -> None:
-        """`gate`: its URL. `token`: an access token, an API key, or what gives one at each request.
+        """`gate`: its URL. `token`: an access token, an API key, what gives one, or Credentials.
 
         `timeout_s`: for a connection, and between two pieces of an answer. `verify`: as in httpx.
         """
@@ -220,8 +220,7 @@ class Client:
                 time.sleep(attempts.wait_s(error))
 
     def _attempt(self, request: Request) -> httpx.Response:
-        token = self._token if isinstance(self._token, str) else self._token()
-        arguments = session.sent(self._gate, request, token, self._timeout_s)
+        arguments = session.sent(self._gate, request, self._who(request), self._timeout_s)
         try:
             response = self._http.send(self._http.build_request(**arguments), stream=True)
             if response.status_code == session.OK:
@@ -230,3 +229,10 @@ class Client:
         except httpx.HTTPError as error:
             raise session.no_answer(self._gate, error) from error
         raise session.problem(response)
+
+    def _who(self, request: Request) -> Mapping[str, str]:
+        if isinstance(self._token, str):
+            return session.bearer(self._token)
+        if isinstance(self._token, Credentials):
+            return self._token.headers(request.method, self._gate + request.path)
+        return session.bearer(self._token())

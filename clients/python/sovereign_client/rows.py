@@ -36,10 +36,10 @@ class CustomerRow(Fields):
 
 @dataclass(frozen=True, slots=True)
 class NamedRow(Fields):
-    """One of the customers who were named. `all_personal`, `reason`: as in an Answer."""
+    """One of the customers who were named. `allowed`, `reason`: as in an Answer."""
 
     customer: str
-    all_personal: bool
+    allowed: bool
     reason: str
 
 

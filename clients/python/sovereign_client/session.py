@@ -1,8 +1,9 @@
 """What both clients do alike around each request: address, token, timeouts, and errors."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import httpx
@@ -25,16 +26,33 @@ def address(gate: str) -> str:
     return gate.rstrip("/")
 
 
-def sent(gate: str, request: Request, token: Any, timeout_s: float) -> dict[str, Any]:
-    """The arguments of httpx's `build_request`. Raises TokenError for what is no token."""
+@runtime_checkable
+class Credentials(Protocol):
+    """Authenticates each request by headers of its own, as a token that is bound to a key needs.
+
+    Called before each attempt, by several threads at once; it may block.
+    """
+
+    def headers(self, method: str, url: str) -> Mapping[str, str]:
+        """The headers that authenticate one request. `url`: without a query. Raises TokenError."""
+        ...
+
+
+def bearer(token: Any) -> Mapping[str, str]:
+    """The header with a bearer token. Raises TokenError for what cannot be one."""
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         raise TokenError("want an access token or API key, found a text that cannot be one")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def sent(gate: str, request: Request, who: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+    """The arguments of httpx's `build_request`. `who`: the headers that authenticate it."""
     return {
         "method": request.method,
         "url": gate + request.path,
         "content": request.content,
         "params": dict(request.query) or None,
-        "headers": request.headers | {"Authorization": f"Bearer {token}"},
+        "headers": {**request.headers, **who},
         "timeout": httpx.Timeout(timeout_s, read=timeout_s + request.wait_s),
     }
 
