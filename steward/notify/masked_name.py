@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gate.contracts.company import ItemUse
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
-from sovereign_client import Client, GateError, Personal
+
+if TYPE_CHECKING:
+    from sovereign_client import Client
 
 NOBODY = "***"
 
@@ -36,8 +39,10 @@ def through(gate: Gate, use: ItemUse | None) -> Naming:
     return name
 
 
-def over(client: Client, use: ItemUse | None) -> Naming:
+def over(client: "Client", use: ItemUse | None) -> Naming:
     """A `Naming` over HTTP; if the gate does not answer, names are `***`."""
+    from sovereign_client import GateError, Personal
+
     if use is None:
         return unnamed
 
