@@ -139,13 +139,13 @@ def test_g189_a_token_is_a_text_a_function_or_credentials() -> None:
 
     async def with_asyncio(address: str) -> None:
         for each in ("text", lambda: "made", later, Bound()):
-            async with AsyncClient(address, each) as gate:  # type: ignore[arg-type] # each is one of them
+            async with AsyncClient(address, each) as gate:
                 await gate.uses()
 
     assert isinstance(Bound(), Credentials)
     with answering(lambda _: USES) as server:
         for each in ("text", lambda: "made", Bound()):
-            with Client(server.address, each) as gate:  # type: ignore[arg-type] # each is one of them
+            with Client(server.address, each) as gate:
                 gate.uses()
         asyncio.run(with_asyncio(server.address))
     said = [each["authorization"] for each in server.headers]
@@ -155,9 +155,11 @@ def test_g189_a_token_is_a_text_a_function_or_credentials() -> None:
     assert proofs == [f"GET {server.address}/v1/uses"] * 2
 
 
-@pytest.mark.parametrize("how", [{}, {"secret": "s", "assertion": str}])
-def test_credentials_want_one_way_to_authenticate(how: dict[str, str]) -> None:
+def test_credentials_want_one_way_to_authenticate() -> None:
+    address = "https://login.example/token"
     with pytest.raises(ValueError, match="either a secret or an assertion"):
-        ClientCredentials("https://login.example/token", "a", **how)  # type: ignore[typeddict-item] # wrong on purpose
+        ClientCredentials(address, "a")
+    with pytest.raises(ValueError, match="either a secret or an assertion"):
+        ClientCredentials(address, "a", secret="s", assertion=str)
     with pytest.raises(ValueError, match="not an http or https URL"):
         ClientCredentials("login.example", "a", secret="s")

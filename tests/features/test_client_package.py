@@ -36,7 +36,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in _needed("httpx", "msgspec"):
         (site / path.name).symlink_to(path)
     # Without an index pip installs it only if all that it requires is there.
-    install = [python, "-m", "pip", "install", "-q", "--no-index", wheel]
+    install = [str(python), "-m", "pip", "install", "-q", "--no-index", str(wheel)]
     subprocess.run(install, check=True, env=_without("PIP_FIND_LINKS"))
     return python
 
