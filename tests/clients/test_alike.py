@@ -14,6 +14,7 @@ from sovereign_client import (
     GateError,
     Question,
     RefusedError,
+    UnknownAnswerError,
     may_read,
 )
 from tests.clients.answering import Asked, Reply, answering
@@ -103,3 +104,29 @@ def test_g184_both_send_the_same_request(name: str) -> None:
     assert first.headers[0]["authorization"] == "Bearer key"
     assert (type(error), str(error)) == (type(other), str(other))
     assert isinstance(error, RefusedError)
+
+
+PAGES: dict[str, tuple[str, bytes]] = {
+    "a search": ("search", b'{"results": [{"id": "c1"}], "page": {"next_token": "again"}}'),
+    "the feed": ("changes", b'{"changes": [], "token": "t", "more": true, "hash_key": ""}'),
+}
+
+
+@pytest.mark.parametrize("why", PAGES)
+def test_pages_that_do_not_lead_on_are_no_end(why: str) -> None:
+    name, body = PAGES[why]
+    words, options = CALLS[name]
+
+    async def with_asyncio(address: str) -> list[Any]:
+        async with AsyncClient(address, "key") as client:
+            return [each async for each in getattr(client, name)(*words, **options)]
+
+    with answering(lambda _: Reply(body=body)) as server:
+        with (
+            Client(server.address, "key") as client,
+            pytest.raises(UnknownAnswerError, match="lead on"),
+        ):
+            [*getattr(client, name)(*words, **options)]
+        with pytest.raises(UnknownAnswerError, match="lead on"):
+            asyncio.run(with_asyncio(server.address))
+        assert len(server.paths) == 4

@@ -165,8 +165,10 @@ class AsyncClient:
             page = await self._answer(calls.search(kind, question, token))
             for each in page.results:
                 yield each
-            if page.next_token in {"", token}:
+            if not page.next_token:
                 return
+            if page.next_token == token:
+                raise UnknownAnswerError("a page of the search does not lead on")
             token = page.next_token
 
     async def changes(self, since: str | None = None, *, wait_s: int = 0) -> AsyncIterator[Change]:

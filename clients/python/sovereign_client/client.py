@@ -160,8 +160,10 @@ class Client:
         while True:
             page = self._answer(calls.search(kind, question, token))
             yield from page.results
-            if page.next_token in {"", token}:
+            if not page.next_token:
                 return
+            if page.next_token == token:
+                raise UnknownAnswerError("a page of the search does not lead on")
             token = page.next_token
 
     def changes(self, since: str | None = None, *, wait_s: int = 0) -> Iterator[Change]:

@@ -78,9 +78,9 @@ class NamedRows:
         self._ids = iter([*ids])
 
     def __call__(self, values: dict[str, Value], about: Mapping[str, Any]) -> NamedRow:
-        customer, wanted = _text(about, CUSTOMER), next(self._ids, None)
-        if customer != wanted:
-            raise UnknownAnswerError(f"want the row of {wanted!r}, found that of {customer!r}")
+        customer = _text(about, CUSTOMER)
+        if customer != next(self._ids, None):  # whose it is stays out of messages, which are logged
+            raise UnknownAnswerError("want the rows of the ids in their order, found another's")
         allowed = about[ALLOWED]
         if not isinstance(allowed, bool):
             raise UnknownAnswerError(f"{ALLOWED}: want true or false, found {allowed!r}")
@@ -90,7 +90,7 @@ class NamedRows:
 def _text(about: Mapping[str, Any], member: str) -> str:
     text = about[member]
     if not isinstance(text, str):
-        raise UnknownAnswerError(f"{member}: want a text, found {text!r}")
+        raise UnknownAnswerError(f"{member}: want a text, found a {type(text).__name__}")
     return text
 
 
