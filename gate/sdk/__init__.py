@@ -1,1 +1,1 @@
-"""For services: a client, credentials, and a FastAPI dependency."""
+"""For services: credentials of a key for `sovereign_client`, and a FastAPI dependency."""

@@ -1,7 +1,7 @@
 """Credentials of a service: gets access tokens from an issuer, optionally bound to its key.
 
     credentials = ClientCredentials("https://login.example/token", "analytics", private_jwk)
-    gate = GateClient("https://gate.example", credentials)
+    gate = Client("https://gate.example", credentials)  # of sovereign_client
 
 The service signs a short assertion with its private key (RFC 7523) and exchanges it for an access
 token, which it uses until shortly before it expires. With `bound`, every request also carries a
@@ -24,13 +24,14 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from ledger.clock import posix
+from sovereign_client.errors import TokenError
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_S, EARLY_S, TIMEOUT_S = 60, 30, 10.0
 MAX_BYTES = 64 << 10
 
 
-class TokenRefusedError(Exception):
+class TokenRefusedError(TokenError):
     """The issuer refused a token or could not be reached. The message quotes its answer."""
 
 

@@ -1,6 +1,7 @@
 """`sovereign steward`: cases that changes of consent open, and the notices about them."""
 
 import json
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -49,26 +50,29 @@ def run(
     Exit status 2: no ledger in the folder, or `steward.toml` cannot be used and nothing was
     delivered.
     """
-    from gate.sdk.client import GateClient
     from portal.jobs.cases import Following
     from portal.jobs.delivery import Deliveries
     from portal.operations import company_folder
+    from sovereign_client import Client, Retries
     from steward.notify import masked_name
     from steward.notify.recipients import RecipientError
 
     desk = company_folder.of(require_ledger(data_dir)).roles.desk
-    named = masked_name.over(GateClient(gate, token), desk) if gate else masked_name.unnamed
-    following = Following(data_dir, lambda channels: _flow(data_dir, named, channels))
-    deliveries = Deliveries(data_dir)
-    if every is not None:
-        _run_on(following, deliveries, timedelta(seconds=every))
-        return
-    at = clock.now()
-    changes = following.run(at)
-    try:
-        typer.echo(_summary(changes, deliveries.run(at)))
-    except RecipientError as error:
-        fail(f"{changes} changes; no notices delivered\n{error}")
+    # A gate that does not answer costs a notice its name, and not the round its time.
+    once = Retries(attempts=1)
+    with Client(gate, token, retries=once) if gate else nullcontext() as asked:
+        named = masked_name.over(asked, desk) if asked else masked_name.unnamed
+        following = Following(data_dir, lambda channels: _flow(data_dir, named, channels))
+        deliveries = Deliveries(data_dir)
+        if every is not None:
+            _run_on(following, deliveries, timedelta(seconds=every))
+            return
+        at = clock.now()
+        changes = following.run(at)
+        try:
+            typer.echo(_summary(changes, deliveries.run(at)))
+        except RecipientError as error:
+            fail(f"{changes} changes; no notices delivered\n{error}")
 
 
 @app.command()

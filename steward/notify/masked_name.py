@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from gate.contracts.company import ItemUse
 from gate.reads.point import Gate
 from gate.reads.request import ReadRequest
-from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError
+
+if TYPE_CHECKING:
+    from sovereign_client import Client
 
 NOBODY = "***"
 
@@ -36,16 +39,19 @@ def through(gate: Gate, use: ItemUse | None) -> Naming:
     return name
 
 
-def over(client: GateClient, use: ItemUse | None) -> Naming:
+def over(client: "Client", use: ItemUse | None) -> Naming:
     """A `Naming` over HTTP; if the gate does not answer, names are `***`."""
+    from sovereign_client import GateError, Personal
+
     if use is None:
         return unnamed
 
     def name(subject: str, _at: datetime) -> str:
         try:
-            value = client.read(use.scene, subject, [use.item]).values.get(use.item)
-        except (GateRefusedError, GateUnavailableError):
+            value = client.read(use.scene, subject, [use.item])[use.item]
+        except GateError:
             return NOBODY
-        return masked(value if isinstance(value, str) else None)
+        text = value.value if isinstance(value, Personal) else None
+        return masked(text if isinstance(text, str) else None)
 
     return name

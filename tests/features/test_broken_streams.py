@@ -2,8 +2,7 @@
 
 import json
 import socket
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import duckdb
 import httpx
@@ -11,7 +10,7 @@ import pytest
 
 from gate.reads.bulk import formats
 from gate.reads.bulk.record_batches import ROWS
-from gate.sdk.client import GateClient, GateUnavailableError
+from sovereign_client import Client, CustomerRow, GateError, IncompleteError
 from tests.features.served import PATIENCE_S, Site, wait_for
 
 PEOPLE = 14 * ROWS  # in one row group of DuckDB: it converts them in order, until the last
@@ -64,18 +63,18 @@ def _arrived(site: Site, headers: dict[str, str]) -> bytes:
 
 
 def test_the_client_reports_an_incomplete_answer(broken: Site) -> None:
-    client = GateClient(broken.address, f"demo-{SERVICE}", timeout_s=PATIENCE_S)
-    arrived: list[Mapping[str, Any]] = []
+    arrived: list[CustomerRow] = []
+    with Client(broken.address, f"demo-{SERVICE}", timeout_s=PATIENCE_S) as client:
 
-    def received() -> int:
-        with pytest.raises(GateUnavailableError):
-            arrived.extend(client.rows(SCENE, FIELDS))
-        return len(arrived)
+        def received() -> int:
+            with pytest.raises(GateError), client.rows(SCENE, FIELDS) as rows:
+                arrived.extend(rows)
+            return len(arrived)
 
-    wait_for(received, "row of a stream that breaks off")
-    assert 0 < len(arrived) < PEOPLE
-    with pytest.raises(GateUnavailableError):
-        client.table(SCENE, FIELDS)
+        wait_for(received, "row of a stream that breaks off")
+        assert 0 < len(arrived) < PEOPLE
+        with pytest.raises(IncompleteError):
+            client.rows_arrow(SCENE, FIELDS)
 
 
 def test_a_stream_over_http_1_0_is_refused_for_it_would_have_no_end_mark(broken: Site) -> None:

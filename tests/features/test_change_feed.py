@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gate.sdk.client import GateChange, GateClient
+from sovereign_client import Change, Client
 from tests.features.catalogue import feature
 from tests.features.loopback import PLAIN
 from tests.features.served import PATIENCE_S, Person, Site, wait_for
@@ -46,7 +46,8 @@ def gate(request: pytest.FixtureRequest, site: Site) -> Iterator[str]:
 
 
 def read(address: str, customer: str) -> str:
-    return GateClient(address, f"demo-{SERVICE}").read(SCENE, customer, FIELDS).reason
+    with Client(address, f"demo-{SERVICE}", verify=PLAIN) as client:
+        return client.read(SCENE, customer, FIELDS).reason
 
 
 @feature("M36")
@@ -133,10 +134,10 @@ def test_who_is_erased_is_forgotten_without_being_named(unserved: Path, tmp_path
         token = polled(site.address, None)["token"]
     site.installed.done("erase", subject, "--data-dir", home)
     with site.serving():
-        client = GateClient(site.address, f"demo-{SERVICE}")
 
-        def erased() -> list[GateChange]:
-            return [each for each in client.changes(token) if each.concerns(subject)]
+        def erased() -> list[Change]:
+            with Client(site.address, f"demo-{SERVICE}", verify=PLAIN) as client:
+                return [each for each in client.changes(token) if each.concerns(subject)]
 
         (line,) = wait_for(erased, "line of the erasure")
         assert (line.do, line.reason, line.customer) == ("forget", "erased", None)

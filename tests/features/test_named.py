@@ -13,7 +13,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from gate.sdk.client import GateClient
+from sovereign_client import Client
 from tests.features.loopback import PLAIN
 from tests.features.reads_page import read as shown
 from tests.features.reads_page import reads
@@ -87,8 +87,11 @@ def test_g168_each_is_answered_as_a_read_of_them_alone(gate: str, people: list[s
     assert reasons == ["granted", "field-not-granted", "withdrawn", *["never-granted"] * 2]
     assert found[0]["age.view"] == found[1]["age.view"] == "personal"
     assert not {"personal"} & {found[place][f"{f}.view"] for place in (2, 3, 4) for f in FIELDS}
-    client = GateClient(gate, f"demo-{SERVICE}")
-    assert [*client.named(SCENE, people, FIELDS)] == found
+    with Client(gate, f"demo-{SERVICE}") as client, client.named(SCENE, people, FIELDS) as arriving:
+        assert [(row.customer, row.reason, row.views) for row in arriving] == [
+            (row["customer"], row["customer.reason"], {f: row[f"{f}.view"] for f in FIELDS})
+            for row in found
+        ]
     backwards = rows(named(gate, people[::-1]))
     assert backwards == found[::-1], "in the order of the ids"
 

@@ -5,10 +5,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from io import BytesIO
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 import uvicorn
 
@@ -16,8 +14,20 @@ from gate.changes import departing
 from gate.changes.feed import ChangeFeed
 from gate.http.app import GateApp
 from gate.reads.bulk import formats
-from gate.sdk.client import GateClient, GateRefusedError, GateUnavailableError, TableCompletion
 from ledger.events.envelope import Granted, Withdrawn
+from sovereign_client import (
+    Client,
+    Completion,
+    CustomerRow,
+    IncompleteError,
+    MalformedError,
+    NoAnswerError,
+    Personal,
+    RefusedError,
+    Retries,
+    UnavailableError,
+    may_read,
+)
 from tests.gate.world import NOON, World, world
 
 
@@ -51,24 +61,27 @@ def address(bank: World, tmp_path: Path) -> Iterator[str]:
         thread.join()
 
 
-def test_a_service_reads_and_sees_what_each_value_is(address: str, bank: World) -> None:
-    client = GateClient(address, "analytics")
+@pytest.fixture
+def client(address: str) -> Iterator[Client]:
+    with Client(address, "analytics") as client:
+        yield client
+
+
+def test_a_service_reads_and_sees_what_each_value_is(client: Client, bank: World) -> None:
     answer = client.read("segmentation", "c1", ["age"])
     assert answer.allowed
-    assert answer["age"] == 31
+    assert answer["age"] == Personal(31)
     mixed = client.read("segmentation", "c1", ["age", "job"], minimum_size=bank.ledger.size)
     assert not mixed.allowed
     assert mixed.views == {"age": "personal", "job": "synthetic"}
-    assert client.may_read("segmentation", "c1", ["age"], "analytics")
-    assert not client.may_read("segmentation", "c2", ["age"], "analytics")
-    table = pa.ipc.open_stream(BytesIO(client.table("segmentation", ["age"]))).read_all()
-    assert table.num_rows == 3
+    assert client.decide(may_read("analytics", "segmentation", "c1", ["age"])).allowed
+    assert not client.decide(may_read("analytics", "segmentation", "c2", ["age"])).allowed
+    assert client.table_arrow("segmentation", ["age"]).num_rows == 3
 
 
 def test_the_client_follows_the_changes_of_what_it_read(
-    address: str, bank: World, tmp_path: Path
+    client: Client, bank: World, tmp_path: Path
 ) -> None:
-    client = GateClient(address, "analytics")
     assert [*client.changes()] == []
     client.read("segmentation", "c1", ["age"])
     bank.says("c1", Withdrawn("segmentation"))
@@ -84,72 +97,79 @@ def test_the_client_follows_the_changes_of_what_it_read(
     (erased,) = client.changes(forget.token)
     assert (erased.customer, erased.fields, erased.reason) == (None, None, "erased")
     assert (erased.concerns("c1"), erased.concerns("c2")) == (True, False)
-    with pytest.raises(GateRefusedError, match="leave it out"):
+    with pytest.raises(MalformedError, match="leave it out"):
         next(client.changes("made up"))
 
 
 def test_refusals_and_outages_are_told_apart(address: str) -> None:
-    with pytest.raises(GateRefusedError) as refused:
-        GateClient(address, "stranger").read("segmentation", "c1", ["age"])
-    assert refused.value.problem["reason"] == "unknown-service"
-    with pytest.raises(GateUnavailableError):
-        GateClient(address, "analytics").read("segmentation", "c1", ["age"], minimum_size=10**6)
-    with pytest.raises(GateUnavailableError):
-        GateClient("http://127.0.0.1:9", "analytics").read("segmentation", "c1", ["age"])
+    once = Retries(attempts=1)
+    with Client(address, "stranger") as stranger, pytest.raises(RefusedError) as refused:
+        stranger.read("segmentation", "c1", ["age"])
+    assert refused.value.reason == "unknown-service"
+    with Client(address, "analytics", retries=once) as ahead, pytest.raises(UnavailableError):
+        ahead.read("segmentation", "c1", ["age"], minimum_size=10**6)
+    with Client("http://127.0.0.1:9", "x", retries=once) as lost, pytest.raises(NoAnswerError):
+        lost.read("segmentation", "c1", ["age"])
     with pytest.raises(ValueError, match="not an http or https URL"):
-        GateClient("ftp://gate", "analytics")
+        Client("ftp://gate", "analytics")
 
 
-def test_rows_and_tables_arrive_row_by_row(address: str) -> None:
-    client = GateClient(address, "analytics")
-    (row,) = client.rows("segmentation", ["age"])
-    assert row == {"customer": "c1", "age": 31, "age.view": "personal"}
-    assert [*client.rows("segmentation", ["age"], where=[("age", "gt", 40)])] == []
-    views = [each["age.view"] for each in client.table_rows("segmentation", ["age"])]
+def test_rows_and_tables_arrive_row_by_row(client: Client) -> None:
+    with client.rows("segmentation", ["age"]) as rows:
+        assert [*rows] == [CustomerRow({"age": Personal(31)}, "c1")]
+        assert rows.whole
+    with client.rows("segmentation", ["age"], where=[("age", "gt", 40)]) as none:
+        assert [*none] == []
+    with client.table("segmentation", ["age"]) as table:
+        views = [each["age"].view for each in table]
     assert sorted(views) == ["personal", "synthetic", "synthetic"]
-    with pytest.raises(GateRefusedError, match="malformed"):
-        next(client.rows("segmentation", ["age"], where=[("age", "like", 40)]))
+    with (
+        pytest.raises(MalformedError, match="malformed"),
+        client.rows("segmentation", ["age"], where=[("age", "like", 40)]),
+    ):
+        pass
 
 
-def test_g112_a_table_says_how_it_was_completed(address: str) -> None:
-    arriving = GateClient(address, "analytics").table_rows("segmentation", ["age"])
-    assert len([*arriving]) == 3
-    naive = TableCompletion("naive", "release-constant", covers="who withdrew is not corrected for")
-    assert arriving.completion == naive
+def test_g112_a_table_says_how_it_was_completed(client: Client) -> None:
+    naive = Completion("naive", "release-constant", covers="who withdrew is not corrected for")
+    with client.table("segmentation", ["age"]) as arriving:
+        assert len([*arriving]) == 3
+        assert arriving.completion == naive
 
 
 SAID = {
-    "none": TableCompletion("none"),
+    "none": Completion("none"),
     'release-anchored;release="segmentation-9f";mean=1.412;p95=4.873;covers="noise; of \\"it\\""': (
-        TableCompletion("release-anchored", "segmentation-9f", 0.01412, 0.04873, 'noise; of "it"')
+        Completion("release-anchored", "segmentation-9f", 0.01412, 0.04873, 'noise; of "it"')
     ),
-    'naive;release="a"': TableCompletion("naive", "a"),
+    'naive;release="a"': Completion("naive", "a"),
 }
 
 
 @pytest.mark.parametrize("header", SAID)
 def test_g112_the_client_reads_what_the_header_says(header: str) -> None:
-    found = TableCompletion.parse(header)
+    found = Completion.parse(header)
     said = SAID[header]
     assert (found.mode, found.release, found.covers) == (said.mode, said.release, said.covers)
     assert [found.mean, found.p95] == pytest.approx([said.mean, said.p95])
 
 
 def test_an_answer_that_breaks_off_is_no_answer(
-    address: str, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaking(answer: object, form: str) -> Iterator[bytes]:
-        yield b'{"customer":"c1"}\n'
+        yield b'{"customer":"c1","age":31,"age.view":"personal"}\n'
         raise OSError("the source is gone")
 
     monkeypatch.setattr(formats, "chunks", breaking)
-    client = GateClient(address, "analytics")
-    arriving = client.rows("segmentation", ["age"])
-    assert next(arriving) == {"customer": "c1"}
-    with pytest.raises(GateUnavailableError):
-        next(arriving)
-    with pytest.raises(GateUnavailableError):
-        client.table("segmentation", ["age"])
+    with client.rows("segmentation", ["age"]) as rows:
+        arriving = iter(rows)
+        assert next(arriving).customer == "c1"
+        with pytest.raises(IncompleteError):
+            next(arriving)
+        assert not rows.whole
+    with pytest.raises(IncompleteError):
+        client.table_arrow("segmentation", ["age"])
 
 
 class Closing(BaseHTTPRequestHandler):
@@ -167,6 +187,9 @@ class Closing(BaseHTTPRequestHandler):
 def test_an_answer_without_an_end_mark_is_incomplete() -> None:
     with HTTPServer(("127.0.0.1", 0), Closing) as proxy:
         threading.Thread(target=proxy.handle_request).start()
-        client = GateClient(f"http://127.0.0.1:{proxy.server_port}", "analytics")
-        with pytest.raises(GateUnavailableError, match="ends with the connection"):
-            next(client.rows("segmentation", ["age"]))
+        with (
+            Client(f"http://127.0.0.1:{proxy.server_port}", "analytics") as client,
+            pytest.raises(IncompleteError, match="ends with the connection"),
+            client.rows("segmentation", ["age"]),
+        ):
+            pass

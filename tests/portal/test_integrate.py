@@ -64,13 +64,14 @@ def test_there_are_examples_of_everything() -> None:
     assert len(CURL) == 4
     for section in (
         "From Python",
+        "From Python with asyncio",
         "What to forget",
         "Who you are",
         "In process",
         "As a FastAPI dependency",
     ):
         code = [line for line in example(section).splitlines() if line]
-        assert 5 <= len(code) <= 12
+        assert 5 <= len(code) <= 14
 
 
 @pytest.mark.parametrize("section", CURL)
@@ -93,10 +94,16 @@ def test_the_examples_for_the_shell_are_answered(section: str, address: str) -> 
 
 
 def test_the_client_reads_one_and_many(
-    address: str, product: Product, capsys: pytest.CaptureFixture[str]
+    address: str,
+    product: Product,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("SOVEREIGN_KEY", "demo-analytics")
     run("From Python", address, product.home, {})
     assert re.search(r"\d+ of them as they are", capsys.readouterr().out)
+    run("From Python with asyncio", address, product.home, {})
+    assert len(capsys.readouterr().out.splitlines()) == 3
 
 
 def test_an_agent_asks_in_twenty_lines(

@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from gate.decision.decide import Reason
 from gate.reads.request import ReadRequest
-from gate.sdk.client import GateClient
 from ledger import clock
 from ledger.events.envelope import PolicyPublished, ReadLogOpened, ScenePublished, Withdrawn
 from ledger.follower import Follower
@@ -36,6 +35,7 @@ from portal.operations.gate_process import (
 from portal.operations.settings import Settings
 from portal.operations.wiring import SNAPSHOT, Product
 from portal.web import i18n
+from sovereign_client import Client
 from tests.features.loopback import free_port
 from tests.features.served import HERE
 from tests.portal.conftest import START, Clock, allow
@@ -114,8 +114,7 @@ def _until_up(address: str) -> None:
 
 def test_it_answers_follows_the_ledger_and_journals_for_the_customer(product: Product) -> None:
     allow(product, ME, SCENE)
-    with serving(product) as address:
-        gate = GateClient(address, f"demo-{SERVICE}")
+    with serving(product) as address, Client(address, f"demo-{SERVICE}") as gate:
         assert gate.read(SCENE, ME, [FIELD]).views == {FIELD: "personal"}
         shown = wording.wording(product.scenes[SCENE], i18n.load()["en"])
         said = product.ledger.draft(ME, Withdrawn(SCENE), at=clock.now(), wording=shown)
@@ -127,8 +126,8 @@ def test_it_answers_follows_the_ledger_and_journals_for_the_customer(product: Pr
 
 
 def test_its_read_log_is_announced_before_it_answers(product: Product) -> None:
-    with serving(product) as address:
-        log = GateClient(address, f"demo-{SERVICE}").read(SCENE, ME, [FIELD]).read_log
+    with serving(product) as address, Client(address, f"demo-{SERVICE}") as gate:
+        log = gate.read(SCENE, ME, [FIELD]).read_log
         opened = [e.event for e in product.ledger.announced() if isinstance(e.event, ReadLogOpened)]
         assert opened[-1].origin == log
         vkey = product.home / "keys" / f"{log.rsplit('/', 1)[-1]}.vkey"

@@ -11,13 +11,13 @@ import httpx
 import pytest
 import uvicorn
 
-from gate.sdk.client import GateClient, GateRefusedError
 from gate.sdk.credentials import ClientCredentials, TokenRefusedError
 from portal.app import create_app
 from portal.operations.settings import Settings
 from portal.operations.wiring import Product
 from portal.service import demokeys
 from portal.service.routes import authenticator, issuing
+from sovereign_client import Client, UnauthenticatedError
 
 pytestmark = pytest.mark.usefixtures("still")
 
@@ -48,11 +48,11 @@ def test_a_service_gets_a_token_with_its_key_and_reads(
 ) -> None:
     key = demokeys.private(product.home, [SERVICE])[SERVICE]
     credentials = ClientCredentials(f"{address}/token", SERVICE, key, bound=bound)
-    gate = GateClient(address, credentials)
-    for _ in range(2):  # the token is kept, the proof is new
-        answer = gate.read("nearest-branch", "c00007", ["postcode_area"])
-        assert answer.allowed
-    assert answer["postcode_area"].startswith("LX")
+    with Client(address, credentials) as gate:
+        for _ in range(2):  # the token is kept, the proof is new
+            answer = gate.read("nearest-branch", "c00007", ["postcode_area"])
+            assert answer.allowed
+        assert answer.personal("postcode_area").startswith("LX")
 
 
 def test_a_service_gets_nothing_with_another_services_key(address: str, product: Product) -> None:
@@ -65,8 +65,11 @@ def test_a_bound_token_that_is_stolen_reads_nothing(address: str, product: Produ
     key = demokeys.private(product.home, [SERVICE])[SERVICE]
     credentials = ClientCredentials(f"{address}/token", SERVICE, key, bound=True)
     sent = credentials.headers("POST", f"{address}/v1/read")["Authorization"]
-    with pytest.raises(GateRefusedError, match="Authentication required"):
-        GateClient(address, sent.removeprefix("DPoP ")).read("nearest-branch", "c00007", ["x"])
+    with (
+        pytest.raises(UnauthenticatedError, match="Authentication required"),
+        Client(address, sent.removeprefix("DPoP ")) as thief,
+    ):
+        thief.read("nearest-branch", "c00007", ["x"])
 
 
 @pytest.mark.parametrize("bound", [False, True])
