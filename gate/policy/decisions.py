@@ -212,7 +212,7 @@ def check(rules: str, schema: str, entities: str) -> DecisionPolicy:
     import cedarpy
 
     parsed = cedarpy.PolicySet.from_str(rules), cedarpy.Schema.from_json_str(schema)
-    digest = sha256(f"{schema}\0{rules}\0{entities}".encode()).hexdigest()
+    digest = _digest(rules, schema, entities)
     return DecisionPolicy(rules, schema, entities, digest, types, actions, known, parsed)
 
 
@@ -220,8 +220,31 @@ def keep(policy: DecisionPolicy, folder: Path) -> None:
     """Store the policy under its digest, for replays; durable."""
     path = folder / f"{policy.digest}.json"
     if not path.exists():
-        text = {"rules": policy.rules, "schema": policy.schema, "entities": policy.entities}
-        atomic_file.write(path, json.dumps(text, ensure_ascii=False).encode())
+        atomic_file.write(path, _stored(policy.rules, policy.schema, policy.entities))
+
+
+def stored_digest(path: Path) -> str:
+    """The digest of a stored policy, which is not validated. Raises CedarPolicyError, OSError."""
+    data = path.read_bytes()
+    try:
+        texts = json.loads(data)
+        rules, schema, entities = (texts[name] for name in ("rules", "schema", "entities"))
+        same = _stored(rules, schema, entities) == data
+        digest = _digest(rules, schema, entities)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CedarPolicyError(f"{path.name}: is no stored decision policy") from error
+    if not same:
+        raise CedarPolicyError(f"{path.name}: is not as the product writes it")
+    return digest
+
+
+def _stored(rules: str, schema: str, entities: str) -> bytes:
+    texts = {"rules": rules, "schema": schema, "entities": entities}
+    return json.dumps(texts, ensure_ascii=False).encode()
+
+
+def _digest(rules: str, schema: str, entities: str) -> str:
+    return sha256(f"{schema}\0{rules}\0{entities}".encode()).hexdigest()
 
 
 def kept(folder: Path, digest: str) -> DecisionPolicy | None:

@@ -24,7 +24,7 @@ DATA = ROOT / "tests" / "data" / "authzen"
 POINT = "todo-app"
 REGISTERED = f"""
 [{POINT}]
-title = {{ en = "Enforcement point", zh-CN = "执行点" }}
+title = {{ en = "Enforcement point", de = "Durchsetzungspunkt", zh-CN = "执行点" }}
 partner = false
 scenes = []
 may_ask_for = ["identity", "user"]

@@ -10,11 +10,13 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.features import authzen_payloads as published
 from tests.features.authzen_payloads import EVALUATION, EVALUATIONS, FAMILIES, POINT
 from tests.features.conftest import _run, prepared
+from tests.features.loopback import PLAIN
 from tests.features.served import ROOT, Site, done, sovereign
 
 ALICE = {"type": "user", "id": "alice"}
@@ -71,6 +73,36 @@ def test_g176_what_was_asked_is_private(site: Site, tmp_path: Path) -> None:
     done("named-files", tmp_path / "lists", "--data-dir", site.home)
     given = b"".join(path.read_bytes() for path in (tmp_path / "lists").glob("*"))
     assert b"alice" not in given
+
+
+def test_g176_policies_and_api_keys_are_restored_from_a_backup(site: Site, tmp_path: Path) -> None:
+    """A used key keeps its uses, and a revoked one stays revoked."""
+
+    def keys(word: str, *more: str, home: Path = site.home) -> str:
+        return done("keys", word, *more, "--data-dir", home)
+
+    used, revoked = (keys("issue", POINT).strip().split("_") for _ in range(2))
+    keys("revoke", revoked[2])
+    sent = {"Authorization": f"Bearer {'_'.join(used)}"}
+    answer = httpx.post(f"{site.address}{EVALUATION}", json=EDIT, headers=sent, verify=PLAIN)
+    log, entry = log_of(answer)
+    stored = [*(site.home / "policies" / "decisions").glob("*.json")]
+    assert len(stored) == 1
+    parts = ("backup", tmp_path / "ledger", "--keys-to", tmp_path / "keys")
+    done(*parts, "--data-dir", site.home)
+    home = tmp_path / "restored"
+    done("restore", parts[1], "--keys", parts[3], "--data-dir", home)
+    assert done("fsck", "--data-dir", home) == "clean\n"
+    replayed = sovereign("replay", "--data-dir", home)
+    assert (replayed.returncode, "left out" in replayed.stderr) == (0, False), replayed.stderr
+    assert keys("uses", used[2], home=home).endswith(f"{log}#{entry}\n")
+    assert keys("list", home=home) == keys("list")
+    (line,) = [each for each in keys("list", home=home).splitlines() if revoked[2] in each]
+    assert "revoked 2" in line
+    copy = home / "policies" / "decisions" / stored[0].name
+    copy.write_text(copy.read_text("utf-8").replace("alice", "alicf", 1), "utf-8")
+    found = sovereign("fsck", "--data-dir", home)
+    assert (found.returncode, f"policies/decisions/{copy.name}" in found.stdout) == (1, True)
 
 
 DENIED: dict[str, tuple[Any, str, str]] = {
