@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gate.decision import quota
+from gate.decision.key_scope import KeyEndedError
 from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names, PersonId
 from gate.http.connection import Connection
@@ -245,8 +246,12 @@ async def stream(
     receive: Receive,
     send: Send,
     client: Connection | None = None,
+    require_live: Callable[[], None] | None = None,
 ) -> None:
-    """Send the answer chunk by chunk until it ends or the client disconnects."""
+    """Send the answer chunk by chunk until it ends or the client disconnects.
+
+    `require_live`: raises once its API key has ended, which cuts the answer before its next chunk.
+    """
     gone, delivery = asyncio.ensure_future(_gone(receive)), Delivery.CUT
     try:
         sent = [*headers, *answer.headers]
@@ -258,7 +263,7 @@ async def stream(
                 if client is not None:
                     await client.room()
             # so that a piece is handed over at once after it was decided again.
-            if not (chunk := await asyncio.to_thread(_next, answer.chunks)):
+            if not (chunk := await asyncio.to_thread(_next, answer.chunks, require_live)):
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -277,14 +282,19 @@ async def stream(
         await asyncio.to_thread(end, answer, delivery)
 
 
-def _next(chunks: Iterator[bytes]) -> bytes:
+def _next(chunks: Iterator[bytes], require_live: Callable[[], None] | None) -> bytes:
     """The next non-empty chunk; empty at the end.
 
     Hides the cause of errors, because an engine's message can quote personal data. The log has
     what is safe to say of it.
     """
     try:
-        return next((chunk for chunk in chunks if chunk), b"")
+        chunk = next((chunk for chunk in chunks if chunk), b"")
+        if require_live is not None:
+            require_live()
+        return chunk
+    except KeyEndedError:
+        raise BrokenStreamError("the API key ended while the answer left") from None
     except Exception as error:  # noqa: BLE001 - no engine message may reach a client or a log
         _LOG.warning("an answer was cut off: %s", without_values(error))
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
