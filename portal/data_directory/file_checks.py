@@ -148,6 +148,11 @@ def decision_policy(path: Path) -> str | None:
     return None if same else "it is another policy than its name says"
 
 
+def active_decisions(path: Path) -> str | None:
+    same = re.fullmatch(rb"([0-9a-f]{64}|none)\n", path.read_bytes())
+    return None if same else "want the digest of a policy, or none, and a line end"
+
+
 def training_manifest(path: Path) -> str | None:
     try:
         same = manifest.parse(path.read_bytes()).digest == path.stem
@@ -192,6 +197,7 @@ BY_PATTERN: Mapping[str, FileCheck] = {
     "reads/*/cohorts/*": named_by_digest,
     "reads/*/opening": opening,
     "contracts/*.odcs.yaml": contract,
+    "policies/decisions/active": active_decisions,
     "policies/decisions/*.json": decision_policy,
     "policies/*": policy,
     "customers.duckdb": duckdb_file.damage,

@@ -163,6 +163,12 @@ KINDS = (  # the first that matches
     _unchecked("reads/*/lock", "no content: the system locks it", Part.LEDGER),
     _file("reads/*/opening", _UNNAMED, _MADE, remedy="start the gate again", part=Part.NONE),
     _file("contracts/*.odcs.yaml"),
+    _file(
+        "policies/decisions/active",
+        _UNNAMED,
+        _MADE,
+        remedy="remove it, and start the product again, and its gates",
+    ),
     _file("policies/decisions/*.json"),
     _file("policies/*"),
     _database("register.sqlite", _UNNAMED, _MADE, tables=frozenset({"entry"})),
