@@ -174,7 +174,7 @@ class DataReads:
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
             where = answer.read_log, answer.entry, answer.logged
-            raise refused(answer.decision.reason, *where, wait)
+            raise refused(answer.decision.reason, *where, wait, self._purpose(asked.scene))
         logged = () if answer.logged is None else (answer.logged,)
         return Response(200, _ENCODER.encode(formats.point(answer)), logged=logged)
 
@@ -209,7 +209,8 @@ class DataReads:
             answer = read(self._gate, request)
             if answer.batches is None:
                 wait = quota.wait_s(request.at, quota.DAY)
-                raise refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
+                where = answer.read_log, answer.entry, answer.logged
+                raise refused(answer.reason, *where, wait, self._purpose(request.scene))
             otherwise.pop_all()
         sent = {formats.COMPLETION: formats.completion(answer)}
         sent[formats.EVIDENCE] = formats.evidence(answer)
@@ -217,6 +218,10 @@ class DataReads:
         chunks = _Chunks(formats.chunks(answer, form), place)
         logged = () if answer.logged is None else (answer.logged,)
         return Stream(chunks, form.encode(), more, answer.ended, logged)
+
+    def _purpose(self, scene: str) -> str:
+        known = self._gate.scenes.get(scene)
+        return "" if known is None else known.purpose
 
     def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
         return TableRequest(
@@ -292,12 +297,12 @@ def _next(chunks: Iterator[bytes], require_live: Callable[[], None] | None) -> b
         chunk = next((chunk for chunk in chunks if chunk), b"")
         if require_live is not None:
             require_live()
-        return chunk
     except KeyEndedError:
         raise BrokenStreamError("the API key ended while the answer left") from None
     except Exception as error:  # noqa: BLE001 - no engine message may reach a client or a log
         _LOG.warning("an answer was cut off: %s", without_values(error))
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
+    return chunk
 
 
 def end(answer: Stream, delivery: Delivery) -> None:

@@ -197,8 +197,17 @@ class GateClient:
         """Up to 10,000 customers' fields in the order of `customers`, as they arrive.
 
         Each row has the `customer`, `customer.allowed` and `customer.reason`, and of each field the
-        value and `<field>.view`, as in `read`. Raises as `rows` does.
+        value and `<field>.view`, as in `read`. Raises as `rows` does, and TypeError at once for a
+        text in place of a list: its letters would be taken for ids.
         """
+        for name, given in (("customers", customers), ("fields", fields)):
+            if isinstance(given, str | bytes):
+                raise TypeError(f"{name} is {given!r}, want a list: [{given!r}]")
+        return self._named(scene, customers, fields)
+
+    def _named(
+        self, scene: str, customers: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[Mapping[str, Any]]:
         asked = {"scene": scene, "ids": [*customers], "fields": [*fields]}
         with self._asking("/v1/named", asked, LINES) as response:
             for line in _lines(response):

@@ -148,9 +148,7 @@ def called(site: Site, key: str, tool: str, **arguments: Any) -> dict[str, Any]:
         async with httpx2.AsyncClient(headers=sent, verify=PLAIN, timeout=PATIENCE_S) as http:
             transport = streamable_http_client(f"{site.address}/mcp", http_client=http)
             async with Client(transport, read_timeout_seconds=PATIENCE_S) as client:
-                facts: dict[str, Any] = (
-                    await client.call_tool(tool, arguments)
-                ).structured_content
+                facts: dict[str, Any] = (await client.call_tool(tool, arguments)).structured_content
                 return facts
 
     return asyncio.run(conversation())
