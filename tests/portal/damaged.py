@@ -99,7 +99,10 @@ def _small_files(product: Product) -> None:
     webhook.keys(home / "keys" / "webhook-crm.whsec")
     JobResults(home / JOBS).end(at)
     Attempts(home).begin("segmentation", at)
-    ApiKeyStore(home).issue(SERVICE, at, at + timedelta(days=1))
+    keys = ApiKeyStore(home)
+    used, revoked = (keys.issue(SERVICE, at, at + timedelta(days=1))[0] for _ in range(2))
+    keys.used(used.id, [product.gate.journal.logged(0, 2)], at)
+    keys.revoke(revoked.id, at)
     own = decisions.load(DATA / "authzen" / "policy")
     assert own is not None
     decisions.keep(own, home / decisions.FOLDER)
