@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy.exc import SQLAlchemyError
 
 from gate.changes.feed import ChangeFeed
-from gate.decision.key_scope import KeyedService, KeyScopeError
+from gate.decision.key_scope import KeyedService, KeyEndedError, KeyScopeError
 from gate.http import authzen, changes, connection, dpop, reads
 from gate.http.authzen import MalformedRequestError
 from gate.http.changes import ChangePolls
@@ -102,7 +102,8 @@ class GateApp:
         client = connection.known(scope)
         if isinstance(response, Stream):
             sent = _headers(response.content_type, headers)
-            await reads.stream(response, sent, receive, send, client)
+            live = None if asked.by is None else asked.by.require_live
+            await reads.stream(response, sent, receive, send, client, live)
         else:
             await _send(response, headers, send, client)
 
@@ -139,7 +140,10 @@ class GateApp:
         _require_method(scope, "GET")
         service = await self._asker(scope, headers, asked)
         query, client = scope.get("query_string", b""), connection.known(scope)
-        return await self._polls.answer(service, query, receive, client)
+        answer = await self._polls.answer(service, query, receive, client)
+        if asked.by is not None:  # it may have waited
+            await asyncio.to_thread(asked.by.require_live)
+        return answer
 
     async def _asker(self, scope: Scope, headers: Mapping[bytes, bytes], asked: "_Asked") -> str:
         """Who asks, if their API key is for this. Raises HttpError, KeyScopeError."""
@@ -151,14 +155,12 @@ class GateApp:
             service = self._authenticator.service(headers)
         if isinstance(service, KeyedService):
             asked.by = service
-            service.require_endpoint(scope["path"])
+            service.require_endpoint(scope["path"], by_agent=connection.by_agent(scope))
             if scope["path"] == changes.PATH:
                 service.require_every_scene(changes.PATH)
             return str(service)
         if service is None:
-            raise HttpError(
-                401, "unauthenticated", "Authentication required", "send a valid bearer token"
-            )
+            raise HttpError(*_UNAUTHENTICATED)
         return service
 
 
@@ -184,8 +186,12 @@ _MALFORMED = (
     *(msgspec.DecodeError, MalformedRequestError, FilterError, NamedRequestError, UnicodeError),
 )
 _LEDGER = (EpochUnavailableError, CorruptLogError, DatabaseError, ForkError, SQLAlchemyError)
+_UNAUTHENTICATED = (
+    *(401, "unauthenticated", "Authentication required", "send a valid bearer token"),
+)
 _PROBLEMS: tuple[tuple[Any, int, str, str, str], ...] = (
     (_MALFORMED, 400, "malformed", "The request is malformed", "{}; see the API description"),
+    (KeyEndedError, *_UNAUTHENTICATED),
     (KeyScopeError, 403, "key-scope", "Outside the scope of the API key", "{}"),
     (BodyTooSlowError, 408, "timeout", "The request took too long to arrive", "{}"),
     (BodyTooLargeError, 413, "too-large", "The request is too large", "{}"),

@@ -23,6 +23,7 @@ from gate.contracts.scene import ReadShape
 from gate.decision import quota
 from gate.decision.decide import Reason, refusal
 from gate.http.response import refused
+from gate.policy.compiled import Plan
 from gate.readlog.entry import Question, WrittenDecision
 from gate.readlog.writer import ReadLogEntry
 from gate.reads.point import Gate
@@ -278,6 +279,7 @@ def stops(semantic: Semantic) -> Callable[[bool], bool]:
 
 def search_resources(
     gate: Gate,
+    service: str,
     search: ResourceSearch,
     at: datetime,
     paged: Callable[[Sequence[str], SearchPage, int], tuple[range, str]],
@@ -287,14 +289,49 @@ def search_resources(
     `paged`: the places of the page among all ids in their order, and the next page's token. Raises
     MalformedRequestError, and HttpError (429) beyond the service's quota of rows.
     """
-    scene = scene_of(gate, search.subject.id, search.context)
-    plan = gate.plan(search.subject.id, scene)
-    fields = _fields(gate, scene, search.context)
-    asked = search.subject.type == "service" and search.action.name == "read"
-    if plan is None or not asked or search.resource.type != "customer" or refusal(plan, fields):
-        return {"results": [], "page": {"next_token": ""}}, ()
-    if ReadShape.ROWS not in plan.scene.shapes:  # the contract lets nobody list customers
-        return {"results": [], "page": {"next_token": ""}}, ()
+    asks = search.resource.type == "customer" and _asks_itself(
+        service, search.subject, search.action
+    )
+    by, scene = service if asks else "", scene_of(gate, service, search.context)
+    plan, fields = gate.plan(by, scene), _fields(gate, scene, search.context)
+    with gate.lock:
+        _, point = gate.current(search.context.minimum_size)
+    asked = ReadLogEntry(
+        action="search",
+        at=at.replace(microsecond=0),
+        service=by,
+        scene=scene,
+        fields=fields,
+        views={},
+        reason=Reason.UNKNOWN_SCENE if plan is None else _refusal(plan, fields),
+        plan="" if plan is None else plan.digest,
+        consent=point,
+    )
+    if plan is None or asked.reason is not Reason.GRANTED:
+        return {"results": [], "page": {"next_token": ""}}, (_refused(gate, asked),)
+    return _found(gate, plan, asked, search, at, paged)
+
+
+def _refusal(plan: Plan, fields: tuple[str, ...]) -> Reason:
+    """Why no customer may be listed; GRANTED if they may."""
+    lists = ReadShape.ROWS in plan.scene.shapes
+    return refusal(plan, fields) or (Reason.GRANTED if lists else Reason.SHAPE_OUTSIDE_SCENE)
+
+
+def _refused(gate: Gate, asked: ReadLogEntry) -> Logged:
+    journal = gate.journal
+    return journal.logged(journal.record(asked))
+
+
+def _found(
+    gate: Gate,
+    plan: Plan,
+    asked: ReadLogEntry,
+    search: ResourceSearch,
+    at: datetime,
+    paged: Callable[[Sequence[str], SearchPage, int], tuple[range, str]],
+) -> tuple[dict[str, Any], tuple[Logged, ...]]:
+    fields = asked.fields
     with gate.lock:
         state, point = gate.current(search.context.minimum_size)
         members = gate.members(plan, plan.mask(fields) or 0, at)
@@ -304,18 +341,7 @@ def search_resources(
     subjects = [unsorted[place] for place in order]
     places, following = paged(subjects, search.page, MAX_RESULTS)
     shown = subjects[places.start : places.stop]
-    logged = ReadLogEntry(
-        action="search",
-        at=at.replace(microsecond=0),
-        service=search.subject.id,
-        scene=scene,
-        rows=len(subjects),
-        fields=fields,
-        views={},
-        reason=Reason.GRANTED,
-        plan=plan.digest,
-        consent=point,
-    )
+    logged = msgspec.structs.replace(asked, rows=len(subjects), consent=point)
     who = _Found(numbers, numbers[order[places.start : places.stop]], len(members))
     entry = _recorded(gate, logged, at, who)
     page = {"next_token": following, "count": len(shown), "total": len(subjects)}
@@ -352,14 +378,16 @@ def _recorded(gate: Gate, found: ReadLogEntry, at: datetime, who: _Found) -> Log
 
 
 def search_subjects(gate: Gate, service: str, search: SubjectSearch) -> list[Evaluation]:
-    """One evaluation per service that might be allowed; the caller returns the permitted ones."""
-    if search.subject.type != "service":
-        return []
+    """One evaluation per service that might be allowed; the caller returns the permitted ones.
+
+    If none might be, one that is refused, so that the search is logged.
+    """
     scene = gate.scenes.get(scene_of(gate, service, search.context))
-    services = scene.services if scene else ()
+    kind, services = search.subject.type, scene.services if scene else ()
+    ids = [each.id for each in services] if kind == "service" else []
     return [
-        Evaluation(Entity("service", each.id), search.action, search.resource, search.context)
-        for each in services
+        Evaluation(Entity(kind, each), search.action, search.resource, search.context)
+        for each in ids or [service]
     ]
 
 

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from gate.storage.deliveries import Delivery
 
 EXTENSION = "sovereign.connection"  # its name among the scope's extensions
+AGENT = "sovereign.agent"  # set where a tool of /mcp asks in this process; no client can set it
 DRAIN_TIMEOUT_S = 30.0
 # Bytes of an answer that the operating system may hold: whoever withdraws is too late for these.
 SEND_BUFFER = 1 << 19
@@ -68,6 +69,11 @@ def known(scope: Mapping[str, Any]) -> Connection | None:
     """The connection of a request, if the server says."""
     found = (scope.get("extensions") or {}).get(EXTENSION)
     return found if isinstance(found, Connection) else None
+
+
+def by_agent(scope: Mapping[str, Any]) -> bool:
+    """Whether a tool of this process's `/mcp` sent the request."""
+    return AGENT in (scope.get("extensions") or {})
 
 
 async def delivery(client: Connection | None, *, was_lost: bool) -> Delivery:

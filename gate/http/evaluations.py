@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from gate.decision.key_scope import CUSTOMER
 from gate.http import authzen, policy_questions
 from gate.http.authzen import MalformedRequestError
 from gate.http.policy_questions import PolicyAnswer, PolicyQuestions
@@ -37,7 +38,7 @@ class EvaluationRoutes:
 
     async def evaluation(self, service: str, body: bytes) -> Response:
         evaluation = decoded(_EVALUATION, body, authzen.least_members)
-        if evaluation.resource and self._policy.is_about(evaluation.resource.type):
+        if evaluation.resource and self._policy.is_about(service, evaluation.resource.type):
             return await self._by_policy(service, msgspec.json.decode(body))
         question = authzen.question(self._gate, service, evaluation)
         decision, logged = await self._together.logged(question)
@@ -110,7 +111,7 @@ class EvaluationRoutes:
         broken = evaluations is not batch.evaluations and any(
             isinstance(each, MalformedRequestError) for each in evaluations
         )
-        raw = self._raw(evaluations, batch, body)
+        raw = self._raw(service, evaluations, batch, body)
         if batch.options.evaluations_semantic == "execute_all" and not broken and raw is None:
             whole = cast("Sequence[authzen.Evaluation]", evaluations)
             with suppress(MalformedRequestError):
@@ -119,7 +120,11 @@ class EvaluationRoutes:
         return self._one_by_one(service, evaluations, batch, now, raw)
 
     def _raw(
-        self, evaluations: Sequence[Element], batch: authzen.Evaluations, body: bytes
+        self,
+        service: str,
+        evaluations: Sequence[Element],
+        batch: authzen.Evaluations,
+        body: bytes,
     ) -> list[Mapping[str, Any]] | None:
         """The elements as they were sent, if one of them may be for the company's policy."""
         if self._policy.policy is None:
@@ -127,10 +132,10 @@ class EvaluationRoutes:
         kinds = {
             (each.resource or batch.resource or _NO_ENTITY).type
             if isinstance(each, authzen.Evaluation)
-            else ""
+            else CUSTOMER
             for each in evaluations
         }
-        concerned = any(self._policy.is_about(each) for each in kinds)
+        concerned = any(self._policy.is_about(service, each) for each in kinds)
         return policy_questions.completed(body) if concerned else None
 
     def _one_by_one(
@@ -149,7 +154,7 @@ class EvaluationRoutes:
                 if isinstance(each, MalformedRequestError):
                     raise each
                 resource = each.resource or batch.resource
-                if raw is not None and resource and self._policy.is_about(resource.type):
+                if raw is not None and resource and self._policy.is_about(service, resource.type):
                     answers.append(found := self._policy.answer(service, raw[place], now))
                     allowed = found.allowed
                 else:
@@ -164,7 +169,7 @@ class EvaluationRoutes:
         return decisions, answers
 
 
-_NO_ENTITY = authzen.Entity("", "")
+_NO_ENTITY = authzen.Entity(CUSTOMER, "")
 
 
 def _asked(service: str, decisions: Sequence[WrittenDecision]) -> list[Asked]:

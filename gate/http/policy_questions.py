@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from gate.decision.key_scope import CUSTOMER
 from gate.http.authzen import MalformedRequestError
 from gate.policy.decisions import DecisionPolicy, EntityRef, PolicyQuestion, PolicyReason
 from gate.readlog.batch_entry import LoggedDecision
@@ -21,8 +22,8 @@ from gate.readlog.entry import PolicyGroup, moment
 from gate.readlog.writer import Several
 from gate.reads.point import Gate
 
-CUSTOMER = "customer"
 POLICY = "?"  # counts in place of a scene: no scene has this name
+POLICY_NAME = "policy/decisions"  # in /healthz; no scene has this name
 MAX_FOUND = 1_000  # per page
 MAX_LIST = 8 << 20  # bytes of the private list of one request, about
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -76,10 +77,15 @@ class PolicyQuestions:
     def policy(self) -> DecisionPolicy | None:
         return self._gate.options.decisions
 
-    def is_about(self, resource_type: object) -> bool:
-        """Whether a question about such a resource is one for the company's policy."""
+    def is_about(self, service: str, resource_type: object) -> bool:
+        """Whether a question about such a resource is one for the company's policy.
+
+        Of a service that may ask by it, each that is not about a customer is.
+        """
         policy = self.policy
-        return policy is not None and resource_type != CUSTOMER and resource_type in policy.types
+        if policy is None or resource_type == CUSTOMER:
+            return False
+        return resource_type in policy.types or service in self._gate.options.may_ask_for
 
     def answer(self, service: str, raw: Any, at: datetime) -> PolicyAnswer:
         """Decide one question, as it was sent. Raises MalformedRequestError."""
@@ -105,12 +111,15 @@ class PolicyQuestions:
         if policy is None:
             raise AssertionError("the company has no policy of its own")
         trusted = options.may_ask_for.get(service, frozenset())
-        mine = [each for each in questions if each.subject.type in trusted]
+        suspended = options.decisions_suspended()
+        mine = [each for each in questions if each.subject.type in trusted and not suspended]
         room = options.quotas.admits_points(service, POLICY, at, len(mine)) if mine else 0
         made = []
         for each in questions:
             if each.subject.type not in trusted:
                 reason = PolicyReason.MAY_NOT_ASK
+            elif suspended:
+                reason = PolicyReason.SUSPENDED
             elif room == 0:
                 reason = PolicyReason.QUOTA_EXCEEDED
             else:
@@ -126,6 +135,12 @@ class PolicyQuestions:
         digest = policy.digest if policy is not None else ""
         now = moment(int(at.timestamp()), point)
         return Several(PolicyGroup(service, now, [each.logged for each in answers], digest), ())
+
+
+def suspended(gate: Gate) -> list[str]:
+    """What a gate decides no more until it starts again: scenes, and the company's policy."""
+    own = [POLICY_NAME] if gate.options.decisions_suspended() else []
+    return [*sorted(gate.suspended), *own]
 
 
 def require_short(shared: Any, number: int) -> None:

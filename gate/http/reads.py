@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gate.decision import quota
+from gate.decision.key_scope import KeyEndedError
 from gate.http import connection
 from gate.http.authzen import LedgerSize, MalformedRequestError, Name, Names, PersonId
 from gate.http.connection import Connection
@@ -174,7 +175,7 @@ class DataReads:
         if answer.decision.refused:
             wait = quota.wait_s(request.at, quota.MINUTE)
             where = answer.read_log, answer.entry, answer.logged
-            raise refused(answer.decision.reason, *where, wait)
+            raise refused(answer.decision.reason, *where, wait, self._purpose(asked.scene))
         logged = () if answer.logged is None else (answer.logged,)
         return Response(200, _ENCODER.encode(formats.point(answer)), logged=logged)
 
@@ -209,7 +210,8 @@ class DataReads:
             answer = read(self._gate, request)
             if answer.batches is None:
                 wait = quota.wait_s(request.at, quota.DAY)
-                raise refused(answer.reason, answer.read_log, answer.entry, answer.logged, wait)
+                where = answer.read_log, answer.entry, answer.logged
+                raise refused(answer.reason, *where, wait, self._purpose(request.scene))
             otherwise.pop_all()
         sent = {formats.COMPLETION: formats.completion(answer)}
         sent[formats.EVIDENCE] = formats.evidence(answer)
@@ -217,6 +219,10 @@ class DataReads:
         chunks = _Chunks(formats.chunks(answer, form), place)
         logged = () if answer.logged is None else (answer.logged,)
         return Stream(chunks, form.encode(), more, answer.ended, logged)
+
+    def _purpose(self, scene: str) -> str:
+        known = self._gate.scenes.get(scene)
+        return "" if known is None else known.purpose
 
     def _many(self, service: str, asked: TableBody | RowsBody) -> TableRequest:
         return TableRequest(
@@ -256,8 +262,12 @@ async def stream(
     receive: Receive,
     send: Send,
     client: Connection | None = None,
+    require_live: Callable[[], None] | None = None,
 ) -> None:
-    """Send the answer chunk by chunk until it ends or the client disconnects."""
+    """Send the answer chunk by chunk until it ends or the client disconnects.
+
+    `require_live`: raises once its API key has ended, which cuts the answer before its next chunk.
+    """
     gone, delivery = asyncio.ensure_future(_gone(receive)), Delivery.CUT
     try:
         sent = [*headers, *answer.headers]
@@ -269,7 +279,7 @@ async def stream(
                 if client is not None:
                     await client.room()
             # so that a piece is handed over at once after it was decided again.
-            if not (chunk := await asyncio.to_thread(_next, answer.chunks)):
+            if not (chunk := await asyncio.to_thread(_next, answer.chunks, require_live)):
                 break
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
@@ -288,17 +298,22 @@ async def stream(
         await asyncio.to_thread(end, answer, delivery)
 
 
-def _next(chunks: Iterator[bytes]) -> bytes:
+def _next(chunks: Iterator[bytes], require_live: Callable[[], None] | None) -> bytes:
     """The next non-empty chunk; empty at the end.
 
     Hides the cause of errors, because an engine's message can quote personal data. The log has
     what is safe to say of it.
     """
     try:
-        return next((chunk for chunk in chunks if chunk), b"")
+        chunk = next((chunk for chunk in chunks if chunk), b"")
+        if require_live is not None:
+            require_live()
+    except KeyEndedError:
+        raise BrokenStreamError("the API key ended while the answer left") from None
     except Exception as error:  # noqa: BLE001 - no engine message may reach a client or a log
         _LOG.warning("an answer was cut off: %s", without_values(error))
         raise BrokenStreamError("the source stopped delivering rows; try again later") from None
+    return chunk
 
 
 def end(answer: Stream, delivery: Delivery) -> None:

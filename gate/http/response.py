@@ -84,13 +84,23 @@ class HttpError(Exception):
 
 
 def refused(
-    reason: Reason, read_log: str, entry: int, logged: Logged | None, wait_s: int
+    reason: Reason,
+    read_log: str,
+    entry: int,
+    logged: Logged | None,
+    wait_s: int,
+    purpose: str = "",
 ) -> HttpError:
-    """The answer to a refused read. `wait_s`: until the quota has room again."""
+    """The answer to a refused read. `wait_s`: until the quota has room again.
+
+    `purpose`: of the scene's contract, if there is one.
+    """
     about: dict[str, Any] = {"reason": reason, "read_log": read_log, "entry": entry}
     about["logged"] = logged
     if reason is Reason.QUOTA_EXCEEDED:
         detail = f"try again in {wait_s} s, or request less; see the quota of your service"
         return HttpError(429, "quota", "Quota exceeded", detail, retry_after=wait_s, **about)
     detail = "request fields and a shape that the scene's contract offers your service; see /docs"
+    if reason is Reason.PURPOSE_DIFFERS and purpose:
+        detail = f"state the purpose of the scene's contract, dpv:{purpose}, or none"
     return HttpError(403, "refused", "The contract does not allow this read", detail, **about)

@@ -29,12 +29,12 @@ from gate.reads.point import Gate
 from gate.storage.deliveries import Logged
 
 _CODE = 16  # bytes
+_NOTHING = ""  # what a search without candidates is logged as being about
 _SUBJECTS = msgspec.json.Decoder(authzen.SubjectSearch)
 _RESOURCES = msgspec.json.Decoder(authzen.ResourceSearch)
 _ACTIONS = msgspec.json.Decoder(authzen.ActionSearch)
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 _CANONICAL = msgspec.json.Encoder(order="sorted")
-_NOBODY: Mapping[str, Any] = {"results": [], "page": {"next_token": ""}}
 Route = Callable[[str, bytes, Mapping[bytes, bytes]], Response]
 
 
@@ -93,7 +93,8 @@ class Searches:
 
     def subject(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_SUBJECTS, body)
-        if self._policy.is_about(search.resource.type):
+        self._tokens(service, body).last(search.page.token)
+        if self._policy.is_about(service, search.resource.type):
             kind = search.subject.type
             return self._found(service, body, search.page, kind, "subject")
         results, logged = [], []
@@ -108,19 +109,20 @@ class Searches:
 
     def resource(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_RESOURCES, body)
-        if self._policy.is_about(search.resource.type):
+        tokens = self._tokens(service, body)
+        tokens.last(search.page.token)
+        if self._policy.is_about(service, search.resource.type):
             kind = search.resource.type
             return self._found(service, body, search.page, kind, "resource")
-        if search.subject.id != service:
-            return _json(_NOBODY)
-        tokens = PageTokens(self._gate.key, service, _without_page(body))
-        found, logged = authzen.search_resources(self._gate, search, self._clock(), tokens.page)
+        at = self._clock()
+        found, logged = authzen.search_resources(self._gate, service, search, at, tokens.page)
         return _json(found, *logged)
 
     def action(self, service: str, body: bytes, _: Mapping[bytes, bytes]) -> Response:
         search = decoded(_ACTIONS, body)
         resource = search.resource
-        if self._policy.is_about(resource.type):
+        self._tokens(service, body).last(search.page.token)
+        if self._policy.is_about(service, resource.type):
             return self._actions(service, body)
         if not isinstance(resource.id, str):
             raise MalformedRequestError(f"resource.id is {resource.id!r}, want a text")
@@ -129,6 +131,9 @@ class Searches:
         allowed, logged = self._evaluate(service, each)
         results = [{"name": "read"}] if allowed else []
         return _json({"results": results, "page": {"next_token": ""}}, logged)
+
+    def _tokens(self, service: str, body: bytes) -> PageTokens:
+        return PageTokens(self._gate.key, service, _without_page(body))
 
     def _evaluate(self, service: str, evaluation: authzen.Evaluation) -> tuple[bool, Logged]:
         """One evaluation of a search, logged like any other. Raises HttpError (429).
@@ -157,12 +162,15 @@ class Searches:
         require_short(_without_page(body), len(ids))
         other, action = _entity(raw[others]), raw["action"]
         questions = []
-        for each in (EntityRef(kind, name) for name in ids):
+        for each in (EntityRef(kind, name) for name in ids or [_NOTHING]):
             ends = {wanted: each, others: other}
             questions.append(_question(ends["subject"], action, ends["resource"], raw))
         answers, logged = self._decided(service, questions)
-        found = sorted(name for name, each in zip(ids, answers, strict=True) if each.allowed)
-        tokens = PageTokens(self._gate.key, service, _without_page(body))
+        decided = zip(ids, answers, strict=False)  # without ids there is one decision, on nothing
+        found, tokens = (
+            sorted(n for n, each in decided if each.allowed),
+            self._tokens(service, body),
+        )
         places, following = tokens.page(found, page, MAX_FOUND)
         about = {"next_token": following, "count": len(places), "total": len(found)}
         results = [{"type": kind, "id": found[place]} for place in places]
@@ -172,9 +180,10 @@ class Searches:
         raw, policy = msgspec.json.decode(body), self._policy.policy
         subject, resource = _entity(raw["subject"]), _entity(raw["resource"])
         names = [] if policy is None else policy.actions_on(subject.type, resource.type)
-        questions = [_question(subject, {"name": each}, resource, raw) for each in names]
+        asked = names or [_NOTHING]
+        questions = [_question(subject, {"name": each}, resource, raw) for each in asked]
         answers, logged = self._decided(service, questions)
-        allowed = zip(names, answers, strict=True)
+        allowed = zip(names, answers, strict=False)  # as in `_found`
         results = [{"name": name} for name, each in allowed if each.allowed]
         return _json({"results": results, "page": {"next_token": ""}}, *logged)
 
@@ -182,8 +191,6 @@ class Searches:
         self, service: str, questions: Sequence[PolicyQuestion]
     ) -> tuple[list[PolicyAnswer], list[Logged]]:
         """Decide and log all questions of a search as one entry. Raises HttpError (429)."""
-        if not questions:
-            return [], []
         at, journal = self._clock(), self._gate.journal
         answers = self._policy.decide(service, questions, at)
         entry = journal.record_all([self._policy.logged(service, answers, at)]).start

@@ -7,6 +7,7 @@ The token is verified as the gate verifies it, and goes to the gate with each ca
 are no sessions: nothing that one request says counts for the next.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,10 +27,13 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gate.decision.key_scope import AGENTS, KeyedService, KeyScopeError
+from gate.http import connection
 from gate.http.app import Authenticator
 from gate.mcp import server
+from gate.storage.api_keys import PREFIX
 
-PATH = "/mcp"
+PATH = AGENTS
 METADATA = f"/.well-known/oauth-protected-resource{PATH}"
 MAX_BODY = 1 << 20  # bytes of one message
 
@@ -45,7 +49,7 @@ class AgentAccess:
 
 def application(access: AgentAccess, service_api: ASGIApp, version: str) -> Starlette:
     """The application at PATH and METADATA. `service_api`: serves the gate's HTTP API."""
-    transport = httpx2.ASGITransport(service_api, raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(_AsAgent(service_api), raise_app_exceptions=False)
     client = httpx2.AsyncClient(transport=transport, base_url=access.address)
     tools = _SingleExchange(server.build(client, _passed_on, version))
     resource, routes = AnyHttpUrl(f"{access.address.rstrip('/')}{PATH}"), list[Route]()
@@ -54,9 +58,10 @@ def application(access: AgentAccess, service_api: ASGIApp, version: str) -> Star
         metadata = build_resource_metadata_url(resource)
         routes = create_protected_resource_routes(resource, [AnyHttpUrl(access.issuer)])
     protected = RequireAuthMiddleware(_SameOrigin(tools), [], metadata)
+    scoped = _KeyScope(access.authenticator, protected)
     backend = BearerAuthBackend(_GateTokens(access.authenticator))
     return Starlette(
-        routes=[Route(PATH, protected, methods=["POST"]), *routes],
+        routes=[Route(PATH, scoped, methods=["POST"]), *routes],
         middleware=[Middleware(AuthenticationMiddleware, backend=backend)],
     )
 
@@ -77,6 +82,46 @@ class _GateTokens:
         sent = b"Bearer " + token.encode("latin-1", "replace")
         service = self._authenticator.service({b"authorization": sent})
         return None if service is None else AccessToken(token=token, client_id=service, scopes=[])
+
+
+class _KeyScope:
+    """Refuses API keys that are for other endpoints."""
+
+    def __init__(self, authenticator: Authenticator, app: ASGIApp) -> None:
+        self._authenticator, self._app = authenticator, app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if PREFIX.encode() in headers.get(b"authorization", b""):
+            service = await asyncio.to_thread(self._authenticator.service, headers)
+            try:
+                if isinstance(service, KeyedService):
+                    service.require_endpoint(PATH)
+            except KeyScopeError as error:
+                await _refused(str(error))(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _refused(detail: str) -> JSONResponse:
+    problem = {
+        "type": "urn:sovereign:problem:key-scope",
+        "title": "Outside the scope of the API key",
+        "status": 403,
+        "detail": detail,
+    }
+    return JSONResponse(problem, 403, media_type="application/problem+json")
+
+
+class _AsAgent:
+    """Tells the service API that a tool asks, in a place that no client's request reaches."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extensions = {**(scope.get("extensions") or {}), connection.AGENT: {}}
+        await self._app({**scope, "extensions": extensions}, receive, send)
 
 
 class _SameOrigin:

@@ -14,6 +14,7 @@ import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
@@ -38,11 +39,16 @@ class PolicyReason(StrEnum):
     NOT_IN_SCHEMA = "not-in-schema"  # a type, action or value that the policy does not know
     CONTRADICTS = "contradicts-entity"  # a property other than the company's own entities have
     QUOTA_EXCEEDED = "quota-exceeded"
+    SUSPENDED = "suspended"  # a process of the data directory began with another policy
 
 
 FOLDER = Path("policies") / "decisions"  # of a data directory: every one that was ever active
+ACTIVE = FOLDER / "active"  # the digest of the one that the last start had, or NONE
+NONE = "none"
 # Denials that do not follow from the policy.
-GATES_OWN = frozenset({PolicyReason.MAY_NOT_ASK, PolicyReason.QUOTA_EXCEEDED})
+GATES_OWN = frozenset(
+    {PolicyReason.MAY_NOT_ASK, PolicyReason.QUOTA_EXCEEDED, PolicyReason.SUSPENDED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +218,7 @@ def check(rules: str, schema: str, entities: str) -> DecisionPolicy:
     import cedarpy
 
     parsed = cedarpy.PolicySet.from_str(rules), cedarpy.Schema.from_json_str(schema)
-    digest = sha256(f"{schema}\0{rules}\0{entities}".encode()).hexdigest()
+    digest = _digest(rules, schema, entities)
     return DecisionPolicy(rules, schema, entities, digest, types, actions, known, parsed)
 
 
@@ -220,8 +226,58 @@ def keep(policy: DecisionPolicy, folder: Path) -> None:
     """Store the policy under its digest, for replays; durable."""
     path = folder / f"{policy.digest}.json"
     if not path.exists():
-        text = {"rules": policy.rules, "schema": policy.schema, "entities": policy.entities}
-        atomic_file.write(path, json.dumps(text, ensure_ascii=False).encode())
+        atomic_file.write(path, _stored(policy.rules, policy.schema, policy.entities))
+
+
+def activate(policy: DecisionPolicy | None, home: Path) -> None:
+    """Store the policy, and that it is active in the data directory from now on; durable.
+
+    Every process of the directory that has another one decides nothing by it any more. If we crash
+    in between, the earlier one is still active.
+    """
+    if policy is not None:
+        keep(policy, home / FOLDER)
+    digest = "" if policy is None else policy.digest
+    if active(home) != digest:
+        atomic_file.write(home / ACTIVE, f"{digest or NONE}\n".encode())
+
+
+def active(home: Path) -> str:
+    """The digest of the active policy; empty: there is none.
+
+    What cannot be read is the digest of no policy, so that nothing is decided.
+    """
+    try:
+        text = (home / ACTIVE).read_text("ascii").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        return "unreadable"
+    return "" if text == NONE else text or "unreadable"
+
+
+def stored_digest(path: Path) -> str:
+    """The digest of a stored policy, which is not validated. Raises CedarPolicyError, OSError."""
+    data = path.read_bytes()
+    try:
+        texts = json.loads(data)
+        rules, schema, entities = (texts[name] for name in ("rules", "schema", "entities"))
+        same = _stored(rules, schema, entities) == data
+        digest = _digest(rules, schema, entities)
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CedarPolicyError(f"{path.name}: is no stored decision policy") from error
+    if not same:
+        raise CedarPolicyError(f"{path.name}: is not as the product writes it")
+    return digest
+
+
+def _stored(rules: str, schema: str, entities: str) -> bytes:
+    texts = {"rules": rules, "schema": schema, "entities": entities}
+    return json.dumps(texts, ensure_ascii=False).encode()
+
+
+def _digest(rules: str, schema: str, entities: str) -> str:
+    return sha256(f"{schema}\0{rules}\0{entities}".encode()).hexdigest()
 
 
 def kept(folder: Path, digest: str) -> DecisionPolicy | None:
@@ -296,10 +352,25 @@ def _known(entities: Any, types: Mapping[str, frozenset[str]]) -> dict[tuple[str
             raise CedarPolicyError(f"{ENTITIES}: [{place}]: want a uid with type and id")
         if uid["type"] not in types:
             raise CedarPolicyError(f"{ENTITIES}: [{place}]: {uid['type']!r} is not in {SCHEMA}")
+        _require_declared(
+            each["attrs"], types[uid["type"]], f"[{place}]: {uid['type']} {uid['id']!r}"
+        )
         if (key := (uid["type"], uid["id"])) in known:
             raise CedarPolicyError(f"{ENTITIES}: [{place}]: {key} stands there twice")
         known[key] = each
     return known
+
+
+def _require_declared(attributes: Any, declared: frozenset[str], what: str) -> None:
+    """Raises CedarPolicyError for an attribute that the entity's type does not have."""
+    if not isinstance(attributes, dict):
+        raise CedarPolicyError(f"{ENTITIES}: {what}: attrs: want an object")
+    for name in sorted(attributes.keys() - declared):
+        near = get_close_matches(name, declared, 1) or [", ".join(sorted(declared)) or "none"]
+        raise CedarPolicyError(
+            f"{ENTITIES}: {what}: unknown attribute {name!r}, want {near[0]}: declare it in"
+            f" {SCHEMA}, or correct the name"
+        )
 
 
 _ONCE = """

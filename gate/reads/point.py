@@ -62,7 +62,8 @@ class GateOptions:
     while it is not, every scene is suspended. `asks_server`: the ledger's size, the vault or the
     read log are in a database server, so a decision may have to wait for it. `decisions`: the
     company's policy about resources that are no customer's data. `may_ask_for`: the types of
-    subjects for which a service may ask by it.
+    subjects for which a service may ask by it. `active_decisions`: the digest of the policy that
+    is active in the data directory, or nothing; None: this gate shares it with no other process.
     """
 
     known_by: tuple[str, ...] = ()
@@ -72,8 +73,15 @@ class GateOptions:
     clock_doubt: Callable[[], str | None] = clock.doubt
     asks_server: bool = False
     decisions: DecisionPolicy | None = None
+    active_decisions: Callable[[], str] | None = None
     may_ask_for: Mapping[str, frozenset[str]] = field(default_factory=dict)
     default_scenes: Mapping[str, str] = field(default_factory=dict)  # by service
+
+    def decisions_suspended(self) -> bool:
+        """Whether another process began with another decision policy: this gate uses its own no
+        more until it starts again."""
+        own = "" if self.decisions is None else self.decisions.digest
+        return self.active_decisions is not None and self.active_decisions() != own
 
 
 class Gate:

@@ -143,6 +143,11 @@ class ApiKeyStore:
             raise UnknownKeyError(f"the key {name} is over already; see `sovereign keys list`")
         return known
 
+    def is_live(self, name: str, at: datetime) -> bool:
+        """Whether a key that was accepted still is. Raises DatabaseError."""
+        known = self._one(name)
+        return known is not None and known.is_live(at)
+
     def all(self) -> list[ApiKey]:
         with _reported(), self._engine.connect() as connection:
             return [_key(row) for row in connection.execute(select(KEYS).order_by(KEYS.c.created))]

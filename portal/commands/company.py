@@ -13,6 +13,8 @@ app = typer.Typer()
 
 NAMED = re.compile(r'\b(Scene|Service)::"([^"]*)"')  # in Cedar rules
 COMMENT = re.compile(r"//.*")
+ORGANISATION = "organisation.cedar"
+NOTES = {".md", ".txt"}  # texts for people, which may lie beside what is read
 
 
 @app.command()
@@ -125,7 +127,7 @@ def faults(folder: Path) -> Iterator[str]:
     from portal.commands import company_source
     from portal.operations import company_folder
 
-    found = [*company.faults(folder)]
+    found = [*company.faults(folder), *_unread(folder / "policy")]
     yield from found
     try:
         cedar.load(cedar.law_folder(), folder / "policy")
@@ -141,6 +143,21 @@ def faults(folder: Path) -> Iterator[str]:
         yield from _languages(folder)
         yield from _unknown_names(folder)
         yield from company_source.columns(company.load(folder))
+
+
+def _unread(folder: Path) -> Iterator[str]:
+    """Files of the folder of policies that nothing reads: a rule in one of them does nothing."""
+    from gate.contracts import odcs
+    from gate.policy import decisions
+
+    known = {ORGANISATION, decisions.RULES, decisions.SCHEMA, decisions.ENTITIES}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.startswith(".") or path.suffix in NOTES:
+            continue
+        try:
+            odcs.require_known([path.name], known, "file")
+        except odcs.ContractError as error:
+            yield f"{path}: {error}: nothing reads it; rename or remove it"
 
 
 def _languages(folder: Path) -> Iterator[str]:

@@ -130,6 +130,7 @@ def _state(key: "ApiKey", at: datetime) -> str:
 
 def _scope(company: "Company", service: str, scope: list[str]) -> tuple[list[str], list[str]]:
     """The scenes and endpoints of a scope."""
+    from gate.decision.key_scope import AGENTS
     from portal.service.routes import GATE_PATHS
 
     offered = {scene.id for scene in company.scenes.values() if scene.admits(service)}
@@ -143,9 +144,10 @@ def _scope(company: "Company", service: str, scope: list[str]) -> tuple[list[str
         if each not in offered:
             names = ", ".join(sorted(offered)) or "none"
             fail(f"scope {each[:40]!r}: {service} may ask for these scenes: {names}")
+    paths = (*GATE_PATHS, AGENTS)
     for each in endpoints:
-        if each not in GATE_PATHS:
-            fail(f"scope {each[:40]!r} is no endpoint, want one of {', '.join(GATE_PATHS)}")
+        if each not in paths:
+            fail(f"scope {each[:40]!r} is no endpoint, want one of {', '.join(paths)}")
     return scenes, endpoints
 
 

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
     from gate.contracts.company import Company
     from gate.policy.cedar import CedarPolicy
     from portal.operations.settings import Settings
-    from steward.contracts.publication_plan import ChangedSetting, PlannedScene, PublicationPlan
+    from steward.contracts.publication_plan import (
+        ChangedSetting,
+        PlannedChange,
+        PlannedScene,
+        PublicationPlan,
+    )
 
 app = typer.Typer()
 
@@ -62,7 +67,8 @@ def apply(
     status 2: the folder has faults, there is no ledger, a process serves it, or the plan is another
     one; nothing was published.
     """
-    from portal.operations import open_ledger, wiring
+    from gate.policy import decisions
+    from portal.operations import company_folder, open_ledger, wiring
 
     terms = _terms(folder, data_dir)
     require_ledger(terms.home)
@@ -79,6 +85,7 @@ def apply(
             plan_settings.publish(ledger, terms.company, terms.settings)
             wiring.publish_scenes(ledger, terms.company, terms.home)
             wiring.publish_policy(ledger, terms.policy, terms.home)
+            decisions.activate(company_folder.decisions(terms.company), terms.home)
     lines = _lines(planned)
     typer.echo("\n".join([*lines[:-1], "published"] if planned.publishes else lines))
 
@@ -160,7 +167,9 @@ def _log(home: Path) -> Iterator[Any]:
 def _lines(planned: "PublicationPlan") -> list[str]:
     width = max(len(each.scene) for each in planned.scenes)
     lines = [f"{each.scene:{width}}  {_line(each)}" for each in planned.scenes]
-    lines.append(f"{'policy':{width}}  {_policy(planned)}")
+    lines.append(f"{'policy':{width}}  {_policy(planned.policy)}")
+    if planned.decisions is not None:
+        lines.append(f"{'policy/decisions':{width}}  {_policy(planned.decisions)}")
     lines += [_setting(each) for each in planned.settings]
     last = f"plan {planned.digest}" if planned.publishes else NOTHING
     return [*lines, last]
@@ -174,10 +183,11 @@ def _value(text: str) -> str:
     return text if text.isdecimal() else json.dumps(text, ensure_ascii=False)
 
 
-def _policy(planned: "PublicationPlan") -> str:
+def _policy(change: "PlannedChange") -> str:
     from steward.contracts.publication_plan import PlannedChange
 
-    return "changed" if planned.policy is PlannedChange.REWORDED else planned.policy.value
+    names = {PlannedChange.REWORDED: "changed", PlannedChange.RETIRED: "removed"}
+    return names.get(change, change.value)
 
 
 def _line(each: "PlannedScene") -> str:
@@ -225,7 +235,7 @@ def _allowing(each: "PlannedScene") -> str:
 def _json(planned: "PublicationPlan") -> str:
     """The plan as one object.
 
-    {"plan":"3f2a…","publishes":true,"policy":"unchanged","scenes":[{"scene":"statistics",
+    {"plan":"3f2a…","publishes":true,"policy":"unchanged","decisions":null,"scenes":[{"scene":"statistics",
      "change":"widened","version":"2.0.0","before":"1.0.0","more":["service planning"],"less":[],
      "allowing":52,"must_agree_again":52,"objecting":3,"without_consent":null}],
      "settings":[{"setting":"reads_kept_days","before":"0","after":"365"}]}
@@ -247,7 +257,12 @@ def _json(planned: "PublicationPlan") -> str:
         }
         for each in planned.scenes
     ]
-    made = {"plan": planned.digest, "publishes": planned.publishes, "policy": _policy(planned)}
+    made = {
+        "plan": planned.digest,
+        "publishes": planned.publishes,
+        "policy": _policy(planned.policy),
+    }
+    made["decisions"] = None if planned.decisions is None else _policy(planned.decisions)
     settings = [
         {"setting": each.name, "before": each.before, "after": each.after}
         for each in planned.settings

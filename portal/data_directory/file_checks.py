@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gate.contracts.odcs import ContractError
 from gate.contracts.source import load_source
-from gate.policy import cedar
+from gate.policy import cedar, decisions
 from gate.policy.cedar import CedarPolicyError
 from gate.reads.sources import duckdb_file
 from gate.state import snapshot
@@ -139,6 +139,20 @@ def policy(path: Path) -> str | None:
     return None if same else "the files of its folder are not those that the folder is named after"
 
 
+def decision_policy(path: Path) -> str | None:
+    """`policies/decisions/<digest>.json`: a policy of the company about its own resources."""
+    try:
+        same = decisions.stored_digest(path) == path.stem
+    except CedarPolicyError as error:
+        return str(error)
+    return None if same else "it is another policy than its name says"
+
+
+def active_decisions(path: Path) -> str | None:
+    same = re.fullmatch(rb"([0-9a-f]{64}|none)\n", path.read_bytes())
+    return None if same else "want the digest of a policy, or none, and a line end"
+
+
 def training_manifest(path: Path) -> str | None:
     try:
         same = manifest.parse(path.read_bytes()).digest == path.stem
@@ -183,6 +197,8 @@ BY_PATTERN: Mapping[str, FileCheck] = {
     "reads/*/cohorts/*": named_by_digest,
     "reads/*/opening": opening,
     "contracts/*.odcs.yaml": contract,
+    "policies/decisions/active": active_decisions,
+    "policies/decisions/*.json": decision_policy,
     "policies/*": policy,
     "customers.duckdb": duckdb_file.damage,
     "state/consent.npz": consent_snapshot,

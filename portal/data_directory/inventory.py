@@ -163,9 +163,17 @@ KINDS = (  # the first that matches
     _unchecked("reads/*/lock", "no content: the system locks it", Part.LEDGER),
     _file("reads/*/opening", _UNNAMED, _MADE, remedy="start the gate again", part=Part.NONE),
     _file("contracts/*.odcs.yaml"),
+    _file(
+        "policies/decisions/active",
+        _UNNAMED,
+        _MADE,
+        remedy="remove it, and start the product again, and its gates",
+    ),
+    _file("policies/decisions/*.json"),
     _file("policies/*"),
     _database("register.sqlite", _UNNAMED, _MADE, tables=frozenset({"entry"})),
     _database("steward.sqlite", _UNNAMED, tables=_STEWARD_TABLES),
+    _database("api_keys.sqlite", _UNNAMED, _MADE),  # hashes: it opens nothing
     _database("passkeys.sqlite", _UNNAMED, _MADE, part=Part.KEYS),
     FileKind(
         "sessions.sqlite",

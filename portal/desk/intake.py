@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from starlette.requests import Request
 
 from gate.decision.key_scope import KeyedService
+from gate.http import connection
 from gate.http.app import Authenticator
 from portal.desk.office import Office
 from portal.web.pages import context
@@ -73,19 +74,26 @@ class SubjectBody(BaseModel):
     subject: Subject
 
 
-def service(request: Request) -> str:
-    """The service whose token came with the request.
+def asker(request: Request) -> str:
+    """The service whose token came with the request; a KeyedService if that was an API key.
 
     Raises UnauthenticatedError, and KeyScopeError for an API key that is not for this.
     """
     authenticator: Authenticator = request.app.state.authenticator
     name = authenticator.service(dict(request.headers.raw))
     if isinstance(name, KeyedService):
-        name.require_endpoint(request.url.path)
-        name.require_every_scene(request.url.path)
+        by_agent = connection.by_agent(request.scope)
+        name.require_endpoint(request.url.path, by_agent=by_agent)
+        if not by_agent:  # what agents ask for is held to the scenes of their key, where it has one
+            name.require_every_scene(request.url.path)
     if name is None:
         raise UnauthenticatedError
-    return str(name)
+    return name
+
+
+def service(by: "Asker") -> str:
+    """The id of the service whose token came with the request. Raises as `asker`."""
+    return str(by)
 
 
 def office(request: Request) -> Office:
@@ -93,6 +101,7 @@ def office(request: Request) -> Office:
     return office
 
 
+Asker = Annotated[str, Depends(asker)]
 Service = Annotated[str, Depends(service)]
 Here = Annotated[Office, Depends(office)]
 Number = Annotated[int, Path(ge=1, le=10**9)]
@@ -106,18 +115,21 @@ def report(request: Request, here: Here, _by: Service, signed: Signed) -> dict[s
 
 
 @router.post("/decisions", status_code=201)
-def explain(request: Request, by: Service, decision: ExplainedDecisionBody) -> dict[str, int]:
+def explain(request: Request, by: Asker, decision: ExplainedDecisionBody) -> dict[str, int]:
     """Attach inputs, reasons, model and prompt version to a decision; the customer can read it."""
     here = context(request)
+    reading = Reference(decision.read_log, decision.entry)
+    if isinstance(by, KeyedService) and (scene := here.explanations.scene(reading)) is not None:
+        by.require_scene(scene)
     explanation = Explanation(
-        service=by,
+        service=str(by),
         outcome=decision.outcome,
         inputs=decision.inputs,
         reasons=tuple(decision.reasons),
         model=decision.model,
         model_version=decision.model_version,
         prompt_version=decision.prompt_version,
-        reading=Reference(decision.read_log, decision.entry),
+        reading=reading,
         tokens=decision.tokens,
         on_behalf_of=decision.on_behalf_of,
     )

@@ -25,6 +25,8 @@ from typing import Any
 from gate.changes.feed import ChangeFeed, FeedPausedError
 from gate.contracts.scene import Scene
 from gate.http.app import GateApp
+from gate.http.policy_questions import suspended
+from gate.policy import decisions
 from gate.policy.cedar import CedarPolicy
 from gate.readlog import new_log
 from gate.readlog.new_log import NewReadLog
@@ -118,6 +120,7 @@ def open_gate(settings: Settings, *, wait_s: float) -> Standalone:
     state = _snapshot(home, scenes, follower)
     journal = Journal(new.log, follower, new.reads)
     gate = build_gate(settings, follower, company, rules, journal, rows=rows, state=state)
+    decisions.activate(gate.options.decisions, home)
     own = Follower(home, _moved(home))
     feed = ChangeFeed(gate, own, home, secret(home / SECRET), clock.now())
     return Standalone(gate, follower, scenes, settings, feed)
@@ -271,7 +274,7 @@ class Healthy:
         if scope["type"] != "http" or scope["path"] != HEALTH:
             await self._app(scope, receive, send)
             return
-        stopped = sorted(self._gate.suspended)
+        stopped = suspended(self._gate)
         answer = {"status": "suspended" if stopped else "ok", "suspended": stopped}
         headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -6,7 +6,7 @@ from pathlib import Path
 from gate.contracts import versions
 from gate.contracts.odcs import ContractError
 from gate.contracts.scene import Scene
-from gate.policy import cedar
+from gate.policy import cedar, decisions
 from gate.policy.cedar import CedarPolicy, CedarPolicyError
 from gate.replay.history import ReplayGrounds
 from portal.operations import company_folder
@@ -39,8 +39,9 @@ def _policy(folder: Path) -> CedarPolicy:
 def _earlier(home: Path, known: set[str], warn: Warn) -> list[CedarPolicy]:
     """Every other policy that was ever active; each folder is named by the policy's digest."""
     policies = []
+    own = home / decisions.FOLDER  # of the company's own decisions: a replay opens what it needs
     for place in sorted((home / "policies").glob("*")):
-        if place.name in known:
+        if place == own or place.name in known:
             continue
         try:
             rules = cedar.load(place)

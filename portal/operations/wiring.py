@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from heapq import merge
 from itertools import islice
 from pathlib import Path
@@ -209,6 +209,7 @@ def open_product(settings: Settings, accept: Accept | None = None) -> Product:
     # If we crash here, or below, the next start publishes what is missing.
     publish_scenes(ledger, company, home)
     publish_policy(ledger, policy, home)
+    decisions.activate(gate.options.decisions, home)
     return product
 
 
@@ -247,8 +248,6 @@ def build_gate(
     scenes, home = company.scenes, settings.data_dir
     own = company_folder.decisions(company)
     alerts = alarm(settings, settings.origin, scenes, catalogue.load(company))
-    if own is not None:
-        decisions.keep(own, home / decisions.FOLDER)
     options = GateOptions(
         known_by(company.source),
         quotas(settings, scenes, alerts),
@@ -256,6 +255,7 @@ def build_gate(
         settings.shadow_every,
         asks_server=any(database.remembered(home)),
         decisions=own,
+        active_decisions=partial(decisions.active, home),
         may_ask_for={
             each.id: frozenset(each.may_ask_for)
             for each in company.services.values()
@@ -404,8 +404,9 @@ def planned(
 
     `settings`: those that change.
 
-    Raises UndeclaredChangeError or MissingContractError.
+    Raises UndeclaredChangeError, MissingContractError or CedarPolicyError.
     """
+    own = company_folder.decisions(company)
     return publication_plan.make(
         log,
         company,
@@ -414,6 +415,7 @@ def planned(
         home / SNAPSHOT,
         clock.now(),
         settings,
+        decisions=(decisions.active(home), "" if own is None else own.digest),
     )
 
 

@@ -30,8 +30,11 @@ class ApiKeys:
         key = store.of(text.decode("latin-1"), self._now())
         if key is None or key.service not in self._known:
             return None
-        used = partial(self._used, store, key.id)
-        return KeyedService.of(key.service, key.scenes, key.endpoints, used)
+        used, is_live = partial(self._used, store, key.id), partial(self._is_live, store, key.id)
+        return KeyedService.of(key.service, key.scenes, key.endpoints, used, is_live)
+
+    def _is_live(self, store: ApiKeyStore, key: str) -> bool:
+        return store.is_live(key, self._now())
 
     def _used(self, store: ApiKeyStore, key: str, logged: Sequence[Logged]) -> None:
         if logged:

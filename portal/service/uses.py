@@ -6,25 +6,28 @@ It follows from contracts and policy, as the gate's refusals do, and names no cu
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from starlette.requests import Request
 
 from gate.contracts.scene import Scene
+from gate.decision.key_scope import KeyedService
 from gate.policy.compiled import Plan
-from portal.desk.intake import service
+from portal.desk.intake import Asker
 from portal.operations.wiring import Product
 from portal.web.pages import context
 
 router = APIRouter(prefix="/v1", tags=["usage"])
-Service = Annotated[str, Depends(service)]
 
 
 @router.get("/uses")
-def permitted(request: Request, by: Service) -> dict[str, Any]:
+def permitted(request: Request, by: Asker) -> dict[str, Any]:
     """The scenes that your service may ask for, with their fields and purpose."""
-    return {"service": by, "uses": uses(context(request).product, by)}
+    found = uses(context(request).product, by)
+    if isinstance(by, KeyedService) and by.scenes:
+        found = [each for each in found if each["scene"] in by.scenes]
+    return {"service": str(by), "uses": found}
 
 
 def uses(product: Product, by: str) -> list[Mapping[str, Any]]:

@@ -6,7 +6,8 @@
                            "last_finished": "2026-11-21T12:00:04Z",
                            "last_success": "2026-11-21T11:58:50Z",
                            "next_run": "2026-11-21T12:00:12Z"}, …},
-     "witnesses": {"witness.example/w1": "cosigned", "witness.example/w2": "left out"}}
+     "witnesses": {"witness.example/w1": "cosigned", "witness.example/w2": "left out"},
+     "suspended": ["recommendation"]}
 
 The route is public, so errors, which name files and hosts, are left out; the desk and `sovereign
 jobs` show them. The HTTP status is 200 even when degraded, because pages are still served.
@@ -16,6 +17,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from gate.http.policy_questions import suspended
 from portal.operations.job_results import JobResults
 from portal.web.pages import context
 
@@ -34,8 +36,14 @@ def healthz(request: Request) -> Response:
         | {key: value for key, value in each.body().items() if key not in PRIVATE}
         for name, each in snapshot.jobs.items()
     }
-    status = "degraded" if snapshot.degraded(at) else "ok"
-    body = {"status": status, "jobs": jobs, "witnesses": _witnesses(request)}
+    stopped = suspended(context(request).product.gate)
+    status = "degraded" if stopped or snapshot.degraded(at) else "ok"
+    body = {
+        "status": status,
+        "jobs": jobs,
+        "witnesses": _witnesses(request),
+        "suspended": stopped,
+    }
     return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
 

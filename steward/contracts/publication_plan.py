@@ -83,13 +83,15 @@ class PublicationPlan:
     """`digest`: of all contracts, policies and settings that are compared; customers' choices are
     not in it.
 
-    `policy`: NEW, UNCHANGED or REWORDED.
+    `policy`: NEW, UNCHANGED or REWORDED. `decisions`: of the company's policy about its own
+    resources, or RETIRED; None: there is none, and was none.
     """
 
     digest: str
     scenes: tuple[PlannedScene, ...]
     policy: PlannedChange
     settings: tuple[ChangedSetting, ...] = ()
+    decisions: PlannedChange | None = None
 
     @property
     def publishes(self) -> bool:
@@ -97,6 +99,7 @@ class PublicationPlan:
         silent = {PlannedChange.UNCHANGED, PlannedChange.RETIRED}
         return (
             bool(self.settings)
+            or self.decisions not in {None, PlannedChange.UNCHANGED}
             or not {self.policy, *(each.change for each in self.scenes)} <= silent
         )
 
@@ -117,7 +120,7 @@ class _Compared:
     new: Scene | None
 
 
-def make(
+def make(  # noqa: PLR0913 - each is compared
     log: PlannedLog | None,
     company: Company,
     policy: str,
@@ -125,10 +128,13 @@ def make(
     snapshot_file: Path,
     at: datetime,
     settings: tuple[ChangedSetting, ...] = (),
+    *,
+    decisions: tuple[str, str] = ("", ""),
 ) -> PublicationPlan:
     """The plan of a start with this company and the policy of this digest. None: a new log.
 
-    `settings`: those that change.
+    `settings`: those that change. `decisions`: the digests of the active policy about the company's
+    own resources and of the folder's; empty: there is none.
 
     Raises UndeclaredChangeError or MissingContractError if the start would be refused.
     """
@@ -156,10 +162,11 @@ def make(
         if each.new is None
     ]
     return PublicationPlan(
-        _digest(company, active, (rules, policy), settings),
+        _digest(company, active, (rules, policy, *decisions), settings),
         (*scenes, *retired),
         _policy(rules, policy),
         settings,
+        _decisions(*decisions),
     )
 
 
@@ -176,13 +183,19 @@ def _policy(before: str, after: str) -> PlannedChange:
     return PlannedChange.UNCHANGED if before == after else PlannedChange.REWORDED
 
 
+def _decisions(before: str, after: str) -> PlannedChange | None:
+    if not after:
+        return PlannedChange.RETIRED if before else None
+    return _policy(before, after)
+
+
 def _digest(
     company: Company,
     active: Mapping[str, ScenePublished],
-    policies: tuple[str, str],
+    policies: tuple[str, ...],
     settings: tuple[ChangedSetting, ...],
 ) -> str:
-    """`policies`: of the log and of the folder, by digest."""
+    """`policies`: those of before and of the folder, by digest."""
     before = {name: each.digest for name, each in active.items()}
     after = {each.id: each.digest for each in company.scenes.values()}
     changed = [[each.name, each.before, each.after] for each in settings]

@@ -129,6 +129,11 @@ class Explanations:
         with self._register.writing() as writing:
             return writing.append(EXPLAINED, subject, shown, private, at)
 
+    def scene(self, reading: Reference) -> str | None:
+        """The scene of an entry of a read log; None if there is no such entry, or it names none."""
+        entry = self._logs.entry(reading.log, reading.index)
+        return None if entry is None else entry.get("scene")
+
     def of(self, subject: str) -> list[Explained]:
         """All explained decisions about a customer, newest first."""
         entries = self._register.of(subject, EXPLAINED)

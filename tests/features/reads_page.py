@@ -13,7 +13,7 @@ SOURCE, SCENES = contracts()
 PORTAL = "This data page"  # the service that reads the name of whoever signs in
 KINDS = {
     "list with customer numbers": "rows",
-    "whose numbers the service named": "named",
+    "asked for you by your customer number": "named",
     "table without customer numbers": "table",
     "list of customers whose data may be read": "search",
     "It only asked whether it may": "evaluate",

@@ -1,16 +1,21 @@
 """API keys for services without an OAuth issuer: issued, scoped, rotated, revoked (G180 ff.)."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.features.conftest import _run, prepared
 from tests.features.loopback import PLAIN
-from tests.features.served import PATIENCE_S, Site, done, sovereign
+from tests.features.served import PATIENCE_S, Site, done, pause, sovereign
 from tests.features.test_killed_reads import gate_alone
 
 SCENE, SERVICE, ME = "recommendation", "recommender", "c00007"
@@ -75,6 +80,7 @@ def test_g181_a_key_is_for_its_scenes_and_endpoints_alone(site: Site) -> None:
     assert ask(site.address, of_scene).status_code == 200
     outside: list[tuple[str, Any]] = [
         ("/v1/read", OTHER),
+        ("/v1/named", {"scene": "segmentation", "ids": [ME], "fields": ["age"]}),
         ("/access/v1/evaluation", QUESTION | {"context": {"scene": "segmentation"}}),
         ("/access/v1/evaluation", {**QUESTION, "context": {}}),
         ("/access/v1/evaluations", QUESTION | {"evaluations": [{}, {"context": OTHER}]}),
@@ -105,6 +111,89 @@ def test_g182_a_revocation_and_the_end_of_an_overlap_are_obeyed_at_every_gate(si
         assert [ask(each, new).status_code for each in gates] == [200, 200]
     twice = sovereign("keys", "revoke", name(old), "--data-dir", site.home)
     assert (twice.returncode, "over already" in twice.stderr) == (2, True)
+
+
+def test_g182_a_poll_that_waits_is_not_answered_after_its_key_was_revoked(site: Site) -> None:
+    person = site.customer("c00019")
+    person.switch(SCENE, "allow")
+    key = issue(site)
+    assert ask(site.address, key, BODY | {"customer": person.subject}).status_code == 200
+
+    def polled(query: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}"}
+        address = f"{site.address}/v1/changes{query}"
+        return httpx.get(address, headers=headers, timeout=PATIENCE_S, verify=PLAIN)
+
+    page = polled("").json()
+    while page["more"]:
+        page = polled(f"?since={page['token']}").json()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(polled, f"?since={page['token']}&wait=20")
+        pause(1)
+        assert not waiting.done()
+        command(site, "revoke", name(key))
+        person.switch(SCENE, "withdraw")
+        answer = waiting.result()
+    assert (answer.status_code, person.subject in answer.text) == (401, False)
+
+
+SAY_HELLO = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+
+
+def called(site: Site, key: str, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The answer of a tool of /mcp, or its named error."""
+
+    async def conversation() -> dict[str, Any]:
+        sent = {"Authorization": f"Bearer {key}"}
+        async with httpx2.AsyncClient(headers=sent, verify=PLAIN, timeout=PATIENCE_S) as http:
+            transport = streamable_http_client(f"{site.address}/mcp", http_client=http)
+            async with Client(transport, read_timeout_seconds=PATIENCE_S) as client:
+                facts: dict[str, Any] = (await client.call_tool(tool, arguments)).structured_content
+                return facts
+
+    return asyncio.run(conversation())
+
+
+def test_g181_a_key_for_agents_is_for_all_tools_and_for_its_scenes_alone(site: Site) -> None:
+    other = issue(site, "--scope", "/v1/read")
+    refused = ask(site.address, other, SAY_HELLO, "/mcp")
+    assert (refused.status_code, refused.json()["type"]) == (
+        403,
+        "urn:sovereign:problem:key-scope",
+    )
+    key = issue(site, "--scope", "/mcp", "--scope", SCENE)
+    assert ask(site.address, key).status_code == 403, "its tools may ask there, and nothing else"
+    assert [each["scene"] for each in called(site, key, "list_uses")["uses"]] == [SCENE]
+    person = site.customer("c00020")
+    person.switch(SCENE, "allow")
+    about = {"customer": person.subject, "on_behalf_of": "e.mueller"}
+    stated = about | {"fields": ["age"], "purpose": "ProvidePersonalisedRecommendations"}
+    read = called(site, key, "read_customer", scene=SCENE, **stated)
+    assert read["all_personal"] is True, read
+    outside = called(site, key, "read_customer", scene="segmentation", **stated)
+    assert outside["error"] == "key-scope", outside
+    proposed = called(
+        site, key, "propose_action", text="We refund it.", operations=["refund"], **about
+    )
+    assert proposed["waits"] is True, proposed
+
+
+def test_g181_a_key_for_scenes_asks_about_no_resource_that_is_no_customers(site: Site) -> None:
+    key = issue(site, "--scope", SCENE)
+    record = QUESTION | {"resource": {"type": "record", "id": "101"}}
+    bodies: list[tuple[str, Any]] = [
+        ("/access/v1/evaluation", record),
+        ("/access/v1/evaluations", QUESTION | {"evaluations": [{}, record]}),
+        ("/access/v1/search/subject", record | {"subject": {"type": "user"}}),
+        ("/access/v1/search/resource", record | {"resource": {"type": "record"}}),
+        ("/access/v1/search/action", record),
+    ]
+    for path, body in bodies:
+        answer = ask(site.address, key, body, path)
+        assert (answer.status_code, answer.json()["type"]) == (
+            403,
+            "urn:sovereign:problem:key-scope",
+        ), path
 
 
 def test_g183_which_key_asked_is_known_of_each_entry(site: Site) -> None:

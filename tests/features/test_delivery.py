@@ -58,10 +58,10 @@ def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
 
 @contextmanager
 def stream(
-    address: str, path: str = "/v1/rows", **more: Any
+    address: str, path: str = "/v1/rows", token: str = f"demo-{SERVICE}", **more: Any
 ) -> Iterator[tuple[Iterator[str], str]]:
     """The lines of rows of everybody, which leave as slowly as they are taken."""
-    headers = {"Authorization": f"Bearer demo-{SERVICE}", "Accept": NDJSON}
+    headers = {"Authorization": f"Bearer {token}", "Accept": NDJSON}
     headers["Accept-Encoding"] = "identity"  # compressed, the operating system takes it whole
     transport = httpx.HTTPTransport(socket_options=SMALL)
     with httpx.Client(
@@ -158,6 +158,20 @@ def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(
     found = wait_for(lambda: _complete(site, keys, tmp_path, ()), "publication of the read")
     (own,) = [each for each in found if each["action"] == "named"]
     assert own["views"] == dict.fromkeys(FIELDS, "personal"), "found without the page (G170)"
+
+
+@pytest.mark.parametrize("path", ["/v1/rows", "/v1/named"])
+def test_g182_a_key_that_is_revoked_receives_no_more_of_an_answer(site: Site, path: str) -> None:
+    everybody = whole(site)
+    more = {"ids": everybody[-NAMED:]} if path == "/v1/named" else {}
+    key = done("keys", "issue", SERVICE, "--data-dir", site.home).strip()
+    received = list[str]()
+    with stream(site.address, path, key, **more) as (lines, _):
+        done("keys", "revoke", key.split("_")[2], "--data-dir", site.home)
+        with pytest.raises(httpx.RemoteProtocolError):
+            received.extend(lines)
+    assert len(received) + 1 < len(more.get("ids", everybody))
+    newest(site, everybody[-1], "cut")
 
 
 def hang_up(site: Site) -> str:

@@ -125,6 +125,26 @@ def test_g170_it_is_one_entry_that_each_of_them_finds(
     assert replayed.returncode == 0, replayed.stdout + replayed.stderr
 
 
+SAID = {
+    "en": ("asked for you by your customer number", "several"),
+    "de": ("mit Ihrer Kundennummer nach Ihnen gefragt", "mehreren"),
+    "zh-CN": ("按客户编号查询了您的数据", "多位"),
+}
+
+
+def test_g170_who_is_named_alone_is_not_said_to_be_one_of_several(
+    site: Site, newcomers: Iterator[str]
+) -> None:
+    who = next(newcomers)
+    assert len(rows(named(site.address, [who]))) == 1
+    for language, (words, others) in SAID.items():
+        person = site.visitor(**{"Accept-Language": language})
+        assert person.client.post("/login", data={"customer": who}).status_code == 200
+        wait_for(lambda p=person, w=words: w in p.page("/customer/reads").html, words)  # type: ignore[misc] # bound arguments
+        found = person.page("/customer/reads").html
+        assert others not in found[found.index(words) - 200 : found.index(words) + 200]
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "an id twice": ({"ids": ["c00007", "c00008", "c00007"]}, "ids[2] is 'c00007', as ids[0] is"),
     "too many": ({"ids": [f"x{n}" for n in range(10_001)]}, "10001 ids, want 1 to 10000"),
@@ -150,12 +170,22 @@ def test_g169_it_needs_the_shapes_point_and_rows_and_the_purpose(site: Site) -> 
     assert asked(site.address, "/v1/read", body | {}, by="analytics").status_code == 400
     other = named(site.address, ["c00007"], purpose="DirectMarketing")
     assert (other.status_code, other.json()["reason"]) == (403, "purpose-differs")
+    assert "dpv:ProvidePersonalisedRecommendations" in other.json()["detail"]
     right = named(site.address, ["c00007"], purpose="ProvidePersonalisedRecommendations")
     assert right.status_code == 200
     stranger = asked(site.address, "/v1/named", {**body, "scene": SCENE}, by="analytics")
     assert stranger.json()["reason"] == "unknown-service"
     log = other.json()["read_log"].rsplit("/", 1)[-1]
     assert sovereign("replay", log, "--data-dir", site.home, "--json").returncode == 0
+
+
+def test_g169_the_client_takes_no_text_for_a_list(site: Site) -> None:
+    """Its letters would be ids."""
+    with Client(site.address, f"demo-{SERVICE}") as client:
+        with pytest.raises(ValueError, match="want a list of 1 to"):
+            client.named(SCENE, "c012", ["age"])
+        with pytest.raises(ValueError, match="want a list of fields"):
+            client.named(SCENE, ["c00007"], "age")
 
 
 def test_g171_the_feed_says_what_to_forget(site: Site, customer: Person, gate: str) -> None:

@@ -80,7 +80,8 @@ def bank(tmp_path: Path) -> World:
         "context": {"scene": "segmentation", "fields": ["age"]},
     }
     pages = PageTokens(bytes(32), "analytics", search).page
-    search_resources(bank.gate, msgspec.convert(search, ResourceSearch), NOON, pages)
+    asked = msgspec.convert(search, ResourceSearch)
+    search_resources(bank.gate, "analytics", asked, NOON, pages)
     return bank
 
 

@@ -5,12 +5,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from gate.policy import decisions
 from gate.reads.bulk.request import TableRequest
 from gate.reads.bulk.table import read_table
 from gate.reads.request import ReadRequest
+from gate.storage.api_keys import ApiKeyStore
 from ledger import clock
 from ledger.events.envelope import Granted, Withdrawn
 from ledger.tlog import atomic_file
@@ -31,6 +34,7 @@ from portal.service import demokeys
 from portal.web import i18n
 from steward.notify import webhook
 
+DATA = Path(__file__).parents[1] / "data"
 SCENE, SERVICE, FIELDS = "recommendation", "recommender", ("age",)
 LIVING, ERASED = "c00002", "c00003"
 STEWARD = '[webhook.crm]\nurl = "https://crm.bank.example/hooks"\nroles = ["account-manager"]\n'
@@ -95,6 +99,13 @@ def _small_files(product: Product) -> None:
     webhook.keys(home / "keys" / "webhook-crm.whsec")
     JobResults(home / JOBS).end(at)
     Attempts(home).begin("segmentation", at)
+    issued = ApiKeyStore(home)
+    used, revoked = (issued.issue(SERVICE, at, at + timedelta(days=1))[0] for _ in range(2))
+    issued.used(used.id, [product.gate.journal.logged(0, 2)], at)
+    issued.revoke(revoked.id, at)
+    own = decisions.load(DATA / "authzen" / "policy")
+    assert own is not None
+    decisions.keep(own, home / decisions.FOLDER)
 
 
 @dataclass(frozen=True, slots=True)

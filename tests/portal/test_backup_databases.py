@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gate.storage import read_log
+from gate.storage.api_keys import ApiKeyStore
 from ledger.integrity.finding import FsckFinding
 from ledger.storage import database
 from ledger.storage.database import REMEMBERED, Database
@@ -50,10 +51,22 @@ def used(home: Path) -> tuple[list[str], bool, bool]:
         product.reads.close()
 
 
+def api_keys(home: Path) -> str:
+    """Every key, whether it is revoked, and what it was used for."""
+    store = ApiKeyStore(home)
+    found = [
+        f"{each.id} {'revoked' if each.revoked else 'live'} +{store.uses(each.id).entries} entries"
+        for each in sorted(store.all(), key=lambda each: each.id)
+    ]
+    return "\n".join(found)
+
+
 def test_l137_from_files_to_postgresql_and_back_nothing_is_lost(
     seeded: Path, tmp_path: Path, addresses: tuple[str, str]
 ) -> None:
     lived(seeded, tmp_path / "first")
+    keys = api_keys(tmp_path / "first")
+    assert ("revoked" in keys, "+2 entries" in keys) == (True, True)
     backed_up(tmp_path / "first", tmp_path / "one")
     shutil.rmtree(tmp_path / "first")
     there = ("--database", addresses[0], "--vault-database", addresses[1])
@@ -67,11 +80,13 @@ def test_l137_from_files_to_postgresql_and_back_nothing_is_lost(
     assert (living, erased) == (True, False)
     assert run("fsck", "--data-dir", home) == (0, "clean")
     assert "0 differ" in run("replay", "--data-dir", home)[1]
+    assert api_keys(home) == keys
     backed_up(home, tmp_path / "two")
     status, printed = restored(tmp_path / "two", tmp_path / "third")
     assert status == 0, printed
     assert not (tmp_path / "third" / REMEMBERED).exists()
     assert run("fsck", "--data-dir", tmp_path / "third") == (0, "clean")
+    assert api_keys(tmp_path / "third") == keys
     again, living, erased = used(tmp_path / "third")
     assert (living, erased) == (True, False)
     assert {*logs} < {*again}

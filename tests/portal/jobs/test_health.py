@@ -45,7 +45,12 @@ def test_everybody_may_ask_and_hears_no_error(product: Product, clock: Clock) ->
 @pytest.mark.usefixtures("still")
 def test_without_jobs_it_is_degraded(product: Product, clock: Clock) -> None:
     with TestClient(create_app(product, clock)) as monitor:
-        assert monitor.get("/healthz").json() == {"status": "degraded", "jobs": {}, "witnesses": {}}
+        assert monitor.get("/healthz").json() == {
+            "status": "degraded",
+            "jobs": {},
+            "witnesses": {},
+            "suspended": [],
+        }
 
 
 def test_the_command_lists_the_jobs_of_another_process(tmp_path: Path) -> None:
