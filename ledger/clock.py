@@ -132,6 +132,11 @@ def doubt() -> str | None:
     return _CLOCK.doubt()
 
 
+def shown() -> datetime:
+    """The time that the machine shows, in whole seconds, whether it is believed or not."""
+    return datetime.fromtimestamp(int(time.time()), UTC)
+
+
 def confirmation() -> bytes:
     """The content of `CONFIRMED` that confirms the wall clock as it is now."""
     return json.dumps({"confirmed": _stamp(time.time())}).encode()

@@ -1,7 +1,7 @@
 """`sovereign jobs`, `clock`: the health of a served product's jobs and of the machine's clock."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -66,7 +66,7 @@ def confirm_clock(
 
     home = require_ledger(data_dir)
     if confirm:
-        seen, shown = witnessed_time.seen_at(home), datetime.now(UTC)
+        seen, shown = witnessed_time.seen_at(home), clock.shown()
         if seen is not None and seen.at - shown > BEHIND:
             fail(
                 f"{seen.who} saw this log at {_time(seen.at)}, and the clock of this machine shows "
