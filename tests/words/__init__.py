@@ -45,6 +45,7 @@ STAFF = (
     "problem.decided",
     "problem.explanation",
     "problem.just-checked",
+    "problem.key-scope",
     "problem.period",
     "problem.source-down",
     "problem.unauthenticated",
