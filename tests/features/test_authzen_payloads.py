@@ -325,7 +325,7 @@ def test_g177_a_question_without_a_scene_is_about_the_services_default(
         assert not asked(site, other, by="fraud-desk")["decision"]
 
 
-def test_g184_a_gate_with_another_policy_than_the_last_start_decides_nothing_by_it(
+def test_g193_a_gate_with_another_policy_than_the_last_start_decides_nothing_by_it(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     rows = prepared(_run(tmp_path_factory)) / "customers.duckdb"

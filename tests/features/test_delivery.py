@@ -155,8 +155,12 @@ def test_g172_what_a_named_customer_no_longer_allows_is_withheld_and_cut(
     newest(site, people[-2], "delivered")
     keys = tmp_path / "keys.json"
     keys.write_bytes(site.customer(people[-2]).client.get("/customer/reads/keys").content)
-    found = wait_for(lambda: _complete(site, keys, tmp_path, ()), "publication of the read")
-    (own,) = [each for each in found if each["action"] == "named"]
+
+    def published() -> list[Any]:
+        found = _complete(site, keys, tmp_path, ()) or []
+        return [each for each in found if each["action"] == "named"]
+
+    (own,) = wait_for(published, "publication of the read")
     assert own["views"] == dict.fromkeys(FIELDS, "personal"), "found without the page (G170)"
 
 
