@@ -186,7 +186,7 @@ def test_g185_a_read_log_deleted_before_its_first_anchor_is_named(
         failed, desk = "2 read logs have no end", site.steward()
         wait_for(lambda: failed in desk.page("/desk/jobs").html, "failure of the job")
         present = written_to(site)
-        wait_for(lambda: (home / "log" / present / "checkpoint").exists(), "publication")
+        wait_for((home / "log" / present / "checkpoint").exists, "publication")
         replayed = sovereign("replay", "--data-dir", home)
         checked = sovereign("fsck", "--data-dir", home)
         period = audited(home, datetime.now(UTC) + timedelta(minutes=1))
